@@ -1,0 +1,3 @@
+//! insight-hub: departments' touchpoints in, one insight record per customer and company-wide CX metrics out.
+//!
+//! The rooms, in the order data flows:

@@ -1,0 +1,3 @@
+//! The `insight-hub` program: parses the command line and calls `cli`.
+
+fn main() {}
