@@ -1,3 +1,6 @@
 //! insight-hub: departments' touchpoints in, one insight record per customer and company-wide CX metrics out.
 //!
 //! The rooms, in the order data flows:
+//! - [`model`]: the nouns that stages exchange.
+
+pub mod model;

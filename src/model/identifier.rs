@@ -1,0 +1,91 @@
+//! Who (or whose thing) a touchpoint names, and the keyed hash that stands for a person outside the hub.
+
+use serde::{Deserialize, Serialize};
+
+use super::kind::vocabulary;
+
+vocabulary! {
+    /// The type of an identifier, strongest first: the order decides a touchpoint's home.
+    IdentifierType {
+        CustomerId => "customer_id",
+        Email => "email",
+        Phone => "phone",
+        Loyalty => "loyalty",
+        Device => "device",
+        Cookie => "cookie",
+        Anonymous => "anonymous",
+        Order => "order",
+        Case => "case",
+        Contract => "contract",
+    }
+}
+
+impl IdentifierType {
+    /// Whether it names a thing that belongs to one person (an order, a case, a contract) and not the person.
+    pub const fn is_thing(self) -> bool {
+        matches!(
+            self,
+            IdentifierType::Order | IdentifierType::Case | IdentifierType::Contract
+        )
+    }
+}
+
+/// A typed, normalised value. Ordered by (strength of type, value): the smallest is the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identifier<'a> {
+    /// What kind of name it is.
+    pub kind: IdentifierType,
+    /// The normalised value, never empty, never a blocked value.
+    pub value: &'a str,
+}
+
+/// The 256-bit key of the keyed hash behind person ids. It comes from a file and never changes later: another key names
+/// every person anew.
+#[derive(Clone)]
+pub struct PersonKey(pub [u8; 32]);
+
+impl std::fmt::Debug for PersonKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("PersonKey(…)")
+    }
+}
+
+impl PersonKey {
+    /// The id of the person whose strongest identifier is `identifier`: the first 128 bits of keyed BLAKE3 over
+    /// (type, 0x00, value).
+    pub fn person(&self, identifier: Identifier<'_>) -> PersonId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(identifier.kind.as_str().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(identifier.value.as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        PersonId(id)
+    }
+}
+
+/// A person's public id: a keyed hash of their strongest identifier, so that it says nothing about them. Shown as 32
+/// lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PersonId(pub [u8; 16]);
+
+impl PersonId {
+    /// A uniformly distributed number, for placing the person on a partition.
+    pub fn placement(self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.0[..8]);
+        u64::from_be_bytes(first)
+    }
+}
+
+impl std::fmt::Display for PersonId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0_u8; 32];
+        for (index, byte) in self.0.iter().enumerate() {
+            text[2 * index] = DIGITS[usize::from(byte >> 4)];
+            text[2 * index + 1] = DIGITS[usize::from(byte & 15)];
+        }
+        formatter.write_str(std::str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
+    }
+}

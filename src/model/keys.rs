@@ -1,0 +1,86 @@
+//! Canonical string keys of the public feeds: parts joined by `|`, separators in parts escaped.
+
+use super::{contribution::Dimension, identifier::PersonId, time::Window, touchpoint::Currency};
+
+/// Appends `part`, with `%`, `|`, `=`, `&` and control characters as `%XX` of their UTF-8 bytes.
+pub fn push_escaped(key: &mut String, part: &str) {
+    for character in part.chars() {
+        if matches!(character, '%' | '|' | '=' | '&') || character.is_control() {
+            let mut buffer = [0; 4];
+            for byte in character.encode_utf8(&mut buffer).bytes() {
+                key.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    key.push(
+                        char::from_digit(u32::from(digit), 16)
+                            .expect("a nibble is a digit")
+                            .to_ascii_uppercase(),
+                    );
+                }
+            }
+        } else {
+            key.push(character);
+        }
+    }
+}
+
+/// `person|spoke|id`: the key on `insight.touchpoints`.
+pub fn touchpoint(person: PersonId, spoke: &str, id: &str) -> String {
+    let mut key = String::with_capacity(34 + spoke.len() + id.len());
+    key.push_str(&person.to_string());
+    key.push('|');
+    push_escaped(&mut key, spoke);
+    key.push('|');
+    push_escaped(&mut key, id);
+    key
+}
+
+/// `metric|window|dimensions`: the key on `insight.metrics`. Dimensions are `name=value` joined by `&`, empty for the
+/// company: `revenue|day:2026-01-31|currency=EUR&region=north`.
+pub fn metric(metric: &str, window: Window, currency: Option<Currency>, dimension: Dimension, value: &str) -> String {
+    use std::fmt::Write;
+    let mut key = String::with_capacity(metric.len() + value.len() + 40);
+    key.push_str(metric);
+    write!(key, "|{window}|").expect("a string takes every character");
+    if let Some(currency) = currency {
+        key.push_str("currency=");
+        key.push_str(currency.as_str());
+    }
+    if dimension != Dimension::Company {
+        if currency.is_some() {
+            key.push('&');
+        }
+        key.push_str(dimension.as_str());
+        key.push('=');
+        push_escaped(&mut key, value);
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Day, WindowKind};
+
+    #[test]
+    fn separators_in_values_are_escaped() {
+        let window = Window::of(WindowKind::Day, Day::from_civil(2026, 1, 31));
+        assert_eq!(
+            metric(
+                "revenue",
+                window,
+                Currency::parse("EUR"),
+                Dimension::Region,
+                "a|b=c&d%é\n"
+            ),
+            "revenue|day:2026-01-31|currency=EUR&region=a%7Cb%3Dc%26d%25é%0A"
+        );
+        assert_eq!(
+            metric("nps", window, None, Dimension::Company, ""),
+            "nps|day:2026-01-31|"
+        );
+        assert_eq!(
+            touchpoint(PersonId([0xab; 16]), "sales", "o|1"),
+            format!("{}|sales|o%7C1", "ab".repeat(16))
+        );
+    }
+}

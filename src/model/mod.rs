@@ -1,0 +1,23 @@
+//! The nouns that stages exchange: plain values in, plain values out; no IO, no clock, no randomness.
+
+mod calendar;
+mod contribution;
+mod identifier;
+mod insight;
+mod key_value;
+mod kind;
+mod metric;
+mod time;
+mod touchpoint;
+
+pub mod keys;
+
+pub use calendar::{Calendar, CalendarError};
+pub use contribution::{Accumulator, CellKey, Contribution, Dimension, log_bucket, log_bucket_middle};
+pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey};
+pub use insight::{DurationSummary, InsightRecord, JourneyStep, Phase, ScoreSummary};
+pub use key_value::{KeyValue, StoreError};
+pub use kind::{Channel, Initiator, Kind, Visibility};
+pub use metric::{CatalogueEntry, MetricValue, Percentiles, Status, Uncertainty};
+pub use time::{Day, EventTime, Window, WindowKind};
+pub use touchpoint::{Currency, Money, Outcome, Reason, Score, ScoreScale, Touchpoint};
