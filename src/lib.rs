@@ -2,5 +2,7 @@
 //!
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
+//! - [`engine`]: runs stages over a log, exactly once; knows no customers.
 
+pub mod engine;
 pub mod model;
