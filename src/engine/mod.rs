@@ -1,6 +1,7 @@
 //! Runs stages over a log, exactly once. It knows no customers: records and stores are bytes to it.
 
 pub mod log;
+pub mod observer;
 pub mod stage;
 pub mod store;
 pub mod task;

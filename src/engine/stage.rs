@@ -28,12 +28,7 @@ pub enum StageError {
 /// One stage's work on one partition. What it keeps lies in its store; anything else it holds is a cache of it.
 pub trait Stage: Send {
     /// Takes one record.
-    fn process(
-        &mut self,
-        record: &Record<'_>,
-        store: &mut Store,
-        outputs: &mut dyn Outputs,
-    ) -> Result<(), StageError>;
+    fn process(&mut self, record: &Record<'_>, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError>;
 
     /// Called once before each commit: writes what it holds back. Returns whether it wants another commit soon because
     /// there is more to do than fits into one.

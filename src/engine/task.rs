@@ -45,8 +45,13 @@ pub enum TaskState {
 
 impl TaskState {
     /// Every state.
-    pub const ALL: [TaskState; 5] =
-        [TaskState::Created, TaskState::Restoring, TaskState::Running, TaskState::Suspended, TaskState::Closed];
+    pub const ALL: [TaskState; 5] = [
+        TaskState::Created,
+        TaskState::Restoring,
+        TaskState::Running,
+        TaskState::Suspended,
+        TaskState::Closed,
+    ];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
@@ -158,14 +163,19 @@ impl Task {
 
     /// Reads on for about `budget`. Returns what remains and how many records were put back by this call.
     pub fn restore_some(&mut self, budget: Duration) -> Result<(Restored, u64), StageError> {
-        let Some(mut reader) = self.restore.take() else { return Ok((Restored::Complete(0), 0)) };
+        let Some(mut reader) = self.restore.take() else {
+            return Ok((Restored::Complete { position: 0 }, 0));
+        };
         let (store, stage) = (&mut self.store, &mut self.stage);
         let mut records = 0;
         let mut failure = None;
         let outcome = reader.read(budget, &mut |key, value| {
             records += 1;
-            store.restore(key, value.map(bytes::Bytes::copy_from_slice));
-            stage.restored(key, value, store).map_err(|error| {
+            let outcome = store
+                .restore(key, value)
+                .map_err(|error| StageError::Stop(error.to_string()))
+                .and_then(|()| stage.restored(key, value, store));
+            outcome.map_err(|error| {
                 let text = error.to_string();
                 failure = Some(error);
                 LogError::Stop(text)
@@ -175,8 +185,10 @@ impl Task {
             return Err(error);
         }
         self.restored_records += records;
+        // Derived entries were staged; they belong to what was put back.
+        self.store.commit();
         let progress = outcome?;
-        if matches!(progress, Restored::More(_)) {
+        if matches!(progress, Restored::More { .. }) {
             self.restore = Some(reader);
         }
         Ok((progress, records))
@@ -205,11 +217,27 @@ mod tests {
     #[test]
     fn only_the_arrows_of_the_diagram_are_legal() {
         let legal: Vec<(usize, usize)> = vec![
-            (0, 1), (0, 4), (1, 1), (1, 2), (1, 4), (2, 1), (2, 3), (2, 4), (3, 1), (3, 2), (3, 4),
+            (0, 1),
+            (0, 4),
+            (1, 1),
+            (1, 2),
+            (1, 4),
+            (2, 1),
+            (2, 3),
+            (2, 4),
+            (3, 1),
+            (3, 2),
+            (3, 4),
         ];
         for (from, a) in TaskState::ALL.into_iter().enumerate() {
             for (to, b) in TaskState::ALL.into_iter().enumerate() {
-                assert_eq!(a.may_become(b), legal.contains(&(from, to)), "{} → {}", a.as_str(), b.as_str());
+                assert_eq!(
+                    a.may_become(b),
+                    legal.contains(&(from, to)),
+                    "{} → {}",
+                    a.as_str(),
+                    b.as_str()
+                );
             }
         }
     }

@@ -148,10 +148,18 @@ pub trait Source {
 /// Progress of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restored {
-    /// About so many records remain.
-    More(u64),
-    /// Everything was read; the next offset.
-    Complete(i64),
+    /// Not everything was read yet.
+    More {
+        /// About so many records remain.
+        remaining: u64,
+        /// The first offset that was not handed over.
+        position: i64,
+    },
+    /// Everything was read.
+    Complete {
+        /// The first offset that was not handed over.
+        position: i64,
+    },
 }
 
 /// Reads one changelog partition for a restore.
@@ -175,11 +183,7 @@ pub trait Sink {
     /// Commits it together with the next offset of every input partition that it covers. Before the offsets go out, the
     /// end offset of each partition in `measure` is read, own records included, and returned: only this worker can have
     /// written them, for as long as the offsets are then accepted.
-    fn commit(
-        &mut self,
-        offsets: &[(TopicPartition, i64)],
-        measure: &[TopicPartition],
-    ) -> Result<Vec<i64>, LogError>;
+    fn commit(&mut self, offsets: &[(TopicPartition, i64)], measure: &[TopicPartition]) -> Result<Vec<i64>, LogError>;
 
     /// Gives it up.
     fn abort(&mut self) -> Result<(), LogError>;

@@ -26,7 +26,7 @@ pub mod fjall;
 pub mod memory;
 pub mod table;
 
-pub use disk::{Disk, DiskError, Identity};
+pub use disk::{Disk, DiskError, Identity, RebuildReason};
 pub use fjall::{FjallDisk, StoreFolder, StoreFolderLimits};
 pub use memory::{MemoryDisk, Platter};
 pub use table::{Store, StoreError};
