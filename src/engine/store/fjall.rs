@@ -28,22 +28,23 @@ use super::disk::{Disk, DiskError, Identity, RebuildReason, Visit, decode_header
 /// the keys of entries longer than it.
 const HEADER_KEY: &[u8] = &[0];
 
-// The figures below were chosen by `benches/store.rs` with 2 to 5 million entries of 40 + 250 bytes, flushes of 8 to 64 MiB
-// and a cache of 32 MiB. They are stored with a tree when it is made; changing them changes new trees only.
+// The figures below were chosen by runs of `benches/store.rs` with 2 to 5 million entries of 40 + 250 bytes, flushes of 32 MiB
+// and a cache of 32 MiB, on a machine that was busy with other work: differences below about 15 % are noise. They are stored
+// with a tree when it is made; changing them changes new trees only.
 
-/// Bytes per data block. Blocks of 2 or 8 KiB cost more CPU on every count.
+/// Bytes per data block. With 8 KiB writing cost slightly more and lookups the same.
 const BLOCK_BYTES: u32 = 4 * 1_024;
 
-/// Bits per key of the filters: an absent key reads a block in 1 of 120 tables. Fewer bits saved no CPU when writing.
+/// Bits per key of the filters: by theory an absent key reads a block in 1 of 120 tables.
 const FILTER_BITS_PER_KEY: f32 = 10.0;
 
 /// Tables that may lie over each other before they are merged, and with the next figure the size of the first level: what a
-/// merge rewrites. With 4, five million entries cost a third more CPU, and small flushes more than that; each table costs an
-/// absent key about 0.1 µs.
+/// merge rewrites. In one run each, five million entries cost 5.6 µs of CPU with 4 and 4.2 µs with 8; two million did not
+/// show it (2.6 and 3.9 µs). More tables make lookups of absent keys and scans dearer.
 const OVERLAPPING_TABLES_MAX: u8 = 8;
 
-/// Bytes per table, of which the first level holds [`OVERLAPPING_TABLES_MAX`]. With 16 or 32 MiB the same entries move through
-/// more levels, at up to twice the CPU.
+/// Bytes per table, of which the first level holds [`OVERLAPPING_TABLES_MAX`]. With 32 MiB five million entries cost 5.7 µs of CPU
+/// instead of 4.2: they move through more levels.
 const TABLE_BYTES: u64 = 64 << 20;
 
 /// The folder with the state of all tasks of this process. Clones share it; it closes when the last one is dropped.
@@ -140,7 +141,7 @@ fn tree_options() -> KeyspaceCreateOptions {
             BloomConstructionPolicy::BitsPerKey(FILTER_BITS_PER_KEY),
         )))
         // A filter in one piece answers an absent key in half the time. An index in pieces takes only those pieces into the
-        // cache that are used: whole ones, at 2 % of the data, would push each other out once the data is large.
+        // cache that are used: whole ones, at an estimated 1.5 % of the data, would push each other out once the data is large.
         .filter_block_partitioning_policy(PartitioningPolicy::all(false))
         .index_block_partitioning_policy(PartitioningPolicy::all(true))
         .compaction_strategy(Arc::new(
