@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use comfy_table::Table;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
-use insight_hub::engine::store::{FjallDisk, Identity, Store, StoreFolder, StoreFolderLimits};
+use insight_hub::engine::store::{FjallDisk, Identity, Store, StoreFolder};
 
 /// The allocator of the product.
 #[global_allocator]
@@ -29,6 +29,14 @@ struct Measured {
     times: u64,
     wall: Duration,
     cpu: Duration,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Sizes {
+    entries: u64,
+    flush_bytes: u64,
+    cache_bytes: u64,
 }
 
 /// Runs `work` and measures it.
@@ -52,17 +60,18 @@ fn main() {
         })
     };
     let (entries, flush_mib, cache_mib) = (argument(1_000_000), argument(32), argument(32));
-    let limits = StoreFolderLimits {
-        cache_bytes: cache_mib << 20,
+    let sizes = Sizes {
+        entries,
         flush_bytes: flush_mib << 20,
+        cache_bytes: cache_mib << 20,
     };
     let directory = tempfile::tempdir().expect("a temporary folder");
 
     let mut rows = Vec::new();
     let rss_at_start = memory_bytes("VmRSS:");
-    write_and_read(&mut rows, directory.path(), entries, limits);
+    write_and_read(&mut rows, directory.path(), sizes);
     let (rss, peak) = (memory_bytes("VmRSS:"), memory_bytes("VmHWM:"));
-    batches_for_comparison(&mut rows, directory.path(), entries, limits);
+    batches_for_comparison(&mut rows, directory.path(), sizes);
 
     let mut table = Table::new();
     table.set_header(["", "times", "wall s", "CPU s", "wall µs each", "CPU µs each"]);
@@ -88,56 +97,63 @@ fn main() {
     );
 }
 
-fn write_and_read(rows: &mut Vec<Measured>, directory: &Path, entries: u64, limits: StoreFolderLimits) {
+fn write_and_read(rows: &mut Vec<Measured>, directory: &Path, sizes: Sizes) {
+    let Sizes {
+        entries,
+        flush_bytes,
+        cache_bytes,
+    } = sizes;
     let path = directory.join("ingested");
     let identity = Identity {
         generation: [7; 16],
         changelog: "bench-0".to_owned(),
     };
-    let folder = StoreFolder::open(&path, limits).expect("the folder opens");
+    let folder = StoreFolder::open(&path, cache_bytes).expect("the folder opens");
     let disk = FjallDisk::open(&folder, "homes-0", identity.clone()).expect("the disk opens");
     let mut store = Store::new(Box::new(disk));
 
-    let mut flushing = (Duration::ZERO, Duration::ZERO);
+    // Of this thread alone, so without the merging thread.
+    let mut flushing = Measured {
+        what: String::new(),
+        times: entries,
+        wall: Duration::ZERO,
+        cpu: Duration::ZERO,
+    };
+    let mut putting = Measured {
+        what: "  of it put and commit".to_owned(),
+        times: entries,
+        wall: Duration::ZERO,
+        cpu: Duration::ZERO,
+    };
     let mut flushes = 0;
     let mut first_flush = None;
     let rss_before = memory_bytes("VmRSS:");
-    let settled = measure(rows, "put, commit, flush and merge", entries, || {
-        let mut flush = |store: &mut Store, position| {
-            first_flush.get_or_insert_with(|| (store.unflushed_bytes(), memory_bytes("VmRSS:") - rss_before));
-            let (started, cpu) = (Instant::now(), process_cpu());
-            store.flush(position).expect("the flush succeeds");
-            flushing.0 += started.elapsed();
-            flushing.1 += process_cpu() - cpu;
-            flushes += 1;
+    measure(rows, "put, commit, flush and merge until idle", entries, || {
+        let mut mark = (Instant::now(), thread_cpu());
+        let mut lap = |of: &mut Measured| {
+            let now = (Instant::now(), thread_cpu());
+            of.wall += now.0 - mark.0;
+            of.cpu += now.1 - mark.1;
+            mark = now;
         };
         for number in 0..entries {
             store.put(&key(number), &value(number));
-            if number % COMMIT_ENTRIES == COMMIT_ENTRIES - 1 {
+            let last = number == entries - 1;
+            if number % COMMIT_ENTRIES == COMMIT_ENTRIES - 1 || last {
                 store.commit();
-                if store.unflushed_bytes() as u64 >= limits.flush_bytes {
-                    flush(&mut store, number);
+                if store.unflushed_bytes() as u64 >= flush_bytes || last {
+                    first_flush.get_or_insert_with(|| (store.unflushed_bytes(), memory_bytes("VmRSS:") - rss_before));
+                    lap(&mut putting);
+                    store.flush(number + 1).expect("the flush succeeds");
+                    flushes += 1;
+                    lap(&mut flushing);
                 }
             }
         }
-        store.commit();
-        flush(&mut store, entries);
-        let waited = Instant::now();
         wait_until_idle();
-        waited.elapsed()
     });
-    rows.push(Measured {
-        what: format!("  of it {flushes} flushes, with what merged meanwhile"),
-        times: entries,
-        wall: flushing.0,
-        cpu: flushing.1,
-    });
-    rows.push(Measured {
-        what: "  of it waiting for merges at the end".to_owned(),
-        times: entries,
-        wall: settled,
-        cpu: Duration::ZERO,
-    });
+    flushing.what = format!("  of it {flushes} flushes");
+    rows.extend([putting, flushing]);
     let (counted, taken) = first_flush.expect("flushed at least once");
     println!(
         "a full table: {} MiB counted, {} MiB taken; {} MiB on disk",
@@ -181,17 +197,22 @@ fn write_and_read(rows: &mut Vec<Measured>, directory: &Path, entries: u64, limi
     });
     drop((store, folder));
     measure(rows, "open again", 1, || {
-        let folder = StoreFolder::open(&path, limits).expect("the folder opens");
+        let folder = StoreFolder::open(&path, cache_bytes).expect("the folder opens");
         let disk = FjallDisk::open(&folder, "homes-0", identity).expect("the disk opens");
         assert_eq!(Store::new(Box::new(disk)).position(), Some(entries));
     });
 }
 
 /// The same entries through the write path that the store does not use: one atomic batch and one sync per flush.
-fn batches_for_comparison(rows: &mut Vec<Measured>, directory: &Path, entries: u64, limits: StoreFolderLimits) {
+fn batches_for_comparison(rows: &mut Vec<Measured>, directory: &Path, sizes: Sizes) {
+    let Sizes {
+        entries,
+        flush_bytes,
+        cache_bytes,
+    } = sizes;
     let database = Database::builder(directory.join("batched"))
         .worker_threads(1)
-        .cache_size(limits.cache_bytes)
+        .cache_size(cache_bytes)
         .open()
         .expect("the folder opens");
     let tree = database
@@ -202,7 +223,7 @@ fn batches_for_comparison(rows: &mut Vec<Measured>, directory: &Path, entries: u
         "for comparison: fjall's defaults, batches and sync",
         entries,
         || {
-            let batch_entries = limits.flush_bytes / (KEY_BYTES + VALUE_BYTES + 150) as u64;
+            let batch_entries = flush_bytes / (KEY_BYTES + VALUE_BYTES + 150) as u64;
             let mut number = 0;
             while number < entries {
                 let until = entries.min(number + batch_entries);
@@ -270,6 +291,18 @@ fn process_cpu() -> Duration {
         .map(|field| field.parse::<u64>().expect("a count"))
         .sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// Time that the processor spent on this thread.
+fn thread_cpu() -> Duration {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
+    Duration::from_nanos(
+        statistics
+            .split(' ')
+            .next()
+            .and_then(|field| field.parse().ok())
+            .expect("nanoseconds come first"),
+    )
 }
 
 /// A figure of `/proc/self/status`, in bytes.

@@ -5,6 +5,9 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+/// What a scan hands key and value to; it breaks when it has seen enough.
+pub type Visit<'visit> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'visit;
+
 /// Where a task's flushed state lies. One per task.
 pub trait Disk: Send {
     /// The value of `key`, or `None` where there is none.
@@ -17,12 +20,7 @@ pub trait Disk: Send {
     ///
     /// # Errors
     /// [`DiskError::Stop`] or [`DiskError::Rebuild`] if the disk cannot be read; entries may have been handed over by then.
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), DiskError>;
+    fn scan(&self, from: &[u8], to: &[u8], each: &mut Visit<'_>) -> Result<(), DiskError>;
 
     /// Applies one atomic, durable batch: the entries (`None` deletes) in strictly ascending key order, together with the
     /// position in the changelog that the disk reflects from now on: the offset of the first record that it does *not*

@@ -12,59 +12,56 @@
 //! ever inserted singly, so the journal stays empty and never has to be synced.
 
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::fjall::compaction::Leveled;
 use ::fjall::config::{
-    BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, HashRatioPolicy,
-    PartitioningPolicy,
+    BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy,
 };
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 use bytes::Bytes;
 
-use super::disk::{Disk, DiskError, Identity, RebuildReason, decode_header, encode_header};
+use super::disk::{Disk, DiskError, Identity, RebuildReason, Visit, decode_header, encode_header};
 
 /// The key of the header. The smallest key that a tree takes, so that it is the first of every batch; [`super::Store`] keeps
 /// the keys of entries longer than it.
 const HEADER_KEY: &[u8] = &[0];
 
-/// Bytes per data block. Most lookups are for absent keys, which the filter answers, and a larger block makes the index
-/// smaller and compresses better; a present key costs the decoding of one block.
+// The figures below were chosen by runs of `benches/store.rs` with 2 to 5 million entries of 40 + 250 bytes, flushes of 32 MiB
+// and a cache of 32 MiB, on a machine that was busy with other work: differences below about 15 % are noise. They are stored
+// with a tree when it is made; changing them changes new trees only.
+
+/// Bytes per data block. With 8 KiB writing cost slightly more and lookups the same.
 const BLOCK_BYTES: u32 = 4 * 1_024;
 
-/// Bits per key of the filters: an absent key reads a block in 1 of 120 tables.
+/// Bits per key of the filters: by theory an absent key reads a block in 1 of 120 tables.
 const FILTER_BITS_PER_KEY: f32 = 10.0;
 
-/// Tables that may lie over each other before they are merged. Every one of them costs an absent key a look into its filter.
-const OVERLAPPING_TABLES_MAX: u8 = 4;
+/// Tables that may lie over each other before they are merged, and with the next figure the size of the first level: what a
+/// merge rewrites. In one run each, five million entries cost 5.6 µs of CPU with 4 and 4.2 µs with 8; two million did not
+/// show it (2.6 and 3.9 µs). More tables make lookups of absent keys and scans dearer.
+const OVERLAPPING_TABLES_MAX: u8 = 8;
 
-/// Sizes that bound a [`StoreFolder`].
-#[derive(Clone, Copy, Debug)]
-pub struct StoreFolderLimits {
-    /// Bytes of blocks, filters and indexes kept in memory, for all tasks together.
-    pub cache_bytes: u64,
-    /// Bytes that a flush of one task usually has. Tables get this size, so that merging the flushes that lie over each
-    /// other rewrites about as much as they hold.
-    pub flush_bytes: u64,
-}
+/// Bytes per table, of which the first level holds [`OVERLAPPING_TABLES_MAX`]. With 32 MiB five million entries cost 5.7 µs of CPU
+/// instead of 4.2: they move through more levels.
+const TABLE_BYTES: u64 = 64 << 20;
 
 /// The folder with the state of all tasks of this process. Clones share it; it closes when the last one is dropped.
 #[derive(Clone)]
 pub struct StoreFolder {
     database: Database,
     path: Arc<PathBuf>,
-    limits: StoreFolderLimits,
 }
 
 impl StoreFolder {
-    /// Opens the folder, or makes it.
+    /// Opens the folder, or makes it. `cache_bytes` bounds the blocks, filters and indexes kept in memory for all tasks
+    /// together.
     ///
     /// # Errors
     /// [`DiskError::Stop`] if it cannot be read or written or another process holds it; [`DiskError::Rebuild`] if it is
     /// damaged: [`StoreFolder::erase`] it then, and all tasks restore from their changelogs.
-    pub fn open(path: &Path, limits: StoreFolderLimits) -> Result<Self, DiskError> {
+    pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, DiskError> {
         let label = path.display().to_string();
         finish_interrupted_creation(path).map_err(|reason| DiskError::Stop {
             action: "open",
@@ -74,7 +71,7 @@ impl StoreFolder {
         let database = Database::builder(path)
             // One: merging must not take the cores from the stages.
             .worker_threads(1)
-            .cache_size(limits.cache_bytes)
+            .cache_size(cache_bytes)
             // The journal stays empty, see above.
             .manual_journal_persist(true)
             .open()
@@ -82,7 +79,6 @@ impl StoreFolder {
         Ok(Self {
             database,
             path: Arc::new(path.to_owned()),
-            limits,
         })
     }
 
@@ -127,29 +123,32 @@ impl StoreFolder {
     }
 
     fn keyspace(&self, task: &str) -> ::fjall::Result<Keyspace> {
-        self.database.keyspace(task, || self.tree_options())
+        self.database.keyspace(task, tree_options)
     }
+}
 
-    fn tree_options(&self) -> KeyspaceCreateOptions {
-        KeyspaceCreateOptions::default()
-            .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
-            .data_block_hash_ratio_policy(HashRatioPolicy::all(0.0))
-            .data_block_compression_policy(CompressionPolicy::new([
-                CompressionType::None,
-                CompressionType::None,
-                CompressionType::Lz4,
-            ]))
-            .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
-                BloomConstructionPolicy::BitsPerKey(FILTER_BITS_PER_KEY),
-            )))
-            .index_block_partitioning_policy(PartitioningPolicy::all(true))
-            .filter_block_partitioning_policy(PartitioningPolicy::all(true))
-            .compaction_strategy(Arc::new(
-                Leveled::default()
-                    .with_l0_threshold(OVERLAPPING_TABLES_MAX)
-                    .with_table_target_size(self.limits.flush_bytes.clamp(1 << 20, 64 << 20)),
-            ))
-    }
+/// How the tree of a task is laid out.
+fn tree_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+        // Young tables are rewritten soon: compressing them would be done again.
+        .data_block_compression_policy(CompressionPolicy::new([
+            CompressionType::None,
+            CompressionType::None,
+            CompressionType::Lz4,
+        ]))
+        .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
+            BloomConstructionPolicy::BitsPerKey(FILTER_BITS_PER_KEY),
+        )))
+        // A filter in one piece answers an absent key in half the time. An index in pieces takes only those pieces into the
+        // cache that are used: whole ones, at an estimated 1.5 % of the data, would push each other out once the data is large.
+        .filter_block_partitioning_policy(PartitioningPolicy::all(false))
+        .index_block_partitioning_policy(PartitioningPolicy::all(true))
+        .compaction_strategy(Arc::new(
+            Leveled::default()
+                .with_l0_threshold(OVERLAPPING_TABLES_MAX)
+                .with_table_target_size(TABLE_BYTES),
+        ))
 }
 
 /// Removes what a crash in the middle of making the folder left. The version file is written last and holds a few bytes; until
@@ -251,12 +250,7 @@ impl Disk for FjallDisk {
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), DiskError> {
+    fn scan(&self, from: &[u8], to: &[u8], each: &mut Visit<'_>) -> Result<(), DiskError> {
         if from >= to {
             return Ok(());
         }

@@ -1,12 +1,12 @@
 //! The disk of the simulation: entries in memory that outlive the store that wrote them.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
-use super::disk::{Disk, DiskError, Identity, decode_header, encode_header};
+use super::disk::{Disk, DiskError, Identity, Visit, decode_header, encode_header};
 
 /// What survives a crash: keep a clone, drop the [`MemoryDisk`], open it again.
 #[derive(Clone, Default)]
@@ -79,12 +79,7 @@ impl Disk for MemoryDisk {
         Ok(self.platter.written().entries.get(key).cloned())
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), DiskError> {
+    fn scan(&self, from: &[u8], to: &[u8], each: &mut Visit<'_>) -> Result<(), DiskError> {
         if from >= to {
             return Ok(());
         }

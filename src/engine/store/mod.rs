@@ -26,8 +26,8 @@ pub mod fjall;
 pub mod memory;
 pub mod table;
 
-pub use disk::{Disk, DiskError, Identity, RebuildReason};
-pub use fjall::{FjallDisk, StoreFolder, StoreFolderLimits};
+pub use disk::{Disk, DiskError, Identity, RebuildReason, Visit};
+pub use fjall::{FjallDisk, StoreFolder};
 pub use memory::{MemoryDisk, Platter};
 pub use table::{Store, StoreError};
 

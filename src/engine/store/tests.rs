@@ -10,10 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: StoreFolderLimits = StoreFolderLimits {
-    cache_bytes: 8 << 20,
-    flush_bytes: 1 << 20,
-};
+const CACHE_BYTES: u64 = 8 << 20;
 
 fn identity() -> Identity {
     Identity {
@@ -243,7 +240,7 @@ proptest! {
 
 /// Opens folder and disk; the folder closes with the disk, so that each opening recovers as after a crash.
 fn open_disk(path: &Path, identity: Identity) -> Result<FjallDisk, DiskError> {
-    FjallDisk::open(&StoreFolder::open(path, LIMITS)?, "homes-0", identity)
+    FjallDisk::open(&StoreFolder::open(path, CACHE_BYTES)?, "homes-0", identity)
 }
 
 #[test]
@@ -335,7 +332,7 @@ fn state_of_another_generation_is_refused_and_can_be_removed() {
         .expect("another generation");
     assert!(matches!(refused, DiskError::Rebuild { .. }), "{refused}");
 
-    let folder = StoreFolder::open(directory.path(), LIMITS).expect("it opens");
+    let folder = StoreFolder::open(directory.path(), CACHE_BYTES).expect("it opens");
     assert_eq!(folder.tasks(), ["homes-0"]);
     folder.remove("homes-0").expect("writable");
     folder.remove("homes-0").expect("nothing to remove is fine");
@@ -348,7 +345,7 @@ fn state_of_another_generation_is_refused_and_can_be_removed() {
 #[test]
 fn tasks_of_a_folder_do_not_see_each_other() {
     let directory = tempfile::tempdir().expect("a temporary folder");
-    let folder = StoreFolder::open(directory.path(), LIMITS).expect("it opens");
+    let folder = StoreFolder::open(directory.path(), CACHE_BYTES).expect("it opens");
     let mut stores: Vec<_> = ["homes-0", "homes-1"]
         .map(|task| Store::new(Box::new(FjallDisk::open(&folder, task, identity()).expect("empty"))))
         .into();
@@ -366,8 +363,8 @@ fn tasks_of_a_folder_do_not_see_each_other() {
 #[test]
 fn a_second_process_is_told_that_the_folder_is_held() {
     let directory = tempfile::tempdir().expect("a temporary folder");
-    let _held = StoreFolder::open(directory.path(), LIMITS).expect("it opens");
-    let refused = StoreFolder::open(directory.path(), LIMITS)
+    let _held = StoreFolder::open(directory.path(), CACHE_BYTES).expect("it opens");
+    let refused = StoreFolder::open(directory.path(), CACHE_BYTES)
         .err()
         .expect("held")
         .to_string();
@@ -411,7 +408,7 @@ fn a_path_that_cannot_be_a_folder_is_an_error() {
     let path = directory.path().join("file");
     std::fs::write(&path, "not a folder").expect("writable");
     assert!(matches!(
-        StoreFolder::open(&path, LIMITS),
+        StoreFolder::open(&path, CACHE_BYTES),
         Err(DiskError::Stop { action: "open", .. })
     ));
 }
