@@ -97,6 +97,7 @@ fn a_broker_keeps_its_data_over_a_clean_and_a_hard_restart_while_a_follower_read
     broker.restart();
     let records = read_settled(&bootstrap, "kept", Duration::from_secs(30));
     assert_eq!(records.len(), 2_000, "after a hard restart");
+    assert_eq!(broker.lost_transaction(), None);
 
     std::thread::sleep(Duration::from_secs(2));
     let mut followed = follower.stop();

@@ -51,6 +51,11 @@ pub fn forget_process(pid: u32) {
     say(&format!("ended {pid}"));
 }
 
+/// With `INSIGHT_HUB_TEST_KEEP=1` the directories of a run stay, logs and data, to look into a failure.
+fn keeps() -> bool {
+    std::env::var_os("INSIGHT_HUB_TEST_KEEP").is_some_and(|value| value == "1")
+}
+
 /// A fresh directory that is removed when it is dropped, and in any case when this test run ends.
 pub struct Scratch(PathBuf);
 
@@ -61,7 +66,11 @@ impl Scratch {
             .tempdir()
             .expect("a temporary directory can be made")
             .keep();
-        say(&format!("directory {}", directory.display()));
+        if keeps() {
+            eprintln!("kept: {}", directory.display());
+        } else {
+            say(&format!("directory {}", directory.display()));
+        }
         Self(directory)
     }
 
@@ -72,7 +81,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What remains (a file that a dying process is still writing) is swept at the end of the run.
-        let _ = std::fs::remove_dir_all(&self.0);
+        if !keeps() {
+            // What remains (a file that a dying process is still writing) is swept at the end of the run.
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 }
