@@ -43,28 +43,17 @@ struct Sizes {
 fn measure<T>(rows: &mut Vec<Measured>, what: impl Into<String>, times: u64, work: impl FnOnce() -> T) -> T {
     let (started, cpu) = (Instant::now(), process_cpu());
     let result = work();
-    rows.push(Measured {
-        what: what.into(),
-        times,
-        wall: started.elapsed(),
-        cpu: process_cpu() - cpu,
-    });
+    rows.push(Measured { what: what.into(), times, wall: started.elapsed(), cpu: process_cpu() - cpu });
     result
 }
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let mut argument = |default: u64| {
-        arguments.next().map_or(default, |argument| {
-            argument.parse().expect("arguments are whole numbers")
-        })
+        arguments.next().map_or(default, |argument| argument.parse().expect("arguments are whole numbers"))
     };
     let (entries, flush_mib, cache_mib) = (argument(1_000_000), argument(32), argument(32));
-    let sizes = Sizes {
-        entries,
-        flush_bytes: flush_mib << 20,
-        cache_bytes: cache_mib << 20,
-    };
+    let sizes = Sizes { entries, flush_bytes: flush_mib << 20, cache_bytes: cache_mib << 20 };
     let directory = tempfile::tempdir().expect("a temporary folder");
 
     let mut rows = Vec::new();
@@ -98,27 +87,15 @@ fn main() {
 }
 
 fn write_and_read(rows: &mut Vec<Measured>, directory: &Path, sizes: Sizes) {
-    let Sizes {
-        entries,
-        flush_bytes,
-        cache_bytes,
-    } = sizes;
+    let Sizes { entries, flush_bytes, cache_bytes } = sizes;
     let path = directory.join("ingested");
-    let identity = Identity {
-        generation: [7; 16],
-        changelog: "bench-0".to_owned(),
-    };
+    let identity = Identity { generation: [7; 16], changelog: "bench-0".to_owned() };
     let folder = StoreFolder::open(&path, cache_bytes).expect("the folder opens");
     let disk = FjallDisk::open(&folder, "homes-0", identity.clone()).expect("the disk opens");
     let mut store = Store::new(Box::new(disk));
 
     // Of this thread alone, so without the merging thread.
-    let mut flushing = Measured {
-        what: String::new(),
-        times: entries,
-        wall: Duration::ZERO,
-        cpu: Duration::ZERO,
-    };
+    let mut flushing = Measured { what: String::new(), times: entries, wall: Duration::ZERO, cpu: Duration::ZERO };
     let mut putting = Measured {
         what: "  of it put and commit".to_owned(),
         times: entries,
@@ -186,11 +163,7 @@ fn write_and_read(rows: &mut Vec<Measured>, directory: &Path, sizes: Sizes) {
                 .scan(&key(number), &[0xff; KEY_BYTES], |key, _| {
                     black_box(key);
                     seen += 1;
-                    if seen == 10 {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
+                    if seen == 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })
                 .expect("readable");
         }
@@ -205,41 +178,30 @@ fn write_and_read(rows: &mut Vec<Measured>, directory: &Path, sizes: Sizes) {
 
 /// The same entries through the write path that the store does not use: one atomic batch and one sync per flush.
 fn batches_for_comparison(rows: &mut Vec<Measured>, directory: &Path, sizes: Sizes) {
-    let Sizes {
-        entries,
-        flush_bytes,
-        cache_bytes,
-    } = sizes;
+    let Sizes { entries, flush_bytes, cache_bytes } = sizes;
     let database = Database::builder(directory.join("batched"))
         .worker_threads(1)
         .cache_size(cache_bytes)
         .open()
         .expect("the folder opens");
-    let tree = database
-        .keyspace("homes-0", KeyspaceCreateOptions::default)
-        .expect("the tree opens");
-    measure(
-        rows,
-        "for comparison: fjall's defaults, batches and sync",
-        entries,
-        || {
-            let batch_entries = flush_bytes / (KEY_BYTES + VALUE_BYTES + 150) as u64;
-            let mut number = 0;
-            while number < entries {
-                let until = entries.min(number + batch_entries);
-                let mut sorted: Vec<_> = (number..until).map(|number| (key(number), value(number))).collect();
-                sorted.sort_unstable();
-                let mut batch = database.batch();
-                for (key, value) in &sorted {
-                    batch.insert(&tree, &key[..], &value[..]);
-                }
-                batch.commit().expect("the batch commits");
-                database.persist(PersistMode::SyncAll).expect("the journal syncs");
-                number = until;
+    let tree = database.keyspace("homes-0", KeyspaceCreateOptions::default).expect("the tree opens");
+    measure(rows, "for comparison: fjall's defaults, batches and sync", entries, || {
+        let batch_entries = flush_bytes / (KEY_BYTES + VALUE_BYTES + 150) as u64;
+        let mut number = 0;
+        while number < entries {
+            let until = entries.min(number + batch_entries);
+            let mut sorted: Vec<_> = (number..until).map(|number| (key(number), value(number))).collect();
+            sorted.sort_unstable();
+            let mut batch = database.batch();
+            for (key, value) in &sorted {
+                batch.insert(&tree, &key[..], &value[..]);
             }
-            wait_until_idle();
-        },
-    );
+            batch.commit().expect("the batch commits");
+            database.persist(PersistMode::SyncAll).expect("the journal syncs");
+            number = until;
+        }
+        wait_until_idle();
+    });
 }
 
 /// Waits until the process has used almost no CPU for a while, so that merges are counted.
@@ -280,16 +242,9 @@ fn value(number: u64) -> [u8; VALUE_BYTES] {
 /// User and system time of this process. The kernel counts in hundredths of a second.
 fn process_cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let after_name = stat
-        .rsplit(')')
-        .next()
-        .expect("the name of the command is in parentheses");
-    let ticks: u64 = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u64>().expect("a count"))
-        .sum();
+    let after_name = stat.rsplit(')').next().expect("the name of the command is in parentheses");
+    let ticks: u64 =
+        after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a count")).sum();
     Duration::from_millis(ticks * 10)
 }
 
@@ -297,24 +252,13 @@ fn process_cpu() -> Duration {
 fn thread_cpu() -> Duration {
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
     Duration::from_nanos(
-        statistics
-            .split(' ')
-            .next()
-            .and_then(|field| field.parse().ok())
-            .expect("nanoseconds come first"),
+        statistics.split(' ').next().and_then(|field| field.parse().ok()).expect("nanoseconds come first"),
     )
 }
 
 /// A figure of `/proc/self/status`, in bytes.
 fn memory_bytes(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with(name))
-        .expect("Linux reports it");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kib| kib.parse::<u64>().ok())
-        .expect("a figure in kB")
-        * 1_024
+    let line = status.lines().find(|line| line.starts_with(name)).expect("Linux reports it");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a figure in kB") * 1_024
 }

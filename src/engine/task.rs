@@ -45,13 +45,8 @@ pub enum TaskState {
 
 impl TaskState {
     /// Every state.
-    pub const ALL: [TaskState; 5] = [
-        TaskState::Created,
-        TaskState::Restoring,
-        TaskState::Running,
-        TaskState::Suspended,
-        TaskState::Closed,
-    ];
+    pub const ALL: [TaskState; 5] =
+        [TaskState::Created, TaskState::Restoring, TaskState::Running, TaskState::Suspended, TaskState::Closed];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
@@ -216,28 +211,11 @@ mod tests {
 
     #[test]
     fn only_the_arrows_of_the_diagram_are_legal() {
-        let legal: Vec<(usize, usize)> = vec![
-            (0, 1),
-            (0, 4),
-            (1, 1),
-            (1, 2),
-            (1, 4),
-            (2, 1),
-            (2, 3),
-            (2, 4),
-            (3, 1),
-            (3, 2),
-            (3, 4),
-        ];
+        let legal: Vec<(usize, usize)> =
+            vec![(0, 1), (0, 4), (1, 1), (1, 2), (1, 4), (2, 1), (2, 3), (2, 4), (3, 1), (3, 2), (3, 4)];
         for (from, a) in TaskState::ALL.into_iter().enumerate() {
             for (to, b) in TaskState::ALL.into_iter().enumerate() {
-                assert_eq!(
-                    a.may_become(b),
-                    legal.contains(&(from, to)),
-                    "{} → {}",
-                    a.as_str(),
-                    b.as_str()
-                );
+                assert_eq!(a.may_become(b), legal.contains(&(from, to)), "{} → {}", a.as_str(), b.as_str());
             }
         }
     }

@@ -50,10 +50,7 @@ fn number(bytes: &[u8]) -> u64 {
 impl Stage for Sum {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         let (key, value) = (record.key.expect("a key"), record.value.expect("a value"));
-        let before = store
-            .get(key)
-            .expect("memory does not fail")
-            .map_or(0, |value| number(&value));
+        let before = store.get(key).expect("memory does not fail").map_or(0, |value| number(&value));
         store.put(key, &(before + number(value)).to_be_bytes());
         store.put_local(&[b"local:", key].concat(), &(before + number(value)).to_be_bytes());
         self.dirty.insert(key.to_vec());
@@ -70,14 +67,8 @@ impl Stage for Sum {
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
         for key in std::mem::take(&mut self.dirty) {
             let sum = store.get(&key).expect("memory does not fail").expect("it was written");
-            let local = store
-                .get(&[b"local:", &key[..]].concat())
-                .expect("memory does not fail");
-            assert_eq!(
-                local.as_ref(),
-                Some(&sum),
-                "a derived entry differs from what it is derived from"
-            );
+            let local = store.get(&[b"local:", &key[..]].concat()).expect("memory does not fail");
+            assert_eq!(local.as_ref(), Some(&sum), "a derived entry differs from what it is derived from");
             outputs.send(&Output {
                 topic: self.sums,
                 placement: Placement::ByKey,
@@ -106,12 +97,7 @@ fn topology() -> (Topology, TopicIndex, TopicIndex, TopicIndex) {
     let mut topics = Topics::default();
     let mut add = |name: &str, ownership, partitions| {
         let cleanup = Cleanup::Compact;
-        topics.add(TopicSpec {
-            name: Arc::from(name),
-            ownership,
-            partitions,
-            cleanup,
-        })
+        topics.add(TopicSpec { name: Arc::from(name), ownership, partitions, cleanup })
     };
     let source = add("source", Ownership::Spoke, 2);
     let repartition = add("repartition", Ownership::Repartition, 3);
@@ -129,13 +115,7 @@ fn topology() -> (Topology, TopicIndex, TopicIndex, TopicIndex) {
             name: "sum",
             inputs: vec![repartition],
             changelog: Some(changelog),
-            make: Arc::new(move |_| {
-                Box::new(Sum {
-                    sums,
-                    additions,
-                    dirty: Default::default(),
-                })
-            }),
+            make: Arc::new(move |_| Box::new(Sum { sums, additions, dirty: Default::default() })),
         },
     ];
     let topology = Topology {
@@ -154,10 +134,7 @@ fn run(seed: u64, faults: u32) -> (BTreeMap<FaultKind, u64>, u64) {
     for index in 0..300_u64 {
         let key = vec![(index.wrapping_mul(seed | 1) % 17) as u8, 0];
         *expected.entry(key.clone()).or_insert(0_u64) += index;
-        let to = TopicPartition {
-            topic: source,
-            partition: (index % 2) as i32,
-        };
+        let to = TopicPartition { topic: source, partition: (index % 2) as i32 };
         sources.push(SourceRecord {
             to,
             key: Some(key),
@@ -171,23 +148,13 @@ fn run(seed: u64, faults: u32) -> (BTreeMap<FaultKind, u64>, u64) {
         poll_records_max: 40,
         ..WorkerOptions::default()
     };
-    let options = SimulationOptions {
-        seed,
-        instances_max: 3,
-        faults,
-        worker,
-    };
+    let options = SimulationOptions { seed, instances_max: 3, faults, worker };
     let mut simulation = Simulation::new(options, topology, sources);
-    simulation
-        .run(&mut |_| {})
-        .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    simulation.run(&mut |_| {}).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let cluster = simulation.cluster().borrow();
     let mut published = BTreeMap::new();
     for record in cluster.read_committed(sums) {
-        published.insert(
-            record.key.expect("a key").to_vec(),
-            number(&record.value.expect("a value")),
-        );
+        published.insert(record.key.expect("a key").to_vec(), number(&record.value.expect("a value")));
     }
     assert_eq!(published, expected, "seed {seed}: sums");
     let mut added: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
@@ -208,11 +175,7 @@ fn sums_are_exact_whatever_fails() {
         }
     }
     println!("faults that took effect: {faults:?}");
-    assert_eq!(
-        faults.len(),
-        10,
-        "every kind of fault took effect at least once: {faults:?}"
-    );
+    assert_eq!(faults.len(), 10, "every kind of fault took effect at least once: {faults:?}");
 }
 
 #[test]

@@ -63,9 +63,7 @@ impl Topics {
     /// The topic of a name.
     pub fn find(&self, name: &str) -> Option<TopicIndex> {
         let position = self.0.iter().position(|topic| &*topic.name == name)?;
-        Some(TopicIndex(
-            u16::try_from(position).expect("a topology has fewer than 65,536 topics"),
-        ))
+        Some(TopicIndex(u16::try_from(position).expect("a topology has fewer than 65,536 topics")))
     }
 
     /// Every topic with its index.

@@ -169,10 +169,7 @@ impl<L: Log> Worker<L> {
         let restoring = self.restore_some()?;
         self.suspend_or_resume()?;
         let wait = if restoring { Duration::ZERO } else { wait };
-        let mut progress = Progress {
-            records: self.poll(now, wait)?,
-            committed: false,
-        };
+        let mut progress = Progress { records: self.poll(now, wait)?, committed: false };
         if self.commit_is_due(now) {
             self.commit()?;
             progress.committed = true;
@@ -204,11 +201,7 @@ impl<L: Log> Worker<L> {
                 *transaction = Some(now);
             }
             task.touched = true;
-            let mut outputs = Counted {
-                sink: &mut *sink,
-                bytes: staged_bytes,
-                observer,
-            };
+            let mut outputs = Counted { sink: &mut *sink, bytes: staged_bytes, observer };
             let outcome = task.stage.process(record, &mut task.store, &mut outputs);
             if let Err(error) = outcome {
                 return Err(match error {
@@ -221,10 +214,8 @@ impl<L: Log> Worker<L> {
             }
             task.next = Some(record.offset + 1);
             if record.timestamp_ms > 0 {
-                task.oldest_ms = Some(
-                    task.oldest_ms
-                        .map_or(record.timestamp_ms, |oldest| oldest.min(record.timestamp_ms)),
-                );
+                task.oldest_ms =
+                    Some(task.oldest_ms.map_or(record.timestamp_ms, |oldest| oldest.min(record.timestamp_ms)));
             }
             observer.record_in(record.from, record.timestamp_ms);
             *wants_commit |= task.stage.wants_commit();
@@ -240,12 +231,8 @@ impl<L: Log> Worker<L> {
         let topology = &self.topology;
         let source = self.log.halves().0;
         let is_spoke = |task: &Task| topology.topics.get(task.input.topic).ownership == super::topics::Ownership::Spoke;
-        let lag: i64 = self
-            .tasks
-            .iter()
-            .filter(|task| !is_spoke(task))
-            .map(|task| source.lag(task.input).unwrap_or(0))
-            .sum();
+        let lag: i64 =
+            self.tasks.iter().filter(|task| !is_spoke(task)).map(|task| source.lag(task.input).unwrap_or(0)).sum();
         let (from, to) = if lag > self.options.suspend_lag_records {
             (TaskState::Running, TaskState::Suspended)
         } else if lag <= self.options.suspend_lag_records / 2 {
@@ -254,11 +241,7 @@ impl<L: Log> Worker<L> {
             return Ok(());
         };
         let mut changed = Vec::new();
-        for task in self
-            .tasks
-            .iter_mut()
-            .filter(|task| is_spoke(task) && task.state() == from)
-        {
+        for task in self.tasks.iter_mut().filter(|task| is_spoke(task) && task.state() == from) {
             changed.push((task.input, task.next));
             task.become_state(to);
             self.observer.observe(Observation::TaskState { task, state: to });
@@ -274,10 +257,7 @@ impl<L: Log> Worker<L> {
 
     fn commit_is_due(&self, now: Duration) -> bool {
         let Some(began) = self.transaction else {
-            return self
-                .tasks
-                .iter()
-                .any(|task| task.more && task.state() == TaskState::Running);
+            return self.tasks.iter().any(|task| task.more && task.state() == TaskState::Running);
         };
         let staged: usize = self.tasks.iter().map(|task| task.store.staged_bytes()).sum();
         self.wants_commit
@@ -307,11 +287,7 @@ impl<L: Log> Worker<L> {
             if !involved(task) && !flushed {
                 continue;
             }
-            let mut outputs = Counted {
-                sink: &mut *sink,
-                bytes: &mut self.staged_bytes,
-                observer: &*self.observer,
-            };
+            let mut outputs = Counted { sink: &mut *sink, bytes: &mut self.staged_bytes, observer: &*self.observer };
             let wants_more = task.stage.prepare_commit(&mut task.store, &mut outputs)?;
             if let Some(changelog) = task.changelog {
                 for (key, value) in task.store.staged_changelog() {
@@ -329,12 +305,8 @@ impl<L: Log> Worker<L> {
             // Offsets of every task that was written for, moved or not: that is what fences a worker that lost them.
             offsets.push((task.input, task.next.unwrap_or(0)));
         }
-        let measure: Vec<_> = self
-            .tasks
-            .iter()
-            .filter(|task| flushes.contains(&task.input))
-            .filter_map(|task| task.changelog)
-            .collect();
+        let measure: Vec<_> =
+            self.tasks.iter().filter(|task| flushes.contains(&task.input)).filter_map(|task| task.changelog).collect();
         self.observer.kill_point(KillPoint::BeforeCommit);
         let ends = sink.commit(&offsets, &measure)?;
         self.observer.kill_point(KillPoint::AfterCommit);
@@ -353,10 +325,7 @@ impl<L: Log> Worker<L> {
             task.touched = false;
             task.more = wants_more;
             if let Some(oldest) = task.oldest_ms.take() {
-                self.observer.observe(Observation::Committed {
-                    task,
-                    oldest_ms: oldest,
-                });
+                self.observer.observe(Observation::Committed { task, oldest_ms: oldest });
             }
             if flushes.contains(&input)
                 && let Some(end) = task.changelog.and_then(|changelog| ends.get(&changelog))
@@ -429,21 +398,14 @@ impl<L: Log> Worker<L> {
     /// Makes tasks of partitions and begins to restore them. Offsets first, changelog second (KAFKA-10167).
     fn open_tasks(&mut self, partitions: &[TopicPartition], newly_assigned: bool) -> Result<(), StageError> {
         let source = self.log.halves().0;
-        let committed = if newly_assigned {
-            source.accept(partitions)?
-        } else {
-            source.committed(partitions)?
-        };
+        let committed = if newly_assigned { source.accept(partitions)? } else { source.committed(partitions)? };
         for (&input, committed) in partitions.iter().zip(committed) {
             let stage_index = self
                 .topology
                 .stage_of(input.topic)
                 .ok_or_else(|| StageError::Stop(format!("no stage reads {:?}", input.topic)))?;
             let spec = &self.topology.stages[stage_index];
-            let changelog = spec.changelog.map(|topic| TopicPartition {
-                topic,
-                partition: input.partition,
-            });
+            let changelog = spec.changelog.map(|topic| TopicPartition { topic, partition: input.partition });
             let store = match changelog {
                 Some(changelog) => {
                     let name = format!("{}-{}", spec.name, input.partition);
@@ -458,18 +420,12 @@ impl<L: Log> Worker<L> {
             };
             let stage = (spec.make)(input);
             let mut task = Task::new(input, stage_index, spec.name, changelog, store, stage, committed);
-            self.observer.observe(Observation::TaskState {
-                task: &task,
-                state: TaskState::Created,
-            });
+            self.observer.observe(Observation::TaskState { task: &task, state: TaskState::Created });
             match changelog {
                 Some(changelog) => self.begin_restore(&mut task, changelog)?,
                 None => task.become_state(TaskState::Restoring),
             }
-            self.observer.observe(Observation::TaskState {
-                task: &task,
-                state: TaskState::Restoring,
-            });
+            self.observer.observe(Observation::TaskState { task: &task, state: TaskState::Restoring });
             self.tasks.push(task);
         }
         self.tasks.sort_by_key(|task| (task.stage_index, task.input));
@@ -478,15 +434,11 @@ impl<L: Log> Worker<L> {
 
     fn begin_restore(&mut self, task: &mut Task, changelog: TopicPartition) -> Result<(), StageError> {
         let source = self.log.halves().0;
-        let from = task
-            .store
-            .position()
-            .map(|position| i64::try_from(position).unwrap_or(i64::MAX));
+        let from = task.store.position().map(|position| i64::try_from(position).unwrap_or(i64::MAX));
         let reader = match source.changelog(changelog, from) {
             Err(LogError::OutOfRange(reason)) => {
                 // The tail that the store lacks is gone: going on would leave a hole.
-                self.observer
-                    .observe(Observation::StoreDiscarded { task, reason: &reason });
+                self.observer.observe(Observation::StoreDiscarded { task, reason: &reason });
                 task.store.wipe().map_err(|error| StageError::Stop(error.to_string()))?;
                 source.changelog(changelog, None)?
             }
@@ -498,11 +450,7 @@ impl<L: Log> Worker<L> {
 
     /// Restores for about the budget; whether any task is still restoring.
     fn restore_some(&mut self) -> Result<bool, StageError> {
-        let mut restoring = self
-            .tasks
-            .iter()
-            .filter(|task| task.state() == TaskState::Restoring)
-            .count();
+        let mut restoring = self.tasks.iter().filter(|task| task.state() == TaskState::Restoring).count();
         for index in 0..self.tasks.len() {
             if self.tasks[index].state() != TaskState::Restoring {
                 continue;
@@ -511,8 +459,7 @@ impl<L: Log> Worker<L> {
             let (progress, records) = match outcome {
                 Err(StageError::Log(LogError::OutOfRange(reason))) => {
                     let task = &mut self.tasks[index];
-                    self.observer
-                        .observe(Observation::StoreDiscarded { task, reason: &reason });
+                    self.observer.observe(Observation::StoreDiscarded { task, reason: &reason });
                     task.store.wipe().map_err(|error| StageError::Stop(error.to_string()))?;
                     let changelog = task.changelog.expect("only a task with a changelog restores");
                     let reader = self.log.halves().0.changelog(changelog, None)?;
@@ -526,11 +473,7 @@ impl<L: Log> Worker<L> {
                 Restored::More { remaining, position } => (remaining, position),
                 Restored::Complete { position } => (0, position),
             };
-            self.observer.observe(Observation::Restoring {
-                task,
-                remaining,
-                records,
-            });
+            self.observer.observe(Observation::Restoring { task, remaining, records });
             self.observer.kill_point(KillPoint::MidRestore);
             if self.tasks[index].store.unflushed_bytes() > self.options.unflushed_bytes_max / 2 {
                 // What was read so far is committed data below a known offset: it may go to disk.
@@ -551,11 +494,7 @@ impl<L: Log> Worker<L> {
         let generation = self.topology.generation;
         let task = &mut self.tasks[index];
         if task.changelog.is_some() {
-            match task
-                .store
-                .get(GENERATION_KEY)
-                .map_err(|error| StageError::Stop(error.to_string()))?
-            {
+            match task.store.get(GENERATION_KEY).map_err(|error| StageError::Stop(error.to_string()))? {
                 None => task.store.put(GENERATION_KEY, &generation),
                 Some(stored) if stored.as_ref() == generation => {}
                 Some(_) => return Err(StageError::Stop(other_generation(task.stage_name))),
@@ -563,10 +502,7 @@ impl<L: Log> Worker<L> {
         }
         task.become_state(TaskState::Running);
         task.more = true; // work that the stage had begun, such as timers, goes on without waiting for a record
-        self.observer.observe(Observation::TaskState {
-            task,
-            state: TaskState::Running,
-        });
+        self.observer.observe(Observation::TaskState { task, state: TaskState::Running });
         let (input, next) = (task.input, task.next);
         Ok(self.log.halves().0.start(input, next)?)
     }
@@ -577,10 +513,7 @@ impl<L: Log> Worker<L> {
             let gone = partitions.contains(&task.input);
             if gone {
                 task.become_state(TaskState::Closed);
-                observer.observe(Observation::TaskState {
-                    task,
-                    state: TaskState::Closed,
-                });
+                observer.observe(Observation::TaskState { task, state: TaskState::Closed });
             }
             !gone
         });
@@ -651,10 +584,7 @@ fn other_generation(stage: &str) -> String {
 
 fn stop_for_disk(error: DiskError) -> StageError {
     let text = match &error {
-        DiskError::Rebuild {
-            reason: RebuildReason::Foreign { .. },
-            ..
-        } => format!(
+        DiskError::Rebuild { reason: RebuildReason::Foreign { .. }, .. } => format!(
             "{error}; run `insight-hub rebuild`, start with the configuration that it was computed by, or remove the data \
              directory to restore it from the changelog"
         ),

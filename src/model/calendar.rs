@@ -25,10 +25,7 @@ pub struct CalendarError {
 impl Calendar {
     /// The calendar of UTC.
     pub fn utc() -> Calendar {
-        Calendar {
-            name: "UTC".into(),
-            offsets: vec![(i64::MIN, 0)],
-        }
+        Calendar { name: "UTC".into(), offsets: vec![(i64::MIN, 0)] }
     }
 
     /// The calendar of an IANA zone name, from the database that is compiled in or the system's.
@@ -44,10 +41,7 @@ impl Calendar {
             }
             offsets.push((at, i64::from(change.offset().seconds()) * 1_000));
         }
-        Ok(Calendar {
-            name: name.to_owned(),
-            offsets,
-        })
+        Ok(Calendar { name: name.to_owned(), offsets })
     }
 
     /// The IANA name.

@@ -153,43 +153,25 @@ pub(super) fn encode_header(identity: &Identity, position: u64) -> Vec<u8> {
 
 /// The position in a header that `wanted` wrote.
 pub(super) fn decode_header(task: &str, header: &[u8], wanted: &Identity) -> Result<u64, DiskError> {
-    let rebuild = |reason| DiskError::Rebuild {
-        task: task.to_owned(),
-        reason,
-    };
+    let rebuild = |reason| DiskError::Rebuild { task: task.to_owned(), reason };
     match header.first() {
         Some(&FORMAT_VERSION) => {}
         Some(&stored) => {
-            return Err(rebuild(RebuildReason::Format {
-                stored,
-                known: FORMAT_VERSION,
-            }));
+            return Err(rebuild(RebuildReason::Format { stored, known: FORMAT_VERSION }));
         }
         None => return Err(rebuild(RebuildReason::Damaged("its header is empty".to_owned()))),
     }
     let parts = header.get(1..).and_then(|rest| {
         let (generation, rest) = rest.split_first_chunk::<16>()?;
         let (position, changelog) = rest.split_first_chunk::<8>()?;
-        Some((
-            *generation,
-            u64::from_be_bytes(*position),
-            std::str::from_utf8(changelog).ok()?,
-        ))
+        Some((*generation, u64::from_be_bytes(*position), std::str::from_utf8(changelog).ok()?))
     });
     let Some((generation, position, changelog)) = parts else {
-        return Err(rebuild(RebuildReason::Damaged(
-            "its header is cut short or not text".to_owned(),
-        )));
+        return Err(rebuild(RebuildReason::Damaged("its header is cut short or not text".to_owned())));
     };
-    let stored = Identity {
-        generation,
-        changelog: changelog.to_owned(),
-    };
+    let stored = Identity { generation, changelog: changelog.to_owned() };
     if &stored != wanted {
-        return Err(rebuild(RebuildReason::Foreign {
-            stored,
-            wanted: wanted.clone(),
-        }));
+        return Err(rebuild(RebuildReason::Foreign { stored, wanted: wanted.clone() }));
     }
     Ok(position)
 }
@@ -199,31 +181,21 @@ mod tests {
     use super::*;
 
     fn identity(generation: u8, changelog: &str) -> Identity {
-        Identity {
-            generation: [generation; 16],
-            changelog: changelog.to_owned(),
-        }
+        Identity { generation: [generation; 16], changelog: changelog.to_owned() }
     }
 
     #[test]
     fn header_of_version_1_reads_the_same_for_ever() {
         let header = encode_header(&identity(7, "abc-0"), 0x0102);
-        assert_eq!(
-            header,
-            [&[1][..], &[7; 16], &[0, 0, 0, 0, 0, 0, 1, 2], b"abc-0"].concat()
-        );
-        assert_eq!(
-            decode_header("homes-0", &header, &identity(7, "abc-0")).expect("its own header"),
-            0x0102
-        );
+        assert_eq!(header, [&[1][..], &[7; 16], &[0, 0, 0, 0, 0, 0, 1, 2], b"abc-0"].concat());
+        assert_eq!(decode_header("homes-0", &header, &identity(7, "abc-0")).expect("its own header"), 0x0102);
     }
 
     #[test]
     fn foreign_state_is_refused_with_both_sides() {
         let header = encode_header(&identity(0xab, "old-0"), 5);
-        let message = decode_header("homes-0", &header, &identity(0xcd, "new-0"))
-            .expect_err("another identity")
-            .to_string();
+        let message =
+            decode_header("homes-0", &header, &identity(0xcd, "new-0")).expect_err("another identity").to_string();
         for part in ["homes-0", "abababab", "cdcdcdcd", "old-0", "new-0"] {
             assert!(message.contains(part), "{message} lacks {part}");
         }
@@ -234,18 +206,12 @@ mod tests {
         let wanted = identity(7, "abc-0");
         let header = encode_header(&wanted, 9);
         for length in 0..header.len() {
-            assert!(
-                decode_header("homes-0", &header[..length], &wanted).is_err(),
-                "{length} bytes"
-            );
+            assert!(decode_header("homes-0", &header[..length], &wanted).is_err(), "{length} bytes");
         }
         let mut newer = header.clone();
         newer[0] = 2;
         assert!(
-            decode_header("homes-0", &newer, &wanted)
-                .expect_err("a newer version")
-                .to_string()
-                .contains("version 2")
+            decode_header("homes-0", &newer, &wanted).expect_err("a newer version").to_string().contains("version 2")
         );
         let mut not_text = header;
         not_text.push(0xff);

@@ -76,10 +76,7 @@ impl StoreFolder {
             .manual_journal_persist(true)
             .open()
             .map_err(|error| disk_error("open", &label, error))?;
-        Ok(Self {
-            database,
-            path: Arc::new(path.to_owned()),
-        })
+        Ok(Self { database, path: Arc::new(path.to_owned()) })
     }
 
     /// Removes a folder that no process has open, with the state of all tasks in it.
@@ -88,23 +85,16 @@ impl StoreFolder {
     /// [`DiskError::Stop`] if it cannot be removed.
     pub fn erase(path: &Path) -> Result<(), DiskError> {
         match std::fs::remove_dir_all(path) {
-            Err(reason) if reason.kind() != io::ErrorKind::NotFound => Err(DiskError::Stop {
-                action: "wipe",
-                task: path.display().to_string(),
-                reason,
-            }),
+            Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
+                Err(DiskError::Stop { action: "wipe", task: path.display().to_string(), reason })
+            }
             _ => Ok(()),
         }
     }
 
     /// Names of the tasks whose state lies here.
     pub fn tasks(&self) -> Vec<String> {
-        let mut tasks: Vec<String> = self
-            .database
-            .list_keyspace_names()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let mut tasks: Vec<String> = self.database.list_keyspace_names().iter().map(ToString::to_string).collect();
         tasks.sort_unstable();
         tasks
     }
@@ -137,17 +127,15 @@ fn tree_options() -> KeyspaceCreateOptions {
             CompressionType::None,
             CompressionType::Lz4,
         ]))
-        .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
-            BloomConstructionPolicy::BitsPerKey(FILTER_BITS_PER_KEY),
-        )))
+        .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(
+            FILTER_BITS_PER_KEY,
+        ))))
         // A filter in one piece answers an absent key in half the time. An index in pieces takes only those pieces into the
         // cache that are used: whole ones, at an estimated 1.5 % of the data, would push each other out once the data is large.
         .filter_block_partitioning_policy(PartitioningPolicy::all(false))
         .index_block_partitioning_policy(PartitioningPolicy::all(true))
         .compaction_strategy(Arc::new(
-            Leveled::default()
-                .with_l0_threshold(OVERLAPPING_TABLES_MAX)
-                .with_table_target_size(TABLE_BYTES),
+            Leveled::default().with_l0_threshold(OVERLAPPING_TABLES_MAX).with_table_target_size(TABLE_BYTES),
         ))
 }
 
@@ -193,17 +181,8 @@ impl FjallDisk {
         let open = |error| disk_error("open", task, error);
         let tree = folder.keyspace(task).map_err(open)?;
         let header = tree.get(HEADER_KEY).map_err(open)?;
-        let position = header
-            .map(|header| decode_header(task, &header, &identity))
-            .transpose()?;
-        Ok(Self {
-            folder: folder.clone(),
-            task: task.to_owned(),
-            identity,
-            tree: Some(tree),
-            position,
-            failed: false,
-        })
+        let position = header.map(|header| decode_header(task, &header, &identity)).transpose()?;
+        Ok(Self { folder: folder.clone(), task: task.to_owned(), identity, tree: Some(tree), position, failed: false })
     }
 
     fn tree(&self, action: &'static str) -> Result<&Keyspace, DiskError> {
@@ -242,10 +221,7 @@ impl FjallDisk {
 
 impl Disk for FjallDisk {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DiskError> {
-        let value = self
-            .tree("read")?
-            .get(key)
-            .map_err(|error| disk_error("read", &self.task, error))?;
+        let value = self.tree("read")?.get(key).map_err(|error| disk_error("read", &self.task, error))?;
         // A copy: what the tree hands out keeps its whole block in memory.
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
@@ -255,9 +231,7 @@ impl Disk for FjallDisk {
             return Ok(());
         }
         for entry in self.tree("read")?.range(from..to) {
-            let (key, value) = entry
-                .into_inner()
-                .map_err(|error| disk_error("read", &self.task, error))?;
+            let (key, value) = entry.into_inner().map_err(|error| disk_error("read", &self.task, error))?;
             if *key != *HEADER_KEY && each(&key, &value).is_break() {
                 break;
             }
@@ -309,15 +283,8 @@ impl Disk for FjallDisk {
 
 /// Sorts what fjall says by what to do about it.
 fn disk_error(action: &'static str, task: &str, error: ::fjall::Error) -> DiskError {
-    let stop = |reason| DiskError::Stop {
-        action,
-        task: task.to_owned(),
-        reason,
-    };
-    let damaged = |what: String| DiskError::Rebuild {
-        task: task.to_owned(),
-        reason: RebuildReason::Damaged(what),
-    };
+    let stop = |reason| DiskError::Stop { action, task: task.to_owned(), reason };
+    let damaged = |what: String| DiskError::Rebuild { task: task.to_owned(), reason: RebuildReason::Damaged(what) };
     match error {
         // A file that ends too early was cut, not refused.
         ::fjall::Error::Io(reason) | ::fjall::Error::Storage(LsmError::Io(reason))

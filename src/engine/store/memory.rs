@@ -27,9 +27,7 @@ impl Platter {
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
-        self.0
-            .lock()
-            .expect("nothing panics while the lock is held: only map operations run under it")
+        self.0.lock().expect("nothing panics while the lock is held: only map operations run under it")
     }
 }
 
@@ -44,16 +42,8 @@ pub struct MemoryDisk {
 impl MemoryDisk {
     /// A disk of its own for a task that keeps nothing.
     pub fn scratch() -> Self {
-        let identity = Identity {
-            generation: [0; 16],
-            changelog: String::new(),
-        };
-        Self {
-            platter: Platter::default(),
-            task: "scratch".into(),
-            identity,
-            position: None,
-        }
+        let identity = Identity { generation: [0; 16], changelog: String::new() };
+        Self { platter: Platter::default(), task: "scratch".into(), identity, position: None }
     }
 
     /// Opens what lies on the platter for `task`.
@@ -62,15 +52,8 @@ impl MemoryDisk {
     /// [`DiskError::Rebuild`] if another definition or changelog wrote it.
     pub fn open(platter: &Platter, task: &str, identity: Identity) -> Result<Self, DiskError> {
         let header = platter.written().header.clone();
-        let position = header
-            .map(|header| decode_header(task, &header, &identity))
-            .transpose()?;
-        Ok(Self {
-            platter: platter.clone(),
-            task: task.to_owned(),
-            identity,
-            position,
-        })
+        let position = header.map(|header| decode_header(task, &header, &identity)).transpose()?;
+        Ok(Self { platter: platter.clone(), task: task.to_owned(), identity, position })
     }
 }
 
@@ -83,11 +66,8 @@ impl Disk for MemoryDisk {
         if from >= to {
             return Ok(());
         }
-        for (key, value) in self
-            .platter
-            .written()
-            .entries
-            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)))
+        for (key, value) in
+            self.platter.written().entries.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)))
         {
             if each(key, value).is_break() {
                 break;
@@ -132,10 +112,7 @@ impl Disk for MemoryDisk {
 
     fn wipe(&mut self) -> Result<(), DiskError> {
         let full = self.platter.written().full;
-        *self.platter.written() = Written {
-            full,
-            ..Written::default()
-        };
+        *self.platter.written() = Written { full, ..Written::default() };
         self.position = None;
         Ok(())
     }

@@ -67,13 +67,7 @@ pub struct Store {
 impl Store {
     /// A store above `disk`. To be complete it has to be given every changelog record from [`Store::position`] on.
     pub fn new(disk: Box<dyn Disk>) -> Self {
-        Self {
-            staged: BTreeMap::new(),
-            staged_bytes: 0,
-            unflushed: BTreeMap::new(),
-            unflushed_bytes: 0,
-            disk,
-        }
+        Self { staged: BTreeMap::new(), staged_bytes: 0, unflushed: BTreeMap::new(), unflushed_bytes: 0, disk }
     }
 
     /// The value of `key` as of the last change, staged ones included.
@@ -138,10 +132,7 @@ impl Store {
                 let staged = occupied.get_mut();
                 self.staged_bytes -= entry_bytes(key, staged.value.as_ref());
                 // Once a change of this key is due to the changelog it stays due, whatever follows.
-                *staged = Staged {
-                    value,
-                    local: local && staged.local,
-                };
+                *staged = Staged { value, local: local && staged.local };
             }
         }
     }
@@ -245,10 +236,7 @@ impl Store {
         if self.unflushed.is_empty() {
             // Built from a sorted run: half the work of inserting one by one.
             let staged = std::mem::take(&mut self.staged);
-            self.unflushed_bytes = staged
-                .iter()
-                .map(|(key, staged)| entry_bytes(key, staged.value.as_ref()))
-                .sum();
+            self.unflushed_bytes = staged.iter().map(|(key, staged)| entry_bytes(key, staged.value.as_ref())).sum();
             self.unflushed = staged.into_iter().map(|(key, staged)| (key, staged.value)).collect();
             return;
         }
@@ -297,18 +285,12 @@ impl Store {
         }
         match self.disk.position() {
             Some(reflected) if position < reflected => {
-                return Err(StoreError::FlushBackwards {
-                    asked: position,
-                    reflected,
-                });
+                return Err(StoreError::FlushBackwards { asked: position, reflected });
             }
             Some(reflected) if position == reflected && self.unflushed.is_empty() => return Ok(()),
             _ => {}
         }
-        let mut entries = self
-            .unflushed
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_deref()));
+        let mut entries = self.unflushed.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
         self.disk.apply(&mut entries, position)?;
         self.unflushed.clear();
         self.unflushed_bytes = 0;

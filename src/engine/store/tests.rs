@@ -13,10 +13,7 @@ use super::*;
 const CACHE_BYTES: u64 = 8 << 20;
 
 fn identity() -> Identity {
-    Identity {
-        generation: [3; 16],
-        changelog: "homes-changelog-0".to_owned(),
-    }
+    Identity { generation: [3; 16], changelog: "homes-changelog-0".to_owned() }
 }
 
 /// One thing done to a store.
@@ -76,11 +73,8 @@ impl Model {
 
     fn commit(&mut self) {
         self.committed = self.staged.clone();
-        self.log.extend(
-            std::mem::take(&mut self.staged_log)
-                .into_iter()
-                .map(|(key, (value, local))| (key, value, local)),
-        );
+        self.log
+            .extend(std::mem::take(&mut self.staged_log).into_iter().map(|(key, (value, local))| (key, value, local)));
     }
 
     fn rollback(&mut self) {
@@ -110,11 +104,7 @@ fn scanned(store: &Store, from: &[u8], to: &[u8], most: usize) -> Vec<(Vec<u8>, 
         store
             .scan(from, to, |key, value| {
                 entries.push((key.to_vec(), value.to_vec()));
-                if entries.len() == most {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+                if entries.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .expect("the disk is readable");
     }
@@ -246,17 +236,8 @@ fn open_disk(path: &Path, identity: Identity) -> Result<FjallDisk, DiskError> {
 #[test]
 fn prefixes_end_where_they_should() {
     let platter = Platter::default();
-    let mut store = Store::new(Box::new(
-        MemoryDisk::open(&platter, "homes-0", identity()).expect("empty"),
-    ));
-    for key in [
-        &b"a\xfe"[..],
-        b"a\xff",
-        b"a\xff\xff",
-        b"b\x00",
-        b"\xff\xff",
-        b"\xff\xff\xff",
-    ] {
+    let mut store = Store::new(Box::new(MemoryDisk::open(&platter, "homes-0", identity()).expect("empty")));
+    for key in [&b"a\xfe"[..], b"a\xff", b"a\xff\xff", b"b\x00", b"\xff\xff", b"\xff\xff\xff"] {
         store.put(key, b"value");
     }
     let count = |prefix: &[u8]| {
@@ -269,18 +250,13 @@ fn prefixes_end_where_they_should() {
             .expect("readable");
         entries
     };
-    assert_eq!(
-        [count(b"a"), count(b"a\xff"), count(b"\xff"), count(b"c"), count(b"")],
-        [3, 2, 2, 0, 6]
-    );
+    assert_eq!([count(b"a"), count(b"a\xff"), count(b"\xff"), count(b"c"), count(b"")], [3, 2, 2, 0, 6]);
 }
 
 #[test]
 fn small_values_of_a_large_buffer_do_not_keep_it() {
     let platter = Platter::default();
-    let mut store = Store::new(Box::new(
-        MemoryDisk::open(&platter, "homes-0", identity()).expect("empty"),
-    ));
+    let mut store = Store::new(Box::new(MemoryDisk::open(&platter, "homes-0", identity()).expect("empty")));
     let buffer = bytes::Bytes::from(vec![7; 64 << 10]);
     store.put(b"key", &buffer.slice(100..124));
     store.commit();
@@ -290,9 +266,7 @@ fn small_values_of_a_large_buffer_do_not_keep_it() {
 
 #[test]
 fn a_key_that_no_store_wrote_is_refused() {
-    let mut store = Store::new(Box::new(
-        MemoryDisk::open(&Platter::default(), "homes-0", identity()).expect("empty"),
-    ));
+    let mut store = Store::new(Box::new(MemoryDisk::open(&Platter::default(), "homes-0", identity()).expect("empty")));
     for length in [0, 1, 5_000] {
         assert!(matches!(store.restore(&vec![0; length], None), Err(StoreError::ForeignKey(found)) if found == length));
     }
@@ -301,35 +275,22 @@ fn a_key_that_no_store_wrote_is_refused() {
 
 #[test]
 fn a_position_never_goes_backwards() {
-    let mut store = Store::new(Box::new(
-        MemoryDisk::open(&Platter::default(), "homes-0", identity()).expect("empty"),
-    ));
+    let mut store = Store::new(Box::new(MemoryDisk::open(&Platter::default(), "homes-0", identity()).expect("empty")));
     store.flush(10).expect("writable");
-    assert!(matches!(
-        store.flush(9),
-        Err(StoreError::FlushBackwards {
-            asked: 9,
-            reflected: 10
-        })
-    ));
+    assert!(matches!(store.flush(9), Err(StoreError::FlushBackwards { asked: 9, reflected: 10 })));
 }
 
 #[test]
 fn state_of_another_generation_is_refused_and_can_be_removed() {
     let directory = tempfile::tempdir().expect("a temporary folder");
-    let other = Identity {
-        generation: [4; 16],
-        ..identity()
-    };
+    let other = Identity { generation: [4; 16], ..identity() };
     let mut store = Store::new(Box::new(open_disk(directory.path(), identity()).expect("empty")));
     store.put(b"key", b"value");
     store.commit();
     store.flush(1).expect("writable");
     drop(store);
 
-    let refused = open_disk(directory.path(), other.clone())
-        .err()
-        .expect("another generation");
+    let refused = open_disk(directory.path(), other.clone()).err().expect("another generation");
     assert!(matches!(refused, DiskError::Rebuild { .. }), "{refused}");
 
     let folder = StoreFolder::open(directory.path(), CACHE_BYTES).expect("it opens");
@@ -364,10 +325,7 @@ fn tasks_of_a_folder_do_not_see_each_other() {
 fn a_second_process_is_told_that_the_folder_is_held() {
     let directory = tempfile::tempdir().expect("a temporary folder");
     let _held = StoreFolder::open(directory.path(), CACHE_BYTES).expect("it opens");
-    let refused = StoreFolder::open(directory.path(), CACHE_BYTES)
-        .err()
-        .expect("held")
-        .to_string();
+    let refused = StoreFolder::open(directory.path(), CACHE_BYTES).err().expect("held").to_string();
     assert!(refused.contains("another process holds the data folder"), "{refused}");
 }
 
@@ -388,9 +346,7 @@ fn a_folder_whose_making_was_cut_short_is_made_again() {
 #[test]
 fn a_full_memory_disk_keeps_the_entries_in_the_store() {
     let platter = Platter::default();
-    let mut store = Store::new(Box::new(
-        MemoryDisk::open(&platter, "homes-0", identity()).expect("empty"),
-    ));
+    let mut store = Store::new(Box::new(MemoryDisk::open(&platter, "homes-0", identity()).expect("empty")));
     store.put(b"key", b"value");
     store.commit();
     platter.set_full(true);
@@ -407,10 +363,7 @@ fn a_path_that_cannot_be_a_folder_is_an_error() {
     let directory = tempfile::tempdir().expect("a temporary folder");
     let path = directory.path().join("file");
     std::fs::write(&path, "not a folder").expect("writable");
-    assert!(matches!(
-        StoreFolder::open(&path, CACHE_BYTES),
-        Err(DiskError::Stop { action: "open", .. })
-    ));
+    assert!(matches!(StoreFolder::open(&path, CACHE_BYTES), Err(DiskError::Stop { action: "open", .. })));
 }
 
 /// Set for the children of the tests below: the folder to work in.
@@ -421,9 +374,7 @@ fn child(test: &str, limits: &str, path: &Path) -> Command {
     let mut command = Command::new("sh");
     command
         .arg("-c")
-        .arg(format!(
-            "{limits} exec \"$0\" --exact --ignored --nocapture engine::store::tests::{test}"
-        ))
+        .arg(format!("{limits} exec \"$0\" --exact --ignored --nocapture engine::store::tests::{test}"))
         .arg(std::env::current_exe().expect("a test runs from a file"))
         .env(CHILD_FOLDER, path);
     command
@@ -442,20 +393,14 @@ fn batch_change(batch: u64, key: u64) -> Option<Option<Vec<u8>>> {
 }
 
 fn batch_key(key: u64) -> Vec<u8> {
-    [
-        &xxhash_rust::xxh3::xxh3_64(&key.to_be_bytes()).to_be_bytes()[..],
-        &[0; 24],
-    ]
-    .concat()
+    [&xxhash_rust::xxh3::xxh3_64(&key.to_be_bytes()).to_be_bytes()[..], &[0; 24]].concat()
 }
 
 #[test]
 #[ignore = "the child of killed_at_any_moment_the_content_is_that_of_the_position"]
 fn child_that_flushes_for_ever() {
     let path = std::env::var_os(CHILD_FOLDER).expect("started as a child");
-    let mut store = Store::new(Box::new(
-        open_disk(Path::new(&path), identity()).expect("what was left opens"),
-    ));
+    let mut store = Store::new(Box::new(open_disk(Path::new(&path), identity()).expect("what was left opens")));
     for batch in store.position().unwrap_or(0).. {
         if batch % 97 == 96 && store.position().is_some() {
             // A wiped store is restored, here from what every batch did.
@@ -493,16 +438,11 @@ fn killed_at_any_moment_the_content_is_that_of_the_position() {
         // 0 to 0.6 s, so that starting, recovering, flushing and merging are all hit.
         let moment = xxhash_rust::xxh3::xxh3_64_with_seed(b"moment", kill) % 600;
         std::thread::sleep(Duration::from_millis(moment));
-        assert!(
-            child.try_wait().expect("our child").is_none(),
-            "the child of kill {kill} failed by itself"
-        );
+        assert!(child.try_wait().expect("our child").is_none(), "the child of kill {kill} failed by itself");
         child.kill().expect("our child");
         child.wait().expect("our child");
 
-        let store = Store::new(Box::new(
-            open_disk(directory.path(), identity()).expect("what was left opens"),
-        ));
+        let store = Store::new(Box::new(open_disk(directory.path(), identity()).expect("what was left opens")));
         let reached = store.position().unwrap_or(0);
         if reached < position {
             assert_eq!(reached, 0, "only a wipe goes back");
@@ -520,10 +460,7 @@ fn killed_at_any_moment_the_content_is_that_of_the_position() {
         }
         position = reached;
         let found: Entries = scanned(&store, &[0], &[0xff; 64], usize::MAX).into_iter().collect();
-        assert!(
-            found == expected,
-            "kill {kill} after {moment} ms: the content is not that of position {position}"
-        );
+        assert!(found == expected, "kill {kill} after {moment} ms: the content is not that of position {position}");
         for key in 0..BATCH_KEYS {
             let found = store.get(&batch_key(key)).expect("readable");
             assert_eq!(
@@ -533,10 +470,7 @@ fn killed_at_any_moment_the_content_is_that_of_the_position() {
             );
         }
     }
-    assert!(
-        position > 0 || kills == 0,
-        "no batch was ever flushed: the test shows nothing"
-    );
+    assert!(position > 0 || kills == 0, "no batch was ever flushed: the test shows nothing");
 }
 
 #[test]
@@ -548,26 +482,14 @@ fn child_that_is_refused() {
     for batch in position..position + 20 {
         put_batch(&mut store, batch);
     }
-    let refused = store
-        .flush(position + 20)
-        .expect_err("the file is larger than allowed")
-        .to_string();
-    assert!(
-        refused.contains("cannot write the stored state of homes-0"),
-        "{refused}"
-    );
+    let refused = store.flush(position + 20).expect_err("the file is larger than allowed").to_string();
+    assert!(refused.contains("cannot write the stored state of homes-0"), "{refused}");
     assert!(refused.contains("ulimit"), "{refused}");
     assert_eq!(store.position(), Some(position));
     assert!(store.unflushed_entries() > 0, "the entries stay in the store");
     // Still readable, and refused again rather than tried over what may lie there.
     assert!(store.get(&batch_key(0)).is_ok());
-    assert!(
-        store
-            .flush(position + 20)
-            .expect_err("refused")
-            .to_string()
-            .contains("earlier write")
-    );
+    assert!(store.flush(position + 20).expect_err("refused").to_string().contains("earlier write"));
 }
 
 #[test]
@@ -580,13 +502,8 @@ fn a_refused_write_is_an_error_and_loses_nothing() {
     drop(store);
 
     // 512 blocks of 512 bytes; ignoring the signal turns the limit into an error of the write.
-    let output = child(
-        "child_that_is_refused",
-        "trap '' XFSZ; ulimit -f 512;",
-        directory.path(),
-    )
-    .output()
-    .expect("it starts");
+    let output =
+        child("child_that_is_refused", "trap '' XFSZ; ulimit -f 512;", directory.path()).output().expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 
     let mut store = Store::new(Box::new(open_disk(directory.path(), identity()).expect("ours")));

@@ -136,10 +136,9 @@ impl Admin {
             let difference = match partitions {
                 None => Some(Difference::Missing),
                 Some(_) if topic.ownership == Ownership::Spoke => None,
-                Some(found) if found != topic.partitions => Some(Difference::Partitions {
-                    found,
-                    wanted: topic.partitions,
-                }),
+                Some(found) if found != topic.partitions => {
+                    Some(Difference::Partitions { found, wanted: topic.partitions })
+                }
                 Some(_) => self.cleanup_difference(&topic)?,
             };
             plans.push(TopicPlan { topic, difference });
@@ -150,19 +149,13 @@ impl Admin {
     fn cleanup_difference(&self, topic: &TopicSpec) -> Result<Option<Difference>, LogError> {
         let described = self
             .runtime
-            .block_on(
-                self.client
-                    .describe_configs([&ResourceSpecifier::Topic(&topic.name)], &AdminOptions::new()),
-            )
+            .block_on(self.client.describe_configs([&ResourceSpecifier::Topic(&topic.name)], &AdminOptions::new()))
             .map_err(|error| LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)))?;
         let wanted = policy(topic.cleanup);
         for resource in described {
             match resource {
                 Ok(resource) => {
-                    let found = resource
-                        .entries
-                        .iter()
-                        .find(|entry: &&ConfigEntry| entry.name == "cleanup.policy");
+                    let found = resource.entries.iter().find(|entry: &&ConfigEntry| entry.name == "cleanup.policy");
                     if let Some(found) = found.and_then(|entry| entry.value.clone())
                         && found != wanted
                     {
@@ -172,10 +165,7 @@ impl Admin {
                 // Without the right to see settings, partitions are all that can be compared.
                 Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => return Ok(None),
                 Err(error) => {
-                    return Err(LogError::Stop(format!(
-                        "the settings of {} cannot be read: {error}",
-                        topic.name
-                    )));
+                    return Err(LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)));
                 }
             }
         }
@@ -193,9 +183,7 @@ impl Admin {
         let retentions: Vec<String> = missing
             .iter()
             .map(|topic| match topic.cleanup {
-                Cleanup::Delete {
-                    retention_ms: Some(retention),
-                } => retention.to_string(),
+                Cleanup::Delete { retention_ms: Some(retention) } => retention.to_string(),
                 _ => "-1".into(),
             })
             .collect();
@@ -214,10 +202,7 @@ impl Admin {
             .collect();
         let results = self
             .runtime
-            .block_on(
-                self.client
-                    .create_topics(&new, &AdminOptions::new().operation_timeout(Some(TRY))),
-            )
+            .block_on(self.client.create_topics(&new, &AdminOptions::new().operation_timeout(Some(TRY))))
             .map_err(|error| LogError::Stop(format!("topics cannot be created: {error}")))?;
         let mut created = Vec::new();
         for result in results {
@@ -239,12 +224,8 @@ impl Admin {
     pub fn delete_records(&self, topics: &Topics, below: &[(TopicPartition, i64)]) -> Result<(), LogError> {
         let mut list = rdkafka::TopicPartitionList::new();
         for (key, offset) in below {
-            list.add_partition_offset(
-                &topics.get(key.topic).name,
-                key.partition,
-                rdkafka::Offset::Offset(*offset),
-            )
-            .map_err(|error| LogError::Stop(error.to_string()))?;
+            list.add_partition_offset(&topics.get(key.topic).name, key.partition, rdkafka::Offset::Offset(*offset))
+                .map_err(|error| LogError::Stop(error.to_string()))?;
         }
         self.runtime
             .block_on(self.client.delete_records(&list, &AdminOptions::new()))

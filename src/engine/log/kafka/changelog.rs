@@ -40,8 +40,7 @@ impl KafkaChangelog {
         let refused = |error: KafkaError| LogError::Stop(format!("the changelog {topic} cannot be read: {error}"));
         let consumer: BaseConsumer = config.create().map_err(refused)?;
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(position))
-            .map_err(refused)?;
+        list.add_partition_offset(topic, partition, Offset::Offset(position)).map_err(refused)?;
         consumer.assign(&list).map_err(refused)?;
         Ok(Box::new(KafkaChangelog {
             consumer,
@@ -62,9 +61,7 @@ impl ChangelogReader for KafkaChangelog {
         each: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), LogError>,
     ) -> Result<Restored, LogError> {
         if self.settled && self.position >= self.end {
-            return Ok(Restored::Complete {
-                position: self.position,
-            });
+            return Ok(Restored::Complete { position: self.position });
         }
         let deadline = Instant::now() + budget;
         let mut at_end = false;
@@ -90,10 +87,7 @@ impl ChangelogReader for KafkaChangelog {
                         )));
                     }
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                        return Err(LogError::Stop(format!(
-                            "the changelog {} may not be read: {error}",
-                            self.topic
-                        )));
+                        return Err(LogError::Stop(format!("the changelog {} may not be read: {error}", self.topic)));
                     }
                     _ => tracing::warn!(target: "kafka", "restoring: {error}"),
                 },
@@ -101,9 +95,7 @@ impl ChangelogReader for KafkaChangelog {
         }
         if self.settled && at_end {
             // Control records take offsets at the end that no reader is given.
-            return Ok(Restored::Complete {
-                position: self.position.max(self.end),
-            });
+            return Ok(Restored::Complete { position: self.position.max(self.end) });
         }
         if !self.settled
             && let Ok((_, stable)) = self.stable.fetch_watermarks(&self.topic, self.partition, TRY)
@@ -118,9 +110,6 @@ impl ChangelogReader for KafkaChangelog {
             }
         }
         let remaining = u64::try_from(self.end - self.position).unwrap_or(0);
-        Ok(Restored::More {
-            remaining,
-            position: self.position,
-        })
+        Ok(Restored::More { remaining, position: self.position })
     }
 }

@@ -37,9 +37,7 @@ pub struct KafkaOptions {
 impl KafkaOptions {
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .set("topic.metadata.refresh.interval.ms", "60000");
+        config.set("bootstrap.servers", &self.brokers).set("topic.metadata.refresh.interval.ms", "60000");
         for (name, value) in &self.client {
             config.set(name, value);
         }
@@ -59,10 +57,7 @@ impl KafkaOptions {
             .set("auto.offset.reset", "error")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
-            .set(
-                "heartbeat.interval.ms",
-                (self.session_timeout.as_millis() / 5).clamp(200, 3_000).to_string(),
-            )
+            .set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 5).clamp(200, 3_000).to_string())
             .set("max.poll.interval.ms", "300000")
             .set("statistics.interval.ms", "1000")
             // The default stalls a partition for a second whenever its queue is full.
@@ -97,14 +92,7 @@ impl KafkaOptions {
     /// For questions about offsets, as seen with or without open transactions.
     pub(super) fn offsets_reader(&self, read_committed: bool) -> ClientConfig {
         let mut config = self.base();
-        config.set(
-            "isolation.level",
-            if read_committed {
-                "read_committed"
-            } else {
-                "read_uncommitted"
-            },
-        );
+        config.set("isolation.level", if read_committed { "read_committed" } else { "read_uncommitted" });
         config
     }
 
@@ -113,10 +101,7 @@ impl KafkaOptions {
         let timeout = self.transaction_timeout.as_millis().to_string();
         config
             .set("client.id", format!("{application_id}-{}-{worker}", self.instance_id))
-            .set(
-                "transactional.id",
-                format!("{application_id}-{}-{worker}", self.instance_id),
-            )
+            .set("transactional.id", format!("{application_id}-{}-{worker}", self.instance_id))
             .set("transaction.timeout.ms", &timeout)
             .set("message.timeout.ms", &timeout)
             .set("enable.idempotence", "true")
@@ -235,10 +220,7 @@ impl ConsumerContext for Context {
             _ if consumer.assignment_lost() => Rebalanced::Lost(partitions.clone()),
             _ => Rebalanced::Revoked(partitions.clone()),
         };
-        self.rebalanced
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push_back(event);
+        self.rebalanced.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(event);
     }
 }
 
@@ -247,10 +229,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            let mut slot = self
-                .undelivered
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut slot = self.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             slot.get_or_insert_with(|| error.to_string());
         }
     }

@@ -69,9 +69,7 @@ impl KafkaSink {
     }
 
     fn producer(&self) -> Result<&ThreadedProducer<Context>, LogError> {
-        self.producer
-            .as_ref()
-            .ok_or_else(|| LogError::Rebuild("there is no producer".into()))
+        self.producer.as_ref().ok_or_else(|| LogError::Rebuild("there is no producer".into()))
     }
 
     fn check(&self) -> Result<(), LogError> {
@@ -106,11 +104,7 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     fn begin(&mut self) -> Result<(), LogError> {
-        self.context
-            .undelivered
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
+        self.context.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         self.bytes = 0;
         let outcome = self.producer()?.begin_transaction();
         outcome.map_err(|error| LogError::Rebuild(format!("a transaction cannot begin: {error}")))?;
@@ -133,10 +127,7 @@ impl Sink for KafkaSink {
         if !output.headers.is_empty() {
             let mut headers = OwnedHeaders::new_with_capacity(output.headers.len());
             for (key, value) in output.headers {
-                headers = headers.insert(Header {
-                    key,
-                    value: Some(*value),
-                });
+                headers = headers.insert(Header { key, value: Some(*value) });
             }
             record = record.headers(headers);
         }
@@ -156,9 +147,7 @@ impl Sink for KafkaSink {
                 }
                 Err((error, _)) => {
                     self.check()?;
-                    return Err(LogError::Rewind(format!(
-                        "a record cannot be written to {topic}: {error}"
-                    )));
+                    return Err(LogError::Rewind(format!("a record cannot be written to {topic}: {error}")));
                 }
             }
         }
@@ -185,12 +174,8 @@ impl Sink for KafkaSink {
                 .map_err(|error| LogError::Stop(format!("offset {next} of {topic}: {error}")))?;
         }
         let group = self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let group = group
-            .as_ref()
-            .ok_or_else(|| LogError::Rewind("the group's metadata is not known yet".into()))?;
-        self.persist("sending offsets", false, || {
-            producer.send_offsets_to_transaction(&list, group, TRY)
-        })?;
+        let group = group.as_ref().ok_or_else(|| LogError::Rewind("the group's metadata is not known yet".into()))?;
+        self.persist("sending offsets", false, || producer.send_offsets_to_transaction(&list, group, TRY))?;
         self.persist("committing", true, || producer.commit_transaction(TRY))?;
         self.in_transaction = false;
         Ok(ends)

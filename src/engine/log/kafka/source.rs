@@ -64,10 +64,8 @@ impl KafkaSource {
     ) -> Result<KafkaSource, LogError> {
         let refused = |error: KafkaError| LogError::Stop(format!("the Kafka client refuses its settings: {error}"));
         let context = Context::default();
-        let consumer: BaseConsumer<Context> = options
-            .consumer(&topology.application_id, worker)
-            .create_with_context(context.clone())
-            .map_err(refused)?;
+        let consumer: BaseConsumer<Context> =
+            options.consumer(&topology.application_id, worker).create_with_context(context.clone()).map_err(refused)?;
         let names: Vec<&str> = topology
             .stages
             .iter()
@@ -91,11 +89,7 @@ impl KafkaSource {
     }
 
     pub(super) fn partition_figures(&self) -> BTreeMap<(Arc<str>, i32), PartitionFigures> {
-        self.context
-            .figures
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     fn list(&self, partitions: &[TopicPartition]) -> TopicPartitionList {
@@ -110,22 +104,14 @@ impl KafkaSource {
         let elements = list.elements();
         let known = elements.iter().filter_map(|element| {
             let topic = self.topics.find(element.topic())?;
-            Some(TopicPartition {
-                topic,
-                partition: element.partition(),
-            })
+            Some(TopicPartition { topic, partition: element.partition() })
         });
         known.collect()
     }
 
     fn note_rebalances(&mut self) {
-        let noted: Vec<Rebalanced> = self
-            .context
-            .rebalanced
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .drain(..)
-            .collect();
+        let noted: Vec<Rebalanced> =
+            self.context.rebalanced.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..).collect();
         for event in noted {
             let event = match &event {
                 Rebalanced::Assigned(list) => Membership::Assigned(self.known(list)),
@@ -148,18 +134,18 @@ impl KafkaSource {
                     self.changelog_config.get("group.id").unwrap_or_default()
                 )))
             }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(LogError::Stop(format!(
-                "a topic may not be read: {error}; grant READ and DESCRIBE on it"
-            ))),
-            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => Err(LogError::Stop(format!(
-                "the group may not be joined: {error}; grant READ on it"
-            ))),
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Err(LogError::Stop(format!("a topic may not be read: {error}; grant READ and DESCRIBE on it")))
+            }
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                Err(LogError::Stop(format!("the group may not be joined: {error}; grant READ on it")))
+            }
             Some(RDKafkaErrorCode::FencedInstanceId) => Err(LogError::Stop(
                 "another process runs under the same hub.instance_id; give each instance its own".into(),
             )),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Err(LogError::Stop(format!(
-                "a topic does not exist: {error}; run `insight-hub topics apply`"
-            ))),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                Err(LogError::Stop(format!("a topic does not exist: {error}; run `insight-hub topics apply`")))
+            }
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
                 Err(LogError::Stop(format!("the Kafka client gave up: {error}")))
             }
@@ -196,10 +182,7 @@ impl Source for KafkaSource {
                 Some((name, key)) if name == topic && key.partition == message.partition() => *key,
                 _ => {
                     let Some(index) = self.topics.find(topic) else { continue };
-                    let key = TopicPartition {
-                        topic: index,
-                        partition: message.partition(),
-                    };
+                    let key = TopicPartition { topic: index, partition: message.partition() };
                     last = Some((topic.to_owned(), key));
                     key
                 }
@@ -268,10 +251,7 @@ impl Source for KafkaSource {
                 (Ok(list), None) => {
                     let found = |key: &TopicPartition| {
                         let topic = &self.topics.get(key.topic).name;
-                        match list
-                            .find_partition(topic, key.partition)
-                            .map(|element| element.offset())
-                        {
+                        match list.find_partition(topic, key.partition).map(|element| element.offset()) {
                             Some(Offset::Offset(offset)) => Some(offset),
                             _ => None,
                         }
@@ -295,9 +275,7 @@ impl Source for KafkaSource {
             self.pause(&[partition], true)?;
             while let Err(error) = self.consumer.seek(&topic, partition.partition, target, TRY) {
                 if Instant::now() >= deadline {
-                    return Err(LogError::Stop(format!(
-                        "{topic} cannot be read from {target:?}: {error}"
-                    )));
+                    return Err(LogError::Stop(format!("{topic} cannot be read from {target:?}: {error}")));
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -320,20 +298,12 @@ impl Source for KafkaSource {
 
     fn pause(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<(), LogError> {
         let list = self.list(partitions);
-        let outcome = if paused {
-            self.consumer.pause(&list)
-        } else {
-            self.consumer.resume(&list)
-        };
+        let outcome = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         outcome.map_err(|error| LogError::Stop(format!("a partition cannot be paused or resumed: {error}")))
     }
 
     fn lag(&self, partition: TopicPartition) -> Option<i64> {
-        let figures = self
-            .context
-            .figures
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
         let end = figures.get(&key)?.last_stable_offset;
         Some((end - self.positions.get(&partition)?).max(0))
@@ -347,10 +317,7 @@ impl Source for KafkaSource {
         let topic = self.topics.get(partition.topic).name.clone();
         let deadline = Instant::now() + PATIENCE;
         let (begin, end) = loop {
-            match self
-                .uncommitted_reader
-                .fetch_watermarks(&topic, partition.partition, TRY)
-            {
+            match self.uncommitted_reader.fetch_watermarks(&topic, partition.partition, TRY) {
                 Ok(watermarks) => break watermarks,
                 Err(error) if Instant::now() >= deadline => {
                     return Err(LogError::Stop(format!("the changelog {topic} cannot be read: {error}")));

@@ -100,11 +100,7 @@ impl Cluster {
                 partitions.insert(TopicPartition { topic, partition }, Partition::default());
             }
         }
-        let inputs = partitions
-            .keys()
-            .copied()
-            .filter(|key| inputs.contains(&key.topic))
-            .collect();
+        let inputs = partitions.keys().copied().filter(|key| inputs.contains(&key.topic)).collect();
         Cluster {
             topics,
             partitions,
@@ -131,24 +127,14 @@ impl Cluster {
     }
 
     fn append_entry(&mut self, to: TopicPartition, transaction: Option<u64>, mut record: CommittedRecord) {
-        let partition = self
-            .partitions
-            .get_mut(&to)
-            .expect("outputs go to topics of the topology");
+        let partition = self.partitions.get_mut(&to).expect("outputs go to topics of the topology");
         record.offset = partition.high_watermark();
         record.partition = to.partition;
         if let Some(transaction) = transaction {
             partition.open.entry(transaction).or_insert(record.offset);
-            self.transactions
-                .get_mut(&transaction)
-                .expect("an open transaction")
-                .partitions
-                .insert(to);
+            self.transactions.get_mut(&transaction).expect("an open transaction").partitions.insert(to);
         }
-        partition.entries.push(Entry {
-            transaction,
-            record: Some(record),
-        });
+        partition.entries.push(Entry { transaction, record: Some(record) });
     }
 
     /// Every committed record of a topic, by partition and offset: what a `read_committed` reader sees now.
@@ -171,9 +157,7 @@ impl Cluster {
         while *position < stable {
             let entry = &partition.entries[usize::try_from(*position).ok()?];
             *position += 1;
-            let aborted = entry
-                .transaction
-                .is_some_and(|transaction| partition.aborted.contains(&transaction));
+            let aborted = entry.transaction.is_some_and(|transaction| partition.aborted.contains(&transaction));
             if let (false, Some(record)) = (aborted, &entry.record) {
                 return Some(record.clone());
             }
@@ -195,9 +179,7 @@ impl Cluster {
             let stable = partition.last_stable_offset();
             let mut newest: BTreeMap<Arc<[u8]>, i64> = BTreeMap::new();
             let visible = |partition: &Partition, entry: &Entry| {
-                !entry
-                    .transaction
-                    .is_some_and(|transaction| partition.aborted.contains(&transaction))
+                !entry.transaction.is_some_and(|transaction| partition.aborted.contains(&transaction))
             };
             for offset in 0..stable {
                 let entry = &partition.entries[offset as usize];
@@ -230,12 +212,8 @@ impl Cluster {
 
     /// Aborts what a producer left open and lands every marker of its transactions.
     fn settle(&mut self, producer: &str) {
-        let left: Vec<u64> = self
-            .transactions
-            .iter()
-            .filter(|(_, it)| it.producer == producer)
-            .map(|(id, _)| *id)
-            .collect();
+        let left: Vec<u64> =
+            self.transactions.iter().filter(|(_, it)| it.producer == producer).map(|(id, _)| *id).collect();
         for id in left {
             if self.transactions[&id].state == TransactionState::Open {
                 self.end(id, false);
@@ -278,11 +256,7 @@ impl Cluster {
         records: impl Iterator<Item = (TopicPartition, CommittedRecord)>,
     ) -> Result<(), LogError> {
         self.check_epoch(producer, epoch)?;
-        if self
-            .transactions
-            .get(&transaction)
-            .is_none_or(|it| it.state != TransactionState::Open)
-        {
+        if self.transactions.get(&transaction).is_none_or(|it| it.state != TransactionState::Open) {
             return Err(LogError::Rewind("the transaction timed out".into()));
         }
         for (to, record) in records {
@@ -321,11 +295,7 @@ impl Cluster {
         commit: bool,
     ) -> Result<(), LogError> {
         self.check_epoch(producer, epoch)?;
-        if self
-            .transactions
-            .get(&transaction)
-            .is_none_or(|it| it.state != TransactionState::Open)
-        {
+        if self.transactions.get(&transaction).is_none_or(|it| it.state != TransactionState::Open) {
             return Err(LogError::Rewind("the transaction timed out".into()));
         }
         self.end(transaction, commit);
@@ -333,19 +303,14 @@ impl Cluster {
     }
 
     fn end(&mut self, transaction: u64, commit: bool) {
-        self.transactions
-            .get_mut(&transaction)
-            .expect("checked by the caller")
-            .state = TransactionState::Ending { commit };
+        self.transactions.get_mut(&transaction).expect("checked by the caller").state =
+            TransactionState::Ending { commit };
         self.forget_if_complete(transaction);
     }
 
     /// The transaction coordinator gives up on a producer that is not heard of: aborts, and fences it.
     pub fn time_out_transactions_of(&mut self, producer: &str) -> bool {
-        let open = self
-            .transactions
-            .values()
-            .any(|it| it.producer == producer && it.state == TransactionState::Open);
+        let open = self.transactions.values().any(|it| it.producer == producer && it.state == TransactionState::Open);
         if open {
             self.init_transactions(producer);
         }
@@ -354,19 +319,13 @@ impl Cluster {
 
     /// Producers that have a transaction open.
     pub fn producers_with_open_transactions(&self) -> Vec<String> {
-        let open = self
-            .transactions
-            .values()
-            .filter(|it| it.state == TransactionState::Open);
+        let open = self.transactions.values().filter(|it| it.state == TransactionState::Open);
         open.map(|it| it.producer.clone()).collect()
     }
 
     /// Transactions that have markers to land, with how many.
     pub fn markers_to_land(&self) -> Vec<u64> {
-        let ending = self
-            .transactions
-            .iter()
-            .filter(|(_, it)| it.state != TransactionState::Open);
+        let ending = self.transactions.iter().filter(|(_, it)| it.state != TransactionState::Open);
         ending.map(|(id, _)| *id).collect()
     }
 
@@ -399,10 +358,7 @@ impl Cluster {
             if !commit {
                 partition.aborted.insert(transaction);
             }
-            partition.entries.push(Entry {
-                transaction: None,
-                record: None,
-            });
+            partition.entries.push(Entry { transaction: None, record: None });
         }
         self.forget_if_complete(transaction);
     }
@@ -429,9 +385,7 @@ impl Cluster {
             .transactions
             .iter()
             .filter(|(_, it)| {
-                it.offsets
-                    .as_ref()
-                    .is_some_and(|offsets| offsets.iter().any(|(key, _)| partitions.contains(key)))
+                it.offsets.as_ref().is_some_and(|offsets| offsets.iter().any(|(key, _)| partitions.contains(key)))
             })
             .map(|(id, _)| *id)
             .collect();
@@ -457,13 +411,7 @@ impl Cluster {
     pub(super) fn join(&mut self) -> u64 {
         let id = self.next_member;
         self.next_member += 1;
-        self.members.insert(
-            id,
-            Member {
-                owned: BTreeSet::new(),
-                events: VecDeque::new(),
-            },
-        );
+        self.members.insert(id, Member { owned: BTreeSet::new(), events: VecDeque::new() });
         self.rebalance();
         id
     }
@@ -523,11 +471,7 @@ impl Cluster {
     }
 
     fn hand_out(&mut self) {
-        let owned: BTreeSet<_> = self
-            .members
-            .values()
-            .flat_map(|member| member.owned.iter().copied())
-            .collect();
+        let owned: BTreeSet<_> = self.members.values().flat_map(|member| member.owned.iter().copied()).collect();
         for (id, member) in &mut self.members {
             let free: Vec<_> = self
                 .target

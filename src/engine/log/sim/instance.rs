@@ -121,18 +121,12 @@ impl Source for SimSource {
             // Expired while it was away: everything is lost. It joins anew when the worker has answered.
             if !self.lost {
                 self.lost = true;
-                self.events
-                    .push_back(Membership::Lost(self.owned.iter().copied().collect()));
+                self.events.push_back(Membership::Lost(self.owned.iter().copied().collect()));
             }
             return Ok(0);
         }
         let mut taken = 0;
-        let mut readable: Vec<_> = self
-            .positions
-            .keys()
-            .filter(|key| !self.paused.contains(key))
-            .copied()
-            .collect();
+        let mut readable: Vec<_> = self.positions.keys().filter(|key| !self.paused.contains(key)).copied().collect();
         while taken < limit && !readable.is_empty() {
             let index = self.random.random_range(0..readable.len());
             let key = readable[index];
@@ -220,16 +214,9 @@ impl Source for SimSource {
         let end = self.cluster.borrow().high_watermark(partition);
         let position = from.unwrap_or(0);
         if position > end {
-            return Err(LogError::OutOfRange(format!(
-                "the store is at {position}, the changelog ends at {end}"
-            )));
+            return Err(LogError::OutOfRange(format!("the store is at {position}, the changelog ends at {end}")));
         }
-        Ok(Box::new(SimChangelog {
-            cluster: self.cluster.clone(),
-            partition,
-            position,
-            end,
-        }))
+        Ok(Box::new(SimChangelog { cluster: self.cluster.clone(), partition, position, end }))
     }
 }
 
@@ -253,24 +240,17 @@ impl ChangelogReader for SimChangelog {
                 // What was committed after the end was taken is nobody's but a successor's.
                 Some(record) if record.offset >= self.end => {
                     self.position = before.max(self.end);
-                    return Ok(Restored::Complete {
-                        position: self.position,
-                    });
+                    return Ok(Restored::Complete { position: self.position });
                 }
                 Some(record) => each(record.key.as_deref().unwrap_or_default(), record.value.as_deref())?,
                 None if self.cluster.borrow().last_stable_offset(self.partition) >= self.end => {
-                    return Ok(Restored::Complete {
-                        position: self.position.max(self.end),
-                    });
+                    return Ok(Restored::Complete { position: self.position.max(self.end) });
                 }
                 None => break,
             }
         }
         let remaining = u64::try_from(self.end - self.position).unwrap_or(0);
-        Ok(Restored::More {
-            remaining,
-            position: self.position,
-        })
+        Ok(Restored::More { remaining, position: self.position })
     }
 }
 
@@ -281,9 +261,7 @@ impl SimSink {
         };
         let count = self.queue.len() * share / 100;
         let records = self.queue.drain(..count);
-        self.cluster
-            .borrow_mut()
-            .deliver(&self.name, self.epoch, transaction, records)
+        self.cluster.borrow_mut().deliver(&self.name, self.epoch, transaction, records)
     }
 }
 
@@ -309,20 +287,10 @@ impl Sink for SimSink {
             offset: 0,
             key: Some(Arc::from(output.key)),
             value: output.value.map(Arc::from),
-            headers: output
-                .headers
-                .iter()
-                .map(|(name, value)| (Arc::from(*name), value.to_vec()))
-                .collect(),
+            headers: output.headers.iter().map(|(name, value)| (Arc::from(*name), value.to_vec())).collect(),
             timestamp_ms: output.timestamp_ms.unwrap_or(self.now_ms),
         };
-        self.queue.push((
-            TopicPartition {
-                topic: output.topic,
-                partition,
-            },
-            record,
-        ));
+        self.queue.push((TopicPartition { topic: output.topic, partition }, record));
         if self.random.random_ratio(1, 16) {
             let share = self.random.random_range(0..=100);
             self.deliver(share)?;
@@ -331,32 +299,23 @@ impl Sink for SimSink {
     }
 
     fn commit(&mut self, offsets: &[(TopicPartition, i64)], measure: &[TopicPartition]) -> Result<Vec<i64>, LogError> {
-        let transaction = self
-            .transaction
-            .ok_or_else(|| LogError::Stop("commit without begin".into()))?;
+        let transaction = self.transaction.ok_or_else(|| LogError::Stop("commit without begin".into()))?;
         let mut ends = Vec::new();
         if !measure.is_empty() {
             self.deliver(100)?;
-            ends = measure
-                .iter()
-                .map(|key| self.cluster.borrow().high_watermark(*key))
-                .collect();
+            ends = measure.iter().map(|key| self.cluster.borrow().high_watermark(*key)).collect();
         }
         let fault = self.fault.take();
         if fault == Some(CommitFault::Refused) {
             return Err(LogError::Rewind("a commit failed by design of the simulation".into()));
         }
         let member = *self.member.borrow();
-        self.cluster
-            .borrow_mut()
-            .send_offsets(&self.name, self.epoch, transaction, member, offsets)?;
+        self.cluster.borrow_mut().send_offsets(&self.name, self.epoch, transaction, member, offsets)?;
         self.deliver(100)?;
         if fault == Some(CommitFault::UnknownNotCommitted) {
             return Err(LogError::Rebuild("the commit's answer was lost".into()));
         }
-        self.cluster
-            .borrow_mut()
-            .end_transaction(&self.name, self.epoch, transaction, true)?;
+        self.cluster.borrow_mut().end_transaction(&self.name, self.epoch, transaction, true)?;
         if fault == Some(CommitFault::UnknownCommitted) {
             return Err(LogError::Rebuild("the commit's answer was lost".into()));
         }
@@ -369,10 +328,7 @@ impl Sink for SimSink {
         match self.transaction.take() {
             None => Ok(()),
             Some(transaction) => {
-                let outcome = self
-                    .cluster
-                    .borrow_mut()
-                    .end_transaction(&self.name, self.epoch, transaction, false);
+                let outcome = self.cluster.borrow_mut().end_transaction(&self.name, self.epoch, transaction, false);
                 match outcome {
                     Err(LogError::Rewind(_)) => Ok(()), // it was aborted already
                     other => other,
@@ -389,9 +345,6 @@ impl Sink for SimSink {
     }
 
     fn bytes_in_transaction(&self) -> usize {
-        self.queue
-            .iter()
-            .map(|(_, record)| record.value.as_ref().map_or(0, |value| value.len()))
-            .sum()
+        self.queue.iter().map(|(_, record)| record.value.as_ref().map_or(0, |value| value.len())).sum()
     }
 }

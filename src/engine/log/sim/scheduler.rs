@@ -152,11 +152,7 @@ pub struct Simulation {
 impl Simulation {
     /// A run that has not begun. `sources` are appended in the order given.
     pub fn new(options: SimulationOptions, topology: Topology, sources: Vec<SourceRecord>) -> Simulation {
-        let inputs: Vec<_> = topology
-            .stages
-            .iter()
-            .flat_map(|stage| stage.inputs.iter().copied())
-            .collect();
+        let inputs: Vec<_> = topology.stages.iter().flat_map(|stage| stage.inputs.iter().copied()).collect();
         let cluster = Rc::new(RefCell::new(Cluster::new(topology.topics.clone(), &inputs)));
         Simulation {
             options,
@@ -265,9 +261,8 @@ impl Simulation {
 
     fn start_instance(&mut self) {
         // A host comes back with its disk more often than a new one appears.
-        let free: Vec<usize> = (0..self.hosts_used)
-            .filter(|host| self.instances.iter().all(|instance| instance.host != *host))
-            .collect();
+        let free: Vec<usize> =
+            (0..self.hosts_used).filter(|host| self.instances.iter().all(|instance| instance.host != *host)).collect();
         let host = if free.is_empty() || self.random.random_ratio(1, 4) {
             self.hosts_used += 1;
             self.hosts_used - 1
@@ -277,32 +272,15 @@ impl Simulation {
         let name = format!("{}-{host}", self.topology.application_id);
         let log = SimLog::join(&self.cluster, &name, self.random.random());
         let shared = Rc::new(Shared::default());
-        let disks = HostDisks {
-            host,
-            platters: self.platters.clone(),
-        };
+        let disks = HostDisks { host, platters: self.platters.clone() };
         let observer = SimObserver(shared.clone());
-        let worker = Worker::new(
-            log,
-            self.topology.clone(),
-            self.options.worker,
-            Box::new(disks),
-            Box::new(observer),
-        );
-        self.instances.push(Instance {
-            host,
-            name,
-            worker,
-            shared,
-            away: false,
-        });
+        let worker = Worker::new(log, self.topology.clone(), self.options.worker, Box::new(disks), Box::new(observer));
+        self.instances.push(Instance { host, name, worker, shared, away: false });
         self.started += 1;
     }
 
     fn step_one(&mut self) -> Result<bool, StageError> {
-        let present: Vec<usize> = (0..self.instances.len())
-            .filter(|index| !self.instances[*index].away)
-            .collect();
+        let present: Vec<usize> = (0..self.instances.len()).filter(|index| !self.instances[*index].away).collect();
         let index = present[self.random.random_range(0..present.len())];
         let now = self.now;
         let instance = &mut self.instances[index];
@@ -324,9 +302,7 @@ impl Simulation {
     fn unsettled(&self, index: usize) -> bool {
         use crate::engine::task::TaskState;
         let tasks = self.instances[index].worker.tasks();
-        tasks
-            .iter()
-            .any(|task| task.touched || task.more || task.state() != TaskState::Running)
+        tasks.iter().any(|task| task.touched || task.more || task.state() != TaskState::Running)
     }
 
     /// Drops an instance without letting it say anything.
@@ -341,11 +317,8 @@ impl Simulation {
 
     fn time_out_the_dead(&mut self) -> bool {
         let open = self.cluster.borrow().producers_with_open_transactions();
-        let dead = open.into_iter().find(|name| {
-            self.instances
-                .iter()
-                .all(|instance| instance.name != *name || instance.away)
-        });
+        let dead =
+            open.into_iter().find(|name| self.instances.iter().all(|instance| instance.name != *name || instance.away));
         dead.is_some_and(|name| self.cluster.borrow_mut().time_out_transactions_of(&name))
     }
 
@@ -361,9 +334,7 @@ impl Simulation {
 
     fn inject(&mut self) -> Result<bool, StageError> {
         self.faults_left -= 1;
-        let present: Vec<usize> = (0..self.instances.len())
-            .filter(|index| !self.instances[*index].away)
-            .collect();
+        let present: Vec<usize> = (0..self.instances.len()).filter(|index| !self.instances[*index].away).collect();
         let index = present[self.random.random_range(0..present.len())];
         let kind = match self.random.random_range(0..20) {
             0..3 => {
@@ -401,11 +372,8 @@ impl Simulation {
                 FaultKind::CommitRefused
             }
             13..16 => {
-                let fault = if self.random.random() {
-                    CommitFault::UnknownCommitted
-                } else {
-                    CommitFault::UnknownNotCommitted
-                };
+                let fault =
+                    if self.random.random() { CommitFault::UnknownCommitted } else { CommitFault::UnknownNotCommitted };
                 self.instances[index].worker.log_mut().arm(fault);
                 FaultKind::CommitUnknown
             }
