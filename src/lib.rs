@@ -2,5 +2,8 @@
 //!
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
+//! - [`metrics`]: contributions into cells, cells into published metric values; the catalogue of definitions.
 
 pub mod model;
+
+pub mod metrics;
