@@ -335,7 +335,11 @@ pub fn entries() -> impl Iterator<Item = CatalogueEntry<'static>> {
         inclusion: definition.inclusion,
         counted_at: definition.counted_at,
         source: definition.source,
-        dimensions: definition.dimensions.iter().map(|dimension| dimension.as_str()).collect(),
+        dimensions: definition
+            .dimensions
+            .iter()
+            .map(|dimension| dimension.as_str())
+            .collect(),
         version: definition.version,
     })
 }

@@ -307,7 +307,12 @@ fn publish_cell(
     postcard::to_io(&cell.accumulator, &mut *scratch).expect("a vector takes every byte");
     let hash = xxhash_rust::xxh3::xxh3_64(scratch);
     let changed = cell.status.is_none() || hash != cell.published;
-    let status = next_status(cell.status, changed, late, settled.is_some_and(|settled| end <= settled));
+    let status = next_status(
+        cell.status,
+        changed,
+        late,
+        settled.is_some_and(|settled| end <= settled),
+    );
     if !changed && cell.status == Some(status) {
         return Ok(());
     }
@@ -373,7 +378,8 @@ mod tests {
             let key = cell_key(&cell);
             prop_assert_eq!(parse_cell_key(&key).expect("a key just made"), cell);
             prop_assert_eq!(cell_key_in_family(&family_key(&cell), cell.window), key.clone());
-            prop_assert_eq!(cell_of_provisional_key(&provisional_key(Day(day), &key)), key.as_slice());
+            let waiting = provisional_key(Day(day), &key);
+            prop_assert_eq!(cell_of_provisional_key(&waiting), key.as_slice());
         }
 
         #[test]

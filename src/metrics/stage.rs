@@ -56,13 +56,17 @@ pub enum MetricsError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Bytes that this program did not write, or a later version of it did.
-    #[error("the metrics store holds {what} that this version cannot read; run the version that wrote it, or `insight-hub rebuild`")]
+    #[error(
+        "the metrics store holds {what} that this version cannot read; run the version that wrote it, or `insight-hub rebuild`"
+    )]
     Corrupted {
         /// What could not be read.
         what: &'static str,
     },
     /// A contribution from a program with another catalogue.
-    #[error("a contribution names metric {0}, which is not in the catalogue: instances of different versions are running")]
+    #[error(
+        "a contribution names metric {0}, which is not in the catalogue: instances of different versions are running"
+    )]
     UnknownMetric(u8),
     /// A change of a level that names no day.
     #[error("a change of the level metric {0} names a week or a month: a level changes on days")]
@@ -333,6 +337,11 @@ impl Metrics {
     /// Whether closing days, settling windows or late changes of levels are waiting for the next commit.
     pub fn has_background_work(&self) -> bool {
         self.background_left
+    }
+
+    /// Windows that end on this day or before are settled; `None` while nothing is known of it.
+    pub fn settled_day(&self) -> Option<Day> {
+        self.settling.as_ref().and_then(Settling::settled)
     }
 
     /// What was published and stored is committed.

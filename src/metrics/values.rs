@@ -95,7 +95,8 @@ pub fn percent(cell: &Accumulator) -> Figures {
         numerator: cell.a,
         denominator: cell.n,
         value: quotient(cell.a, cell.n).map(|share| 100.0 * share),
-        uncertainty: wilson_interval(cell.a, cell.n).map(|(low, high)| Uncertainty::Interval(100.0 * low, 100.0 * high)),
+        uncertainty: wilson_interval(cell.a, cell.n)
+            .map(|(low, high)| Uncertainty::Interval(100.0 * low, 100.0 * high)),
         ..Figures::default()
     }
 }
@@ -279,7 +280,10 @@ mod tests {
     use super::*;
 
     fn close(actual: f64, expected: f64) {
-        assert!((actual - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{actual} is not {expected}");
+        assert!(
+            (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+            "{actual} is not {expected}"
+        );
     }
 
     fn error_of(figures: &Figures) -> f64 {
@@ -292,14 +296,29 @@ mod tests {
     #[test]
     fn nps_of_ten_answers() {
         // 5 promoters, 2 detractors of 10: 30 points; variance 0.7 − 0.09 = 0.61; error 100·sqrt(0.061).
-        let cell = Accumulator { n: 10, a: 5, b: 2, ..Accumulator::default() };
+        let cell = Accumulator {
+            n: 10,
+            a: 5,
+            b: 2,
+            ..Accumulator::default()
+        };
         let figures = nps(&cell);
         assert_eq!((figures.n, figures.numerator, figures.denominator), (10, 3, 10));
         close(figures.value.expect("ten answers"), 30.0);
         close(error_of(&figures), 24.698_178_070_456_937);
-        assert_eq!(figures.details, BTreeMap::from([("promoters_share", 0.5), ("detractors_share", 0.2)]));
+        assert_eq!(
+            figures.details,
+            BTreeMap::from([("promoters_share", 0.5), ("detractors_share", 0.2)])
+        );
         // All promoters: no spread at all.
-        assert_eq!(error_of(&nps(&Accumulator { n: 3, a: 3, ..Accumulator::default() })), 0.0);
+        assert_eq!(
+            error_of(&nps(&Accumulator {
+                n: 3,
+                a: 3,
+                ..Accumulator::default()
+            })),
+            0.0
+        );
     }
 
     #[test]
@@ -321,7 +340,13 @@ mod tests {
         // 2, 4, 6: mean 4, variance 4, error sqrt(4/3).
         let mut cell = Accumulator::default();
         for value in [2, 4, 6] {
-            cell.add(&Accumulator { a: i64::from(value >= 5), ..Accumulator::observe(value) }, 1);
+            cell.add(
+                &Accumulator {
+                    a: i64::from(value >= 5),
+                    ..Accumulator::observe(value)
+                },
+                1,
+            );
         }
         let figures = ces(&cell);
         close(figures.value.expect("three answers"), 4.0);
@@ -335,7 +360,13 @@ mod tests {
         let day = 86_400_000;
         let mut cell = Accumulator::default();
         for gap in [-day, 0, day, 2 * day] {
-            cell.add(&Accumulator { a: i64::from(gap > 0), ..Accumulator::observe_distribution(gap) }, 1);
+            cell.add(
+                &Accumulator {
+                    a: i64::from(gap > 0),
+                    ..Accumulator::observe_distribution(gap)
+                },
+                1,
+            );
         }
         let figures = promise_gap(&cell);
         close(figures.value.expect("four deliveries"), 0.5);
@@ -351,17 +382,34 @@ mod tests {
         assert_eq!(count(&Accumulator::count(7)).value, Some(7.0));
         let mut revenue = Accumulator::observe(1_999);
         revenue.add(&Accumulator::observe(1), 1);
-        assert_eq!((total(&revenue).n, total(&revenue).numerator, total(&revenue).value), (2, 2_000, Some(2_000.0)));
+        assert_eq!(
+            (total(&revenue).n, total(&revenue).numerator, total(&revenue).value),
+            (2, 2_000, Some(2_000.0))
+        );
         assert_eq!(mean_amount(&revenue).value, Some(1_000.0));
         // A return that came before any delivery: published without a value.
-        let returned = Accumulator { a: 1, ..Accumulator::default() };
+        let returned = Accumulator {
+            a: 1,
+            ..Accumulator::default()
+        };
         assert_eq!((percent(&returned).value, percent(&returned).uncertainty), (None, None));
-        assert_eq!(rate(&Accumulator { n: 4, a: 6, ..Accumulator::default() }).value, Some(1.5));
+        assert_eq!(
+            rate(&Accumulator {
+                n: 4,
+                a: 6,
+                ..Accumulator::default()
+            })
+            .value,
+            Some(1.5)
+        );
         let mut quality = outcomes(Outcome::Accepted, 6);
         quality.add(&outcomes(Outcome::Rejected, 2), 1);
         quality.add(&outcomes(Outcome::Duplicate, 1), 1);
         let figures = data_quality(&quality);
-        assert_eq!((figures.n, figures.numerator, figures.denominator, figures.value), (9, 6, 8, Some(0.75)));
+        assert_eq!(
+            (figures.n, figures.numerator, figures.denominator, figures.value),
+            (9, 6, 8, Some(0.75))
+        );
         assert_eq!((figures.details["duplicate"], figures.details["late"]), (1.0, 0.0));
     }
 
@@ -369,11 +417,19 @@ mod tests {
     fn satisfaction_is_a_proportion_with_its_mean() {
         let mut cell = Accumulator::default();
         for value in [5, 4, 1, 2] {
-            cell.add(&Accumulator { a: i64::from(value >= 4), ..Accumulator::observe(value) }, 1);
+            cell.add(
+                &Accumulator {
+                    a: i64::from(value >= 4),
+                    ..Accumulator::observe(value)
+                },
+                1,
+            );
         }
         let figures = csat(&cell);
         assert_eq!((figures.value, figures.details["mean"]), (Some(50.0), 3.0));
-        let Some(Uncertainty::Interval(low, high)) = figures.uncertainty else { panic!("a proportion has an interval") };
+        let Some(Uncertainty::Interval(low, high)) = figures.uncertainty else {
+            panic!("a proportion has an interval")
+        };
         close((low + high) / 2.0, 50.0);
     }
 
