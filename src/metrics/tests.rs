@@ -309,7 +309,14 @@ fn check_metrics(story: &[&str], published: Expect) {
 fn an_answer_is_published_for_its_day_week_and_month() {
     check_metrics(
         &["nps 2026-01-31 n=1 a=1", "nps 2026-01-31 region=a|b n=1 b=1"],
-        expect![[""]],
+        expect![[r#"
+            nps|day:2026-01-31| 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+            nps|week:2026-W05| 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+            nps|month:2026-01| 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+            nps|day:2026-01-31|region=a%7Cb -100.0000 points n=1 -1/1 ±0.0000 detractors_share=1.0000 promoters_share=0.0000 r1 provisional
+            nps|week:2026-W05|region=a%7Cb -100.0000 points n=1 -1/1 ±0.0000 detractors_share=1.0000 promoters_share=0.0000 r1 provisional
+            nps|month:2026-01|region=a%7Cb -100.0000 points n=1 -1/1 ±0.0000 detractors_share=1.0000 promoters_share=0.0000 r1 provisional
+        "#]],
     );
 }
 
@@ -324,7 +331,11 @@ fn contributions_of_one_commit_are_one_publication_and_none_if_they_cancel_out()
             "ces 2026-01-31 observe=7 a=1 back",
             "commit",
         ],
-        expect![[""]],
+        expect![[r#"
+            ces|day:2026-01-31| 4.0000 points n=2 8/2 ±2.0000 share_easy=0.5000 r1 provisional
+            ces|week:2026-W05| 4.0000 points n=2 8/2 ±2.0000 share_easy=0.5000 r1 provisional
+            ces|month:2026-01| 4.0000 points n=2 8/2 ±2.0000 share_easy=0.5000 r1 provisional
+        "#]],
     );
 }
 
@@ -341,7 +352,17 @@ fn a_cell_that_becomes_all_zero_is_a_tombstone_and_starts_anew() {
             "commit",
             "orders 2026-01-31 n=2",
         ],
-        expect![[""]],
+        expect![[r#"
+            orders|day:2026-01-31| 1.0000 orders n=1 1/1 r1 provisional
+            orders|week:2026-W05| 1.0000 orders n=1 1/1 r1 provisional
+            orders|month:2026-01| 1.0000 orders n=1 1/1 r1 provisional
+            orders|day:2026-01-31| gone
+            orders|week:2026-W05| gone
+            orders|month:2026-01| gone
+            orders|day:2026-01-31| 2.0000 orders n=2 2/1 r1 provisional
+            orders|week:2026-W05| 2.0000 orders n=2 2/1 r1 provisional
+            orders|month:2026-01| 2.0000 orders n=2 2/1 r1 provisional
+        "#]],
     );
 }
 
@@ -356,7 +377,20 @@ fn money_is_per_currency_and_distributions_have_percentiles() {
             "first_response_time 2026-01-31 distribution=120000",
             "data_quality 2026-01-31 spoke=sales accepted=3 rejected=1",
         ],
-        expect![[""]],
+        expect![[r#"
+            revenue|day:2026-01-31|currency=EUR 2000.0000 minor_units n=2 2000/1 r1 provisional
+            revenue|week:2026-W05|currency=EUR 2000.0000 minor_units n=2 2000/1 r1 provisional
+            revenue|month:2026-01|currency=EUR 2000.0000 minor_units n=2 2000/1 r1 provisional
+            revenue|day:2026-01-31|currency=USD&region=north 500.0000 minor_units n=1 500/1 r1 provisional
+            revenue|week:2026-W05|currency=USD&region=north 500.0000 minor_units n=1 500/1 r1 provisional
+            revenue|month:2026-01|currency=USD&region=north 500.0000 minor_units n=1 500/1 r1 provisional
+            first_response_time|day:2026-01-31| 90.0000 seconds n=2 180000/2 ±30.0000 p50=60.1595 p90=120.3195 p99=120.3195 r1 provisional
+            first_response_time|week:2026-W05| 90.0000 seconds n=2 180000/2 ±30.0000 p50=60.1595 p90=120.3195 p99=120.3195 r1 provisional
+            first_response_time|month:2026-01| 90.0000 seconds n=2 180000/2 ±30.0000 p50=60.1595 p90=120.3195 p99=120.3195 r1 provisional
+            data_quality|day:2026-01-31|spoke=sales 0.7500 share n=4 3/4 accepted=3.0000 capped=0.0000 conflicting=0.0000 duplicate=0.0000 late=0.0000 rejected=1.0000 skipped=0.0000 r1 provisional
+            data_quality|week:2026-W05|spoke=sales 0.7500 share n=4 3/4 accepted=3.0000 capped=0.0000 conflicting=0.0000 duplicate=0.0000 late=0.0000 rejected=1.0000 skipped=0.0000 r1 provisional
+            data_quality|month:2026-01|spoke=sales 0.7500 share n=4 3/4 accepted=3.0000 capped=0.0000 conflicting=0.0000 duplicate=0.0000 late=0.0000 rejected=1.0000 skipped=0.0000 r1 provisional
+        "#]],
     );
 }
 
@@ -377,7 +411,20 @@ fn a_window_is_provisional_until_the_watermark_passed_its_end_and_grace() {
             "orders 2026-01-31 n=1",
             "orders 2026-02-09 n=1",
         ],
-        expect![[""]],
+        expect![[r#"
+            orders|day:2026-01-31| 1.0000 orders n=1 1/1 r1 final
+            orders|week:2026-W05| 1.0000 orders n=1 1/1 r1 final
+            orders|month:2026-01| 1.0000 orders n=1 1/1 r1 final
+            orders|day:2026-01-31| 2.0000 orders n=2 2/1 r2 revised
+            orders|week:2026-W05| 2.0000 orders n=2 2/1 r2 revised
+            orders|month:2026-01| 2.0000 orders n=2 2/1 r2 revised
+            orders|day:2026-01-31| 3.0000 orders n=3 3/1 r3 revised
+            orders|week:2026-W05| 3.0000 orders n=3 3/1 r3 revised
+            orders|month:2026-01| 3.0000 orders n=3 3/1 r3 revised
+            orders|day:2026-02-09| 1.0000 orders n=1 1/1 r1 provisional
+            orders|week:2026-W07| 1.0000 orders n=1 1/1 r1 provisional
+            orders|month:2026-02| 1.0000 orders n=1 1/1 r1 provisional
+        "#]],
     );
 }
 
@@ -397,7 +444,20 @@ fn a_level_is_published_for_closed_days_and_the_last_closed_day_of_weeks_and_mon
             "commit",
             "as-of 2026-02-10",
         ],
-        expect![[""]],
+        expect![[r#"
+            overdue|day:2026-01-30| 2.0000 orders n=2 2/1 r1 provisional
+            overdue|week:2026-W05| 2.0000 orders n=2 2/1 r1 provisional
+            overdue|month:2026-01| 2.0000 orders n=2 2/1 r1 provisional
+            overdue|day:2026-01-31| 2.0000 orders n=2 2/1 r1 provisional
+            overdue|day:2026-02-01| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|week:2026-W05| 1.0000 orders n=1 1/1 r2 provisional
+            overdue|day:2026-02-02| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|week:2026-W06| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|month:2026-02| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|day:2026-02-03| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|week:2026-W06| gone
+            overdue|month:2026-02| gone
+        "#]],
     );
 }
 
@@ -413,7 +473,22 @@ fn a_late_change_of_a_level_publishes_only_what_it_moves() {
             "unanswered 2026-01-26 n=-1",
             "unanswered 2026-01-28 n=1",
         ],
-        expect![[""]],
+        expect![[r#"
+            unanswered|day:2026-01-26| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-27| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-28| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-29| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-30| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|week:2026-W05| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|month:2026-01| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-28| gone
+            unanswered|day:2026-01-29| gone
+            unanswered|day:2026-01-30| gone
+            unanswered|week:2026-W05| gone
+            unanswered|month:2026-01| gone
+            unanswered|day:2026-01-26| gone
+            unanswered|day:2026-01-27| gone
+        "#]],
     );
 }
 
@@ -430,7 +505,17 @@ fn what_a_failed_commit_published_is_published_again() {
             "restart",
             "orders 2026-01-31 n=1",
         ],
-        expect![[""]],
+        expect![[r#"
+            orders|day:2026-01-31| 1.0000 orders n=1 1/1 r1 provisional
+            orders|week:2026-W05| 1.0000 orders n=1 1/1 r1 provisional
+            orders|month:2026-01| 1.0000 orders n=1 1/1 r1 provisional
+            orders|day:2026-01-31| 6.0000 orders n=6 6/1 r2 provisional
+            orders|week:2026-W05| 6.0000 orders n=6 6/1 r2 provisional
+            orders|month:2026-01| 6.0000 orders n=6 6/1 r2 provisional
+            orders|day:2026-01-31| 7.0000 orders n=7 7/1 r3 provisional
+            orders|week:2026-W05| 7.0000 orders n=7 7/1 r3 provisional
+            orders|month:2026-01| 7.0000 orders n=7 7/1 r3 provisional
+        "#]],
     );
 }
 
@@ -522,7 +607,11 @@ fn a_store_of_version_1_is_read() {
         harness.tell(line);
     }
     harness.publish();
-    expect![[""]].assert_eq(&harness.feed.lines);
+    expect![[r#"
+        nps|day:2026-01-31|region=north 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+        nps|week:2026-W05|region=north 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+        nps|month:2026-01|region=north 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+    "#]].assert_eq(&harness.feed.lines);
 }
 
 /// What must be published in the end, without any of the stage's state: additions summed by cell, levels by definition.
