@@ -79,8 +79,9 @@ impl Settling {
     }
 
     /// Takes a source's watermark; returns whether more windows are settled now. Never fewer: a source that wakes up
-    /// behind the others makes late changes, not unsettled windows.
-    pub(super) fn watermark(&mut self, source: u32, day: Option<Day>) -> bool {
+    /// behind the others makes late changes, not unsettled windows. Nothing settles before `expected` sources were heard
+    /// of: the first to speak would settle windows that the others still fill.
+    pub(super) fn watermark(&mut self, source: u32, day: Option<Day>, expected: u32) -> bool {
         let day = day.map(|day| day.0);
         if self.sources.insert(source, day) == Some(day) {
             return false;
@@ -89,7 +90,7 @@ impl Settling {
             self.changed.push(source);
         }
         let lowest = self.sources.values().flatten().min().copied();
-        let moves = lowest > self.settled;
+        let moves = lowest > self.settled && self.sources.len() >= expected as usize;
         if moves {
             self.settled = lowest;
             self.times_changed = true;

@@ -28,6 +28,8 @@ const FAMILIES_PER_STEP: usize = 8;
 pub struct Options {
     /// The days of the configured time zone.
     pub calendar: Calendar,
+    /// Partitions of the stage before: no window settles until each has sent a watermark or was said to be idle.
+    pub sources: u32,
     /// How long after its end a window stays provisional, in milliseconds of event time.
     pub grace_ms: i64,
     /// Cells kept in memory between commits; about 250 bytes each, more with a distribution.
@@ -38,10 +40,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults in a time zone: a day of grace, 65,536 cells, 10,000 steps.
-    pub fn new(calendar: Calendar) -> Options {
+    /// The defaults: a day of grace, 65,536 cells, 10,000 steps.
+    pub fn new(calendar: Calendar, sources: u32) -> Options {
         Options {
             calendar,
+            sources,
             grace_ms: 86_400_000,
             cells_cached_max: 65_536,
             background_steps_max: 10_000,
@@ -205,7 +208,7 @@ impl Metrics {
     }
 
     /// Takes the watermark of a source (a partition of the stage before), `None` while it is idle. The lowest decides which
-    /// windows are settled; sources never heard of do not count.
+    /// windows are settled, once all [`Options::sources`] were heard of.
     pub fn watermark(
         &mut self,
         source: u32,
@@ -218,7 +221,8 @@ impl Metrics {
                 .calendar
                 .day(EventTime(at.0.saturating_sub(self.options.grace_ms)))
         });
-        if self.settling(store)?.watermark(source, day) {
+        let expected = self.options.sources;
+        if self.settling(store)?.watermark(source, day, expected) {
             self.settles = true;
         }
         Ok(())
