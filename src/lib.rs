@@ -2,5 +2,9 @@
 //!
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
+//! - [`customers`]: touchpoints of persons in, insight records and contributions to metrics out.
+//! - [`metrics`]: contributions in, values of metrics out.
 
+pub mod customers;
+pub mod metrics;
 pub mod model;

@@ -1,0 +1,3 @@
+//! Cells and values: contributions in, published metric values out.
+
+pub mod catalogue;
