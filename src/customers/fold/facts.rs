@@ -214,12 +214,12 @@ fn remember_answers(head: &mut Head, facts: &mut Facts<'_>) {
         let value = i64::from(score.value);
         let known = head
             .scores
-            .iter_mut()
-            .find(|answers| answers.scale == score.scale && answers.item.as_deref() == score.item);
+            .iter()
+            .position(|answers| answers.scale == score.scale && answers.item.as_deref() == score.item);
         match known {
-            Some(answers) => {
-                answers.sum.add(value);
-                answers.last = value;
+            Some(index) => {
+                head.scores[index].sum.add(value);
+                head.scores[index].last = value;
             }
             None if head.scores.len() < SCORES_MAX => head.scores.push(Answers {
                 scale: score.scale,

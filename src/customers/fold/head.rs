@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{place::KeptDimensions, seen::Seen};
-use crate::model::{
-    Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint,
-};
+use crate::model::{Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint};
 
 /// The newest orders (and, apart from them, contracts) that a head remembers, by first mention.
 pub const ORDERS_MAX: usize = 256;
@@ -51,7 +49,16 @@ impl MoneySums {
     pub fn add(&mut self, amount: Money) {
         match self.0.binary_search_by_key(&amount.currency, |&(currency, _)| currency) {
             Ok(index) => self.0[index].1.add(amount.minor),
-            Err(index) => self.0.insert(index, (amount.currency, Sum { n: 1, sum: amount.minor })),
+            Err(index) => self.0.insert(
+                index,
+                (
+                    amount.currency,
+                    Sum {
+                        n: 1,
+                        sum: amount.minor,
+                    },
+                ),
+            ),
         }
     }
 

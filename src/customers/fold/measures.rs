@@ -90,7 +90,7 @@ fn sentiment<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
 
 fn promise_gap<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     if let Some(promised_at) = facts.delivery.and_then(|delivery| delivery.promised_at) {
-        let gap_ms = facts.touchpoint.occurred_at.0 - promised_at.0;
+        let gap_ms = facts.touchpoint.occurred_at.0.saturating_sub(promised_at.0);
         let add = Accumulator {
             a: i64::from(gap_ms > 0),
             ..Accumulator::observe_distribution(gap_ms)

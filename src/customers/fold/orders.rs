@@ -113,7 +113,11 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_>) -> usize {
                 head.undelivered -= 1;
             }
             // Nobody can cancel what is not known: it anchors the relationship.
-            if head.anchor.as_ref().is_none_or(|anchor| placing.ordinal < anchor.ordinal) {
+            if head
+                .anchor
+                .as_ref()
+                .is_none_or(|anchor| placing.ordinal < anchor.ordinal)
+            {
                 head.anchor = Some(Anchor {
                     ordinal: placing.ordinal,
                     day: placing.day,
@@ -219,7 +223,11 @@ fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_>) {
                 Purchase::Live(placing) => Some((placing.ordinal, placing.day, &placing.dimensions)),
                 _ => None,
             })
-            .chain(head.anchor.iter().map(|anchor| (anchor.ordinal, anchor.day, &anchor.dimensions)))
+            .chain(
+                head.anchor
+                    .iter()
+                    .map(|anchor| (anchor.ordinal, anchor.day, &anchor.dimensions)),
+            )
             .min_by_key(|&(ordinal, ..)| ordinal);
         head.first_purchase = earliest.map(|(ordinal, ..)| ordinal);
         facts.customer_gained = earliest.map(|(_, day, dimensions)| Gained::Earlier(day, dimensions.clone()));

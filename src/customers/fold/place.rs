@@ -87,7 +87,7 @@ pub struct KeptDimensions(Box<[u8]>);
 impl KeptDimensions {
     /// Keeps the dimension values of a place.
     pub fn of(place: &Place<'_>) -> KeptDimensions {
-        let mut bytes: SmallVec<[u8; 128]> = SmallVec::new();
+        let mut bytes = Vec::with_capacity(128);
         for value in &place.values[1..] {
             postcard::to_io(&(value.dimension, value.value), &mut bytes).expect("a vector takes every byte");
         }
@@ -133,14 +133,7 @@ pub trait Emit {
     }
 
     /// Adds `times` × `add` to every window and dimension value of a place.
-    fn everywhere(
-        &mut self,
-        metric: u8,
-        currency: Option<Currency>,
-        place: &Place<'_>,
-        add: &Accumulator,
-        times: i64,
-    ) {
+    fn everywhere(&mut self, metric: u8, currency: Option<Currency>, place: &Place<'_>, add: &Accumulator, times: i64) {
         for value in &place.values {
             for &window in &place.windows {
                 self.cell(metric, currency, window, value, add, times);
@@ -172,14 +165,5 @@ pub struct Silence;
 impl Emit for Silence {
     const LISTENS: bool = false;
 
-    fn cell(
-        &mut self,
-        _: u8,
-        _: Option<Currency>,
-        _: Window,
-        _: &DimensionValue<'_>,
-        _: &Accumulator,
-        _: i64,
-    ) {
-    }
+    fn cell(&mut self, _: u8, _: Option<Currency>, _: Window, _: &DimensionValue<'_>, _: &Accumulator, _: i64) {}
 }

@@ -83,17 +83,25 @@ impl Seen {
         place
             .values
             .iter()
-            .map(|value| match self.values.binary_search_by_key(&value.hash, |seen| seen.hash) {
-                Ok(index) => {
-                    let new = bits & !self.values[index].mask;
-                    self.values[index].mask |= bits;
-                    new
-                }
-                Err(index) => {
-                    self.values.insert(index, SeenValue { hash: value.hash, mask: bits });
-                    bits
-                }
-            })
+            .map(
+                |value| match self.values.binary_search_by_key(&value.hash, |seen| seen.hash) {
+                    Ok(index) => {
+                        let new = bits & !self.values[index].mask;
+                        self.values[index].mask |= bits;
+                        new
+                    }
+                    Err(index) => {
+                        self.values.insert(
+                            index,
+                            SeenValue {
+                                hash: value.hash,
+                                mask: bits,
+                            },
+                        );
+                        bits
+                    }
+                },
+            )
             .collect()
     }
 }
