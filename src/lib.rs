@@ -2,5 +2,10 @@
 //!
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
+//! - [`wire`]: bytes ⇄ values.
+//! - [`feeds`]: public records and their schemas.
 
 pub mod model;
+pub mod wire;
+
+pub mod feeds;
