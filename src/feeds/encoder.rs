@@ -100,7 +100,7 @@ impl<F: FeedRecord> Encoder<F> {
     }
 
     /// The value of a record. The bytes are good until the next call.
-    pub fn encode(&mut self, record: &F::Record<'_>) -> &[u8] {
+    pub fn encode<'a>(&mut self, record: &'a F::Record<'a>) -> &[u8] {
         self.buffer.clear();
         match self.format {
             FeedFormat::Json => serde_json::to_writer(&mut self.buffer, &F::shape::<Text>(record))

@@ -95,7 +95,10 @@ pub(crate) mod reference {
     /// The fingerprint that the reference computes.
     pub fn fingerprint(schema: &str) -> u64 {
         let schema = Schema::parse_str(schema).expect("a schema of this crate is valid");
-        let bytes: [u8; 8] = (*schema.fingerprint::<Rabin>().expect("a parsed schema has a canonical form").bytes)
+        let bytes: [u8; 8] = (*schema
+            .fingerprint::<Rabin>()
+            .expect("a parsed schema has a canonical form")
+            .bytes)
             .try_into()
             .expect("CRC-64 has 8 bytes");
         u64::from_le_bytes(bytes)
@@ -112,17 +115,25 @@ pub(crate) mod reference {
         }
     }
 
-    /// A message as the reference reads it, written again by the reference: equal to the message, or one of the two
-    /// implementations does not speak Avro. Maps must have at most one entry, because the reference shuffles them.
+    /// A message as the reference reads it, written again by the reference: equal to the message but for the
+    /// order of map entries, which the reference shuffles; or one of the two implementations does not speak Avro.
     pub fn rewritten(schema: &str, message: &[u8]) -> Vec<u8> {
         let schema = Schema::parse_str(schema).expect("a schema of this crate is valid");
+        let mut rest = &message[10..];
         let datum: Value = apache_avro::reader::datum::GenericDatumReader::builder(&schema)
             .build()
             .expect("a parsed schema can be read with")
-            .read_value(&mut &message[10..])
+            .read_value(&mut rest)
             .expect("the message is a value of the schema");
+        assert!(rest.is_empty(), "the message goes on after its value");
         let mut bytes = message[..10].to_vec();
-        bytes.extend(apache_avro::to_avro_datum(&schema, datum).expect("a value that was read can be written"));
+        let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build();
+        let writer = writer.expect("a parsed schema can be written with");
+        bytes.extend(
+            writer
+                .write_value_to_vec(datum)
+                .expect("a value that was read can be written"),
+        );
         bytes
     }
 }
@@ -147,8 +158,7 @@ mod tests {
         assert_eq!(codec.fingerprint(), reference::fingerprint(POINT));
         let mut bytes = Vec::new();
         let point = Point {
-            x: -2,
-            word: Some("é"),
+            x: -2, word: Some("é")
         };
         codec.encode(&point, &mut bytes).expect("fits");
         assert_eq!(bytes[..2], MARKER);
