@@ -95,10 +95,9 @@ pub(crate) mod reference {
     /// The fingerprint that the reference computes.
     pub fn fingerprint(schema: &str) -> u64 {
         let schema = Schema::parse_str(schema).expect("a schema of this crate is valid");
-        let bytes: [u8; 8] = (*schema
+        let bytes: [u8; 8] = schema
             .fingerprint::<Rabin>()
-            .expect("a parsed schema has a canonical form")
-            .bytes)
+            .bytes
             .try_into()
             .expect("CRC-64 has 8 bytes");
         u64::from_le_bytes(bytes)
