@@ -1,0 +1,151 @@
+//! One feed's records to bytes: a record of the model in, the message's value and headers out.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use serde::Serialize;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{
+    notation::{Binary, Notation, Text},
+    table::Feed,
+};
+use crate::wire::single_object::SingleObject;
+
+/// The header with the event's id: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
+pub const CE_ID: &str = "ce_id";
+/// The header with the event's subject: the message's key.
+pub const CE_SUBJECT: &str = "ce_subject";
+
+/// How values on the feeds are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FeedFormat {
+    /// One JSON object.
+    #[default]
+    Json,
+    /// Avro single-object encoding with the feed's schema.
+    AvroSingleObject,
+}
+
+impl FeedFormat {
+    /// Every format.
+    pub const ALL: [FeedFormat; 2] = [FeedFormat::Json, FeedFormat::AvroSingleObject];
+
+    /// The word in the configuration: `json` or `avro`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            FeedFormat::Json => "json",
+            FeedFormat::AvroSingleObject => "avro",
+        }
+    }
+
+    /// The format of a word in the configuration.
+    pub fn parse(word: &str) -> Option<FeedFormat> {
+        FeedFormat::ALL.into_iter().find(|format| format.as_str() == word)
+    }
+
+    /// The media type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            FeedFormat::Json => "application/json",
+            FeedFormat::AvroSingleObject => "avro/binary",
+        }
+    }
+}
+
+/// A feed whose values the hub encodes: which record of the model it publishes, in which public shape.
+pub trait FeedRecord {
+    /// The feed.
+    const FEED: Feed;
+    /// What the model calls the record.
+    type Record<'a>;
+    /// What the public reads, borrowed from the record.
+    type Shape<'a, N: Notation>: Serialize;
+    /// The public shape of a record.
+    fn shape<'a, N: Notation>(record: &'a Self::Record<'a>) -> Self::Shape<'a, N>;
+}
+
+/// Encodes the values of one feed, with one buffer for all of them.
+#[derive(Debug)]
+pub struct Encoder<F> {
+    format: FeedFormat,
+    schema: SingleObject,
+    headers: Vec<(&'static str, Bytes)>,
+    buffer: Vec<u8>,
+    feed: PhantomData<F>,
+}
+
+impl<F: FeedRecord> Encoder<F> {
+    /// An encoder in a format. `source` becomes the CloudEvents attribute of that name: the hub's id, a URI reference,
+    /// the same in every instance of one hub.
+    pub fn new(format: FeedFormat, source: &str) -> Encoder<F> {
+        let description = F::FEED.description();
+        let schema = SingleObject::parse(description.schema)
+            .expect("the feeds' schemas are compiled in, and a test parses every one");
+        let schema_name = format!("{}#{:016x}", schema.name(), schema.fingerprint());
+        let headers = vec![
+            ("content-type", Bytes::from_static(format.content_type().as_bytes())),
+            ("schema", Bytes::from(schema_name)),
+            ("ce_specversion", Bytes::from_static(b"1.0")),
+            ("ce_type", Bytes::from_static(description.event_type.as_bytes())),
+            ("ce_source", Bytes::copy_from_slice(source.as_bytes())),
+        ];
+        Encoder {
+            format,
+            schema,
+            headers,
+            buffer: Vec::with_capacity(2_048),
+            feed: PhantomData,
+        }
+    }
+
+    /// The value of a record. The bytes are good until the next call.
+    pub fn encode<'a>(&mut self, record: &'a F::Record<'a>) -> &[u8] {
+        self.buffer.clear();
+        match self.format {
+            FeedFormat::Json => serde_json::to_writer(&mut self.buffer, &F::shape::<Text>(record))
+                .expect("a vector takes every byte, and the shapes' map keys are strings"),
+            FeedFormat::AvroSingleObject => self
+                .schema
+                .encode(&F::shape::<Binary>(record), &mut self.buffer)
+                .expect("every shape fits its schema whatever its values: property tests over all shapes"),
+        }
+        &self.buffer
+    }
+
+    /// The headers that every record of the feed has, tombstones included: content type, schema (full name, `#`,
+    /// CRC-64-AVRO in hexadecimal) and the CloudEvents attributes `specversion`, `type` and `source`. What differs by
+    /// record are [`CE_ID`] with [`event_id`] and [`CE_SUBJECT`] with the key.
+    pub fn feed_headers(&self) -> &[(&'static str, Bytes)] {
+        &self.headers
+    }
+}
+
+/// The CloudEvents id of a record, 32 hexadecimal digits: XXH3-128 of the key, a sequence number and the value (`None`
+/// for a tombstone).
+///
+/// Consumers may treat two events with one id as one, for ever. So content alone is not enough: a value that changes and
+/// changes back would be taken for a redelivery of its first publication, and the reader would keep the value between.
+/// `sequence` tells publications of one key apart: a number that the task never uses twice for a key in different
+/// commits, such as the input offset that the commit reaches. A commit that is repeated after a failure reaches the same
+/// offset with the same values, so that its ids are the same again.
+pub fn event_id(key: &[u8], sequence: u64, value: Option<&[u8]>) -> [u8; 32] {
+    let mut hasher = Xxh3::new();
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(&sequence.to_le_bytes());
+    hasher.update(&[u8::from(value.is_some())]);
+    hasher.update(value.unwrap_or_default());
+    let mut text = [0; 32];
+    write_hexadecimal(&hasher.digest128().to_be_bytes(), &mut text);
+    text
+}
+
+/// Writes bytes as lower-case hexadecimal digits.
+pub(super) fn write_hexadecimal(bytes: &[u8; 16], text: &mut [u8; 32]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, place) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        place[0] = DIGITS[usize::from(byte >> 4)];
+        place[1] = DIGITS[usize::from(byte & 15)];
+    }
+}

@@ -1,0 +1,32 @@
+//! Public records: values of the model in, the bytes, keys and headers of the feeds out. Pure; nothing is copied.
+//!
+//! - [`Feed`]: the table of every feed: topic, key, clean-up, schema, purpose.
+//! - [`Encoder`]: one feed's records as JSON or Avro single-object, with their headers.
+//! - [`DeadLetter`]: what `insight.rejected` says about a source record that could not be taken.
+//! - [`Reader`]: a feed's bytes, in either format, as JSON for people.
+//!
+//! The public shapes are types of their own, next to the model's: the model may change, a feed may only evolve (its
+//! `schemas/*.avsc` stays fully compatible, checked in a test).
+
+mod catalogue;
+mod customers;
+mod encoder;
+mod metrics;
+mod notation;
+mod reader;
+mod rejected;
+mod table;
+mod touchpoints;
+
+#[cfg(test)]
+mod tests;
+
+pub use catalogue::{CatalogueShape, Definitions};
+pub use customers::{CustomerShape, Customers};
+pub use encoder::{CE_ID, CE_SUBJECT, Encoder, FeedFormat, FeedRecord, event_id};
+pub use metrics::{MetricShape, Metrics};
+pub use notation::{Binary, Notation, Text};
+pub use reader::{ReadError, Reader};
+pub use rejected::{DeadLetter, HEADER_PREFIX};
+pub use table::{Cleanup, Description, Feed, TOPIC_PREFIX};
+pub use touchpoints::{PersonTouchpoint, TouchpointShape, Touchpoints};

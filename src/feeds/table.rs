@@ -1,0 +1,143 @@
+//! The table of feeds: one row per public topic, which topology, command line and documentation read.
+
+/// What every feed's topic starts with.
+pub const TOPIC_PREFIX: &str = "insight.";
+
+/// A public topic of the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Feed {
+    /// Insight records.
+    Customers,
+    /// The unified timeline.
+    Touchpoints,
+    /// Metric values.
+    Metrics,
+    /// Metric definitions.
+    Catalogue,
+    /// Dead letters.
+    Rejected,
+}
+
+/// What becomes of old records of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// The newest record of each key stays; a tombstone deletes it.
+    Compact,
+    /// Records go when they are older than the topic's retention.
+    Delete,
+}
+
+impl Cleanup {
+    /// The value of Kafka's `cleanup.policy`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cleanup::Compact => "compact",
+            Cleanup::Delete => "delete",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The topic's name after [`TOPIC_PREFIX`].
+    pub suffix: &'static str,
+    /// The topic's full name.
+    pub topic: &'static str,
+    /// The shape of its keys.
+    pub key: &'static str,
+    /// What becomes of old records.
+    pub cleanup: Cleanup,
+    /// The text of its Avro schema, `schemas/<suffix>.avsc`.
+    pub schema: &'static str,
+    /// Whether values are encoded with the schema. Values of `insight.rejected` are the source's own bytes.
+    pub encoded: bool,
+    /// CloudEvents `type`. The number changes with an incompatible schema only.
+    pub event_type: &'static str,
+    /// What the feed is for, in one sentence.
+    pub purpose: &'static str,
+}
+
+macro_rules! describe {
+    ($suffix:literal, $key:literal, $cleanup:ident, encoded: $encoded:literal, $purpose:literal) => {
+        Description {
+            suffix: $suffix,
+            topic: concat!("insight.", $suffix),
+            key: $key,
+            cleanup: Cleanup::$cleanup,
+            schema: include_str!(concat!("../../schemas/", $suffix, ".avsc")),
+            encoded: $encoded,
+            event_type: concat!("org.insight-hub.", $suffix, ".v1"),
+            purpose: $purpose,
+        }
+    };
+}
+
+static CUSTOMERS: Description = describe!(
+    "customers",
+    "person",
+    Compact,
+    encoded: true,
+    "What the company knows of one customer, joined from every department."
+);
+static TOUCHPOINTS: Description = describe!(
+    "touchpoints",
+    "person|spoke|id",
+    Compact,
+    encoded: true,
+    "Every touchpoint on its person's timeline."
+);
+static METRICS: Description = describe!(
+    "metrics",
+    "metric|window|dimensions",
+    Compact,
+    encoded: true,
+    "Company-wide customer-experience metrics by window and dimension."
+);
+static CATALOGUE: Description = describe!(
+    "catalogue",
+    "metric",
+    Compact,
+    encoded: true,
+    "What each metric means: formula, inclusion, source, version."
+);
+static REJECTED: Description = describe!(
+    "rejected",
+    "topic|partition|offset",
+    Delete,
+    encoded: false,
+    "Source records that could not be taken, unchanged, with the reason in headers."
+);
+
+impl Feed {
+    /// Every feed, in the order of the documentation.
+    pub const ALL: [Feed; 5] = [
+        Feed::Customers,
+        Feed::Touchpoints,
+        Feed::Metrics,
+        Feed::Catalogue,
+        Feed::Rejected,
+    ];
+
+    /// The feed's row.
+    pub fn description(self) -> &'static Description {
+        match self {
+            Feed::Customers => &CUSTOMERS,
+            Feed::Touchpoints => &TOUCHPOINTS,
+            Feed::Metrics => &METRICS,
+            Feed::Catalogue => &CATALOGUE,
+            Feed::Rejected => &REJECTED,
+        }
+    }
+
+    /// The feed's topic.
+    pub fn topic(self) -> &'static str {
+        self.description().topic
+    }
+
+    /// The feed of a name, with or without [`TOPIC_PREFIX`].
+    pub fn parse(name: &str) -> Option<Feed> {
+        let suffix = name.strip_prefix(TOPIC_PREFIX).unwrap_or(name);
+        Feed::ALL.into_iter().find(|feed| feed.description().suffix == suffix)
+    }
+}

@@ -1,0 +1,202 @@
+//! One record of each feed with every field filled: what the golden files show.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    feeds::{DeadLetter, PersonTouchpoint},
+    model::{
+        CatalogueEntry, Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
+        Initiator, InsightRecord, JourneyStep, Kind, MetricValue, Money, Percentiles, PersonId, Phase, Reason, Score,
+        ScoreScale, ScoreSummary, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
+    },
+};
+
+const NINE_O_CLOCK: EventTime = EventTime(1_769_850_000_000);
+
+fn counts(entries: &[(&str, i64)]) -> BTreeMap<String, i64> {
+    entries.iter().map(|&(name, count)| (name.to_owned(), count)).collect()
+}
+
+fn euro(minor: i64) -> Money {
+    Money {
+        minor,
+        currency: Currency(*b"EUR"),
+    }
+}
+
+pub fn customer() -> InsightRecord {
+    InsightRecord {
+        person: PersonId([0xa5; 16]).to_string(),
+        identifiers: BTreeMap::from([
+            ("customer_id".into(), vec!["4711".into()]),
+            ("email".into(), vec!["ann@example.org".into(), "änn@example.org".into()]),
+        ]),
+        first_seen: EventTime(NINE_O_CLOCK.0 - 86_400_000),
+        last_seen: NINE_O_CLOCK,
+        touchpoints: 7,
+        touchpoints_by_spoke: counts(&[("sales", 3), ("support", 4)]),
+        touchpoints_by_kind: counts(&[
+            ("case_opened", 2),
+            ("case_replied", 2),
+            ("order_placed", 2),
+            ("other", 1),
+        ]),
+        touchpoints_by_channel: counts(&[("email", 4), ("web", 2)]),
+        phase: Phase::During,
+        orders: 2,
+        frequency: 1,
+        revenue: counts(&[("EUR", 12_345)]),
+        monetary_value: BTreeMap::from([("EUR".into(), 6_172.5)]),
+        open_cases: 1,
+        scores: BTreeMap::from([
+            ("expectation:delivery".into(), summary(1, 6, 6.0)),
+            ("nps".into(), summary(2, 9, 8.5)),
+        ]),
+        sentiment: Some(summary(3, -20, 10.0)),
+        first_response_time: DurationSummary {
+            n: 2,
+            mean_seconds: Some(1_200.25),
+        },
+        resolution_time: DurationSummary {
+            n: 0,
+            mean_seconds: None,
+        },
+        deliveries_on_time: 1,
+        deliveries_late: 0,
+        open_promises: 1,
+        overdue_promises: 0,
+        contacts_30_days: 5,
+        journey: vec![
+            JourneyStep {
+                spoke: "support".into(),
+                kind: Kind::CaseOpened,
+                channel: Some(Channel::Email),
+            },
+            JourneyStep {
+                spoke: "operations".into(),
+                kind: Kind::OrderShipped,
+                channel: None,
+            },
+        ],
+        segment: Some("consumer".into()),
+        region: Some("north".into()),
+        account: None,
+    }
+}
+
+fn summary(n: i64, last: i64, mean: f64) -> ScoreSummary {
+    ScoreSummary { n, last, mean }
+}
+
+pub fn touchpoint() -> Touchpoint<'static> {
+    Touchpoint {
+        occurred_at: NINE_O_CLOCK,
+        id: "o-1/\"ü\"",
+        spoke: "sales",
+        kind: Kind::OrderPlaced,
+        label: Some("Order\tplaced"),
+        identifiers: vec![
+            Identifier {
+                kind: IdentifierType::CustomerId,
+                value: "4711",
+            },
+            Identifier {
+                kind: IdentifierType::Email,
+                value: "ann@example.org",
+            },
+            Identifier {
+                kind: IdentifierType::Email,
+                value: "änn@example.org",
+            },
+            Identifier {
+                kind: IdentifierType::Order,
+                value: "o-1",
+            },
+        ],
+        channel: Some(Channel::Web),
+        subject: None,
+        product: Some("chair"),
+        region: Some("north"),
+        segment: Some("consumer"),
+        campaign: None,
+        content: None,
+        account: None,
+        amount: Some(euro(12_345)),
+        cost: Some(euro(-5)),
+        score: Some(Score {
+            scale: ScoreScale::Expectation,
+            value: 6,
+            item: Some("delivery"),
+        }),
+        promised_at: Some(EventTime(NINE_O_CLOCK.0 + 123)),
+        initiator: Initiator::Customer,
+        visibility: Visibility::Public,
+        sentiment: Some(-100),
+        referrer: Some(Identifier {
+            kind: IdentifierType::Loyalty,
+            value: "L-9",
+        }),
+        effort: Some(-3),
+        properties: vec![("basket", "b1"), ("voucher", "")],
+    }
+}
+
+pub fn on_timeline<'a>(touchpoint: &'a Touchpoint<'a>) -> PersonTouchpoint<'a> {
+    PersonTouchpoint {
+        person: PersonId(*b"0123456789abcdef"),
+        touchpoint,
+    }
+}
+
+pub fn metric() -> MetricValue<'static> {
+    MetricValue {
+        metric: "first_response_time",
+        unit: "seconds",
+        window: Window::of(WindowKind::Week, Day::from_civil(2026, 1, 31)),
+        dimension: Dimension::Region,
+        dimension_value: "north",
+        currency: Currency::parse("EUR"),
+        n: 3,
+        numerator: 4_500_000,
+        denominator: 3,
+        value: Some(1_500.0),
+        uncertainty: Some(Uncertainty::StandardError(12.5)),
+        percentiles: Some(Percentiles {
+            p50: 1_200.0,
+            p90: 2_000.125,
+            p99: 1e21,
+        }),
+        details: BTreeMap::from([("share_late", 0.1)]),
+        revision: 2,
+        status: Status::Revised,
+        definition_version: 1,
+    }
+}
+
+pub fn definition() -> CatalogueEntry<'static> {
+    CatalogueEntry {
+        metric: "nps",
+        title: "Net Promoter Score",
+        unit: "points",
+        formula: "100 · (promoters − detractors) / answers",
+        inclusion: "every answer on the nps scale",
+        counted_at: "when it was answered",
+        source: "Reichheld 2003",
+        dimensions: vec!["company", "spoke"],
+        version: 1,
+    }
+}
+
+pub fn dead_letter() -> DeadLetter<'static> {
+    DeadLetter {
+        topic: "sales.orders|v1",
+        partition: 3,
+        offset: 42,
+        touchpoint: 1,
+        spoke: "sales",
+        reason: Reason::BadTimestamp,
+        field: "occurred_at",
+        message: "\"yesterday\" is no time; send RFC 3339 such as 2026-01-31T09:00:00Z",
+        source_key: Some(b"4711"),
+    }
+}
