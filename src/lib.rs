@@ -2,5 +2,7 @@
 //!
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
+//! - [`telemetry`]: operational events in; log lines, Prometheus figures and the state of health out.
 
 pub mod model;
+pub mod telemetry;
