@@ -3,6 +3,8 @@
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
 //! - [`telemetry`]: operational events in; log lines, Prometheus figures and the state of health out.
+//! - [`settings`]: defaults, file, environment and flags in; one valid configuration out.
 
 pub mod model;
+pub mod settings;
 pub mod telemetry;
