@@ -4,7 +4,9 @@
 //! - [`model`]: the nouns that stages exchange.
 //! - [`telemetry`]: operational events in; log lines, Prometheus figures and the state of health out.
 //! - [`settings`]: defaults, file, environment and flags in; one valid configuration out.
+//! - [`serve`]: telemetry in; operators' endpoints out.
 
 pub mod model;
+pub mod serve;
 pub mod settings;
 pub mod telemetry;
