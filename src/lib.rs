@@ -7,8 +7,12 @@
 //! - [`customers`]: homes and persons: fold a timeline into an insight record and contributions, and take them back.
 //! - [`metrics`]: the catalogue; contributions into cells, cells into published values.
 //! - [`feeds`]: the public records and their schemas.
+//! - [`telemetry`]: the closed set of operational events; one place turns each into a log line and a Prometheus figure.
 //! - [`engine`]: runs stages over a log, exactly once; knows no customers.
 //! - [`topology`]: READ FIRST: every stage, topic, key and store on one page.
+//! - [`settings`]: file, environment and flags become one valid configuration.
+//! - [`serve`]: HTTP for operators: metrics and health.
+//! - [`cli`]: one file per subcommand.
 
 pub mod model;
 
@@ -22,6 +26,14 @@ pub mod metrics;
 
 pub mod feeds;
 
+pub mod telemetry;
+
 pub mod engine;
 
 pub mod topology;
+
+pub mod settings;
+
+pub mod serve;
+
+pub mod cli;

@@ -13,6 +13,7 @@ pub mod capture;
 pub mod json;
 pub mod scalar;
 pub mod schemas;
+pub mod single_object;
 
 pub use capture::{Capture, Fault, PathError, Shape, ShapeBuilder, Slot};
 pub use scalar::Scalar;
