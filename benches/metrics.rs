@@ -29,10 +29,7 @@ impl Effects for Counted {
 }
 
 fn main() {
-    println!(
-        "{:<44} {:>16} {:>16} {:>14}",
-        "cells in use", "ns/contribution", "ns/publication", "publications"
-    );
+    println!("{:<44} {:>16} {:>16} {:>14}", "cells in use", "ns/contribution", "ns/publication", "publications");
     flow("counts, 3,000 cells, all cached", 10, false, 65_536);
     flow("distributions, 3,000 cells, all cached", 10, true, 65_536);
     flow("counts, 90,000 cells, all cached", 300, false, 200_000);
@@ -51,10 +48,7 @@ fn report(name: &str, contributions: (Duration, usize), publications: (Duration,
 
 /// Contributions to 10 metrics × `values` dimension values × (20 days and their weeks and months).
 fn flow(name: &str, values: u64, distribution: bool, cells_cached_max: usize) {
-    let options = Options {
-        cells_cached_max,
-        ..Options::new(Calendar::utc(), 1)
-    };
+    let options = Options { cells_cached_max, ..Options::new(Calendar::utc(), 1) };
     let (mut metrics, mut store, mut effects) = (Metrics::new(options), BTreeMap::<Vec<u8>, Bytes>::new(), Counted(0));
     let names: Vec<String> = (0..values).map(|value| format!("product-{value}")).collect();
     let (mut contributing, mut publishing) = (Duration::ZERO, Duration::ZERO);
@@ -62,17 +56,11 @@ fn flow(name: &str, values: u64, distribution: bool, cells_cached_max: usize) {
     for _ in 0..COMMITS {
         let start = Instant::now();
         for _ in 0..CONTRIBUTIONS_PER_COMMIT {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let drawn = random >> 33;
             let day = Day(20_000 + (drawn / 10_000 % 20) as i32);
             let cell = CellKey {
-                metric: if distribution {
-                    index::FIRST_RESPONSE_TIME
-                } else {
-                    (drawn % 3) as u8
-                },
+                metric: if distribution { index::FIRST_RESPONSE_TIME } else { (drawn % 3) as u8 },
                 currency: Currency::parse("EUR"),
                 dimension: Dimension::Product,
                 value: &names[(drawn / 10 % values) as usize],
@@ -83,9 +71,7 @@ fn flow(name: &str, values: u64, distribution: bool, cells_cached_max: usize) {
             } else {
                 Accumulator::observe((drawn % 11) as i64)
             };
-            metrics
-                .contribution(cell, &add, &mut store)
-                .expect("a map does not fail");
+            metrics.contribution(cell, &add, &mut store).expect("a map does not fail");
         }
         contributing += start.elapsed();
         let start = Instant::now();
@@ -93,11 +79,7 @@ fn flow(name: &str, values: u64, distribution: bool, cells_cached_max: usize) {
         metrics.committed();
         publishing += start.elapsed();
     }
-    report(
-        name,
-        (contributing, COMMITS * CONTRIBUTIONS_PER_COMMIT),
-        (publishing, effects.0),
-    );
+    report(name, (contributing, COMMITS * CONTRIBUTIONS_PER_COMMIT), (publishing, effects.0));
 }
 
 /// 3,000 families with a level, 60 days closing one after the other.
@@ -113,24 +95,16 @@ fn levels() {
             value: &format!("product-{family}"),
             window: Window::of(WindowKind::Day, Day(20_000)),
         };
-        metrics
-            .contribution(cell, &Accumulator::count(1), &mut store)
-            .expect("a map does not fail");
+        metrics.contribution(cell, &Accumulator::count(1), &mut store).expect("a map does not fail");
     }
     let contributing = start.elapsed();
     let start = Instant::now();
     for day in 20_001..=20_060_i64 {
-        metrics
-            .advance(EventTime(day * 86_400_000), &store)
-            .expect("a map does not fail");
+        metrics.advance(EventTime(day * 86_400_000), &store).expect("a map does not fail");
         while metrics.publish(&mut store, &mut effects).expect("a map does not fail") {
             metrics.committed();
         }
         metrics.committed();
     }
-    report(
-        "levels, 3,000 families, 60 days closing",
-        (contributing, 3_000),
-        (start.elapsed(), effects.0),
-    );
+    report("levels, 3,000 families, 60 days closing", (contributing, 3_000), (start.elapsed(), effects.0));
 }

@@ -12,7 +12,6 @@
 //! - [`topology`]: READ FIRST: every stage, topic, key and store on one page.
 //! - [`settings`]: file, environment and flags become one valid configuration.
 //! - [`serve`]: HTTP for operators: metrics and health.
-//! - [`cli`]: one file per subcommand.
 
 pub mod model;
 
@@ -35,5 +34,3 @@ pub mod topology;
 pub mod settings;
 
 pub mod serve;
-
-pub mod cli;

@@ -89,19 +89,13 @@ impl Contributions {
         add: &Accumulator,
         times: i64,
     ) {
-        let key = PackedCell {
-            packed: pack(metric, currency, window),
-            value: self.intern(value),
-        };
+        let key = PackedCell { packed: pack(metric, currency, window), value: self.intern(value) };
         self.cells.entry(key).or_default().add(add, times);
     }
 
     /// Adds `n` observations and nothing else to a cell without a currency.
     pub fn count(&mut self, metric: u8, window: Window, value: &DimensionValue<'_>, n: i64) {
-        let key = PackedCell {
-            packed: pack(metric, None, window),
-            value: self.intern(value),
-        };
+        let key = PackedCell { packed: pack(metric, None, window), value: self.intern(value) };
         *self.counts.entry(key).or_default() += n;
     }
 
@@ -136,25 +130,14 @@ impl Contributions {
             .filter(|(_, accumulator)| !accumulator.is_zero())
             .map(|(key, accumulator)| {
                 let metric_and_currency = (key.packed >> 32) as u32;
-                (
-                    metric_and_currency,
-                    ranks[key.value as usize],
-                    key.packed as u32,
-                    accumulator,
-                )
+                (metric_and_currency, ranks[key.value as usize], key.packed as u32, accumulator)
             })
             .collect();
         sorted.sort_unstable_by_key(|&(metric_and_currency, rank, window, _)| (metric_and_currency, rank, window));
         for (metric_and_currency, rank, window, accumulator) in &sorted {
             let (metric, currency, window) = unpack(u64::from(*metric_and_currency) << 32 | u64::from(*window));
             let value = &self.values[by_text[*rank as usize] as usize];
-            let cell = CellKey {
-                metric,
-                currency,
-                dimension: value.dimension,
-                value: &value.value,
-                window,
-            };
+            let cell = CellKey { metric, currency, dimension: value.dimension, value: &value.value, window };
             each(cell, accumulator);
         }
         self.clear();
@@ -173,13 +156,8 @@ impl Contributions {
             Some(&index) => index,
             None => {
                 let index = u32::try_from(values.len()).expect("a commit is full long before 2³² values");
-                values.push(InternedValue {
-                    hash: value.hash,
-                    dimension: value.dimension,
-                    value: value.value.into(),
-                });
-                self.interned
-                    .insert_unique(value.hash, index, |&index| values[index as usize].hash);
+                values.push(InternedValue { hash: value.hash, dimension: value.dimension, value: value.value.into() });
+                self.interned.insert_unique(value.hash, index, |&index| values[index as usize].hash);
                 index
             }
         };
@@ -207,8 +185,7 @@ impl Emit for Signed<'_> {
         add: &Accumulator,
         times: i64,
     ) {
-        self.contributions
-            .add(metric, currency, window, value, add, times * self.sign);
+        self.contributions.add(metric, currency, window, value, add, times * self.sign);
     }
 
     fn count(&mut self, metric: u8, window: Window, value: &DimensionValue<'_>, n: i64) {

@@ -31,10 +31,7 @@ impl AtClose {
 }
 
 fn promise_starts(head: &Head) -> impl Iterator<Item = Day> {
-    head.orders
-        .iter()
-        .filter_map(|order| order.promise.as_ref())
-        .map(|promise| promise.overdue.start)
+    head.orders.iter().filter_map(|order| order.promise.as_ref()).map(|promise| promise.overdue.start)
 }
 
 /// The first day after `closed_day` whose close changes the record, if nothing else happens.
@@ -65,18 +62,11 @@ fn mean(sum: Sum) -> f64 {
 }
 
 fn summary(sum: Sum, last: i64) -> ScoreSummary {
-    ScoreSummary {
-        n: sum.n,
-        last,
-        mean: mean(sum),
-    }
+    ScoreSummary { n: sum.n, last, mean: mean(sum) }
 }
 
 fn duration(milliseconds: Sum) -> DurationSummary {
-    DurationSummary {
-        n: milliseconds.n,
-        mean_seconds: (milliseconds.n > 0).then(|| mean(milliseconds) / 1_000.0),
-    }
+    DurationSummary { n: milliseconds.n, mean_seconds: (milliseconds.n > 0).then(|| mean(milliseconds) / 1_000.0) }
 }
 
 fn score_key(answers: &Answers) -> String {
@@ -102,9 +92,7 @@ pub fn render(person: PersonId, head: &Head, closed_day: Day) -> InsightRecord {
     }
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let by_currency = |sums: &[(crate::model::Currency, Sum)]| -> Vec<(String, Sum)> {
-        sums.iter()
-            .map(|(currency, sum)| (currency.as_str().to_owned(), *sum))
-            .collect()
+        sums.iter().map(|(currency, sum)| (currency.as_str().to_owned(), *sum)).collect()
     };
     InsightRecord {
         person: person.to_string(),
@@ -112,38 +100,19 @@ pub fn render(person: PersonId, head: &Head, closed_day: Day) -> InsightRecord {
         first_seen: head.first_seen,
         last_seen: head.last_seen,
         touchpoints: count(head.touchpoints),
-        touchpoints_by_spoke: head
-            .spokes
-            .iter()
-            .map(|(spoke, n)| (spoke.to_string(), count(*n)))
-            .collect(),
-        touchpoints_by_kind: head
-            .kinds
-            .iter()
-            .map(|(kind, n)| (kind.to_string(), count(*n)))
-            .collect(),
-        touchpoints_by_channel: head
-            .channels
-            .iter()
-            .map(|(channel, n)| (channel.to_string(), count(*n)))
-            .collect(),
+        touchpoints_by_spoke: head.spokes.iter().map(|(spoke, n)| (spoke.to_string(), count(*n))).collect(),
+        touchpoints_by_kind: head.kinds.iter().map(|(kind, n)| (kind.to_string(), count(*n))).collect(),
+        touchpoints_by_channel: head.channels.iter().map(|(channel, n)| (channel.to_string(), count(*n))).collect(),
         phase: head.phase(),
         orders: head.purchases,
         frequency: (head.purchases - 1).max(0),
-        revenue: by_currency(&head.revenue.0)
-            .into_iter()
-            .map(|(currency, sum)| (currency, sum.sum))
-            .collect(),
+        revenue: by_currency(&head.revenue.0).into_iter().map(|(currency, sum)| (currency, sum.sum)).collect(),
         monetary_value: by_currency(&head.purchase_amounts.0)
             .into_iter()
             .map(|(currency, sum)| (currency, mean(sum)))
             .collect(),
         open_cases: head.cases.iter().filter(|case| case.open).count() as i64,
-        scores: head
-            .scores
-            .iter()
-            .map(|answers| (score_key(answers), summary(answers.sum, answers.last)))
-            .collect(),
+        scores: head.scores.iter().map(|answers| (score_key(answers), summary(answers.sum, answers.last))).collect(),
         sentiment: head.sentiment.map(|(sum, last)| summary(sum, last)),
         first_response_time: duration(head.first_response_ms),
         resolution_time: duration(head.resolution_ms),
@@ -156,10 +125,7 @@ pub fn render(person: PersonId, head: &Head, closed_day: Day) -> InsightRecord {
             .journey
             .iter()
             .map(|step| JourneyStep {
-                spoke: head
-                    .spokes
-                    .get(step.spoke as usize)
-                    .map_or_else(String::new, |(spoke, _)| spoke.to_string()),
+                spoke: head.spokes.get(step.spoke as usize).map_or_else(String::new, |(spoke, _)| spoke.to_string()),
                 kind: step.kind,
                 channel: step.channel,
             })

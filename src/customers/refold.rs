@@ -37,16 +37,10 @@ pub(super) fn thin_snapshots<S: KeyValue + ?Sized>(
 ) -> Result<(), StoreError> {
     let mut dropped = Vec::new();
     let mut result = Ok(());
-    let (from, to) = (
-        store_keys::of_person(b's', person),
-        store_keys::after_person(b's', person),
-    );
+    let (from, to) = (store_keys::of_person(b's', person), store_keys::after_person(b's', person));
     store.scan(&from, &to, &mut |key, value| match store_keys::decode_snapshot(value) {
         Ok((ordinal, _)) => {
-            if !is_kept(
-                ordinal / SNAPSHOT_TOUCHPOINTS,
-                newest.max(ordinal / SNAPSHOT_TOUCHPOINTS),
-            ) {
+            if !is_kept(ordinal / SNAPSHOT_TOUCHPOINTS, newest.max(ordinal / SNAPSHOT_TOUCHPOINTS)) {
                 dropped.push(key.to_vec());
             }
             ControlFlow::Continue(())
@@ -107,17 +101,9 @@ impl Folds<'_, '_> {
             return Ok(());
         }
         let old = self.old.get_or_insert_with(|| self.new.clone());
-        let mut take_back = Signed {
-            contributions: &mut *self.contributions,
-            sign: -1,
-        };
+        let mut take_back = Signed { contributions: &mut *self.contributions, sign: -1 };
         step(old, &touchpoint, self.options, &mut take_back);
-        if self
-            .change
-            .removals
-            .get(self.removals_done)
-            .is_some_and(|removed| removed == position)
-        {
+        if self.change.removals.get(self.removals_done).is_some_and(|removed| removed == position) {
             self.removals_done += 1;
         } else {
             self.contribute(position, &touchpoint);
@@ -140,16 +126,12 @@ impl Folds<'_, '_> {
     }
 
     fn contribute(&mut self, position: &[u8], touchpoint: &Touchpoint<'_>) -> bool {
-        let mut contribute = Signed {
-            contributions: &mut *self.contributions,
-            sign: 1,
-        };
+        let mut contribute = Signed { contributions: &mut *self.contributions, sign: 1 };
         let stepped = step(&mut self.new, touchpoint, self.options, &mut contribute);
         if self.new.touchpoints.is_multiple_of(SNAPSHOT_TOUCHPOINTS)
             && is_kept(self.new.touchpoints / SNAPSHOT_TOUCHPOINTS, self.newest_snapshot)
         {
-            self.snapshots
-                .push((position.to_vec(), store_keys::encode_snapshot(&self.new)));
+            self.snapshots.push((position.to_vec(), store_keys::encode_snapshot(&self.new)));
         }
         stepped.capped
     }
@@ -169,10 +151,7 @@ pub(super) fn refold<S: KeyValue + ?Sized>(
 
     let mut nearest = None;
     let mut stale_snapshots = Vec::new();
-    let (from, to) = (
-        store_keys::of_person(b's', change.person),
-        store_keys::after_person(b's', change.person),
-    );
+    let (from, to) = (store_keys::of_person(b's', change.person), store_keys::after_person(b's', change.person));
     store.scan(&from, &to, &mut |key, _| {
         if &key[store_keys::PERSON_PREFIX..] < first_change {
             nearest = Some(key.to_vec());
@@ -185,9 +164,7 @@ pub(super) fn refold<S: KeyValue + ?Sized>(
     let mut new = Head::default();
     let mut from = store_keys::of_person(b't', change.person);
     if let Some(key) = nearest {
-        let bytes = store
-            .get(&key)?
-            .ok_or_else(|| store_keys::damaged("snapshot", "it is gone"))?;
+        let bytes = store.get(&key)?.ok_or_else(|| store_keys::damaged("snapshot", "it is gone"))?;
         let (_, encoded) = store_keys::decode_snapshot(&bytes)?;
         new = Head::decode(encoded).map_err(|error| store_keys::damaged("snapshot", error))?;
         // The first key after the snapshot's own touchpoint.
@@ -212,11 +189,7 @@ pub(super) fn refold<S: KeyValue + ?Sized>(
     let to = store_keys::after_person(b't', change.person);
     store.scan(&from, &to, &mut |key, value| {
         result = folds.stored(&key[store_keys::PERSON_PREFIX..], value);
-        if result.is_ok() {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     result?;
     folds.add_until(None);
@@ -226,10 +199,5 @@ pub(super) fn refold<S: KeyValue + ?Sized>(
             format_args!("{} touchpoints expected, {} found", after, folds.new.touchpoints),
         ));
     }
-    Ok(Refolded {
-        head: folds.new,
-        snapshots: folds.snapshots,
-        stale_snapshots,
-        capped: folds.capped,
-    })
+    Ok(Refolded { head: folds.new, snapshots: folds.snapshots, stale_snapshots, capped: folds.capped })
 }

@@ -34,11 +34,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            fold: FoldOptions::default(),
-            heads_max: 10_000,
-            cells_max: 100_000,
-        }
+        Options { fold: FoldOptions::default(), heads_max: 10_000, cells_max: 100_000 }
     }
 }
 
@@ -188,10 +184,7 @@ impl Customers {
                     }
                 }
             }
-            let entry = IndexEntry {
-                occurred_at: touchpoint.occurred_at,
-                content_hash,
-            };
+            let entry = IndexEntry { occurred_at: touchpoint.occurred_at, content_hash };
             store.put_local(&index_key, entry.encode());
             accepted.push(index);
         }
@@ -208,16 +201,8 @@ impl Customers {
         if removals.is_empty() && person.head.is_before(&batch[first as usize].touchpoint) {
             for &index in &accepted {
                 let incoming = &batch[index as usize];
-                let mut contribute = Signed {
-                    contributions: &mut self.contributions,
-                    sign: 1,
-                };
-                let stepped = step(
-                    &mut person.head,
-                    &incoming.touchpoint,
-                    &self.options.fold,
-                    &mut contribute,
-                );
+                let mut contribute = Signed { contributions: &mut self.contributions, sign: 1 };
+                let stepped = step(&mut person.head, &incoming.touchpoint, &self.options.fold, &mut contribute);
                 if stepped.capped {
                     effects.outcome(incoming.touchpoint.spoke, Outcome::Capped);
                 }
@@ -242,11 +227,7 @@ impl Customers {
                 (key[store_keys::PERSON_PREFIX..].to_vec(), touchpoint)
             })
             .collect();
-        let change = Change {
-            person: person_id,
-            additions: &additions,
-            removals: &removals,
-        };
+        let change = Change { person: person_id, additions: &additions, removals: &removals };
         let touchpoints = person.head.touchpoints;
         let refolded = refold::refold(&change, touchpoints, store, &self.options.fold, &mut self.contributions)?;
         person.head = refolded.head;
@@ -277,11 +258,7 @@ impl Customers {
     pub fn advance<S: KeyValue + ?Sized>(&mut self, day: Day, store: &S) -> Result<(), StoreError> {
         let as_of = self.as_of(store)?;
         if as_of.day.is_none_or(|known| known < day) {
-            *as_of = AsOf {
-                day: Some(day),
-                is_stored: false,
-                timers_fired: false,
-            };
+            *as_of = AsOf { day: Some(day), is_stored: false, timers_fired: false };
         }
         Ok(())
     }
@@ -364,8 +341,7 @@ impl Customers {
             value.extend_from_slice(&encoded);
             store.put(&store_keys::head(person_id), Bytes::copy_from_slice(&value));
         }
-        self.contributions
-            .drain_sorted(|cell, add| effects.contribution(cell, add));
+        self.contributions.drain_sorted(|cell, add| effects.contribution(cell, add));
         Ok(())
     }
 
@@ -400,11 +376,7 @@ impl Customers {
     fn as_of<S: KeyValue + ?Sized>(&mut self, store: &S) -> Result<&mut AsOf, StoreError> {
         let as_of = match self.as_of {
             Some(as_of) => as_of,
-            None => AsOf {
-                day: store_keys::read_as_of(store)?,
-                is_stored: true,
-                timers_fired: false,
-            },
+            None => AsOf { day: store_keys::read_as_of(store)?, is_stored: true, timers_fired: false },
         };
         Ok(self.as_of.insert(as_of))
     }
@@ -423,12 +395,8 @@ fn person<'a, S: KeyValue + ?Sized>(
             Ok(person)
         }
         hash_map::Entry::Vacant(entry) => {
-            let mut person = Person {
-                head: Head::default(),
-                envelope: Envelope::default(),
-                dirty: false,
-                recent: true,
-            };
+            let mut person =
+                Person { head: Head::default(), envelope: Envelope::default(), dirty: false, recent: true };
             if let Some(bytes) = store.get(&store_keys::head(person_id))? {
                 let (envelope, encoded) = Envelope::decode(&bytes)?;
                 person.head = Head::decode(encoded).map_err(|error| store_keys::damaged("head", error))?;

@@ -40,9 +40,7 @@ fn unflip_day(bytes: [u8; 4]) -> Day {
 
 /// Why a stored entry cannot be read.
 pub fn damaged(what: &str, why: impl std::fmt::Display) -> StoreError {
-    StoreError(format!(
-        "a stored {what} cannot be read ({why}); restore the store from its changelog"
-    ))
+    StoreError(format!("a stored {what} cannot be read ({why}); restore the store from its changelog"))
 }
 
 /// Appends the position of a touchpoint.
@@ -173,10 +171,8 @@ impl Envelope {
             return Err(wrong());
         }
         let day = i32::from_be_bytes([d0, d1, d2, d3]);
-        let envelope = Envelope {
-            timer: (day != NO_TIMER).then_some(Day(day)),
-            published: u64::from_be_bytes(published),
-        };
+        let envelope =
+            Envelope { timer: (day != NO_TIMER).then_some(Day(day)), published: u64::from_be_bytes(published) };
         Ok((envelope, head))
     }
 }
@@ -205,9 +201,7 @@ pub fn encode_snapshot(head: &Head) -> Bytes {
 
 /// The number in the timeline of a snapshot, and the encoded head.
 pub fn decode_snapshot(bytes: &[u8]) -> Result<(u64, &[u8]), StoreError> {
-    let (ordinal, head) = bytes
-        .split_first_chunk::<8>()
-        .ok_or_else(|| damaged("snapshot", "8 bytes expected"))?;
+    let (ordinal, head) = bytes.split_first_chunk::<8>().ok_or_else(|| damaged("snapshot", "8 bytes expected"))?;
     Ok((u64::from_be_bytes(*ordinal), head))
 }
 

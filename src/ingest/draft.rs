@@ -85,11 +85,7 @@ impl<'c> Draft<'c> {
         // A record without a timestamp (before 1970, as brokers say it) gives nothing to judge by.
         if record.timestamp_ms >= 0 && occurred_at.0 > record.timestamp_ms.saturating_add(too_far_in_future_ms) {
             let message = "the time is too far after the record's own timestamp; check the sender's clock and the unit";
-            return taker.at(
-                mapping.occurred_at.slot,
-                "occurred_at",
-                refused(Reason::TooFarInFuture, message),
-            );
+            return taker.at(mapping.occurred_at.slot, "occurred_at", refused(Reason::TooFarInFuture, message));
         }
         let text = |field: &'static str, rule: &'c Option<TextRule>| match rule {
             Some(rule) => taker.text(field, rule, TEXT_CHARACTERS_MAX),
@@ -108,9 +104,7 @@ impl<'c> Draft<'c> {
             identifiers: taker.identifiers()?,
             channel: match &mapping.channel {
                 // The method of contact is open: departments invent new ones, and all of them are contacts.
-                Some(rule) => taker
-                    .word("channel", rule, Channel::parse)?
-                    .map(|word| word.unwrap_or(Channel::Other)),
+                Some(rule) => taker.word("channel", rule, Channel::parse)?.map(|word| word.unwrap_or(Channel::Other)),
                 None => None,
             },
             subject: text("subject", &mapping.subject)?,
@@ -136,20 +130,10 @@ impl<'c> Draft<'c> {
                 )?
                 .unwrap_or(kind.default_initiator()),
             visibility: taker
-                .known_word(
-                    "visibility",
-                    mapping.visibility.as_ref(),
-                    Visibility::parse,
-                    "public or internal",
-                )?
+                .known_word("visibility", mapping.visibility.as_ref(), Visibility::parse, "public or internal")?
                 .unwrap_or(Visibility::Public),
             sentiment: taker
-                .number(
-                    "sentiment",
-                    mapping.sentiment.as_ref(),
-                    SENTIMENT,
-                    Reason::ScoreOutOfRange,
-                )?
+                .number("sentiment", mapping.sentiment.as_ref(), SENTIMENT, Reason::ScoreOutOfRange)?
                 .and_then(|value| i8::try_from(value).ok()),
             referrer: taker.referrer(mapping.referrer.as_ref())?,
             effort: taker
@@ -172,11 +156,7 @@ impl<'c> Draft<'c> {
             spoke: self.spoke,
             kind: self.kind,
             label: self.label.as_deref(),
-            identifiers: self
-                .identifiers
-                .iter()
-                .map(|(kind, value)| Identifier { kind: *kind, value })
-                .collect(),
+            identifiers: self.identifiers.iter().map(|(kind, value)| Identifier { kind: *kind, value }).collect(),
             channel: self.channel,
             subject: self.subject.as_deref(),
             product: self.product.as_deref(),
@@ -196,16 +176,9 @@ impl<'c> Draft<'c> {
             initiator: self.initiator,
             visibility: self.visibility,
             sentiment: self.sentiment,
-            referrer: self
-                .referrer
-                .as_ref()
-                .map(|(kind, value)| Identifier { kind: *kind, value }),
+            referrer: self.referrer.as_ref().map(|(kind, value)| Identifier { kind: *kind, value }),
             effort: self.effort,
-            properties: self
-                .properties
-                .iter()
-                .map(|(name, value)| (name.as_ref(), value.as_ref()))
-                .collect(),
+            properties: self.properties.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect(),
         }
     }
 }
@@ -225,17 +198,8 @@ impl<'c, 'a> Taker<'c, 'a> {
     fn at<T>(&self, slot: Slot, field: &str, result: Result<T, Refused>) -> Result<T, Rejection> {
         result.map_err(|Refused { reason, message }| {
             let path = self.mapping.shape.path(slot);
-            let own = if path == field {
-                String::new()
-            } else {
-                format!("{field}: ")
-            };
-            Rejection {
-                reason,
-                field: path.to_owned(),
-                message: format!("{own}{message}."),
-                touchpoint: 0,
-            }
+            let own = if path == field { String::new() } else { format!("{field}: ") };
+            Rejection { reason, field: path.to_owned(), message: format!("{own}{message}."), touchpoint: 0 }
         })
     }
 
@@ -294,12 +258,10 @@ impl<'c, 'a> Taker<'c, 'a> {
             TextRule::Constant(text) => Ok(Some(Cow::Borrowed(text))),
             TextRule::Slot { slot, map } => {
                 let text = self.at(*slot, field, validate::text(self.scalar(*slot), characters_max))?;
-                Ok(text.map(
-                    |text| match map.binary_search_by(|(word, _)| word.as_ref().cmp(&text)) {
-                        Ok(index) => Cow::Borrowed(map[index].1.as_ref()),
-                        Err(_) => text,
-                    },
-                ))
+                Ok(text.map(|text| match map.binary_search_by(|(word, _)| word.as_ref().cmp(&text)) {
+                    Ok(index) => Cow::Borrowed(map[index].1.as_ref()),
+                    Err(_) => text,
+                }))
             }
         }
     }
@@ -335,10 +297,7 @@ impl<'c, 'a> Taker<'c, 'a> {
             (Some(None), WordRule::Slot { slot, .. }) => self.at(
                 *slot,
                 field,
-                refused(
-                    Reason::WrongType,
-                    format!("the word is not known; use {known}, or map it"),
-                ),
+                refused(Reason::WrongType, format!("the word is not known; use {known}, or map it")),
             ),
             (word, _) => Ok(word.flatten()),
         }
@@ -399,11 +358,7 @@ impl<'c, 'a> Taker<'c, 'a> {
         }
         let known = "a code of ISO 4217 in capitals, such as EUR";
         let currency = self.needed_word(field, &rule.currency, Currency::parse, known)?;
-        let exponent = if rule.major {
-            number::currency_exponent(currency)
-        } else {
-            0
-        };
+        let exponent = if rule.major { number::currency_exponent(currency) } else { 0 };
         match number::scaled(self.scalar(rule.value), exponent) {
             Some(minor) if minor.unsigned_abs() <= MINOR_UNITS_MAX.unsigned_abs() => {
                 Ok(Some(Money { minor, currency }))

@@ -132,16 +132,10 @@ impl Mapping {
     /// Checks every word and path of a file and compiles them.
     pub(super) fn compile(file: &SpokeFile) -> Result<Mapping, SpokeError> {
         match &file.format {
-            Format::Json(mapping) => Compiler {
-                spoke: &file.spoke,
-                builder: ShapeBuilder::default(),
+            Format::Json(mapping) => Compiler { spoke: &file.spoke, builder: ShapeBuilder::default() }.mapping(mapping),
+            Format::TouchpointJson | Format::TouchpointAvro => {
+                Compiler { spoke: &file.spoke, builder: ShapeBuilder::default() }.canonical()
             }
-            .mapping(mapping),
-            Format::TouchpointJson | Format::TouchpointAvro => Compiler {
-                spoke: &file.spoke,
-                builder: ShapeBuilder::default(),
-            }
-            .canonical(),
         }
     }
 }
@@ -153,11 +147,7 @@ struct Compiler<'f> {
 
 impl Compiler<'_> {
     fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {
-        SpokeError {
-            spoke: self.spoke.to_owned(),
-            key: key.to_owned(),
-            problem: problem.into(),
-        }
+        SpokeError { spoke: self.spoke.to_owned(), key: key.to_owned(), problem: problem.into() }
     }
 
     fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
@@ -167,10 +157,8 @@ impl Compiler<'_> {
             path => IdRule::Slot(self.slot("id", path)?),
         };
         let kind = self.word("kind", &file.kind, &words(Kind::ALL, Kind::as_str), Kind::parse)?;
-        let occurred_at = TimeRule {
-            slot: self.slot("occurred_at.path", &file.occurred_at.path)?,
-            format: file.occurred_at.format,
-        };
+        let occurred_at =
+            TimeRule { slot: self.slot("occurred_at.path", &file.occurred_at.path)?, format: file.occurred_at.format };
         let types = words(IdentifierType::ALL, IdentifierType::as_str);
         let identifier_type = |compiler: &Self, key: &str, word: &str| {
             IdentifierType::parse(word).ok_or_else(|| compiler.error(key, unknown_word(word, &types)))
@@ -181,16 +169,10 @@ impl Compiler<'_> {
             identifiers.push((identifier_type(&self, &key, kind)?, self.slot(&key, path)?));
         }
         if identifiers.is_empty() {
-            return Err(self.error(
-                "identifiers",
-                "there is none; say where the customer's number or e-mail is",
-            ));
+            return Err(self.error("identifiers", "there is none; say where the customer's number or e-mail is"));
         }
         if file.properties.len() > PROPERTIES_MAX {
-            return Err(self.error(
-                "properties",
-                "there are more than 32; keep those that somebody looks at",
-            ));
+            return Err(self.error("properties", "there are more than 32; keep those that somebody looks at"));
         }
         let mut properties = Vec::new();
         for (name, source) in &file.properties {
@@ -203,12 +185,7 @@ impl Compiler<'_> {
         }
         properties.sort_by(|a, b| a.0.cmp(&b.0));
 
-        let source = |field: &str| {
-            file.fields
-                .iter()
-                .find(|(name, _)| *name == field)
-                .map(|(_, source)| source)
-        };
+        let source = |field: &str| file.fields.iter().find(|(name, _)| *name == field).map(|(_, source)| source);
         let referrer = match &file.referrer {
             None => None,
             Some((kind, path)) => Some(ReferrerRule {
@@ -236,10 +213,7 @@ impl Compiler<'_> {
         };
         let promised_at = match &file.promised_at {
             None => None,
-            Some(time) => Some(TimeRule {
-                slot: self.slot("promised_at.path", &time.path)?,
-                format: time.format,
-            }),
+            Some(time) => Some(TimeRule { slot: self.slot("promised_at.path", &time.path)?, format: time.format }),
         };
         Ok(Mapping {
             id,
@@ -313,10 +287,8 @@ impl Compiler<'_> {
         let identifiers = self.builder.entries("identifiers").map_err(wrong)?;
         let mut leaf = |path: &str| self.builder.leaf(path).map_err(wrong);
         let channel = leaf("channel")?;
-        let [subject, product, region, segment, campaign, content, account] = [
-            "subject", "product", "region", "segment", "campaign", "content", "account",
-        ]
-        .map(&mut leaf);
+        let [subject, product, region, segment, campaign, content, account] =
+            ["subject", "product", "region", "segment", "campaign", "content", "account"].map(&mut leaf);
         let amount = (leaf("amount.minor")?, leaf("amount.currency")?);
         let cost = (leaf("cost.minor")?, leaf("cost.currency")?);
         let score = (leaf("score.scale")?, leaf("score.value")?, leaf("score.item")?);
@@ -330,10 +302,7 @@ impl Compiler<'_> {
             id: IdRule::Slot(id),
             kind: word(kind),
             unmapped_kind: UnmappedKind::Reject,
-            occurred_at: TimeRule {
-                slot: occurred_at,
-                format: TimeFormat::Canonical,
-            },
+            occurred_at: TimeRule { slot: occurred_at, format: TimeFormat::Canonical },
             spoke: Some(spoke_slot),
             identifiers: IdentifiersRule::Entries(identifiers),
             label: Some(text(label)),
@@ -363,10 +332,7 @@ impl Compiler<'_> {
                 value: score.1,
                 item: Some(text(score.2)),
             }),
-            promised_at: Some(TimeRule {
-                slot: promised_at?,
-                format: TimeFormat::Canonical,
-            }),
+            promised_at: Some(TimeRule { slot: promised_at?, format: TimeFormat::Canonical }),
             initiator: Some(word(initiator?)),
             visibility: Some(word(visibility?)),
             sentiment: Some(NumberRule::Slot(sentiment?)),
@@ -382,9 +348,7 @@ impl Compiler<'_> {
     }
 
     fn slot(&mut self, key: &str, path: &str) -> Result<Slot, SpokeError> {
-        self.builder
-            .leaf(path)
-            .map_err(|problem| self.error(key, problem.to_string()))
+        self.builder.leaf(path).map_err(|problem| self.error(key, problem.to_string()))
     }
 
     fn word<T: Copy>(
@@ -447,9 +411,7 @@ impl Compiler<'_> {
     }
 
     fn optional_text(&mut self, key: &str, source: Option<&Source>) -> Result<Option<TextRule>, SpokeError> {
-        source
-            .map(|source| self.text(key, source, TEXT_CHARACTERS_MAX))
-            .transpose()
+        source.map(|source| self.text(key, source, TEXT_CHARACTERS_MAX)).transpose()
     }
 
     fn number(

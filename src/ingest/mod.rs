@@ -93,10 +93,7 @@ pub struct Options {
 impl Default for Options {
     /// One day; 1 MiB.
     fn default() -> Options {
-        Options {
-            too_far_in_future_ms: 86_400_000,
-            message_bytes_max: wire::MESSAGE_BYTES_MAX,
-        }
+        Options { too_far_in_future_ms: 86_400_000, message_bytes_max: wire::MESSAGE_BYTES_MAX }
     }
 }
 
@@ -121,21 +118,13 @@ impl Spoke {
         };
         let is_name = |name: &str, longest: usize| {
             (1..=longest).contains(&name.len())
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
         if !is_name(&file.spoke, 64) {
-            return Err(error(
-                "spoke",
-                "a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores",
-            ));
+            return Err(error("spoke", "a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores"));
         }
         if !is_name(&file.topic, 249) {
-            return Err(error(
-                "topic",
-                "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores",
-            ));
+            return Err(error("topic", "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores"));
         }
         Ok(Spoke {
             name: file.spoke.clone(),
@@ -163,13 +152,7 @@ impl Spoke {
         if let Err(rejection) = self.decode(record, &mut capture) {
             return each(Mapped::Rejected(rejection));
         }
-        let draft = Draft::take(
-            &self.mapping,
-            &self.name,
-            &capture,
-            record,
-            self.options.too_far_in_future_ms,
-        );
+        let draft = Draft::take(&self.mapping, &self.name, &capture, record, self.options.too_far_in_future_ms);
         match draft {
             Ok(mut draft) => {
                 if let IdRule::Content = self.mapping.id {
@@ -184,19 +167,9 @@ impl Spoke {
     }
 
     fn decode<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
-        let whole = |reason, message: String| {
-            Err(Rejection {
-                reason,
-                field: String::new(),
-                message,
-                touchpoint: 0,
-            })
-        };
+        let whole = |reason, message: String| Err(Rejection { reason, field: String::new(), message, touchpoint: 0 });
         let Some(payload) = record.payload else {
-            return whole(
-                Reason::Undecodable,
-                "The record has no payload; send events, not tombstones.".into(),
-            );
+            return whole(Reason::Undecodable, "The record has no payload; send events, not tombstones.".into());
         };
         if payload.len() > self.options.message_bytes_max {
             let limit = self.options.message_bytes_max;
@@ -212,12 +185,8 @@ impl Spoke {
                 error => (Reason::Undecodable, format!("Not readable as Avro: {error}.")),
             })
         } else {
-            wire::json::capture(&self.mapping.shape, payload, capture).map_err(|error| {
-                (
-                    Reason::Undecodable,
-                    format!("The payload is {error}; send one JSON object."),
-                )
-            })
+            wire::json::capture(&self.mapping.shape, payload, capture)
+                .map_err(|error| (Reason::Undecodable, format!("The payload is {error}; send one JSON object.")))
         };
         let fault = |slot, reason, message: &str| {
             Err(Rejection {
@@ -228,16 +197,13 @@ impl Spoke {
             })
         };
         match (capture.fault(), decoded) {
-            (Some(Fault::Repeated(slot)), _) => fault(
-                slot,
-                Reason::Undecodable,
-                "The key is there twice, and only one of them can hold; send it once.",
-            ),
+            (Some(Fault::Repeated(slot)), _) => {
+                fault(slot, Reason::Undecodable, "The key is there twice, and only one of them can hold; send it once.")
+            }
             (_, Err((reason, message))) => whole(reason, message),
-            (Some(Fault::NotAContainer(slot)), Ok(())) if self.mapping.shape.path(slot).is_empty() => whole(
-                Reason::Undecodable,
-                "The payload is not an object; send one object for each event.".into(),
-            ),
+            (Some(Fault::NotAContainer(slot)), Ok(())) if self.mapping.shape.path(slot).is_empty() => {
+                whole(Reason::Undecodable, "The payload is not an object; send one object for each event.".into())
+            }
             (Some(Fault::NotAContainer(slot)), Ok(())) => fault(
                 slot,
                 Reason::WrongType,
@@ -268,10 +234,7 @@ impl SpokeSet {
                 return Err(error("topic", "another spoke reads this topic; give each its own"));
             }
             if set.by_topic.values().any(|other| other.name == spoke.name) {
-                return Err(error(
-                    "spoke",
-                    "another file has this name; a touchpoint's id is unique within its spoke",
-                ));
+                return Err(error("spoke", "another file has this name; a touchpoint's id is unique within its spoke"));
             }
             set.by_topic.insert(spoke.topic.clone(), spoke);
         }

@@ -121,9 +121,7 @@ fn epoch(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
         Scalar::Text(text) => {
             let text = text.trim();
             // Cut off what is finer than a millisecond; negative times are so old that nobody writes them with fractions.
-            let end = text
-                .find('.')
-                .map_or(text.len(), |dot| text.len().min(dot + 1 + exponent as usize));
+            let end = text.find('.').map_or(text.len(), |dot| text.len().min(dot + 1 + exponent as usize));
             let kept = text.get(..end)?;
             if !text.get(end..)?.bytes().all(|byte| byte.is_ascii_digit()) && exponent > 0 {
                 return None;
@@ -138,9 +136,9 @@ fn epoch(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
 /// (RFC 3339, 5.6).
 fn rfc3339(text: &[u8]) -> Option<i64> {
     let digits = |range: std::ops::Range<usize>| -> Option<u32> {
-        text.get(range)?.iter().try_fold(0, |value, &byte| {
-            byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0'))
-        })
+        text.get(range)?
+            .iter()
+            .try_fold(0, |value, &byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
     };
     let is = |index: usize, allowed: &[u8]| text.get(index).is_some_and(|byte| allowed.contains(byte));
     if !(is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":")) {
@@ -267,10 +265,7 @@ mod tests {
         assert_eq!(at(text("2026-01-31T09:00:00.2509Z"), TimeFormat::Rfc3339), nine);
         assert_eq!(at(text(" 2026-01-31 10:00:00.25+01:00"), TimeFormat::Canonical), nine);
         assert_eq!(at(Scalar::Int(1_769_850_000_250), TimeFormat::Canonical), nine);
-        assert_eq!(
-            at(Scalar::Int(1_769_850_000_250_999), TimeFormat::EpochMicroseconds),
-            nine
-        );
+        assert_eq!(at(Scalar::Int(1_769_850_000_250_999), TimeFormat::EpochMicroseconds), nine);
         assert_eq!(at(Scalar::Float(1_769_850_000.25), TimeFormat::EpochSeconds), nine);
         assert_eq!(at(text("1769850000.2509"), TimeFormat::EpochSeconds), nine);
         assert_eq!(at(text("1769850000250"), TimeFormat::EpochMilliseconds), nine);

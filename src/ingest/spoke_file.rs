@@ -154,27 +154,13 @@ pub(super) const FIELDS: [&str; 13] = [
     "sentiment",
     "effort",
 ];
-const MAPPING_KEYS: [&str; 10] = [
-    "id",
-    "kind",
-    "occurred_at",
-    "identifiers",
-    "amount",
-    "cost",
-    "score",
-    "promised_at",
-    "referrer",
-    "properties",
-];
+const MAPPING_KEYS: [&str; 10] =
+    ["id", "kind", "occurred_at", "identifiers", "amount", "cost", "score", "promised_at", "referrer", "properties"];
 
 impl SpokeFile {
     /// Parses the text of a spoke file. `name` is the file's, for errors.
     pub fn parse(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
-        let error = |key: &str, problem: String| SpokeError {
-            spoke: name.to_owned(),
-            key: key.to_owned(),
-            problem,
-        };
+        let error = |key: &str, problem: String| SpokeError { spoke: name.to_owned(), key: key.to_owned(), problem };
         let table: Table =
             toml::from_str(text).map_err(|problem| error("", format!("not valid TOML: {}", problem.message())))?;
         let mut keys = Keys {
@@ -190,18 +176,12 @@ impl SpokeFile {
                 Format::Json(Box::new(mapping(&mut keys)?))
             }
             canonical @ ("touchpoint-json" | "touchpoint-avro") => {
-                if let Some(key) = table
-                    .keys()
-                    .find(|key| MAPPING_KEYS.iter().chain(&FIELDS).any(|known| known == key))
+                if let Some(key) = table.keys().find(|key| MAPPING_KEYS.iter().chain(&FIELDS).any(|known| known == key))
                 {
                     return Err(keys.error(key, "the canonical touchpoint needs no mapping; remove the key".into()));
                 }
                 keys.allow(&["spoke", "topic", "format"], &[])?;
-                if canonical == "touchpoint-json" {
-                    Format::TouchpointJson
-                } else {
-                    Format::TouchpointAvro
-                }
+                if canonical == "touchpoint-json" { Format::TouchpointJson } else { Format::TouchpointAvro }
             }
             "avro" => {
                 let problem = "Avro in a department's own schema cannot be mapped yet; write the canonical touchpoint \
@@ -259,11 +239,7 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
             "minor" => false,
             other => return Err(table.error("unit", unknown_word(other, &["major", "minor"]))),
         };
-        Ok(Some(Money {
-            path: table.text("value")?,
-            major,
-            currency: table.source("currency", &[])?.0,
-        }))
+        Ok(Some(Money { path: table.text("value")?, major, currency: table.source("currency", &[])?.0 }))
     };
     Ok(MappingFile {
         id: keys.text("id")?,
@@ -310,11 +286,7 @@ struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     fn error(&self, key: &str, problem: String) -> SpokeError {
-        SpokeError {
-            spoke: self.spoke.to_owned(),
-            key: format!("{}{key}", self.at),
-            problem,
-        }
+        SpokeError { spoke: self.spoke.to_owned(), key: format!("{}{key}", self.at), problem }
     }
 
     /// Every key must be one of these; another one is taken for a mistake in writing.
@@ -336,18 +308,13 @@ impl<'a> Keys<'a> {
     }
 
     fn text(&self, key: &str) -> Result<String, SpokeError> {
-        self.optional_text(key)?
-            .ok_or_else(|| self.error(key, format!("it is missing; add {key} = \"…\"")))
+        self.optional_text(key)?.ok_or_else(|| self.error(key, format!("it is missing; add {key} = \"…\"")))
     }
 
     fn optional_table(&self, key: &str) -> Result<Option<Keys<'a>>, SpokeError> {
         match self.table.get(key) {
             None => Ok(None),
-            Some(Value::Table(table)) => Ok(Some(Keys {
-                spoke: self.spoke,
-                at: format!("{}{key}.", self.at),
-                table,
-            })),
+            Some(Value::Table(table)) => Ok(Some(Keys { spoke: self.spoke, at: format!("{}{key}.", self.at), table })),
             Some(_) => Err(self.error(key, format!("write a table, as in [{}{key}]", self.at))),
         }
     }
@@ -400,27 +367,17 @@ impl<'a> Keys<'a> {
                 return Err(table.error("format", unknown_word(other, &known)));
             }
         };
-        Ok(Time {
-            path: table.text("path")?,
-            format,
-        })
+        Ok(Time { path: table.text("path")?, format })
     }
 }
 
 /// Why a word is not taken, what could be meant, and what there is.
 pub(super) fn unknown_word(word: &str, known: &[&str]) -> String {
-    format!(
-        "{word:?} is not known{}; use one of {}",
-        suggestion(word, known),
-        known.join(", ")
-    )
+    format!("{word:?} is not known{}; use one of {}", suggestion(word, known), known.join(", "))
 }
 
 fn suggestion(word: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(word, known), known))
-        .min();
+    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), known)).min();
     match nearest {
         // More than a third of the letters wrong is another word.
         Some((distance, nearest)) if distance * 3 <= word.chars().count().max(3) => {
@@ -455,14 +412,8 @@ mod tests {
                 "spoke web: id: the canonical touchpoint needs no mapping; remove the key",
             ),
             ("format = \"json\"", "spoke web: kind: it is missing; add kind = \"…\""),
-            (
-                &format!("{json}chanel = \"c\""),
-                "spoke web: chanel: there is no such key; did you mean \"channel\"?",
-            ),
-            (
-                &format!("{json}color = \"c\""),
-                "spoke web: color: there is no such key",
-            ),
+            (&format!("{json}chanel = \"c\""), "spoke web: chanel: there is no such key; did you mean \"channel\"?"),
+            (&format!("{json}color = \"c\""), "spoke web: color: there is no such key"),
             (
                 &format!("{json}channel = {{ path = \"c\", mapp = {{}} }}"),
                 "spoke web: channel.mapp: there is no such key; did you mean \"map\"?",
@@ -483,17 +434,12 @@ mod tests {
                 &format!("{json}amount = {{ value = \"a\", currency = \"c\" }}"),
                 "spoke web: amount.unit: it is missing; add unit = \"…\"",
             ),
-            (
-                &format!("{json}identifiers = \"x\""),
-                "spoke web: identifiers: write a table, as in [identifiers]",
-            ),
+            (&format!("{json}identifiers = \"x\""), "spoke web: identifiers: write a table, as in [identifiers]"),
         ] {
             assert_eq!(error(lines), expected);
         }
         assert!(error("format = \"avro\"").contains("cannot be mapped yet"));
-        let unnamed = SpokeFile::parse("web.toml", "spoke =")
-            .expect_err("no TOML")
-            .to_string();
+        let unnamed = SpokeFile::parse("web.toml", "spoke =").expect_err("no TOML").to_string();
         assert!(unnamed.starts_with("spoke web.toml: not valid TOML"), "{unnamed}");
     }
 }

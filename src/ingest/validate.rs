@@ -36,10 +36,7 @@ pub(super) struct Refused {
 
 /// Says why, and what to do.
 pub(super) fn refused<T>(reason: Reason, message: impl Into<Cow<'static, str>>) -> Result<T, Refused> {
-    Err(Refused {
-        reason,
-        message: message.into(),
-    })
+    Err(Refused { reason, message: message.into() })
 }
 
 /// Values that stand for "nobody" in somebody's system: a person who
@@ -83,10 +80,7 @@ fn as_text<'c>(scalar: &'c Scalar<'_>) -> Result<Option<Cow<'c, str>>, Refused> 
         Scalar::Float(value) => Cow::Owned(value.to_string()),
         Scalar::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
         Scalar::Composite => {
-            return refused(
-                Reason::WrongType,
-                "it is an object or a list; send a single text, number or true/false",
-            );
+            return refused(Reason::WrongType, "it is an object or a list; send a single text, number or true/false");
         }
     }))
 }
@@ -122,29 +116,17 @@ pub(super) fn text<'c>(scalar: &'c Scalar<'_>, characters_max: usize) -> Result<
 /// The touchpoint's id, as it was written.
 pub(super) fn id<'c>(scalar: &'c Scalar<'_>) -> Result<Cow<'c, str>, Refused> {
     if matches!(scalar, Scalar::Float(_)) {
-        return refused(
-            Reason::WrongType,
-            "the id is a fraction; send it as text or as a whole number",
-        );
+        return refused(Reason::WrongType, "the id is a fraction; send it as text or as a whole number");
     }
     let id = as_text(scalar)?.unwrap_or_default();
     if id.is_empty() {
-        return refused(
-            Reason::MissingField,
-            "there is no id; send one, or set id = \"content\" in the spoke file",
-        );
+        return refused(Reason::MissingField, "there is no id; send one, or set id = \"content\" in the spoke file");
     }
     if is_longer(&id, ID_CHARACTERS_MAX) {
-        return refused(
-            Reason::TooLarge,
-            "the id is longer than 128 characters; send a shorter one",
-        );
+        return refused(Reason::TooLarge, "the id is longer than 128 characters; send a shorter one");
     }
     if has_control(&id) {
-        return refused(
-            Reason::WrongType,
-            "the id has control characters; send one without them",
-        );
+        return refused(Reason::WrongType, "the id has control characters; send one without them");
     }
     Ok(id)
 }
@@ -152,10 +134,7 @@ pub(super) fn id<'c>(scalar: &'c Scalar<'_>) -> Result<Cow<'c, str>, Refused> {
 /// The value of an identifier, normalised; `None` if it identifies nobody.
 pub(super) fn identifier<'c>(kind: IdentifierType, scalar: &'c Scalar<'_>) -> Result<Option<Cow<'c, str>>, Refused> {
     if matches!(scalar, Scalar::Float(_)) {
-        return refused(
-            Reason::WrongType,
-            "the identifier is a fraction; send it as text or as a whole number",
-        );
+        return refused(Reason::WrongType, "the identifier is a fraction; send it as text or as a whole number");
     }
     let Some(value) = as_text(scalar)? else {
         return Ok(None);
@@ -193,10 +172,7 @@ pub(super) fn within(
     match whole(scalar) {
         Some(value) if (smallest..=largest).contains(&value) => Ok(Some(value)),
         None if !is_number(scalar) => refused(Reason::WrongType, "it is not a number; send a whole number"),
-        _ => refused(
-            outside,
-            format!("it is not a whole number from {smallest} to {largest}; send one in this range"),
-        ),
+        _ => refused(outside, format!("it is not a whole number from {smallest} to {largest}; send one in this range")),
     }
 }
 
@@ -246,10 +222,7 @@ mod tests {
         assert_eq!(shown(IdentifierType::Email, "no address"), "nobody");
         assert_eq!(shown(customer, &"é".repeat(256)), "é".repeat(256));
         assert_eq!(shown(customer, &"é".repeat(257)), "too_large");
-        assert_eq!(
-            identifier(customer, &Scalar::Int(4711)),
-            Ok(Some(Cow::Borrowed("4711")))
-        );
+        assert_eq!(identifier(customer, &Scalar::Int(4711)), Ok(Some(Cow::Borrowed("4711"))));
         assert_eq!(identifier(customer, &Scalar::Int(0)), Ok(None));
     }
 

@@ -315,10 +315,7 @@ const FLOW: Definition = Definition {
     figures: values::count,
 };
 
-const LEVEL: Definition = Definition {
-    kind: MetricKind::Level,
-    ..FLOW
-};
+const LEVEL: Definition = Definition { kind: MetricKind::Level, ..FLOW };
 
 /// The definition of an [`index`]; `None` if there is no such metric.
 pub fn definition(index: u8) -> Option<&'static Definition> {
@@ -335,11 +332,7 @@ pub fn entries() -> impl Iterator<Item = CatalogueEntry<'static>> {
         inclusion: definition.inclusion,
         counted_at: definition.counted_at,
         source: definition.source,
-        dimensions: definition
-            .dimensions
-            .iter()
-            .map(|dimension| dimension.as_str())
-            .collect(),
+        dimensions: definition.dimensions.iter().map(|dimension| dimension.as_str()).collect(),
         version: definition.version,
     })
 }

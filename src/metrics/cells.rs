@@ -94,10 +94,7 @@ pub(super) fn parse_cell_key(key: &[u8]) -> Result<CellKey<'_>, MetricsError> {
         currency: (currency != [0; 3]).then_some(Currency(currency)),
         dimension: *Dimension::ALL.get(usize::from(head[5])).ok_or_else(corrupted)?,
         value: std::str::from_utf8(value).map_err(|_| corrupted())?,
-        window: Window {
-            kind,
-            start: day_of_bytes([tail[2], tail[3], tail[4], tail[5]]),
-        },
+        window: Window { kind, start: day_of_bytes([tail[2], tail[3], tail[4], tail[5]]) },
     })
 }
 
@@ -281,15 +278,7 @@ fn publish_cell(
 ) -> Result<(), MetricsError> {
     let parsed = parse_cell_key(key)?;
     let definition = catalogue::definition(parsed.metric).ok_or(MetricsError::UnknownMetric(parsed.metric))?;
-    let public_key = || {
-        keys::metric(
-            definition.id,
-            parsed.window,
-            parsed.currency,
-            parsed.dimension,
-            parsed.value,
-        )
-    };
+    let public_key = || keys::metric(definition.id, parsed.window, parsed.currency, parsed.dimension, parsed.value);
     let end = parsed.window.end();
     if cell.accumulator.is_zero() {
         if let Some(status) = cell.status.take() {
@@ -307,12 +296,7 @@ fn publish_cell(
     postcard::to_io(&cell.accumulator, &mut *scratch).expect("a vector takes every byte");
     let hash = xxhash_rust::xxh3::xxh3_64(scratch);
     let changed = cell.status.is_none() || hash != cell.published;
-    let status = next_status(
-        cell.status,
-        changed,
-        late,
-        settled.is_some_and(|settled| end <= settled),
-    );
+    let status = next_status(cell.status, changed, late, settled.is_some_and(|settled| end <= settled));
     if !changed && cell.status == Some(status) {
         return Ok(());
     }

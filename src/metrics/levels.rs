@@ -60,10 +60,7 @@ pub(super) struct Family {
 impl Family {
     /// A family without history; days up to `closed` are at level zero.
     pub(super) fn new(closed: Option<Day>) -> Family {
-        Family {
-            closed: closed.map(|day| day.0),
-            ..Family::default()
-        }
+        Family { closed: closed.map(|day| day.0), ..Family::default() }
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Family, MetricsError> {
@@ -111,12 +108,7 @@ impl Family {
         cells: &mut Cells,
         store: &dyn KeyValue,
     ) -> Result<bool, MetricsError> {
-        let mut writer = Writer {
-            family: key,
-            budget,
-            cells,
-            store,
-        };
+        let mut writer = Writer { family: key, budget, cells, store };
         // In this order: what is behind ends at `closed`, so `closed` must not move before that is in the cells.
         Ok(self.catch_up(settled, &mut writer)? && self.close_days(target, &mut writer)?)
     }

@@ -51,9 +51,7 @@ impl Settling {
             }
         }
         if corrupted {
-            return Err(MetricsError::Corrupted {
-                what: "a watermark or the as-of day",
-            });
+            return Err(MetricsError::Corrupted { what: "a watermark or the as-of day" });
         }
         Ok(settling)
     }

@@ -42,13 +42,7 @@ pub struct Options {
 impl Options {
     /// The defaults: a day of grace, 65,536 cells, 10,000 steps.
     pub fn new(calendar: Calendar, sources: u32) -> Options {
-        Options {
-            calendar,
-            sources,
-            grace_ms: 86_400_000,
-            cells_cached_max: 65_536,
-            background_steps_max: 10_000,
-        }
+        Options { calendar, sources, grace_ms: 86_400_000, cells_cached_max: 65_536, background_steps_max: 10_000 }
     }
 }
 
@@ -118,10 +112,7 @@ enum Sweep {
 
 impl Sweep {
     fn start() -> Sweep {
-        Sweep::Running {
-            from: vec![cells::LEVEL_FAMILY],
-            again: false,
-        }
+        Sweep::Running { from: vec![cells::LEVEL_FAMILY], again: false }
     }
 
     fn request(&mut self) {
@@ -168,13 +159,11 @@ impl Metrics {
                 return Err(MetricsError::LevelWithoutDay(definition.id));
             }
             let closed = settling.closed();
-            self.family(cells::family_key(&cell), closed, store)?
-                .change(cell.window.start, add.n);
+            self.family(cells::family_key(&cell), closed, store)?.change(cell.window.start, add.n);
             return Ok(());
         }
-        let late = settling
-            .settled()
-            .is_some_and(|settled| cell.window.start < settled && cell.window.end() <= settled);
+        let late =
+            settling.settled().is_some_and(|settled| cell.window.start < settled && cell.window.end() <= settled);
         self.cells.change(cells::cell_key(&cell), late, store)?.add(add, 1);
         Ok(())
     }
@@ -216,11 +205,7 @@ impl Metrics {
         store: &dyn KeyValue,
     ) -> Result<(), MetricsError> {
         // `watermark − grace` on or after the first instant of the day after a window: the window's end plus grace is passed.
-        let day = watermark.map(|at| {
-            self.options
-                .calendar
-                .day(EventTime(at.0.saturating_sub(self.options.grace_ms)))
-        });
+        let day = watermark.map(|at| self.options.calendar.day(EventTime(at.0.saturating_sub(self.options.grace_ms))));
         let expected = self.options.sources;
         if self.settling(store)?.watermark(source, day, expected) {
             self.settles = true;
@@ -281,11 +266,7 @@ impl Metrics {
             let limit = SCAN_ENTRIES_MAX.min(budget.steps);
             store.scan(from, &[cells::LEVEL_FAMILY + 1], &mut |key, value| {
                 found.push((key.to_vec(), Family::decode(value)));
-                if found.len() < limit {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
+                if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             let at_end = found.len() < limit;
             budget.spend(found.len() / FAMILIES_PER_STEP);
@@ -324,11 +305,7 @@ impl Metrics {
         let to = cells::provisional_key(settled.plus(1), &[]);
         store.scan(&[cells::PROVISIONAL_BY_END], &to, &mut |key, _| {
             found.push(StoreKey::from_slice(cells::cell_of_provisional_key(key)));
-            if found.len() < limit {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         self.settles = found.len() == limit;
         budget.spend(found.len());

@@ -49,26 +49,17 @@ pub fn nps(cell: &Accumulator) -> Figures {
 
 /// Satisfaction in percent: `100·a/n`, with `a` satisfied answers; the mean answer as a detail.
 pub fn csat(cell: &Accumulator) -> Figures {
-    Figures {
-        details: shares(&[("mean", cell.sum)], cell.n),
-        ..percent(cell)
-    }
+    Figures { details: shares(&[("mean", cell.sum)], cell.n), ..percent(cell) }
 }
 
 /// A mean of points, `sum/n`, with the share of easy answers `a/n`.
 pub fn ces(cell: &Accumulator) -> Figures {
-    Figures {
-        details: shares(&[("share_easy", cell.a)], cell.n),
-        ..mean(cell, 1.0)
-    }
+    Figures { details: shares(&[("share_easy", cell.a)], cell.n), ..mean(cell, 1.0) }
 }
 
 /// A mean of points, `sum/n`, with the share of negative ones `a/n`.
 pub fn sentiment(cell: &Accumulator) -> Figures {
-    Figures {
-        details: shares(&[("share_negative", cell.a)], cell.n),
-        ..mean(cell, 1.0)
-    }
+    Figures { details: shares(&[("share_negative", cell.a)], cell.n), ..mean(cell, 1.0) }
 }
 
 /// A mean of signed milliseconds in days, with the share of late ones `a/n` and percentiles.
@@ -82,10 +73,7 @@ pub fn promise_gap(cell: &Accumulator) -> Figures {
 
 /// A mean of milliseconds in seconds, with percentiles.
 pub fn duration(cell: &Accumulator) -> Figures {
-    Figures {
-        percentiles: percentiles(cell, MILLISECONDS_PER_SECOND),
-        ..mean(cell, MILLISECONDS_PER_SECOND)
-    }
+    Figures { percentiles: percentiles(cell, MILLISECONDS_PER_SECOND), ..mean(cell, MILLISECONDS_PER_SECOND) }
 }
 
 /// A proportion in percent, `100·a/n`, with its Wilson interval.
@@ -103,24 +91,12 @@ pub fn percent(cell: &Accumulator) -> Figures {
 
 /// A plain count, or a level: `n`.
 pub fn count(cell: &Accumulator) -> Figures {
-    Figures {
-        n: cell.n,
-        numerator: cell.n,
-        denominator: 1,
-        value: Some(cell.n as f64),
-        ..Figures::default()
-    }
+    Figures { n: cell.n, numerator: cell.n, denominator: 1, value: Some(cell.n as f64), ..Figures::default() }
 }
 
 /// A total, `sum`, of `n` amounts.
 pub fn total(cell: &Accumulator) -> Figures {
-    Figures {
-        n: cell.n,
-        numerator: cell.sum,
-        denominator: 1,
-        value: Some(cell.sum as f64),
-        ..Figures::default()
-    }
+    Figures { n: cell.n, numerator: cell.sum, denominator: 1, value: Some(cell.sum as f64), ..Figures::default() }
 }
 
 /// A mean of amounts in minor units, `sum/n`.
@@ -130,36 +106,23 @@ pub fn mean_amount(cell: &Accumulator) -> Figures {
 
 /// A quotient of two counts of different things, `a/n`: no interval, since it can exceed one.
 pub fn rate(cell: &Accumulator) -> Figures {
-    Figures {
-        n: cell.n,
-        numerator: cell.a,
-        denominator: cell.n,
-        value: quotient(cell.a, cell.n),
-        ..Figures::default()
-    }
+    Figures { n: cell.n, numerator: cell.a, denominator: cell.n, value: quotient(cell.a, cell.n), ..Figures::default() }
 }
 
 /// The accepted share of arrivals, with the count of each outcome as a detail. The buckets are outcomes, see [`outcomes`].
 pub fn data_quality(cell: &Accumulator) -> Figures {
     let of = |outcome: Outcome| {
-        let position = cell
-            .buckets
-            .binary_search_by_key(&(outcome as i16), |&(bucket, _)| bucket);
+        let position = cell.buckets.binary_search_by_key(&(outcome as i16), |&(bucket, _)| bucket);
         position.map_or(0, |index| cell.buckets[index].1)
     };
     let accepted = of(Outcome::Accepted);
-    let arrivals = accepted
-        .wrapping_add(of(Outcome::Rejected))
-        .wrapping_add(of(Outcome::Skipped));
+    let arrivals = accepted.wrapping_add(of(Outcome::Rejected)).wrapping_add(of(Outcome::Skipped));
     Figures {
         n: cell.n,
         numerator: accepted,
         denominator: arrivals,
         value: quotient(accepted, arrivals),
-        details: Outcome::ALL
-            .iter()
-            .map(|&outcome| (outcome.as_str(), of(outcome) as f64))
-            .collect(),
+        details: Outcome::ALL.iter().map(|&outcome| (outcome.as_str(), of(outcome) as f64)).collect(),
         ..Figures::default()
     }
 }
@@ -168,11 +131,7 @@ pub fn data_quality(cell: &Accumulator) -> Figures {
 pub fn outcomes(outcome: Outcome, times: i64) -> Accumulator {
     Accumulator {
         n: times,
-        buckets: if times == 0 {
-            Vec::new()
-        } else {
-            vec![(outcome as i16, times)]
-        },
+        buckets: if times == 0 { Vec::new() } else { vec![(outcome as i16, times)] },
         ..Accumulator::default()
     }
 }
@@ -201,10 +160,7 @@ pub fn mean_standard_error(n: i64, sum: i64, squares: i128) -> Option<f64> {
         return None;
     }
     let sum_squared = i128::from(sum) * i128::from(sum);
-    let spread = match squares
-        .checked_mul(i128::from(n))
-        .and_then(|scaled| scaled.checked_sub(sum_squared))
-    {
+    let spread = match squares.checked_mul(i128::from(n)).and_then(|scaled| scaled.checked_sub(sum_squared)) {
         Some(exact) => exact as f64,
         None => squares as f64 * n as f64 - sum_squared as f64,
     };
@@ -243,11 +199,7 @@ pub fn percentile(buckets: &[(i16, i64)], n: i64, percent: u8) -> Option<f64> {
 
 fn percentiles(cell: &Accumulator, unit: f64) -> Option<Percentiles> {
     let at = |percent| percentile(&cell.buckets, cell.n, percent).map(|value| value / unit);
-    Some(Percentiles {
-        p50: at(50)?,
-        p90: at(90)?,
-        p99: at(99)?,
-    })
+    Some(Percentiles { p50: at(50)?, p90: at(90)?, p99: at(99)? })
 }
 
 fn mean(cell: &Accumulator, unit: f64) -> Figures {
@@ -263,10 +215,7 @@ fn mean(cell: &Accumulator, unit: f64) -> Figures {
 }
 
 fn shares(parts: &[(&'static str, i64)], n: i64) -> BTreeMap<&'static str, f64> {
-    parts
-        .iter()
-        .filter_map(|&(name, part)| Some((name, quotient(part, n)?)))
-        .collect()
+    parts.iter().filter_map(|&(name, part)| Some((name, quotient(part, n)?))).collect()
 }
 
 fn quotient(numerator: i64, denominator: i64) -> Option<f64> {
@@ -280,10 +229,7 @@ mod tests {
     use super::*;
 
     fn close(actual: f64, expected: f64) {
-        assert!(
-            (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0),
-            "{actual} is not {expected}"
-        );
+        assert!((actual - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{actual} is not {expected}");
     }
 
     fn error_of(figures: &Figures) -> f64 {
@@ -296,29 +242,14 @@ mod tests {
     #[test]
     fn nps_of_ten_answers() {
         // 5 promoters, 2 detractors of 10: 30 points; variance 0.7 − 0.09 = 0.61; error 100·sqrt(0.061).
-        let cell = Accumulator {
-            n: 10,
-            a: 5,
-            b: 2,
-            ..Accumulator::default()
-        };
+        let cell = Accumulator { n: 10, a: 5, b: 2, ..Accumulator::default() };
         let figures = nps(&cell);
         assert_eq!((figures.n, figures.numerator, figures.denominator), (10, 3, 10));
         close(figures.value.expect("ten answers"), 30.0);
         close(error_of(&figures), 24.698_178_070_456_937);
-        assert_eq!(
-            figures.details,
-            BTreeMap::from([("promoters_share", 0.5), ("detractors_share", 0.2)])
-        );
+        assert_eq!(figures.details, BTreeMap::from([("promoters_share", 0.5), ("detractors_share", 0.2)]));
         // All promoters: no spread at all.
-        assert_eq!(
-            error_of(&nps(&Accumulator {
-                n: 3,
-                a: 3,
-                ..Accumulator::default()
-            })),
-            0.0
-        );
+        assert_eq!(error_of(&nps(&Accumulator { n: 3, a: 3, ..Accumulator::default() })), 0.0);
     }
 
     #[test]
@@ -340,13 +271,7 @@ mod tests {
         // 2, 4, 6: mean 4, variance 4, error sqrt(4/3).
         let mut cell = Accumulator::default();
         for value in [2, 4, 6] {
-            cell.add(
-                &Accumulator {
-                    a: i64::from(value >= 5),
-                    ..Accumulator::observe(value)
-                },
-                1,
-            );
+            cell.add(&Accumulator { a: i64::from(value >= 5), ..Accumulator::observe(value) }, 1);
         }
         let figures = ces(&cell);
         close(figures.value.expect("three answers"), 4.0);
@@ -360,13 +285,7 @@ mod tests {
         let day = 86_400_000;
         let mut cell = Accumulator::default();
         for gap in [-day, 0, day, 2 * day] {
-            cell.add(
-                &Accumulator {
-                    a: i64::from(gap > 0),
-                    ..Accumulator::observe_distribution(gap)
-                },
-                1,
-            );
+            cell.add(&Accumulator { a: i64::from(gap > 0), ..Accumulator::observe_distribution(gap) }, 1);
         }
         let figures = promise_gap(&cell);
         close(figures.value.expect("four deliveries"), 0.5);
@@ -382,34 +301,17 @@ mod tests {
         assert_eq!(count(&Accumulator::count(7)).value, Some(7.0));
         let mut revenue = Accumulator::observe(1_999);
         revenue.add(&Accumulator::observe(1), 1);
-        assert_eq!(
-            (total(&revenue).n, total(&revenue).numerator, total(&revenue).value),
-            (2, 2_000, Some(2_000.0))
-        );
+        assert_eq!((total(&revenue).n, total(&revenue).numerator, total(&revenue).value), (2, 2_000, Some(2_000.0)));
         assert_eq!(mean_amount(&revenue).value, Some(1_000.0));
         // A return that came before any delivery: published without a value.
-        let returned = Accumulator {
-            a: 1,
-            ..Accumulator::default()
-        };
+        let returned = Accumulator { a: 1, ..Accumulator::default() };
         assert_eq!((percent(&returned).value, percent(&returned).uncertainty), (None, None));
-        assert_eq!(
-            rate(&Accumulator {
-                n: 4,
-                a: 6,
-                ..Accumulator::default()
-            })
-            .value,
-            Some(1.5)
-        );
+        assert_eq!(rate(&Accumulator { n: 4, a: 6, ..Accumulator::default() }).value, Some(1.5));
         let mut quality = outcomes(Outcome::Accepted, 6);
         quality.add(&outcomes(Outcome::Rejected, 2), 1);
         quality.add(&outcomes(Outcome::Duplicate, 1), 1);
         let figures = data_quality(&quality);
-        assert_eq!(
-            (figures.n, figures.numerator, figures.denominator, figures.value),
-            (9, 6, 8, Some(0.75))
-        );
+        assert_eq!((figures.n, figures.numerator, figures.denominator, figures.value), (9, 6, 8, Some(0.75)));
         assert_eq!((figures.details["duplicate"], figures.details["late"]), (1.0, 0.0));
     }
 
@@ -417,13 +319,7 @@ mod tests {
     fn satisfaction_is_a_proportion_with_its_mean() {
         let mut cell = Accumulator::default();
         for value in [5, 4, 1, 2] {
-            cell.add(
-                &Accumulator {
-                    a: i64::from(value >= 4),
-                    ..Accumulator::observe(value)
-                },
-                1,
-            );
+            cell.add(&Accumulator { a: i64::from(value >= 4), ..Accumulator::observe(value) }, 1);
         }
         let figures = csat(&cell);
         assert_eq!((figures.value, figures.details["mean"]), (Some(50.0), 3.0));

@@ -20,11 +20,7 @@ pub struct Calendar {
 fn without_going_back(at: i64, before: i64, after: i64) -> i64 {
     let last_day = (at - 1 + before).div_euclid(MILLISECONDS_PER_DAY);
     let next_day = (at + after).div_euclid(MILLISECONDS_PER_DAY);
-    if next_day < last_day {
-        last_day * MILLISECONDS_PER_DAY - after
-    } else {
-        at
-    }
+    if next_day < last_day { last_day * MILLISECONDS_PER_DAY - after } else { at }
 }
 
 /// A time zone that does not exist.

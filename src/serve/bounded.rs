@@ -35,10 +35,7 @@ pub(super) struct Bounded {
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Bounded {
-        Bounded {
-            listener,
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-        }
+        Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }
 }
 

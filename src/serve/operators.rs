@@ -37,11 +37,7 @@ async fn live(State(telemetry): State<Telemetry>) -> Response {
 /// 200 when all assigned tasks run; else 503 with which tasks restore and how much they have still to read.
 async fn ready(State(telemetry): State<Telemetry>) -> Response {
     let report = telemetry.health().report();
-    let remaining = report
-        .tasks
-        .iter()
-        .map(|task| task.restore_remaining_records)
-        .sum::<u64>();
+    let remaining = report.tasks.iter().map(|task| task.restore_remaining_records).sum::<u64>();
     let tasks: Vec<serde_json::Value> = report
         .tasks
         .iter()
@@ -54,15 +50,8 @@ async fn ready(State(telemetry): State<Telemetry>) -> Response {
             })
         })
         .collect();
-    let status = if report.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    answer(
-        status,
-        &json!({"status": report.status, "restore_remaining_records": remaining, "tasks": tasks}),
-    )
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer(status, &json!({"status": report.status, "restore_remaining_records": remaining, "tasks": tasks}))
 }
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {

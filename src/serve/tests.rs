@@ -20,9 +20,7 @@ fn start() -> (Server, Telemetry) {
 /// Sends bytes, returns all that comes back until the server closes.
 fn ask_raw(server: &Server, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.address()).expect("a listening server");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("a positive time");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a positive time");
     // The server may close before it has taken all: that is what one test wants to see.
     let _ = stream.write_all(request);
     let mut answer = Vec::new();
@@ -35,20 +33,12 @@ fn ask(server: &Server, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n");
     let answer = ask_raw(server, request.as_bytes());
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    let code = head
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .expect("a status code");
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status code");
     (code, body.to_owned())
 }
 
 fn task_is(telemetry: &Telemetry, state: TaskState) {
-    telemetry.emit(Event::TaskChanged {
-        stage: "customers",
-        partition: 2,
-        state,
-    });
+    telemetry.emit(Event::TaskChanged { stage: "customers", partition: 2, state });
 }
 
 #[test]
@@ -58,11 +48,7 @@ fn the_hub_is_ready_only_when_its_tasks_are_restored() {
     let (code, body) = ask(&server, "/health/ready");
     assert_eq!(code, 503);
     assert!(body.contains("\"status\":\"joining\""), "{body}");
-    telemetry.emit(Event::Rebalanced {
-        worker: 0,
-        change: Rebalance::Assigned,
-        partitions: 1,
-    });
+    telemetry.emit(Event::Rebalanced { worker: 0, change: Rebalance::Assigned, partitions: 1 });
     task_is(&telemetry, TaskState::Restoring);
     telemetry.emit(Event::RestoreStarted {
         stage: "customers",
@@ -97,15 +83,10 @@ fn metrics_are_text_and_nothing_else_is_served() {
     telemetry.records_in("sales.orders").inc_by(3);
     let (code, body) = ask(&server, "/metrics");
     assert_eq!(code, 200);
-    assert!(
-        body.contains("insight_hub_records_in_total{topic=\"sales.orders\"} 3\n"),
-        "{body}"
-    );
+    assert!(body.contains("insight_hub_records_in_total{topic=\"sales.orders\"} 3\n"), "{body}");
     assert_eq!(ask(&server, "/").0, 404);
-    let post = ask_raw(
-        &server,
-        b"POST /metrics HTTP/1.1\r\nHost: hub\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-    );
+    let post =
+        ask_raw(&server, b"POST /metrics HTTP/1.1\r\nHost: hub\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     assert!(post.starts_with("HTTP/1.1 405"), "{post}");
     server.stop();
 }
@@ -133,12 +114,7 @@ fn a_stop_does_not_wait_for_an_idle_connection_for_long() {
 #[test]
 fn a_taken_address_is_named() {
     let (server, telemetry) = start();
-    let error = Server::start(server.address(), telemetry)
-        .expect_err("the port is taken")
-        .to_string();
-    assert!(
-        error.starts_with(&format!("cannot listen on {}", server.address())),
-        "{error}"
-    );
+    let error = Server::start(server.address(), telemetry).expect_err("the port is taken").to_string();
+    assert!(error.starts_with(&format!("cannot listen on {}", server.address())), "{error}");
     server.stop();
 }

@@ -77,10 +77,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("sasl.oauthbearer.", "this login is not supported"),
     ("ssl.engine", "it would load code into the hub"),
     ("ssl.provider", "it would load code into the hub"),
-    (
-        "enable.ssl.certificate.verification",
-        "it would accept any broker; set kafka.ca_file instead",
-    ),
+    ("enable.ssl.certificate.verification", "it would accept any broker; set kafka.ca_file instead"),
     ("bootstrap.servers", "set kafka.brokers instead"),
     ("metadata.broker.list", "set kafka.brokers instead"),
     ("security.protocol", "set kafka.security_protocol instead"),
@@ -111,10 +108,7 @@ const REFUSED: &[(&str, &str)] = &[
 /// The allowed property that an environment key stands for: `FETCH_MIN_BYTES` means `fetch.min.bytes`.
 pub(super) fn from_environment(key: &str) -> Option<&'static str> {
     let name = key.to_lowercase();
-    ALLOWED
-        .iter()
-        .map(|(allowed, _)| *allowed)
-        .find(|allowed| allowed.replace('.', "_") == name)
+    ALLOWED.iter().map(|(allowed, _)| *allowed).find(|allowed| allowed.replace('.', "_") == name)
 }
 
 /// Refuses a property that is not on the allow-list.
@@ -132,10 +126,7 @@ pub(super) fn check(name: &str) -> Result<(), SettingsError> {
     let allowed: Vec<&str> = ALLOWED.iter().map(|(allowed, _)| *allowed).collect();
     Err(SettingsError::ClientProperty {
         name: name.to_owned(),
-        message: format!(
-            "not among the properties that are passed through, which are {}",
-            allowed.join(", ")
-        ),
+        message: format!("not among the properties that are passed through, which are {}", allowed.join(", ")),
         suggestion: nearest(name, allowed.iter().copied()),
     })
 }
@@ -156,10 +147,7 @@ impl Kafka {
         };
         let mut properties = vec![
             ("bootstrap.servers".to_owned(), brokers.clone()),
-            (
-                "security.protocol".to_owned(),
-                self.security_protocol.as_str().to_owned(),
-            ),
+            ("security.protocol".to_owned(), self.security_protocol.as_str().to_owned()),
         ];
         if self.security_protocol.logs_in() {
             // Validation has seen to it that the three are there together.
@@ -183,10 +171,7 @@ impl Kafka {
             }
         }
         for (name, value) in &self.client {
-            let scope = ALLOWED
-                .iter()
-                .find(|(allowed, _)| allowed == name)
-                .map(|(_, scope)| *scope);
+            let scope = ALLOWED.iter().find(|(allowed, _)| allowed == name).map(|(_, scope)| *scope);
             let fits = match scope {
                 Some(Scope::All) => true,
                 Some(Scope::Consumer) => role == ClientRole::Consumer,

@@ -35,10 +35,8 @@ impl Settings {
             builder = builder.add_source(layer.clone());
         }
         let origin_of = |key: &str| layers.iter().rev().find_map(|layer| layer.origin_of(key));
-        let settings: Settings = builder
-            .build()
-            .and_then(Config::try_deserialize)
-            .map_err(|error| wrong_value(error, &origin_of))?;
+        let settings: Settings =
+            builder.build().and_then(Config::try_deserialize).map_err(|error| wrong_value(error, &origin_of))?;
         settings.validate().map_err(|(key, message)| SettingsError::Invalid {
             origin: origin_of(key),
             key: key.to_owned(),
@@ -52,11 +50,7 @@ impl Settings {
         let known = Known::new();
         let mut keys = Vec::new();
         for (section, defaults) in &known.sections {
-            keys.extend(
-                defaults
-                    .iter()
-                    .map(|(key, default)| (format!("{section}.{key}"), default.clone())),
-            );
+            keys.extend(defaults.iter().map(|(key, default)| (format!("{section}.{key}"), default.clone())));
         }
         keys
     }
@@ -79,16 +73,12 @@ struct Known {
 impl Known {
     fn new() -> Known {
         let tree = serde_json::to_value(Settings::default()).expect("settings are text, numbers and tables of these");
-        let Json::Object(tree) = tree else {
-            unreachable!("a struct becomes an object")
-        };
+        let Json::Object(tree) = tree else { unreachable!("a struct becomes an object") };
         let sections = tree.into_iter().map(|(section, keys)| match keys {
             Json::Object(keys) => (section, keys),
             _ => unreachable!("every section is a struct"),
         });
-        Known {
-            sections: sections.collect(),
-        }
+        Known { sections: sections.collect() }
     }
 
     fn default_of(&self, section: &str, key: &str, origin: &str) -> Result<&Json, SettingsError> {
@@ -111,11 +101,7 @@ impl Known {
                 .or_else(|| nearest(key, all.iter().map(String::as_str))),
             Some(_) => elsewhere(&all, last).or_else(|| nearest(key, all.iter().map(String::as_str))),
         };
-        SettingsError::UnknownKey {
-            key: key.to_owned(),
-            origin: origin.to_owned(),
-            suggestion,
-        }
+        SettingsError::UnknownKey { key: key.to_owned(), origin: origin.to_owned(), suggestion }
     }
 }
 
@@ -162,8 +148,7 @@ impl Layer {
             Json::Object(_) => return Err(wrong("a table: set its keys one by one")),
             _ => ValueKind::String(text.to_owned()),
         };
-        self.values
-            .insert((section.to_owned(), name.to_owned()), (origin.to_owned(), value));
+        self.values.insert((section.to_owned(), name.to_owned()), (origin.to_owned(), value));
         Ok(())
     }
 }
@@ -188,27 +173,20 @@ impl Source for Layer {
             let kafka = sections.entry("kafka".to_owned()).or_default();
             kafka.insert("client".to_owned(), Value::new(None, properties));
         }
-        Ok(sections
-            .into_iter()
-            .map(|(section, keys)| (section, Value::new(None, keys)))
-            .collect())
+        Ok(sections.into_iter().map(|(section, keys)| (section, Value::new(None, keys))).collect())
     }
 }
 
 fn file_layer(known: &Known, path: &Path) -> Result<Layer, SettingsError> {
-    let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| SettingsError::Unreadable { path: path.to_owned(), message: error.to_string() })?;
+    let tree = File::from_str(&text, FileFormat::Toml).collect().map_err(|error| SettingsError::Syntax {
         path: path.to_owned(),
-        message: error.to_string(),
+        message: match error {
+            ConfigError::FileParse { cause, .. } => cause.to_string().trim().to_owned(),
+            other => other.to_string(),
+        },
     })?;
-    let tree = File::from_str(&text, FileFormat::Toml)
-        .collect()
-        .map_err(|error| SettingsError::Syntax {
-            path: path.to_owned(),
-            message: match error {
-                ConfigError::FileParse { cause, .. } => cause.to_string().trim().to_owned(),
-                other => other.to_string(),
-            },
-        })?;
     let origin = path.display().to_string();
     let mut layer = Layer::default();
     // Sorted, so that of several mistakes the same one is named each time.
@@ -246,10 +224,7 @@ fn check_type(section: &str, key: &str, default: &Json, given: &ValueKind, origi
     let (fits, expected) = match default {
         Json::Bool(_) => (matches!(given, ValueKind::Boolean(_)), "true or false"),
         Json::Number(_) => (
-            matches!(
-                given,
-                ValueKind::I64(_) | ValueKind::U64(_) | ValueKind::I128(_) | ValueKind::U128(_)
-            ),
+            matches!(given, ValueKind::I64(_) | ValueKind::U64(_) | ValueKind::I128(_) | ValueKind::U128(_)),
             "a whole number",
         ),
         Json::Object(_) => (matches!(given, ValueKind::Table(_)), "a table"),
@@ -299,9 +274,8 @@ fn environment_layer(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Option<Layer>, SettingsError> {
     let mut layer = Layer::default();
-    let variables: BTreeMap<String, String> = environment
-        .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
-        .collect();
+    let variables: BTreeMap<String, String> =
+        environment.filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
     for (variable, value) in &variables {
         let origin = format!("environment variable {variable}");
         let key = variable[ENVIRONMENT_PREFIX.len()..].to_lowercase().replace("__", ".");
@@ -328,18 +302,11 @@ fn override_layer(known: &Known, overrides: &[(String, String)]) -> Result<Optio
 fn wrong_value(error: ConfigError, origin_of: &dyn Fn(&str) -> Option<String>) -> SettingsError {
     let (key, message) = match error {
         ConfigError::At { error, key, .. } => (key, error.to_string()),
-        ConfigError::Type {
-            unexpected,
-            expected,
-            key,
-            ..
-        } => (key, format!("{unexpected} where {expected} is needed")),
+        ConfigError::Type { unexpected, expected, key, .. } => {
+            (key, format!("{unexpected} where {expected} is needed"))
+        }
         other => (None, other.to_string()),
     };
     let key = key.unwrap_or_else(|| "settings".to_owned());
-    SettingsError::Invalid {
-        origin: origin_of(&key),
-        key,
-        message,
-    }
+    SettingsError::Invalid { origin: origin_of(&key), key, message }
 }

@@ -263,20 +263,13 @@ impl Default for Topics {
 
 impl Default for Commit {
     fn default() -> Self {
-        Commit {
-            interval_ms: 100,
-            transaction_bytes_max: 16 << 20,
-        }
+        Commit { interval_ms: 100, transaction_bytes_max: 16 << 20 }
     }
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory {
-            table_bytes: 128 << 20,
-            unflushed_bytes: 32 << 20,
-            disk_cache_bytes: 32 << 20,
-        }
+        Memory { table_bytes: 128 << 20, unflushed_bytes: 32 << 20, disk_cache_bytes: 32 << 20 }
     }
 }
 
@@ -293,36 +286,25 @@ impl Default for Time {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics {
-            on_time_tolerance_seconds: 0,
-            unanswered_target_seconds: 86_400,
-        }
+        Metrics { on_time_tolerance_seconds: 0, unanswered_target_seconds: 86_400 }
     }
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Http {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9_600)),
-        }
+        Http { listen: SocketAddr::from(([127, 0, 0, 1], 9_600)) }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Log {
-            format: LogFormat::Text,
-            level: "info".into(),
-        }
+        Log { format: LogFormat::Text, level: "info".into() }
     }
 }
 
 impl Default for Spokes {
     fn default() -> Self {
-        Spokes {
-            directory: "spokes".into(),
-            message_bytes_max: 1 << 20,
-        }
+        Spokes { directory: "spokes".into(), message_bytes_max: 1 << 20 }
     }
 }
 

@@ -68,19 +68,13 @@ impl Kafka {
 }
 
 fn read(key: &'static str, path: &Path, warn: &mut dyn FnMut(String)) -> Result<Secret, SettingsError> {
-    let refused = |message: String| SettingsError::Secret {
-        key,
-        path: PathBuf::from(path),
-        message,
-    };
+    let refused = |message: String| SettingsError::Secret { key, path: PathBuf::from(path), message };
     let metadata = std::fs::metadata(path).map_err(|error| refused(format!("cannot be read: {error}")))?;
     if !metadata.is_file() {
         return Err(refused("is not a file".into()));
     }
     if metadata.len() > SECRET_BYTES_MAX {
-        return Err(refused(format!(
-            "is larger than {SECRET_BYTES_MAX} bytes: this is not the secret"
-        )));
+        return Err(refused(format!("is larger than {SECRET_BYTES_MAX} bytes: this is not the secret")));
     }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & TOO_OPEN != 0 {

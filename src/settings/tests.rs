@@ -7,10 +7,7 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../deploy/insight-hub.toml");
 
 fn pairs(given: &[(&str, &str)]) -> Vec<(String, String)> {
-    given
-        .iter()
-        .map(|(key, value)| ((*key).into(), (*value).into()))
-        .collect()
+    given.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
 }
 
 /// Loads settings from a file's text, an environment and flags.
@@ -23,13 +20,8 @@ fn load(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Res
 
 /// The text of the error, with the temporary path of the file replaced.
 fn refusal(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
-    let text = load(file, environment, flags)
-        .expect_err("a refused configuration")
-        .to_string();
-    let words: Vec<&str> = text
-        .split(' ')
-        .map(|word| if word.contains("hub.toml") { "FILE" } else { word })
-        .collect();
+    let text = load(file, environment, flags).expect_err("a refused configuration").to_string();
+    let words: Vec<&str> = text.split(' ').map(|word| if word.contains("hub.toml") { "FILE" } else { word }).collect();
     words.join(" ")
 }
 
@@ -65,10 +57,7 @@ fn client_properties_come_from_every_source_and_go_to_the_right_role() {
     let settings = load(file, environment, &[("kafka.client.linger.ms", "7")]).expect("a valid configuration");
     let of_role = |role| {
         let properties = settings.kafka.client_properties(role, &mut |_| ()).expect("no secrets");
-        let text: Vec<String> = properties
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let text: Vec<String> = properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
         text.join(" ")
     };
     let connection = "bootstrap.servers=a:1,b:2 security.protocol=plaintext";
@@ -76,10 +65,7 @@ fn client_properties_come_from_every_source_and_go_to_the_right_role() {
         of_role(ClientRole::Consumer),
         format!("{connection} queued.min.messages=1000 socket.keepalive.enable=true")
     );
-    assert_eq!(
-        of_role(ClientRole::Producer),
-        format!("{connection} linger.ms=7 socket.keepalive.enable=true")
-    );
+    assert_eq!(of_role(ClientRole::Producer), format!("{connection} linger.ms=7 socket.keepalive.enable=true"));
 }
 
 #[test]
@@ -91,24 +77,9 @@ fn every_mistake_is_named_with_its_key_and_source() {
             &[],
             "unknown key `commit.intervall_ms` in FILE did you mean `commit.interval_ms`?",
         ),
-        (
-            "[comit]\ninterval_ms = 1\n",
-            &[],
-            &[],
-            "unknown key `comit` in FILE did you mean `commit`?",
-        ),
-        (
-            "[hub]\nbrokers = \"a:1\"\n",
-            &[],
-            &[],
-            "unknown key `hub.brokers` in FILE did you mean `kafka.brokers`?",
-        ),
-        (
-            "brokers = \"a:1\"\n",
-            &[],
-            &[],
-            "unknown key `brokers` in FILE did you mean `kafka.brokers`?",
-        ),
+        ("[comit]\ninterval_ms = 1\n", &[], &[], "unknown key `comit` in FILE did you mean `commit`?"),
+        ("[hub]\nbrokers = \"a:1\"\n", &[], &[], "unknown key `hub.brokers` in FILE did you mean `kafka.brokers`?"),
+        ("brokers = \"a:1\"\n", &[], &[], "unknown key `brokers` in FILE did you mean `kafka.brokers`?"),
         (
             "",
             &[("INSIGHT_HUB__KAFKA__BROKRES", "a:1")],
@@ -116,37 +87,12 @@ fn every_mistake_is_named_with_its_key_and_source() {
             "unknown key `kafka.brokres` in environment variable INSIGHT_HUB__KAFKA__BROKRES; did you mean \
              `kafka.brokers`?",
         ),
-        (
-            "",
-            &[],
-            &[("http.listn", "x")],
-            "unknown key `http.listn` in the command line; did you mean `http.listen`?",
-        ),
+        ("", &[], &[("http.listn", "x")], "unknown key `http.listn` in the command line; did you mean `http.listen`?"),
         ("[zebra]\n", &[], &[], "unknown key `zebra` in FILE"),
-        (
-            "hub = 3\n",
-            &[],
-            &[],
-            "`hub` in FILE is a section: write [hub] and its keys below",
-        ),
-        (
-            "[commit]\ninterval_ms = 1.5\n",
-            &[],
-            &[],
-            "`commit.interval_ms` in FILE must be a whole number",
-        ),
-        (
-            "[commit]\ninterval_ms = \"5\"\n",
-            &[],
-            &[],
-            "`commit.interval_ms` in FILE must be a whole number",
-        ),
-        (
-            "[hub]\ninstance_id = 3\n",
-            &[],
-            &[],
-            "`hub.instance_id` in FILE must be a text in quotes",
-        ),
+        ("hub = 3\n", &[], &[], "`hub` in FILE is a section: write [hub] and its keys below"),
+        ("[commit]\ninterval_ms = 1.5\n", &[], &[], "`commit.interval_ms` in FILE must be a whole number"),
+        ("[commit]\ninterval_ms = \"5\"\n", &[], &[], "`commit.interval_ms` in FILE must be a whole number"),
+        ("[hub]\ninstance_id = 3\n", &[], &[], "`hub.instance_id` in FILE must be a text in quotes"),
         (
             "",
             &[("INSIGHT_HUB__COMMIT__INTERVAL_MS", "soon")],
@@ -166,12 +112,7 @@ fn every_mistake_is_named_with_its_key_and_source() {
             &[],
             "`topics.feed_format` in FILE \"xml\" is not one of json, avro",
         ),
-        (
-            "[http]\nlisten = \"localhost\"\n",
-            &[],
-            &[],
-            "`http.listen` in FILE invalid socket address syntax",
-        ),
+        ("[http]\nlisten = \"localhost\"\n", &[], &[], "`http.listen` in FILE invalid socket address syntax"),
         (
             "[hub]\ntime_zone = \"Europe/Atlantis\"\n",
             &[],
@@ -239,10 +180,7 @@ fn every_mistake_is_named_with_its_key_and_source() {
     ];
     for (file, environment, flags, expected) in table {
         let given = refusal(file, environment, flags);
-        assert_eq!(
-            &given, expected,
-            "for file {file:?}, environment {environment:?}, flags {flags:?}"
-        );
+        assert_eq!(&given, expected, "for file {file:?}, environment {environment:?}, flags {flags:?}");
     }
 }
 
@@ -277,10 +215,7 @@ fn secrets_are_read_from_files_with_clear_errors() {
         path
     };
     let read = |path: Option<PathBuf>| {
-        let hub = Hub {
-            person_key_file: path,
-            ..Hub::default()
-        };
+        let hub = Hub { person_key_file: path, ..Hub::default() };
         let mut warnings = Vec::new();
         let key = hub.person_key(&mut |warning| warnings.push(warning));
         (key.map(|key| key.0).map_err(|error| error.to_string()), warnings)
@@ -293,39 +228,22 @@ fn secrets_are_read_from_files_with_clear_errors() {
     assert!(key.is_ok());
     assert!(warnings[0].contains("mode 644"), "{warnings:?}");
     for (name, text, expected) in [
-        (
-            "short.key",
-            "0f0f",
-            "has 4 characters; it must hold exactly 64 hexadecimal digits (256 bits)",
-        ),
-        (
-            "words.key",
-            &"zz".repeat(32),
-            "it must hold exactly 64 hexadecimal digits",
-        ),
+        ("short.key", "0f0f", "has 4 characters; it must hold exactly 64 hexadecimal digits (256 bits)"),
+        ("words.key", &"zz".repeat(32), "it must hold exactly 64 hexadecimal digits"),
         ("empty.key", "\n", "is empty"),
         ("large.key", &"0".repeat(5_000), "is larger than 4096 bytes"),
     ] {
         let (key, _) = read(Some(write(name, text, 0o600)));
         let error = key.expect_err("a refused key");
         assert!(error.contains(expected), "{error}");
-        assert!(
-            !error.contains("zz") && !error.contains("0f0f"),
-            "no content in errors: {error}"
-        );
+        assert!(!error.contains("zz") && !error.contains("0f0f"), "no content in errors: {error}");
     }
     let (key, _) = read(Some(directory.path().join("absent.key")));
     assert!(key.expect_err("no file").contains("cannot be read"));
     let (key, _) = read(None);
     assert!(key.expect_err("no key").contains("openssl rand -hex 32"));
-    let kafka = Kafka {
-        password_file: Some(write("password", "s3cret\n", 0o600)),
-        ..Kafka::default()
-    };
-    let password = kafka
-        .password(&mut |_| ())
-        .expect("a readable file")
-        .expect("a configured file");
+    let kafka = Kafka { password_file: Some(write("password", "s3cret\n", 0o600)), ..Kafka::default() };
+    let password = kafka.password(&mut |_| ()).expect("a readable file").expect("a configured file");
     assert_eq!(password.expose(), "s3cret");
     assert_eq!(format!("{password:?}"), "Secret(…)");
 }
@@ -334,10 +252,7 @@ fn secrets_are_read_from_files_with_clear_errors() {
 fn example_with_every_key() -> String {
     let is_key = |line: &str| {
         let name = line.split(" = ").next().unwrap_or_default();
-        line.contains(" = ")
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'.'))
+        line.contains(" = ") && name.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'.'))
     };
     let revive = |line: &str| match line.strip_prefix("# ") {
         Some(rest) if is_key(rest) => rest.to_owned(),
@@ -358,11 +273,7 @@ fn the_example_shows_every_key_and_no_other_with_its_default() {
     let known: BTreeSet<String> = Settings::keys().into_iter().map(|(key, _)| key).collect();
     assert_eq!(shown, known);
     let as_it_is = load(EXAMPLE, &[], &[]).expect("the example is valid");
-    assert_eq!(
-        as_it_is,
-        Settings::default(),
-        "what is not commented out is the default"
-    );
+    assert_eq!(as_it_is, Settings::default(), "what is not commented out is the default");
     let tree: toml::Table = toml::from_str(EXAMPLE).expect("the example is TOML");
     for (key, default) in Settings::keys() {
         let (section, name) = key.split_once('.').expect("section.key");

@@ -24,20 +24,14 @@ impl Settings {
         self.validate_login()?;
         self.validate_topics()?;
         self.validate_limits()?;
-        self.log
-            .options()
-            .check()
-            .map_err(|error| ("log.level", error.to_string()))
+        self.log.options().check().map_err(|error| ("log.level", error.to_string()))
     }
 
     fn validate_kafka(&self) -> Result<(), Broken> {
         let kafka = &self.kafka;
         if let Some(brokers) = &kafka.brokers {
             let is_address = |broker: &str| {
-                let port = broker
-                    .trim()
-                    .rsplit_once(':')
-                    .map(|(host, port)| (host, port.parse::<u16>()));
+                let port = broker.trim().rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
                 matches!(port, Some((host, Ok(1..))) if !host.is_empty())
             };
             let wrong = brokers.split(',').find(|broker| !is_address(broker));
@@ -62,16 +56,12 @@ impl Settings {
                 )
             },
         )?;
-        rule(
-            (1_000..=1_800_000).contains(&kafka.session_timeout_ms),
-            "kafka.session_timeout_ms",
-            || "must be between 1000 and 1800000 (brokers allow 6000 and more unless told otherwise)".into(),
-        )?;
-        rule(
-            (1_000..=900_000).contains(&kafka.transaction_timeout_ms),
-            "kafka.transaction_timeout_ms",
-            || "must be between 1000 and 900000 (the broker's transaction.max.timeout.ms)".into(),
-        )?;
+        rule((1_000..=1_800_000).contains(&kafka.session_timeout_ms), "kafka.session_timeout_ms", || {
+            "must be between 1000 and 1800000 (brokers allow 6000 and more unless told otherwise)".into()
+        })?;
+        rule((1_000..=900_000).contains(&kafka.transaction_timeout_ms), "kafka.transaction_timeout_ms", || {
+            "must be between 1000 and 900000 (the broker's transaction.max.timeout.ms)".into()
+        })?;
         rule(
             kafka.message_timeout_ms >= 100 && kafka.message_timeout_ms <= kafka.transaction_timeout_ms,
             "kafka.message_timeout_ms",
@@ -99,10 +89,7 @@ impl Settings {
                 } else {
                     ("is needed", "set it")
                 };
-                format!(
-                    "{need} with kafka.security_protocol = \"{}\"; {other}",
-                    protocol.as_str()
-                )
+                format!("{need} with kafka.security_protocol = \"{}\"; {other}", protocol.as_str())
             })?;
         }
         for (key, is_set) in [
@@ -117,11 +104,9 @@ impl Settings {
                 )
             })?;
         }
-        rule(
-            kafka.certificate_file.is_some() == kafka.key_file.is_some(),
-            "kafka.key_file",
-            || "a certificate and its key are set together (kafka.certificate_file, kafka.key_file)".into(),
-        )
+        rule(kafka.certificate_file.is_some() == kafka.key_file.is_some(), "kafka.key_file", || {
+            "a certificate and its key are set together (kafka.certificate_file, kafka.key_file)".into()
+        })
     }
 
     fn validate_topics(&self) -> Result<(), Broken> {
@@ -136,11 +121,7 @@ impl Settings {
                 format!("must be between 1 and {PARTITIONS_MAX}")
             })?;
         }
-        rule(
-            topics.rejected_retention_hours > 0,
-            "topics.rejected_retention_hours",
-            || "must be at least 1".into(),
-        )
+        rule(topics.rejected_retention_hours > 0, "topics.rejected_retention_hours", || "must be at least 1".into())
     }
 
     fn validate_limits(&self) -> Result<(), Broken> {
@@ -155,17 +136,11 @@ impl Settings {
                 )
             },
         )?;
-        rule(
-            self.spokes.message_bytes_max >= 1_024,
-            "spokes.message_bytes_max",
-            || "must be at least 1024".into(),
-        )?;
+        rule(self.spokes.message_bytes_max >= 1_024, "spokes.message_bytes_max", || "must be at least 1024".into())?;
         let smallest = TRANSACTION_RECORDS_MIN * u64::from(self.spokes.message_bytes_max);
-        rule(
-            self.commit.transaction_bytes_max >= smallest,
-            "commit.transaction_bytes_max",
-            || format!("must be at least {smallest}, {TRANSACTION_RECORDS_MIN} times spokes.message_bytes_max"),
-        )?;
+        rule(self.commit.transaction_bytes_max >= smallest, "commit.transaction_bytes_max", || {
+            format!("must be at least {smallest}, {TRANSACTION_RECORDS_MIN} times spokes.message_bytes_max")
+        })?;
         rule(
             self.memory.unflushed_bytes >= 1 << 20 && self.memory.unflushed_bytes <= self.memory.table_bytes / 2,
             "memory.unflushed_bytes",
@@ -177,16 +152,10 @@ impl Settings {
                 )
             },
         )?;
-        rule(
-            self.memory.disk_cache_bytes >= 1 << 20,
-            "memory.disk_cache_bytes",
-            || format!("must be at least {}", 1 << 20),
-        )?;
-        rule(
-            self.time.idle_partition_seconds >= 1,
-            "time.idle_partition_seconds",
-            || "must be at least 1".into(),
-        )
+        rule(self.memory.disk_cache_bytes >= 1 << 20, "memory.disk_cache_bytes", || {
+            format!("must be at least {}", 1 << 20)
+        })?;
+        rule(self.time.idle_partition_seconds >= 1, "time.idle_partition_seconds", || "must be at least 1".into())
     }
 
     /// The calendar of the configured time zone.
@@ -201,25 +170,15 @@ impl Settings {
 
 impl Hub {
     fn validate(&self) -> Result<(), Broken> {
-        rule(!self.application_id.is_empty(), "hub.application_id", || {
-            "must not be empty".into()
-        })?;
+        rule(!self.application_id.is_empty(), "hub.application_id", || "must not be empty".into())?;
         topic_part("hub.application_id", &self.application_id)?;
         if let Some(instance) = &self.instance_id {
             rule(!instance.is_empty(), "hub.instance_id", || "must not be empty".into())?;
             topic_part("hub.instance_id", instance)?;
         }
-        rule(self.workers <= 256, "hub.workers", || {
-            "must be between 0 (one per core) and 256".into()
-        })?;
-        rule(self.stop_deadline_seconds >= 1, "hub.stop_deadline_seconds", || {
-            "must be at least 1".into()
-        })?;
-        rule(
-            !self.data_directory.as_os_str().is_empty(),
-            "hub.data_directory",
-            || "must not be empty".into(),
-        )?;
+        rule(self.workers <= 256, "hub.workers", || "must be between 0 (one per core) and 256".into())?;
+        rule(self.stop_deadline_seconds >= 1, "hub.stop_deadline_seconds", || "must be at least 1".into())?;
+        rule(!self.data_directory.as_os_str().is_empty(), "hub.data_directory", || "must not be empty".into())?;
         self.calendar().map(drop)
     }
 

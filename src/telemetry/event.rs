@@ -65,11 +65,7 @@ impl AbortReason {
 #[allow(missing_docs, reason = "the fields say what they are; units are in their names")]
 pub enum Event<'a> {
     /// The hub runs and tries to join its group.
-    HubStarted {
-        application_id: &'a str,
-        workers: usize,
-        generation: &'a str,
-    },
+    HubStarted { application_id: &'a str, workers: usize, generation: &'a str },
     /// A signal or a failure began the drain.
     HubStopping { reason: &'a str },
     /// All workers are gone.
@@ -79,24 +75,11 @@ pub enum Event<'a> {
     /// A topic was created with its configuration.
     TopicCreated { topic: &'a str, partitions: i32 },
     /// The assignment of a worker changed by so many partitions.
-    Rebalanced {
-        worker: usize,
-        change: Rebalance,
-        partitions: usize,
-    },
+    Rebalanced { worker: usize, change: Rebalance, partitions: usize },
     /// A task went to another state.
-    TaskChanged {
-        stage: &'a str,
-        partition: i32,
-        state: TaskState,
-    },
+    TaskChanged { stage: &'a str, partition: i32, state: TaskState },
     /// A task starts to read its changelog from the store's offset.
-    RestoreStarted {
-        stage: &'a str,
-        partition: i32,
-        from_offset: i64,
-        remaining_records: u64,
-    },
+    RestoreStarted { stage: &'a str, partition: i32, from_offset: i64, remaining_records: u64 },
     /// Progress since the last event of this task.
     RestoreProgressed {
         stage: &'a str,
@@ -106,72 +89,27 @@ pub enum Event<'a> {
         elapsed: Duration,
     },
     /// The task's state is whole again. Totals of the restore; the counter has them from `RestoreProgressed`.
-    RestoreFinished {
-        stage: &'a str,
-        partition: i32,
-        restored_records: u64,
-        elapsed: Duration,
-    },
+    RestoreFinished { stage: &'a str, partition: i32, restored_records: u64, elapsed: Duration },
     /// The changelog no longer has the store's offset: the task restores from the beginning.
-    RestoreFromBeginning {
-        stage: &'a str,
-        partition: i32,
-        wanted_offset: i64,
-        first_offset: i64,
-    },
+    RestoreFromBeginning { stage: &'a str, partition: i32, wanted_offset: i64, first_offset: i64 },
     /// A transaction committed.
-    Committed {
-        worker: usize,
-        records: u64,
-        bytes: u64,
-        elapsed: Duration,
-    },
+    Committed { worker: usize, records: u64, bytes: u64, elapsed: Duration },
     /// A transaction did not commit; the work is done again.
-    TransactionAborted {
-        worker: usize,
-        reason: AbortReason,
-        message: &'a str,
-    },
+    TransactionAborted { worker: usize, reason: AbortReason, message: &'a str },
     /// Another worker has this one's place: it stops, and drops what it had not committed.
     Fenced { worker: usize, message: &'a str },
     /// A table's changes went to its store, with the changelog offset that it now reflects.
-    Flushed {
-        stage: &'a str,
-        partition: i32,
-        entries: u64,
-        bytes: u64,
-        elapsed: Duration,
-    },
+    Flushed { stage: &'a str, partition: i32, entries: u64, bytes: u64, elapsed: Duration },
     /// The Kafka client reported an error.
-    ClientFailed {
-        worker: usize,
-        code: &'a str,
-        message: &'a str,
-        fatal: bool,
-    },
+    ClientFailed { worker: usize, code: &'a str, message: &'a str, fatal: bool },
     /// Source topics are paused (or resumed) because internal topics lag by so many records.
-    SpokesPaused {
-        worker: usize,
-        paused: bool,
-        lag_records: u64,
-    },
+    SpokesPaused { worker: usize, paused: bool, lag_records: u64 },
     /// A committed source offset is gone by retention: the operator must decide.
-    InputLost {
-        topic: &'a str,
-        partition: i32,
-        committed_offset: i64,
-        first_offset: i64,
-    },
+    InputLost { topic: &'a str, partition: i32, committed_offset: i64, first_offset: i64 },
     /// Stored state was computed by another definition.
     GenerationDiffers { stored: &'a str, configured: &'a str },
     /// A source record, or one touchpoint in it, was rejected. `field` is a path of the mapping, not a value.
-    TouchpointRejected {
-        spoke: &'a str,
-        reason: &'static str,
-        field: &'a str,
-        partition: i32,
-        offset: i64,
-    },
+    TouchpointRejected { spoke: &'a str, reason: &'static str, field: &'a str, partition: i32, offset: i64 },
     /// A department's own kind has no mapping.
     KindUnmapped { spoke: &'a str },
     /// A bound on what is remembered was hit.
@@ -188,11 +126,7 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
                 health.joined();
             }
         }
-        Event::TaskChanged {
-            stage,
-            partition,
-            state,
-        } => {
+        Event::TaskChanged { stage, partition, state } => {
             health.task_state(stage, partition, state);
             for shown in TaskState::SHOWN {
                 let tasks = figures.tasks.with_label_values(&[stage, shown.as_str()]);
@@ -202,38 +136,16 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
                 figures.forget_task(stage, partition);
             }
         }
-        Event::RestoreStarted {
-            stage,
-            partition,
-            remaining_records,
-            ..
-        } => restore(figures, health, stage, partition, 0, remaining_records, 0.0),
-        Event::RestoreProgressed {
-            stage,
-            partition,
-            restored_records,
-            remaining_records,
-            elapsed,
-        } => {
+        Event::RestoreStarted { stage, partition, remaining_records, .. } => {
+            restore(figures, health, stage, partition, 0, remaining_records, 0.0)
+        }
+        Event::RestoreProgressed { stage, partition, restored_records, remaining_records, elapsed } => {
             // A record count stays far below 2^53, where f64 is exact.
             let rate = restored_records as f64 / elapsed.as_secs_f64().max(0.001);
-            restore(
-                figures,
-                health,
-                stage,
-                partition,
-                restored_records,
-                remaining_records,
-                rate,
-            );
+            restore(figures, health, stage, partition, restored_records, remaining_records, rate);
         }
         Event::RestoreFinished { stage, partition, .. } => restore(figures, health, stage, partition, 0, 0, 0.0),
-        Event::Committed {
-            records,
-            bytes,
-            elapsed,
-            ..
-        } => {
+        Event::Committed { records, bytes, elapsed, .. } => {
             figures.commits.inc();
             figures.commit_seconds.observe(elapsed.as_secs_f64());
             figures.transaction_records.observe(records as f64);
@@ -292,11 +204,9 @@ fn restore(
 /// somebody must act. Debug and trace: what comes often.
 pub(super) fn log(event: &Event<'_>) {
     match *event {
-        Event::HubStarted {
-            application_id,
-            workers,
-            generation,
-        } => info!(application_id, workers, generation, "hub started"),
+        Event::HubStarted { application_id, workers, generation } => {
+            info!(application_id, workers, generation, "hub started")
+        }
         Event::HubStopping { reason } => info!(reason, "hub stopping: draining and committing"),
         Event::HubStopped { committed: true } => info!("hub stopped; everything taken in is committed"),
         Event::HubStopped { committed: false } => {
@@ -304,119 +214,62 @@ pub(super) fn log(event: &Event<'_>) {
         }
         Event::WorkerFailed { worker, message } => error!(worker, message, "worker stopped"),
         Event::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
-        Event::Rebalanced {
-            worker,
-            change,
-            partitions,
-        } => info!(worker, change = change.as_str(), partitions, "assignment changed"),
-        Event::TaskChanged {
-            stage,
-            partition,
-            state,
-        } => debug!(stage, partition, state = state.as_str(), "task changed its state"),
-        Event::RestoreStarted {
-            stage,
-            partition,
-            from_offset,
-            remaining_records,
-        } => info!(stage, partition, from_offset, remaining_records, "restore started"),
-        Event::RestoreProgressed {
-            stage,
-            partition,
-            restored_records,
-            remaining_records,
-            ..
-        } => debug!(
-            stage,
-            partition, restored_records, remaining_records, "restore progressed"
-        ),
-        Event::RestoreFinished {
-            stage,
-            partition,
-            restored_records,
-            elapsed,
-        } => {
+        Event::Rebalanced { worker, change, partitions } => {
+            info!(worker, change = change.as_str(), partitions, "assignment changed")
+        }
+        Event::TaskChanged { stage, partition, state } => {
+            debug!(stage, partition, state = state.as_str(), "task changed its state")
+        }
+        Event::RestoreStarted { stage, partition, from_offset, remaining_records } => {
+            info!(stage, partition, from_offset, remaining_records, "restore started")
+        }
+        Event::RestoreProgressed { stage, partition, restored_records, remaining_records, .. } => {
+            debug!(stage, partition, restored_records, remaining_records, "restore progressed")
+        }
+        Event::RestoreFinished { stage, partition, restored_records, elapsed } => {
             let elapsed_seconds = elapsed.as_secs_f64();
             info!(stage, partition, restored_records, elapsed_seconds, "restore finished");
         }
-        Event::RestoreFromBeginning {
-            stage,
-            partition,
-            wanted_offset,
-            first_offset,
-        } => warn!(
+        Event::RestoreFromBeginning { stage, partition, wanted_offset, first_offset } => warn!(
             stage,
             partition,
             wanted_offset,
             first_offset,
             "the changelog no longer has the store's offset: restoring from the beginning"
         ),
-        Event::Committed {
-            worker, records, bytes, ..
-        } => trace!(worker, records, bytes, "committed"),
-        Event::TransactionAborted {
-            worker,
-            reason,
-            message,
-        } => warn!(
-            worker,
-            reason = reason.as_str(),
-            message,
-            "transaction not committed; its work is done again"
-        ),
-        Event::Fenced { worker, message } => {
-            warn!(
-                worker,
-                message, "fenced: another worker has this place; uncommitted work is dropped"
-            );
+        Event::Committed { worker, records, bytes, .. } => trace!(worker, records, bytes, "committed"),
+        Event::TransactionAborted { worker, reason, message } => {
+            warn!(worker, reason = reason.as_str(), message, "transaction not committed; its work is done again")
         }
-        Event::Flushed {
-            stage,
-            partition,
-            entries,
-            bytes,
-            ..
-        } => debug!(stage, partition, entries, bytes, "table flushed"),
-        Event::ClientFailed {
-            worker,
-            code,
-            message,
-            fatal: true,
-        } => error!(worker, code, message, "Kafka client failed"),
-        Event::ClientFailed {
-            worker, code, message, ..
-        } => warn!(worker, code, message, "Kafka client reported an error; it retries"),
-        Event::SpokesPaused {
-            worker,
-            paused: true,
-            lag_records,
-        } => info!(worker, lag_records, "source topics paused: internal topics lag"),
-        Event::SpokesPaused {
-            worker, lag_records, ..
-        } => info!(worker, lag_records, "source topics resumed"),
-        Event::InputLost {
-            topic,
-            partition,
-            committed_offset,
-            first_offset,
-        } => error!(
+        Event::Fenced { worker, message } => {
+            warn!(worker, message, "fenced: another worker has this place; uncommitted work is dropped");
+        }
+        Event::Flushed { stage, partition, entries, bytes, .. } => {
+            debug!(stage, partition, entries, bytes, "table flushed")
+        }
+        Event::ClientFailed { worker, code, message, fatal: true } => {
+            error!(worker, code, message, "Kafka client failed")
+        }
+        Event::ClientFailed { worker, code, message, .. } => {
+            warn!(worker, code, message, "Kafka client reported an error; it retries")
+        }
+        Event::SpokesPaused { worker, paused: true, lag_records } => {
+            info!(worker, lag_records, "source topics paused: internal topics lag")
+        }
+        Event::SpokesPaused { worker, lag_records, .. } => info!(worker, lag_records, "source topics resumed"),
+        Event::InputLost { topic, partition, committed_offset, first_offset } => error!(
             topic,
             partition,
             committed_offset,
             first_offset,
             "input between these offsets was removed by retention before it was read"
         ),
-        Event::GenerationDiffers { stored, configured } => error!(
-            stored,
-            configured, "stored state was computed by another definition; run `insight-hub rebuild`"
-        ),
-        Event::TouchpointRejected {
-            spoke,
-            reason,
-            field,
-            partition,
-            offset,
-        } => debug!(spoke, reason, field, partition, offset, "touchpoint rejected"),
+        Event::GenerationDiffers { stored, configured } => {
+            error!(stored, configured, "stored state was computed by another definition; run `insight-hub rebuild`")
+        }
+        Event::TouchpointRejected { spoke, reason, field, partition, offset } => {
+            debug!(spoke, reason, field, partition, offset, "touchpoint rejected")
+        }
         Event::KindUnmapped { spoke } => debug!(spoke, "kind without a mapping"),
         Event::Capped { cap } => debug!(cap, "bound on what is remembered was hit"),
     }

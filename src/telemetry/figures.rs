@@ -13,9 +13,7 @@ const LATENCY_SECONDS: &[f64] = &[
     1800.0,
 ];
 /// Bounds in seconds for one commit or flush.
-const WORK_SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const WORK_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Bounds in records for one transaction.
 const RECORDS: &[f64] = &[1.0, 10.0, 100.0, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6];
 /// Bounds in bytes for one transaction.
@@ -135,10 +133,7 @@ impl Maker {
 
 impl Figures {
     pub(super) fn new() -> Figures {
-        let mut make = Maker {
-            registry: Registry::new(),
-            names: Vec::new(),
-        };
+        let mut make = Maker { registry: Registry::new(), names: Vec::new() };
         let by_partition = &["topic", "partition"];
         let by_task = &["stage", "partition"];
         let started = make.gauges(
@@ -148,24 +143,12 @@ impl Figures {
         );
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         started.with_label_values::<&str>(&[]).set(now.as_secs_f64());
-        make.whole_gauges(
-            "insight_hub_build_info",
-            "Always 1; the labels say which build runs.",
-            &["version"],
-        )
-        .with_label_values(&[env!("CARGO_PKG_VERSION")])
-        .set(1);
+        make.whole_gauges("insight_hub_build_info", "Always 1; the labels say which build runs.", &["version"])
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
         Figures {
-            records_in: make.counters(
-                "insight_hub_records_in_total",
-                "Records taken from a topic.",
-                &["topic"],
-            ),
-            records_out: make.counters(
-                "insight_hub_records_out_total",
-                "Records written to a topic.",
-                &["topic"],
-            ),
+            records_in: make.counters("insight_hub_records_in_total", "Records taken from a topic.", &["topic"]),
+            records_out: make.counters("insight_hub_records_out_total", "Records written to a topic.", &["topic"]),
             lag_records: make.whole_gauges(
                 "insight_hub_lag_records",
                 "Records between the committed offset and the last stable offset.",
@@ -272,10 +255,7 @@ impl Figures {
                 by_task,
             ),
             rebalances: make.counters("insight_hub_rebalances_total", "Changes of the assignment.", &["kind"]),
-            fenced: make.counter(
-                "insight_hub_fenced_total",
-                "Times that a worker learnt that another took its place.",
-            ),
+            fenced: make.counter("insight_hub_fenced_total", "Times that a worker learnt that another took its place."),
             client_errors: make.counters(
                 "insight_hub_client_errors_total",
                 "Errors that the Kafka client reported.",
@@ -331,12 +311,7 @@ impl Figures {
         let partition = partition.to_string();
         let labels = [stage, partition.as_str()];
         // Counters stay: taking one away would look like a restart. Gauges of a task that lives elsewhere would lie.
-        for gauges in [
-            &self.table_bytes,
-            &self.unflushed_bytes,
-            &self.store_bytes,
-            &self.restore_remaining_records,
-        ] {
+        for gauges in [&self.table_bytes, &self.unflushed_bytes, &self.store_bytes, &self.restore_remaining_records] {
             let _ = gauges.remove_label_values(&labels);
         }
         for gauges in [&self.watermark_delay_seconds, &self.as_of_seconds, &self.restore_rate] {

@@ -29,12 +29,8 @@ pub enum TaskState {
 
 impl TaskState {
     /// Every state that is shown.
-    pub const SHOWN: [TaskState; 4] = [
-        TaskState::Created,
-        TaskState::Restoring,
-        TaskState::Running,
-        TaskState::Suspended,
-    ];
+    pub const SHOWN: [TaskState; 4] =
+        [TaskState::Created, TaskState::Restoring, TaskState::Running, TaskState::Suspended];
 
     /// The word of a state, as in labels and answers.
     pub const fn as_str(self) -> &'static str {
@@ -112,11 +108,8 @@ impl Drop for Pulse {
 impl Health {
     /// A pulse that liveness watches from now on: without a beat for two minutes the hub is not alive.
     pub fn pulse(&self) -> Pulse {
-        let state = Arc::new(PulseState {
-            origin: Instant::now(),
-            last_ms: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-        });
+        let state =
+            Arc::new(PulseState { origin: Instant::now(), last_ms: AtomicU64::new(0), ended: AtomicBool::new(false) });
         let mut pulses = self.inner.pulses.lock().unwrap_or_else(PoisonError::into_inner);
         pulses.retain(|pulse| !pulse.ended.load(Ordering::Relaxed));
         pulses.push(Arc::clone(&state));
@@ -201,10 +194,7 @@ impl Health {
     /// How many tasks of a stage are in a state.
     pub(super) fn count(&self, stage: &str, state: TaskState) -> i64 {
         let tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let matching = tasks
-            .iter()
-            .filter(|((of, _), value)| of == stage && value.0 == state)
-            .count();
+        let matching = tasks.iter().filter(|((of, _), value)| of == stage && value.0 == state).count();
         i64::try_from(matching).unwrap_or(i64::MAX)
     }
 }

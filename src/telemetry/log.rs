@@ -48,10 +48,7 @@ impl LogOptions {
     fn filter(&self) -> Result<EnvFilter, LogError> {
         EnvFilter::builder()
             .parse(&self.level)
-            .map_err(|error| LogError::Level {
-                level: self.level.clone(),
-                message: error.to_string(),
-            })
+            .map_err(|error| LogError::Level { level: self.level.clone(), message: error.to_string() })
     }
 }
 
@@ -64,12 +61,7 @@ pub fn start(options: &LogOptions) -> Result<(), LogError> {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
             lines.with_target(false).with_ansi(colours).finish().try_init()
         }
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .finish()
-            .try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).finish().try_init(),
     }
     .map_err(|_| LogError::Started)
 }

@@ -37,10 +37,7 @@ impl Default for Telemetry {
 impl Telemetry {
     /// A telemetry with its own registry, all figures at zero. `insight_hub_process_start_time_seconds` is now.
     pub fn new() -> Telemetry {
-        Telemetry {
-            figures: Arc::new(Figures::new()),
-            health: Health::default(),
-        }
+        Telemetry { figures: Arc::new(Figures::new()), health: Health::default() }
     }
 
     /// The state of health, which `serve` shows. `emit` keeps it.
@@ -105,9 +102,7 @@ impl Telemetry {
 
     /// Records in a worker's producer queue that the broker has not confirmed.
     pub fn producer_queue_records(&self, worker: usize) -> IntGauge {
-        self.figures
-            .producer_queue
-            .with_label_values(&[worker.to_string().as_str()])
+        self.figures.producer_queue.with_label_values(&[worker.to_string().as_str()])
     }
 
     /// The gauges of one partition of an input topic. Forget them when the partition is revoked.

@@ -72,9 +72,7 @@ pub fn capture<'a>(
     config.max_seq_size = datum.len();
     let reader = serde_avro_fast::de::read::SliceRead::new(datum);
     let mut state = serde_avro_fast::de::DeserializerState::with_config(reader, config);
-    shape
-        .capture(capture, state.deserializer())
-        .map_err(|_| AvroError::Malformed)?;
+    shape.capture(capture, state.deserializer()).map_err(|_| AvroError::Malformed)?;
     let mut reader = state.into_reader();
     match std::io::Read::read(&mut reader, &mut [0]) {
         Ok(0) => Ok(()),
@@ -223,10 +221,7 @@ impl Serialize for Properties<'_> {
 impl<'a> From<&'a Touchpoint<'a>> for CanonicalTouchpoint<'a> {
     fn from(touchpoint: &'a Touchpoint<'a>) -> CanonicalTouchpoint<'a> {
         let money = |money: &'a Option<crate::model::Money>| {
-            money.as_ref().map(|money| Money {
-                minor: money.minor,
-                currency: money.currency.as_str(),
-            })
+            money.as_ref().map(|money| Money { minor: money.minor, currency: money.currency.as_str() })
         };
         CanonicalTouchpoint {
             id: touchpoint.id,
@@ -254,10 +249,9 @@ impl<'a> From<&'a Touchpoint<'a>> for CanonicalTouchpoint<'a> {
             initiator: Some(touchpoint.initiator.as_str()),
             visibility: Some(touchpoint.visibility.as_str()),
             sentiment: touchpoint.sentiment.map(i32::from),
-            referrer: touchpoint.referrer.map(|referrer| Referrer {
-                r#type: referrer.kind.as_str(),
-                value: referrer.value,
-            }),
+            referrer: touchpoint
+                .referrer
+                .map(|referrer| Referrer { r#type: referrer.kind.as_str(), value: referrer.value }),
             effort: touchpoint.effort,
             properties: Properties(&touchpoint.properties),
         }

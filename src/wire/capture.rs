@@ -35,10 +35,7 @@ enum Segment {
 /// `a.b[0].c`, with `\.`, `\[` and `\\` for these characters in a key. A leading `$.` is the payload itself, for a first
 /// key that would otherwise be taken for a word of the mapping (`$.content`).
 fn parse_path(path: &str) -> Result<Vec<Segment>, PathError> {
-    let error = |problem| PathError {
-        path: path.to_owned(),
-        problem,
-    };
+    let error = |problem| PathError { path: path.to_owned(), problem };
     let mut segments = Vec::new();
     let mut characters = path.strip_prefix("$.").unwrap_or(path).chars().peekable();
     let mut key = String::new();
@@ -49,18 +46,14 @@ fn parse_path(path: &str) -> Result<Vec<Segment>, PathError> {
             Some('\\') => match characters.next() {
                 Some(escaped @ ('.' | '[' | '\\')) if key_expected => key.push(escaped),
                 _ => {
-                    return Err(error(
-                        "has a backslash that is not followed by \".\", \"[\" or another backslash",
-                    ));
+                    return Err(error("has a backslash that is not followed by \".\", \"[\" or another backslash"));
                 }
             },
             ended @ (Some('.' | '[') | None) => {
                 if !key.is_empty() {
                     segments.push(Segment::Key(std::mem::take(&mut key)));
                 } else if key_expected && !(ended == Some('[') && segments.is_empty()) {
-                    return Err(error(
-                        "has an empty key; write it as keys joined by dots, such as \"customer.id\"",
-                    ));
+                    return Err(error("has an empty key; write it as keys joined by dots, such as \"customer.id\""));
                 }
                 match ended {
                     None => break,
@@ -105,9 +98,7 @@ pub struct ShapeBuilder {
 
 impl Default for ShapeBuilder {
     fn default() -> ShapeBuilder {
-        ShapeBuilder {
-            nodes: vec![Node::default()],
-        }
+        ShapeBuilder { nodes: vec![Node::default()] }
     }
 }
 
@@ -139,18 +130,12 @@ impl ShapeBuilder {
     fn node(&mut self, path: &str) -> Result<u16, PathError> {
         let mut current = 0;
         for segment in parse_path(path)? {
-            let next = u16::try_from(self.nodes.len()).map_err(|_| PathError {
-                path: path.to_owned(),
-                problem: "is one too many for one spoke",
-            })?;
+            let next = u16::try_from(self.nodes.len())
+                .map_err(|_| PathError { path: path.to_owned(), problem: "is one too many for one spoke" })?;
             let node = &mut self.nodes[usize::from(current)];
             let (found, path) = match segment {
                 Segment::Key(key) => {
-                    let found = node
-                        .keys
-                        .iter()
-                        .find(|(known, _)| **known == *key)
-                        .map(|&(_, child)| child);
+                    let found = node.keys.iter().find(|(known, _)| **known == *key).map(|&(_, child)| child);
                     let shown = key.replace('\\', "\\\\").replace('.', "\\.").replace('[', "\\[");
                     let dot = if node.path.is_empty() { "" } else { "." };
                     let path = format!("{}{dot}{shown}", node.path);
@@ -160,11 +145,7 @@ impl ShapeBuilder {
                     (found, path)
                 }
                 Segment::Index(index) => {
-                    let found = node
-                        .items
-                        .iter()
-                        .find(|&&(known, _)| known == index)
-                        .map(|&(_, child)| child);
+                    let found = node.items.iter().find(|&&(known, _)| known == index).map(|&(_, child)| child);
                     let path = format!("{}[{index}]", node.path);
                     if found.is_none() {
                         node.items.push((index, next));
@@ -175,10 +156,7 @@ impl ShapeBuilder {
             current = match found {
                 Some(child) => child,
                 None => {
-                    self.nodes.push(Node {
-                        path,
-                        ..Node::default()
-                    });
+                    self.nodes.push(Node { path, ..Node::default() });
                     next
                 }
             };
@@ -210,12 +188,7 @@ impl Shape {
         capture.scalars.resize_with(self.nodes.len(), Scalar::default);
         capture.entries.clear();
         capture.fault = None;
-        Seed {
-            shape: self,
-            node: 0,
-            capture,
-        }
-        .deserialize(deserializer)
+        Seed { shape: self, node: 0, capture }.deserialize(deserializer)
     }
 }
 
@@ -366,11 +339,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
         let node = &self.shape.nodes[usize::from(self.node)];
         if node.entries {
             while let Some(key) = map.next_key_seed(EntryKey)? {
-                map.next_value_seed(EntryValue {
-                    slot: self.node,
-                    key,
-                    capture: self.capture,
-                })?;
+                map.next_value_seed(EntryValue { slot: self.node, key, capture: self.capture })?;
             }
             return Ok(());
         }
@@ -385,11 +354,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
             match found {
                 Some(index) => {
                     start = index + 1;
-                    map.next_value_seed(Seed {
-                        shape: self.shape,
-                        node: node.keys[index].1,
-                        capture: self.capture,
-                    })?;
+                    map.next_value_seed(Seed { shape: self.shape, node: node.keys[index].1, capture: self.capture })?;
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -409,11 +374,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
         loop {
             let more = match node.items.iter().find(|&&(wanted, _)| wanted == index) {
                 Some(&(_, child)) => sequence
-                    .next_element_seed(Seed {
-                        shape: self.shape,
-                        node: child,
-                        capture: self.capture,
-                    })?
+                    .next_element_seed(Seed { shape: self.shape, node: child, capture: self.capture })?
                     .is_some(),
                 None => sequence.next_element::<IgnoredAny>()?.is_some(),
             };
@@ -493,11 +454,7 @@ struct EntryValue<'c, 'de> {
 
 impl<'de> EntryValue<'_, 'de> {
     fn scalar<E>(self, value: Scalar<'de>) -> Result<(), E> {
-        self.capture.entries.push(Entry {
-            slot: self.slot,
-            key: self.key,
-            value,
-        });
+        self.capture.entries.push(Entry { slot: self.slot, key: self.key, value });
         Ok(())
     }
 }
@@ -530,11 +487,7 @@ impl<'de> Visitor<'de> for EntryValue<'_, 'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
         while let Some(element) = sequence.next_element_seed(Element)? {
-            self.capture.entries.push(Entry {
-                slot: self.slot,
-                key: self.key.clone(),
-                value: element,
-            });
+            self.capture.entries.push(Entry { slot: self.slot, key: self.key.clone(), value: element });
         }
         Ok(())
     }

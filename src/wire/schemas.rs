@@ -60,27 +60,17 @@ pub struct WriterSchema {
 impl WriterSchema {
     /// Parses and checks a schema; `name` is for the error.
     pub fn parse(name: &str, text: &str) -> Result<WriterSchema, SchemaError> {
-        let rejected = |problem: String| SchemaError::Unsafe {
-            name: name.to_owned(),
-            problem,
-        };
-        let unparsable = |problem: String| SchemaError::Unparsable {
-            name: name.to_owned(),
-            problem,
-        };
+        let rejected = |problem: String| SchemaError::Unsafe { name: name.to_owned(), problem };
+        let unparsable = |problem: String| SchemaError::Unparsable { name: name.to_owned(), problem };
         if text.len() > SCHEMA_BYTES_MAX {
             return Err(rejected("it is larger than 256 KiB".into()));
         }
         let parsed = Schema::parse_str(text).map_err(|error| unparsable(error.to_string()))?;
         lint(&parsed).map_err(|problem| rejected(problem.to_owned()))?;
         // Only after the lint: the second parser looks for cycles along every path.
-        let schema = text
-            .parse()
-            .map_err(|error: serde_avro_fast::schema::SchemaError| unparsable(error.to_string()))?;
-        Ok(WriterSchema {
-            schema,
-            fingerprint: fingerprint(&parsed),
-        })
+        let schema =
+            text.parse().map_err(|error: serde_avro_fast::schema::SchemaError| unparsable(error.to_string()))?;
+        Ok(WriterSchema { schema, fingerprint: fingerprint(&parsed) })
     }
 
     /// CRC-64-AVRO of the parsing canonical form, in the byte order of single-object encoding (little endian).
@@ -137,10 +127,7 @@ impl SchemaFolder {
             if let Ok(id) = stem.parse()
                 && folder.by_id.insert(id, Arc::clone(&schema)).is_some()
             {
-                return Err(SchemaError::RepeatedId {
-                    name: name.to_owned(),
-                    id,
-                });
+                return Err(SchemaError::RepeatedId { name: name.to_owned(), id });
             }
             folder.by_fingerprint.insert(schema.fingerprint, schema);
         }
@@ -171,11 +158,7 @@ struct Extent {
 }
 
 impl Extent {
-    const LEAF: Extent = Extent {
-        depth: 1,
-        fields_expanded: 0,
-        empty: false,
-    };
+    const LEAF: Extent = Extent { depth: 1, fields_expanded: 0, empty: false };
 }
 
 /// Says which limit a schema breaks: 22 bytes under an array of nulls make a decoder allocate gigabytes, a recursive schema
@@ -221,10 +204,7 @@ impl<'s> Linter<'s> {
             }
             Schema::Record(record) => {
                 self.fields += record.fields.len();
-                let mut extent = Extent {
-                    empty: true,
-                    ..Extent::LEAF
-                };
+                let mut extent = Extent { empty: true, ..Extent::LEAF };
                 for field in &record.fields {
                     let inner = self.visit(&field.schema, depth + 1)?;
                     extent.depth = extent.depth.max(inner.depth + 1);
@@ -244,10 +224,7 @@ impl<'s> Linter<'s> {
             // A name that is used before all of it has been seen is used inside itself (or before its definition, which
             // this parser does not read).
             Schema::Ref { name } => self.finished.get(name).copied().ok_or("it is recursive"),
-            Schema::Null => Ok(Extent {
-                empty: true,
-                ..Extent::LEAF
-            }),
+            Schema::Null => Ok(Extent { empty: true, ..Extent::LEAF }),
             _ => Ok(Extent::LEAF),
         }
     }
@@ -257,20 +234,11 @@ impl<'s> Linter<'s> {
         if inner.empty {
             return Err(ZERO_WIDTH);
         }
-        Ok(Extent {
-            depth: inner.depth + 1,
-            ..inner
-        })
+        Ok(Extent { depth: inner.depth + 1, ..inner })
     }
 
     fn fixed(&mut self, name: &'s Name, size: usize) -> Extent {
-        self.named(
-            name,
-            Extent {
-                empty: size == 0,
-                ..Extent::LEAF
-            },
-        )
+        self.named(name, Extent { empty: size == 0, ..Extent::LEAF })
     }
 
     fn named(&mut self, name: &'s Name, extent: Extent) -> Extent {
@@ -305,20 +273,11 @@ mod tests {
     #[test]
     fn schemas_that_could_be_used_for_an_attack_are_not_taken() {
         assert_eq!(problem(r#"{"type":"array","items":"null"}"#), ZERO_WIDTH);
-        assert_eq!(
-            problem(r#"{"type":"array","items":{"type":"array","items":"null"}}"#),
-            ZERO_WIDTH
-        );
-        assert_eq!(
-            problem(r#"{"type":"map","values":{"type":"fixed","name":"F","size":0}}"#),
-            ZERO_WIDTH
-        );
+        assert_eq!(problem(r#"{"type":"array","items":{"type":"array","items":"null"}}"#), ZERO_WIDTH);
+        assert_eq!(problem(r#"{"type":"map","values":{"type":"fixed","name":"F","size":0}}"#), ZERO_WIDTH);
         let empty = record("E", "");
         assert_eq!(problem(&format!(r#"{{"type":"array","items":{empty}}}"#)), ZERO_WIDTH);
-        assert_eq!(
-            problem(&record("R", r#"{"name":"next","type":["null","R"]}"#)),
-            "it is recursive"
-        );
+        assert_eq!(problem(&record("R", r#"{"name":"next","type":["null","R"]}"#)), "it is recursive");
         let mut deep = String::from("\"string\"");
         for _ in 0..16 {
             deep = format!(r#"{{"type":"array","items":{deep}}}"#);
@@ -332,9 +291,7 @@ mod tests {
         let mut bomb = r#"{"name":"z","type":"null"}"#.to_owned();
         for level in 0..12 {
             let inner = record(&format!("L{level}"), &bomb);
-            let uses: Vec<String> = (1..12)
-                .map(|n| format!(r#"{{"name":"f{n}","type":"L{level}"}}"#))
-                .collect();
+            let uses: Vec<String> = (1..12).map(|n| format!(r#"{{"name":"f{n}","type":"L{level}"}}"#)).collect();
             bomb = format!(r#"{{"name":"f0","type":{inner}}},{}"#, uses.join(","));
         }
         assert_eq!(problem(&record("Top", &bomb)), "it has more than 200 fields");
@@ -350,9 +307,7 @@ mod tests {
             .expect("a schema of this test");
         let found = folder.with_id(17).expect("it is in the folder");
         assert_eq!(
-            folder
-                .with_fingerprint(found.fingerprint())
-                .map(WriterSchema::fingerprint),
+            folder.with_fingerprint(found.fingerprint()).map(WriterSchema::fingerprint),
             Some(found.fingerprint())
         );
         assert!(folder.with_id(18).is_none());

@@ -62,10 +62,7 @@ fn open(head: &mut Head, id: &str, facts: &mut Facts<'_>, options: &FoldOptions)
     head.cases.push_back(Case {
         id: id.into(),
         opened_at,
-        unanswered: Some(Level {
-            start,
-            dimensions: KeptDimensions::of(&facts.place),
-        }),
+        unanswered: Some(Level { start, dimensions: KeptDimensions::of(&facts.place) }),
         replied: false,
         resolved: false,
         open: true,

@@ -40,10 +40,7 @@ pub struct Ended {
 
 impl Ended {
     pub(super) fn of(level: Level, day: Day) -> Ended {
-        Ended {
-            day: level.start.max(day),
-            dimensions: level.dimensions,
-        }
+        Ended { day: level.start.max(day), dimensions: level.dimensions }
     }
 }
 
@@ -257,11 +254,7 @@ fn continue_journey(head: &mut Head, facts: &Facts<'_>, spoke: u32) {
         head.journey.clear();
         return;
     }
-    let step = Step {
-        spoke,
-        kind: facts.touchpoint.kind,
-        channel: facts.touchpoint.channel,
-    };
+    let step = Step { spoke, kind: facts.touchpoint.kind, channel: facts.touchpoint.channel };
     if head.journey.back() != Some(&step) {
         if head.journey.len() == JOURNEY_STEPS_MAX {
             head.journey.pop_front();

@@ -49,16 +49,7 @@ impl MoneySums {
     pub fn add(&mut self, amount: Money) {
         match self.0.binary_search_by_key(&amount.currency, |&(currency, _)| currency) {
             Ok(index) => self.0[index].1.add(amount.minor),
-            Err(index) => self.0.insert(
-                index,
-                (
-                    amount.currency,
-                    Sum {
-                        n: 1,
-                        sum: amount.minor,
-                    },
-                ),
-            ),
+            Err(index) => self.0.insert(index, (amount.currency, Sum { n: 1, sum: amount.minor })),
         }
     }
 

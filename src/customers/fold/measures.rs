@@ -49,41 +49,28 @@ fn answer(facts: &Facts<'_>, scale: ScoreScale) -> Option<i64> {
 
 fn nps<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Nps) {
-        let add = Accumulator {
-            a: i64::from(value >= 9),
-            b: i64::from(value <= 6),
-            ..Accumulator::count(1)
-        };
+        let add = Accumulator { a: i64::from(value >= 9), b: i64::from(value <= 6), ..Accumulator::count(1) };
         emit.everywhere(index::NPS, None, &facts.place, &add, 1);
     }
 }
 
 fn csat<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Csat) {
-        let add = Accumulator {
-            a: i64::from(value >= 4),
-            ..Accumulator::observe(value)
-        };
+        let add = Accumulator { a: i64::from(value >= 4), ..Accumulator::observe(value) };
         emit.everywhere(index::CSAT, None, &facts.place, &add, 1);
     }
 }
 
 fn ces<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Ces) {
-        let add = Accumulator {
-            a: i64::from(value >= 5),
-            ..Accumulator::observe(value)
-        };
+        let add = Accumulator { a: i64::from(value >= 5), ..Accumulator::observe(value) };
         emit.everywhere(index::CES, None, &facts.place, &add, 1);
     }
 }
 
 fn sentiment<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     if let Some(value) = facts.touchpoint.sentiment.map(i64::from) {
-        let add = Accumulator {
-            a: i64::from(value < -20),
-            ..Accumulator::observe(value)
-        };
+        let add = Accumulator { a: i64::from(value < -20), ..Accumulator::observe(value) };
         emit.everywhere(index::SENTIMENT, None, &facts.place, &add, 1);
     }
 }
@@ -91,10 +78,7 @@ fn sentiment<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
 fn promise_gap<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     if let Some(promised_at) = facts.delivery.and_then(|delivery| delivery.promised_at) {
         let gap_ms = facts.touchpoint.occurred_at.0.saturating_sub(promised_at.0);
-        let add = Accumulator {
-            a: i64::from(gap_ms > 0),
-            ..Accumulator::observe_distribution(gap_ms)
-        };
+        let add = Accumulator { a: i64::from(gap_ms > 0), ..Accumulator::observe_distribution(gap_ms) };
         emit.everywhere(index::PROMISE_GAP, None, &facts.place, &add, 1);
     }
 }
@@ -103,10 +87,7 @@ fn on_time<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     if let Some(delivery) = facts.delivery
         && delivery.promised_at.is_some()
     {
-        let add = Accumulator {
-            a: i64::from(delivery.on_time),
-            ..Accumulator::count(1)
-        };
+        let add = Accumulator { a: i64::from(delivery.on_time), ..Accumulator::count(1) };
         emit.everywhere(index::ON_TIME, None, &facts.place, &add, 1);
     }
 }
@@ -196,20 +177,14 @@ fn return_rate<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
         emit.count_everywhere(index::RETURN_RATE, &facts.place, 1);
     }
     if facts.returned {
-        let add = Accumulator {
-            a: 1,
-            ..Accumulator::default()
-        };
+        let add = Accumulator { a: 1, ..Accumulator::default() };
         emit.everywhere(index::RETURN_RATE, None, &facts.place, &add, 1);
     }
 }
 
 fn contact_rate<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     if facts.case_opened {
-        let add = Accumulator {
-            a: 1,
-            ..Accumulator::default()
-        };
+        let add = Accumulator { a: 1, ..Accumulator::default() };
         emit.everywhere(index::CONTACT_RATE, None, &facts.place, &add, 1);
     }
     first_times(index::CONTACT_RATE, ACTIVE, facts, emit);

@@ -30,11 +30,7 @@ pub struct FoldOptions {
 
 impl Default for FoldOptions {
     fn default() -> FoldOptions {
-        FoldOptions {
-            calendar: Calendar::utc(),
-            on_time_tolerance_ms: 0,
-            unanswered_target_ms: 86_400_000,
-        }
+        FoldOptions { calendar: Calendar::utc(), on_time_tolerance_ms: 0, unanswered_target_ms: 86_400_000 }
     }
 }
 

@@ -43,9 +43,7 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_>, options: &Fo
                     head.undelivered -= 1;
                 }
                 let promise = order.promise.take();
-                let promised_at = touchpoint
-                    .promised_at
-                    .or(promise.as_ref().map(|promise| promise.promised_at));
+                let promised_at = touchpoint.promised_at.or(promise.as_ref().map(|promise| promise.promised_at));
                 facts.promise_ended = promise.map(|promise| Ended::of(promise.overdue, facts.place.day));
                 deliver(head, facts, promised_at, options);
             }
@@ -113,16 +111,9 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_>) -> usize {
                 head.undelivered -= 1;
             }
             // Nobody can cancel what is not known: it anchors the relationship.
-            if head
-                .anchor
-                .as_ref()
-                .is_none_or(|anchor| placing.ordinal < anchor.ordinal)
-            {
-                head.anchor = Some(Anchor {
-                    ordinal: placing.ordinal,
-                    day: placing.day,
-                    dimensions: placing.dimensions,
-                });
+            if head.anchor.as_ref().is_none_or(|anchor| placing.ordinal < anchor.ordinal) {
+                head.anchor =
+                    Some(Anchor { ordinal: placing.ordinal, day: placing.day, dimensions: placing.dimensions });
             }
         }
     }
@@ -171,13 +162,8 @@ fn promise(order: &mut Order, facts: &mut Facts<'_>, options: &FoldOptions) {
     let start = day.max(options.calendar.day(promised_at));
     facts.promise_ended = order.promise.take().map(|replaced| Ended::of(replaced.overdue, day));
     facts.promise_made = Some(start);
-    order.promise = Some(Promise {
-        promised_at,
-        overdue: Level {
-            start,
-            dimensions: KeptDimensions::of(&facts.place),
-        },
-    });
+    order.promise =
+        Some(Promise { promised_at, overdue: Level { start, dimensions: KeptDimensions::of(&facts.place) } });
 }
 
 fn deliver(head: &mut Head, facts: &mut Facts<'_>, promised_at: Option<EventTime>, options: &FoldOptions) {
@@ -202,10 +188,7 @@ fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_>) {
     let Purchase::Live(placing) = std::mem::replace(&mut order.purchase, Purchase::Cancelled) else {
         return;
     };
-    facts.promise_ended = order
-        .promise
-        .take()
-        .map(|promise| Ended::of(promise.overdue, facts.place.day));
+    facts.promise_ended = order.promise.take().map(|promise| Ended::of(promise.overdue, facts.place.day));
     if !order.delivered {
         head.undelivered -= 1;
     }
@@ -223,11 +206,7 @@ fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_>) {
                 Purchase::Live(placing) => Some((placing.ordinal, placing.day, &placing.dimensions)),
                 _ => None,
             })
-            .chain(
-                head.anchor
-                    .iter()
-                    .map(|anchor| (anchor.ordinal, anchor.day, &anchor.dimensions)),
-            )
+            .chain(head.anchor.iter().map(|anchor| (anchor.ordinal, anchor.day, &anchor.dimensions)))
             .min_by_key(|&(ordinal, ..)| ordinal);
         head.first_purchase = earliest.map(|(ordinal, ..)| ordinal);
         facts.customer_gained = earliest.map(|(_, day, dimensions)| Gained::Earlier(day, dimensions.clone()));

@@ -103,11 +103,7 @@ impl KeptDimensions {
             values.push(DimensionValue::new(dimension, value));
             rest = left;
         }
-        Place {
-            day,
-            windows: windows_of(day),
-            values,
-        }
+        Place { day, windows: windows_of(day), values }
     }
 }
 

@@ -29,10 +29,7 @@ impl Serialize for SeenValue {
 impl<'de> Deserialize<'de> for SeenValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SeenValue, D::Error> {
         let (hash, mask) = <([u8; 8], u8)>::deserialize(deserializer)?;
-        Ok(SeenValue {
-            hash: u64::from_le_bytes(hash),
-            mask,
-        })
+        Ok(SeenValue { hash: u64::from_le_bytes(hash), mask })
     }
 }
 
@@ -50,10 +47,7 @@ impl Seen {
     pub fn windows(&self, day: Day) -> [crate::model::Window; 3] {
         use crate::model::{Window, WindowKind};
         if !self.values.is_empty() && self.starts[0] == day {
-            let window = |index: usize| Window {
-                kind: WindowKind::ALL[index],
-                start: self.starts[index],
-            };
+            let window = |index: usize| Window { kind: WindowKind::ALL[index], start: self.starts[index] };
             return [window(0), window(1), window(2)];
         }
         super::place::windows_of(day)
@@ -83,25 +77,17 @@ impl Seen {
         place
             .values
             .iter()
-            .map(
-                |value| match self.values.binary_search_by_key(&value.hash, |seen| seen.hash) {
-                    Ok(index) => {
-                        let new = bits & !self.values[index].mask;
-                        self.values[index].mask |= bits;
-                        new
-                    }
-                    Err(index) => {
-                        self.values.insert(
-                            index,
-                            SeenValue {
-                                hash: value.hash,
-                                mask: bits,
-                            },
-                        );
-                        bits
-                    }
-                },
-            )
+            .map(|value| match self.values.binary_search_by_key(&value.hash, |seen| seen.hash) {
+                Ok(index) => {
+                    let new = bits & !self.values[index].mask;
+                    self.values[index].mask |= bits;
+                    new
+                }
+                Err(index) => {
+                    self.values.insert(index, SeenValue { hash: value.hash, mask: bits });
+                    bits
+                }
+            })
             .collect()
     }
 }

@@ -31,12 +31,7 @@ fn store() -> World {
         world.batch(&[&touchpoint(line, number)]);
     }
     let views: Vec<_> = (0..60)
-        .map(|minute| {
-            touchpoint(
-                &format!("web page_viewed by email:ann@x.org at 3d09:{minute:02}"),
-                100 + minute,
-            )
-        })
+        .map(|minute| touchpoint(&format!("web page_viewed by email:ann@x.org at 3d09:{minute:02}"), 100 + minute))
         .collect();
     world.batch(&views.iter().collect::<Vec<_>>());
     world.advance(MONDAY.plus(4));
@@ -51,18 +46,13 @@ fn the_store_of_version_1_is_what_this_program_writes() {
     for (key, value) in &world.store {
         // Of the many views, the first and the last.
         let view = key.windows(3).any(|window| window == b"web");
-        let shown = [&b"e100"[..], b"e159"]
-            .iter()
-            .any(|id| key.windows(4).any(|window| window == *id));
+        let shown = [&b"e100"[..], b"e159"].iter().any(|id| key.windows(4).any(|window| window == *id));
         if !view || shown {
             writeln!(text, "{} {}", hexadecimal(key), hexadecimal(value)).expect("a string takes every character");
         }
     }
-    expect_test::expect_file![concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/customers_store_v1.txt"
-    )]
-    .assert_eq(&text);
+    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v1.txt")]
+        .assert_eq(&text);
 }
 
 #[test]

@@ -33,46 +33,19 @@ fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         Kind::SurveyAnswered,
     ];
     const SCORES: &[Score<'static>] = &[
-        Score {
-            scale: ScoreScale::Nps,
-            value: 9,
-            item: None,
-        },
-        Score {
-            scale: ScoreScale::Nps,
-            value: 3,
-            item: None,
-        },
-        Score {
-            scale: ScoreScale::Csat,
-            value: 4,
-            item: None,
-        },
-        Score {
-            scale: ScoreScale::Perception,
-            value: 2,
-            item: Some("speed"),
-        },
+        Score { scale: ScoreScale::Nps, value: 9, item: None },
+        Score { scale: ScoreScale::Nps, value: 3, item: None },
+        Score { scale: ScoreScale::Csat, value: 4, item: None },
+        Score { scale: ScoreScale::Perception, value: 2, item: Some("speed") },
     ];
     const AMOUNTS: &[Money] = &[
-        Money {
-            minor: 100,
-            currency: Currency(*b"EUR"),
-        },
-        Money {
-            minor: 250,
-            currency: Currency(*b"EUR"),
-        },
-        Money {
-            minor: 300,
-            currency: Currency(*b"USD"),
-        },
+        Money { minor: 100, currency: Currency(*b"EUR") },
+        Money { minor: 250, currency: Currency(*b"EUR") },
+        Money { minor: 300, currency: Currency(*b"USD") },
     ];
     let who = (
         pick(&["ann", "bob"]),
-        pick(&[
-            "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
-        ]),
+        pick(&["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]),
         pick(&["sales", "support"]),
     );
     let things = prop::option::weighted(0.9, pick(&["x", "y", "z"]));
@@ -92,10 +65,7 @@ fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         let hour = |hours: i64| EventTime((i64::from(MONDAY.0) * 24 + hours) * 3_600_000);
         let mut touchpoint = plain(kind, who.1, hour(when.0));
         touchpoint.spoke = who.2;
-        touchpoint.identifiers.push(Identifier {
-            kind: IdentifierType::CustomerId,
-            value: who.0,
-        });
+        touchpoint.identifiers.push(Identifier { kind: IdentifierType::CustomerId, value: who.0 });
         if let Some(value) = thing {
             for kind in [IdentifierType::Order, IdentifierType::Case, IdentifierType::Contract] {
                 touchpoint.identifiers.push(Identifier { kind, value });
@@ -152,10 +122,8 @@ fn by_schedule(touchpoints: &[Touchpoint<'_>], order: &[usize], steps: &[(usize,
     let mut next = 0;
     let mut committed = 0;
     for &(size, then) in steps.iter() {
-        let batch: Vec<_> = order[next..usize::min(next + size, order.len())]
-            .iter()
-            .map(|&index| &touchpoints[index])
-            .collect();
+        let batch: Vec<_> =
+            order[next..usize::min(next + size, order.len())].iter().map(|&index| &touchpoints[index]).collect();
         next += batch.len();
         world.batch(&batch);
         match then {

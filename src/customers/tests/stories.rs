@@ -8,10 +8,7 @@ use crate::model::Outcome;
 #[test]
 fn a_late_purchase_moves_new_customers_to_its_own_week() {
     check_customers(
-        &[
-            "sales order_placed O2 for 500EUR at 8d10:00",
-            "sales order_placed O1 for 300EUR at 1d10:00",
-        ],
+        &["sales order_placed O2 for 500EUR at 8d10:00", "sales order_placed O1 for 300EUR at 1d10:00"],
         &["new_customers week", "orders week", "record.orders", "record.frequency"],
         expect![[r#"
             new_customers week:2026-W10 company: n 1
@@ -69,14 +66,7 @@ fn a_cancelled_order_never_becomes_live_again_and_nobody_is_new_without_a_purcha
             "sales order_cancelled O1 at 2d10:00",
             "sales order_placed O1 for 300EUR at 3d10:00",
         ],
-        &[
-            "new_customers",
-            "orders",
-            "revenue",
-            "record.orders",
-            "record.phase",
-            "record.revenue",
-        ],
+        &["new_customers", "orders", "revenue", "record.orders", "record.phase", "record.revenue"],
         expect![[r#"
             record.phase: Before,
             record.orders: 0,
@@ -94,11 +84,7 @@ fn a_purchase_without_a_name_cannot_be_cancelled_and_any_nameless_delivery_deliv
             "operations order_delivered at 13:00",
             "web page_viewed at 14:00",
         ],
-        &[
-            "orders day:2026-03-02 company",
-            "reach day:2026-03-02 phase",
-            "record.phase",
-        ],
+        &["orders day:2026-03-02 company", "reach day:2026-03-02 phase", "record.phase"],
         expect![[r#"
             orders day:2026-03-02 company: n 1
             reach day:2026-03-02 phase=after: n 1
@@ -154,10 +140,7 @@ fn a_replaced_promise_moves_its_level_to_the_new_day() {
 #[test]
 fn a_promise_is_overdue_from_its_day_until_the_delivery() {
     check_customers(
-        &[
-            "sales order_placed O1 promised 2d12:00 at 10:00",
-            "operations order_delivered O1 at 4d12:00",
-        ],
+        &["sales order_placed O1 promised 2d12:00 at 10:00", "operations order_delivered O1 at 4d12:00"],
         &[
             "overdue day:2026-03-04",
             "overdue day:2026-03-06",
@@ -227,11 +210,7 @@ fn only_an_agents_public_reply_is_the_first() {
             "support case_replied T1 at 09:50",
             "support case_replied T2 at 09:55",
         ],
-        &[
-            "first_response_time day:2026-03-02 company",
-            "unanswered",
-            "record.open_cases",
-        ],
+        &["first_response_time day:2026-03-02 company", "unanswered", "record.open_cases"],
         expect![[r#"
             first_response_time day:2026-03-02 company: n 1, sum 1200000
             record.open_cases: 1,"#]],
@@ -246,11 +225,7 @@ fn a_case_is_unanswered_from_the_day_of_its_target_until_a_reply_or_resolution()
             "support case_resolved T1 at 3d09:00",
             "support case_replied T1 at 4d09:00",
         ],
-        &[
-            "unanswered",
-            "first_response_time month:2026-03 company",
-            "resolution_time month:2026-03 company",
-        ],
+        &["unanswered", "first_response_time month:2026-03 company", "resolution_time month:2026-03 company"],
         expect![[r#"
             first_response_time month:2026-03 company: n 1, sum 345600000
             resolution_time month:2026-03 company: n 1, sum 259200000
@@ -274,11 +249,7 @@ fn a_reopened_case_is_open_again_and_its_second_resolution_is_not_timed() {
             "support case_reopened T1 at 13:00",
             "support case_opened T1 at 14:00",
         ],
-        &[
-            "resolution_time day:2026-03-02 company",
-            "record.open_cases",
-            "contact_rate day:2026-03-02 company",
-        ],
+        &["resolution_time day:2026-03-02 company", "record.open_cases", "contact_rate day:2026-03-02 company"],
         expect![[r#"
             contact_rate day:2026-03-02 company: n 1, a 1
             resolution_time day:2026-03-02 company: n 1, sum 3600000
@@ -347,21 +318,9 @@ fn answers_and_sentiment_count_with_their_shares() {
 fn messages_count_for_thirty_closed_days() {
     let message = "marketing message_sent at 09:00";
     check_customers(&[message], &["record.contacts"], expect!["record.contacts_30_days: 0,"]);
-    check_customers(
-        &[message, "closed 0d"],
-        &["record.contacts"],
-        expect!["record.contacts_30_days: 1,"],
-    );
-    check_customers(
-        &[message, "closed 29d"],
-        &["record.contacts"],
-        expect!["record.contacts_30_days: 1,"],
-    );
-    check_customers(
-        &[message, "closed 30d"],
-        &["record.contacts"],
-        expect!["record.contacts_30_days: 0,"],
-    );
+    check_customers(&[message, "closed 0d"], &["record.contacts"], expect!["record.contacts_30_days: 1,"]);
+    check_customers(&[message, "closed 29d"], &["record.contacts"], expect!["record.contacts_30_days: 1,"]);
+    check_customers(&[message, "closed 30d"], &["record.contacts"], expect!["record.contacts_30_days: 0,"]);
 }
 
 #[test]
@@ -487,11 +446,8 @@ fn the_whole_record() {
 
 #[test]
 fn copies_are_duplicates_and_of_two_versions_the_smaller_hash_survives_in_either_order() {
-    let versions = [
-        "sales order_placed O1 #1 for 100EUR at 09:00",
-        "sales order_placed O1 #1 for 200EUR at 1d09:00",
-    ]
-    .map(|line| touchpoint(line, 0));
+    let versions = ["sales order_placed O1 #1 for 100EUR at 09:00", "sales order_placed O1 #1 for 200EUR at 1d09:00"]
+        .map(|line| touchpoint(line, 0));
     let mut told = Vec::new();
     for order in [[0, 1], [1, 0]] {
         let mut world = World::new(10);
@@ -500,10 +456,7 @@ fn copies_are_duplicates_and_of_two_versions_the_smaller_hash_survives_in_either
         }
         world.commit();
         let spoke = "sales".to_owned();
-        assert_eq!(
-            world.told.outcomes,
-            [(spoke.clone(), Outcome::Duplicate), (spoke, Outcome::Conflicting)]
-        );
+        assert_eq!(world.told.outcomes, [(spoke.clone(), Outcome::Duplicate), (spoke, Outcome::Conflicting)]);
         assert_eq!(world.told.touchpoints.len(), 1);
         world.told.outcomes.clear();
         told.push((world.told, world.store));
@@ -516,23 +469,13 @@ fn a_head_forgets_the_oldest_order_and_says_so() {
     let mut world = World::new(10);
     let lines: Vec<String> = (0..257)
         .map(|index| format!("sales order_placed O{index} at {}d{:02}:00", index / 24, index % 24))
-        .chain([
-            "sales order_cancelled O0 at 20d10:00".to_owned(),
-            "sales order_cancelled O256 at 20d11:00".to_owned(),
-        ])
+        .chain(["sales order_cancelled O0 at 20d10:00".to_owned(), "sales order_cancelled O256 at 20d11:00".to_owned()])
         .collect();
-    let touchpoints: Vec<_> = lines
-        .iter()
-        .enumerate()
-        .map(|(number, line)| touchpoint(line, number))
-        .collect();
+    let touchpoints: Vec<_> = lines.iter().enumerate().map(|(number, line)| touchpoint(line, number)).collect();
     world.batch(&touchpoints.iter().collect::<Vec<_>>());
     world.commit();
     let record = world.told.records.values().next().expect("one person");
-    assert_eq!(
-        record.orders, 256,
-        "the first is unknown and stays, the last is cancelled"
-    );
+    assert_eq!(record.orders, 256, "the first is unknown and stays, the last is cancelled");
     assert!(world.told.outcomes.contains(&("sales".to_owned(), Outcome::Capped)));
     assert_eq!(world.told.cells["new_customers day:2026-03-02 company"].n, 1);
 }

@@ -51,8 +51,7 @@ impl Effects for Told {
     fn touchpoint(&mut self, person: PersonId, touchpoint: &Touchpoint<'_>) {
         let mut encoded = Vec::new();
         touchpoint.encode_into(&mut encoded);
-        self.touchpoints
-            .insert(keys::touchpoint(person, touchpoint.spoke, touchpoint.id), encoded);
+        self.touchpoints.insert(keys::touchpoint(person, touchpoint.spoke, touchpoint.id), encoded);
     }
 
     fn record(&mut self, person: PersonId, record: &InsightRecord) {
@@ -65,20 +64,9 @@ impl Effects for Told {
 
     fn contribution(&mut self, cell: CellKey<'_>, add: &Accumulator) {
         assert!(!add.is_zero(), "nothing is not contributed");
-        let name = METRICS
-            .iter()
-            .find(|&&(metric, _)| metric == cell.metric)
-            .expect("a metric of the fold")
-            .1;
-        let currency = cell
-            .currency
-            .map(|currency| format!(" {}", currency.as_str()))
-            .unwrap_or_default();
-        let value = if cell.dimension == Dimension::Company {
-            String::new()
-        } else {
-            format!("={}", cell.value)
-        };
+        let name = METRICS.iter().find(|&&(metric, _)| metric == cell.metric).expect("a metric of the fold").1;
+        let currency = cell.currency.map(|currency| format!(" {}", currency.as_str())).unwrap_or_default();
+        let value = if cell.dimension == Dimension::Company { String::new() } else { format!("={}", cell.value) };
         let key = format!("{name} {} {}{value}{currency}", cell.window, cell.dimension);
         let sum = self.cells.entry(key.clone()).or_default();
         sum.add(add, 1);
@@ -123,22 +111,14 @@ impl World {
             .iter()
             .map(|encoded| {
                 let touchpoint = Touchpoint::decode(encoded).expect("just encoded");
-                Incoming {
-                    person: person_of(touchpoint.home()),
-                    encoded,
-                    touchpoint,
-                }
+                Incoming { person: person_of(touchpoint.home()), encoded, touchpoint }
             })
             .collect();
-        let days = touchpoints
-            .iter()
-            .map(|touchpoint| Calendar::utc().day(touchpoint.occurred_at));
+        let days = touchpoints.iter().map(|touchpoint| Calendar::utc().day(touchpoint.occurred_at));
         if let Some(day) = days.max() {
             self.advance(day);
         }
-        self.stage
-            .touchpoints(&mut batch, &mut self.store, &mut self.told)
-            .expect("a map never fails");
+        self.stage.touchpoints(&mut batch, &mut self.store, &mut self.told).expect("a map never fails");
         assert!(batch.is_empty());
     }
 
@@ -151,9 +131,7 @@ impl World {
     }
 
     pub fn before_commit(&mut self) {
-        self.stage
-            .before_commit(&mut self.store, &mut self.told)
-            .expect("a map never fails");
+        self.stage.before_commit(&mut self.store, &mut self.told).expect("a map never fails");
     }
 
     pub fn commit(&mut self) {
@@ -186,10 +164,7 @@ impl World {
                 store_keys::restored(key, Some(value), &mut store).expect("a map never fails");
             }
         }
-        assert_eq!(
-            store, self.committed_store,
-            "what is derived can be derived from the changelog"
-        );
+        assert_eq!(store, self.committed_store, "what is derived can be derived from the changelog");
         self.store = store;
     }
 
@@ -231,11 +206,7 @@ impl World {
 }
 
 pub fn options(heads_max: usize) -> Options {
-    Options {
-        fold: FoldOptions::default(),
-        heads_max,
-        cells_max: 1_000_000,
-    }
+    Options { fold: FoldOptions::default(), heads_max, cells_max: 1_000_000 }
 }
 
 /// A touchpoint with nothing but the required.
@@ -289,10 +260,7 @@ pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
         Some("subscription") => IdentifierType::Contract,
         _ => IdentifierType::Order,
     };
-    let mut person = Identifier {
-        kind: IdentifierType::CustomerId,
-        value: "ann",
-    };
+    let mut person = Identifier { kind: IdentifierType::CustomerId, value: "ann" };
     while let Some(word) = words.next() {
         let mut value = || words.next().expect("a value");
         match word {
@@ -300,10 +268,7 @@ pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
             "promised" => touchpoint.promised_at = Some(time(value())),
             "by" => {
                 let (kind, value) = value().split_once(':').expect("type:value");
-                person = Identifier {
-                    kind: IdentifierType::parse(kind).expect("a type"),
-                    value,
-                };
+                person = Identifier { kind: IdentifierType::parse(kind).expect("a type"), value };
             }
             "for" => {
                 let value = value();
@@ -330,10 +295,7 @@ pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
             "internal" => touchpoint.visibility = Visibility::Internal,
             _ => match word.strip_prefix('#') {
                 Some(id) => touchpoint.id = id,
-                None => touchpoint.identifiers.push(Identifier {
-                    kind: thing,
-                    value: word,
-                }),
+                None => touchpoint.identifiers.push(Identifier { kind: thing, value: word }),
             },
         }
     }
@@ -356,10 +318,7 @@ pub fn check_customers(arrivals: &[&str], show: &[&str], expected: expect_test::
         }
     }
     world.commit();
-    let shown: Vec<String> = world
-        .lines()
-        .into_iter()
-        .filter(|line| show.iter().any(|prefix| line.starts_with(prefix)))
-        .collect();
+    let shown: Vec<String> =
+        world.lines().into_iter().filter(|line| show.iter().any(|prefix| line.starts_with(prefix))).collect();
     expected.assert_eq(&shown.join("\n"));
 }

@@ -65,21 +65,12 @@ impl Effects for Feed {
     fn value(&mut self, key: &str, value: &MetricValue<'_>) {
         self.publications += 1;
         self.latest.insert(key.to_owned(), figures_line(value));
-        writeln!(
-            self.lines,
-            "{key} {} r{} {}",
-            figures_line(value),
-            value.revision,
-            value.status
-        )
-        .expect("a string takes every character");
+        writeln!(self.lines, "{key} {} r{} {}", figures_line(value), value.revision, value.status)
+            .expect("a string takes every character");
     }
     fn tombstone(&mut self, key: &str) {
         self.publications += 1;
-        assert!(
-            self.latest.remove(key).is_some(),
-            "a tombstone for {key}, which was not published"
-        );
+        assert!(self.latest.remove(key).is_some(), "a tombstone for {key}, which was not published");
         writeln!(self.lines, "{key} gone").expect("a string takes every character");
     }
 }
@@ -89,24 +80,15 @@ fn figures_line(value: &MetricValue<'_>) -> String {
         Some(figure) => format!("{figure:.4}"),
         None => "-".to_owned(),
     };
-    write!(
-        line,
-        " {} n={} {}/{}",
-        value.unit, value.n, value.numerator, value.denominator
-    )
-    .expect("a string");
+    write!(line, " {} n={} {}/{}", value.unit, value.n, value.numerator, value.denominator).expect("a string");
     match value.uncertainty {
         Some(Uncertainty::StandardError(error)) => write!(line, " ±{error:.4}").expect("a string"),
         Some(Uncertainty::Interval(low, high)) => write!(line, " [{low:.4} {high:.4}]").expect("a string"),
         None => {}
     }
     if let Some(percentiles) = value.percentiles {
-        write!(
-            line,
-            " p50={:.4} p90={:.4} p99={:.4}",
-            percentiles.p50, percentiles.p90, percentiles.p99
-        )
-        .expect("a string");
+        write!(line, " p50={:.4} p90={:.4} p99={:.4}", percentiles.p50, percentiles.p90, percentiles.p99)
+            .expect("a string");
     }
     for (name, detail) in &value.details {
         write!(line, " {name}={detail:.4}").expect("a string");
@@ -168,9 +150,7 @@ impl Harness {
 
     fn add(&mut self, addition: &Addition) {
         for cell in addition.cells() {
-            self.metrics
-                .contribution(cell, &addition.add, &mut self.store)
-                .expect("a good contribution");
+            self.metrics.contribution(cell, &addition.add, &mut self.store).expect("a good contribution");
         }
     }
 
@@ -179,15 +159,11 @@ impl Harness {
     }
 
     fn watermark(&mut self, source: u32, day: Option<Day>) {
-        self.metrics
-            .watermark(source, day.map(midnight), &self.store)
-            .expect("a good store");
+        self.metrics.watermark(source, day.map(midnight), &self.store).expect("a good store");
     }
 
     fn publish(&mut self) -> bool {
-        self.metrics
-            .publish(&mut self.store, &mut self.feed)
-            .expect("a good store")
+        self.metrics.publish(&mut self.store, &mut self.feed).expect("a good store")
     }
 
     fn commit(&mut self) -> bool {
@@ -196,11 +172,7 @@ impl Harness {
         self.metrics.committed();
         self.committed = (self.store.clone(), self.feed.clone());
         let stored = self.store.map.keys().filter(|key| key[0] == b'c').count();
-        assert_eq!(
-            stored,
-            self.feed.latest.len(),
-            "the store holds exactly what is published"
-        );
+        assert_eq!(stored, self.feed.latest.len(), "the store holds exactly what is published");
         left
     }
 
@@ -228,10 +200,7 @@ impl Harness {
                 Metrics::restored(key, value.as_deref(), &mut restored).expect("a good changelog");
             }
         }
-        assert_eq!(
-            restored.map, self.store.map,
-            "the changelog restores the store, local entries too"
-        );
+        assert_eq!(restored.map, self.store.map, "the changelog restores the store, local entries too");
         restored.changelog = changelog;
         self.store = restored;
         self.metrics = Metrics::new(self.options.clone());
@@ -251,10 +220,8 @@ impl Harness {
             ["restart"] => self.restart(0),
             [metric, date, rest @ ..] => {
                 let mut addition = Addition {
-                    metric: (catalogue::CATALOGUE
-                        .iter()
-                        .position(|definition| definition.id == *metric))
-                    .unwrap_or_else(|| panic!("no metric {metric}")) as u8,
+                    metric: (catalogue::CATALOGUE.iter().position(|definition| definition.id == *metric))
+                        .unwrap_or_else(|| panic!("no metric {metric}")) as u8,
                     currency: None,
                     dimension: Dimension::Company,
                     value: String::new(),

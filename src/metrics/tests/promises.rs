@@ -33,29 +33,13 @@ fn brute_force(additions: &[Addition], as_of: Option<Day>) -> BTreeMap<String, S
     }
     if let Some(closed) = as_of.map(Day::previous) {
         for ((metric, dimension, value), changes) in &families {
-            let level = |at: Day| {
-                changes
-                    .iter()
-                    .filter(|(day, _)| *day <= at)
-                    .map(|(_, by)| by)
-                    .sum::<i64>()
-            };
-            let first = changes
-                .iter()
-                .map(|(day, _)| *day)
-                .min()
-                .expect("families have changes");
+            let level = |at: Day| changes.iter().filter(|(day, _)| *day <= at).map(|(_, by)| by).sum::<i64>();
+            let first = changes.iter().map(|(day, _)| *day).min().expect("families have changes");
             for day in (first.0..=closed.0).map(Day) {
                 for kind in WindowKind::ALL {
                     let window = Window::of(kind, day);
                     let n = level(window.end().previous().min(closed));
-                    let cell = CellKey {
-                        metric: *metric,
-                        currency: None,
-                        dimension: *dimension,
-                        value,
-                        window,
-                    };
+                    let cell = CellKey { metric: *metric, currency: None, dimension: *dimension, value, window };
                     cells.insert(cell, Accumulator::count(n));
                 }
             }
@@ -106,12 +90,7 @@ fn any_addition() -> impl Strategy<Value = Addition> {
     let accumulator = prop_oneof![
         (-2_i64..3).prop_map(Accumulator::count),
         (-50_i64..50).prop_map(Accumulator::observe_distribution),
-        (1_i64..3, -1_i64..2, -1_i64..2).prop_map(|(n, a, b)| Accumulator {
-            n,
-            a,
-            b,
-            ..Accumulator::default()
-        }),
+        (1_i64..3, -1_i64..2, -1_i64..2).prop_map(|(n, a, b)| Accumulator { n, a, b, ..Accumulator::default() }),
     ];
     let metric = prop_oneof![
         Just(catalogue::index::OVERDUE),
@@ -119,11 +98,8 @@ fn any_addition() -> impl Strategy<Value = Addition> {
         Just(catalogue::index::NPS),
         Just(catalogue::index::PROMISE_GAP),
     ];
-    let dimension = prop_oneof![
-        Just((Dimension::Company, "")),
-        Just((Dimension::Region, "n")),
-        Just((Dimension::Region, "no"))
-    ];
+    let dimension =
+        prop_oneof![Just((Dimension::Company, "")), Just((Dimension::Region, "n")), Just((Dimension::Region, "no"))];
     (metric, dimension, 20_450_i32..20_560, accumulator).prop_map(|(metric, (dimension, value), day, add)| Addition {
         metric,
         currency: None,

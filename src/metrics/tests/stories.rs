@@ -239,10 +239,7 @@ fn what_a_failed_commit_published_is_published_again() {
 
 #[test]
 fn work_beyond_a_commits_limit_goes_on_in_the_next_also_after_a_restart() {
-    let options = Options {
-        background_steps_max: 20,
-        ..Options::new(Calendar::utc(), 2)
-    };
+    let options = Options { background_steps_max: 20, ..Options::new(Calendar::utc(), 2) };
     let mut harness = Harness::new(options);
     for line in ["overdue 2024-01-01 n=1", "as-of 2026-01-01", "commit-once"] {
         harness.tell(line);
@@ -251,10 +248,7 @@ fn work_beyond_a_commits_limit_goes_on_in_the_next_also_after_a_restart() {
     loop {
         let before = harness.feed.publications;
         let left = harness.commit();
-        assert!(
-            harness.feed.publications - before <= 20 + 3,
-            "a day more than the limit at most"
-        );
+        assert!(harness.feed.publications - before <= 20 + 3, "a day more than the limit at most");
         if !left {
             break;
         }
@@ -271,13 +265,7 @@ fn work_beyond_a_commits_limit_goes_on_in_the_next_also_after_a_restart() {
     assert!(harness.metrics.has_background_work());
     harness.restart(5);
     harness.commit_all();
-    assert!(
-        harness
-            .feed
-            .latest
-            .values()
-            .all(|line| line.starts_with("5.0000 orders"))
-    );
+    assert!(harness.feed.latest.values().all(|line| line.starts_with("5.0000 orders")));
 }
 
 #[test]
@@ -298,14 +286,9 @@ fn the_stored_form_does_not_change_unnoticed() {
     ] {
         harness.tell(line);
     }
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-    };
-    let lines: String = (harness.store.map.iter())
-        .map(|(key, value)| format!("{} {}\n", hex(key), hex(value)))
-        .collect();
+    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let lines: String =
+        (harness.store.map.iter()).map(|(key, value)| format!("{} {}\n", hex(key), hex(value))).collect();
     expect_file!["../../../tests/fixtures/metrics_store_v1.txt"].assert_eq(&lines);
 }
 
