@@ -2,5 +2,7 @@
 //!
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
+//! - [`company`]: the seeded company: made-up events of four departments for demo, tests and benchmarks.
 
+pub mod company;
 pub mod model;

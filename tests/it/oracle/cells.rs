@@ -15,8 +15,9 @@ use serde_json::{Map, Value, json};
 use super::{escaped, sources::Touch};
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
-const DIMENSIONS: [&str; 10] =
-    ["company", "spoke", "channel", "segment", "region", "product", "subject", "campaign", "account", "phase"];
+const DIMENSIONS: [&str; 10] = [
+    "company", "spoke", "channel", "segment", "region", "product", "subject", "campaign", "account", "phase",
+];
 const METRICS: [&str; 17] = [
     "nps",
     "csat",
@@ -53,7 +54,9 @@ pub struct Calendar {
 
 impl Calendar {
     pub fn new(time_zone: &str) -> Calendar {
-        Calendar { zone: TimeZone::get(time_zone).unwrap() }
+        Calendar {
+            zone: TimeZone::get(time_zone).unwrap(),
+        }
     }
 
     fn day(&self, milliseconds: i64) -> Day {
@@ -90,7 +93,11 @@ fn window_name((kind, start): Window) -> String {
     let first = civil(start);
     match kind {
         0 => format!("day:{first}"),
-        1 => format!("week:{:04}-W{:02}", first.iso_week_date().year(), first.iso_week_date().week()),
+        1 => format!(
+            "week:{:04}-W{:02}",
+            first.iso_week_date().year(),
+            first.iso_week_date().week()
+        ),
         _ => format!("month:{:04}-{:02}", first.year(), first.month()),
     }
 }
@@ -105,7 +112,9 @@ pub struct Moment {
 impl Moment {
     /// Every window of every slice.
     pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        self.slices.iter().flat_map(|slice| self.windows.iter().map(|window| (*slice, *window)))
+        self.slices
+            .iter()
+            .flat_map(|slice| self.windows.iter().map(|window| (*slice, *window)))
     }
 }
 
@@ -179,7 +188,10 @@ impl World {
             touch.account.as_deref(),
             Some(phase),
         ];
-        let named = values.into_iter().enumerate().filter_map(|(index, value)| Some((index as u8, value?)));
+        let named = values
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, value)| Some((index as u8, value?)));
         let slices = named.map(|(index, value)| (index, self.name(value))).collect();
         let windows = *self.windows.borrow_mut().entry(day).or_insert_with(|| windows(day));
         Moment { day, windows, slices }
@@ -215,7 +227,12 @@ impl World {
         let last = end.map_or(self.last_closed_day, |end| self.last_closed_day.min(end - 1));
         for slice in &moment.slices {
             for day in start..=last {
-                *self.levels.entry((metric_number(metric), *slice)).or_default().entry(day).or_default() += 1;
+                *self
+                    .levels
+                    .entry((metric_number(metric), *slice))
+                    .or_default()
+                    .entry(day)
+                    .or_default() += 1;
             }
         }
     }
@@ -225,14 +242,26 @@ impl World {
         let mut feed = BTreeMap::new();
         for ((metric, currency, place), cell) in &self.cells {
             let currency = (*currency != 0).then(|| self.names[*currency as usize].as_str());
-            self.insert(&mut feed, *metric, currency, *place, figures(METRICS[usize::from(*metric)], cell));
+            self.insert(
+                &mut feed,
+                *metric,
+                currency,
+                *place,
+                figures(METRICS[usize::from(*metric)], cell),
+            );
         }
         for ((metric, slice), days) in &self.levels {
             for (day, level) in days {
                 // A longer window shows the level at its last closed day.
-                let shown = windows(*day).into_iter().filter(|window| *day == self.last_closed_day.min(end(*window) - 1));
+                let shown = windows(*day)
+                    .into_iter()
+                    .filter(|window| *day == self.last_closed_day.min(end(*window) - 1));
                 for window in shown {
-                    let unit = if METRICS[usize::from(*metric)] == "overdue" { "orders" } else { "cases" };
+                    let unit = if METRICS[usize::from(*metric)] == "overdue" {
+                        "orders"
+                    } else {
+                        "cases"
+                    };
                     let figures = Figures::new(unit, *level, *level, 1, Some(*level as f64));
                     self.insert(&mut feed, *metric, None, (*slice, window), figures);
                 }
@@ -344,19 +373,25 @@ fn figures(metric: &str, cell: &Cell) -> Figures {
             let variance = promoters + detractors - (promoters - detractors).powi(2);
             let mut figures = Figures::new("points", n, a - b, n, Some(100.0 * (a - b) as f64 / count));
             figures.standard_error = Some(100.0 * (variance / count).max(0.0).sqrt());
-            figures.detail("promoters_share", promoters).detail("detractors_share", detractors)
+            figures
+                .detail("promoters_share", promoters)
+                .detail("detractors_share", detractors)
         }
         "csat" => Figures::new("percent", n, a, n, percent).wilson(a).detail("mean", mean),
-        "ces" => Figures::new("points", n, sum, n, Some(mean)).error(values, 1.0).detail("share_easy", share),
-        "sentiment" => Figures::new("points", n, sum, n, Some(mean)).error(values, 1.0).detail("share_negative", share),
+        "ces" => Figures::new("points", n, sum, n, Some(mean))
+            .error(values, 1.0)
+            .detail("share_easy", share),
+        "sentiment" => Figures::new("points", n, sum, n, Some(mean))
+            .error(values, 1.0)
+            .detail("share_negative", share),
         "promise_gap" => {
             let day = MILLISECONDS_PER_DAY as f64;
             let figures = Figures::new("days", n, sum, n, Some(mean / day)).detail("share_late", share);
             figures.error(values, day).spread(values, day)
         }
-        "first_response_time" | "resolution_time" => {
-            Figures::new("seconds", n, sum, n, Some(mean / 1_000.0)).error(values, 1_000.0).spread(values, 1_000.0)
-        }
+        "first_response_time" | "resolution_time" => Figures::new("seconds", n, sum, n, Some(mean / 1_000.0))
+            .error(values, 1_000.0)
+            .spread(values, 1_000.0),
         "on_time" | "return_rate" => Figures::new("percent", n, a, n, percent).wilson(a),
         "contact_rate" => Figures::new("cases_per_customer", n, a, n, (n > 0).then_some(share)),
         "revenue" => Figures::new("minor_units", n, sum, 1, Some(sum as f64)),

@@ -77,7 +77,11 @@ fn compare_feed(
             Some(actual) => compare_value((feed, key), &mut Vec::new(), &expected[key], actual, found),
         }
     }
-    for key in actual.keys().filter(promised).filter(|key| !expected.contains_key(*key)) {
+    for key in actual
+        .keys()
+        .filter(promised)
+        .filter(|key| !expected.contains_key(*key))
+    {
         found.push(whole(key, None, actual.get(key)));
     }
 }

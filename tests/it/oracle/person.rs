@@ -35,7 +35,10 @@ fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize
             None if begins => {
                 known.insert(name, all.len());
                 by_age.push_back(name);
-                all.push(Thing { mentions: vec![position], forgotten: NEVER });
+                all.push(Thing {
+                    mentions: vec![position],
+                    forgotten: NEVER,
+                });
                 if by_age.len() > cap {
                     let oldest = known.remove(by_age.pop_front().unwrap()).unwrap();
                     all[oldest].forgotten = position;
@@ -88,18 +91,32 @@ fn trade(timeline: &[Touch]) -> Trade {
         "order_cancelled",
         "order_returned",
     ];
-    let mentions = timeline.iter().enumerate().filter(|(_, touch)| order_kinds.contains(&touch.kind.as_str()));
+    let mentions = timeline
+        .iter()
+        .enumerate()
+        .filter(|(_, touch)| order_kinds.contains(&touch.kind.as_str()));
     let named = mentions.filter_map(|(position, touch)| Some((position, touch.thing("order")?, true)));
     for order in things(named, ORDERS_MAX) {
         let first = |wanted: &str, after: Option<usize>| {
             let mut found = order.mentions.iter().copied();
-            found.find(|&at| kind(at) == wanted && after.is_none_or(|after| at > after)).unwrap_or(NEVER)
+            found
+                .find(|&at| kind(at) == wanted && after.is_none_or(|after| at > after))
+                .unwrap_or(NEVER)
         };
         let placed = first("order_placed", None);
-        let cancelled = if placed == NEVER { NEVER } else { first("order_cancelled", Some(placed)) };
+        let cancelled = if placed == NEVER {
+            NEVER
+        } else {
+            first("order_cancelled", Some(placed))
+        };
         let delivered = first("order_delivered", None);
         if placed != NEVER {
-            trade.purchases.push(Purchase { placed, cancelled, delivered, forgotten: order.forgotten });
+            trade.purchases.push(Purchase {
+                placed,
+                cancelled,
+                delivered,
+                forgotten: order.forgotten,
+            });
         }
         let closed = cancelled.min(delivered);
         let promises: Vec<(usize, i64)> = order
@@ -110,10 +127,19 @@ fn trade(timeline: &[Touch]) -> Trade {
             .collect();
         for (index, &(made, due)) in promises.iter().enumerate() {
             let replaced = promises.get(index + 1).map_or(NEVER, |next| next.0);
-            trade.promises.push(Promise { made, due, ended: closed.min(replaced), forgotten: order.forgotten });
+            trade.promises.push(Promise {
+                made,
+                due,
+                ended: closed.min(replaced),
+                forgotten: order.forgotten,
+            });
         }
         if delivered != NEVER {
-            let kept = if cancelled < delivered { None } else { promises.last().map(|(_, due)| *due) };
+            let kept = if cancelled < delivered {
+                None
+            } else {
+                promises.last().map(|(_, due)| *due)
+            };
             let promise = timeline[delivered].promised_at.or(kept);
             trade.deliveries.push(Delivery { at: delivered, promise });
         }
@@ -137,11 +163,22 @@ fn nameless(timeline: &[Touch], trade: &mut Trade) {
     };
     let mut purchases: Vec<Purchase> = of("order_placed")
         .into_iter()
-        .map(|placed| Purchase { placed, cancelled: NEVER, delivered: NEVER, forgotten: NEVER })
+        .map(|placed| Purchase {
+            placed,
+            cancelled: NEVER,
+            delivered: NEVER,
+            forgotten: NEVER,
+        })
         .collect();
     for at in of("order_delivered") {
-        trade.deliveries.push(Delivery { at, promise: timeline[at].promised_at });
-        if let Some(oldest) = purchases.iter_mut().find(|order| order.placed < at && order.delivered == NEVER) {
+        trade.deliveries.push(Delivery {
+            at,
+            promise: timeline[at].promised_at,
+        });
+        if let Some(oldest) = purchases
+            .iter_mut()
+            .find(|order| order.placed < at && order.delivered == NEVER)
+        {
             oldest.delivered = at;
         }
     }
@@ -156,11 +193,23 @@ fn subscriptions(timeline: &[Touch], trade: &mut Trade) {
         .filter(|(_, touch)| touch.kind == "subscription_started")
         .map(|(position, touch)| (position, touch.thing("contract")))
         .collect();
-    let named = started.iter().filter_map(|&(position, contract)| Some((position, contract?, true)));
-    let first_starts = things(named, ORDERS_MAX).into_iter().map(|contract| contract.mentions[0]);
-    let unnamed = started.iter().filter(|(_, contract)| contract.is_none()).map(|(position, _)| *position);
+    let named = started
+        .iter()
+        .filter_map(|&(position, contract)| Some((position, contract?, true)));
+    let first_starts = things(named, ORDERS_MAX)
+        .into_iter()
+        .map(|contract| contract.mentions[0]);
+    let unnamed = started
+        .iter()
+        .filter(|(_, contract)| contract.is_none())
+        .map(|(position, _)| *position);
     for placed in first_starts.chain(unnamed) {
-        trade.purchases.push(Purchase { placed, cancelled: NEVER, delivered: placed, forgotten: NEVER });
+        trade.purchases.push(Purchase {
+            placed,
+            cancelled: NEVER,
+            delivered: placed,
+            forgotten: NEVER,
+        });
     }
 }
 
@@ -170,14 +219,17 @@ fn phases(length: usize, purchases: &[Purchase]) -> Vec<&'static str> {
     let mut awaited = vec![0_i64; length + 2];
     for purchase in purchases {
         // In effect from the position after the placing up to and including the one that ends it.
-        let mut mark = |counts: &mut Vec<i64>, end: usize| {
+        let mark = |counts: &mut Vec<i64>, end: usize| {
             if end > purchase.placed {
                 counts[purchase.placed + 1] += 1;
                 counts[end.min(length) + 1] -= 1;
             }
         };
         mark(&mut live, purchase.cancelled);
-        mark(&mut awaited, purchase.cancelled.min(purchase.delivered).min(purchase.forgotten));
+        mark(
+            &mut awaited,
+            purchase.cancelled.min(purchase.delivered).min(purchase.forgotten),
+        );
     }
     let (mut live_now, mut awaited_now) = (0, 0);
     (0..=length)
@@ -204,18 +256,27 @@ struct Case {
 
 fn cases(timeline: &[Touch]) -> Vec<Case> {
     let kinds = ["case_opened", "case_replied", "case_resolved", "case_reopened"];
-    let mentions = timeline.iter().enumerate().filter(|(_, touch)| kinds.contains(&touch.kind.as_str()));
-    let named = mentions
-        .filter_map(|(position, touch)| Some((position, touch.thing("case")?, touch.kind == "case_opened")));
+    let mentions = timeline
+        .iter()
+        .enumerate()
+        .filter(|(_, touch)| kinds.contains(&touch.kind.as_str()));
+    let named =
+        mentions.filter_map(|(position, touch)| Some((position, touch.thing("case")?, touch.kind == "case_opened")));
     things(named, CASES_MAX)
         .into_iter()
         .map(|case| {
             let first = |wanted: &dyn Fn(&Touch) -> bool| {
-                case.mentions.iter().copied().find(|&at| wanted(&timeline[at])).unwrap_or(NEVER)
+                case.mentions
+                    .iter()
+                    .copied()
+                    .find(|&at| wanted(&timeline[at]))
+                    .unwrap_or(NEVER)
             };
-            let turn = case.mentions.iter().rev().find(|&&at| {
-                matches!(timeline[at].kind.as_str(), "case_resolved" | "case_reopened")
-            });
+            let turn = case
+                .mentions
+                .iter()
+                .rev()
+                .find(|&&at| matches!(timeline[at].kind.as_str(), "case_resolved" | "case_reopened"));
             Case {
                 opened: case.mentions[0],
                 first_reply: first(&|touch| {
@@ -234,8 +295,11 @@ pub fn fold(name: &str, timeline: &[Touch], world: &mut World, options: &Options
     let trade = trade(timeline);
     let cases = cases(timeline);
     let phases = phases(timeline.len(), &trade.purchases);
-    let moments: Vec<Moment> =
-        timeline.iter().zip(&phases).map(|(touch, phase)| world.moment(touch, phase)).collect();
+    let moments: Vec<Moment> = timeline
+        .iter()
+        .zip(&phases)
+        .map(|(touch, phase)| world.moment(touch, phase))
+        .collect();
     observe_trade(timeline, &moments, &trade, world, options);
     observe_cases(timeline, &moments, &cases, world, options);
     observe_answers(timeline, &moments, world);
@@ -256,7 +320,11 @@ fn observe_trade(timeline: &[Touch], moments: &[Moment], trade: &Trade, world: &
     if let Some(first) = live().map(|purchase| purchase.placed).min() {
         world.count("new_customers", &moments[first], 1, 0, 0);
     }
-    for (touch, moment) in timeline.iter().zip(moments).filter(|(touch, _)| touch.kind == "subscription_renewed") {
+    for (touch, moment) in timeline
+        .iter()
+        .zip(moments)
+        .filter(|(touch, _)| touch.kind == "subscription_renewed")
+    {
         if let Some((minor, currency)) = &touch.amount {
             world.measure("revenue", Some(currency), moment, *minor, 0);
         }
@@ -285,14 +353,22 @@ fn observe_cases(timeline: &[Touch], moments: &[Moment], cases: &[Case], world: 
         let opened_at = timeline[case.opened].occurred_at;
         world.count("contact_rate", &moments[case.opened], 0, 1, 0);
         if let Some(reply) = timeline.get(case.first_reply) {
-            world.measure("first_response_time", None, &moments[case.first_reply], reply.occurred_at - opened_at, 0);
+            world.measure(
+                "first_response_time",
+                None,
+                &moments[case.first_reply],
+                reply.occurred_at - opened_at,
+                0,
+            );
         }
         if let Some(resolution) = timeline.get(case.first_resolution) {
             let taken = resolution.occurred_at - opened_at;
             world.measure("resolution_time", None, &moments[case.first_resolution], taken, 0);
         }
         let start = world.day(opened_at + options.unanswered_target_ms);
-        let end = moments.get(case.first_reply.min(case.first_resolution)).map(|moment| moment.day);
+        let end = moments
+            .get(case.first_reply.min(case.first_resolution))
+            .map(|moment| moment.day);
         world.stands("unanswered", &moments[case.opened], start, end);
     }
     for (touch, moment) in timeline.iter().zip(moments) {
@@ -362,19 +438,29 @@ fn record(
 ) -> Value {
     let tally = |word: &dyn Fn(&Touch) -> Option<String>| {
         let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        timeline.iter().filter_map(word).for_each(|word| *counts.entry(word).or_default() += 1);
+        timeline
+            .iter()
+            .filter_map(word)
+            .for_each(|word| *counts.entry(word).or_default() += 1);
         counts
     };
-    let newest = |field: &dyn Fn(&Touch) -> &Option<String>| timeline.iter().rev().find_map(|touch| field(touch).clone());
-    let live: Vec<&Purchase> = trade.purchases.iter().filter(|purchase| purchase.cancelled == NEVER).collect();
+    let newest =
+        |field: &dyn Fn(&Touch) -> &Option<String>| timeline.iter().rev().find_map(|touch| field(touch).clone());
+    let live: Vec<&Purchase> = trade
+        .purchases
+        .iter()
+        .filter(|purchase| purchase.cancelled == NEVER)
+        .collect();
     let mut paid: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for purchase in &live {
         if let Some((minor, currency)) = &timeline[purchase.placed].amount {
             paid.entry(currency).or_default().push(*minor);
         }
     }
-    let mut revenue: BTreeMap<&str, i64> =
-        paid.iter().map(|(currency, amounts)| (*currency, amounts.iter().sum())).collect();
+    let mut revenue: BTreeMap<&str, i64> = paid
+        .iter()
+        .map(|(currency, amounts)| (*currency, amounts.iter().sum()))
+        .collect();
     for touch in timeline.iter().filter(|touch| touch.kind == "subscription_renewed") {
         if let Some((minor, currency)) = &touch.amount {
             *revenue.entry(currency).or_default() += minor;
@@ -385,11 +471,16 @@ fn record(
         let key = item.as_ref().map_or(scale.clone(), |item| format!("{scale}:{item}"));
         scores.entry(key).or_default().push(*value);
     }
-    let scores: Map<String, Value> = scores.into_iter().map(|(key, values)| (key, summary(&values))).collect();
+    let scores: Map<String, Value> = scores
+        .into_iter()
+        .map(|(key, values)| (key, summary(&values)))
+        .collect();
     let felt: Vec<i64> = timeline.iter().filter_map(|touch| touch.sentiment).collect();
     let taken = |end: fn(&Case) -> usize| -> Vec<i64> {
         let ended = cases.iter().filter_map(|case| Some((timeline.get(end(case))?, case)));
-        ended.map(|(touch, case)| touch.occurred_at - timeline[case.opened].occurred_at).collect()
+        ended
+            .map(|(touch, case)| touch.occurred_at - timeline[case.opened].occurred_at)
+            .collect()
     };
     let gaps: Vec<i64> = trade
         .deliveries
@@ -397,12 +488,18 @@ fn record(
         .filter_map(|delivery| Some(timeline[delivery.at].occurred_at - delivery.promise?))
         .collect();
     let on_time = gaps.iter().filter(|gap| **gap <= options.on_time_tolerance_ms).count();
-    let open: Vec<&Promise> =
-        trade.promises.iter().filter(|promise| promise.ended == NEVER && promise.forgotten == NEVER).collect();
-    let closed_day = world.last_closed_day;
-    let overdue = open
+    let open: Vec<&Promise> = trade
+        .promises
         .iter()
-        .filter(|promise| world.day(timeline[promise.made].occurred_at).max(world.day(promise.due)) <= closed_day);
+        .filter(|promise| promise.ended == NEVER && promise.forgotten == NEVER)
+        .collect();
+    let closed_day = world.last_closed_day;
+    let overdue = open.iter().filter(|promise| {
+        world
+            .day(timeline[promise.made].occurred_at)
+            .max(world.day(promise.due))
+            <= closed_day
+    });
     let contacts = timeline.iter().filter(|touch| {
         let day = world.day(touch.occurred_at);
         touch.kind == "message_sent" && closed_day - 30 < day && day <= closed_day
@@ -452,7 +549,12 @@ fn identifiers(timeline: &[Touch]) -> BTreeMap<&'static str, BTreeSet<&str>> {
 
 /// Steps after the last purchase: walked from the end.
 fn journey(timeline: &[Touch], trade: &Trade) -> Value {
-    let after = trade.purchases.iter().map(|purchase| purchase.placed + 1).max().unwrap_or(0);
+    let after = trade
+        .purchases
+        .iter()
+        .map(|purchase| purchase.placed + 1)
+        .max()
+        .unwrap_or(0);
     let step = |touch: &Touch| (touch.spoke.clone(), touch.kind.clone(), touch.channel.clone());
     let mut steps: Vec<_> = timeline[after..].iter().map(step).collect();
     steps.dedup();

@@ -78,7 +78,18 @@ const KINDS: [&str; 40] = [
 ];
 
 const CHANNELS: [&str; 12] = [
-    "web", "app", "email", "phone", "chat", "store", "social", "community", "post", "partner", "field", "other",
+    "web",
+    "app",
+    "email",
+    "phone",
+    "chat",
+    "store",
+    "social",
+    "community",
+    "post",
+    "partner",
+    "field",
+    "other",
 ];
 
 const BLOCKED: [&str; 14] = [
@@ -132,7 +143,10 @@ impl Touch {
     /// The first value of an identifier type.
     pub fn thing(&self, kind: &str) -> Option<&str> {
         let rank = IDENTIFIER_TYPES.iter().position(|name| *name == kind).unwrap();
-        self.identifiers.iter().find(|(of, _)| *of == rank).map(|(_, value)| value.as_str())
+        self.identifiers
+            .iter()
+            .find(|(of, _)| *of == rank)
+            .map(|(_, value)| value.as_str())
     }
 
     /// As `insight.touchpoints` shows it, without the person.
@@ -190,7 +204,10 @@ pub fn read(source: &Source<'_>, options: &Options) -> Result<Touch, &'static st
         spoke if source.payload.first() == Some(&0xC3) => canonical(&avro(source.payload)?, spoke)?,
         spoke => canonical(&parse(source.payload)?, spoke)?,
     };
-    let mut touch = Touch { spoke: source.spoke.to_owned(), ..touch };
+    let mut touch = Touch {
+        spoke: source.spoke.to_owned(),
+        ..touch
+    };
     if touch.identifiers.is_empty() {
         return Err("no_usable_identifier");
     }
@@ -199,11 +216,29 @@ pub fn read(source: &Source<'_>, options: &Options) -> Result<Touch, &'static st
     }
     if touch.initiator.is_empty() {
         touch.initiator = match touch.kind.as_str() {
-            "message_opened" | "message_clicked" | "ad_clicked" | "page_viewed" | "content_consumed" | "event_attended"
-            | "social_mentioned" | "review_posted" | "referral_made" | "lead_created" | "cart_abandoned"
-            | "order_placed" | "order_cancelled" | "order_returned" | "payment_received" | "subscription_started"
-            | "subscription_renewed" | "subscription_cancelled" | "case_opened" | "case_reopened"
-            | "complaint_made" | "survey_answered" | "visit_made" => "customer",
+            "message_opened"
+            | "message_clicked"
+            | "ad_clicked"
+            | "page_viewed"
+            | "content_consumed"
+            | "event_attended"
+            | "social_mentioned"
+            | "review_posted"
+            | "referral_made"
+            | "lead_created"
+            | "cart_abandoned"
+            | "order_placed"
+            | "order_cancelled"
+            | "order_returned"
+            | "payment_received"
+            | "subscription_started"
+            | "subscription_renewed"
+            | "subscription_cancelled"
+            | "case_opened"
+            | "case_reopened"
+            | "complaint_made"
+            | "survey_answered"
+            | "visit_made" => "customer",
             "case_replied" | "case_resolved" | "meeting_held" | "quote_sent" | "follow_up_made" => "agent",
             _ => "system",
         }
@@ -260,8 +295,14 @@ fn marketing(event: &Value) -> Result<Touch, &'static str> {
         product: dimension(&event["product"])?,
         content: dimension(&event["asset"])?,
         sentiment: sentiment(&event["mood"])?,
-        score: score(&event["survey"]["type"], &event["survey"]["answer"], &event["survey"]["item"])?,
-        referrer: identifiers([("customer_id", &event["referred_by"])])?.into_iter().next(),
+        score: score(
+            &event["survey"]["type"],
+            &event["survey"]["answer"],
+            &event["survey"]["item"],
+        )?,
+        referrer: identifiers([("customer_id", &event["referred_by"])])?
+            .into_iter()
+            .next(),
         cost,
         properties: properties([("variant", &event["variant"])])?,
         ..Touch::default()
@@ -315,7 +356,11 @@ fn support(event: &Value) -> Result<Touch, &'static str> {
             Value::String(word) if word == "false" => "internal".to_owned(),
             _ => "public".to_owned(),
         },
-        score: score(&data["rating"]["scale"], &data["rating"]["value"], &data["rating"]["item"])?,
+        score: score(
+            &data["rating"]["scale"],
+            &data["rating"]["value"],
+            &data["rating"]["item"],
+        )?,
         sentiment: sentiment(&data["mood"])?,
         effort: integer(&data["priority"])?,
         amount: money(&goodwill["minor"], &goodwill["currency"])?,
@@ -379,7 +424,11 @@ fn canonical(event: &Value, spoke: &str) -> Result<Touch, &'static str> {
         referrer,
         effort: integer(&event["effort"])?,
         properties: properties(
-            event["properties"].as_object().unwrap_or(&no_properties).iter().map(|(name, value)| (name.as_str(), value)),
+            event["properties"]
+                .as_object()
+                .unwrap_or(&no_properties)
+                .iter()
+                .map(|(name, value)| (name.as_str(), value)),
         )?,
         spoke: String::new(),
     })
@@ -391,7 +440,11 @@ fn avro(payload: &[u8]) -> Result<Value, &'static str> {
     let (schema, fingerprint) = SCHEMA.get_or_init(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/touchpoint.avsc");
         let schema = apache_avro::Schema::parse_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let fingerprint = schema.fingerprint::<apache_avro::rabin::Rabin>().bytes.try_into().unwrap();
+        let fingerprint = schema
+            .fingerprint::<apache_avro::rabin::Rabin>()
+            .bytes
+            .try_into()
+            .unwrap();
         (schema, fingerprint)
     });
     if payload.len() < 10 || payload[..2] != [0xC3, 0x01] {
@@ -401,8 +454,15 @@ fn avro(payload: &[u8]) -> Result<Value, &'static str> {
         return Err("unknown_schema");
     }
     let mut rest = &payload[10..];
-    let value = apache_avro::from_avro_datum(schema, &mut rest, None).map_err(|_| "undecodable")?;
-    if rest.is_empty() { Ok(avro_to_json(value)) } else { Err("undecodable") }
+    let reader = apache_avro::reader::datum::GenericDatumReader::builder(schema)
+        .build()
+        .map_err(|_| "undecodable")?;
+    let value = reader.read_value(&mut rest).map_err(|_| "undecodable")?;
+    if rest.is_empty() {
+        Ok(avro_to_json(value))
+    } else {
+        Err("undecodable")
+    }
 }
 
 fn avro_to_json(value: apache_avro::types::Value) -> Value {
@@ -416,10 +476,18 @@ fn avro_to_json(value: apache_avro::types::Value) -> Value {
         Avro::Double(value) => json!(value),
         Avro::String(value) | Avro::Enum(_, value) => json!(value),
         Avro::Array(values) => Value::Array(values.into_iter().map(avro_to_json).collect()),
-        Avro::Map(values) => Value::Object(values.into_iter().map(|(key, value)| (key, avro_to_json(value))).collect()),
-        Avro::Record(fields) => {
-            Value::Object(fields.into_iter().map(|(key, value)| (key, avro_to_json(value))).collect())
-        }
+        Avro::Map(values) => Value::Object(
+            values
+                .into_iter()
+                .map(|(key, value)| (key, avro_to_json(value)))
+                .collect(),
+        ),
+        Avro::Record(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(key, value)| (key, avro_to_json(value)))
+                .collect(),
+        ),
         _ => Value::Null,
     }
 }
@@ -445,7 +513,11 @@ fn text(value: &Value) -> Result<Option<String>, &'static str> {
 
 fn required(value: &Value) -> Result<String, &'static str> {
     let text = text(value)?.ok_or("missing_field")?;
-    if text.chars().count() > 128 { Err("too_large") } else { Ok(text) }
+    if text.chars().count() > 128 {
+        Err("too_large")
+    } else {
+        Ok(text)
+    }
 }
 
 fn dimension(value: &Value) -> Result<Option<String>, &'static str> {
@@ -453,7 +525,11 @@ fn dimension(value: &Value) -> Result<Option<String>, &'static str> {
     if text.chars().count() > 256 {
         return Err("too_large");
     }
-    Ok(Some(text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()))
+    Ok(Some(
+        text.chars()
+            .map(|character| if character.is_control() { ' ' } else { character })
+            .collect(),
+    ))
 }
 
 fn integer(value: &Value) -> Result<Option<i64>, &'static str> {
@@ -472,7 +548,11 @@ fn sentiment(value: &Value) -> Result<Option<i64>, &'static str> {
 
 fn currency_code(value: &Value) -> Result<String, &'static str> {
     let code = text(value)?.ok_or("missing_field")?;
-    if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) { Ok(code) } else { Err("wrong_type") }
+    if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        Ok(code)
+    } else {
+        Err("wrong_type")
+    }
 }
 
 fn money(minor: &Value, currency: &Value) -> Result<Option<(i64, String)>, &'static str> {
@@ -493,13 +573,11 @@ fn minor_units(value: &Value) -> Result<i64, &'static str> {
     format!("{whole}{fraction:0<2}").parse().map_err(|_| "wrong_type")
 }
 
-fn score(
-    scale: &Value,
-    answer: &Value,
-    item: &Value,
-) -> Result<Option<(String, i64, Option<String>)>, &'static str> {
+fn score(scale: &Value, answer: &Value, item: &Value) -> Result<Option<(String, i64, Option<String>)>, &'static str> {
     let Some(scale) = text(scale)? else { return Ok(None) };
-    let Some(answer) = integer(answer)? else { return Ok(None) };
+    let Some(answer) = integer(answer)? else {
+        return Ok(None);
+    };
     let scale = match scale.as_str() {
         "satisfaction" => "csat",
         "effort" => "ces",
@@ -519,8 +597,15 @@ fn score(
 
 fn channel(value: &Value, words: &[(&str, &str)]) -> Result<Option<String>, &'static str> {
     let Some(word) = text(value)? else { return Ok(None) };
-    let word = words.iter().find(|(own, _)| *own == word).map_or(word.as_str(), |(_, ours)| ours);
-    Ok(Some(if CHANNELS.contains(&word) { word.to_owned() } else { "other".to_owned() }))
+    let word = words
+        .iter()
+        .find(|(own, _)| *own == word)
+        .map_or(word.as_str(), |(_, ours)| ours);
+    Ok(Some(if CHANNELS.contains(&word) {
+        word.to_owned()
+    } else {
+        "other".to_owned()
+    }))
 }
 
 fn identifiers<'a>(
@@ -528,7 +613,10 @@ fn identifiers<'a>(
 ) -> Result<BTreeSet<(usize, String)>, &'static str> {
     let mut found = BTreeSet::new();
     for (kind, values) in named {
-        let rank = IDENTIFIER_TYPES.iter().position(|name| *name == kind).ok_or("wrong_type")?;
+        let rank = IDENTIFIER_TYPES
+            .iter()
+            .position(|name| *name == kind)
+            .ok_or("wrong_type")?;
         let values = match values {
             Value::Array(values) => values.iter().collect(),
             one => vec![one],
@@ -566,7 +654,11 @@ fn properties<'a>(
 
 fn supported(milliseconds: i64) -> Result<i64, &'static str> {
     // The years 1900 to 2199.
-    if (-2_208_988_800_000..7_258_118_400_000).contains(&milliseconds) { Ok(milliseconds) } else { Err("bad_timestamp") }
+    if (-2_208_988_800_000..7_258_118_400_000).contains(&milliseconds) {
+        Ok(milliseconds)
+    } else {
+        Err("bad_timestamp")
+    }
 }
 
 fn epoch_seconds(value: &Value) -> Result<i64, &'static str> {
