@@ -10,6 +10,7 @@
 //! - [`telemetry`]: the closed set of operational events; one place turns each into a log line and a Prometheus figure.
 //! - [`engine`]: runs stages over a log, exactly once; knows no customers.
 //! - [`topology`]: READ FIRST: every stage, topic, key and store on one page.
+//! - [`company`]: the seeded company: events of four departments for demo, tests and benchmarks.
 //! - [`settings`]: file, environment and flags become one valid configuration.
 //! - [`serve`]: HTTP for operators: metrics and health.
 
@@ -30,6 +31,8 @@ pub mod telemetry;
 pub mod engine;
 
 pub mod topology;
+
+pub mod company;
 
 pub mod settings;
 

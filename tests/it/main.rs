@@ -11,5 +11,8 @@
 )]
 
 mod harness;
+mod oracle;
+mod simulation;
 mod smoke;
 mod tidy;
+mod world;

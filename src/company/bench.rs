@@ -1,0 +1,190 @@
+//! The input of the benchmarks: canonical JSON touchpoints of 281 bytes on average, made fast.
+
+use crate::model::EventTime;
+
+use super::{
+    SourceEvent,
+    journey::DAY,
+    random::{Random, Zipf},
+    shape::{Writer, push_number, push_padded},
+};
+
+/// The mean size of a payload in bytes: the size for which the orientation figures of other systems are known.
+pub const BENCH_PAYLOAD_BYTES: usize = 281;
+
+/// What to make.
+#[derive(Clone, Debug)]
+pub struct BenchOptions {
+    /// Another seed, other events.
+    pub seed: u64,
+    /// Drawn by Zipf's law with exponent 1.
+    pub customers: u32,
+    /// How many events.
+    pub events: u64,
+    /// When the first arrives, ms.
+    pub start_ms: i64,
+    /// Over how many days they arrive evenly.
+    pub days: u32,
+}
+
+impl Default for BenchOptions {
+    /// A million events of 100,000 customers over 30 days of 2026.
+    fn default() -> BenchOptions {
+        BenchOptions {
+            seed: 1,
+            customers: 100_000,
+            events: 1_000_000,
+            start_ms: 1_767_225_600_000,
+            days: 30,
+        }
+    }
+}
+
+/// The events, in order of arrival; 5 % of them happened up to three days before.
+pub struct BenchEvents {
+    options: BenchOptions,
+    customers: Zipf,
+    random: Random,
+    made: u64,
+    bytes: u64,
+}
+
+impl BenchEvents {
+    /// The events of these options.
+    pub fn new(options: BenchOptions) -> BenchEvents {
+        BenchEvents {
+            customers: Zipf::new(options.customers, 100),
+            random: Random::of_part(options.seed, 1),
+            made: 0,
+            bytes: 0,
+            options,
+        }
+    }
+}
+
+/// Kinds with their share in percent.
+const KINDS: [(&str, u64); 12] = [
+    ("message_sent", 20),
+    ("message_opened", 12),
+    ("page_viewed", 24),
+    ("order_placed", 7),
+    ("payment_received", 6),
+    ("delivery_promised", 6),
+    ("order_shipped", 5),
+    ("order_delivered", 5),
+    ("case_opened", 4),
+    ("case_replied", 4),
+    ("case_resolved", 3),
+    ("survey_answered", 4),
+];
+const PERCENT_OF_LATE: u32 = 5;
+const LATE_BY_MAX: i64 = 3 * DAY;
+/// Long enough to fill the shortest event, short enough for a property's value.
+const FILLING: &str = "7f3a9c51e8b24d06a1f7c3e95b8d2460f1a9e3c75d8b2460a7f3c9e15b8d24609c51e8b24d06a1f7c3e95b8d2460f1a9e3c75d8b2460a7f3c9e15b8d24";
+
+impl Iterator for BenchEvents {
+    type Item = SourceEvent;
+
+    fn next(&mut self) -> Option<SourceEvent> {
+        if self.made == self.options.events {
+            return None;
+        }
+        let random = &mut self.random;
+        let customer = self.customers.draw(random);
+        let span = i128::from(self.options.days.max(1)) * i128::from(DAY);
+        let passed = (span * i128::from(self.made) / i128::from(self.options.events)) as i64;
+        let timestamp_ms = self.options.start_ms + passed;
+        let late = if random.percent(PERCENT_OF_LATE) {
+            random.between(1, LATE_BY_MAX)
+        } else {
+            0
+        };
+        let occurred_at = timestamp_ms - late;
+        // A customer has one order and one case in four days, so that most deliveries find their order without a memory.
+        let occasion = occurred_at.div_euclid(4 * DAY);
+        let mut share = random.below(100);
+        let mut kind = KINDS[0].0;
+        for (word, percent) in KINDS {
+            kind = word;
+            if share < percent {
+                break;
+            }
+            share -= percent;
+        }
+
+        let mut key = Vec::with_capacity(8);
+        key.push(b'C');
+        push_padded(&mut key, u64::from(customer) + 1, 7);
+        let mut payload = Vec::with_capacity(BENCH_PAYLOAD_BYTES + 64);
+        payload.extend_from_slice(b"{\"id\":\"b-");
+        push_padded(&mut payload, self.made, 9);
+        payload.extend_from_slice(b"\",\"identifiers\":{\"customer_id\":[\"");
+        payload.extend_from_slice(&key);
+        payload.extend_from_slice(b"\"]");
+        let thing: Option<&[u8]> = match kind {
+            "order_placed" | "payment_received" | "delivery_promised" | "order_shipped" | "order_delivered" => {
+                Some(b",\"order\":[\"O-")
+            }
+            "case_opened" | "case_replied" | "case_resolved" => Some(b",\"case\":[\"T-"),
+            _ => None,
+        };
+        if let Some(thing) = thing {
+            payload.extend_from_slice(thing);
+            push_number(&mut payload, i64::from(customer) + 1);
+            payload.push(b'-');
+            push_number(&mut payload, occasion);
+            payload.extend_from_slice(b"\"]");
+        }
+        payload.extend_from_slice(b"},");
+        self.rest(kind, customer, occurred_at, &mut payload);
+        self.made += 1;
+        self.bytes += payload.len() as u64;
+        Some(SourceEvent {
+            spoke: "operations",
+            key,
+            payload,
+            occurred_at,
+            timestamp_ms,
+            valid: true,
+            rejection: None,
+            duplicate: false,
+        })
+    }
+}
+
+impl BenchEvents {
+    /// The members after the identifiers, and what fills the event up to the mean size.
+    fn rest(&mut self, kind: &str, customer: u32, occurred_at: i64, payload: &mut Vec<u8>) {
+        let random = &mut self.random;
+        let mut json = Writer::new(payload);
+        json.text("kind", kind);
+        json.time("occurred_at", EventTime(occurred_at));
+        json.text("channel", random.pick(&["web", "app", "email", "phone", "store"]));
+        json.text("region", ["north", "south", "east", "west"][customer as usize % 4]);
+        json.text("segment", ["families", "singles", "seniors"][customer as usize % 3]);
+        match kind {
+            "order_placed" | "payment_received" => {
+                json.open(Some("amount"));
+                json.number("minor", random.between(990, 49_990));
+                json.text("currency", "EUR");
+                json.close();
+            }
+            "delivery_promised" => json.time("promised_at", EventTime(occurred_at + random.between(1, 3) * DAY)),
+            "survey_answered" => {
+                json.open(Some("score"));
+                json.text("scale", "nps");
+                json.number("value", random.between(0, 10));
+                json.close();
+            }
+            _ => {}
+        }
+        const AROUND_FILLING: usize = ",\"properties\":{\"trace\":\"\"}}".len();
+        let wanted = BENCH_PAYLOAD_BYTES as u64 * (self.made + 1);
+        let filled = self.bytes + (json.out.len() + AROUND_FILLING) as u64;
+        let missing = (wanted.saturating_sub(filled) as usize).clamp(1, FILLING.len());
+        json.open(Some("properties"));
+        json.text("trace", &FILLING[..missing]);
+        json.close();
+        json.close();
+    }
+}

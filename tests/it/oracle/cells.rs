@@ -1,0 +1,407 @@
+//! Observations in, the values of `insight.metrics` out: every formula from its definition, over the list of values.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
+
+use jiff::{
+    Timestamp,
+    civil::{Date, date},
+    tz::TimeZone,
+};
+use serde_json::{Map, Value, json};
+
+use super::{escaped, sources::Touch};
+
+const MILLISECONDS_PER_DAY: i64 = 86_400_000;
+const DIMENSIONS: [&str; 10] =
+    ["company", "spoke", "channel", "segment", "region", "product", "subject", "campaign", "account", "phase"];
+const METRICS: [&str; 17] = [
+    "nps",
+    "csat",
+    "ces",
+    "sentiment",
+    "promise_gap",
+    "on_time",
+    "overdue",
+    "first_response_time",
+    "unanswered",
+    "resolution_time",
+    "new_customers",
+    "revenue",
+    "orders",
+    "average_order_value",
+    "return_rate",
+    "contact_rate",
+    "reach",
+];
+
+/// Days since 1970-01-01.
+pub type Day = i32;
+/// 0 day, 1 week, 2 month, with the first day.
+type Window = (u8, Day);
+/// Index into the dimensions, and the interned value.
+type Slice = (u8, u32);
+/// A window of a slice.
+pub type Place = (Slice, Window);
+
+/// Calendar arithmetic, by jiff.
+pub struct Calendar {
+    zone: TimeZone,
+}
+
+impl Calendar {
+    pub fn new(time_zone: &str) -> Calendar {
+        Calendar { zone: TimeZone::get(time_zone).unwrap() }
+    }
+
+    fn day(&self, milliseconds: i64) -> Day {
+        let instant = Timestamp::from_millisecond(milliseconds).unwrap();
+        number(self.zone.to_datetime(instant).date())
+    }
+}
+
+fn number(day: Date) -> Day {
+    day.since(date(1970, 1, 1)).unwrap().get_days()
+}
+
+fn civil(day: Day) -> Date {
+    let instant = Timestamp::from_second(i64::from(day) * 86_400).unwrap();
+    TimeZone::UTC.to_datetime(instant).date()
+}
+
+fn windows(day: Day) -> [Window; 3] {
+    let today = civil(day);
+    let since_monday = i32::from(today.weekday().to_monday_zero_offset());
+    [(0, day), (1, day - since_monday), (2, number(today.first_of_month()))]
+}
+
+/// The first day after a window.
+fn end((kind, start): Window) -> Day {
+    match kind {
+        0 => start + 1,
+        1 => start + 7,
+        _ => start + i32::from(civil(start).days_in_month()),
+    }
+}
+
+fn window_name((kind, start): Window) -> String {
+    let first = civil(start);
+    match kind {
+        0 => format!("day:{first}"),
+        1 => format!("week:{:04}-W{:02}", first.iso_week_date().year(), first.iso_week_date().week()),
+        _ => format!("month:{:04}-{:02}", first.year(), first.month()),
+    }
+}
+
+/// When and where a touchpoint counts.
+pub struct Moment {
+    pub day: Day,
+    windows: [Window; 3],
+    slices: Vec<Slice>,
+}
+
+impl Moment {
+    /// Every window of every slice.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.slices.iter().flat_map(|slice| self.windows.iter().map(|window| (*slice, *window)))
+    }
+}
+
+/// What was counted at one place for one metric.
+#[derive(Default)]
+pub struct Cell {
+    pub n: i64,
+    pub a: i64,
+    pub b: i64,
+    values: Vec<i64>,
+}
+
+/// All cells, before publication.
+pub struct World {
+    calendar: Calendar,
+    /// The day before that of the newest touchpoint.
+    pub last_closed_day: Day,
+    names: Vec<String>,
+    numbers: HashMap<String, u32>,
+    windows: RefCell<HashMap<Day, [Window; 3]>>,
+    cells: HashMap<(u8, u32, Place), Cell, ahash::RandomState>,
+    levels: HashMap<(u8, Slice), BTreeMap<Day, i64>>,
+}
+
+fn metric_number(metric: &str) -> u8 {
+    METRICS.iter().position(|name| *name == metric).unwrap() as u8
+}
+
+impl World {
+    pub fn new(calendar: Calendar, as_of: i64) -> World {
+        let last_closed_day = calendar.day(as_of) - 1;
+        let mut world = World {
+            calendar,
+            last_closed_day,
+            names: Vec::new(),
+            numbers: HashMap::new(),
+            windows: RefCell::default(),
+            cells: HashMap::default(),
+            levels: HashMap::new(),
+        };
+        // Number 0 is the company's empty value, and no currency.
+        world.name("");
+        world
+    }
+
+    fn name(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+
+    pub fn day(&self, milliseconds: i64) -> Day {
+        self.calendar.day(milliseconds)
+    }
+
+    pub fn moment(&mut self, touch: &Touch, phase: &str) -> Moment {
+        let day = self.day(touch.occurred_at);
+        let values = [
+            Some(""),
+            Some(touch.spoke.as_str()),
+            touch.channel.as_deref(),
+            touch.segment.as_deref(),
+            touch.region.as_deref(),
+            touch.product.as_deref(),
+            touch.subject.as_deref(),
+            touch.campaign.as_deref(),
+            touch.account.as_deref(),
+            Some(phase),
+        ];
+        let named = values.into_iter().enumerate().filter_map(|(index, value)| Some((index as u8, value?)));
+        let slices = named.map(|(index, value)| (index, self.name(value))).collect();
+        let windows = *self.windows.borrow_mut().entry(day).or_insert_with(|| windows(day));
+        Moment { day, windows, slices }
+    }
+
+    pub fn at(&mut self, metric: &str, currency: Option<&str>, place: Place) -> &mut Cell {
+        let currency = currency.map_or(0, |currency| self.name(currency));
+        self.cells.entry((metric_number(metric), currency, place)).or_default()
+    }
+
+    /// Adds counts.
+    pub fn count(&mut self, metric: &str, moment: &Moment, n: i64, a: i64, b: i64) {
+        for place in moment.places() {
+            let cell = self.at(metric, None, place);
+            cell.n += n;
+            cell.a += a;
+            cell.b += b;
+        }
+    }
+
+    /// Adds one observed value.
+    pub fn measure(&mut self, metric: &str, currency: Option<&String>, moment: &Moment, value: i64, a: i64) {
+        for place in moment.places() {
+            let cell = self.at(metric, currency.map(String::as_str), place);
+            cell.n += 1;
+            cell.a += a;
+            cell.values.push(value);
+        }
+    }
+
+    /// Something stands at the close of every day from `start` until before `end`, or until now.
+    pub fn stands(&mut self, metric: &str, moment: &Moment, start: Day, end: Option<Day>) {
+        let last = end.map_or(self.last_closed_day, |end| self.last_closed_day.min(end - 1));
+        for slice in &moment.slices {
+            for day in start..=last {
+                *self.levels.entry((metric_number(metric), *slice)).or_default().entry(day).or_default() += 1;
+            }
+        }
+    }
+
+    /// The state of `insight.metrics`, by key.
+    pub fn publish(&self) -> BTreeMap<String, Value> {
+        let mut feed = BTreeMap::new();
+        for ((metric, currency, place), cell) in &self.cells {
+            let currency = (*currency != 0).then(|| self.names[*currency as usize].as_str());
+            self.insert(&mut feed, *metric, currency, *place, figures(METRICS[usize::from(*metric)], cell));
+        }
+        for ((metric, slice), days) in &self.levels {
+            for (day, level) in days {
+                // A longer window shows the level at its last closed day.
+                let shown =
+                    windows(*day).into_iter().filter(|window| *day == self.last_closed_day.min(end(*window) - 1));
+                for window in shown {
+                    let unit = if METRICS[usize::from(*metric)] == "overdue" { "orders" } else { "cases" };
+                    let figures = Figures::new(unit, *level, *level, 1, Some(*level as f64));
+                    self.insert(&mut feed, *metric, None, (*slice, window), figures);
+                }
+            }
+        }
+        feed
+    }
+
+    fn insert(
+        &self,
+        feed: &mut BTreeMap<String, Value>,
+        metric: u8,
+        currency: Option<&str>,
+        ((dimension, value), window): Place,
+        figures: Figures,
+    ) {
+        let metric = METRICS[usize::from(metric)];
+        let dimension = DIMENSIONS[usize::from(dimension)];
+        let value = self.names[value as usize].as_str();
+        let mut parts = Vec::new();
+        parts.extend(currency.map(|currency| format!("currency={currency}")));
+        parts.extend((dimension != "company").then(|| format!("{dimension}={}", escaped(value))));
+        let key = format!("{metric}|{}|{}", window_name(window), parts.join("&"));
+        let kind = ["day", "week", "month"][usize::from(window.0)];
+        let (low, high) = figures.interval.unzip();
+        let [p50, p90, p99] = figures.percentiles.map_or([None; 3], |values| values.map(Some));
+        let json = json!({
+            "metric": metric,
+            "unit": figures.unit,
+            "window": {"kind": kind, "start": civil(window.1).to_string(), "end": civil(end(window)).to_string()},
+            "dimension": dimension,
+            "dimension_value": value,
+            "currency": currency,
+            "n": figures.n,
+            "numerator": figures.numerator,
+            "denominator": figures.denominator,
+            "value": figures.value,
+            "standard_error": figures.standard_error,
+            "interval_low": low,
+            "interval_high": high,
+            "p50": p50,
+            "p90": p90,
+            "p99": p99,
+            "details": figures.details,
+        });
+        assert!(feed.insert(key, json).is_none());
+    }
+}
+
+struct Figures {
+    unit: &'static str,
+    n: i64,
+    numerator: i64,
+    denominator: i64,
+    value: Option<f64>,
+    standard_error: Option<f64>,
+    interval: Option<(f64, f64)>,
+    percentiles: Option<[f64; 3]>,
+    details: Map<String, Value>,
+}
+
+impl Figures {
+    fn new(unit: &'static str, n: i64, numerator: i64, denominator: i64, value: Option<f64>) -> Figures {
+        Figures {
+            unit,
+            n,
+            numerator,
+            denominator,
+            value,
+            standard_error: None,
+            interval: None,
+            percentiles: None,
+            details: Map::new(),
+        }
+    }
+
+    fn detail(mut self, name: &str, value: f64) -> Figures {
+        self.details.insert(name.to_owned(), json!(value));
+        self
+    }
+
+    fn error(mut self, values: &[i64], unit: f64) -> Figures {
+        self.standard_error = standard_error(values).map(|error| error / unit);
+        self
+    }
+
+    fn spread(mut self, values: &[i64], unit: f64) -> Figures {
+        self.percentiles = Some([50, 90, 99].map(|percent| percentile(values, percent) / unit));
+        self
+    }
+
+    fn wilson(mut self, successes: i64) -> Figures {
+        self.interval = wilson(successes, self.n);
+        self
+    }
+}
+
+fn figures(metric: &str, cell: &Cell) -> Figures {
+    let Cell { n, a, b, values } = cell;
+    let (n, a, b) = (*n, *a, *b);
+    let count = n as f64;
+    let sum = values.iter().map(|value| i128::from(*value)).sum::<i128>() as i64;
+    let mean = sum as f64 / count;
+    let share = a as f64 / count;
+    let percent = (n > 0).then(|| 100.0 * a as f64 / count);
+    match metric {
+        "nps" => {
+            let (promoters, detractors) = (share, b as f64 / count);
+            let variance = promoters + detractors - (promoters - detractors).powi(2);
+            let mut figures = Figures::new("points", n, a - b, n, Some(100.0 * (a - b) as f64 / count));
+            figures.standard_error = Some(100.0 * (variance / count).max(0.0).sqrt());
+            figures.detail("promoters_share", promoters).detail("detractors_share", detractors)
+        }
+        "csat" => Figures::new("percent", n, a, n, percent).wilson(a).detail("mean", mean),
+        "ces" => Figures::new("points", n, sum, n, Some(mean)).error(values, 1.0).detail("share_easy", share),
+        "sentiment" => Figures::new("points", n, sum, n, Some(mean)).error(values, 1.0).detail("share_negative", share),
+        "promise_gap" => {
+            let day = MILLISECONDS_PER_DAY as f64;
+            let figures = Figures::new("days", n, sum, n, Some(mean / day)).detail("share_late", share);
+            figures.error(values, day).spread(values, day)
+        }
+        "first_response_time" | "resolution_time" => {
+            Figures::new("seconds", n, sum, n, Some(mean / 1_000.0)).error(values, 1_000.0).spread(values, 1_000.0)
+        }
+        "on_time" | "return_rate" => Figures::new("percent", n, a, n, percent).wilson(a),
+        "contact_rate" => Figures::new("cases_per_customer", n, a, n, (n > 0).then_some(share)),
+        "revenue" => Figures::new("minor_units", n, sum, 1, Some(sum as f64)),
+        "average_order_value" => Figures::new("minor_units", n, sum, n, Some(mean)).error(values, 1.0),
+        "orders" => Figures::new("orders", n, n, 1, Some(count)),
+        _ => Figures::new("customers", n, n, 1, Some(count)),
+    }
+}
+
+/// Of the mean: exact integers up to one division.
+fn standard_error(values: &[i64]) -> Option<f64> {
+    let n = values.len() as i128;
+    let sum: i128 = values.iter().map(|value| i128::from(*value)).sum();
+    let squares: i128 = values.iter().map(|value| i128::from(*value).pow(2)).sum();
+    (n >= 2).then(|| ((n * squares - sum * sum) as f64 / (n * n * (n - 1)) as f64).sqrt())
+}
+
+/// Wilson's 95 % interval of a share, in percent.
+fn wilson(successes: i64, n: i64) -> Option<(f64, f64)> {
+    if n <= 0 || !(0..=n).contains(&successes) {
+        return None;
+    }
+    let z = 1.959963984540054_f64;
+    let (n, p) = (n as f64, successes as f64 / n as f64);
+    let half = z * (n * p * (1.0 - p) + z * z / 4.0).sqrt();
+    let bound = |half: f64| 100.0 * (n * p + z * z / 2.0 + half) / (n + z * z);
+    Some((bound(-half), bound(half)))
+}
+
+/// Nearest rank, as the middle of the value's bucket.
+fn percentile(values: &[i64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    bucket_middle(sorted[(percent * sorted.len()).div_ceil(100) - 1])
+}
+
+/// The middle of the integers that share a value's sign and seven leading binary digits.
+pub fn bucket_middle(value: i64) -> f64 {
+    let magnitude = value.unsigned_abs();
+    let mut width = 1_u64;
+    while magnitude / width >= 128 {
+        width *= 2;
+    }
+    let lowest = magnitude / width * width;
+    let middle = lowest as f64 + (width - 1) as f64 / 2.0;
+    if value < 0 { -middle } else { middle }
+}

@@ -1,0 +1,154 @@
+//! The verifier: the feeds as they should be and as they were read in, every difference out.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::Value;
+
+/// The compacted state of the compared feeds: value by key.
+#[derive(Clone, Debug, Default)]
+pub struct Feeds {
+    /// `insight.customers`.
+    pub customers: BTreeMap<String, Value>,
+    /// `insight.touchpoints`.
+    pub touchpoints: BTreeMap<String, Value>,
+    /// `insight.metrics`.
+    pub metrics: BTreeMap<String, Value>,
+}
+
+/// One field (or a whole value, if `field` is empty) that is not as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// `customers`, `touchpoints` or `metrics`.
+    pub feed: &'static str,
+    /// The record's key.
+    pub key: String,
+    /// Path within the value.
+    pub field: String,
+    /// What should be there.
+    pub expected: Option<Value>,
+    /// What is there.
+    pub actual: Option<Value>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), Value::to_string);
+        write!(
+            formatter,
+            "{} {} {}: expected {}, found {}",
+            self.feed,
+            self.key,
+            self.field,
+            show(&self.expected),
+            show(&self.actual)
+        )
+    }
+}
+
+/// Outside the promise.
+const IGNORED_FIELDS: [&str; 3] = ["revision", "status", "definition_version"];
+
+/// Every difference; none means equal. Integers and text exactly, other numbers to a billionth.
+pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
+    let mut found = Vec::new();
+    compare_feed("customers", &expected.customers, &actual.customers, &mut found);
+    compare_feed("touchpoints", &expected.touchpoints, &actual.touchpoints, &mut found);
+    compare_feed("metrics", &expected.metrics, &actual.metrics, &mut found);
+    found
+}
+
+fn compare_feed(
+    feed: &'static str,
+    expected: &BTreeMap<String, Value>,
+    actual: &BTreeMap<String, Value>,
+    found: &mut Vec<Difference>,
+) {
+    let promised = |key: &&String| feed != "metrics" || !key.starts_with("data_quality|");
+    let whole = |key: &String, expected: Option<&Value>, actual: Option<&Value>| Difference {
+        feed,
+        key: key.clone(),
+        field: String::new(),
+        expected: expected.cloned(),
+        actual: actual.cloned(),
+    };
+    for key in expected.keys().filter(promised) {
+        match actual.get(key) {
+            None => found.push(whole(key, expected.get(key), None)),
+            Some(actual) => compare_value((feed, key), &mut Vec::new(), &expected[key], actual, found),
+        }
+    }
+    for key in actual.keys().filter(promised).filter(|key| !expected.contains_key(*key)) {
+        found.push(whole(key, None, actual.get(key)));
+    }
+}
+
+/// Null, and an empty map or list, say as much as an absent field.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.values().all(says_nothing),
+        Value::Array(values) => values.is_empty(),
+        _ => false,
+    }
+}
+
+fn compare_value<'a>(
+    place: (&'static str, &str),
+    path: &mut Vec<&'a str>,
+    expected: &'a Value,
+    actual: &'a Value,
+    found: &mut Vec<Difference>,
+) {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => {
+            for (name, value) in expected {
+                if path.is_empty() && IGNORED_FIELDS.contains(&name.as_str()) {
+                    continue;
+                }
+                path.push(name);
+                compare_value(place, path, value, actual.get(name).unwrap_or(&Value::Null), found);
+                path.pop();
+            }
+            for (name, value) in actual.iter().filter(|(name, _)| !expected.contains_key(*name)) {
+                if path.is_empty() && IGNORED_FIELDS.contains(&name.as_str()) {
+                    continue;
+                }
+                path.push(name);
+                compare_value(place, path, &Value::Null, value, found);
+                path.pop();
+            }
+        }
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+            for (left, right) in left.iter().zip(right) {
+                path.push("[]");
+                compare_value(place, path, left, right, found);
+                path.pop();
+            }
+        }
+        _ if equal(expected, actual) => {}
+        _ => found.push(Difference {
+            feed: place.0,
+            key: place.1.to_owned(),
+            field: path.join("."),
+            expected: Some(expected.clone()),
+            actual: Some(actual.clone()),
+        }),
+    }
+}
+
+fn equal(expected: &Value, actual: &Value) -> bool {
+    if says_nothing(expected) && says_nothing(actual) {
+        return true;
+    }
+    match (expected, actual) {
+        (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
+            (Some(left), Some(right)) => left == right,
+            (Some(left), None) => right.as_f64() == Some(left as f64),
+            _ => {
+                let (left, right) = (left.as_f64().unwrap(), right.as_f64().unwrap());
+                (left - right).abs() <= 1e-9 * left.abs().max(right.abs()).max(1.0)
+            }
+        },
+        _ => expected == actual,
+    }
+}

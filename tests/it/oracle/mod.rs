@@ -1,0 +1,157 @@
+//! The brute-force oracle: raw source events in any order in, what the public feeds must hold out.
+//!
+//! It shares no code with the product: it has its own parsing, calendar, buckets and formulas, and it computes from the
+//! sorted set with indices and intervals where the product steps through a state. `compare` says where feeds differ.
+
+mod cells;
+mod compare;
+mod person;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::Value;
+
+pub use compare::{Feeds, compare};
+pub use sources::{Source, Touch};
+
+/// What the meaning of the feeds depends on; the defaults are the product's.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// IANA name.
+    pub time_zone: String,
+    /// How much later than promised still counts as on time.
+    pub on_time_tolerance_ms: i64,
+    /// How long a case may wait for its first reply.
+    pub unanswered_target_ms: i64,
+    /// How far an event may lie after its record's timestamp.
+    pub too_far_in_future_ms: i64,
+    /// The key of person ids.
+    pub person_key: [u8; 32],
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            time_zone: "UTC".into(),
+            on_time_tolerance_ms: 0,
+            unanswered_target_ms: 86_400_000,
+            too_far_in_future_ms: 86_400_000,
+            person_key: [7; 32],
+        }
+    }
+}
+
+/// What must be true once all sources were taken in.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// The compacted state of the three feeds.
+    pub feeds: Feeds,
+    /// Accepted touchpoints, duplicates included.
+    pub accepted: u64,
+    /// Of these, how many repeat a (person, spoke, id).
+    pub repeated: u64,
+    /// Rejections by (spoke, reason).
+    pub rejected: BTreeMap<(String, String), u64>,
+}
+
+/// What the feeds must hold for a set of source events.
+pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options) -> Expected {
+    let mut result = Expected::default();
+    let mut persons: HashMap<(usize, String), BTreeSet<Placed>> = HashMap::new();
+    let mut as_of = i64::MIN;
+    for source in sources {
+        match sources::read(&source, options) {
+            Ok(touch) => {
+                result.accepted += 1;
+                as_of = as_of.max(touch.occurred_at);
+                let home = touch.identifiers.first().unwrap().clone();
+                if !persons.entry(home).or_default().insert(Placed(touch)) {
+                    result.repeated += 1;
+                }
+            }
+            Err(reason) => *result.rejected.entry((source.spoke.to_owned(), reason.to_owned())).or_default() += 1,
+        }
+    }
+    if as_of == i64::MIN {
+        return result;
+    }
+    let calendar = cells::Calendar::new(&options.time_zone);
+    let mut world = cells::World::new(calendar, as_of);
+    for (home, timeline) in persons {
+        let timeline = without_conflicting_copies(timeline);
+        let name = person_id(&options.person_key, &home);
+        for touch in &timeline {
+            let mut value = touch.to_json();
+            value["person"] = Value::from(name.as_str());
+            let key = format!("{name}|{}|{}", escaped(&touch.spoke), escaped(&touch.id));
+            result.feeds.touchpoints.insert(key, value);
+        }
+        let record = person::fold(&name, &timeline, &mut world, options);
+        result.feeds.customers.insert(name, record);
+    }
+    result.feeds.metrics = world.publish();
+    result
+}
+
+/// A touchpoint ordered by its place in the timeline; equal places are copies.
+struct Placed(Touch);
+
+impl Placed {
+    fn place(&self) -> (i64, &str, &str) {
+        (self.0.occurred_at, &self.0.id, &self.0.spoke)
+    }
+}
+
+impl PartialEq for Placed {
+    fn eq(&self, other: &Placed) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Placed {}
+impl PartialOrd for Placed {
+    fn partial_cmp(&self, other: &Placed) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Placed {
+    fn cmp(&self, other: &Placed) -> std::cmp::Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+/// One touchpoint per (spoke, id). Which of two that differ survives depends on a hash that the oracle does not know: it
+/// keeps the earliest, and inputs that are compared value by value must not contain such copies.
+fn without_conflicting_copies(timeline: BTreeSet<Placed>) -> Vec<Touch> {
+    let mut seen = std::collections::HashSet::new();
+    let mut kept = Vec::with_capacity(timeline.len());
+    for Placed(touch) in timeline {
+        if seen.insert((touch.spoke.clone(), touch.id.clone())) {
+            kept.push(touch);
+        }
+    }
+    kept
+}
+
+/// The first 128 bits of keyed BLAKE3 over type, zero byte, value, in hexadecimal.
+pub fn person_id(key: &[u8; 32], (rank, value): &(usize, String)) -> String {
+    let text = [sources::IDENTIFIER_TYPES[*rank].as_bytes(), &[0], value.as_bytes()].concat();
+    blake3::keyed_hash(key, &text).to_hex()[..32].to_owned()
+}
+
+/// A part of a feed's key.
+fn escaped(part: &str) -> String {
+    let mut text = String::with_capacity(part.len());
+    for character in part.chars() {
+        if "%|=&".contains(character) || character.is_control() {
+            for byte in character.to_string().bytes() {
+                text.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}

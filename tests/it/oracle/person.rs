@@ -1,0 +1,460 @@
+//! One person's timeline in, the insight record and the observations for cells out. Works with positions in the sorted
+//! timeline: everything has a position where it begins and one where it ends.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Options,
+    cells::{Moment, World},
+    sources::{IDENTIFIER_TYPES, Touch, instant},
+};
+
+/// A position that is never reached.
+const NEVER: usize = usize::MAX;
+const ORDERS_MAX: usize = 256;
+const CASES_MAX: usize = 128;
+const IDENTIFIERS_MAX: usize = 64;
+const JOURNEY_MAX: usize = 32;
+
+/// An order, case or contract from its first mention until it was pushed out of memory.
+struct Thing {
+    mentions: Vec<usize>,
+    forgotten: usize,
+}
+
+/// Groups mentions (position, name, whether it may begin a thing) into things; at most `cap` are remembered at a time.
+fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize) -> Vec<Thing> {
+    let mut all: Vec<Thing> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    let mut by_age: VecDeque<&str> = VecDeque::new();
+    for (position, name, begins) in mentions {
+        match known.get(name) {
+            Some(&index) => all[index].mentions.push(position),
+            None if begins => {
+                known.insert(name, all.len());
+                by_age.push_back(name);
+                all.push(Thing { mentions: vec![position], forgotten: NEVER });
+                if by_age.len() > cap {
+                    let oldest = known.remove(by_age.pop_front().unwrap()).unwrap();
+                    all[oldest].forgotten = position;
+                }
+            }
+            None => {}
+        }
+    }
+    all
+}
+
+/// Something bought, by positions.
+struct Purchase {
+    placed: usize,
+    cancelled: usize,
+    delivered: usize,
+    forgotten: usize,
+}
+
+/// A promise of an order, from the touchpoint that made it to the position where it was kept, replaced or cancelled.
+struct Promise {
+    made: usize,
+    due: i64,
+    ended: usize,
+    forgotten: usize,
+}
+
+struct Delivery {
+    at: usize,
+    promise: Option<i64>,
+}
+
+/// What happened with orders.
+#[derive(Default)]
+struct Trade {
+    purchases: Vec<Purchase>,
+    promises: Vec<Promise>,
+    deliveries: Vec<Delivery>,
+    returns: Vec<usize>,
+}
+
+fn trade(timeline: &[Touch]) -> Trade {
+    let mut trade = Trade::default();
+    let kind = |position: usize| timeline[position].kind.as_str();
+    let order_kinds =
+        ["order_placed", "delivery_promised", "order_shipped", "order_delivered", "order_cancelled", "order_returned"];
+    let mentions = timeline.iter().enumerate().filter(|(_, touch)| order_kinds.contains(&touch.kind.as_str()));
+    let named = mentions.filter_map(|(position, touch)| Some((position, touch.thing("order")?, true)));
+    for order in things(named, ORDERS_MAX) {
+        let first = |wanted: &str, after: Option<usize>| {
+            let mut found = order.mentions.iter().copied();
+            found.find(|&at| kind(at) == wanted && after.is_none_or(|after| at > after)).unwrap_or(NEVER)
+        };
+        let placed = first("order_placed", None);
+        let cancelled = if placed == NEVER { NEVER } else { first("order_cancelled", Some(placed)) };
+        let delivered = first("order_delivered", None);
+        if placed != NEVER {
+            trade.purchases.push(Purchase { placed, cancelled, delivered, forgotten: order.forgotten });
+        }
+        let closed = cancelled.min(delivered);
+        let promises: Vec<(usize, i64)> = order
+            .mentions
+            .iter()
+            .filter(|&&at| at < closed && matches!(kind(at), "order_placed" | "delivery_promised" | "order_shipped"))
+            .filter_map(|&at| Some((at, timeline[at].promised_at?)))
+            .collect();
+        for (index, &(made, due)) in promises.iter().enumerate() {
+            let replaced = promises.get(index + 1).map_or(NEVER, |next| next.0);
+            trade.promises.push(Promise { made, due, ended: closed.min(replaced), forgotten: order.forgotten });
+        }
+        if delivered != NEVER {
+            let kept = if cancelled < delivered { None } else { promises.last().map(|(_, due)| *due) };
+            let promise = timeline[delivered].promised_at.or(kept);
+            trade.deliveries.push(Delivery { at: delivered, promise });
+        }
+        let returned = first("order_returned", None);
+        if returned != NEVER {
+            trade.returns.push(returned);
+        }
+    }
+    nameless(timeline, &mut trade);
+    subscriptions(timeline, &mut trade);
+    trade.purchases.sort_by_key(|purchase| purchase.placed);
+    trade
+}
+
+/// Orders, deliveries and returns that name no order.
+fn nameless(timeline: &[Touch], trade: &mut Trade) {
+    let of = |wanted: &str| -> Vec<usize> {
+        let matching = timeline.iter().enumerate();
+        let matching = matching.filter(|(_, touch)| touch.kind == wanted && touch.thing("order").is_none());
+        matching.map(|(position, _)| position).collect()
+    };
+    let mut purchases: Vec<Purchase> = of("order_placed")
+        .into_iter()
+        .map(|placed| Purchase { placed, cancelled: NEVER, delivered: NEVER, forgotten: NEVER })
+        .collect();
+    for at in of("order_delivered") {
+        trade.deliveries.push(Delivery { at, promise: timeline[at].promised_at });
+        if let Some(oldest) = purchases.iter_mut().find(|order| order.placed < at && order.delivered == NEVER) {
+            oldest.delivered = at;
+        }
+    }
+    trade.purchases.append(&mut purchases);
+    trade.returns.extend(of("order_returned"));
+}
+
+fn subscriptions(timeline: &[Touch], trade: &mut Trade) {
+    let started: Vec<(usize, Option<&str>)> = timeline
+        .iter()
+        .enumerate()
+        .filter(|(_, touch)| touch.kind == "subscription_started")
+        .map(|(position, touch)| (position, touch.thing("contract")))
+        .collect();
+    let named = started.iter().filter_map(|&(position, contract)| Some((position, contract?, true)));
+    let first_starts = things(named, ORDERS_MAX).into_iter().map(|contract| contract.mentions[0]);
+    let unnamed = started.iter().filter(|(_, contract)| contract.is_none()).map(|(position, _)| *position);
+    for placed in first_starts.chain(unnamed) {
+        trade.purchases.push(Purchase { placed, cancelled: NEVER, delivered: placed, forgotten: NEVER });
+    }
+}
+
+/// The phase before each position, and the one after the last.
+fn phases(length: usize, purchases: &[Purchase]) -> Vec<&'static str> {
+    let mut live = vec![0_i64; length + 2];
+    let mut awaited = vec![0_i64; length + 2];
+    for purchase in purchases {
+        // In effect from the position after the placing up to and including the one that ends it.
+        let mark = |counts: &mut Vec<i64>, end: usize| {
+            if end > purchase.placed {
+                counts[purchase.placed + 1] += 1;
+                counts[end.min(length) + 1] -= 1;
+            }
+        };
+        mark(&mut live, purchase.cancelled);
+        mark(&mut awaited, purchase.cancelled.min(purchase.delivered).min(purchase.forgotten));
+    }
+    let (mut live_now, mut awaited_now) = (0, 0);
+    (0..=length)
+        .map(|position| {
+            live_now += live[position];
+            awaited_now += awaited[position];
+            match (live_now, awaited_now) {
+                (0, _) => "before",
+                (_, 0) => "after",
+                _ => "during",
+            }
+        })
+        .collect()
+}
+
+/// A case from its opening, by positions.
+struct Case {
+    opened: usize,
+    first_reply: usize,
+    first_resolution: usize,
+    open: bool,
+    forgotten: usize,
+}
+
+fn cases(timeline: &[Touch]) -> Vec<Case> {
+    let kinds = ["case_opened", "case_replied", "case_resolved", "case_reopened"];
+    let mentions = timeline.iter().enumerate().filter(|(_, touch)| kinds.contains(&touch.kind.as_str()));
+    let named =
+        mentions.filter_map(|(position, touch)| Some((position, touch.thing("case")?, touch.kind == "case_opened")));
+    things(named, CASES_MAX)
+        .into_iter()
+        .map(|case| {
+            let first = |wanted: &dyn Fn(&Touch) -> bool| {
+                case.mentions.iter().copied().find(|&at| wanted(&timeline[at])).unwrap_or(NEVER)
+            };
+            let turn = case
+                .mentions
+                .iter()
+                .rev()
+                .find(|&&at| matches!(timeline[at].kind.as_str(), "case_resolved" | "case_reopened"));
+            Case {
+                opened: case.mentions[0],
+                first_reply: first(&|touch| {
+                    touch.kind == "case_replied" && touch.initiator == "agent" && touch.visibility == "public"
+                }),
+                first_resolution: first(&|touch| touch.kind == "case_resolved"),
+                open: turn.is_none_or(|&at| timeline[at].kind == "case_reopened"),
+                forgotten: case.forgotten,
+            }
+        })
+        .collect()
+}
+
+/// The insight record; what metrics count goes into the world.
+pub fn fold(name: &str, timeline: &[Touch], world: &mut World, options: &Options) -> Value {
+    let trade = trade(timeline);
+    let cases = cases(timeline);
+    let phases = phases(timeline.len(), &trade.purchases);
+    let moments: Vec<Moment> = timeline.iter().zip(&phases).map(|(touch, phase)| world.moment(touch, phase)).collect();
+    observe_trade(timeline, &moments, &trade, world, options);
+    observe_cases(timeline, &moments, &cases, world, options);
+    observe_answers(timeline, &moments, world);
+    observe_presence(timeline, &moments, world);
+    record(name, timeline, &trade, &cases, phases[timeline.len()], world, options)
+}
+
+fn observe_trade(timeline: &[Touch], moments: &[Moment], trade: &Trade, world: &mut World, options: &Options) {
+    let live = || trade.purchases.iter().filter(|purchase| purchase.cancelled == NEVER);
+    for purchase in live() {
+        let moment = &moments[purchase.placed];
+        world.count("orders", moment, 1, 0, 0);
+        if let Some((minor, currency)) = &timeline[purchase.placed].amount {
+            world.measure("revenue", Some(currency), moment, *minor, 0);
+            world.measure("average_order_value", Some(currency), moment, *minor, 0);
+        }
+    }
+    if let Some(first) = live().map(|purchase| purchase.placed).min() {
+        world.count("new_customers", &moments[first], 1, 0, 0);
+    }
+    for (touch, moment) in timeline.iter().zip(moments).filter(|(touch, _)| touch.kind == "subscription_renewed") {
+        if let Some((minor, currency)) = &touch.amount {
+            world.measure("revenue", Some(currency), moment, *minor, 0);
+        }
+    }
+    for delivery in &trade.deliveries {
+        let moment = &moments[delivery.at];
+        world.count("return_rate", moment, 1, 0, 0);
+        if let Some(promise) = delivery.promise {
+            let gap = timeline[delivery.at].occurred_at - promise;
+            world.count("on_time", moment, 1, i64::from(gap <= options.on_time_tolerance_ms), 0);
+            world.measure("promise_gap", None, moment, gap, i64::from(gap > 0));
+        }
+    }
+    for &at in &trade.returns {
+        world.count("return_rate", &moments[at], 0, 1, 0);
+    }
+    for promise in &trade.promises {
+        let start = moments[promise.made].day.max(world.day(promise.due));
+        let end = moments.get(promise.ended).map(|moment| moment.day);
+        world.stands("overdue", &moments[promise.made], start, end);
+    }
+}
+
+fn observe_cases(timeline: &[Touch], moments: &[Moment], cases: &[Case], world: &mut World, options: &Options) {
+    for case in cases {
+        let opened_at = timeline[case.opened].occurred_at;
+        world.count("contact_rate", &moments[case.opened], 0, 1, 0);
+        if let Some(reply) = timeline.get(case.first_reply) {
+            world.measure("first_response_time", None, &moments[case.first_reply], reply.occurred_at - opened_at, 0);
+        }
+        if let Some(resolution) = timeline.get(case.first_resolution) {
+            let taken = resolution.occurred_at - opened_at;
+            world.measure("resolution_time", None, &moments[case.first_resolution], taken, 0);
+        }
+        let start = world.day(opened_at + options.unanswered_target_ms);
+        let end = moments.get(case.first_reply.min(case.first_resolution)).map(|moment| moment.day);
+        world.stands("unanswered", &moments[case.opened], start, end);
+    }
+    for (touch, moment) in timeline.iter().zip(moments) {
+        if touch.kind == "case_opened" && touch.thing("case").is_none() {
+            world.count("contact_rate", moment, 0, 1, 0);
+        }
+    }
+}
+
+fn observe_answers(timeline: &[Touch], moments: &[Moment], world: &mut World) {
+    for (touch, moment) in timeline.iter().zip(moments) {
+        if let Some((scale, value, _)) = &touch.score {
+            match scale.as_str() {
+                "nps" => world.count("nps", moment, 1, i64::from(*value >= 9), i64::from(*value <= 6)),
+                "csat" => world.measure("csat", None, moment, *value, i64::from(*value >= 4)),
+                "ces" => world.measure("ces", None, moment, *value, i64::from(*value >= 5)),
+                _ => {}
+            }
+        }
+        if let Some(felt) = touch.sentiment {
+            world.measure("sentiment", None, moment, felt, i64::from(felt < -20));
+        }
+    }
+}
+
+/// Whether the person was there at all, per window and dimension value: sets, each counted once.
+fn observe_presence(timeline: &[Touch], moments: &[Moment], world: &mut World) {
+    let mut reached = HashSet::new();
+    let mut active = HashSet::new();
+    for (touch, moment) in timeline.iter().zip(moments) {
+        for place in moment.places() {
+            reached.insert(place);
+            if touch.initiator == "customer" {
+                active.insert(place);
+            }
+        }
+    }
+    for place in reached {
+        world.at("reach", None, place).n += 1;
+    }
+    for place in active {
+        world.at("contact_rate", None, place).n += 1;
+    }
+}
+
+fn mean(values: &[i64]) -> f64 {
+    values.iter().map(|value| i128::from(*value)).sum::<i128>() as f64 / values.len() as f64
+}
+
+fn summary(values: &[i64]) -> Value {
+    json!({"n": values.len(), "last": values.last(), "mean": mean(values)})
+}
+
+fn duration(values: &[i64]) -> Value {
+    let mean_seconds = (!values.is_empty()).then(|| mean(values) / 1_000.0);
+    json!({"n": values.len(), "mean_seconds": mean_seconds})
+}
+
+fn record(
+    name: &str,
+    timeline: &[Touch],
+    trade: &Trade,
+    cases: &[Case],
+    phase: &str,
+    world: &World,
+    options: &Options,
+) -> Value {
+    let tally = |word: &dyn Fn(&Touch) -> Option<String>| {
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        timeline.iter().filter_map(word).for_each(|word| *counts.entry(word).or_default() += 1);
+        counts
+    };
+    let newest =
+        |field: &dyn Fn(&Touch) -> &Option<String>| timeline.iter().rev().find_map(|touch| field(touch).clone());
+    let live: Vec<&Purchase> = trade.purchases.iter().filter(|purchase| purchase.cancelled == NEVER).collect();
+    let mut paid: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for purchase in &live {
+        if let Some((minor, currency)) = &timeline[purchase.placed].amount {
+            paid.entry(currency).or_default().push(*minor);
+        }
+    }
+    let mut revenue: BTreeMap<&str, i64> =
+        paid.iter().map(|(currency, amounts)| (*currency, amounts.iter().sum())).collect();
+    for touch in timeline.iter().filter(|touch| touch.kind == "subscription_renewed") {
+        if let Some((minor, currency)) = &touch.amount {
+            *revenue.entry(currency).or_default() += minor;
+        }
+    }
+    let mut scores: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for (scale, value, item) in timeline.iter().filter_map(|touch| touch.score.as_ref()) {
+        let key = item.as_ref().map_or(scale.clone(), |item| format!("{scale}:{item}"));
+        scores.entry(key).or_default().push(*value);
+    }
+    let scores: Map<String, Value> = scores.into_iter().map(|(key, values)| (key, summary(&values))).collect();
+    let felt: Vec<i64> = timeline.iter().filter_map(|touch| touch.sentiment).collect();
+    let taken = |end: fn(&Case) -> usize| -> Vec<i64> {
+        let ended = cases.iter().filter_map(|case| Some((timeline.get(end(case))?, case)));
+        ended.map(|(touch, case)| touch.occurred_at - timeline[case.opened].occurred_at).collect()
+    };
+    let gaps: Vec<i64> = trade
+        .deliveries
+        .iter()
+        .filter_map(|delivery| Some(timeline[delivery.at].occurred_at - delivery.promise?))
+        .collect();
+    let on_time = gaps.iter().filter(|gap| **gap <= options.on_time_tolerance_ms).count();
+    let open: Vec<&Promise> =
+        trade.promises.iter().filter(|promise| promise.ended == NEVER && promise.forgotten == NEVER).collect();
+    let closed_day = world.last_closed_day;
+    let overdue = open
+        .iter()
+        .filter(|promise| world.day(timeline[promise.made].occurred_at).max(world.day(promise.due)) <= closed_day);
+    let contacts = timeline.iter().filter(|touch| {
+        let day = world.day(touch.occurred_at);
+        touch.kind == "message_sent" && closed_day - 30 < day && day <= closed_day
+    });
+    json!({
+        "person": name,
+        "identifiers": identifiers(timeline),
+        "first_seen": instant(timeline[0].occurred_at),
+        "last_seen": instant(timeline[timeline.len() - 1].occurred_at),
+        "touchpoints": timeline.len(),
+        "touchpoints_by_spoke": tally(&|touch| Some(touch.spoke.clone())),
+        "touchpoints_by_kind": tally(&|touch| Some(touch.kind.clone())),
+        "touchpoints_by_channel": tally(&|touch| touch.channel.clone()),
+        "phase": phase,
+        "orders": live.len(),
+        "frequency": live.len().saturating_sub(1),
+        "revenue": revenue,
+        "monetary_value": paid.iter().map(|(currency, amounts)| (*currency, mean(amounts))).collect::<BTreeMap<_, _>>(),
+        "open_cases": cases.iter().filter(|case| case.open && case.forgotten == NEVER).count(),
+        "scores": scores,
+        "sentiment": (!felt.is_empty()).then(|| summary(&felt)),
+        "first_response_time": duration(&taken(|case| case.first_reply)),
+        "resolution_time": duration(&taken(|case| case.first_resolution)),
+        "deliveries_on_time": on_time,
+        "deliveries_late": gaps.len() - on_time,
+        "open_promises": open.len(),
+        "overdue_promises": overdue.count(),
+        "contacts_30_days": contacts.count(),
+        "journey": journey(timeline, trade),
+        "segment": newest(&|touch| &touch.segment),
+        "region": newest(&|touch| &touch.region),
+        "account": newest(&|touch| &touch.account),
+    })
+}
+
+/// The first values mentioned of each type, ascending.
+fn identifiers(timeline: &[Touch]) -> BTreeMap<&'static str, BTreeSet<&str>> {
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (rank, value) in timeline.iter().flat_map(|touch| &touch.identifiers) {
+        let values = named.entry(IDENTIFIER_TYPES[*rank]).or_default();
+        if values.len() < IDENTIFIERS_MAX {
+            values.insert(value);
+        }
+    }
+    named
+}
+
+/// Steps after the last purchase: walked from the end.
+fn journey(timeline: &[Touch], trade: &Trade) -> Value {
+    let after = trade.purchases.iter().map(|purchase| purchase.placed + 1).max().unwrap_or(0);
+    let step = |touch: &Touch| (touch.spoke.clone(), touch.kind.clone(), touch.channel.clone());
+    let mut steps: Vec<_> = timeline[after..].iter().map(step).collect();
+    steps.dedup();
+    let newest = steps.len().saturating_sub(JOURNEY_MAX);
+    steps[newest..]
+        .iter()
+        .map(|(spoke, kind, channel)| json!({"spoke": spoke, "kind": kind, "channel": channel}))
+        .collect()
+}

@@ -1,0 +1,93 @@
+//! A test's company: the same source events for the hub (on any log) and for the oracle.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use insight_hub::{
+    company::{Company, CompanyOptions, SalesFormat, SourceEvent},
+    customers, feeds,
+    ingest::{self, Spoke, SpokeFile, SpokeSet},
+    metrics,
+    model::{Calendar, PersonKey},
+    telemetry::Telemetry,
+    topology::TopologyOptions,
+    wire::{SchemaFolder, avro::encode_touchpoint},
+};
+use serde_json::Value;
+
+use crate::oracle::{self, Feeds};
+
+/// The key of person ids in every test.
+pub const PERSON_KEY: [u8; 32] = [7; 32];
+
+/// The events of a company, sales in Avro.
+pub fn events(options: CompanyOptions) -> Vec<SourceEvent> {
+    Company::new(CompanyOptions { sales: SalesFormat::Avro(encode_touchpoint), ..options }).collect()
+}
+
+/// The departments of `deploy/spokes`.
+pub fn spokes() -> Arc<SpokeSet> {
+    let schemas = Arc::new(SchemaFolder::default());
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes");
+    let compiled = ["marketing", "operations", "sales", "support"].map(|name| {
+        let text = std::fs::read_to_string(format!("{directory}/{name}.toml")).unwrap();
+        let file = SpokeFile::parse(name, &text).unwrap();
+        Spoke::compile(&file, ingest::Options::default(), &schemas).unwrap()
+    });
+    Arc::new(SpokeSet::new(compiled).unwrap())
+}
+
+/// The topology with the defaults that the oracle has too.
+pub fn topology_options(application_id: &str, customers_partitions: i32) -> TopologyOptions {
+    TopologyOptions {
+        application_id: application_id.into(),
+        spokes: spokes(),
+        spoke_partitions: 2,
+        person_key: PersonKey(PERSON_KEY),
+        calendar: Calendar::utc(),
+        customers_partitions,
+        metrics_partitions: 2,
+        feed_partitions: 2,
+        feed_prefix: "insight.".into(),
+        feed_format: feeds::FeedFormat::Json,
+        touchpoints_feed: true,
+        rejected_retention_ms: 604_800_000,
+        allowed_disorder_ms: 86_400_000,
+        customers: customers::Options::default(),
+        metrics: metrics::Options::new(Calendar::utc(), customers_partitions.unsigned_abs()),
+        telemetry: Telemetry::new(),
+    }
+}
+
+/// What the feeds must hold.
+pub fn truth(events: &[SourceEvent]) -> oracle::Expected {
+    let sources = events.iter().map(|event| oracle::Source {
+        spoke: event.spoke,
+        payload: &event.payload,
+        timestamp_ms: event.timestamp_ms,
+    });
+    oracle::expected(sources, &oracle::Options { person_key: PERSON_KEY, ..oracle::Options::default() })
+}
+
+/// The newest value of each key of one feed: keys and values in the order written, `None` for a tombstone.
+pub fn latest<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    records: impl IntoIterator<Item = (K, Option<V>)>,
+) -> BTreeMap<String, Value> {
+    let mut map = BTreeMap::new();
+    for (key, value) in records {
+        let key = String::from_utf8(key.as_ref().to_vec()).unwrap();
+        match value {
+            Some(value) => map.insert(key, serde_json::from_slice(value.as_ref()).unwrap()),
+            None => map.remove(&key),
+        };
+    }
+    map
+}
+
+/// Fails with the first differences.
+pub fn assert_truth(expected: &Feeds, actual: &Feeds, what: &str) {
+    let differences = oracle::compare(expected, actual);
+    if !differences.is_empty() {
+        let shown: Vec<String> = differences.iter().take(12).map(ToString::to_string).collect();
+        panic!("{what}: {} differences\n{}", differences.len(), shown.join("\n"));
+    }
+}
