@@ -17,7 +17,7 @@ fn source(event: &SourceEvent) -> Source<'_> {
 #[test]
 fn every_label_of_the_company_is_what_the_oracle_finds() {
     let options = CompanyOptions {
-        touchpoints: 20_000,
+        touchpoints: 10_000,
         invalid_per_million: 50_000,
         ..CompanyOptions::default()
     };
@@ -38,8 +38,8 @@ fn every_label_of_the_company_is_what_the_oracle_finds() {
         all.repeated,
         events.iter().filter(|event| event.duplicate).count() as u64
     );
-    assert_eq!(all.feeds.touchpoints.len(), 20_000);
-    assert_eq!(all.accepted, 20_000 + all.repeated);
+    assert_eq!(all.feeds.touchpoints.len(), 10_000);
+    assert_eq!(all.accepted, 10_000 + all.repeated);
 }
 
 #[test]
@@ -59,7 +59,13 @@ fn the_company_moves_every_metric_of_the_oracle() {
 }
 
 #[test]
-fn the_oracle_is_fast_enough_for_the_large_comparison() {
+#[ignore = "a measurement: run it alone with --ignored --nocapture"]
+fn how_long_the_oracle_and_the_company_take() {
+    let begun = Instant::now();
+    let bytes: usize = BenchEvents::new(BenchOptions::default())
+        .map(|event| event.payload.len())
+        .sum();
+    println!("1,000,000 benchmark events of {bytes} bytes: {:.2?}", begun.elapsed());
     let options = CompanyOptions {
         touchpoints: 200_000,
         customers: 20_000,
@@ -68,29 +74,24 @@ fn the_oracle_is_fast_enough_for_the_large_comparison() {
     };
     let begun = Instant::now();
     let events: Vec<SourceEvent> = Company::new(options).collect();
-    let made = begun.elapsed();
+    println!("200,000 touchpoints made: {:.2?}", begun.elapsed());
     let begun = Instant::now();
     let found = expected(events.iter().map(source), &Options::default());
-    let computed = begun.elapsed();
     println!(
-        "200,000 touchpoints: made in {made:.2?}, computed in {computed:.2?}, {} cells",
+        "200,000 touchpoints computed: {:.2?}, {} cells",
+        begun.elapsed(),
         found.feeds.metrics.len()
     );
-    // Twenty seconds alone; the suite runs tests side by side.
-    assert!(computed.as_secs() < 60, "{computed:?}");
-    let small: Vec<SourceEvent> = Company::new(CompanyOptions {
+    let small = CompanyOptions {
         touchpoints: 300,
+        customers: 20,
+        days: 10,
         ..CompanyOptions::default()
-    })
-    .collect();
+    };
+    let small: Vec<SourceEvent> = Company::new(small).collect();
     let begun = Instant::now();
     for _ in 0..20 {
         expected(small.iter().map(source), &Options::default());
     }
-    println!("300 touchpoints: computed in {:.2?}", begun.elapsed() / 20);
-    let begun = Instant::now();
-    let bytes: usize = BenchEvents::new(BenchOptions::default())
-        .map(|event| event.payload.len())
-        .sum();
-    println!("1,000,000 benchmark events of {bytes} bytes in {:.2?}", begun.elapsed());
+    println!("300 touchpoints in 10 days computed: {:.2?}", begun.elapsed() / 20);
 }

@@ -1,18 +1,18 @@
-//! The oracle against worlds small enough to compute by hand, and the verifier against wrong feeds.
+//! The oracle against worlds small enough to compute by hand.
 
 use serde_json::{Value, json};
 
-use super::{Expected, Feeds, Options, Source, cells::bucket_middle, compare, expected, person_id};
+use super::{Expected, Feeds, Options, Source, cells::bucket_middle, expected, person_id};
 
 const HOUR: i64 = 3_600_000;
 
 /// 2026-01-01T00:00:00Z plus days and hours: a Thursday, week 2026-W01.
-fn at(day: i64, hour: i64) -> i64 {
+pub(super) fn at(day: i64, hour: i64) -> i64 {
     1_767_225_600_000 + (day - 1) * 24 * HOUR + hour * HOUR
 }
 
 /// A canonical touchpoint of customer C1 with an id made from its kind and time.
-fn touch(kind: &str, occurred_at: i64, more: Value) -> Value {
+pub(super) fn touch(kind: &str, occurred_at: i64, more: Value) -> Value {
     let mut event = json!({
         "id": format!("{kind}@{occurred_at}"),
         "kind": kind,
@@ -31,13 +31,13 @@ fn touch(kind: &str, occurred_at: i64, more: Value) -> Value {
     event
 }
 
-fn order(kind: &str, occurred_at: i64, order: &str, more: Value) -> Value {
+pub(super) fn order(kind: &str, occurred_at: i64, order: &str, more: Value) -> Value {
     let mut event = touch(kind, occurred_at, more);
     event["identifiers"]["order"] = json!([order]);
     event
 }
 
-fn case(kind: &str, occurred_at: i64, more: Value) -> Value {
+pub(super) fn case(kind: &str, occurred_at: i64, more: Value) -> Value {
     let mut event = touch(kind, occurred_at, more);
     event["identifiers"]["case"] = json!("T1");
     event
@@ -48,7 +48,7 @@ fn closing(day: i64) -> Value {
     touch("other", at(day, 12), json!({}))
 }
 
-fn world_with(options: &Options, events: &[Value]) -> Expected {
+pub(super) fn world_with(options: &Options, events: &[Value]) -> Expected {
     let payloads: Vec<Vec<u8>> = events.iter().map(|event| serde_json::to_vec(event).unwrap()).collect();
     let timestamp_ms = at(400, 0);
     expected(
@@ -61,7 +61,7 @@ fn world_with(options: &Options, events: &[Value]) -> Expected {
     )
 }
 
-fn world(events: &[Value]) -> Feeds {
+pub(super) fn world(events: &[Value]) -> Feeds {
     world_with(&Options::default(), events).feeds
 }
 
@@ -77,7 +77,7 @@ fn cell(feeds: &Feeds, key: &str) -> Option<(i64, i64, i64)> {
     Some((part("n"), part("numerator"), part("denominator")))
 }
 
-fn euro(minor: i64) -> Value {
+pub(super) fn euro(minor: i64) -> Value {
     json!({"amount": {"minor": minor, "currency": "EUR"}})
 }
 
@@ -499,8 +499,9 @@ fn memory_is_bounded_and_what_is_forgotten_stays_counted() {
         .collect();
     // The first order is unknown by now: no cancellation, and placing it again is a purchase.
     events.push(order("order_cancelled", at(1, 1), "O0", json!({})));
+    // Its cancellation was a first mention, too, and pushed out the next.
     assert_eq!(customer(&world(&events))["orders"], 257);
-    assert_eq!(customer(&world(&events))["open_promises"], 256);
+    assert_eq!(customer(&world(&events))["open_promises"], 255);
     events.push(order("order_placed", at(1, 2), "O0", json!({})));
     assert_eq!(customer(&world(&events))["orders"], 258);
     let many: Vec<Value> = (0..70)
@@ -530,107 +531,4 @@ fn the_journey_begins_after_the_last_purchase_and_collapses_repeats() {
         {"spoke": "operations", "kind": "page_viewed", "channel": "app"},
     ]);
     assert_eq!(customer(&world(&events))["journey"], steps);
-}
-
-#[test]
-fn the_order_of_arrival_and_copies_change_nothing() {
-    let mut events = vec![
-        order("order_placed", at(1, 9), "O1", euro(1_000)),
-        order("order_delivered", at(2, 9), "O1", json!({})),
-        case("case_opened", at(3, 9), json!({})),
-    ];
-    let once = world(&events);
-    events.reverse();
-    events.push(events[0].clone());
-    let twice = world_with(&Options::default(), &events);
-    assert_eq!((twice.accepted, twice.repeated), (4, 1));
-    assert_eq!(compare(&once, &twice.feeds), []);
-}
-
-#[test]
-fn the_verifier_finds_what_is_lost_doubled_swapped_or_stale() {
-    let mut events: Vec<Value> = (1..20)
-        .map(|day| {
-            order(
-                "order_placed",
-                at(day, 9),
-                &format!("O{day}"),
-                json!({"amount": {"minor": 100 * day, "currency": "EUR"}}),
-            )
-        })
-        .collect();
-    let mut other = touch("page_viewed", at(3, 9), json!({"id": "x"}));
-    other["identifiers"] = json!({"customer_id": "C2"});
-    events.push(other);
-    let truth = world(&events);
-    assert_eq!(compare(&truth, &truth.clone()), []);
-    // A touchpoint that the hub lost, and one that it counted twice.
-    assert_ne!(compare(&truth, &world(&events[1..])), []);
-    let mut twice = events.clone();
-    let mut copy = events[4].clone();
-    copy["id"] = json!("the same under another id");
-    twice.push(copy);
-    assert_ne!(compare(&truth, &world(&twice)), []);
-    // A record lost, one too many, two swapped, one stale; in each feed.
-    for feed in 0..3 {
-        fn of(feeds: &mut Feeds, feed: usize) -> &mut std::collections::BTreeMap<String, Value> {
-            match feed {
-                0 => &mut feeds.customers,
-                1 => &mut feeds.touchpoints,
-                _ => &mut feeds.metrics,
-            }
-        }
-        let keys: Vec<String> = of(&mut truth.clone(), feed).keys().cloned().collect();
-        let (first, last) = (&keys[0], &keys[keys.len() - 1]);
-        let mut lost = truth.clone();
-        of(&mut lost, feed).remove(first);
-        assert_eq!(compare(&truth, &lost).len(), 1);
-        let mut added = truth.clone();
-        let value = of(&mut added, feed)[first].clone();
-        of(&mut added, feed).insert("another".into(), value);
-        assert_eq!(compare(&truth, &added).len(), 1);
-        let mut swapped = truth.clone();
-        let (left, right) = (
-            of(&mut swapped, feed)[first].clone(),
-            of(&mut swapped, feed)[last].clone(),
-        );
-        of(&mut swapped, feed).insert(first.clone(), right);
-        of(&mut swapped, feed).insert(last.clone(), left);
-        assert!(compare(&truth, &swapped).len() >= 2);
-        let mut before = world(&events[..18]);
-        let stale_key = of(&mut before, feed)
-            .iter()
-            .find(|(key, value)| of(&mut truth.clone(), feed).get(*key).is_some_and(|now| now != *value));
-        if let Some((key, value)) = stale_key.map(|(key, value)| (key.clone(), value.clone())) {
-            let mut stale = truth.clone();
-            of(&mut stale, feed).insert(key, value);
-            assert_ne!(compare(&truth, &stale), []);
-        } else {
-            // A touchpoint never changes.
-            assert_eq!(feed, 1);
-        }
-    }
-}
-
-#[test]
-fn the_verifier_compares_numbers_as_promised() {
-    let feeds = |value: Value| Feeds {
-        metrics: [("nps|day:2026-01-01|".to_owned(), value)].into(),
-        ..Feeds::default()
-    };
-    let same = |left: Value, right: Value| compare(&feeds(left), &feeds(right)).is_empty();
-    assert!(same(
-        json!({"value": 0.1}),
-        json!({"value": 0.1 + 1e-12, "revision": 4, "status": "final", "p50": null})
-    ));
-    assert!(!same(json!({"value": 0.1}), json!({"value": 0.1 + 1e-7})));
-    assert!(!same(
-        json!({"n": 1_000_000_000_000_i64}),
-        json!({"n": 1_000_000_000_001_i64})
-    ));
-    assert!(!same(json!({"n": 1}), json!({})));
-    assert!(same(
-        json!({"window": {"kind": "day"}}),
-        json!({"window": {"kind": "day"}, "definition_version": 2})
-    ));
 }
