@@ -100,13 +100,18 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn quoted(&mut self, value: &str) {
+        let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
         self.out.push(b'"');
-        for byte in value.bytes() {
-            match byte {
-                b'"' | b'\\' => self.out.extend_from_slice(&[b'\\', byte]),
-                // The company's words hold no control characters but could; a space keeps the JSON valid.
-                0..0x20 => self.out.push(b' '),
-                _ => self.out.push(byte),
+        if value.bytes().all(plain) {
+            self.out.extend_from_slice(value.as_bytes());
+        } else {
+            for byte in value.bytes() {
+                match byte {
+                    b'"' | b'\\' => self.out.extend_from_slice(&[b'\\', byte]),
+                    // The company's words hold no control characters but could; a space keeps the JSON valid.
+                    0..0x20 => self.out.push(b' '),
+                    _ => self.out.push(byte),
+                }
             }
         }
         self.out.push(b'"');

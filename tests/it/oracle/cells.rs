@@ -260,25 +260,34 @@ impl World {
         let kind = ["day", "week", "month"][usize::from(window.0)];
         let (low, high) = figures.interval.unzip();
         let [p50, p90, p99] = figures.percentiles.map_or([None; 3], |values| values.map(Some));
-        let json = json!({
-            "metric": metric,
-            "unit": figures.unit,
-            "window": {"kind": kind, "start": civil(window.1).to_string(), "end": civil(end(window)).to_string()},
-            "dimension": dimension,
-            "dimension_value": value,
-            "currency": currency,
-            "n": figures.n,
-            "numerator": figures.numerator,
-            "denominator": figures.denominator,
-            "value": figures.value,
-            "standard_error": figures.standard_error,
-            "interval_low": low,
-            "interval_high": high,
-            "p50": p50,
-            "p90": p90,
-            "p99": p99,
-            "details": figures.details,
-        });
+        // Null and empty members are left out: they say as much as absent ones, and simulations build many.
+        let window = json!({"kind": kind, "start": civil(window.1).to_string(), "end": civil(end(window)).to_string()});
+        let always = [
+            ("metric", Value::from(metric)),
+            ("unit", Value::from(figures.unit)),
+            ("window", window),
+            ("dimension", Value::from(dimension)),
+            ("dimension_value", Value::from(value)),
+            ("n", Value::from(figures.n)),
+            ("numerator", Value::from(figures.numerator)),
+            ("denominator", Value::from(figures.denominator)),
+        ];
+        let numbers = [
+            ("value", figures.value),
+            ("standard_error", figures.standard_error),
+            ("interval_low", low),
+            ("interval_high", high),
+            ("p50", p50),
+            ("p90", p90),
+            ("p99", p99),
+        ];
+        let numbers = numbers
+            .into_iter()
+            .filter_map(|(name, number)| Some((name, Value::from(number?))));
+        let currency = currency.map(|currency| ("currency", Value::from(currency)));
+        let details = (!figures.details.is_empty()).then_some(("details", Value::Object(figures.details)));
+        let members = always.into_iter().chain(numbers).chain(currency).chain(details);
+        let json = Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect());
         assert!(feed.insert(key, json).is_none());
     }
 }

@@ -5,15 +5,19 @@
 
 mod cells;
 mod compare;
+mod fields;
 mod person;
+mod source_tests;
 mod sources;
-#[cfg(test)]
 mod tests;
+mod verifier_tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
+#[allow(unused_imports, reason = "for those who look into differences")]
+pub use compare::Difference;
 pub use compare::{Feeds, compare};
 pub use sources::{Source, Touch};
 
@@ -72,7 +76,12 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
                     result.repeated += 1;
                 }
             }
-            Err(reason) => *result.rejected.entry((source.spoke.to_owned(), reason.to_owned())).or_default() += 1,
+            Err(reason) => {
+                *result
+                    .rejected
+                    .entry((source.spoke.to_owned(), reason.to_owned()))
+                    .or_default() += 1
+            }
         }
     }
     if as_of == i64::MIN {
@@ -137,7 +146,7 @@ fn without_conflicting_copies(timeline: BTreeSet<Placed>) -> Vec<Touch> {
 
 /// The first 128 bits of keyed BLAKE3 over type, zero byte, value, in hexadecimal.
 pub fn person_id(key: &[u8; 32], (rank, value): &(usize, String)) -> String {
-    let text = [sources::IDENTIFIER_TYPES[*rank].as_bytes(), &[0], value.as_bytes()].concat();
+    let text = [fields::IDENTIFIER_TYPES[*rank].as_bytes(), &[0], value.as_bytes()].concat();
     blake3::keyed_hash(key, &text).to_hex()[..32].to_owned()
 }
 

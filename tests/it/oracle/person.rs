@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::{
     Options,
     cells::{Moment, World},
-    sources::{IDENTIFIER_TYPES, Touch, instant},
+    fields::IDENTIFIER_TYPES,
+    sources::{Touch, instant},
 };
 
 /// A position that is never reached.
@@ -17,6 +18,7 @@ const ORDERS_MAX: usize = 256;
 const CASES_MAX: usize = 128;
 const IDENTIFIERS_MAX: usize = 64;
 const JOURNEY_MAX: usize = 32;
+const SCORES_MAX: usize = 64;
 
 /// An order, case or contract from its first mention until it was pushed out of memory.
 struct Thing {
@@ -379,7 +381,9 @@ fn record(
     let mut scores: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for (scale, value, item) in timeline.iter().filter_map(|touch| touch.score.as_ref()) {
         let key = item.as_ref().map_or(scale.clone(), |item| format!("{scale}:{item}"));
-        scores.entry(key).or_default().push(*value);
+        if scores.len() < SCORES_MAX || scores.contains_key(&key) {
+            scores.entry(key).or_default().push(*value);
+        }
     }
     let scores: Map<String, Value> = scores.into_iter().map(|(key, values)| (key, summary(&values))).collect();
     let felt: Vec<i64> = timeline.iter().filter_map(|touch| touch.sentiment).collect();

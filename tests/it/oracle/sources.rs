@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::Options;
+use super::{Options, fields::*};
 
 /// One record of a spoke's topic, as a department wrote it.
 #[derive(Clone, Copy, Debug)]
@@ -19,73 +19,6 @@ pub struct Source<'a> {
     /// The record's own timestamp.
     pub timestamp_ms: i64,
 }
-
-/// Identifier types, strongest first.
-pub const IDENTIFIER_TYPES: [&str; 10] =
-    ["customer_id", "email", "phone", "loyalty", "device", "cookie", "anonymous", "order", "case", "contract"];
-
-const KINDS: [&str; 40] = [
-    "message_sent",
-    "message_opened",
-    "message_clicked",
-    "ad_shown",
-    "ad_clicked",
-    "page_viewed",
-    "content_consumed",
-    "event_attended",
-    "social_mentioned",
-    "review_posted",
-    "referral_made",
-    "consent_changed",
-    "lead_created",
-    "meeting_held",
-    "quote_sent",
-    "cart_abandoned",
-    "order_placed",
-    "order_cancelled",
-    "payment_received",
-    "subscription_started",
-    "subscription_renewed",
-    "subscription_cancelled",
-    "case_opened",
-    "case_replied",
-    "case_resolved",
-    "case_reopened",
-    "complaint_made",
-    "follow_up_made",
-    "delivery_promised",
-    "order_shipped",
-    "order_delivered",
-    "order_returned",
-    "refund_issued",
-    "invoice_issued",
-    "service_interrupted",
-    "service_restored",
-    "survey_answered",
-    "visit_made",
-    "change_enacted",
-    "other",
-];
-
-const CHANNELS: [&str; 12] =
-    ["web", "app", "email", "phone", "chat", "store", "social", "community", "post", "partner", "field", "other"];
-
-const BLOCKED: [&str; 14] = [
-    "null",
-    "none",
-    "nan",
-    "undefined",
-    "anonymous",
-    "guest",
-    "unknown",
-    "true",
-    "false",
-    "id",
-    "email",
-    "[object object]",
-    "-1",
-    "",
-];
 
 /// A touchpoint as the oracle sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,7 +54,10 @@ impl Touch {
     /// The first value of an identifier type.
     pub fn thing(&self, kind: &str) -> Option<&str> {
         let rank = IDENTIFIER_TYPES.iter().position(|name| *name == kind).unwrap();
-        self.identifiers.iter().find(|(of, _)| *of == rank).map(|(_, value)| value.as_str())
+        self.identifiers
+            .iter()
+            .find(|(of, _)| *of == rank)
+            .map(|(_, value)| value.as_str())
     }
 
     /// As `insight.touchpoints` shows it, without the person.
@@ -179,7 +115,10 @@ pub fn read(source: &Source<'_>, options: &Options) -> Result<Touch, &'static st
         spoke if source.payload.first() == Some(&0xC3) => canonical(&avro(source.payload)?, spoke)?,
         spoke => canonical(&parse(source.payload)?, spoke)?,
     };
-    let mut touch = Touch { spoke: source.spoke.to_owned(), ..touch };
+    let mut touch = Touch {
+        spoke: source.spoke.to_owned(),
+        ..touch
+    };
     if touch.identifiers.is_empty() {
         return Err("no_usable_identifier");
     }
@@ -267,8 +206,14 @@ fn marketing(event: &Value) -> Result<Touch, &'static str> {
         product: dimension(&event["product"])?,
         content: dimension(&event["asset"])?,
         sentiment: sentiment(&event["mood"])?,
-        score: score(&event["survey"]["type"], &event["survey"]["answer"], &event["survey"]["item"])?,
-        referrer: identifiers([("customer_id", &event["referred_by"])])?.into_iter().next(),
+        score: score(
+            &event["survey"]["type"],
+            &event["survey"]["answer"],
+            &event["survey"]["item"],
+        )?,
+        referrer: identifiers([("customer_id", &event["referred_by"])])?
+            .into_iter()
+            .next(),
         cost,
         properties: properties([("variant", &event["variant"])])?,
         ..Touch::default()
@@ -322,7 +267,11 @@ fn support(event: &Value) -> Result<Touch, &'static str> {
             Value::String(word) if word == "false" => "internal".to_owned(),
             _ => "public".to_owned(),
         },
-        score: score(&data["rating"]["scale"], &data["rating"]["value"], &data["rating"]["item"])?,
+        score: score(
+            &data["rating"]["scale"],
+            &data["rating"]["value"],
+            &data["rating"]["item"],
+        )?,
         sentiment: sentiment(&data["mood"])?,
         effort: integer(&data["priority"])?,
         amount: money(&goodwill["minor"], &goodwill["currency"])?,
@@ -402,7 +351,11 @@ fn avro(payload: &[u8]) -> Result<Value, &'static str> {
     let (schema, fingerprint) = SCHEMA.get_or_init(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/touchpoint.avsc");
         let schema = apache_avro::Schema::parse_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let fingerprint = schema.fingerprint::<apache_avro::rabin::Rabin>().bytes.try_into().unwrap();
+        let fingerprint = schema
+            .fingerprint::<apache_avro::rabin::Rabin>()
+            .bytes
+            .try_into()
+            .unwrap();
         (schema, fingerprint)
     });
     if payload.len() < 10 || payload[..2] != [0xC3, 0x01] {
@@ -412,9 +365,15 @@ fn avro(payload: &[u8]) -> Result<Value, &'static str> {
         return Err("unknown_schema");
     }
     let mut rest = &payload[10..];
-    let reader = apache_avro::reader::datum::GenericDatumReader::builder(schema).build().map_err(|_| "undecodable")?;
+    let reader = apache_avro::reader::datum::GenericDatumReader::builder(schema)
+        .build()
+        .map_err(|_| "undecodable")?;
     let value = reader.read_value(&mut rest).map_err(|_| "undecodable")?;
-    if rest.is_empty() { Ok(avro_to_json(value)) } else { Err("undecodable") }
+    if rest.is_empty() {
+        Ok(avro_to_json(value))
+    } else {
+        Err("undecodable")
+    }
 }
 
 fn avro_to_json(value: apache_avro::types::Value) -> Value {
@@ -428,181 +387,18 @@ fn avro_to_json(value: apache_avro::types::Value) -> Value {
         Avro::Double(value) => json!(value),
         Avro::String(value) | Avro::Enum(_, value) => json!(value),
         Avro::Array(values) => Value::Array(values.into_iter().map(avro_to_json).collect()),
-        Avro::Map(values) => Value::Object(values.into_iter().map(|(key, value)| (key, avro_to_json(value))).collect()),
-        Avro::Record(fields) => {
-            Value::Object(fields.into_iter().map(|(key, value)| (key, avro_to_json(value))).collect())
-        }
+        Avro::Map(values) => Value::Object(
+            values
+                .into_iter()
+                .map(|(key, value)| (key, avro_to_json(value)))
+                .collect(),
+        ),
+        Avro::Record(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(key, value)| (key, avro_to_json(value)))
+                .collect(),
+        ),
         _ => Value::Null,
     }
-}
-
-fn vocabulary_or_other(kind: &str, word: &str) -> (String, Option<String>) {
-    match kind {
-        "other" => ("other".into(), Some(word.to_owned())),
-        known if KINDS.contains(&known) => (known.to_owned(), None),
-        _ => ("other".into(), Some(word.to_owned())),
-    }
-}
-
-/// Trimmed text; absent, null and empty are none.
-fn text(value: &Value) -> Result<Option<String>, &'static str> {
-    let text = match value {
-        Value::Null => return Ok(None),
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        _ => return Err("wrong_type"),
-    };
-    Ok((!text.is_empty()).then_some(text))
-}
-
-fn required(value: &Value) -> Result<String, &'static str> {
-    let text = text(value)?.ok_or("missing_field")?;
-    if text.chars().count() > 128 { Err("too_large") } else { Ok(text) }
-}
-
-fn dimension(value: &Value) -> Result<Option<String>, &'static str> {
-    let Some(text) = text(value)? else { return Ok(None) };
-    if text.chars().count() > 256 {
-        return Err("too_large");
-    }
-    Ok(Some(text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()))
-}
-
-fn integer(value: &Value) -> Result<Option<i64>, &'static str> {
-    match text(value)? {
-        None => Ok(None),
-        Some(digits) => digits.parse().map(Some).map_err(|_| "wrong_type"),
-    }
-}
-
-fn sentiment(value: &Value) -> Result<Option<i64>, &'static str> {
-    match integer(value)? {
-        Some(felt) if !(-100..=100).contains(&felt) => Err("score_out_of_range"),
-        felt => Ok(felt),
-    }
-}
-
-fn currency_code(value: &Value) -> Result<String, &'static str> {
-    let code = text(value)?.ok_or("missing_field")?;
-    if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) { Ok(code) } else { Err("wrong_type") }
-}
-
-fn money(minor: &Value, currency: &Value) -> Result<Option<(i64, String)>, &'static str> {
-    let Some(minor) = integer(minor)? else { return Ok(None) };
-    if minor.abs() > 1_000_000_000_000_000 {
-        return Err("wrong_type");
-    }
-    Ok(Some((minor, currency_code(currency)?)))
-}
-
-/// Hundredths of a decimal number's text; the departments of the tests use currencies with two digits only.
-fn minor_units(value: &Value) -> Result<i64, &'static str> {
-    let digits = text(value)?.ok_or("wrong_type")?;
-    let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
-    if fraction.len() > 2 {
-        return Err("wrong_type");
-    }
-    format!("{whole}{fraction:0<2}").parse().map_err(|_| "wrong_type")
-}
-
-fn score(scale: &Value, answer: &Value, item: &Value) -> Result<Option<(String, i64, Option<String>)>, &'static str> {
-    let Some(scale) = text(scale)? else { return Ok(None) };
-    let Some(answer) = integer(answer)? else {
-        return Ok(None);
-    };
-    let scale = match scale.as_str() {
-        "satisfaction" => "csat",
-        "effort" => "ces",
-        own => own,
-    };
-    let range = match scale {
-        "nps" => 0..=10,
-        "csat" | "review" => 1..=5,
-        "ces" | "expectation" | "perception" => 1..=7,
-        _ => return Err("wrong_type"),
-    };
-    if !range.contains(&answer) {
-        return Err("score_out_of_range");
-    }
-    Ok(Some((scale.to_owned(), answer, dimension(item)?)))
-}
-
-fn channel(value: &Value, words: &[(&str, &str)]) -> Result<Option<String>, &'static str> {
-    let Some(word) = text(value)? else { return Ok(None) };
-    let word = words.iter().find(|(own, _)| *own == word).map_or(word.as_str(), |(_, ours)| ours);
-    Ok(Some(if CHANNELS.contains(&word) { word.to_owned() } else { "other".to_owned() }))
-}
-
-fn identifiers<'a>(
-    named: impl IntoIterator<Item = (&'a str, &'a Value)>,
-) -> Result<BTreeSet<(usize, String)>, &'static str> {
-    let mut found = BTreeSet::new();
-    for (kind, values) in named {
-        let rank = IDENTIFIER_TYPES.iter().position(|name| *name == kind).ok_or("wrong_type")?;
-        let values = match values {
-            Value::Array(values) => values.iter().collect(),
-            one => vec![one],
-        };
-        for value in values {
-            let Some(mut value) = text(value)? else { continue };
-            if kind == "email" {
-                value = value.to_lowercase();
-            }
-            let blocked = BLOCKED.contains(&value.to_lowercase().as_str())
-                || value.chars().all(|character| character == '0' || character == '-')
-                || kind == "email" && !value.contains('@');
-            if !blocked {
-                found.insert((rank, value));
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn properties<'a>(
-    named: impl IntoIterator<Item = (&'a str, &'a Value)>,
-) -> Result<BTreeMap<String, String>, &'static str> {
-    let mut kept = BTreeMap::new();
-    for (name, value) in named {
-        if let Some(value) = text(value)? {
-            if value.chars().count() > 128 {
-                return Err("too_large");
-            }
-            kept.insert(name.to_owned(), value);
-        }
-    }
-    if kept.len() > 32 { Err("too_large") } else { Ok(kept) }
-}
-
-fn supported(milliseconds: i64) -> Result<i64, &'static str> {
-    // The years 1900 to 2199.
-    if (-2_208_988_800_000..7_258_118_400_000).contains(&milliseconds) {
-        Ok(milliseconds)
-    } else {
-        Err("bad_timestamp")
-    }
-}
-
-fn epoch_seconds(value: &Value) -> Result<i64, &'static str> {
-    let seconds = text(value)?.ok_or("missing_field")?;
-    let (whole, fraction) = seconds.split_once('.').unwrap_or((&seconds, ""));
-    let milliseconds = format!("{whole}{:0<3.3}", fraction);
-    supported(milliseconds.parse().map_err(|_| "bad_timestamp")?)
-}
-
-fn required_time(value: &Value) -> Result<i64, &'static str> {
-    optional_time(value)?.ok_or("missing_field")
-}
-
-/// RFC 3339 or epoch milliseconds.
-fn optional_time(value: &Value) -> Result<Option<i64>, &'static str> {
-    let Some(written) = text(value)? else { return Ok(None) };
-    let milliseconds = match written.parse::<i64>() {
-        Ok(milliseconds) => milliseconds,
-        Err(_) => {
-            let time: jiff::Timestamp = written.parse().map_err(|_| "bad_timestamp")?;
-            time.as_nanosecond().div_euclid(1_000_000) as i64
-        }
-    };
-    supported(milliseconds).map(Some)
 }

@@ -1,0 +1,97 @@
+//! The seeded company against the oracle: what it labels as valid, invalid or a copy is so.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use insight_hub::company::{BenchEvents, BenchOptions, Company, CompanyOptions, SourceEvent};
+
+use crate::oracle::{Options, Source, expected};
+
+fn source(event: &SourceEvent) -> Source<'_> {
+    Source {
+        spoke: event.spoke,
+        payload: &event.payload,
+        timestamp_ms: event.timestamp_ms,
+    }
+}
+
+#[test]
+fn every_label_of_the_company_is_what_the_oracle_finds() {
+    let options = CompanyOptions {
+        touchpoints: 10_000,
+        invalid_per_million: 50_000,
+        ..CompanyOptions::default()
+    };
+    let events: Vec<SourceEvent> = Company::new(options).collect();
+    for event in &events {
+        let found = expected([source(event)], &Options::default());
+        let reason = found.rejected.keys().next().map(|(_, reason)| reason.as_str());
+        assert_eq!(
+            reason,
+            event.rejection.map(|reason| reason.as_str()),
+            "{}",
+            String::from_utf8_lossy(&event.payload)
+        );
+        assert_eq!(event.valid, event.rejection.is_none());
+    }
+    let all = expected(events.iter().map(source), &Options::default());
+    assert_eq!(
+        all.repeated,
+        events.iter().filter(|event| event.duplicate).count() as u64
+    );
+    assert_eq!(all.feeds.touchpoints.len(), 10_000);
+    assert_eq!(all.accepted, 10_000 + all.repeated);
+}
+
+#[test]
+fn the_company_moves_every_metric_of_the_oracle() {
+    let events: Vec<SourceEvent> = Company::new(CompanyOptions {
+        touchpoints: 5_000,
+        ..CompanyOptions::default()
+    })
+    .collect();
+    let feeds = expected(events.iter().map(source), &Options::default()).feeds;
+    let mut cells: BTreeMap<&str, usize> = BTreeMap::new();
+    for key in feeds.metrics.keys() {
+        *cells.entry(key.split('|').next().unwrap()).or_default() += 1;
+    }
+    assert_eq!(cells.len(), 17, "{cells:?}");
+    assert!(cells.values().all(|count| *count > 100), "{cells:?}");
+}
+
+#[test]
+#[ignore = "a measurement: run it alone with --ignored --nocapture"]
+fn how_long_the_oracle_and_the_company_take() {
+    let begun = Instant::now();
+    let bytes: usize = BenchEvents::new(BenchOptions::default())
+        .map(|event| event.payload.len())
+        .sum();
+    println!("1,000,000 benchmark events of {bytes} bytes: {:.2?}", begun.elapsed());
+    let options = CompanyOptions {
+        touchpoints: 200_000,
+        customers: 20_000,
+        shuffled: true,
+        ..CompanyOptions::default()
+    };
+    let begun = Instant::now();
+    let events: Vec<SourceEvent> = Company::new(options).collect();
+    println!("200,000 touchpoints made: {:.2?}", begun.elapsed());
+    let begun = Instant::now();
+    let found = expected(events.iter().map(source), &Options::default());
+    println!(
+        "200,000 touchpoints computed: {:.2?}, {} cells",
+        begun.elapsed(),
+        found.feeds.metrics.len()
+    );
+    let small = CompanyOptions {
+        touchpoints: 300,
+        customers: 20,
+        days: 10,
+        ..CompanyOptions::default()
+    };
+    let small: Vec<SourceEvent> = Company::new(small).collect();
+    let begun = Instant::now();
+    for _ in 0..20 {
+        expected(small.iter().map(source), &Options::default());
+    }
+    println!("300 touchpoints in 10 days computed: {:.2?}", begun.elapsed() / 20);
+}
