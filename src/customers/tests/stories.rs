@@ -375,7 +375,9 @@ fn a_journey_collapses_repeats_and_starts_anew_after_a_purchase() {
             "web page_viewed channel app at 13:00",
         ],
         &["record.journey", "record.kind", "record.channel"],
-        expect![[r#"record.journey: [JourneyStep { spoke: "web", kind: PageViewed, channel: Some(Web) }, JourneyStep { spoke: "web", kind: PageViewed, channel: Some(App) }]"#]],
+        expect![[
+            r#"record.journey: [JourneyStep { spoke: "web", kind: PageViewed, channel: Some(Web) }, JourneyStep { spoke: "web", kind: PageViewed, channel: Some(App) }]"#
+        ]],
     );
 }
 
