@@ -5,7 +5,7 @@ use std::collections::hash_map;
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use super::fold::{DimensionValue, Emit};
+use super::fold::{DimensionValue, Emit, Place};
 use crate::model::{Accumulator, CellKey, Currency, Day, Dimension, Window, WindowKind};
 
 /// A cell in 12 bytes: metric, currency, kind of window and start packed so that their order is kept, and the index of the
@@ -34,6 +34,17 @@ fn unpack(packed: u64) -> (u8, Option<Currency>, Window) {
     (metric, currency, Window { kind, start })
 }
 
+impl PackedCell {
+    /// The same cell in each window of its day.
+    fn windows(self) -> [PackedCell; 3] {
+        let (metric, currency, window) = unpack(self.packed);
+        WindowKind::ALL.map(|kind| PackedCell {
+            packed: pack(metric, currency, Window::of(kind, window.start)),
+            value: self.value,
+        })
+    }
+}
+
 #[derive(Debug)]
 struct InternedValue {
     hash: u64,
@@ -53,6 +64,10 @@ pub struct Contributions {
     /// Contributions that are only a count, most of all: four times smaller than an accumulator.
     counts: Map<i64>,
     cells: Map<Accumulator>,
+    /// Contributions to a day and, with it, to its week and month: spread when drained, so that adding touches a third
+    /// of the cells.
+    spread_counts: Map<i64>,
+    spread_cells: Map<Accumulator>,
 }
 
 impl Contributions {
@@ -65,18 +80,22 @@ impl Contributions {
             values: Vec::new(),
             interned: HashTable::new(),
             counts: Map::with_hasher(hasher.clone()),
-            cells: Map::with_hasher(hasher),
+            cells: Map::with_hasher(hasher.clone()),
+            spread_counts: Map::with_hasher(hasher.clone()),
+            spread_cells: Map::with_hasher(hasher),
         }
     }
 
     /// Whether it is time to commit. It still takes what is added: what one batch contributes is never split.
     pub fn is_full(&self) -> bool {
-        self.counts.len() + self.cells.len() >= self.cells_max
+        let spread = self.spread_counts.len() + self.spread_cells.len();
+        self.counts.len() + self.cells.len() + 3 * spread >= self.cells_max
     }
 
     /// Whether nothing was added since the last drain.
     pub fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.cells.is_empty()
+        let spread_is_empty = self.spread_counts.is_empty() && self.spread_cells.is_empty();
+        spread_is_empty && self.counts.is_empty() && self.cells.is_empty()
     }
 
     /// Adds `times` × `add` to a cell.
@@ -105,10 +124,52 @@ impl Contributions {
         self.interned.clear();
         self.counts.clear();
         self.cells.clear();
+        self.spread_counts.clear();
+        self.spread_cells.clear();
+    }
+
+    /// Adds `times` × `add` to a day, its week and its month.
+    pub fn add_to_windows(
+        &mut self,
+        metric: u8,
+        currency: Option<Currency>,
+        day: Day,
+        value: &DimensionValue<'_>,
+        add: &Accumulator,
+        times: i64,
+    ) {
+        let key = PackedCell {
+            packed: pack(metric, currency, Window::of(WindowKind::Day, day)),
+            value: self.intern(value),
+        };
+        self.spread_cells.entry(key).or_default().add(add, times);
+    }
+
+    /// Adds `n` observations and nothing else to a day, its week and its month, without a currency.
+    pub fn count_in_windows(&mut self, metric: u8, day: Day, value: &DimensionValue<'_>, n: i64) {
+        let key = PackedCell {
+            packed: pack(metric, None, Window::of(WindowKind::Day, day)),
+            value: self.intern(value),
+        };
+        *self.spread_counts.entry(key).or_default() += n;
+    }
+
+    fn spread(&mut self) {
+        for (key, n) in self.spread_counts.drain().filter(|&(_, n)| n != 0) {
+            for key in key.windows() {
+                *self.counts.entry(key).or_default() += n;
+            }
+        }
+        for (key, add) in self.spread_cells.drain().filter(|(_, add)| !add.is_zero()) {
+            for key in key.windows() {
+                self.cells.entry(key).or_default().add(&add, 1);
+            }
+        }
     }
 
     /// Hands out every cell that is not zero in the order of [`CellKey`], and forgets everything.
     pub fn drain_sorted(&mut self, mut each: impl FnMut(CellKey<'_>, &Accumulator)) {
+        self.spread();
         for (key, n) in self.counts.drain() {
             if n != 0 {
                 let cell = self.cells.entry(key).or_default();
@@ -190,5 +251,19 @@ impl Emit for Signed<'_> {
 
     fn count(&mut self, metric: u8, window: Window, value: &DimensionValue<'_>, n: i64) {
         self.contributions.count(metric, window, value, n * self.sign);
+    }
+
+    fn everywhere(&mut self, metric: u8, currency: Option<Currency>, place: &Place<'_>, add: &Accumulator, times: i64) {
+        for value in &place.values {
+            self.contributions
+                .add_to_windows(metric, currency, place.day, value, add, times * self.sign);
+        }
+    }
+
+    fn count_everywhere(&mut self, metric: u8, place: &Place<'_>, n: i64) {
+        for value in &place.values {
+            self.contributions
+                .count_in_windows(metric, place.day, value, n * self.sign);
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::model::{EventTime, IdentifierType, Initiator, Kind, Visibility};
 
 /// A touchpoint about a case. Only a case that was opened is known.
-pub(super) fn observe_case(head: &mut Head, facts: &mut Facts<'_>, options: &FoldOptions) {
+pub(super) fn observe_case(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     let touchpoint = facts.touchpoint;
     let id = touchpoint.identifier(IdentifierType::Case);
     let known = id.and_then(|id| head.cases.iter().rposition(|case| *case.id == *id));
@@ -50,7 +50,7 @@ pub(super) fn observe_case(head: &mut Head, facts: &mut Facts<'_>, options: &Fol
     }
 }
 
-fn open(head: &mut Head, id: &str, facts: &mut Facts<'_>, options: &FoldOptions) {
+fn open(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     let opened_at = facts.touchpoint.occurred_at;
     let target = EventTime(opened_at.0.saturating_add(options.unanswered_target_ms));
     let start = options.calendar.day(target);
@@ -62,7 +62,14 @@ fn open(head: &mut Head, id: &str, facts: &mut Facts<'_>, options: &FoldOptions)
     head.cases.push_back(Case {
         id: id.into(),
         opened_at,
+<<<<<<< HEAD
         unanswered: Some(Level { start, dimensions: KeptDimensions::of(&facts.place) }),
+=======
+        unanswered: Some(Level {
+            start,
+            dimensions: KeptDimensions::of(facts.place),
+        }),
+>>>>>>> customers
         replied: false,
         resolved: false,
         open: true,
@@ -70,6 +77,6 @@ fn open(head: &mut Head, id: &str, facts: &mut Facts<'_>, options: &FoldOptions)
 }
 
 /// The first reply or resolution ends the waiting.
-fn answer(case: &mut Case, facts: &mut Facts<'_>) {
+fn answer(case: &mut Case, facts: &mut Facts<'_, '_>) {
     facts.case_answered = case.unanswered.take().map(|level| Ended::of(level, facts.place.day));
 }

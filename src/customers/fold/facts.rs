@@ -46,11 +46,11 @@ impl Ended {
 
 /// What one touchpoint means at its point of the timeline.
 #[derive(Debug)]
-pub struct Facts<'a> {
+pub struct Facts<'a, 'p> {
     /// The touchpoint.
     pub touchpoint: &'a Touchpoint<'a>,
     /// Its day and dimension values.
-    pub place: Place<'a>,
+    pub place: &'p Place<'a>,
     /// For each value of the place, in which windows it was seen (`seen::REACHED`, `seen::ACTIVE`) for the first time.
     pub first_seen: SmallVec<[u8; 10]>,
     /// Whether it is a purchase.
@@ -83,14 +83,14 @@ pub struct Facts<'a> {
     pub capped: bool,
 }
 
-impl<'a> Facts<'a> {
+impl<'a, 'p> Facts<'a, 'p> {
     /// Derives the facts and updates the head.
     pub(super) fn observe(
         head: &mut Head,
         touchpoint: &'a Touchpoint<'a>,
-        place: Place<'a>,
+        place: &'p Place<'a>,
         options: &FoldOptions,
-    ) -> Facts<'a> {
+    ) -> Facts<'a, 'p> {
         if head.touchpoints == 0 {
             head.first_seen = touchpoint.occurred_at;
         }
@@ -99,7 +99,7 @@ impl<'a> Facts<'a> {
         replace_text(&mut head.newest_id, touchpoint.id);
         replace_text(&mut head.newest_spoke, touchpoint.spoke);
 
-        let first_seen = head.seen.mark(&place, touchpoint.initiator == Initiator::Customer);
+        let first_seen = head.seen.mark(place, touchpoint.initiator == Initiator::Customer);
         let mut facts = Facts {
             touchpoint,
             place,
@@ -178,7 +178,7 @@ fn count_touchpoint(head: &mut Head, touchpoint: &Touchpoint<'_>) -> u32 {
     u32::try_from(spoke).expect("spokes come from configuration: far fewer than 2³²")
 }
 
-fn remember_identifiers(head: &mut Head, facts: &mut Facts<'_>) {
+fn remember_identifiers(head: &mut Head, facts: &mut Facts<'_, '_>) {
     for identifier in &facts.touchpoint.identifiers {
         let mut of_type = 0;
         let known = head.identifiers.iter().any(|(kind, value)| {
@@ -206,7 +206,7 @@ fn remember_newest(newest: &mut Option<Box<str>>, value: Option<&str>) {
     }
 }
 
-fn remember_answers(head: &mut Head, facts: &mut Facts<'_>) {
+fn remember_answers(head: &mut Head, facts: &mut Facts<'_, '_>) {
     if let Some(score) = facts.touchpoint.score {
         let value = i64::from(score.value);
         let known = head
@@ -249,7 +249,7 @@ fn remember_contact(head: &mut Head, kind: Kind, day: Day) {
     }
 }
 
-fn continue_journey(head: &mut Head, facts: &Facts<'_>, spoke: u32) {
+fn continue_journey(head: &mut Head, facts: &Facts<'_, '_>, spoke: u32) {
     if facts.purchase {
         head.journey.clear();
         return;

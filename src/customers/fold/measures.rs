@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Contributes to one metric.
-pub type Measure<E> = fn(&Facts<'_>, &mut E);
+pub type Measure<E> = fn(&Facts<'_, '_>, &mut E);
 
 /// The table of measures.
 #[derive(Clone, Copy, Debug)]
@@ -42,57 +42,106 @@ impl<E: Emit> Measures<E> {
     ];
 }
 
-fn answer(facts: &Facts<'_>, scale: ScoreScale) -> Option<i64> {
+fn answer(facts: &Facts<'_, '_>, scale: ScoreScale) -> Option<i64> {
     let score = facts.touchpoint.score?;
     (score.scale == scale).then_some(i64::from(score.value))
 }
 
-fn nps<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn nps<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Nps) {
+<<<<<<< HEAD
         let add = Accumulator { a: i64::from(value >= 9), b: i64::from(value <= 6), ..Accumulator::count(1) };
         emit.everywhere(index::NPS, None, &facts.place, &add, 1);
+=======
+        let add = Accumulator {
+            a: i64::from(value >= 9),
+            b: i64::from(value <= 6),
+            ..Accumulator::count(1)
+        };
+        emit.everywhere(index::NPS, None, facts.place, &add, 1);
+>>>>>>> customers
     }
 }
 
-fn csat<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn csat<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Csat) {
+<<<<<<< HEAD
         let add = Accumulator { a: i64::from(value >= 4), ..Accumulator::observe(value) };
         emit.everywhere(index::CSAT, None, &facts.place, &add, 1);
+=======
+        let add = Accumulator {
+            a: i64::from(value >= 4),
+            ..Accumulator::observe(value)
+        };
+        emit.everywhere(index::CSAT, None, facts.place, &add, 1);
+>>>>>>> customers
     }
 }
 
-fn ces<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn ces<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Ces) {
+<<<<<<< HEAD
         let add = Accumulator { a: i64::from(value >= 5), ..Accumulator::observe(value) };
         emit.everywhere(index::CES, None, &facts.place, &add, 1);
+=======
+        let add = Accumulator {
+            a: i64::from(value >= 5),
+            ..Accumulator::observe(value)
+        };
+        emit.everywhere(index::CES, None, facts.place, &add, 1);
+>>>>>>> customers
     }
 }
 
-fn sentiment<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn sentiment<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(value) = facts.touchpoint.sentiment.map(i64::from) {
+<<<<<<< HEAD
         let add = Accumulator { a: i64::from(value < -20), ..Accumulator::observe(value) };
         emit.everywhere(index::SENTIMENT, None, &facts.place, &add, 1);
+=======
+        let add = Accumulator {
+            a: i64::from(value < -20),
+            ..Accumulator::observe(value)
+        };
+        emit.everywhere(index::SENTIMENT, None, facts.place, &add, 1);
+>>>>>>> customers
     }
 }
 
-fn promise_gap<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn promise_gap<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(promised_at) = facts.delivery.and_then(|delivery| delivery.promised_at) {
         let gap_ms = facts.touchpoint.occurred_at.0.saturating_sub(promised_at.0);
+<<<<<<< HEAD
         let add = Accumulator { a: i64::from(gap_ms > 0), ..Accumulator::observe_distribution(gap_ms) };
         emit.everywhere(index::PROMISE_GAP, None, &facts.place, &add, 1);
+=======
+        let add = Accumulator {
+            a: i64::from(gap_ms > 0),
+            ..Accumulator::observe_distribution(gap_ms)
+        };
+        emit.everywhere(index::PROMISE_GAP, None, facts.place, &add, 1);
+>>>>>>> customers
     }
 }
 
-fn on_time<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn on_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(delivery) = facts.delivery
         && delivery.promised_at.is_some()
     {
+<<<<<<< HEAD
         let add = Accumulator { a: i64::from(delivery.on_time), ..Accumulator::count(1) };
         emit.everywhere(index::ON_TIME, None, &facts.place, &add, 1);
+=======
+        let add = Accumulator {
+            a: i64::from(delivery.on_time),
+            ..Accumulator::count(1)
+        };
+        emit.everywhere(index::ON_TIME, None, facts.place, &add, 1);
+>>>>>>> customers
     }
 }
 
-fn overdue<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn overdue<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(ended) = &facts.promise_ended {
         emit.level(index::OVERDUE, &ended.dimensions.on(ended.day), -1);
     }
@@ -101,14 +150,14 @@ fn overdue<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     }
 }
 
-fn first_response_time<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn first_response_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(milliseconds) = facts.first_response_ms {
         let add = Accumulator::observe_distribution(milliseconds);
-        emit.everywhere(index::FIRST_RESPONSE_TIME, None, &facts.place, &add, 1);
+        emit.everywhere(index::FIRST_RESPONSE_TIME, None, facts.place, &add, 1);
     }
 }
 
-fn unanswered<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn unanswered<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(ended) = &facts.case_answered {
         emit.level(index::UNANSWERED, &ended.dimensions.on(ended.day), -1);
     }
@@ -117,21 +166,21 @@ fn unanswered<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     }
 }
 
-fn resolution_time<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn resolution_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(milliseconds) = facts.resolution_ms {
         let add = Accumulator::observe_distribution(milliseconds);
-        emit.everywhere(index::RESOLUTION_TIME, None, &facts.place, &add, 1);
+        emit.everywhere(index::RESOLUTION_TIME, None, facts.place, &add, 1);
     }
 }
 
-fn new_customers<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn new_customers<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if facts.customer_lost
         && let Some(placing) = &facts.cancelled
     {
         emit.count_everywhere(index::NEW_CUSTOMERS, &placing.dimensions.on(placing.day), -1);
     }
     match &facts.customer_gained {
-        Some(Gained::Here) => emit.count_everywhere(index::NEW_CUSTOMERS, &facts.place, 1),
+        Some(Gained::Here) => emit.count_everywhere(index::NEW_CUSTOMERS, facts.place, 1),
         Some(Gained::Earlier(day, dimensions)) => {
             emit.count_everywhere(index::NEW_CUSTOMERS, &dimensions.on(*day), 1);
         }
@@ -139,29 +188,29 @@ fn new_customers<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
     }
 }
 
-fn revenue<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn revenue<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     let earns = facts.purchase || facts.touchpoint.kind == Kind::SubscriptionRenewed;
     money(index::REVENUE, earns, facts, emit);
 }
 
-fn orders<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn orders<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if facts.purchase {
-        emit.count_everywhere(index::ORDERS, &facts.place, 1);
+        emit.count_everywhere(index::ORDERS, facts.place, 1);
     }
     if let Some(placing) = &facts.cancelled {
         emit.count_everywhere(index::ORDERS, &placing.dimensions.on(placing.day), -1);
     }
 }
 
-fn average_order_value<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn average_order_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     money(index::AVERAGE_ORDER_VALUE, facts.purchase, facts, emit);
 }
 
 /// The amount of this touchpoint if it `earns`, and the cancelled one taken back where it was placed.
-fn money<E: Emit>(metric: u8, earns: bool, facts: &Facts<'_>, emit: &mut E) {
+fn money<E: Emit>(metric: u8, earns: bool, facts: &Facts<'_, '_>, emit: &mut E) {
     if earns && let Some(amount) = facts.touchpoint.amount {
         let add = Accumulator::observe(amount.minor);
-        emit.everywhere(metric, Some(amount.currency), &facts.place, &add, 1);
+        emit.everywhere(metric, Some(amount.currency), facts.place, &add, 1);
     }
     if let Some(placing) = &facts.cancelled
         && let Some(amount) = placing.amount
@@ -172,30 +221,46 @@ fn money<E: Emit>(metric: u8, earns: bool, facts: &Facts<'_>, emit: &mut E) {
     }
 }
 
-fn return_rate<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn return_rate<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if facts.delivery.is_some() {
-        emit.count_everywhere(index::RETURN_RATE, &facts.place, 1);
+        emit.count_everywhere(index::RETURN_RATE, facts.place, 1);
     }
     if facts.returned {
+<<<<<<< HEAD
         let add = Accumulator { a: 1, ..Accumulator::default() };
         emit.everywhere(index::RETURN_RATE, None, &facts.place, &add, 1);
+=======
+        let add = Accumulator {
+            a: 1,
+            ..Accumulator::default()
+        };
+        emit.everywhere(index::RETURN_RATE, None, facts.place, &add, 1);
+>>>>>>> customers
     }
 }
 
-fn contact_rate<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn contact_rate<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if facts.case_opened {
+<<<<<<< HEAD
         let add = Accumulator { a: 1, ..Accumulator::default() };
         emit.everywhere(index::CONTACT_RATE, None, &facts.place, &add, 1);
+=======
+        let add = Accumulator {
+            a: 1,
+            ..Accumulator::default()
+        };
+        emit.everywhere(index::CONTACT_RATE, None, facts.place, &add, 1);
+>>>>>>> customers
     }
     first_times(index::CONTACT_RATE, ACTIVE, facts, emit);
 }
 
-fn reach<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+fn reach<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     first_times(index::REACH, REACHED, facts, emit);
 }
 
 /// Counts the person where one of the bits was set for the first time. Each bit of a group stands for one window.
-fn first_times<E: Emit>(metric: u8, bits: u8, facts: &Facts<'_>, emit: &mut E) {
+fn first_times<E: Emit>(metric: u8, bits: u8, facts: &Facts<'_, '_>, emit: &mut E) {
     for (value, &first) in facts.place.values.iter().zip(&facts.first_seen) {
         let windows = (first & bits) >> bits.trailing_zeros();
         if windows == 0 {

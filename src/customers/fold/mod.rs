@@ -45,7 +45,7 @@ pub struct Stepped {
 pub fn step<E: Emit>(head: &mut Head, touchpoint: &Touchpoint<'_>, options: &FoldOptions, emit: &mut E) -> Stepped {
     let day = options.calendar.day(touchpoint.occurred_at);
     let place = Place::of_touchpoint(touchpoint, head.phase(), day, head.seen.windows(day));
-    let facts = Facts::observe(head, touchpoint, place, options);
+    let facts = Facts::observe(head, touchpoint, &place, options);
     if E::LISTENS {
         for (_, measure) in measures::Measures::<E>::ALL {
             measure(&facts, emit);

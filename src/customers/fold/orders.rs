@@ -9,7 +9,7 @@ use super::{
 use crate::model::{EventTime, IdentifierType, Kind};
 
 /// A touchpoint about an order.
-pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_>, options: &FoldOptions) {
+pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     let touchpoint = facts.touchpoint;
     let Some(id) = touchpoint.identifier(IdentifierType::Order) else {
         observe_order_without_id(head, facts, options);
@@ -22,7 +22,7 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_>, options: &Fo
                 let placing = Placing {
                     ordinal: head.touchpoints,
                     day: facts.place.day,
-                    dimensions: KeptDimensions::of(&facts.place),
+                    dimensions: KeptDimensions::of(facts.place),
                     amount: touchpoint.amount,
                 };
                 let order = &mut head.orders[index];
@@ -58,7 +58,7 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_>, options: &Fo
 }
 
 /// An order that nobody named: it cannot be cancelled, and any delivery without a name delivers the oldest of its kind.
-fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_>, options: &FoldOptions) {
+fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     match facts.touchpoint.kind {
         Kind::OrderPlaced => {
             head.undelivered_without_id += 1;
@@ -75,7 +75,7 @@ fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_>, options: &Fo
 }
 
 /// A subscription that starts, or is renewed.
-pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_>) {
+pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_, '_>) {
     if facts.touchpoint.kind == Kind::SubscriptionRenewed {
         if let Some(amount) = facts.touchpoint.amount {
             head.revenue.add(amount);
@@ -98,7 +98,7 @@ pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_>) {
 
 /// The index of an order thing; it becomes the newest if it is not known, and the oldest is forgotten if there are too
 /// many.
-fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_>) -> usize {
+fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> usize {
     if let Some(index) = head.orders.iter().rposition(|order| *order.id == *id) {
         return index;
     }
@@ -128,17 +128,17 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_>) -> usize {
 }
 
 /// A purchase that cannot be cancelled.
-fn anchor(head: &mut Head, facts: &Facts<'_>) {
+fn anchor(head: &mut Head, facts: &Facts<'_, '_>) {
     if head.anchor.is_none() {
         head.anchor = Some(Anchor {
             ordinal: head.touchpoints,
             day: facts.place.day,
-            dimensions: KeptDimensions::of(&facts.place),
+            dimensions: KeptDimensions::of(facts.place),
         });
     }
 }
 
-fn buy(head: &mut Head, facts: &mut Facts<'_>) {
+fn buy(head: &mut Head, facts: &mut Facts<'_, '_>) {
     facts.purchase = true;
     head.purchases += 1;
     if let Some(amount) = facts.touchpoint.amount {
@@ -151,7 +151,7 @@ fn buy(head: &mut Head, facts: &mut Facts<'_>) {
     }
 }
 
-fn promise(order: &mut Order, facts: &mut Facts<'_>, options: &FoldOptions) {
+fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     let Some(promised_at) = facts.touchpoint.promised_at else {
         return;
     };
@@ -162,11 +162,21 @@ fn promise(order: &mut Order, facts: &mut Facts<'_>, options: &FoldOptions) {
     let start = day.max(options.calendar.day(promised_at));
     facts.promise_ended = order.promise.take().map(|replaced| Ended::of(replaced.overdue, day));
     facts.promise_made = Some(start);
+<<<<<<< HEAD
     order.promise =
         Some(Promise { promised_at, overdue: Level { start, dimensions: KeptDimensions::of(&facts.place) } });
+=======
+    order.promise = Some(Promise {
+        promised_at,
+        overdue: Level {
+            start,
+            dimensions: KeptDimensions::of(facts.place),
+        },
+    });
+>>>>>>> customers
 }
 
-fn deliver(head: &mut Head, facts: &mut Facts<'_>, promised_at: Option<EventTime>, options: &FoldOptions) {
+fn deliver(head: &mut Head, facts: &mut Facts<'_, '_>, promised_at: Option<EventTime>, options: &FoldOptions) {
     let on_time = promised_at.is_some_and(|promised_at| {
         facts.touchpoint.occurred_at.0 <= promised_at.0.saturating_add(options.on_time_tolerance_ms)
     });
@@ -180,7 +190,7 @@ fn deliver(head: &mut Head, facts: &mut Facts<'_>, promised_at: Option<EventTime
     facts.delivery = Some(Delivery { promised_at, on_time });
 }
 
-fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_>) {
+fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
     let order = &mut head.orders[index];
     if !matches!(order.purchase, Purchase::Live(_)) {
         return;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 use smallvec::SmallVec;
 
 use crate::model::{Accumulator, Currency, Day, Dimension, Phase, Touchpoint, Window, WindowKind};
@@ -81,8 +81,36 @@ impl<'a> Place<'a> {
 
 /// The dimension values of a touchpoint as a head keeps them: for contributions that may have to be taken back, or that
 /// end on a later day. Pairs of (dimension, value) in postcard, without the company.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptDimensions(Box<[u8]>);
+
+impl Serialize for KeptDimensions {
+    // As one piece: a sequence would be written byte by byte.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeptDimensions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KeptDimensions, D::Error> {
+        Ok(KeptDimensions(deserializer.deserialize_bytes(Blob)?.into()))
+    }
+}
+
+/// Reads bytes in one piece, borrowed from what is decoded.
+pub(super) struct Blob;
+
+impl<'de> Visitor<'de> for Blob {
+    type Value = &'de [u8];
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("bytes")
+    }
+
+    fn visit_borrowed_bytes<E: serde::de::Error>(self, bytes: &'de [u8]) -> Result<&'de [u8], E> {
+        Ok(bytes)
+    }
+}
 
 impl KeptDimensions {
     /// Keeps the dimension values of a place.

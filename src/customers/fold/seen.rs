@@ -1,6 +1,6 @@
 //! Which dimension values a person was already counted for in the current windows: once per person, window and value.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::place::Place;
@@ -19,17 +19,44 @@ struct SeenValue {
     mask: u8,
 }
 
-impl Serialize for SeenValue {
-    // A hash is no small number: eight plain bytes are shorter than a variable-length integer.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.hash.to_le_bytes(), self.mask).serialize(serializer)
-    }
-}
+/// Nine plain bytes a value, all in one piece: shorter than a variable-length integer for a hash, and fast.
+mod packed {
+    use serde::{Deserializer, Serializer, de::Error};
 
+<<<<<<< HEAD
 impl<'de> Deserialize<'de> for SeenValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SeenValue, D::Error> {
         let (hash, mask) = <([u8; 8], u8)>::deserialize(deserializer)?;
         Ok(SeenValue { hash: u64::from_le_bytes(hash), mask })
+=======
+    use super::SeenValue;
+    use crate::customers::fold::place::Blob;
+
+    const LENGTH: usize = 9;
+
+    pub fn serialize<S: Serializer>(values: &[SeenValue], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::with_capacity(values.len() * LENGTH);
+        for value in values {
+            bytes.extend_from_slice(&value.hash.to_le_bytes());
+            bytes.push(value.mask);
+        }
+        serializer.serialize_bytes(&bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SeenValue>, D::Error> {
+        let bytes = deserializer.deserialize_bytes(Blob)?;
+        if bytes.len() % LENGTH != 0 {
+            return Err(D::Error::custom("values seen are nine bytes each"));
+        }
+        let (values, _) = bytes.as_chunks::<LENGTH>();
+        Ok(values
+            .iter()
+            .map(|&[a, b, c, d, e, f, g, h, mask]| SeenValue {
+                hash: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+                mask,
+            })
+            .collect())
+>>>>>>> customers
     }
 }
 
@@ -39,6 +66,7 @@ impl<'de> Deserialize<'de> for SeenValue {
 pub struct Seen {
     starts: [Day; 3],
     /// Ascending by hash, no empty masks.
+    #[serde(with = "packed")]
     values: Vec<SeenValue>,
 }
 

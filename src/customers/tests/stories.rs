@@ -20,8 +20,8 @@ fn a_late_purchase_moves_new_customers_to_its_own_week() {
             orders week:2026-W11 company: n 1
             orders week:2026-W11 phase=during: n 1
             orders week:2026-W11 spoke=sales: n 1
-            record.orders: 2,
-            record.frequency: 1,"#]],
+            record.orders: 2
+            record.frequency: 1"#]],
     );
 }
 
@@ -54,7 +54,7 @@ fn a_cancellation_retracts_in_the_orders_own_week_and_the_next_purchase_is_the_f
             revenue week:2026-W11 phase=during EUR: n 1, sum 500
             revenue week:2026-W11 region=south EUR: n 1, sum 500
             revenue week:2026-W11 spoke=sales EUR: n 1, sum 500
-            record.orders: 1,"#]],
+            record.orders: 1"#]],
     );
 }
 
@@ -68,9 +68,9 @@ fn a_cancelled_order_never_becomes_live_again_and_nobody_is_new_without_a_purcha
         ],
         &["new_customers", "orders", "revenue", "record.orders", "record.phase", "record.revenue"],
         expect![[r#"
-            record.phase: Before,
-            record.orders: 0,
-            record.revenue: {},"#]],
+            record.phase: Before
+            record.orders: 0
+            record.revenue: {}"#]],
     );
 }
 
@@ -90,7 +90,7 @@ fn a_purchase_without_a_name_cannot_be_cancelled_and_any_nameless_delivery_deliv
             reach day:2026-03-02 phase=after: n 1
             reach day:2026-03-02 phase=before: n 1
             reach day:2026-03-02 phase=during: n 1
-            record.phase: After,"#]],
+            record.phase: After"#]],
     );
 }
 
@@ -114,8 +114,8 @@ fn a_subscription_counts_once_as_delivered_and_its_renewals_are_revenue_only() {
             average_order_value week:2026-W10 company EUR: n 1, sum 900
             orders week:2026-W10 company: n 1
             revenue week:2026-W10 company EUR: n 2, sum 1700
-            record.phase: After,
-            record.orders: 1,"#]],
+            record.phase: After
+            record.orders: 1"#]],
     );
 }
 
@@ -132,8 +132,8 @@ fn a_replaced_promise_moves_its_level_to_the_new_day() {
             overdue day:2026-03-07 company: n 1
             overdue day:2026-03-07 phase=during: n 1
             overdue day:2026-03-07 spoke=operations: n 1
-            record.open_promises: 1,
-            record.overdue_promises: 1,"#]],
+            record.open_promises: 1
+            record.overdue_promises: 1"#]],
     );
 }
 
@@ -180,9 +180,9 @@ fn a_promise_kept_by_its_day_or_cancelled_before_was_never_overdue() {
         expect![[r#"
             on_time month:2026-03 company: n 1, a 1
             return_rate month:2026-03 company: n 1
-            record.deliveries_on_time: 1,
-            record.deliveries_late: 0,
-            record.open_promises: 0,"#]],
+            record.deliveries_on_time: 1
+            record.deliveries_late: 0
+            record.open_promises: 0"#]],
     );
 }
 
@@ -213,7 +213,7 @@ fn only_an_agents_public_reply_is_the_first() {
         &["first_response_time day:2026-03-02 company", "unanswered", "record.open_cases"],
         expect![[r#"
             first_response_time day:2026-03-02 company: n 1, sum 1200000
-            record.open_cases: 1,"#]],
+            record.open_cases: 1"#]],
     );
 }
 
@@ -253,7 +253,7 @@ fn a_reopened_case_is_open_again_and_its_second_resolution_is_not_timed() {
         expect![[r#"
             contact_rate day:2026-03-02 company: n 1, a 1
             resolution_time day:2026-03-02 company: n 1, sum 3600000
-            record.open_cases: 1,"#]],
+            record.open_cases: 1"#]],
     );
 }
 
@@ -317,10 +317,29 @@ fn answers_and_sentiment_count_with_their_shares() {
 #[test]
 fn messages_count_for_thirty_closed_days() {
     let message = "marketing message_sent at 09:00";
+<<<<<<< HEAD
     check_customers(&[message], &["record.contacts"], expect!["record.contacts_30_days: 0,"]);
     check_customers(&[message, "closed 0d"], &["record.contacts"], expect!["record.contacts_30_days: 1,"]);
     check_customers(&[message, "closed 29d"], &["record.contacts"], expect!["record.contacts_30_days: 1,"]);
     check_customers(&[message, "closed 30d"], &["record.contacts"], expect!["record.contacts_30_days: 0,"]);
+=======
+    check_customers(&[message], &["record.contacts"], expect!["record.contacts_30_days: 0"]);
+    check_customers(
+        &[message, "closed 0d"],
+        &["record.contacts"],
+        expect!["record.contacts_30_days: 1"],
+    );
+    check_customers(
+        &[message, "closed 29d"],
+        &["record.contacts"],
+        expect!["record.contacts_30_days: 1"],
+    );
+    check_customers(
+        &[message, "closed 30d"],
+        &["record.contacts"],
+        expect!["record.contacts_30_days: 0"],
+    );
+>>>>>>> customers
 }
 
 #[test]
@@ -334,12 +353,9 @@ fn a_journey_collapses_repeats_and_starts_anew_after_a_purchase() {
             "web page_viewed channel app at 13:00",
         ],
         &["record.journey", "record.kind", "record.channel"],
-        expect![[r#"
-            record.journey: [
-            record.kind: PageViewed,
-            record.channel: Some(
-            record.kind: PageViewed,
-            record.channel: Some("#]],
+        expect![[
+            r#"record.journey: [JourneyStep { spoke: "web", kind: PageViewed, channel: Some(Web) }, JourneyStep { spoke: "web", kind: PageViewed, channel: Some(App) }]"#
+        ]],
     );
 }
 
@@ -354,93 +370,33 @@ fn the_whole_record() {
         ],
         &["record."],
         expect![[r#"
-            record.InsightRecord {
-            record.person: "3ca44b08c3a446119164e6c889a6c1de",
-            record.identifiers: {
-            record."case": [
-            record."T1",
-            record.],
-            record."email": [
-            record."ann@x.org",
-            record.],
-            record."order": [
-            record."O1",
-            record.],
-            record.},
-            record.first_seen: EventTime(
-            record.1772442000000,
-            record.),
-            record.last_seen: EventTime(
-            record.1772614800000,
-            record.),
-            record.touchpoints: 4,
-            record.touchpoints_by_spoke: {
-            record."sales": 1,
-            record."support": 3,
-            record.},
-            record.touchpoints_by_kind: {
-            record."case_opened": 1,
-            record."case_replied": 1,
-            record."order_placed": 1,
-            record."survey_answered": 1,
-            record.},
-            record.touchpoints_by_channel: {
-            record."phone": 1,
-            record.},
-            record.phase: During,
-            record.orders: 1,
-            record.frequency: 0,
-            record.revenue: {
-            record."EUR": 1999,
-            record.},
-            record.monetary_value: {
-            record."EUR": 1999.0,
-            record.},
-            record.open_cases: 1,
-            record.scores: {
-            record."nps": ScoreSummary {
-            record.n: 1,
-            record.last: 9,
-            record.mean: 9.0,
-            record.},
-            record.},
-            record.sentiment: Some(
-            record.ScoreSummary {
-            record.n: 1,
-            record.last: -40,
-            record.mean: -40.0,
-            record.},
-            record.),
-            record.first_response_time: DurationSummary {
-            record.n: 1,
-            record.mean_seconds: Some(
-            record.1200.0,
-            record.),
-            record.},
-            record.resolution_time: DurationSummary {
-            record.n: 0,
-            record.mean_seconds: None,
-            record.},
-            record.deliveries_on_time: 0,
-            record.deliveries_late: 0,
-            record.open_promises: 1,
-            record.overdue_promises: 0,
-            record.contacts_30_days: 0,
-            record.journey: [
-            record.JourneyStep {
-            record.spoke: "support",
-            record.kind: SurveyAnswered,
-            record.channel: None,
-            record.},
-            record.],
-            record.segment: Some(
-            record."gold",
-            record.),
-            record.region: Some(
-            record."north",
-            record.),
-            record.account: None,
-            record.}"#]],
+            record.person: "3ca44b08c3a446119164e6c889a6c1de"
+            record.identifiers: {"case": ["T1"], "email": ["ann@x.org"], "order": ["O1"]}
+            record.first_seen: EventTime(1772442000000)
+            record.last_seen: EventTime(1772614800000)
+            record.touchpoints: 4
+            record.touchpoints_by_spoke: {"sales": 1, "support": 3}
+            record.touchpoints_by_kind: {"case_opened": 1, "case_replied": 1, "order_placed": 1, "survey_answered": 1}
+            record.touchpoints_by_channel: {"phone": 1}
+            record.phase: During
+            record.orders: 1
+            record.frequency: 0
+            record.revenue: {"EUR": 1999}
+            record.monetary_value: {"EUR": 1999.0}
+            record.open_cases: 1
+            record.scores: {"nps": ScoreSummary { n: 1, last: 9, mean: 9.0 }}
+            record.sentiment: Some(ScoreSummary { n: 1, last: -40, mean: -40.0 })
+            record.first_response_time: DurationSummary { n: 1, mean_seconds: Some(1200.0) }
+            record.resolution_time: DurationSummary { n: 0, mean_seconds: None }
+            record.deliveries_on_time: 0
+            record.deliveries_late: 0
+            record.open_promises: 1
+            record.overdue_promises: 0
+            record.contacts_30_days: 0
+            record.journey: [JourneyStep { spoke: "support", kind: SurveyAnswered, channel: None }]
+            record.segment: Some("gold")
+            record.region: Some("north")
+            record.account: None"#]],
     );
 }
 
