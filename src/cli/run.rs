@@ -78,11 +78,23 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
         )
     })?;
     tracing::info!(address = %server.address(), "operators' endpoints are open");
-    let ended = run_hub(&HubInput {
-        settings,
-        person_key,
-        telemetry: &telemetry,
-        stop: &stop,
+    let ended = std::thread::scope(|scope| {
+        // Readiness must fall as soon as a stop is asked for, whatever the workers are busy with.
+        scope.spawn(|| {
+            stop.wait(Duration::MAX);
+            let reason = stop.reason();
+            telemetry.emit(Event::HubStopping {
+                reason: reason.as_deref().unwrap_or("unknown"),
+            });
+        });
+        let ended = run_hub(&HubInput {
+            settings,
+            person_key,
+            telemetry: &telemetry,
+            stop: &stop,
+        });
+        stop.request("the hub ended by itself");
+        ended
     });
     telemetry.emit(Event::HubStopped {
         committed: ended.is_ok(),
