@@ -87,20 +87,28 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
                 reason: reason.as_deref().unwrap_or("unknown"),
             });
         });
-        let ended = run_hub(&HubInput {
+        let _requests = RequestOnDrop(&stop);
+        run_hub(&HubInput {
             settings,
             person_key,
             telemetry: &telemetry,
             stop: &stop,
-        });
-        stop.request("the hub ended by itself");
-        ended
+        })
     });
     telemetry.emit(Event::HubStopped {
         committed: ended.is_ok(),
     });
     server.stop();
     ended
+}
+
+/// Requests a stop when the hub ends, also by a panic: who waits for one must not wait for ever.
+struct RequestOnDrop<'a>(&'a StopToken);
+
+impl Drop for RequestOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.request("the hub ended by itself");
+    }
 }
 
 /// Runs the hub until `input.stop` is requested and everything taken in is committed.
