@@ -1,0 +1,182 @@
+//! The command line in; calls of the rooms, results on standard output and an exit code out. One file per subcommand.
+//!
+//! Each subcommand resolves the configuration, checks what it needs, calls the rooms in one function, and shows what
+//! came of it. Errors go to standard error as what happened, to which thing, and what to do next.
+
+mod check;
+mod exit;
+mod generate;
+mod output;
+mod rebuild;
+mod run;
+mod stop;
+mod tail;
+mod topics;
+
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+pub use check::SpokeSummary;
+pub use exit::{Exit, Failure};
+pub use generate::{Destination, GenerateArguments, Written};
+pub use output::Format;
+pub use rebuild::RebuildArguments;
+pub use run::{HubInput, RunArguments};
+pub use stop::StopToken;
+pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};
+pub use topics::{Action, TopicLine, TopicState, TopicsArguments};
+
+use crate::{settings::Settings, telemetry::LogOptions};
+
+/// The whole command line.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(name = "insight-hub", version, about = about(), after_help = exit::HELP, arg_required_else_help = true)]
+pub struct Cli {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub sources: Sources,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The sources of the configuration that the command line names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Sources {
+    /// Configuration file; deploy/insight-hub.toml shows every key
+    #[arg(short, long, global = true, value_name = "FILE", env = "INSIGHT_HUB_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Set a key of the configuration, for example --set commit.interval_ms=50
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// Brokers as host:port, separated by commas [kafka.brokers]
+    #[arg(long, global = true, value_name = "ADDRESSES")]
+    pub brokers: Option<String>,
+}
+
+/// The subcommands.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Take touchpoints in and publish insight, until SIGTERM or SIGINT
+    Run(RunArguments),
+    /// Check the configuration and the spokes' mappings, without connecting to anything
+    Check {
+        /// How the result is shown
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Plan, create or verify the topics that the hub needs
+    Topics(TopicsArguments),
+    /// Show a public feed as it is committed
+    Tail(TailArguments),
+    /// Make a seeded company's touchpoints, for trying and testing
+    Generate(GenerateArguments),
+    /// Fold all kept touchpoints again after a change of definition
+    Rebuild(RebuildArguments),
+}
+
+fn about() -> &'static str {
+    "Departments' touchpoints in; one insight record per customer and company-wide CX metrics out, exactly once"
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if key.contains('.') => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("must be section.key=value".to_owned()),
+    }
+}
+
+impl Cli {
+    /// The flags as settings; a flag of its own wins over `--set`.
+    fn overrides(&self) -> Vec<(String, String)> {
+        let mut overrides = self.sources.set.clone();
+        if let Some(brokers) = &self.sources.brokers {
+            overrides.push(("kafka.brokers".to_owned(), brokers.clone()));
+        }
+        if let Command::Run(arguments) = &self.command {
+            overrides.extend(arguments.overrides());
+        }
+        overrides
+    }
+
+    fn execute(&self, settings: &Settings, output: &mut dyn Write) -> Result<(), Failure> {
+        match &self.command {
+            Command::Run(_) => run::execute(settings),
+            Command::Check { output: format } => check::execute(settings, *format, output),
+            Command::Topics(arguments) => topics::execute(settings, arguments, output),
+            Command::Tail(arguments) => tail::execute(settings, arguments, output),
+            Command::Generate(arguments) => generate::execute(settings, arguments, output),
+            Command::Rebuild(arguments) => rebuild::execute(settings, *arguments, output),
+        }
+    }
+}
+
+/// The program: parses the command line, does what it says, and returns the exit code of [`Exit`].
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for, and go to standard output; a closed pipe there is no failure.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let settings = Settings::load(cli.sources.config.as_deref(), &cli.overrides(), environment);
+    let ended = settings.map_err(Failure::from).and_then(|settings| {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let ended = cli.execute(&settings, &mut output);
+        let flushed = output.flush().map_err(Failure::from);
+        ended.and(flushed)
+    });
+    match ended {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            if failure.exit != Exit::Ok {
+                eprintln!("{failure}");
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+/// The brokers, or an error that says how to name them.
+fn require_brokers(settings: &Settings) -> Result<&str, Failure> {
+    settings.kafka.brokers.as_deref().ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            "`kafka.brokers` is not set, and the embedded log, which needs no Kafka, is not in this version",
+            "name a Kafka broker: --brokers HOST:PORT, INSIGHT_HUB__KAFKA__BROKERS=HOST:PORT, or brokers = \"HOST:PORT\" \
+             under [kafka] in the file given with --config",
+        )
+    })
+}
+
+fn start_log(options: &LogOptions) -> Result<(), Failure> {
+    crate::telemetry::start_log(options)
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "correct log.level"))
+}
+
+/// The error of a command whose work is not part of this build.
+fn room_missing(what: &str) -> Failure {
+    Failure::new(
+        Exit::Failure,
+        format!("this build cannot {what}: that part is not in it"),
+        "use a build that has it",
+    )
+}
+
+/// The definition of the command line, for documentation and tests.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests;

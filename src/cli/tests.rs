@@ -1,0 +1,116 @@
+//! Command lines in; what they mean out.
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, String> {
+    let words = std::iter::once("insight-hub").chain(line.split_whitespace());
+    Cli::try_parse_from(words).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_definition_is_sound() {
+    definition().debug_assert();
+}
+
+#[test]
+fn the_help_names_every_subcommand_and_exit_code() {
+    let help = definition().render_long_help().to_string();
+    for word in [
+        "run",
+        "check",
+        "topics",
+        "tail",
+        "generate",
+        "rebuild",
+        "Exit codes",
+        "INSIGHT_HUB__SECTION__KEY",
+    ] {
+        assert!(help.contains(word), "{word} in {help}");
+    }
+}
+
+#[test]
+fn flags_become_settings_and_win_over_set() {
+    let cli = parse("run --set http.listen=127.0.0.1:1 --set commit.interval_ms=50 --brokers k:9092 --workers 2 --listen 127.0.0.1:0")
+        .expect("a right command line");
+    let settings = Settings::load(None, &cli.overrides(), std::iter::empty()).expect("right settings");
+    assert_eq!(settings.kafka.brokers.as_deref(), Some("k:9092"));
+    assert_eq!(settings.hub.workers, 2);
+    assert_eq!(settings.http.listen.port(), 0);
+    assert_eq!(settings.commit.interval_ms, 50);
+}
+
+#[test]
+fn sources_may_stand_before_or_after_the_subcommand() {
+    let before = parse("--config hub.toml --brokers k:1 topics plan").expect("right");
+    let after = parse("topics plan --config hub.toml --brokers k:1").expect("right");
+    assert_eq!(before, after);
+}
+
+#[test]
+fn every_command_of_the_readme_kind_parses() {
+    for line in [
+        "run",
+        "check -o json",
+        "topics plan",
+        "topics apply -o table",
+        "topics verify -o json",
+        "tail metrics --from-beginning --until-end -o json",
+        "tail insight.customers",
+        "generate --seed 7 --customers 10 --touchpoints 100 --duplicates 0.01 --late 0.05 --invalid 0.01 --shuffle \
+         --to-files out",
+        "generate --to-topics --brokers k:9092",
+        "rebuild --yes",
+    ] {
+        assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
+    }
+}
+
+#[test]
+fn wrong_command_lines_are_refused() {
+    for (line, expected) in [
+        ("run --set interval=3", "section.key=value"),
+        ("run --workers many", "invalid digit"),
+        ("tail", "<FEED>"),
+        ("generate", "--to-files"),
+        ("generate --to-topics --to-files out", "cannot be used with"),
+        ("generate --to-topics --late 1.5", "from 0 to 1"),
+        ("generate --to-topics --customers 0", "0 is not in"),
+        ("serve", "unrecognized subcommand"),
+        ("topics repair", "unrecognized subcommand"),
+    ] {
+        let error = parse(line).expect_err(line);
+        assert!(error.contains(expected), "{line}: {error}");
+    }
+}
+
+#[test]
+fn commands_that_connect_say_how_to_name_a_broker() {
+    for line in [
+        "run",
+        "topics verify",
+        "tail metrics",
+        "generate --to-topics",
+        "rebuild --yes",
+    ] {
+        let cli = parse(line).expect("a right command line");
+        let failure = cli
+            .execute(&Settings::default(), &mut Vec::new())
+            .expect_err("no brokers");
+        assert_eq!(failure.exit, Exit::Usage, "{line}");
+        let text = failure.to_string();
+        assert!(
+            text.contains("embedded log") && text.contains("--brokers HOST:PORT"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn shares_that_exceed_everything_are_refused() {
+    let cli = parse("generate --to-files out --late 0.6 --invalid 0.6").expect("each is a share");
+    let failure = cli
+        .execute(&Settings::default(), &mut Vec::new())
+        .expect_err("more than everything");
+    assert_eq!(failure.exit, Exit::Usage);
+}

@@ -1,0 +1,210 @@
+//! `insight-hub topics`: which topics the hub needs, which exist, and how they differ.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{
+    exit::{Exit, Failure},
+    output::{Format, write_json, write_table},
+};
+use crate::settings::Settings;
+
+/// What to do about topics.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct TopicsArguments {
+    /// What to do
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What to do about topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Action {
+    /// Show what `apply` would create; change nothing
+    Plan {
+        /// How the result is shown
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Create what is missing; never change or delete what exists
+    Apply {
+        /// How the result is shown
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Compare; exit code 3 if a topic is missing or differs
+    Verify {
+        /// How the result is shown
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+}
+
+/// One topic that the hub needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicLine {
+    /// The topic's name.
+    pub topic: String,
+    /// `feed`, `repartition`, `changelog` or `spoke` (which the hub reads and never creates).
+    pub role: &'static str,
+    /// Partitions that it must have; `None`: any.
+    pub partitions: Option<i32>,
+    /// `cleanup.policy` that it must have; empty: any.
+    pub cleanup: &'static str,
+    /// How it is.
+    pub state: TopicState,
+}
+
+/// How a topic is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicState {
+    /// As it must be.
+    Fits,
+    /// Not there.
+    Missing,
+    /// Was not there and has been created.
+    Created,
+    /// There, and different: each difference spelled out.
+    Differs(Vec<String>),
+}
+
+impl TopicState {
+    fn words(&self) -> (&'static str, String) {
+        match self {
+            TopicState::Fits => ("fits", String::new()),
+            TopicState::Missing => ("missing", String::new()),
+            TopicState::Created => ("created", String::new()),
+            TopicState::Differs(differences) => ("differs", differences.join("; ")),
+        }
+    }
+}
+
+pub(super) fn execute(settings: &Settings, arguments: &TopicsArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    super::require_brokers(settings)?;
+    let (format, create) = match arguments.action {
+        Action::Plan { output } | Action::Verify { output } => (output, false),
+        Action::Apply { output } => (output, true),
+    };
+    let lines = survey(settings, create)?;
+    report(&lines, format, output)?;
+    output.flush()?;
+    judge(&lines, arguments.action)
+}
+
+/// Compares the topics that the hub needs with those that exist; with `create`, creates the missing ones first.
+fn survey(settings: &Settings, create: bool) -> Result<Vec<TopicLine>, Failure> {
+    let _ = (settings, create);
+    Err(super::room_missing("compare topics"))
+}
+
+fn report(lines: &[TopicLine], format: Format, output: &mut dyn Write) -> std::io::Result<()> {
+    if format == Format::Json {
+        for line in lines {
+            let (state, _) = line.state.words();
+            let differences: &[String] = match &line.state {
+                TopicState::Differs(differences) => differences,
+                _ => &[],
+            };
+            let value = json!({
+                "topic": line.topic,
+                "role": line.role,
+                "partitions": line.partitions,
+                "cleanup_policy": line.cleanup,
+                "state": state,
+                "differences": differences,
+            });
+            write_json(output, &value)?;
+        }
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| {
+            let (state, differences) = line.state.words();
+            vec![
+                line.topic.clone(),
+                line.role.into(),
+                line.partitions.map_or_else(|| "any".into(), |count| count.to_string()),
+                line.cleanup.into(),
+                state.into(),
+                differences,
+            ]
+        })
+        .collect();
+    let header = ["topic", "role", "partitions", "cleanup", "state", "differences"];
+    write_table(output, &header, &rows)
+}
+
+/// `plan` only shows. `apply` fails when something stays wrong, `verify` when anything is.
+fn judge(lines: &[TopicLine], action: Action) -> Result<(), Failure> {
+    let is_wrong = |line: &&TopicLine| matches!(line.state, TopicState::Missing | TopicState::Differs(_));
+    let wrong: Vec<&str> = lines.iter().filter(is_wrong).map(|line| line.topic.as_str()).collect();
+    if wrong.is_empty() || matches!(action, Action::Plan { .. }) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::TopicsDiffer,
+        format!(
+            "{} of {} topics are not as the hub needs them: {}",
+            wrong.len(),
+            lines.len(),
+            wrong.join(", ")
+        ),
+        "`insight-hub topics apply` creates missing ones; change the others yourself, or the configuration: partitions \
+         of internal topics decide where state lies",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(topic: &str, state: TopicState) -> TopicLine {
+        TopicLine {
+            topic: topic.into(),
+            role: "feed",
+            partitions: Some(8),
+            cleanup: "compact",
+            state,
+        }
+    }
+
+    #[test]
+    fn only_verify_and_apply_fail_on_differences() {
+        let lines = [
+            line("insight.customers", TopicState::Fits),
+            line(
+                "insight.metrics",
+                TopicState::Differs(vec!["4 partitions, not 8".into()]),
+            ),
+        ];
+        let output = Format::Table;
+        assert_eq!(judge(&lines, Action::Plan { output }), Ok(()));
+        for action in [Action::Apply { output }, Action::Verify { output }] {
+            let failure = judge(&lines, action).expect_err("a difference");
+            assert_eq!(failure.exit, Exit::TopicsDiffer);
+            assert!(failure.happened.ends_with("insight.metrics"), "{failure}");
+        }
+        assert_eq!(
+            judge(&[line("a", TopicState::Created)], Action::Apply { output }),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn differences_are_spelled_out() {
+        let lines = [line(
+            "insight.metrics",
+            TopicState::Differs(vec!["4 partitions, not 8".into()]),
+        )];
+        let mut text = Vec::new();
+        report(&lines, Format::Table, &mut text).expect("memory");
+        assert!(String::from_utf8_lossy(&text).contains("4 partitions, not 8"));
+        let mut text = Vec::new();
+        report(&lines, Format::Json, &mut text).expect("memory");
+        let value: serde_json::Value = serde_json::from_slice(&text).expect("one JSON line");
+        assert_eq!(value["differences"][0], "4 partitions, not 8");
+    }
+}
