@@ -221,19 +221,14 @@ impl<'c, 'a> Taker<'c, 'a> {
         self.capture.scalar(slot)
     }
 
-    /// Names the field of the payload to blame, and ours in the sentence if they differ.
+    /// Names the field of the payload to blame, and ours in the sentence.
     fn at<T>(&self, slot: Slot, field: &str, result: Result<T, Refused>) -> Result<T, Rejection> {
         result.map_err(|Refused { reason, message }| {
             let path = self.mapping.shape.path(slot);
-            let own = if path == field {
-                String::new()
-            } else {
-                format!("{field}: ")
-            };
             Rejection {
                 reason,
                 field: path.to_owned(),
-                message: format!("{own}{message}."),
+                message: format!("{field}: {message}."),
                 touchpoint: 0,
             }
         })

@@ -10,8 +10,8 @@ use std::{fmt::Write, sync::Arc};
 use super::*;
 use crate::model::Identifier;
 
-/// 2026-01-31T12:00:00Z: when every record of these tests was written.
-const NOW_MS: i64 = 1_769_860_800_000;
+/// 2026-02-10T12:00:00Z: when every record of these tests was written.
+const NOW_MS: i64 = 1_770_724_800_000;
 
 fn spoke(toml: &str) -> Result<Spoke, String> {
     let file = SpokeFile::parse("test.toml", toml).map_err(|error| error.to_string())?;

@@ -21,9 +21,13 @@ const FULL: &str = r#"{"id":"f-1","spoke":"operations","kind":"survey_answered",
 
 #[test]
 fn every_field_goes_by_its_name() {
-    check(OPERATIONS, FULL, expect![[r#"
+    check(
+        OPERATIONS,
+        FULL,
+        expect![[r#"
         operations f-1 survey_answered at 2026-01-31T09:00:00.250Z by customer_id:C1 email:ann@example.org order:O-1, label Umfrage, channel other, subject delivery, product P-12, region north, segment families, campaign spring, content letter, account Acme, amount -250 EUR, cost 12 JPY, score expectation 7 speed, promised_at 2026-01-31T09:00:00.000Z, initiator bot, visibility internal, sentiment -100, referrer email:bob@x, effort -3, a=1.5, b=true
-    "#]]);
+    "#]],
+    );
     check(
         OPERATIONS,
         r#"{"id":"f-2","kind":"other","occurred_at":1769850000250,"identifiers":{"case":["T-1"]},"amount":null,"score":null,"properties":{}}"#,
@@ -191,7 +195,8 @@ fn producers_may_add_remove_and_reorder_fields() {
     let expected = written_with(TOUCHPOINT_SCHEMA);
     expect![[r#"
         sales v-1 order_placed at 2026-01-31T09:00:00.250Z by customer_id:C1, product P-1, initiator customer
-    "#]].assert_eq(&expected);
+    "#]]
+    .assert_eq(&expected);
     let reversed = changed(|fields| {
         // Money is defined where it is used first.
         let at = |fields: &[serde_json::Value], name| fields.iter().position(|field| field["name"] == name);
