@@ -222,16 +222,22 @@ impl<'c, 'a> Taker<'c, 'a> {
     }
 
     /// Names the field of the payload to blame, and ours in the sentence.
+    #[inline]
     fn at<T>(&self, slot: Slot, field: &str, result: Result<T, Refused>) -> Result<T, Rejection> {
-        result.map_err(|Refused { reason, message }| {
-            let path = self.mapping.shape.path(slot);
-            Rejection {
-                reason,
-                field: path.to_owned(),
-                message: format!("{field}: {message}."),
-                touchpoint: 0,
-            }
-        })
+        match result {
+            Ok(part) => Ok(part),
+            Err(refused) => Err(self.rejection(slot, field, refused)),
+        }
+    }
+
+    #[cold]
+    fn rejection(&self, slot: Slot, field: &str, refused: Refused) -> Rejection {
+        Rejection {
+            reason: refused.reason,
+            field: self.mapping.shape.path(slot).to_owned(),
+            message: format!("{field}: {}.", refused.message),
+            touchpoint: 0,
+        }
     }
 
     fn own_spoke(&self, slot: Slot, spoke: &str) -> Result<(), Rejection> {
