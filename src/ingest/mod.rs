@@ -59,6 +59,10 @@ impl Headers for NoHeaders {
 
 /// One outcome of a source record.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every outcome is the large one, and it is handed on by reference to the stack"
+)]
 pub enum Mapped<'a> {
     /// A valid touchpoint.
     Touchpoint(Touchpoint<'a>),

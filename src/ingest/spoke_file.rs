@@ -428,7 +428,7 @@ mod tests {
             ),
             (
                 &format!("{json}promised_at = {{ path = \"p\", format = \"epoch\" }}"),
-                "spoke web: promised_at.format: \"epoch\" is not known; did you mean \"epoch_s\"?; use one of rfc3339, epoch_s, epoch_ms, epoch_us",
+                "spoke web: promised_at.format: \"epoch\" is not known; use one of rfc3339, epoch_s, epoch_ms, epoch_us",
             ),
             (
                 &format!("{json}amount = {{ value = \"a\", currency = \"c\" }}"),

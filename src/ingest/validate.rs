@@ -58,7 +58,25 @@ const BLOCKED: [&str; 13] = [
 ];
 
 fn is_blocked(value: &str) -> bool {
-    value.bytes().all(|byte| matches!(byte, b'0' | b'-')) || BLOCKED.iter().any(|word| word.eq_ignore_ascii_case(value))
+    // The longest of the words has 15 letters.
+    value.bytes().all(|byte| matches!(byte, b'0' | b'-'))
+        || value.len() <= 15 && BLOCKED.iter().any(|word| word.eq_ignore_ascii_case(value))
+}
+
+/// Whether there is nothing to trim, to replace or to count: printable ASCII, no space at either end, short enough. Nearly
+/// every text is like this, and seen to be so in one look.
+#[inline]
+fn is_plain(text: &str, characters_max: usize) -> bool {
+    let bytes = text.as_bytes();
+    match bytes {
+        [] | [b' ', ..] | [.., b' '] => false,
+        _ => {
+            bytes.len() <= characters_max
+                && bytes
+                    .iter()
+                    .fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7E))
+        }
+    }
 }
 
 fn has_control(text: &str) -> bool {
@@ -93,7 +111,16 @@ fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// A text, trimmed; `None` if nothing is left.
+#[inline]
 pub(super) fn text<'c>(scalar: &'c Scalar<'_>, characters_max: usize) -> Result<Option<Cow<'c, str>>, Refused> {
+    match scalar {
+        Scalar::Missing | Scalar::Null => Ok(None),
+        Scalar::Text(text) if is_plain(text, characters_max) => Ok(Some(Cow::Borrowed(text))),
+        _ => any_text(scalar, characters_max),
+    }
+}
+
+fn any_text<'c>(scalar: &'c Scalar<'_>, characters_max: usize) -> Result<Option<Cow<'c, str>>, Refused> {
     let Some(text) = as_text(scalar)? else {
         return Ok(None);
     };
@@ -119,6 +146,9 @@ pub(super) fn id<'c>(scalar: &'c Scalar<'_>) -> Result<Cow<'c, str>, Refused> {
         return refused(Reason::WrongType, "the id is a fraction; send it as text or as a whole number");
     }
     let id = as_text(scalar)?.unwrap_or_default();
+    if is_plain(&id, ID_CHARACTERS_MAX) {
+        return Ok(id);
+    }
     if id.is_empty() {
         return refused(Reason::MissingField, "there is no id; send one, or set id = \"content\" in the spoke file");
     }
@@ -139,8 +169,9 @@ pub(super) fn identifier<'c>(kind: IdentifierType, scalar: &'c Scalar<'_>) -> Re
     let Some(value) = as_text(scalar)? else {
         return Ok(None);
     };
-    let mut value = trimmed(value);
-    if value.is_empty() || is_blocked(&value) || has_control(&value) {
+    let plain = is_plain(&value, IDENTIFIER_CHARACTERS_MAX);
+    let mut value = if plain { value } else { trimmed(value) };
+    if value.is_empty() || is_blocked(&value) || !plain && has_control(&value) {
         return Ok(None);
     }
     if kind == IdentifierType::Email {
@@ -151,7 +182,7 @@ pub(super) fn identifier<'c>(kind: IdentifierType, scalar: &'c Scalar<'_>) -> Re
             value = Cow::Owned(value.to_lowercase());
         }
     }
-    if is_longer(&value, IDENTIFIER_CHARACTERS_MAX) {
+    if !plain && is_longer(&value, IDENTIFIER_CHARACTERS_MAX) {
         return refused(
             Reason::TooLarge,
             "the identifier is longer than 256 characters; send the one that your customers are known by",

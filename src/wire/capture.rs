@@ -410,7 +410,10 @@ impl<'de> Visitor<'de> for Key<'_> {
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Option<usize>, E> {
         let keys = &self.node.keys;
         let start = self.start.min(keys.len());
-        let is_key = |(known, _): &(Box<str>, u16)| **known == *key;
+        // Lengths and last bytes tell nearly all keys apart without a call.
+        let is_key = |(known, _): &(Box<str>, u16)| {
+            known.len() == key.len() && known.as_bytes().last() == key.as_bytes().last() && **known == *key
+        };
         Ok(match keys[start..].iter().position(is_key) {
             Some(index) => Some(start + index),
             None => keys[..start].iter().position(is_key),

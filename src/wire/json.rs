@@ -13,12 +13,34 @@ pub struct JsonError {
 
 /// Picks the shape's scalars out of one JSON document; nothing but white space may follow it.
 pub fn capture<'a>(shape: &Shape, bytes: &'a [u8], capture: &mut Capture<'a>) -> Result<(), JsonError> {
+<<<<<<< HEAD
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     shape.capture(capture, &mut deserializer).and_then(|()| deserializer.end()).map_err(|error| JsonError {
         line: error.line(),
         column: error.column(),
         cut_off: error.is_eof(),
     })
+=======
+    // Checked once for the whole document: several times faster than serde_json's check of each string.
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        JsonError {
+            line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+            column: before.len() - line_start + 1,
+            cut_off: error.error_len().is_none(),
+        }
+    })?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    shape
+        .capture(capture, &mut deserializer)
+        .and_then(|()| deserializer.end())
+        .map_err(|error| JsonError {
+            line: error.line(),
+            column: error.column(),
+            cut_off: error.is_eof(),
+        })
+>>>>>>> ingest
 }
 
 #[cfg(test)]
@@ -93,8 +115,24 @@ mod tests {
 
     #[test]
     fn errors_name_the_place_and_never_the_payload() {
+<<<<<<< HEAD
         assert_eq!(scalars(&["a"], "{\"a\":\n secret}"), ["not valid JSON at line 2, column 2"]);
         assert_eq!(scalars(&["a"], "{\"a\":"), ["not valid JSON at line 1, column 5 (it ends too early)"]);
+=======
+        assert_eq!(
+            scalars(&["a"], "{\"a\":\n secret}"),
+            ["not valid JSON at line 2, column 2"]
+        );
+        assert_eq!(
+            scalars(&["a"], "{\"a\":"),
+            ["not valid JSON at line 1, column 5 (it ends too early)"]
+        );
+        let no_text = capture(&ShapeBuilder::default().build(), b"{\n \xff}", &mut Capture::default());
+        assert_eq!(
+            no_text.map_err(|error| error.to_string()),
+            Err("not valid JSON at line 2, column 2".into())
+        );
+>>>>>>> ingest
         assert_eq!(scalars(&["a"], "{\"a\":1} x"), ["not valid JSON at line 1, column 9"]);
     }
 }
