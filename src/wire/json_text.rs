@@ -30,6 +30,7 @@ fn unsupported<T>(what: &str) -> Result<T, Error> {
 }
 
 /// Whether a text can stand between quotation marks as it is.
+#[inline]
 fn is_plain(text: &[u8]) -> bool {
     const ONES: u64 = u64::MAX / 255;
     const HIGH_BITS: u64 = ONES * 128;
@@ -42,10 +43,13 @@ fn is_plain(text: &[u8]) -> bool {
         let backslash = word ^ (ONES * u64::from(b'\\'));
         (below(word, 0x20) | below(quote, 1) | below(backslash, 1)) & HIGH_BITS
     };
-    let (words, rest) = text.as_chunks::<8>();
-    let mut last = [b' '; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    words.iter().fold(special(last), |found, &word| found | special(word)) == 0
+    let (words, _) = text.as_chunks::<8>();
+    // The rest is seen in the text's last eight bytes, some of them for the second time: cheaper than to copy it to a
+    // word of its own, which the processor could not read before the copy is written.
+    match text.last_chunk::<8>() {
+        Some(&last) => words.iter().fold(special(last), |found, &word| found | special(word)) == 0,
+        None => text.iter().all(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\'),
+    }
 }
 
 macro_rules! numbers {
@@ -73,6 +77,7 @@ impl<'a> Serializer for Writer<'a> {
         serialize_bool: bool, serialize_char: char
     );
 
+    #[inline]
     fn serialize_str(self, text: &str) -> Result<(), Error> {
         if !is_plain(text.as_bytes()) {
             return serde_json::to_writer(self.0, text);
@@ -84,6 +89,7 @@ impl<'a> Serializer for Writer<'a> {
         Ok(())
     }
 
+    #[inline]
     fn serialize_none(self) -> Result<(), Error> {
         self.serialize_unit()
     }
@@ -92,6 +98,7 @@ impl<'a> Serializer for Writer<'a> {
         value.serialize(self)
     }
 
+    #[inline]
     fn serialize_unit(self) -> Result<(), Error> {
         self.0.extend_from_slice(b"null");
         Ok(())
@@ -165,6 +172,7 @@ impl<'a> Serializer for Writer<'a> {
 }
 
 impl<'a> Open<'a> {
+    #[inline]
     fn new(bytes: &'a mut Vec<u8>, open: u8, close: u8) -> Open<'a> {
         bytes.push(open);
         Open {
@@ -174,12 +182,16 @@ impl<'a> Open<'a> {
         }
     }
 
+    #[inline]
     fn comma(&mut self) {
-        if !std::mem::take(&mut self.first) {
+        if self.first {
+            self.first = false;
+        } else {
             self.bytes.push(b',');
         }
     }
 
+    #[inline]
     fn close(self) -> Result<(), Error> {
         self.bytes.push(self.close);
         Ok(())
