@@ -1,4 +1,4 @@
-//! Serde values to compact JSON text, byte for byte as `serde_json` writes it, at about half of its cost.
+//! Serde values to compact JSON text, byte for byte as `serde_json` writes it, at less cost (`benches/feeds.rs`).
 //!
 //! Public records are mostly field names and short words. `serde_json` looks at every byte of both for characters to
 //! escape; here field names, which are identifiers of Rust, are copied, and words are looked at eight bytes at a time.
@@ -34,7 +34,7 @@ fn unsupported<T>(what: &str) -> Result<T, Error> {
 fn is_plain(text: &[u8]) -> bool {
     const ONES: u64 = u64::MAX / 255;
     const HIGH_BITS: u64 = ONES * 128;
-    // The sign bit of a byte that is smaller than a limit (A. Moon, "Bit Twiddling Hacks": determine if a word has a
+    // The sign bit of a byte that is smaller than a limit (S. Anderson, "Bit Twiddling Hacks": determine if a word has a
     // byte less than n); a borrow may mark more bytes, but only when one is marked rightly.
     let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
     let special = |word: [u8; 8]| {
