@@ -24,10 +24,7 @@ fn main() {
     println!("{:<22} {:>10} {:>8} {:>10}", "record", "format", "bytes", "ns/record");
     let customer = customer();
     let touchpoint = touchpoint();
-    let on_timeline = PersonTouchpoint {
-        person: PersonId([0xa5; 16]),
-        touchpoint: &touchpoint,
-    };
+    let on_timeline = PersonTouchpoint { person: PersonId([0xa5; 16]), touchpoint: &touchpoint };
     let metric = metric();
     let definition = definition();
     for format in FeedFormat::ALL {
@@ -42,11 +39,7 @@ fn main() {
     let mut encoder = Encoder::<Customers>::new(FeedFormat::Json, "insight-hub");
     let value = encoder.encode(&customer).to_vec();
     report("event id of a customer", "-", value.len(), || {
-        black_box(event_id(
-            black_box(b"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"),
-            7,
-            Some(&value),
-        ));
+        black_box(event_id(black_box(b"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"), 7, Some(&value)));
     });
 }
 
@@ -85,11 +78,7 @@ fn counts(entries: &[(&str, i64)]) -> BTreeMap<String, i64> {
 }
 
 fn customer() -> InsightRecord {
-    let step = |spoke: &str, kind, channel| JourneyStep {
-        spoke: spoke.to_owned(),
-        kind,
-        channel,
-    };
+    let step = |spoke: &str, kind, channel| JourneyStep { spoke: spoke.to_owned(), kind, channel };
     InsightRecord {
         person: PersonId([0xa5; 16]).to_string(),
         identifiers: BTreeMap::from([
@@ -114,23 +103,10 @@ fn customer() -> InsightRecord {
         revenue: counts(&[("EUR", 12_345)]),
         monetary_value: BTreeMap::from([("EUR".into(), 6_172.5)]),
         open_cases: 1,
-        scores: BTreeMap::from([(
-            "nps".into(),
-            ScoreSummary {
-                n: 2,
-                last: 9,
-                mean: 8.5,
-            },
-        )]),
+        scores: BTreeMap::from([("nps".into(), ScoreSummary { n: 2, last: 9, mean: 8.5 })]),
         sentiment: None,
-        first_response_time: DurationSummary {
-            n: 2,
-            mean_seconds: Some(1_200.25),
-        },
-        resolution_time: DurationSummary {
-            n: 1,
-            mean_seconds: Some(86_412.125),
-        },
+        first_response_time: DurationSummary { n: 2, mean_seconds: Some(1_200.25) },
+        resolution_time: DurationSummary { n: 1, mean_seconds: Some(86_412.125) },
         deliveries_on_time: 1,
         deliveries_late: 1,
         open_promises: 0,
@@ -168,10 +144,7 @@ fn touchpoint() -> Touchpoint<'static> {
         campaign: None,
         content: None,
         account: None,
-        amount: Some(Money {
-            minor: 12_345,
-            currency: Currency(*b"EUR"),
-        }),
+        amount: Some(Money { minor: 12_345, currency: Currency(*b"EUR") }),
         cost: None,
         score: None,
         promised_at: Some(EventTime(1_770_050_123_456)),
@@ -197,11 +170,7 @@ fn metric() -> MetricValue<'static> {
         denominator: 31_234,
         value: Some(1_441.132_921_751_9),
         uncertainty: Some(Uncertainty::StandardError(12.531_234_567)),
-        percentiles: Some(Percentiles {
-            p50: 1_203.071_5,
-            p90: 2_000.125,
-            p99: 12_123.327_5,
-        }),
+        percentiles: Some(Percentiles { p50: 1_203.071_5, p90: 2_000.125, p99: 12_123.327_5 }),
         details: BTreeMap::from([("share_late", 0.123_456_789)]),
         revision: 2,
         status: Status::Provisional,

@@ -2,10 +2,35 @@
 //!
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
-//! - [`wire`]: bytes ⇄ values.
-//! - [`feeds`]: public records and their schemas.
+//! - [`wire`]: bytes to values and back: JSON, Avro, schemas.
+//! - [`ingest`]: spokes: a department's event becomes touchpoints, or a rejection that says which field and why.
+//! - [`customers`]: homes and persons: fold a timeline into an insight record and contributions, and take them back.
+//! - [`metrics`]: the catalogue; contributions into cells, cells into published values.
+//! - [`feeds`]: the public records and their schemas.
+//! - [`telemetry`]: the closed set of operational events; one place turns each into a log line and a Prometheus figure.
+//! - [`engine`]: runs stages over a log, exactly once; knows no customers.
+//! - [`topology`]: READ FIRST: every stage, topic, key and store on one page.
+//! - [`settings`]: file, environment and flags become one valid configuration.
+//! - [`serve`]: HTTP for operators: metrics and health.
 
 pub mod model;
+
 pub mod wire;
 
+pub mod ingest;
+
+pub mod customers;
+
+pub mod metrics;
+
 pub mod feeds;
+
+pub mod telemetry;
+
+pub mod engine;
+
+pub mod topology;
+
+pub mod settings;
+
+pub mod serve;

@@ -96,11 +96,7 @@ struct Score {
 
 impl Score {
     fn of(score: &ScoreSummary) -> Score {
-        Score {
-            n: score.n,
-            last: score.last,
-            mean: finite(score.mean),
-        }
+        Score { n: score.n, last: score.last, mean: finite(score.mean) }
     }
 }
 
@@ -125,10 +121,7 @@ struct Duration {
 
 impl Duration {
     fn of(duration: &DurationSummary) -> Duration {
-        Duration {
-            n: duration.n,
-            mean_seconds: duration.mean_seconds.and_then(finite),
-        }
+        Duration { n: duration.n, mean_seconds: duration.mean_seconds.and_then(finite) }
     }
 }
 

@@ -90,13 +90,7 @@ impl<F: FeedRecord> Encoder<F> {
             ("ce_type", Bytes::from_static(description.event_type.as_bytes())),
             ("ce_source", Bytes::copy_from_slice(source.as_bytes())),
         ];
-        Encoder {
-            format,
-            schema,
-            headers,
-            buffer: Vec::with_capacity(2_048),
-            feed: PhantomData,
-        }
+        Encoder { format, schema, headers, buffer: Vec::with_capacity(2_048), feed: PhantomData }
     }
 
     /// The value of a record. The bytes are good until the next call.
@@ -110,6 +104,11 @@ impl<F: FeedRecord> Encoder<F> {
                 .encode(&F::shape::<Binary>(record), &mut self.buffer)
                 .expect("every shape fits its schema whatever its values: property tests over all shapes"),
         }
+        &self.buffer
+    }
+
+    /// The value that was encoded last.
+    pub fn encoded(&self) -> &[u8] {
         &self.buffer
     }
 

@@ -86,10 +86,6 @@ struct WindowShape<N> {
 
 impl<N> WindowShape<N> {
     fn of(window: Window) -> Self {
-        WindowShape {
-            kind: window.kind.as_str(),
-            start: Date::new(window.start),
-            end: Date::new(window.end()),
-        }
+        WindowShape { kind: window.kind.as_str(), start: Date::new(window.start), end: Date::new(window.end()) }
     }
 }

@@ -65,10 +65,7 @@ impl Reader {
         if !value.starts_with(&MARKER) {
             return serde_json::from_slice(value).map_err(|cause| ReadError::Json { topic, cause });
         }
-        let mut value = self
-            .codec
-            .decode::<Value>(value)
-            .map_err(|cause| ReadError::Avro { topic, cause })?;
+        let mut value = self.codec.decode::<Value>(value).map_err(|cause| ReadError::Avro { topic, cause })?;
         let mut types = HashMap::new();
         collect_types(&self.schema, &mut types);
         write_times(&self.schema, &types, &mut value);

@@ -111,13 +111,7 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 5] = [
-        Feed::Customers,
-        Feed::Touchpoints,
-        Feed::Metrics,
-        Feed::Catalogue,
-        Feed::Rejected,
-    ];
+    pub const ALL: [Feed; 5] = [Feed::Customers, Feed::Touchpoints, Feed::Metrics, Feed::Catalogue, Feed::Rejected];
 
     /// The feed's row.
     pub fn description(self) -> &'static Description {

@@ -26,12 +26,7 @@ fn check_formats_agree<'a, F: FeedRecord>(record: &'a F::Record<'a>) {
     assert_eq!(reader.read(read.as_bytes()).expect("JSON"), text);
     let schema: Value = serde_json::from_str(F::FEED.description().schema).expect("JSON");
     let fields: BTreeSet<&str> = schema["fields"].as_array().expect("fields").iter().map(name).collect();
-    let written: BTreeSet<&str> = text
-        .as_object()
-        .expect("an object")
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let written: BTreeSet<&str> = text.as_object().expect("an object").keys().map(String::as_str).collect();
     assert_eq!(written, fields);
 }
 
@@ -40,38 +35,21 @@ fn name(field: &Value) -> &str {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .chunks(40)
-        .map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n")
-        .collect()
+    bytes.chunks(40).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n").collect()
 }
 
 macro_rules! check_golden {
     ($feed:ident, $file:literal, $record:expr) => {{
         let record = $record;
         let json = String::from_utf8(encoded::<$feed>(FeedFormat::Json, record)).expect("JSON is UTF-8");
-        expect_file![concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/fixtures/feeds/",
-            $file,
-            ".json"
-        )]
-        .assert_eq(&(json + "\n"));
+        expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/feeds/", $file, ".json")]
+            .assert_eq(&(json + "\n"));
         let avro = encoded::<$feed>(FeedFormat::AvroSingleObject, record);
-        expect_file![concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/fixtures/feeds/",
-            $file,
-            ".avro.hex"
-        )]
-        .assert_eq(&hexadecimal(&avro));
+        expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/feeds/", $file, ".avro.hex")]
+            .assert_eq(&hexadecimal(&avro));
         check_formats_agree::<$feed>(record);
         let rewritten = reference::rewritten(<$feed as FeedRecord>::FEED.description().schema, &avro);
-        assert_eq!(
-            rewritten.len(),
-            avro.len(),
-            "the Avro project's implementation reads all of it"
-        );
+        assert_eq!(rewritten.len(), avro.len(), "the Avro project's implementation reads all of it");
     }};
 }
 
@@ -113,15 +91,8 @@ fn dead_letters_are_written_as_the_golden_file_says() {
         .collect();
     assert_eq!(names, documented, "headers are those that the schema documents");
     let text = serde_json::to_string_pretty(&json!({ "key": letter.key(), "headers": headers })).expect("JSON");
-    expect_file![concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/feeds/rejected.json"
-    )]
-    .assert_eq(&(text + "\n"));
-    let without_key = DeadLetter {
-        source_key: None,
-        ..letter
-    };
+    expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/feeds/rejected.json")].assert_eq(&(text + "\n"));
+    let without_key = DeadLetter { source_key: None, ..letter };
     without_key.headers(|name, _| assert_ne!(name, "__streams.errors.key"));
 }
 
@@ -196,20 +167,13 @@ fn every_feed_has_a_schema_file_a_golden_file_and_a_row_that_agrees_with_itself(
         let row = feed.description();
         assert!(root.join(format!("schemas/{}.avsc", row.suffix)).is_file());
         assert!(root.join(format!("tests/fixtures/feeds/{}.json", row.suffix)).is_file());
-        assert_eq!(
-            root.join(format!("tests/fixtures/feeds/{}.avro.hex", row.suffix))
-                .is_file(),
-            row.encoded
-        );
+        assert_eq!(root.join(format!("tests/fixtures/feeds/{}.avro.hex", row.suffix)).is_file(), row.encoded);
         assert_eq!(row.topic, format!("{TOPIC_PREFIX}{}", row.suffix));
         assert_eq!(Feed::parse(row.suffix), Some(feed));
         assert_eq!(Feed::parse(row.topic), Some(feed));
         assert_eq!(row.event_type, format!("org.insight-hub.{}.v1", row.suffix));
         assert!(topics.insert(row.topic));
-        assert!(
-            row.schema.contains(&format!("Feed {}:", row.topic)),
-            "the schema says which feed it is of"
-        );
+        assert!(row.schema.contains(&format!("Feed {}:", row.topic)), "the schema says which feed it is of");
     }
     assert_eq!(Feed::parse("insight.nothing"), None);
 }
@@ -223,15 +187,9 @@ fn every_field_of_every_schema_has_a_doc_and_all_but_names_have_a_default() {
                     assert!(schema["doc"].is_string(), "record {} has no doc", name(schema));
                     for field in schema["fields"].as_array().expect("fields") {
                         *seen += 1;
-                        assert!(
-                            field["doc"].as_str().is_some_and(|doc| doc.ends_with(['.', '…'])),
-                            "doc of {field}"
-                        );
+                        assert!(field["doc"].as_str().is_some_and(|doc| doc.ends_with(['.', '…'])), "doc of {field}");
                         let names = ["person", "spoke", "id", "metric", "window"];
-                        assert!(
-                            field.get("default").is_some() || names.contains(&name(field)),
-                            "default of {field}"
-                        );
+                        assert!(field.get("default").is_some() || names.contains(&name(field)), "default of {field}");
                         walk(&field["type"], seen);
                     }
                 } else {
@@ -244,10 +202,7 @@ fn every_field_of_every_schema_has_a_doc_and_all_but_names_have_a_default() {
     }
     let mut seen = 0;
     for feed in Feed::ALL {
-        walk(
-            &serde_json::from_str(feed.description().schema).expect("JSON"),
-            &mut seen,
-        );
+        walk(&serde_json::from_str(feed.description().schema).expect("JSON"), &mut seen);
     }
     assert!(seen > 90, "the walk saw {seen} fields");
 }
@@ -269,10 +224,7 @@ fn schemas_are_fully_compatible_with_their_first_version_and_with_an_evolved_cop
         fields.push(json!({"name": "later", "type": ["null", "string"], "default": null}));
         reference::fully_compatible(&evolved.to_string(), row.schema).expect("fields with defaults may come and go");
 
-        evolved["fields"]
-            .as_array_mut()
-            .expect("fields")
-            .push(json!({"name": "needed", "type": "string"}));
+        evolved["fields"].as_array_mut().expect("fields").push(json!({"name": "needed", "type": "string"}));
         reference::fully_compatible(&evolved.to_string(), row.schema).expect_err("the check can fail");
     }
 }
@@ -283,11 +235,8 @@ fn headers_name_format_schema_and_event() {
     let mut encoder_again = Encoder::<Metrics>::new(FeedFormat::AvroSingleObject, "https://hub.example.org/one");
     let bytes = encoder_again.encode(&examples::metric()).to_vec();
     let fingerprint = u64::from_le_bytes(bytes[2..10].try_into().expect("eight bytes"));
-    let headers: Vec<(&str, &str)> = encoder
-        .feed_headers()
-        .iter()
-        .map(|(name, value)| (*name, std::str::from_utf8(value).expect("text")))
-        .collect();
+    let headers: Vec<(&str, &str)> =
+        encoder.feed_headers().iter().map(|(name, value)| (*name, std::str::from_utf8(value).expect("text"))).collect();
     let schema = format!("org.insight_hub.feeds.Metric#{fingerprint:016x}");
     assert_eq!(
         headers,
@@ -319,10 +268,5 @@ fn event_ids_repeat_with_a_repeated_commit_and_with_nothing_else() {
     let identify = || publications.map(|(key, sequence, value)| event_id(key, sequence, value));
     assert_eq!(identify(), identify());
     assert_eq!(BTreeSet::from(identify()).len(), publications.len());
-    assert!(
-        identify()
-            .as_flattened()
-            .iter()
-            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    );
+    assert!(identify().as_flattened().iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')));
 }

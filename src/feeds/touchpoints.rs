@@ -52,10 +52,9 @@ impl FeedRecord for Touchpoints {
             initiator: touchpoint.initiator.as_str(),
             visibility: touchpoint.visibility.as_str(),
             sentiment: touchpoint.sentiment.map(i32::from),
-            referrer: touchpoint.referrer.map(|referrer| Referrer {
-                kind: referrer.kind.as_str(),
-                value: referrer.value,
-            }),
+            referrer: touchpoint
+                .referrer
+                .map(|referrer| Referrer { kind: referrer.kind.as_str(), value: referrer.value }),
             effort: touchpoint.effort,
             properties: Properties(&touchpoint.properties),
         }
@@ -140,10 +139,7 @@ struct Amount<'a> {
 
 impl<'a> Amount<'a> {
     fn of(money: &'a Money) -> Amount<'a> {
-        Amount {
-            minor: money.minor,
-            currency: money.currency.as_str(),
-        }
+        Amount { minor: money.minor, currency: money.currency.as_str() }
     }
 }
 
@@ -157,11 +153,7 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn of(score: &Score<'a>) -> Answer<'a> {
-        Answer {
-            scale: score.scale.as_str(),
-            value: i32::from(score.value),
-            item: score.item,
-        }
+        Answer { scale: score.scale.as_str(), value: i32::from(score.value), item: score.item }
     }
 }
 

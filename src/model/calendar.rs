@@ -15,6 +15,14 @@ pub struct Calendar {
     offsets: Vec<(i64, i64)>,
 }
 
+/// When to change from one offset to the next, so that days never go back: where clocks are turned back across midnight,
+/// the repeated part of the evening belongs to the later day. The fold of a timeline relies on it.
+fn without_going_back(at: i64, before: i64, after: i64) -> i64 {
+    let last_day = (at - 1 + before).div_euclid(MILLISECONDS_PER_DAY);
+    let next_day = (at + after).div_euclid(MILLISECONDS_PER_DAY);
+    if next_day < last_day { last_day * MILLISECONDS_PER_DAY - after } else { at }
+}
+
 /// A time zone that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("time zone {name:?} is not in the IANA database; use a name such as \"UTC\" or \"Europe/Berlin\"")]
@@ -25,10 +33,7 @@ pub struct CalendarError {
 impl Calendar {
     /// The calendar of UTC.
     pub fn utc() -> Calendar {
-        Calendar {
-            name: "UTC".into(),
-            offsets: vec![(i64::MIN, 0)],
-        }
+        Calendar { name: "UTC".into(), offsets: vec![(i64::MIN, 0)] }
     }
 
     /// The calendar of an IANA zone name, from the database that is compiled in or the system's.
@@ -42,12 +47,10 @@ impl Calendar {
             if at >= EventTime::MAX.0 {
                 break;
             }
-            offsets.push((at, i64::from(change.offset().seconds()) * 1_000));
+            let offset = i64::from(change.offset().seconds()) * 1_000;
+            offsets.push((without_going_back(at, offsets[offsets.len() - 1].1, offset), offset));
         }
-        Ok(Calendar {
-            name: name.to_owned(),
-            offsets,
-        })
+        Ok(Calendar { name: name.to_owned(), offsets })
     }
 
     /// The IANA name.
@@ -63,7 +66,7 @@ impl Calendar {
             let next = self.offsets.partition_point(|&(from, _)| from <= at.0);
             self.offsets[next.saturating_sub(1)].1
         };
-        let day = (at.0 + offset).div_euclid(MILLISECONDS_PER_DAY);
+        let day = at.0.saturating_add(offset).div_euclid(MILLISECONDS_PER_DAY);
         Day(i32::try_from(day).unwrap_or(if day < 0 { i32::MIN / 2 } else { i32::MAX / 2 }))
     }
 
@@ -94,5 +97,19 @@ mod tests {
         assert_eq!(berlin.day(EventTime(summer - 7_200_000)), Day::from_civil(2026, 7, 15));
         assert_eq!(berlin.day(EventTime(summer - 7_200_001)), Day::from_civil(2026, 7, 14));
         assert!(Calendar::of_zone("Europe/Atlantis").is_err());
+    }
+
+    #[test]
+    fn days_never_go_back_where_clocks_are_turned_back_across_midnight() {
+        // In 2020 Havana turned its clocks from 01:00 to 00:00; Asunción in 2020 from 00:00 to 23:00 the day before.
+        for zone in ["America/Havana", "America/Asuncion", "America/Sao_Paulo", "Asia/Beirut"] {
+            let calendar = Calendar::of_zone(zone).expect("a zone of the database");
+            let mut last = calendar.day(EventTime(0));
+            for quarter in 0..60 * 366 * 96_i64 {
+                let day = calendar.day(EventTime(quarter * 900_000));
+                assert!(day >= last, "{zone} at {quarter}");
+                last = day;
+            }
+        }
     }
 }

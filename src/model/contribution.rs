@@ -81,28 +81,17 @@ impl Accumulator {
 
     /// `n` observations and nothing else.
     pub fn count(n: i64) -> Accumulator {
-        Accumulator {
-            n,
-            ..Accumulator::default()
-        }
+        Accumulator { n, ..Accumulator::default() }
     }
 
     /// One observation of a value with its square.
     pub fn observe(value: i64) -> Accumulator {
-        Accumulator {
-            n: 1,
-            sum: value,
-            squares: i128::from(value) * i128::from(value),
-            ..Accumulator::default()
-        }
+        Accumulator { n: 1, sum: value, squares: i128::from(value) * i128::from(value), ..Accumulator::default() }
     }
 
     /// One observation of a value with its square and its bucket.
     pub fn observe_distribution(value: i64) -> Accumulator {
-        Accumulator {
-            buckets: vec![(log_bucket(value), 1)],
-            ..Accumulator::observe(value)
-        }
+        Accumulator { buckets: vec![(log_bucket(value), 1)], ..Accumulator::observe(value) }
     }
 
     /// Adds `times` times another element: `1` to contribute, `-1` to take back.

@@ -23,10 +23,7 @@ vocabulary! {
 impl IdentifierType {
     /// Whether it names a thing that belongs to one person (an order, a case, a contract) and not the person.
     pub const fn is_thing(self) -> bool {
-        matches!(
-            self,
-            IdentifierType::Order | IdentifierType::Case | IdentifierType::Contract
-        )
+        matches!(self, IdentifierType::Order | IdentifierType::Case | IdentifierType::Contract)
     }
 }
 

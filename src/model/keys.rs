@@ -10,11 +10,7 @@ pub fn push_escaped(key: &mut String, part: &str) {
             for byte in character.encode_utf8(&mut buffer).bytes() {
                 key.push('%');
                 for digit in [byte >> 4, byte & 15] {
-                    key.push(
-                        char::from_digit(u32::from(digit), 16)
-                            .expect("a nibble is a digit")
-                            .to_ascii_uppercase(),
-                    );
+                    key.push(char::from_digit(u32::from(digit), 16).expect("a nibble is a digit").to_ascii_uppercase());
                 }
             }
         } else {
@@ -65,22 +61,10 @@ mod tests {
     fn separators_in_values_are_escaped() {
         let window = Window::of(WindowKind::Day, Day::from_civil(2026, 1, 31));
         assert_eq!(
-            metric(
-                "revenue",
-                window,
-                Currency::parse("EUR"),
-                Dimension::Region,
-                "a|b=c&d%é\n"
-            ),
+            metric("revenue", window, Currency::parse("EUR"), Dimension::Region, "a|b=c&d%é\n"),
             "revenue|day:2026-01-31|currency=EUR&region=a%7Cb%3Dc%26d%25é%0A"
         );
-        assert_eq!(
-            metric("nps", window, None, Dimension::Company, ""),
-            "nps|day:2026-01-31|"
-        );
-        assert_eq!(
-            touchpoint(PersonId([0xab; 16]), "sales", "o|1"),
-            format!("{}|sales|o%7C1", "ab".repeat(16))
-        );
+        assert_eq!(metric("nps", window, None, Dimension::Company, ""), "nps|day:2026-01-31|");
+        assert_eq!(touchpoint(PersonId([0xab; 16]), "sales", "o|1"), format!("{}|sales|o%7C1", "ab".repeat(16)));
     }
 }

@@ -45,11 +45,7 @@ impl Day {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 {
-            shifted_month + 3
-        } else {
-            shifted_month - 9
-        };
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
         let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
         (year as i32, month as u32, day as u32)
     }
@@ -140,11 +136,7 @@ impl Window {
             WindowKind::Week => Day(self.start.0 + 7),
             WindowKind::Month => {
                 let (year, month, _) = self.start.civil();
-                if month == 12 {
-                    Day::from_civil(year + 1, 1, 1)
-                } else {
-                    Day::from_civil(year, month + 1, 1)
-                }
+                if month == 12 { Day::from_civil(year + 1, 1, 1) } else { Day::from_civil(year, month + 1, 1) }
             }
         }
     }
@@ -165,11 +157,7 @@ impl std::fmt::Display for Window {
                 // An ISO week belongs to the year of its Thursday.
                 let (year, _, _) = self.start.plus(3).civil();
                 let first_monday = Window::of(WindowKind::Week, Day::from_civil(year, 1, 4)).start;
-                write!(
-                    formatter,
-                    "week:{year:04}-W{:02}",
-                    (self.start.0 - first_monday.0) / 7 + 1
-                )
+                write!(formatter, "week:{year:04}-W{:02}", (self.start.0 - first_monday.0) / 7 + 1)
             }
             WindowKind::Month => write!(formatter, "month:{year:04}-{month:02}"),
         }
@@ -186,18 +174,9 @@ mod tests {
             let (year, month, of_month) = Day(day).civil();
             assert_eq!(Day::from_civil(year, month, of_month), Day(day));
         }
-        assert_eq!(
-            Window::of(WindowKind::Week, Day::from_civil(2026, 1, 1)).to_string(),
-            "week:2026-W01"
-        );
-        assert_eq!(
-            Window::of(WindowKind::Week, Day::from_civil(2027, 1, 3)).to_string(),
-            "week:2026-W53"
-        );
-        assert_eq!(
-            Window::of(WindowKind::Month, Day::from_civil(2026, 12, 31)).end(),
-            Day::from_civil(2027, 1, 1)
-        );
+        assert_eq!(Window::of(WindowKind::Week, Day::from_civil(2026, 1, 1)).to_string(), "week:2026-W01");
+        assert_eq!(Window::of(WindowKind::Week, Day::from_civil(2027, 1, 3)).to_string(), "week:2026-W53");
+        assert_eq!(Window::of(WindowKind::Month, Day::from_civil(2026, 12, 31)).end(), Day::from_civil(2027, 1, 1));
         assert_eq!(EventTime(1_767_225_600_123).to_string(), "2026-01-01T00:00:00.123Z");
     }
 }

@@ -143,10 +143,7 @@ impl<'a> Touchpoint<'a> {
 
     /// The first identifier of a type, if any.
     pub fn identifier(&self, kind: super::IdentifierType) -> Option<&'a str> {
-        self.identifiers
-            .iter()
-            .find(|identifier| identifier.kind == kind)
-            .map(|identifier| identifier.value)
+        self.identifiers.iter().find(|identifier| identifier.kind == kind).map(|identifier| identifier.value)
     }
 
     /// The internal form, after [`Touchpoint::decode`]'s: postcard.

@@ -175,11 +175,7 @@ impl<'a> Open<'a> {
     #[inline]
     fn new(bytes: &'a mut Vec<u8>, open: u8, close: u8) -> Open<'a> {
         bytes.push(open);
-        Open {
-            bytes,
-            first: true,
-            close,
-        }
+        Open { bytes, first: true, close }
     }
 
     #[inline]
@@ -295,12 +291,7 @@ mod tests {
                 text[place] = byte;
                 let expected = byte >= 0x20 && byte != b'"' && byte != b'\\';
                 assert_eq!(is_plain(&text), expected, "byte {byte:#x} at {place}");
-                assert_eq!(
-                    is_plain(&text[..=place]),
-                    expected,
-                    "byte {byte:#x} last of {}",
-                    place + 1
-                );
+                assert_eq!(is_plain(&text[..=place]), expected, "byte {byte:#x} last of {}", place + 1);
             }
         }
     }

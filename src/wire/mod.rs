@@ -1,4 +1,25 @@
-//! Bytes ⇄ values: the formats that records have outside the hub.
+//! Bytes ⇄ values: what departments send becomes captured scalars, touchpoints and public records become Avro.
+//!
+//! - [`scalar`]: one value at one place of a payload.
+//! - [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in one pass.
+//! - [`json`], [`avro`]: the two formats; Avro's framings and encoders.
+//! - [`json_text`], [`single_object`]: what the feeds are written with.
+//! - [`schemas`]: which Avro schema a message was written with, and which schemas are safe to decode.
+//!
+//! No decoder here allocates by a number that it read from a payload, and none recurses deeper than its paths or its
+//! checked schema.
 
+pub mod avro;
+pub mod capture;
+pub mod json;
 pub mod json_text;
+pub mod scalar;
+pub mod schemas;
 pub mod single_object;
+
+pub use capture::{Capture, Fault, PathError, Shape, ShapeBuilder, Slot};
+pub use scalar::Scalar;
+pub use schemas::{SchemaError, SchemaFolder};
+
+/// The largest message that is decoded unless configured otherwise: 1 MiB, a broker's own default.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;

@@ -31,9 +31,8 @@ pub struct SingleObject {
 impl SingleObject {
     /// The codec of a schema's JSON text. The schema must have a name (record, enum or fixed).
     pub fn parse(text: &str) -> Result<SingleObject, SchemaError> {
-        let schema: Schema = text
-            .parse()
-            .map_err(|error: serde_avro_fast::schema::SchemaError| SchemaError(error.to_string()))?;
+        let schema: Schema =
+            text.parse().map_err(|error: serde_avro_fast::schema::SchemaError| SchemaError(error.to_string()))?;
         let outline: Outline = serde_json::from_str(text).map_err(|error| SchemaError(error.to_string()))?;
         let name = match outline.namespace {
             Some(namespace) if !outline.name.contains('.') => format!("{namespace}.{}", outline.name),
@@ -68,10 +67,7 @@ impl SingleObject {
     }
 
     fn error(&self, cause: &dyn std::fmt::Display) -> CodecError {
-        CodecError {
-            schema: self.name.clone(),
-            cause: cause.to_string(),
-        }
+        CodecError { schema: self.name.clone(), cause: cause.to_string() }
     }
 }
 
@@ -134,11 +130,7 @@ pub(crate) mod reference {
         let mut bytes = message[..10].to_vec();
         let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build();
         let writer = writer.expect("a parsed schema can be written with");
-        bytes.extend(
-            writer
-                .write_value_to_vec(datum)
-                .expect("a value that was read can be written"),
-        );
+        bytes.extend(writer.write_value_to_vec(datum).expect("a value that was read can be written"));
         bytes
     }
 }
@@ -162,9 +154,7 @@ mod tests {
         assert_eq!(codec.name(), "test.Point");
         assert_eq!(codec.fingerprint(), reference::fingerprint(POINT));
         let mut bytes = Vec::new();
-        let point = Point {
-            x: -2, word: Some("é")
-        };
+        let point = Point { x: -2, word: Some("é") };
         codec.encode(&point, &mut bytes).expect("fits");
         assert_eq!(bytes[..2], MARKER);
         assert_eq!(bytes[2..10], codec.fingerprint().to_le_bytes());

@@ -18,10 +18,7 @@ fn counts(entries: &[(&str, i64)]) -> BTreeMap<String, i64> {
 }
 
 fn euro(minor: i64) -> Money {
-    Money {
-        minor,
-        currency: Currency(*b"EUR"),
-    }
+    Money { minor, currency: Currency(*b"EUR") }
 }
 
 pub fn customer() -> InsightRecord {
@@ -35,12 +32,7 @@ pub fn customer() -> InsightRecord {
         last_seen: NINE_O_CLOCK,
         touchpoints: 7,
         touchpoints_by_spoke: counts(&[("sales", 3), ("support", 4)]),
-        touchpoints_by_kind: counts(&[
-            ("case_opened", 2),
-            ("case_replied", 2),
-            ("order_placed", 2),
-            ("other", 1),
-        ]),
+        touchpoints_by_kind: counts(&[("case_opened", 2), ("case_replied", 2), ("order_placed", 2), ("other", 1)]),
         touchpoints_by_channel: counts(&[("email", 4), ("web", 2)]),
         phase: Phase::During,
         orders: 2,
@@ -53,30 +45,16 @@ pub fn customer() -> InsightRecord {
             ("nps".into(), summary(2, 9, 8.5)),
         ]),
         sentiment: Some(summary(3, -20, 10.0)),
-        first_response_time: DurationSummary {
-            n: 2,
-            mean_seconds: Some(1_200.25),
-        },
-        resolution_time: DurationSummary {
-            n: 0,
-            mean_seconds: None,
-        },
+        first_response_time: DurationSummary { n: 2, mean_seconds: Some(1_200.25) },
+        resolution_time: DurationSummary { n: 0, mean_seconds: None },
         deliveries_on_time: 1,
         deliveries_late: 0,
         open_promises: 1,
         overdue_promises: 0,
         contacts_30_days: 5,
         journey: vec![
-            JourneyStep {
-                spoke: "support".into(),
-                kind: Kind::CaseOpened,
-                channel: Some(Channel::Email),
-            },
-            JourneyStep {
-                spoke: "operations".into(),
-                kind: Kind::OrderShipped,
-                channel: None,
-            },
+            JourneyStep { spoke: "support".into(), kind: Kind::CaseOpened, channel: Some(Channel::Email) },
+            JourneyStep { spoke: "operations".into(), kind: Kind::OrderShipped, channel: None },
         ],
         segment: Some("consumer".into()),
         region: Some("north".into()),
@@ -96,22 +74,10 @@ pub fn touchpoint() -> Touchpoint<'static> {
         kind: Kind::OrderPlaced,
         label: Some("Order\tplaced"),
         identifiers: vec![
-            Identifier {
-                kind: IdentifierType::CustomerId,
-                value: "4711",
-            },
-            Identifier {
-                kind: IdentifierType::Email,
-                value: "ann@example.org",
-            },
-            Identifier {
-                kind: IdentifierType::Email,
-                value: "änn@example.org",
-            },
-            Identifier {
-                kind: IdentifierType::Order,
-                value: "o-1",
-            },
+            Identifier { kind: IdentifierType::CustomerId, value: "4711" },
+            Identifier { kind: IdentifierType::Email, value: "ann@example.org" },
+            Identifier { kind: IdentifierType::Email, value: "änn@example.org" },
+            Identifier { kind: IdentifierType::Order, value: "o-1" },
         ],
         channel: Some(Channel::Web),
         subject: None,
@@ -123,29 +89,19 @@ pub fn touchpoint() -> Touchpoint<'static> {
         account: None,
         amount: Some(euro(12_345)),
         cost: Some(euro(-5)),
-        score: Some(Score {
-            scale: ScoreScale::Expectation,
-            value: 6,
-            item: Some("delivery"),
-        }),
+        score: Some(Score { scale: ScoreScale::Expectation, value: 6, item: Some("delivery") }),
         promised_at: Some(EventTime(NINE_O_CLOCK.0 + 123)),
         initiator: Initiator::Customer,
         visibility: Visibility::Public,
         sentiment: Some(-100),
-        referrer: Some(Identifier {
-            kind: IdentifierType::Loyalty,
-            value: "L-9",
-        }),
+        referrer: Some(Identifier { kind: IdentifierType::Loyalty, value: "L-9" }),
         effort: Some(-3),
         properties: vec![("basket", "b1"), ("voucher", "")],
     }
 }
 
 pub fn on_timeline<'a>(touchpoint: &'a Touchpoint<'a>) -> PersonTouchpoint<'a> {
-    PersonTouchpoint {
-        person: PersonId(*b"0123456789abcdef"),
-        touchpoint,
-    }
+    PersonTouchpoint { person: PersonId(*b"0123456789abcdef"), touchpoint }
 }
 
 pub fn metric() -> MetricValue<'static> {
@@ -161,11 +117,7 @@ pub fn metric() -> MetricValue<'static> {
         denominator: 3,
         value: Some(1_500.0),
         uncertainty: Some(Uncertainty::StandardError(12.5)),
-        percentiles: Some(Percentiles {
-            p50: 1_200.0,
-            p90: 2_000.125,
-            p99: 1e21,
-        }),
+        percentiles: Some(Percentiles { p50: 1_200.0, p90: 2_000.125, p99: 1e21 }),
         details: BTreeMap::from([("share_late", 0.1)]),
         revision: 2,
         status: Status::Revised,

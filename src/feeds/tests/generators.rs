@@ -15,14 +15,7 @@ fn number() -> impl Strategy<Value = i64> {
 }
 
 fn real() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        Just(-0.0),
-        Just(f64::MAX),
-        Just(f64::MIN_POSITIVE),
-        Just(f64::NAN),
-        -1e6..1e6,
-        any::<f64>()
-    ]
+    prop_oneof![Just(-0.0), Just(f64::MAX), Just(f64::MIN_POSITIVE), Just(f64::NAN), -1e6..1e6, any::<f64>()]
 }
 
 /// Any text: `.` leaves line feeds out, so they are added with other control characters.
@@ -51,14 +44,7 @@ fn step() -> impl Strategy<Value = JourneyStep> {
 }
 
 pub fn customer() -> impl Strategy<Value = InsightRecord> {
-    let maps = (
-        map(vec(text(), 0..3)),
-        map(number()),
-        map(number()),
-        map(number()),
-        map(number()),
-        map(real()),
-    );
+    let maps = (map(vec(text(), 0..3)), map(number()), map(number()), map(number()), map(number()), map(real()));
     let summaries = (map(summary()), of(summary()), duration(), duration(), vec(step(), 0..5));
     let words = (text(), of(text()), of(text()), of(text()), select(Phase::ALL));
     (maps, summaries, words, vec(number(), 12)).prop_map(|(maps, summaries, words, numbers)| InsightRecord {
@@ -109,44 +95,26 @@ pub struct TouchpointParts {
 
 pub fn touchpoint() -> impl Strategy<Value = TouchpointParts> {
     let identifiers = vec((select(IdentifierType::ALL), vec(text(), 1..3)), 0..4);
-    let closed = (
-        select(Kind::ALL),
-        of(select(Channel::ALL)),
-        select(Initiator::ALL),
-        select(ScoreScale::ALL),
-    );
-    (
-        vec(text(), 4),
-        vec(of(text()), 9),
-        identifiers,
-        map(text()),
-        vec(number(), 8),
-        vec(any::<bool>(), 8),
-        closed,
-    )
-        .prop_map(
-            |(words, optional, identifiers, properties, numbers, present, closed)| TouchpointParts {
-                words,
-                optional,
-                identifiers: identifiers.into_iter().collect(),
-                properties,
-                numbers,
-                present,
-                kind: closed.0,
-                channel: closed.1,
-                initiator: closed.2,
-                scale: closed.3,
-            },
-        )
+    let closed = (select(Kind::ALL), of(select(Channel::ALL)), select(Initiator::ALL), select(ScoreScale::ALL));
+    (vec(text(), 4), vec(of(text()), 9), identifiers, map(text()), vec(number(), 8), vec(any::<bool>(), 8), closed)
+        .prop_map(|(words, optional, identifiers, properties, numbers, present, closed)| TouchpointParts {
+            words,
+            optional,
+            identifiers: identifiers.into_iter().collect(),
+            properties,
+            numbers,
+            present,
+            kind: closed.0,
+            channel: closed.1,
+            initiator: closed.2,
+            scale: closed.3,
+        })
 }
 
 impl TouchpointParts {
     pub fn touchpoint(&self) -> Touchpoint<'_> {
         let money = |index: usize| {
-            self.present[index].then_some(Money {
-                minor: self.numbers[index],
-                currency: Currency(*b"JPY"),
-            })
+            self.present[index].then_some(Money { minor: self.numbers[index], currency: Currency(*b"JPY") })
         };
         let optional = |index: usize| self.optional[index].as_deref();
         Touchpoint {
@@ -177,22 +145,11 @@ impl TouchpointParts {
             }),
             promised_at: self.present[3].then_some(EventTime(self.numbers[3])),
             initiator: self.initiator,
-            visibility: if self.present[7] {
-                Visibility::Public
-            } else {
-                Visibility::Internal
-            },
+            visibility: if self.present[7] { Visibility::Public } else { Visibility::Internal },
             sentiment: self.present[4].then_some(self.numbers[4] as i8),
-            referrer: self.present[5].then_some(Identifier {
-                kind: IdentifierType::Phone,
-                value: &self.words[2],
-            }),
+            referrer: self.present[5].then_some(Identifier { kind: IdentifierType::Phone, value: &self.words[2] }),
             effort: self.present[6].then_some(self.numbers[6] as i32),
-            properties: self
-                .properties
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect(),
+            properties: self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         }
     }
 }
@@ -222,30 +179,21 @@ pub fn metric() -> impl Strategy<Value = MetricParts> {
         select(Status::ALL),
         prop_oneof![-1_000_000_i32..1_000_000, -2_000_000_000..2_000_000_000_i32],
     );
-    (
-        vec(text(), 3),
-        vec(number(), 4),
-        vec(real(), 8),
-        closed,
-        of(real()),
-        0_u8..3,
-        0_usize..4,
+    (vec(text(), 3), vec(number(), 4), vec(real(), 8), closed, of(real()), 0_u8..3, 0_usize..4).prop_map(
+        |(words, numbers, reals, closed, value, uncertainty, details)| MetricParts {
+            words,
+            numbers,
+            reals,
+            kind: closed.0,
+            day: closed.4,
+            dimension: closed.1,
+            currency: closed.2,
+            value,
+            uncertainty,
+            details,
+            status: closed.3,
+        },
     )
-        .prop_map(
-            |(words, numbers, reals, closed, value, uncertainty, details)| MetricParts {
-                words,
-                numbers,
-                reals,
-                kind: closed.0,
-                day: closed.4,
-                dimension: closed.1,
-                currency: closed.2,
-                value,
-                uncertainty,
-                details,
-                status: closed.3,
-            },
-        )
 }
 
 impl MetricParts {

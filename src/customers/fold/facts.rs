@@ -1,0 +1,264 @@
+//! Facts: what one touchpoint means at its point of the timeline. Deriving them updates the head.
+
+use smallvec::SmallVec;
+
+use super::{
+    FoldOptions,
+    head::{
+        Answers, CONTACT_DAYS, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, SCORES_MAX, Step, Sum,
+    },
+    place::{KeptDimensions, Place},
+};
+use crate::model::{Day, EventTime, Initiator, Kind, Touchpoint};
+
+/// Where a customer became new.
+#[derive(Clone, Debug)]
+pub enum Gained {
+    /// At this touchpoint.
+    Here,
+    /// At an earlier one, because the purchase before it was cancelled.
+    Earlier(Day, KeptDimensions),
+}
+
+/// A delivery that counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// What was promised, if anything.
+    pub promised_at: Option<EventTime>,
+    /// Whether it came by then, within the tolerance. False without a promise.
+    pub on_time: bool,
+}
+
+/// A level that ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The first day on which it no longer counts: never before its start.
+    pub day: Day,
+    /// The dimension values that it counted for.
+    pub dimensions: KeptDimensions,
+}
+
+impl Ended {
+    pub(super) fn of(level: Level, day: Day) -> Ended {
+        Ended { day: level.start.max(day), dimensions: level.dimensions }
+    }
+}
+
+/// What one touchpoint means at its point of the timeline.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The touchpoint.
+    pub touchpoint: &'a Touchpoint<'a>,
+    /// Its day and dimension values.
+    pub place: Place<'a>,
+    /// For each value of the place, in which windows it was seen (`seen::REACHED`, `seen::ACTIVE`) for the first time.
+    pub first_seen: SmallVec<[u8; 10]>,
+    /// Whether it is a purchase.
+    pub purchase: bool,
+    /// The purchase that it cancels.
+    pub cancelled: Option<Placing>,
+    /// Whether the customer was new at the cancelled purchase.
+    pub customer_lost: bool,
+    /// Where the customer is new now.
+    pub customer_gained: Option<Gained>,
+    /// A delivery, the first of its order.
+    pub delivery: Option<Delivery>,
+    /// Whether it is the first return of its order.
+    pub returned: bool,
+    /// From when the promise that it makes will be overdue.
+    pub promise_made: Option<Day>,
+    /// The promise that it keeps, ends or replaces.
+    pub promise_ended: Option<Ended>,
+    /// Whether it opens a case.
+    pub case_opened: bool,
+    /// From when the case that it opens will be unanswered.
+    pub case_waits: Option<Day>,
+    /// The case that it answers.
+    pub case_answered: Option<Ended>,
+    /// From opening to this first public reply by an agent, in milliseconds.
+    pub first_response_ms: Option<i64>,
+    /// From opening to this first resolution, in milliseconds.
+    pub resolution_ms: Option<i64>,
+    /// Whether the head is full and something was forgotten or not remembered.
+    pub capped: bool,
+}
+
+impl<'a> Facts<'a> {
+    /// Derives the facts and updates the head.
+    pub(super) fn observe(
+        head: &mut Head,
+        touchpoint: &'a Touchpoint<'a>,
+        place: Place<'a>,
+        options: &FoldOptions,
+    ) -> Facts<'a> {
+        if head.touchpoints == 0 {
+            head.first_seen = touchpoint.occurred_at;
+        }
+        head.touchpoints += 1;
+        head.last_seen = touchpoint.occurred_at;
+        replace_text(&mut head.newest_id, touchpoint.id);
+        replace_text(&mut head.newest_spoke, touchpoint.spoke);
+
+        let first_seen = head.seen.mark(&place, touchpoint.initiator == Initiator::Customer);
+        let mut facts = Facts {
+            touchpoint,
+            place,
+            first_seen,
+            purchase: false,
+            cancelled: None,
+            customer_lost: false,
+            customer_gained: None,
+            delivery: None,
+            returned: false,
+            promise_made: None,
+            promise_ended: None,
+            case_opened: false,
+            case_waits: None,
+            case_answered: None,
+            first_response_ms: None,
+            resolution_ms: None,
+            capped: false,
+        };
+        let spoke = count_touchpoint(head, touchpoint);
+        remember_identifiers(head, &mut facts);
+        remember_newest(&mut head.segment, touchpoint.segment);
+        remember_newest(&mut head.region, touchpoint.region);
+        remember_newest(&mut head.account, touchpoint.account);
+        remember_answers(head, &mut facts);
+        remember_contact(head, touchpoint.kind, facts.place.day);
+        match touchpoint.kind {
+            Kind::OrderPlaced
+            | Kind::DeliveryPromised
+            | Kind::OrderShipped
+            | Kind::OrderDelivered
+            | Kind::OrderCancelled
+            | Kind::OrderReturned => super::orders::observe_order(head, &mut facts, options),
+            Kind::SubscriptionStarted | Kind::SubscriptionRenewed => {
+                super::orders::observe_subscription(head, &mut facts);
+            }
+            Kind::CaseOpened | Kind::CaseReplied | Kind::CaseResolved | Kind::CaseReopened => {
+                super::cases::observe_case(head, &mut facts, options);
+            }
+            _ => {}
+        }
+        continue_journey(head, &facts, spoke);
+        facts
+    }
+}
+
+/// Without a new allocation if the old one is large enough.
+fn replace_text(text: &mut String, with: &str) {
+    text.clear();
+    text.push_str(with);
+}
+
+fn count<T: PartialEq + Copy>(counts: &mut Vec<(T, u64)>, of: T) {
+    match counts.iter_mut().find(|(counted, _)| *counted == of) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((of, 1)),
+    }
+}
+
+/// Returns the spoke's index in the head.
+fn count_touchpoint(head: &mut Head, touchpoint: &Touchpoint<'_>) -> u32 {
+    let spoke = match head.spokes.iter().position(|(spoke, _)| **spoke == *touchpoint.spoke) {
+        Some(index) => {
+            head.spokes[index].1 += 1;
+            index
+        }
+        None => {
+            head.spokes.push((touchpoint.spoke.into(), 1));
+            head.spokes.len() - 1
+        }
+    };
+    count(&mut head.kinds, touchpoint.kind);
+    if let Some(channel) = touchpoint.channel {
+        count(&mut head.channels, channel);
+    }
+    u32::try_from(spoke).expect("spokes come from configuration: far fewer than 2³²")
+}
+
+fn remember_identifiers(head: &mut Head, facts: &mut Facts<'_>) {
+    for identifier in &facts.touchpoint.identifiers {
+        let mut of_type = 0;
+        let known = head.identifiers.iter().any(|(kind, value)| {
+            *kind == identifier.kind && {
+                of_type += 1;
+                **value == *identifier.value
+            }
+        });
+        if known {
+            continue;
+        }
+        if of_type < IDENTIFIERS_PER_TYPE_MAX {
+            head.identifiers.push((identifier.kind, identifier.value.into()));
+        } else {
+            facts.capped = true;
+        }
+    }
+}
+
+fn remember_newest(newest: &mut Option<Box<str>>, value: Option<&str>) {
+    if let Some(value) = value
+        && newest.as_deref() != Some(value)
+    {
+        *newest = Some(value.into());
+    }
+}
+
+fn remember_answers(head: &mut Head, facts: &mut Facts<'_>) {
+    if let Some(score) = facts.touchpoint.score {
+        let value = i64::from(score.value);
+        let known = head
+            .scores
+            .iter()
+            .position(|answers| answers.scale == score.scale && answers.item.as_deref() == score.item);
+        match known {
+            Some(index) => {
+                head.scores[index].sum.add(value);
+                head.scores[index].last = value;
+            }
+            None if head.scores.len() < SCORES_MAX => head.scores.push(Answers {
+                scale: score.scale,
+                item: score.item.map(Into::into),
+                sum: Sum { n: 1, sum: value },
+                last: value,
+            }),
+            None => facts.capped = true,
+        }
+    }
+    if let Some(sentiment) = facts.touchpoint.sentiment {
+        let value = i64::from(sentiment);
+        let (sum, last) = head.sentiment.get_or_insert_default();
+        sum.add(value);
+        *last = value;
+    }
+}
+
+fn remember_contact(head: &mut Head, kind: Kind, day: Day) {
+    // The hub's last closed day is at least the day before this one, so older days never count again.
+    let oldest = day.plus(-CONTACT_DAYS);
+    if head.contacts.first().is_some_and(|&(first, _)| first < oldest) {
+        head.contacts.retain(|&(contact, _)| contact >= oldest);
+    }
+    if kind == Kind::MessageSent {
+        match head.contacts.last_mut() {
+            Some((last, count)) if *last == day => *count += 1,
+            _ => head.contacts.push((day, 1)),
+        }
+    }
+}
+
+fn continue_journey(head: &mut Head, facts: &Facts<'_>, spoke: u32) {
+    if facts.purchase {
+        head.journey.clear();
+        return;
+    }
+    let step = Step { spoke, kind: facts.touchpoint.kind, channel: facts.touchpoint.channel };
+    if head.journey.back() != Some(&step) {
+        if head.journey.len() == JOURNEY_STEPS_MAX {
+            head.journey.pop_front();
+        }
+        head.journey.push_back(step);
+    }
+}

@@ -1,0 +1,293 @@
+//! The head: all that the fold remembers of a person. Bounded, whatever the length of the timeline.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{place::KeptDimensions, seen::Seen};
+use crate::model::{Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint};
+
+/// The newest orders (and, apart from them, contracts) that a head remembers, by first mention.
+pub const ORDERS_MAX: usize = 256;
+/// The newest cases that a head remembers, by opening.
+pub const CASES_MAX: usize = 128;
+/// The first values of each identifier type that a head remembers.
+pub const IDENTIFIERS_PER_TYPE_MAX: usize = 64;
+/// The first scales and items that a head remembers answers of.
+pub const SCORES_MAX: usize = 64;
+/// The newest steps of a journey that a head remembers.
+pub const JOURNEY_STEPS_MAX: usize = 32;
+/// Days over which messages to a person are counted.
+pub const CONTACT_DAYS: i32 = 30;
+
+/// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
+pub const HEAD_VERSION: u8 = 1;
+
+/// A sum of observations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sum {
+    /// How many.
+    pub n: i64,
+    /// Their sum, in the unit of its field.
+    pub sum: i64,
+}
+
+impl Sum {
+    /// Adds one observation.
+    pub fn add(&mut self, value: i64) {
+        self.n += 1;
+        self.sum = self.sum.wrapping_add(value);
+    }
+}
+
+/// Observations in minor units, by currency: no entry without observations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoneySums(pub Vec<(Currency, Sum)>);
+
+impl MoneySums {
+    /// Adds an amount.
+    pub fn add(&mut self, amount: Money) {
+        match self.0.binary_search_by_key(&amount.currency, |&(currency, _)| currency) {
+            Ok(index) => self.0[index].1.add(amount.minor),
+            Err(index) => self.0.insert(index, (amount.currency, Sum { n: 1, sum: amount.minor })),
+        }
+    }
+
+    /// Takes an amount back that was added before.
+    pub fn remove(&mut self, amount: Money) {
+        if let Ok(index) = self.0.binary_search_by_key(&amount.currency, |&(currency, _)| currency) {
+            let (_, sum) = &mut self.0[index];
+            sum.n -= 1;
+            sum.sum = sum.sum.wrapping_sub(amount.minor);
+            if sum.n == 0 {
+                self.0.remove(index);
+            }
+        }
+    }
+}
+
+/// The moment of a purchase, kept so that it can be taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placing {
+    /// Its number in the timeline, from 1.
+    pub ordinal: u64,
+    /// Its day.
+    pub day: Day,
+    /// Its dimension values.
+    pub dimensions: KeptDimensions,
+    /// Its amount.
+    pub amount: Option<Money>,
+}
+
+/// Where an order stands as a purchase.
+///
+/// ```text
+/// Unplaced ──order_placed──▶ Live ──order_cancelled──▶ Cancelled
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purchase {
+    /// Named by another touchpoint, not placed so far.
+    Unplaced,
+    /// Placed and not cancelled.
+    Live(Placing),
+    /// Cancelled: never live again.
+    Cancelled,
+}
+
+/// A level that began: what is needed to end it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// The day from which it counts.
+    pub start: Day,
+    /// The dimension values that it counts for.
+    pub dimensions: KeptDimensions,
+}
+
+/// A promise that is neither kept nor withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// What was promised.
+    pub promised_at: EventTime,
+    /// Overdue from its start, unless kept by the close of that day.
+    pub overdue: Level,
+}
+
+/// An order thing: whatever was said of one `order` identifier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The value of the identifier.
+    pub id: Box<str>,
+    /// As a purchase.
+    pub purchase: Purchase,
+    /// Whether it was delivered.
+    pub delivered: bool,
+    /// Whether it was returned.
+    pub returned: bool,
+    /// Its open promise.
+    pub promise: Option<Promise>,
+}
+
+/// A case that was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// The value of the identifier.
+    pub id: Box<str>,
+    /// When it was first opened.
+    pub opened_at: EventTime,
+    /// The level of unanswered cases that it counts in, until it is answered or resolved.
+    pub unanswered: Option<Level>,
+    /// Whether an agent replied in public.
+    pub replied: bool,
+    /// Whether it was resolved once.
+    pub resolved: bool,
+    /// Whether it is open now.
+    pub open: bool,
+}
+
+/// The earliest purchase that can no longer be cancelled: if every earlier one is, the customer is new there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// Its number in the timeline.
+    pub ordinal: u64,
+    /// Its day.
+    pub day: Day,
+    /// Its dimension values.
+    pub dimensions: KeptDimensions,
+}
+
+/// Answers on one scale (and item), or sentiment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    /// The scale.
+    pub scale: ScoreScale,
+    /// The item.
+    pub item: Option<Box<str>>,
+    /// Number and sum.
+    pub sum: Sum,
+    /// The newest.
+    pub last: i64,
+}
+
+/// One step of the journey; the spoke by its index in [`Head::spokes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The department.
+    pub spoke: u32,
+    /// What happened.
+    pub kind: Kind,
+    /// By which method of contact.
+    pub channel: Option<Channel>,
+}
+
+/// All that the fold remembers of a person: a function of the timeline. The order of fields is the stored format.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// How many touchpoints were folded.
+    pub touchpoints: u64,
+    /// When the first happened.
+    pub first_seen: EventTime,
+    /// The position of the newest: time,
+    pub last_seen: EventTime,
+    /// id,
+    pub(super) newest_id: String,
+    /// and spoke.
+    pub(super) newest_spoke: String,
+    /// Touchpoints by spoke, in order of mention.
+    pub spokes: Vec<(Box<str>, u64)>,
+    /// Touchpoints by kind, in order of mention.
+    pub kinds: Vec<(Kind, u64)>,
+    /// Touchpoints by channel, in order of mention.
+    pub channels: Vec<(Channel, u64)>,
+    /// Identifiers in order of mention.
+    pub identifiers: Vec<(IdentifierType, Box<str>)>,
+    /// The newest value named.
+    pub segment: Option<Box<str>>,
+    /// The newest value named.
+    pub region: Option<Box<str>>,
+    /// The newest value named.
+    pub account: Option<Box<str>>,
+    /// Dimension values seen in the current windows.
+    pub(super) seen: Seen,
+    /// Purchases that are not cancelled.
+    pub purchases: i64,
+    /// Of those, orders that are remembered and not delivered.
+    pub(super) undelivered: u32,
+    /// Of those, orders without an identifier.
+    pub(super) undelivered_without_id: u32,
+    /// The number in the timeline of the earliest purchase that is not cancelled.
+    pub(super) first_purchase: Option<u64>,
+    /// The earliest purchase that cannot be cancelled.
+    pub(super) anchor: Option<Anchor>,
+    /// Purchases that are not cancelled, and renewals, in minor units.
+    pub revenue: MoneySums,
+    /// Purchases that are not cancelled, in minor units.
+    pub purchase_amounts: MoneySums,
+    /// Order things, by first mention.
+    pub orders: VecDeque<Order>,
+    /// Contracts that a subscription was started with, by first mention.
+    pub(super) contracts: VecDeque<Box<str>>,
+    /// Cases, by opening.
+    pub cases: VecDeque<Case>,
+    /// From opening to the first public reply by an agent, in milliseconds.
+    pub first_response_ms: Sum,
+    /// From opening to the first resolution, in milliseconds.
+    pub resolution_ms: Sum,
+    /// Deliveries with a promise that was kept.
+    pub deliveries_on_time: i64,
+    /// Deliveries with a promise that was not.
+    pub deliveries_late: i64,
+    /// Answers by scale and item, in order of mention.
+    pub scores: Vec<Answers>,
+    /// Sentiment: number and sum, newest.
+    pub sentiment: Option<(Sum, i64)>,
+    /// Messages sent to the person by day, ascending, over the days that a record can still count.
+    pub contacts: Vec<(Day, u32)>,
+    /// Steps since the last purchase, oldest first.
+    pub journey: VecDeque<Step>,
+}
+
+/// A stored head that is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// Written by another version of the fold.
+    #[error("the stored head has version {0}, this program reads version {HEAD_VERSION}; run `insight-hub rebuild`")]
+    Version(u8),
+    /// Damaged.
+    #[error("the stored head is damaged: {0}")]
+    Damaged(#[from] postcard::Error),
+}
+
+impl Head {
+    /// Whether a touchpoint comes after everything folded so far.
+    pub fn is_before(&self, touchpoint: &Touchpoint<'_>) -> bool {
+        self.touchpoints == 0
+            || (self.last_seen, self.newest_id.as_str(), self.newest_spoke.as_str())
+                < (touchpoint.occurred_at, touchpoint.id, touchpoint.spoke)
+    }
+
+    /// Where in the relationship the person is after everything folded so far.
+    pub fn phase(&self) -> Phase {
+        if self.purchases == 0 {
+            Phase::Before
+        } else if self.undelivered + self.undelivered_without_id > 0 {
+            Phase::During
+        } else {
+            Phase::After
+        }
+    }
+
+    /// Appends the stored form: the version, then postcard.
+    pub fn encode_into(&self, bytes: &mut Vec<u8>) {
+        bytes.push(HEAD_VERSION);
+        postcard::to_io(self, bytes).expect("a vector takes every byte");
+    }
+
+    /// From the stored form.
+    pub fn decode(bytes: &[u8]) -> Result<Head, HeadError> {
+        match bytes.split_first() {
+            Some((&HEAD_VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
+            Some((&version, _)) => Err(HeadError::Version(version)),
+            None => Err(HeadError::Damaged(postcard::Error::DeserializeUnexpectedEnd)),
+        }
+    }
+}

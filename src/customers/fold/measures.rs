@@ -1,0 +1,210 @@
+//! What facts contribute: one function per metric of the catalogue, in the catalogue's order.
+
+use std::marker::PhantomData;
+
+use super::{
+    facts::{Facts, Gained},
+    place::Emit,
+    seen::{ACTIVE, REACHED},
+};
+use crate::{
+    metrics::catalogue::index,
+    model::{Accumulator, Kind, ScoreScale},
+};
+
+/// Contributes to one metric.
+pub type Measure<E> = fn(&Facts<'_>, &mut E);
+
+/// The table of measures.
+#[derive(Clone, Copy, Debug)]
+pub struct Measures<E>(PhantomData<E>);
+
+impl<E: Emit> Measures<E> {
+    /// Every metric that the fold contributes to, by its index in the catalogue.
+    pub const ALL: [(u8, Measure<E>); 17] = [
+        (index::NPS, nps),
+        (index::CSAT, csat),
+        (index::CES, ces),
+        (index::SENTIMENT, sentiment),
+        (index::PROMISE_GAP, promise_gap),
+        (index::ON_TIME, on_time),
+        (index::OVERDUE, overdue),
+        (index::FIRST_RESPONSE_TIME, first_response_time),
+        (index::UNANSWERED, unanswered),
+        (index::RESOLUTION_TIME, resolution_time),
+        (index::NEW_CUSTOMERS, new_customers),
+        (index::REVENUE, revenue),
+        (index::ORDERS, orders),
+        (index::AVERAGE_ORDER_VALUE, average_order_value),
+        (index::RETURN_RATE, return_rate),
+        (index::CONTACT_RATE, contact_rate),
+        (index::REACH, reach),
+    ];
+}
+
+fn answer(facts: &Facts<'_>, scale: ScoreScale) -> Option<i64> {
+    let score = facts.touchpoint.score?;
+    (score.scale == scale).then_some(i64::from(score.value))
+}
+
+fn nps<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(value) = answer(facts, ScoreScale::Nps) {
+        let add = Accumulator { a: i64::from(value >= 9), b: i64::from(value <= 6), ..Accumulator::count(1) };
+        emit.everywhere(index::NPS, None, &facts.place, &add, 1);
+    }
+}
+
+fn csat<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(value) = answer(facts, ScoreScale::Csat) {
+        let add = Accumulator { a: i64::from(value >= 4), ..Accumulator::observe(value) };
+        emit.everywhere(index::CSAT, None, &facts.place, &add, 1);
+    }
+}
+
+fn ces<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(value) = answer(facts, ScoreScale::Ces) {
+        let add = Accumulator { a: i64::from(value >= 5), ..Accumulator::observe(value) };
+        emit.everywhere(index::CES, None, &facts.place, &add, 1);
+    }
+}
+
+fn sentiment<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(value) = facts.touchpoint.sentiment.map(i64::from) {
+        let add = Accumulator { a: i64::from(value < -20), ..Accumulator::observe(value) };
+        emit.everywhere(index::SENTIMENT, None, &facts.place, &add, 1);
+    }
+}
+
+fn promise_gap<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(promised_at) = facts.delivery.and_then(|delivery| delivery.promised_at) {
+        let gap_ms = facts.touchpoint.occurred_at.0.saturating_sub(promised_at.0);
+        let add = Accumulator { a: i64::from(gap_ms > 0), ..Accumulator::observe_distribution(gap_ms) };
+        emit.everywhere(index::PROMISE_GAP, None, &facts.place, &add, 1);
+    }
+}
+
+fn on_time<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(delivery) = facts.delivery
+        && delivery.promised_at.is_some()
+    {
+        let add = Accumulator { a: i64::from(delivery.on_time), ..Accumulator::count(1) };
+        emit.everywhere(index::ON_TIME, None, &facts.place, &add, 1);
+    }
+}
+
+fn overdue<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(ended) = &facts.promise_ended {
+        emit.level(index::OVERDUE, &ended.dimensions.on(ended.day), -1);
+    }
+    if let Some(start) = facts.promise_made {
+        emit.level(index::OVERDUE, &facts.place.clone().on_day(start), 1);
+    }
+}
+
+fn first_response_time<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(milliseconds) = facts.first_response_ms {
+        let add = Accumulator::observe_distribution(milliseconds);
+        emit.everywhere(index::FIRST_RESPONSE_TIME, None, &facts.place, &add, 1);
+    }
+}
+
+fn unanswered<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(ended) = &facts.case_answered {
+        emit.level(index::UNANSWERED, &ended.dimensions.on(ended.day), -1);
+    }
+    if let Some(start) = facts.case_waits {
+        emit.level(index::UNANSWERED, &facts.place.clone().on_day(start), 1);
+    }
+}
+
+fn resolution_time<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if let Some(milliseconds) = facts.resolution_ms {
+        let add = Accumulator::observe_distribution(milliseconds);
+        emit.everywhere(index::RESOLUTION_TIME, None, &facts.place, &add, 1);
+    }
+}
+
+fn new_customers<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if facts.customer_lost
+        && let Some(placing) = &facts.cancelled
+    {
+        emit.count_everywhere(index::NEW_CUSTOMERS, &placing.dimensions.on(placing.day), -1);
+    }
+    match &facts.customer_gained {
+        Some(Gained::Here) => emit.count_everywhere(index::NEW_CUSTOMERS, &facts.place, 1),
+        Some(Gained::Earlier(day, dimensions)) => {
+            emit.count_everywhere(index::NEW_CUSTOMERS, &dimensions.on(*day), 1);
+        }
+        None => {}
+    }
+}
+
+fn revenue<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    let earns = facts.purchase || facts.touchpoint.kind == Kind::SubscriptionRenewed;
+    money(index::REVENUE, earns, facts, emit);
+}
+
+fn orders<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if facts.purchase {
+        emit.count_everywhere(index::ORDERS, &facts.place, 1);
+    }
+    if let Some(placing) = &facts.cancelled {
+        emit.count_everywhere(index::ORDERS, &placing.dimensions.on(placing.day), -1);
+    }
+}
+
+fn average_order_value<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    money(index::AVERAGE_ORDER_VALUE, facts.purchase, facts, emit);
+}
+
+/// The amount of this touchpoint if it `earns`, and the cancelled one taken back where it was placed.
+fn money<E: Emit>(metric: u8, earns: bool, facts: &Facts<'_>, emit: &mut E) {
+    if earns && let Some(amount) = facts.touchpoint.amount {
+        let add = Accumulator::observe(amount.minor);
+        emit.everywhere(metric, Some(amount.currency), &facts.place, &add, 1);
+    }
+    if let Some(placing) = &facts.cancelled
+        && let Some(amount) = placing.amount
+    {
+        let add = Accumulator::observe(amount.minor);
+        let place = placing.dimensions.on(placing.day);
+        emit.everywhere(metric, Some(amount.currency), &place, &add, -1);
+    }
+}
+
+fn return_rate<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if facts.delivery.is_some() {
+        emit.count_everywhere(index::RETURN_RATE, &facts.place, 1);
+    }
+    if facts.returned {
+        let add = Accumulator { a: 1, ..Accumulator::default() };
+        emit.everywhere(index::RETURN_RATE, None, &facts.place, &add, 1);
+    }
+}
+
+fn contact_rate<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    if facts.case_opened {
+        let add = Accumulator { a: 1, ..Accumulator::default() };
+        emit.everywhere(index::CONTACT_RATE, None, &facts.place, &add, 1);
+    }
+    first_times(index::CONTACT_RATE, ACTIVE, facts, emit);
+}
+
+fn reach<E: Emit>(facts: &Facts<'_>, emit: &mut E) {
+    first_times(index::REACH, REACHED, facts, emit);
+}
+
+/// Counts the person where one of the bits was set for the first time. Each bit of a group stands for one window.
+fn first_times<E: Emit>(metric: u8, bits: u8, facts: &Facts<'_>, emit: &mut E) {
+    for (value, &first) in facts.place.values.iter().zip(&facts.first_seen) {
+        let windows = (first & bits) >> bits.trailing_zeros();
+        if windows == 0 {
+            continue;
+        }
+        for (index, &window) in facts.place.windows.iter().enumerate() {
+            if windows >> index & 1 == 1 {
+                emit.count(metric, window, value, 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The fold: one touchpoint into a person's head, and what that contributes to metrics.
+//!
+//! [`step`] derives [`Facts`] (what this touchpoint means at this point of the timeline) while it updates the head, and
+//! hands them to each of the [`measures`]. A step sees only what is earlier in the timeline.
+
+mod cases;
+pub mod facts;
+pub mod head;
+pub mod measures;
+mod orders;
+pub mod place;
+pub mod seen;
+
+pub use facts::Facts;
+pub use head::Head;
+pub use place::{DimensionValue, Emit, Place, Silence};
+
+use crate::model::{Calendar, Touchpoint};
+
+/// What the meaning of a fold depends on besides the timeline.
+#[derive(Clone, Debug)]
+pub struct FoldOptions {
+    /// Instants to days.
+    pub calendar: Calendar,
+    /// How much later than promised a delivery may be and still count as on time, in milliseconds.
+    pub on_time_tolerance_ms: i64,
+    /// How long a case may wait for an agent's first public reply before it counts as unanswered, in milliseconds.
+    pub unanswered_target_ms: i64,
+}
+
+impl Default for FoldOptions {
+    fn default() -> FoldOptions {
+        FoldOptions { calendar: Calendar::utc(), on_time_tolerance_ms: 0, unanswered_target_ms: 86_400_000 }
+    }
+}
+
+/// What a step says besides its contributions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stepped {
+    /// Whether something was forgotten, or not remembered, because the head is full.
+    pub capped: bool,
+}
+
+/// Folds the next touchpoint of the timeline into the head. The caller keeps the order: [`Head::is_before`].
+pub fn step<E: Emit>(head: &mut Head, touchpoint: &Touchpoint<'_>, options: &FoldOptions, emit: &mut E) -> Stepped {
+    let day = options.calendar.day(touchpoint.occurred_at);
+    let place = Place::of_touchpoint(touchpoint, head.phase(), day, head.seen.windows(day));
+    let facts = Facts::observe(head, touchpoint, place, options);
+    if E::LISTENS {
+        for (_, measure) in measures::Measures::<E>::ALL {
+            measure(&facts, emit);
+        }
+    }
+    Stepped { capped: facts.capped }
+}

@@ -1,0 +1,215 @@
+//! Orders and subscriptions: purchases, cancellations, promises, deliveries and returns of one person.
+
+use super::{
+    FoldOptions,
+    facts::{Delivery, Ended, Facts, Gained},
+    head::{Anchor, Head, Level, ORDERS_MAX, Order, Placing, Promise, Purchase},
+    place::KeptDimensions,
+};
+use crate::model::{EventTime, IdentifierType, Kind};
+
+/// A touchpoint about an order.
+pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_>, options: &FoldOptions) {
+    let touchpoint = facts.touchpoint;
+    let Some(id) = touchpoint.identifier(IdentifierType::Order) else {
+        observe_order_without_id(head, facts, options);
+        return;
+    };
+    let index = mention(head, id, facts);
+    match touchpoint.kind {
+        Kind::OrderPlaced => {
+            if head.orders[index].purchase == Purchase::Unplaced {
+                let placing = Placing {
+                    ordinal: head.touchpoints,
+                    day: facts.place.day,
+                    dimensions: KeptDimensions::of(&facts.place),
+                    amount: touchpoint.amount,
+                };
+                let order = &mut head.orders[index];
+                order.purchase = Purchase::Live(placing);
+                if !order.delivered {
+                    head.undelivered += 1;
+                }
+                buy(head, facts);
+            }
+            promise(&mut head.orders[index], facts, options);
+        }
+        Kind::DeliveryPromised | Kind::OrderShipped => promise(&mut head.orders[index], facts, options),
+        Kind::OrderDelivered => {
+            let order = &mut head.orders[index];
+            if !order.delivered {
+                order.delivered = true;
+                if matches!(order.purchase, Purchase::Live(_)) {
+                    head.undelivered -= 1;
+                }
+                let promise = order.promise.take();
+                let promised_at = touchpoint.promised_at.or(promise.as_ref().map(|promise| promise.promised_at));
+                facts.promise_ended = promise.map(|promise| Ended::of(promise.overdue, facts.place.day));
+                deliver(head, facts, promised_at, options);
+            }
+        }
+        Kind::OrderCancelled => cancel(head, index, facts),
+        Kind::OrderReturned => {
+            facts.returned = !head.orders[index].returned;
+            head.orders[index].returned = true;
+        }
+        _ => {}
+    }
+}
+
+/// An order that nobody named: it cannot be cancelled, and any delivery without a name delivers the oldest of its kind.
+fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_>, options: &FoldOptions) {
+    match facts.touchpoint.kind {
+        Kind::OrderPlaced => {
+            head.undelivered_without_id += 1;
+            anchor(head, facts);
+            buy(head, facts);
+        }
+        Kind::OrderDelivered => {
+            head.undelivered_without_id = head.undelivered_without_id.saturating_sub(1);
+            deliver(head, facts, facts.touchpoint.promised_at, options);
+        }
+        Kind::OrderReturned => facts.returned = true,
+        _ => {}
+    }
+}
+
+/// A subscription that starts, or is renewed.
+pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_>) {
+    if facts.touchpoint.kind == Kind::SubscriptionRenewed {
+        if let Some(amount) = facts.touchpoint.amount {
+            head.revenue.add(amount);
+        }
+        return;
+    }
+    if let Some(id) = facts.touchpoint.identifier(IdentifierType::Contract) {
+        if head.contracts.iter().rev().any(|contract| **contract == *id) {
+            return;
+        }
+        if head.contracts.len() == ORDERS_MAX {
+            head.contracts.pop_front();
+            facts.capped = true;
+        }
+        head.contracts.push_back(id.into());
+    }
+    anchor(head, facts);
+    buy(head, facts);
+}
+
+/// The index of an order thing; it becomes the newest if it is not known, and the oldest is forgotten if there are too
+/// many.
+fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_>) -> usize {
+    if let Some(index) = head.orders.iter().rposition(|order| *order.id == *id) {
+        return index;
+    }
+    if head.orders.len() == ORDERS_MAX {
+        facts.capped = true;
+        if let Some(forgotten) = head.orders.pop_front()
+            && let Purchase::Live(placing) = forgotten.purchase
+        {
+            if !forgotten.delivered {
+                head.undelivered -= 1;
+            }
+            // Nobody can cancel what is not known: it anchors the relationship.
+            if head.anchor.as_ref().is_none_or(|anchor| placing.ordinal < anchor.ordinal) {
+                head.anchor =
+                    Some(Anchor { ordinal: placing.ordinal, day: placing.day, dimensions: placing.dimensions });
+            }
+        }
+    }
+    head.orders.push_back(Order {
+        id: id.into(),
+        purchase: Purchase::Unplaced,
+        delivered: false,
+        returned: false,
+        promise: None,
+    });
+    head.orders.len() - 1
+}
+
+/// A purchase that cannot be cancelled.
+fn anchor(head: &mut Head, facts: &Facts<'_>) {
+    if head.anchor.is_none() {
+        head.anchor = Some(Anchor {
+            ordinal: head.touchpoints,
+            day: facts.place.day,
+            dimensions: KeptDimensions::of(&facts.place),
+        });
+    }
+}
+
+fn buy(head: &mut Head, facts: &mut Facts<'_>) {
+    facts.purchase = true;
+    head.purchases += 1;
+    if let Some(amount) = facts.touchpoint.amount {
+        head.revenue.add(amount);
+        head.purchase_amounts.add(amount);
+    }
+    if head.first_purchase.is_none() {
+        head.first_purchase = Some(head.touchpoints);
+        facts.customer_gained = Some(Gained::Here);
+    }
+}
+
+fn promise(order: &mut Order, facts: &mut Facts<'_>, options: &FoldOptions) {
+    let Some(promised_at) = facts.touchpoint.promised_at else {
+        return;
+    };
+    if order.delivered || order.purchase == Purchase::Cancelled {
+        return;
+    }
+    let day = facts.place.day;
+    let start = day.max(options.calendar.day(promised_at));
+    facts.promise_ended = order.promise.take().map(|replaced| Ended::of(replaced.overdue, day));
+    facts.promise_made = Some(start);
+    order.promise =
+        Some(Promise { promised_at, overdue: Level { start, dimensions: KeptDimensions::of(&facts.place) } });
+}
+
+fn deliver(head: &mut Head, facts: &mut Facts<'_>, promised_at: Option<EventTime>, options: &FoldOptions) {
+    let on_time = promised_at.is_some_and(|promised_at| {
+        facts.touchpoint.occurred_at.0 <= promised_at.0.saturating_add(options.on_time_tolerance_ms)
+    });
+    if promised_at.is_some() {
+        if on_time {
+            head.deliveries_on_time += 1;
+        } else {
+            head.deliveries_late += 1;
+        }
+    }
+    facts.delivery = Some(Delivery { promised_at, on_time });
+}
+
+fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_>) {
+    let order = &mut head.orders[index];
+    if !matches!(order.purchase, Purchase::Live(_)) {
+        return;
+    }
+    let Purchase::Live(placing) = std::mem::replace(&mut order.purchase, Purchase::Cancelled) else {
+        return;
+    };
+    facts.promise_ended = order.promise.take().map(|promise| Ended::of(promise.overdue, facts.place.day));
+    if !order.delivered {
+        head.undelivered -= 1;
+    }
+    head.purchases -= 1;
+    if let Some(amount) = placing.amount {
+        head.revenue.remove(amount);
+        head.purchase_amounts.remove(amount);
+    }
+    if head.first_purchase == Some(placing.ordinal) {
+        facts.customer_lost = true;
+        let earliest = head
+            .orders
+            .iter()
+            .filter_map(|order| match &order.purchase {
+                Purchase::Live(placing) => Some((placing.ordinal, placing.day, &placing.dimensions)),
+                _ => None,
+            })
+            .chain(head.anchor.iter().map(|anchor| (anchor.ordinal, anchor.day, &anchor.dimensions)))
+            .min_by_key(|&(ordinal, ..)| ordinal);
+        head.first_purchase = earliest.map(|(ordinal, ..)| ordinal);
+        facts.customer_gained = earliest.map(|(_, day, dimensions)| Gained::Earlier(day, dimensions.clone()));
+    }
+    facts.cancelled = Some(placing);
+}

@@ -1,0 +1,165 @@
+//! Where a contribution goes: a day and the dimension values of the touchpoint that caused it.
+
+use std::cell::Cell;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::model::{Accumulator, Currency, Day, Dimension, Phase, Touchpoint, Window, WindowKind};
+
+/// One value of one dimension, with its hash so that nobody has to hash it twice.
+#[derive(Clone, Debug)]
+pub struct DimensionValue<'a> {
+    /// Which dimension.
+    pub dimension: Dimension,
+    /// Its value; empty for the company.
+    pub value: &'a str,
+    /// XXH3-64 of the value seeded with the dimension: part of the internal format (heads keep it).
+    pub hash: u64,
+    /// The index that the combiner of this commit gave it: a place lives for one step and meets one combiner.
+    pub(in crate::customers) interned: Cell<Option<u32>>,
+}
+
+impl<'a> DimensionValue<'a> {
+    fn new(dimension: Dimension, value: &'a str) -> DimensionValue<'a> {
+        DimensionValue {
+            dimension,
+            value,
+            hash: xxhash_rust::xxh3::xxh3_64_with_seed(value.as_bytes(), dimension as u64),
+            interned: Cell::new(None),
+        }
+    }
+}
+
+/// A day and its windows, with the company and every dimension value that applies.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// The day, in the configured time zone.
+    pub day: Day,
+    /// The day's windows: day, week, month.
+    pub windows: [Window; 3],
+    /// The company first, then the present dimensions.
+    pub values: SmallVec<[DimensionValue<'a>; 10]>,
+}
+
+/// The windows of a day: day, week, month.
+pub fn windows_of(day: Day) -> [Window; 3] {
+    WindowKind::ALL.map(|kind| Window::of(kind, day))
+}
+
+impl<'a> Place<'a> {
+    /// The place of a touchpoint that meets a person in `phase`.
+    pub fn of_touchpoint(touchpoint: &'a Touchpoint<'a>, phase: Phase, day: Day, windows: [Window; 3]) -> Place<'a> {
+        let mut values = SmallVec::new();
+        values.push(DimensionValue::new(Dimension::Company, ""));
+        values.push(DimensionValue::new(Dimension::Spoke, touchpoint.spoke));
+        let optional = [
+            (Dimension::Channel, touchpoint.channel.map(|channel| channel.as_str())),
+            (Dimension::Segment, touchpoint.segment),
+            (Dimension::Region, touchpoint.region),
+            (Dimension::Product, touchpoint.product),
+            (Dimension::Subject, touchpoint.subject),
+            (Dimension::Campaign, touchpoint.campaign),
+            (Dimension::Account, touchpoint.account),
+        ];
+        for (dimension, value) in optional {
+            if let Some(value) = value {
+                values.push(DimensionValue::new(dimension, value));
+            }
+        }
+        values.push(DimensionValue::new(Dimension::Phase, phase.as_str()));
+        Place { day, windows, values }
+    }
+
+    /// The same dimension values on another day.
+    pub fn on_day(mut self, day: Day) -> Place<'a> {
+        self.day = day;
+        self.windows = windows_of(day);
+        self
+    }
+}
+
+/// The dimension values of a touchpoint as a head keeps them: for contributions that may have to be taken back, or that
+/// end on a later day. Pairs of (dimension, value) in postcard, without the company.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptDimensions(Box<[u8]>);
+
+impl KeptDimensions {
+    /// Keeps the dimension values of a place.
+    pub fn of(place: &Place<'_>) -> KeptDimensions {
+        let mut bytes = Vec::with_capacity(128);
+        for value in &place.values[1..] {
+            postcard::to_io(&(value.dimension, value.value), &mut bytes).expect("a vector takes every byte");
+        }
+        KeptDimensions(bytes.into_boxed_slice())
+    }
+
+    /// The place of these values on a day.
+    pub fn on(&self, day: Day) -> Place<'_> {
+        let mut values = SmallVec::new();
+        values.push(DimensionValue::new(Dimension::Company, ""));
+        let mut rest = &*self.0;
+        while let Ok(((dimension, value), left)) = postcard::take_from_bytes::<(Dimension, &str)>(rest) {
+            values.push(DimensionValue::new(dimension, value));
+            rest = left;
+        }
+        Place { day, windows: windows_of(day), values }
+    }
+}
+
+/// Takes what a step of the fold contributes.
+pub trait Emit {
+    /// Whether anybody listens: the measures are skipped if not.
+    const LISTENS: bool = true;
+
+    /// Adds `times` × `add` to one cell.
+    fn cell(
+        &mut self,
+        metric: u8,
+        currency: Option<Currency>,
+        window: Window,
+        value: &DimensionValue<'_>,
+        add: &Accumulator,
+        times: i64,
+    );
+
+    /// Adds `n` observations, and nothing else, to one cell without a currency.
+    fn count(&mut self, metric: u8, window: Window, value: &DimensionValue<'_>, n: i64) {
+        self.cell(metric, None, window, value, &Accumulator::count(n), 1);
+    }
+
+    /// Adds `times` × `add` to every window and dimension value of a place.
+    fn everywhere(&mut self, metric: u8, currency: Option<Currency>, place: &Place<'_>, add: &Accumulator, times: i64) {
+        for value in &place.values {
+            for &window in &place.windows {
+                self.cell(metric, currency, window, value, add, times);
+            }
+        }
+    }
+
+    /// Adds `n` observations to every window and dimension value of a place.
+    fn count_everywhere(&mut self, metric: u8, place: &Place<'_>, n: i64) {
+        for value in &place.values {
+            for &window in &place.windows {
+                self.count(metric, window, value, n);
+            }
+        }
+    }
+
+    /// Changes a level by `n` from the place's day on, for every dimension value.
+    fn level(&mut self, metric: u8, place: &Place<'_>, n: i64) {
+        for value in &place.values {
+            self.count(metric, place.windows[0], value, n);
+        }
+    }
+}
+
+/// Nobody listens: for folding up to where a difference begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence;
+
+impl Emit for Silence {
+    const LISTENS: bool = false;
+
+    fn cell(&mut self, _: u8, _: Option<Currency>, _: Window, _: &DimensionValue<'_>, _: &Accumulator, _: i64) {}
+}

@@ -1,0 +1,203 @@
+//! A change in the middle of a timeline → the difference between the folds without and with it.
+//!
+//! ```text
+//!   snapshot          first change                    end
+//!      │   fold once       │ old timeline: taken back   │
+//!      └──── silently ─────┤                            │
+//!                          │ new timeline: contributed  │
+//! ```
+//! One scan of the timeline feeds both folds, so that memory does not grow with its length.
+
+use std::ops::ControlFlow;
+
+use super::{
+    contributions::{Contributions, Signed},
+    fold::{FoldOptions, Head, Silence, step},
+    store_keys,
+};
+use crate::model::{KeyValue, PersonId, StoreError, Touchpoint};
+use bytes::Bytes;
+
+/// A snapshot is taken after each multiple of so many touchpoints of a timeline: a late one refolds half as many on
+/// average besides those after it.
+pub(super) const SNAPSHOT_TOUCHPOINTS: u64 = 64;
+
+/// Whether snapshot number `snapshot` (from 1) is still kept when `newest` is the newest: densely near the end, where
+/// late touchpoints fall, and thinly before, so that there are O(log n) of them. A function of the numbers alone, and
+/// what is dropped never comes back.
+pub(super) fn is_kept(snapshot: u64, newest: u64) -> bool {
+    snapshot > 0 && (newest - snapshot) >> snapshot.trailing_zeros() < 4
+}
+
+/// Deletes the snapshots of a person that are no longer kept.
+pub(super) fn thin_snapshots<S: KeyValue + ?Sized>(
+    person: PersonId,
+    newest: u64,
+    store: &mut S,
+) -> Result<(), StoreError> {
+    let mut dropped = Vec::new();
+    let mut result = Ok(());
+    let (from, to) = (store_keys::of_person(b's', person), store_keys::after_person(b's', person));
+    store.scan(&from, &to, &mut |key, value| match store_keys::decode_snapshot(value) {
+        Ok((ordinal, _)) => {
+            if !is_kept(ordinal / SNAPSHOT_TOUCHPOINTS, newest.max(ordinal / SNAPSHOT_TOUCHPOINTS)) {
+                dropped.push(key.to_vec());
+            }
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            result = Err(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    for key in dropped {
+        store.delete(&key);
+    }
+    result
+}
+
+/// A change of one timeline. Positions as in `store_keys`, both lists ascending, at least one of them not empty.
+pub(super) struct Change<'a, 'b> {
+    pub person: PersonId,
+    /// Touchpoints that are new, with their positions.
+    pub additions: &'a [(Vec<u8>, &'b Touchpoint<'b>)],
+    /// Positions that are stored and no longer hold.
+    pub removals: &'a [Vec<u8>],
+}
+
+/// The outcome of a refold; nothing is written yet.
+pub(super) struct Refolded {
+    /// The head after the changed timeline.
+    pub head: Head,
+    /// Snapshots to write.
+    pub snapshots: Vec<(Vec<u8>, Bytes)>,
+    /// Keys of snapshots that no longer hold.
+    pub stale_snapshots: Vec<Vec<u8>>,
+    /// Which additions met a cap.
+    pub capped: Vec<usize>,
+}
+
+struct Folds<'a, 'b> {
+    change: &'a Change<'a, 'b>,
+    options: &'a FoldOptions,
+    contributions: &'a mut Contributions,
+    first_change: &'a [u8],
+    /// The fold without the change, from the first change on.
+    old: Option<Head>,
+    new: Head,
+    additions_done: usize,
+    removals_done: usize,
+    newest_snapshot: u64,
+    snapshots: Vec<(Vec<u8>, Bytes)>,
+    capped: Vec<usize>,
+}
+
+impl Folds<'_, '_> {
+    fn stored(&mut self, position: &[u8], encoded: &[u8]) -> Result<(), StoreError> {
+        self.add_until(Some(position));
+        let touchpoint = Touchpoint::decode(encoded).map_err(|error| store_keys::damaged("touchpoint", error))?;
+        if position < self.first_change {
+            step(&mut self.new, &touchpoint, self.options, &mut Silence);
+            return Ok(());
+        }
+        let old = self.old.get_or_insert_with(|| self.new.clone());
+        let mut take_back = Signed { contributions: &mut *self.contributions, sign: -1 };
+        step(old, &touchpoint, self.options, &mut take_back);
+        if self.change.removals.get(self.removals_done).is_some_and(|removed| removed == position) {
+            self.removals_done += 1;
+        } else {
+            self.contribute(position, &touchpoint);
+        }
+        Ok(())
+    }
+
+    /// Folds the additions up to a position; all that are left without one.
+    fn add_until(&mut self, position: Option<&[u8]>) {
+        let change = self.change;
+        while let Some((at, touchpoint)) = change.additions.get(self.additions_done)
+            && position.is_none_or(|position| at.as_slice() <= position)
+        {
+            self.old.get_or_insert_with(|| self.new.clone());
+            if self.contribute(at, touchpoint) {
+                self.capped.push(self.additions_done);
+            }
+            self.additions_done += 1;
+        }
+    }
+
+    fn contribute(&mut self, position: &[u8], touchpoint: &Touchpoint<'_>) -> bool {
+        let mut contribute = Signed { contributions: &mut *self.contributions, sign: 1 };
+        let stepped = step(&mut self.new, touchpoint, self.options, &mut contribute);
+        if self.new.touchpoints.is_multiple_of(SNAPSHOT_TOUCHPOINTS)
+            && is_kept(self.new.touchpoints / SNAPSHOT_TOUCHPOINTS, self.newest_snapshot)
+        {
+            self.snapshots.push((position.to_vec(), store_keys::encode_snapshot(&self.new)));
+        }
+        stepped.capped
+    }
+}
+
+/// Refolds from the nearest snapshot before the change. `touchpoints` is the number of the current timeline.
+pub(super) fn refold<S: KeyValue + ?Sized>(
+    change: &Change<'_, '_>,
+    touchpoints: u64,
+    store: &S,
+    options: &FoldOptions,
+    contributions: &mut Contributions,
+) -> Result<Refolded, StoreError> {
+    let first_added = change.additions.first().map(|(position, _)| position.as_slice());
+    let first_removed = change.removals.first().map(Vec::as_slice);
+    let first_change = [first_added, first_removed].into_iter().flatten().min().unwrap_or(&[]);
+
+    let mut nearest = None;
+    let mut stale_snapshots = Vec::new();
+    let (from, to) = (store_keys::of_person(b's', change.person), store_keys::after_person(b's', change.person));
+    store.scan(&from, &to, &mut |key, _| {
+        if &key[store_keys::PERSON_PREFIX..] < first_change {
+            nearest = Some(key.to_vec());
+        } else {
+            stale_snapshots.push(key.to_vec());
+        }
+        ControlFlow::Continue(())
+    })?;
+
+    let mut new = Head::default();
+    let mut from = store_keys::of_person(b't', change.person);
+    if let Some(key) = nearest {
+        let bytes = store.get(&key)?.ok_or_else(|| store_keys::damaged("snapshot", "it is gone"))?;
+        let (_, encoded) = store_keys::decode_snapshot(&bytes)?;
+        new = Head::decode(encoded).map_err(|error| store_keys::damaged("snapshot", error))?;
+        // The first key after the snapshot's own touchpoint.
+        from.extend_from_slice(&key[store_keys::PERSON_PREFIX..]);
+        from.push(0);
+    }
+    let after = touchpoints + change.additions.len() as u64 - change.removals.len() as u64;
+    let mut folds = Folds {
+        change,
+        options,
+        contributions,
+        first_change,
+        old: None,
+        new,
+        additions_done: 0,
+        removals_done: 0,
+        newest_snapshot: after / SNAPSHOT_TOUCHPOINTS,
+        snapshots: Vec::new(),
+        capped: Vec::new(),
+    };
+    let mut result = Ok(());
+    let to = store_keys::after_person(b't', change.person);
+    store.scan(&from, &to, &mut |key, value| {
+        result = folds.stored(&key[store_keys::PERSON_PREFIX..], value);
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    result?;
+    folds.add_until(None);
+    if folds.new.touchpoints != after {
+        return Err(store_keys::damaged(
+            "timeline",
+            format_args!("{} touchpoints expected, {} found", after, folds.new.touchpoints),
+        ));
+    }
+    Ok(Refolded { head: folds.new, snapshots: folds.snapshots, stale_snapshots, capped: folds.capped })
+}

@@ -1,0 +1,74 @@
+//! Stored formats, version by version: what an older program wrote must be read for ever, or the version must change.
+
+use std::fmt::Write;
+
+use super::world::{MONDAY, World, touchpoint};
+use crate::customers::{fold::Head, store_keys};
+
+const STORE_VERSION_1: &str = "tests/fixtures/customers_store_v1.txt";
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes every character");
+        text
+    })
+}
+
+/// One person with something of everything. Each entry of the store as `key value`.
+fn store() -> World {
+    let mut world = World::new(10);
+    let lines = [
+        "support case_opened T1 by email:ann@x.org channel phone segment gold region north sentiment -40 at 09:00",
+        "support case_replied T1 by email:ann@x.org at 09:20",
+        "marketing message_sent by email:ann@x.org at 10:00",
+        "sales order_placed O1 by email:ann@x.org for 1999EUR promised 3d12:00 at 1d09:00",
+        "sales order_placed O2 by email:ann@x.org for 500USD promised 3d12:00 at 1d10:00",
+        "operations order_delivered O2 by email:ann@x.org at 2d08:00",
+        "sales order_placed by email:ann@x.org at 2d08:30",
+        "support survey_answered by email:ann@x.org nps 9 at 2d09:00",
+    ];
+    for (number, line) in lines.iter().enumerate() {
+        world.batch(&[&touchpoint(line, number)]);
+    }
+    let views: Vec<_> = (0..60)
+        .map(|minute| touchpoint(&format!("web page_viewed by email:ann@x.org at 3d09:{minute:02}"), 100 + minute))
+        .collect();
+    world.batch(&views.iter().collect::<Vec<_>>());
+    world.advance(MONDAY.plus(4));
+    world.commit();
+    world
+}
+
+#[test]
+fn the_store_of_version_1_is_what_this_program_writes() {
+    let world = store();
+    let mut text = String::new();
+    for (key, value) in &world.store {
+        // Of the many views, the first and the last.
+        let view = key.windows(3).any(|window| window == b"web");
+        let shown = [&b"e100"[..], b"e159"].iter().any(|id| key.windows(4).any(|window| window == *id));
+        if !view || shown {
+            writeln!(text, "{} {}", hexadecimal(key), hexadecimal(value)).expect("a string takes every character");
+        }
+    }
+    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v1.txt")]
+        .assert_eq(&text);
+}
+
+#[test]
+fn a_head_of_version_1_can_be_read() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(STORE_VERSION_1);
+    let text = std::fs::read_to_string(path).expect("the fixture is part of the repository");
+    let value = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .find_map(|(key, value)| key.starts_with("68").then_some(value))
+        .expect("the fixture holds a head");
+    let bytes: Vec<u8> = (0..value.len() / 2)
+        .map(|index| u8::from_str_radix(&value[2 * index..2 * index + 2], 16).expect("hexadecimal"))
+        .collect();
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 1");
+    assert_eq!(envelope.timer, Some(MONDAY.plus(30)));
+    let head = Head::decode(encoded).expect("version 1");
+    assert_eq!((head.touchpoints, head.purchases), (68, 3));
+}

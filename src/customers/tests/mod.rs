@@ -1,0 +1,6 @@
+//! Tests of the stage as stories: arrivals in, records and cells out.
+
+mod golden;
+mod properties;
+mod stories;
+mod world;

@@ -1,0 +1,324 @@
+//! A stage with a plain map for a store, and a small language for touchpoints.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::{
+    customers::{Customers, Effects, FoldOptions, Incoming, Options, record::render, store_keys},
+    metrics::catalogue::index,
+    model::*,
+};
+
+/// The Monday that stories start on: 2026-03-02.
+pub const MONDAY: Day = Day(20_514);
+
+pub const METRICS: [(u8, &str); 17] = [
+    (index::NPS, "nps"),
+    (index::CSAT, "csat"),
+    (index::CES, "ces"),
+    (index::SENTIMENT, "sentiment"),
+    (index::PROMISE_GAP, "promise_gap"),
+    (index::ON_TIME, "on_time"),
+    (index::OVERDUE, "overdue"),
+    (index::FIRST_RESPONSE_TIME, "first_response_time"),
+    (index::UNANSWERED, "unanswered"),
+    (index::RESOLUTION_TIME, "resolution_time"),
+    (index::NEW_CUSTOMERS, "new_customers"),
+    (index::REVENUE, "revenue"),
+    (index::ORDERS, "orders"),
+    (index::AVERAGE_ORDER_VALUE, "average_order_value"),
+    (index::RETURN_RATE, "return_rate"),
+    (index::CONTACT_RATE, "contact_rate"),
+    (index::REACH, "reach"),
+];
+
+pub fn person_of(identifier: Identifier<'_>) -> PersonId {
+    PersonKey([7; 32]).person(identifier)
+}
+
+/// What the stage said since the last commit, and, kept apart, until then.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    pub cells: BTreeMap<String, Accumulator>,
+    pub records: BTreeMap<PersonId, InsightRecord>,
+    pub touchpoints: BTreeMap<String, Vec<u8>>,
+    pub outcomes: Vec<(String, Outcome)>,
+    last_cell: Option<String>,
+}
+
+impl Effects for Told {
+    fn touchpoint(&mut self, person: PersonId, touchpoint: &Touchpoint<'_>) {
+        let mut encoded = Vec::new();
+        touchpoint.encode_into(&mut encoded);
+        self.touchpoints.insert(keys::touchpoint(person, touchpoint.spoke, touchpoint.id), encoded);
+    }
+
+    fn record(&mut self, person: PersonId, record: &InsightRecord) {
+        self.records.insert(person, record.clone());
+    }
+
+    fn outcome(&mut self, spoke: &str, outcome: Outcome) {
+        self.outcomes.push((spoke.to_owned(), outcome));
+    }
+
+    fn contribution(&mut self, cell: CellKey<'_>, add: &Accumulator) {
+        assert!(!add.is_zero(), "nothing is not contributed");
+        let name = METRICS.iter().find(|&&(metric, _)| metric == cell.metric).expect("a metric of the fold").1;
+        let currency = cell.currency.map(|currency| format!(" {}", currency.as_str())).unwrap_or_default();
+        let value = if cell.dimension == Dimension::Company { String::new() } else { format!("={}", cell.value) };
+        let key = format!("{name} {} {}{value}{currency}", cell.window, cell.dimension);
+        let sum = self.cells.entry(key.clone()).or_default();
+        sum.add(add, 1);
+        if sum.is_zero() {
+            self.cells.remove(&key);
+        }
+    }
+}
+
+/// One partition: the stage, its store, and both as they were at the last commit.
+pub struct World {
+    pub stage: Customers,
+    pub store: BTreeMap<Vec<u8>, Bytes>,
+    pub told: Told,
+    committed_store: BTreeMap<Vec<u8>, Bytes>,
+    committed_told: Told,
+    heads_max: usize,
+}
+
+impl World {
+    pub fn new(heads_max: usize) -> World {
+        World {
+            stage: Customers::new(options(heads_max)),
+            store: BTreeMap::new(),
+            told: Told::default(),
+            committed_store: BTreeMap::new(),
+            committed_told: Told::default(),
+            heads_max,
+        }
+    }
+
+    pub fn batch(&mut self, touchpoints: &[&Touchpoint<'_>]) {
+        let encoded: Vec<Vec<u8>> = touchpoints
+            .iter()
+            .map(|touchpoint| {
+                let mut bytes = Vec::new();
+                touchpoint.encode_into(&mut bytes);
+                bytes
+            })
+            .collect();
+        let mut batch = encoded
+            .iter()
+            .map(|encoded| {
+                let touchpoint = Touchpoint::decode(encoded).expect("just encoded");
+                Incoming { person: person_of(touchpoint.home()), encoded, touchpoint }
+            })
+            .collect();
+        let days = touchpoints.iter().map(|touchpoint| Calendar::utc().day(touchpoint.occurred_at));
+        if let Some(day) = days.max() {
+            self.advance(day);
+        }
+        self.stage.touchpoints(&mut batch, &mut self.store, &mut self.told).expect("a map never fails");
+        assert!(batch.is_empty());
+    }
+
+    pub fn advance(&mut self, day: Day) {
+        self.stage.advance(day, &self.store).expect("a map never fails");
+    }
+
+    pub fn fire(&mut self, max: usize) -> bool {
+        self.stage.fire_timers(&mut self.store, max).expect("a map never fails")
+    }
+
+    pub fn before_commit(&mut self) {
+        self.stage.before_commit(&mut self.store, &mut self.told).expect("a map never fails");
+    }
+
+    pub fn commit(&mut self) {
+        while self.fire(2) {}
+        self.before_commit();
+        self.stage.committed();
+        self.committed_store = self.store.clone();
+        self.committed_told = self.told.clone();
+    }
+
+    pub fn roll_back(&mut self) {
+        self.store = self.committed_store.clone();
+        self.told = self.committed_told.clone();
+        self.stage.rolled_back();
+    }
+
+    /// A crash: nothing but the store is left.
+    pub fn restart(&mut self) {
+        self.roll_back();
+        self.stage = Customers::new(options(self.heads_max));
+    }
+
+    /// A crash that took the disk too: the store is restored from the changelog.
+    pub fn restore(&mut self) {
+        self.restart();
+        let mut store = BTreeMap::new();
+        for (key, value) in &self.committed_store {
+            if !matches!(key[0], b'i' | b'w') {
+                store.insert(key.clone(), value.clone());
+                store_keys::restored(key, Some(value), &mut store).expect("a map never fails");
+            }
+        }
+        assert_eq!(store, self.committed_store, "what is derived can be derived from the changelog");
+        self.store = store;
+    }
+
+    pub fn head(&self, person: PersonId) -> crate::customers::Head {
+        let stored = &self.store[&store_keys::head(person)];
+        let (_, encoded) = store_keys::Envelope::decode(stored).expect("an envelope");
+        crate::customers::Head::decode(encoded).expect("a head")
+    }
+
+    pub fn rendered(&self, person: PersonId, closed: Day) -> InsightRecord {
+        render(person, &self.head(person), closed)
+    }
+
+    /// Cells and records as lines.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (key, cell) in &self.told.cells {
+            let mut line = format!("{key}: n {}", cell.n);
+            for (name, value) in [("a", cell.a), ("b", cell.b), ("sum", cell.sum)] {
+                if value != 0 {
+                    line.push_str(&format!(", {name} {value}"));
+                }
+            }
+            lines.push(line);
+        }
+        for record in self.told.records.values() {
+            // `InsightRecord { a: …, b: { … } }`, split at the commas of its own level.
+            let text = format!("{record:?}");
+            let mut depth = 0;
+            let inner = &text[text.find('{').expect("a struct") + 2..text.len() - 2];
+            let fields = inner.split(|character| {
+                depth += i32::from("{[(".contains(character)) - i32::from("}])".contains(character));
+                depth == 0 && character == ','
+            });
+            lines.extend(fields.map(|field| format!("record.{}", field.trim())));
+        }
+        lines
+    }
+}
+
+pub fn options(heads_max: usize) -> Options {
+    Options { fold: FoldOptions::default(), heads_max, cells_max: 1_000_000 }
+}
+
+/// A touchpoint with nothing but the required.
+pub fn plain(kind: Kind, id: &'static str, at: EventTime) -> Touchpoint<'static> {
+    Touchpoint {
+        occurred_at: at,
+        id,
+        spoke: "sales",
+        kind,
+        label: None,
+        identifiers: Vec::new(),
+        channel: None,
+        subject: None,
+        product: None,
+        region: None,
+        segment: None,
+        campaign: None,
+        content: None,
+        account: None,
+        amount: None,
+        cost: None,
+        score: None,
+        promised_at: None,
+        initiator: kind.default_initiator(),
+        visibility: Visibility::Public,
+        sentiment: None,
+        referrer: None,
+        effort: None,
+        properties: Vec::new(),
+    }
+}
+
+/// `2d09:30` or `09:30`: so many days after the Monday.
+pub fn time(text: &str) -> EventTime {
+    let (days, time) = text.split_once('d').unwrap_or(("0", text));
+    let (hours, minutes) = time.split_once(':').expect("hh:mm");
+    let number = |text: &str| text.parse::<i64>().expect("a number");
+    EventTime(((i64::from(MONDAY.0) + number(days)) * 24 + number(hours)) * 3_600_000 + number(minutes) * 60_000)
+}
+
+/// `SPOKE KIND [THING] [#ID] [by TYPE:VALUE] [for 100EUR] [promised TIME] [nps 9] [sentiment -30] [region X] … at TIME`
+pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
+    let line: &'static str = line.to_owned().leak();
+    let mut words = line.split_whitespace();
+    let spoke = words.next().expect("a spoke");
+    let kind = Kind::parse(words.next().expect("a kind")).expect("a known kind");
+    let mut touchpoint = plain(kind, format!("e{number:03}").leak(), EventTime(0));
+    touchpoint.spoke = spoke;
+    let thing = match kind.as_str().split('_').next() {
+        Some("case") => IdentifierType::Case,
+        Some("subscription") => IdentifierType::Contract,
+        _ => IdentifierType::Order,
+    };
+    let mut person = Identifier { kind: IdentifierType::CustomerId, value: "ann" };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().expect("a value");
+        match word {
+            "at" => touchpoint.occurred_at = time(value()),
+            "promised" => touchpoint.promised_at = Some(time(value())),
+            "by" => {
+                let (kind, value) = value().split_once(':').expect("type:value");
+                person = Identifier { kind: IdentifierType::parse(kind).expect("a type"), value };
+            }
+            "for" => {
+                let value = value();
+                let (minor, currency) = value.split_at(value.len() - 3);
+                touchpoint.amount = Some(Money {
+                    minor: minor.parse().expect("minor units"),
+                    currency: Currency::parse(currency).expect("a currency"),
+                });
+            }
+            "nps" | "csat" | "ces" => {
+                touchpoint.score = Some(Score {
+                    scale: ScoreScale::parse(word).expect("a scale"),
+                    value: value().parse().expect("an answer"),
+                    item: None,
+                });
+            }
+            "sentiment" => touchpoint.sentiment = Some(value().parse().expect("a sentiment")),
+            "region" => touchpoint.region = Some(value()),
+            "segment" => touchpoint.segment = Some(value()),
+            "channel" => touchpoint.channel = Channel::parse(value()),
+            "agent" | "bot" | "customer" | "system" => {
+                touchpoint.initiator = Initiator::parse(word).expect("an initiator");
+            }
+            "internal" => touchpoint.visibility = Visibility::Internal,
+            _ => match word.strip_prefix('#') {
+                Some(id) => touchpoint.id = id,
+                None => touchpoint.identifiers.push(Identifier { kind: thing, value: word }),
+            },
+        }
+    }
+    touchpoint.identifiers.insert(0, person);
+    touchpoint.identifiers.sort_unstable();
+    touchpoint
+}
+
+/// Arrivals in their order, one batch each, then one commit; `closed 5d` lets days close up to that one. Shows the lines
+/// of cells and records that start with one of `show`.
+pub fn check_customers(arrivals: &[&str], show: &[&str], expected: expect_test::Expect) {
+    let mut world = World::new(10);
+    for (number, line) in arrivals.iter().enumerate() {
+        if let Some(days) = line.strip_prefix("closed ") {
+            let days = days.trim_end_matches('d').parse::<i32>().expect("days");
+            world.advance(MONDAY.plus(days + 1));
+            world.commit();
+        } else {
+            world.batch(&[&touchpoint(line, number)]);
+        }
+    }
+    world.commit();
+    let shown: Vec<String> =
+        world.lines().into_iter().filter(|line| show.iter().any(|prefix| line.starts_with(prefix))).collect();
+    expected.assert_eq(&shown.join("\n"));
+}

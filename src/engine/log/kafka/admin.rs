@@ -1,0 +1,235 @@
+//! Topics: what is there, what is wanted, and the difference spelled out.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication},
+    client::DefaultClientContext,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaErrorCode as Code,
+};
+
+use super::clients::{Context, KafkaOptions};
+use crate::engine::{
+    log::{LogError, TopicPartition},
+    topics::{Cleanup, Ownership, TopicSpec, Topics},
+};
+
+const TRY: Duration = Duration::from_secs(10);
+
+/// How a topic differs from what the topology needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// It does not exist.
+    Missing,
+    /// It exists with another number of partitions: placement would change, so this is never mended silently.
+    Partitions {
+        /// How many it has.
+        found: i32,
+        /// How many are wanted.
+        wanted: i32,
+    },
+    /// It exists and keeps something else.
+    Cleanup {
+        /// What its `cleanup.policy` is.
+        found: String,
+        /// What is wanted.
+        wanted: &'static str,
+    },
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Difference::Missing => write!(formatter, "does not exist"),
+            Difference::Partitions { found, wanted } => write!(formatter, "has {found} partitions instead of {wanted}"),
+            Difference::Cleanup { found, wanted } => {
+                write!(formatter, "has cleanup.policy={found} instead of {wanted}")
+            }
+        }
+    }
+}
+
+/// One topic of the plan.
+#[derive(Clone, Debug)]
+pub struct TopicPlan {
+    /// The topic as it should be.
+    pub topic: TopicSpec,
+    /// What is different; `None`: it is as it should be.
+    pub difference: Option<Difference>,
+}
+
+/// Asks a cluster about topics, and makes them.
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    metadata: BaseConsumer<Context>,
+    context: Context,
+    runtime: tokio::runtime::Runtime,
+    replication: i32,
+    min_insync_replicas: u32,
+}
+
+fn policy(cleanup: Cleanup) -> &'static str {
+    match cleanup {
+        Cleanup::Compact => "compact",
+        Cleanup::Delete { .. } => "delete",
+    }
+}
+
+impl Admin {
+    /// Connects. `replication` and `min_insync_replicas` are for topics that it creates.
+    pub fn connect(options: &KafkaOptions, replication: i32, min_insync_replicas: u32) -> Result<Admin, LogError> {
+        let refused = |error: KafkaError| LogError::Stop(format!("the Kafka client refuses its settings: {error}"));
+        let context = Context::default();
+        let config = options.admin();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| LogError::Stop(format!("a runtime for administration cannot start: {error}")))?;
+        Ok(Admin {
+            client: AdminClient::from_config_and_context(&config, DefaultClientContext).map_err(refused)?,
+            metadata: config.create_with_context(context.clone()).map_err(refused)?,
+            context,
+            runtime,
+            replication,
+            min_insync_replicas,
+        })
+    }
+
+    /// How many partitions each named topic has; `None` where it does not exist. Also what shows that the cluster
+    /// answers at all.
+    pub fn partitions(&self, names: &[Arc<str>], patience: Duration) -> Result<Vec<Option<i32>>, LogError> {
+        let deadline = std::time::Instant::now() + patience;
+        let metadata = loop {
+            let answer = self.metadata.fetch_metadata(None, TRY.min(patience));
+            // Serves the error callback, which knows of refused passwords.
+            let _ = self.metadata.poll(Duration::ZERO);
+            if let Some(reason) = self.context.fatal.get() {
+                return Err(LogError::Stop(reason));
+            }
+            match answer {
+                Ok(metadata) => break metadata,
+                Err(error) if std::time::Instant::now() >= deadline => {
+                    return Err(LogError::Stop(format!(
+                        "Kafka does not answer: {error}; check kafka.brokers and kafka.security_protocol"
+                    )));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        };
+        let count = |name: &Arc<str>| {
+            let topic = metadata.topics().iter().find(|topic| topic.name() == &**name)?;
+            i32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0)
+        };
+        Ok(names.iter().map(count).collect())
+    }
+
+    /// Compares every topic of a topology with the cluster.
+    pub fn plan(&self, topics: &Topics, patience: Duration) -> Result<Vec<TopicPlan>, LogError> {
+        let specs: Vec<TopicSpec> = topics.iter().map(|(_, spec)| spec.clone()).collect();
+        let names: Vec<Arc<str>> = specs.iter().map(|spec| spec.name.clone()).collect();
+        let found = self.partitions(&names, patience)?;
+        let mut plans = Vec::with_capacity(specs.len());
+        for (topic, partitions) in specs.into_iter().zip(found) {
+            let difference = match partitions {
+                None => Some(Difference::Missing),
+                Some(_) if topic.ownership == Ownership::Spoke => None,
+                Some(found) if found != topic.partitions => {
+                    Some(Difference::Partitions { found, wanted: topic.partitions })
+                }
+                Some(_) => self.cleanup_difference(&topic)?,
+            };
+            plans.push(TopicPlan { topic, difference });
+        }
+        Ok(plans)
+    }
+
+    fn cleanup_difference(&self, topic: &TopicSpec) -> Result<Option<Difference>, LogError> {
+        let described = self
+            .runtime
+            .block_on(self.client.describe_configs([&ResourceSpecifier::Topic(&topic.name)], &AdminOptions::new()))
+            .map_err(|error| LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)))?;
+        let wanted = policy(topic.cleanup);
+        for resource in described {
+            match resource {
+                Ok(resource) => {
+                    let found = resource.entries.iter().find(|entry: &&ConfigEntry| entry.name == "cleanup.policy");
+                    if let Some(found) = found.and_then(|entry| entry.value.clone())
+                        && found != wanted
+                    {
+                        return Ok(Some(Difference::Cleanup { found, wanted }));
+                    }
+                }
+                // Without the right to see settings, partitions are all that can be compared.
+                Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => return Ok(None),
+                Err(error) => {
+                    return Err(LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Creates the topics that a plan found missing; spokes' topics are their departments' to create.
+    pub fn apply(&self, plans: &[TopicPlan]) -> Result<Vec<Arc<str>>, LogError> {
+        let missing: Vec<&TopicSpec> = plans
+            .iter()
+            .filter(|plan| plan.difference == Some(Difference::Missing) && plan.topic.ownership != Ownership::Spoke)
+            .map(|plan| &plan.topic)
+            .collect();
+        let min_insync_replicas = self.min_insync_replicas.to_string();
+        let retentions: Vec<String> = missing
+            .iter()
+            .map(|topic| match topic.cleanup {
+                Cleanup::Delete { retention_ms: Some(retention) } => retention.to_string(),
+                _ => "-1".into(),
+            })
+            .collect();
+        let new: Vec<NewTopic<'_>> = missing
+            .iter()
+            .zip(&retentions)
+            .map(|(topic, retention)| {
+                let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(self.replication))
+                    .set("cleanup.policy", policy(topic.cleanup))
+                    .set("min.insync.replicas", &min_insync_replicas);
+                if matches!(topic.cleanup, Cleanup::Delete { .. }) {
+                    new = new.set("retention.ms", retention);
+                }
+                new
+            })
+            .collect();
+        let results = self
+            .runtime
+            .block_on(self.client.create_topics(&new, &AdminOptions::new().operation_timeout(Some(TRY))))
+            .map_err(|error| LogError::Stop(format!("topics cannot be created: {error}")))?;
+        let mut created = Vec::new();
+        for result in results {
+            match result {
+                Ok(name) => created.push(Arc::from(name)),
+                // Another instance was faster; what it made is verified like any other.
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, error)) => {
+                    return Err(LogError::Stop(format!(
+                        "topic {name} cannot be created: {error}; create it by hand, or grant CREATE on the cluster"
+                    )));
+                }
+            }
+        }
+        Ok(created)
+    }
+
+    /// Deletes the records of a repartition topic below an offset that a commit has passed.
+    pub fn delete_records(&self, topics: &Topics, below: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        let mut list = rdkafka::TopicPartitionList::new();
+        for (key, offset) in below {
+            list.add_partition_offset(&topics.get(key.topic).name, key.partition, rdkafka::Offset::Offset(*offset))
+                .map_err(|error| LogError::Stop(error.to_string()))?;
+        }
+        self.runtime
+            .block_on(self.client.delete_records(&list, &AdminOptions::new()))
+            .map(|_| ())
+            .map_err(|error| LogError::Rewind(format!("records that were processed cannot be deleted: {error}")))
+    }
+}

@@ -1,0 +1,236 @@
+//! Client settings, and what the client library reports on the side: fatal errors, figures per partition.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{DeliveryResult, ProducerContext},
+    types::RDKafkaRespErr,
+};
+
+/// How to reach Kafka, and as whom.
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Further client settings, from the allow-list of the configuration: security, client id, socket limits.
+    pub client: BTreeMap<String, String>,
+    /// Names this instance in transactional ids: two instances of one application must differ.
+    pub instance_id: String,
+    /// Whether the instance keeps its place in the group over a restart (`group.instance.id`).
+    pub static_membership: bool,
+    /// A worker that is not heard of for so long loses its partitions.
+    pub session_timeout: Duration,
+    /// A transaction that is open for so long is aborted by the coordinator.
+    pub transaction_timeout: Duration,
+    /// Compression of what is written: `none`, `lz4`, `zstd`, `gzip`, `snappy`.
+    pub compression: String,
+}
+
+impl KafkaOptions {
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("topic.metadata.refresh.interval.ms", "60000");
+        for (name, value) in &self.client {
+            config.set(name, value);
+        }
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    pub(super) fn consumer(&self, application_id: &str, worker: usize) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("group.id", application_id)
+            .set("client.id", format!("{application_id}-{}-{worker}", self.instance_id))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            // A committed offset that retention has removed is the operator's decision, never ours.
+            .set("auto.offset.reset", "error")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
+            .set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 5).clamp(200, 3_000).to_string())
+            .set("max.poll.interval.ms", "300000")
+            .set("statistics.interval.ms", "1000")
+            // The default stalls a partition for a second whenever its queue is full.
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.wait.max.ms", "50")
+            .set("queued.min.messages", "20000")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.message.max.bytes", "1048576");
+        if self.static_membership {
+            config.set("group.instance.id", format!("{}-{worker}", self.instance_id));
+        }
+        config
+    }
+
+    /// For restores: no group is joined, offsets are given by hand.
+    pub(super) fn changelog_reader(&self, application_id: &str) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("group.id", application_id)
+            .set("client.id", format!("{application_id}-{}-restore", self.instance_id))
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.wait.max.ms", "20")
+            .set("queued.min.messages", "100000")
+            .set("queued.max.messages.kbytes", "16384");
+        config
+    }
+
+    /// For questions about offsets, as seen with or without open transactions.
+    pub(super) fn offsets_reader(&self, read_committed: bool) -> ClientConfig {
+        let mut config = self.base();
+        config.set("isolation.level", if read_committed { "read_committed" } else { "read_uncommitted" });
+        config
+    }
+
+    pub(super) fn producer(&self, application_id: &str, worker: usize) -> ClientConfig {
+        let mut config = self.base();
+        let timeout = self.transaction_timeout.as_millis().to_string();
+        config
+            .set("client.id", format!("{application_id}-{}-{worker}", self.instance_id))
+            .set("transactional.id", format!("{application_id}-{}-{worker}", self.instance_id))
+            .set("transaction.timeout.ms", &timeout)
+            .set("message.timeout.ms", &timeout)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // A commit flushes whatever lingers, so waiting for fuller batches costs no latency.
+            .set("linger.ms", "50")
+            .set("batch.size", "262144")
+            .set("batch.num.messages", "20000")
+            .set("queue.buffering.max.messages", "400000")
+            .set("queue.buffering.max.kbytes", "131072")
+            .set("compression.type", &self.compression)
+            .set("partitioner", "murmur2_random")
+            .set("delivery.report.only.error", "true");
+        config
+    }
+
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.base()
+    }
+}
+
+/// An error that retrying does not mend, such as a wrong password.
+#[derive(Clone, Debug, Default)]
+pub struct FatalError(Arc<Mutex<Option<String>>>);
+
+impl FatalError {
+    pub(super) fn set(&self, reason: String) {
+        let mut slot = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        slot.get_or_insert(reason);
+    }
+
+    /// What it was, if there was one.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// What is known of a partition without asking anybody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PartitionFigures {
+    /// The end of the partition, open transactions included.
+    pub high_watermark: i64,
+    /// The first offset that an open transaction holds back.
+    pub last_stable_offset: i64,
+    /// The offset after the last record that was delivered to the worker.
+    pub position: i64,
+}
+
+/// The rebalance events that a worker has still to answer.
+#[derive(Clone, Debug)]
+pub(super) enum Rebalanced {
+    Assigned(TopicPartitionList),
+    Revoked(TopicPartitionList),
+    Lost(TopicPartitionList),
+}
+
+/// What the library tells a client on the side.
+#[derive(Clone, Default)]
+pub(super) struct Context {
+    pub(super) fatal: FatalError,
+    pub(super) figures: Arc<Mutex<BTreeMap<(Arc<str>, i32), PartitionFigures>>>,
+    pub(super) rebalanced: Arc<Mutex<std::collections::VecDeque<Rebalanced>>>,
+    pub(super) undelivered: Arc<Mutex<Option<String>>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "kafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, "{message}"),
+            _ => tracing::debug!(target: "kafka", facility, "{message}"),
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut figures = self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        figures.clear();
+        for (topic, it) in statistics.topics {
+            let topic: Arc<str> = Arc::from(topic);
+            for (partition, it) in it.partitions {
+                if partition >= 0 && it.desired {
+                    let entry = PartitionFigures {
+                        high_watermark: it.hi_offset,
+                        last_stable_offset: it.ls_offset,
+                        position: it.app_offset,
+                    };
+                    figures.insert((topic.clone(), partition), entry);
+                }
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode::{Authentication, SaslAuthenticationFailed, UnsupportedSASLMechanism};
+        match error.rdkafka_error_code() {
+            // The library would try again for ever.
+            Some(Authentication | SaslAuthenticationFailed | UnsupportedSASLMechanism) => self.fatal.set(format!(
+                "Kafka refuses this client: {reason}; check kafka.username, the password file and kafka.sasl_mechanism"
+            )),
+            _ if reason.contains("certificate verify failed") => self.fatal.set(format!(
+                "Kafka's certificate is not trusted: {reason}; set kafka.ca_file to the authority that signed it"
+            )),
+            _ => tracing::warn!(target: "kafka", "{error}: {reason}"),
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Only notes the event: the worker commits first, then answers with an (incremental) assignment.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        use rdkafka::consumer::Consumer;
+        let event = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalanced::Assigned(partitions.clone()),
+            _ if consumer.assignment_lost() => Rebalanced::Lost(partitions.clone()),
+            _ => Rebalanced::Revoked(partitions.clone()),
+        };
+        self.rebalanced.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(event);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let mut slot = self.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            slot.get_or_insert_with(|| error.to_string());
+        }
+    }
+}

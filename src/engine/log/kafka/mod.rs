@@ -1,0 +1,50 @@
+//! The log on Kafka: one consumer and one transactional producer per worker thread (exactly-once semantics v2).
+
+mod admin;
+mod changelog;
+mod clients;
+mod sink;
+mod source;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+pub use admin::{Admin, Difference, TopicPlan};
+pub use clients::{FatalError, KafkaOptions, PartitionFigures};
+pub use sink::KafkaSink;
+pub use source::KafkaSource;
+
+use super::{Log, LogError};
+use crate::engine::stage::Topology;
+
+/// The log of one worker on Kafka.
+pub struct KafkaLog {
+    source: KafkaSource,
+    sink: KafkaSink,
+}
+
+impl KafkaLog {
+    /// Connects one worker: its producer takes its name (and settles what an earlier process of that name left open), its
+    /// consumer joins the group. `worker` counts the threads of this instance from 0.
+    pub fn connect(options: &KafkaOptions, topology: &Topology, worker: usize) -> Result<KafkaLog, LogError> {
+        let sink = KafkaSink::connect(options, topology, worker)?;
+        let source = KafkaSource::connect(options, topology, worker, sink.group())?;
+        Ok(KafkaLog { source, sink })
+    }
+
+    /// The newest figures of every partition that this worker reads, for telemetry.
+    pub fn partition_figures(&self) -> BTreeMap<(Arc<str>, i32), PartitionFigures> {
+        self.source.partition_figures()
+    }
+}
+
+impl Log for KafkaLog {
+    type Source = KafkaSource;
+    type Sink = KafkaSink;
+
+    fn halves(&mut self) -> (&mut KafkaSource, &mut KafkaSink) {
+        (&mut self.source, &mut self.sink)
+    }
+}
+
+/// How long a request to the cluster is tried before the worker gives up and says so.
+const PATIENCE: Duration = Duration::from_secs(60);

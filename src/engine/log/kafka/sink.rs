@@ -1,0 +1,228 @@
+//! The writing half: one transactional producer.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, Producer, ThreadedProducer},
+};
+
+use super::{
+    PATIENCE,
+    clients::{Context, KafkaOptions},
+};
+use crate::engine::{
+    log::{LogError, Output, Placement, Sink, TopicPartition},
+    stage::Topology,
+    topics::Topics,
+};
+
+/// One try of a request within a commit.
+const TRY: Duration = Duration::from_secs(5);
+
+/// The group metadata of the newest poll: what fences a worker that lost its partitions.
+pub(super) type Group = Arc<Mutex<Option<ConsumerGroupMetadata>>>;
+
+/// The writing half of a worker's log on Kafka.
+pub struct KafkaSink {
+    producer: Option<ThreadedProducer<Context>>,
+    context: Context,
+    config: rdkafka::ClientConfig,
+    offsets: BaseConsumer,
+    topics: Arc<Topics>,
+    group: Group,
+    transaction_timeout: Duration,
+    in_transaction: bool,
+    bytes: usize,
+}
+
+impl KafkaSink {
+    pub(super) fn connect(options: &KafkaOptions, topology: &Topology, worker: usize) -> Result<KafkaSink, LogError> {
+        let offsets = options
+            .offsets_reader(false)
+            .create()
+            .map_err(|error| LogError::Stop(format!("the Kafka client refuses its settings: {error}")))?;
+        let mut sink = KafkaSink {
+            producer: None,
+            context: Context::default(),
+            config: options.producer(&topology.application_id, worker),
+            offsets,
+            topics: topology.topics.clone(),
+            group: Group::default(),
+            transaction_timeout: options.transaction_timeout,
+            in_transaction: false,
+            bytes: 0,
+        };
+        sink.rebuild()?;
+        Ok(sink)
+    }
+
+    pub(super) fn group(&self) -> Group {
+        self.group.clone()
+    }
+
+    fn producer(&self) -> Result<&ThreadedProducer<Context>, LogError> {
+        self.producer.as_ref().ok_or_else(|| LogError::Rebuild("there is no producer".into()))
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        match self.context.fatal.get() {
+            Some(reason) => Err(LogError::Stop(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Repeats a call of the transaction protocol while it may be repeated.
+    fn persist(&self, what: &str, unknown: bool, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), LogError> {
+        let deadline = Instant::now() + self.transaction_timeout.max(TRY);
+        loop {
+            self.check()?;
+            let error = match call() {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let text = format!("{what}: {error}");
+            match &error {
+                KafkaError::Transaction(it) if it.is_fatal() => return Err(LogError::Rebuild(text)),
+                KafkaError::Transaction(it) if it.txn_requires_abort() => return Err(LogError::Rewind(text)),
+                KafkaError::Transaction(it) if it.is_retriable() && Instant::now() < deadline => {}
+                KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) if Instant::now() < deadline => {}
+                // Nobody knows what became of it.
+                _ if unknown => return Err(LogError::Rebuild(text)),
+                _ => return Err(LogError::Rewind(text)),
+            }
+        }
+    }
+}
+
+impl Sink for KafkaSink {
+    fn begin(&mut self) -> Result<(), LogError> {
+        self.context.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.bytes = 0;
+        let outcome = self.producer()?.begin_transaction();
+        outcome.map_err(|error| LogError::Rebuild(format!("a transaction cannot begin: {error}")))?;
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    fn send(&mut self, output: &Output<'_>) -> Result<(), LogError> {
+        let topic = &self.topics.get(output.topic).name;
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).key(output.key);
+        if let Some(value) = output.value {
+            record = record.payload(value);
+        }
+        if let Placement::At(partition) = output.placement {
+            record = record.partition(partition);
+        }
+        if let Some(at) = output.timestamp_ms {
+            record = record.timestamp(at);
+        }
+        if !output.headers.is_empty() {
+            let mut headers = OwnedHeaders::new_with_capacity(output.headers.len());
+            for (key, value) in output.headers {
+                headers = headers.insert(Header { key, value: Some(*value) });
+            }
+            record = record.headers(headers);
+        }
+        self.bytes += output.key.len() + output.value.map_or(0, <[u8]>::len);
+        let producer = self.producer()?;
+        let deadline = Instant::now() + self.transaction_timeout;
+        let mut waiting = record;
+        loop {
+            match producer.send(waiting) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    // The same record again, when the queue has drained a little.
+                    std::thread::sleep(Duration::from_millis(2));
+                    waiting = back;
+                }
+                Err((error, _)) => {
+                    self.check()?;
+                    return Err(LogError::Rewind(format!("a record cannot be written to {topic}: {error}")));
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, offsets: &[(TopicPartition, i64)], measure: &[TopicPartition]) -> Result<Vec<i64>, LogError> {
+        let producer = self.producer()?;
+        let mut ends = Vec::with_capacity(measure.len());
+        if !measure.is_empty() {
+            self.persist("writing out a transaction", false, || producer.flush(TRY))?;
+            for changelog in measure {
+                let topic = &self.topics.get(changelog.topic).name;
+                let (_, end) = self
+                    .offsets
+                    .fetch_watermarks(topic, changelog.partition, TRY)
+                    .map_err(|error| LogError::Rewind(format!("asking for the end of {topic}: {error}")))?;
+                ends.push(end);
+            }
+        }
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (input, next) in offsets {
+            let topic = &self.topics.get(input.topic).name;
+            list.add_partition_offset(topic, input.partition, Offset::Offset(*next))
+                .map_err(|error| LogError::Stop(format!("offset {next} of {topic}: {error}")))?;
+        }
+        let group = self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let group = group.as_ref().ok_or_else(|| LogError::Rewind("the group's metadata is not known yet".into()))?;
+        self.persist("sending offsets", false, || producer.send_offsets_to_transaction(&list, group, TRY))?;
+        self.persist("committing", true, || producer.commit_transaction(TRY))?;
+        self.in_transaction = false;
+        Ok(ends)
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        if !std::mem::take(&mut self.in_transaction) {
+            return Ok(());
+        }
+        let producer = self.producer()?;
+        self.persist("aborting", true, || producer.abort_transaction(TRY))
+    }
+
+    fn rebuild(&mut self) -> Result<(), LogError> {
+        self.in_transaction = false;
+        self.producer = None;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let producer: ThreadedProducer<Context> =
+                ThreadedProducer::from_config_and_context(&self.config, self.context.clone())
+                    .map_err(|error| LogError::Stop(format!("the Kafka client refuses its settings: {error}")))?;
+            let outcome = producer.init_transactions(TRY);
+            self.check()?;
+            match outcome {
+                Ok(()) => {
+                    self.producer = Some(producer);
+                    return Ok(());
+                }
+                Err(KafkaError::Transaction(error))
+                    if error.code() == RDKafkaErrorCode::TransactionalIdAuthorizationFailed =>
+                {
+                    return Err(LogError::Stop(format!(
+                        "the transactional id {:?} may not be used: {error}; grant WRITE and DESCRIBE on it",
+                        self.config.get("transactional.id").unwrap_or_default()
+                    )));
+                }
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(LogError::Stop(format!(
+                        "Kafka does not accept a producer: {error}; are the brokers up?"
+                    )));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
+    }
+
+    fn bytes_in_transaction(&self) -> usize {
+        self.bytes
+    }
+}

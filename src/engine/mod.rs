@@ -1,0 +1,12 @@
+//! Runs stages over a log, exactly once. It knows no customers: records and stores are bytes to it.
+
+pub mod log;
+pub mod observer;
+pub mod stage;
+pub mod store;
+pub mod task;
+pub mod topics;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;

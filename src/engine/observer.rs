@@ -1,0 +1,81 @@
+//! What the engine tells those who watch it. It decides nothing by the answers.
+
+use super::{
+    log::TopicPartition,
+    task::{Task, TaskState},
+    topics::TopicIndex,
+    worker::KillPoint,
+};
+
+/// Something that happened.
+pub enum Observation<'a> {
+    /// A task changed its state.
+    TaskState {
+        /// Which.
+        task: &'a Task,
+        /// The new one.
+        state: TaskState,
+    },
+    /// A part of a changelog was put back.
+    Restoring {
+        /// Whose.
+        task: &'a Task,
+        /// About how many records remain.
+        remaining: u64,
+        /// How many this part had.
+        records: u64,
+    },
+    /// A store was unusable and is restored from its changelog's beginning.
+    StoreDiscarded {
+        /// Whose.
+        task: &'a Task,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A commit begins.
+    CommitBegins,
+    /// A task's part of a transaction was committed.
+    Committed {
+        /// Whose.
+        task: &'a Task,
+        /// The timestamp of the oldest record that it covered, in milliseconds since 1970-01-01T00:00:00Z.
+        oldest_ms: i64,
+    },
+    /// Committed entries went to disk.
+    Flushed {
+        /// Whose.
+        task: &'a Task,
+        /// How many.
+        entries: usize,
+    },
+    /// The transaction was committed.
+    CommitEnds {
+        /// Bytes sent in it.
+        bytes: usize,
+    },
+    /// The transaction was aborted and is repeated.
+    Aborted {
+        /// Why.
+        reason: &'a str,
+    },
+    /// The producer was replaced and the tasks are restored.
+    Rebuilt {
+        /// Why.
+        reason: &'a str,
+    },
+}
+
+/// Watches a worker.
+pub trait Observer {
+    /// Something happened.
+    fn observe(&self, _observation: Observation<'_>) {}
+    /// A record was taken.
+    fn record_in(&self, _from: TopicPartition, _timestamp_ms: i64) {}
+    /// A record was sent.
+    fn record_out(&self, _to: TopicIndex) {}
+    /// A place where a fault test may end the process.
+    fn kill_point(&self, _point: KillPoint) {}
+}
+
+/// Watches nothing.
+impl Observer for () {}

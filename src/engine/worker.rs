@@ -1,0 +1,594 @@
+//! A worker: one thread's tasks over one log. It turns membership into tasks, records into effects, effects into commits.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    log::{Log, LogError, Membership, Output, Placement, Record, Restored, Sink, Source, TopicPartition},
+    observer::{Observation, Observer},
+    stage::{Outputs, StageError, Topology},
+    store::{Disk, DiskError, Identity, RebuildReason, Store},
+    task::{Task, TaskState},
+};
+
+/// The engine's own entry in every store: the generation of what the changelog holds.
+const GENERATION_KEY: &[u8] = b"\0generation";
+
+/// Limits of a worker.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerOptions {
+    /// A transaction is committed when it is this old.
+    pub commit_interval: Duration,
+    /// … or when so many bytes were staged in it.
+    pub transaction_bytes_max: usize,
+    /// Committed state above this is written to the stores on disk, largest task first.
+    pub unflushed_bytes_max: usize,
+    /// Records taken by one poll.
+    pub poll_records_max: usize,
+    /// How long one step may restore.
+    pub restore_budget: Duration,
+    /// Ingest is suspended while the tasks after it lag by more repartition records than this, and goes on below half of it.
+    pub suspend_lag_records: i64,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        WorkerOptions {
+            commit_interval: Duration::from_millis(100),
+            transaction_bytes_max: 32 << 20,
+            unflushed_bytes_max: 64 << 20,
+            poll_records_max: 2_000,
+            restore_budget: Duration::from_millis(50),
+            suspend_lag_records: 400,
+        }
+    }
+}
+
+/// Opens the place where a task's flushed state lies.
+pub trait Disks {
+    /// The disk of a task.
+    fn open(&mut self, task: &str, identity: Identity) -> Result<Box<dyn Disk>, DiskError>;
+}
+
+/// Places in a commit where a test may end the process, named as the fault tests name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillPoint {
+    /// Everything is sent, the offsets are not.
+    BeforeCommit,
+    /// The log has committed, the task does not know yet.
+    AfterCommit,
+    /// The log has committed, the store on disk is not written yet.
+    BeforeFlush,
+    /// The store on disk is written.
+    AfterFlush,
+    /// A restore has read a part.
+    MidRestore,
+    /// Partitions are being given up.
+    MidRevoke,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Records taken.
+    pub records: usize,
+    /// Whether a transaction was committed.
+    pub committed: bool,
+}
+
+/// One thread's tasks over one log.
+pub struct Worker<L: Log> {
+    log: L,
+    topology: Topology,
+    options: WorkerOptions,
+    disks: Box<dyn Disks>,
+    observer: Box<dyn Observer>,
+    tasks: Vec<Task>,
+    /// When the open transaction began.
+    transaction: Option<Duration>,
+    staged_bytes: usize,
+    wants_commit: bool,
+    flush_asked: bool,
+}
+
+/// Counts what goes out on its way to the sink.
+struct Counted<'a, S> {
+    sink: &'a mut S,
+    bytes: &'a mut usize,
+    observer: &'a dyn Observer,
+}
+
+impl<S: Sink> Outputs for Counted<'_, S> {
+    fn send(&mut self, output: &Output<'_>) -> Result<(), LogError> {
+        *self.bytes += output.key.len() + output.value.map_or(0, <[u8]>::len);
+        self.observer.record_out(output.topic);
+        self.sink.send(output)
+    }
+}
+
+impl<L: Log> Worker<L> {
+    /// A worker that owns nothing yet.
+    pub fn new(
+        log: L,
+        topology: Topology,
+        options: WorkerOptions,
+        disks: Box<dyn Disks>,
+        observer: Box<dyn Observer>,
+    ) -> Worker<L> {
+        Worker {
+            log,
+            topology,
+            options,
+            disks,
+            observer,
+            tasks: Vec::new(),
+            transaction: None,
+            staged_bytes: 0,
+            wants_commit: false,
+            flush_asked: false,
+        }
+    }
+
+    /// The log, for its owner.
+    pub fn log_mut(&mut self) -> &mut L {
+        &mut self.log
+    }
+
+    /// The tasks that it owns.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// One round: membership, restores, records for at most `wait`, a commit if it is due. `now` is any clock that only
+    /// moves forward. An error is one that the operator must see; everything else was reacted to.
+    pub fn step(&mut self, now: Duration, wait: Duration) -> Result<Progress, StageError> {
+        match self.try_step(now, wait) {
+            Ok(progress) => Ok(progress),
+            Err(StageError::Log(error)) => self.react(error).map(|()| Progress::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Commits what is open, writes every store to disk and gives every partition up.
+    pub fn close(&mut self) -> Result<(), StageError> {
+        self.flush_asked = true;
+        let committed = self.commit();
+        if let Err(StageError::Log(error)) = committed {
+            self.react(error)?;
+        } else {
+            committed?;
+        }
+        let owned: Vec<_> = self.tasks.iter().map(|task| task.input).collect();
+        self.close_tasks(&owned);
+        Ok(self.log.halves().0.release(&owned)?)
+    }
+
+    fn try_step(&mut self, now: Duration, wait: Duration) -> Result<Progress, StageError> {
+        while let Some(change) = self.log.halves().0.membership() {
+            self.change_membership(change)?;
+        }
+        let restoring = self.restore_some()?;
+        self.suspend_or_resume()?;
+        let wait = if restoring { Duration::ZERO } else { wait };
+        let mut progress = Progress { records: self.poll(now, wait)?, committed: false };
+        if self.commit_is_due(now) {
+            self.commit()?;
+            progress.committed = true;
+        }
+        Ok(progress)
+    }
+
+    // --- records
+
+    fn poll(&mut self, now: Duration, wait: Duration) -> Result<usize, StageError> {
+        let (source, sink) = self.log.halves();
+        let (tasks, transaction, staged_bytes) = (&mut self.tasks, &mut self.transaction, &mut self.staged_bytes);
+        let (observer, wants_commit) = (&*self.observer, &mut self.wants_commit);
+        let mut last = 0;
+        let mut failure = None;
+        let taken = source.poll(wait, self.options.poll_records_max, &mut |record: &Record<'_>| {
+            if tasks.get(last).is_none_or(|task| task.input != record.from) {
+                match tasks.iter().position(|task| task.input == record.from) {
+                    Some(found) => last = found,
+                    None => return Ok(()), // given up between fetch and delivery: its new owner reads it
+                }
+            }
+            let task = &mut tasks[last];
+            if task.state() != TaskState::Running || task.next.is_some_and(|next| record.offset < next) {
+                return Ok(()); // paused or rewound between fetch and delivery: it will be read again
+            }
+            if transaction.is_none() {
+                sink.begin()?;
+                *transaction = Some(now);
+            }
+            task.touched = true;
+            let mut outputs = Counted { sink: &mut *sink, bytes: staged_bytes, observer };
+            let outcome = task.stage.process(record, &mut task.store, &mut outputs);
+            if let Err(error) = outcome {
+                return Err(match error {
+                    StageError::Log(error) => error,
+                    StageError::Stop(text) => {
+                        failure = Some(StageError::Stop(text.clone()));
+                        LogError::Stop(text)
+                    }
+                });
+            }
+            task.next = Some(record.offset + 1);
+            if record.timestamp_ms > 0 {
+                task.oldest_ms =
+                    Some(task.oldest_ms.map_or(record.timestamp_ms, |oldest| oldest.min(record.timestamp_ms)));
+            }
+            observer.record_in(record.from, record.timestamp_ms);
+            *wants_commit |= task.stage.wants_commit();
+            Ok(())
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(taken?),
+        }
+    }
+
+    fn suspend_or_resume(&mut self) -> Result<(), StageError> {
+        let topology = &self.topology;
+        let source = self.log.halves().0;
+        let is_spoke = |task: &Task| topology.topics.get(task.input.topic).ownership == super::topics::Ownership::Spoke;
+        let lag: i64 =
+            self.tasks.iter().filter(|task| !is_spoke(task)).map(|task| source.lag(task.input).unwrap_or(0)).sum();
+        let (from, to) = if lag > self.options.suspend_lag_records {
+            (TaskState::Running, TaskState::Suspended)
+        } else if lag <= self.options.suspend_lag_records / 2 {
+            (TaskState::Suspended, TaskState::Running)
+        } else {
+            return Ok(());
+        };
+        let mut changed = Vec::new();
+        for task in self.tasks.iter_mut().filter(|task| is_spoke(task) && task.state() == from) {
+            changed.push((task.input, task.next));
+            task.become_state(to);
+            self.observer.observe(Observation::TaskState { task, state: to });
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let partitions: Vec<_> = changed.iter().map(|&(input, _)| input).collect();
+        Ok(source.pause(&partitions, to == TaskState::Suspended)?)
+    }
+
+    // --- commit
+
+    fn commit_is_due(&self, now: Duration) -> bool {
+        let Some(began) = self.transaction else {
+            return self.tasks.iter().any(|task| task.more && task.state() == TaskState::Running);
+        };
+        let staged: usize = self.tasks.iter().map(|task| task.store.staged_bytes()).sum();
+        self.wants_commit
+            || now.saturating_sub(began) >= self.options.commit_interval
+            || self.staged_bytes + staged >= self.options.transaction_bytes_max
+    }
+
+    /// Ends the open transaction: what the stages hold back, the changed entries, the offsets, all or nothing.
+    fn commit(&mut self) -> Result<(), StageError> {
+        let involved = |task: &Task| {
+            task.touched || (task.more && matches!(task.state(), TaskState::Running | TaskState::Suspended))
+        };
+        let flushes = self.tasks_to_flush();
+        if !self.tasks.iter().any(involved) && flushes.is_empty() && self.transaction.is_none() {
+            return Ok(());
+        }
+        self.observer.observe(Observation::CommitBegins);
+        let (_, sink) = self.log.halves();
+        if self.transaction.is_none() {
+            sink.begin()?;
+            self.transaction = Some(Duration::ZERO);
+        }
+        let mut offsets = Vec::new();
+        let mut more = Vec::new();
+        for task in &mut self.tasks {
+            let flushed = flushes.contains(&task.input);
+            if !involved(task) && !flushed {
+                continue;
+            }
+            let mut outputs = Counted { sink: &mut *sink, bytes: &mut self.staged_bytes, observer: &*self.observer };
+            let wants_more = task.stage.prepare_commit(&mut task.store, &mut outputs)?;
+            if let Some(changelog) = task.changelog {
+                for (key, value) in task.store.staged_changelog() {
+                    outputs.send(&Output {
+                        topic: changelog.topic,
+                        placement: Placement::At(changelog.partition),
+                        key,
+                        value: value.map(AsRef::as_ref),
+                        headers: &[],
+                        timestamp_ms: None,
+                    })?;
+                }
+            }
+            more.push((task.input, wants_more));
+            // Offsets of every task that was written for, moved or not: that is what fences a worker that lost them.
+            offsets.push((task.input, task.next.unwrap_or(0)));
+        }
+        let measure: Vec<_> =
+            self.tasks.iter().filter(|task| flushes.contains(&task.input)).filter_map(|task| task.changelog).collect();
+        self.observer.kill_point(KillPoint::BeforeCommit);
+        let ends = sink.commit(&offsets, &measure)?;
+        self.observer.kill_point(KillPoint::AfterCommit);
+        self.transaction = None;
+        self.wants_commit = false;
+        self.flush_asked = false;
+        let bytes = std::mem::take(&mut self.staged_bytes);
+        let ends: BTreeMap<_, _> = measure.into_iter().zip(ends).collect();
+        for (input, wants_more) in more {
+            let Some(task) = self.tasks.iter_mut().find(|task| task.input == input) else {
+                continue;
+            };
+            task.store.commit();
+            task.stage.post_commit();
+            task.committed = task.next;
+            task.touched = false;
+            task.more = wants_more;
+            if let Some(oldest) = task.oldest_ms.take() {
+                self.observer.observe(Observation::Committed { task, oldest_ms: oldest });
+            }
+            if flushes.contains(&input)
+                && let Some(end) = task.changelog.and_then(|changelog| ends.get(&changelog))
+            {
+                self.observer.kill_point(KillPoint::BeforeFlush);
+                let entries = task.store.unflushed_entries();
+                task.store
+                    .flush(u64::try_from(*end).expect("an end offset is not negative"))
+                    .map_err(|error| StageError::Stop(error.to_string()))?;
+                self.observer.observe(Observation::Flushed { task, entries });
+                self.observer.kill_point(KillPoint::AfterFlush);
+            }
+        }
+        self.observer.observe(Observation::CommitEnds { bytes });
+        Ok(())
+    }
+
+    /// Tasks whose committed state is to go to disk with the next commit: the largest first, until the rest fits.
+    fn tasks_to_flush(&self) -> Vec<TopicPartition> {
+        let mut sizes: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|task| task.changelog.is_some() && task.state() != TaskState::Restoring)
+            .map(|task| (task.store.unflushed_bytes() + task.store.staged_bytes(), task.input))
+            .filter(|&(bytes, _)| bytes > 0 || self.flush_asked)
+            .collect();
+        if self.flush_asked {
+            return sizes.into_iter().map(|(_, input)| input).collect();
+        }
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let mut total: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+        let mut chosen = Vec::new();
+        for (bytes, input) in sizes {
+            // One a commit is enough as long as that brings the rest below the limit: pauses stay short.
+            if total <= self.options.unflushed_bytes_max {
+                break;
+            }
+            total -= bytes;
+            chosen.push(input);
+        }
+        chosen
+    }
+
+    // --- membership and restore
+
+    fn change_membership(&mut self, change: Membership) -> Result<(), StageError> {
+        match change {
+            Membership::Assigned(partitions) => self.open_tasks(&partitions, true),
+            Membership::Revoked(partitions) => {
+                self.flush_asked = true;
+                let committed = self.commit();
+                self.observer.kill_point(KillPoint::MidRevoke);
+                match committed {
+                    Err(StageError::Log(error)) => self.react(error)?,
+                    other => other?,
+                }
+                self.close_tasks(&partitions);
+                Ok(self.log.halves().0.release(&partitions)?)
+            }
+            Membership::Lost(partitions) => {
+                if self.transaction.is_some() {
+                    self.react(LogError::Rewind("partitions were lost to another worker".into()))?;
+                }
+                self.close_tasks(&partitions);
+                Ok(self.log.halves().0.release(&partitions)?)
+            }
+        }
+    }
+
+    /// Makes tasks of partitions and begins to restore them. Offsets first, changelog second (KAFKA-10167).
+    fn open_tasks(&mut self, partitions: &[TopicPartition], newly_assigned: bool) -> Result<(), StageError> {
+        let source = self.log.halves().0;
+        let committed = if newly_assigned { source.accept(partitions)? } else { source.committed(partitions)? };
+        for (&input, committed) in partitions.iter().zip(committed) {
+            let stage_index = self
+                .topology
+                .stage_of(input.topic)
+                .ok_or_else(|| StageError::Stop(format!("no stage reads {:?}", input.topic)))?;
+            let spec = &self.topology.stages[stage_index];
+            let changelog = spec.changelog.map(|topic| TopicPartition { topic, partition: input.partition });
+            let store = match changelog {
+                Some(changelog) => {
+                    let name = format!("{}-{}", spec.name, input.partition);
+                    let topic = &self.topology.topics.get(changelog.topic).name;
+                    let identity = Identity {
+                        generation: self.topology.generation,
+                        changelog: format!("{topic}/{}", changelog.partition),
+                    };
+                    Store::new(self.disks.open(&name, identity).map_err(stop_for_disk)?)
+                }
+                None => Store::new(Box::new(super::store::MemoryDisk::scratch())),
+            };
+            let stage = (spec.make)(input);
+            let mut task = Task::new(input, stage_index, spec.name, changelog, store, stage, committed);
+            self.observer.observe(Observation::TaskState { task: &task, state: TaskState::Created });
+            match changelog {
+                Some(changelog) => self.begin_restore(&mut task, changelog)?,
+                None => task.become_state(TaskState::Restoring),
+            }
+            self.observer.observe(Observation::TaskState { task: &task, state: TaskState::Restoring });
+            self.tasks.push(task);
+        }
+        self.tasks.sort_by_key(|task| (task.stage_index, task.input));
+        Ok(())
+    }
+
+    fn begin_restore(&mut self, task: &mut Task, changelog: TopicPartition) -> Result<(), StageError> {
+        let source = self.log.halves().0;
+        let from = task.store.position().map(|position| i64::try_from(position).unwrap_or(i64::MAX));
+        let reader = match source.changelog(changelog, from) {
+            Err(LogError::OutOfRange(reason)) => {
+                // The tail that the store lacks is gone: going on would leave a hole.
+                self.observer.observe(Observation::StoreDiscarded { task, reason: &reason });
+                task.store.wipe().map_err(|error| StageError::Stop(error.to_string()))?;
+                source.changelog(changelog, None)?
+            }
+            other => other?,
+        };
+        task.begin_restore(reader);
+        Ok(())
+    }
+
+    /// Restores for about the budget; whether any task is still restoring.
+    fn restore_some(&mut self) -> Result<bool, StageError> {
+        let mut restoring = self.tasks.iter().filter(|task| task.state() == TaskState::Restoring).count();
+        for index in 0..self.tasks.len() {
+            if self.tasks[index].state() != TaskState::Restoring {
+                continue;
+            }
+            let outcome = self.tasks[index].restore_some(self.options.restore_budget);
+            let (progress, records) = match outcome {
+                Err(StageError::Log(LogError::OutOfRange(reason))) => {
+                    let task = &mut self.tasks[index];
+                    self.observer.observe(Observation::StoreDiscarded { task, reason: &reason });
+                    task.store.wipe().map_err(|error| StageError::Stop(error.to_string()))?;
+                    let changelog = task.changelog.expect("only a task with a changelog restores");
+                    let reader = self.log.halves().0.changelog(changelog, None)?;
+                    self.tasks[index].begin_restore(reader);
+                    continue;
+                }
+                other => other?,
+            };
+            let task = &mut self.tasks[index];
+            let (remaining, position) = match progress {
+                Restored::More { remaining, position } => (remaining, position),
+                Restored::Complete { position } => (0, position),
+            };
+            self.observer.observe(Observation::Restoring { task, remaining, records });
+            self.observer.kill_point(KillPoint::MidRestore);
+            if self.tasks[index].store.unflushed_bytes() > self.options.unflushed_bytes_max / 2 {
+                // What was read so far is committed data below a known offset: it may go to disk.
+                self.tasks[index]
+                    .store
+                    .flush(u64::try_from(position).expect("an offset is not negative"))
+                    .map_err(|error| StageError::Stop(error.to_string()))?;
+            }
+            if matches!(progress, Restored::Complete { .. }) {
+                restoring -= 1;
+                self.finish_restore(index)?;
+            }
+        }
+        Ok(restoring > 0)
+    }
+
+    fn finish_restore(&mut self, index: usize) -> Result<(), StageError> {
+        let generation = self.topology.generation;
+        let task = &mut self.tasks[index];
+        if task.changelog.is_some() {
+            match task.store.get(GENERATION_KEY).map_err(|error| StageError::Stop(error.to_string()))? {
+                None => task.store.put(GENERATION_KEY, &generation),
+                Some(stored) if stored.as_ref() == generation => {}
+                Some(_) => return Err(StageError::Stop(other_generation(task.stage_name))),
+            }
+        }
+        task.become_state(TaskState::Running);
+        task.more = true; // work that the stage had begun, such as timers, goes on without waiting for a record
+        self.observer.observe(Observation::TaskState { task, state: TaskState::Running });
+        let (input, next) = (task.input, task.next);
+        Ok(self.log.halves().0.start(input, next)?)
+    }
+
+    fn close_tasks(&mut self, partitions: &[TopicPartition]) {
+        let observer = &self.observer;
+        self.tasks.retain_mut(|task| {
+            let gone = partitions.contains(&task.input);
+            if gone {
+                task.become_state(TaskState::Closed);
+                observer.observe(Observation::TaskState { task, state: TaskState::Closed });
+            }
+            !gone
+        });
+    }
+
+    // --- reactions
+
+    fn react(&mut self, error: LogError) -> Result<(), StageError> {
+        match error {
+            LogError::Rewind(reason) => {
+                self.observer.observe(Observation::Aborted { reason: &reason });
+                match self.log.halves().1.abort() {
+                    Ok(()) => self.rewind(),
+                    Err(error @ LogError::Stop(_)) => Err(error.into()),
+                    Err(error) => self.rebuild(&error.to_string()),
+                }
+            }
+            LogError::Rebuild(reason) => self.rebuild(&reason),
+            LogError::OutOfRange(reason) | LogError::Stop(reason) => Err(StageError::Stop(reason)),
+        }
+    }
+
+    /// Back to the last commit: entries, caches and read positions.
+    fn rewind(&mut self) -> Result<(), StageError> {
+        self.transaction = None;
+        self.staged_bytes = 0;
+        self.wants_commit = false;
+        let mut back = Vec::new();
+        for task in &mut self.tasks {
+            if task.touched || task.more {
+                task.roll_back();
+                if task.state() == TaskState::Running || task.state() == TaskState::Suspended {
+                    back.push((task.input, task.committed, task.state() == TaskState::Suspended));
+                }
+            }
+        }
+        let source = self.log.halves().0;
+        for (input, committed, suspended) in back {
+            source.start(input, committed)?;
+            if suspended {
+                source.pause(&[input], true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody knows whether the last commit happened: discard everything in memory and read it back.
+    fn rebuild(&mut self, reason: &str) -> Result<(), StageError> {
+        self.observer.observe(Observation::Rebuilt { reason });
+        self.transaction = None;
+        self.staged_bytes = 0;
+        self.wants_commit = false;
+        let owned: Vec<_> = self.tasks.iter().map(|task| task.input).collect();
+        self.close_tasks(&owned);
+        self.log.halves().1.rebuild()?;
+        let source = self.log.halves().0;
+        source.pause(&owned, true)?;
+        self.open_tasks(&owned, false)
+    }
+}
+
+fn other_generation(stage: &str) -> String {
+    format!(
+        "the state of stage {stage} was computed by another definition (fold version, metric configuration or time zone); \
+         run `insight-hub rebuild`, or start with the configuration that it was computed by"
+    )
+}
+
+fn stop_for_disk(error: DiskError) -> StageError {
+    let text = match &error {
+        DiskError::Rebuild { reason: RebuildReason::Foreign { .. }, .. } => format!(
+            "{error}; run `insight-hub rebuild`, start with the configuration that it was computed by, or remove the data \
+             directory to restore it from the changelog"
+        ),
+        _ => error.to_string(),
+    };
+    StageError::Stop(text)
+}

@@ -1,0 +1,460 @@
+//! A spoke file → a compiled mapping: every path a slot of one trie, every word of ours checked.
+
+use super::{
+    spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, TimeFormat, unknown_word},
+    validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
+};
+use crate::{
+    model::{Channel, Currency, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
+    wire::{Scalar, Shape, ShapeBuilder, Slot},
+};
+
+/// Which slot makes which field of a touchpoint.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    pub shape: Shape,
+    pub id: IdRule,
+    pub kind: WordRule<Kind>,
+    pub unmapped_kind: UnmappedKind,
+    pub occurred_at: TimeRule,
+    /// A canonical payload may name its spoke; another one than configured is rejected.
+    pub spoke: Option<Slot>,
+    pub identifiers: IdentifiersRule,
+    pub label: Option<TextRule>,
+    pub channel: Option<WordRule<Channel>>,
+    pub subject: Option<TextRule>,
+    pub product: Option<TextRule>,
+    pub region: Option<TextRule>,
+    pub segment: Option<TextRule>,
+    pub campaign: Option<TextRule>,
+    pub content: Option<TextRule>,
+    pub account: Option<TextRule>,
+    pub amount: Option<MoneyRule>,
+    pub cost: Option<MoneyRule>,
+    pub score: Option<ScoreRule>,
+    pub promised_at: Option<TimeRule>,
+    pub initiator: Option<WordRule<Initiator>>,
+    pub visibility: Option<WordRule<Visibility>>,
+    pub sentiment: Option<NumberRule>,
+    pub referrer: Option<ReferrerRule>,
+    pub effort: Option<NumberRule>,
+    pub properties: PropertiesRule,
+}
+
+#[derive(Debug)]
+pub(super) enum IdRule {
+    Slot(Slot),
+    /// A hash of the mapped fields.
+    Content,
+    /// Topic, partition and offset.
+    Position,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UnmappedKind {
+    Other,
+    Reject,
+}
+
+/// A word of one of our vocabularies.
+#[derive(Debug)]
+pub(super) enum WordRule<T> {
+    Constant(T),
+    /// The department's words in ascending order; a word of ours is its own translation.
+    Slot {
+        slot: Slot,
+        map: Vec<(Box<str>, T)>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum TextRule {
+    Constant(Box<str>),
+    /// The department's words in ascending order; others stay as they are.
+    Slot {
+        slot: Slot,
+        map: Vec<(Box<str>, Box<str>)>,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeRule {
+    pub slot: Slot,
+    pub format: TimeFormat,
+}
+
+#[derive(Debug)]
+pub(super) enum NumberRule {
+    Constant(i64),
+    Slot(Slot),
+}
+
+#[derive(Debug)]
+pub(super) enum IdentifiersRule {
+    Slots(Vec<(IdentifierType, Slot)>),
+    /// An object of type → value or values.
+    Entries(Slot),
+}
+
+#[derive(Debug)]
+pub(super) enum PropertiesRule {
+    Named(Vec<(Box<str>, TextRule)>),
+    /// An object of name → value.
+    Entries(Slot),
+}
+
+#[derive(Debug)]
+pub(super) struct MoneyRule {
+    /// If there is an object here, it must have the number.
+    pub container: Option<Slot>,
+    pub value: Slot,
+    pub major: bool,
+    pub currency: WordRule<Currency>,
+}
+
+#[derive(Debug)]
+pub(super) struct ScoreRule {
+    /// If there is an object here, it must have the answer.
+    pub container: Option<Slot>,
+    pub scale: WordRule<ScoreScale>,
+    pub value: Slot,
+    pub item: Option<TextRule>,
+}
+
+#[derive(Debug)]
+pub(super) struct ReferrerRule {
+    pub container: Option<Slot>,
+    pub kind: WordRule<IdentifierType>,
+    pub value: Slot,
+}
+
+impl Mapping {
+    /// Checks every word and path of a file and compiles them.
+    pub(super) fn compile(file: &SpokeFile) -> Result<Mapping, SpokeError> {
+        match &file.format {
+            Format::Json(mapping) => Compiler { spoke: &file.spoke, builder: ShapeBuilder::default() }.mapping(mapping),
+            Format::TouchpointJson | Format::TouchpointAvro => {
+                Compiler { spoke: &file.spoke, builder: ShapeBuilder::default() }.canonical()
+            }
+        }
+    }
+}
+
+struct Compiler<'f> {
+    spoke: &'f str,
+    builder: ShapeBuilder,
+}
+
+impl Compiler<'_> {
+    fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {
+        SpokeError { spoke: self.spoke.to_owned(), key: key.to_owned(), problem: problem.into() }
+    }
+
+    fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
+        let id = match file.id.as_str() {
+            "content" => IdRule::Content,
+            "position" => IdRule::Position,
+            path => IdRule::Slot(self.slot("id", path)?),
+        };
+        let kind = self.word("kind", &file.kind, &words(Kind::ALL, Kind::as_str), Kind::parse)?;
+        let occurred_at =
+            TimeRule { slot: self.slot("occurred_at.path", &file.occurred_at.path)?, format: file.occurred_at.format };
+        let types = words(IdentifierType::ALL, IdentifierType::as_str);
+        let identifier_type = |compiler: &Self, key: &str, word: &str| {
+            IdentifierType::parse(word).ok_or_else(|| compiler.error(key, unknown_word(word, &types)))
+        };
+        let mut identifiers = Vec::new();
+        for (kind, path) in &file.identifiers {
+            let key = format!("identifiers.{kind}");
+            identifiers.push((identifier_type(&self, &key, kind)?, self.slot(&key, path)?));
+        }
+        if identifiers.is_empty() {
+            return Err(self.error("identifiers", "there is none; say where the customer's number or e-mail is"));
+        }
+        if file.properties.len() > PROPERTIES_MAX {
+            return Err(self.error("properties", "there are more than 32; keep those that somebody looks at"));
+        }
+        let mut properties = Vec::new();
+        for (name, source) in &file.properties {
+            let key = format!("properties.{name}");
+            if name.is_empty() || name.len() > PROPERTY_CHARACTERS_MAX || name.chars().any(char::is_control) {
+                return Err(self.error(&key, "a name has 1 to 128 characters and no control characters"));
+            }
+            let rule = self.text(&key, source, PROPERTY_CHARACTERS_MAX)?;
+            properties.push((name.clone().into_boxed_str(), rule));
+        }
+        properties.sort_by(|a, b| a.0.cmp(&b.0));
+
+        let source = |field: &str| file.fields.iter().find(|(name, _)| *name == field).map(|(_, source)| source);
+        let referrer = match &file.referrer {
+            None => None,
+            Some((kind, path)) => Some(ReferrerRule {
+                container: None,
+                kind: WordRule::Constant(identifier_type(&self, "referrer.type", kind)?),
+                value: self.slot("referrer.value", path)?,
+            }),
+        };
+        let score = match &file.score {
+            None => None,
+            Some(score) => Some(ScoreRule {
+                container: None,
+                scale: self.word(
+                    "score.scale",
+                    &score.scale,
+                    &words(ScoreScale::ALL, ScoreScale::as_str),
+                    ScoreScale::parse,
+                )?,
+                value: self.slot("score.value", &score.value)?,
+                item: match &score.item {
+                    None => None,
+                    Some(item) => Some(self.text("score.item", item, TEXT_CHARACTERS_MAX)?),
+                },
+            }),
+        };
+        let promised_at = match &file.promised_at {
+            None => None,
+            Some(time) => Some(TimeRule { slot: self.slot("promised_at.path", &time.path)?, format: time.format }),
+        };
+        Ok(Mapping {
+            id,
+            kind,
+            unmapped_kind: match file.reject_unmapped_kinds {
+                true => UnmappedKind::Reject,
+                false => UnmappedKind::Other,
+            },
+            occurred_at,
+            spoke: None,
+            identifiers: IdentifiersRule::Slots(identifiers),
+            label: self.optional_text("label", source("label"))?,
+            channel: self.optional_word(
+                "channel",
+                source("channel"),
+                &words(Channel::ALL, Channel::as_str),
+                Channel::parse,
+            )?,
+            subject: self.optional_text("subject", source("subject"))?,
+            product: self.optional_text("product", source("product"))?,
+            region: self.optional_text("region", source("region"))?,
+            segment: self.optional_text("segment", source("segment"))?,
+            campaign: self.optional_text("campaign", source("campaign"))?,
+            content: self.optional_text("content", source("content"))?,
+            account: self.optional_text("account", source("account"))?,
+            amount: self.money("amount", file.amount.as_ref())?,
+            cost: self.money("cost", file.cost.as_ref())?,
+            score,
+            promised_at,
+            initiator: self.optional_word(
+                "initiator",
+                source("initiator"),
+                &words(Initiator::ALL, Initiator::as_str),
+                Initiator::parse,
+            )?,
+            visibility: self.optional_word(
+                "visibility",
+                source("visibility"),
+                &words(Visibility::ALL, Visibility::as_str),
+                Visibility::parse,
+            )?,
+            sentiment: self.number("sentiment", source("sentiment"), SENTIMENT)?,
+            referrer,
+            effort: self.number("effort", source("effort"), EFFORT)?,
+            properties: PropertiesRule::Named(properties),
+            shape: self.builder.build(),
+        })
+    }
+
+    /// The mapping of the canonical touchpoint: every field where its name says. Slots are made in the order of the schema,
+    /// in which they are found fastest.
+    fn canonical(mut self) -> Result<Mapping, SpokeError> {
+        fn word<T>(slot: Slot) -> WordRule<T> {
+            WordRule::Slot { slot, map: Vec::new() }
+        }
+        fn text(slot: Slot) -> TextRule {
+            TextRule::Slot { slot, map: Vec::new() }
+        }
+        let spoke = self.spoke.to_owned();
+        let wrong = |error: crate::wire::PathError| SpokeError {
+            spoke: spoke.clone(),
+            key: String::new(),
+            problem: error.to_string(),
+        };
+        let mut leaf = |path: &str| self.builder.leaf(path).map_err(wrong);
+        let id = leaf("id")?;
+        let spoke_slot = leaf("spoke")?;
+        let kind = leaf("kind")?;
+        let label = leaf("label")?;
+        let occurred_at = leaf("occurred_at")?;
+        let identifiers = self.builder.entries("identifiers").map_err(wrong)?;
+        let mut leaf = |path: &str| self.builder.leaf(path).map_err(wrong);
+        let channel = leaf("channel")?;
+        let [subject, product, region, segment, campaign, content, account] =
+            ["subject", "product", "region", "segment", "campaign", "content", "account"].map(&mut leaf);
+        let amount = (leaf("amount.minor")?, leaf("amount.currency")?);
+        let cost = (leaf("cost.minor")?, leaf("cost.currency")?);
+        let score = (leaf("score.scale")?, leaf("score.value")?, leaf("score.item")?);
+        let [promised_at, initiator, visibility, sentiment] =
+            ["promised_at", "initiator", "visibility", "sentiment"].map(&mut leaf);
+        let referrer = (leaf("referrer.type")?, leaf("referrer.value")?);
+        let effort = leaf("effort")?;
+        let properties = self.builder.entries("properties").map_err(wrong)?;
+        let mut container = |path: &str| self.builder.container(path).map(Some).map_err(wrong);
+        Ok(Mapping {
+            id: IdRule::Slot(id),
+            kind: word(kind),
+            unmapped_kind: UnmappedKind::Reject,
+            occurred_at: TimeRule { slot: occurred_at, format: TimeFormat::Canonical },
+            spoke: Some(spoke_slot),
+            identifiers: IdentifiersRule::Entries(identifiers),
+            label: Some(text(label)),
+            channel: Some(word(channel)),
+            subject: Some(text(subject?)),
+            product: Some(text(product?)),
+            region: Some(text(region?)),
+            segment: Some(text(segment?)),
+            campaign: Some(text(campaign?)),
+            content: Some(text(content?)),
+            account: Some(text(account?)),
+            amount: Some(MoneyRule {
+                container: container("amount")?,
+                value: amount.0,
+                major: false,
+                currency: word(amount.1),
+            }),
+            cost: Some(MoneyRule {
+                container: container("cost")?,
+                value: cost.0,
+                major: false,
+                currency: word(cost.1),
+            }),
+            score: Some(ScoreRule {
+                container: container("score")?,
+                scale: word(score.0),
+                value: score.1,
+                item: Some(text(score.2)),
+            }),
+            promised_at: Some(TimeRule { slot: promised_at?, format: TimeFormat::Canonical }),
+            initiator: Some(word(initiator?)),
+            visibility: Some(word(visibility?)),
+            sentiment: Some(NumberRule::Slot(sentiment?)),
+            referrer: Some(ReferrerRule {
+                container: container("referrer")?,
+                kind: word(referrer.0),
+                value: referrer.1,
+            }),
+            effort: Some(NumberRule::Slot(effort)),
+            properties: PropertiesRule::Entries(properties),
+            shape: self.builder.build(),
+        })
+    }
+
+    fn slot(&mut self, key: &str, path: &str) -> Result<Slot, SpokeError> {
+        self.builder.leaf(path).map_err(|problem| self.error(key, problem.to_string()))
+    }
+
+    fn word<T: Copy>(
+        &mut self,
+        key: &str,
+        source: &Source,
+        known: &[&str],
+        parse: fn(&str) -> Option<T>,
+    ) -> Result<WordRule<T>, SpokeError> {
+        match &source.from {
+            From::Constant(word) => match parse(word) {
+                Some(word) => Ok(WordRule::Constant(word)),
+                None => Err(self.error(&format!("{key}.constant"), unknown_word(word, known))),
+            },
+            From::Path(path) => {
+                let slot = self.slot(key, path)?;
+                let mut map = Vec::new();
+                for (word, ours) in &source.map {
+                    let ours = parse(ours)
+                        .ok_or_else(|| self.error(&format!("{key}.map.{word}"), unknown_word(ours, known)))?;
+                    map.push((word.clone().into_boxed_str(), ours));
+                }
+                map.sort_by(|a, b| a.0.cmp(&b.0));
+                Ok(WordRule::Slot { slot, map })
+            }
+        }
+    }
+
+    fn optional_word<T: Copy>(
+        &mut self,
+        key: &str,
+        source: Option<&Source>,
+        known: &[&str],
+        parse: fn(&str) -> Option<T>,
+    ) -> Result<Option<WordRule<T>>, SpokeError> {
+        source.map(|source| self.word(key, source, known, parse)).transpose()
+    }
+
+    fn text(&mut self, key: &str, source: &Source, characters_max: usize) -> Result<TextRule, SpokeError> {
+        let checked = |compiler: &Self, key: String, value: &str| -> Result<Box<str>, SpokeError> {
+            match text(&Scalar::Text(value.into()), characters_max) {
+                Ok(Some(text)) => Ok(text.into()),
+                Ok(None) => Err(compiler.error(&key, "it is blank; fill it in or remove it")),
+                Err(refused) => Err(compiler.error(&key, refused.message)),
+            }
+        };
+        match &source.from {
+            From::Constant(value) => Ok(TextRule::Constant(checked(self, format!("{key}.constant"), value)?)),
+            From::Path(path) => {
+                let slot = self.slot(key, path)?;
+                let mut map = Vec::new();
+                for (word, ours) in &source.map {
+                    let ours = checked(self, format!("{key}.map.{word}"), ours)?;
+                    map.push((word.clone().into_boxed_str(), ours));
+                }
+                map.sort_by(|a, b| a.0.cmp(&b.0));
+                Ok(TextRule::Slot { slot, map })
+            }
+        }
+    }
+
+    fn optional_text(&mut self, key: &str, source: Option<&Source>) -> Result<Option<TextRule>, SpokeError> {
+        source.map(|source| self.text(key, source, TEXT_CHARACTERS_MAX)).transpose()
+    }
+
+    fn number(
+        &mut self,
+        key: &str,
+        source: Option<&Source>,
+        range: (i64, i64),
+    ) -> Result<Option<NumberRule>, SpokeError> {
+        let Some(source) = source else {
+            return Ok(None);
+        };
+        if !source.map.is_empty() {
+            return Err(self.error(&format!("{key}.map"), "numbers are not translated; remove it"));
+        }
+        match &source.from {
+            From::Path(path) => Ok(Some(NumberRule::Slot(self.slot(key, path)?))),
+            From::Constant(number) => match within(&Scalar::Text(number.into()), range, Reason::WrongType) {
+                Ok(Some(number)) => Ok(Some(NumberRule::Constant(number))),
+                Ok(None) => Ok(None),
+                Err(refused) => Err(self.error(&format!("{key}.constant"), refused.message)),
+            },
+        }
+    }
+
+    fn money(&mut self, key: &str, money: Option<&Money>) -> Result<Option<MoneyRule>, SpokeError> {
+        let Some(money) = money else {
+            return Ok(None);
+        };
+        let known = ["EUR", "USD", "any other code of ISO 4217 in capitals"];
+        Ok(Some(MoneyRule {
+            container: None,
+            value: self.slot(&format!("{key}.value"), &money.path)?,
+            major: money.major,
+            currency: self.word(&format!("{key}.currency"), &money.currency, &known, Currency::parse)?,
+        }))
+    }
+}
+
+/// What a sentiment may be.
+pub(super) const SENTIMENT: (i64, i64) = (-100, 100);
+/// What an effort may be.
+pub(super) const EFFORT: (i64, i64) = (i32::MIN as i64, i32::MAX as i64);
+
+fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|&variant| word(variant)).collect()
+}

@@ -1,0 +1,258 @@
+//! Spokes: a department's records → touchpoints, or rejections that say which field and why.
+//!
+//! - [`spoke_file`]: the text of a spoke file → its keys.
+//! - `mapping`: a spoke file → compiled rules over the slots of one trie of paths.
+//! - `draft`: one captured payload → one touchpoint, part by part.
+//! - `validate`, `number`: one scalar → one part, normalised and within its limits.
+//!
+//! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
+
+mod draft;
+mod mapping;
+mod number;
+pub mod spoke_file;
+mod validate;
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    model::{Reason, Touchpoint},
+    wire::{self, Capture, Fault, SchemaFolder, avro::AvroError},
+};
+use draft::Draft;
+use mapping::{IdRule, Mapping};
+pub use spoke_file::{Format, SpokeError, SpokeFile};
+
+/// One record of a spoke's topic.
+#[derive(Clone, Copy)]
+pub struct SourceRecord<'a> {
+    /// Where it was read.
+    pub topic: &'a str,
+    /// Where it was read.
+    pub partition: i32,
+    /// Where it was read.
+    pub offset: i64,
+    /// The record's own timestamp, against which a time in the future is judged; negative if it has none.
+    pub timestamp_ms: i64,
+    /// The record's key.
+    pub key: Option<&'a [u8]>,
+    /// What the department wrote.
+    pub payload: Option<&'a [u8]>,
+    /// The record's headers.
+    pub headers: &'a dyn Headers,
+}
+
+/// The headers of a record, whatever client read it.
+pub trait Headers {
+    /// The value of the last header with a name.
+    fn header(&self, name: &str) -> Option<&[u8]>;
+}
+
+/// No headers.
+pub struct NoHeaders;
+
+impl Headers for NoHeaders {
+    fn header(&self, _: &str) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// One outcome of a source record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mapped<'a> {
+    /// A valid touchpoint.
+    Touchpoint(Touchpoint<'a>),
+    /// The mapping's condition leaves the record out.
+    Skipped,
+    /// It cannot be taken.
+    Rejected(Rejection),
+}
+
+/// Why a record, or one touchpoint in it, was rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The reason, of a closed set.
+    pub reason: Reason,
+    /// The field to blame, as a path into the payload; empty if it is the payload as a whole.
+    pub field: String,
+    /// A sentence that says what is wrong and what to do. Nothing of the payload is in it.
+    pub message: String,
+    /// Which touchpoint of the record, from 0.
+    pub touchpoint: usize,
+}
+
+/// What holds for every spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How far after its record's timestamp a touchpoint may lie.
+    pub too_far_in_future_ms: i64,
+    /// The largest payload that is decoded.
+    pub message_bytes_max: usize,
+}
+
+impl Default for Options {
+    /// One day; 1 MiB.
+    fn default() -> Options {
+        Options { too_far_in_future_ms: 86_400_000, message_bytes_max: wire::MESSAGE_BYTES_MAX }
+    }
+}
+
+/// A department, plugged in: its compiled mapping.
+#[derive(Debug)]
+pub struct Spoke {
+    name: String,
+    topic: String,
+    avro: bool,
+    mapping: Mapping,
+    options: Options,
+    schemas: Arc<SchemaFolder>,
+}
+
+impl Spoke {
+    /// Checks a spoke file and compiles it. `schemas` are those that Avro messages may be written with.
+    pub fn compile(file: &SpokeFile, options: Options, schemas: &Arc<SchemaFolder>) -> Result<Spoke, SpokeError> {
+        let error = |key: &str, problem: &str| SpokeError {
+            spoke: file.spoke.clone(),
+            key: key.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let is_name = |name: &str, longest: usize| {
+            (1..=longest).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        };
+        if !is_name(&file.spoke, 64) {
+            return Err(error("spoke", "a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores"));
+        }
+        if !is_name(&file.topic, 249) {
+            return Err(error("topic", "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores"));
+        }
+        Ok(Spoke {
+            name: file.spoke.clone(),
+            topic: file.topic.clone(),
+            avro: file.format == Format::TouchpointAvro,
+            mapping: Mapping::compile(file)?,
+            options,
+            schemas: Arc::clone(schemas),
+        })
+    }
+
+    /// The department.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The topic of its events.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Maps one record and hands each of its outcomes, at least one, to `each`. Never panics.
+    pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
+        let mut capture = Capture::default();
+        if let Err(rejection) = self.decode(record, &mut capture) {
+            return each(Mapped::Rejected(rejection));
+        }
+        let draft = Draft::take(&self.mapping, &self.name, &capture, record, self.options.too_far_in_future_ms);
+        match draft {
+            Ok(mut draft) => {
+                if let IdRule::Content = self.mapping.id {
+                    let mut encoded = Vec::with_capacity(256);
+                    draft.touchpoint().encode_into(&mut encoded);
+                    draft.set_id(format!("{:032x}", Touchpoint::content_hash(&encoded)));
+                }
+                each(Mapped::Touchpoint(draft.touchpoint()));
+            }
+            Err(rejection) => each(Mapped::Rejected(rejection)),
+        }
+    }
+
+    fn decode<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
+        let whole = |reason, message: String| Err(Rejection { reason, field: String::new(), message, touchpoint: 0 });
+        let Some(payload) = record.payload else {
+            return whole(Reason::Undecodable, "The record has no payload; send events, not tombstones.".into());
+        };
+        if payload.len() > self.options.message_bytes_max {
+            let limit = self.options.message_bytes_max;
+            let message = format!("The payload is larger than {limit} bytes; send less, or raise the limit.");
+            return whole(Reason::TooLarge, message);
+        }
+        let decoded = if self.avro {
+            wire::avro::capture(&self.mapping.shape, payload, &self.schemas, capture).map_err(|error| match error {
+                AvroError::UnknownFingerprint(_) | AvroError::UnknownId(_) => (
+                    Reason::UnknownSchema,
+                    format!("Unknown schema: {error}; put it there, or write with one that is."),
+                ),
+                error => (Reason::Undecodable, format!("Not readable as Avro: {error}.")),
+            })
+        } else {
+            wire::json::capture(&self.mapping.shape, payload, capture)
+                .map_err(|error| (Reason::Undecodable, format!("The payload is {error}; send one JSON object.")))
+        };
+        let fault = |slot, reason, message: &str| {
+            Err(Rejection {
+                reason,
+                field: self.mapping.shape.path(slot).to_owned(),
+                message: message.to_owned(),
+                touchpoint: 0,
+            })
+        };
+        match (capture.fault(), decoded) {
+            (Some(Fault::Repeated(slot)), _) => {
+                fault(slot, Reason::Undecodable, "The key is there twice, and only one of them can hold; send it once.")
+            }
+            (_, Err((reason, message))) => whole(reason, message),
+            (Some(Fault::NotAContainer(slot)), Ok(())) if self.mapping.shape.path(slot).is_empty() => {
+                whole(Reason::Undecodable, "The payload is not an object; send one object for each event.".into())
+            }
+            (Some(Fault::NotAContainer(slot)), Ok(())) => fault(
+                slot,
+                Reason::WrongType,
+                "It holds no object or list, but the spoke file has a path that leads into it; send one, or correct the path.",
+            ),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+}
+
+/// All spokes, by topic.
+#[derive(Debug, Default)]
+pub struct SpokeSet {
+    by_topic: HashMap<String, Spoke, ahash::RandomState>,
+}
+
+impl SpokeSet {
+    /// Takes compiled spokes; each has its own topic and its own name.
+    pub fn new(spokes: impl IntoIterator<Item = Spoke>) -> Result<SpokeSet, SpokeError> {
+        let mut set = SpokeSet::default();
+        for spoke in spokes {
+            let error = |key: &str, problem: &str| SpokeError {
+                spoke: spoke.name.clone(),
+                key: key.to_owned(),
+                problem: problem.to_owned(),
+            };
+            if set.by_topic.contains_key(&spoke.topic) {
+                return Err(error("topic", "another spoke reads this topic; give each its own"));
+            }
+            if set.by_topic.values().any(|other| other.name == spoke.name) {
+                return Err(error("spoke", "another file has this name; a touchpoint's id is unique within its spoke"));
+            }
+            set.by_topic.insert(spoke.topic.clone(), spoke);
+        }
+        Ok(set)
+    }
+
+    /// The spoke that a topic belongs to.
+    pub fn of_topic(&self, topic: &str) -> Option<&Spoke> {
+        self.by_topic.get(topic)
+    }
+
+    /// Every spoke, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Spoke> {
+        let mut spokes: Vec<&Spoke> = self.by_topic.values().collect();
+        spokes.sort_by(|a, b| a.name.cmp(&b.name));
+        spokes.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests;

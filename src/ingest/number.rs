@@ -1,0 +1,291 @@
+//! Numbers as departments write them → exact integers: money in minor units, counts and answers, instants.
+
+use crate::{
+    ingest::spoke_file::TimeFormat,
+    model::{Currency, Day, EventTime},
+    wire::Scalar,
+};
+
+/// How many digits a currency has after its decimal point (ISO 4217, list one, 2024).
+pub(super) fn currency_exponent(currency: Currency) -> u32 {
+    match currency.as_str() {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND"
+        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        "CLF" | "UYW" => 4,
+        _ => 2,
+    }
+}
+
+/// A number times 10^`exponent`, if that is a whole number within ±2^53. JSON numbers and text alike. `None` for what is
+/// no number, has more digits than fit, or is too large.
+pub(super) fn scaled(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
+    /// Up to here floating point holds every integer, so that a decimal of a JSON number comes out exactly.
+    const LARGEST: i64 = 1 << 53;
+    let scaled = match scalar {
+        Scalar::Int(value) => value.checked_mul(10_i64.checked_pow(exponent)?)?,
+        Scalar::Float(value) => {
+            // serde_json reads decimals of up to 15 digits to the nearest double; its product with a power of ten is then
+            // within 2^-51 of the whole number that was meant, and anything further away was meant otherwise.
+            let scaled = value * 10_f64.powi(exponent as i32);
+            let whole = scaled.round();
+            if !(whole.abs() <= LARGEST as f64 && (scaled - whole).abs() <= scaled.abs() * 4.5e-16) {
+                return None;
+            }
+            whole as i64
+        }
+        Scalar::Text(text) => scaled_text(text.trim(), exponent)?,
+        _ => return None,
+    };
+    (scaled.unsigned_abs() <= LARGEST.unsigned_abs()).then_some(scaled)
+}
+
+/// `-12.34` and the like, exactly. Digits beyond the exponent must be zeros.
+fn scaled_text(text: &str, exponent: u32) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let mut value = 0_i64;
+    let mut digits_seen = 0;
+    let mut decimals = None;
+    for &byte in digits {
+        match byte {
+            b'0'..=b'9' => {
+                digits_seen += 1;
+                if let Some(decimals) = &mut decimals {
+                    if *decimals == exponent {
+                        if byte != b'0' {
+                            return None;
+                        }
+                        continue;
+                    }
+                    *decimals += 1;
+                }
+                value = value.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
+            }
+            b'.' if decimals.is_none() => decimals = Some(0),
+            _ => return None,
+        }
+    }
+    if digits_seen == 0 {
+        return None;
+    }
+    let missing = exponent - decimals.unwrap_or(0);
+    let value = value.checked_mul(10_i64.checked_pow(missing)?)?;
+    Some(if negative { -value } else { value })
+}
+
+/// A whole number, also as text or as `9.0`.
+pub(super) fn whole(scalar: &Scalar<'_>) -> Option<i64> {
+    match scalar {
+        Scalar::Int(value) => Some(*value),
+        other => scaled(other, 0),
+    }
+}
+
+/// Whether it is a number at all, also as text.
+pub(super) fn is_number(scalar: &Scalar<'_>) -> bool {
+    match scalar {
+        Scalar::Int(_) | Scalar::Large(_) | Scalar::Float(_) => true,
+        Scalar::Text(text) => text.trim().parse::<f64>().is_ok_and(f64::is_finite),
+        _ => false,
+    }
+}
+
+/// The instant that a scalar names, to the millisecond (what is finer is cut off); `None` if it names none or one outside
+/// of the years that the hub keeps.
+pub(super) fn instant(scalar: &Scalar<'_>, format: TimeFormat) -> Option<EventTime> {
+    let milliseconds = match (format, scalar) {
+        (TimeFormat::Rfc3339 | TimeFormat::Canonical, Scalar::Text(text)) => rfc3339(text.trim().as_bytes())?,
+        (TimeFormat::Rfc3339, _) => return None,
+        (TimeFormat::EpochSeconds, _) => epoch(scalar, 3)?,
+        (TimeFormat::EpochMilliseconds | TimeFormat::Canonical, _) => epoch(scalar, 0)?,
+        (TimeFormat::EpochMicroseconds, Scalar::Int(value)) => value.div_euclid(1_000),
+        (TimeFormat::EpochMicroseconds, Scalar::Text(text)) => text.trim().parse::<i64>().ok()?.div_euclid(1_000),
+        (TimeFormat::EpochMicroseconds, _) => return None,
+    };
+    Some(EventTime(milliseconds)).filter(|at| at.is_supported())
+}
+
+fn epoch(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
+    let unit = 10_i64.pow(exponent);
+    match scalar {
+        Scalar::Int(value) => value.checked_mul(unit),
+        Scalar::Float(value) => {
+            // A double holds milliseconds of these years to about a thousandth: what is that near is that millisecond.
+            let milliseconds = (value * unit as f64 + 1.0 / 256.0).floor();
+            (milliseconds.abs() < 1e14).then_some(milliseconds as i64)
+        }
+        Scalar::Text(text) => {
+            let text = text.trim();
+            // Cut off what is finer than a millisecond; negative times are so old that nobody writes them with fractions.
+            let end = text.find('.').map_or(text.len(), |dot| text.len().min(dot + 1 + exponent as usize));
+            let kept = text.get(..end)?;
+            if !text.get(end..)?.bytes().all(|byte| byte.is_ascii_digit()) && exponent > 0 {
+                return None;
+            }
+            scaled_text(kept, exponent)
+        }
+        _ => None,
+    }
+}
+
+/// `2026-01-31T09:00:00[.250]Z` or with an offset such as `+01:00`; a space or lower-case letters are fine as well
+/// (RFC 3339, 5.6).
+fn rfc3339(text: &[u8]) -> Option<i64> {
+    let digits = |range: std::ops::Range<usize>| -> Option<u32> {
+        text.get(range)?
+            .iter()
+            .try_fold(0, |value, &byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
+    };
+    let is = |index: usize, allowed: &[u8]| text.get(index).is_some_and(|byte| allowed.contains(byte));
+    if !(is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":")) {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+    // 60 is a leap second: it is counted as the first of the next minute, as POSIX time does.
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let date = Day::from_civil(i32::try_from(year).ok()?, month, day);
+    if day > 28 && date.civil() != (i32::try_from(year).ok()?, month, day) {
+        return None;
+    }
+    let mut end = 19;
+    let mut milliseconds = 0;
+    if is(end, b".,") {
+        end += 1;
+        let start = end;
+        while text.get(end).is_some_and(u8::is_ascii_digit) {
+            if end - start < 3 {
+                milliseconds = milliseconds * 10 + i64::from(text[end] - b'0');
+            }
+            end += 1;
+        }
+        if end == start {
+            return None;
+        }
+        milliseconds *= [100, 10, 1][(end - start).min(3) - 1];
+    }
+    let offset_minutes = if is(end, b"Zz") {
+        end += 1;
+        0
+    } else {
+        let sign = match text.get(end)? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return None,
+        };
+        let (hours, minutes) = (digits(end + 1..end + 3)?, digits(end + 4..end + 6)?);
+        if !is(end + 3, b":") || hours > 23 || minutes > 59 {
+            return None;
+        }
+        end += 6;
+        sign * i64::from(hours * 60 + minutes)
+    };
+    if end != text.len() {
+        return None;
+    }
+    let minutes = i64::from(hour * 60 + minute) - offset_minutes;
+    Some(i64::from(date.0) * 86_400_000 + minutes * 60_000 + i64::from(second) * 1_000 + milliseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::borrow::Cow;
+
+    fn text(text: &str) -> Scalar<'_> {
+        Scalar::Text(Cow::Borrowed(text))
+    }
+
+    fn json(number: &str) -> Scalar<'static> {
+        match serde_json::from_str::<serde_json::Number>(number).expect("a number of this test") {
+            number if number.is_i64() => Scalar::Int(number.as_i64().expect("just asked")),
+            number => Scalar::Float(number.as_f64().expect("every JSON number is a double")),
+        }
+    }
+
+    #[test]
+    fn decimals_become_minor_units_exactly_or_not_at_all() {
+        for (number, exponent, expected) in [
+            ("12.34", 2, Some(1_234)),
+            ("-0.07", 2, Some(-7)),
+            ("1.10", 2, Some(110)),
+            ("12.345", 2, None),
+            ("12.345", 3, Some(12_345)),
+            ("7", 2, Some(700)),
+            ("7.5", 0, None),
+            ("9007199254740993", 0, None),
+            ("10000000000000.01", 2, Some(1_000_000_000_000_001)),
+        ] {
+            assert_eq!(scaled(&json(number), exponent), expected, "JSON {number}");
+            assert_eq!(scaled(&text(number), exponent), expected, "text {number}");
+        }
+        for no_number in ["", "-", ".", "1e3", "1.2.3", "12,50", "NaN", "99999999999999999999"] {
+            assert_eq!(scaled(&text(no_number), 2), None, "{no_number}");
+        }
+        assert_eq!(scaled(&json("1e300"), 2), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_amount_survives_being_written_in_major_units(minor in -1_000_000_000_000_000_i64..=1_000_000_000_000_000, exponent in 0_u32..=4) {
+            let unit = 10_i64.pow(exponent);
+            let sign = if minor < 0 { "-" } else { "" };
+            let (whole, rest) = (minor.abs() / unit, minor.abs() % unit);
+            let written = match exponent {
+                0 => format!("{sign}{whole}"),
+                digits => format!("{sign}{whole}.{rest:0digits$}", digits = digits as usize),
+            };
+            prop_assert_eq!(scaled(&json(&written), exponent), Some(minor));
+            prop_assert_eq!(scaled(&text(&written), exponent), Some(minor));
+        }
+
+        #[test]
+        fn times_are_read_as_jiff_reads_them(milliseconds in EventTime::MIN.0..EventTime::MAX.0, offset in -720_i64..=720) {
+            let written = EventTime(milliseconds).to_string();
+            prop_assert_eq!(instant(&text(&written), TimeFormat::Rfc3339), Some(EventTime(milliseconds)));
+            let sign = if offset < 0 { '-' } else { '+' };
+            let shifted = format!("{}{sign}{:02}:{:02}", &written[..23], offset.abs() / 60, offset.abs() % 60);
+            let expected: jiff::Timestamp = shifted.parse().expect("an RFC 3339 time");
+            let expected = Some(EventTime(expected.as_millisecond())).filter(|at| at.is_supported());
+            prop_assert_eq!(instant(&text(&shifted), TimeFormat::Rfc3339), expected);
+        }
+    }
+
+    #[test]
+    fn times_come_in_many_forms() {
+        let at = |scalar, format| instant(&scalar, format).map(|at| at.to_string());
+        let nine = Some("2026-01-31T09:00:00.250Z".to_owned());
+        assert_eq!(at(text("2026-01-31T09:00:00.2509Z"), TimeFormat::Rfc3339), nine);
+        assert_eq!(at(text(" 2026-01-31 10:00:00.25+01:00"), TimeFormat::Canonical), nine);
+        assert_eq!(at(Scalar::Int(1_769_850_000_250), TimeFormat::Canonical), nine);
+        assert_eq!(at(Scalar::Int(1_769_850_000_250_999), TimeFormat::EpochMicroseconds), nine);
+        assert_eq!(at(Scalar::Float(1_769_850_000.25), TimeFormat::EpochSeconds), nine);
+        assert_eq!(at(text("1769850000.2509"), TimeFormat::EpochSeconds), nine);
+        assert_eq!(at(text("1769850000250"), TimeFormat::EpochMilliseconds), nine);
+        for no_time in [
+            "yesterday",
+            "2026-01-31",
+            "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-01-31T24:00:00Z",
+            "2026-01-31T09:00:00",
+            "2026-01-31T09:00:00+1:00",
+            "1800-01-01T00:00:00Z",
+            "2026-01-31T09:00:00.Z",
+            "2026-01-31T09:00:00Zx",
+            "2026-01-31T09:00:00é",
+        ] {
+            assert_eq!(at(text(no_time), TimeFormat::Rfc3339), None, "{no_time}");
+        }
+        assert_eq!(at(Scalar::Int(i64::MAX), TimeFormat::EpochSeconds), None);
+        assert_eq!(at(Scalar::Float(f64::MAX), TimeFormat::EpochSeconds), None);
+        assert_eq!(at(text("17.x"), TimeFormat::EpochSeconds), None);
+    }
+}

@@ -1,0 +1,445 @@
+//! The text of one spoke file (TOML) → its keys, each known and of the right type. What they say is checked by
+//! [`super::mapping`].
+
+use toml::{Table, Value};
+
+/// A spoke file, as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpokeFile {
+    /// The department.
+    pub spoke: String,
+    /// The topic of its events.
+    pub topic: String,
+    /// How they are written.
+    pub format: Format,
+}
+
+/// How a department writes its events.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// `json`: JSON in the department's own shape, with a mapping.
+    Json(Box<MappingFile>),
+    /// `touchpoint-json`: the canonical touchpoint as JSON. Nothing to map.
+    TouchpointJson,
+    /// `touchpoint-avro`: the canonical touchpoint as Avro (single-object encoding or a registry's wire format).
+    TouchpointAvro,
+}
+
+/// Which places of a department's events make which fields of a touchpoint. A place is a path: `a.b[0]`, with `\.` for a
+/// dot in a key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MappingFile {
+    /// A path, `content` (a hash of the mapped fields) or `position` (topic, partition and offset).
+    pub id: String,
+    /// What happened.
+    pub kind: Source,
+    /// Whether a kind without a translation is rejected and not kept as `other`.
+    pub reject_unmapped_kinds: bool,
+    /// When it happened.
+    pub occurred_at: Time,
+    /// (type, path) of each identifier.
+    pub identifiers: Vec<(String, String)>,
+    /// (field, source) of the fields that hold one word, text or number: `channel`, `region`, `sentiment`, ….
+    pub fields: Vec<(&'static str, Source)>,
+    /// Money that the customer pays or gets back.
+    pub amount: Option<Money>,
+    /// What the touchpoint cost.
+    pub cost: Option<Money>,
+    /// An answer.
+    pub score: Option<Score>,
+    /// What was promised.
+    pub promised_at: Option<Time>,
+    /// (type, path) of who referred this customer.
+    pub referrer: Option<(String, String)>,
+    /// (name, source) of what is kept on the timeline besides.
+    pub properties: Vec<(String, Source)>,
+}
+
+/// Where a field comes from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Source {
+    /// A path or a constant.
+    pub from: From,
+    /// (the department's word, ours).
+    pub map: Vec<(String, String)>,
+}
+
+/// A place in the payload, or the same for every event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum From {
+    /// A place in the payload.
+    Path(String),
+    /// The same for every event.
+    Constant(String),
+}
+
+impl Default for From {
+    fn default() -> From {
+        From::Path(String::new())
+    }
+}
+
+/// Where a time comes from and how it is written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Time {
+    /// The place.
+    pub path: String,
+    /// How it is written.
+    pub format: TimeFormat,
+}
+
+/// How a time is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// `rfc3339`: text such as `2026-01-31T09:00:00.250+01:00`.
+    #[default]
+    Rfc3339,
+    /// `epoch_s`: seconds since 1970, with or without a fraction.
+    EpochSeconds,
+    /// `epoch_ms`: milliseconds since 1970.
+    EpochMilliseconds,
+    /// `epoch_us`: microseconds since 1970.
+    EpochMicroseconds,
+    /// Text as `rfc3339`, numbers as `epoch_ms`: the canonical touchpoint.
+    Canonical,
+}
+
+/// Where an amount of money comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Money {
+    /// The place of the number.
+    pub path: String,
+    /// Whether the number is in major units (euros) and not in minor ones (cents).
+    pub major: bool,
+    /// The currency.
+    pub currency: Source,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// Its scale.
+    pub scale: Source,
+    /// The place of the answer.
+    pub value: String,
+    /// What was asked about.
+    pub item: Option<Source>,
+}
+
+/// A spoke file that cannot be used, with what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("spoke {spoke}: {}{problem}", if .key.is_empty() { String::new() } else { format!("{}: ", .key) })]
+pub struct SpokeError {
+    /// The spoke, or the file's name if it does not say.
+    pub spoke: String,
+    /// The key, dotted; empty for the file as a whole.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+/// The fields of a mapping that hold one word, text or number, by their keys.
+pub(super) const FIELDS: [&str; 13] = [
+    "label",
+    "channel",
+    "subject",
+    "product",
+    "region",
+    "segment",
+    "campaign",
+    "content",
+    "account",
+    "initiator",
+    "visibility",
+    "sentiment",
+    "effort",
+];
+const MAPPING_KEYS: [&str; 10] =
+    ["id", "kind", "occurred_at", "identifiers", "amount", "cost", "score", "promised_at", "referrer", "properties"];
+
+impl SpokeFile {
+    /// Parses the text of a spoke file. `name` is the file's, for errors.
+    pub fn parse(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
+        let error = |key: &str, problem: String| SpokeError { spoke: name.to_owned(), key: key.to_owned(), problem };
+        let table: Table =
+            toml::from_str(text).map_err(|problem| error("", format!("not valid TOML: {}", problem.message())))?;
+        let mut keys = Keys {
+            spoke: table.get("spoke").and_then(Value::as_str).unwrap_or(name),
+            at: String::new(),
+            table: &table,
+        };
+        let spoke = keys.text("spoke")?;
+        let topic = keys.text("topic")?;
+        let format = match keys.text("format")?.as_str() {
+            "json" => {
+                keys.allow(&["spoke", "topic", "format"], &[&MAPPING_KEYS, &FIELDS])?;
+                Format::Json(Box::new(mapping(&mut keys)?))
+            }
+            canonical @ ("touchpoint-json" | "touchpoint-avro") => {
+                if let Some(key) = table.keys().find(|key| MAPPING_KEYS.iter().chain(&FIELDS).any(|known| known == key))
+                {
+                    return Err(keys.error(key, "the canonical touchpoint needs no mapping; remove the key".into()));
+                }
+                keys.allow(&["spoke", "topic", "format"], &[])?;
+                if canonical == "touchpoint-json" { Format::TouchpointJson } else { Format::TouchpointAvro }
+            }
+            "avro" => {
+                let problem = "Avro in a department's own schema cannot be mapped yet; write the canonical touchpoint \
+                     (\"touchpoint-avro\") or JSON (\"json\")";
+                return Err(keys.error("format", problem.into()));
+            }
+            other => {
+                let known = ["json", "touchpoint-json", "touchpoint-avro"];
+                return Err(keys.error("format", unknown_word(other, &known)));
+            }
+        };
+        Ok(SpokeFile { spoke, topic, format })
+    }
+}
+
+fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
+    let (kind, unmapped) = {
+        let (source, mut rest) = keys.source("kind", &["unmapped"])?;
+        let unmapped = match rest.as_mut() {
+            Some(rest) => rest.optional_text("unmapped")?,
+            None => None,
+        };
+        (source, unmapped)
+    };
+    let reject_unmapped_kinds = match unmapped.as_deref() {
+        None | Some("other") => false,
+        Some("reject") => true,
+        Some(word) => return Err(keys.error("kind.unmapped", unknown_word(word, &["other", "reject"]))),
+    };
+    let mut fields = Vec::new();
+    for field in FIELDS {
+        if keys.table.contains_key(field) {
+            fields.push((field, keys.source(field, &[])?.0));
+        }
+    }
+    let mut identifiers = Vec::new();
+    if let Some(table) = keys.optional_table("identifiers")? {
+        for kind in table.table.keys() {
+            identifiers.push((kind.clone(), table.text(kind)?));
+        }
+    }
+    let mut properties = Vec::new();
+    if let Some(table) = keys.optional_table("properties")? {
+        for name in table.table.keys() {
+            properties.push((name.clone(), table.source(name, &[])?.0));
+        }
+    }
+    let money = |key| -> Result<Option<Money>, SpokeError> {
+        let Some(table) = keys.optional_table(key)? else {
+            return Ok(None);
+        };
+        table.allow(&["value", "unit", "currency"], &[])?;
+        let major = match table.text("unit")?.as_str() {
+            "major" => true,
+            "minor" => false,
+            other => return Err(table.error("unit", unknown_word(other, &["major", "minor"]))),
+        };
+        Ok(Some(Money { path: table.text("value")?, major, currency: table.source("currency", &[])?.0 }))
+    };
+    Ok(MappingFile {
+        id: keys.text("id")?,
+        kind,
+        reject_unmapped_kinds,
+        occurred_at: keys.time("occurred_at")?,
+        identifiers,
+        fields,
+        amount: money("amount")?,
+        cost: money("cost")?,
+        score: match keys.optional_table("score")? {
+            None => None,
+            Some(table) => {
+                table.allow(&["scale", "value", "item"], &[])?;
+                let item = table.table.contains_key("item");
+                Some(Score {
+                    scale: table.source("scale", &[])?.0,
+                    value: table.text("value")?,
+                    item: if item { Some(table.source("item", &[])?.0) } else { None },
+                })
+            }
+        },
+        promised_at: match keys.table.contains_key("promised_at") {
+            true => Some(keys.time("promised_at")?),
+            false => None,
+        },
+        referrer: match keys.optional_table("referrer")? {
+            None => None,
+            Some(table) => {
+                table.allow(&["type", "value"], &[])?;
+                Some((table.text("type")?, table.text("value")?))
+            }
+        },
+        properties,
+    })
+}
+
+/// The keys of one table of the file, with where it is.
+struct Keys<'a> {
+    spoke: &'a str,
+    at: String,
+    table: &'a Table,
+}
+
+impl<'a> Keys<'a> {
+    fn error(&self, key: &str, problem: String) -> SpokeError {
+        SpokeError { spoke: self.spoke.to_owned(), key: format!("{}{key}", self.at), problem }
+    }
+
+    /// Every key must be one of these; another one is taken for a mistake in writing.
+    fn allow(&self, known: &[&str], more: &[&[&str]]) -> Result<(), SpokeError> {
+        let known: Vec<&str> = known.iter().chain(more.iter().copied().flatten()).copied().collect();
+        match self.table.keys().find(|key| !known.contains(&key.as_str())) {
+            None => Ok(()),
+            Some(key) => Err(self.error(key, format!("there is no such key{}", suggestion(key, &known)))),
+        }
+    }
+
+    fn optional_text(&self, key: &str) -> Result<Option<String>, SpokeError> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Err(self.error(key, "it is empty; fill it in".into())),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(self.error(key, format!("write text in quotes, as in {key} = \"…\""))),
+        }
+    }
+
+    fn text(&self, key: &str) -> Result<String, SpokeError> {
+        self.optional_text(key)?.ok_or_else(|| self.error(key, format!("it is missing; add {key} = \"…\"")))
+    }
+
+    fn optional_table(&self, key: &str) -> Result<Option<Keys<'a>>, SpokeError> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::Table(table)) => Ok(Some(Keys { spoke: self.spoke, at: format!("{}{key}.", self.at), table })),
+            Some(_) => Err(self.error(key, format!("write a table, as in [{}{key}]", self.at))),
+        }
+    }
+
+    /// `"path"`, `{ path = "…", map = { word = "ours" } }` or `{ constant = "…" }`; the table too, if it is one.
+    fn source(&self, key: &str, more: &[&str]) -> Result<(Source, Option<Keys<'a>>), SpokeError> {
+        if let Some(Value::String(_)) | None = self.table.get(key) {
+            let from = From::Path(self.text(key)?);
+            return Ok((Source { from, map: Vec::new() }, None));
+        }
+        let Some(Value::Table(_)) = self.table.get(key) else {
+            let problem =
+                format!("write a path or a constant, as in {key} = \"a.b\" or {key} = {{ constant = \"…\" }}");
+            return Err(self.error(key, problem));
+        };
+        let Some(table) = self.optional_table(key)? else {
+            return Err(self.error(key, "it is missing".into()));
+        };
+        table.allow(&["path", "map", "constant"], &[more])?;
+        let from = match (table.optional_text("path")?, table.optional_text("constant")?) {
+            (Some(path), None) => From::Path(path),
+            (None, Some(constant)) => From::Constant(constant),
+            _ => return Err(self.error(key, "give either a path or a constant".into())),
+        };
+        let mut map = Vec::new();
+        if let Some(words) = table.optional_table("map")? {
+            if let From::Constant(_) = from {
+                return Err(table.error("map", "a constant needs no map; remove it".into()));
+            }
+            for word in words.table.keys() {
+                map.push((word.clone(), words.text(word)?));
+            }
+        }
+        Ok((Source { from, map }, Some(table)))
+    }
+
+    fn time(&self, key: &str) -> Result<Time, SpokeError> {
+        let Some(table) = self.optional_table(key)? else {
+            let problem = format!("it is missing; add {key} = {{ path = \"…\", format = \"rfc3339\" }}");
+            return Err(self.error(key, problem));
+        };
+        table.allow(&["path", "format"], &[])?;
+        let format = match table.text("format")?.as_str() {
+            "rfc3339" => TimeFormat::Rfc3339,
+            "epoch_s" => TimeFormat::EpochSeconds,
+            "epoch_ms" => TimeFormat::EpochMilliseconds,
+            "epoch_us" => TimeFormat::EpochMicroseconds,
+            other => {
+                let known = ["rfc3339", "epoch_s", "epoch_ms", "epoch_us"];
+                return Err(table.error("format", unknown_word(other, &known)));
+            }
+        };
+        Ok(Time { path: table.text("path")?, format })
+    }
+}
+
+/// Why a word is not taken, what could be meant, and what there is.
+pub(super) fn unknown_word(word: &str, known: &[&str]) -> String {
+    format!("{word:?} is not known{}; use one of {}", suggestion(word, known), known.join(", "))
+}
+
+fn suggestion(word: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), known)).min();
+    match nearest {
+        // More than a third of the letters wrong is another word.
+        Some((distance, nearest)) if distance * 3 <= word.chars().count().max(3) => {
+            format!("; did you mean {nearest:?}?")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(lines: &str) -> String {
+        let text = format!("spoke = \"web\"\ntopic = \"web.events\"\n{lines}");
+        SpokeFile::parse("web.toml", &text).map_or_else(|error| error.to_string(), |file| format!("{:?}", file.format))
+    }
+
+    #[test]
+    fn errors_name_the_key_and_say_what_to_do() {
+        let json =
+            "format = \"json\"\nid = \"i\"\nkind = \"k\"\noccurred_at = { path = \"t\", format = \"rfc3339\" }\n";
+        assert!(error(json).starts_with("Json("));
+        for (lines, expected) in [
+            ("", "spoke web: format: it is missing; add format = \"…\""),
+            (
+                "format = \"jsn\"",
+                "spoke web: format: \"jsn\" is not known; did you mean \"json\"?; use one of json, touchpoint-json, touchpoint-avro",
+            ),
+            (
+                "format = \"touchpoint-json\"\nid = \"x\"",
+                "spoke web: id: the canonical touchpoint needs no mapping; remove the key",
+            ),
+            ("format = \"json\"", "spoke web: kind: it is missing; add kind = \"…\""),
+            (&format!("{json}chanel = \"c\""), "spoke web: chanel: there is no such key; did you mean \"channel\"?"),
+            (&format!("{json}color = \"c\""), "spoke web: color: there is no such key"),
+            (
+                &format!("{json}channel = {{ path = \"c\", mapp = {{}} }}"),
+                "spoke web: channel.mapp: there is no such key; did you mean \"map\"?",
+            ),
+            (
+                &format!("{json}channel = {{ path = \"c\", constant = \"web\" }}"),
+                "spoke web: channel: give either a path or a constant",
+            ),
+            (
+                &format!("{json}channel = 5"),
+                "spoke web: channel: write a path or a constant, as in channel = \"a.b\" or channel = { constant = \"…\" }",
+            ),
+            (
+                &format!("{json}promised_at = {{ path = \"p\", format = \"epoch\" }}"),
+                "spoke web: promised_at.format: \"epoch\" is not known; did you mean \"epoch_s\"?; use one of rfc3339, epoch_s, epoch_ms, epoch_us",
+            ),
+            (
+                &format!("{json}amount = {{ value = \"a\", currency = \"c\" }}"),
+                "spoke web: amount.unit: it is missing; add unit = \"…\"",
+            ),
+            (&format!("{json}identifiers = \"x\""), "spoke web: identifiers: write a table, as in [identifiers]"),
+        ] {
+            assert_eq!(error(lines), expected);
+        }
+        assert!(error("format = \"avro\"").contains("cannot be mapped yet"));
+        let unnamed = SpokeFile::parse("web.toml", "spoke =").expect_err("no TOML").to_string();
+        assert!(unnamed.starts_with("spoke web.toml: not valid TOML"), "{unnamed}");
+    }
+}

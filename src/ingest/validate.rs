@@ -1,0 +1,240 @@
+//! Captured scalars → the parts of a touchpoint, normalised and within their limits, or the reason why not.
+//!
+//! Texts are trimmed; an empty one is absent; a control character in one becomes a space (tabs and line breaks slip into
+//! names, and are no reason to lose a customer's touchpoint). An identifier's value that identifies nobody is dropped: a
+//! blocked value, an e-mail address without `@`, one with control characters. No message here quotes the payload.
+
+use std::borrow::Cow;
+
+use super::number::{is_number, whole};
+use crate::{
+    model::{IdentifierType, Reason},
+    wire::Scalar,
+};
+
+/// Characters of a touchpoint's id.
+const ID_CHARACTERS_MAX: usize = 128;
+/// Characters of a dimension's value, of a label, of an item.
+pub(super) const TEXT_CHARACTERS_MAX: usize = 256;
+/// Characters of an identifier's value.
+const IDENTIFIER_CHARACTERS_MAX: usize = 256;
+/// Identifiers of one touchpoint.
+pub(super) const IDENTIFIERS_MAX: usize = 32;
+/// Properties of one touchpoint.
+pub(super) const PROPERTIES_MAX: usize = 32;
+/// Characters of a property's name, and of its value.
+pub(super) const PROPERTY_CHARACTERS_MAX: usize = 128;
+/// Minor units of one amount: 10^15, so that nine thousand of the largest still add up within 64 bits.
+pub(super) const MINOR_UNITS_MAX: i64 = 1_000_000_000_000_000;
+
+/// Why a part cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub reason: Reason,
+    pub message: Cow<'static, str>,
+}
+
+/// Says why, and what to do.
+pub(super) fn refused<T>(reason: Reason, message: impl Into<Cow<'static, str>>) -> Result<T, Refused> {
+    Err(Refused { reason, message: message.into() })
+}
+
+/// Values that stand for "nobody" in somebody's system: a person who
+/// is identified by one of them would collect everybody's touchpoints.
+const BLOCKED: [&str; 13] = [
+    "null",
+    "none",
+    "nan",
+    "undefined",
+    "anonymous",
+    "guest",
+    "unknown",
+    "true",
+    "false",
+    "id",
+    "email",
+    "[object object]",
+    "-1",
+];
+
+fn is_blocked(value: &str) -> bool {
+    value.bytes().all(|byte| matches!(byte, b'0' | b'-')) || BLOCKED.iter().any(|word| word.eq_ignore_ascii_case(value))
+}
+
+fn has_control(text: &str) -> bool {
+    // The C1 controls begin with 0xC2 in UTF-8: everything else is decided by looking at bytes.
+    text.bytes().any(|byte| byte < 0x20 || byte == 0x7F || byte == 0xC2) && text.chars().any(char::is_control)
+}
+
+fn is_longer(text: &str, characters_max: usize) -> bool {
+    text.len() > characters_max && text.chars().count() > characters_max
+}
+
+/// A scalar as text; `None` if it is absent, an error if it is no scalar.
+fn as_text<'c>(scalar: &'c Scalar<'_>) -> Result<Option<Cow<'c, str>>, Refused> {
+    Ok(Some(match scalar {
+        Scalar::Missing | Scalar::Null => return Ok(None),
+        Scalar::Text(text) => Cow::Borrowed(text.as_ref()),
+        Scalar::Int(value) => Cow::Owned(value.to_string()),
+        Scalar::Large(value) => Cow::Owned(value.to_string()),
+        Scalar::Float(value) => Cow::Owned(value.to_string()),
+        Scalar::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
+        Scalar::Composite => {
+            return refused(Reason::WrongType, "it is an object or a list; send a single text, number or true/false");
+        }
+    }))
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+/// A text, trimmed; `None` if nothing is left.
+pub(super) fn text<'c>(scalar: &'c Scalar<'_>, characters_max: usize) -> Result<Option<Cow<'c, str>>, Refused> {
+    let Some(text) = as_text(scalar)? else {
+        return Ok(None);
+    };
+    let mut text = trimmed(text);
+    if has_control(&text) {
+        text = Cow::Owned(text.replace(char::is_control, " ").trim().to_owned());
+    }
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if is_longer(&text, characters_max) {
+        return refused(
+            Reason::TooLarge,
+            format!("the text is longer than {characters_max} characters; shorten it, or send a code for it"),
+        );
+    }
+    Ok(Some(text))
+}
+
+/// The touchpoint's id, as it was written.
+pub(super) fn id<'c>(scalar: &'c Scalar<'_>) -> Result<Cow<'c, str>, Refused> {
+    if matches!(scalar, Scalar::Float(_)) {
+        return refused(Reason::WrongType, "the id is a fraction; send it as text or as a whole number");
+    }
+    let id = as_text(scalar)?.unwrap_or_default();
+    if id.is_empty() {
+        return refused(Reason::MissingField, "there is no id; send one, or set id = \"content\" in the spoke file");
+    }
+    if is_longer(&id, ID_CHARACTERS_MAX) {
+        return refused(Reason::TooLarge, "the id is longer than 128 characters; send a shorter one");
+    }
+    if has_control(&id) {
+        return refused(Reason::WrongType, "the id has control characters; send one without them");
+    }
+    Ok(id)
+}
+
+/// The value of an identifier, normalised; `None` if it identifies nobody.
+pub(super) fn identifier<'c>(kind: IdentifierType, scalar: &'c Scalar<'_>) -> Result<Option<Cow<'c, str>>, Refused> {
+    if matches!(scalar, Scalar::Float(_)) {
+        return refused(Reason::WrongType, "the identifier is a fraction; send it as text or as a whole number");
+    }
+    let Some(value) = as_text(scalar)? else {
+        return Ok(None);
+    };
+    let mut value = trimmed(value);
+    if value.is_empty() || is_blocked(&value) || has_control(&value) {
+        return Ok(None);
+    }
+    if kind == IdentifierType::Email {
+        if !value.contains('@') {
+            return Ok(None);
+        }
+        if value.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+            value = Cow::Owned(value.to_lowercase());
+        }
+    }
+    if is_longer(&value, IDENTIFIER_CHARACTERS_MAX) {
+        return refused(
+            Reason::TooLarge,
+            "the identifier is longer than 256 characters; send the one that your customers are known by",
+        );
+    }
+    Ok(Some(value))
+}
+
+/// A whole number within a range, with the reason for one outside.
+pub(super) fn within(
+    scalar: &Scalar<'_>,
+    (smallest, largest): (i64, i64),
+    outside: Reason,
+) -> Result<Option<i64>, Refused> {
+    if scalar.is_absent() {
+        return Ok(None);
+    }
+    match whole(scalar) {
+        Some(value) if (smallest..=largest).contains(&value) => Ok(Some(value)),
+        None if !is_number(scalar) => refused(Reason::WrongType, "it is not a number; send a whole number"),
+        _ => refused(outside, format!("it is not a whole number from {smallest} to {largest}; send one in this range")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(kind: IdentifierType, value: &str) -> String {
+        match identifier(kind, &Scalar::Text(Cow::Borrowed(value))) {
+            Ok(Some(value)) => value.into_owned(),
+            Ok(None) => "nobody".into(),
+            Err(refused) => refused.reason.to_string(),
+        }
+    }
+
+    #[test]
+    fn identifiers_are_normalised_and_those_of_nobody_are_dropped() {
+        let customer = IdentifierType::CustomerId;
+        assert_eq!(shown(customer, "  C1 "), "C1");
+        assert_eq!(shown(IdentifierType::Email, " Ann@Example.ORG"), "ann@example.org");
+        assert_eq!(shown(IdentifierType::Email, "É@x"), "é@x");
+        for nobody in [
+            "",
+            " ",
+            "\t",
+            "null",
+            "NONE",
+            "NaN",
+            "undefined",
+            "Anonymous",
+            "guest",
+            "unknown",
+            "true",
+            "FALSE",
+            "id",
+            "email",
+            "[object Object]",
+            "-1",
+            "0",
+            "0000",
+            "-",
+            "00-00",
+            "a\u{0}b",
+        ] {
+            assert_eq!(shown(customer, nobody), "nobody", "{nobody:?}");
+        }
+        assert_eq!(shown(IdentifierType::Email, "no address"), "nobody");
+        assert_eq!(shown(customer, &"é".repeat(256)), "é".repeat(256));
+        assert_eq!(shown(customer, &"é".repeat(257)), "too_large");
+        assert_eq!(identifier(customer, &Scalar::Int(4711)), Ok(Some(Cow::Borrowed("4711"))));
+        assert_eq!(identifier(customer, &Scalar::Int(0)), Ok(None));
+    }
+
+    #[test]
+    fn texts_are_trimmed_and_lose_their_control_characters() {
+        let shown = |value: &str| text(&Scalar::Text(Cow::Borrowed(value)), 5).map(|text| text.map(Cow::into_owned));
+        assert_eq!(shown(" a\tb "), Ok(Some("a b".into())));
+        assert_eq!(shown("\u{85}\u{0}\n"), Ok(None));
+        assert_eq!(shown("ééééé"), Ok(Some("ééééé".into())));
+        assert_eq!(shown("123456").map_err(|refused| refused.reason), Err(Reason::TooLarge));
+        assert_eq!(text(&Scalar::Float(0.5), 5), Ok(Some(Cow::Borrowed("0.5"))));
+        assert_eq!(text(&Scalar::Bool(true), 5), Ok(Some(Cow::Borrowed("true"))));
+        assert_eq!(text(&Scalar::Null, 5), Ok(None));
+    }
+}

@@ -1,0 +1,389 @@
+//! What each metric means: definitions as data, published as they are on `insight.catalogue`.
+//!
+//! A metric is one entry here and one function of the fold that contributes to its cells. A window holds the touchpoints
+//! whose defining moment (`counted_at`) lies in it, in the configured time zone.
+
+use super::values::{self, Figures};
+use crate::model::{Accumulator, CatalogueEntry, Dimension};
+
+/// The position of each metric in [`CATALOGUE`]: part of the internal formats, so a number is never reused.
+#[allow(missing_docs, reason = "each is the metric of its name")]
+pub mod index {
+    pub const NPS: u8 = 0;
+    pub const CSAT: u8 = 1;
+    pub const CES: u8 = 2;
+    pub const SENTIMENT: u8 = 3;
+    pub const PROMISE_GAP: u8 = 4;
+    pub const ON_TIME: u8 = 5;
+    pub const OVERDUE: u8 = 6;
+    pub const FIRST_RESPONSE_TIME: u8 = 7;
+    pub const UNANSWERED: u8 = 8;
+    pub const RESOLUTION_TIME: u8 = 9;
+    pub const NEW_CUSTOMERS: u8 = 10;
+    pub const REVENUE: u8 = 11;
+    pub const ORDERS: u8 = 12;
+    pub const AVERAGE_ORDER_VALUE: u8 = 13;
+    pub const RETURN_RATE: u8 = 14;
+    pub const CONTACT_RATE: u8 = 15;
+    pub const REACH: u8 = 16;
+    pub const DATA_QUALITY: u8 = 17;
+}
+
+/// How contributions become cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Each contribution goes into the windows that its moment lies in.
+    Flow,
+    /// Contributions are changes on days; a window shows the level at its last closed day.
+    Level,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// Its position in [`CATALOGUE`], see [`index`].
+    pub index: u8,
+    /// Its name in feeds.
+    pub id: &'static str,
+    /// A short name for people.
+    pub title: &'static str,
+    /// The unit of the value.
+    pub unit: &'static str,
+    /// How the value is computed.
+    pub formula: &'static str,
+    /// What is counted and what is not.
+    pub inclusion: &'static str,
+    /// The moment that puts an observation into a window.
+    pub counted_at: &'static str,
+    /// Where the definition comes from.
+    pub source: &'static str,
+    /// What it is published for, one at a time.
+    pub dimensions: &'static [Dimension],
+    /// Whether its cells are per currency.
+    pub per_currency: bool,
+    /// Increases when the meaning changes; a hub whose cells have another version does not mix them.
+    pub version: u32,
+    /// Flow or level.
+    pub kind: MetricKind,
+    /// The published figures of a cell.
+    pub figures: fn(&Accumulator) -> Figures,
+}
+
+/// Every metric, in the order of [`index`].
+pub const CATALOGUE: &[Definition] = &[
+    Definition {
+        index: index::NPS,
+        id: "nps",
+        title: "Net promoter score",
+        unit: "points",
+        formula: "100·(promoters − detractors)/answers; SE = 100·√((p+d−(p−d)²)/n)",
+        inclusion: "Answers on the scale 0–10: promoters 9–10, detractors 0–6; passives count in the denominator.",
+        counted_at: "answer",
+        source: "F. F. Reichheld, The One Number You Need to Grow, Harvard Business Review, 2003",
+        figures: values::nps,
+        ..FLOW
+    },
+    Definition {
+        index: index::CSAT,
+        id: "csat",
+        title: "Customer satisfaction",
+        unit: "percent",
+        formula: "100·(answers 4–5)/answers, with the mean answer; 95 % interval after Wilson (1927)",
+        inclusion: "Answers on the scale 1–5.",
+        counted_at: "answer",
+        source: "Top-two-box share of a five-point scale, the common reading of CSAT; interval: E. B. Wilson, JASA 22, 1927",
+        figures: values::csat,
+        ..FLOW
+    },
+    Definition {
+        index: index::CES,
+        id: "ces",
+        title: "Customer effort score",
+        unit: "points",
+        formula: "mean answer, with the share of answers 5–7; SE = √(variance/n)",
+        inclusion: "Answers 1–7 to \"the company made it easy\": a higher answer is less effort.",
+        counted_at: "answer",
+        source: "M. Dixon, K. Freeman, N. Toman, Stop Trying to Delight Your Customers, Harvard Business Review, 2010",
+        figures: values::ces,
+        ..FLOW
+    },
+    Definition {
+        index: index::SENTIMENT,
+        id: "sentiment",
+        title: "Sentiment",
+        unit: "points",
+        formula: "mean of −100…100, with the share below −20; SE = √(variance/n)",
+        inclusion: "Every touchpoint that a spoke gave a sentiment to.",
+        counted_at: "touchpoint",
+        source: "Convention of this hub: each spoke's own measure of feeling, on one scale",
+        figures: values::sentiment,
+        ..FLOW
+    },
+    Definition {
+        index: index::PROMISE_GAP,
+        id: "promise_gap",
+        title: "Gap between promise and delivery",
+        unit: "days",
+        formula: "mean of delivered − promised (negative: early), with the share late and percentiles by nearest rank \
+                  from log buckets (relative error ≤ 1 % of the distance from zero)",
+        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order.",
+        counted_at: "delivery",
+        source: "A. Parasuraman, V. Zeithaml, L. Berry, A Conceptual Model of Service Quality, Journal of Marketing 49, \
+                 1985 (promise against delivery)",
+        figures: values::promise_gap,
+        ..FLOW
+    },
+    Definition {
+        index: index::ON_TIME,
+        id: "on_time",
+        title: "Delivered on time",
+        unit: "percent",
+        formula: "100·(delivered no later than promised + tolerance)/deliveries with a promise; Wilson interval (1927)",
+        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order.",
+        counted_at: "delivery",
+        source: "Delivery performance to commit date, Supply Chain Operations Reference model (RL.2.2)",
+        figures: values::percent,
+        ..FLOW
+    },
+    Definition {
+        index: index::OVERDUE,
+        id: "overdue",
+        title: "Orders overdue",
+        unit: "orders",
+        formula: "orders promised, due by the day's close, neither delivered nor cancelled by then",
+        inclusion: "Orders with an order number and a promise; a new promise replaces the one before.",
+        counted_at: "day close",
+        source: "Past-due backlog: a count at the close of a day of event time",
+        figures: values::count,
+        ..LEVEL
+    },
+    Definition {
+        index: index::FIRST_RESPONSE_TIME,
+        id: "first_response_time",
+        title: "Time to first response",
+        unit: "seconds",
+        formula: "mean of first public reply − case opened, with percentiles by nearest rank from log buckets (relative \
+                  error ≤ 1 %)",
+        inclusion: "The first public reply by an agent to a case with a number; bots and internal notes do not count.",
+        counted_at: "reply",
+        source: "First response time as customer-service desks report it, in elapsed time and not working hours",
+        figures: values::duration,
+        ..FLOW
+    },
+    Definition {
+        index: index::UNANSWERED,
+        id: "unanswered",
+        title: "Cases unanswered past the target",
+        unit: "cases",
+        formula: "cases without a public reply by an agent and not resolved, older than the target at the day's close",
+        inclusion: "Cases with a number.",
+        counted_at: "day close",
+        source: "Service-level breach: a count at the close of a day of event time",
+        figures: values::count,
+        ..LEVEL
+    },
+    Definition {
+        index: index::RESOLUTION_TIME,
+        id: "resolution_time",
+        title: "Time to resolution",
+        unit: "seconds",
+        formula: "mean of first resolved − case opened, with percentiles by nearest rank from log buckets (relative \
+                  error ≤ 1 %)",
+        inclusion: "The first resolution of a case with a number; a case that is opened again is not measured twice.",
+        counted_at: "resolution",
+        source: "Time to first resolution as customer-service desks report it, in elapsed time and not working hours",
+        figures: values::duration,
+        ..FLOW
+    },
+    Definition {
+        index: index::NEW_CUSTOMERS,
+        id: "new_customers",
+        title: "New customers",
+        unit: "customers",
+        formula: "persons whose first purchase lies in the window",
+        inclusion: "A purchase that is cancelled does not count: the next one becomes the first.",
+        counted_at: "first purchase",
+        source: "Customer acquisition: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+        figures: values::count,
+        ..FLOW
+    },
+    Definition {
+        index: index::REVENUE,
+        id: "revenue",
+        title: "Revenue",
+        unit: "minor_units",
+        formula: "sum of the amounts of purchases and renewals",
+        inclusion: "Orders placed and subscriptions started, not cancelled, and renewals; those without an amount add nothing.",
+        counted_at: "order",
+        source: "Order intake: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+        per_currency: true,
+        figures: values::total,
+        ..FLOW
+    },
+    Definition {
+        index: index::ORDERS,
+        id: "orders",
+        title: "Orders",
+        unit: "orders",
+        formula: "number of purchases",
+        inclusion: "Orders placed and subscriptions started, not cancelled; renewals are not purchases.",
+        counted_at: "order",
+        source: "Order intake: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+        figures: values::count,
+        ..FLOW
+    },
+    Definition {
+        index: index::AVERAGE_ORDER_VALUE,
+        id: "average_order_value",
+        title: "Average order value",
+        unit: "minor_units",
+        formula: "mean amount of purchases; SE = √(variance/n)",
+        inclusion: "Purchases with an amount, not cancelled; no renewals.",
+        counted_at: "order",
+        source: "Average purchase: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+        per_currency: true,
+        figures: values::mean_amount,
+        ..FLOW
+    },
+    Definition {
+        index: index::RETURN_RATE,
+        id: "return_rate",
+        title: "Return rate",
+        unit: "percent",
+        formula: "100·returned/delivered orders of the window; Wilson interval (1927) where returned ≤ delivered",
+        inclusion: "First deliveries and first returns of each order, each in its own window; absent without deliveries.",
+        counted_at: "order; return",
+        source: "Returns rate as retailers report it: by period, not by cohort",
+        figures: values::percent,
+        ..FLOW
+    },
+    Definition {
+        index: index::CONTACT_RATE,
+        id: "contact_rate",
+        title: "Contact rate",
+        unit: "cases_per_customer",
+        formula: "cases opened/active customers",
+        inclusion: "Active: a person with a touchpoint in the window that the customer initiated. A case counts once.",
+        counted_at: "opening",
+        source: "Contact rate (contacts per customer) as contact centres report it",
+        figures: values::rate,
+        ..FLOW
+    },
+    Definition {
+        index: index::REACH,
+        id: "reach",
+        title: "Reach",
+        unit: "customers",
+        formula: "distinct persons with a touchpoint",
+        inclusion: "Each person once per window and dimension value.",
+        counted_at: "window",
+        source: "Reach (distinct persons exposed at least once): N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, \
+                 Marketing Metrics, 2015",
+        figures: values::count,
+        ..FLOW
+    },
+    Definition {
+        index: index::DATA_QUALITY,
+        id: "data_quality",
+        title: "Data quality of a spoke",
+        unit: "share",
+        formula: "accepted/(accepted + rejected + skipped), with the count of each outcome",
+        inclusion: "Every arrival, by the day of arrival; duplicate, conflicting, late and capped are accepted ones too. \
+                    Counts copies and arrivals, so it is outside the promise of identical results.",
+        counted_at: "arrival",
+        source: "Convention of this hub, after the validity of records in ISO/IEC 25012:2008",
+        dimensions: &[Dimension::Spoke],
+        figures: values::data_quality,
+        ..FLOW
+    },
+];
+
+/// What most definitions share.
+const FLOW: Definition = Definition {
+    index: u8::MAX,
+    id: "",
+    title: "",
+    unit: "",
+    formula: "",
+    inclusion: "",
+    counted_at: "",
+    source: "",
+    dimensions: Dimension::ALL,
+    per_currency: false,
+    version: 1,
+    kind: MetricKind::Flow,
+    figures: values::count,
+};
+
+const LEVEL: Definition = Definition { kind: MetricKind::Level, ..FLOW };
+
+/// The definition of an [`index`]; `None` if there is no such metric.
+pub fn definition(index: u8) -> Option<&'static Definition> {
+    CATALOGUE.get(usize::from(index))
+}
+
+/// The catalogue as `insight.catalogue` publishes it.
+pub fn entries() -> impl Iterator<Item = CatalogueEntry<'static>> {
+    CATALOGUE.iter().map(|definition| CatalogueEntry {
+        metric: definition.id,
+        title: definition.title,
+        unit: definition.unit,
+        formula: definition.formula,
+        inclusion: definition.inclusion,
+        counted_at: definition.counted_at,
+        source: definition.source,
+        dimensions: definition.dimensions.iter().map(|dimension| dimension.as_str()).collect(),
+        version: definition.version,
+    })
+}
+
+/// What cells depend on, for the generation: each metric's position, id, kind and version. XXH3-64.
+pub fn fingerprint() -> u64 {
+    let mut bytes = Vec::new();
+    for definition in CATALOGUE {
+        bytes.push(definition.index);
+        bytes.extend_from_slice(definition.id.as_bytes());
+        bytes.push(definition.kind as u8);
+        bytes.extend_from_slice(&definition.version.to_le_bytes());
+    }
+    xxhash_rust::xxh3::xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn indexes_are_positions_and_every_definition_says_what_it_means() {
+        let mut ids = BTreeSet::new();
+        for (position, definition) in CATALOGUE.iter().enumerate() {
+            assert_eq!(usize::from(definition.index), position, "{}", definition.id);
+            assert!(ids.insert(definition.id), "{} is there twice", definition.id);
+            assert!(definition.version > 0 && !definition.dimensions.is_empty());
+            let texts = [
+                definition.id,
+                definition.title,
+                definition.unit,
+                definition.formula,
+                definition.inclusion,
+                definition.counted_at,
+                definition.source,
+            ];
+            assert!(
+                texts.iter().all(|text| !text.is_empty() && !text.contains("  ")),
+                "{} has an empty or badly broken text",
+                definition.id
+            );
+        }
+        assert_eq!(CATALOGUE.len(), 18);
+        assert_eq!(CATALOGUE[usize::from(index::DATA_QUALITY)].id, "data_quality");
+        assert_eq!(entries().count(), CATALOGUE.len());
+    }
+
+    #[test]
+    fn the_fingerprint_is_part_of_the_generation_and_changes_only_on_purpose() {
+        expect_test::expect!["e7fc19dded9a8b5b"].assert_eq(&format!("{:016x}", fingerprint()));
+    }
+}

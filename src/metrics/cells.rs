@@ -1,0 +1,408 @@
+//! Accumulators in, publications out: a cell, its key, its stored form and the bounded cache of cells.
+//!
+//! ```text
+//! c metric currency³ dimension value 0x00 window-kind start⁴  →  version status revision accumulator   a cell
+//! e end⁴ (key of the cell)                                    →  (empty)                               local: provisional cells by end
+//! ```
+//!
+//! Days are big-endian with the sign flipped, so that keys sort by time. What is stored for a cell is what was last
+//! published for it, hence the stored form needs no copy or hash of the published value.
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use smallvec::SmallVec;
+
+use super::{
+    catalogue,
+    stage::{Effects, MetricsError},
+};
+use crate::model::{
+    Accumulator, CellKey, Currency, Day, Dimension, KeyValue, MetricValue, Status, Window, WindowKind, keys,
+};
+
+/// A key of the store. Most fit without allocating.
+pub(super) type StoreKey = SmallVec<[u8; 48]>;
+
+/// First bytes of the store's keys.
+pub(super) const CELL: u8 = b'c';
+pub(super) const PROVISIONAL_BY_END: u8 = b'e';
+pub(super) const LEVEL_FAMILY: u8 = b'l';
+
+/// Version of the stored form of a cell. Golden file: `tests/fixtures/metrics_store_v1.txt`.
+const CELL_VERSION: u8 = 1;
+/// Prefix, metric, currency, dimension: what comes before the value.
+const KEY_HEAD: usize = 6;
+/// 0x00, window kind, start: what comes after it.
+const KEY_TAIL: usize = 6;
+
+/// A day so that bytes sort as days do.
+pub(super) fn day_bytes(day: Day) -> [u8; 4] {
+    (day.0 as u32 ^ 0x8000_0000).to_be_bytes()
+}
+
+/// The day of [`day_bytes`].
+pub(super) fn day_of_bytes(bytes: [u8; 4]) -> Day {
+    Day((u32::from_be_bytes(bytes) ^ 0x8000_0000) as i32)
+}
+
+/// The key of a family of cells: every window of metric × currency × dimension value.
+pub(super) fn family_key(cell: &CellKey<'_>) -> StoreKey {
+    let mut key = StoreKey::new();
+    push_head(&mut key, LEVEL_FAMILY, cell);
+    key
+}
+
+/// The key of a cell.
+pub(super) fn cell_key(cell: &CellKey<'_>) -> StoreKey {
+    let mut key = StoreKey::new();
+    push_head(&mut key, CELL, cell);
+    push_window(&mut key, cell.window);
+    key
+}
+
+/// The key of the cell of a family in a window.
+pub(super) fn cell_key_in_family(family: &[u8], window: Window) -> StoreKey {
+    let mut key = StoreKey::from_slice(family);
+    key[0] = CELL;
+    push_window(&mut key, window);
+    key
+}
+
+fn push_head(key: &mut StoreKey, prefix: u8, cell: &CellKey<'_>) {
+    let [first, second, third] = cell.currency.map_or([0; 3], |currency| currency.0);
+    key.extend_from_slice(&[prefix, cell.metric, first, second, third, cell.dimension as u8]);
+    key.extend_from_slice(cell.value.as_bytes());
+}
+
+fn push_window(key: &mut StoreKey, window: Window) {
+    let [first, second, third, fourth] = day_bytes(window.start);
+    key.extend_from_slice(&[0, window.kind as u8, first, second, third, fourth]);
+}
+
+/// The cell of a key of the store.
+pub(super) fn parse_cell_key(key: &[u8]) -> Result<CellKey<'_>, MetricsError> {
+    let corrupted = || MetricsError::Corrupted { what: "a cell's key" };
+    if key.len() < KEY_HEAD + KEY_TAIL || key[0] != CELL {
+        return Err(corrupted());
+    }
+    let (head, rest) = key.split_at(KEY_HEAD);
+    let (value, tail) = rest.split_at(rest.len() - KEY_TAIL);
+    let kind = *WindowKind::ALL.get(usize::from(tail[1])).ok_or_else(corrupted)?;
+    let currency = [head[2], head[3], head[4]];
+    Ok(CellKey {
+        metric: head[1],
+        currency: (currency != [0; 3]).then_some(Currency(currency)),
+        dimension: *Dimension::ALL.get(usize::from(head[5])).ok_or_else(corrupted)?,
+        value: std::str::from_utf8(value).map_err(|_| corrupted())?,
+        window: Window { kind, start: day_of_bytes([tail[2], tail[3], tail[4], tail[5]]) },
+    })
+}
+
+/// The key under which a provisional cell waits for its window's end.
+pub(super) fn provisional_key(end: Day, cell: &[u8]) -> StoreKey {
+    let mut key = StoreKey::new();
+    key.push(PROVISIONAL_BY_END);
+    key.extend_from_slice(&day_bytes(end));
+    key.extend_from_slice(cell);
+    key
+}
+
+/// The cell of a [`provisional_key`].
+pub(super) fn cell_of_provisional_key(key: &[u8]) -> &[u8] {
+    key.get(5..).unwrap_or_default()
+}
+
+/// One cell in memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cell {
+    /// What it holds.
+    pub(super) accumulator: Accumulator,
+    /// How often its key was published since it last was a tombstone.
+    revision: u64,
+    /// As what it was last published; `None` if nothing is published under its key.
+    status: Option<Status>,
+    /// XXH3-64 of the accumulator as last published.
+    published: u64,
+    /// Whether it waits for [`Cells::publish`].
+    dirty: bool,
+    /// Whether it was changed after its window had been settled.
+    late: bool,
+    /// When it was last used, in commits.
+    used: u32,
+}
+
+impl Cell {
+    fn decode(bytes: &[u8]) -> Result<Cell, MetricsError> {
+        let corrupted = || MetricsError::Corrupted { what: "a cell" };
+        let &[CELL_VERSION, status, ref rest @ ..] = bytes else {
+            return Err(corrupted());
+        };
+        let (revision, rest) = postcard::take_from_bytes(rest).map_err(|_| corrupted())?;
+        Ok(Cell {
+            accumulator: postcard::from_bytes(rest).map_err(|_| corrupted())?,
+            revision,
+            status: Some(*Status::ALL.get(usize::from(status)).ok_or_else(corrupted)?),
+            published: xxhash_rust::xxh3::xxh3_64(rest),
+            ..Cell::default()
+        })
+    }
+}
+
+/// Whether a stored cell was provisional; `None` if the bytes are no cell of a known version.
+pub(super) fn stored_is_provisional(value: &[u8]) -> Option<bool> {
+    match value {
+        &[CELL_VERSION, status, ..] => Some(status == Status::Provisional as u8),
+        _ => None,
+    }
+}
+
+/// The cells in use: a bounded cache over the store, and which of them changed since the last commit.
+#[derive(Debug)]
+pub(super) struct Cells {
+    cached: IndexMap<StoreKey, Cell, ahash::RandomState>,
+    /// Positions in `cached`, in the order in which they became dirty.
+    dirty: Vec<usize>,
+    cached_max: usize,
+    /// Counts commits; wraps, which at worst evicts a cell early.
+    commit: u32,
+    /// The commit of the last sweep.
+    swept: u32,
+    scratch: Vec<u8>,
+}
+
+impl Cells {
+    pub(super) fn new(cached_max: usize) -> Cells {
+        Cells {
+            // Any fixed seeds do: no result depends on them.
+            cached: IndexMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4)),
+            dirty: Vec::new(),
+            cached_max,
+            commit: 0,
+            swept: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Where a cell is cached, after reading it from the store if need be.
+    fn position(&mut self, key: StoreKey, store: &dyn KeyValue) -> Result<usize, MetricsError> {
+        if let Some(position) = self.cached.get_index_of(key.as_slice()) {
+            return Ok(position);
+        }
+        let cell = match store.get(&key)? {
+            Some(bytes) => Cell::decode(&bytes)?,
+            None => Cell::default(),
+        };
+        Ok(self.cached.insert_full(key, cell).0)
+    }
+
+    /// The cell of a key, to be changed: it is looked at by the next [`Cells::publish`]. `late`: its window was settled.
+    pub(super) fn change(
+        &mut self,
+        key: StoreKey,
+        late: bool,
+        store: &dyn KeyValue,
+    ) -> Result<&mut Accumulator, MetricsError> {
+        let position = self.position(key, store)?;
+        let cell = &mut self.cached[position];
+        cell.late |= late;
+        if !cell.dirty {
+            cell.dirty = true;
+            self.dirty.push(position);
+        }
+        Ok(&mut cell.accumulator)
+    }
+
+    /// Publishes what differs from what was published, and stores it. `settled`: windows that end on this day or before
+    /// can no longer be provisional.
+    pub(super) fn publish(
+        &mut self,
+        settled: Option<Day>,
+        store: &mut dyn KeyValue,
+        effects: &mut dyn Effects,
+    ) -> Result<(), MetricsError> {
+        self.commit = self.commit.wrapping_add(1);
+        for position in std::mem::take(&mut self.dirty) {
+            let (key, cell) = self
+                .cached
+                .get_index_mut(position)
+                .expect("positions of dirty cells hold until the sweep, which finds none dirty");
+            cell.dirty = false;
+            cell.used = self.commit;
+            let late = std::mem::take(&mut cell.late);
+            publish_cell(key, cell, late, settled, &mut self.scratch, store, effects)?;
+        }
+        Ok(())
+    }
+
+    /// After a commit: drops what has not been used since the last sweep, and everything if that is not enough, so that a
+    /// sweep is paid for by as many uses.
+    pub(super) fn committed(&mut self) {
+        if self.cached.len() <= self.cached_max {
+            return;
+        }
+        let swept = self.swept;
+        self.cached.retain(|_, cell| cell.used.wrapping_sub(swept) as i32 > 0);
+        if self.cached.len() > self.cached_max / 2 {
+            self.cached.clear();
+        }
+        self.swept = self.commit;
+    }
+}
+
+/// ```text
+///            change               settled               change
+/// (none) ──────────▶ provisional ─────────▶ final ────────────────▶ revised ⟲ change
+///    ▲ │ └────────────────────────────────────▲      late change        ▲
+///    │ │             change within the commit that settles the window   │
+///    │ └────────────────────────────────────────────────────────────────┘
+///    └── all zero: tombstone, from any status
+/// ```
+fn next_status(published: Option<Status>, changed: bool, late: bool, settled: bool) -> Status {
+    match published {
+        _ if !settled => Status::Provisional,
+        Some(Status::Final | Status::Revised) if changed => Status::Revised,
+        Some(status @ (Status::Final | Status::Revised)) => status,
+        Some(Status::Provisional) | None if late && changed => Status::Revised,
+        Some(Status::Provisional) | None => Status::Final,
+    }
+}
+
+fn publish_cell(
+    key: &[u8],
+    cell: &mut Cell,
+    late: bool,
+    settled: Option<Day>,
+    scratch: &mut Vec<u8>,
+    store: &mut dyn KeyValue,
+    effects: &mut dyn Effects,
+) -> Result<(), MetricsError> {
+    let parsed = parse_cell_key(key)?;
+    let definition = catalogue::definition(parsed.metric).ok_or(MetricsError::UnknownMetric(parsed.metric))?;
+    let public_key = || keys::metric(definition.id, parsed.window, parsed.currency, parsed.dimension, parsed.value);
+    let end = parsed.window.end();
+    if cell.accumulator.is_zero() {
+        if let Some(status) = cell.status.take() {
+            store.delete(key);
+            if status == Status::Provisional {
+                store.delete_local(&provisional_key(end, key));
+            }
+            effects.tombstone(&public_key());
+        }
+        cell.revision = 0;
+        return Ok(());
+    }
+
+    scratch.clear();
+    postcard::to_io(&cell.accumulator, &mut *scratch).expect("a vector takes every byte");
+    let hash = xxhash_rust::xxh3::xxh3_64(scratch);
+    let changed = cell.status.is_none() || hash != cell.published;
+    let status = next_status(cell.status, changed, late, settled.is_some_and(|settled| end <= settled));
+    if !changed && cell.status == Some(status) {
+        return Ok(());
+    }
+    cell.revision += 1;
+    cell.published = hash;
+
+    let mut stored = Vec::with_capacity(12 + scratch.len());
+    stored.extend_from_slice(&[CELL_VERSION, status as u8]);
+    postcard::to_io(&cell.revision, &mut stored).expect("a vector takes every byte");
+    stored.extend_from_slice(scratch);
+    store.put(key, Bytes::from(stored));
+    match (cell.status.replace(status), status) {
+        (Some(Status::Provisional), Status::Provisional) => {}
+        (_, Status::Provisional) => store.put_local(&provisional_key(end, key), Bytes::new()),
+        (Some(Status::Provisional), _) => store.delete_local(&provisional_key(end, key)),
+        _ => {}
+    }
+
+    let figures = (definition.figures)(&cell.accumulator);
+    effects.value(
+        &public_key(),
+        &MetricValue {
+            metric: definition.id,
+            unit: definition.unit,
+            window: parsed.window,
+            dimension: parsed.dimension,
+            dimension_value: parsed.value,
+            currency: parsed.currency,
+            n: figures.n,
+            numerator: figures.numerator,
+            denominator: figures.denominator,
+            value: figures.value,
+            uncertainty: figures.uncertainty,
+            percentiles: figures.percentiles,
+            details: figures.details,
+            revision: cell.revision,
+            status,
+            definition_version: definition.version,
+        },
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cells_key_says_which_cell_it_is(
+            metric in 0_u8..18, money in any::<bool>(), dimension in 0..Dimension::ALL.len(), value in ".{0,70}",
+            day in -100_000_i32..100_000, kind in 0..3_usize,
+        ) {
+            let cell = CellKey {
+                metric,
+                currency: money.then_some(Currency(*b"EUR")),
+                dimension: Dimension::ALL[dimension],
+                value: &value,
+                window: Window::of(WindowKind::ALL[kind], Day(day)),
+            };
+            let key = cell_key(&cell);
+            prop_assert_eq!(parse_cell_key(&key).expect("a key just made"), cell);
+            prop_assert_eq!(cell_key_in_family(&family_key(&cell), cell.window), key.clone());
+            let waiting = provisional_key(Day(day), &key);
+            prop_assert_eq!(cell_of_provisional_key(&waiting), key.as_slice());
+        }
+
+        #[test]
+        fn random_bytes_are_refused_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Cell::decode(&bytes);
+            let _ = parse_cell_key(&bytes);
+            let _ = stored_is_provisional(&bytes);
+        }
+
+        #[test]
+        fn days_sort_as_bytes(a in any::<i32>(), b in any::<i32>()) {
+            prop_assert_eq!(a.cmp(&b), day_bytes(Day(a)).cmp(&day_bytes(Day(b))));
+            prop_assert_eq!(day_of_bytes(day_bytes(Day(a))), Day(a));
+        }
+    }
+
+    #[test]
+    fn every_way_a_status_can_go() {
+        use Status::{Final, Provisional, Revised};
+        let table = [
+            (None, true, false, false, Provisional),
+            (None, true, false, true, Final),
+            (None, true, true, true, Revised),
+            (Some(Provisional), true, false, false, Provisional),
+            (Some(Provisional), false, false, true, Final),
+            (Some(Provisional), true, false, true, Final),
+            (Some(Provisional), true, true, true, Revised),
+            (Some(Provisional), false, true, true, Final),
+            (Some(Final), false, false, true, Final),
+            (Some(Final), true, true, true, Revised),
+            (Some(Revised), false, false, true, Revised),
+            (Some(Revised), true, true, true, Revised),
+        ];
+        for (published, changed, late, settled, expected) in table {
+            assert_eq!(
+                next_status(published, changed, late, settled),
+                expected,
+                "{published:?} changed {changed} late {late} settled {settled}"
+            );
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Contributions in, metric values out: every customer-experience metric, as cells of signed integers.
+//!
+//! Read in this order:
+//! - [`catalogue`]: what each metric means.
+//! - [`values`]: from a cell's integers to published figures.
+//! - `cells`: a cell, its key and its stored form; what is published when it has changed.
+//! - `levels`: metrics that are a level at a day's close (orders overdue): changes by day into cells.
+//! - `settling`: watermarks, and from which day on windows are still provisional.
+//! - [`stage`]: all of it together, as the engine drives it.
+//!
+//! Invariants: what the store holds for a cell is what was last published for it; a cell is published in the commit that
+//! changed it; nothing here sees a clock; no result depends on what happens to be cached.
+
+pub mod catalogue;
+pub mod stage;
+pub mod values;
+
+mod cells;
+mod levels;
+mod settling;
+#[cfg(test)]
+mod tests;
+
+pub use stage::{Effects, Metrics, MetricsError, Options};

@@ -1,0 +1,351 @@
+//! Contributions, the as-of day and watermarks in; published values and tombstones out, once per commit.
+//!
+//! ```text
+//! (contribution | advance | watermark)*  →  publish  →  committed ⟲
+//!                                                    →  rolled_back: everything is read from the store again
+//! ```
+
+use std::ops::ControlFlow;
+
+use indexmap::IndexMap;
+
+use super::{
+    catalogue::{self, MetricKind},
+    cells::{self, Cells, StoreKey},
+    levels::{Budget, Family},
+    settling::Settling,
+};
+use crate::model::{Accumulator, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, StoreError, WindowKind};
+
+/// How many entries one look into the store collects: bounds memory, not results.
+const SCAN_ENTRIES_MAX: usize = 256;
+
+/// How many level families may be looked at, with nothing to do for them, in the time of one step.
+const FAMILIES_PER_STEP: usize = 8;
+
+/// What the stage is configured with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The days of the configured time zone.
+    pub calendar: Calendar,
+    /// Partitions of the stage before: no window settles until each has sent a watermark or was said to be idle.
+    pub sources: u32,
+    /// How long after its end a window stays provisional, in milliseconds of event time.
+    pub grace_ms: i64,
+    /// Cells kept in memory between commits; about 250 bytes each, more with a distribution.
+    pub cells_cached_max: usize,
+    /// What a commit does at most beyond publishing what contributions changed: cells visited when days close, windows
+    /// settle or late changes move levels. Bounds the transaction.
+    pub background_steps_max: usize,
+}
+
+impl Options {
+    /// The defaults: a day of grace, 65,536 cells, 10,000 steps.
+    pub fn new(calendar: Calendar, sources: u32) -> Options {
+        Options { calendar, sources, grace_ms: 86_400_000, cells_cached_max: 65_536, background_steps_max: 10_000 }
+    }
+}
+
+/// Why the stage cannot go on. The reaction to each is to stop and tell the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Bytes that this program did not write, or a later version of it did.
+    #[error(
+        "the metrics store holds {what} that this version cannot read; run the version that wrote it, or `insight-hub rebuild`"
+    )]
+    Corrupted {
+        /// What could not be read.
+        what: &'static str,
+    },
+    /// A contribution from a program with another catalogue.
+    #[error(
+        "a contribution names metric {0}, which is not in the catalogue: instances of different versions are running"
+    )]
+    UnknownMetric(u8),
+    /// A change of a level that names no day.
+    #[error("a change of the level metric {0} names a week or a month: a level changes on days")]
+    LevelWithoutDay(&'static str),
+}
+
+/// Where publications go.
+pub trait Effects {
+    /// The value of a key of `insight.metrics`, replacing the one before.
+    fn value(&mut self, key: &str, value: &MetricValue<'_>);
+    /// Nothing is left under a key.
+    fn tombstone(&mut self, key: &str);
+}
+
+/// The metrics of one task: the cells of the families that are placed there.
+#[derive(Debug)]
+pub struct Metrics {
+    options: Options,
+    cells: Cells,
+    /// Level families that contributions changed since the last commit, in the order in which they came.
+    families: IndexMap<StoreKey, Family, ahash::RandomState>,
+    /// `None` until it is read from the store.
+    settling: Option<Settling>,
+    sweep: Sweep,
+    /// Whether provisional cells may be left in settled windows.
+    settles: bool,
+    background_left: bool,
+}
+
+/// The walk over all level families that closes days for them.
+///
+/// ```text
+/// idle ──day closes, or work was left──▶ running from the start ──end of families──▶ idle
+///                                          ⟲ day closes: once more from the start
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+enum Sweep {
+    Idle,
+    Running {
+        /// The first key not looked at yet.
+        from: Vec<u8>,
+        /// Whether a family that was already passed has something to do.
+        again: bool,
+    },
+}
+
+impl Sweep {
+    fn start() -> Sweep {
+        Sweep::Running { from: vec![cells::LEVEL_FAMILY], again: false }
+    }
+
+    fn request(&mut self) {
+        match self {
+            Sweep::Idle => *self = Sweep::start(),
+            Sweep::Running { again, .. } => *again = true,
+        }
+    }
+}
+
+impl Metrics {
+    /// A stage over a store that is restored; it reads the store when it is first used.
+    pub fn new(options: Options) -> Metrics {
+        Metrics {
+            cells: Cells::new(options.cells_cached_max),
+            options,
+            families: IndexMap::with_hasher(ahash::RandomState::with_seeds(5, 6, 7, 8)),
+            settling: None,
+            // What an earlier instance left to do is found by looking once.
+            sweep: Sweep::start(),
+            settles: true,
+            background_left: true,
+        }
+    }
+
+    fn settling(&mut self, store: &dyn KeyValue) -> Result<&mut Settling, MetricsError> {
+        match &mut self.settling {
+            Some(settling) => Ok(settling),
+            empty => Ok(empty.insert(Settling::load(store)?)),
+        }
+    }
+
+    /// Adds to a cell.
+    pub fn contribution(
+        &mut self,
+        cell: CellKey<'_>,
+        add: &Accumulator,
+        store: &mut dyn KeyValue,
+    ) -> Result<(), MetricsError> {
+        let definition = catalogue::definition(cell.metric).ok_or(MetricsError::UnknownMetric(cell.metric))?;
+        let settling = self.settling(store)?;
+        if definition.kind == MetricKind::Level {
+            if cell.window.kind != WindowKind::Day {
+                return Err(MetricsError::LevelWithoutDay(definition.id));
+            }
+            let closed = settling.closed();
+            self.family(cells::family_key(&cell), closed, store)?.change(cell.window.start, add.n);
+            return Ok(());
+        }
+        let late =
+            settling.settled().is_some_and(|settled| cell.window.start < settled && cell.window.end() <= settled);
+        self.cells.change(cells::cell_key(&cell), late, store)?.add(add, 1);
+        Ok(())
+    }
+
+    fn family(
+        &mut self,
+        key: StoreKey,
+        closed: Option<Day>,
+        store: &dyn KeyValue,
+    ) -> Result<&mut Family, MetricsError> {
+        let position = match self.families.get_index_of(&key) {
+            Some(position) => position,
+            None => {
+                let family = match store.get(&key)? {
+                    Some(bytes) => Family::decode(&bytes)?,
+                    None => Family::new(closed),
+                };
+                self.families.insert_full(key, family).0
+            }
+        };
+        Ok(&mut self.families[position])
+    }
+
+    /// Takes when the newest touchpoint of the whole hub happened: the days before its day are closed. Moves only forward.
+    pub fn advance(&mut self, as_of: EventTime, store: &dyn KeyValue) -> Result<(), MetricsError> {
+        let day = self.options.calendar.day(as_of);
+        if self.settling(store)?.advance(day) {
+            self.sweep.request();
+        }
+        Ok(())
+    }
+
+    /// Takes the watermark of a source (a partition of the stage before), `None` while it is idle. The lowest decides which
+    /// windows are settled, once all [`Options::sources`] were heard of.
+    pub fn watermark(
+        &mut self,
+        source: u32,
+        watermark: Option<EventTime>,
+        store: &dyn KeyValue,
+    ) -> Result<(), MetricsError> {
+        // `watermark − grace` on or after the first instant of the day after a window: the window's end plus grace is passed.
+        let day = watermark.map(|at| self.options.calendar.day(EventTime(at.0.saturating_sub(self.options.grace_ms))));
+        let expected = self.options.sources;
+        if self.settling(store)?.watermark(source, day, expected) {
+            self.settles = true;
+        }
+        Ok(())
+    }
+
+    /// The last call before each commit: publishes every cell that changed, once. What closing days, settling windows and
+    /// late changes of levels ask for goes on up to [`Options::background_steps_max`]; returns whether some of it is left
+    /// for the next commit, which should then come without waiting for input.
+    pub fn publish(&mut self, store: &mut dyn KeyValue, effects: &mut dyn Effects) -> Result<bool, MetricsError> {
+        let settling = self.settling(store)?;
+        settling.save(store);
+        let (closed, settled) = (settling.closed(), settling.settled());
+        let mut budget = Budget {
+            // Without a step there would be no end of it.
+            steps: self.options.background_steps_max.max(1),
+        };
+        for (key, mut family) in std::mem::take(&mut self.families) {
+            let done = match closed {
+                Some(target) => family.work(&key, target, settled, &mut budget, &mut self.cells, store)?,
+                None => true,
+            };
+            if !done {
+                self.sweep.request();
+            }
+            family.save(&key, store);
+        }
+        if let Some(target) = closed {
+            self.close_days(target, settled, &mut budget, store)?;
+        } else {
+            // Nothing has closed: the first `advance` asks again.
+            self.sweep = Sweep::Idle;
+        }
+        if let Some(settled) = settled {
+            self.settle(settled, &mut budget, store)?;
+        } else {
+            self.settles = false;
+        }
+        self.cells.publish(settled, store, effects)?;
+        self.background_left = self.settles || self.sweep != Sweep::Idle;
+        Ok(self.background_left)
+    }
+
+    /// Goes on with the sweep over level families.
+    fn close_days(
+        &mut self,
+        target: Day,
+        settled: Option<Day>,
+        budget: &mut Budget,
+        store: &mut dyn KeyValue,
+    ) -> Result<(), MetricsError> {
+        while let Sweep::Running { from, again } = &mut self.sweep {
+            if budget.is_spent() {
+                return Ok(());
+            }
+            let mut found = Vec::new();
+            let limit = SCAN_ENTRIES_MAX.min(budget.steps);
+            store.scan(from, &[cells::LEVEL_FAMILY + 1], &mut |key, value| {
+                found.push((key.to_vec(), Family::decode(value)));
+                if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            let at_end = found.len() < limit;
+            budget.spend(found.len() / FAMILIES_PER_STEP);
+            for (key, family) in found {
+                let mut family = family?;
+                if !family.is_up_to(target) {
+                    if budget.is_spent() {
+                        *from = key;
+                        return Ok(());
+                    }
+                    let done = family.work(&key, target, settled, budget, &mut self.cells, store)?;
+                    family.save(&key, store);
+                    if !done {
+                        *from = key;
+                        return Ok(());
+                    }
+                }
+                *from = key;
+                // The smallest key after this one.
+                from.push(0);
+            }
+            if at_end {
+                self.sweep = if *again { Sweep::start() } else { Sweep::Idle };
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks provisional cells of settled windows, so that they are published as final.
+    fn settle(&mut self, settled: Day, budget: &mut Budget, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+        if !self.settles || budget.is_spent() {
+            return Ok(());
+        }
+        let mut found: Vec<StoreKey> = Vec::new();
+        let limit = budget.steps;
+        let to = cells::provisional_key(settled.plus(1), &[]);
+        store.scan(&[cells::PROVISIONAL_BY_END], &to, &mut |key, _| {
+            found.push(StoreKey::from_slice(cells::cell_of_provisional_key(key)));
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        self.settles = found.len() == limit;
+        budget.spend(found.len());
+        for key in found {
+            self.cells.change(key, false, store)?;
+        }
+        Ok(())
+    }
+
+    /// Whether closing days, settling windows or late changes of levels are waiting for the next commit.
+    pub fn has_background_work(&self) -> bool {
+        self.background_left
+    }
+
+    /// Windows that end on this day or before are settled; `None` while nothing is known of it.
+    pub fn settled_day(&self) -> Option<Day> {
+        self.settling.as_ref().and_then(Settling::settled)
+    }
+
+    /// What was published and stored is committed.
+    pub fn committed(&mut self) {
+        self.cells.committed();
+    }
+
+    /// The commit failed and the store is as it was before: forgets everything that is not in it.
+    pub fn rolled_back(&mut self) {
+        *self = Metrics::new(self.options.clone());
+    }
+
+    /// An entry of the changelog (`None`: deleted) was restored into the store: keeps the local index of provisional cells.
+    pub fn restored(key: &[u8], value: Option<&[u8]>, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+        if key.first() != Some(&cells::CELL) {
+            return Ok(());
+        }
+        let index_key = cells::provisional_key(cells::parse_cell_key(key)?.window.end(), key);
+        match value.map(cells::stored_is_provisional) {
+            Some(Some(true)) => store.put_local(&index_key, bytes::Bytes::new()),
+            Some(Some(false)) | None => store.delete_local(&index_key),
+            Some(None) => return Err(MetricsError::Corrupted { what: "a cell" }),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! The stage told as stories: contributions as text in, published lines out; and its promises as properties.
+
+mod promises;
+mod stories;
+
+use std::{collections::BTreeMap, fmt::Write, ops::ControlFlow};
+
+use bytes::Bytes;
+
+use super::{
+    Effects, Metrics, Options,
+    catalogue::{self, MetricKind},
+    values,
+};
+use crate::model::{
+    Accumulator, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Outcome, StoreError, Uncertainty,
+    Window, WindowKind,
+};
+
+/// A store with its changelog.
+#[derive(Clone, Default)]
+struct TestStore {
+    map: BTreeMap<Vec<u8>, Bytes>,
+    changelog: Vec<(Vec<u8>, Option<Bytes>)>,
+}
+
+impl KeyValue for TestStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        KeyValue::get(&self.map, key)
+    }
+    fn put(&mut self, key: &[u8], value: Bytes) {
+        self.changelog.push((key.to_vec(), Some(value.clone())));
+        self.map.put(key, value);
+    }
+    fn delete(&mut self, key: &[u8]) {
+        self.changelog.push((key.to_vec(), None));
+        self.map.delete(key);
+    }
+    fn put_local(&mut self, key: &[u8], value: Bytes) {
+        self.map.put(key, value);
+    }
+    fn delete_local(&mut self, key: &[u8]) {
+        self.map.delete(key);
+    }
+    fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.map.scan(from, to, each)
+    }
+}
+
+/// What a subscriber sees.
+#[derive(Clone, Default)]
+struct Feed {
+    /// Each key's latest value, without revision and status.
+    latest: BTreeMap<String, String>,
+    lines: String,
+    publications: usize,
+}
+
+impl Effects for Feed {
+    fn value(&mut self, key: &str, value: &MetricValue<'_>) {
+        self.publications += 1;
+        self.latest.insert(key.to_owned(), figures_line(value));
+        writeln!(self.lines, "{key} {} r{} {}", figures_line(value), value.revision, value.status)
+            .expect("a string takes every character");
+    }
+    fn tombstone(&mut self, key: &str) {
+        self.publications += 1;
+        assert!(self.latest.remove(key).is_some(), "a tombstone for {key}, which was not published");
+        writeln!(self.lines, "{key} gone").expect("a string takes every character");
+    }
+}
+
+fn figures_line(value: &MetricValue<'_>) -> String {
+    let mut line = match value.value {
+        Some(figure) => format!("{figure:.4}"),
+        None => "-".to_owned(),
+    };
+    write!(line, " {} n={} {}/{}", value.unit, value.n, value.numerator, value.denominator).expect("a string");
+    match value.uncertainty {
+        Some(Uncertainty::StandardError(error)) => write!(line, " ±{error:.4}").expect("a string"),
+        Some(Uncertainty::Interval(low, high)) => write!(line, " [{low:.4} {high:.4}]").expect("a string"),
+        None => {}
+    }
+    if let Some(percentiles) = value.percentiles {
+        write!(line, " p50={:.4} p90={:.4} p99={:.4}", percentiles.p50, percentiles.p90, percentiles.p99)
+            .expect("a string");
+    }
+    for (name, detail) in &value.details {
+        write!(line, " {name}={detail:.4}").expect("a string");
+    }
+    line
+}
+
+/// What to add where; the windows follow from the metric.
+#[derive(Clone, Debug)]
+struct Addition {
+    metric: u8,
+    currency: Option<Currency>,
+    dimension: Dimension,
+    value: String,
+    day: Day,
+    add: Accumulator,
+}
+
+impl Addition {
+    fn cells(&self) -> impl Iterator<Item = CellKey<'_>> {
+        let kinds = match catalogue::CATALOGUE[usize::from(self.metric)].kind {
+            MetricKind::Flow => &WindowKind::ALL[..],
+            MetricKind::Level => &WindowKind::ALL[..1],
+        };
+        kinds.iter().map(|&kind| CellKey {
+            metric: self.metric,
+            currency: self.currency,
+            dimension: self.dimension,
+            value: &self.value,
+            window: Window::of(kind, self.day),
+        })
+    }
+}
+
+/// The first instant of a day in UTC.
+fn midnight(day: Day) -> EventTime {
+    EventTime(i64::from(day.0) * 86_400_000)
+}
+
+struct Harness {
+    options: Options,
+    metrics: Metrics,
+    store: TestStore,
+    feed: Feed,
+    /// Store and feed as last committed.
+    committed: (TestStore, Feed),
+}
+
+impl Harness {
+    fn new(options: Options) -> Harness {
+        Harness {
+            metrics: Metrics::new(options.clone()),
+            options,
+            store: TestStore::default(),
+            feed: Feed::default(),
+            committed: Default::default(),
+        }
+    }
+
+    fn add(&mut self, addition: &Addition) {
+        for cell in addition.cells() {
+            self.metrics.contribution(cell, &addition.add, &mut self.store).expect("a good contribution");
+        }
+    }
+
+    fn as_of(&mut self, day: Day) {
+        self.metrics.advance(midnight(day), &self.store).expect("a good store");
+    }
+
+    fn watermark(&mut self, source: u32, day: Option<Day>) {
+        self.metrics.watermark(source, day.map(midnight), &self.store).expect("a good store");
+    }
+
+    fn publish(&mut self) -> bool {
+        self.metrics.publish(&mut self.store, &mut self.feed).expect("a good store")
+    }
+
+    fn commit(&mut self) -> bool {
+        let left = self.publish();
+        assert_eq!(left, self.metrics.has_background_work());
+        self.metrics.committed();
+        self.committed = (self.store.clone(), self.feed.clone());
+        let stored = self.store.map.keys().filter(|key| key[0] == b'c').count();
+        assert_eq!(stored, self.feed.latest.len(), "the store holds exactly what is published");
+        left
+    }
+
+    fn commit_all(&mut self) {
+        while self.commit() {}
+    }
+
+    fn roll_back(&mut self) {
+        self.metrics.rolled_back();
+        (self.store, self.feed) = self.committed.clone();
+    }
+
+    /// Another instance, with a store made from the changelog; part of it may have been on disk already.
+    fn restart(&mut self, on_disk: usize) {
+        self.roll_back();
+        let mut restored = TestStore::default();
+        let changelog = std::mem::take(&mut self.store.changelog);
+        let on_disk = on_disk % (changelog.len() + 1);
+        for part in [&changelog[..on_disk], &changelog[on_disk..]] {
+            for (key, value) in part {
+                match value {
+                    Some(value) => restored.map.put(key, value.clone()),
+                    None => restored.map.delete(key),
+                }
+                Metrics::restored(key, value.as_deref(), &mut restored).expect("a good changelog");
+            }
+        }
+        assert_eq!(restored.map, self.store.map, "the changelog restores the store, local entries too");
+        restored.changelog = changelog;
+        self.store = restored;
+        self.metrics = Metrics::new(self.options.clone());
+        self.committed.0 = self.store.clone();
+    }
+
+    /// One line of a story; see the tests for the words.
+    fn tell(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["as-of", date] => self.as_of(day(date)),
+            ["watermark", source, "idle"] => self.watermark(source.parse().expect("a number"), None),
+            ["watermark", source, date] => self.watermark(source.parse().expect("a number"), Some(day(date))),
+            ["commit"] => self.commit_all(),
+            ["commit-once"] => drop(self.commit()),
+            ["roll-back"] => self.roll_back(),
+            ["restart"] => self.restart(0),
+            [metric, date, rest @ ..] => {
+                let mut addition = Addition {
+                    metric: (catalogue::CATALOGUE.iter().position(|definition| definition.id == *metric))
+                        .unwrap_or_else(|| panic!("no metric {metric}")) as u8,
+                    currency: None,
+                    dimension: Dimension::Company,
+                    value: String::new(),
+                    day: day(date),
+                    add: Accumulator::default(),
+                };
+                let mut times = 1;
+                for word in rest {
+                    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+                    let number = || value.parse::<i64>().expect("a number");
+                    match name {
+                        "back" => times = -1,
+                        "n" => addition.add.n = number(),
+                        "a" => addition.add.a = number(),
+                        "b" => addition.add.b = number(),
+                        "observe" => addition.add.add(&Accumulator::observe(number()), 1),
+                        "distribution" => addition.add.add(&Accumulator::observe_distribution(number()), 1),
+                        "currency" => addition.currency = Currency::parse(value),
+                        _ => match (Dimension::parse(name), Outcome::parse(name)) {
+                            (Some(dimension), _) => {
+                                (addition.dimension, addition.value) = (dimension, value.to_owned())
+                            }
+                            (_, Some(outcome)) => addition.add.add(&values::outcomes(outcome, number()), 1),
+                            _ => panic!("what is {word}?"),
+                        },
+                    }
+                }
+                let add = std::mem::take(&mut addition.add);
+                addition.add.add(&add, times);
+                self.add(&addition);
+            }
+            _ => panic!("what is {line}?"),
+        }
+    }
+}
+
+fn day(date: &str) -> Day {
+    let parts: Vec<i32> = date.split('-').map(|part| part.parse().expect("a number")).collect();
+    Day::from_civil(parts[0], parts[1] as u32, parts[2] as u32)
+}

@@ -1,0 +1,224 @@
+//! The promise: whatever the order, the commits, the failures and the restarts, the same is published in the end.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{Addition, Harness, figures_line};
+use crate::{
+    metrics::{
+        Options,
+        catalogue::{self, MetricKind},
+        cells,
+    },
+    model::{Accumulator, Calendar, CellKey, Day, Dimension, MetricValue, Status, Window, WindowKind, keys},
+};
+
+/// What must be published in the end, without any of the stage's state: additions summed by cell, levels by definition.
+fn brute_force(additions: &[Addition], as_of: Option<Day>) -> BTreeMap<String, String> {
+    let mut cells: BTreeMap<CellKey<'_>, Accumulator> = BTreeMap::new();
+    let mut families: BTreeMap<(u8, Dimension, &str), Vec<(Day, i64)>> = BTreeMap::new();
+    for addition in additions {
+        match catalogue::CATALOGUE[usize::from(addition.metric)].kind {
+            MetricKind::Flow => {
+                for cell in addition.cells() {
+                    cells.entry(cell).or_default().add(&addition.add, 1);
+                }
+            }
+            MetricKind::Level => families
+                .entry((addition.metric, addition.dimension, &addition.value))
+                .or_default()
+                .push((addition.day, addition.add.n)),
+        }
+    }
+    if let Some(closed) = as_of.map(Day::previous) {
+        for ((metric, dimension, value), changes) in &families {
+            let level = |at: Day| changes.iter().filter(|(day, _)| *day <= at).map(|(_, by)| by).sum::<i64>();
+            let first = changes.iter().map(|(day, _)| *day).min().expect("families have changes");
+            for day in (first.0..=closed.0).map(Day) {
+                for kind in WindowKind::ALL {
+                    let window = Window::of(kind, day);
+                    let n = level(window.end().previous().min(closed));
+                    let cell = CellKey { metric: *metric, currency: None, dimension: *dimension, value, window };
+                    cells.insert(cell, Accumulator::count(n));
+                }
+            }
+        }
+    }
+    cells
+        .into_iter()
+        .filter(|(_, sum)| !sum.is_zero())
+        .map(|(cell, sum)| {
+            let definition = &catalogue::CATALOGUE[usize::from(cell.metric)];
+            let figures = (definition.figures)(&sum);
+            let value = MetricValue {
+                metric: definition.id,
+                unit: definition.unit,
+                window: cell.window,
+                dimension: cell.dimension,
+                dimension_value: cell.value,
+                currency: cell.currency,
+                n: figures.n,
+                numerator: figures.numerator,
+                denominator: figures.denominator,
+                value: figures.value,
+                uncertainty: figures.uncertainty,
+                percentiles: figures.percentiles,
+                details: figures.details,
+                revision: 0,
+                status: Status::Final,
+                definition_version: 1,
+            };
+            let key = keys::metric(definition.id, cell.window, cell.currency, cell.dimension, cell.value);
+            (key, figures_line(&value))
+        })
+        .collect()
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add(Addition),
+    AsOf(Day),
+    Watermark(u32, Option<Day>),
+    Commit,
+    /// The commit fails; what it carried is delivered again.
+    Fail,
+    Restart(usize),
+}
+
+fn any_addition() -> impl Strategy<Value = Addition> {
+    let accumulator = prop_oneof![
+        (-2_i64..3).prop_map(Accumulator::count),
+        (-50_i64..50).prop_map(Accumulator::observe_distribution),
+        (1_i64..3, -1_i64..2, -1_i64..2).prop_map(|(n, a, b)| Accumulator { n, a, b, ..Accumulator::default() }),
+    ];
+    let metric = prop_oneof![
+        Just(catalogue::index::OVERDUE),
+        Just(catalogue::index::UNANSWERED),
+        Just(catalogue::index::NPS),
+        Just(catalogue::index::PROMISE_GAP),
+    ];
+    let dimension =
+        prop_oneof![Just((Dimension::Company, "")), Just((Dimension::Region, "n")), Just((Dimension::Region, "no"))];
+    (metric, dimension, 20_450_i32..20_560, accumulator).prop_map(|(metric, (dimension, value), day, add)| Addition {
+        metric,
+        currency: None,
+        dimension,
+        value: value.to_owned(),
+        day: Day(day),
+        add: if matches!(catalogue::CATALOGUE[usize::from(metric)].kind, MetricKind::Level) {
+            Accumulator::count(add.n)
+        } else {
+            add
+        },
+    })
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let day = (20_440_i32..20_580).prop_map(Day);
+    prop_oneof![
+        8 => any_addition().prop_map(Step::Add),
+        2 => day.clone().prop_map(Step::AsOf),
+        1 => (0_u32..3, prop::option::weighted(0.8, day)).prop_map(|(source, day)| Step::Watermark(source, day)),
+        4 => Just(Step::Commit),
+        1 => Just(Step::Fail),
+        1 => any::<usize>().prop_map(Step::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn commits_failures_restarts_caches_and_limits_change_nothing_of_the_result(
+        steps in prop::collection::vec(any_step(), 1..80),
+        retract in prop::collection::vec(any::<bool>(), 80),
+        background_steps_max in 1_usize..60,
+        cells_cached_max in 0_usize..12,
+    ) {
+        let options = Options { background_steps_max, cells_cached_max, ..Options::new(Calendar::utc(), 2) };
+        let mut harness = Harness::new(options);
+        let (mut additions, mut since_commit) = (Vec::new(), Vec::new());
+        let (mut as_of, mut settled_before) = (None::<Day>, None);
+        // Some contributions are taken back in the end, as late duplicates and merges do.
+        let back = steps.iter().zip(&retract).filter_map(|(step, retract)| match step {
+            Step::Add(addition) if *retract => {
+                let mut back = addition.clone();
+                back.add = Accumulator::default();
+                back.add.add(&addition.add, -1);
+                Some(Step::Add(back))
+            }
+            _ => None,
+        });
+        let all: Vec<Step> = steps.iter().cloned().chain(back).collect();
+        for step in &all {
+            let input = |harness: &mut Harness, step: &Step| match step {
+                Step::Add(addition) => harness.add(addition),
+                Step::AsOf(day) => harness.as_of(*day),
+                Step::Watermark(source, day) => harness.watermark(*source, *day),
+                _ => {}
+            };
+            match step {
+                Step::Add(addition) => additions.push(addition.clone()),
+                Step::AsOf(day) => as_of = as_of.max(Some(*day)),
+                _ => {}
+            }
+            match step {
+                Step::Commit => {
+                    harness.commit();
+                    since_commit.clear();
+                    settled_before = settled_before.max(harness.metrics.settled_day());
+                    prop_assert_eq!(settled_before, harness.metrics.settled_day());
+                }
+                Step::Fail | Step::Restart(_) => {
+                    if matches!(step, Step::Fail) { harness.publish(); }
+                    match step { Step::Restart(on_disk) => harness.restart(*on_disk), _ => harness.roll_back() }
+                    for earlier in &since_commit { input(&mut harness, earlier); }
+                }
+                _ => {
+                    input(&mut harness, step);
+                    since_commit.push(step.clone());
+                }
+            }
+        }
+        harness.commit_all();
+        prop_assert_eq!(&harness.feed.latest, &brute_force(&additions, as_of));
+        // Nothing is left to say, and every status is what its window asks for.
+        let publications = harness.feed.publications;
+        harness.restart(3);
+        harness.commit_all();
+        prop_assert_eq!(harness.feed.publications, publications);
+        let settled = harness.metrics.settled_day();
+        for (key, value) in harness.store.map.iter().filter(|(key, _)| key[0] == b'c') {
+            let window = cells::parse_cell_key(key).expect("a cell's key").window;
+            let is_settled = settled.is_some_and(|settled| window.end() <= settled);
+            prop_assert_eq!(cells::stored_is_provisional(value), Some(!is_settled));
+        }
+    }
+
+    #[test]
+    fn order_and_splitting_into_commits_do_not_matter(
+        additions in prop::collection::vec(any_addition(), 1..40).prop_flat_map(|additions| {
+            (Just(additions.clone()), Just(additions).prop_shuffle())
+        }),
+        commits in prop::collection::vec(any::<bool>(), 40),
+        as_of_at in 0_usize..40,
+    ) {
+        let (one_shot, shuffled) = additions;
+        let as_of = Day(20_555);
+        let mut first = Harness::new(Options::new(Calendar::utc(), 2));
+        for addition in &one_shot { first.add(addition); }
+        first.as_of(as_of);
+        first.commit_all();
+        let mut second = Harness::new(Options::new(Calendar::utc(), 2));
+        for (position, addition) in shuffled.iter().enumerate() {
+            if position == as_of_at { second.as_of(as_of); }
+            second.add(addition);
+            if commits[position] { second.commit(); }
+        }
+        second.as_of(as_of);
+        second.commit_all();
+        prop_assert_eq!(&first.feed.latest, &second.feed.latest);
+        prop_assert_eq!(&first.feed.latest, &brute_force(&one_shot, Some(as_of)));
+    }
+}

@@ -1,0 +1,321 @@
+//! Behaviour by example: what is published, in order.
+
+use bytes::Bytes;
+use expect_test::{Expect, expect, expect_file};
+
+use super::Harness;
+use crate::{
+    metrics::Options,
+    model::{Calendar, KeyValue},
+};
+
+/// Tells a story and compares everything that was published, in order.
+fn check_metrics(story: &[&str], published: Expect) {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 2));
+    for line in story {
+        harness.tell(line);
+    }
+    harness.tell("commit");
+    published.assert_eq(&harness.feed.lines);
+}
+
+#[test]
+fn an_answer_is_published_for_its_day_week_and_month() {
+    check_metrics(
+        &["nps 2026-01-31 n=1 a=1", "nps 2026-01-31 region=a|b n=1 b=1"],
+        expect![[r#"
+            nps|day:2026-01-31| 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+            nps|week:2026-W05| 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+            nps|month:2026-01| 100.0000 points n=1 1/1 ±0.0000 detractors_share=0.0000 promoters_share=1.0000 r1 provisional
+            nps|day:2026-01-31|region=a%7Cb -100.0000 points n=1 -1/1 ±0.0000 detractors_share=1.0000 promoters_share=0.0000 r1 provisional
+            nps|week:2026-W05|region=a%7Cb -100.0000 points n=1 -1/1 ±0.0000 detractors_share=1.0000 promoters_share=0.0000 r1 provisional
+            nps|month:2026-01|region=a%7Cb -100.0000 points n=1 -1/1 ±0.0000 detractors_share=1.0000 promoters_share=0.0000 r1 provisional
+        "#]],
+    );
+}
+
+#[test]
+fn contributions_of_one_commit_are_one_publication_and_none_if_they_cancel_out() {
+    check_metrics(
+        &[
+            "ces 2026-01-31 observe=6 a=1",
+            "ces 2026-01-31 observe=2",
+            "commit",
+            "ces 2026-01-31 observe=7 a=1",
+            "ces 2026-01-31 observe=7 a=1 back",
+            "commit",
+        ],
+        expect![[r#"
+            ces|day:2026-01-31| 4.0000 points n=2 8/2 ±2.0000 share_easy=0.5000 r1 provisional
+            ces|week:2026-W05| 4.0000 points n=2 8/2 ±2.0000 share_easy=0.5000 r1 provisional
+            ces|month:2026-01| 4.0000 points n=2 8/2 ±2.0000 share_easy=0.5000 r1 provisional
+        "#]],
+    );
+}
+
+#[test]
+fn a_cell_that_becomes_all_zero_is_a_tombstone_and_starts_anew() {
+    check_metrics(
+        &[
+            "orders 2026-01-31 n=1",
+            "commit",
+            "orders 2026-01-31 n=1 back",
+            "commit",
+            "orders 2026-01-31 n=1 back",
+            "orders 2026-01-31 n=1",
+            "commit",
+            "orders 2026-01-31 n=2",
+        ],
+        expect![[r#"
+            orders|day:2026-01-31| 1.0000 orders n=1 1/1 r1 provisional
+            orders|week:2026-W05| 1.0000 orders n=1 1/1 r1 provisional
+            orders|month:2026-01| 1.0000 orders n=1 1/1 r1 provisional
+            orders|day:2026-01-31| gone
+            orders|week:2026-W05| gone
+            orders|month:2026-01| gone
+            orders|day:2026-01-31| 2.0000 orders n=2 2/1 r1 provisional
+            orders|week:2026-W05| 2.0000 orders n=2 2/1 r1 provisional
+            orders|month:2026-01| 2.0000 orders n=2 2/1 r1 provisional
+        "#]],
+    );
+}
+
+#[test]
+fn money_is_per_currency_and_distributions_have_percentiles() {
+    check_metrics(
+        &[
+            "revenue 2026-01-31 currency=EUR observe=1999",
+            "revenue 2026-01-31 currency=EUR observe=1",
+            "revenue 2026-01-31 currency=USD region=north observe=500",
+            "first_response_time 2026-01-31 distribution=60000",
+            "first_response_time 2026-01-31 distribution=120000",
+            "data_quality 2026-01-31 spoke=sales accepted=3 rejected=1",
+        ],
+        expect![[r#"
+            revenue|day:2026-01-31|currency=EUR 2000.0000 minor_units n=2 2000/1 r1 provisional
+            revenue|week:2026-W05|currency=EUR 2000.0000 minor_units n=2 2000/1 r1 provisional
+            revenue|month:2026-01|currency=EUR 2000.0000 minor_units n=2 2000/1 r1 provisional
+            revenue|day:2026-01-31|currency=USD&region=north 500.0000 minor_units n=1 500/1 r1 provisional
+            revenue|week:2026-W05|currency=USD&region=north 500.0000 minor_units n=1 500/1 r1 provisional
+            revenue|month:2026-01|currency=USD&region=north 500.0000 minor_units n=1 500/1 r1 provisional
+            first_response_time|day:2026-01-31| 90.0000 seconds n=2 180000/2 ±30.0000 p50=60.1595 p90=120.3195 p99=120.3195 r1 provisional
+            first_response_time|week:2026-W05| 90.0000 seconds n=2 180000/2 ±30.0000 p50=60.1595 p90=120.3195 p99=120.3195 r1 provisional
+            first_response_time|month:2026-01| 90.0000 seconds n=2 180000/2 ±30.0000 p50=60.1595 p90=120.3195 p99=120.3195 r1 provisional
+            data_quality|day:2026-01-31|spoke=sales 0.7500 share n=4 3/4 accepted=3.0000 capped=0.0000 conflicting=0.0000 duplicate=0.0000 late=0.0000 rejected=1.0000 skipped=0.0000 r1 provisional
+            data_quality|week:2026-W05|spoke=sales 0.7500 share n=4 3/4 accepted=3.0000 capped=0.0000 conflicting=0.0000 duplicate=0.0000 late=0.0000 rejected=1.0000 skipped=0.0000 r1 provisional
+            data_quality|month:2026-01|spoke=sales 0.7500 share n=4 3/4 accepted=3.0000 capped=0.0000 conflicting=0.0000 duplicate=0.0000 late=0.0000 rejected=1.0000 skipped=0.0000 r1 provisional
+        "#]],
+    );
+}
+
+#[test]
+fn a_window_is_provisional_until_the_watermark_passed_its_end_and_grace() {
+    check_metrics(
+        &[
+            // Saturday 31 January: the week ends a day later than the month.
+            "orders 2026-01-31 n=1",
+            "watermark 0 2026-02-10",
+            "watermark 1 2026-02-01",
+            "commit",
+            "watermark 1 2026-02-02",
+            "commit",
+            "orders 2026-01-31 n=1",
+            "commit",
+            "watermark 1 idle",
+            "commit",
+            "orders 2026-01-31 n=1",
+            "orders 2026-02-09 n=1",
+        ],
+        expect![[r#"
+            orders|day:2026-01-31| 1.0000 orders n=1 1/1 r1 provisional
+            orders|week:2026-W05| 1.0000 orders n=1 1/1 r1 provisional
+            orders|month:2026-01| 1.0000 orders n=1 1/1 r1 provisional
+            orders|day:2026-01-31| 1.0000 orders n=1 1/1 r2 final
+            orders|month:2026-01| 1.0000 orders n=1 1/1 r2 final
+            orders|day:2026-01-31| 2.0000 orders n=2 2/1 r3 revised
+            orders|week:2026-W05| 2.0000 orders n=2 2/1 r2 provisional
+            orders|month:2026-01| 2.0000 orders n=2 2/1 r3 revised
+            orders|week:2026-W05| 2.0000 orders n=2 2/1 r3 final
+            orders|day:2026-01-31| 3.0000 orders n=3 3/1 r4 revised
+            orders|week:2026-W05| 3.0000 orders n=3 3/1 r4 revised
+            orders|month:2026-01| 3.0000 orders n=3 3/1 r4 revised
+            orders|day:2026-02-09| 1.0000 orders n=1 1/1 r1 provisional
+            orders|week:2026-W07| 1.0000 orders n=1 1/1 r1 provisional
+            orders|month:2026-02| 1.0000 orders n=1 1/1 r1 provisional
+        "#]],
+    );
+}
+
+#[test]
+fn a_level_is_published_for_closed_days_and_the_last_closed_day_of_weeks_and_months() {
+    check_metrics(
+        &[
+            "overdue 2026-01-30 n=2",
+            "overdue 2026-02-01 n=-1",
+            "overdue 2026-02-04 n=-1",
+            "commit",
+            "as-of 2026-01-30",
+            "commit",
+            "as-of 2026-01-31",
+            "commit",
+            "as-of 2026-02-03",
+            "commit",
+            "as-of 2026-02-10",
+        ],
+        expect![[r#"
+            overdue|day:2026-01-30| 2.0000 orders n=2 2/1 r1 provisional
+            overdue|week:2026-W05| 2.0000 orders n=2 2/1 r1 provisional
+            overdue|month:2026-01| 2.0000 orders n=2 2/1 r1 provisional
+            overdue|day:2026-01-31| 2.0000 orders n=2 2/1 r1 provisional
+            overdue|day:2026-02-01| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|week:2026-W05| 1.0000 orders n=1 1/1 r2 provisional
+            overdue|day:2026-02-02| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|week:2026-W06| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|month:2026-02| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|day:2026-02-03| 1.0000 orders n=1 1/1 r1 provisional
+            overdue|week:2026-W06| gone
+            overdue|month:2026-02| gone
+        "#]],
+    );
+}
+
+#[test]
+fn a_late_change_of_a_level_publishes_only_what_it_moves() {
+    check_metrics(
+        &[
+            "unanswered 2026-01-26 n=1",
+            "as-of 2026-01-31",
+            "commit",
+            "unanswered 2026-01-28 n=-1",
+            "commit",
+            "unanswered 2026-01-26 n=-1",
+            "unanswered 2026-01-28 n=1",
+        ],
+        expect![[r#"
+            unanswered|day:2026-01-26| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-27| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-28| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-29| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-30| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|week:2026-W05| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|month:2026-01| 1.0000 cases n=1 1/1 r1 provisional
+            unanswered|day:2026-01-28| gone
+            unanswered|day:2026-01-29| gone
+            unanswered|day:2026-01-30| gone
+            unanswered|week:2026-W05| gone
+            unanswered|month:2026-01| gone
+            unanswered|day:2026-01-26| gone
+            unanswered|day:2026-01-27| gone
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_failed_commit_published_is_published_again() {
+    check_metrics(
+        &[
+            "orders 2026-01-31 n=1",
+            "commit",
+            "orders 2026-01-31 n=5",
+            "roll-back",
+            "orders 2026-01-31 n=5",
+            "commit",
+            "restart",
+            "orders 2026-01-31 n=1",
+        ],
+        expect![[r#"
+            orders|day:2026-01-31| 1.0000 orders n=1 1/1 r1 provisional
+            orders|week:2026-W05| 1.0000 orders n=1 1/1 r1 provisional
+            orders|month:2026-01| 1.0000 orders n=1 1/1 r1 provisional
+            orders|day:2026-01-31| 6.0000 orders n=6 6/1 r2 provisional
+            orders|week:2026-W05| 6.0000 orders n=6 6/1 r2 provisional
+            orders|month:2026-01| 6.0000 orders n=6 6/1 r2 provisional
+            orders|day:2026-01-31| 7.0000 orders n=7 7/1 r3 provisional
+            orders|week:2026-W05| 7.0000 orders n=7 7/1 r3 provisional
+            orders|month:2026-01| 7.0000 orders n=7 7/1 r3 provisional
+        "#]],
+    );
+}
+
+#[test]
+fn work_beyond_a_commits_limit_goes_on_in_the_next_also_after_a_restart() {
+    let options = Options { background_steps_max: 20, ..Options::new(Calendar::utc(), 2) };
+    let mut harness = Harness::new(options);
+    for line in ["overdue 2024-01-01 n=1", "as-of 2026-01-01", "commit-once"] {
+        harness.tell(line);
+    }
+    let mut commits = 1;
+    loop {
+        let before = harness.feed.publications;
+        let left = harness.commit();
+        assert!(harness.feed.publications - before <= 20 + 3, "a day more than the limit at most");
+        if !left {
+            break;
+        }
+        commits += 1;
+        if commits % 7 == 0 {
+            harness.restart(commits);
+        }
+    }
+    assert!(commits > 30, "{commits}");
+    assert_eq!(harness.feed.latest.len(), 731 + 105 + 24);
+    // A late change that moves every one of them goes the same way.
+    harness.tell("overdue 2024-01-01 n=4");
+    harness.tell("commit-once");
+    assert!(harness.metrics.has_background_work());
+    harness.restart(5);
+    harness.commit_all();
+    assert!(harness.feed.latest.values().all(|line| line.starts_with("5.0000 orders")));
+}
+
+#[test]
+fn the_stored_form_does_not_change_unnoticed() {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 2));
+    for line in [
+        "nps 2026-01-31 region=north n=3 a=2 b=1",
+        "revenue 2026-01-31 currency=EUR observe=-1999",
+        "promise_gap 2026-01-31 spoke=operations a=1 distribution=-86400000",
+        "promise_gap 2026-01-31 spoke=operations distribution=3600000",
+        "overdue 2026-01-31 n=2",
+        "as-of 2026-02-02",
+        "watermark 0 2026-02-02",
+        "watermark 1 idle",
+        "commit",
+        "overdue 2026-03-01 n=-1",
+        "commit",
+    ] {
+        harness.tell(line);
+    }
+    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let lines: String =
+        (harness.store.map.iter()).map(|(key, value)| format!("{} {}\n", hex(key), hex(value))).collect();
+    expect_file!["../../../tests/fixtures/metrics_store_v1.txt"].assert_eq(&lines);
+}
+
+#[test]
+fn a_store_of_version_1_is_read() {
+    let bytes = |hex: &str| -> Vec<u8> {
+        (0..hex.len() / 2)
+            .map(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).expect("hexadecimal"))
+            .collect()
+    };
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 2));
+    for line in include_str!("../../../tests/fixtures/metrics_store_v1.txt").lines() {
+        let (key, value) = line.split_once(' ').expect("key and value");
+        harness.store.put(&bytes(key), Bytes::from(bytes(value)));
+    }
+    for line in ["nps 2026-01-31 region=north n=1 a=1", "overdue 2026-01-31 n=1"] {
+        harness.tell(line);
+    }
+    harness.publish();
+    expect![[r#"
+        nps|day:2026-01-31|region=north 50.0000 points n=4 2/4 ±43.3013 detractors_share=0.2500 promoters_share=0.7500 r2 revised
+        nps|week:2026-W05|region=north 50.0000 points n=4 2/4 ±43.3013 detractors_share=0.2500 promoters_share=0.7500 r2 provisional
+        nps|month:2026-01|region=north 50.0000 points n=4 2/4 ±43.3013 detractors_share=0.2500 promoters_share=0.7500 r2 revised
+        overdue|day:2026-01-31| 3.0000 orders n=3 3/1 r2 revised
+        overdue|month:2026-01| 3.0000 orders n=3 3/1 r2 revised
+        overdue|day:2026-02-01| 3.0000 orders n=3 3/1 r2 provisional
+        overdue|week:2026-W05| 3.0000 orders n=3 3/1 r2 provisional
+        overdue|month:2026-02| 3.0000 orders n=3 3/1 r2 provisional
+    "#]].assert_eq(&harness.feed.lines);
+}

@@ -1,0 +1,59 @@
+//! Requests of scrapers and supervisors in; figures and the state of health out.
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+
+use crate::telemetry::Telemetry;
+
+/// The routes. Anything else is 404, any other method 405.
+pub(super) fn routes(telemetry: Telemetry) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .with_state(telemetry)
+}
+
+async fn metrics(State(telemetry): State<Telemetry>) -> Response {
+    let content_type = [(CONTENT_TYPE, prometheus::TEXT_FORMAT)];
+    (content_type, telemetry.render()).into_response()
+}
+
+/// 200 while every worker shows a pulse; 503 tells a supervisor to restart the hub.
+async fn live(State(telemetry): State<Telemetry>) -> Response {
+    if telemetry.health().live() {
+        answer(StatusCode::OK, &json!({"status": "live"}))
+    } else {
+        answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "stuck"}))
+    }
+}
+
+/// 200 when all assigned tasks run; else 503 with which tasks restore and how much they have still to read.
+async fn ready(State(telemetry): State<Telemetry>) -> Response {
+    let report = telemetry.health().report();
+    let remaining = report.tasks.iter().map(|task| task.restore_remaining_records).sum::<u64>();
+    let tasks: Vec<serde_json::Value> = report
+        .tasks
+        .iter()
+        .map(|task| {
+            json!({
+                "stage": task.stage,
+                "partition": task.partition,
+                "state": task.state.as_str(),
+                "restore_remaining_records": task.restore_remaining_records,
+            })
+        })
+        .collect();
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer(status, &json!({"status": report.status, "restore_remaining_records": remaining, "tasks": tasks}))
+}
+
+fn answer(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}

@@ -1,0 +1,203 @@
+//! What must hold within a setting and between settings, checked once, before anything starts.
+
+use crate::model::Calendar;
+
+use super::{Hub, Settings, SettingsError};
+
+/// Kafka's own bound for a topic's name.
+const TOPIC_NAME_MAX: usize = 249;
+/// What the hub appends to an application id or a prefix to name a topic or a transactional id.
+const SUFFIX_MAX: usize = 64;
+/// Every partition of a stage is a task with its table, store and changelog: more than this is a typing error.
+const PARTITIONS_MAX: u16 = 1_024;
+/// The largest source record that fits a transaction must be far from filling it.
+const TRANSACTION_RECORDS_MIN: u64 = 4;
+
+/// A broken rule: the key to change, and why.
+type Broken = (&'static str, String);
+
+impl Settings {
+    /// Checks every rule; `Settings::load` has done so. The error names the key to change and says why.
+    pub fn validate(&self) -> Result<(), (&'static str, String)> {
+        self.hub.validate()?;
+        self.validate_kafka()?;
+        self.validate_login()?;
+        self.validate_topics()?;
+        self.validate_limits()?;
+        self.log.options().check().map_err(|error| ("log.level", error.to_string()))
+    }
+
+    fn validate_kafka(&self) -> Result<(), Broken> {
+        let kafka = &self.kafka;
+        if let Some(brokers) = &kafka.brokers {
+            let is_address = |broker: &str| {
+                let port = broker.trim().rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+                matches!(port, Some((host, Ok(1..))) if !host.is_empty())
+            };
+            let wrong = brokers.split(',').find(|broker| !is_address(broker));
+            rule(wrong.is_none(), "kafka.brokers", || {
+                let wrong = wrong.unwrap_or_default();
+                format!("{wrong:?} is not host:port; separate several with commas")
+            })?;
+        }
+        rule(kafka.replication_factor >= 0, "kafka.replication_factor", || {
+            "must be 0 (the broker's default) or more".into()
+        })?;
+        rule(kafka.min_insync_replicas >= 0, "kafka.min_insync_replicas", || {
+            "must be 0 (the broker's default) or more".into()
+        })?;
+        rule(
+            kafka.replication_factor == 0 || kafka.min_insync_replicas <= kafka.replication_factor,
+            "kafka.min_insync_replicas",
+            || {
+                format!(
+                    "{} replicas in sync can never be had with kafka.replication_factor = {}",
+                    kafka.min_insync_replicas, kafka.replication_factor
+                )
+            },
+        )?;
+        rule((1_000..=1_800_000).contains(&kafka.session_timeout_ms), "kafka.session_timeout_ms", || {
+            "must be between 1000 and 1800000 (brokers allow 6000 and more unless told otherwise)".into()
+        })?;
+        rule((1_000..=900_000).contains(&kafka.transaction_timeout_ms), "kafka.transaction_timeout_ms", || {
+            "must be between 1000 and 900000 (the broker's transaction.max.timeout.ms)".into()
+        })?;
+        rule(
+            kafka.message_timeout_ms >= 100 && kafka.message_timeout_ms <= kafka.transaction_timeout_ms,
+            "kafka.message_timeout_ms",
+            || {
+                format!(
+                    "must be between 100 and kafka.transaction_timeout_ms = {}: a record must fail before its \
+                     transaction does",
+                    kafka.transaction_timeout_ms
+                )
+            },
+        )
+    }
+
+    fn validate_login(&self) -> Result<(), Broken> {
+        let kafka = &self.kafka;
+        let protocol = kafka.security_protocol;
+        for (key, is_set) in [
+            ("kafka.sasl_mechanism", kafka.sasl_mechanism.is_some()),
+            ("kafka.username", kafka.username.is_some()),
+            ("kafka.password_file", kafka.password_file.is_some()),
+        ] {
+            rule(is_set == protocol.logs_in(), key, || {
+                let (need, other) = if is_set {
+                    ("has no effect", "use sasl_ssl or sasl_plaintext, or remove it")
+                } else {
+                    ("is needed", "set it")
+                };
+                format!("{need} with kafka.security_protocol = \"{}\"; {other}", protocol.as_str())
+            })?;
+        }
+        for (key, is_set) in [
+            ("kafka.ca_file", kafka.ca_file.is_some()),
+            ("kafka.certificate_file", kafka.certificate_file.is_some()),
+            ("kafka.key_file", kafka.key_file.is_some()),
+        ] {
+            rule(!is_set || protocol.encrypts(), key, || {
+                let protocol = protocol.as_str();
+                format!(
+                    "has no effect with kafka.security_protocol = \"{protocol}\"; use ssl or sasl_ssl, or remove it"
+                )
+            })?;
+        }
+        rule(kafka.certificate_file.is_some() == kafka.key_file.is_some(), "kafka.key_file", || {
+            "a certificate and its key are set together (kafka.certificate_file, kafka.key_file)".into()
+        })
+    }
+
+    fn validate_topics(&self) -> Result<(), Broken> {
+        let topics = &self.topics;
+        topic_part("topics.prefix", &topics.prefix)?;
+        for (key, partitions) in [
+            ("topics.customers_partitions", topics.customers_partitions),
+            ("topics.metrics_partitions", topics.metrics_partitions),
+            ("topics.feed_partitions", topics.feed_partitions),
+        ] {
+            rule((1..=PARTITIONS_MAX).contains(&partitions), key, || {
+                format!("must be between 1 and {PARTITIONS_MAX}")
+            })?;
+        }
+        rule(topics.rejected_retention_hours > 0, "topics.rejected_retention_hours", || "must be at least 1".into())
+    }
+
+    fn validate_limits(&self) -> Result<(), Broken> {
+        let transaction_timeout_ms = self.kafka.transaction_timeout_ms;
+        rule(
+            self.commit.interval_ms >= 1 && self.commit.interval_ms <= transaction_timeout_ms / 2,
+            "commit.interval_ms",
+            || {
+                format!(
+                    "must be between 1 and {}, half of kafka.transaction_timeout_ms: a commit needs time of its own",
+                    transaction_timeout_ms / 2
+                )
+            },
+        )?;
+        rule(self.spokes.message_bytes_max >= 1_024, "spokes.message_bytes_max", || "must be at least 1024".into())?;
+        let smallest = TRANSACTION_RECORDS_MIN * u64::from(self.spokes.message_bytes_max);
+        rule(self.commit.transaction_bytes_max >= smallest, "commit.transaction_bytes_max", || {
+            format!("must be at least {smallest}, {TRANSACTION_RECORDS_MIN} times spokes.message_bytes_max")
+        })?;
+        rule(
+            self.memory.unflushed_bytes >= 1 << 20 && self.memory.unflushed_bytes <= self.memory.table_bytes / 2,
+            "memory.unflushed_bytes",
+            || {
+                format!(
+                    "must be between {} and {}, half of memory.table_bytes: only flushed entries can be evicted",
+                    1 << 20,
+                    self.memory.table_bytes / 2
+                )
+            },
+        )?;
+        rule(self.memory.disk_cache_bytes >= 1 << 20, "memory.disk_cache_bytes", || {
+            format!("must be at least {}", 1 << 20)
+        })?;
+        rule(self.time.idle_partition_seconds >= 1, "time.idle_partition_seconds", || "must be at least 1".into())
+    }
+
+    /// The calendar of the configured time zone.
+    pub fn calendar(&self) -> Result<Calendar, SettingsError> {
+        self.hub.calendar().map_err(|(key, message)| SettingsError::Invalid {
+            key: key.to_owned(),
+            origin: None,
+            message,
+        })
+    }
+}
+
+impl Hub {
+    fn validate(&self) -> Result<(), Broken> {
+        rule(!self.application_id.is_empty(), "hub.application_id", || "must not be empty".into())?;
+        topic_part("hub.application_id", &self.application_id)?;
+        if let Some(instance) = &self.instance_id {
+            rule(!instance.is_empty(), "hub.instance_id", || "must not be empty".into())?;
+            topic_part("hub.instance_id", instance)?;
+        }
+        rule(self.workers <= 256, "hub.workers", || "must be between 0 (one per core) and 256".into())?;
+        rule(self.stop_deadline_seconds >= 1, "hub.stop_deadline_seconds", || "must be at least 1".into())?;
+        rule(!self.data_directory.as_os_str().is_empty(), "hub.data_directory", || "must not be empty".into())?;
+        self.calendar().map(drop)
+    }
+
+    fn calendar(&self) -> Result<Calendar, Broken> {
+        Calendar::of_zone(&self.time_zone).map_err(|error| ("hub.time_zone", error.to_string()))
+    }
+}
+
+fn rule(holds: bool, key: &'static str, why: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err((key, why())) }
+}
+
+/// Part of a topic's name: what Kafka allows there.
+fn topic_part(key: &'static str, text: &str) -> Result<(), Broken> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    rule(text.bytes().all(allowed), key, || {
+        format!("{text:?} may hold only letters, digits, '.', '_' and '-': topics are named after it")
+    })?;
+    rule(text.len() <= TOPIC_NAME_MAX - SUFFIX_MAX, key, || {
+        format!("is longer than {} characters", TOPIC_NAME_MAX - SUFFIX_MAX)
+    })
+}

@@ -1,0 +1,276 @@
+//! The closed set of operational events, and the one place that says what each counts and logs.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, trace, warn};
+
+use super::{Health, TaskState, figures::Figures};
+
+/// How the assignment changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rebalance {
+    /// Partitions came.
+    Assigned,
+    /// Partitions go, after a last commit.
+    Revoked,
+    /// Partitions are already gone: what was not committed is dropped.
+    Lost,
+}
+
+impl Rebalance {
+    /// The word, as in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Rebalance::Assigned => "assigned",
+            Rebalance::Revoked => "revoked",
+            Rebalance::Lost => "lost",
+        }
+    }
+}
+
+/// Why a transaction did not commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbortReason {
+    /// The broker or the client asked for an abort.
+    Required,
+    /// It is not known whether it committed: the producer is replaced and the committed offsets decide.
+    Ambiguous,
+    /// Another worker has taken this one's place.
+    Fenced,
+    /// The partitions went away before the commit.
+    AssignmentLost,
+    /// A client error after which the producer must be replaced.
+    Fatal,
+    /// The hub stops.
+    Stopping,
+}
+
+impl AbortReason {
+    /// The word, as in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AbortReason::Required => "required",
+            AbortReason::Ambiguous => "ambiguous",
+            AbortReason::Fenced => "fenced",
+            AbortReason::AssignmentLost => "assignment_lost",
+            AbortReason::Fatal => "fatal",
+            AbortReason::Stopping => "stopping",
+        }
+    }
+}
+
+/// What can happen. `message` is the text of a library's error, never content of a record.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the fields say what they are; units are in their names")]
+pub enum Event<'a> {
+    /// The hub runs and tries to join its group.
+    HubStarted { application_id: &'a str, workers: usize, generation: &'a str },
+    /// A signal or a failure began the drain.
+    HubStopping { reason: &'a str },
+    /// All workers are gone.
+    HubStopped { committed: bool },
+    /// A worker ended on an error that only the operator can solve.
+    WorkerFailed { worker: usize, message: &'a str },
+    /// A topic was created with its configuration.
+    TopicCreated { topic: &'a str, partitions: i32 },
+    /// The assignment of a worker changed by so many partitions.
+    Rebalanced { worker: usize, change: Rebalance, partitions: usize },
+    /// A task went to another state.
+    TaskChanged { stage: &'a str, partition: i32, state: TaskState },
+    /// A task starts to read its changelog from the store's offset.
+    RestoreStarted { stage: &'a str, partition: i32, from_offset: i64, remaining_records: u64 },
+    /// Progress since the last event of this task.
+    RestoreProgressed {
+        stage: &'a str,
+        partition: i32,
+        restored_records: u64,
+        remaining_records: u64,
+        elapsed: Duration,
+    },
+    /// The task's state is whole again. Totals of the restore; the counter has them from `RestoreProgressed`.
+    RestoreFinished { stage: &'a str, partition: i32, restored_records: u64, elapsed: Duration },
+    /// The changelog no longer has the store's offset: the task restores from the beginning.
+    RestoreFromBeginning { stage: &'a str, partition: i32, wanted_offset: i64, first_offset: i64 },
+    /// A transaction committed.
+    Committed { worker: usize, records: u64, bytes: u64, elapsed: Duration },
+    /// A transaction did not commit; the work is done again.
+    TransactionAborted { worker: usize, reason: AbortReason, message: &'a str },
+    /// Another worker has this one's place: it stops, and drops what it had not committed.
+    Fenced { worker: usize, message: &'a str },
+    /// A table's changes went to its store, with the changelog offset that it now reflects.
+    Flushed { stage: &'a str, partition: i32, entries: u64, bytes: u64, elapsed: Duration },
+    /// The Kafka client reported an error.
+    ClientFailed { worker: usize, code: &'a str, message: &'a str, fatal: bool },
+    /// Source topics are paused (or resumed) because internal topics lag by so many records.
+    SpokesPaused { worker: usize, paused: bool, lag_records: u64 },
+    /// A committed source offset is gone by retention: the operator must decide.
+    InputLost { topic: &'a str, partition: i32, committed_offset: i64, first_offset: i64 },
+    /// Stored state was computed by another definition.
+    GenerationDiffers { stored: &'a str, configured: &'a str },
+    /// A source record, or one touchpoint in it, was rejected. `field` is a path of the mapping, not a value.
+    TouchpointRejected { spoke: &'a str, reason: &'static str, field: &'a str, partition: i32, offset: i64 },
+    /// A department's own kind has no mapping.
+    KindUnmapped { spoke: &'a str },
+    /// A bound on what is remembered was hit.
+    Capped { cap: &'static str },
+}
+
+/// What an event counts, and what it says about health.
+pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
+    match *event {
+        Event::HubStopping { .. } => health.stopping(),
+        Event::Rebalanced { change, .. } => {
+            figures.rebalances.with_label_values(&[change.as_str()]).inc();
+            if change == Rebalance::Assigned {
+                health.joined();
+            }
+        }
+        Event::TaskChanged { stage, partition, state } => {
+            health.task_state(stage, partition, state);
+            for shown in TaskState::SHOWN {
+                let tasks = figures.tasks.with_label_values(&[stage, shown.as_str()]);
+                tasks.set(health.count(stage, shown));
+            }
+            if state == TaskState::Closed {
+                figures.forget_task(stage, partition);
+            }
+        }
+        Event::RestoreStarted { stage, partition, remaining_records, .. } => {
+            restore(figures, health, stage, partition, 0, remaining_records, 0.0)
+        }
+        Event::RestoreProgressed { stage, partition, restored_records, remaining_records, elapsed } => {
+            // A record count stays far below 2^53, where f64 is exact.
+            let rate = restored_records as f64 / elapsed.as_secs_f64().max(0.001);
+            restore(figures, health, stage, partition, restored_records, remaining_records, rate);
+        }
+        Event::RestoreFinished { stage, partition, .. } => restore(figures, health, stage, partition, 0, 0, 0.0),
+        Event::Committed { records, bytes, elapsed, .. } => {
+            figures.commits.inc();
+            figures.commit_seconds.observe(elapsed.as_secs_f64());
+            figures.transaction_records.observe(records as f64);
+            figures.transaction_bytes.observe(bytes as f64);
+        }
+        Event::TransactionAborted { reason, .. } => {
+            figures.transactions_aborted.with_label_values(&[reason.as_str()]).inc();
+        }
+        Event::Fenced { .. } => figures.fenced.inc(),
+        Event::Flushed { stage, elapsed, .. } => {
+            figures.flushes.with_label_values(&[stage]).inc();
+            figures.flush_seconds.observe(elapsed.as_secs_f64());
+        }
+        Event::ClientFailed { fatal, .. } => {
+            let fatal = if fatal { "true" } else { "false" };
+            figures.client_errors.with_label_values(&[fatal]).inc();
+        }
+        Event::SpokesPaused { worker, paused, .. } => {
+            let gauge = figures.spokes_paused.with_label_values(&[worker.to_string().as_str()]);
+            gauge.set(i64::from(paused));
+        }
+        Event::TouchpointRejected { spoke, reason, .. } => {
+            figures.rejections.with_label_values(&[spoke, reason]).inc();
+        }
+        Event::KindUnmapped { spoke } => figures.unmapped_kinds.with_label_values(&[spoke]).inc(),
+        Event::Capped { cap } => figures.capped.with_label_values(&[cap]).inc(),
+        Event::HubStarted { .. }
+        | Event::HubStopped { .. }
+        | Event::WorkerFailed { .. }
+        | Event::TopicCreated { .. }
+        | Event::RestoreFromBeginning { .. }
+        | Event::InputLost { .. }
+        | Event::GenerationDiffers { .. } => {}
+    }
+}
+
+fn restore(
+    figures: &Figures,
+    health: &Health,
+    stage: &str,
+    partition: i32,
+    restored: u64,
+    remaining: u64,
+    records_per_second: f64,
+) {
+    let partition_text = partition.to_string();
+    let labels = [stage, partition_text.as_str()];
+    figures.restore_records.with_label_values(&labels).inc_by(restored);
+    let gauge = figures.restore_remaining_records.with_label_values(&labels);
+    gauge.set(i64::try_from(remaining).unwrap_or(i64::MAX));
+    figures.restore_rate.with_label_values(&labels).set(records_per_second);
+    health.restore_remaining(stage, partition, remaining);
+}
+
+/// The log line of an event. Info: what an operator wants to have seen. Warn: solved by itself, worth a look. Error:
+/// somebody must act. Debug and trace: what comes often.
+pub(super) fn log(event: &Event<'_>) {
+    match *event {
+        Event::HubStarted { application_id, workers, generation } => {
+            info!(application_id, workers, generation, "hub started")
+        }
+        Event::HubStopping { reason } => info!(reason, "hub stopping: draining and committing"),
+        Event::HubStopped { committed: true } => info!("hub stopped; everything taken in is committed"),
+        Event::HubStopped { committed: false } => {
+            warn!("hub stopped before its last commit; the uncommitted input will be read again");
+        }
+        Event::WorkerFailed { worker, message } => error!(worker, message, "worker stopped"),
+        Event::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
+        Event::Rebalanced { worker, change, partitions } => {
+            info!(worker, change = change.as_str(), partitions, "assignment changed")
+        }
+        Event::TaskChanged { stage, partition, state } => {
+            debug!(stage, partition, state = state.as_str(), "task changed its state")
+        }
+        Event::RestoreStarted { stage, partition, from_offset, remaining_records } => {
+            info!(stage, partition, from_offset, remaining_records, "restore started")
+        }
+        Event::RestoreProgressed { stage, partition, restored_records, remaining_records, .. } => {
+            debug!(stage, partition, restored_records, remaining_records, "restore progressed")
+        }
+        Event::RestoreFinished { stage, partition, restored_records, elapsed } => {
+            let elapsed_seconds = elapsed.as_secs_f64();
+            info!(stage, partition, restored_records, elapsed_seconds, "restore finished");
+        }
+        Event::RestoreFromBeginning { stage, partition, wanted_offset, first_offset } => warn!(
+            stage,
+            partition,
+            wanted_offset,
+            first_offset,
+            "the changelog no longer has the store's offset: restoring from the beginning"
+        ),
+        Event::Committed { worker, records, bytes, .. } => trace!(worker, records, bytes, "committed"),
+        Event::TransactionAborted { worker, reason, message } => {
+            warn!(worker, reason = reason.as_str(), message, "transaction not committed; its work is done again")
+        }
+        Event::Fenced { worker, message } => {
+            warn!(worker, message, "fenced: another worker has this place; uncommitted work is dropped");
+        }
+        Event::Flushed { stage, partition, entries, bytes, .. } => {
+            debug!(stage, partition, entries, bytes, "table flushed")
+        }
+        Event::ClientFailed { worker, code, message, fatal: true } => {
+            error!(worker, code, message, "Kafka client failed")
+        }
+        Event::ClientFailed { worker, code, message, .. } => {
+            warn!(worker, code, message, "Kafka client reported an error; it retries")
+        }
+        Event::SpokesPaused { worker, paused: true, lag_records } => {
+            info!(worker, lag_records, "source topics paused: internal topics lag")
+        }
+        Event::SpokesPaused { worker, lag_records, .. } => info!(worker, lag_records, "source topics resumed"),
+        Event::InputLost { topic, partition, committed_offset, first_offset } => error!(
+            topic,
+            partition,
+            committed_offset,
+            first_offset,
+            "input between these offsets was removed by retention before it was read"
+        ),
+        Event::GenerationDiffers { stored, configured } => {
+            error!(stored, configured, "stored state was computed by another definition; run `insight-hub rebuild`")
+        }
+        Event::TouchpointRejected { spoke, reason, field, partition, offset } => {
+            debug!(spoke, reason, field, partition, offset, "touchpoint rejected")
+        }
+        Event::KindUnmapped { spoke } => debug!(spoke, "kind without a mapping"),
+        Event::Capped { cap } => debug!(cap, "bound on what is remembered was hit"),
+    }
+}

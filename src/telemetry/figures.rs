@@ -1,0 +1,321 @@
+//! Every Prometheus figure, defined once: name with unit, help text, labels with bounded values.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, core::Collector,
+};
+
+/// Bounds in seconds for end-to-end latency: dense around the 600 ms that the hub promises at half of its top rate.
+const LATENCY_SECONDS: &[f64] = &[
+    0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0,
+    1800.0,
+];
+/// Bounds in seconds for one commit or flush.
+const WORK_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Bounds in records for one transaction.
+const RECORDS: &[f64] = &[1.0, 10.0, 100.0, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6];
+/// Bounds in bytes for one transaction.
+const BYTES: &[f64] = &[1e3, 1e4, 1e5, 1e6, 4e6, 1.6e7, 6.4e7, 2.56e8];
+
+/// All figures and the registry that they are registered in.
+pub(super) struct Figures {
+    pub registry: Registry,
+    pub names: Vec<&'static str>,
+    pub records_in: IntCounterVec,
+    pub records_out: IntCounterVec,
+    lag_records: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    unstable_records: IntGaugeVec,
+    pub end_to_end: HistogramVec,
+    pub outcomes: IntCounterVec,
+    pub rejections: IntCounterVec,
+    pub unmapped_kinds: IntCounterVec,
+    pub capped: IntCounterVec,
+    pub commits: IntCounter,
+    pub commit_seconds: Histogram,
+    pub transactions_aborted: IntCounterVec,
+    pub transaction_records: Histogram,
+    pub transaction_bytes: Histogram,
+    pub restore_remaining_records: IntGaugeVec,
+    pub restore_records: IntCounterVec,
+    pub restore_rate: GaugeVec,
+    table_bytes: IntGaugeVec,
+    unflushed_bytes: IntGaugeVec,
+    store_bytes: IntGaugeVec,
+    pub flushes: IntCounterVec,
+    pub flush_seconds: Histogram,
+    pub tasks: IntGaugeVec,
+    watermark_delay_seconds: GaugeVec,
+    as_of_seconds: GaugeVec,
+    pub rebalances: IntCounterVec,
+    pub fenced: IntCounter,
+    pub client_errors: IntCounterVec,
+    pub producer_queue: IntGaugeVec,
+    pub spokes_paused: IntGaugeVec,
+}
+
+/// The gauges of one partition of an input topic.
+#[derive(Clone)]
+pub struct PartitionFigures {
+    /// Records between what is committed and the last stable offset.
+    pub lag_records: IntGauge,
+    /// Seconds since the timestamp of the oldest record that is not yet committed; 0 when caught up.
+    pub lag_seconds: Gauge,
+    /// High watermark less last stable offset: what stays above zero is a hanging transaction.
+    pub unstable_records: IntGauge,
+}
+
+/// The gauges of one task.
+#[derive(Clone)]
+pub struct TaskFigures {
+    /// Bytes of the in-memory table.
+    pub table_bytes: IntGauge,
+    /// Bytes of it that are committed but not yet in the store.
+    pub unflushed_bytes: IntGauge,
+    /// Bytes of the store on disk.
+    pub store_bytes: IntGauge,
+    /// Seconds from the task's watermark to the clock.
+    pub watermark_delay_seconds: Gauge,
+    /// The task's `as_of`, seconds since 1970-01-01T00:00:00Z.
+    pub as_of_seconds: Gauge,
+}
+
+/// Registers figures and notes their names.
+struct Maker {
+    registry: Registry,
+    names: Vec<&'static str>,
+}
+
+/// Why making a figure cannot fail: names and labels are literals of this file.
+const LITERAL: &str = "names, labels and bounds are literals of this file, each used once; the tests make them all";
+
+impl Maker {
+    fn register<C: Collector + Clone + 'static>(&mut self, name: &'static str, figure: C) -> C {
+        self.registry.register(Box::new(figure.clone())).expect(LITERAL);
+        self.names.push(name);
+        figure
+    }
+
+    fn counters(&mut self, name: &'static str, help: &str, labels: &[&str]) -> IntCounterVec {
+        let figure = IntCounterVec::new(Opts::new(name, help), labels).expect(LITERAL);
+        self.register(name, figure)
+    }
+
+    fn counter(&mut self, name: &'static str, help: &str) -> IntCounter {
+        let figure = IntCounter::new(name, help).expect(LITERAL);
+        self.register(name, figure)
+    }
+
+    fn whole_gauges(&mut self, name: &'static str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        let figure = IntGaugeVec::new(Opts::new(name, help), labels).expect(LITERAL);
+        self.register(name, figure)
+    }
+
+    fn gauges(&mut self, name: &'static str, help: &str, labels: &[&str]) -> GaugeVec {
+        let figure = GaugeVec::new(Opts::new(name, help), labels).expect(LITERAL);
+        self.register(name, figure)
+    }
+
+    fn histograms(&mut self, name: &'static str, help: &str, labels: &[&str], bounds: &[f64]) -> HistogramVec {
+        let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        let figure = HistogramVec::new(options, labels).expect(LITERAL);
+        self.register(name, figure)
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &str, bounds: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        let figure = Histogram::with_opts(options).expect(LITERAL);
+        self.register(name, figure)
+    }
+}
+
+impl Figures {
+    pub(super) fn new() -> Figures {
+        let mut make = Maker { registry: Registry::new(), names: Vec::new() };
+        let by_partition = &["topic", "partition"];
+        let by_task = &["stage", "partition"];
+        let started = make.gauges(
+            "insight_hub_process_start_time_seconds",
+            "When this process started, seconds since 1970-01-01T00:00:00Z.",
+            &[],
+        );
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        started.with_label_values::<&str>(&[]).set(now.as_secs_f64());
+        make.whole_gauges("insight_hub_build_info", "Always 1; the labels say which build runs.", &["version"])
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        Figures {
+            records_in: make.counters("insight_hub_records_in_total", "Records taken from a topic.", &["topic"]),
+            records_out: make.counters("insight_hub_records_out_total", "Records written to a topic.", &["topic"]),
+            lag_records: make.whole_gauges(
+                "insight_hub_lag_records",
+                "Records between the committed offset and the last stable offset.",
+                by_partition,
+            ),
+            lag_seconds: make.gauges(
+                "insight_hub_lag_seconds",
+                "Age of the oldest record that is not yet committed; 0 when caught up.",
+                by_partition,
+            ),
+            unstable_records: make.whole_gauges(
+                "insight_hub_unstable_records",
+                "High watermark less last stable offset; what stays above zero is a hanging transaction.",
+                by_partition,
+            ),
+            end_to_end: make.histograms(
+                "insight_hub_end_to_end_seconds",
+                "From a source record's timestamp to the commit that published its effect on the feed.",
+                &["feed"],
+                LATENCY_SECONDS,
+            ),
+            outcomes: make.counters(
+                "insight_hub_outcomes_total",
+                "What became of source records and touchpoints.",
+                &["spoke", "outcome"],
+            ),
+            rejections: make.counters(
+                "insight_hub_rejections_total",
+                "Rejected source records and touchpoints.",
+                &["spoke", "reason"],
+            ),
+            unmapped_kinds: make.counters(
+                "insight_hub_unmapped_kinds_total",
+                "Touchpoints whose department's own kind has no mapping.",
+                &["spoke"],
+            ),
+            capped: make.counters(
+                "insight_hub_capped_total",
+                "Times that a bound on what is remembered of one customer was hit.",
+                &["cap"],
+            ),
+            commits: make.counter("insight_hub_commits_total", "Committed transactions."),
+            commit_seconds: make.histogram(
+                "insight_hub_commit_seconds",
+                "From flushing the producer to the broker's confirmation of a commit.",
+                WORK_SECONDS,
+            ),
+            transactions_aborted: make.counters(
+                "insight_hub_transactions_aborted_total",
+                "Transactions that did not commit, or of which it is not known.",
+                &["reason"],
+            ),
+            transaction_records: make.histogram(
+                "insight_hub_transaction_records",
+                "Records written by one committed transaction.",
+                RECORDS,
+            ),
+            transaction_bytes: make.histogram(
+                "insight_hub_transaction_bytes",
+                "Bytes of keys and values written by one committed transaction.",
+                BYTES,
+            ),
+            restore_remaining_records: make.whole_gauges(
+                "insight_hub_restore_remaining_records",
+                "Changelog offsets still to be read until the task can run.",
+                by_task,
+            ),
+            restore_records: make.counters(
+                "insight_hub_restore_records_total",
+                "Changelog records restored since the process started.",
+                by_task,
+            ),
+            restore_rate: make.gauges(
+                "insight_hub_restore_records_per_second",
+                "Rate of the restore in progress; 0 when none is.",
+                by_task,
+            ),
+            table_bytes: make.whole_gauges("insight_hub_table_bytes", "Bytes of the in-memory table.", by_task),
+            unflushed_bytes: make.whole_gauges(
+                "insight_hub_unflushed_bytes",
+                "Bytes that are committed to the changelog and not yet in the store.",
+                by_task,
+            ),
+            store_bytes: make.whole_gauges("insight_hub_store_bytes", "Bytes of the store on disk.", by_task),
+            flushes: make.counters("insight_hub_flushes_total", "Flushes of tables to stores.", &["stage"]),
+            flush_seconds: make.histogram(
+                "insight_hub_flush_seconds",
+                "Duration of one flush of a table to its store.",
+                WORK_SECONDS,
+            ),
+            tasks: make.whole_gauges(
+                "insight_hub_tasks",
+                "Tasks of this instance by stage and state.",
+                &["stage", "state"],
+            ),
+            watermark_delay_seconds: make.gauges(
+                "insight_hub_watermark_delay_seconds",
+                "From the task's watermark to the clock.",
+                by_task,
+            ),
+            as_of_seconds: make.gauges(
+                "insight_hub_as_of_seconds",
+                "Largest accepted occurred_at that the task knows of, seconds since 1970-01-01T00:00:00Z.",
+                by_task,
+            ),
+            rebalances: make.counters("insight_hub_rebalances_total", "Changes of the assignment.", &["kind"]),
+            fenced: make.counter("insight_hub_fenced_total", "Times that a worker learnt that another took its place."),
+            client_errors: make.counters(
+                "insight_hub_client_errors_total",
+                "Errors that the Kafka client reported.",
+                &["fatal"],
+            ),
+            producer_queue: make.whole_gauges(
+                "insight_hub_producer_queue_records",
+                "Records that the broker has not confirmed yet.",
+                &["worker"],
+            ),
+            spokes_paused: make.whole_gauges(
+                "insight_hub_spokes_paused",
+                "1 while a worker takes no source records because internal topics lag.",
+                &["worker"],
+            ),
+            registry: make.registry,
+            names: make.names,
+        }
+    }
+
+    pub(super) fn partition(&self, topic: &str, partition: i32) -> PartitionFigures {
+        let partition = partition.to_string();
+        let labels = [topic, partition.as_str()];
+        PartitionFigures {
+            lag_records: self.lag_records.with_label_values(&labels),
+            lag_seconds: self.lag_seconds.with_label_values(&labels),
+            unstable_records: self.unstable_records.with_label_values(&labels),
+        }
+    }
+
+    pub(super) fn forget_partition(&self, topic: &str, partition: i32) {
+        let partition = partition.to_string();
+        let labels = [topic, partition.as_str()];
+        // Removing what is not there is an error that nobody needs to hear of.
+        let _ = self.lag_records.remove_label_values(&labels);
+        let _ = self.lag_seconds.remove_label_values(&labels);
+        let _ = self.unstable_records.remove_label_values(&labels);
+    }
+
+    pub(super) fn task(&self, stage: &str, partition: i32) -> TaskFigures {
+        let partition = partition.to_string();
+        let labels = [stage, partition.as_str()];
+        TaskFigures {
+            table_bytes: self.table_bytes.with_label_values(&labels),
+            unflushed_bytes: self.unflushed_bytes.with_label_values(&labels),
+            store_bytes: self.store_bytes.with_label_values(&labels),
+            watermark_delay_seconds: self.watermark_delay_seconds.with_label_values(&labels),
+            as_of_seconds: self.as_of_seconds.with_label_values(&labels),
+        }
+    }
+
+    pub(super) fn forget_task(&self, stage: &str, partition: i32) {
+        let partition = partition.to_string();
+        let labels = [stage, partition.as_str()];
+        // Counters stay: taking one away would look like a restart. Gauges of a task that lives elsewhere would lie.
+        for gauges in [&self.table_bytes, &self.unflushed_bytes, &self.store_bytes, &self.restore_remaining_records] {
+            let _ = gauges.remove_label_values(&labels);
+        }
+        for gauges in [&self.watermark_delay_seconds, &self.as_of_seconds, &self.restore_rate] {
+            let _ = gauges.remove_label_values(&labels);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Operational events in; log lines, Prometheus figures and the state of health out. Imports nothing of the house.
+//!
+//! Reading order: [`event`] (the closed set of what can happen), [`figures`] (every figure, once), [`health`], [`log`].
+//! Rare things are [`Telemetry::emit`]ted. What happens for every record is counted through a handle that was resolved
+//! once: no label is looked up on the hot path.
+//!
+//! Deliberately absent: personal data. No event carries an identifier, a key or a value of a touchpoint.
+
+mod event;
+mod figures;
+mod health;
+mod log;
+
+use std::sync::Arc;
+
+use prometheus::{Encoder, Histogram, IntCounter, IntGauge, TextEncoder};
+
+pub use event::{AbortReason, Event, Rebalance};
+use figures::Figures;
+pub use figures::{PartitionFigures, TaskFigures};
+pub use health::{Health, HealthReport, Pulse, TaskHealth, TaskState};
+pub use log::{LogError, LogFormat, LogOptions, start as start_log};
+
+/// The one way out for operational news. Cheap to clone: every worker holds one.
+#[derive(Clone)]
+pub struct Telemetry {
+    figures: Arc<Figures>,
+    health: Health,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Telemetry::new()
+    }
+}
+
+impl Telemetry {
+    /// A telemetry with its own registry, all figures at zero. `insight_hub_process_start_time_seconds` is now.
+    pub fn new() -> Telemetry {
+        Telemetry { figures: Arc::new(Figures::new()), health: Health::default() }
+    }
+
+    /// The state of health, which `serve` shows. `emit` keeps it.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Turns an event into its log line and its figures, and keeps the state of health.
+    pub fn emit(&self, event: Event<'_>) {
+        event::count(&self.figures, &self.health, &event);
+        event::log(&event);
+    }
+
+    /// Every figure in the text format of Prometheus.
+    pub fn render(&self) -> String {
+        let mut bytes = Vec::with_capacity(16 * 1024);
+        TextEncoder::new()
+            .encode(&self.figures.registry.gather(), &mut bytes)
+            .expect("writing to memory cannot fail, and every figure has a name");
+        String::from_utf8(bytes).expect("the text format is made of strings")
+    }
+
+    /// The names of all figures that this version promises, histograms without their suffixes.
+    pub fn figure_names(&self) -> &[&'static str] {
+        &self.figures.names
+    }
+
+    /// Records taken from a topic, in committed and uncommitted transactions alike.
+    pub fn records_in(&self, topic: &str) -> IntCounter {
+        self.figures.records_in.with_label_values(&[topic])
+    }
+
+    /// Records written to a topic.
+    pub fn records_out(&self, topic: &str) -> IntCounter {
+        self.figures.records_out.with_label_values(&[topic])
+    }
+
+    /// Seconds from a source record's timestamp to the commit that published its effect on `feed`.
+    pub fn end_to_end_seconds(&self, feed: &str) -> Histogram {
+        self.figures.end_to_end.with_label_values(&[feed])
+    }
+
+    /// What became of records: one counter per spoke and outcome (a closed vocabulary).
+    pub fn outcomes(&self, spoke: &str, outcome: &'static str) -> IntCounter {
+        self.figures.outcomes.with_label_values(&[spoke, outcome])
+    }
+
+    /// Rejections by spoke and reason (a closed vocabulary). [`Event::TouchpointRejected`] counts here too: use one.
+    pub fn rejections(&self, spoke: &str, reason: &'static str) -> IntCounter {
+        self.figures.rejections.with_label_values(&[spoke, reason])
+    }
+
+    /// Touchpoints whose department's own kind has no mapping.
+    pub fn unmapped_kinds(&self, spoke: &str) -> IntCounter {
+        self.figures.unmapped_kinds.with_label_values(&[spoke])
+    }
+
+    /// How often a bound on what is remembered was hit, by the name of the bound.
+    pub fn capped(&self, cap: &'static str) -> IntCounter {
+        self.figures.capped.with_label_values(&[cap])
+    }
+
+    /// Records in a worker's producer queue that the broker has not confirmed.
+    pub fn producer_queue_records(&self, worker: usize) -> IntGauge {
+        self.figures.producer_queue.with_label_values(&[worker.to_string().as_str()])
+    }
+
+    /// The gauges of one partition of an input topic. Forget them when the partition is revoked.
+    pub fn partition(&self, topic: &str, partition: i32) -> PartitionFigures {
+        self.figures.partition(topic, partition)
+    }
+
+    /// Removes the gauges of a partition that this instance no longer reads, so that no stale lag stays visible.
+    pub fn forget_partition(&self, topic: &str, partition: i32) {
+        self.figures.forget_partition(topic, partition);
+    }
+
+    /// The gauges of one task (stage × partition). A task's [`TaskState::Closed`] event removes them.
+    pub fn task(&self, stage: &str, partition: i32) -> TaskFigures {
+        self.figures.task(stage, partition)
+    }
+}
+
+#[cfg(test)]
+mod tests;

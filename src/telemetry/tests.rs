@@ -1,0 +1,160 @@
+//! Every promised figure exists and moves when its event is emitted or its handle is used.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::*;
+
+/// What makes each figure move. A new figure without a line here fails the test below.
+const MOVES: &[(&str, fn(&Telemetry))] = &[
+    ("insight_hub_records_in_total", |t| t.records_in("sales.orders").inc_by(2)),
+    ("insight_hub_records_out_total", |t| t.records_out("insight.metrics").inc()),
+    ("insight_hub_lag_records", |t| t.partition("sales.orders", 1).lag_records.set(7)),
+    ("insight_hub_lag_seconds", |t| t.partition("sales.orders", 1).lag_seconds.set(1.5)),
+    ("insight_hub_unstable_records", |t| t.partition("hub-customers-repartition", 0).unstable_records.set(3)),
+    ("insight_hub_end_to_end_seconds", |t| t.end_to_end_seconds("insight.metrics").observe(0.2)),
+    ("insight_hub_outcomes_total", |t| t.outcomes("sales", "accepted").inc()),
+    ("insight_hub_rejections_total", |t| {
+        t.emit(Event::TouchpointRejected {
+            spoke: "sales",
+            reason: "bad_timestamp",
+            field: "$.at",
+            partition: 0,
+            offset: 9,
+        });
+    }),
+    ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindUnmapped { spoke: "sales" })),
+    ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),
+    ("insight_hub_commits_total", committed),
+    ("insight_hub_commit_seconds", committed),
+    ("insight_hub_transaction_records", committed),
+    ("insight_hub_transaction_bytes", committed),
+    ("insight_hub_transactions_aborted_total", |t| {
+        t.emit(Event::TransactionAborted { worker: 0, reason: AbortReason::Ambiguous, message: "timed out" });
+    }),
+    ("insight_hub_restore_remaining_records", restore_progressed),
+    ("insight_hub_restore_records_total", restore_progressed),
+    ("insight_hub_restore_records_per_second", restore_progressed),
+    ("insight_hub_table_bytes", |t| t.task("customers", 0).table_bytes.set(1)),
+    ("insight_hub_unflushed_bytes", |t| t.task("customers", 0).unflushed_bytes.set(1)),
+    ("insight_hub_store_bytes", |t| t.task("customers", 0).store_bytes.set(1)),
+    ("insight_hub_watermark_delay_seconds", |t| t.task("metrics", 0).watermark_delay_seconds.set(1.0)),
+    ("insight_hub_as_of_seconds", |t| t.task("metrics", 0).as_of_seconds.set(1.0)),
+    ("insight_hub_flushes_total", flushed),
+    ("insight_hub_flush_seconds", flushed),
+    ("insight_hub_tasks", |t| task_is(t, TaskState::Running)),
+    ("insight_hub_rebalances_total", |t| {
+        t.emit(Event::Rebalanced { worker: 0, change: Rebalance::Lost, partitions: 2 });
+    }),
+    ("insight_hub_fenced_total", |t| {
+        t.emit(Event::Fenced { worker: 0, message: "producer fenced" });
+    }),
+    ("insight_hub_client_errors_total", |t| {
+        t.emit(Event::ClientFailed { worker: 0, code: "AllBrokersDown", message: "all brokers down", fatal: false });
+    }),
+    ("insight_hub_producer_queue_records", |t| t.producer_queue_records(0).set(4)),
+    ("insight_hub_spokes_paused", |t| {
+        t.emit(Event::SpokesPaused { worker: 0, paused: true, lag_records: 1_000 });
+    }),
+];
+
+/// Figures that are true from the start and never move.
+const CONSTANT: &[&str] = &["insight_hub_process_start_time_seconds", "insight_hub_build_info"];
+
+fn committed(telemetry: &Telemetry) {
+    telemetry.emit(Event::Committed { worker: 0, records: 10, bytes: 2_000, elapsed: Duration::from_millis(12) });
+}
+
+fn flushed(telemetry: &Telemetry) {
+    telemetry.emit(Event::Flushed {
+        stage: "customers",
+        partition: 0,
+        entries: 5,
+        bytes: 500,
+        elapsed: Duration::from_millis(3),
+    });
+}
+
+fn task_is(telemetry: &Telemetry, state: TaskState) {
+    telemetry.emit(Event::TaskChanged { stage: "customers", partition: 0, state });
+}
+
+fn restore_progressed(telemetry: &Telemetry) {
+    telemetry.emit(Event::RestoreProgressed {
+        stage: "customers",
+        partition: 0,
+        restored_records: 500,
+        remaining_records: 700,
+        elapsed: Duration::from_millis(100),
+    });
+}
+
+/// The lines of one figure, help and type left out.
+fn lines_of(telemetry: &Telemetry, name: &str) -> Vec<String> {
+    let is_of = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| {
+            let rest =
+                ["_bucket", "_sum", "_count"].iter().find_map(|suffix| rest.strip_prefix(suffix)).unwrap_or(rest);
+            rest.starts_with(['{', ' '])
+        })
+    };
+    telemetry.render().lines().filter(is_of).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_promised_figure_exists_and_moves() {
+    let promised: BTreeSet<&str> = Telemetry::new().figure_names().iter().copied().collect();
+    let tested: BTreeSet<&str> = MOVES.iter().map(|(name, _)| *name).chain(CONSTANT.iter().copied()).collect();
+    assert_eq!(promised, tested, "each figure has a line in MOVES or CONSTANT");
+    for (name, act) in MOVES {
+        let telemetry = Telemetry::new();
+        let before = lines_of(&telemetry, name);
+        act(&telemetry);
+        let after = lines_of(&telemetry, name);
+        assert!(!after.is_empty(), "{name} is not rendered");
+        assert_ne!(before, after, "{name} did not move");
+    }
+    for name in CONSTANT {
+        assert_eq!(lines_of(&Telemetry::new(), name).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn figures_have_units_and_help_texts() {
+    let telemetry = Telemetry::new();
+    for (_, act) in MOVES {
+        act(&telemetry);
+    }
+    let text = telemetry.render();
+    for name in telemetry.figure_names() {
+        assert!(name.starts_with("insight_hub_"), "{name}");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help text");
+    }
+}
+
+#[test]
+fn a_closed_task_leaves_no_gauge_behind() {
+    let telemetry = Telemetry::new();
+    task_is(&telemetry, TaskState::Restoring);
+    restore_progressed(&telemetry);
+    telemetry.task("customers", 0).table_bytes.set(5);
+    assert_eq!(telemetry.health().report().tasks[0].restore_remaining_records, 700);
+    assert_eq!(
+        lines_of(&telemetry, "insight_hub_tasks").iter().find(|line| line.contains("restoring")).map(String::as_str),
+        Some("insight_hub_tasks{stage=\"customers\",state=\"restoring\"} 1")
+    );
+    task_is(&telemetry, TaskState::Closed);
+    assert!(lines_of(&telemetry, "insight_hub_table_bytes").is_empty());
+    assert!(lines_of(&telemetry, "insight_hub_restore_remaining_records").is_empty());
+    assert!(!lines_of(&telemetry, "insight_hub_restore_records_total").is_empty());
+    assert!(lines_of(&telemetry, "insight_hub_tasks").iter().all(|line| line.ends_with(" 0")));
+    telemetry.partition("sales.orders", 1).lag_records.set(3);
+    telemetry.forget_partition("sales.orders", 1);
+    assert!(lines_of(&telemetry, "insight_hub_lag_records").is_empty());
+}
+
+#[test]
+fn a_log_level_that_cannot_be_read_is_refused() {
+    let options = |level: &str| LogOptions { format: LogFormat::Json, level: level.into() };
+    assert!(options("info,insight_hub::engine=debug").check().is_ok());
+    assert!(options("info,engine=loud").check().is_err());
+}

@@ -1,0 +1,372 @@
+//! The customers stage on the engine: batches of touchpoints in; public records, outcomes and contributions out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prometheus::IntCounter;
+
+use super::{
+    TopicMap, TopologyOptions,
+    ingest::{metrics_partition, quality},
+    messages::{self, Batch, Header},
+    store_view::StoreView,
+};
+use crate::{
+    customers::{self, Customers, Incoming},
+    engine::{
+        log::{LogError, Output, Placement, Record, TopicPartition},
+        stage::{Outputs, Stage, StageError},
+        store::Store,
+        topics::TopicIndex,
+    },
+    feeds::{self, CE_ID, Encoder, FeedRecord, PersonTouchpoint},
+    model::{
+        Accumulator, Calendar, CellKey, Contribution, Day, EventTime, InsightRecord, KeyValue, Outcome, PersonId,
+        StoreError, Touchpoint, keys,
+    },
+    telemetry::{Event, Telemetry},
+};
+
+/// Timers that one commit fires at most: bounds the transaction when a day closes for everybody at once.
+const TIMERS_PER_COMMIT: usize = 20_000;
+
+/// The store keys of what the stage was told: its own, next to those of `customers`.
+const AS_OF_KEY: &[u8] = b"\x01as-of";
+const WATERMARK_PREFIX: &[u8] = b"\x01watermark";
+
+pub(super) fn maker(
+    options: &TopologyOptions,
+    map: TopicMap,
+) -> Arc<dyn Fn(TopicPartition) -> Box<dyn Stage> + Send + Sync> {
+    let options = options.clone();
+    Arc::new(move |input| Box::new(CustomersStage::new(&options, map, input)))
+}
+
+struct CustomersStage {
+    input: TopicPartition,
+    customers: Customers,
+    publisher: Publisher,
+    calendar: Calendar,
+    /// `None` until it was read from the store.
+    times: Option<Times>,
+    /// What every metrics partition was told last.
+    told: Option<(Option<Day>, Option<Day>)>,
+}
+
+/// What the stage was told of time.
+#[derive(Clone, Debug, Default)]
+struct Times {
+    as_of: Option<EventTime>,
+    /// By source; `None` while it is idle.
+    watermarks: BTreeMap<u32, Option<EventTime>>,
+}
+
+impl Times {
+    fn watermark(&self) -> Option<EventTime> {
+        self.watermarks.values().flatten().copied().min()
+    }
+}
+
+/// Turns effects into public records and batches.
+struct Publisher {
+    map: TopicMap,
+    touchpoints_feed: bool,
+    customers: Encoder<feeds::Customers>,
+    touchpoints: Encoder<feeds::Touchpoints>,
+    metrics_partitions: i32,
+    batches: Vec<Batch>,
+    record: Vec<u8>,
+    arrived: Day,
+    timestamp_ms: i64,
+    sequence: u64,
+    outcomes: BTreeMap<(String, Day, Outcome), i64>,
+    telemetry: Telemetry,
+    counters: BTreeMap<(String, Outcome), IntCounter>,
+}
+
+/// The publisher with somewhere to send to, for the time of one call.
+struct Sending<'a, 'o> {
+    publisher: &'a mut Publisher,
+    outputs: &'a mut (dyn Outputs + 'o),
+    failure: Option<LogError>,
+}
+
+impl Sending<'_, '_> {
+    fn finish(self) -> Result<(), StageError> {
+        match self.failure {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&mut self, outcome: Result<(), LogError>) {
+        if let Err(error) = outcome {
+            self.failure.get_or_insert(error);
+        }
+    }
+}
+
+impl customers::Effects for Sending<'_, '_> {
+    fn touchpoint(&mut self, person: PersonId, touchpoint: &Touchpoint<'_>) {
+        if !self.publisher.touchpoints_feed {
+            return;
+        }
+        let key = keys::touchpoint(person, touchpoint.spoke, touchpoint.id);
+        let publisher = &mut *self.publisher;
+        let shape = PersonTouchpoint { person, touchpoint };
+        publisher.touchpoints.encode(&shape);
+        let sent = send_feed(
+            self.outputs,
+            publisher.map.touchpoints_feed,
+            &publisher.touchpoints,
+            key.as_bytes(),
+            publisher.sequence,
+        );
+        self.note(sent);
+    }
+
+    fn record(&mut self, person: PersonId, record: &InsightRecord) {
+        let publisher = &mut *self.publisher;
+        publisher.customers.encode(record);
+        let sent = send_feed(
+            self.outputs,
+            publisher.map.customers_feed,
+            &publisher.customers,
+            person.to_string().as_bytes(),
+            publisher.sequence,
+        );
+        self.note(sent);
+    }
+
+    fn outcome(&mut self, spoke: &str, outcome: Outcome) {
+        let publisher = &mut *self.publisher;
+        *publisher.outcomes.entry((spoke.to_owned(), publisher.arrived, outcome)).or_default() += 1;
+    }
+
+    fn contribution(&mut self, cell: CellKey<'_>, add: &Accumulator) {
+        let partition = metrics_partition(&cell, self.publisher.metrics_partitions);
+        let index = usize::try_from(partition).expect("a partition is not negative");
+        let batch = &mut self.publisher.batches[index];
+        batch.push_contribution(&Contribution { cell, add: add.clone() });
+        if batch.is_full() {
+            let header = Header { as_of: None, source: u32::MAX, watermark: None, arrived: self.publisher.arrived };
+            let sent = self.publisher.send_batch(index, &header, self.outputs);
+            self.note(sent);
+        }
+    }
+}
+
+/// Sends what an encoder holds.
+pub(super) fn send_feed<F: FeedRecord>(
+    outputs: &mut dyn Outputs,
+    topic: TopicIndex,
+    encoder: &Encoder<F>,
+    key: &[u8],
+    sequence: u64,
+) -> Result<(), LogError> {
+    let id = feeds::event_id(key, sequence, Some(encoder.encoded()));
+    let statics = encoder.feed_headers();
+    let mut headers: smallvec::SmallVec<[(&str, &[u8]); 8]> = smallvec::SmallVec::new();
+    headers.extend(statics.iter().map(|(name, value)| (*name, value.as_ref())));
+    headers.push((CE_ID, &id));
+    outputs.send(&Output {
+        topic,
+        placement: Placement::ByKey,
+        key,
+        value: Some(encoder.encoded()),
+        headers: &headers,
+        timestamp_ms: None,
+    })
+}
+
+impl Publisher {
+    fn send_batch(&mut self, index: usize, header: &Header, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+        self.batches[index].take(header, &mut self.record);
+        outputs.send(&Output {
+            topic: self.map.metrics_repartition,
+            placement: Placement::At(i32::try_from(index).expect("it counts partitions of a topic")),
+            key: &[],
+            value: Some(&self.record),
+            headers: &[],
+            // The time of the source records, so that latency is measured from end to end.
+            timestamp_ms: (self.timestamp_ms > 0).then_some(self.timestamp_ms),
+        })
+    }
+}
+
+fn stop(error: StoreError) -> StageError {
+    StageError::Stop(error.to_string())
+}
+
+impl CustomersStage {
+    fn new(options: &TopologyOptions, map: TopicMap, input: TopicPartition) -> CustomersStage {
+        let partitions =
+            usize::try_from(options.metrics_partitions).expect("a topic has a positive number of partitions");
+        CustomersStage {
+            input,
+            customers: Customers::new(options.customers.clone()),
+            publisher: Publisher {
+                map,
+                touchpoints_feed: options.touchpoints_feed,
+                customers: Encoder::new(options.feed_format, &options.application_id),
+                touchpoints: Encoder::new(options.feed_format, &options.application_id),
+                metrics_partitions: options.metrics_partitions,
+                batches: std::iter::repeat_with(Batch::default).take(partitions).collect(),
+                record: Vec::new(),
+                arrived: Day(0),
+                timestamp_ms: 0,
+                sequence: 0,
+                outcomes: BTreeMap::new(),
+                telemetry: options.telemetry.clone(),
+                counters: BTreeMap::new(),
+            },
+            calendar: options.calendar.clone(),
+            times: None,
+            told: None,
+        }
+    }
+
+    fn times(&mut self, store: &mut Store) -> Result<&mut Times, StageError> {
+        if self.times.is_none() {
+            let view = StoreView(store);
+            let mut times = Times::default();
+            if let Some(stored) = view.get(AS_OF_KEY).map_err(stop)? {
+                times.as_of = Some(EventTime(i64::from_be_bytes(eight(&stored)?)));
+            }
+            let mut failure = None;
+            view.scan(WATERMARK_PREFIX, b"\x01watermarl", &mut |key, value| {
+                let source = key[WATERMARK_PREFIX.len()..].try_into().map(u32::from_be_bytes);
+                match (source, eight(value)) {
+                    (Ok(source), Ok(at)) => {
+                        times.watermarks.insert(source, Some(EventTime(i64::from_be_bytes(at))));
+                    }
+                    _ => failure = Some(StageError::Stop("a stored watermark cannot be read".into())),
+                }
+                std::ops::ControlFlow::Continue(())
+            })
+            .map_err(stop)?;
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            self.times = Some(times);
+        }
+        Ok(self.times.as_mut().expect("it was just read"))
+    }
+
+    /// Takes what a batch says of time; writes it down when the day changes.
+    fn take_times(&mut self, header: &Header, store: &mut Store) -> Result<(), StageError> {
+        let calendar = self.calendar.clone();
+        let times = self.times(store)?;
+        if let Some(as_of) = header.as_of
+            && times.as_of.is_none_or(|known| as_of > known)
+        {
+            let day_changes = times.as_of.map(|known| calendar.day(known)) != Some(calendar.day(as_of));
+            times.as_of = Some(as_of);
+            if day_changes {
+                store.put(AS_OF_KEY, &as_of.0.to_be_bytes());
+                self.customers.advance(calendar.day(as_of), &StoreView(store)).map_err(stop)?;
+            }
+        }
+        let times = self.times(store)?;
+        if header.source != u32::MAX {
+            let known = times.watermarks.get(&header.source).copied().flatten();
+            if known.is_none_or(|known| header.watermark.is_some_and(|at| calendar.day(at) > calendar.day(known))) {
+                times.watermarks.insert(header.source, header.watermark);
+                if let Some(at) = header.watermark {
+                    let key = [WATERMARK_PREFIX, &header.source.to_be_bytes()].concat();
+                    store.put(&key, &at.0.to_be_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn eight(bytes: &[u8]) -> Result<[u8; 8], StageError> {
+    bytes.try_into().map_err(|_| StageError::Stop("a stored time cannot be read".into()))
+}
+
+impl Stage for CustomersStage {
+    fn process(&mut self, record: &Record<'_>, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        let (header, mut entries) = messages::open(record.value.unwrap_or_default())?;
+        self.take_times(&header, store)?;
+        self.publisher.arrived = header.arrived;
+        self.publisher.timestamp_ms = match self.publisher.timestamp_ms {
+            0 => record.timestamp_ms,
+            known => known.min(record.timestamp_ms),
+        };
+        self.publisher.sequence = u64::try_from(record.offset).unwrap_or_default();
+        let mut batch = Vec::new();
+        while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
+            let touchpoint = Touchpoint::decode(encoded).map_err(|_| messages::Unreadable("touchpoint"))?;
+            batch.push(Incoming { person, encoded, touchpoint });
+        }
+        let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
+        self.customers.touchpoints(&mut batch, &mut StoreView(store), &mut sending).map_err(stop)?;
+        sending.finish()
+    }
+
+    fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
+        self.times(store)?;
+        let more = self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
+        let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
+        self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;
+        sending.finish()?;
+        let publisher = &mut self.publisher;
+        for ((spoke, day, outcome), count) in std::mem::take(&mut publisher.outcomes) {
+            let counter = publisher
+                .counters
+                .entry((spoke.clone(), outcome))
+                .or_insert_with(|| publisher.telemetry.outcomes(&spoke, outcome.as_str()));
+            counter.inc_by(count.unsigned_abs());
+            if outcome == Outcome::Capped {
+                publisher.telemetry.emit(Event::Capped { cap: "person" });
+            }
+            for contribution in quality(&spoke, day, outcome, count) {
+                let index = usize::try_from(metrics_partition(&contribution.cell, publisher.metrics_partitions))
+                    .expect("a partition is not negative");
+                publisher.batches[index].push_contribution(&contribution);
+            }
+        }
+        let times = self.times.as_ref().expect("it was read above");
+        let header = Header {
+            as_of: times.as_of,
+            source: self.input.partition.unsigned_abs(),
+            watermark: times.watermark(),
+            arrived: publisher.arrived,
+        };
+        let days = (header.as_of.map(|at| self.calendar.day(at)), header.watermark.map(|at| self.calendar.day(at)));
+        let tell = self.told != Some(days);
+        for index in 0..publisher.batches.len() {
+            if tell || !publisher.batches[index].is_empty() {
+                publisher.send_batch(index, &header, outputs)?;
+            }
+        }
+        self.told = Some(days);
+        publisher.timestamp_ms = 0;
+        Ok(more)
+    }
+
+    fn post_commit(&mut self) {
+        self.customers.committed();
+    }
+
+    fn rolled_back(&mut self) {
+        self.customers.rolled_back();
+        self.publisher.batches.iter_mut().for_each(Batch::clear);
+        self.publisher.outcomes.clear();
+        self.publisher.timestamp_ms = 0;
+        self.times = None;
+        self.told = None;
+    }
+
+    fn restored(&mut self, key: &[u8], value: Option<&[u8]>, store: &mut Store) -> Result<(), StageError> {
+        if key.first() == Some(&1) || key.first() == Some(&0) {
+            return Ok(()); // the stage's and the engine's own entries: nothing is derived from them
+        }
+        customers::store_keys::restored(key, value, &mut StoreView(store)).map_err(stop)
+    }
+
+    fn wants_commit(&self) -> bool {
+        self.customers.is_full()
+    }
+}

@@ -1,0 +1,137 @@
+//! The records of the repartition topics: batches, so that one record carries many touchpoints or contributions.
+//!
+//! ```text
+//! record   = version(1) · header · entry*
+//! header   = postcard(Header)
+//! entry to customers = person(16) · length(u32 LE) · touchpoint (its internal form)
+//! entry to metrics   = postcard(Contribution)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::stage::StageError,
+    model::{Contribution, Day, EventTime, PersonId},
+};
+
+/// The version that this program writes, and the only one that it reads.
+pub const VERSION: u8 = 1;
+
+/// A batch is sent when it is this large.
+pub const BATCH_BYTES: usize = 64 << 10;
+
+/// What travels with every batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The newest accepted touchpoint that the sender knows of.
+    pub as_of: Option<EventTime>,
+    /// Whose watermark `watermark` is.
+    pub source: u32,
+    /// Nothing much older than this is expected from that source; `None` while it is idle.
+    pub watermark: Option<EventTime>,
+    /// The day, in the hub's time zone, on which the newest source record in the batch arrived.
+    pub arrived: Day,
+}
+
+/// Bytes that no version of this program wrote.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a repartition record cannot be read ({0}): instances of different versions are running, or others write to internal topics"
+)]
+pub struct Unreadable(pub &'static str);
+
+impl From<Unreadable> for StageError {
+    fn from(error: Unreadable) -> StageError {
+        StageError::Stop(error.to_string())
+    }
+}
+
+/// A batch that is being filled for one partition.
+#[derive(Debug, Default)]
+pub struct Batch {
+    entries: Vec<u8>,
+    /// Timestamp of the oldest source record in it, in milliseconds.
+    pub oldest_ms: Option<i64>,
+}
+
+impl Batch {
+    /// Whether it should go out.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= BATCH_BYTES
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Notes the timestamp of a source record.
+    pub fn note_timestamp(&mut self, timestamp_ms: i64) {
+        if timestamp_ms > 0 {
+            self.oldest_ms = Some(self.oldest_ms.map_or(timestamp_ms, |oldest| oldest.min(timestamp_ms)));
+        }
+    }
+
+    /// Adds a touchpoint: `encode` appends its internal form.
+    pub fn push_touchpoint(&mut self, person: PersonId, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.entries.extend_from_slice(&person.0);
+        let length_at = self.entries.len();
+        self.entries.extend_from_slice(&[0; 4]);
+        encode(&mut self.entries);
+        let length =
+            u32::try_from(self.entries.len() - length_at - 4).expect("a touchpoint is bounded far below 4 GiB");
+        self.entries[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// Adds a contribution.
+    pub fn push_contribution(&mut self, contribution: &Contribution<'_>) {
+        postcard::to_io(contribution, &mut self.entries).expect("a vector takes every byte");
+    }
+
+    /// Writes the record into `record` and empties the batch.
+    pub fn take(&mut self, header: &Header, record: &mut Vec<u8>) {
+        record.clear();
+        record.push(VERSION);
+        postcard::to_io(header, &mut *record).expect("a vector takes every byte");
+        record.extend_from_slice(&self.entries);
+        self.clear();
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.oldest_ms = None;
+    }
+}
+
+/// The header of a record, and its entries still to be read.
+pub fn open(record: &[u8]) -> Result<(Header, &[u8]), Unreadable> {
+    match record.split_first() {
+        Some((&VERSION, rest)) => postcard::take_from_bytes(rest).map_err(|_| Unreadable("header")),
+        Some(_) => Err(Unreadable("version")),
+        None => Err(Unreadable("empty")),
+    }
+}
+
+/// The next touchpoint of a batch, in its internal form.
+pub fn next_touchpoint<'a>(entries: &mut &'a [u8]) -> Result<Option<(PersonId, &'a [u8])>, Unreadable> {
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let (person, rest) = entries.split_first_chunk::<16>().ok_or(Unreadable("person"))?;
+    let (length, rest) = rest.split_first_chunk::<4>().ok_or(Unreadable("length"))?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Unreadable("length"))?;
+    let (encoded, rest) = rest.split_at_checked(length).ok_or(Unreadable("touchpoint"))?;
+    *entries = rest;
+    Ok(Some((PersonId(*person), encoded)))
+}
+
+/// The next contribution of a batch.
+pub fn next_contribution<'a>(entries: &mut &'a [u8]) -> Result<Option<Contribution<'a>>, Unreadable> {
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let (contribution, rest) = postcard::take_from_bytes(entries).map_err(|_| Unreadable("contribution"))?;
+    *entries = rest;
+    Ok(Some(contribution))
+}

@@ -1,0 +1,193 @@
+//! READ FIRST: every stage, topic, key and store of the hub on one page.
+//!
+//! ```text
+//!  spoke topics ──▶ ingest ──touchpoints, 64 KiB batches──▶ customers ──contributions──▶ metrics ──▶ insight.metrics
+//!                     │                                        │                             └─────▶ insight.catalogue
+//!                     └─▶ insight.rejected                     ├─▶ insight.customers
+//!                                                              └─▶ insight.touchpoints
+//! ```
+//!
+//! | stage | reads | keyed by | keeps | writes |
+//! | --- | --- | --- | --- | --- |
+//! | `ingest` | spoke topics | – | nothing | customers repartition, metrics repartition (data quality), `insight.rejected` |
+//! | `customers` | customers repartition | person | timelines, heads, snapshots, timers | metrics repartition, `insight.customers`, `insight.touchpoints` |
+//! | `metrics` | metrics repartition | cell family | cells, levels, settling | `insight.metrics`, `insight.catalogue` |
+//!
+//! Internal topics are `<application>-<stage>-repartition` and `<application>-<stage>-changelog`; their records are in
+//! [`messages`]. The instant as of which the hub speaks, and the watermark of each source, travel on them: a sender
+//! tells every partition when the day changes, a receiver keeps the largest (as of) or the one per sender (watermark).
+
+mod customers;
+mod ingest;
+pub mod messages;
+mod metrics;
+mod store_view;
+
+use std::sync::Arc;
+
+use crate::{
+    engine::{
+        log::TopicPartition,
+        stage::{StageSpec, Topology},
+        topics::{Cleanup, Ownership, TopicIndex, TopicSpec, Topics},
+    },
+    feeds::{self, Feed, FeedFormat},
+    ingest::SpokeSet,
+    metrics::catalogue,
+    model::{Calendar, PersonKey},
+    telemetry::Telemetry,
+};
+
+/// Everything that the topology is made from.
+#[derive(Clone)]
+pub struct TopologyOptions {
+    /// Names the group, the internal topics and transactional ids.
+    pub application_id: String,
+    /// The departments.
+    pub spokes: Arc<SpokeSet>,
+    /// Partitions of each spoke's topic, by topic; the simulation needs them, Kafka knows them itself.
+    pub spoke_partitions: i32,
+    /// Makes person ids.
+    pub person_key: PersonKey,
+    /// The days of the configured time zone.
+    pub calendar: Calendar,
+    /// Partitions of the customers stage.
+    pub customers_partitions: i32,
+    /// Partitions of the metrics stage.
+    pub metrics_partitions: i32,
+    /// Partitions of each public feed.
+    pub feed_partitions: i32,
+    /// What public topics' names start with.
+    pub feed_prefix: String,
+    /// How public values are written.
+    pub feed_format: FeedFormat,
+    /// Whether `insight.touchpoints` is published.
+    pub touchpoints_feed: bool,
+    /// How long dead letters are kept, in milliseconds.
+    pub rejected_retention_ms: i64,
+    /// How far behind the newest touchpoint of its partition a touchpoint may come before its window is final, in
+    /// milliseconds.
+    pub allowed_disorder_ms: i64,
+    /// The customers stage.
+    pub customers: crate::customers::Options,
+    /// The metrics stage.
+    pub metrics: crate::metrics::Options,
+    /// Where operational events go.
+    pub telemetry: Telemetry,
+}
+
+/// Where each topic is in the topology's list.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicMap {
+    /// ingest → customers.
+    pub customers_repartition: TopicIndex,
+    /// ingest and customers → metrics.
+    pub metrics_repartition: TopicIndex,
+    /// `insight.customers`.
+    pub customers_feed: TopicIndex,
+    /// `insight.touchpoints`.
+    pub touchpoints_feed: TopicIndex,
+    /// `insight.metrics`.
+    pub metrics_feed: TopicIndex,
+    /// `insight.catalogue`.
+    pub catalogue_feed: TopicIndex,
+    /// `insight.rejected`.
+    pub rejected_feed: TopicIndex,
+}
+
+/// The hub's topology, and where its topics are in it.
+pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
+    let application = &options.application_id;
+    let mut topics = Topics::default();
+    let sources: Vec<TopicIndex> = options
+        .spokes
+        .iter()
+        .map(|spoke| {
+            topics.add(TopicSpec {
+                name: Arc::from(spoke.topic()),
+                ownership: Ownership::Spoke,
+                partitions: options.spoke_partitions,
+                cleanup: Cleanup::Delete { retention_ms: None },
+            })
+        })
+        .collect();
+    let mut internal = |stage: &str, what: &str, ownership, partitions| {
+        let cleanup = match ownership {
+            Ownership::Changelog => Cleanup::Compact,
+            _ => Cleanup::Delete { retention_ms: None },
+        };
+        let name = Arc::from(format!("{application}-{stage}-{what}"));
+        topics.add(TopicSpec { name, ownership, partitions, cleanup })
+    };
+    let customers_repartition =
+        internal("customers", "repartition", Ownership::Repartition, options.customers_partitions);
+    let customers_changelog = internal("customers", "changelog", Ownership::Changelog, options.customers_partitions);
+    let metrics_repartition = internal("metrics", "repartition", Ownership::Repartition, options.metrics_partitions);
+    let metrics_changelog = internal("metrics", "changelog", Ownership::Changelog, options.metrics_partitions);
+    let mut feed = |feed: Feed| {
+        let description = feed.description();
+        let cleanup = match description.cleanup {
+            feeds::Cleanup::Compact => Cleanup::Compact,
+            feeds::Cleanup::Delete => Cleanup::Delete { retention_ms: Some(options.rejected_retention_ms) },
+        };
+        topics.add(TopicSpec {
+            name: Arc::from(format!("{}{}", options.feed_prefix, description.suffix)),
+            ownership: Ownership::Feed,
+            partitions: options.feed_partitions,
+            cleanup,
+        })
+    };
+    let map = TopicMap {
+        customers_repartition,
+        metrics_repartition,
+        customers_feed: feed(Feed::Customers),
+        touchpoints_feed: feed(Feed::Touchpoints),
+        metrics_feed: feed(Feed::Metrics),
+        catalogue_feed: feed(Feed::Catalogue),
+        rejected_feed: feed(Feed::Rejected),
+    };
+    let stages = vec![
+        StageSpec { name: "ingest", inputs: sources, changelog: None, make: ingest::maker(options, map, &topics) },
+        StageSpec {
+            name: "customers",
+            inputs: vec![customers_repartition],
+            changelog: Some(customers_changelog),
+            make: customers::maker(options, map),
+        },
+        StageSpec {
+            name: "metrics",
+            inputs: vec![metrics_repartition],
+            changelog: Some(metrics_changelog),
+            make: metrics::maker(options, map),
+        },
+    ];
+    let topology = Topology {
+        application_id: Arc::from(application.as_str()),
+        topics: Arc::new(topics),
+        stages: Arc::new(stages),
+        generation: generation(options),
+    };
+    (topology, map)
+}
+
+/// Hash of everything that stored heads and cells depend on: formats, definitions, time zone, key, placement.
+fn generation(options: &TopologyOptions) -> [u8; 16] {
+    let mut hash = blake3::Hasher::new_derive_key("insight-hub generation 1");
+    hash.update(&[crate::customers::fold::head::HEAD_VERSION]);
+    hash.update(&catalogue::fingerprint().to_le_bytes());
+    hash.update(&options.calendar.fingerprint().to_le_bytes());
+    hash.update(&options.customers.fold.on_time_tolerance_ms.to_le_bytes());
+    hash.update(&options.customers.fold.unanswered_target_ms.to_le_bytes());
+    hash.update(&options.customers_partitions.to_le_bytes());
+    hash.update(&options.metrics_partitions.to_le_bytes());
+    // Another key names every person anew. What is stored of it is a hash of a hash.
+    hash.update(blake3::keyed_hash(&options.person_key.0, b"generation").as_bytes());
+    let mut generation = [0; 16];
+    generation.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+    generation
+}
+
+/// The source number that a partition's watermark travels under: stable as long as the list of topics is.
+fn source_number(partition: TopicPartition) -> u32 {
+    u32::from(partition.topic.0) << 16 | (partition.partition.unsigned_abs() & 0xffff)
+}

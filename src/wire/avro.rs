@@ -1,0 +1,259 @@
+//! Avro messages ⇄ captured scalars and records: framings, decoding by the writer's schema, encoding.
+//!
+//! Decoding takes serde_avro_fast and picks fields by name, so that a producer may add, remove and reorder fields. Encoding
+//! takes apache-avro's direct serde writer.
+
+use std::sync::LazyLock;
+
+use apache_avro::{Schema, writer::datum::GenericDatumWriter};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{
+    capture::{Capture, Shape},
+    schemas::{SchemaFolder, TOUCHPOINT_SCHEMA, WriterSchema, fingerprint},
+};
+use crate::model::{IdentifierType, Touchpoint};
+
+/// The marker of single-object encoding (Avro specification 1.12, "Single-object encoding").
+const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
+/// The magic byte of the schema registries' wire format.
+const REGISTRY: u8 = 0;
+
+/// What apache-avro may allocate for one value. It decodes no foreign data here; the limit holds for whatever else does.
+const AVRO_ALLOCATION_BYTES_MAX: usize = 16 << 20;
+
+/// Why an Avro message cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AvroError {
+    /// Neither of the two framings.
+    #[error("the message has no Avro framing (0xC3 0x01 with a fingerprint, or 0x00 with a schema id)")]
+    NoFraming,
+    /// The schema is not in the folder.
+    #[error("the schema with the fingerprint {0:016x} is not in the schema folder")]
+    UnknownFingerprint(u64),
+    /// The schema is not in the folder.
+    #[error("the schema with the registry id {0} is not in the schema folder as {0}.avsc")]
+    UnknownId(u32),
+    /// The bytes do not follow the schema that the message names.
+    #[error("the message does not follow the schema that it names")]
+    Malformed,
+    /// Bytes are left after the value.
+    #[error("bytes are left after the value, so it was written with another schema than the one it names")]
+    Trailing,
+}
+
+/// The schema that a message names, and the bytes of its value.
+pub fn unframe<'a, 's>(bytes: &'a [u8], schemas: &'s SchemaFolder) -> Result<(&'s WriterSchema, &'a [u8]), AvroError> {
+    if let Some(rest) = bytes.strip_prefix(&SINGLE_OBJECT) {
+        let (&fingerprint, datum) = rest.split_first_chunk::<8>().ok_or(AvroError::NoFraming)?;
+        let schema = schemas
+            .with_fingerprint(fingerprint)
+            .ok_or(AvroError::UnknownFingerprint(u64::from_le_bytes(fingerprint)))?;
+        return Ok((schema, datum));
+    }
+    if let Some(rest) = bytes.strip_prefix(&[REGISTRY]) {
+        let (&id, datum) = rest.split_first_chunk::<4>().ok_or(AvroError::NoFraming)?;
+        let id = u32::from_be_bytes(id);
+        return Ok((schemas.with_id(id).ok_or(AvroError::UnknownId(id))?, datum));
+    }
+    Err(AvroError::NoFraming)
+}
+
+/// Picks the shape's scalars out of one framed message.
+pub fn capture<'a>(
+    shape: &Shape,
+    bytes: &'a [u8],
+    schemas: &SchemaFolder,
+    capture: &mut Capture<'a>,
+) -> Result<(), AvroError> {
+    let (schema, datum) = unframe(bytes, schemas)?;
+    let mut config = serde_avro_fast::de::DeserializerConfig::new(&schema.schema);
+    // Every item takes at least one byte (the lint sees to it): more items than bytes is a lie.
+    config.max_seq_size = datum.len();
+    let reader = serde_avro_fast::de::read::SliceRead::new(datum);
+    let mut state = serde_avro_fast::de::DeserializerState::with_config(reader, config);
+    shape.capture(capture, state.deserializer()).map_err(|_| AvroError::Malformed)?;
+    let mut reader = state.into_reader();
+    match std::io::Read::read(&mut reader, &mut [0]) {
+        Ok(0) => Ok(()),
+        _ => Err(AvroError::Trailing),
+    }
+}
+
+/// Writes values of one schema in single-object encoding. The header is computed once.
+pub struct SingleObjectEncoder<'s> {
+    header: [u8; 10],
+    writer: GenericDatumWriter<'s>,
+}
+
+/// A schema or a value that cannot be encoded.
+#[derive(Debug, thiserror::Error)]
+#[error("Avro encoding: {0}")]
+pub struct EncodeError(Box<apache_avro::Error>);
+
+impl<'s> SingleObjectEncoder<'s> {
+    /// An encoder for a schema.
+    pub fn new(schema: &'s Schema) -> Result<SingleObjectEncoder<'s>, EncodeError> {
+        limit_allocations();
+        let mut header = [0; 10];
+        header[..2].copy_from_slice(&SINGLE_OBJECT);
+        header[2..].copy_from_slice(&fingerprint(schema));
+        let writer = GenericDatumWriter::builder(schema)
+            .human_readable(false)
+            .build()
+            .map_err(|error| EncodeError(Box::new(error)))?;
+        Ok(SingleObjectEncoder { header, writer })
+    }
+
+    /// Appends one value; a struct's fields must have the names of the schema. After an error nothing is appended.
+    pub fn encode<T: Serialize>(&self, value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let start = bytes.len();
+        bytes.extend_from_slice(&self.header);
+        self.writer.write_ser(bytes, value).map(|_| ()).map_err(|error| {
+            bytes.truncate(start);
+            EncodeError(Box::new(error))
+        })
+    }
+}
+
+/// The canonical touchpoint's schema, parsed.
+pub fn touchpoint_schema() -> &'static Schema {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        Schema::parse_str(TOUCHPOINT_SCHEMA).expect("the built-in schema is checked by the tests of wire::schemas")
+    });
+    &SCHEMA
+}
+
+/// Appends a touchpoint in the canonical schema, single-object encoding. An empty spoke is left out.
+pub fn encode_touchpoint(touchpoint: &Touchpoint<'_>, bytes: &mut Vec<u8>) {
+    static ENCODER: LazyLock<SingleObjectEncoder<'static>> = LazyLock::new(|| {
+        SingleObjectEncoder::new(touchpoint_schema())
+            .expect("the built-in schema is checked by the tests of wire::schemas")
+    });
+    ENCODER
+        .encode(&CanonicalTouchpoint::from(touchpoint), bytes)
+        .expect("every touchpoint fits the built-in schema, which the tests of this file compare with the type");
+}
+
+/// apache-avro allocates what a length in the data says, up to a limit that can be set once in a process.
+fn limit_allocations() {
+    apache_avro::util::max_allocation_bytes(AVRO_ALLOCATION_BYTES_MAX);
+}
+
+/// A touchpoint with the names and types of the canonical schema.
+#[derive(Serialize)]
+struct CanonicalTouchpoint<'a> {
+    id: &'a str,
+    spoke: Option<&'a str>,
+    kind: &'a str,
+    label: Option<&'a str>,
+    occurred_at: i64,
+    identifiers: Identifiers<'a>,
+    channel: Option<&'a str>,
+    subject: Option<&'a str>,
+    product: Option<&'a str>,
+    region: Option<&'a str>,
+    segment: Option<&'a str>,
+    campaign: Option<&'a str>,
+    content: Option<&'a str>,
+    account: Option<&'a str>,
+    amount: Option<Money<'a>>,
+    cost: Option<Money<'a>>,
+    score: Option<Score<'a>>,
+    promised_at: Option<i64>,
+    initiator: Option<&'a str>,
+    visibility: Option<&'a str>,
+    sentiment: Option<i32>,
+    referrer: Option<Referrer<'a>>,
+    effort: Option<i32>,
+    properties: Properties<'a>,
+}
+
+#[derive(Serialize)]
+struct Money<'a> {
+    minor: i64,
+    currency: &'a str,
+}
+
+#[derive(Serialize)]
+struct Score<'a> {
+    scale: &'a str,
+    value: i32,
+    item: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Referrer<'a> {
+    r#type: &'a str,
+    value: &'a str,
+}
+
+struct Identifiers<'a>(&'a Touchpoint<'a>);
+
+impl Serialize for Identifiers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let types = self.0.identifiers.chunk_by(|a, b| a.kind == b.kind);
+        let mut map = serializer.serialize_map(Some(types.clone().count()))?;
+        for identifiers in types {
+            let kind: IdentifierType = identifiers[0].kind;
+            map.serialize_entry(kind.as_str(), &Values(identifiers))?;
+        }
+        map.end()
+    }
+}
+
+struct Values<'a>(&'a [crate::model::Identifier<'a>]);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|identifier| identifier.value))
+    }
+}
+
+struct Properties<'a>(&'a [(&'a str, &'a str)]);
+
+impl Serialize for Properties<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+impl<'a> From<&'a Touchpoint<'a>> for CanonicalTouchpoint<'a> {
+    fn from(touchpoint: &'a Touchpoint<'a>) -> CanonicalTouchpoint<'a> {
+        let money = |money: &'a Option<crate::model::Money>| {
+            money.as_ref().map(|money| Money { minor: money.minor, currency: money.currency.as_str() })
+        };
+        CanonicalTouchpoint {
+            id: touchpoint.id,
+            spoke: Some(touchpoint.spoke).filter(|spoke| !spoke.is_empty()),
+            kind: touchpoint.kind.as_str(),
+            label: touchpoint.label,
+            occurred_at: touchpoint.occurred_at.0,
+            identifiers: Identifiers(touchpoint),
+            channel: touchpoint.channel.map(|channel| channel.as_str()),
+            subject: touchpoint.subject,
+            product: touchpoint.product,
+            region: touchpoint.region,
+            segment: touchpoint.segment,
+            campaign: touchpoint.campaign,
+            content: touchpoint.content,
+            account: touchpoint.account,
+            amount: money(&touchpoint.amount),
+            cost: money(&touchpoint.cost),
+            score: touchpoint.score.map(|score| Score {
+                scale: score.scale.as_str(),
+                value: i32::from(score.value),
+                item: score.item,
+            }),
+            promised_at: touchpoint.promised_at.map(|at| at.0),
+            initiator: Some(touchpoint.initiator.as_str()),
+            visibility: Some(touchpoint.visibility.as_str()),
+            sentiment: touchpoint.sentiment.map(i32::from),
+            referrer: touchpoint
+                .referrer
+                .map(|referrer| Referrer { r#type: referrer.kind.as_str(), value: referrer.value }),
+            effort: touchpoint.effort,
+            properties: Properties(&touchpoint.properties),
+        }
+    }
+}

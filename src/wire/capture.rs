@@ -1,0 +1,536 @@
+//! Paths, compiled into a trie, that pick the needed scalars out of a payload of any serde format in one pass.
+//!
+//! Everything that no path leads to is skipped by the format's own skipping, which neither builds values nor recurses.
+//! So the depth of recursion is the depth of the paths, whatever the payload.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::scalar::Scalar;
+
+/// Segments of the longest path. Far above every real payload and far below serde_json's recursion limit of 128.
+const PATH_SEGMENTS_MAX: usize = 32;
+/// The largest array index in a path: a larger one is a mistake, and would make a scan of the whole array worthwhile.
+const PATH_INDEX_MAX: usize = 1_000;
+
+/// Where a captured scalar is found: a node of the trie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u16);
+
+/// A path that cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path {path:?} {problem}")]
+pub struct PathError {
+    path: String,
+    problem: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+/// `a.b[0].c`, with `\.`, `\[` and `\\` for these characters in a key. A leading `$.` is the payload itself, for a first
+/// key that would otherwise be taken for a word of the mapping (`$.content`).
+fn parse_path(path: &str) -> Result<Vec<Segment>, PathError> {
+    let error = |problem| PathError { path: path.to_owned(), problem };
+    let mut segments = Vec::new();
+    let mut characters = path.strip_prefix("$.").unwrap_or(path).chars().peekable();
+    let mut key = String::new();
+    // A key may start here; after an index only `.`, `[` or the end may follow.
+    let mut key_expected = true;
+    loop {
+        match characters.next() {
+            Some('\\') => match characters.next() {
+                Some(escaped @ ('.' | '[' | '\\')) if key_expected => key.push(escaped),
+                _ => {
+                    return Err(error("has a backslash that is not followed by \".\", \"[\" or another backslash"));
+                }
+            },
+            ended @ (Some('.' | '[') | None) => {
+                if !key.is_empty() {
+                    segments.push(Segment::Key(std::mem::take(&mut key)));
+                } else if key_expected && !(ended == Some('[') && segments.is_empty()) {
+                    return Err(error("has an empty key; write it as keys joined by dots, such as \"customer.id\""));
+                }
+                match ended {
+                    None => break,
+                    Some('.') => key_expected = true,
+                    _ => {
+                        let digits: String = std::iter::from_fn(|| characters.next_if(char::is_ascii_digit)).collect();
+                        let index = digits.parse().ok().filter(|&index| index <= PATH_INDEX_MAX);
+                        match (index, characters.next()) {
+                            (Some(index), Some(']')) => segments.push(Segment::Index(index)),
+                            _ => return Err(error("has an index that is not a number up to 1000 in brackets")),
+                        }
+                        key_expected = false;
+                    }
+                }
+            }
+            Some(character) if key_expected => key.push(character),
+            Some(_) => return Err(error("goes on after an index without a dot")),
+        }
+    }
+    if segments.len() > PATH_SEGMENTS_MAX {
+        return Err(error("is deeper than 32 steps"));
+    }
+    Ok(segments)
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    path: String,
+    /// A scalar is wanted here.
+    leaf: bool,
+    /// Every key with its scalar or list of scalars is wanted here.
+    entries: bool,
+    keys: Vec<(Box<str>, u16)>,
+    items: Vec<(usize, u16)>,
+}
+
+/// Collects paths into a [`Shape`].
+#[derive(Clone, Debug)]
+pub struct ShapeBuilder {
+    nodes: Vec<Node>,
+}
+
+impl Default for ShapeBuilder {
+    fn default() -> ShapeBuilder {
+        ShapeBuilder { nodes: vec![Node::default()] }
+    }
+}
+
+impl ShapeBuilder {
+    /// A scalar is wanted at this path. The same path gives the same slot.
+    pub fn leaf(&mut self, path: &str) -> Result<Slot, PathError> {
+        let node = self.node(path)?;
+        self.nodes[usize::from(node)].leaf = true;
+        Ok(Slot(node))
+    }
+
+    /// Every key of the object at this path is wanted, with its scalar or its list of scalars.
+    pub fn entries(&mut self, path: &str) -> Result<Slot, PathError> {
+        let node = self.node(path)?;
+        self.nodes[usize::from(node)].entries = true;
+        Ok(Slot(node))
+    }
+
+    /// Whether an object or a list is at this path is wanted; other paths lead into it.
+    pub fn container(&mut self, path: &str) -> Result<Slot, PathError> {
+        self.node(path).map(Slot)
+    }
+
+    /// The trie of all paths.
+    pub fn build(self) -> Shape {
+        Shape { nodes: self.nodes }
+    }
+
+    fn node(&mut self, path: &str) -> Result<u16, PathError> {
+        let mut current = 0;
+        for segment in parse_path(path)? {
+            let next = u16::try_from(self.nodes.len())
+                .map_err(|_| PathError { path: path.to_owned(), problem: "is one too many for one spoke" })?;
+            let node = &mut self.nodes[usize::from(current)];
+            let (found, path) = match segment {
+                Segment::Key(key) => {
+                    let found = node.keys.iter().find(|(known, _)| **known == *key).map(|&(_, child)| child);
+                    let shown = key.replace('\\', "\\\\").replace('.', "\\.").replace('[', "\\[");
+                    let dot = if node.path.is_empty() { "" } else { "." };
+                    let path = format!("{}{dot}{shown}", node.path);
+                    if found.is_none() {
+                        node.keys.push((key.into_boxed_str(), next));
+                    }
+                    (found, path)
+                }
+                Segment::Index(index) => {
+                    let found = node.items.iter().find(|&&(known, _)| known == index).map(|&(_, child)| child);
+                    let path = format!("{}[{index}]", node.path);
+                    if found.is_none() {
+                        node.items.push((index, next));
+                    }
+                    (found, path)
+                }
+            };
+            current = match found {
+                Some(child) => child,
+                None => {
+                    self.nodes.push(Node { path, ..Node::default() });
+                    next
+                }
+            };
+        }
+        Ok(current)
+    }
+}
+
+/// A trie of paths.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    nodes: Vec<Node>,
+}
+
+impl Shape {
+    /// The path of a slot, as it would be written in a spoke file.
+    pub fn path(&self, slot: Slot) -> &str {
+        &self.nodes[usize::from(slot.0)].path
+    }
+
+    /// Picks the scalars out of one value. The error is the format's own; [`Capture::fault`] says more if the payload is
+    /// well formed and yet cannot be read unambiguously.
+    pub fn capture<'de, D: Deserializer<'de>>(
+        &self,
+        capture: &mut Capture<'de>,
+        deserializer: D,
+    ) -> Result<(), D::Error> {
+        capture.scalars.clear();
+        capture.scalars.resize_with(self.nodes.len(), Scalar::default);
+        capture.entries.clear();
+        capture.fault = None;
+        Seed { shape: self, node: 0, capture }.deserialize(deserializer)
+    }
+}
+
+/// Why a well-formed payload cannot be read as its paths say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A key that a path names is there twice: which of them holds would depend on the reader.
+    Repeated(Slot),
+    /// A path leads through this place, but it holds no object (or array) that it could lead into.
+    NotAContainer(Slot),
+}
+
+/// The scalars that were picked out of one payload.
+#[derive(Clone, Debug, Default)]
+pub struct Capture<'a> {
+    scalars: Vec<Scalar<'a>>,
+    entries: Vec<Entry<'a>>,
+    fault: Option<Fault>,
+}
+
+/// One key of a wanted object with one of its values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry<'a> {
+    slot: u16,
+    /// The key.
+    pub key: Cow<'a, str>,
+    /// Its scalar, or one element of its list.
+    pub value: Scalar<'a>,
+}
+
+impl<'a> Capture<'a> {
+    /// The scalar at a slot.
+    pub fn scalar(&self, slot: Slot) -> &Scalar<'a> {
+        &self.scalars[usize::from(slot.0)]
+    }
+
+    /// The entries of the object at a slot, in the order of the payload.
+    pub fn entries(&self, slot: Slot) -> impl Iterator<Item = &Entry<'a>> {
+        self.entries.iter().filter(move |entry| entry.slot == slot.0)
+    }
+
+    /// What is ambiguous or of another form than the paths expect: the first such place.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    fn put<E: serde::de::Error>(&mut self, node: u16, scalar: Scalar<'a>) -> Result<(), E> {
+        let place = &mut self.scalars[usize::from(node)];
+        if *place != Scalar::Missing {
+            self.fault = Some(Fault::Repeated(Slot(node)));
+            return Err(E::custom("a key is there twice"));
+        }
+        *place = scalar;
+        Ok(())
+    }
+}
+
+/// Reads the value at one node.
+struct Seed<'s, 'c, 'de> {
+    shape: &'s Shape,
+    node: u16,
+    capture: &'c mut Capture<'de>,
+}
+
+impl Seed<'_, '_, '_> {
+    fn node(&self) -> &Node {
+        &self.shape.nodes[usize::from(self.node)]
+    }
+
+    /// No scalar can be descended into: noted unless a scalar is welcome here too. Null is simply absent.
+    fn note_unless_leaf(&mut self) {
+        if !self.node().leaf && self.capture.fault.is_none() {
+            self.capture.fault = Some(Fault::NotAContainer(Slot(self.node)));
+        }
+    }
+}
+
+impl<'de> Seed<'_, '_, 'de> {
+    fn scalar<E: serde::de::Error>(mut self, scalar: Scalar<'de>) -> Result<(), E> {
+        self.note_unless_leaf();
+        self.capture.put(self.node, scalar)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// The visits of scalars, the same for every visitor here, each with its own `scalar`.
+macro_rules! scalar_visits {
+    () => {
+        fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
+            self.scalar(Scalar::Bool(value))
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
+            self.scalar(Scalar::Int(value))
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
+            self.scalar(i64::try_from(value).map_or(Scalar::Large(value), Scalar::Int))
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+            self.scalar(Scalar::Float(value))
+        }
+
+        fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
+            self.scalar(Scalar::Text(Cow::Owned(value.to_owned())))
+        }
+
+        fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<Self::Value, E> {
+            self.scalar(Scalar::Text(Cow::Borrowed(value)))
+        }
+
+        fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Self::Value, E> {
+            self.scalar(Scalar::Text(Cow::Owned(value)))
+        }
+
+        fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Self::Value, E> {
+            self.scalar(Scalar::Composite)
+        }
+    };
+}
+
+impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    scalar_visits!();
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        if self.node == 0 {
+            return self.scalar(Scalar::Null);
+        }
+        self.capture.put(self.node, Scalar::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
+        let node = &self.shape.nodes[usize::from(self.node)];
+        if node.entries {
+            while let Some(key) = map.next_key_seed(EntryKey)? {
+                map.next_value_seed(EntryValue { slot: self.node, key, capture: self.capture })?;
+            }
+            return Ok(());
+        }
+        if node.keys.is_empty() {
+            self.note_unless_leaf();
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(());
+        }
+        // Producers write keys in the same order again and again: the search starts after the last one that was found.
+        let mut start = 0;
+        while let Some(found) = map.next_key_seed(Key { node, start })? {
+            match found {
+                Some(index) => {
+                    start = index + 1;
+                    map.next_value_seed(Seed { shape: self.shape, node: node.keys[index].1, capture: self.capture })?;
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut sequence: A) -> Result<(), A::Error> {
+        self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
+        let node = &self.shape.nodes[usize::from(self.node)];
+        if node.items.is_empty() {
+            self.note_unless_leaf();
+        }
+        let mut index = 0;
+        loop {
+            let more = match node.items.iter().find(|&&(wanted, _)| wanted == index) {
+                Some(&(_, child)) => sequence
+                    .next_element_seed(Seed { shape: self.shape, node: child, capture: self.capture })?
+                    .is_some(),
+                None => sequence.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                return Ok(());
+            }
+            index += 1;
+        }
+    }
+}
+
+/// Finds a key among a node's children.
+struct Key<'s> {
+    node: &'s Node,
+    start: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Option<usize>, E> {
+        let keys = &self.node.keys;
+        let start = self.start.min(keys.len());
+        let is_key = |(known, _): &(Box<str>, u16)| **known == *key;
+        Ok(match keys[start..].iter().position(is_key) {
+            Some(index) => Some(start + index),
+            None => keys[..start].iter().position(is_key),
+        })
+    }
+}
+
+/// Keeps a key, borrowed if the format can.
+struct EntryKey;
+
+impl<'de> DeserializeSeed<'de> for EntryKey {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EntryKey {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(key.to_owned()))
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(key))
+    }
+}
+
+/// Keeps a scalar, or each scalar of a list, under its key.
+struct EntryValue<'c, 'de> {
+    slot: u16,
+    key: Cow<'de, str>,
+    capture: &'c mut Capture<'de>,
+}
+
+impl<'de> EntryValue<'_, 'de> {
+    fn scalar<E>(self, value: Scalar<'de>) -> Result<(), E> {
+        self.capture.entries.push(Entry { slot: self.slot, key: self.key, value });
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for EntryValue<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EntryValue<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a scalar or a list of scalars")
+    }
+
+    scalar_visits!();
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.scalar(Scalar::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        self.scalar(Scalar::Composite)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while let Some(element) = sequence.next_element_seed(Element)? {
+            self.capture.entries.push(Entry { slot: self.slot, key: self.key.clone(), value: element });
+        }
+        Ok(())
+    }
+}
+
+/// One element of a list. A list or an object inside the list is marked as no scalar and skipped, so that the depth of
+/// recursion does not follow the payload.
+struct Element;
+
+impl Element {
+    fn scalar<'de, E>(self, value: Scalar<'de>) -> Result<Scalar<'de>, E> {
+        Ok(value)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Element {
+    type Value = Scalar<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Element {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a scalar")
+    }
+
+    scalar_visits!();
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Composite)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Scalar<'de>, A::Error> {
+        while sequence.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Composite)
+    }
+}

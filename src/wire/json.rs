@@ -1,0 +1,100 @@
+//! JSON bytes → captured scalars.
+
+use super::capture::{Capture, Shape};
+
+/// Bytes that are no JSON document. Line and column only: serde_json's own text would quote the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not valid JSON at line {line}, column {column}{}", if *.cut_off { " (it ends too early)" } else { "" })]
+pub struct JsonError {
+    line: usize,
+    column: usize,
+    cut_off: bool,
+}
+
+/// Picks the shape's scalars out of one JSON document; nothing but white space may follow it.
+pub fn capture<'a>(shape: &Shape, bytes: &'a [u8], capture: &mut Capture<'a>) -> Result<(), JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    shape.capture(capture, &mut deserializer).and_then(|()| deserializer.end()).map_err(|error| JsonError {
+        line: error.line(),
+        column: error.column(),
+        cut_off: error.is_eof(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::capture::ShapeBuilder, *};
+    use crate::wire::{Fault, Scalar};
+
+    fn scalars(paths: &[&str], json: &str) -> Vec<String> {
+        let mut builder = ShapeBuilder::default();
+        let slots: Vec<_> = paths.iter().map(|path| builder.leaf(path).expect("a path of this test")).collect();
+        let shape = builder.build();
+        let mut captured = Capture::default();
+        if let Err(error) = capture(&shape, json.as_bytes(), &mut captured) {
+            return vec![captured.fault().map_or(error.to_string(), |fault| format!("{fault:?}"))];
+        }
+        let mut shown: Vec<String> = slots
+            .iter()
+            .map(|&slot| match captured.scalar(slot) {
+                Scalar::Text(text) => format!("{text}"),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        if let Some(Fault::NotAContainer(slot)) = captured.fault() {
+            shown.push(format!("no container: {:?}", shape.path(slot)));
+        }
+        shown
+    }
+
+    #[test]
+    fn paths_lead_through_objects_arrays_and_escapes() {
+        let json =
+            r#"{"a":{"b":[{"c":1},{"c":"two"}]},"d.e":{"f[0]":true},"g":null,"$":{"h":-1.5},"b":18446744073709551615}"#;
+        assert_eq!(
+            scalars(&["a.b[1].c", "a.b[0].c", r"d\.e.f\[0]", "g", "$.$.h", "b", "a.missing", "a"], json),
+            [
+                "two",
+                "Int(1)",
+                "Bool(true)",
+                "Null",
+                "Float(-1.5)",
+                "Large(18446744073709551615)",
+                "Missing",
+                "Composite"
+            ]
+        );
+        assert_eq!(scalars(&["[1].a"], r#"[{"a":1},{"a":2}]"#), ["Int(2)"]);
+        assert_eq!(scalars(&["a"], r#"{"\u0061":"\u00e9\n"}"#), ["é\n"]);
+    }
+
+    #[test]
+    fn what_cannot_be_a_path_is_an_error() {
+        for path in ["", "a..b", ".a", "a.", "a[x]", "a[1", "a[1]b", r"a\b", "a[99999999]", "$.", &"a.".repeat(40)] {
+            assert!(ShapeBuilder::default().leaf(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_key_twice_is_ambiguous_and_an_unmapped_one_is_not() {
+        assert_eq!(scalars(&["a"], r#"{"a":1,"x":1,"x":2,"a":2}"#), ["Repeated(Slot(1))"]);
+        assert_eq!(scalars(&["a.b", "a.c"], r#"{"a":{"b":1},"a":{"c":1}}"#), ["Repeated(Slot(1))"]);
+        assert_eq!(scalars(&["a"], r#"{"x":1,"x":2,"a":2}"#), ["Int(2)"]);
+    }
+
+    #[test]
+    fn a_scalar_where_a_path_leads_on_is_noted() {
+        assert_eq!(scalars(&["a.b"], r#"{"a":"x"}"#), ["Missing", "no container: \"a\""]);
+        assert_eq!(scalars(&["a.b"], r#"{"a":[1]}"#), ["Missing", "no container: \"a\""]);
+        assert_eq!(scalars(&["a[0]"], r#"{"a":{"b":1}}"#), ["Missing", "no container: \"a\""]);
+        assert_eq!(scalars(&["a.b"], r#"{"a":null}"#), ["Missing"]);
+        assert_eq!(scalars(&["a.b"], "7"), ["Missing", "no container: \"\""]);
+    }
+
+    #[test]
+    fn errors_name_the_place_and_never_the_payload() {
+        assert_eq!(scalars(&["a"], "{\"a\":\n secret}"), ["not valid JSON at line 2, column 2"]);
+        assert_eq!(scalars(&["a"], "{\"a\":"), ["not valid JSON at line 1, column 5 (it ends too early)"]);
+        assert_eq!(scalars(&["a"], "{\"a\":1} x"), ["not valid JSON at line 1, column 9"]);
+    }
+}
