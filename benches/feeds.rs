@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, hint::black_box, time::Instant};
 
 use insight_hub::{
     feeds::{
-        Customers, Definitions, Encoder, FeedFormat, FeedRecord, Metrics, PersonTouchpoint, Touchpoints, event_id,
+        Customers, Definitions, Encoder, FeedFormat, FeedRecord, Metrics, PersonTouchpoint, Text, Touchpoints, event_id,
     },
     model::{
         CatalogueEntry, Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
@@ -21,7 +21,7 @@ const ROUNDS: usize = 500;
 const CALLS: usize = 1_000;
 
 fn main() {
-    println!("{:<22} {:>6} {:>8} {:>10}", "record", "format", "bytes", "ns/record");
+    println!("{:<22} {:>10} {:>8} {:>10}", "record", "format", "bytes", "ns/record");
     let customer = customer();
     let touchpoint = touchpoint();
     let on_timeline = PersonTouchpoint { person: PersonId([0xa5; 16]), touchpoint: &touchpoint };
@@ -33,6 +33,9 @@ fn main() {
         measure::<Metrics>("metric", format, &metric);
         measure::<Definitions>("definition", format, &definition);
     }
+    measure_serde_json::<Touchpoints>("touchpoint", &on_timeline);
+    measure_serde_json::<Customers>("customer", &customer);
+    measure_serde_json::<Metrics>("metric", &metric);
     let mut encoder = Encoder::<Customers>::new(FeedFormat::Json, "insight-hub");
     let value = encoder.encode(&customer).to_vec();
     report("event id of a customer", "-", value.len(), || {
@@ -48,6 +51,17 @@ fn measure<'a, F: FeedRecord>(name: &str, format: FeedFormat, record: &'a F::Rec
     });
 }
 
+/// The same JSON by the general writer: what `wire::json_text` has to be worth.
+fn measure_serde_json<'a, F: FeedRecord>(name: &str, record: &'a F::Record<'a>) {
+    let mut bytes = Vec::with_capacity(4_096);
+    serde_json::to_writer(&mut bytes, &F::shape::<Text>(record)).expect("public shapes are JSON");
+    report(name, "serde_json", bytes.len(), || {
+        bytes.clear();
+        serde_json::to_writer(&mut bytes, &F::shape::<Text>(black_box(record))).expect("public shapes are JSON");
+        black_box(&bytes);
+    });
+}
+
 fn report(name: &str, format: &str, bytes: usize, mut call: impl FnMut()) {
     let best = (0..ROUNDS)
         .map(|_| {
@@ -56,7 +70,7 @@ fn report(name: &str, format: &str, bytes: usize, mut call: impl FnMut()) {
             start.elapsed().as_nanos() as f64 / CALLS as f64
         })
         .fold(f64::INFINITY, f64::min);
-    println!("{name:<22} {format:>6} {bytes:>8} {best:>10.0}");
+    println!("{name:<22} {format:>10} {bytes:>8} {best:>10.0}");
 }
 
 fn counts(entries: &[(&str, i64)]) -> BTreeMap<String, i64> {

@@ -10,7 +10,7 @@ use super::{
     notation::{Binary, Notation, Text},
     table::Feed,
 };
-use crate::wire::single_object::SingleObject;
+use crate::wire::{json_text, single_object::SingleObject};
 
 /// The header with the event's id: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
 pub const CE_ID: &str = "ce_id";
@@ -97,8 +97,8 @@ impl<F: FeedRecord> Encoder<F> {
     pub fn encode<'a>(&mut self, record: &'a F::Record<'a>) -> &[u8] {
         self.buffer.clear();
         match self.format {
-            FeedFormat::Json => serde_json::to_writer(&mut self.buffer, &F::shape::<Text>(record))
-                .expect("a vector takes every byte, and the shapes' map keys are strings"),
+            FeedFormat::Json => json_text::write(&F::shape::<Text>(record), &mut self.buffer)
+                .expect("the shapes have only what the writer knows: property tests over all shapes"),
             FeedFormat::AvroSingleObject => self
                 .schema
                 .encode(&F::shape::<Binary>(record), &mut self.buffer)

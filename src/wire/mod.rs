@@ -3,6 +3,7 @@
 //! - [`scalar`]: one value at one place of a payload.
 //! - [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in one pass.
 //! - [`json`], [`avro`]: the two formats; Avro's framings and encoders.
+//! - [`json_text`], [`single_object`]: what the feeds are written with.
 //! - [`schemas`]: which Avro schema a message was written with, and which schemas are safe to decode.
 //!
 //! No decoder here allocates by a number that it read from a payload, and none recurses deeper than its paths or its
@@ -11,6 +12,7 @@
 pub mod avro;
 pub mod capture;
 pub mod json;
+pub mod json_text;
 pub mod scalar;
 pub mod schemas;
 pub mod single_object;
