@@ -23,10 +23,7 @@ struct Sequence(u64);
 
 impl Sequence {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -49,10 +46,7 @@ fn touchpoint(sequence: &mut Sequence, customer: u64, number: u64, at_ms: i64) -
     let thing = format!("{customer}-{}", number / 10);
     let id = format!("{customer:06}-{number:06}");
     let customer = format!("c{customer:06}");
-    let mut identifiers = vec![Identifier {
-        kind: IdentifierType::CustomerId,
-        value: &customer,
-    }];
+    let mut identifiers = vec![Identifier { kind: IdentifierType::CustomerId, value: &customer }];
     let (spoke, channel) = match kind {
         Kind::OrderPlaced => ("sales", Channel::Web),
         Kind::OrderShipped | Kind::OrderDelivered => ("operations", Channel::Post),
@@ -60,14 +54,8 @@ fn touchpoint(sequence: &mut Sequence, customer: u64, number: u64, at_ms: i64) -
         _ => ("marketing", Channel::Email),
     };
     match spoke {
-        "sales" | "operations" => identifiers.push(Identifier {
-            kind: IdentifierType::Order,
-            value: &thing,
-        }),
-        "support" => identifiers.push(Identifier {
-            kind: IdentifierType::Case,
-            value: &thing,
-        }),
+        "sales" | "operations" => identifiers.push(Identifier { kind: IdentifierType::Order, value: &thing }),
+        "support" => identifiers.push(Identifier { kind: IdentifierType::Case, value: &thing }),
         _ => {}
     }
     let regions = ["north", "south", "east", "west"];
@@ -87,10 +75,8 @@ fn touchpoint(sequence: &mut Sequence, customer: u64, number: u64, at_ms: i64) -
         campaign: (spoke == "marketing").then_some("spring"),
         content: None,
         account: None,
-        amount: (kind == Kind::OrderPlaced).then_some(Money {
-            minor: 1_000 + sequence.below(10_000) as i64,
-            currency: Currency(*b"EUR"),
-        }),
+        amount: (kind == Kind::OrderPlaced)
+            .then_some(Money { minor: 1_000 + sequence.below(10_000) as i64, currency: Currency(*b"EUR") }),
         cost: None,
         score: (kind == Kind::SurveyAnswered).then_some(Score {
             scale: ScoreScale::Nps,
@@ -153,10 +139,8 @@ fn steps(customers: u64, each: u64, gap_ms: i64, what: &str) -> Vec<Head> {
             touchpoint(&mut sequence, customer, number, at_ms)
         })
         .collect();
-    let touchpoints: Vec<Touchpoint<'_>> = encoded
-        .iter()
-        .map(|bytes| Touchpoint::decode(bytes).expect("just encoded"))
-        .collect();
+    let touchpoints: Vec<Touchpoint<'_>> =
+        encoded.iter().map(|bytes| Touchpoint::decode(bytes).expect("just encoded")).collect();
     let options = FoldOptions::default();
     let mut heads = vec![Head::default(); customers as usize];
     let mut contributions = Contributions::new(1_000_000);
@@ -164,10 +148,7 @@ fn steps(customers: u64, each: u64, gap_ms: i64, what: &str) -> Vec<Head> {
     let per_step = time(touchpoints.len(), || {
         for (index, touchpoint) in touchpoints.iter().enumerate() {
             let head = &mut heads[index % customers as usize];
-            let mut emit = Signed {
-                contributions: &mut contributions,
-                sign: 1,
-            };
+            let mut emit = Signed { contributions: &mut contributions, sign: 1 };
             fold::step(head, touchpoint, &options, &mut emit);
             if index % 10_000 == 9_999 {
                 contributions.drain_sorted(|_, _| cells += 1);
@@ -175,11 +156,7 @@ fn steps(customers: u64, each: u64, gap_ms: i64, what: &str) -> Vec<Head> {
         }
     });
     row(what, per_step, "ns");
-    row(
-        "  cells per step after combining, per mille",
-        cells as f64 * 1_000.0 / touchpoints.len() as f64,
-        "",
-    );
+    row("  cells per step after combining, per mille", cells as f64 * 1_000.0 / touchpoints.len() as f64, "");
     heads
 }
 
@@ -204,22 +181,14 @@ fn heads(heads: &[Head], what: &str) {
             black_box(render(PersonId([7; 16]), head, Day(20_500)));
         }
     });
-    row(
-        &format!("{what}: encoded"),
-        bytes.len() as f64 / heads.len() as f64,
-        "bytes",
-    );
+    row(&format!("{what}: encoded"), bytes.len() as f64 / heads.len() as f64, "bytes");
     row(&format!("{what}: encode"), encode, "ns");
     row(&format!("{what}: decode"), decode, "ns");
     row(&format!("{what}: render"), rendering, "ns");
 }
 
 fn incoming(encoded: &[u8], person: PersonId) -> Incoming<'_> {
-    Incoming {
-        person,
-        encoded,
-        touchpoint: Touchpoint::decode(encoded).expect("just encoded"),
-    }
+    Incoming { person, encoded, touchpoint: Touchpoint::decode(encoded).expect("just encoded") }
 }
 
 /// The stage on a plain map: batches of 200, a commit each 2,000.
@@ -240,12 +209,8 @@ fn stage(customers: u64, each: u64) {
         for chunk in encoded.chunks(200) {
             let mut batch: Vec<_> = chunk.iter().map(|(person, bytes)| incoming(bytes, *person)).collect();
             let day = batch[0].touchpoint.occurred_at;
-            stage
-                .advance(Calendar::utc().day(day), &store)
-                .expect("a map never fails");
-            stage
-                .touchpoints(&mut batch, &mut store, &mut Quiet)
-                .expect("a map never fails");
+            stage.advance(Calendar::utc().day(day), &store).expect("a map never fails");
+            stage.touchpoints(&mut batch, &mut store, &mut Quiet).expect("a map never fails");
             while stage.fire_timers(&mut store, 1_000).expect("a map never fails") {}
             uncommitted += chunk.len();
             if uncommitted >= 2_000 {
@@ -255,11 +220,7 @@ fn stage(customers: u64, each: u64) {
             }
         }
     });
-    row(
-        "stage with a map as store, decoding, records, commits: touchpoint",
-        per_touchpoint,
-        "ns",
-    );
+    row("stage with a map as store, decoding, records, commits: touchpoint", per_touchpoint, "ns");
 }
 
 fn late() {
@@ -270,31 +231,21 @@ fn late() {
         let mut store: BTreeMap<Vec<u8>, Bytes> = BTreeMap::new();
         let mut stage = Customers::new(Options::default());
         let at_ms = |number: u64| START_MS + number as i64 * 3_600_000;
-        let on_time: Vec<Vec<u8>> = (0..total)
-            .map(|number| touchpoint(&mut sequence, 1, number, at_ms(number)))
-            .collect();
+        let on_time: Vec<Vec<u8>> =
+            (0..total).map(|number| touchpoint(&mut sequence, 1, number, at_ms(number))).collect();
         let mut batch: Vec<_> = on_time.iter().map(|bytes| incoming(bytes, person)).collect();
-        stage
-            .touchpoints(&mut batch, &mut store, &mut Quiet)
-            .expect("a map never fails");
+        stage.touchpoints(&mut batch, &mut store, &mut Quiet).expect("a map never fails");
         stage.before_commit(&mut store, &mut Quiet).expect("a map never fails");
         stage.committed();
         let late: Vec<Vec<u8>> = (0..50_u64)
             .map(|index| {
-                touchpoint(
-                    &mut sequence,
-                    1,
-                    100_000 + index * 10,
-                    at_ms(total - lateness) - 1_000 + index as i64,
-                )
+                touchpoint(&mut sequence, 1, 100_000 + index * 10, at_ms(total - lateness) - 1_000 + index as i64)
             })
             .collect();
         let per_late = time(late.len(), || {
             for bytes in &late {
                 let mut batch = vec![incoming(bytes, person)];
-                stage
-                    .touchpoints(&mut batch, &mut store, &mut Quiet)
-                    .expect("a map never fails");
+                stage.touchpoints(&mut batch, &mut store, &mut Quiet).expect("a map never fails");
             }
         });
         row(&format!("late by {lateness} of {total} touchpoints"), per_late, "ns");
@@ -307,32 +258,15 @@ fn main() {
     row(
         "yardstick: XXH3-64 of 1,000 bytes",
         time(1_000_000, || {
-            (0..1_000_000).fold(0, |sum, seed| {
-                sum ^ xxhash_rust::xxh3::xxh3_64_with_seed(black_box(&block), seed)
-            })
+            (0..1_000_000).fold(0, |sum, seed| sum ^ xxhash_rust::xxh3::xxh3_64_with_seed(black_box(&block), seed))
         }),
         "ns",
     );
-    let people = steps(
-        20_000,
-        20,
-        4 * DAY_MS,
-        "step in order, 20 touchpoints a person, 4 days apart",
-    );
+    let people = steps(20_000, 20, 4 * DAY_MS, "step in order, 20 touchpoints a person, 4 days apart");
     heads(&people, "head of 20 touchpoints");
-    let frequent = steps(
-        2_000,
-        100,
-        3_600_000,
-        "step in order, 100 touchpoints a person, an hour apart",
-    );
+    let frequent = steps(2_000, 100, 3_600_000, "step in order, 100 touchpoints a person, an hour apart");
     heads(&frequent, "head of 100 touchpoints");
-    let heavy = steps(
-        10,
-        20_000,
-        360_000,
-        "step in order, 20,000 touchpoints a person, 6 minutes apart",
-    );
+    let heavy = steps(10, 20_000, 360_000, "step in order, 20,000 touchpoints a person, 6 minutes apart");
     heads(&heavy, "head of 20,000 touchpoints");
     stage(20_000, 10);
     late();

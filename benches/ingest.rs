@@ -110,21 +110,11 @@ fn main() {
         black_box(serde_json::from_str::<serde_json::Value>(black_box(EVENT)).expect("the benchmark's own event"));
     });
     map("JSON: decode + map + validate", &spoke(MARKETING), EVENT.as_bytes());
-    map(
-        "canonical JSON: decode + validate",
-        &spoke(OPERATIONS),
-        CANONICAL.as_bytes(),
-    );
+    map("canonical JSON: decode + validate", &spoke(OPERATIONS), CANONICAL.as_bytes());
     let mut avro = Vec::new();
     spoke(OPERATIONS).map(&record(CANONICAL.as_bytes()), &mut |outcome| {
         if let Mapped::Touchpoint(touchpoint) = outcome {
-            encode_touchpoint(
-                &Touchpoint {
-                    spoke: "",
-                    ..touchpoint
-                },
-                &mut avro,
-            );
+            encode_touchpoint(&Touchpoint { spoke: "", ..touchpoint }, &mut avro);
         }
     });
     map("canonical Avro, single object: decode + validate", &spoke(SALES), &avro);

@@ -13,27 +13,18 @@
 //! - [`company`]: the seeded company: events of four departments for demo, tests and benchmarks.
 //! - [`settings`]: file, environment and flags become one valid configuration.
 //! - [`serve`]: HTTP for operators: metrics and health.
+//! - [`cli`]: one file per subcommand.
 
-pub mod model;
-
-pub mod wire;
-
-pub mod ingest;
-
-pub mod customers;
-
-pub mod metrics;
-
-pub mod feeds;
-
-pub mod telemetry;
-
-pub mod engine;
-
-pub mod topology;
-
+pub mod cli;
 pub mod company;
-
-pub mod settings;
-
+pub mod customers;
+pub mod engine;
+pub mod feeds;
+pub mod ingest;
+pub mod metrics;
+pub mod model;
 pub mod serve;
+pub mod settings;
+pub mod telemetry;
+pub mod topology;
+pub mod wire;

@@ -54,11 +54,7 @@ pub(super) fn execute(settings: &Settings, format: Format, output: &mut dyn Writ
     }
     Err(Failure::new(
         Exit::Usage,
-        format!(
-            "{} of the configuration and {refused} of {} spokes are wrong",
-            problems.len(),
-            verdicts.len()
-        ),
+        format!("{} of the configuration and {refused} of {} spokes are wrong", problems.len(), verdicts.len()),
         "correct what is listed above",
     ))
 }
@@ -137,13 +133,7 @@ fn report(
         .map(|verdict| {
             let file = verdict.file.display().to_string();
             match &verdict.result {
-                Ok(spoke) => vec![
-                    file,
-                    spoke.spoke.clone(),
-                    spoke.topic.clone(),
-                    spoke.format.clone(),
-                    "right".into(),
-                ],
+                Ok(spoke) => vec![file, spoke.spoke.clone(), spoke.topic.clone(), spoke.format.clone(), "right".into()],
                 Err(error) => vec![file, String::new(), String::new(), String::new(), error.clone()],
             }
         })
@@ -182,12 +172,7 @@ mod tests {
         let failure = execute(&settings, Format::Json, &mut output).expect_err("three mistakes");
         assert_eq!(failure.happened, "2 of the configuration and 1 of 1 spokes are wrong");
         let output = String::from_utf8(output).expect("JSON lines are text");
-        for expected in [
-            "hub.person_key_file",
-            "kafka.password_file",
-            "sales.toml",
-            "kafka.brokers",
-        ] {
+        for expected in ["hub.person_key_file", "kafka.password_file", "sales.toml", "kafka.brokers"] {
             assert!(output.contains(expected), "{expected} in {output}");
         }
     }

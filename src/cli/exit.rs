@@ -56,11 +56,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its code, what happened and what to do next.
     pub fn new(exit: Exit, happened: impl Into<String>, next: impl Into<String>) -> Failure {
-        Failure {
-            exit,
-            happened: happened.into(),
-            next: next.into(),
-        }
+        Failure { exit, happened: happened.into(), next: next.into() }
     }
 }
 
@@ -119,9 +115,6 @@ mod tests {
     #[test]
     fn a_reader_that_left_is_no_failure() {
         assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit, Exit::Ok);
-        assert_eq!(
-            Failure::from(io::Error::from(io::ErrorKind::StorageFull)).exit,
-            Exit::Failure
-        );
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).exit, Exit::Failure);
     }
 }

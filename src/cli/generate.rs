@@ -94,10 +94,8 @@ pub(super) fn execute(
             write_json(output, &json!({"to": written.to, "records": written.records}))?;
         }
     } else {
-        let mut rows: Vec<Vec<String>> = written
-            .into_iter()
-            .map(|written| vec![written.to, written.records.to_string()])
-            .collect();
+        let mut rows: Vec<Vec<String>> =
+            written.into_iter().map(|written| vec![written.to, written.records.to_string()]).collect();
         rows.push(vec!["total".into(), total.to_string()]);
         write_table(output, &["to", "records"], &rows)?;
     }

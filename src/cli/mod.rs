@@ -6,6 +6,7 @@
 mod check;
 mod exit;
 mod generate;
+mod hub;
 mod output;
 mod rebuild;
 mod run;
@@ -166,11 +167,7 @@ fn start_log(options: &LogOptions) -> Result<(), Failure> {
 
 /// The error of a command whose work is not part of this build.
 fn room_missing(what: &str) -> Failure {
-    Failure::new(
-        Exit::Failure,
-        format!("this build cannot {what}: that part is not in it"),
-        "use a build that has it",
-    )
+    Failure::new(Exit::Failure, format!("this build cannot {what}: that part is not in it"), "use a build that has it")
 }
 
 /// The definition of the command line, for documentation and tests.

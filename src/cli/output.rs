@@ -21,10 +21,7 @@ pub(super) fn write_table(output: &mut dyn Write, header: &[&str], rows: &[Vec<S
         return Ok(());
     }
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(header.to_vec())
-        .add_rows(rows.to_vec());
+    table.load_style(presets::NOTHING).set_header(header.to_vec()).add_rows(rows.to_vec());
     writeln!(output, "{}", table.trim_fmt())
 }
 

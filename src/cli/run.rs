@@ -1,18 +1,37 @@
 //! `insight-hub run`: takes touchpoints in and publishes insight until it is asked to stop.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 
 use super::{
     exit::{Exit, Failure},
+    hub,
     stop::StopToken,
+    topics,
 };
 use crate::{
+    engine::{
+        log::{
+            TopicPartition,
+            kafka::{Admin, KafkaLog, KafkaOptions},
+        },
+        stage::{StageError, Topology},
+        store::{Disk, DiskError, FjallDisk, Identity, StoreFolder},
+        topics::Ownership,
+        worker::{Disks, Worker},
+    },
     model::PersonKey,
     serve::Server,
     settings::Settings,
     telemetry::{Event, Telemetry},
+    topology::{self, PlannedCrash, TelemetryObserver},
 };
 
 /// Flags of `run`; each stands for a key of the configuration.
@@ -36,11 +55,7 @@ impl RunArguments {
         let directory = self.data_directory.as_ref();
         let directory = directory.map(|path| ("hub.data_directory", path.display().to_string()));
         let listen = self.listen.map(|address| ("http.listen", address.to_string()));
-        [workers, directory, listen]
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect()
+        [workers, directory, listen].into_iter().flatten().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 
@@ -62,14 +77,13 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
     let person_key = settings.hub.person_key(&mut |warning| tracing::warn!("{warning}"))?;
     let telemetry = Telemetry::new();
     let stop = StopToken::default();
-    stop.on_signals(Duration::from_secs(settings.hub.stop_deadline_seconds.into()))
-        .map_err(|error| {
-            Failure::new(
-                Exit::Failure,
-                format!("signals cannot be handled: {error}"),
-                "see to the limits of threads and open files of this process",
-            )
-        })?;
+    stop.on_signals(Duration::from_secs(settings.hub.stop_deadline_seconds.into())).map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            format!("signals cannot be handled: {error}"),
+            "see to the limits of threads and open files of this process",
+        )
+    })?;
     let server = Server::start(settings.http.listen, telemetry.clone()).map_err(|error| {
         Failure::new(
             Exit::Failure,
@@ -83,21 +97,12 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
         scope.spawn(|| {
             stop.wait(Duration::MAX);
             let reason = stop.reason();
-            telemetry.emit(Event::HubStopping {
-                reason: reason.as_deref().unwrap_or("unknown"),
-            });
+            telemetry.emit(Event::HubStopping { reason: reason.as_deref().unwrap_or("unknown") });
         });
         let _requests = RequestOnDrop(&stop);
-        run_hub(&HubInput {
-            settings,
-            person_key,
-            telemetry: &telemetry,
-            stop: &stop,
-        })
+        run_hub(&HubInput { settings, person_key, telemetry: &telemetry, stop: &stop })
     });
-    telemetry.emit(Event::HubStopped {
-        committed: ended.is_ok(),
-    });
+    telemetry.emit(Event::HubStopped { committed: ended.is_ok() });
     server.stop();
     ended
 }
@@ -113,6 +118,199 @@ impl Drop for RequestOnDrop<'_> {
 
 /// Runs the hub until `input.stop` is requested and everything taken in is committed.
 fn run_hub(input: &HubInput<'_>) -> Result<(), Failure> {
-    let _ = (input.settings, &input.person_key, input.telemetry, input.stop);
-    Err(super::room_missing("run the stages"))
+    let settings = input.settings;
+    let options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
+    let (topology, _) = topology::topology(&options);
+    let kafka = hub::kafka_options(settings, hub::instance_id(settings)?)?;
+    topics::prepare(settings, &kafka, &topology, input.telemetry)?;
+    let stores = open_stores(settings)?;
+    let workers = settings.hub.worker_threads();
+    let generation: String = topology.generation.iter().map(|byte| format!("{byte:02x}")).collect();
+    input.telemetry.emit(Event::HubStarted {
+        application_id: &settings.hub.application_id,
+        workers,
+        generation: &generation,
+    });
+    let crash = std::env::var("INSIGHT_HUB_TEST_CRASH").ok().as_deref().and_then(PlannedCrash::parse);
+    let mut first_failure = None;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers)
+            .map(|worker| {
+                let (topology, kafka, stores, crash) = (topology.clone(), &kafka, stores.clone(), crash.clone());
+                std::thread::Builder::new()
+                    .name(format!("worker-{worker}"))
+                    .spawn_scoped(scope, move || {
+                        let ended = work(input, kafka, topology, stores, worker, crash);
+                        if let Err(failure) = &ended {
+                            input.telemetry.emit(Event::WorkerFailed { worker, message: &failure.happened });
+                            // One that cannot go on takes the others along: a supervisor starts the whole again.
+                            input.stop.request("a worker failed");
+                        }
+                        ended
+                    })
+                    .map_err(|error| {
+                        input.stop.request("a worker cannot start");
+                        Failure::new(
+                            Exit::Failure,
+                            format!("a worker cannot start: {error}"),
+                            "raise the limit of threads",
+                        )
+                    })
+            })
+            .collect();
+        for thread in threads {
+            let ended = thread.and_then(|thread| {
+                thread.join().unwrap_or_else(|_| {
+                    Err(Failure::new(Exit::Failure, "a worker panicked", "report the message above; nothing is lost"))
+                })
+            });
+            if let Err(failure) = ended {
+                first_failure.get_or_insert(failure);
+            }
+        }
+    });
+    first_failure.map_or(Ok(()), Err)
+}
+
+/// The stores of all workers; a damaged folder is restored from the changelogs.
+fn open_stores(settings: &Settings) -> Result<StoreFolder, Failure> {
+    let path = settings.hub.data_directory.join("stores");
+    let cache = settings.memory.disk_cache_bytes;
+    let opened = match StoreFolder::open(&path, cache) {
+        Err(DiskError::Rebuild { task, reason }) => {
+            tracing::warn!(store = %task, %reason, "stores are damaged and will be restored from their changelogs");
+            StoreFolder::erase(&path).and_then(|()| StoreFolder::open(&path, cache))
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| {
+        Failure::new(Exit::Failure, error.to_string(), "make the data directory usable, or set hub.data_directory")
+    })
+}
+
+/// One worker, from joining the group to leaving it.
+fn work(
+    input: &HubInput<'_>,
+    kafka: &KafkaOptions,
+    topology: Topology,
+    stores: StoreFolder,
+    worker: usize,
+    crash: Option<PlannedCrash>,
+) -> Result<(), Failure> {
+    let fail = |error: StageError| hub::engine_failure(&error);
+    let log = KafkaLog::connect(kafka, &topology, worker).map_err(|error| hub::log_failure(&error))?;
+    let observer = TelemetryObserver::new(input.telemetry, &topology, worker, crash, hub::now_ms);
+    let mut figures = Figures::new(input, kafka, topology.clone())?;
+    let mut worker = Worker::new(
+        log,
+        topology,
+        hub::worker_options(input.settings),
+        Box::new(FolderDisks(stores)),
+        Box::new(observer),
+    );
+    let pulse = input.telemetry.health().pulse();
+    let began = Instant::now();
+    while !input.stop.requested() {
+        pulse.beat();
+        worker.step(began.elapsed(), Duration::from_millis(10)).map_err(fail)?;
+        figures.tell(&mut worker);
+    }
+    worker.close().map_err(fail)
+}
+
+struct FolderDisks(StoreFolder);
+
+impl Disks for FolderDisks {
+    fn open(&mut self, task: &str, identity: Identity) -> Result<Box<dyn Disk>, DiskError> {
+        Ok(Box::new(FjallDisk::open(&self.0, task, identity)?))
+    }
+}
+
+/// What is told about once a second, and the housekeeping that goes with it.
+struct Figures<'a> {
+    telemetry: &'a Telemetry,
+    topology: Topology,
+    admin: Admin,
+    told: Instant,
+    cleaned: Instant,
+    deleted_to: BTreeMap<TopicPartition, i64>,
+    known: BTreeSet<(Arc<str>, i32)>,
+}
+
+impl<'a> Figures<'a> {
+    fn new(input: &HubInput<'a>, kafka: &KafkaOptions, topology: Topology) -> Result<Figures<'a>, Failure> {
+        let admin = Admin::connect(kafka, 0, 0).map_err(|error| hub::log_failure(&error))?;
+        Ok(Figures {
+            telemetry: input.telemetry,
+            topology,
+            admin,
+            told: Instant::now(),
+            cleaned: Instant::now(),
+            deleted_to: BTreeMap::new(),
+            known: BTreeSet::new(),
+        })
+    }
+
+    fn tell(&mut self, worker: &mut Worker<KafkaLog>) {
+        if self.told.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        self.told = Instant::now();
+        let now_ms = hub::now_ms();
+        let partitions = worker.log_mut().partition_figures();
+        let present: BTreeSet<_> = partitions.keys().cloned().collect();
+        for (topic, partition) in self.known.difference(&present) {
+            self.telemetry.forget_partition(topic, *partition);
+        }
+        self.known = present;
+        for ((topic, partition), figures) in partitions {
+            let shown = self.telemetry.partition(&topic, partition);
+            let position = figures.position.max(0);
+            let lag = (figures.last_stable_offset - position).max(0);
+            shown.lag_records.set(lag);
+            shown.unstable_records.set((figures.high_watermark - figures.last_stable_offset).max(0));
+            let index = self.topology.topics.find(&topic);
+            let task =
+                worker.tasks().iter().find(|task| Some(task.input.topic) == index && task.input.partition == partition);
+            // How far behind the wall clock the newest record is that was taken, while there are more.
+            let behind = task.and_then(|task| task.newest_ms).map_or(0, |newest| (now_ms - newest).max(0));
+            shown.lag_seconds.set(if lag == 0 { 0.0 } else { behind as f64 / 1_000.0 });
+        }
+        for task in worker.tasks() {
+            let shown = self.telemetry.task(task.stage_name, task.input.partition);
+            let bytes = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+            shown.table_bytes.set(bytes(task.store.staged_bytes() + task.stage.cache_bytes()));
+            shown.unflushed_bytes.set(bytes(task.store.unflushed_bytes()));
+            shown.store_bytes.set(i64::try_from(task.store.disk_bytes()).unwrap_or(i64::MAX));
+            if let Some(as_of) = task.stage.as_of_ms() {
+                shown.as_of_seconds.set(as_of as f64 / 1_000.0);
+            }
+            if let Some(watermark) = task.stage.watermark_ms() {
+                shown.watermark_delay_seconds.set((now_ms - watermark).max(0) as f64 / 1_000.0);
+            }
+        }
+        if self.cleaned.elapsed() >= Duration::from_secs(30) {
+            self.cleaned = Instant::now();
+            self.delete_processed(worker);
+        }
+    }
+
+    /// Repartition records that a commit has passed are nobody's any more.
+    fn delete_processed(&mut self, worker: &Worker<KafkaLog>) {
+        let topics = &self.topology.topics;
+        let below: Vec<(TopicPartition, i64)> = worker
+            .tasks()
+            .iter()
+            .filter(|task| topics.get(task.input.topic).ownership == Ownership::Repartition)
+            .filter_map(|task| Some((task.input, task.committed?)))
+            .filter(|(input, committed)| self.deleted_to.get(input).is_none_or(|deleted| committed > deleted))
+            .collect();
+        if below.is_empty() {
+            return;
+        }
+        match self.admin.delete_records(topics, &below) {
+            Ok(()) => self.deleted_to.extend(below),
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
 }

@@ -137,12 +137,9 @@ fn columns(feed: &str) -> &'static [Column] {
             ("open promises", "/open_promises"),
             ("segment", "/segment"),
         ],
-        "touchpoints" => &[
-            ("occurred at", "/occurred_at"),
-            ("spoke", "/spoke"),
-            ("kind", "/kind"),
-            ("channel", "/channel"),
-        ],
+        "touchpoints" => {
+            &[("occurred at", "/occurred_at"), ("spoke", "/spoke"), ("kind", "/kind"), ("channel", "/channel")]
+        }
         "metrics" => &[
             ("metric", "/metric"),
             ("window", "/window/start"),
@@ -168,12 +165,7 @@ struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     fn new(format: Format, columns: &'static [Column], output: &'a mut dyn Write) -> Printer<'a> {
-        Printer {
-            format,
-            columns,
-            rows: Vec::new(),
-            output,
-        }
+        Printer { format, columns, rows: Vec::new(), output }
     }
 
     fn show(&mut self, record: &FeedRecord) -> Result<(), Failure> {
@@ -191,8 +183,7 @@ impl<'a> Printer<'a> {
             },
         };
         let cells = self.columns.iter().map(|(_, pointer)| shortened(&cell(pointer)));
-        self.rows
-            .push(std::iter::once(shortened(&record.key)).chain(cells).collect());
+        self.rows.push(std::iter::once(shortened(&record.key)).chain(cells).collect());
         if self.rows.len() >= TABLE_ROWS {
             self.pause()?;
         }
@@ -201,9 +192,7 @@ impl<'a> Printer<'a> {
 
     /// Nothing more at hand: show what has come.
     fn pause(&mut self) -> Result<(), Failure> {
-        let header: Vec<&str> = std::iter::once("key")
-            .chain(self.columns.iter().map(|(title, _)| *title))
-            .collect();
+        let header: Vec<&str> = std::iter::once("key").chain(self.columns.iter().map(|(title, _)| *title)).collect();
         write_table(self.output, &header, &self.rows)?;
         self.rows.clear();
         self.output.flush()?;
@@ -213,9 +202,7 @@ impl<'a> Printer<'a> {
 
 /// A text on one line that fits a cell. Control characters of foreign bytes must not reach a terminal.
 fn shortened(text: &str) -> String {
-    let mut characters = text
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character });
+    let mut characters = text.chars().map(|character| if character.is_control() { ' ' } else { character });
     let mut short: String = characters.by_ref().take(CELL_CHARACTERS).collect();
     if characters.next().is_some() {
         short.pop();
@@ -225,11 +212,8 @@ fn shortened(text: &str) -> String {
 }
 
 fn as_json(record: &FeedRecord) -> Value {
-    let headers: serde_json::Map<String, Value> = record
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::String(value.clone())))
-        .collect();
+    let headers: serde_json::Map<String, Value> =
+        record.headers.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
     let mut line = json!({
         "partition": record.partition,
         "offset": record.offset,
@@ -300,10 +284,7 @@ mod tests {
                 FeedValue::Bytes(vec![0xff, 0x00]),
             ],
         );
-        let lines: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines[0]["value"]["n"], 3);
         assert_eq!(lines[0]["offset"], 41);
         assert_eq!(lines[0]["headers"]["content-type"], "application/json");
@@ -316,20 +297,9 @@ mod tests {
     fn a_table_shows_what_matters_of_a_feed_and_no_control_characters() {
         let value =
             json!({"metric": "nps", "window": {"start": "2026-01-31"}, "value": 50.0, "n": 4, "currency": null});
-        let text = shown(
-            Format::Table,
-            "metrics",
-            vec![FeedValue::Document(value), FeedValue::Tombstone],
-        );
-        assert!(
-            text.contains("2026-01-31") && text.contains("50.0") && text.contains("gone"),
-            "{text}"
-        );
-        let text = shown(
-            Format::Table,
-            "rejected",
-            vec![FeedValue::Bytes(b"\x1b[2Jboo".to_vec())],
-        );
+        let text = shown(Format::Table, "metrics", vec![FeedValue::Document(value), FeedValue::Tombstone]);
+        assert!(text.contains("2026-01-31") && text.contains("50.0") && text.contains("gone"), "{text}");
+        let text = shown(Format::Table, "rejected", vec![FeedValue::Bytes(b"\x1b[2Jboo".to_vec())]);
         assert!(!text.contains('\u{1b}') && text.contains("boo"), "{text}");
     }
 

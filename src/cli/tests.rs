@@ -15,16 +15,7 @@ fn the_definition_is_sound() {
 #[test]
 fn the_help_names_every_subcommand_and_exit_code() {
     let help = definition().render_long_help().to_string();
-    for word in [
-        "run",
-        "check",
-        "topics",
-        "tail",
-        "generate",
-        "rebuild",
-        "Exit codes",
-        "INSIGHT_HUB__SECTION__KEY",
-    ] {
+    for word in ["run", "check", "topics", "tail", "generate", "rebuild", "Exit codes", "INSIGHT_HUB__SECTION__KEY"] {
         assert!(help.contains(word), "{word} in {help}");
     }
 }
@@ -86,31 +77,18 @@ fn wrong_command_lines_are_refused() {
 
 #[test]
 fn commands_that_connect_say_how_to_name_a_broker() {
-    for line in [
-        "run",
-        "topics verify",
-        "tail metrics",
-        "generate --to-topics",
-        "rebuild --yes",
-    ] {
+    for line in ["run", "topics verify", "tail metrics", "generate --to-topics", "rebuild --yes"] {
         let cli = parse(line).expect("a right command line");
-        let failure = cli
-            .execute(&Settings::default(), &mut Vec::new())
-            .expect_err("no brokers");
+        let failure = cli.execute(&Settings::default(), &mut Vec::new()).expect_err("no brokers");
         assert_eq!(failure.exit, Exit::Usage, "{line}");
         let text = failure.to_string();
-        assert!(
-            text.contains("embedded log") && text.contains("--brokers HOST:PORT"),
-            "{text}"
-        );
+        assert!(text.contains("embedded log") && text.contains("--brokers HOST:PORT"), "{text}");
     }
 }
 
 #[test]
 fn shares_that_exceed_everything_are_refused() {
     let cli = parse("generate --to-files out --late 0.6 --invalid 0.6").expect("each is a share");
-    let failure = cli
-        .execute(&Settings::default(), &mut Vec::new())
-        .expect_err("more than everything");
+    let failure = cli.execute(&Settings::default(), &mut Vec::new()).expect_err("more than everything");
     assert_eq!(failure.exit, Exit::Usage);
 }

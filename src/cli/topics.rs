@@ -1,15 +1,32 @@
 //! `insight-hub topics`: which topics the hub needs, which exist, and how they differ.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
     exit::{Exit, Failure},
+    hub,
     output::{Format, write_json, write_table},
 };
-use crate::settings::Settings;
+use crate::{
+    engine::{
+        log::{
+            LogError,
+            kafka::{Admin, Difference, KafkaOptions, TopicPlan},
+        },
+        stage::Topology,
+        topics::{Cleanup, Ownership},
+    },
+    model::PersonKey,
+    settings::Settings,
+    telemetry::{Event, Telemetry},
+    topology,
+};
+
+/// How long a cluster may take to answer the first question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// What to do about topics.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -95,8 +112,64 @@ pub(super) fn execute(settings: &Settings, arguments: &TopicsArguments, output: 
 
 /// Compares the topics that the hub needs with those that exist; with `create`, creates the missing ones first.
 fn survey(settings: &Settings, create: bool) -> Result<Vec<TopicLine>, Failure> {
-    let _ = (settings, create);
-    Err(super::room_missing("compare topics"))
+    // What topics there must be does not depend on the key of person ids.
+    let options = hub::topology_options(settings, PersonKey([0; 32]), &Telemetry::new())?;
+    let (topology, _) = topology::topology(&options);
+    let kafka = hub::kafka_options(settings, "topics".to_owned())?;
+    let admin = connect(settings, &kafka)?;
+    let failed = |error: LogError| hub::log_failure(&error);
+    let plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
+    let created = if create { admin.apply(&plans).map_err(failed)? } else { Vec::new() };
+    Ok(plans.iter().map(|plan| line(plan, &created)).collect())
+}
+
+/// Before a hub runs: creates what is missing of its own topics, and refuses what does not fit.
+pub(super) fn prepare(
+    settings: &Settings,
+    kafka: &KafkaOptions,
+    topology: &Topology,
+    telemetry: &Telemetry,
+) -> Result<(), Failure> {
+    let failed = |error: LogError| hub::log_failure(&error);
+    let admin = connect(settings, kafka)?;
+    let plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
+    let created = admin.apply(&plans).map_err(failed)?;
+    for plan in plans.iter().filter(|plan| created.contains(&plan.topic.name)) {
+        telemetry.emit(Event::TopicCreated { topic: &plan.topic.name, partitions: plan.topic.partitions });
+    }
+    let lines: Vec<TopicLine> = plans.iter().map(|plan| line(plan, &created)).collect();
+    judge(&lines, Action::Verify { output: Format::Table })
+}
+
+fn connect(settings: &Settings, kafka: &KafkaOptions) -> Result<Admin, Failure> {
+    let replicas = u32::from(settings.kafka.min_insync_replicas.unsigned_abs());
+    Admin::connect(kafka, i32::from(settings.kafka.replication_factor), replicas)
+        .map_err(|error| hub::log_failure(&error))
+}
+
+fn line(plan: &TopicPlan, created: &[Arc<str>]) -> TopicLine {
+    let is_spoke = plan.topic.ownership == Ownership::Spoke;
+    TopicLine {
+        topic: plan.topic.name.to_string(),
+        role: match plan.topic.ownership {
+            Ownership::Spoke => "spoke",
+            Ownership::Repartition => "repartition",
+            Ownership::Changelog => "changelog",
+            Ownership::Feed => "feed",
+        },
+        partitions: (!is_spoke).then_some(plan.topic.partitions),
+        cleanup: match plan.topic.cleanup {
+            _ if is_spoke => "",
+            Cleanup::Compact => "compact",
+            Cleanup::Delete { .. } => "delete",
+        },
+        state: match &plan.difference {
+            None => TopicState::Fits,
+            Some(Difference::Missing) if created.contains(&plan.topic.name) => TopicState::Created,
+            Some(Difference::Missing) => TopicState::Missing,
+            Some(difference) => TopicState::Differs(vec![difference.to_string()]),
+        },
+    }
 }
 
 fn report(lines: &[TopicLine], format: Format, output: &mut dyn Write) -> std::io::Result<()> {
@@ -146,12 +219,7 @@ fn judge(lines: &[TopicLine], action: Action) -> Result<(), Failure> {
     }
     Err(Failure::new(
         Exit::TopicsDiffer,
-        format!(
-            "{} of {} topics are not as the hub needs them: {}",
-            wrong.len(),
-            lines.len(),
-            wrong.join(", ")
-        ),
+        format!("{} of {} topics are not as the hub needs them: {}", wrong.len(), lines.len(), wrong.join(", ")),
         "`insight-hub topics apply` creates missing ones; change the others yourself, or the configuration: partitions \
          of internal topics decide where state lies",
     ))
@@ -162,23 +230,14 @@ mod tests {
     use super::*;
 
     fn line(topic: &str, state: TopicState) -> TopicLine {
-        TopicLine {
-            topic: topic.into(),
-            role: "feed",
-            partitions: Some(8),
-            cleanup: "compact",
-            state,
-        }
+        TopicLine { topic: topic.into(), role: "feed", partitions: Some(8), cleanup: "compact", state }
     }
 
     #[test]
     fn only_verify_and_apply_fail_on_differences() {
         let lines = [
             line("insight.customers", TopicState::Fits),
-            line(
-                "insight.metrics",
-                TopicState::Differs(vec!["4 partitions, not 8".into()]),
-            ),
+            line("insight.metrics", TopicState::Differs(vec!["4 partitions, not 8".into()])),
         ];
         let output = Format::Table;
         assert_eq!(judge(&lines, Action::Plan { output }), Ok(()));
@@ -187,18 +246,12 @@ mod tests {
             assert_eq!(failure.exit, Exit::TopicsDiffer);
             assert!(failure.happened.ends_with("insight.metrics"), "{failure}");
         }
-        assert_eq!(
-            judge(&[line("a", TopicState::Created)], Action::Apply { output }),
-            Ok(())
-        );
+        assert_eq!(judge(&[line("a", TopicState::Created)], Action::Apply { output }), Ok(()));
     }
 
     #[test]
     fn differences_are_spelled_out() {
-        let lines = [line(
-            "insight.metrics",
-            TopicState::Differs(vec!["4 partitions, not 8".into()]),
-        )];
+        let lines = [line("insight.metrics", TopicState::Differs(vec!["4 partitions, not 8".into()]))];
         let mut text = Vec::new();
         report(&lines, Format::Table, &mut text).expect("memory");
         assert!(String::from_utf8_lossy(&text).contains("4 partitions, not 8"));

@@ -30,13 +30,7 @@ pub struct BenchOptions {
 impl Default for BenchOptions {
     /// A million events of 100,000 customers over 30 days of 2026.
     fn default() -> BenchOptions {
-        BenchOptions {
-            seed: 1,
-            customers: 100_000,
-            events: 1_000_000,
-            start_ms: 1_767_225_600_000,
-            days: 30,
-        }
+        BenchOptions { seed: 1, customers: 100_000, events: 1_000_000, start_ms: 1_767_225_600_000, days: 30 }
     }
 }
 
@@ -94,11 +88,7 @@ impl Iterator for BenchEvents {
         let span = i128::from(self.options.days.max(1)) * i128::from(DAY);
         let passed = (span * i128::from(self.made) / i128::from(self.options.events)) as i64;
         let timestamp_ms = self.options.start_ms + passed;
-        let late = if random.percent(PERCENT_OF_LATE) {
-            random.between(1, LATE_BY_MAX)
-        } else {
-            0
-        };
+        let late = if random.percent(PERCENT_OF_LATE) { random.between(1, LATE_BY_MAX) } else { 0 };
         let occurred_at = timestamp_ms - late;
         // A customer has one order and one case in four days, so that most deliveries find their order without a memory.
         let occasion = occurred_at.div_euclid(4 * DAY);

@@ -54,10 +54,7 @@ pub(super) fn spoil(spoke: &str, payload: &mut Vec<u8>, timestamp_ms: i64, rando
     let canonical = spoke == "sales" || spoke == "operations";
     let choices = EVERYWHERE.len() + if canonical { CANONICAL.len() } else { 0 };
     let index = random.below(choices as u64) as usize;
-    let defect = EVERYWHERE
-        .get(index)
-        .copied()
-        .unwrap_or_else(|| CANONICAL[index - EVERYWHERE.len()]);
+    let defect = EVERYWHERE.get(index).copied().unwrap_or_else(|| CANONICAL[index - EVERYWHERE.len()]);
     match defect {
         Defect::Truncated => {
             let kept = random.between(1, payload.len() as i64 - 1) as usize;
@@ -98,11 +95,7 @@ fn change(defect: Defect, spoke: &str, event: &mut Value, timestamp_ms: i64) -> 
         "support" => ("time", "type"),
         _ => ("occurred_at", "kind"),
     };
-    let dimension = if spoke == "support" {
-        &mut event["data"]["product"]
-    } else {
-        &mut event["product"]
-    };
+    let dimension = if spoke == "support" { &mut event["data"]["product"] } else { &mut event["product"] };
     match defect {
         Defect::ObjectAsText => {
             *dimension = json!({"number": 12});
@@ -163,11 +156,7 @@ fn remove(event: &mut Value, name: &str) {
 
 /// A time as the spoke writes it.
 fn at(spoke: &str, milliseconds: i64, text: &str) -> Value {
-    if spoke == "marketing" {
-        Value::from(milliseconds.div_euclid(1_000))
-    } else {
-        Value::from(text)
-    }
+    if spoke == "marketing" { Value::from(milliseconds.div_euclid(1_000)) } else { Value::from(text) }
 }
 
 /// Replaces every identifier.

@@ -99,13 +99,7 @@ impl Plan<'_> {
 
     fn promise(&mut self, action: Action, promised_at: Option<i64>) {
         let index = u8::try_from(self.steps.len()).unwrap_or(u8::MAX);
-        self.steps.push(Step {
-            occurred_at: self.now,
-            action,
-            index,
-            promised_at,
-            mood: self.mood,
-        });
+        self.steps.push(Step { occurred_at: self.now, action, index, promised_at, mood: self.mood });
     }
 
     fn sometimes(&mut self, percent: u32) -> bool {
@@ -116,12 +110,7 @@ impl Plan<'_> {
 /// The steps of one journey that begins at `start`, in the order of planning, which is nearly that of time.
 pub(super) fn plan(random: &mut Random, start: i64, steps: &mut Vec<Step>) {
     steps.clear();
-    let mut plan = Plan {
-        random,
-        now: start,
-        mood: 0,
-        steps,
-    };
+    let mut plan = Plan { random, now: start, mood: 0, steps };
     match plan.random.weighted(&[38, 16, 22, 14, 3, 7]) {
         0 => campaign(&mut plan),
         1 => browsing(&mut plan),
@@ -133,11 +122,7 @@ pub(super) fn plan(random: &mut Random, start: i64, steps: &mut Vec<Step>) {
 }
 
 fn campaign(plan: &mut Plan<'_>) {
-    let sent = if plan.sometimes(70) {
-        Action::EmailSent
-    } else {
-        Action::PushSent
-    };
+    let sent = if plan.sometimes(70) { Action::EmailSent } else { Action::PushSent };
     plan.step(sent);
     if plan.sometimes(45) {
         plan.wait(MINUTE, 2 * DAY);
@@ -217,11 +202,7 @@ fn purchase(plan: &mut Plan<'_>) {
         return;
     }
     let late = plan.sometimes(18);
-    plan.now = if late {
-        due + plan.random.between(HOUR, 6 * DAY)
-    } else {
-        due - plan.random.between(0, DAY)
-    };
+    plan.now = if late { due + plan.random.between(HOUR, 6 * DAY) } else { due - plan.random.between(0, DAY) };
     plan.mood = if late { -1 } else { 1 };
     if late && plan.sometimes(35) {
         let arrives = plan.now;
@@ -287,11 +268,7 @@ fn case(plan: &mut Plan<'_>) {
     }
     if plan.sometimes(35) {
         plan.wait(MINUTE, 2 * DAY);
-        let rated = if plan.sometimes(60) {
-            Action::SatisfactionRated
-        } else {
-            Action::EffortRated
-        };
+        let rated = if plan.sometimes(60) { Action::SatisfactionRated } else { Action::EffortRated };
         plan.step(rated);
     }
 }

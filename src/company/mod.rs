@@ -155,9 +155,7 @@ impl Company {
         let (shuffled, seed) = (options.shuffled, options.seed);
         let stream = Stream::new(options);
         if !shuffled {
-            return Company {
-                events: Events::InOrder(Box::new(stream)),
-            };
+            return Company { events: Events::InOrder(Box::new(stream)) };
         }
         let mut events: Vec<SourceEvent> = stream.collect();
         let mut random = Random::of_part(seed, u64::MAX);
@@ -165,9 +163,7 @@ impl Company {
         for index in (1..events.len()).rev() {
             events.swap(index, random.below(index as u64 + 1) as usize);
         }
-        Company {
-            events: Events::Shuffled(events.into_iter()),
-        }
+        Company { events: Events::Shuffled(events.into_iter()) }
     }
 }
 
@@ -234,21 +230,11 @@ impl Stream {
                 random.between(100, 30 * SECOND)
             };
             let arrives_at = step.occurred_at + delay;
-            let waiting = Waiting {
-                arrives_at,
-                journey: self.journeys,
-                customer,
-                step: *step,
-                copy: false,
-            };
+            let waiting = Waiting { arrives_at, journey: self.journeys, customer, step: *step, copy: false };
             self.waiting.push(Reverse(waiting));
             if random.chance(self.options.duplicates_per_million) {
                 let arrives_at = arrives_at + random.between(SECOND, DAY);
-                self.waiting.push(Reverse(Waiting {
-                    arrives_at,
-                    copy: true,
-                    ..waiting
-                }));
+                self.waiting.push(Reverse(Waiting { arrives_at, copy: true, ..waiting }));
             }
         }
         let span = i128::from(self.end_ms - self.start_ms);
@@ -280,23 +266,14 @@ impl Iterator for Stream {
         }
         // Every step of a later journey arrives after that journey begins.
         while self.planned < self.options.touchpoints
-            && self
-                .waiting
-                .peek()
-                .is_none_or(|Reverse(first)| first.arrives_at > self.next_start_ms)
+            && self.waiting.peek().is_none_or(|Reverse(first)| first.arrives_at > self.next_start_ms)
         {
             self.begin_journey();
         }
         let Reverse(waiting) = self.waiting.pop()?;
-        let place = Place {
-            seed: self.options.seed,
-            customer: waiting.customer,
-            journey: waiting.journey,
-        };
+        let place = Place { seed: self.options.seed, customer: waiting.customer, journey: waiting.journey };
         let (mut key, mut payload) = (Vec::with_capacity(16), Vec::with_capacity(512));
-        let occurred_at = self
-            .renderer
-            .render(place, &waiting.step, self.options.sales, &mut key, &mut payload);
+        let occurred_at = self.renderer.render(place, &waiting.step, self.options.sales, &mut key, &mut payload);
         let event = SourceEvent {
             spoke: waiting.step.action.spoke(),
             key,
@@ -307,10 +284,8 @@ impl Iterator for Stream {
             rejection: None,
             duplicate: waiting.copy,
         };
-        let mut random = Random::of_part(
-            self.options.seed ^ 0xDEFEC7,
-            waiting.journey << 8 | u64::from(waiting.step.index),
-        );
+        let mut random =
+            Random::of_part(self.options.seed ^ 0xDEFEC7, waiting.journey << 8 | u64::from(waiting.step.index));
         if !waiting.copy && random.chance(self.options.invalid_per_million) {
             let mut invalid = event.clone();
             let reason = defect::spoil(event.spoke, &mut invalid.payload, event.timestamp_ms, &mut random);

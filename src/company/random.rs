@@ -8,9 +8,7 @@ pub struct Random(u64);
 impl Random {
     /// An independent sequence for a part of a whole: a customer, a journey.
     pub const fn of_part(seed: u64, part: u64) -> Random {
-        Random(mix(
-            mix(seed.wrapping_add(0x9E37_79B9_7F4A_7C15)) ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93)
-        ))
+        Random(mix(mix(seed.wrapping_add(0x9E37_79B9_7F4A_7C15)) ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93)))
     }
 
     /// The next 64 bits.
@@ -79,10 +77,7 @@ impl Zipf {
         let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
         let mut columns: Vec<(u32, u32)> = (0..ranks).map(|rank| (u32::MAX, rank)).collect();
         // In units of total / ranks: a column is full at `total`.
-        let mut heights: Vec<u128> = weights
-            .iter()
-            .map(|weight| u128::from(*weight) * u128::from(ranks))
-            .collect();
+        let mut heights: Vec<u128> = weights.iter().map(|weight| u128::from(*weight) * u128::from(ranks)).collect();
         let (mut small, mut large): (Vec<u32>, Vec<u32>) = (0..ranks).partition(|rank| heights[*rank as usize] < total);
         while let (Some(low), Some(high)) = (small.pop(), large.last().copied()) {
             let height = heights[low as usize];
@@ -137,11 +132,7 @@ mod tests {
         let mut random = Random(1_234_567);
         assert_eq!(
             [random.bits(), random.bits(), random.bits()],
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
         );
     }
 

@@ -25,13 +25,7 @@ const LAST_NAMES: [&str; 16] = [
 const REGIONS: [&str; 5] = ["north", "south", "east", "west", "overseas"];
 const SEGMENTS: [&str; 4] = ["families", "singles", "seniors", "business"];
 const CAMPAIGNS: [&str; 6] = ["spring", "summer", "autumn", "winter", "loyalty", "welcome-back"];
-const CONTENTS: [&str; 5] = [
-    "newsletter-3",
-    "buying-guide",
-    "how-to-video",
-    "case-study",
-    "price-list",
-];
+const CONTENTS: [&str; 5] = ["newsletter-3", "buying-guide", "how-to-video", "case-study", "price-list"];
 const SUBJECTS: [&str; 6] = ["delivery", "invoice", "product", "return", "login", "contract"];
 const CARRIERS: [&str; 3] = ["north-post", "swift", "cargo-bike"];
 const PRODUCTS: u64 = 40;
@@ -104,16 +98,8 @@ fn meaning(action: Action) -> (Kind, Initiator, Visibility) {
         Action::ServiceInterrupted => Kind::ServiceInterrupted,
         Action::ServiceRestored => Kind::ServiceRestored,
     };
-    let initiator = if action == Action::BotReplied {
-        Initiator::Bot
-    } else {
-        kind.default_initiator()
-    };
-    let visibility = if action == Action::NoteWritten {
-        Visibility::Internal
-    } else {
-        Visibility::Public
-    };
+    let initiator = if action == Action::BotReplied { Initiator::Bot } else { kind.default_initiator() };
+    let visibility = if action == Action::NoteWritten { Visibility::Internal } else { Visibility::Public };
     (kind, initiator, visibility)
 }
 
@@ -174,19 +160,13 @@ impl Renderer {
         let (has_phone, has_cookie) = (person.percent(50), person.percent(70));
         let company = person.below(500);
         rewrite(&mut self.customer, format_args!("C{:07}", place.customer + 1));
-        rewrite(
-            &mut self.email,
-            format_args!("{first}.{last}.{}@Example.org", place.customer + 1),
-        );
+        rewrite(&mut self.email, format_args!("{first}.{last}.{}@Example.org", place.customer + 1));
         // Only support keeps what people typed.
         if spoke != "support" {
             self.email.make_ascii_lowercase();
         }
         rewrite(&mut self.phone, format_args!("+4930{:08}", 10_000_000 + place.customer));
-        rewrite(
-            &mut self.cookie,
-            format_args!("ck-{:x}-{}", place.customer, journey.below(3)),
-        );
+        rewrite(&mut self.cookie, format_args!("ck-{:x}-{}", place.customer, journey.below(3)));
         rewrite(&mut self.account, format_args!("company-{company}"));
         let account = (segment == "business").then_some(self.account.as_str());
 
@@ -195,48 +175,26 @@ impl Renderer {
         let campaign = journey.pick(&CAMPAIGNS);
         let subject = journey.pick(&SUBJECTS);
         let price = 500 + journey.below(90) as i64 * 250 + journey.below(4).pow(3) as i64 * 9_975;
-        let currency = if region == "overseas" {
-            Currency(*b"USD")
-        } else {
-            Currency(*b"EUR")
-        };
+        let currency = if region == "overseas" { Currency(*b"USD") } else { Currency(*b"EUR") };
         let store = journey.percent(20);
 
         let letter = spoke.as_bytes()[0] as char;
-        rewrite(
-            &mut self.id,
-            format_args!("{letter}-{:07}-{:02}", place.journey, step.index),
-        );
+        rewrite(&mut self.id, format_args!("{letter}-{:07}-{:02}", place.journey, step.index));
         let (kind, initiator, visibility) = meaning(action);
-        let mut identifiers = vec![Identifier {
-            kind: IdentifierType::CustomerId,
-            value: &self.customer,
-        }];
+        let mut identifiers = vec![Identifier { kind: IdentifierType::CustomerId, value: &self.customer }];
         if spoke == "marketing" || spoke == "support" {
-            identifiers.push(Identifier {
-                kind: IdentifierType::Email,
-                value: &self.email,
-            });
+            identifiers.push(Identifier { kind: IdentifierType::Email, value: &self.email });
         }
         if spoke == "support" && has_phone {
-            identifiers.push(Identifier {
-                kind: IdentifierType::Phone,
-                value: &self.phone,
-            });
+            identifiers.push(Identifier { kind: IdentifierType::Phone, value: &self.phone });
         }
         if spoke == "marketing" && has_cookie {
-            identifiers.push(Identifier {
-                kind: IdentifierType::Cookie,
-                value: &self.cookie,
-            });
+            identifiers.push(Identifier { kind: IdentifierType::Cookie, value: &self.cookie });
         }
         key.clear();
         if let Some((kind, prefix)) = thing(action) {
             rewrite(&mut self.thing, format_args!("{prefix}-{:07}", place.journey));
-            identifiers.push(Identifier {
-                kind,
-                value: &self.thing,
-            });
+            identifiers.push(Identifier { kind, value: &self.thing });
             key.extend_from_slice(self.thing.as_bytes());
         } else {
             key.extend_from_slice(self.customer.as_bytes());
@@ -262,35 +220,22 @@ impl Renderer {
             Action::ReviewPosted => Some(ScoreScale::Review),
             _ => None,
         };
-        let score = scale.map(|scale| Score {
-            scale,
-            value: answer(scale, step.mood, &mut own),
-            item: None,
-        });
+        let score = scale.map(|scale| Score { scale, value: answer(scale, step.mood, &mut own), item: None });
         let felt = matches!(
             action,
             Action::Recommended | Action::SocialMentioned | Action::ComplaintMade | Action::CaseOpened
         ) && own.percent(60);
         let sentiment = felt.then(|| (i64::from(step.mood) * 45 + own.between(-45, 45)).clamp(-100, 100) as i8);
         let referrer = (action == Action::ReferralMade).then(|| {
-            rewrite(
-                &mut self.referrer,
-                format_args!("C{:07}", own.below(u64::from(place.customer) + 1) + 1),
-            );
-            Identifier {
-                kind: IdentifierType::CustomerId,
-                value: self.referrer.as_str(),
-            }
+            rewrite(&mut self.referrer, format_args!("C{:07}", own.below(u64::from(place.customer) + 1) + 1));
+            Identifier { kind: IdentifierType::CustomerId, value: self.referrer.as_str() }
         });
         self.properties.clear();
         if matches!(action, Action::OrderShipped | Action::OrderDelivered) {
             self.properties.push(("carrier", journey.pick(&CARRIERS)));
         }
-        let occurred_at = if spoke == "marketing" {
-            step.occurred_at.div_euclid(1_000) * 1_000
-        } else {
-            step.occurred_at
-        };
+        let occurred_at =
+            if spoke == "marketing" { step.occurred_at.div_euclid(1_000) * 1_000 } else { step.occurred_at };
         let marketing = spoke == "marketing";
         let about_product = !matches!(action, Action::ConsentChanged | Action::SocialMentioned);
         let touchpoint = Touchpoint {
@@ -310,10 +255,7 @@ impl Renderer {
             content: (action == Action::ContentConsumed).then(|| own.pick(&CONTENTS)),
             account: if marketing { None } else { account },
             amount: amount.map(|minor| Money { minor, currency }),
-            cost: cost.map(|minor| Money {
-                minor,
-                currency: Currency(*b"EUR"),
-            }),
+            cost: cost.map(|minor| Money { minor, currency: Currency(*b"EUR") }),
             score,
             promised_at: step.promised_at.map(EventTime),
             initiator,

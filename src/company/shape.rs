@@ -245,12 +245,7 @@ pub(super) fn marketing(touchpoint: &Touchpoint<'_>, out: &mut Vec<u8>) {
     json.optional("cookie", touchpoint.identifier(IdentifierType::Cookie));
     json.close();
     json.optional("cmp", touchpoint.campaign);
-    json.optional(
-        "medium",
-        touchpoint
-            .channel
-            .map(|channel| if push { "push" } else { channel.as_str() }),
-    );
+    json.optional("medium", touchpoint.channel.map(|channel| if push { "push" } else { channel.as_str() }));
     json.optional("segment", touchpoint.segment);
     json.optional("market", touchpoint.region);
     json.optional("product", touchpoint.product);
@@ -321,11 +316,7 @@ pub(super) fn support(touchpoint: &Touchpoint<'_>, out: &mut Vec<u8>) {
         json.text("author", touchpoint.initiator.as_str());
         json.open(Some("comment"));
         json.name("public");
-        let public: &[u8] = if touchpoint.visibility == Visibility::Public {
-            b"true"
-        } else {
-            b"false"
-        };
+        let public: &[u8] = if touchpoint.visibility == Visibility::Public { b"true" } else { b"false" };
         json.out.extend_from_slice(public);
         json.close();
     }

@@ -19,33 +19,20 @@ fn digest(events: impl Iterator<Item = SourceEvent>) -> String {
 fn a_seed_gives_the_same_company_everywhere() {
     // Golden: whoever changes the company changes fixtures and benchmarks with it.
     let company = digest(Company::new(CompanyOptions::default()));
-    let bench = digest(BenchEvents::new(BenchOptions {
-        events: 10_000,
-        ..BenchOptions::default()
-    }));
-    assert_eq!(
-        (company.as_str(), bench.as_str()),
-        ("1d9183cd66a8cae6", "f740a43c63e0a5f6")
-    );
+    let bench = digest(BenchEvents::new(BenchOptions { events: 10_000, ..BenchOptions::default() }));
+    assert_eq!((company.as_str(), bench.as_str()), ("1d9183cd66a8cae6", "f740a43c63e0a5f6"));
 }
 
 #[test]
 fn the_counts_are_those_asked_for() {
-    let options = CompanyOptions {
-        touchpoints: 50_000,
-        ..CompanyOptions::default()
-    };
+    let options = CompanyOptions { touchpoints: 50_000, ..CompanyOptions::default() };
     let events: Vec<SourceEvent> = Company::new(options.clone()).collect();
     let originals = events.iter().filter(|event| event.valid && !event.duplicate).count();
     assert_eq!(originals, 50_000);
     let copies = events.iter().filter(|event| event.duplicate).count();
     assert!((400..600).contains(&copies), "{copies}");
     let on_its_way = |event: &&SourceEvent| event.timestamp_ms - event.occurred_at > 31 * SECOND;
-    let late = events
-        .iter()
-        .filter(|event| event.valid && !event.duplicate)
-        .filter(on_its_way)
-        .count();
+    let late = events.iter().filter(|event| event.valid && !event.duplicate).filter(on_its_way).count();
     assert!((2_200..2_900).contains(&late), "{late}");
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in events.iter().filter_map(|event| event.rejection) {
@@ -66,11 +53,8 @@ fn the_counts_are_those_asked_for() {
 
 #[test]
 fn ids_are_unique_within_a_spoke_and_copies_are_exact() {
-    let options = CompanyOptions {
-        duplicates_per_million: 200_000,
-        invalid_per_million: 0,
-        ..CompanyOptions::default()
-    };
+    let options =
+        CompanyOptions { duplicates_per_million: 200_000, invalid_per_million: 0, ..CompanyOptions::default() };
     let mut seen = HashSet::new();
     let mut payloads = HashSet::new();
     for event in Company::new(options) {
@@ -84,10 +68,7 @@ fn ids_are_unique_within_a_spoke_and_copies_are_exact() {
 #[test]
 fn shuffling_changes_the_order_and_nothing_else() {
     let ordered = Company::new(CompanyOptions::default());
-    let shuffled = Company::new(CompanyOptions {
-        shuffled: true,
-        ..CompanyOptions::default()
-    });
+    let shuffled = Company::new(CompanyOptions { shuffled: true, ..CompanyOptions::default() });
     let (ordered, mut shuffled): (Vec<_>, Vec<_>) = (ordered.collect(), shuffled.collect());
     assert_ne!(ordered, shuffled);
     let order = |event: &SourceEvent| (event.timestamp_ms, event.spoke, event.payload.clone(), event.valid);
@@ -99,11 +80,8 @@ fn shuffling_changes_the_order_and_nothing_else() {
 
 #[test]
 fn journeys_under_way_are_all_that_is_remembered() {
-    let mut stream = Stream::new(CompanyOptions {
-        touchpoints: 1_000_000,
-        customers: 100_000,
-        ..CompanyOptions::default()
-    });
+    let mut stream =
+        Stream::new(CompanyOptions { touchpoints: 1_000_000, customers: 100_000, ..CompanyOptions::default() });
     let mut most = 0;
     while stream.next().is_some() {
         most = most.max(stream.waiting.len());
@@ -114,10 +92,7 @@ fn journeys_under_way_are_all_that_is_remembered() {
 
 #[test]
 fn benchmark_payloads_have_the_mean_size_that_they_promise() {
-    let events = BenchEvents::new(BenchOptions {
-        events: 100_000,
-        ..BenchOptions::default()
-    });
+    let events = BenchEvents::new(BenchOptions { events: 100_000, ..BenchOptions::default() });
     let mut bytes = 0;
     let mut late = 0;
     for event in events {

@@ -138,19 +138,15 @@ impl Contributions {
         add: &Accumulator,
         times: i64,
     ) {
-        let key = PackedCell {
-            packed: pack(metric, currency, Window::of(WindowKind::Day, day)),
-            value: self.intern(value),
-        };
+        let key =
+            PackedCell { packed: pack(metric, currency, Window::of(WindowKind::Day, day)), value: self.intern(value) };
         self.spread_cells.entry(key).or_default().add(add, times);
     }
 
     /// Adds `n` observations and nothing else to a day, its week and its month, without a currency.
     pub fn count_in_windows(&mut self, metric: u8, day: Day, value: &DimensionValue<'_>, n: i64) {
-        let key = PackedCell {
-            packed: pack(metric, None, Window::of(WindowKind::Day, day)),
-            value: self.intern(value),
-        };
+        let key =
+            PackedCell { packed: pack(metric, None, Window::of(WindowKind::Day, day)), value: self.intern(value) };
         *self.spread_counts.entry(key).or_default() += n;
     }
 
@@ -255,15 +251,13 @@ impl Emit for Signed<'_> {
 
     fn everywhere(&mut self, metric: u8, currency: Option<Currency>, place: &Place<'_>, add: &Accumulator, times: i64) {
         for value in &place.values {
-            self.contributions
-                .add_to_windows(metric, currency, place.day, value, add, times * self.sign);
+            self.contributions.add_to_windows(metric, currency, place.day, value, add, times * self.sign);
         }
     }
 
     fn count_everywhere(&mut self, metric: u8, place: &Place<'_>, n: i64) {
         for value in &place.values {
-            self.contributions
-                .count_in_windows(metric, place.day, value, n * self.sign);
+            self.contributions.count_in_windows(metric, place.day, value, n * self.sign);
         }
     }
 }

@@ -32,6 +32,13 @@ pub enum Observation<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// Partitions came or went.
+    Membership {
+        /// How.
+        change: crate::telemetry::Rebalance,
+        /// How many.
+        partitions: usize,
+    },
     /// A commit begins.
     CommitBegins,
     /// A task's part of a transaction was committed.

@@ -20,6 +20,9 @@ pub enum StageError {
     /// The log refused an output.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// What is stored was computed by another definition: rebuild it.
+    #[error("{0}")]
+    Generation(String),
     /// The store or the input is unusable: tell the operator and stop.
     #[error("{0}")]
     Stop(String),
@@ -48,6 +51,16 @@ pub trait Stage: Send {
     /// Bytes held outside the store.
     fn cache_bytes(&self) -> usize {
         0
+    }
+
+    /// The instant as of which it speaks, in milliseconds since 1970-01-01T00:00:00Z, if it knows one.
+    fn as_of_ms(&self) -> Option<i64> {
+        None
+    }
+
+    /// The watermark of its sources, in milliseconds since 1970-01-01T00:00:00Z, if it knows one.
+    fn watermark_ms(&self) -> Option<i64> {
+        None
     }
 
     /// Whether the cache is so full that the transaction should end early.

@@ -97,6 +97,8 @@ pub struct Task {
     pub more: bool,
     /// Source timestamp of the oldest record in the current transaction, in milliseconds.
     pub oldest_ms: Option<i64>,
+    /// Timestamp of the newest record taken, in milliseconds.
+    pub newest_ms: Option<i64>,
     state: TaskState,
     restore: Option<Box<dyn ChangelogReader>>,
     restored_records: u64,
@@ -125,6 +127,7 @@ impl Task {
             touched: false,
             more: false,
             oldest_ms: None,
+            newest_ms: None,
             state: TaskState::Created,
             restore: None,
             restored_records: 0,

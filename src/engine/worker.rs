@@ -9,6 +9,7 @@ use super::{
     store::{Disk, DiskError, Identity, RebuildReason, Store},
     task::{Task, TaskState},
 };
+use crate::telemetry::Rebalance;
 
 /// The engine's own entry in every store: the generation of what the changelog holds.
 const GENERATION_KEY: &[u8] = b"\0generation";
@@ -206,8 +207,9 @@ impl<L: Log> Worker<L> {
             if let Err(error) = outcome {
                 return Err(match error {
                     StageError::Log(error) => error,
-                    StageError::Stop(text) => {
-                        failure = Some(StageError::Stop(text.clone()));
+                    error => {
+                        let text = error.to_string();
+                        failure = Some(error);
                         LogError::Stop(text)
                     }
                 });
@@ -217,6 +219,7 @@ impl<L: Log> Worker<L> {
                 task.oldest_ms =
                     Some(task.oldest_ms.map_or(record.timestamp_ms, |oldest| oldest.min(record.timestamp_ms)));
             }
+            task.newest_ms = task.newest_ms.max(Some(record.timestamp_ms));
             observer.record_in(record.from, record.timestamp_ms);
             *wants_commit |= task.stage.wants_commit();
             Ok(())
@@ -372,6 +375,12 @@ impl<L: Log> Worker<L> {
     // --- membership and restore
 
     fn change_membership(&mut self, change: Membership) -> Result<(), StageError> {
+        let (kind, partitions) = match &change {
+            Membership::Assigned(list) => (Rebalance::Assigned, list.len()),
+            Membership::Revoked(list) => (Rebalance::Revoked, list.len()),
+            Membership::Lost(list) => (Rebalance::Lost, list.len()),
+        };
+        self.observer.observe(Observation::Membership { change: kind, partitions });
         match change {
             Membership::Assigned(partitions) => self.open_tasks(&partitions, true),
             Membership::Revoked(partitions) => {
@@ -497,7 +506,7 @@ impl<L: Log> Worker<L> {
             match task.store.get(GENERATION_KEY).map_err(|error| StageError::Stop(error.to_string()))? {
                 None => task.store.put(GENERATION_KEY, &generation),
                 Some(stored) if stored.as_ref() == generation => {}
-                Some(_) => return Err(StageError::Stop(other_generation(task.stage_name))),
+                Some(_) => return Err(StageError::Generation(other_generation(task.stage_name))),
             }
         }
         task.become_state(TaskState::Running);
@@ -583,12 +592,11 @@ fn other_generation(stage: &str) -> String {
 }
 
 fn stop_for_disk(error: DiskError) -> StageError {
-    let text = match &error {
-        DiskError::Rebuild { reason: RebuildReason::Foreign { .. }, .. } => format!(
+    match &error {
+        DiskError::Rebuild { reason: RebuildReason::Foreign { .. }, .. } => StageError::Generation(format!(
             "{error}; run `insight-hub rebuild`, start with the configuration that it was computed by, or remove the data \
              directory to restore it from the changelog"
-        ),
-        _ => error.to_string(),
-    };
-    StageError::Stop(text)
+        )),
+        _ => StageError::Stop(error.to_string()),
+    }
 }

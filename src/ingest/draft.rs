@@ -197,13 +197,6 @@ impl<'c, 'a> Taker<'c, 'a> {
     /// Names the field of the payload to blame, and ours in the sentence.
     #[inline]
     fn at<T>(&self, slot: Slot, field: &str, result: Result<T, Refused>) -> Result<T, Rejection> {
-<<<<<<< HEAD
-        result.map_err(|Refused { reason, message }| {
-            let path = self.mapping.shape.path(slot);
-            let own = if path == field { String::new() } else { format!("{field}: ") };
-            Rejection { reason, field: path.to_owned(), message: format!("{own}{message}."), touchpoint: 0 }
-        })
-=======
         match result {
             Ok(part) => Ok(part),
             Err(refused) => Err(self.rejection(slot, field, refused)),
@@ -218,7 +211,6 @@ impl<'c, 'a> Taker<'c, 'a> {
             message: format!("{field}: {}.", refused.message),
             touchpoint: 0,
         }
->>>>>>> ingest
     }
 
     fn own_spoke(&self, slot: Slot, spoke: &str) -> Result<(), Rejection> {

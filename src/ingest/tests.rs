@@ -55,15 +55,11 @@ fn shown(outcome: &Mapped<'_>) -> String {
     let touchpoint = match outcome {
         Mapped::Touchpoint(touchpoint) => touchpoint,
         Mapped::Skipped => return "skipped".into(),
-        Mapped::Rejected(Rejection {
-            reason, field, message, ..
-        }) => return format!("{reason} [{field}] {message}"),
+        Mapped::Rejected(Rejection { reason, field, message, .. }) => return format!("{reason} [{field}] {message}"),
     };
     let by = |identifier: &Identifier<'_>| format!("{}:{}", identifier.kind, identifier.value);
-    let mut line = format!(
-        "{} {} {} at {} by",
-        touchpoint.spoke, touchpoint.id, touchpoint.kind, touchpoint.occurred_at
-    );
+    let mut line =
+        format!("{} {} {} at {} by", touchpoint.spoke, touchpoint.id, touchpoint.kind, touchpoint.occurred_at);
     for identifier in &touchpoint.identifiers {
         write!(line, " {}", by(identifier)).expect("a string takes every character");
     }
@@ -82,16 +78,11 @@ fn shown(outcome: &Mapped<'_>) -> String {
         ("cost", touchpoint.cost.map(money)),
         (
             "score",
-            touchpoint
-                .score
-                .map(|score| format!("{} {} {}", score.scale, score.value, score.item.unwrap_or("-"))),
+            touchpoint.score.map(|score| format!("{} {} {}", score.scale, score.value, score.item.unwrap_or("-"))),
         ),
         ("promised_at", touchpoint.promised_at.map(|at| at.to_string())),
         ("initiator", Some(touchpoint.initiator.to_string())),
-        (
-            "visibility",
-            Some(touchpoint.visibility.to_string()).filter(|visibility| visibility != "public"),
-        ),
+        ("visibility", Some(touchpoint.visibility.to_string()).filter(|visibility| visibility != "public")),
         ("sentiment", touchpoint.sentiment.map(|value| value.to_string())),
         ("referrer", touchpoint.referrer.as_ref().map(by)),
         ("effort", touchpoint.effort.map(|value| value.to_string())),

@@ -71,10 +71,7 @@ fn is_plain(text: &str, characters_max: usize) -> bool {
     match bytes {
         [] | [b' ', ..] | [.., b' '] => false,
         _ => {
-            bytes.len() <= characters_max
-                && bytes
-                    .iter()
-                    .fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7E))
+            bytes.len() <= characters_max && bytes.iter().fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7E))
         }
     }
 }

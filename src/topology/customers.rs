@@ -366,6 +366,14 @@ impl Stage for CustomersStage {
         customers::store_keys::restored(key, value, &mut StoreView(store)).map_err(stop)
     }
 
+    fn as_of_ms(&self) -> Option<i64> {
+        self.times.as_ref()?.as_of.map(|at| at.0)
+    }
+
+    fn watermark_ms(&self) -> Option<i64> {
+        self.times.as_ref()?.watermark().map(|at| at.0)
+    }
+
     fn wants_commit(&self) -> bool {
         self.customers.is_full()
     }

@@ -21,7 +21,10 @@ mod customers;
 mod ingest;
 pub mod messages;
 mod metrics;
+mod observer;
 mod store_view;
+
+pub use observer::{PlannedCrash, TelemetryObserver};
 
 use std::sync::Arc;
 

@@ -7,20 +7,12 @@ use insight_hub::company::{BenchEvents, BenchOptions, Company, CompanyOptions, S
 use crate::oracle::{Options, Source, expected};
 
 fn source(event: &SourceEvent) -> Source<'_> {
-    Source {
-        spoke: event.spoke,
-        payload: &event.payload,
-        timestamp_ms: event.timestamp_ms,
-    }
+    Source { spoke: event.spoke, payload: &event.payload, timestamp_ms: event.timestamp_ms }
 }
 
 #[test]
 fn every_label_of_the_company_is_what_the_oracle_finds() {
-    let options = CompanyOptions {
-        touchpoints: 10_000,
-        invalid_per_million: 50_000,
-        ..CompanyOptions::default()
-    };
+    let options = CompanyOptions { touchpoints: 10_000, invalid_per_million: 50_000, ..CompanyOptions::default() };
     let events: Vec<SourceEvent> = Company::new(options).collect();
     for event in &events {
         let found = expected([source(event)], &Options::default());
@@ -34,21 +26,15 @@ fn every_label_of_the_company_is_what_the_oracle_finds() {
         assert_eq!(event.valid, event.rejection.is_none());
     }
     let all = expected(events.iter().map(source), &Options::default());
-    assert_eq!(
-        all.repeated,
-        events.iter().filter(|event| event.duplicate).count() as u64
-    );
+    assert_eq!(all.repeated, events.iter().filter(|event| event.duplicate).count() as u64);
     assert_eq!(all.feeds.touchpoints.len(), 10_000);
     assert_eq!(all.accepted, 10_000 + all.repeated);
 }
 
 #[test]
 fn the_company_moves_every_metric_of_the_oracle() {
-    let events: Vec<SourceEvent> = Company::new(CompanyOptions {
-        touchpoints: 5_000,
-        ..CompanyOptions::default()
-    })
-    .collect();
+    let events: Vec<SourceEvent> =
+        Company::new(CompanyOptions { touchpoints: 5_000, ..CompanyOptions::default() }).collect();
     let feeds = expected(events.iter().map(source), &Options::default()).feeds;
     let mut cells: BTreeMap<&str, usize> = BTreeMap::new();
     for key in feeds.metrics.keys() {
@@ -62,32 +48,17 @@ fn the_company_moves_every_metric_of_the_oracle() {
 #[ignore = "a measurement: run it alone with --ignored --nocapture"]
 fn how_long_the_oracle_and_the_company_take() {
     let begun = Instant::now();
-    let bytes: usize = BenchEvents::new(BenchOptions::default())
-        .map(|event| event.payload.len())
-        .sum();
+    let bytes: usize = BenchEvents::new(BenchOptions::default()).map(|event| event.payload.len()).sum();
     println!("1,000,000 benchmark events of {bytes} bytes: {:.2?}", begun.elapsed());
-    let options = CompanyOptions {
-        touchpoints: 200_000,
-        customers: 20_000,
-        shuffled: true,
-        ..CompanyOptions::default()
-    };
+    let options =
+        CompanyOptions { touchpoints: 200_000, customers: 20_000, shuffled: true, ..CompanyOptions::default() };
     let begun = Instant::now();
     let events: Vec<SourceEvent> = Company::new(options).collect();
     println!("200,000 touchpoints made: {:.2?}", begun.elapsed());
     let begun = Instant::now();
     let found = expected(events.iter().map(source), &Options::default());
-    println!(
-        "200,000 touchpoints computed: {:.2?}, {} cells",
-        begun.elapsed(),
-        found.feeds.metrics.len()
-    );
-    let small = CompanyOptions {
-        touchpoints: 300,
-        customers: 20,
-        days: 10,
-        ..CompanyOptions::default()
-    };
+    println!("200,000 touchpoints computed: {:.2?}, {} cells", begun.elapsed(), found.feeds.metrics.len());
+    let small = CompanyOptions { touchpoints: 300, customers: 20, days: 10, ..CompanyOptions::default() };
     let small: Vec<SourceEvent> = Company::new(small).collect();
     let begun = Instant::now();
     for _ in 0..20 {

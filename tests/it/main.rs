@@ -10,9 +10,14 @@
     reason = "a test says what it expects by panicking, and shows what its processes said"
 )]
 
+mod company;
 mod harness;
 mod oracle;
 mod simulation;
 mod smoke;
 mod tidy;
 mod world;
+
+/// The product's allocator: the oracle builds and drops many small values.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

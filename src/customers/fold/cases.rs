@@ -62,14 +62,7 @@ fn open(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>, options: &FoldOpti
     head.cases.push_back(Case {
         id: id.into(),
         opened_at,
-<<<<<<< HEAD
-        unanswered: Some(Level { start, dimensions: KeptDimensions::of(&facts.place) }),
-=======
-        unanswered: Some(Level {
-            start,
-            dimensions: KeptDimensions::of(facts.place),
-        }),
->>>>>>> customers
+        unanswered: Some(Level { start, dimensions: KeptDimensions::of(facts.place) }),
         replied: false,
         resolved: false,
         open: true,

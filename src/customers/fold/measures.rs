@@ -49,78 +49,37 @@ fn answer(facts: &Facts<'_, '_>, scale: ScoreScale) -> Option<i64> {
 
 fn nps<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Nps) {
-<<<<<<< HEAD
         let add = Accumulator { a: i64::from(value >= 9), b: i64::from(value <= 6), ..Accumulator::count(1) };
-        emit.everywhere(index::NPS, None, &facts.place, &add, 1);
-=======
-        let add = Accumulator {
-            a: i64::from(value >= 9),
-            b: i64::from(value <= 6),
-            ..Accumulator::count(1)
-        };
         emit.everywhere(index::NPS, None, facts.place, &add, 1);
->>>>>>> customers
     }
 }
 
 fn csat<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Csat) {
-<<<<<<< HEAD
         let add = Accumulator { a: i64::from(value >= 4), ..Accumulator::observe(value) };
-        emit.everywhere(index::CSAT, None, &facts.place, &add, 1);
-=======
-        let add = Accumulator {
-            a: i64::from(value >= 4),
-            ..Accumulator::observe(value)
-        };
         emit.everywhere(index::CSAT, None, facts.place, &add, 1);
->>>>>>> customers
     }
 }
 
 fn ces<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(value) = answer(facts, ScoreScale::Ces) {
-<<<<<<< HEAD
         let add = Accumulator { a: i64::from(value >= 5), ..Accumulator::observe(value) };
-        emit.everywhere(index::CES, None, &facts.place, &add, 1);
-=======
-        let add = Accumulator {
-            a: i64::from(value >= 5),
-            ..Accumulator::observe(value)
-        };
         emit.everywhere(index::CES, None, facts.place, &add, 1);
->>>>>>> customers
     }
 }
 
 fn sentiment<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(value) = facts.touchpoint.sentiment.map(i64::from) {
-<<<<<<< HEAD
         let add = Accumulator { a: i64::from(value < -20), ..Accumulator::observe(value) };
-        emit.everywhere(index::SENTIMENT, None, &facts.place, &add, 1);
-=======
-        let add = Accumulator {
-            a: i64::from(value < -20),
-            ..Accumulator::observe(value)
-        };
         emit.everywhere(index::SENTIMENT, None, facts.place, &add, 1);
->>>>>>> customers
     }
 }
 
 fn promise_gap<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(promised_at) = facts.delivery.and_then(|delivery| delivery.promised_at) {
         let gap_ms = facts.touchpoint.occurred_at.0.saturating_sub(promised_at.0);
-<<<<<<< HEAD
         let add = Accumulator { a: i64::from(gap_ms > 0), ..Accumulator::observe_distribution(gap_ms) };
-        emit.everywhere(index::PROMISE_GAP, None, &facts.place, &add, 1);
-=======
-        let add = Accumulator {
-            a: i64::from(gap_ms > 0),
-            ..Accumulator::observe_distribution(gap_ms)
-        };
         emit.everywhere(index::PROMISE_GAP, None, facts.place, &add, 1);
->>>>>>> customers
     }
 }
 
@@ -128,16 +87,8 @@ fn on_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(delivery) = facts.delivery
         && delivery.promised_at.is_some()
     {
-<<<<<<< HEAD
         let add = Accumulator { a: i64::from(delivery.on_time), ..Accumulator::count(1) };
-        emit.everywhere(index::ON_TIME, None, &facts.place, &add, 1);
-=======
-        let add = Accumulator {
-            a: i64::from(delivery.on_time),
-            ..Accumulator::count(1)
-        };
         emit.everywhere(index::ON_TIME, None, facts.place, &add, 1);
->>>>>>> customers
     }
 }
 
@@ -226,31 +177,15 @@ fn return_rate<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
         emit.count_everywhere(index::RETURN_RATE, facts.place, 1);
     }
     if facts.returned {
-<<<<<<< HEAD
         let add = Accumulator { a: 1, ..Accumulator::default() };
-        emit.everywhere(index::RETURN_RATE, None, &facts.place, &add, 1);
-=======
-        let add = Accumulator {
-            a: 1,
-            ..Accumulator::default()
-        };
         emit.everywhere(index::RETURN_RATE, None, facts.place, &add, 1);
->>>>>>> customers
     }
 }
 
 fn contact_rate<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if facts.case_opened {
-<<<<<<< HEAD
         let add = Accumulator { a: 1, ..Accumulator::default() };
-        emit.everywhere(index::CONTACT_RATE, None, &facts.place, &add, 1);
-=======
-        let add = Accumulator {
-            a: 1,
-            ..Accumulator::default()
-        };
         emit.everywhere(index::CONTACT_RATE, None, facts.place, &add, 1);
->>>>>>> customers
     }
     first_times(index::CONTACT_RATE, ACTIVE, facts, emit);
 }

@@ -162,18 +162,8 @@ fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) 
     let start = day.max(options.calendar.day(promised_at));
     facts.promise_ended = order.promise.take().map(|replaced| Ended::of(replaced.overdue, day));
     facts.promise_made = Some(start);
-<<<<<<< HEAD
     order.promise =
-        Some(Promise { promised_at, overdue: Level { start, dimensions: KeptDimensions::of(&facts.place) } });
-=======
-    order.promise = Some(Promise {
-        promised_at,
-        overdue: Level {
-            start,
-            dimensions: KeptDimensions::of(facts.place),
-        },
-    });
->>>>>>> customers
+        Some(Promise { promised_at, overdue: Level { start, dimensions: KeptDimensions::of(facts.place) } });
 }
 
 fn deliver(head: &mut Head, facts: &mut Facts<'_, '_>, promised_at: Option<EventTime>, options: &FoldOptions) {

@@ -23,12 +23,6 @@ struct SeenValue {
 mod packed {
     use serde::{Deserializer, Serializer, de::Error};
 
-<<<<<<< HEAD
-impl<'de> Deserialize<'de> for SeenValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SeenValue, D::Error> {
-        let (hash, mask) = <([u8; 8], u8)>::deserialize(deserializer)?;
-        Ok(SeenValue { hash: u64::from_le_bytes(hash), mask })
-=======
     use super::SeenValue;
     use crate::customers::fold::place::Blob;
 
@@ -56,7 +50,6 @@ impl<'de> Deserialize<'de> for SeenValue {
                 mask,
             })
             .collect())
->>>>>>> customers
     }
 }
 

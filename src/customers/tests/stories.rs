@@ -317,29 +317,10 @@ fn answers_and_sentiment_count_with_their_shares() {
 #[test]
 fn messages_count_for_thirty_closed_days() {
     let message = "marketing message_sent at 09:00";
-<<<<<<< HEAD
-    check_customers(&[message], &["record.contacts"], expect!["record.contacts_30_days: 0,"]);
-    check_customers(&[message, "closed 0d"], &["record.contacts"], expect!["record.contacts_30_days: 1,"]);
-    check_customers(&[message, "closed 29d"], &["record.contacts"], expect!["record.contacts_30_days: 1,"]);
-    check_customers(&[message, "closed 30d"], &["record.contacts"], expect!["record.contacts_30_days: 0,"]);
-=======
     check_customers(&[message], &["record.contacts"], expect!["record.contacts_30_days: 0"]);
-    check_customers(
-        &[message, "closed 0d"],
-        &["record.contacts"],
-        expect!["record.contacts_30_days: 1"],
-    );
-    check_customers(
-        &[message, "closed 29d"],
-        &["record.contacts"],
-        expect!["record.contacts_30_days: 1"],
-    );
-    check_customers(
-        &[message, "closed 30d"],
-        &["record.contacts"],
-        expect!["record.contacts_30_days: 0"],
-    );
->>>>>>> customers
+    check_customers(&[message, "closed 0d"], &["record.contacts"], expect!["record.contacts_30_days: 1"]);
+    check_customers(&[message, "closed 29d"], &["record.contacts"], expect!["record.contacts_30_days: 1"]);
+    check_customers(&[message, "closed 30d"], &["record.contacts"], expect!["record.contacts_30_days: 0"]);
 }
 
 #[test]

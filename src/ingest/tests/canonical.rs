@@ -45,18 +45,9 @@ fn full() -> Touchpoint<'static> {
         kind: Kind::OrderPlaced,
         label: Some("Bestellung"),
         identifiers: vec![
-            Identifier {
-                kind: IdentifierType::CustomerId,
-                value: "C1",
-            },
-            Identifier {
-                kind: IdentifierType::Order,
-                value: "O-1",
-            },
-            Identifier {
-                kind: IdentifierType::Order,
-                value: "O-2",
-            },
+            Identifier { kind: IdentifierType::CustomerId, value: "C1" },
+            Identifier { kind: IdentifierType::Order, value: "O-1" },
+            Identifier { kind: IdentifierType::Order, value: "O-2" },
         ],
         channel: Some(Channel::Store),
         subject: Some("s"),
@@ -66,27 +57,14 @@ fn full() -> Touchpoint<'static> {
         campaign: Some("c"),
         content: Some("t"),
         account: Some("a"),
-        amount: Some(Money {
-            minor: -1,
-            currency: Currency(*b"EUR"),
-        }),
-        cost: Some(Money {
-            minor: 1_000_000_000_000_000,
-            currency: Currency(*b"USD"),
-        }),
-        score: Some(Score {
-            scale: ScoreScale::Nps,
-            value: 10,
-            item: Some("i"),
-        }),
+        amount: Some(Money { minor: -1, currency: Currency(*b"EUR") }),
+        cost: Some(Money { minor: 1_000_000_000_000_000, currency: Currency(*b"USD") }),
+        score: Some(Score { scale: ScoreScale::Nps, value: 10, item: Some("i") }),
         promised_at: Some(EventTime(-1)),
         initiator: Initiator::Agent,
         visibility: Visibility::Internal,
         sentiment: Some(-100),
-        referrer: Some(Identifier {
-            kind: IdentifierType::Email,
-            value: "é@x",
-        }),
+        referrer: Some(Identifier { kind: IdentifierType::Email, value: "é@x" }),
         effort: Some(i32::MIN),
         properties: vec![("a", "1"), ("b", "2")],
     }
@@ -102,10 +80,7 @@ fn through_avro(touchpoint: &Touchpoint<'_>) -> String {
 #[test]
 fn a_touchpoint_survives_its_avro_form_which_never_changes() {
     let touchpoint = full();
-    assert_eq!(
-        through_avro(&touchpoint),
-        format!("{}\n", shown(&Mapped::Touchpoint(touchpoint.clone())))
-    );
+    assert_eq!(through_avro(&touchpoint), format!("{}\n", shown(&Mapped::Touchpoint(touchpoint.clone()))));
     let mut bytes = Vec::new();
     encode_touchpoint(&touchpoint, &mut bytes);
     let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -165,16 +140,11 @@ fn written_with(version: &str) -> String {
         ("id".into(), Value::String("v-1".into())),
         ("kind".into(), Value::String("order_placed".into())),
         ("occurred_at".into(), Value::TimestampMillis(1_769_850_000_250)),
-        (
-            "identifiers".into(),
-            Value::Map([("customer_id".to_owned(), customer)].into()),
-        ),
+        ("identifiers".into(), Value::Map([("customer_id".to_owned(), customer)].into())),
         ("product".into(), Value::Union(1, Box::new(Value::String("P-1".into())))),
     ]);
     let value = value.resolve(&schema).expect("the version takes a minimal touchpoint");
-    let writer = GenericDatumWriter::builder(&schema)
-        .build()
-        .expect("a schema without references");
+    let writer = GenericDatumWriter::builder(&schema).build().expect("a schema without references");
     let datum = writer.write_value_to_vec(value).expect("it was resolved");
 
     let schemas = Arc::new(SchemaFolder::from_files([("17.avsc", version)]).expect("a safe schema"));
@@ -218,20 +188,8 @@ fn producers_may_add_remove_and_reorder_fields() {
         );
     });
     assert_eq!(written_with(&added), expected);
-    for removed in [
-        "spoke",
-        "label",
-        "cost",
-        "channel",
-        "score",
-        "initiator",
-        "properties",
-        "effort",
-    ] {
-        assert_eq!(
-            written_with(&changed(|fields| fields.retain(|field| field["name"] != removed))),
-            expected
-        );
+    for removed in ["spoke", "label", "cost", "channel", "score", "initiator", "properties", "effort"] {
+        assert_eq!(written_with(&changed(|fields| fields.retain(|field| field["name"] != removed))), expected);
     }
 }
 
@@ -249,10 +207,6 @@ fn every_field_with_a_default_may_come_and_go_with_full_compatibility() {
 fn current_fields(with_default: bool) -> Vec<String> {
     let schema: serde_json::Value = serde_json::from_str(TOUCHPOINT_SCHEMA).expect("the schema is JSON");
     let fields = schema["fields"].as_array().expect("a record has fields");
-    let named = fields
-        .iter()
-        .filter(|field| field.get("default").is_some() == with_default);
-    named
-        .map(|field| field["name"].as_str().expect("a name").to_owned())
-        .collect()
+    let named = fields.iter().filter(|field| field.get("default").is_some() == with_default);
+    named.map(|field| field["name"].as_str().expect("a name").to_owned()).collect()
 }

@@ -23,9 +23,7 @@ fn compiled_decoders() -> Vec<(Spoke, Vec<u8>)> {
         Spoke::compile(&file, Options::default(), &schemas).expect("an example spoke file")
     };
     let sample = |toml: &'static str| {
-        let sample = toml
-            .lines()
-            .find_map(|line| line.strip_prefix("# ").filter(|line| line.starts_with('{')));
+        let sample = toml.lines().find_map(|line| line.strip_prefix("# ").filter(|line| line.starts_with('{')));
         sample.expect("an example").as_bytes().to_vec()
     };
     let mut single = Vec::new();
@@ -34,15 +32,7 @@ fn compiled_decoders() -> Vec<(Spoke, Vec<u8>)> {
         if let Mapped::Touchpoint(touchpoint) = outcome {
             let properties = vec![("a", "b"), ("c", "d")];
             let promised_at = Some(EventTime(NOW_MS));
-            encode_touchpoint(
-                &Touchpoint {
-                    spoke: "",
-                    properties,
-                    promised_at,
-                    ..touchpoint
-                },
-                &mut single,
-            );
+            encode_touchpoint(&Touchpoint { spoke: "", properties, promised_at, ..touchpoint }, &mut single);
         }
     });
     let mut registry = vec![0, 0, 0, 0, 7];
@@ -71,13 +61,7 @@ fn every_payload_cut_off_anywhere_is_rejected() {
     for (spoke, payload) in decoders() {
         assert_eq!(count(spoke, payload), (1, 0));
         for length in 0..payload.len() {
-            assert_eq!(
-                count(spoke, &payload[..length]),
-                (0, 1),
-                "{} bytes for {}",
-                length,
-                spoke.name()
-            );
+            assert_eq!(count(spoke, &payload[..length]), (0, 1), "{} bytes for {}", length, spoke.name());
         }
         let longer = [&payload[..], b"x"].concat();
         assert_eq!(count(spoke, &longer), (0, 1), "{}", spoke.name());
@@ -99,13 +83,9 @@ fn every_single_bit_may_flip() {
 #[test]
 fn deep_and_huge_documents_are_skipped_or_rejected() {
     let depth = 100_000;
-    for (open, close) in [
-        ("[", "]"),
-        ("{\"a\":", "}"),
-        ("{\"data\":", "}"),
-        ("{\"identifiers\":", "}"),
-        ("[{\"id\":", "}]"),
-    ] {
+    for (open, close) in
+        [("[", "]"), ("{\"a\":", "}"), ("{\"data\":", "}"), ("{\"identifiers\":", "}"), ("[{\"id\":", "}]")]
+    {
         for middle in ["1", ""] {
             let nested = format!("{}{middle}{}", open.repeat(depth), close.repeat(depth));
             // At every place: alone, under a key that nobody maps, under one that is mapped, in a list of identifiers.
@@ -144,22 +124,9 @@ fn lengths_in_avro_that_lie_are_rejected() {
         bytes.push(zigzag as u8);
         bytes
     };
-    let (spoke, payload) = decoders()
-        .last()
-        .expect("the last one is Avro with a registry's framing");
+    let (spoke, payload) = decoders().last().expect("the last one is Avro with a registry's framing");
     for place in 5..payload.len() {
-        for lie in [
-            i64::MAX,
-            i64::MIN,
-            i64::MIN + 1,
-            -1,
-            -2,
-            1 << 31,
-            1 << 20,
-            1 << 40,
-            -(1 << 40),
-            i64::MAX / 2,
-        ] {
+        for lie in [i64::MAX, i64::MIN, i64::MIN + 1, -1, -2, 1 << 31, 1 << 20, 1 << 40, -(1 << 40), i64::MAX / 2] {
             for rest in [&payload[place..], &payload[place + 1..]] {
                 let bomb = [&payload[..place], &varint(lie), rest].concat();
                 let (touchpoints, rejections) = count(spoke, &bomb);
@@ -222,16 +189,8 @@ fn json_value() -> impl Strategy<Value = serde_json::Value> {
         any::<i64>().prop_map(serde_json::Value::from),
         any::<f64>().prop_map(serde_json::Value::from),
         any::<String>().prop_map(serde_json::Value::from),
-        prop::sample::select(vec![
-            "C1",
-            "EUR",
-            "nps",
-            "order_placed",
-            "EmailOpened",
-            "2026-01-31T09:00:00Z",
-            "a@b"
-        ])
-        .prop_map(serde_json::Value::from),
+        prop::sample::select(vec!["C1", "EUR", "nps", "order_placed", "EmailOpened", "2026-01-31T09:00:00Z", "a@b"])
+            .prop_map(serde_json::Value::from),
     ];
     let key = prop::sample::select(vec![
         "id",
@@ -267,10 +226,8 @@ fn json_value() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(4, 64, 12, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
-            prop::collection::vec((key.clone(), inner), 0..12).prop_map(|entries| entries
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect()),
+            prop::collection::vec((key.clone(), inner), 0..12)
+                .prop_map(|entries| entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
         ]
     })
 }

@@ -7,9 +7,7 @@ use super::*;
 /// The samples that an example file shows in its comments.
 fn samples(toml: &str) -> String {
     let spoke = spoke(toml).expect("an example spoke file");
-    let samples = toml
-        .lines()
-        .filter_map(|line| line.strip_prefix("# ").filter(|line| line.starts_with('{')));
+    let samples = toml.lines().filter_map(|line| line.strip_prefix("# ").filter(|line| line.starts_with('{')));
     samples.map(|sample| outcomes(&spoke, sample.as_bytes())).collect()
 }
 
@@ -180,16 +178,7 @@ fn every_topic_and_every_name_belongs_to_one_spoke() {
     let set = SpokeSet::new([compiled(SUPPORT), compiled(MARKETING)]).expect("two departments");
     assert_eq!(set.of_topic("support.events").map(Spoke::name), Some("support"));
     assert!(set.of_topic("other").is_none());
-    assert_eq!(
-        set.iter().map(Spoke::topic).collect::<Vec<_>>(),
-        ["marketing.events", "support.events"]
-    );
+    assert_eq!(set.iter().map(Spoke::topic).collect::<Vec<_>>(), ["marketing.events", "support.events"]);
     assert!(SpokeSet::new([compiled(MINIMAL), compiled(&MINIMAL.replace("\"web\"", "\"app\""))]).is_err());
-    assert!(
-        SpokeSet::new([
-            compiled(MINIMAL),
-            compiled(&MINIMAL.replace("web.events", "app.events"))
-        ])
-        .is_err()
-    );
+    assert!(SpokeSet::new([compiled(MINIMAL), compiled(&MINIMAL.replace("web.events", "app.events"))]).is_err());
 }

@@ -281,9 +281,7 @@ impl World {
             ("p90", p90),
             ("p99", p99),
         ];
-        let numbers = numbers
-            .into_iter()
-            .filter_map(|(name, number)| Some((name, Value::from(number?))));
+        let numbers = numbers.into_iter().filter_map(|(name, number)| Some((name, Value::from(number?))));
         let currency = currency.map(|currency| ("currency", Value::from(currency)));
         let details = (!figures.details.is_empty()).then_some(("details", Value::Object(figures.details)));
         let members = always.into_iter().chain(numbers).chain(currency).chain(details);

@@ -5,18 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 /// Identifier types, strongest first.
-pub const IDENTIFIER_TYPES: [&str; 10] = [
-    "customer_id",
-    "email",
-    "phone",
-    "loyalty",
-    "device",
-    "cookie",
-    "anonymous",
-    "order",
-    "case",
-    "contract",
-];
+pub const IDENTIFIER_TYPES: [&str; 10] =
+    ["customer_id", "email", "phone", "loyalty", "device", "cookie", "anonymous", "order", "case", "contract"];
 
 pub const KINDS: [&str; 40] = [
     "message_sent",
@@ -61,20 +51,8 @@ pub const KINDS: [&str; 40] = [
     "other",
 ];
 
-const CHANNELS: [&str; 12] = [
-    "web",
-    "app",
-    "email",
-    "phone",
-    "chat",
-    "store",
-    "social",
-    "community",
-    "post",
-    "partner",
-    "field",
-    "other",
-];
+const CHANNELS: [&str; 12] =
+    ["web", "app", "email", "phone", "chat", "store", "social", "community", "post", "partner", "field", "other"];
 
 const BLOCKED: [&str; 14] = [
     "null",
@@ -114,11 +92,7 @@ pub fn text(value: &Value) -> Result<Option<String>, &'static str> {
 
 pub fn required(value: &Value) -> Result<String, &'static str> {
     let text = text(value)?.ok_or("missing_field")?;
-    if text.chars().count() > 128 {
-        Err("too_large")
-    } else {
-        Ok(text)
-    }
+    if text.chars().count() > 128 { Err("too_large") } else { Ok(text) }
 }
 
 pub fn dimension(value: &Value) -> Result<Option<String>, &'static str> {
@@ -126,11 +100,7 @@ pub fn dimension(value: &Value) -> Result<Option<String>, &'static str> {
     if text.chars().count() > 256 {
         return Err("too_large");
     }
-    Ok(Some(
-        text.chars()
-            .map(|character| if character.is_control() { ' ' } else { character })
-            .collect(),
-    ))
+    Ok(Some(text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()))
 }
 
 pub fn integer(value: &Value) -> Result<Option<i64>, &'static str> {
@@ -149,11 +119,7 @@ pub fn sentiment(value: &Value) -> Result<Option<i64>, &'static str> {
 
 pub fn currency_code(value: &Value) -> Result<String, &'static str> {
     let code = text(value)?.ok_or("missing_field")?;
-    if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        Ok(code)
-    } else {
-        Err("wrong_type")
-    }
+    if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) { Ok(code) } else { Err("wrong_type") }
 }
 
 pub fn money(minor: &Value, currency: &Value) -> Result<Option<(i64, String)>, &'static str> {
@@ -202,15 +168,8 @@ pub fn score(
 
 pub fn channel(value: &Value, words: &[(&str, &str)]) -> Result<Option<String>, &'static str> {
     let Some(word) = text(value)? else { return Ok(None) };
-    let word = words
-        .iter()
-        .find(|(own, _)| *own == word)
-        .map_or(word.as_str(), |(_, ours)| ours);
-    Ok(Some(if CHANNELS.contains(&word) {
-        word.to_owned()
-    } else {
-        "other".to_owned()
-    }))
+    let word = words.iter().find(|(own, _)| *own == word).map_or(word.as_str(), |(_, ours)| ours);
+    Ok(Some(if CHANNELS.contains(&word) { word.to_owned() } else { "other".to_owned() }))
 }
 
 pub fn identifiers<'a>(
@@ -218,10 +177,7 @@ pub fn identifiers<'a>(
 ) -> Result<BTreeSet<(usize, String)>, &'static str> {
     let mut found = BTreeSet::new();
     for (kind, values) in named {
-        let rank = IDENTIFIER_TYPES
-            .iter()
-            .position(|name| *name == kind)
-            .ok_or("wrong_type")?;
+        let rank = IDENTIFIER_TYPES.iter().position(|name| *name == kind).ok_or("wrong_type")?;
         let values = match values {
             Value::Array(values) => values.iter().collect(),
             one => vec![one],

@@ -76,12 +76,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
                     result.repeated += 1;
                 }
             }
-            Err(reason) => {
-                *result
-                    .rejected
-                    .entry((source.spoke.to_owned(), reason.to_owned()))
-                    .or_default() += 1
-            }
+            Err(reason) => *result.rejected.entry((source.spoke.to_owned(), reason.to_owned())).or_default() += 1,
         }
     }
     if as_of == i64::MIN {

@@ -40,10 +40,7 @@ fn avro_says_the_same_as_json() {
                 ])),
             ),
         ),
-        (
-            "promised_at".into(),
-            Avro::Union(1, Box::new(Avro::TimestampMillis(at(3, 9)))),
-        ),
+        ("promised_at".into(), Avro::Union(1, Box::new(Avro::TimestampMillis(at(3, 9))))),
     ]);
     let datum = apache_avro::writer::datum::GenericDatumWriter::builder(&schema)
         .build()
@@ -52,23 +49,13 @@ fn avro_says_the_same_as_json() {
         .unwrap();
     let bytes = [&[0xC3, 0x01], &schema.fingerprint::<Rabin>().bytes[..], &datum[..]].concat();
     let read = |payload: &[u8]| {
-        let source = Source {
-            spoke: "operations",
-            payload,
-            timestamp_ms: at(400, 0),
-        };
+        let source = Source { spoke: "operations", payload, timestamp_ms: at(400, 0) };
         expected([source], &Options::default())
     };
     let by_avro = read(&bytes);
     assert!(by_avro.rejected.is_empty(), "{:?}", by_avro.rejected);
     assert_eq!(compare(&world(&[event]), &by_avro.feeds), []);
-    let reasons = |payload: &[u8]| {
-        read(payload)
-            .rejected
-            .into_keys()
-            .map(|(_, reason)| reason)
-            .collect::<Vec<_>>()
-    };
+    let reasons = |payload: &[u8]| read(payload).rejected.into_keys().map(|(_, reason)| reason).collect::<Vec<_>>();
     assert_eq!(reasons(&bytes[..bytes.len() - 1]), ["undecodable"]);
     let mut foreign = bytes.clone();
     foreign[4] ^= 1;
@@ -79,11 +66,7 @@ fn avro_says_the_same_as_json() {
 fn the_shapes_of_marketing_and_support_are_understood() {
     let read = |spoke: &str, event: Value| {
         let payload = event.to_string().into_bytes();
-        let source = Source {
-            spoke,
-            payload: &payload,
-            timestamp_ms: at(400, 0),
-        };
+        let source = Source { spoke, payload: &payload, timestamp_ms: at(400, 0) };
         let mut found = expected([source], &Options::default());
         assert!(found.rejected.is_empty(), "{:?}", found.rejected);
         found.feeds.touchpoints.pop_first().unwrap().1
@@ -104,14 +87,9 @@ fn the_shapes_of_marketing_and_support_are_understood() {
             "identifiers": {"customer_id": ["C2"], "email": ["bob@example.org"]}, "region": "north", "initiator": "customer",
             "referrer": {"type": "customer_id", "value": "C1"}, "cost": {"minor": 125, "currency": "EUR"}, "sentiment": 40}),
     );
-    let unmapped = read(
-        "marketing",
-        json!({"event": "Balloon", "id": "m-4", "ts": "1760007200", "profile": {"cookie": "k"}}),
-    );
-    told(
-        &unmapped,
-        json!({"kind": "other", "label": "Balloon", "initiator": "system", "visibility": "public"}),
-    );
+    let unmapped =
+        read("marketing", json!({"event": "Balloon", "id": "m-4", "ts": "1760007200", "profile": {"cookie": "k"}}));
+    told(&unmapped, json!({"kind": "other", "label": "Balloon", "initiator": "system", "visibility": "public"}));
     let commented = read(
         "support",
         json!({"id": "s-2", "type": "ticket.commented", "time": "2026-01-31T10:20:00+01:00", "data": {"ticket": "T-1",

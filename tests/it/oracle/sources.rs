@@ -54,10 +54,7 @@ impl Touch {
     /// The first value of an identifier type.
     pub fn thing(&self, kind: &str) -> Option<&str> {
         let rank = IDENTIFIER_TYPES.iter().position(|name| *name == kind).unwrap();
-        self.identifiers
-            .iter()
-            .find(|(of, _)| *of == rank)
-            .map(|(_, value)| value.as_str())
+        self.identifiers.iter().find(|(of, _)| *of == rank).map(|(_, value)| value.as_str())
     }
 
     /// As `insight.touchpoints` shows it, without the person.
@@ -115,10 +112,7 @@ pub fn read(source: &Source<'_>, options: &Options) -> Result<Touch, &'static st
         spoke if source.payload.first() == Some(&0xC3) => canonical(&avro(source.payload)?, spoke)?,
         spoke => canonical(&parse(source.payload)?, spoke)?,
     };
-    let mut touch = Touch {
-        spoke: source.spoke.to_owned(),
-        ..touch
-    };
+    let mut touch = Touch { spoke: source.spoke.to_owned(), ..touch };
     if touch.identifiers.is_empty() {
         return Err("no_usable_identifier");
     }
@@ -206,14 +200,8 @@ fn marketing(event: &Value) -> Result<Touch, &'static str> {
         product: dimension(&event["product"])?,
         content: dimension(&event["asset"])?,
         sentiment: sentiment(&event["mood"])?,
-        score: score(
-            &event["survey"]["type"],
-            &event["survey"]["answer"],
-            &event["survey"]["item"],
-        )?,
-        referrer: identifiers([("customer_id", &event["referred_by"])])?
-            .into_iter()
-            .next(),
+        score: score(&event["survey"]["type"], &event["survey"]["answer"], &event["survey"]["item"])?,
+        referrer: identifiers([("customer_id", &event["referred_by"])])?.into_iter().next(),
         cost,
         properties: properties([("variant", &event["variant"])])?,
         ..Touch::default()
@@ -267,11 +255,7 @@ fn support(event: &Value) -> Result<Touch, &'static str> {
             Value::String(word) if word == "false" => "internal".to_owned(),
             _ => "public".to_owned(),
         },
-        score: score(
-            &data["rating"]["scale"],
-            &data["rating"]["value"],
-            &data["rating"]["item"],
-        )?,
+        score: score(&data["rating"]["scale"], &data["rating"]["value"], &data["rating"]["item"])?,
         sentiment: sentiment(&data["mood"])?,
         effort: integer(&data["priority"])?,
         amount: money(&goodwill["minor"], &goodwill["currency"])?,
@@ -351,11 +335,7 @@ fn avro(payload: &[u8]) -> Result<Value, &'static str> {
     let (schema, fingerprint) = SCHEMA.get_or_init(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/touchpoint.avsc");
         let schema = apache_avro::Schema::parse_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let fingerprint = schema
-            .fingerprint::<apache_avro::rabin::Rabin>()
-            .bytes
-            .try_into()
-            .unwrap();
+        let fingerprint = schema.fingerprint::<apache_avro::rabin::Rabin>().bytes.try_into().unwrap();
         (schema, fingerprint)
     });
     if payload.len() < 10 || payload[..2] != [0xC3, 0x01] {
@@ -365,15 +345,9 @@ fn avro(payload: &[u8]) -> Result<Value, &'static str> {
         return Err("unknown_schema");
     }
     let mut rest = &payload[10..];
-    let reader = apache_avro::reader::datum::GenericDatumReader::builder(schema)
-        .build()
-        .map_err(|_| "undecodable")?;
+    let reader = apache_avro::reader::datum::GenericDatumReader::builder(schema).build().map_err(|_| "undecodable")?;
     let value = reader.read_value(&mut rest).map_err(|_| "undecodable")?;
-    if rest.is_empty() {
-        Ok(avro_to_json(value))
-    } else {
-        Err("undecodable")
-    }
+    if rest.is_empty() { Ok(avro_to_json(value)) } else { Err("undecodable") }
 }
 
 fn avro_to_json(value: apache_avro::types::Value) -> Value {
@@ -387,18 +361,10 @@ fn avro_to_json(value: apache_avro::types::Value) -> Value {
         Avro::Double(value) => json!(value),
         Avro::String(value) | Avro::Enum(_, value) => json!(value),
         Avro::Array(values) => Value::Array(values.into_iter().map(avro_to_json).collect()),
-        Avro::Map(values) => Value::Object(
-            values
-                .into_iter()
-                .map(|(key, value)| (key, avro_to_json(value)))
-                .collect(),
-        ),
-        Avro::Record(fields) => Value::Object(
-            fields
-                .into_iter()
-                .map(|(key, value)| (key, avro_to_json(value)))
-                .collect(),
-        ),
+        Avro::Map(values) => Value::Object(values.into_iter().map(|(key, value)| (key, avro_to_json(value))).collect()),
+        Avro::Record(fields) => {
+            Value::Object(fields.into_iter().map(|(key, value)| (key, avro_to_json(value))).collect())
+        }
         _ => Value::Null,
     }
 }

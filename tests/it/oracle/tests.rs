@@ -51,14 +51,7 @@ fn closing(day: i64) -> Value {
 pub(super) fn world_with(options: &Options, events: &[Value]) -> Expected {
     let payloads: Vec<Vec<u8>> = events.iter().map(|event| serde_json::to_vec(event).unwrap()).collect();
     let timestamp_ms = at(400, 0);
-    expected(
-        payloads.iter().map(|payload| Source {
-            spoke: "operations",
-            payload,
-            timestamp_ms,
-        }),
-        options,
-    )
+    expected(payloads.iter().map(|payload| Source { spoke: "operations", payload, timestamp_ms }), options)
 }
 
 pub(super) fn world(events: &[Value]) -> Feeds {
@@ -84,45 +77,26 @@ pub(super) fn euro(minor: i64) -> Value {
 #[test]
 fn a_purchase_counts_in_its_windows_and_a_cancellation_takes_it_back() {
     let placed = order("order_placed", at(1, 9), "O1", euro(1_000));
-    let second = order(
-        "order_placed",
-        at(2, 9),
-        "O2",
-        json!({"amount": {"minor": 500, "currency": "EUR"}, "region": "north"}),
-    );
+    let second =
+        order("order_placed", at(2, 9), "O2", json!({"amount": {"minor": 500, "currency": "EUR"}, "region": "north"}));
     let cancelled = order("order_cancelled", at(40, 9), "O1", json!({}));
     let feeds = world(&[placed.clone(), second.clone()]);
     assert_eq!(cell(&feeds, "orders|week:2026-W01|"), Some((2, 2, 1)));
     assert_eq!(cell(&feeds, "revenue|month:2026-01|currency=EUR"), Some((2, 1_500, 1)));
-    assert_eq!(
-        cell(&feeds, "average_order_value|day:2026-01-02|currency=EUR&region=north"),
-        Some((1, 500, 1))
-    );
+    assert_eq!(cell(&feeds, "average_order_value|day:2026-01-02|currency=EUR&region=north"), Some((1, 500, 1)));
     assert_eq!(cell(&feeds, "new_customers|day:2026-01-01|"), Some((1, 1, 1)));
-    assert_eq!(
-        cell(&feeds, "new_customers|month:2026-01|phase=before"),
-        Some((1, 1, 1))
-    );
+    assert_eq!(cell(&feeds, "new_customers|month:2026-01|phase=before"), Some((1, 1, 1)));
     let feeds = world(&[cancelled, second, placed]);
     assert_eq!(cell(&feeds, "orders|day:2026-01-01|"), None);
     assert_eq!(cell(&feeds, "revenue|month:2026-01|currency=EUR"), Some((1, 500, 1)));
     // The customer is new with the second order now, in the phase in which it was placed.
     assert_eq!(cell(&feeds, "new_customers|day:2026-01-01|"), None);
-    assert_eq!(
-        cell(&feeds, "new_customers|day:2026-01-02|phase=during"),
-        Some((1, 1, 1))
-    );
+    assert_eq!(cell(&feeds, "new_customers|day:2026-01-02|phase=during"), Some((1, 1, 1)));
     let record = customer(&feeds);
-    assert_eq!(
-        (&record["orders"], &record["frequency"], &record["phase"]),
-        (&json!(1), &json!(0), &json!("during"))
-    );
+    assert_eq!((&record["orders"], &record["frequency"], &record["phase"]), (&json!(1), &json!(0), &json!("during")));
     assert_eq!(record["revenue"], json!({"EUR": 500}));
     assert_eq!(record["monetary_value"], json!({"EUR": 500.0}));
-    assert_eq!(
-        record["journey"],
-        json!([{"spoke": "operations", "kind": "order_cancelled", "channel": null}])
-    );
+    assert_eq!(record["journey"], json!([{"spoke": "operations", "kind": "order_cancelled", "channel": null}]));
 }
 
 #[test]
@@ -137,10 +111,8 @@ fn an_order_placed_again_is_no_purchase_and_one_cancelled_never_lives_again() {
     assert_eq!(customer(&feeds)["phase"], "before");
     assert_eq!(customer(&feeds)["orders"], 0);
     // Cancelled before it was placed: no effect.
-    let feeds = world(&[
-        order("order_cancelled", at(1, 8), "O1", json!({})),
-        order("order_placed", at(1, 9), "O1", json!({})),
-    ]);
+    let feeds =
+        world(&[order("order_cancelled", at(1, 8), "O1", json!({})), order("order_placed", at(1, 9), "O1", json!({}))]);
     assert_eq!(customer(&feeds)["orders"], 1);
     assert_eq!(cell(&feeds, "revenue|day:2026-01-01|currency=EUR"), None);
 }
@@ -192,10 +164,7 @@ fn renewals_are_revenue_and_no_purchases() {
     ]);
     assert_eq!(cell(&feeds, "orders|month:2026-01|"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "revenue|month:2026-01|currency=EUR"), Some((2, 1_990, 1)));
-    assert_eq!(
-        cell(&feeds, "average_order_value|month:2026-01|currency=EUR"),
-        Some((1, 990, 1))
-    );
+    assert_eq!(cell(&feeds, "average_order_value|month:2026-01|currency=EUR"), Some((1, 990, 1)));
     assert_eq!(customer(&feeds)["revenue"], json!({"EUR": 1_990}));
 }
 
@@ -204,12 +173,7 @@ fn a_promise_is_kept_or_overdue_from_its_day_until_delivery() {
     let promised = |due: i64| json!({"promised_at": due, "region": "north"});
     let delivered = order("order_delivered", at(6, 12), "O1", json!({}));
     let feeds = world(&[
-        order(
-            "order_placed",
-            at(1, 9),
-            "O1",
-            json!({"promised_at": at(2, 9), "region": "south"}),
-        ),
+        order("order_placed", at(1, 9), "O1", json!({"promised_at": at(2, 9), "region": "south"})),
         // Replaced on day 3: the first one was overdue at the close of day 2 only.
         order("delivery_promised", at(3, 9), "O1", promised(at(4, 12))),
         delivered.clone(),
@@ -224,12 +188,7 @@ fn a_promise_is_kept_or_overdue_from_its_day_until_delivery() {
     // Week 2026-W01 ends on Sunday the 4th. The month's last closed day is the 19th: level 0.
     assert_eq!(
         published,
-        [
-            "overdue|day:2026-01-02|",
-            "overdue|day:2026-01-04|",
-            "overdue|day:2026-01-05|",
-            "overdue|week:2026-W01|"
-        ]
+        ["overdue|day:2026-01-02|", "overdue|day:2026-01-04|", "overdue|day:2026-01-05|", "overdue|week:2026-W01|"]
     );
     assert_eq!(cell(&feeds, "overdue|day:2026-01-02|region=south"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "overdue|day:2026-01-04|region=south"), None);
@@ -239,36 +198,21 @@ fn a_promise_is_kept_or_overdue_from_its_day_until_delivery() {
     assert_eq!(cell(&feeds, "on_time|day:2026-01-06|"), Some((1, 0, 1)));
     assert_eq!(cell(&feeds, "return_rate|day:2026-01-06|"), Some((1, 0, 1)));
     let record = customer(&feeds);
-    assert_eq!(
-        (&record["deliveries_on_time"], &record["deliveries_late"]),
-        (&json!(0), &json!(1))
-    );
+    assert_eq!((&record["deliveries_on_time"], &record["deliveries_late"]), (&json!(0), &json!(1)));
     assert_eq!(record["open_promises"], 0);
     // Not delivered: overdue on every closed day, and the longer windows show the last one.
-    let feeds = world(&[
-        order("delivery_promised", at(3, 9), "O1", promised(at(4, 12))),
-        closing(20),
-    ]);
+    let feeds = world(&[order("delivery_promised", at(3, 9), "O1", promised(at(4, 12))), closing(20)]);
     assert_eq!(cell(&feeds, "overdue|day:2026-01-19|"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "overdue|day:2026-01-20|"), None);
     assert_eq!(cell(&feeds, "overdue|week:2026-W04|"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "overdue|month:2026-01|"), Some((1, 1, 1)));
     assert_eq!(customer(&feeds)["overdue_promises"], 1);
     // A tolerance of two days makes it on time, not less of a gap.
-    let options = Options {
-        on_time_tolerance_ms: 48 * HOUR,
-        ..Options::default()
-    };
-    let late = [
-        order("delivery_promised", at(3, 9), "O1", promised(at(4, 12))),
-        delivered,
-    ];
+    let options = Options { on_time_tolerance_ms: 48 * HOUR, ..Options::default() };
+    let late = [order("delivery_promised", at(3, 9), "O1", promised(at(4, 12))), delivered];
     let feeds = world_with(&options, &late).feeds;
     assert_eq!(cell(&feeds, "on_time|day:2026-01-06|"), Some((1, 1, 1)));
-    assert_eq!(
-        feeds.metrics["promise_gap|day:2026-01-06|"]["details"]["share_late"],
-        json!(1.0)
-    );
+    assert_eq!(feeds.metrics["promise_gap|day:2026-01-06|"]["details"]["share_late"], json!(1.0));
 }
 
 #[test]
@@ -276,29 +220,15 @@ fn a_cancellation_ends_the_promise_and_a_promise_kept_in_time_is_never_overdue()
     let feeds = world(&[
         order("order_placed", at(1, 9), "O1", json!({"promised_at": at(2, 9)})),
         order("order_cancelled", at(4, 9), "O1", json!({})),
-        order(
-            "order_placed",
-            at(1, 9),
-            "O2",
-            json!({"promised_at": at(5, 9), "id": "second"}),
-        ),
+        order("order_placed", at(1, 9), "O2", json!({"promised_at": at(5, 9), "id": "second"})),
         order("order_delivered", at(5, 8), "O2", json!({})),
         // Only a touchpoint.
         order("order_delivered", at(6, 8), "O2", json!({})),
         closing(10),
     ]);
-    let overdue: Vec<&str> = feeds
-        .metrics
-        .keys()
-        .filter(|key| key.starts_with("overdue|day"))
-        .map(|key| &key[8..22])
-        .collect();
-    assert!(
-        overdue
-            .iter()
-            .all(|day| ["day:2026-01-02", "day:2026-01-03"].contains(day)),
-        "{overdue:?}"
-    );
+    let overdue: Vec<&str> =
+        feeds.metrics.keys().filter(|key| key.starts_with("overdue|day")).map(|key| &key[8..22]).collect();
+    assert!(overdue.iter().all(|day| ["day:2026-01-02", "day:2026-01-03"].contains(day)), "{overdue:?}");
     assert_eq!(cell(&feeds, "on_time|month:2026-01|"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "promise_gap|month:2026-01|"), Some((1, -HOUR, 1)));
     assert_eq!(cell(&feeds, "return_rate|month:2026-01|"), Some((1, 0, 1)));
@@ -329,17 +259,11 @@ fn the_first_public_reply_by_an_agent_answers_a_case() {
         case("case_opened", at(6, 10), json!({})),
         closing(10),
     ]);
-    assert_eq!(
-        cell(&feeds, "first_response_time|month:2026-01|"),
-        Some((1, 72 * HOUR, 1))
-    );
+    assert_eq!(cell(&feeds, "first_response_time|month:2026-01|"), Some((1, 72 * HOUR, 1)));
     assert_eq!(cell(&feeds, "resolution_time|day:2026-01-05|"), Some((1, 96 * HOUR, 1)));
     // Waiting longer than a day: from the 2nd until the reply on the 4th.
     assert_eq!(cell(&feeds, "unanswered|day:2026-01-01|"), None);
-    assert_eq!(
-        cell(&feeds, "unanswered|day:2026-01-02|subject=delivery"),
-        Some((1, 1, 1))
-    );
+    assert_eq!(cell(&feeds, "unanswered|day:2026-01-02|subject=delivery"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "unanswered|day:2026-01-03|"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "unanswered|day:2026-01-04|"), None);
     // One case opened; the customer was active on days 1 and 6.
@@ -347,38 +271,18 @@ fn the_first_public_reply_by_an_agent_answers_a_case() {
     assert_eq!(cell(&feeds, "contact_rate|day:2026-01-06|"), Some((1, 0, 1)));
     let record = customer(&feeds);
     assert_eq!(record["open_cases"], 1);
-    assert_eq!(
-        record["first_response_time"],
-        json!({"n": 1, "mean_seconds": 259_200.0})
-    );
+    assert_eq!(record["first_response_time"], json!({"n": 1, "mean_seconds": 259_200.0}));
 }
 
 #[test]
 fn answers_make_scores() {
     let answer = |hour: i64, scale: &str, value: i64| {
-        touch(
-            "survey_answered",
-            at(1, hour),
-            json!({"score": {"scale": scale, "value": value}}),
-        )
+        touch("survey_answered", at(1, hour), json!({"score": {"scale": scale, "value": value}}))
     };
-    let mut events: Vec<Value> = [9, 10, 8, 0]
-        .iter()
-        .enumerate()
-        .map(|(index, value)| answer(index as i64, "nps", *value))
-        .collect();
-    events.extend(
-        [5, 3]
-            .iter()
-            .enumerate()
-            .map(|(index, value)| answer(5 + index as i64, "csat", *value)),
-    );
-    events.extend(
-        [7, 4]
-            .iter()
-            .enumerate()
-            .map(|(index, value)| answer(8 + index as i64, "ces", *value)),
-    );
+    let mut events: Vec<Value> =
+        [9, 10, 8, 0].iter().enumerate().map(|(index, value)| answer(index as i64, "nps", *value)).collect();
+    events.extend([5, 3].iter().enumerate().map(|(index, value)| answer(5 + index as i64, "csat", *value)));
+    events.extend([7, 4].iter().enumerate().map(|(index, value)| answer(8 + index as i64, "ces", *value)));
     events.push(touch("other", at(1, 11), json!({"sentiment": -21})));
     events.push(touch("other", at(1, 12), json!({"sentiment": -20})));
     events.push(touch(
@@ -388,34 +292,19 @@ fn answers_make_scores() {
     ));
     let feeds = world(&events);
     let nps = &feeds.metrics["nps|day:2026-01-01|"];
-    assert_eq!(
-        (nps["n"].as_i64(), nps["numerator"].as_i64(), nps["value"].as_f64()),
-        (Some(4), Some(1), Some(25.0))
-    );
+    assert_eq!((nps["n"].as_i64(), nps["numerator"].as_i64(), nps["value"].as_f64()), (Some(4), Some(1), Some(25.0)));
     // p = 0.5, d = 0.25: 100·√((0.75 − 0.0625)/4).
     assert!((nps["standard_error"].as_f64().unwrap() - 41.457_809_879_442_5).abs() < 1e-9);
     let csat = &feeds.metrics["csat|day:2026-01-01|"];
-    assert_eq!(
-        (csat["value"].as_f64(), csat["details"]["mean"].as_f64()),
-        (Some(50.0), Some(4.0))
-    );
+    assert_eq!((csat["value"].as_f64(), csat["details"]["mean"].as_f64()), (Some(50.0), Some(4.0)));
     // Wilson for 1 of 2.
-    assert!(
-        (csat["interval_low"].as_f64().unwrap() - 9.453_120_573_423_74).abs() < 1e-9,
-        "{csat}"
-    );
+    assert!((csat["interval_low"].as_f64().unwrap() - 9.453_120_573_423_74).abs() < 1e-9, "{csat}");
     let ces = &feeds.metrics["ces|day:2026-01-01|"];
-    assert_eq!(
-        (ces["value"].as_f64(), ces["standard_error"].as_f64()),
-        (Some(5.5), Some(1.5))
-    );
+    assert_eq!((ces["value"].as_f64(), ces["standard_error"].as_f64()), (Some(5.5), Some(1.5)));
     assert_eq!(ces["details"]["share_easy"].as_f64(), Some(0.5));
     let sentiment = &feeds.metrics["sentiment|day:2026-01-01|"];
     assert_eq!(
-        (
-            sentiment["numerator"].as_i64(),
-            sentiment["details"]["share_negative"].as_f64()
-        ),
+        (sentiment["numerator"].as_i64(), sentiment["details"]["share_negative"].as_f64()),
         (Some(-41), Some(0.5))
     );
     let scores = &customer(&feeds)["scores"];
@@ -425,15 +314,9 @@ fn answers_make_scores() {
 
 #[test]
 fn percentiles_are_nearest_ranks_in_buckets_of_seven_binary_digits() {
-    assert_eq!(
-        [bucket_middle(0), bucket_middle(127), bucket_middle(-5)],
-        [0.0, 127.0, -5.0]
-    );
+    assert_eq!([bucket_middle(0), bucket_middle(127), bucket_middle(-5)], [0.0, 127.0, -5.0]);
     // 128..=129 share a bucket; 1000 = 0b1111101000 has lowest 1000, width 8.
-    assert_eq!(
-        [bucket_middle(128), bucket_middle(129), bucket_middle(1_000)],
-        [128.5, 128.5, 1_003.5]
-    );
+    assert_eq!([bucket_middle(128), bucket_middle(129), bucket_middle(1_000)], [128.5, 128.5, 1_003.5]);
     assert_eq!(bucket_middle(-1_000), -1_003.5);
 }
 
@@ -451,17 +334,12 @@ fn reach_counts_persons_once_per_window_and_value() {
     assert_eq!(cell(&feeds, "reach|day:2026-01-01|"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "contact_rate|day:2026-01-01|channel=email"), None);
     let bob = person_id(&[7; 32], &(1, "bob@example.org".into()));
-    assert_eq!(
-        feeds.customers[&bob]["identifiers"],
-        json!({"email": ["bob@example.org"], "cookie": ["ck-1"]})
-    );
+    assert_eq!(feeds.customers[&bob]["identifiers"], json!({"email": ["bob@example.org"], "cookie": ["ck-1"]}));
 }
 
 #[test]
 fn contacts_are_those_of_the_thirty_days_up_to_the_last_closed_one() {
-    let mut events: Vec<Value> = (1..=40)
-        .map(|day| touch("message_sent", at(day, 9), json!({})))
-        .collect();
+    let mut events: Vec<Value> = (1..=40).map(|day| touch("message_sent", at(day, 9), json!({}))).collect();
     // The newest is on day 40, so day 39 is the last closed one: days 10 to 39.
     assert_eq!(customer(&world(&events))["contacts_30_days"], 30);
     events.push(closing(41));
@@ -472,14 +350,8 @@ fn contacts_are_those_of_the_thirty_days_up_to_the_last_closed_one() {
 
 #[test]
 fn days_are_those_of_the_time_zone() {
-    let options = Options {
-        time_zone: "Europe/Berlin".into(),
-        ..Options::default()
-    };
-    let events = [
-        touch("page_viewed", at(1, 22), json!({})),
-        touch("page_viewed", at(1, 23), json!({})),
-    ];
+    let options = Options { time_zone: "Europe/Berlin".into(), ..Options::default() };
+    let events = [touch("page_viewed", at(1, 22), json!({})), touch("page_viewed", at(1, 23), json!({}))];
     let feeds = world_with(&options, &events).feeds;
     assert_eq!(cell(&feeds, "reach|day:2026-01-01|"), Some((1, 1, 1)));
     assert_eq!(cell(&feeds, "reach|day:2026-01-02|"), Some((1, 1, 1)));
@@ -488,14 +360,7 @@ fn days_are_those_of_the_time_zone() {
 #[test]
 fn memory_is_bounded_and_what_is_forgotten_stays_counted() {
     let mut events: Vec<Value> = (0..257)
-        .map(|number| {
-            order(
-                "order_placed",
-                at(1, 0) + number,
-                &format!("O{number}"),
-                json!({"promised_at": at(2, 0)}),
-            )
-        })
+        .map(|number| order("order_placed", at(1, 0) + number, &format!("O{number}"), json!({"promised_at": at(2, 0)})))
         .collect();
     // The first order is unknown by now: no cancellation, and placing it again is a purchase.
     events.push(order("order_cancelled", at(1, 1), "O0", json!({})));
@@ -505,13 +370,7 @@ fn memory_is_bounded_and_what_is_forgotten_stays_counted() {
     events.push(order("order_placed", at(1, 2), "O0", json!({})));
     assert_eq!(customer(&world(&events))["orders"], 258);
     let many: Vec<Value> = (0..70)
-        .map(|number| {
-            touch(
-                "other",
-                at(1, 0) + number,
-                json!({"identifiers": {"cookie": format!("k{number:02}")}}),
-            )
-        })
+        .map(|number| touch("other", at(1, 0) + number, json!({"identifiers": {"cookie": format!("k{number:02}")}})))
         .collect();
     let record = world(&many);
     let cookies = customer(&record)["identifiers"]["cookie"].as_array().unwrap();
@@ -520,10 +379,7 @@ fn memory_is_bounded_and_what_is_forgotten_stays_counted() {
 
 #[test]
 fn the_journey_begins_after_the_last_purchase_and_collapses_repeats() {
-    let mut events = vec![
-        touch("page_viewed", at(1, 1), json!({})),
-        order("order_placed", at(1, 2), "O1", json!({})),
-    ];
+    let mut events = vec![touch("page_viewed", at(1, 1), json!({})), order("order_placed", at(1, 2), "O1", json!({}))];
     events.extend((3..6).map(|hour| touch("page_viewed", at(1, hour), json!({"channel": "web"}))));
     events.push(touch("page_viewed", at(1, 7), json!({"channel": "app"})));
     let steps = json!([

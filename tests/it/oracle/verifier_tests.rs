@@ -65,10 +65,7 @@ fn the_verifier_finds_what_is_lost_doubled_swapped_or_stale() {
         of(&mut added, feed).insert("another".into(), value);
         assert_eq!(compare(&truth, &added).len(), 1);
         let mut swapped = truth.clone();
-        let (left, right) = (
-            of(&mut swapped, feed)[first].clone(),
-            of(&mut swapped, feed)[last].clone(),
-        );
+        let (left, right) = (of(&mut swapped, feed)[first].clone(), of(&mut swapped, feed)[last].clone());
         of(&mut swapped, feed).insert(first.clone(), right);
         of(&mut swapped, feed).insert(last.clone(), left);
         assert!(compare(&truth, &swapped).len() >= 2);
@@ -89,23 +86,12 @@ fn the_verifier_finds_what_is_lost_doubled_swapped_or_stale() {
 
 #[test]
 fn the_verifier_compares_numbers_as_promised() {
-    let feeds = |value: Value| Feeds {
-        metrics: [("nps|day:2026-01-01|".to_owned(), value)].into(),
-        ..Feeds::default()
-    };
+    let feeds =
+        |value: Value| Feeds { metrics: [("nps|day:2026-01-01|".to_owned(), value)].into(), ..Feeds::default() };
     let same = |left: Value, right: Value| compare(&feeds(left), &feeds(right)).is_empty();
-    assert!(same(
-        json!({"value": 0.1}),
-        json!({"value": 0.1 + 1e-12, "revision": 4, "status": "final", "p50": null})
-    ));
+    assert!(same(json!({"value": 0.1}), json!({"value": 0.1 + 1e-12, "revision": 4, "status": "final", "p50": null})));
     assert!(!same(json!({"value": 0.1}), json!({"value": 0.1 + 1e-7})));
-    assert!(!same(
-        json!({"n": 1_000_000_000_000_i64}),
-        json!({"n": 1_000_000_000_001_i64})
-    ));
+    assert!(!same(json!({"n": 1_000_000_000_000_i64}), json!({"n": 1_000_000_000_001_i64})));
     assert!(!same(json!({"n": 1}), json!({})));
-    assert!(same(
-        json!({"window": {"kind": "day"}}),
-        json!({"window": {"kind": "day"}, "definition_version": 2})
-    ));
+    assert!(same(json!({"window": {"kind": "day"}}), json!({"window": {"kind": "day"}, "definition_version": 2})));
 }

@@ -79,7 +79,7 @@ fn policy(cleanup: Cleanup) -> &'static str {
 }
 
 impl Admin {
-    /// Connects. `replication` and `min_insync_replicas` are for topics that it creates.
+    /// Connects. `replication` and `min_insync_replicas` are for topics that it creates; 0: the brokers' defaults.
     pub fn connect(options: &KafkaOptions, replication: i32, min_insync_replicas: u32) -> Result<Admin, LogError> {
         let refused = |error: KafkaError| LogError::Stop(format!("the Kafka client refuses its settings: {error}"));
         let context = Context::default();
@@ -179,7 +179,9 @@ impl Admin {
             .filter(|plan| plan.difference == Some(Difference::Missing) && plan.topic.ownership != Ownership::Spoke)
             .map(|plan| &plan.topic)
             .collect();
-        let min_insync_replicas = self.min_insync_replicas.to_string();
+        let min_insync_replicas = (self.min_insync_replicas > 0).then(|| self.min_insync_replicas.to_string());
+        // -1: the broker's own default.
+        let replication = if self.replication > 0 { self.replication } else { -1 };
         let retentions: Vec<String> = missing
             .iter()
             .map(|topic| match topic.cleanup {
@@ -191,9 +193,11 @@ impl Admin {
             .iter()
             .zip(&retentions)
             .map(|(topic, retention)| {
-                let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(self.replication))
-                    .set("cleanup.policy", policy(topic.cleanup))
-                    .set("min.insync.replicas", &min_insync_replicas);
+                let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication))
+                    .set("cleanup.policy", policy(topic.cleanup));
+                if let Some(replicas) = &min_insync_replicas {
+                    new = new.set("min.insync.replicas", replicas);
+                }
                 if matches!(topic.cleanup, Cleanup::Delete { .. }) {
                     new = new.set("retention.ms", retention);
                 }

@@ -18,10 +18,12 @@ use rdkafka::{
 /// How to reach Kafka, and as whom.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
-    /// `host:port`, separated by commas.
-    pub brokers: String,
-    /// Further client settings, from the allow-list of the configuration: security, client id, socket limits.
-    pub client: BTreeMap<String, String>,
+    /// Connection, login and tuning of consumers, as client properties.
+    pub consumer: Vec<(String, String)>,
+    /// The same for producers.
+    pub producer: Vec<(String, String)>,
+    /// The same for questions about topics.
+    pub admin: Vec<(String, String)>,
     /// Names this instance in transactional ids: two instances of one application must differ.
     pub instance_id: String,
     /// Whether the instance keeps its place in the group over a restart (`group.instance.id`).
@@ -35,10 +37,9 @@ pub struct KafkaOptions {
 }
 
 impl KafkaOptions {
-    fn base(&self) -> ClientConfig {
+    fn base(properties: &[(String, String)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("topic.metadata.refresh.interval.ms", "60000");
-        for (name, value) in &self.client {
+        for (name, value) in properties {
             config.set(name, value);
         }
         config.set_log_level(RDKafkaLogLevel::Warning);
@@ -46,7 +47,7 @@ impl KafkaOptions {
     }
 
     pub(super) fn consumer(&self, application_id: &str, worker: usize) -> ClientConfig {
-        let mut config = self.base();
+        let mut config = KafkaOptions::base(&self.consumer);
         config
             .set("group.id", application_id)
             .set("client.id", format!("{application_id}-{}-{worker}", self.instance_id))
@@ -74,7 +75,7 @@ impl KafkaOptions {
 
     /// For restores: no group is joined, offsets are given by hand.
     pub(super) fn changelog_reader(&self, application_id: &str) -> ClientConfig {
-        let mut config = self.base();
+        let mut config = KafkaOptions::base(&self.consumer);
         config
             .set("group.id", application_id)
             .set("client.id", format!("{application_id}-{}-restore", self.instance_id))
@@ -91,13 +92,13 @@ impl KafkaOptions {
 
     /// For questions about offsets, as seen with or without open transactions.
     pub(super) fn offsets_reader(&self, read_committed: bool) -> ClientConfig {
-        let mut config = self.base();
+        let mut config = KafkaOptions::base(&self.admin);
         config.set("isolation.level", if read_committed { "read_committed" } else { "read_uncommitted" });
         config
     }
 
     pub(super) fn producer(&self, application_id: &str, worker: usize) -> ClientConfig {
-        let mut config = self.base();
+        let mut config = KafkaOptions::base(&self.producer);
         let timeout = self.transaction_timeout.as_millis().to_string();
         config
             .set("client.id", format!("{application_id}-{}-{worker}", self.instance_id))
@@ -119,7 +120,7 @@ impl KafkaOptions {
     }
 
     pub(super) fn admin(&self) -> ClientConfig {
-        self.base()
+        KafkaOptions::base(&self.admin)
     }
 }
 

@@ -1,0 +1,204 @@
+//! The configuration as the options of the rooms: what `run`, `check`, `topics` and `rebuild` build the hub from.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::exit::{Exit, Failure};
+use crate::{
+    customers,
+    engine::{log::LogError, log::kafka::KafkaOptions, stage::StageError, worker::WorkerOptions},
+    feeds,
+    ingest::{self, Spoke, SpokeFile, SpokeSet},
+    metrics,
+    model::PersonKey,
+    settings::{ClientRole, FeedFormat, Settings},
+    telemetry::Telemetry,
+    topology::TopologyOptions,
+    wire::SchemaFolder,
+};
+
+/// The Avro schemas of a folder; the canonical one is always among them.
+pub(super) fn schemas(directory: Option<&Path>) -> Result<Arc<SchemaFolder>, String> {
+    let Some(directory) = directory else { return Ok(Arc::new(SchemaFolder::default())) };
+    let unreadable = |error: std::io::Error| format!("the schema folder {}: {error}", directory.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "avsc") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, std::fs::read_to_string(&path).map_err(unreadable)?));
+        }
+    }
+    files.sort();
+    SchemaFolder::from_files(files).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// Limits that hold for every spoke.
+pub(super) fn ingest_options(settings: &Settings) -> ingest::Options {
+    ingest::Options {
+        too_far_in_future_ms: i64::from(settings.time.too_far_in_future_seconds) * 1_000,
+        message_bytes_max: usize::try_from(settings.spokes.message_bytes_max).unwrap_or(usize::MAX),
+    }
+}
+
+/// Every spoke of the folder, compiled. Any that is wrong is an error that names it.
+fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
+    let wrong =
+        |happened: String| Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows every mistake");
+    let directory = &settings.spokes.directory;
+    let unreadable = |error: std::io::Error| wrong(format!("the folder of spokes, {}: {error}", directory.display()));
+    let schemas = schemas(settings.schemas.directory.as_deref()).map_err(wrong)?;
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    if paths.is_empty() {
+        return Err(wrong(format!("the folder of spokes, {}, has no .toml file", directory.display())));
+    }
+    let mut compiled = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let spoke = SpokeFile::parse(&name, &text)
+            .and_then(|file| Spoke::compile(&file, ingest_options(settings), &schemas))
+            .map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+        compiled.push(spoke);
+    }
+    SpokeSet::new(compiled).map_err(|error| wrong(error.to_string()))
+}
+
+/// The options of the topology.
+pub(super) fn topology_options(
+    settings: &Settings,
+    person_key: PersonKey,
+    telemetry: &Telemetry,
+) -> Result<TopologyOptions, Failure> {
+    let calendar = settings.calendar()?;
+    let customers_partitions = i32::from(settings.topics.customers_partitions);
+    let milliseconds = |seconds: u32| i64::from(seconds) * 1_000;
+    Ok(TopologyOptions {
+        application_id: settings.hub.application_id.clone(),
+        spokes: Arc::new(spokes(settings)?),
+        spoke_partitions: 1,
+        person_key,
+        customers_partitions,
+        metrics_partitions: i32::from(settings.topics.metrics_partitions),
+        feed_partitions: i32::from(settings.topics.feed_partitions),
+        feed_prefix: settings.topics.prefix.clone(),
+        feed_format: match settings.topics.feed_format {
+            FeedFormat::Json => feeds::FeedFormat::Json,
+            FeedFormat::Avro => feeds::FeedFormat::AvroSingleObject,
+        },
+        touchpoints_feed: settings.topics.touchpoints_feed,
+        rejected_retention_ms: i64::from(settings.topics.rejected_retention_hours) * 3_600_000,
+        allowed_disorder_ms: milliseconds(settings.time.allowed_disorder_seconds),
+        customers: customers::Options {
+            fold: customers::FoldOptions {
+                calendar: calendar.clone(),
+                on_time_tolerance_ms: milliseconds(settings.metrics.on_time_tolerance_seconds),
+                unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
+            },
+            // A decoded head takes about 2 KiB.
+            heads_max: (table_bytes(settings) / 2_048 / usize::from(settings.topics.customers_partitions)).max(1_000),
+            ..customers::Options::default()
+        },
+        metrics: metrics::Options {
+            grace_ms: milliseconds(settings.time.grace_seconds),
+            ..metrics::Options::new(calendar.clone(), customers_partitions.unsigned_abs())
+        },
+        calendar,
+        telemetry: telemetry.clone(),
+    })
+}
+
+fn table_bytes(settings: &Settings) -> usize {
+    usize::try_from(settings.memory.table_bytes).unwrap_or(usize::MAX)
+}
+
+/// The options of every worker.
+pub(super) fn worker_options(settings: &Settings) -> WorkerOptions {
+    let workers = settings.hub.worker_threads();
+    let bytes = |total: u64| usize::try_from(total).unwrap_or(usize::MAX);
+    WorkerOptions {
+        commit_interval: Duration::from_millis(settings.commit.interval_ms.into()),
+        transaction_bytes_max: bytes(settings.commit.transaction_bytes_max),
+        unflushed_bytes_max: (bytes(settings.memory.unflushed_bytes) / workers).max(1 << 20),
+        ..WorkerOptions::default()
+    }
+}
+
+/// How to reach Kafka, and as whom.
+pub(super) fn kafka_options(settings: &Settings, instance_id: String) -> Result<KafkaOptions, Failure> {
+    let mut warn = |warning: String| tracing::warn!("{warning}");
+    let mut properties = |role| settings.kafka.client_properties(role, &mut warn);
+    Ok(KafkaOptions {
+        consumer: properties(ClientRole::Consumer)?,
+        producer: properties(ClientRole::Producer)?,
+        admin: properties(ClientRole::Admin)?,
+        static_membership: settings.hub.instance_id.is_some(),
+        instance_id,
+        session_timeout: Duration::from_millis(settings.kafka.session_timeout_ms.into()),
+        transaction_timeout: Duration::from_millis(settings.kafka.transaction_timeout_ms.into()),
+        compression: settings.topics.compression.as_str().to_owned(),
+    })
+}
+
+/// The instance's name: as configured, or one that is made up once and kept in the data directory.
+pub(super) fn instance_id(settings: &Settings) -> Result<String, Failure> {
+    if let Some(id) = &settings.hub.instance_id {
+        return Ok(id.clone());
+    }
+    let path = settings.hub.data_directory.join("instance-id");
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            Exit::Failure,
+            format!("the data directory {} cannot be used: {error}", settings.hub.data_directory.display()),
+            "make it writable for this user, or set hub.data_directory",
+        )
+    };
+    std::fs::create_dir_all(&settings.hub.data_directory).map_err(failed)?;
+    match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        _ => {
+            // Seeded by the system for every process: random enough to tell instances apart.
+            let id = format!("{:016x}", RandomState::new().build_hasher().finish());
+            std::fs::write(&path, &id).map_err(failed)?;
+            Ok(id)
+        }
+    }
+}
+
+/// The wall clock in milliseconds since 1970-01-01T00:00:00Z.
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// An engine's error as the command's.
+pub(super) fn engine_failure(error: &StageError) -> Failure {
+    match error {
+        StageError::Generation(text) => {
+            Failure::new(Exit::Generation, text.clone(), "run `insight-hub rebuild`, or go back to that configuration")
+        }
+        StageError::Log(error) => log_failure(error),
+        StageError::Stop(text) => Failure::new(Exit::Failure, text.clone(), "see to the cause, then start again"),
+    }
+}
+
+/// A log's error as the command's.
+pub(super) fn log_failure(error: &LogError) -> Failure {
+    let text = error.to_string();
+    let unreachable = ["does not answer", "does not accept", "refuses this client", "is not trusted"];
+    if unreachable.iter().any(|words| text.contains(words)) {
+        return Failure::new(Exit::Unreachable, text, "see to the brokers, the address or the login, then start again");
+    }
+    Failure::new(Exit::Failure, text, "see to the cause, then start again")
+}
