@@ -14,7 +14,7 @@ use super::disk::{Disk, DiskError};
 type Key = SmallVec<[u8; 40]>;
 
 /// Bytes that the shortest key of an entry may have. The one-byte keys belong to the disk.
-pub const KEY_BYTES_MIN: usize = 2;
+pub const KEY_BYTES_MIN: usize = 1;
 
 /// Bytes that the longest key of an entry may have. The disk's limit is 65,535; no key of ours comes near this one.
 pub const KEY_BYTES_MAX: usize = 4_096;
@@ -123,6 +123,7 @@ impl Store {
             "a key of {} bytes; keys have {KEY_BYTES_MIN} to {KEY_BYTES_MAX}",
             key.len()
         );
+        assert!(key != [0], "the key of a disk's own header");
         self.staged_bytes += entry_bytes(key, value.as_ref());
         match self.staged.entry(Key::from_slice(key)) {
             Entry::Vacant(vacant) => {
