@@ -1,0 +1,198 @@
+//! The skeleton: the hub's clients, topics, record counts and sizes, and no logic. What moving the bytes costs alone.
+//!
+//! Frozen: the counts and sizes are those that the hub had per source event when this was written (a million events of
+//! 281 bytes, 100,000 customers, Zipf exponent 1, JSON feeds); raise them only together with what they stand for.
+
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+};
+
+use crate::{SOURCE, harness::writer::create_topics, usage};
+
+/// Topic, records per source event (in thousandths), bytes of a value, of a key, whether with a feed's headers.
+const OUTPUTS: [(&str, u64, usize, usize, bool); 6] = [
+    ("skeleton-touchpoints", 1_000, 560, 64, true),
+    ("skeleton-customers-changelog", 1_000, 190, 48, false),
+    ("skeleton-customers", 600, 1_100, 32, true),
+    ("skeleton-heads-changelog", 600, 520, 17, false),
+    ("skeleton-metrics", 60, 480, 48, true),
+    ("skeleton-metrics-changelog", 60, 60, 40, false),
+];
+/// Source events per 64 KiB batch on the repartition topic.
+const PER_BATCH: u64 = 280;
+const REPARTITION: &str = "skeleton-repartition";
+
+fn client(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap);
+    config
+}
+
+fn send(
+    producer: &ThreadedProducer<DefaultProducerContext>,
+    topic: &str,
+    partition: i32,
+    key: &[u8],
+    value: &[u8],
+    headers: bool,
+) {
+    let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).key(key).payload(value).partition(partition);
+    if headers {
+        let mut list = OwnedHeaders::new_with_capacity(6);
+        for (key, value) in [
+            ("content-type", "application/json"),
+            ("schema", "org.insight_hub.feeds.Touchpoint#0123456789abcdef"),
+            ("ce_specversion", "1.0"),
+            ("ce_type", "org.insight-hub.touchpoints.v1"),
+            ("ce_source", "insight-hub"),
+            ("ce_id", "0123456789abcdef0123456789abcdef"),
+        ] {
+            list = list.insert(Header { key, value: Some(value) });
+        }
+        record = record.headers(list);
+    }
+    let mut record = Some(record);
+    while let Err((_, back)) = producer.send(record.take().unwrap()) {
+        record = Some(back);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn work(bootstrap: &str, worker: usize, events: u64, done: &std::sync::atomic::AtomicU64) {
+    use std::sync::atomic::Ordering;
+    let consumer: BaseConsumer = client(bootstrap)
+        .set("group.id", "skeleton")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "earliest")
+        .set("partition.assignment.strategy", "roundrobin")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("fetch.wait.max.ms", "50")
+        .set("queued.min.messages", "20000")
+        .create()
+        .unwrap();
+    let producer: ThreadedProducer<DefaultProducerContext> = client(bootstrap)
+        .set("transactional.id", format!("skeleton-{worker}"))
+        .set("linger.ms", "50")
+        .set("batch.size", "262144")
+        .set("compression.type", "lz4")
+        .set("delivery.report.only.error", "true")
+        .set("queue.buffering.max.messages", "400000")
+        .create()
+        .unwrap();
+    producer.init_transactions(Duration::from_secs(30)).unwrap();
+    consumer.subscribe(&[SOURCE, REPARTITION]).unwrap();
+    let filler: Vec<u8> = (0..70_000_u32)
+        .map(|index| b"{\"a\":1,bcdefghijklm}"[(index.wrapping_mul(2_654_435_761) >> 28) as usize])
+        .collect();
+    let (mut pending, mut counter, mut began, mut open) = (0_u64, 0_u64, Instant::now(), false);
+    let mut next = TopicPartitionList::new();
+    while done.load(Ordering::Relaxed) < events {
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(10)) {
+            if !open {
+                producer.begin_transaction().unwrap();
+                (open, began) = (true, Instant::now());
+            }
+            let _ =
+                next.add_partition_offset(message.topic(), message.partition(), Offset::Offset(message.offset() + 1));
+            if next.count() > 64 {
+                next = dedup(&next);
+            }
+            if message.topic() == SOURCE {
+                std::hint::black_box(message.payload());
+                pending += 1;
+                if pending == PER_BATCH {
+                    pending = 0;
+                    send(&producer, REPARTITION, (counter % 4) as i32, b"", &filler[..65_536], false);
+                    counter += 1;
+                }
+            } else {
+                for event in 0..PER_BATCH {
+                    counter = counter.wrapping_add(0x9e37_79b9);
+                    for (topic, share, value, key, headers) in OUTPUTS {
+                        // So many of a thousand events write to this topic.
+                        if (counter.wrapping_mul(event + 1) >> 7) % 1_000 < share {
+                            let from = (counter % 997) as usize;
+                            send(
+                                &producer,
+                                topic,
+                                (counter >> 9) as i32 & 3,
+                                &filler[from..from + key],
+                                &filler[from..from + value],
+                                headers,
+                            );
+                        }
+                    }
+                }
+                done.fetch_add(PER_BATCH, Ordering::Relaxed);
+            }
+        }
+        if open && began.elapsed() > Duration::from_millis(100) {
+            let group = consumer.group_metadata().unwrap();
+            producer.send_offsets_to_transaction(&dedup(&next), &group, Duration::from_secs(30)).unwrap();
+            producer.commit_transaction(Duration::from_secs(30)).unwrap();
+            next = TopicPartitionList::new();
+            open = false;
+        }
+    }
+    if open {
+        producer.abort_transaction(Duration::from_secs(30)).unwrap();
+    }
+}
+
+/// The newest offset of each partition.
+fn dedup(list: &TopicPartitionList) -> TopicPartitionList {
+    let mut newest = std::collections::BTreeMap::new();
+    for element in list.elements() {
+        newest.insert((element.topic().to_owned(), element.partition()), element.offset());
+    }
+    let mut out = TopicPartitionList::new();
+    for ((topic, partition), offset) in newest {
+        out.add_partition_offset(&topic, partition, offset).unwrap();
+    }
+    out
+}
+
+/// The skeleton's process: `skeleton BOOTSTRAP EVENTS`. Prints its wall time when it is done and waits to be measured.
+pub fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let (bootstrap, events) = (arguments[2].clone(), arguments[3].parse::<u64>().unwrap());
+    let done = std::sync::atomic::AtomicU64::new(0);
+    let began = Instant::now();
+    // The last, incomplete batch of each worker stays out.
+    let enough = events - 2 * PER_BATCH * 4;
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let (bootstrap, done) = (&bootstrap, &done);
+            scope.spawn(move || work(bootstrap, worker, enough, done));
+        }
+    });
+    println!("{}", began.elapsed().as_secs_f64());
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+/// Runs it as a process of its own; wall seconds, CPU seconds, peak MiB.
+pub fn run(bootstrap: &str, events: u64) -> (f64, f64, f64) {
+    let mut topics: Vec<(&str, i32)> = OUTPUTS.iter().map(|output| (output.0, 4)).collect();
+    topics.push((REPARTITION, 4));
+    create_topics(bootstrap, &topics, &[]);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["skeleton", bootstrap, &events.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+    let (cpu, peak) = usage(child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (line.trim().parse().unwrap(), cpu, peak)
+}
