@@ -109,7 +109,8 @@ fn main() {
     let customers = u32::try_from(argument("--customers", 100_000)).unwrap();
     let workers = argument("--workers", 2);
     let broker = Broker::start_with(Options { heap_mb: 1024, ..Options::default() });
-    create_topics(&broker.bootstrap(), &[(SOURCE, PARTITIONS)], &[]);
+    // The events' timestamps are those of their company, which is older than any retention.
+    create_topics(&broker.bootstrap(), &[(SOURCE, PARTITIONS)], &[("retention.ms", "-1")]);
     let filling = Instant::now();
     fill(&broker, BenchOptions { customers, events, ..BenchOptions::default() });
     eprintln!("{events} events of {customers} customers written in {:.1} s", filling.elapsed().as_secs_f64());

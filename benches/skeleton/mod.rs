@@ -137,8 +137,13 @@ fn work(bootstrap: &str, worker: usize, events: u64, done: &std::sync::atomic::A
         }
         if open && began.elapsed() > Duration::from_millis(100) {
             let group = consumer.group_metadata().unwrap();
-            producer.send_offsets_to_transaction(&dedup(&next), &group, Duration::from_secs(30)).unwrap();
-            producer.commit_transaction(Duration::from_secs(30)).unwrap();
+            let committed = producer
+                .send_offsets_to_transaction(&dedup(&next), &group, Duration::from_secs(30))
+                .and_then(|()| producer.commit_transaction(Duration::from_secs(30)));
+            if committed.is_err() {
+                // Partitions were handed over meanwhile: what it costs is part of the picture.
+                producer.abort_transaction(Duration::from_secs(30)).unwrap();
+            }
             next = TopicPartitionList::new();
             open = false;
         }
@@ -183,7 +188,7 @@ pub fn main() {
 pub fn run(bootstrap: &str, events: u64) -> (f64, f64, f64) {
     let mut topics: Vec<(&str, i32)> = OUTPUTS.iter().map(|output| (output.0, 4)).collect();
     topics.push((REPARTITION, 4));
-    create_topics(bootstrap, &topics, &[]);
+    create_topics(bootstrap, &topics, &[("retention.ms", "-1")]);
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["skeleton", bootstrap, &events.to_string()])
         .stdout(Stdio::piped())

@@ -41,9 +41,16 @@ pub(super) fn maker(
     Arc::new(move |input| Box::new(CustomersStage::new(&options, map, input)))
 }
 
+/// A transaction holds at most about so many bytes of touchpoints that wait for their fold.
+const WAITING_BYTES_MAX: usize = 8 << 20;
+
 struct CustomersStage {
     input: TopicPartition,
     customers: Customers,
+    /// Entries of the batches of this transaction. They are folded together, once before the commit: a late touchpoint
+    /// refolds what is after it, and many late ones of one person then share that work.
+    waiting: Vec<Vec<u8>>,
+    waiting_bytes: usize,
     publisher: Publisher,
     calendar: Calendar,
     /// `None` until it was read from the store.
@@ -204,6 +211,8 @@ impl CustomersStage {
         CustomersStage {
             input,
             customers: Customers::new(options.customers.clone()),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
             publisher: Publisher {
                 map,
                 touchpoints_feed: options.touchpoints_feed,
@@ -252,6 +261,22 @@ impl CustomersStage {
         Ok(self.times.as_mut().expect("it was just read"))
     }
 
+    fn fold_waiting(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let mut batch = Vec::new();
+        for entries in &waiting {
+            let mut entries = entries.as_slice();
+            while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
+                let touchpoint = Touchpoint::decode(encoded).map_err(|_| messages::Unreadable("touchpoint"))?;
+                batch.push(Incoming { person, encoded, touchpoint });
+            }
+        }
+        let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
+        self.customers.touchpoints(&mut batch, &mut StoreView(store), &mut sending).map_err(stop)?;
+        sending.finish()
+    }
+
     /// Takes what a batch says of time; writes it down when the day changes.
     fn take_times(&mut self, header: &Header, store: &mut Store) -> Result<(), StageError> {
         let calendar = self.calendar.clone();
@@ -286,8 +311,8 @@ fn eight(bytes: &[u8]) -> Result<[u8; 8], StageError> {
 }
 
 impl Stage for CustomersStage {
-    fn process(&mut self, record: &Record<'_>, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
-        let (header, mut entries) = messages::open(record.value.unwrap_or_default())?;
+    fn process(&mut self, record: &Record<'_>, store: &mut Store, _: &mut dyn Outputs) -> Result<(), StageError> {
+        let (header, entries) = messages::open(record.value.unwrap_or_default())?;
         self.take_times(&header, store)?;
         self.publisher.arrived = header.arrived;
         self.publisher.timestamp_ms = match self.publisher.timestamp_ms {
@@ -295,18 +320,14 @@ impl Stage for CustomersStage {
             known => known.min(record.timestamp_ms),
         };
         self.publisher.sequence = u64::try_from(record.offset).unwrap_or_default();
-        let mut batch = Vec::new();
-        while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
-            let touchpoint = Touchpoint::decode(encoded).map_err(|_| messages::Unreadable("touchpoint"))?;
-            batch.push(Incoming { person, encoded, touchpoint });
-        }
-        let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
-        self.customers.touchpoints(&mut batch, &mut StoreView(store), &mut sending).map_err(stop)?;
-        sending.finish()
+        self.waiting_bytes += entries.len();
+        self.waiting.push(entries.to_vec());
+        Ok(())
     }
 
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
         self.times(store)?;
+        self.fold_waiting(store, outputs)?;
         let more = self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
         self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;
@@ -352,6 +373,8 @@ impl Stage for CustomersStage {
 
     fn rolled_back(&mut self) {
         self.customers.rolled_back();
+        self.waiting.clear();
+        self.waiting_bytes = 0;
         self.publisher.batches.iter_mut().for_each(Batch::clear);
         self.publisher.outcomes.clear();
         self.publisher.timestamp_ms = 0;
@@ -375,6 +398,6 @@ impl Stage for CustomersStage {
     }
 
     fn wants_commit(&self) -> bool {
-        self.customers.is_full()
+        self.waiting_bytes >= WAITING_BYTES_MAX || self.customers.is_full()
     }
 }

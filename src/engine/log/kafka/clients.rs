@@ -198,7 +198,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        use RDKafkaErrorCode::{Authentication, SaslAuthenticationFailed, UnsupportedSASLMechanism};
+        use RDKafkaErrorCode::{Authentication, AutoOffsetReset, SaslAuthenticationFailed, UnsupportedSASLMechanism};
         match error.rdkafka_error_code() {
             // The library would try again for ever.
             Some(Authentication | SaslAuthenticationFailed | UnsupportedSASLMechanism) => self.fatal.set(format!(
@@ -206,6 +206,11 @@ impl ClientContext for Context {
             )),
             _ if reason.contains("certificate verify failed") => self.fatal.set(format!(
                 "Kafka's certificate is not trusted: {reason}; set kafka.ca_file to the authority that signed it"
+            )),
+            // Without an offset to read from, the partition stands still for ever, and nobody would notice.
+            Some(AutoOffsetReset) => self.fatal.set(format!(
+                "a partition is no longer readable at the committed offset: {reason}. Retention has removed records that \
+                 were not read; going on would lose them silently. Decide, and reset the group's offset by hand"
             )),
             _ => tracing::warn!(target: "kafka", "{error}: {reason}"),
         }
