@@ -140,7 +140,10 @@ pub fn main() -> ExitCode {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
             if failure.exit != Exit::Ok {
-                eprintln!("{failure}");
+                #[expect(clippy::print_stderr, reason = "the command line's own words")]
+                {
+                    eprintln!("{failure}");
+                }
             }
             failure.exit.into()
         }
