@@ -3,6 +3,8 @@
 //! Records are of the size that the company generator makes. The measure is the best of several rounds: what the code
 //! costs, without what the machine did besides.
 
+#![allow(clippy::print_stdout, reason = "a benchmark shows its table on standard output and fails loudly")]
+
 use std::{collections::BTreeMap, hint::black_box, time::Instant};
 
 use insight_hub::{

@@ -1,5 +1,7 @@
 //! What the fold costs: `cargo bench --profile release --bench fold`. One table, nanoseconds unless said.
 
+#![allow(clippy::print_stdout, reason = "a benchmark shows its table on standard output and fails loudly")]
+
 use std::{collections::BTreeMap, hint::black_box, time::Instant};
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! What a contribution and a publication cost in the metrics stage, without an engine: `cargo bench --bench metrics`.
 
+#![allow(clippy::print_stdout, reason = "a benchmark shows its table on standard output and fails loudly")]
+
 use std::{
     collections::BTreeMap,
     hint::black_box,

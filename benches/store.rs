@@ -4,6 +4,8 @@
 //! Keys have 40 bytes and begin uniformly, as hashes do, so that every flush lies over all before; values have 250 bytes.
 //! CPU is user + system of the whole process, the merging thread included.
 
+#![allow(clippy::print_stdout, reason = "a benchmark shows its table on standard output and fails loudly")]
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::Path;

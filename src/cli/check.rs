@@ -3,15 +3,21 @@
 use std::{
     io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::json;
 
 use super::{
     exit::{Exit, Failure},
+    hub,
     output::{Format, write_json, write_table},
 };
-use crate::settings::Settings;
+use crate::{
+    ingest::{self, Spoke, SpokeFile, SpokeSet},
+    settings::Settings,
+    wire::SchemaFolder,
+};
 
 /// What a mapping says, when it compiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +26,7 @@ pub struct SpokeSummary {
     pub spoke: String,
     /// The topic that it reads.
     pub topic: String,
-    /// `json` or `avro`.
+    /// `json`, `touchpoint-json` or `touchpoint-avro`.
     pub format: String,
 }
 
@@ -45,7 +51,15 @@ pub(super) fn execute(settings: &Settings, format: Format, output: &mut dyn Writ
     if settings.kafka.brokers.is_none() {
         warnings.push("`kafka.brokers` is not set: `run` needs it".to_owned());
     }
-    let verdicts = check_spokes(&settings.spokes.directory, settings.schemas.directory.as_deref())?;
+    let schemas = hub::schemas(settings.schemas.directory.as_deref()).unwrap_or_else(|error| {
+        problems.push(error);
+        Arc::default()
+    });
+    let (verdicts, spokes) = check_spokes(settings, &schemas)?;
+    // Two files may each be right and not go together.
+    if let Err(error) = SpokeSet::new(spokes) {
+        problems.push(error.to_string());
+    }
     report(&verdicts, &warnings, &problems, format, output)?;
     output.flush()?;
     let refused = verdicts.iter().filter(|verdict| verdict.result.is_err()).count();
@@ -59,7 +73,8 @@ pub(super) fn execute(settings: &Settings, format: Format, output: &mut dyn Writ
     ))
 }
 
-fn check_spokes(directory: &Path, schemas: Option<&Path>) -> Result<Vec<Verdict>, Failure> {
+fn check_spokes(settings: &Settings, schemas: &Arc<SchemaFolder>) -> Result<(Vec<Verdict>, Vec<Spoke>), Failure> {
+    let directory = &settings.spokes.directory;
     let unreadable = |error: std::io::Error| {
         Failure::new(
             Exit::Usage,
@@ -82,18 +97,35 @@ fn check_spokes(directory: &Path, schemas: Option<&Path>) -> Result<Vec<Verdict>
         ));
     }
     files.sort();
-    let check = |file: PathBuf| {
-        let text = std::fs::read_to_string(&file).map_err(|error| format!("cannot be read: {error}"));
-        let result = text.and_then(|text| check_spoke(&text, schemas));
-        Verdict { file, result }
-    };
-    Ok(files.into_iter().map(check).collect())
+    let (mut verdicts, mut spokes) = (Vec::new(), Vec::new());
+    for file in files {
+        let result = check_spoke(&file, hub::ingest_options(settings), schemas).map(|(summary, spoke)| {
+            spokes.push(spoke);
+            summary
+        });
+        verdicts.push(Verdict { file, result });
+    }
+    Ok((verdicts, spokes))
 }
 
 /// Compiles one mapping. `Err` says which key is wrong and why.
-fn check_spoke(text: &str, schemas: Option<&Path>) -> Result<SpokeSummary, String> {
-    let _ = (text, schemas);
-    Err("cannot be judged: this build has no room that compiles mappings".to_owned())
+fn check_spoke(
+    file: &Path,
+    options: ingest::Options,
+    schemas: &Arc<SchemaFolder>,
+) -> Result<(SpokeSummary, Spoke), String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let parsed = SpokeFile::parse(&name, &text).map_err(|error| error.to_string())?;
+    let spoke = Spoke::compile(&parsed, options, schemas).map_err(|error| error.to_string())?;
+    let format = match parsed.format {
+        ingest::Format::Json(_) => "json",
+        ingest::Format::TouchpointJson => "touchpoint-json",
+        ingest::Format::TouchpointAvro => "touchpoint-avro",
+    };
+    let summary =
+        SpokeSummary { spoke: spoke.name().to_owned(), topic: spoke.topic().to_owned(), format: format.to_owned() };
+    Ok((summary, spoke))
 }
 
 fn report(
@@ -159,6 +191,26 @@ mod tests {
             assert_eq!(failure.exit, Exit::Usage);
             assert!(failure.happened.contains(&folder.display().to_string()), "{failure}");
         }
+    }
+
+    #[test]
+    fn the_example_spokes_are_right_and_two_of_one_topic_are_not() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/spokes");
+        let mut output = Vec::new();
+        execute(&settings(&example), Format::Json, &mut output).expect("the examples are right");
+        let output = String::from_utf8(output).expect("JSON lines are text");
+        assert!(output.contains(r#""spoke":"sales","topic":"sales.events""#), "{output}");
+
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for (from, to) in [("sales", "sales"), ("sales", "shop")] {
+            let text = std::fs::read_to_string(example.join(format!("{from}.toml"))).expect("an example");
+            let text = text.replace("spoke = \"sales\"", &format!("spoke = \"{to}\""));
+            std::fs::write(directory.path().join(format!("{to}.toml")), text).expect("a writable directory");
+        }
+        let mut output = Vec::new();
+        execute(&settings(directory.path()), Format::Json, &mut output).expect_err("one topic, two spokes");
+        let output = String::from_utf8(output).expect("JSON lines are text");
+        assert!(output.contains("another spoke reads this topic"), "{output}");
     }
 
     #[test]

@@ -26,7 +26,6 @@ pub use check::SpokeSummary;
 pub use exit::{Exit, Failure};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use output::Format;
-pub use rebuild::RebuildArguments;
 pub use run::{HubInput, RunArguments};
 pub use stop::StopToken;
 pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};
@@ -77,8 +76,8 @@ pub enum Command {
     Tail(TailArguments),
     /// Make a seeded company's touchpoints, for trying and testing
     Generate(GenerateArguments),
-    /// Fold all kept touchpoints again after a change of definition
-    Rebuild(RebuildArguments),
+    /// Say how to fold all kept touchpoints again after a change of definition (this version does not do it itself)
+    Rebuild,
 }
 
 fn about() -> &'static str {
@@ -112,7 +111,7 @@ impl Cli {
             Command::Topics(arguments) => topics::execute(settings, arguments, output),
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
-            Command::Rebuild(arguments) => rebuild::execute(settings, *arguments, output),
+            Command::Rebuild => rebuild::execute(settings, output),
         }
     }
 }
@@ -141,7 +140,10 @@ pub fn main() -> ExitCode {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
             if failure.exit != Exit::Ok {
-                eprintln!("{failure}");
+                #[expect(clippy::print_stderr, reason = "the command line's own words")]
+                {
+                    eprintln!("{failure}");
+                }
             }
             failure.exit.into()
         }
@@ -163,11 +165,6 @@ fn require_brokers(settings: &Settings) -> Result<&str, Failure> {
 fn start_log(options: &LogOptions) -> Result<(), Failure> {
     crate::telemetry::start_log(options)
         .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "correct log.level"))
-}
-
-/// The error of a command whose work is not part of this build.
-fn room_missing(what: &str) -> Failure {
-    Failure::new(Exit::Failure, format!("this build cannot {what}: that part is not in it"), "use a build that has it")
 }
 
 /// The definition of the command line, for documentation and tests.

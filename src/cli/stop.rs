@@ -88,7 +88,10 @@ impl StopToken {
                     () = tokio::time::sleep(deadline) => "the stop took longer than hub.stop_deadline_seconds",
                 }
             });
-            eprintln!("error: {cause}\n  next: nothing is lost: what was not committed is read again");
+            #[expect(clippy::print_stderr, reason = "the process ends: no log may be up to say it")]
+            {
+                eprintln!("error: {cause}\n  next: nothing is lost: what was not committed is read again");
+            }
             std::process::exit(i32::from(Exit::StopDeadline as u8));
         })?;
         Ok(())

@@ -1,15 +1,23 @@
 //! `insight-hub tail FEED`: shows a public feed as it is committed.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
     exit::{Exit, Failure},
+    hub,
     output::{Format, write_json, write_table},
 };
-use crate::settings::Settings;
+use crate::{
+    engine::log::{
+        LogError,
+        kafka::{CommittedRecord, FeedReader, Next, Span},
+    },
+    feeds::{Feed, Reader},
+    settings::Settings,
+};
 
 /// The feeds of this version, by their name after the prefix.
 const FEEDS: &[&str] = &["customers", "touchpoints", "metrics", "catalogue", "rejected"];
@@ -17,6 +25,10 @@ const FEEDS: &[&str] = &["customers", "touchpoints", "metrics", "catalogue", "re
 const TABLE_ROWS: usize = 50;
 /// Longest text in a table's cell, in characters.
 const CELL_CHARACTERS: usize = 48;
+/// How long a cluster may take to answer the first question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Silence after which what has come is shown.
+const IDLE_AFTER: Duration = Duration::from_millis(200);
 
 /// Flags of `tail`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -119,8 +131,45 @@ fn read_feed(
     query: &FeedQuery,
     each: &mut dyn FnMut(Option<FeedRecord>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let _ = (settings, query, each);
-    Err(super::room_missing("read feeds"))
+    let failed = |error: LogError| hub::log_failure(&error);
+    let kafka = hub::kafka_options(settings, "tail".to_owned())?;
+    let span = Span { from_beginning: query.from_beginning, until_end: query.until_end };
+    let application_id = &settings.hub.application_id;
+    let mut log = FeedReader::open(&kafka, application_id, &query.topic, span, ANSWER_WITHIN).map_err(failed)?;
+    let feed = query.topic.strip_prefix(&settings.topics.prefix).and_then(Feed::parse);
+    // Dead letters are a department's own bytes: shown as they are.
+    let reader = feed.filter(|feed| feed.description().encoded).map(Reader::new);
+    loop {
+        match log.next(IDLE_AFTER).map_err(failed)? {
+            Next::Record(record) => each(Some(public(record, reader.as_ref())?))?,
+            Next::Idle => each(None)?,
+            Next::End => return Ok(()),
+        }
+    }
+}
+
+/// A record as it came, decoded.
+fn public(record: CommittedRecord, reader: Option<&Reader>) -> Result<FeedRecord, Failure> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let value = match (record.value, reader) {
+        (None, _) => FeedValue::Tombstone,
+        (Some(bytes), None) => FeedValue::Bytes(bytes),
+        (Some(bytes), Some(reader)) => FeedValue::Document(reader.read(&bytes).map_err(|error| {
+            Failure::new(
+                Exit::Failure,
+                format!("partition {}, offset {}: {error}", record.partition, record.offset),
+                "see who else writes to this topic; only the hub should",
+            )
+        })?),
+    };
+    Ok(FeedRecord {
+        partition: record.partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        key: text(&record.key),
+        headers: record.headers.into_iter().map(|(name, value)| (name, text(&value))).collect(),
+        value,
+    })
 }
 
 /// A column of a table: its title and the field of the document that it shows.

@@ -51,7 +51,8 @@ fn every_command_of_the_readme_kind_parses() {
         "generate --seed 7 --customers 10 --touchpoints 100 --duplicates 0.01 --late 0.05 --invalid 0.01 --shuffle \
          --to-files out",
         "generate --to-topics --brokers k:9092",
-        "rebuild --yes",
+        "generate --to-topics --create-topics 4 --brokers k:9092",
+        "rebuild",
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
     }
@@ -65,6 +66,7 @@ fn wrong_command_lines_are_refused() {
         ("tail", "<FEED>"),
         ("generate", "--to-files"),
         ("generate --to-topics --to-files out", "cannot be used with"),
+        ("generate --to-files out --create-topics 2", "--to-topics"),
         ("generate --to-topics --late 1.5", "from 0 to 1"),
         ("generate --to-topics --customers 0", "0 is not in"),
         ("serve", "unrecognized subcommand"),
@@ -77,7 +79,7 @@ fn wrong_command_lines_are_refused() {
 
 #[test]
 fn commands_that_connect_say_how_to_name_a_broker() {
-    for line in ["run", "topics verify", "tail metrics", "generate --to-topics", "rebuild --yes"] {
+    for line in ["run", "topics verify", "tail metrics", "generate --to-topics"] {
         let cli = parse(line).expect("a right command line");
         let failure = cli.execute(&Settings::default(), &mut Vec::new()).expect_err("no brokers");
         assert_eq!(failure.exit, Exit::Usage, "{line}");
@@ -91,4 +93,13 @@ fn shares_that_exceed_everything_are_refused() {
     let cli = parse("generate --to-files out --late 0.6 --invalid 0.6").expect("each is a share");
     let failure = cli.execute(&Settings::default(), &mut Vec::new()).expect_err("more than everything");
     assert_eq!(failure.exit, Exit::Usage);
+}
+
+#[test]
+fn rebuild_says_what_to_do_and_does_not_pretend() {
+    let mut output = Vec::new();
+    let failure = parse("rebuild").expect("right").execute(&Settings::default(), &mut output).expect_err("not built");
+    assert_eq!(failure.exit, Exit::Failure);
+    let text = String::from_utf8(output).expect("text");
+    assert!(text.contains("hub.application_id") && text.contains("insight."), "{text}");
 }

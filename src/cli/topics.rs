@@ -141,7 +141,7 @@ pub(super) fn prepare(
     judge(&lines, Action::Verify { output: Format::Table })
 }
 
-fn connect(settings: &Settings, kafka: &KafkaOptions) -> Result<Admin, Failure> {
+pub(super) fn connect(settings: &Settings, kafka: &KafkaOptions) -> Result<Admin, Failure> {
     let replicas = u32::from(settings.kafka.min_insync_replicas.unsigned_abs());
     Admin::connect(kafka, i32::from(settings.kafka.replication_factor), replicas)
         .map_err(|error| hub::log_failure(&error))

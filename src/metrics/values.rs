@@ -223,6 +223,7 @@ fn quotient(numerator: i64, denominator: i64) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "at the ends the formulas give the very number")]
 mod tests {
     use proptest::prelude::*;
 

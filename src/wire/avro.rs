@@ -92,12 +92,12 @@ pub struct SingleObjectEncoder<'s> {
 pub struct EncodeError(Box<apache_avro::Error>);
 
 impl<'s> SingleObjectEncoder<'s> {
-    /// An encoder for a schema.
-    pub fn new(schema: &'s Schema) -> Result<SingleObjectEncoder<'s>, EncodeError> {
+    /// An encoder for a schema, with the fingerprint that messages carry ([`super::schemas::fingerprint`]).
+    pub fn new(schema: &'s Schema, fingerprint: [u8; 8]) -> Result<SingleObjectEncoder<'s>, EncodeError> {
         limit_allocations();
         let mut header = [0; 10];
         header[..2].copy_from_slice(&SINGLE_OBJECT);
-        header[2..].copy_from_slice(&fingerprint(schema));
+        header[2..].copy_from_slice(&fingerprint);
         let writer = GenericDatumWriter::builder(schema)
             .human_readable(false)
             .build()
@@ -127,8 +127,12 @@ pub fn touchpoint_schema() -> &'static Schema {
 /// Appends a touchpoint in the canonical schema, single-object encoding. An empty spoke is left out.
 pub fn encode_touchpoint(touchpoint: &Touchpoint<'_>, bytes: &mut Vec<u8>) {
     static ENCODER: LazyLock<SingleObjectEncoder<'static>> = LazyLock::new(|| {
-        SingleObjectEncoder::new(touchpoint_schema())
-            .expect("the built-in schema is checked by the tests of wire::schemas")
+        let fingerprint = fingerprint(TOUCHPOINT_SCHEMA);
+        SingleObjectEncoder::new(
+            touchpoint_schema(),
+            fingerprint.expect("the built-in schema is checked by the tests of wire::schemas"),
+        )
+        .expect("the built-in schema is checked by the tests of wire::schemas")
     });
     ENCODER
         .encode(&CanonicalTouchpoint::from(touchpoint), bytes)

@@ -55,6 +55,9 @@ pub enum SchemaError {
 pub struct WriterSchema {
     pub(super) schema: serde_avro_fast::Schema,
     fingerprint: [u8; 8],
+    /// What the Rust and Python libraries of the Avro project (0.22, 1.12) take for it: their canonical form keeps
+    /// `{"type":"long"}` where a logical type was. Theirs is read, never written.
+    fingerprint_otherwise: [u8; 8],
 }
 
 impl WriterSchema {
@@ -68,9 +71,14 @@ impl WriterSchema {
         let parsed = Schema::parse_str(text).map_err(|error| unparsable(error.to_string()))?;
         lint(&parsed).map_err(|problem| rejected(problem.to_owned()))?;
         // Only after the lint: the second parser looks for cycles along every path.
-        let schema =
+        let schema: serde_avro_fast::Schema =
             text.parse().map_err(|error: serde_avro_fast::schema::SchemaError| unparsable(error.to_string()))?;
-        Ok(WriterSchema { schema, fingerprint: fingerprint(&parsed) })
+        let otherwise = parsed.fingerprint::<Rabin>().bytes;
+        Ok(WriterSchema {
+            fingerprint: *schema.rabin_fingerprint(),
+            fingerprint_otherwise: otherwise.try_into().expect("CRC-64 has eight bytes"),
+            schema,
+        })
     }
 
     /// CRC-64-AVRO of the parsing canonical form, in the byte order of single-object encoding (little endian).
@@ -79,10 +87,16 @@ impl WriterSchema {
     }
 }
 
-/// CRC-64-AVRO of a schema's parsing canonical form, little endian (Avro specification 1.12, "Schema Fingerprints").
-pub fn fingerprint(schema: &Schema) -> [u8; 8] {
-    let bytes = schema.fingerprint::<Rabin>().bytes;
-    bytes.try_into().expect("CRC-64 has eight bytes")
+/// CRC-64-AVRO of the parsing canonical form of a schema's text, little endian (Avro specification 1.12, "Schema
+/// Fingerprints").
+///
+/// Not that of `apache_avro`: its canonical form keeps `{"type":"long"}` where a logical type was; the specification and its
+/// Java implementation have `"long"`.
+pub fn fingerprint(text: &str) -> Result<[u8; 8], SchemaError> {
+    let schema: serde_avro_fast::Schema = text.parse().map_err(|error: serde_avro_fast::schema::SchemaError| {
+        SchemaError::Unparsable { name: "the schema".to_owned(), problem: error.to_string() }
+    })?;
+    Ok(*schema.rabin_fingerprint())
 }
 
 /// The schemas that messages may be written with: the canonical one, and those of a folder.
@@ -104,7 +118,10 @@ impl Default for SchemaFolder {
                 .expect("the built-in schema is checked by the tests of this file"),
         );
         SchemaFolder {
-            by_fingerprint: std::iter::once((canonical.fingerprint, Arc::clone(&canonical))).collect(),
+            by_fingerprint: [canonical.fingerprint, canonical.fingerprint_otherwise]
+                .map(|fingerprint| (fingerprint, Arc::clone(&canonical)))
+                .into_iter()
+                .collect(),
             by_id: HashMap::default(),
             canonical,
         }
@@ -129,6 +146,7 @@ impl SchemaFolder {
             {
                 return Err(SchemaError::RepeatedId { name: name.to_owned(), id });
             }
+            folder.by_fingerprint.insert(schema.fingerprint_otherwise, Arc::clone(&schema));
             folder.by_fingerprint.insert(schema.fingerprint, schema);
         }
         Ok(folder)
@@ -250,6 +268,7 @@ impl<'s> Linter<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::single_object::SingleObject;
 
     fn problem(schema: &str) -> String {
         match WriterSchema::parse("x.avsc", schema) {
@@ -267,7 +286,18 @@ mod tests {
     fn the_canonical_schema_is_fine_and_its_fingerprint_is_the_one_of_the_specification() {
         assert_eq!(problem(TOUCHPOINT_SCHEMA), "fine");
         // The Avro specification's own example: the fingerprint of "null" is 0x63dd24e7cc258f8a.
-        assert_eq!(fingerprint(&Schema::Null), 0x63dd_24e7_cc25_8f8a_u64.to_le_bytes());
+        assert_eq!(fingerprint("\"null\""), Ok(0x63dd_24e7_cc25_8f8a_u64.to_le_bytes()));
+        // As fastavro 1.13.1 (Python) computes it: fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO").
+        let expected = [0x76, 0x99, 0x69, 0x92, 0x61, 0x4f, 0x0e, 0x08];
+        assert_eq!(fingerprint(TOUCHPOINT_SCHEMA), Ok(expected));
+        let feeds = SingleObject::parse(TOUCHPOINT_SCHEMA).expect("it is valid");
+        assert_eq!(feeds.fingerprint().to_le_bytes(), expected);
+        // As avro 1.12.2 (Python) and apache-avro (Rust) compute it: their messages are read too.
+        let otherwise = [0x9a, 0x10, 0x1d, 0x28, 0x3d, 0xeb, 0x5f, 0x5c];
+        for fingerprint in [expected, otherwise] {
+            let found = SchemaFolder::default().with_fingerprint(fingerprint).map(WriterSchema::fingerprint);
+            assert_eq!(found, Some(expected));
+        }
     }
 
     #[test]

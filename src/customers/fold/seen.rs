@@ -79,8 +79,8 @@ impl Seen {
         let starts = place.windows.map(|window| window.start);
         if starts != self.starts {
             let mut kept = 0;
-            for index in 0..3 {
-                if starts[index] == self.starts[index] {
+            for (index, (now, before)) in starts.iter().zip(&self.starts).enumerate() {
+                if now == before {
                     kept |= 0b001_001 << index;
                 }
             }

@@ -153,7 +153,7 @@ fn written_with(version: &str) -> String {
     let mut registry = vec![0, 0, 0, 0, 17];
     registry.extend_from_slice(&datum);
     let mut single = vec![0xC3, 1];
-    single.extend_from_slice(&wire::schemas::fingerprint(&schema));
+    single.extend_from_slice(&wire::schemas::fingerprint(version).expect("a safe schema"));
     single.extend_from_slice(&datum);
     let outcome = outcomes(&spoke, &registry);
     assert_eq!(outcomes(&spoke, &single), outcome);

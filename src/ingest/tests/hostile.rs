@@ -108,7 +108,7 @@ fn deep_and_huge_documents_are_skipped_or_rejected() {
         assert_eq!(count(spoke, &payload.repeat(20_000)), (0, 1));
         assert_eq!(count(spoke, &vec![0; 1 << 20]), (0, 1));
         assert_eq!(count(spoke, &vec![0xFF; 1 << 20]), (0, 1));
-        assert_eq!(count(spoke, &[b'9'; 100_000]), (0, 1));
+        assert_eq!(count(spoke, &vec![b'9'; 100_000]), (0, 1));
     }
 }
 

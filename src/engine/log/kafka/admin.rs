@@ -179,6 +179,14 @@ impl Admin {
             .filter(|plan| plan.difference == Some(Difference::Missing) && plan.topic.ownership != Ownership::Spoke)
             .map(|plan| &plan.topic)
             .collect();
+        self.create(&missing)
+    }
+
+    /// Creates topics; one that exists already is left as it is. Returns the names of those that were created.
+    pub fn create(&self, missing: &[&TopicSpec]) -> Result<Vec<Arc<str>>, LogError> {
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
         let min_insync_replicas = (self.min_insync_replicas > 0).then(|| self.min_insync_replicas.to_string());
         // -1: the broker's own default.
         let replication = if self.replication > 0 { self.replication } else { -1 };

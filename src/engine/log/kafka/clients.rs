@@ -119,6 +119,41 @@ impl KafkaOptions {
         config
     }
 
+    /// For reading a public topic: no group is joined, offsets are given by hand.
+    pub(super) fn feed_reader(&self, application_id: &str) -> ClientConfig {
+        let mut config = KafkaOptions::base(&self.consumer);
+        config
+            .set("group.id", application_id)
+            .set("client.id", format!("{application_id}-tail"))
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            // What retention removes while it is read is gone for every reader: go on with what is kept.
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("queued.max.messages.kbytes", "16384");
+        config
+    }
+
+    /// For writing as a department: exactly once per session, without a transaction.
+    pub(super) fn spoke_writer(&self, application_id: &str) -> ClientConfig {
+        let mut config = KafkaOptions::base(&self.producer);
+        config
+            .set("client.id", format!("{application_id}-generate"))
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "20")
+            .set("batch.size", "262144")
+            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.kbytes", "65536")
+            .set("message.timeout.ms", "60000")
+            .set("compression.type", &self.compression)
+            // As Java clients place keys.
+            .set("partitioner", "murmur2_random")
+            .set("delivery.report.only.error", "true");
+        config
+    }
+
     pub(super) fn admin(&self) -> ClientConfig {
         KafkaOptions::base(&self.admin)
     }

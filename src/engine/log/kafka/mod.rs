@@ -3,15 +3,19 @@
 mod admin;
 mod changelog;
 mod clients;
+mod feed_reader;
 mod sink;
 mod source;
+mod spoke_writer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use admin::{Admin, Difference, TopicPlan};
 pub use clients::{FatalError, KafkaOptions, PartitionFigures};
+pub use feed_reader::{CommittedRecord, FeedReader, Next, Span};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
+pub use spoke_writer::SpokeWriter;
 
 use super::{Log, LogError};
 use crate::engine::stage::Topology;

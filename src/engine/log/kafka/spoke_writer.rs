@@ -1,0 +1,66 @@
+//! Writes records to departments' topics as a department would: an idempotent producer, no transaction.
+
+use std::time::Duration;
+
+use rdkafka::{
+    config::FromClientConfigAndContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseRecord, Producer, ThreadedProducer},
+};
+
+use super::{
+    PATIENCE,
+    clients::{Context, KafkaOptions},
+};
+use crate::engine::log::LogError;
+
+/// A producer for made-up departments.
+pub struct SpokeWriter {
+    producer: ThreadedProducer<Context>,
+    context: Context,
+}
+
+impl SpokeWriter {
+    /// Connects.
+    pub fn connect(options: &KafkaOptions, application_id: &str) -> Result<SpokeWriter, LogError> {
+        let context = Context::default();
+        let producer =
+            ThreadedProducer::from_config_and_context(&options.spoke_writer(application_id), context.clone())
+                .map_err(|error| LogError::Stop(format!("the Kafka client refuses its settings: {error}")))?;
+        Ok(SpokeWriter { producer, context })
+    }
+
+    /// Hands one record to the producer, which places it by its key; waits while its queue is full.
+    pub fn send(&mut self, topic: &str, key: &[u8], payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
+        let mut record = BaseRecord::to(topic).key(key).payload(payload).timestamp(timestamp_ms);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
+                    self.check()?;
+                    record = unsent;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err((error, _)) => return Err(LogError::Stop(format!("{topic} cannot be written: {error}"))),
+            }
+        }
+    }
+
+    /// Waits until the brokers have everything.
+    pub fn finish(self) -> Result<(), LogError> {
+        let flushed = self.producer.flush(PATIENCE);
+        self.check()?;
+        flushed.map_err(|error| LogError::Stop(format!("the brokers did not take everything in time: {error}")))
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        if let Some(reason) = self.context.fatal.get() {
+            return Err(LogError::Stop(reason));
+        }
+        let undelivered = self.context.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*undelivered {
+            Some(error) => Err(LogError::Stop(format!("the brokers did not take a record: {error}"))),
+            None => Ok(()),
+        }
+    }
+}
