@@ -179,6 +179,10 @@ impl Admin {
             .filter(|plan| plan.difference == Some(Difference::Missing) && plan.topic.ownership != Ownership::Spoke)
             .map(|plan| &plan.topic)
             .collect();
+        if missing.is_empty() {
+            // The client library refuses to be asked for nothing.
+            return Ok(Vec::new());
+        }
         let min_insync_replicas = (self.min_insync_replicas > 0).then(|| self.min_insync_replicas.to_string());
         // -1: the broker's own default.
         let replication = if self.replication > 0 { self.replication } else { -1 };
