@@ -1,6 +1,10 @@
 //! `insight-hub topics`: which topics the hub needs, which exist, and how they differ.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{
+    io::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -132,8 +136,19 @@ pub(super) fn prepare(
 ) -> Result<(), Failure> {
     let failed = |error: LogError| hub::log_failure(&error);
     let admin = connect(settings, kafka)?;
-    let plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
+    let mut plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
     let created = admin.apply(&plans).map_err(failed)?;
+    // Another instance that starts at the same time may have been faster: what it made shows a moment later.
+    let deadline = Instant::now() + ANSWER_WITHIN;
+    let is_awaited = |plan: &TopicPlan| {
+        plan.difference == Some(Difference::Missing)
+            && plan.topic.ownership != Ownership::Spoke
+            && !created.contains(&plan.topic.name)
+    };
+    while plans.iter().any(is_awaited) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+        plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
+    }
     for plan in plans.iter().filter(|plan| created.contains(&plan.topic.name)) {
         telemetry.emit(Event::TopicCreated { topic: &plan.topic.name, partitions: plan.topic.partitions });
     }

@@ -12,6 +12,7 @@
 
 mod company;
 mod harness;
+mod kafka;
 mod oracle;
 mod simulation;
 mod smoke;

@@ -16,8 +16,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "topology", "serve", "company", "settings", "ingest", "customers", "metrics", "feeds", "model", "engine",
-            "telemetry", "wire",
+            "topology",
+            "serve",
+            "company",
+            "settings",
+            "ingest",
+            "customers",
+            "metrics",
+            "feeds",
+            "model",
+            "engine",
+            "telemetry",
+            "wire",
         ],
     ),
     (

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -198,6 +198,7 @@ pub fn compact(records: &[Record]) -> BTreeMap<Vec<u8>, Record> {
 /// Reads a topic while it is being written, from the beginning until stopped; outlives broker restarts.
 pub struct Follower {
     enough: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
     thread: Option<JoinHandle<Vec<Record>>>,
 }
 
@@ -212,6 +213,8 @@ impl Follower {
         consumer.assign(&assignment).expect("partitions can be assigned");
         let enough = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&enough);
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
         let thread = std::thread::spawn(move || {
             let mut records = Vec::new();
             while !stop.load(Ordering::Relaxed) {
@@ -219,11 +222,17 @@ impl Follower {
                     let record = Record::of(&message);
                     on_record(&record);
                     records.push(record);
+                    counted.fetch_add(1, Ordering::Relaxed);
                 }
             }
             records
         });
-        Self { enough, thread: Some(thread) }
+        Self { enough, count, thread: Some(thread) }
+    }
+
+    /// How many records it has seen so far.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Ends it and returns what it saw so far, in order of arrival.

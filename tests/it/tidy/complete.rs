@@ -137,7 +137,8 @@ fn the_commands_of_the_readme_exist() {
 
 #[test]
 fn a_command_that_does_not_exist_is_named() {
-    let text = "cargo run --release -- run --loud\ncargo run --release -- tail metrics --until-end\nsee `insight-hub mend`";
+    let text =
+        "cargo run --release -- run --loud\ncargo run --release -- tail metrics --until-end\nsee `insight-hub mend`";
     let complaints = complaints_about_commands(text);
     assert_eq!(complaints, ["the program does not know \"run --loud\"", "the program does not know \"mend\""]);
 }

@@ -185,6 +185,7 @@ impl Admin {
     /// Creates topics; one that exists already is left as it is. Returns the names of those that were created.
     pub fn create(&self, missing: &[&TopicSpec]) -> Result<Vec<Arc<str>>, LogError> {
         if missing.is_empty() {
+            // The client library refuses to be asked for nothing.
             return Ok(Vec::new());
         }
         let min_insync_replicas = (self.min_insync_replicas > 0).then(|| self.min_insync_replicas.to_string());

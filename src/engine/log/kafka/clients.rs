@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -201,6 +204,8 @@ pub(super) struct Context {
     pub(super) figures: Arc<Mutex<BTreeMap<(Arc<str>, i32), PartitionFigures>>>,
     pub(super) rebalanced: Arc<Mutex<std::collections::VecDeque<Rebalanced>>>,
     pub(super) undelivered: Arc<Mutex<Option<String>>>,
+    /// The consumer is being closed: nobody is left to answer a rebalance, and closing waits for the answer.
+    pub(super) closing: Arc<AtomicBool>,
 }
 
 impl ClientContext for Context {
@@ -256,6 +261,16 @@ impl ConsumerContext for Context {
     /// Only notes the event: the worker commits first, then answers with an (incremental) assignment.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         use rdkafka::consumer::Consumer;
+        if self.closing.load(Ordering::Relaxed) {
+            let answered = match error {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => consumer.incremental_assign(partitions),
+                _ => consumer.incremental_unassign(partitions),
+            };
+            if let Err(error) = answered {
+                tracing::debug!(target: "kafka", "giving partitions up while leaving: {error}");
+            }
+            return;
+        }
         let event = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalanced::Assigned(partitions.clone()),
             _ if consumer.assignment_lost() => Rebalanced::Lost(partitions.clone()),

@@ -45,6 +45,24 @@ pub struct KafkaSource {
     events: VecDeque<Membership>,
 }
 
+impl Drop for KafkaSource {
+    /// Closing the consumer waits until every rebalance is answered, those that the worker did not come to included.
+    fn drop(&mut self) {
+        self.context.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        while let Some(event) = self.membership() {
+            let answered = match &event {
+                Membership::Assigned(list) => self.consumer.incremental_assign(&self.list(list)),
+                Membership::Revoked(list) | Membership::Lost(list) => {
+                    self.consumer.incremental_unassign(&self.list(list))
+                }
+            };
+            if let Err(error) = answered {
+                tracing::debug!(target: "kafka", "giving partitions up while leaving: {error}");
+            }
+        }
+    }
+}
+
 struct KafkaHeaders<'a>(Option<&'a BorrowedHeaders>);
 
 impl Headers for KafkaHeaders<'_> {

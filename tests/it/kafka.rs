@@ -1,0 +1,11 @@
+//! The hub on a real broker: whatever happens to it, the feeds hold what the oracle says.
+//!
+//! - [`house`]: one application on a broker, with topics, processes and data directories of its own.
+//! - [`truth`]: one process, three processes, simulation: one truth.
+//! - [`faults`]: kills, frozen processes and broker restarts.
+//! - [`restore`]: how much is restored.
+
+mod faults;
+mod house;
+mod restore;
+mod truth;

@@ -1,0 +1,45 @@
+//! One truth: one process, three processes and the simulation publish what the oracle says.
+
+use std::time::{Duration, Instant};
+
+use super::house::{House, company};
+use crate::{
+    harness::kafka::Broker,
+    simulation::simulate,
+    world::{assert_truth, events, topology_options, truth},
+};
+
+/// For experiments: `INSIGHT_HUB_TEST_TOUCHPOINTS=2000`.
+fn touchpoints(usual: u64) -> u64 {
+    std::env::var("INSIGHT_HUB_TEST_TOUCHPOINTS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
+#[test]
+fn the_feeds_on_kafka_equal_the_oracle() {
+    let events = events(company(1, 20_000, touchpoints(200_000)));
+    let house = House::new(&Broker::shared().bootstrap(), "truth");
+    house.write(&events);
+    let start = Instant::now();
+    let mut hubs = [house.start("a", &[], None)];
+    house.wait_until_read(&mut hubs, Duration::from_secs(480));
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{} records in {seconds:.1} s: {:.0} records/s", events.len(), events.len() as f64 / seconds);
+    house.assert_becomes(&truth(&events), &mut hubs, Duration::from_secs(60));
+    let status = hubs[0].process().terminate(Duration::from_secs(20));
+    assert_eq!(status.code(), Some(0), "asked to stop, it commits and leaves");
+}
+
+#[test]
+fn three_processes_give_the_same_feeds() {
+    let events = events(company(2, 3_000, touchpoints(30_000)));
+    let expected = truth(&events);
+    let house = House::new(&Broker::shared().bootstrap(), "three");
+    house.write(&events);
+    let mut hubs = ["a", "b", "c"].map(|name| house.start(name, &[], None));
+    house.assert_becomes(&expected, &mut hubs, Duration::from_secs(240));
+    for hub in &mut hubs {
+        assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+    }
+    let (simulated, _) = simulate(&events, &topology_options("one-truth", 4), 2, 3, 5);
+    assert_truth(&house.feeds(), &simulated, "Kafka and simulation");
+}
