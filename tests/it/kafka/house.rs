@@ -34,7 +34,7 @@ const ASK: Duration = Duration::from_secs(5);
 /// How long a hub that has read everything may take to finish what it has begun (timers, days that close).
 const FINISH_WITHIN: Duration = Duration::from_secs(60);
 /// A worker that is not heard of for so long loses its tasks.
-pub const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// One company with all the troubles that the issue asks for.
