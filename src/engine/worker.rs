@@ -380,9 +380,13 @@ impl<L: Log> Worker<L> {
             Membership::Revoked(list) => (Rebalance::Revoked, list.len()),
             Membership::Lost(list) => (Rebalance::Lost, list.len()),
         };
+        if let Membership::Assigned(list) = &change {
+            // Told afterwards: until its tasks are there, a hub that just joined would look as if it had nothing to restore.
+            self.open_tasks(list, true)?;
+        }
         self.observer.observe(Observation::Membership { change: kind, partitions });
         match change {
-            Membership::Assigned(partitions) => self.open_tasks(&partitions, true),
+            Membership::Assigned(_) => Ok(()),
             Membership::Revoked(partitions) => {
                 self.flush_asked = true;
                 let committed = self.commit();

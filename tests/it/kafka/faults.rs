@@ -50,7 +50,9 @@ fn kills_at_random_and_at_every_named_point_change_nothing() {
     let mut killed: BTreeMap<&str, u64> = BTreeMap::new();
     for (round, slice) in events.chunks(events.len().div_ceil(kills)).enumerate() {
         let began = Instant::now();
-        house.write(slice);
+        // Some of it is under way when it happens, and some comes afterwards.
+        let (before, after) = slice.split_at(slice.len() / 2);
+        house.write(before);
         let victim = round % hubs.len();
         let name = hubs[victim].name;
         // Each named point in turn, and between them any moment.
@@ -59,19 +61,19 @@ fn kills_at_random_and_at_every_named_point_change_nothing() {
             None => {
                 std::thread::sleep(Duration::from_millis(dice.below(1_500)));
                 hubs[victim].process().kill();
+                house.write(after);
                 "any moment"
             }
             Some(point) => {
                 // It starts over with the order to die there.
                 hubs[victim].process().kill();
-                let passing = if point.contains("commit") { 1 + dice.below(12) } else { 1 + dice.below(2) };
-                let passing = if point == "mid-revoke" { 1 } else { passing };
+                let passing = if point.contains("commit") { 1 + dice.below(4) } else { 1 };
                 hubs[victim] = start(&house, name, Some(&format!("{point}:{passing}")));
-                // One that joins makes the others give something up.
-                let joining = (point == "mid-revoke").then(|| {
-                    hubs[victim].wait_until_tasks(Duration::from_secs(30));
-                    start(&house, "c", None)
-                });
+                hubs[victim].await_tasks_or_end(Duration::from_secs(30));
+                house.write(after);
+                // One that joins makes the others give something up, which flushes their stores.
+                let joins = point.contains("flush") || point == "mid-revoke";
+                let joining = joins.then(|| start(&house, "c", None));
                 let ended = hubs[victim].process().wait(Duration::from_secs(20));
                 if let Some(mut joining) = joining {
                     joining.process().kill();
@@ -137,8 +139,9 @@ fn broker_restarts_change_nothing() {
         let house = House::new(&broker.bootstrap(), "broker");
         house.write(quarters[0]);
         broker.stop();
-        // Started while there is no broker: it waits for one.
-        let mut hubs = vec![start(&house, "a", None)];
+        // Started while there is no broker: it waits for one. (Without static membership: a broker that dies while a static
+        // member joins may have given its name to the join that nobody heard of, and fences the member for it.)
+        let mut hubs = vec![start(&house, "c", None)];
         broker.restart();
         hubs.push(start(&house, "b", None));
         hubs[0].wait_until_figure("insight_hub_commits_total", 2.0, Duration::from_secs(60));
