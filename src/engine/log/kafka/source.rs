@@ -140,6 +140,21 @@ impl KafkaSource {
         }
     }
 
+    /// Where a partition begins that nobody has read yet: a commit may cover it before its first record, and retention
+    /// may have moved its beginning away from 0.
+    fn beginning(&self, key: TopicPartition, deadline: Instant) -> Result<i64, LogError> {
+        let topic = &self.topics.get(key.topic).name;
+        loop {
+            match self.uncommitted_reader.fetch_watermarks(topic, key.partition, TRY) {
+                Ok((beginning, _)) => return Ok(beginning),
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(LogError::Stop(format!("the beginning of {topic} cannot be found: {error}")));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
     fn read_error(&self, error: &KafkaError) -> Result<(), LogError> {
         if let Some(reason) = self.context.fatal.get() {
             return Err(LogError::Stop(reason));
@@ -274,7 +289,11 @@ impl Source for KafkaSource {
                             _ => None,
                         }
                     };
-                    return Ok(partitions.iter().map(found).collect());
+                    let mut offsets: Vec<Option<i64>> = partitions.iter().map(found).collect();
+                    for (key, offset) in partitions.iter().zip(&mut offsets).filter(|(_, offset)| offset.is_none()) {
+                        *offset = Some(self.beginning(*key, deadline)?);
+                    }
+                    return Ok(offsets);
                 }
                 (_, Some(error)) if Instant::now() >= deadline => {
                     return Err(LogError::Stop(format!("the committed offsets cannot be read: {error}")));
