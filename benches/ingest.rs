@@ -3,7 +3,11 @@
 //! `cargo bench --bench ingest`: the best of many short runs on one thread, each
 //! short enough to fit between two interruptions of a busy machine.
 
-#![allow(clippy::print_stdout, clippy::panic, reason = "a benchmark shows its table on standard output and fails loudly")]
+#![allow(
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a benchmark shows its table on standard output and fails loudly"
+)]
 
 use std::{borrow::Cow, hint::black_box, sync::Arc, time::Instant};
 
