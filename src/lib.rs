@@ -15,16 +15,29 @@
 //! - [`serve`]: HTTP for operators: metrics and health.
 //! - [`cli`]: one file per subcommand.
 
-pub mod cli;
-pub mod company;
-pub mod customers;
-pub mod engine;
-pub mod feeds;
-pub mod ingest;
-pub mod metrics;
+// Apart, because the formatter would sort them.
 pub mod model;
-pub mod serve;
-pub mod settings;
-pub mod telemetry;
-pub mod topology;
+
 pub mod wire;
+
+pub mod ingest;
+
+pub mod customers;
+
+pub mod metrics;
+
+pub mod feeds;
+
+pub mod telemetry;
+
+pub mod engine;
+
+pub mod topology;
+
+pub mod company;
+
+pub mod settings;
+
+pub mod serve;
+
+pub mod cli;

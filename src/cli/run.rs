@@ -265,13 +265,16 @@ impl<'a> Figures<'a> {
         self.known = present;
         for ((topic, partition), figures) in partitions {
             let shown = self.telemetry.partition(&topic, partition);
-            let position = figures.position.max(0);
-            let lag = (figures.last_stable_offset - position).max(0);
-            shown.lag_records.set(lag);
-            shown.unstable_records.set((figures.high_watermark - figures.last_stable_offset).max(0));
             let index = self.topology.topics.find(&topic);
             let task =
                 worker.tasks().iter().find(|task| Some(task.input.topic) == index && task.input.partition == partition);
+            // The client knows no position until it has delivered a record: a partition that was read to its end before
+            // this start would seem to be all lag.
+            let committed = || task.and_then(|task| task.committed).unwrap_or(0);
+            let position = if figures.position >= 0 { figures.position } else { committed() };
+            let lag = (figures.last_stable_offset - position).max(0);
+            shown.lag_records.set(lag);
+            shown.unstable_records.set((figures.high_watermark - figures.last_stable_offset).max(0));
             // How far behind the wall clock the newest record is that was taken, while there are more.
             let behind = task.and_then(|task| task.newest_ms).map_or(0, |newest| (now_ms - newest).max(0));
             shown.lag_seconds.set(if lag == 0 { 0.0 } else { behind as f64 / 1_000.0 });

@@ -172,7 +172,7 @@ fn public(record: CommittedRecord, reader: Option<&Reader>) -> Result<FeedRecord
     })
 }
 
-/// A column of a table: its title and the field of the document that it shows.
+/// A column of a table: its title and the field of the document, or after `#` the header, that it shows.
 type Column = (&'static str, &'static str);
 
 /// What a person wants to see of a feed first; JSON shows everything.
@@ -199,6 +199,13 @@ fn columns(feed: &str) -> &'static [Column] {
             ("currency", "/currency"),
             ("n", "/n"),
             ("status", "/status"),
+        ],
+        // `#`: a header.
+        "rejected" => &[
+            ("reason", "#__streams.errors.reason"),
+            ("field", "#__streams.errors.field"),
+            ("message", "#__streams.errors.message"),
+            ("value", ""),
         ],
         _ => &[("value", "")],
     }
@@ -231,7 +238,14 @@ impl<'a> Printer<'a> {
                 Some(value) => value.to_string(),
             },
         };
-        let cells = self.columns.iter().map(|(_, pointer)| shortened(&cell(pointer)));
+        let header = |name: &str| {
+            let found = record.headers.iter().rev().find(|(header, _)| header == name);
+            found.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        let cells = self.columns.iter().map(|(_, place)| match place.strip_prefix('#') {
+            Some(name) => shortened(&header(name)),
+            None => shortened(&cell(place)),
+        });
         self.rows.push(std::iter::once(shortened(&record.key)).chain(cells).collect());
         if self.rows.len() >= TABLE_ROWS {
             self.pause()?;
