@@ -4,6 +4,8 @@
 //! then [`Customers::before_commit`]; then [`Customers::committed`], or [`Customers::rolled_back`] with the store back
 //! where it was.
 
+// tidy: hash order unseen because people are looked up by id, and those of a commit are sorted
+
 use std::{
     collections::{HashMap, hash_map},
     ops::ControlFlow,

@@ -4,8 +4,24 @@ use super::{
     log::TopicPartition,
     task::{Task, TaskState},
     topics::TopicIndex,
-    worker::KillPoint,
 };
+
+/// Places in a commit where a test may end the process, named as the fault tests name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillPoint {
+    /// Everything is sent, the offsets are not.
+    BeforeCommit,
+    /// The log has committed, the task does not know yet.
+    AfterCommit,
+    /// The log has committed, the store on disk is not written yet.
+    BeforeFlush,
+    /// The store on disk is written.
+    AfterFlush,
+    /// A restore has read a part.
+    MidRestore,
+    /// Partitions are being given up.
+    MidRevoke,
+}
 
 /// Something that happened.
 pub enum Observation<'a> {

@@ -1,10 +1,10 @@
 //! A worker: one thread's tasks over one log. It turns membership into tasks, records into effects, effects into commits.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use super::{
     log::{Log, LogError, Membership, Output, Placement, Record, Restored, Sink, Source, TopicPartition},
-    observer::{Observation, Observer},
+    observer::{KillPoint, Observation, Observer},
     stage::{Outputs, StageError, Topology},
     store::{Disk, DiskError, Identity, RebuildReason, Store},
     task::{Task, TaskState},
@@ -37,7 +37,7 @@ impl Default for WorkerOptions {
             commit_interval: Duration::from_millis(100),
             transaction_bytes_max: 32 << 20,
             unflushed_bytes_max: 64 << 20,
-            poll_records_max: 2_000,
+            poll_records_max: 500,
             restore_budget: Duration::from_millis(50),
             suspend_lag_records: 400,
         }
@@ -48,23 +48,6 @@ impl Default for WorkerOptions {
 pub trait Disks {
     /// The disk of a task.
     fn open(&mut self, task: &str, identity: Identity) -> Result<Box<dyn Disk>, DiskError>;
-}
-
-/// Places in a commit where a test may end the process, named as the fault tests name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KillPoint {
-    /// Everything is sent, the offsets are not.
-    BeforeCommit,
-    /// The log has committed, the task does not know yet.
-    AfterCommit,
-    /// The log has committed, the store on disk is not written yet.
-    BeforeFlush,
-    /// The store on disk is written.
-    AfterFlush,
-    /// A restore has read a part.
-    MidRestore,
-    /// Partitions are being given up.
-    MidRevoke,
 }
 
 /// What one step did.
@@ -184,18 +167,19 @@ impl<L: Log> Worker<L> {
         let (source, sink) = self.log.halves();
         let (tasks, transaction, staged_bytes) = (&mut self.tasks, &mut self.transaction, &mut self.staged_bytes);
         let (observer, wants_commit) = (&*self.observer, &mut self.wants_commit);
+        let bytes_max = self.options.transaction_bytes_max;
         let mut last = 0;
         let mut failure = None;
         let taken = source.poll(wait, self.options.poll_records_max, &mut |record: &Record<'_>| {
             if tasks.get(last).is_none_or(|task| task.input != record.from) {
                 match tasks.iter().position(|task| task.input == record.from) {
                     Some(found) => last = found,
-                    None => return Ok(()), // given up between fetch and delivery: its new owner reads it
+                    None => return Ok(ControlFlow::Continue(())), // given up between fetch and delivery: its new owner reads it
                 }
             }
             let task = &mut tasks[last];
             if task.state() != TaskState::Running || task.next.is_some_and(|next| record.offset < next) {
-                return Ok(()); // paused or rewound between fetch and delivery: it will be read again
+                return Ok(ControlFlow::Continue(())); // paused or rewound between fetch and delivery: it will be read again
             }
             if transaction.is_none() {
                 sink.begin()?;
@@ -221,8 +205,9 @@ impl<L: Log> Worker<L> {
             }
             task.newest_ms = task.newest_ms.max(Some(record.timestamp_ms));
             observer.record_in(record.from, record.timestamp_ms);
-            *wants_commit |= task.stage.wants_commit();
-            Ok(())
+            *wants_commit |= task.stage.wants_commit() || *staged_bytes >= bytes_max;
+            // A transaction must not grow past what its timeout allows, however much is at hand.
+            Ok(if *wants_commit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
         match failure {
             Some(error) => Err(error),

@@ -8,6 +8,8 @@
 //! Days are big-endian with the sign flipped, so that keys sort by time. What is stored for a cell is what was last
 //! published for it, hence the stored form needs no copy or hash of the published value.
 
+// tidy: hash order unseen because an IndexMap keeps the order of insertion
+
 use bytes::Bytes;
 use indexmap::IndexMap;
 use smallvec::SmallVec;

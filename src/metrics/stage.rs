@@ -5,6 +5,8 @@
 //!                                                    →  rolled_back: everything is read from the store again
 //! ```
 
+// tidy: hash order unseen because an IndexMap keeps the order of insertion
+
 use std::ops::ControlFlow;
 
 use indexmap::IndexMap;

@@ -30,6 +30,7 @@ pub(super) fn maker(
             values: Encoder::new(options.feed_format, &options.application_id),
             definitions: Encoder::new(options.feed_format, &options.application_id),
             sequence: 0,
+            taken_bytes: 0,
         })
     })
 }
@@ -41,7 +42,12 @@ struct MetricsStage {
     values: Encoder<feeds::Metrics>,
     definitions: Encoder<feeds::Definitions>,
     sequence: u64,
+    /// Bytes of contributions taken in this transaction.
+    taken_bytes: usize,
 }
+
+/// A transaction takes about so many bytes of contributions: every cell that they touch is written and published.
+const CONTRIBUTIONS_BYTES_MAX: usize = 2 << 20;
 
 struct Sending<'a, 'o> {
     map: TopicMap,
@@ -104,6 +110,7 @@ impl Stage for MetricsStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, _: &mut dyn Outputs) -> Result<(), StageError> {
         let (header, mut entries) = messages::open(record.value.unwrap_or_default())?;
         self.sequence = u64::try_from(record.offset).unwrap_or_default();
+        self.taken_bytes += entries.len();
         let mut view = StoreView(store);
         // Contributions before the watermark that travels with them: what comes with it is not late.
         while let Some(contribution) = messages::next_contribution(&mut entries)? {
@@ -131,10 +138,16 @@ impl Stage for MetricsStage {
     }
 
     fn post_commit(&mut self) {
+        self.taken_bytes = 0;
         self.metrics.committed();
     }
 
+    fn wants_commit(&self) -> bool {
+        self.taken_bytes >= CONTRIBUTIONS_BYTES_MAX
+    }
+
     fn rolled_back(&mut self) {
+        self.taken_bytes = 0;
         self.metrics.rolled_back();
     }
 

@@ -11,11 +11,10 @@ use prometheus::{Histogram, IntCounter};
 use crate::{
     engine::{
         log::TopicPartition,
-        observer::{Observation, Observer},
+        observer::{KillPoint, Observation, Observer},
         stage::Topology,
         task::{Task, TaskState},
         topics::{Ownership, TopicIndex},
-        worker::KillPoint,
     },
     telemetry::{self, AbortReason, Event, Telemetry},
 };

@@ -4,7 +4,7 @@
 pub mod kafka;
 pub mod sim;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use super::topics::TopicIndex;
 
@@ -108,12 +108,13 @@ pub enum Membership {
 /// The reading half of a worker's log.
 pub trait Source {
     /// Hands the records that are at hand to `each`, at most `limit`, waiting up to `wait` for the first. Returns how many
-    /// were handed over. An error of `each` ends the poll and is returned.
+    /// were handed over. `each` ends the poll by breaking: the records after that come with the next one. Its error ends
+    /// it too, and is returned.
     fn poll(
         &mut self,
         wait: Duration,
         limit: usize,
-        each: &mut dyn FnMut(&Record<'_>) -> Result<(), LogError>,
+        each: &mut dyn FnMut(&Record<'_>) -> Result<ControlFlow<()>, LogError>,
     ) -> Result<usize, LogError>;
 
     /// The next membership change that was seen while polling.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -196,7 +197,7 @@ impl Source for KafkaSource {
         &mut self,
         wait: Duration,
         limit: usize,
-        each: &mut dyn FnMut(&Record<'_>) -> Result<(), LogError>,
+        each: &mut dyn FnMut(&Record<'_>) -> Result<ControlFlow<()>, LogError>,
     ) -> Result<usize, LogError> {
         let mut taken = 0;
         let mut last: Option<(String, TopicPartition)> = None;
@@ -222,7 +223,7 @@ impl Source for KafkaSource {
             };
             taken += 1;
             self.positions.insert(from, message.offset() + 1);
-            outcome = each(&Record {
+            let flow = each(&Record {
                 from,
                 offset: message.offset(),
                 timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
@@ -230,8 +231,13 @@ impl Source for KafkaSource {
                 value: message.payload(),
                 headers: &KafkaHeaders(message.headers()),
             });
-            if outcome.is_err() {
-                break;
+            match flow {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => break,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             }
         }
         // Fresh after each poll: it carries the generation that the offsets are committed under.

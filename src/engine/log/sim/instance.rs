@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::ControlFlow,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -114,7 +115,7 @@ impl Source for SimSource {
         &mut self,
         _wait: Duration,
         limit: usize,
-        each: &mut dyn FnMut(&Record<'_>) -> Result<(), LogError>,
+        each: &mut dyn FnMut(&Record<'_>) -> Result<ControlFlow<()>, LogError>,
     ) -> Result<usize, LogError> {
         let member = *self.member.borrow();
         if !self.cluster.borrow().is_member(member) {
@@ -140,7 +141,7 @@ impl Source for SimSource {
                     break;
                 };
                 taken += 1;
-                each(&Record {
+                let flow = each(&Record {
                     from: key,
                     offset: record.offset,
                     timestamp_ms: record.timestamp_ms,
@@ -148,6 +149,9 @@ impl Source for SimSource {
                     value: record.value.as_deref(),
                     headers: &record.headers,
                 })?;
+                if flow.is_break() {
+                    return Ok(taken);
+                }
                 if taken >= limit {
                     break;
                 }

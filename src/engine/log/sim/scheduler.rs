@@ -17,11 +17,11 @@ use super::{
 };
 use crate::engine::{
     log::TopicPartition,
-    observer::{Observation, Observer},
+    observer::{KillPoint, Observation, Observer},
     stage::{StageError, Topology},
     store::{Disk, DiskError, Identity, MemoryDisk, Platter},
     topics::Ownership,
-    worker::{Disks, KillPoint, Worker, WorkerOptions},
+    worker::{Disks, Worker, WorkerOptions},
 };
 
 /// A record for a spoke's topic.
