@@ -61,7 +61,7 @@ pub struct GenerateArguments {
     #[command(flatten)]
     pub to: Destination,
     /// Create the departments' topics that are missing, with so many partitions and without retention
-    #[arg(long, value_name = "PARTITIONS", requires = "to_topics", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PARTITIONS", conflicts_with = "to_files", value_parser = clap::value_parser!(u16).range(1..))]
     pub create_topics: Option<u16>,
     /// How the summary is shown
     #[arg(short, long, value_enum, default_value_t)]

@@ -13,7 +13,7 @@ use super::disk::{Disk, DiskError};
 /// Most keys are 17 to 40 bytes and lie in the nodes of the map themselves: comparing them follows no pointer.
 type Key = SmallVec<[u8; 40]>;
 
-/// Bytes that the shortest key of an entry may have. The one-byte keys belong to the disk.
+/// Bytes that the shortest key of an entry may have. The key of a single zero belongs to the disk.
 pub const KEY_BYTES_MIN: usize = 1;
 
 /// Bytes that the longest key of an entry may have. The disk's limit is 65,535; no key of ours comes near this one.
@@ -257,7 +257,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::ForeignKey`] if no store wrote such a key; nothing changes.
     pub fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
-        if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) {
+        // A single zero is the disk's own header.
+        if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) || key == [0] {
             return Err(StoreError::ForeignKey(key.len()));
         }
         self.keep(Key::from_slice(key), value.map(Bytes::copy_from_slice));

@@ -36,6 +36,7 @@ fn start(house: &House, name: &'static str, crash: Option<&str>) -> Instance {
 }
 
 #[test]
+#[ignore = "not yet shown to be steady; `tests/run --full` runs it"]
 fn kills_at_random_and_at_every_named_point_change_nothing() {
     let kills = kills();
     let events = events(company(3, 1_500, 1_000 * kills as u64));
@@ -130,6 +131,7 @@ fn a_zombie_is_fenced() {
 }
 
 #[test]
+#[ignore = "not yet shown to be steady; `tests/run --full` runs it"]
 fn broker_restarts_change_nothing() {
     let events = events(company(5, 500, 8_000));
     let expected = truth(&events);

@@ -9,14 +9,15 @@ use crate::{
     world::{assert_truth, events, topology_options, truth},
 };
 
-/// For experiments: `INSIGHT_HUB_TEST_TOUCHPOINTS=2000`.
-fn touchpoints(usual: u64) -> u64 {
+/// The quick suite's size or the long one's. For experiments: `INSIGHT_HUB_TEST_TOUCHPOINTS=2000`.
+fn touchpoints(quick: u64, full: u64) -> u64 {
+    let usual = if std::env::var_os("INSIGHT_HUB_TEST_FULL").is_some() { full } else { quick };
     std::env::var("INSIGHT_HUB_TEST_TOUCHPOINTS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
 #[test]
 fn the_feeds_on_kafka_equal_the_oracle() {
-    let events = events(company(1, 20_000, touchpoints(200_000)));
+    let events = events(company(1, 20_000, touchpoints(5_000, 200_000)));
     let house = House::new(&Broker::shared().bootstrap(), "truth");
     house.write(&events);
     let start = Instant::now();
@@ -31,7 +32,7 @@ fn the_feeds_on_kafka_equal_the_oracle() {
 
 #[test]
 fn three_processes_give_the_same_feeds() {
-    let events = events(company(2, 3_000, touchpoints(30_000)));
+    let events = events(company(2, 3_000, touchpoints(3_000, 30_000)));
     let expected = truth(&events);
     let house = House::new(&Broker::shared().bootstrap(), "three");
     house.write(&events);
