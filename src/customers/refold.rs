@@ -12,11 +12,10 @@ use std::ops::ControlFlow;
 
 use super::{
     contributions::{Contributions, Signed},
-    fold::{FoldOptions, Head, Silence, step},
+    fold::{FoldOptions, Head, Silence, contribute, step, step_both},
     store_keys,
 };
 use crate::model::{KeyValue, PersonId, StoreError, Touchpoint};
-use bytes::Bytes;
 
 /// A snapshot is taken after each multiple of so many touchpoints of a timeline: a late one refolds half as many on
 /// average besides those after it.
@@ -70,7 +69,7 @@ pub(super) struct Refolded {
     /// The head after the changed timeline.
     pub head: Head,
     /// Snapshots to write.
-    pub snapshots: Vec<(Vec<u8>, Bytes)>,
+    pub snapshots: Vec<(Vec<u8>, Vec<u8>)>,
     /// Keys of snapshots that no longer hold.
     pub stale_snapshots: Vec<Vec<u8>>,
     /// Which additions met a cap.
@@ -88,7 +87,7 @@ struct Folds<'a, 'b> {
     additions_done: usize,
     removals_done: usize,
     newest_snapshot: u64,
-    snapshots: Vec<(Vec<u8>, Bytes)>,
+    snapshots: Vec<(Vec<u8>, Vec<u8>)>,
     capped: Vec<usize>,
 }
 
@@ -101,13 +100,16 @@ impl Folds<'_, '_> {
             return Ok(());
         }
         let old = self.old.get_or_insert_with(|| self.new.clone());
-        let mut take_back = Signed { contributions: &mut *self.contributions, sign: -1 };
-        step(old, &touchpoint, self.options, &mut take_back);
         if self.change.removals.get(self.removals_done).is_some_and(|removed| removed == position) {
+            let mut take_back = Signed { contributions: &mut *self.contributions, sign: -1 };
+            step(old, &touchpoint, self.options, &mut take_back);
             self.removals_done += 1;
-        } else {
-            self.contribute(position, &touchpoint);
+            return Ok(());
         }
+        step_both([old, &mut self.new], &touchpoint, self.options, &mut |facts, sign| {
+            contribute(facts, &mut Signed { contributions: &mut *self.contributions, sign });
+        });
+        self.take_snapshot(position);
         Ok(())
     }
 
@@ -128,12 +130,16 @@ impl Folds<'_, '_> {
     fn contribute(&mut self, position: &[u8], touchpoint: &Touchpoint<'_>) -> bool {
         let mut contribute = Signed { contributions: &mut *self.contributions, sign: 1 };
         let stepped = step(&mut self.new, touchpoint, self.options, &mut contribute);
+        self.take_snapshot(position);
+        stepped.capped
+    }
+
+    fn take_snapshot(&mut self, position: &[u8]) {
         if self.new.touchpoints.is_multiple_of(SNAPSHOT_TOUCHPOINTS)
             && is_kept(self.new.touchpoints / SNAPSHOT_TOUCHPOINTS, self.newest_snapshot)
         {
             self.snapshots.push((position.to_vec(), store_keys::encode_snapshot(&self.new)));
         }
-        stepped.capped
     }
 }
 
@@ -149,29 +155,41 @@ pub(super) fn refold<S: KeyValue + ?Sized>(
     let first_removed = change.removals.first().map(Vec::as_slice);
     let first_change = [first_added, first_removed].into_iter().flatten().min().unwrap_or(&[]);
 
-    let mut nearest = None;
+    let after = touchpoints + change.additions.len() as u64 - change.removals.len() as u64;
+    let newest_snapshot = after / SNAPSHOT_TOUCHPOINTS;
+    let mut nearest: Option<(Vec<u8>, Vec<u8>)> = None;
     let mut stale_snapshots = Vec::new();
-    let (from, to) = (store_keys::of_person(b's', change.person), store_keys::after_person(b's', change.person));
-    store.scan(&from, &to, &mut |key, _| {
-        if &key[store_keys::PERSON_PREFIX..] < first_change {
-            nearest = Some(key.to_vec());
-        } else {
-            stale_snapshots.push(key.to_vec());
-        }
-        ControlFlow::Continue(())
-    })?;
+    // A timeline that is shorter than the distance between two snapshots has none: one look into the store less.
+    if touchpoints >= SNAPSHOT_TOUCHPOINTS {
+        let mut result = Ok(());
+        let (from, to) = (store_keys::of_person(b's', change.person), store_keys::after_person(b's', change.person));
+        store.scan(&from, &to, &mut |key, value| match store_keys::decode_snapshot(value) {
+            Ok((ordinal, encoded)) => {
+                let is_before = &key[store_keys::PERSON_PREFIX..] < first_change;
+                if is_before {
+                    nearest = Some((key.to_vec(), encoded.to_vec()));
+                }
+                if !is_before || !is_kept(ordinal / SNAPSHOT_TOUCHPOINTS, newest_snapshot) {
+                    stale_snapshots.push(key.to_vec());
+                }
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                result = Err(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        result?;
+    }
 
     let mut new = Head::default();
     let mut from = store_keys::of_person(b't', change.person);
-    if let Some(key) = nearest {
-        let bytes = store.get(&key)?.ok_or_else(|| store_keys::damaged("snapshot", "it is gone"))?;
-        let (_, encoded) = store_keys::decode_snapshot(&bytes)?;
-        new = Head::decode(encoded).map_err(|error| store_keys::damaged("snapshot", error))?;
+    if let Some((key, encoded)) = nearest {
+        new = Head::decode(&encoded).map_err(|error| store_keys::damaged("snapshot", error))?;
         // The first key after the snapshot's own touchpoint.
         from.extend_from_slice(&key[store_keys::PERSON_PREFIX..]);
         from.push(0);
     }
-    let after = touchpoints + change.additions.len() as u64 - change.removals.len() as u64;
     let mut folds = Folds {
         change,
         options,
@@ -181,7 +199,7 @@ pub(super) fn refold<S: KeyValue + ?Sized>(
         new,
         additions_done: 0,
         removals_done: 0,
-        newest_snapshot: after / SNAPSHOT_TOUCHPOINTS,
+        newest_snapshot,
         snapshots: Vec::new(),
         capped: Vec::new(),
     };

@@ -12,7 +12,6 @@ use std::{
 };
 
 use ahash::RandomState;
-use bytes::Bytes;
 
 use super::{
     contributions::{Contributions, Signed},
@@ -21,7 +20,9 @@ use super::{
     refold::{self, Change, SNAPSHOT_TOUCHPOINTS},
     store_keys::{self, Envelope, IndexEntry},
 };
-use crate::model::{Accumulator, CellKey, Day, InsightRecord, KeyValue, Outcome, PersonId, StoreError, Touchpoint};
+use crate::model::{
+    Accumulator, CellKey, Day, EventTime, InsightRecord, KeyValue, Outcome, PersonId, StoreError, Touchpoint,
+};
 
 /// What the stage is configured with.
 #[derive(Clone, Debug)]
@@ -82,7 +83,8 @@ pub struct Customers {
     people: HashMap<PersonId, Person, RandomState>,
     dirty: Vec<PersonId>,
     contributions: Contributions,
-    order: Vec<u32>,
+    /// Person, time and index in the batch: kept for its memory.
+    order: Vec<(PersonId, EventTime, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,39 +126,37 @@ impl Customers {
         store: &mut S,
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
+        let position = |index: u32| {
+            let touchpoint = &batch[index as usize].touchpoint;
+            (touchpoint.occurred_at, touchpoint.id, touchpoint.spoke)
+        };
+        // What nearly always decides lies next to the index: the batch itself is too large for the processor's cache.
         let mut order = std::mem::take(&mut self.order);
         order.clear();
-        order.extend((0..).take(batch.len()));
-        order.sort_unstable_by(|&a, &b| {
-            let [a, b] = [a, b].map(|index| &batch[index as usize]);
-            let position = |touchpoint: &Touchpoint<'_>| touchpoint.occurred_at;
-            (a.person, position(&a.touchpoint), a.touchpoint.id, a.touchpoint.spoke).cmp(&(
-                b.person,
-                position(&b.touchpoint),
-                b.touchpoint.id,
-                b.touchpoint.spoke,
-            ))
-        });
-        for of_person in order.chunk_by(|&a, &b| batch[a as usize].person == batch[b as usize].person) {
+        order.extend(
+            (0..).zip(batch.iter()).map(|(index, incoming)| (incoming.person, incoming.touchpoint.occurred_at, index)),
+        );
+        order.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| position(a.2).cmp(&position(b.2))));
+        for of_person in order.chunk_by(|a, b| a.0 == b.0) {
             self.touchpoints_of_person(of_person, batch, store, effects)?;
         }
-        batch.clear();
         self.order = order;
+        batch.clear();
         Ok(())
     }
 
-    /// `of_person` holds indexes into `batch`, ascending by position.
+    /// `of_person` ends in indexes into `batch`, ascending by position.
     fn touchpoints_of_person<S: KeyValue + ?Sized>(
         &mut self,
-        of_person: &[u32],
+        of_person: &[(PersonId, EventTime, u32)],
         batch: &[Incoming<'_>],
         store: &mut S,
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
-        let person_id = batch[of_person[0] as usize].person;
+        let person_id = of_person[0].0;
         let mut accepted: smallvec::SmallVec<[u32; 16]> = smallvec::SmallVec::new();
         let mut removals: Vec<Vec<u8>> = Vec::new();
-        for &index in of_person {
+        for &(_, _, index) in of_person {
             let incoming = &batch[index as usize];
             let touchpoint = &incoming.touchpoint;
             let content_hash = Touchpoint::content_hash(incoming.encoded);
@@ -187,7 +187,7 @@ impl Customers {
                 }
             }
             let entry = IndexEntry { occurred_at: touchpoint.occurred_at, content_hash };
-            store.put_local(&index_key, entry.encode());
+            store.put_local(&index_key, &entry.encode());
             accepted.push(index);
         }
         let Some(&first) = accepted.first() else {
@@ -212,10 +212,10 @@ impl Customers {
                 if person.head.touchpoints.is_multiple_of(SNAPSHOT_TOUCHPOINTS) {
                     let mut snapshot = key.clone();
                     snapshot[0] = b's';
-                    store.put(&snapshot, store_keys::encode_snapshot(&person.head));
+                    store.put(&snapshot, &store_keys::encode_snapshot(&person.head));
                     refold::thin_snapshots(person_id, person.head.touchpoints / SNAPSHOT_TOUCHPOINTS, store)?;
                 }
-                store.put(&key, Bytes::copy_from_slice(incoming.encoded));
+                store.put(&key, incoming.encoded);
                 effects.touchpoint(person_id, &incoming.touchpoint);
             }
             return Ok(());
@@ -242,14 +242,12 @@ impl Customers {
             store.delete(key);
         }
         for (&index, (position, touchpoint)) in accepted.iter().zip(&additions) {
-            let encoded = Bytes::copy_from_slice(batch[index as usize].encoded);
-            store.put(&with_prefix(b't', position), encoded);
+            store.put(&with_prefix(b't', position), batch[index as usize].encoded);
             effects.touchpoint(person_id, touchpoint);
         }
         for (position, snapshot) in refolded.snapshots {
-            store.put(&with_prefix(b's', &position), snapshot);
+            store.put(&with_prefix(b's', &position), &snapshot);
         }
-        refold::thin_snapshots(person_id, person.head.touchpoints / SNAPSHOT_TOUCHPOINTS, store)?;
         for index in refolded.capped {
             effects.outcome(additions[index].1.spoke, Outcome::Capped);
         }
@@ -310,7 +308,7 @@ impl Customers {
         if let Some(day) = as_of.day
             && !as_of.is_stored
         {
-            store.put(store_keys::AS_OF, store_keys::encode_as_of(day));
+            store.put(store_keys::AS_OF, &store_keys::encode_as_of(day));
             as_of.is_stored = true;
         }
         let closed_day = as_of.closed_day();
@@ -334,14 +332,14 @@ impl Customers {
                     store.delete_local(&store_keys::timer(replaced, person_id));
                 }
                 if let Some(day) = timer {
-                    store.put_local(&store_keys::timer(day, person_id), Bytes::new());
+                    store.put_local(&store_keys::timer(day, person_id), &[]);
                 }
                 person.envelope.timer = timer;
             }
             value.clear();
             person.envelope.encode_into(&mut value);
             value.extend_from_slice(&encoded);
-            store.put(&store_keys::head(person_id), Bytes::copy_from_slice(&value));
+            store.put(&store_keys::head(person_id), &value);
         }
         self.contributions.drain_sorted(|cell, add| effects.contribution(cell, add));
         Ok(())

@@ -12,8 +12,6 @@
 //! A *position* is time (8), id, 0x00, spoke: ids and spokes have no control characters, so the order of bytes is the
 //! order of the timeline. Numbers are big-endian, signed ones with the sign flipped.
 
-use bytes::Bytes;
-
 use super::fold::Head;
 use crate::model::{Day, EventTime, KeyValue, PersonId, StoreError, Touchpoint};
 
@@ -124,11 +122,11 @@ pub struct IndexEntry {
 
 impl IndexEntry {
     /// The stored form.
-    pub fn encode(self) -> Bytes {
+    pub fn encode(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&flip_time(self.occurred_at.0));
         bytes[8..].copy_from_slice(&self.content_hash.to_be_bytes());
-        Bytes::copy_from_slice(&bytes)
+        bytes
     }
 
     /// From the stored form.
@@ -187,16 +185,16 @@ pub fn read_as_of<S: KeyValue + ?Sized>(store: &S) -> Result<Option<Day>, StoreE
 }
 
 /// The stored form of the day of `as_of`.
-pub fn encode_as_of(day: Day) -> Bytes {
-    Bytes::copy_from_slice(&flip_day(day))
+pub fn encode_as_of(day: Day) -> [u8; 4] {
+    flip_day(day)
 }
 
 /// Value of a snapshot.
-pub fn encode_snapshot(head: &Head) -> Bytes {
+pub fn encode_snapshot(head: &Head) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1_024);
     bytes.extend_from_slice(&head.touchpoints.to_be_bytes());
     head.encode_into(&mut bytes);
-    Bytes::from(bytes)
+    bytes
 }
 
 /// The number in the timeline of a snapshot, and the encoded head.
@@ -221,7 +219,7 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
                         occurred_at: EventTime(i64::from_be_bytes(*time) ^ i64::MIN),
                         content_hash: Touchpoint::content_hash(value),
                     };
-                    store.put_local(&index, entry.encode());
+                    store.put_local(&index, &entry.encode());
                 }
                 // A variant that was replaced leaves its old position; the entry may name the new one already.
                 None => {
@@ -235,7 +233,7 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
             let person = PersonId(key[1..].try_into().map_err(|_| wrong())?);
             if let Some(day) = Envelope::decode(value)?.0.timer {
                 // An older timer of the person may remain; it is found stale when it fires.
-                store.put_local(&timer(day, person), Bytes::new());
+                store.put_local(&timer(day, person), &[]);
             }
         }
         _ => {}

@@ -10,7 +10,6 @@
 
 // tidy: hash order unseen because an IndexMap keeps the order of insertion
 
-use bytes::Bytes;
 use indexmap::IndexMap;
 use smallvec::SmallVec;
 
@@ -309,10 +308,10 @@ fn publish_cell(
     stored.extend_from_slice(&[CELL_VERSION, status as u8]);
     postcard::to_io(&cell.revision, &mut stored).expect("a vector takes every byte");
     stored.extend_from_slice(scratch);
-    store.put(key, Bytes::from(stored));
+    store.put(key, &stored);
     match (cell.status.replace(status), status) {
         (Some(Status::Provisional), Status::Provisional) => {}
-        (_, Status::Provisional) => store.put_local(&provisional_key(end, key), Bytes::new()),
+        (_, Status::Provisional) => store.put_local(&provisional_key(end, key), &[]),
         (Some(Status::Provisional), _) => store.delete_local(&provisional_key(end, key)),
         _ => {}
     }

@@ -16,7 +16,6 @@
 //! can stop anywhere and go on in a later commit. A family at level zero with nothing behind or ahead is not stored at all,
 //! and it need not hear of closing days: a missing cell is a level of zero.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -77,7 +76,7 @@ impl Family {
             store.delete(key);
         } else {
             let bytes = postcard::to_extend(self, vec![FAMILY_VERSION]).expect("a vector takes every byte");
-            store.put(key, Bytes::from(bytes));
+            store.put(key, &bytes);
         }
     }
 

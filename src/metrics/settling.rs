@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::stage::MetricsError;
@@ -101,16 +100,16 @@ impl Settling {
         for source in self.changed.drain(..) {
             let mut key = vec![SOURCE];
             key.extend_from_slice(&source.to_be_bytes());
-            store.put(&key, encode(&self.sources.get(&source).copied().flatten()));
+            store.put(&key, &encode(&self.sources.get(&source).copied().flatten()));
         }
         if std::mem::take(&mut self.times_changed) {
-            store.put(TIMES, encode(&(self.as_of_day, self.settled)));
+            store.put(TIMES, &encode(&(self.as_of_day, self.settled)));
         }
     }
 }
 
-fn encode<T: Serialize>(value: &T) -> Bytes {
-    Bytes::from(postcard::to_extend(value, vec![VERSION]).expect("a vector takes every byte"))
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![VERSION]).expect("a vector takes every byte")
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {

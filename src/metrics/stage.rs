@@ -344,7 +344,7 @@ impl Metrics {
         }
         let index_key = cells::provisional_key(cells::parse_cell_key(key)?.window.end(), key);
         match value.map(cells::stored_is_provisional) {
-            Some(Some(true)) => store.put_local(&index_key, bytes::Bytes::new()),
+            Some(Some(true)) => store.put_local(&index_key, &[]),
             Some(Some(false)) | None => store.delete_local(&index_key),
             Some(None) => return Err(MetricsError::Corrupted { what: "a cell" }),
         }

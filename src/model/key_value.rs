@@ -14,11 +14,11 @@ pub trait KeyValue {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
     /// Writes a value; the changelog will carry it.
-    fn put(&mut self, key: &[u8], value: Bytes);
+    fn put(&mut self, key: &[u8], value: &[u8]);
     /// Deletes a key; the changelog will carry the tombstone.
     fn delete(&mut self, key: &[u8]);
     /// Writes a value that can be derived from others when they are restored; the changelog will not carry it.
-    fn put_local(&mut self, key: &[u8], value: Bytes);
+    fn put_local(&mut self, key: &[u8], value: &[u8]);
     /// Deletes a derived key.
     fn delete_local(&mut self, key: &[u8]);
     /// Every entry with `from <= key < to`, ascending, until `each` breaks.
@@ -36,16 +36,16 @@ impl KeyValue for std::collections::BTreeMap<Vec<u8>, Bytes> {
         Ok(std::collections::BTreeMap::get(self, key).cloned())
     }
 
-    fn put(&mut self, key: &[u8], value: Bytes) {
-        self.insert(key.to_vec(), value);
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.insert(key.to_vec(), Bytes::copy_from_slice(value));
     }
 
     fn delete(&mut self, key: &[u8]) {
         self.remove(key);
     }
 
-    fn put_local(&mut self, key: &[u8], value: Bytes) {
-        self.insert(key.to_vec(), value);
+    fn put_local(&mut self, key: &[u8], value: &[u8]) {
+        self.insert(key.to_vec(), Bytes::copy_from_slice(value));
     }
 
     fn delete_local(&mut self, key: &[u8]) {

@@ -20,16 +20,16 @@ impl KeyValue for StoreView<'_> {
         self.0.get(key).map_err(failed)
     }
 
-    fn put(&mut self, key: &[u8], value: Bytes) {
-        self.0.put(key, &value);
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.0.put(key, value);
     }
 
     fn delete(&mut self, key: &[u8]) {
         self.0.delete(key);
     }
 
-    fn put_local(&mut self, key: &[u8], value: Bytes) {
-        self.0.put_local(key, &value);
+    fn put_local(&mut self, key: &[u8], value: &[u8]) {
+        self.0.put_local(key, value);
     }
 
     fn delete_local(&mut self, key: &[u8]) {

@@ -12,7 +12,7 @@ use super::{
 use crate::model::{Day, EventTime, Initiator, Kind, Touchpoint};
 
 /// Where a customer became new.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gained {
     /// At this touchpoint.
     Here,
@@ -21,7 +21,7 @@ pub enum Gained {
 }
 
 /// A delivery that counts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// What was promised, if anything.
     pub promised_at: Option<EventTime>,
@@ -30,7 +30,7 @@ pub struct Delivery {
 }
 
 /// A level that ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// The first day on which it no longer counts: never before its start.
     pub day: Day,
@@ -84,6 +84,44 @@ pub struct Facts<'a, 'p> {
 }
 
 impl<'a, 'p> Facts<'a, 'p> {
+    /// Whether both contribute the same, given that they are about the same touchpoint in the same phase.
+    pub(super) fn contributes_as(&self, other: &Facts<'_, '_>) -> bool {
+        // Every field but the touchpoint, the place and the cap, taken apart so that a new one cannot be forgotten.
+        let Facts {
+            touchpoint: _,
+            place: _,
+            first_seen,
+            purchase,
+            cancelled,
+            customer_lost,
+            customer_gained,
+            delivery,
+            returned,
+            promise_made,
+            promise_ended,
+            case_opened,
+            case_waits,
+            case_answered,
+            first_response_ms,
+            resolution_ms,
+            capped: _,
+        } = self;
+        *first_seen == other.first_seen
+            && *purchase == other.purchase
+            && *cancelled == other.cancelled
+            && *customer_lost == other.customer_lost
+            && *customer_gained == other.customer_gained
+            && *delivery == other.delivery
+            && *returned == other.returned
+            && *promise_made == other.promise_made
+            && *promise_ended == other.promise_ended
+            && *case_opened == other.case_opened
+            && *case_waits == other.case_waits
+            && *case_answered == other.case_answered
+            && *first_response_ms == other.first_response_ms
+            && *resolution_ms == other.resolution_ms
+    }
+
     /// Derives the facts and updates the head.
     pub(super) fn observe(
         head: &mut Head,

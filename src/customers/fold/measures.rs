@@ -42,6 +42,13 @@ impl<E: Emit> Measures<E> {
     ];
 }
 
+/// Contributes to every metric that the facts have something for.
+pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    for (_, measure) in Measures::<E>::ALL {
+        measure(facts, emit);
+    }
+}
+
 fn answer(facts: &Facts<'_, '_>, scale: ScoreScale) -> Option<i64> {
     let score = facts.touchpoint.score?;
     (score.scale == scale).then_some(i64::from(score.value))

@@ -13,6 +13,7 @@ pub mod seen;
 
 pub use facts::Facts;
 pub use head::Head;
+pub use measures::contribute;
 pub use place::{DimensionValue, Emit, Place, Silence};
 
 use crate::model::{Calendar, Touchpoint};
@@ -47,9 +48,34 @@ pub fn step<E: Emit>(head: &mut Head, touchpoint: &Touchpoint<'_>, options: &Fol
     let place = Place::of_touchpoint(touchpoint, head.phase(), day, head.seen.windows(day));
     let facts = Facts::observe(head, touchpoint, &place, options);
     if E::LISTENS {
-        for (_, measure) in measures::Measures::<E>::ALL {
-            measure(&facts, emit);
-        }
+        measures::contribute(&facts, emit);
     }
     Stepped { capped: facts.capped }
+}
+
+/// Folds one touchpoint into two heads: of the timeline as it was, and as it is now. Where it does not mean the same in both
+/// (after a change it soon does), `each` is given what it meant with -1 and what it means with 1, to be contributed.
+pub fn step_both(
+    [old, new]: [&mut Head; 2],
+    touchpoint: &Touchpoint<'_>,
+    options: &FoldOptions,
+    each: &mut impl FnMut(&Facts<'_, '_>, i64),
+) {
+    let day = options.calendar.day(touchpoint.occurred_at);
+    let windows = old.seen.windows(day);
+    let (old_phase, new_phase) = (old.phase(), new.phase());
+    let place = Place::of_touchpoint(touchpoint, old_phase, day, windows);
+    let other_place;
+    let new_place = if old_phase == new_phase {
+        &place
+    } else {
+        other_place = Place::of_touchpoint(touchpoint, new_phase, day, windows);
+        &other_place
+    };
+    let meant = Facts::observe(old, touchpoint, &place, options);
+    let means = Facts::observe(new, touchpoint, new_place, options);
+    if old_phase != new_phase || !meant.contributes_as(&means) {
+        each(&meant, -1);
+        each(&means, 1);
+    }
 }

@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 
 use super::disk::{Disk, DiskError};
 
-/// Most keys are 17 to 40 bytes and lie in the nodes of the map themselves: comparing them follows no pointer.
-type Key = SmallVec<[u8; 40]>;
+/// Most keys are 17 to 48 bytes and lie in the nodes of the map themselves: comparing them follows no pointer.
+type Key = SmallVec<[u8; 48]>;
 
 /// Bytes that the shortest key of an entry may have. The key of a single zero belongs to the disk.
 pub const KEY_BYTES_MIN: usize = 1;

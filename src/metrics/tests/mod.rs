@@ -28,15 +28,15 @@ impl KeyValue for TestStore {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         KeyValue::get(&self.map, key)
     }
-    fn put(&mut self, key: &[u8], value: Bytes) {
-        self.changelog.push((key.to_vec(), Some(value.clone())));
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.changelog.push((key.to_vec(), Some(Bytes::copy_from_slice(value))));
         self.map.put(key, value);
     }
     fn delete(&mut self, key: &[u8]) {
         self.changelog.push((key.to_vec(), None));
         self.map.delete(key);
     }
-    fn put_local(&mut self, key: &[u8], value: Bytes) {
+    fn put_local(&mut self, key: &[u8], value: &[u8]) {
         self.map.put(key, value);
     }
     fn delete_local(&mut self, key: &[u8]) {
@@ -194,7 +194,7 @@ impl Harness {
         for part in [&changelog[..on_disk], &changelog[on_disk..]] {
             for (key, value) in part {
                 match value {
-                    Some(value) => restored.map.put(key, value.clone()),
+                    Some(value) => restored.map.put(key, value),
                     None => restored.map.delete(key),
                 }
                 Metrics::restored(key, value.as_deref(), &mut restored).expect("a good changelog");

@@ -1,6 +1,5 @@
 //! Behaviour by example: what is published, in order.
 
-use bytes::Bytes;
 use expect_test::{Expect, expect, expect_file};
 
 use super::Harness;
@@ -302,7 +301,7 @@ fn a_store_of_version_1_is_read() {
     let mut harness = Harness::new(Options::new(Calendar::utc(), 2));
     for line in include_str!("../../../tests/fixtures/metrics_store_v1.txt").lines() {
         let (key, value) = line.split_once(' ').expect("key and value");
-        harness.store.put(&bytes(key), Bytes::from(bytes(value)));
+        harness.store.put(&bytes(key), &bytes(value));
     }
     for line in ["nps 2026-01-31 region=north n=1 a=1", "overdue 2026-01-31 n=1"] {
         harness.tell(line);
