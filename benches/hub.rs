@@ -88,7 +88,7 @@ fn wait_until_done(port: u16, events: f64, began: Instant) -> (Duration, BTreeMa
     let mut last = (Instant::now(), 0.0);
     let source = format!("insight_hub_records_in_total{{topic=\"{SOURCE}\"}}");
     loop {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(250));
         assert!(began.elapsed() < Duration::from_secs(3_000), "the hub does not come to rest");
         let Some(figures) = figures(port) else { continue };
         let out = sum(&figures, "insight_hub_records_out_total");

@@ -19,6 +19,10 @@ const GENERATION_KEY: &[u8] = b"\0generation";
 pub struct WorkerOptions {
     /// A transaction is committed when it is this old.
     pub commit_interval: Duration,
+    /// … or this old while the worker is behind: larger transactions repeat less, and nobody waits for the newest record.
+    pub catch_up_interval: Duration,
+    /// It is behind when so many records of the spokes are not yet read.
+    pub catch_up_lag_records: i64,
     /// … or when so many bytes were staged in it.
     pub transaction_bytes_max: usize,
     /// Committed state above this is written to the stores on disk, largest task first.
@@ -35,6 +39,8 @@ impl Default for WorkerOptions {
     fn default() -> Self {
         WorkerOptions {
             commit_interval: Duration::from_millis(100),
+            catch_up_interval: Duration::from_millis(500),
+            catch_up_lag_records: 50_000,
             transaction_bytes_max: 32 << 20,
             unflushed_bytes_max: 64 << 20,
             poll_records_max: 500,
@@ -72,6 +78,7 @@ pub struct Worker<L: Log> {
     staged_bytes: usize,
     wants_commit: bool,
     flush_asked: bool,
+    behind: bool,
 }
 
 /// Counts what goes out on its way to the sink.
@@ -109,6 +116,7 @@ impl<L: Log> Worker<L> {
             staged_bytes: 0,
             wants_commit: false,
             flush_asked: false,
+            behind: false,
         }
     }
 
@@ -219,8 +227,11 @@ impl<L: Log> Worker<L> {
         let topology = &self.topology;
         let source = self.log.halves().0;
         let is_spoke = |task: &Task| topology.topics.get(task.input.topic).ownership == super::topics::Ownership::Spoke;
-        let lag: i64 =
-            self.tasks.iter().filter(|task| !is_spoke(task)).map(|task| source.lag(task.input).unwrap_or(0)).sum();
+        let (mut lag, mut spokes_lag) = (0, 0);
+        for task in &self.tasks {
+            *(if is_spoke(task) { &mut spokes_lag } else { &mut lag }) += source.lag(task.input).unwrap_or(0);
+        }
+        self.behind = spokes_lag > self.options.catch_up_lag_records;
         let (from, to) = if lag > self.options.suspend_lag_records {
             (TaskState::Running, TaskState::Suspended)
         } else if lag <= self.options.suspend_lag_records / 2 {
@@ -248,8 +259,9 @@ impl<L: Log> Worker<L> {
             return self.tasks.iter().any(|task| task.more && task.state() == TaskState::Running);
         };
         let staged: usize = self.tasks.iter().map(|task| task.store.staged_bytes()).sum();
+        let interval = if self.behind { self.options.catch_up_interval } else { self.options.commit_interval };
         self.wants_commit
-            || now.saturating_sub(began) >= self.options.commit_interval
+            || now.saturating_sub(began) >= interval.max(self.options.commit_interval)
             || self.staged_bytes + staged >= self.options.transaction_bytes_max
     }
 

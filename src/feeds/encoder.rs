@@ -4,13 +4,16 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 use serde::Serialize;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::{
     notation::{Binary, Notation, Text},
     table::Feed,
 };
-use crate::wire::{json_text, single_object::SingleObject};
+use crate::{
+    model::hexadecimal,
+    wire::{json_text, single_object::SingleObject},
+};
 
 /// The header with the event's id: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
 pub const CE_ID: &str = "ce_id";
@@ -120,8 +123,8 @@ impl<F: FeedRecord> Encoder<F> {
     }
 }
 
-/// The CloudEvents id of a record, 32 hexadecimal digits: XXH3-128 of the key, a sequence number and the value (`None`
-/// for a tombstone).
+/// The CloudEvents id of a record, 32 hexadecimal digits: XXH3-128 of the value (nothing for a tombstone), seeded with the
+/// XXH3-64 of the key, itself seeded with a sequence number, one more for a tombstone.
 ///
 /// Consumers may treat two events with one id as one, for ever. So content alone is not enough: a value that changes and
 /// changes back would be taken for a redelivery of its first publication, and the reader would keep the value between.
@@ -129,22 +132,6 @@ impl<F: FeedRecord> Encoder<F> {
 /// commits, such as the input offset that the commit reaches. A commit that is repeated after a failure reaches the same
 /// offset with the same values, so that its ids are the same again.
 pub fn event_id(key: &[u8], sequence: u64, value: Option<&[u8]>) -> [u8; 32] {
-    let mut hasher = Xxh3::new();
-    hasher.update(&(key.len() as u64).to_le_bytes());
-    hasher.update(key);
-    hasher.update(&sequence.to_le_bytes());
-    hasher.update(&[u8::from(value.is_some())]);
-    hasher.update(value.unwrap_or_default());
-    let mut text = [0; 32];
-    write_hexadecimal(&hasher.digest128().to_be_bytes(), &mut text);
-    text
-}
-
-/// Writes bytes as lower-case hexadecimal digits.
-pub(super) fn write_hexadecimal(bytes: &[u8; 16], text: &mut [u8; 32]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (byte, place) in bytes.iter().zip(text.chunks_exact_mut(2)) {
-        place[0] = DIGITS[usize::from(byte >> 4)];
-        place[1] = DIGITS[usize::from(byte & 15)];
-    }
+    let seed = xxh3_64_with_seed(key, sequence << 1 | u64::from(value.is_none()));
+    hexadecimal(&xxh3_128_with_seed(value.unwrap_or_default(), seed).to_be_bytes())
 }

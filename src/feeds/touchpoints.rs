@@ -96,9 +96,7 @@ struct Person(PersonId);
 
 impl Serialize for Person {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = [0; 32];
-        super::encoder::write_hexadecimal(&self.0.0, &mut text);
-        serializer.serialize_str(std::str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
+        serializer.serialize_str(std::str::from_utf8(&self.0.hexadecimal()).expect("hexadecimal digits are ASCII"))
     }
 }
 

@@ -61,12 +61,28 @@ impl PersonKey {
     }
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8; 16]) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0_u8; 32];
+    for (byte, place) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        place[0] = DIGITS[usize::from(byte >> 4)];
+        place[1] = DIGITS[usize::from(byte & 15)];
+    }
+    text
+}
+
 /// A person's public id: a keyed hash of their strongest identifier, so that it says nothing about them. Shown as 32
 /// lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PersonId(pub [u8; 16]);
 
 impl PersonId {
+    /// As it is shown: 32 lower-case hexadecimal digits.
+    pub fn hexadecimal(self) -> [u8; 32] {
+        hexadecimal(&self.0)
+    }
+
     /// A uniformly distributed number, for placing the person on a partition.
     pub fn placement(self) -> u64 {
         let mut first = [0; 8];
@@ -77,12 +93,6 @@ impl PersonId {
 
 impl std::fmt::Display for PersonId {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0_u8; 32];
-        for (index, byte) in self.0.iter().enumerate() {
-            text[2 * index] = DIGITS[usize::from(byte >> 4)];
-            text[2 * index + 1] = DIGITS[usize::from(byte & 15)];
-        }
-        formatter.write_str(std::str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
+        formatter.write_str(std::str::from_utf8(&self.hexadecimal()).expect("hexadecimal digits are ASCII"))
     }
 }

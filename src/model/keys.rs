@@ -4,6 +4,11 @@ use super::{contribution::Dimension, identifier::PersonId, time::Window, touchpo
 
 /// Appends `part`, with `%`, `|`, `=`, `&` and control characters as `%XX` of their UTF-8 bytes.
 pub fn push_escaped(key: &mut String, part: &str) {
+    if part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b' ')) {
+        // Nearly every part.
+        key.push_str(part);
+        return;
+    }
     for character in part.chars() {
         if matches!(character, '%' | '|' | '=' | '&') || character.is_control() {
             let mut buffer = [0; 4];
@@ -22,7 +27,7 @@ pub fn push_escaped(key: &mut String, part: &str) {
 /// `person|spoke|id`: the key on `insight.touchpoints`.
 pub fn touchpoint(person: PersonId, spoke: &str, id: &str) -> String {
     let mut key = String::with_capacity(34 + spoke.len() + id.len());
-    key.push_str(&person.to_string());
+    key.push_str(std::str::from_utf8(&person.hexadecimal()).expect("hexadecimal digits are ASCII"));
     key.push('|');
     push_escaped(&mut key, spoke);
     key.push('|');

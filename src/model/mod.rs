@@ -14,7 +14,7 @@ pub mod keys;
 
 pub use calendar::{Calendar, CalendarError};
 pub use contribution::{Accumulator, CellKey, Contribution, Dimension, log_bucket, log_bucket_middle};
-pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey};
+pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey, hexadecimal};
 pub use insight::{DurationSummary, InsightRecord, JourneyStep, Phase, ScoreSummary};
 pub use key_value::{KeyValue, StoreError};
 pub use kind::{Channel, Initiator, Kind, Visibility};

@@ -138,7 +138,7 @@ impl customers::Effects for Sending<'_, '_> {
             self.outputs,
             publisher.map.customers_feed,
             &publisher.customers,
-            person.to_string().as_bytes(),
+            &person.hexadecimal(),
             publisher.sequence,
         );
         self.note(sent);

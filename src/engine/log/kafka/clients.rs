@@ -115,7 +115,7 @@ impl KafkaOptions {
             .set("batch.size", "262144")
             .set("batch.num.messages", "20000")
             .set("queue.buffering.max.messages", "400000")
-            .set("queue.buffering.max.kbytes", "131072")
+            .set("queue.buffering.max.kbytes", "49152")
             .set("compression.type", &self.compression)
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true");

@@ -41,6 +41,31 @@ pub struct KafkaSink {
     transaction_timeout: Duration,
     in_transaction: bool,
     bytes: usize,
+    /// By topic: the headers that its last record had but for the last one, ready to be copied. Making them anew costs more
+    /// than the rest of sending a record.
+    headers: Vec<Option<HeaderTemplate>>,
+}
+
+/// Headers that record after record of a topic begins with.
+struct HeaderTemplate {
+    headers: Vec<(String, Vec<u8>)>,
+    made: OwnedHeaders,
+}
+
+impl HeaderTemplate {
+    fn new(headers: &[(&str, &[u8])]) -> HeaderTemplate {
+        let mut made = OwnedHeaders::new_with_capacity(headers.len() + 1);
+        for (key, value) in headers {
+            made = made.insert(Header { key, value: Some(*value) });
+        }
+        let headers = headers.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect();
+        HeaderTemplate { headers, made }
+    }
+
+    fn is_of(&self, headers: &[(&str, &[u8])]) -> bool {
+        self.headers.len() == headers.len()
+            && self.headers.iter().zip(headers).all(|((key, value), other)| key == other.0 && value == other.1)
+    }
 }
 
 impl KafkaSink {
@@ -59,6 +84,7 @@ impl KafkaSink {
             transaction_timeout: options.transaction_timeout,
             in_transaction: false,
             bytes: 0,
+            headers: topology.topics.iter().map(|_| None).collect(),
         };
         sink.rebuild()?;
         Ok(sink)
@@ -124,12 +150,13 @@ impl Sink for KafkaSink {
         if let Some(at) = output.timestamp_ms {
             record = record.timestamp(at);
         }
-        if !output.headers.is_empty() {
-            let mut headers = OwnedHeaders::new_with_capacity(output.headers.len());
-            for (key, value) in output.headers {
-                headers = headers.insert(Header { key, value: Some(*value) });
-            }
-            record = record.headers(headers);
+        if let Some(((key, value), first)) = output.headers.split_last() {
+            let template = &mut self.headers[usize::from(output.topic.0)];
+            let template = match template {
+                Some(template) if template.is_of(first) => template,
+                other => other.insert(HeaderTemplate::new(first)),
+            };
+            record = record.headers(template.made.clone().insert(Header { key, value: Some(*value) }));
         }
         self.bytes += output.key.len() + output.value.map_or(0, <[u8]>::len);
         let producer = self.producer()?;

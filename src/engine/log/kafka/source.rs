@@ -200,7 +200,8 @@ impl Source for KafkaSource {
         each: &mut dyn FnMut(&Record<'_>) -> Result<ControlFlow<()>, LogError>,
     ) -> Result<usize, LogError> {
         let mut taken = 0;
-        let mut last: Option<(String, TopicPartition)> = None;
+        // The partition of the last record and the offset after it, noted when another partition's turn comes.
+        let mut last: Option<(String, TopicPartition, i64)> = None;
         let mut outcome = Ok(());
         while taken < limit {
             let message = match self.consumer.poll(if taken == 0 { wait } else { Duration::ZERO }) {
@@ -212,17 +213,21 @@ impl Source for KafkaSource {
                 Some(Ok(message)) => message,
             };
             let topic = message.topic();
-            let from = match &last {
-                Some((name, key)) if name == topic && key.partition == message.partition() => *key,
+            let from = match &mut last {
+                Some((name, key, next)) if name == topic && key.partition == message.partition() => {
+                    *next = message.offset() + 1;
+                    *key
+                }
                 _ => {
                     let Some(index) = self.topics.find(topic) else { continue };
                     let key = TopicPartition { topic: index, partition: message.partition() };
-                    last = Some((topic.to_owned(), key));
+                    if let Some((_, key, next)) = last.replace((topic.to_owned(), key, message.offset() + 1)) {
+                        self.positions.insert(key, next);
+                    }
                     key
                 }
             };
             taken += 1;
-            self.positions.insert(from, message.offset() + 1);
             let flow = each(&Record {
                 from,
                 offset: message.offset(),
@@ -239,6 +244,9 @@ impl Source for KafkaSource {
                     break;
                 }
             }
+        }
+        if let Some((_, key, next)) = last {
+            self.positions.insert(key, next);
         }
         // Fresh after each poll: it carries the generation that the offsets are committed under.
         *self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.consumer.group_metadata();
