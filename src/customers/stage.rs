@@ -41,15 +41,34 @@ impl Default for Options {
     }
 }
 
-/// One touchpoint of one person.
-#[derive(Clone, Debug)]
+/// One touchpoint of one person, as it comes: it is decoded when its person's turn comes.
+#[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
     /// Whose.
     pub person: PersonId,
     /// Its internal form.
     pub encoded: &'a [u8],
-    /// The same, decoded.
-    pub touchpoint: Touchpoint<'a>,
+}
+
+/// The same, decoded.
+struct Arrived<'a> {
+    encoded: &'a [u8],
+    touchpoint: Touchpoint<'a>,
+}
+
+impl<'a> Arrived<'a> {
+    fn decode(encoded: &'a [u8]) -> Result<Arrived<'a>, StoreError> {
+        let touchpoint = Touchpoint::decode(encoded).map_err(unreadable)?;
+        Ok(Arrived { encoded, touchpoint })
+    }
+
+    fn position(&self) -> (EventTime, &'a str, &'a str) {
+        (self.touchpoint.occurred_at, self.touchpoint.id, self.touchpoint.spoke)
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError(format!("an arriving touchpoint cannot be read ({error}): instances of different versions are running"))
 }
 
 /// What the stage tells the rest of the hub.
@@ -119,45 +138,45 @@ impl Customers {
         self.contributions.is_full() || self.dirty.len() >= self.options.heads_max
     }
 
-    /// Takes a batch into the timelines of its people, in whatever order it comes. Leaves the batch empty.
+    /// Takes a batch into the timelines of its people, in whatever order it comes.
     pub fn touchpoints<S: KeyValue + ?Sized>(
         &mut self,
-        batch: &mut Vec<Incoming<'_>>,
-        store: &mut S,
-        effects: &mut impl Effects,
-    ) -> Result<(), StoreError> {
-        let position = |index: u32| {
-            let touchpoint = &batch[index as usize].touchpoint;
-            (touchpoint.occurred_at, touchpoint.id, touchpoint.spoke)
-        };
-        // What nearly always decides lies next to the index: the batch itself is too large for the processor's cache.
-        let mut order = std::mem::take(&mut self.order);
-        order.clear();
-        order.extend(
-            (0..).zip(batch.iter()).map(|(index, incoming)| (incoming.person, incoming.touchpoint.occurred_at, index)),
-        );
-        order.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| position(a.2).cmp(&position(b.2))));
-        for of_person in order.chunk_by(|a, b| a.0 == b.0) {
-            self.touchpoints_of_person(of_person, batch, store, effects)?;
-        }
-        self.order = order;
-        batch.clear();
-        Ok(())
-    }
-
-    /// `of_person` ends in indexes into `batch`, ascending by position.
-    fn touchpoints_of_person<S: KeyValue + ?Sized>(
-        &mut self,
-        of_person: &[(PersonId, EventTime, u32)],
         batch: &[Incoming<'_>],
         store: &mut S,
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
-        let person_id = of_person[0].0;
-        let mut accepted: smallvec::SmallVec<[u32; 16]> = smallvec::SmallVec::new();
+        // What nearly always decides lies next to the index: the batch itself is too large for the processor's cache.
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        for (index, incoming) in (0..).zip(batch) {
+            order.push((incoming.person, Touchpoint::occurred_at_of(incoming.encoded).map_err(unreadable)?, index));
+        }
+        order.sort_unstable();
+        let mut arrived = Vec::new();
+        for of_person in order.chunk_by(|a, b| a.0 == b.0) {
+            for &(_, _, index) in of_person {
+                arrived.push(Arrived::decode(batch[index as usize].encoded)?);
+            }
+            // By time they are sorted already.
+            arrived.sort_by(|a, b| a.position().cmp(&b.position()));
+            self.touchpoints_of_person(of_person[0].0, &arrived, store, effects)?;
+            arrived.clear();
+        }
+        self.order = order;
+        Ok(())
+    }
+
+    /// `batch` ascends by position.
+    fn touchpoints_of_person<S: KeyValue + ?Sized>(
+        &mut self,
+        person_id: PersonId,
+        batch: &[Arrived<'_>],
+        store: &mut S,
+        effects: &mut impl Effects,
+    ) -> Result<(), StoreError> {
+        let mut accepted: smallvec::SmallVec<[usize; 16]> = smallvec::SmallVec::new();
         let mut removals: Vec<Vec<u8>> = Vec::new();
-        for &(_, _, index) in of_person {
-            let incoming = &batch[index as usize];
+        for (index, incoming) in batch.iter().enumerate() {
             let touchpoint = &incoming.touchpoint;
             let content_hash = Touchpoint::content_hash(incoming.encoded);
             let index_key = store_keys::index(person_id, touchpoint.id, touchpoint.spoke);
@@ -171,8 +190,8 @@ impl Customers {
                 if known.content_hash < content_hash {
                     continue;
                 }
-                let is_same = |&other: &u32| {
-                    let other = &batch[other as usize].touchpoint;
+                let is_same = |&other: &usize| {
+                    let other = &batch[other].touchpoint;
                     (other.id, other.spoke) == (touchpoint.id, touchpoint.spoke)
                 };
                 match accepted.iter().position(is_same) {
@@ -200,9 +219,9 @@ impl Customers {
             person.dirty = true;
             self.dirty.push(person_id);
         }
-        if removals.is_empty() && person.head.is_before(&batch[first as usize].touchpoint) {
+        if removals.is_empty() && person.head.is_before(&batch[first].touchpoint) {
             for &index in &accepted {
-                let incoming = &batch[index as usize];
+                let incoming = &batch[index];
                 let mut contribute = Signed { contributions: &mut self.contributions, sign: 1 };
                 let stepped = step(&mut person.head, &incoming.touchpoint, &self.options.fold, &mut contribute);
                 if stepped.capped {
@@ -224,7 +243,7 @@ impl Customers {
         let additions: Vec<(Vec<u8>, &Touchpoint<'_>)> = accepted
             .iter()
             .map(|&index| {
-                let touchpoint = &batch[index as usize].touchpoint;
+                let touchpoint = &batch[index].touchpoint;
                 let key = store_keys::touchpoint(person_id, touchpoint);
                 (key[store_keys::PERSON_PREFIX..].to_vec(), touchpoint)
             })
@@ -242,7 +261,7 @@ impl Customers {
             store.delete(key);
         }
         for (&index, (position, touchpoint)) in accepted.iter().zip(&additions) {
-            store.put(&with_prefix(b't', position), batch[index as usize].encoded);
+            store.put(&with_prefix(b't', position), batch[index].encoded);
             effects.touchpoint(person_id, touchpoint);
         }
         for (position, snapshot) in refolded.snapshots {

@@ -156,6 +156,11 @@ impl<'a> Touchpoint<'a> {
         postcard::from_bytes(bytes)
     }
 
+    /// When an encoded touchpoint happened, without decoding the rest.
+    pub fn occurred_at_of(encoded: &[u8]) -> Result<EventTime, postcard::Error> {
+        postcard::take_from_bytes(encoded).map(|(occurred_at, _)| occurred_at)
+    }
+
     /// What tells two versions of the same (spoke, id) apart: the smaller wins. XXH3-128 of the internal form.
     pub fn content_hash(encoded: &[u8]) -> u128 {
         xxhash_rust::xxh3::xxh3_128(encoded)

@@ -49,8 +49,7 @@ struct CustomersStage {
     customers: Customers,
     /// Entries of the batches of this transaction. They are folded together, once before the commit: a late touchpoint
     /// refolds what is after it, and many late ones of one person then share that work.
-    waiting: Vec<Vec<u8>>,
-    waiting_bytes: usize,
+    waiting: Vec<u8>,
     publisher: Publisher,
     calendar: Calendar,
     /// `None` until it was read from the store.
@@ -212,7 +211,6 @@ impl CustomersStage {
             input,
             customers: Customers::new(options.customers.clone()),
             waiting: Vec::new(),
-            waiting_bytes: 0,
             publisher: Publisher {
                 map,
                 touchpoints_feed: options.touchpoints_feed,
@@ -262,19 +260,16 @@ impl CustomersStage {
     }
 
     fn fold_waiting(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
+        let mut entries = self.waiting.as_slice();
         let mut batch = Vec::new();
-        for entries in &waiting {
-            let mut entries = entries.as_slice();
-            while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
-                let touchpoint = Touchpoint::decode(encoded).map_err(|_| messages::Unreadable("touchpoint"))?;
-                batch.push(Incoming { person, encoded, touchpoint });
-            }
+        while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
+            batch.push(Incoming { person, encoded });
         }
         let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
-        self.customers.touchpoints(&mut batch, &mut StoreView(store), &mut sending).map_err(stop)?;
-        sending.finish()
+        self.customers.touchpoints(&batch, &mut StoreView(store), &mut sending).map_err(stop)?;
+        sending.finish()?;
+        self.waiting.clear();
+        Ok(())
     }
 
     /// Takes what a batch says of time; writes it down when the day changes.
@@ -320,8 +315,7 @@ impl Stage for CustomersStage {
             known => known.min(record.timestamp_ms),
         };
         self.publisher.sequence = u64::try_from(record.offset).unwrap_or_default();
-        self.waiting_bytes += entries.len();
-        self.waiting.push(entries.to_vec());
+        self.waiting.extend_from_slice(entries);
         Ok(())
     }
 
@@ -374,7 +368,6 @@ impl Stage for CustomersStage {
     fn rolled_back(&mut self) {
         self.customers.rolled_back();
         self.waiting.clear();
-        self.waiting_bytes = 0;
         self.publisher.batches.iter_mut().for_each(Batch::clear);
         self.publisher.outcomes.clear();
         self.publisher.timestamp_ms = 0;
@@ -398,6 +391,6 @@ impl Stage for CustomersStage {
     }
 
     fn wants_commit(&self) -> bool {
-        self.waiting_bytes >= WAITING_BYTES_MAX || self.customers.is_full()
+        self.waiting.len() >= WAITING_BYTES_MAX || self.customers.is_full()
     }
 }

@@ -12,7 +12,7 @@ use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedHeaders, Headers as _},
+    message::{BorrowedMessage, Headers as _},
 };
 
 use super::{
@@ -64,11 +64,12 @@ impl Drop for KafkaSource {
     }
 }
 
-struct KafkaHeaders<'a>(Option<&'a BorrowedHeaders>);
+/// Looked up only by who reads them: the client parses them anew for each message.
+struct KafkaHeaders<'a>(&'a BorrowedMessage<'a>);
 
 impl Headers for KafkaHeaders<'_> {
     fn each(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        for header in self.0.iter().flat_map(|headers| headers.iter()) {
+        for header in self.0.headers().iter().flat_map(|headers| headers.iter()) {
             each(header.key, header.value);
         }
     }
@@ -234,7 +235,7 @@ impl Source for KafkaSource {
                 timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
                 key: message.key(),
                 value: message.payload(),
-                headers: &KafkaHeaders(message.headers()),
+                headers: &KafkaHeaders(&message),
             });
             match flow {
                 Ok(ControlFlow::Continue(())) => {}
