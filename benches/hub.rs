@@ -1,7 +1,8 @@
 //! The whole hub on a real broker: a million touchpoints and more in; CPU, memory, rate and latency out, next to a
 //! skeleton that moves the same records and does nothing else.
 //!
-//! `cargo bench --profile release --bench hub -- [--events N] [--customers N] [--latency]`. The broker is started from the
+//! `cargo bench --profile release --bench hub -- [--events N] [--customers N] [--workers N] [--latency RATE] [--restore]
+//! [--set section.key=value]…`. The broker is started from the
 //! artifacts that `tests/run kafka` fetches, on the same cores. CPU is user + system of the hub's (or the skeleton's)
 //! process; the broker's is not in it.
 
@@ -21,7 +22,7 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use harness::{
@@ -29,7 +30,7 @@ use harness::{
     process::Hub,
     writer::{Message, Writer, create_topics},
 };
-use insight_hub::company::{BenchEvents, BenchOptions};
+use insight_hub::company::{BenchEvents, BenchOptions, SourceEvent};
 
 const SOURCE: &str = "operations.events";
 const PARTITIONS: i32 = 4;
@@ -70,17 +71,83 @@ fn argument(name: &str, default: u64) -> u64 {
     arguments.find(|argument| argument == name).and_then(|_| arguments.next()?.parse().ok()).unwrap_or(default)
 }
 
-fn fill(broker: &Broker, options: BenchOptions) {
-    let writer = Writer::new(&broker.bootstrap());
+/// Writes the next `count` events, the partitions in turn; `at`: when each happens to be written, if not at its own time.
+fn fill(writer: &Writer, events: &mut impl Iterator<Item = SourceEvent>, count: u64, at: Option<i64>) {
     let mut chunk = Vec::new();
-    for (index, event) in BenchEvents::new(options).enumerate() {
-        chunk.push(Message::new(&event.key, &event.payload).at(event.timestamp_ms).to(index as i32 % PARTITIONS));
+    for (index, event) in events.take(usize::try_from(count).unwrap()).enumerate() {
+        let at = at.unwrap_or(event.timestamp_ms);
+        chunk.push(Message::new(&event.key, &event.payload).at(at).to(index as i32 % PARTITIONS));
         if chunk.len() == 50_000 {
             writer.write(SOURCE, &chunk);
             chunk.clear();
         }
     }
     writer.write(SOURCE, &chunk);
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// Writes at a rate for some seconds; milliseconds below which 50 %, 99 % and all of the commits were that published the
+/// effect of these events on `insight.metrics`, each measured from the oldest event that it covers.
+fn latency(port: u16, writer: &Writer, events: &mut impl Iterator<Item = SourceEvent>, rate: u64) -> [f64; 3] {
+    const SECONDS: u64 = 20;
+    const SLICES: u64 = 50;
+    let buckets = |figures: &BTreeMap<String, f64>| -> Vec<(f64, f64)> {
+        let mut buckets: Vec<(f64, f64)> = figures
+            .iter()
+            .filter(|(name, _)| name.starts_with("insight_hub_end_to_end_seconds_bucket"))
+            .map(|(name, count)| {
+                let limit = name.split("le=\"").nth(1).unwrap().split('"').next().unwrap();
+                (limit.parse().unwrap_or(f64::INFINITY), *count)
+            })
+            .collect();
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        buckets
+    };
+    let before = buckets(&figures(port).unwrap());
+    let began = Instant::now();
+    for slice in 0..SECONDS * SLICES {
+        std::thread::sleep(
+            (Duration::from_millis(1_000 / SLICES) * u32::try_from(slice).unwrap()).saturating_sub(began.elapsed()),
+        );
+        fill(writer, events, rate / SLICES, Some(now_ms()));
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    let after = buckets(&figures(port).unwrap());
+    let counts: Vec<(f64, f64)> =
+        after.iter().zip(&before).map(|(after, before)| (after.0, after.1 - before.1)).collect();
+    let all = counts.last().unwrap().1;
+    [0.5, 0.99, 1.0].map(|share| counts.iter().find(|(_, count)| *count >= share * all).unwrap().0 * 1_000.0)
+}
+
+/// From the start of a process to its readiness: seconds, records restored, and the rate of the restore alone.
+fn restore(hub: &mut Hub, port: u16) -> (f64, f64, f64) {
+    hub.restart();
+    let began = Instant::now();
+    let (mut first, mut last) = (None, (Duration::ZERO, 0.0));
+    loop {
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(began.elapsed() < Duration::from_secs(600), "the hub is not ready");
+        let Some(figures) = figures(port) else { continue };
+        let records = sum(&figures, "insight_hub_restore_records_total");
+        if records > last.1 {
+            first.get_or_insert((began.elapsed(), records));
+            last = (began.elapsed(), records);
+        }
+        let running = figures
+            .iter()
+            .any(|(name, tasks)| name.starts_with("insight_hub_tasks") && name.contains("running") && *tasks > 0.0);
+        let restoring = figures
+            .iter()
+            .any(|(name, tasks)| name.starts_with("insight_hub_tasks") && !name.contains("running") && *tasks > 0.0);
+        if running && !restoring {
+            break;
+        }
+    }
+    let rate = first.map_or(0.0, |(at, records)| (last.1 - records) / (last.0 - at).as_secs_f64().max(0.001));
+    (began.elapsed().as_secs_f64(), last.1, rate)
 }
 
 /// Waits until the source has been read and nothing has been written for two seconds. Returns the time of the last move.
@@ -112,7 +179,11 @@ fn main() {
     // The events' timestamps are those of their company, which is older than any retention.
     create_topics(&broker.bootstrap(), &[(SOURCE, PARTITIONS)], &[("retention.ms", "-1")]);
     let filling = Instant::now();
-    fill(&broker, BenchOptions { customers, events, ..BenchOptions::default() });
+    let rate = argument("--latency", 0);
+    let mut source =
+        BenchEvents::new(BenchOptions { customers, events: events + 25 * rate, ..BenchOptions::default() });
+    let writer = Writer::new(&broker.bootstrap());
+    fill(&writer, &mut source, events, None);
     eprintln!("{events} events of {customers} customers written in {:.1} s", filling.elapsed().as_secs_f64());
 
     let port = free_port();
@@ -122,15 +193,20 @@ fn main() {
          [http]\nlisten = \"127.0.0.1:{port}\"\n[spokes]\ndirectory = \"spokes\"\n",
         broker.bootstrap()
     );
-    let hub = Hub::command("bench")
+    let mut command = Hub::command("bench")
         .file("hub.toml", &configuration)
         .file("person.key", &"07".repeat(32))
         .file(
             "spokes/operations.toml",
             "spoke = \"operations\"\ntopic = \"operations.events\"\nformat = \"touchpoint-json\"\n",
         )
-        .args(["--config", "hub.toml", "run"])
-        .spawn();
+        .args(["--config", "hub.toml", "run"]);
+    // Whatever is to be compared: `--set commit.interval_ms=200`.
+    let arguments: Vec<String> = std::env::args().collect();
+    for pair in arguments.windows(2).filter(|pair| pair[0] == "--set") {
+        command = command.args(["--set", &pair[1]]);
+    }
+    let mut hub = command.spawn();
     let began = Instant::now();
     let (took, figures) = wait_until_done(port, events as f64, began);
     let (cpu, peak) = usage(hub.process.pid());
@@ -150,6 +226,23 @@ fn main() {
             || name.starts_with("insight_hub_transaction_") && !name.contains("bucket")
     }) {
         println!("    {name} {value}");
+    }
+    if rate > 0 {
+        let [half, most, all] = latency(port, &writer, &mut source, rate);
+        println!(
+            "from event to insight.metrics at {rate} events/s: p50 ≤ {half:.0} ms, p99 ≤ {most:.0} ms, all ≤ {all:.0} ms"
+        );
+    }
+    if std::env::args().any(|argument| argument == "--restore") {
+        hub.process.kill();
+        let (seconds, records, rate) = restore(&mut hub, port);
+        println!("after a kill: ready in {seconds:.1} s, {records:.0} records restored, {rate:.0} records/s");
+        hub.process.kill();
+        std::fs::remove_dir_all(hub.directory().join("data/stores")).unwrap();
+        let (seconds, records, rate) = restore(&mut hub, port);
+        println!(
+            "after the loss of the disk: ready in {seconds:.1} s, {records:.0} records restored, {rate:.0} records/s"
+        );
     }
     drop(hub);
     let (wall, skeleton_cpu, skeleton_peak) = skeleton::run(&broker.bootstrap(), events);

@@ -19,15 +19,15 @@ use crate::{PARTITIONS, SOURCE, harness::writer::create_topics, usage};
 
 /// Topic, records per source event (in thousandths), bytes of a value, of a key, whether with a feed's headers.
 const OUTPUTS: [(&str, u64, usize, usize, bool); 6] = [
-    ("skeleton-touchpoints", 1_000, 560, 64, true),
-    ("skeleton-customers-changelog", 1_000, 190, 48, false),
-    ("skeleton-customers", 600, 1_100, 32, true),
-    ("skeleton-heads-changelog", 600, 520, 17, false),
-    ("skeleton-metrics", 60, 480, 48, true),
-    ("skeleton-metrics-changelog", 60, 60, 40, false),
+    ("skeleton-touchpoints", 1_000, 581, 55, true),
+    ("skeleton-customers-changelog", 1_000, 150, 47, false),
+    ("skeleton-customers", 280, 954, 32, true),
+    ("skeleton-heads-changelog", 280, 250, 17, false),
+    ("skeleton-metrics", 50, 414, 40, true),
+    ("skeleton-metrics-changelog", 50, 23, 17, false),
 ];
 /// Source events per 64 KiB batch on the repartition topic.
-const PER_BATCH: u64 = 280;
+const PER_BATCH: u64 = 375;
 const REPARTITION: &str = "skeleton-repartition";
 const WORKERS: usize = 2;
 
