@@ -17,7 +17,7 @@ fn touchpoints(quick: u64, full: u64) -> u64 {
 
 #[test]
 fn the_feeds_on_kafka_equal_the_oracle() {
-    let events = events(company(1, 20_000, touchpoints(5_000, 200_000)));
+    let events = events(company(1, 20_000, touchpoints(200_000, 200_000)));
     let house = House::new(&Broker::shared().bootstrap(), "truth");
     house.write(&events);
     let start = Instant::now();
@@ -32,7 +32,7 @@ fn the_feeds_on_kafka_equal_the_oracle() {
 
 #[test]
 fn three_processes_give_the_same_feeds() {
-    let events = events(company(2, 3_000, touchpoints(3_000, 30_000)));
+    let events = events(company(2, 3_000, touchpoints(5_000, 30_000)));
     let expected = truth(&events);
     let house = House::new(&Broker::shared().bootstrap(), "three");
     house.write(&events);

@@ -69,7 +69,7 @@ impl KafkaOptions {
             .set("fetch.wait.max.ms", "50")
             .set("queued.min.messages", "20000")
             .set("queued.max.messages.kbytes", "6144")
-            .set("fetch.message.max.bytes", "1048576");
+            .set("fetch.message.max.bytes", "524288");
         if self.static_membership {
             config.set("group.instance.id", format!("{}-{worker}", self.instance_id));
         }
