@@ -131,6 +131,7 @@ pub(super) fn worker_options(settings: &Settings) -> WorkerOptions {
         commit_interval: Duration::from_millis(settings.commit.interval_ms.into()),
         transaction_bytes_max: bytes(settings.commit.transaction_bytes_max),
         unflushed_bytes_max: (bytes(settings.memory.unflushed_bytes) / workers).max(1 << 20),
+        idle_after: Duration::from_secs(settings.time.idle_partition_seconds.into()),
         ..WorkerOptions::default()
     }
 }

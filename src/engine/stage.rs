@@ -48,6 +48,12 @@ pub trait Stage: Send {
         Ok(())
     }
 
+    /// Its input was read to its end and has been quiet for long. Returns whether the stage has something to say about it,
+    /// with the next commit. The next record ends it; after a rollback it is said again.
+    fn fell_idle(&mut self) -> bool {
+        false
+    }
+
     /// Bytes held outside the store.
     fn cache_bytes(&self) -> usize {
         0

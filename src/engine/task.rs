@@ -73,6 +73,17 @@ impl TaskState {
     }
 }
 
+/// How long a task's input has been quiet, by the worker's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// Not at all, as far as is known.
+    No,
+    /// No record came since then.
+    Since(Duration),
+    /// For so long that the stage was told.
+    Idle,
+}
+
 /// One stage on one partition.
 pub struct Task {
     /// The input partition, which is the task's identity.
@@ -95,6 +106,8 @@ pub struct Task {
     pub touched: bool,
     /// Whether the stage asked for another commit.
     pub more: bool,
+    /// How long its input has been quiet.
+    pub quiet: Quiet,
     /// Source timestamp of the oldest record in the current transaction, in milliseconds.
     pub oldest_ms: Option<i64>,
     /// Timestamp of the newest record taken, in milliseconds.
@@ -126,6 +139,7 @@ impl Task {
             committed,
             touched: false,
             more: false,
+            quiet: Quiet::No,
             oldest_ms: None,
             newest_ms: None,
             state: TaskState::Created,
@@ -205,6 +219,7 @@ impl Task {
         self.touched = false;
         self.more = true; // what the stage had found to do is still to be done
         self.oldest_ms = None;
+        self.quiet = Quiet::No; // what the stage was told may have been rolled back with the rest
     }
 }
 

@@ -1,5 +1,7 @@
 //! A worker: one thread's tasks over one log. It turns membership into tasks, records into effects, effects into commits.
 
+mod idle;
+
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     observer::{KillPoint, Observation, Observer},
     stage::{Outputs, StageError, Topology},
     store::{Disk, DiskError, Identity, RebuildReason, Store},
-    task::{Task, TaskState},
+    task::{Quiet, Task, TaskState},
 };
 use crate::telemetry::Rebalance;
 
@@ -29,6 +31,8 @@ pub struct WorkerOptions {
     pub restore_budget: Duration,
     /// Ingest is suspended while the tasks after it lag by more repartition records than this, and goes on below half of it.
     pub suspend_lag_records: i64,
+    /// A source partition that was read to its end and had no record for so long is idle.
+    pub idle_after: Duration,
 }
 
 impl Default for WorkerOptions {
@@ -40,6 +44,7 @@ impl Default for WorkerOptions {
             poll_records_max: 500,
             restore_budget: Duration::from_millis(50),
             suspend_lag_records: 400,
+            idle_after: Duration::from_secs(60),
         }
     }
 }
@@ -152,6 +157,7 @@ impl<L: Log> Worker<L> {
         }
         let restoring = self.restore_some()?;
         self.suspend_or_resume()?;
+        self.note_idle(now);
         let wait = if restoring { Duration::ZERO } else { wait };
         let mut progress = Progress { records: self.poll(now, wait)?, committed: false };
         if self.commit_is_due(now) {
@@ -186,6 +192,7 @@ impl<L: Log> Worker<L> {
                 *transaction = Some(now);
             }
             task.touched = true;
+            task.quiet = Quiet::No;
             let mut outputs = Counted { sink: &mut *sink, bytes: staged_bytes, observer };
             let outcome = task.stage.process(record, &mut task.store, &mut outputs);
             if let Err(error) = outcome {

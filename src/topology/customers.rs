@@ -9,6 +9,7 @@ use super::{
     ingest::{metrics_partition, quality},
     messages::{self, Batch, Header},
     store_view::StoreView,
+    watermarks::{Watermark, Watermarks},
 };
 use crate::{
     customers::{self, Customers, Incoming},
@@ -63,14 +64,7 @@ struct CustomersStage {
 #[derive(Clone, Debug, Default)]
 struct Times {
     as_of: Option<EventTime>,
-    /// By source; `None` while it is idle.
-    watermarks: BTreeMap<u32, Option<EventTime>>,
-}
-
-impl Times {
-    fn watermark(&self) -> Option<EventTime> {
-        self.watermarks.values().flatten().copied().min()
-    }
+    watermarks: Watermarks,
 }
 
 /// Turns effects into public records and batches.
@@ -244,10 +238,8 @@ impl CustomersStage {
             let mut failure = None;
             view.scan(WATERMARK_PREFIX, b"\x01watermarl", &mut |key, value| {
                 let source = key[WATERMARK_PREFIX.len()..].try_into().map(u32::from_be_bytes);
-                match (source, eight(value)) {
-                    (Ok(source), Ok(at)) => {
-                        times.watermarks.insert(source, Some(EventTime(i64::from_be_bytes(at))));
-                    }
+                match (source, Watermark::decode(value)) {
+                    (Ok(source), Some(watermark)) => times.watermarks.put(source, watermark),
                     _ => failure = Some(StageError::Stop("a stored watermark cannot be read".into())),
                 }
                 std::ops::ControlFlow::Continue(())
@@ -292,15 +284,10 @@ impl CustomersStage {
             }
         }
         let times = self.times(store)?;
-        if header.source != u32::MAX {
-            let known = times.watermarks.get(&header.source).copied().flatten();
-            if known.is_none_or(|known| header.watermark.is_some_and(|at| calendar.day(at) > calendar.day(known))) {
-                times.watermarks.insert(header.source, header.watermark);
-                if let Some(at) = header.watermark {
-                    let key = [WATERMARK_PREFIX, &header.source.to_be_bytes()].concat();
-                    store.put(&key, &at.0.to_be_bytes());
-                }
-            }
+        if header.source != u32::MAX
+            && let Some(changed) = times.watermarks.hear(header.source, header.watermark, &calendar)
+        {
+            store.put(&[WATERMARK_PREFIX, &header.source.to_be_bytes()].concat(), &changed.encode());
         }
         Ok(())
     }
@@ -352,7 +339,7 @@ impl Stage for CustomersStage {
         let header = Header {
             as_of: times.as_of,
             source: self.input.partition.unsigned_abs(),
-            watermark: times.watermark(),
+            watermark: times.watermarks.lowest(),
             arrived: publisher.arrived,
         };
         let days = (header.as_of.map(|at| self.calendar.day(at)), header.watermark.map(|at| self.calendar.day(at)));
@@ -394,7 +381,7 @@ impl Stage for CustomersStage {
     }
 
     fn watermark_ms(&self) -> Option<i64> {
-        self.times.as_ref()?.watermark().map(|at| at.0)
+        self.times.as_ref()?.watermarks.lowest().map(|at| at.0)
     }
 
     fn wants_commit(&self) -> bool {

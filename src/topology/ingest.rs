@@ -49,6 +49,10 @@ struct IngestStage {
     as_of: Option<EventTime>,
     /// Of which day every receiver was told last.
     told: Option<Day>,
+    /// Whether the partition has been quiet for long.
+    idle: bool,
+    /// Whether every receiver is to be told with the next commit, whatever the day.
+    tell: bool,
     arrived: Day,
     /// Outcomes of the running transaction, by arrival day.
     outcomes: BTreeMap<(Day, Outcome), i64>,
@@ -85,6 +89,8 @@ impl IngestStage {
             record: Vec::new(),
             as_of: None,
             told: None,
+            idle: false,
+            tell: false,
             arrived: Day(0),
             outcomes: BTreeMap::new(),
             counters: Outcome::ALL
@@ -100,7 +106,7 @@ impl IngestStage {
         Header {
             as_of: self.as_of,
             source: source_number(self.input),
-            watermark: self.as_of.map(|at| EventTime(at.0 - self.allowed_disorder_ms)),
+            watermark: self.as_of.map(|at| EventTime(at.0 - self.allowed_disorder_ms)).filter(|_| !self.idle),
             arrived: self.arrived,
         }
     }
@@ -161,6 +167,10 @@ impl Stage for IngestStage {
             return Err(StageError::Stop(format!("no spoke reads topic {}", self.topic)));
         };
         self.arrived = self.calendar.day(EventTime(record.timestamp_ms));
+        if std::mem::take(&mut self.idle) {
+            // Those who count on its silence hear of its first touchpoint at once.
+            self.told = None;
+        }
         let topic = self.topic.clone();
         let source = SourceRecord {
             topic: &topic,
@@ -203,7 +213,7 @@ impl Stage for IngestStage {
 
     fn prepare_commit(&mut self, _: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
         let day = self.as_of.map(|at| self.calendar.day(at));
-        let tell = day > self.told;
+        let tell = day > self.told || std::mem::take(&mut self.tell);
         for partition in 0..self.batches.len() {
             if tell || !self.batches[partition].is_empty() {
                 self.send_batch(partition, outputs)?;
@@ -241,6 +251,14 @@ impl Stage for IngestStage {
         self.outcomes.clear();
         // Whether the receivers were told is not known any more; telling them twice does no harm.
         self.told = None;
+        self.idle = false;
+        self.tell = false;
+    }
+
+    fn fell_idle(&mut self) -> bool {
+        self.idle = true;
+        self.tell = true;
+        true
     }
 }
 

@@ -15,7 +15,8 @@
 //!
 //! Internal topics are `<application>-<stage>-repartition` and `<application>-<stage>-changelog`; their records are in
 //! [`messages`]. The instant as of which the hub speaks, and the watermark of each source, travel on them: a sender
-//! tells every partition when the day changes, a receiver keeps the largest (as of) or the one per sender (watermark).
+//! tells every partition when the day changes, a receiver keeps the largest (as of) or the one per sender (watermark). A
+//! source partition that has been quiet for long says that it is idle, and is left out until it speaks again.
 
 mod customers;
 mod ingest;
@@ -23,6 +24,7 @@ pub mod messages;
 mod metrics;
 mod observer;
 mod store_view;
+mod watermarks;
 
 pub use observer::{PlannedCrash, TelemetryObserver};
 

@@ -12,6 +12,7 @@
 
 mod company;
 mod harness;
+mod idle;
 mod kafka;
 mod oracle;
 mod simulation;

@@ -348,7 +348,8 @@ impl Source for KafkaSource {
     fn lag(&self, partition: TopicPartition) -> Option<i64> {
         let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
-        let end = figures.get(&key)?.last_stable_offset;
+        // Negative: the client has not asked the broker yet.
+        let end = Some(figures.get(&key)?.last_stable_offset).filter(|end| *end >= 0)?;
         Some((end - self.positions.get(&partition)?).max(0))
     }
 

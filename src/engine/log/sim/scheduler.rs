@@ -172,6 +172,11 @@ impl Simulation {
         }
     }
 
+    /// Departments have more to say: appended in the order given during the next run.
+    pub fn append(&mut self, sources: Vec<SourceRecord>) {
+        self.sources.extend(sources);
+    }
+
     /// The cluster, to read the feeds from.
     pub fn cluster(&self) -> &SharedCluster {
         &self.cluster
