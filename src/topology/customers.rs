@@ -1,5 +1,7 @@
 //! The customers stage on the engine: batches of touchpoints in; public records, outcomes and contributions out.
 
+mod rebuild;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use prometheus::IntCounter;
@@ -14,8 +16,9 @@ use super::{
 use crate::{
     customers::{self, Customers, Incoming},
     engine::{
+        generation::Generation,
         log::{LogError, Output, Placement, Record, TopicPartition},
-        stage::{Outputs, Stage, StageError},
+        stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
         topics::TopicIndex,
     },
@@ -56,6 +59,8 @@ struct CustomersStage {
     calendar: Calendar,
     /// `None` until it was read from the store.
     times: Option<Times>,
+    /// Whether a rebuild waits for other partitions.
+    rebuilding: rebuild::Rebuilding,
     /// What every metrics partition was told last.
     told: Option<(Option<Day>, Option<Day>)>,
 }
@@ -73,10 +78,13 @@ struct Publisher {
     touchpoints_feed: bool,
     customers: Encoder<feeds::Customers>,
     touchpoints: Encoder<feeds::Touchpoints>,
+    customers_partitions: i32,
     metrics_partitions: i32,
     batches: Vec<Batch>,
     record: Vec<u8>,
     arrived: Day,
+    /// What contributions are computed by; known once the stage starts.
+    generation: Option<Generation>,
     timestamp_ms: i64,
     sequence: u64,
     outcomes: BTreeMap<(String, Day, Outcome), i64>,
@@ -149,7 +157,7 @@ impl customers::Effects for Sending<'_, '_> {
         let batch = &mut self.publisher.batches[index];
         batch.push_contribution(&Contribution { cell, add: add.clone() });
         if batch.is_full() {
-            let header = Header { as_of: None, source: u32::MAX, watermark: None, arrived: self.publisher.arrived };
+            let header = Header::timeless(self.publisher.arrived, self.publisher.generation);
             let sent = self.publisher.send_batch(index, &header, self.outputs);
             self.note(sent);
         }
@@ -212,10 +220,12 @@ impl CustomersStage {
                 touchpoints_feed: options.touchpoints_feed,
                 customers: Encoder::new(options.feed_format, &options.application_id),
                 touchpoints: Encoder::new(options.feed_format, &options.application_id),
+                customers_partitions: options.customers_partitions,
                 metrics_partitions: options.metrics_partitions,
                 batches: std::iter::repeat_with(Batch::default).take(partitions).collect(),
                 record: Vec::new(),
                 arrived: Day(0),
+                generation: None,
                 timestamp_ms: 0,
                 sequence: 0,
                 outcomes: BTreeMap::new(),
@@ -224,6 +234,7 @@ impl CustomersStage {
             },
             calendar: options.calendar.clone(),
             times: None,
+            rebuilding: rebuild::Rebuilding::default(),
             told: None,
         }
     }
@@ -278,13 +289,15 @@ impl CustomersStage {
         {
             let day_changes = times.as_of.map(|known| calendar.day(known)) != Some(calendar.day(as_of));
             times.as_of = Some(as_of);
+            // To the millisecond: in another time zone, a rebuild's, it may lie on another day.
+            store.put(AS_OF_KEY, &as_of.0.to_be_bytes());
             if day_changes {
-                store.put(AS_OF_KEY, &as_of.0.to_be_bytes());
                 self.customers.advance(calendar.day(as_of), &StoreView(store)).map_err(stop)?;
             }
         }
         let times = self.times(store)?;
         if header.source != u32::MAX
+            && !header.refolded
             && let Some(changed) = times.watermarks.hear(header.source, header.watermark, &calendar)
         {
             store.put(&[WATERMARK_PREFIX, &header.source.to_be_bytes()].concat(), &changed.encode());
@@ -301,7 +314,10 @@ impl Stage for CustomersStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, _: &mut dyn Outputs) -> Result<(), StageError> {
         let (header, entries) = messages::open(record.value.unwrap_or_default())?;
         self.take_times(&header, store)?;
-        self.publisher.arrived = header.arrived;
+        self.rebuilding.hear(&header, self.publisher.generation, self.publisher.customers_partitions, store)?;
+        if !entries.is_empty() {
+            self.publisher.arrived = header.arrived;
+        }
         self.publisher.timestamp_ms = match self.publisher.timestamp_ms {
             0 => record.timestamp_ms,
             known => known.min(record.timestamp_ms),
@@ -314,6 +330,7 @@ impl Stage for CustomersStage {
 
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
         self.times(store)?;
+        self.rebuilding.load(store)?;
         self.fold_waiting(store, outputs)?;
         let more = self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
@@ -341,6 +358,8 @@ impl Stage for CustomersStage {
             source: self.input.partition.unsigned_abs(),
             watermark: times.watermarks.lowest(),
             arrived: publisher.arrived,
+            generation: publisher.generation,
+            refolded: false,
         };
         let days = (header.as_of.map(|at| self.calendar.day(at)), header.watermark.map(|at| self.calendar.day(at)));
         let tell = self.told != Some(days);
@@ -352,6 +371,25 @@ impl Stage for CustomersStage {
         self.told = Some(days);
         publisher.timestamp_ms = 0;
         Ok(more)
+    }
+
+    fn starts(&mut self, generation: Generation, _: bool, store: &mut Store) -> Result<(), StageError> {
+        self.publisher.generation = Some(generation);
+        self.rebuilding.load(store)
+    }
+
+    fn migrate(
+        &mut self,
+        target: Generation,
+        first: bool,
+        store: &mut Store,
+        outputs: &mut dyn Outputs,
+    ) -> Result<Migrated, StageError> {
+        self.refold_some(target, first, store, outputs)
+    }
+
+    fn is_rebuilt(&self) -> bool {
+        self.rebuilding.is_over()
     }
 
     fn post_commit(&mut self) {
@@ -366,6 +404,7 @@ impl Stage for CustomersStage {
         self.publisher.outcomes.clear();
         self.publisher.timestamp_ms = 0;
         self.times = None;
+        self.rebuilding = rebuild::Rebuilding::default();
         self.told = None;
     }
 

@@ -108,6 +108,8 @@ impl IngestStage {
             source: source_number(self.input),
             watermark: self.as_of.map(|at| EventTime(at.0 - self.allowed_disorder_ms)).filter(|_| !self.idle),
             arrived: self.arrived,
+            generation: None,
+            refolded: false,
         }
     }
 
@@ -232,7 +234,7 @@ impl Stage for IngestStage {
             let quality_cell = quality(&self.spoke_name, Day(0), Outcome::Accepted, 1);
             // Data quality is one family per spoke: all its windows are on one partition.
             let partition = metrics_partition(&quality_cell[0].cell, self.metrics_partitions);
-            let header = Header { as_of: None, source: u32::MAX, watermark: None, arrived: self.arrived };
+            let header = Header::timeless(self.arrived, None);
             batch.take(&header, &mut self.record);
             outputs.send(&Output {
                 topic: self.map.metrics_repartition,

@@ -15,6 +15,7 @@ mod harness;
 mod idle;
 mod kafka;
 mod oracle;
+mod rebuild;
 mod simulation;
 mod smoke;
 mod tidy;

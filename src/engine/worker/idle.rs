@@ -1,4 +1,4 @@
-//! Which source partitions are idle: the worker's clock and the log's lag in, a word to their stages out.
+//! Which source partitions are idle: the worker's clock and the log's end in, a word to their stages out.
 //!
 //! The core knows no clock, so a quiet department would hold back the watermark of all for ever. What is decided here
 //! decides nothing but the `status` of values.
@@ -21,9 +21,9 @@ impl<L: Log> Worker<L> {
         for task in running.filter(|task| topics.get(task.input.topic).ownership == Ownership::Spoke) {
             match task.quiet {
                 Quiet::No => task.quiet = Quiet::Since(now),
-                // Lag that is not known is no reason to call anybody idle.
+                // What was fetched and not delivered for so long is not there.
                 Quiet::Since(since)
-                    if now.saturating_sub(since) >= self.options.idle_after && source.lag(task.input) == Some(0) =>
+                    if now.saturating_sub(since) >= self.options.idle_after && source.is_at_end(task.input) =>
                 {
                     task.quiet = Quiet::Idle;
                     task.more |= task.stage.fell_idle();

@@ -348,9 +348,14 @@ impl Source for KafkaSource {
     fn lag(&self, partition: TopicPartition) -> Option<i64> {
         let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
-        // Negative: the client has not asked the broker yet.
-        let end = Some(figures.get(&key)?.last_stable_offset).filter(|end| *end >= 0)?;
+        let end = figures.get(&key)?.last_stable_offset;
         Some((end - self.positions.get(&partition)?).max(0))
+    }
+
+    fn is_at_end(&self, partition: TopicPartition) -> bool {
+        let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
+        figures.get(&key).is_some_and(|figures| figures.at_end)
     }
 
     fn changelog(
