@@ -91,7 +91,7 @@ fn main() {
 fn write_and_read(rows: &mut Vec<Measured>, directory: &Path, sizes: Sizes) {
     let Sizes { entries, flush_bytes, cache_bytes } = sizes;
     let path = directory.join("ingested");
-    let identity = Identity { generation: [7; 16], changelog: "bench-0".to_owned() };
+    let identity = Identity { placement: [7; 16], changelog: "bench-0".to_owned() };
     let folder = StoreFolder::open(&path, cache_bytes).expect("the folder opens");
     let disk = FjallDisk::open(&folder, "homes-0", identity.clone()).expect("the disk opens");
     let mut store = Store::new(Box::new(disk));

@@ -131,6 +131,7 @@ pub(super) fn worker_options(settings: &Settings) -> WorkerOptions {
         commit_interval: Duration::from_millis(settings.commit.interval_ms.into()),
         transaction_bytes_max: bytes(settings.commit.transaction_bytes_max),
         unflushed_bytes_max: (bytes(settings.memory.unflushed_bytes) / workers).max(1 << 20),
+        idle_after: Duration::from_secs(settings.time.idle_partition_seconds.into()),
         ..WorkerOptions::default()
     }
 }
@@ -188,6 +189,12 @@ pub(super) fn engine_failure(error: &StageError) -> Failure {
         StageError::Generation(text) => {
             Failure::new(Exit::Generation, text.clone(), "run `insight-hub rebuild`, or go back to that configuration")
         }
+        StageError::Placement(text) => Failure::new(
+            Exit::Usage,
+            text.clone(),
+            "go back to the person key, topics.customers_partitions and topics.metrics_partitions that it was stored by, or \
+             start a new hub: another hub.application_id, an empty hub.data_directory, another topics.prefix",
+        ),
         StageError::Log(error) => log_failure(error),
         StageError::Stop(text) => Failure::new(Exit::Failure, text.clone(), "see to the cause, then start again"),
     }

@@ -76,7 +76,7 @@ pub enum Command {
     Tail(TailArguments),
     /// Make a seeded company's touchpoints, for trying and testing
     Generate(GenerateArguments),
-    /// Say how to fold all kept touchpoints again after a change of definition (this version does not do it itself)
+    /// Fold all kept touchpoints again after a change of definition, and switch over; no instance may run meanwhile
     Rebuild,
 }
 

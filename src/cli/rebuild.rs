@@ -1,37 +1,150 @@
-//! `insight-hub rebuild`: what to do after a change of definition. This version does not do it itself.
+//! `insight-hub rebuild`: after a change of definition, folds every kept touchpoint again and switches the feeds over.
+//!
+//! It runs the stages that keep state, and no others: departments' topics are not read. Whatever ends it in the middle, it
+//! goes on where it was when it is started again; until it is complete, `run` refuses.
 
-use std::io::Write;
+use std::{
+    io::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::exit::{Exit, Failure};
-use crate::settings::Settings;
+use super::{
+    exit::{Exit, Failure},
+    hub,
+    run::{self, HubInput},
+    stop::StopToken,
+    topics,
+};
+use crate::{
+    engine::{
+        log::kafka::Admin,
+        rebuild::{Rebuild, RebuildProgress},
+    },
+    settings::Settings,
+    telemetry::Telemetry,
+    topology,
+};
 
-/// What a person can do instead. It is what the command will do, by hand.
-fn by_hand(settings: &Settings) -> String {
-    let (application_id, prefix) = (&settings.hub.application_id, &settings.topics.prefix);
-    format!(
-        "\
-This version cannot rebuild in place. A new hub that reads the same spokes folds everything again:
+/// How often it says how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
 
-1. Make sure that the spokes' topics still hold every touchpoint that must count: the new hub reads them from their
-   beginning, and what retention has removed is not folded again.
-2. Stop all instances of {application_id:?} (SIGTERM; wait until they have ended).
-3. Give the new definition a new hub.application_id, an empty hub.data_directory and a new topics.prefix (or delete the
-   topics {prefix}* first: subscribers of a compacted topic would keep keys that the new definition does not write).
-   Keep hub.person_key_file: another key names every person anew.
-4. Start it: `insight-hub topics plan`, then `insight-hub run`. /health/ready and insight_hub_lag_records say how far
-   it is; until it has caught up, its values are those of what it has read so far.
-5. Point subscribers to the new feeds. Then delete the topics {application_id}-*, the old feeds and the consumer group
-   {application_id:?}. Until then the way back is to start the old configuration again.
-"
+pub(super) fn execute(settings: &Settings, output: &mut dyn Write) -> Result<(), Failure> {
+    super::require_brokers(settings)?;
+    super::start_log(&settings.log.options())?;
+    let person_key = settings.hub.person_key(&mut |warning| tracing::warn!("{warning}"))?;
+    let telemetry = Telemetry::new();
+    let stop = run::stop_on_signals(settings)?;
+    let options = hub::topology_options(settings, person_key.clone(), &telemetry)?;
+    let (topology, _) = topology::topology(&options);
+    let kafka = hub::kafka_options(settings, hub::instance_id(settings)?)?;
+    topics::prepare(settings, &kafka, &topology, &telemetry)?;
+    wait_until_alone(settings, &topics::connect(settings, &kafka)?, &stop, output)?;
+    let stores = run::open_stores(settings)?;
+
+    let topology = topology.stateful();
+    let rebuild = Arc::new(Rebuild::new(&topology));
+    let input = HubInput { settings, person_key, telemetry: &telemetry, stop: &stop };
+    let ended = std::thread::scope(|scope| {
+        let workers = scope.spawn(|| run::run_workers(&input, &topology, &kafka, &stores, Some(&rebuild)));
+        let watched = watch(settings, &rebuild, &stop, output);
+        stop.request(if watched.is_ok() { "the rebuild is complete" } else { "the rebuild cannot be completed" });
+        let worked = workers.join().unwrap_or_else(|_| {
+            Err(Failure::new(Exit::Failure, "the rebuild panicked", "report the message above, then run it again"))
+        });
+        worked.and(watched)
+    });
+    ended?;
+    let progress = rebuild.progress();
+    if progress.was_needed {
+        writeln!(
+            output,
+            "rebuilt: {} tasks are of this definition, and the feeds hold its values. Start the hub with `insight-hub run`.",
+            progress.tasks
+        )?;
+    } else {
+        writeln!(output, "all {} tasks are already of this definition: nothing to do", progress.tasks)?;
+    }
+    Ok(output.flush()?)
+}
+
+/// Waits until the group is empty: for as long as the broker may take to notice that a process was killed.
+fn wait_until_alone(
+    settings: &Settings,
+    admin: &Admin,
+    stop: &StopToken,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let patience = Duration::from_millis(settings.kafka.session_timeout_ms.into()) + Duration::from_secs(5);
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let members = admin.members(&settings.hub.application_id).map_err(|error| hub::log_failure(&error))?;
+        if members.is_empty() {
+            return Ok(());
+        }
+        let group = &settings.hub.application_id;
+        if began.elapsed() > patience {
+            return Err(Failure::new(
+                Exit::Failure,
+                format!("{} instances of {group:?} are running: {}", members.len(), members.join(", ")),
+                "stop all of them (SIGTERM), then run `insight-hub rebuild` again; nothing was changed",
+            ));
+        }
+        if !told {
+            told = true;
+            writeln!(output, "waiting until {} have left the group {group:?}", members.join(", "))?;
+            output.flush()?;
+        }
+        if stop.wait(Duration::from_millis(500)) {
+            return Err(stopped(None));
+        }
+    }
+}
+
+/// Tells how far it is until it is complete, or somebody asks for a stop, or others hold a part of the hub.
+fn watch(settings: &Settings, rebuild: &Rebuild, stop: &StopToken, output: &mut dyn Write) -> Result<(), Failure> {
+    let patience = Duration::from_millis(settings.kafka.session_timeout_ms.into()) + Duration::from_secs(60);
+    let mut told = (Instant::now(), None);
+    let mut owned_all = Instant::now();
+    loop {
+        if stop.wait(Duration::from_millis(20)) {
+            return Err(stopped(stop.reason().as_deref()));
+        }
+        let progress = rebuild.progress();
+        if progress.is_complete() {
+            return Ok(());
+        }
+        if progress.owned == progress.tasks {
+            owned_all = Instant::now();
+        } else if owned_all.elapsed() > patience {
+            return Err(Failure::new(
+                Exit::Failure,
+                format!("other instances hold {} of {} tasks", progress.tasks - progress.owned, progress.tasks),
+                "stop all of them (SIGTERM), then run `insight-hub rebuild` again: it goes on where it was",
+            ));
+        }
+        if told.0.elapsed() >= TOLD_EVERY && told.1 != Some(progress) {
+            told = (Instant::now(), Some(progress));
+            writeln!(output, "{}", describe(progress))?;
+            output.flush()?;
+        }
+    }
+}
+
+fn stopped(reason: Option<&str>) -> Failure {
+    Failure::new(
+        Exit::Failure,
+        format!("the rebuild was stopped before it was complete ({})", reason.unwrap_or("as asked for")),
+        "run `insight-hub rebuild` again: it goes on where it was",
     )
 }
 
-pub(super) fn execute(settings: &Settings, output: &mut dyn Write) -> Result<(), Failure> {
-    write!(output, "{}", by_hand(settings))?;
-    output.flush()?;
-    Err(Failure::new(
-        Exit::Failure,
-        "nothing was rebuilt: this version cannot do it in place",
-        "follow the steps above",
-    ))
+fn describe(progress: RebuildProgress) -> String {
+    let RebuildProgress { tasks, owned, done, decided, entries, .. } = progress;
+    if decided {
+        format!("{done} of {tasks} tasks are done; {entries} stored touchpoints and cells were worked on")
+    } else {
+        format!("{owned} of {tasks} tasks are here; restoring them")
+    }
 }

@@ -22,6 +22,7 @@ use crate::{
             TopicPartition,
             kafka::{Admin, KafkaLog, KafkaOptions},
         },
+        rebuild::Rebuild,
         stage::{StageError, Topology},
         store::{Disk, DiskError, FjallDisk, Identity, StoreFolder},
         topics::Ownership,
@@ -76,14 +77,7 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
     super::start_log(&settings.log.options())?;
     let person_key = settings.hub.person_key(&mut |warning| tracing::warn!("{warning}"))?;
     let telemetry = Telemetry::new();
-    let stop = StopToken::default();
-    stop.on_signals(Duration::from_secs(settings.hub.stop_deadline_seconds.into())).map_err(|error| {
-        Failure::new(
-            Exit::Failure,
-            format!("signals cannot be handled: {error}"),
-            "see to the limits of threads and open files of this process",
-        )
-    })?;
+    let stop = stop_on_signals(settings)?;
     let server = Server::start(settings.http.listen, telemetry.clone()).map_err(|error| {
         Failure::new(
             Exit::Failure,
@@ -107,6 +101,19 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
     ended
 }
 
+/// A token that SIGTERM and SIGINT request a stop with.
+pub(super) fn stop_on_signals(settings: &Settings) -> Result<StopToken, Failure> {
+    let stop = StopToken::default();
+    stop.on_signals(Duration::from_secs(settings.hub.stop_deadline_seconds.into())).map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            format!("signals cannot be handled: {error}"),
+            "see to the limits of threads and open files of this process",
+        )
+    })?;
+    Ok(stop)
+}
+
 /// Requests a stop when the hub ends, also by a panic: who waits for one must not wait for ever.
 struct RequestOnDrop<'a>(&'a StopToken);
 
@@ -124,23 +131,34 @@ fn run_hub(input: &HubInput<'_>) -> Result<(), Failure> {
     let kafka = hub::kafka_options(settings, hub::instance_id(settings)?)?;
     topics::prepare(settings, &kafka, &topology, input.telemetry)?;
     let stores = open_stores(settings)?;
-    let workers = settings.hub.worker_threads();
-    let generation: String = topology.generation.iter().map(|byte| format!("{byte:02x}")).collect();
+    let generation: String = topology.definition.iter().map(|byte| format!("{byte:02x}")).collect();
     input.telemetry.emit(Event::HubStarted {
         application_id: &settings.hub.application_id,
-        workers,
+        workers: settings.hub.worker_threads(),
         generation: &generation,
     });
+    run_workers(input, &topology, &kafka, &stores, None)
+}
+
+/// Runs every worker until `input.stop` is requested and everything taken in is committed; for a rebuild, or the hub.
+pub(super) fn run_workers(
+    input: &HubInput<'_>,
+    topology: &Topology,
+    kafka: &KafkaOptions,
+    stores: &StoreFolder,
+    rebuild: Option<&Arc<Rebuild>>,
+) -> Result<(), Failure> {
     let crash = std::env::var("INSIGHT_HUB_TEST_CRASH").ok().as_deref().and_then(PlannedCrash::parse);
     let mut first_failure = None;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers)
+        let threads: Vec<_> = (0..input.settings.hub.worker_threads())
             .map(|worker| {
-                let (topology, kafka, stores, crash) = (topology.clone(), &kafka, stores.clone(), crash.clone());
+                let (topology, stores, crash) = (topology.clone(), stores.clone(), crash.clone());
+                let rebuild = rebuild.cloned();
                 std::thread::Builder::new()
                     .name(format!("worker-{worker}"))
                     .spawn_scoped(scope, move || {
-                        let ended = work(input, kafka, topology, stores, worker, crash);
+                        let ended = work(input, kafka, topology, stores, worker, crash, rebuild);
                         if let Err(failure) = &ended {
                             input.telemetry.emit(Event::WorkerFailed { worker, message: &failure.happened });
                             // One that cannot go on takes the others along: a supervisor starts the whole again.
@@ -173,7 +191,7 @@ fn run_hub(input: &HubInput<'_>) -> Result<(), Failure> {
 }
 
 /// The stores of all workers; a damaged folder is restored from the changelogs.
-fn open_stores(settings: &Settings) -> Result<StoreFolder, Failure> {
+pub(super) fn open_stores(settings: &Settings) -> Result<StoreFolder, Failure> {
     let path = settings.hub.data_directory.join("stores");
     let cache = settings.memory.disk_cache_bytes;
     let opened = match StoreFolder::open(&path, cache) {
@@ -196,6 +214,7 @@ fn work(
     stores: StoreFolder,
     worker: usize,
     crash: Option<PlannedCrash>,
+    rebuild: Option<Arc<Rebuild>>,
 ) -> Result<(), Failure> {
     let fail = |error: StageError| hub::engine_failure(&error);
     let log = KafkaLog::connect(kafka, &topology, worker).map_err(|error| hub::log_failure(&error))?;
@@ -208,6 +227,9 @@ fn work(
         Box::new(FolderDisks(stores)),
         Box::new(observer),
     );
+    if let Some(rebuild) = rebuild {
+        worker = worker.rebuilding(rebuild);
+    }
     let pulse = input.telemetry.health().pulse();
     let began = Instant::now();
     while !input.stop.requested() {

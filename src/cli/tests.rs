@@ -96,10 +96,9 @@ fn shares_that_exceed_everything_are_refused() {
 }
 
 #[test]
-fn rebuild_says_what_to_do_and_does_not_pretend() {
+fn rebuild_needs_a_broker_and_says_so() {
     let mut output = Vec::new();
-    let failure = parse("rebuild").expect("right").execute(&Settings::default(), &mut output).expect_err("not built");
-    assert_eq!(failure.exit, Exit::Failure);
-    let text = String::from_utf8(output).expect("text");
-    assert!(text.contains("hub.application_id") && text.contains("insight."), "{text}");
+    let failure = parse("rebuild").expect("right").execute(&Settings::default(), &mut output).expect_err("no broker");
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(failure.happened.contains("kafka.brokers") && output.is_empty(), "{failure}");
 }

@@ -6,6 +6,7 @@
 //! - [`contributions`]: what a commit contributes, combined by cell.
 //! - [`store_keys`]: the entries of the store.
 //! - `refold`: a touchpoint out of order → the difference between two folds.
+//! - `rebuild`: a change of definition → every timeline folded anew.
 //! - [`stage`]: batches of touchpoints, closed days, commits.
 //!
 //! Invariants: a head is a function of the person's set of touchpoints alone; a record of head and closed day; the sum
@@ -13,6 +14,7 @@
 
 pub mod contributions;
 pub mod fold;
+mod rebuild;
 pub mod record;
 mod refold;
 pub mod stage;

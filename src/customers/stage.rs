@@ -84,34 +84,34 @@ pub trait Effects {
 }
 
 #[derive(Debug)]
-struct Person {
-    head: Head,
-    envelope: Envelope,
+pub(super) struct Person {
+    pub(super) head: Head,
+    pub(super) envelope: Envelope,
     /// Changed, or to be looked at, since the last commit.
-    dirty: bool,
+    pub(super) dirty: bool,
     /// Used since the last eviction.
-    recent: bool,
+    pub(super) recent: bool,
 }
 
 /// The stage's state of one partition: a cache of the store, and what the running commit will hold.
 #[derive(Debug)]
 pub struct Customers {
-    options: Options,
+    pub(super) options: Options,
     /// Absent until it was read from the store.
-    as_of: Option<AsOf>,
-    people: HashMap<PersonId, Person, RandomState>,
-    dirty: Vec<PersonId>,
-    contributions: Contributions,
+    pub(super) as_of: Option<AsOf>,
+    pub(super) people: HashMap<PersonId, Person, RandomState>,
+    pub(super) dirty: Vec<PersonId>,
+    pub(super) contributions: Contributions,
     /// Person, time and index in the batch: kept for its memory.
     order: Vec<(PersonId, EventTime, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct AsOf {
-    day: Option<Day>,
-    is_stored: bool,
+pub(super) struct AsOf {
+    pub(super) day: Option<Day>,
+    pub(super) is_stored: bool,
     /// Whether no timer up to the last closed day is left.
-    timers_fired: bool,
+    pub(super) timers_fired: bool,
 }
 
 impl AsOf {

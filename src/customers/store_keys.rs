@@ -21,7 +21,9 @@ pub const AS_OF: &[u8] = b"mas_of";
 /// The length of a key before its position.
 pub const PERSON_PREFIX: usize = 17;
 
-const ENVELOPE_VERSION: u8 = 1;
+/// The format that [`Envelope::encode_into`] writes.
+pub const ENVELOPE_VERSION: u8 = 1;
+
 const NO_TIMER: i32 = i32::MAX;
 
 fn flip_time(time: i64) -> [u8; 8] {
@@ -231,7 +233,8 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
         }
         (Some(b'h'), Some(value)) => {
             let person = PersonId(key[1..].try_into().map_err(|_| wrong())?);
-            if let Some(day) = Envelope::decode(value)?.0.timer {
+            // One of another version has no timer until a rebuild has replaced it.
+            if let Ok((Envelope { timer: Some(day), .. }, _)) = Envelope::decode(value) {
                 // An older timer of the person may remain; it is found stale when it fires.
                 store.put_local(&timer(day, person), &[]);
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    generation::Generation,
     log::{LogError, Output, Record},
     store::Store,
     topics::{TopicIndex, Topics},
@@ -23,9 +24,21 @@ pub enum StageError {
     /// What is stored was computed by another definition: rebuild it.
     #[error("{0}")]
     Generation(String),
+    /// What is stored lies where this configuration would not look for it: go back to the one that it was stored by.
+    #[error("{0}")]
+    Placement(String),
     /// The store or the input is unusable: tell the operator and stop.
     #[error("{0}")]
     Stop(String),
+}
+
+/// One part of a migration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Whether there is more to do.
+    pub more: bool,
+    /// Entries worked on in this part.
+    pub entries: u64,
 }
 
 /// One stage's work on one partition. What it keeps lies in its store; anything else it holds is a cache of it.
@@ -37,6 +50,29 @@ pub trait Stage: Send {
     /// there is more to do than fits into one.
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError>;
 
+    /// It takes records from now on; what is stored is of this generation. `rebuilding`: a rebuild runs it, not the hub.
+    fn starts(&mut self, _generation: Generation, _rebuilding: bool, _store: &mut Store) -> Result<(), StageError> {
+        Ok(())
+    }
+
+    /// Computes a bounded part of what it keeps anew, for a generation; called until there is no more, and each part is
+    /// committed. `first`: nothing was done for that generation yet, whatever was done for others. How far it is lies in
+    /// the store. Until the last part is committed it takes no records, and [`Stage::prepare_commit`] is not called.
+    fn migrate(
+        &mut self,
+        _target: Generation,
+        _first: bool,
+        _store: &mut Store,
+        _outputs: &mut dyn Outputs,
+    ) -> Result<Migrated, StageError> {
+        Ok(Migrated::default())
+    }
+
+    /// Whether what it publishes is of its generation; what it has to do to get there goes on while it takes records.
+    fn is_rebuilt(&self) -> bool {
+        true
+    }
+
     /// The transaction was committed.
     fn post_commit(&mut self) {}
 
@@ -46,6 +82,12 @@ pub trait Stage: Send {
     /// A changelog record was put back into the store: write again what is derived from it.
     fn restored(&mut self, _key: &[u8], _value: Option<&[u8]>, _store: &mut Store) -> Result<(), StageError> {
         Ok(())
+    }
+
+    /// Its input was read to its end and has been quiet for long. Returns whether the stage has something to say about it,
+    /// with the next commit. The next record ends it; after a rollback it is said again.
+    fn fell_idle(&mut self) -> bool {
+        false
     }
 
     /// Bytes held outside the store.
@@ -91,11 +133,19 @@ pub struct Topology {
     pub topics: Arc<Topics>,
     /// The stages, in the order data flows.
     pub stages: Arc<Vec<StageSpec>>,
-    /// Hash of the definitions that stored state was computed by.
-    pub generation: [u8; 16],
+    /// Hash of what decides in which partition state lies. Nothing can change it.
+    pub placement: [u8; 16],
+    /// Hash of the definitions that stored state is computed by. A rebuild changes it.
+    pub definition: [u8; 16],
 }
 
 impl Topology {
+    /// The same without the stages that keep nothing: what a rebuild runs.
+    pub fn stateful(&self) -> Topology {
+        let stages = self.stages.iter().filter(|stage| stage.changelog.is_some()).cloned().collect();
+        Topology { stages: Arc::new(stages), ..self.clone() }
+    }
+
     /// The stage that reads a topic.
     pub fn stage_of(&self, topic: TopicIndex) -> Option<usize> {
         self.stages.iter().position(|stage| stage.inputs.contains(&topic))

@@ -5,24 +5,30 @@
 //!   assigned ─▶│ created  │
 //!              └────┬─────┘
 //!                   ▼
-//!              ┌──────────┐  changelog read to its end
-//!              │restoring │────────────────┐
-//!              └──┬───────┘                ▼
-//!                 │                  ┌──────────┐  lag above the limit   ┌───────────┐
-//!                 │                  │ running  │───────────────────────▶│ suspended │
-//!                 │                  │          │◀───────────────────────│           │
-//!                 │                  └──┬────┬──┘  lag below half of it  └──┬─────┬──┘
-//!                 │  outcome of a commit unknown: restored anew             │     │
-//!                 │◀──────────────────────────┴─────────────────────────────┘     │
-//!                 ▼                     ▼                                         ▼
-//!              ┌────────────────────────────────────────────────────────────────────┐
-//!              │ closed (clean: committed and flushed; dirty: uncommitted is dropped)│
-//!              └────────────────────────────────────────────────────────────────────┘
+//!              ┌──────────┐  changelog read to its end, of the right generation
+//!              │restoring │───────────────────────────────┐
+//!              └──┬─────┬─┘                               │
+//!                 │     │ under a rebuild                 │
+//!                 │     ▼                                 ▼
+//!                 │  ┌─────────┐ all entries anew  ┌──────────┐  lag above the limit   ┌───────────┐
+//!                 │  │migrating│──────────────────▶│ running  │───────────────────────▶│ suspended │
+//!                 │  └──┬──────┘                   │          │◀───────────────────────│           │
+//!                 │     │                          └──┬────┬──┘  lag below half of it  └──┬─────┬──┘
+//!                 │  outcome of a commit unknown: restored anew    │                      │     │
+//!                 │◀────┴─────────────────────────────┴───────────────────────────────────┘     │
+//!                 ▼     ▼                                  ▼                                    ▼
+//!              ┌──────────────────────────────────────────────────────────────────────────────────┐
+//!              │ closed (clean: committed and flushed; dirty: uncommitted is dropped)              │
+//!              └──────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! A task that migrates takes no records: a rebuild makes its stage compute everything that it keeps anew, in many
+//! commits ([`super::rebuild`]).
 
 use std::time::Duration;
 
 use super::{
+    generation::Stored,
     log::{ChangelogReader, LogError, Restored, TopicPartition},
     stage::{Stage, StageError},
     store::Store,
@@ -35,6 +41,8 @@ pub enum TaskState {
     Created,
     /// Its store catches up with its changelog.
     Restoring,
+    /// Its entries are computed anew, by another definition; or it waits until that is decided.
+    Migrating,
     /// It takes records.
     Running,
     /// It waits until the stages after it have caught up.
@@ -45,14 +53,21 @@ pub enum TaskState {
 
 impl TaskState {
     /// Every state.
-    pub const ALL: [TaskState; 5] =
-        [TaskState::Created, TaskState::Restoring, TaskState::Running, TaskState::Suspended, TaskState::Closed];
+    pub const ALL: [TaskState; 6] = [
+        TaskState::Created,
+        TaskState::Restoring,
+        TaskState::Migrating,
+        TaskState::Running,
+        TaskState::Suspended,
+        TaskState::Closed,
+    ];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             TaskState::Created => "created",
             TaskState::Restoring => "restoring",
+            TaskState::Migrating => "migrating",
             TaskState::Running => "running",
             TaskState::Suspended => "suspended",
             TaskState::Closed => "closed",
@@ -61,16 +76,28 @@ impl TaskState {
 
     /// Whether the diagram above has this arrow.
     pub const fn may_become(self, next: TaskState) -> bool {
-        use TaskState::{Closed, Created, Restoring, Running, Suspended};
+        use TaskState::{Closed, Created, Migrating, Restoring, Running, Suspended};
         matches!(
             (self, next),
             (Created, Restoring)
-                | (Restoring, Running | Restoring | Closed)
+                | (Restoring, Running | Migrating | Restoring | Closed)
+                | (Migrating, Running | Restoring | Closed)
                 | (Running, Suspended | Restoring | Closed)
                 | (Suspended, Running | Restoring | Closed)
                 | (Created, Closed)
         )
     }
+}
+
+/// How long a task's input has been quiet, by the worker's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// Not at all, as far as is known.
+    No,
+    /// No record came since then.
+    Since(Duration),
+    /// For so long that the stage was told.
+    Idle,
 }
 
 /// One stage on one partition.
@@ -95,10 +122,14 @@ pub struct Task {
     pub touched: bool,
     /// Whether the stage asked for another commit.
     pub more: bool,
+    /// How long its input has been quiet.
+    pub quiet: Quiet,
     /// Source timestamp of the oldest record in the current transaction, in milliseconds.
     pub oldest_ms: Option<i64>,
     /// Timestamp of the newest record taken, in milliseconds.
     pub newest_ms: Option<i64>,
+    /// What its store is to say of its generation, until the first commit has written it.
+    pub(super) unwritten: Option<Stored>,
     state: TaskState,
     restore: Option<Box<dyn ChangelogReader>>,
     restored_records: u64,
@@ -126,8 +157,10 @@ impl Task {
             committed,
             touched: false,
             more: false,
+            quiet: Quiet::No,
             oldest_ms: None,
             newest_ms: None,
+            unwritten: None,
             state: TaskState::Created,
             restore: None,
             restored_records: 0,
@@ -205,6 +238,7 @@ impl Task {
         self.touched = false;
         self.more = true; // what the stage had found to do is still to be done
         self.oldest_ms = None;
+        self.quiet = Quiet::No; // what the stage was told may have been rolled back with the rest
     }
 }
 
@@ -214,11 +248,27 @@ mod tests {
 
     #[test]
     fn only_the_arrows_of_the_diagram_are_legal() {
-        let legal: Vec<(usize, usize)> =
-            vec![(0, 1), (0, 4), (1, 1), (1, 2), (1, 4), (2, 1), (2, 3), (2, 4), (3, 1), (3, 2), (3, 4)];
-        for (from, a) in TaskState::ALL.into_iter().enumerate() {
-            for (to, b) in TaskState::ALL.into_iter().enumerate() {
-                assert_eq!(a.may_become(b), legal.contains(&(from, to)), "{} → {}", a.as_str(), b.as_str());
+        use TaskState::{Closed, Created, Migrating, Restoring, Running, Suspended};
+        let legal = [
+            (Created, Restoring),
+            (Created, Closed),
+            (Restoring, Restoring),
+            (Restoring, Migrating),
+            (Restoring, Running),
+            (Restoring, Closed),
+            (Migrating, Restoring),
+            (Migrating, Running),
+            (Migrating, Closed),
+            (Running, Restoring),
+            (Running, Suspended),
+            (Running, Closed),
+            (Suspended, Restoring),
+            (Suspended, Running),
+            (Suspended, Closed),
+        ];
+        for a in TaskState::ALL {
+            for b in TaskState::ALL {
+                assert_eq!(a.may_become(b), legal.contains(&(a, b)), "{} → {}", a.as_str(), b.as_str());
             }
         }
     }

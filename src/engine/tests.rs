@@ -122,7 +122,8 @@ fn topology() -> (Topology, TopicIndex, TopicIndex, TopicIndex) {
         application_id: Arc::from("toy"),
         topics: Arc::new(topics),
         stages: Arc::new(stages),
-        generation: [7; 16],
+        placement: [7; 16],
+        definition: [7; 16],
     };
     (topology, source, sums, additions)
 }

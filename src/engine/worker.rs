@@ -1,18 +1,19 @@
 //! A worker: one thread's tasks over one log. It turns membership into tasks, records into effects, effects into commits.
 
-use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+mod idle;
+mod migrate;
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use super::{
     log::{Log, LogError, Membership, Output, Placement, Record, Restored, Sink, Source, TopicPartition},
     observer::{KillPoint, Observation, Observer},
+    rebuild::Rebuild,
     stage::{Outputs, StageError, Topology},
     store::{Disk, DiskError, Identity, RebuildReason, Store},
-    task::{Task, TaskState},
+    task::{Quiet, Task, TaskState},
 };
 use crate::telemetry::Rebalance;
-
-/// The engine's own entry in every store: the generation of what the changelog holds.
-const GENERATION_KEY: &[u8] = b"\0generation";
 
 /// Limits of a worker.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub struct WorkerOptions {
     pub restore_budget: Duration,
     /// Ingest is suspended while the tasks after it lag by more repartition records than this, and goes on below half of it.
     pub suspend_lag_records: i64,
+    /// A source partition that was read to its end and had no record for so long is idle.
+    pub idle_after: Duration,
 }
 
 impl Default for WorkerOptions {
@@ -46,6 +49,7 @@ impl Default for WorkerOptions {
             poll_records_max: 500,
             restore_budget: Duration::from_millis(50),
             suspend_lag_records: 400,
+            idle_after: Duration::from_secs(60),
         }
     }
 }
@@ -79,6 +83,8 @@ pub struct Worker<L: Log> {
     wants_commit: bool,
     flush_asked: bool,
     behind: bool,
+    /// The rebuild that it works for; `None`: it runs the hub.
+    rebuild: Option<Arc<Rebuild>>,
 }
 
 /// Counts what goes out on its way to the sink.
@@ -117,6 +123,7 @@ impl<L: Log> Worker<L> {
             wants_commit: false,
             flush_asked: false,
             behind: false,
+            rebuild: None,
         }
     }
 
@@ -158,8 +165,9 @@ impl<L: Log> Worker<L> {
         while let Some(change) = self.log.halves().0.membership() {
             self.change_membership(change)?;
         }
-        let restoring = self.restore_some()?;
+        let restoring = self.restore_some()? | self.migrate_some(now)?;
         self.suspend_or_resume()?;
+        self.note_idle(now);
         let wait = if restoring { Duration::ZERO } else { wait };
         let mut progress = Progress { records: self.poll(now, wait)?, committed: false };
         if self.commit_is_due(now) {
@@ -194,6 +202,7 @@ impl<L: Log> Worker<L> {
                 *transaction = Some(now);
             }
             task.touched = true;
+            task.quiet = Quiet::No;
             let mut outputs = Counted { sink: &mut *sink, bytes: staged_bytes, observer };
             let outcome = task.stage.process(record, &mut task.store, &mut outputs);
             if let Err(error) = outcome {
@@ -288,7 +297,12 @@ impl<L: Log> Worker<L> {
                 continue;
             }
             let mut outputs = Counted { sink: &mut *sink, bytes: &mut self.staged_bytes, observer: &*self.observer };
-            let wants_more = task.stage.prepare_commit(&mut task.store, &mut outputs)?;
+            // A task that migrates holds nothing back.
+            let wants_more =
+                task.state() != TaskState::Migrating && task.stage.prepare_commit(&mut task.store, &mut outputs)?;
+            if let Some(unwritten) = task.unwritten {
+                unwritten.write(&mut task.store);
+            }
             if let Some(changelog) = task.changelog {
                 for (key, value) in task.store.staged_changelog() {
                     outputs.send(&Output {
@@ -324,6 +338,7 @@ impl<L: Log> Worker<L> {
             task.committed = task.next;
             task.touched = false;
             task.more = wants_more;
+            task.unwritten = None;
             if let Some(oldest) = task.oldest_ms.take() {
                 self.observer.observe(Observation::Committed { task, oldest_ms: oldest });
             }
@@ -421,7 +436,7 @@ impl<L: Log> Worker<L> {
                     let name = format!("{}-{}", spec.name, input.partition);
                     let topic = &self.topology.topics.get(changelog.topic).name;
                     let identity = Identity {
-                        generation: self.topology.generation,
+                        placement: self.topology.placement,
                         changelog: format!("{topic}/{}", changelog.partition),
                     };
                     Store::new(self.disks.open(&name, identity).map_err(stop_for_disk)?)
@@ -436,6 +451,9 @@ impl<L: Log> Worker<L> {
                 None => task.become_state(TaskState::Restoring),
             }
             self.observer.observe(Observation::TaskState { task: &task, state: TaskState::Restoring });
+            if let (Some(rebuild), Some(_)) = (&self.rebuild, changelog) {
+                rebuild.own(input);
+            }
             self.tasks.push(task);
         }
         self.tasks.sort_by_key(|task| (task.stage_index, task.input));
@@ -500,28 +518,14 @@ impl<L: Log> Worker<L> {
         Ok(restoring > 0)
     }
 
-    fn finish_restore(&mut self, index: usize) -> Result<(), StageError> {
-        let generation = self.topology.generation;
-        let task = &mut self.tasks[index];
-        if task.changelog.is_some() {
-            match task.store.get(GENERATION_KEY).map_err(|error| StageError::Stop(error.to_string()))? {
-                None => task.store.put(GENERATION_KEY, &generation),
-                Some(stored) if stored.as_ref() == generation => {}
-                Some(_) => return Err(StageError::Generation(other_generation(task.stage_name))),
-            }
-        }
-        task.become_state(TaskState::Running);
-        task.more = true; // work that the stage had begun, such as timers, goes on without waiting for a record
-        self.observer.observe(Observation::TaskState { task, state: TaskState::Running });
-        let (input, next) = (task.input, task.next);
-        Ok(self.log.halves().0.start(input, next)?)
-    }
-
     fn close_tasks(&mut self, partitions: &[TopicPartition]) {
-        let observer = &self.observer;
+        let (observer, rebuild) = (&self.observer, self.rebuild.as_deref());
         self.tasks.retain_mut(|task| {
             let gone = partitions.contains(&task.input);
             if gone {
+                if let Some(rebuild) = rebuild {
+                    rebuild.lose(task.input);
+                }
                 task.become_state(TaskState::Closed);
                 observer.observe(Observation::TaskState { task, state: TaskState::Closed });
             }
@@ -585,18 +589,10 @@ impl<L: Log> Worker<L> {
     }
 }
 
-fn other_generation(stage: &str) -> String {
-    format!(
-        "the state of stage {stage} was computed by another definition (fold version, metric configuration or time zone); \
-         run `insight-hub rebuild`, or start with the configuration that it was computed by"
-    )
-}
-
 fn stop_for_disk(error: DiskError) -> StageError {
     match &error {
-        DiskError::Rebuild { reason: RebuildReason::Foreign { .. }, .. } => StageError::Generation(format!(
-            "{error}; run `insight-hub rebuild`, start with the configuration that it was computed by, or remove the data \
-             directory to restore it from the changelog"
+        DiskError::Rebuild { reason: RebuildReason::Foreign { .. }, .. } => StageError::Placement(format!(
+            "{error}; if that is right, remove the data directory: state is restored from the changelog"
         )),
         _ => StageError::Stop(error.to_string()),
     }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! c metric currency³ dimension value 0x00 window-kind start⁴  →  version status revision accumulator   a cell
+//!                                    1: as it was last published; 2: during a rebuild, not published as it is
 //! e end⁴ (key of the cell)                                    →  (empty)                               local: provisional cells by end
 //! ```
 //!
-//! Days are big-endian with the sign flipped, so that keys sort by time. What is stored for a cell is what was last
-//! published for it, hence the stored form needs no copy or hash of the published value.
+//! Days are big-endian with the sign flipped, so that keys sort by time. Outside of a rebuild, what is stored for a cell is
+//! what was last published for it, hence the stored form needs no copy or hash of the published value.
 
 // tidy: hash order unseen because an IndexMap keeps the order of insertion
 
@@ -31,6 +32,10 @@ pub(super) const LEVEL_FAMILY: u8 = b'l';
 
 /// Version of the stored form of a cell. Golden file: `tests/fixtures/metrics_store_v1.txt`.
 const CELL_VERSION: u8 = 1;
+/// Version of the stored form of a cell that a rebuild has not published yet.
+const WITHHELD_VERSION: u8 = 2;
+/// In place of a status: nothing is published under the cell's key.
+const NO_STATUS: u8 = u8::MAX;
 /// Prefix, metric, currency, dimension: what comes before the value.
 const KEY_HEAD: usize = 6;
 /// 0x00, window kind, start: what comes after it.
@@ -128,6 +133,8 @@ pub(super) struct Cell {
     dirty: bool,
     /// Whether it was changed after its window had been settled.
     late: bool,
+    /// Whether it is stored in the form of a rebuild: what it holds was never published.
+    withheld: bool,
     /// When it was last used, in commits.
     used: u32,
 }
@@ -135,26 +142,57 @@ pub(super) struct Cell {
 impl Cell {
     fn decode(bytes: &[u8]) -> Result<Cell, MetricsError> {
         let corrupted = || MetricsError::Corrupted { what: "a cell" };
-        let &[CELL_VERSION, status, ref rest @ ..] = bytes else {
-            return Err(corrupted());
+        let (withheld, status, rest) = match *bytes {
+            [CELL_VERSION, status, ref rest @ ..] => (false, Some(status), rest),
+            [WITHHELD_VERSION, status, ref rest @ ..] => (true, (status != NO_STATUS).then_some(status), rest),
+            _ => return Err(corrupted()),
         };
+        let status = status.map(|status| Status::ALL.get(usize::from(status)).copied().ok_or_else(corrupted));
         let (revision, rest) = postcard::take_from_bytes(rest).map_err(|_| corrupted())?;
         Ok(Cell {
             accumulator: postcard::from_bytes(rest).map_err(|_| corrupted())?,
             revision,
-            status: Some(*Status::ALL.get(usize::from(status)).ok_or_else(corrupted)?),
+            status: status.transpose()?,
             published: xxhash_rust::xxh3::xxh3_64(rest),
+            withheld,
             ..Cell::default()
         })
+    }
+
+    /// Whether there is nothing in it and nothing published under its key.
+    fn is_nothing(&self) -> bool {
+        self.accumulator.is_zero() && self.status.is_none()
+    }
+
+    fn encode_withheld(&self) -> Vec<u8> {
+        let mut bytes = vec![WITHHELD_VERSION, self.status.map_or(NO_STATUS, |status| status as u8)];
+        postcard::to_io(&self.revision, &mut bytes).expect("a vector takes every byte");
+        postcard::to_io(&self.accumulator, &mut bytes).expect("a vector takes every byte");
+        bytes
     }
 }
 
 /// Whether a stored cell was provisional; `None` if the bytes are no cell of a known version.
 pub(super) fn stored_is_provisional(value: &[u8]) -> Option<bool> {
     match value {
-        &[CELL_VERSION, status, ..] => Some(status == Status::Provisional as u8),
+        &[CELL_VERSION | WITHHELD_VERSION, status, ..] => Some(status == Status::Provisional as u8),
         _ => None,
     }
+}
+
+/// Whether a stored cell waits for a rebuild to publish it.
+pub(super) fn is_withheld(value: &[u8]) -> bool {
+    value.first() == Some(&WITHHELD_VERSION)
+}
+
+/// A stored cell as a rebuild begins with it: empty, unless it `keeps` what it holds, and to be published anew. `None`:
+/// nothing is left of it.
+pub(super) fn withheld(value: &[u8], keeps: bool) -> Result<Option<Vec<u8>>, MetricsError> {
+    let mut cell = Cell::decode(value)?;
+    if !keeps {
+        cell.accumulator = Accumulator::default();
+    }
+    Ok((!cell.is_nothing()).then(|| cell.encode_withheld()))
 }
 
 /// The cells in use: a bounded cache over the store, and which of them changed since the last commit.
@@ -214,10 +252,11 @@ impl Cells {
     }
 
     /// Publishes what differs from what was published, and stores it. `settled`: windows that end on this day or before
-    /// can no longer be provisional.
+    /// can no longer be provisional. `withhold`: only stores it, for a rebuild to publish.
     pub(super) fn publish(
         &mut self,
         settled: Option<Day>,
+        withhold: bool,
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<(), MetricsError> {
@@ -230,6 +269,10 @@ impl Cells {
             cell.dirty = false;
             cell.used = self.commit;
             let late = std::mem::take(&mut cell.late);
+            if withhold {
+                withhold_cell(key, cell, store);
+                continue;
+            }
             publish_cell(key, cell, late, settled, &mut self.scratch, store, effects)?;
         }
         Ok(())
@@ -268,6 +311,15 @@ fn next_status(published: Option<Status>, changed: bool, late: bool, settled: bo
     }
 }
 
+fn withhold_cell(key: &[u8], cell: &mut Cell, store: &mut dyn KeyValue) {
+    if !cell.is_nothing() {
+        cell.withheld = true;
+        store.put(key, &cell.encode_withheld());
+    } else if std::mem::take(&mut cell.withheld) {
+        store.delete(key);
+    }
+}
+
 fn publish_cell(
     key: &[u8],
     cell: &mut Cell,
@@ -281,6 +333,7 @@ fn publish_cell(
     let definition = catalogue::definition(parsed.metric).ok_or(MetricsError::UnknownMetric(parsed.metric))?;
     let public_key = || keys::metric(definition.id, parsed.window, parsed.currency, parsed.dimension, parsed.value);
     let end = parsed.window.end();
+    let was_withheld = std::mem::take(&mut cell.withheld);
     if cell.accumulator.is_zero() {
         if let Some(status) = cell.status.take() {
             store.delete(key);
@@ -288,6 +341,8 @@ fn publish_cell(
                 store.delete_local(&provisional_key(end, key));
             }
             effects.tombstone(&public_key());
+        } else if was_withheld {
+            store.delete(key);
         }
         cell.revision = 0;
         return Ok(());
@@ -296,7 +351,7 @@ fn publish_cell(
     scratch.clear();
     postcard::to_io(&cell.accumulator, &mut *scratch).expect("a vector takes every byte");
     let hash = xxhash_rust::xxh3::xxh3_64(scratch);
-    let changed = cell.status.is_none() || hash != cell.published;
+    let changed = cell.status.is_none() || was_withheld || hash != cell.published;
     let status = next_status(cell.status, changed, late, settled.is_some_and(|settled| end <= settled));
     if !changed && cell.status == Some(status) {
         return Ok(());
@@ -379,6 +434,21 @@ mod tests {
             prop_assert_eq!(a.cmp(&b), day_bytes(Day(a)).cmp(&day_bytes(Day(b))));
             prop_assert_eq!(day_of_bytes(day_bytes(Day(a))), Day(a));
         }
+    }
+
+    #[test]
+    fn the_stored_form_of_a_withheld_cell_reads_the_same_for_ever() {
+        let published = [1, Status::Final as u8, 5, 6, 2, 0, 0, 0, 0]; // revision 5, n 3, a 1
+        let withheld_bytes = |bytes: &[u8], keeps| withheld(bytes, keeps).expect("a cell").map(|bytes| bytes.to_vec());
+        let emptied = vec![2, Status::Final as u8, 5, 0, 0, 0, 0, 0, 0];
+        assert_eq!(withheld_bytes(&published, false), Some(emptied.clone()));
+        assert_eq!(withheld_bytes(&published, true), Some([&[2][..], &published[1..]].concat()));
+        assert_eq!(withheld_bytes(&emptied, false), Some(emptied.clone()), "another rebuild begins");
+        let new = [2, NO_STATUS, 0, 6, 2, 0, 0, 0, 0];
+        assert_eq!(withheld_bytes(&new, false), None, "nobody has seen it");
+        assert_eq!(stored_is_provisional(&new), Some(false));
+        let cell = Cell::decode(&emptied).expect("a cell");
+        assert_eq!((cell.status, cell.revision, cell.withheld), (Some(Status::Final), 5, true));
     }
 
     #[test]

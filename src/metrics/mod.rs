@@ -6,10 +6,11 @@
 //! - `cells`: a cell, its key and its stored form; what is published when it has changed.
 //! - `levels`: metrics that are a level at a day's close (orders overdue): changes by day into cells.
 //! - `settling`: watermarks, and from which day on windows are still provisional.
+//! - `rebuild`: a change of definition: cells emptied, filled again unseen, published once.
 //! - [`stage`]: all of it together, as the engine drives it.
 //!
-//! Invariants: what the store holds for a cell is what was last published for it; a cell is published in the commit that
-//! changed it; nothing here sees a clock; no result depends on what happens to be cached.
+//! Invariants: what the store holds for a cell is what was last published for it, and a cell is published in the commit that
+//! changed it, except in the time of a rebuild; nothing here sees a clock; no result depends on what happens to be cached.
 
 pub mod catalogue;
 pub mod stage;
@@ -17,6 +18,7 @@ pub mod values;
 
 mod cells;
 mod levels;
+mod rebuild;
 mod settling;
 #[cfg(test)]
 mod tests;

@@ -75,6 +75,12 @@ impl Settling {
         moves
     }
 
+    /// Forgets the as-of day; what is settled stays settled.
+    pub(super) fn forget_as_of(&mut self) {
+        self.as_of_day = None;
+        self.times_changed = true;
+    }
+
     /// Takes a source's watermark; returns whether more windows are settled now. Never fewer: a source that wakes up
     /// behind the others makes late changes, not unsettled windows. Nothing settles before `expected` sources were heard
     /// of: the first to speak would settle windows that the others still fill.

@@ -15,6 +15,7 @@ use super::{
     catalogue::{self, MetricKind},
     cells::{self, Cells, StoreKey},
     levels::{Budget, Family},
+    rebuild::Rebuild,
     settling::Settling,
 };
 use crate::model::{Accumulator, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, StoreError, WindowKind};
@@ -83,15 +84,17 @@ pub trait Effects {
 /// The metrics of one task: the cells of the families that are placed there.
 #[derive(Debug)]
 pub struct Metrics {
-    options: Options,
-    cells: Cells,
+    pub(super) options: Options,
+    pub(super) cells: Cells,
     /// Level families that contributions changed since the last commit, in the order in which they came.
     families: IndexMap<StoreKey, Family, ahash::RandomState>,
     /// `None` until it is read from the store.
     settling: Option<Settling>,
     sweep: Sweep,
     /// Whether provisional cells may be left in settled windows.
-    settles: bool,
+    pub(super) settles: bool,
+    /// `None` until it is read from the store.
+    pub(super) rebuild: Option<Option<Rebuild>>,
     background_left: bool,
 }
 
@@ -136,6 +139,7 @@ impl Metrics {
             // What an earlier instance left to do is found by looking once.
             sweep: Sweep::start(),
             settles: true,
+            rebuild: None,
             background_left: true,
         }
     }
@@ -242,13 +246,17 @@ impl Metrics {
             // Nothing has closed: the first `advance` asks again.
             self.sweep = Sweep::Idle;
         }
-        if let Some(settled) = settled {
-            self.settle(settled, &mut budget, store)?;
-        } else {
-            self.settles = false;
+        self.publish_rebuilt(self.sweep == Sweep::Idle, &mut budget, store)?;
+        let withhold = self.is_withheld(store)?;
+        let publishes_rebuilt = !withhold && self.is_rebuilding(store)?;
+        match settled {
+            // What waits for its publication is settled by it.
+            _ if withhold || publishes_rebuilt => {}
+            Some(settled) => self.settle(settled, &mut budget, store)?,
+            None => self.settles = false,
         }
-        self.cells.publish(settled, store, effects)?;
-        self.background_left = self.settles || self.sweep != Sweep::Idle;
+        self.cells.publish(settled, withhold, store, effects)?;
+        self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || (self.settles && !withhold);
         Ok(self.background_left)
     }
 

@@ -19,6 +19,8 @@ pub enum TaskState {
     Created,
     /// Reading the changelog into its store.
     Restoring,
+    /// Computing what it keeps anew, under a rebuild.
+    Migrating,
     /// Processing.
     Running,
     /// Assigned, not processing.
@@ -29,14 +31,15 @@ pub enum TaskState {
 
 impl TaskState {
     /// Every state that is shown.
-    pub const SHOWN: [TaskState; 4] =
-        [TaskState::Created, TaskState::Restoring, TaskState::Running, TaskState::Suspended];
+    pub const SHOWN: [TaskState; 5] =
+        [TaskState::Created, TaskState::Restoring, TaskState::Migrating, TaskState::Running, TaskState::Suspended];
 
     /// The word of a state, as in labels and answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             TaskState::Created => "created",
             TaskState::Restoring => "restoring",
+            TaskState::Migrating => "migrating",
             TaskState::Running => "running",
             TaskState::Suspended => "suspended",
             TaskState::Closed => "closed",

@@ -1,5 +1,7 @@
 //! The customers stage on the engine: batches of touchpoints in; public records, outcomes and contributions out.
 
+mod rebuild;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use prometheus::IntCounter;
@@ -9,12 +11,14 @@ use super::{
     ingest::{metrics_partition, quality},
     messages::{self, Batch, Header},
     store_view::StoreView,
+    watermarks::{Watermark, Watermarks},
 };
 use crate::{
     customers::{self, Customers, Incoming},
     engine::{
+        generation::Generation,
         log::{LogError, Output, Placement, Record, TopicPartition},
-        stage::{Outputs, Stage, StageError},
+        stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
         topics::TopicIndex,
     },
@@ -54,6 +58,8 @@ struct CustomersStage {
     calendar: Calendar,
     /// `None` until it was read from the store.
     times: Option<Times>,
+    /// Whether a rebuild waits for other partitions.
+    rebuilding: rebuild::Rebuilding,
     /// What every metrics partition was told last.
     told: Option<(Option<Day>, Option<Day>)>,
 }
@@ -62,14 +68,7 @@ struct CustomersStage {
 #[derive(Clone, Debug, Default)]
 struct Times {
     as_of: Option<EventTime>,
-    /// By source; `None` while it is idle.
-    watermarks: BTreeMap<u32, Option<EventTime>>,
-}
-
-impl Times {
-    fn watermark(&self) -> Option<EventTime> {
-        self.watermarks.values().flatten().copied().min()
-    }
+    watermarks: Watermarks,
 }
 
 /// Turns effects into public records and batches.
@@ -78,10 +77,13 @@ struct Publisher {
     touchpoints_feed: bool,
     customers: Encoder<feeds::Customers>,
     touchpoints: Encoder<feeds::Touchpoints>,
+    customers_partitions: i32,
     metrics_partitions: i32,
     batches: Vec<Batch>,
     record: Vec<u8>,
     arrived: Day,
+    /// What contributions are computed by; known once the stage starts.
+    generation: Option<Generation>,
     timestamp_ms: i64,
     sequence: u64,
     outcomes: BTreeMap<(String, Day, Outcome), i64>,
@@ -154,7 +156,7 @@ impl customers::Effects for Sending<'_, '_> {
         let batch = &mut self.publisher.batches[index];
         batch.push_contribution(&Contribution { cell, add: add.clone() });
         if batch.is_full() {
-            let header = Header { as_of: None, source: u32::MAX, watermark: None, arrived: self.publisher.arrived };
+            let header = Header::timeless(self.publisher.arrived, self.publisher.generation);
             let sent = self.publisher.send_batch(index, &header, self.outputs);
             self.note(sent);
         }
@@ -216,10 +218,12 @@ impl CustomersStage {
                 touchpoints_feed: options.touchpoints_feed,
                 customers: Encoder::new(options.feed_format, &options.application_id),
                 touchpoints: Encoder::new(options.feed_format, &options.application_id),
+                customers_partitions: options.customers_partitions,
                 metrics_partitions: options.metrics_partitions,
                 batches: std::iter::repeat_with(Batch::default).take(partitions).collect(),
                 record: Vec::new(),
                 arrived: Day(0),
+                generation: None,
                 timestamp_ms: 0,
                 sequence: 0,
                 outcomes: BTreeMap::new(),
@@ -228,6 +232,7 @@ impl CustomersStage {
             },
             calendar: options.calendar.clone(),
             times: None,
+            rebuilding: rebuild::Rebuilding::default(),
             told: None,
         }
     }
@@ -242,10 +247,8 @@ impl CustomersStage {
             let mut failure = None;
             view.scan(WATERMARK_PREFIX, b"\x01watermarl", &mut |key, value| {
                 let source = key[WATERMARK_PREFIX.len()..].try_into().map(u32::from_be_bytes);
-                match (source, eight(value)) {
-                    (Ok(source), Ok(at)) => {
-                        times.watermarks.insert(source, Some(EventTime(i64::from_be_bytes(at))));
-                    }
+                match (source, Watermark::decode(value)) {
+                    (Ok(source), Some(watermark)) => times.watermarks.put(source, watermark),
                     _ => failure = Some(StageError::Stop("a stored watermark cannot be read".into())),
                 }
                 std::ops::ControlFlow::Continue(())
@@ -281,21 +284,18 @@ impl CustomersStage {
         {
             let day_changes = times.as_of.map(|known| calendar.day(known)) != Some(calendar.day(as_of));
             times.as_of = Some(as_of);
+            // To the millisecond: in another time zone, a rebuild's, it may lie on another day.
+            store.put(AS_OF_KEY, &as_of.0.to_be_bytes());
             if day_changes {
-                store.put(AS_OF_KEY, &as_of.0.to_be_bytes());
                 self.customers.advance(calendar.day(as_of), &StoreView(store)).map_err(stop)?;
             }
         }
         let times = self.times(store)?;
-        if header.source != u32::MAX {
-            let known = times.watermarks.get(&header.source).copied().flatten();
-            if known.is_none_or(|known| header.watermark.is_some_and(|at| calendar.day(at) > calendar.day(known))) {
-                times.watermarks.insert(header.source, header.watermark);
-                if let Some(at) = header.watermark {
-                    let key = [WATERMARK_PREFIX, &header.source.to_be_bytes()].concat();
-                    store.put(&key, &at.0.to_be_bytes());
-                }
-            }
+        if header.source != u32::MAX
+            && !header.refolded
+            && let Some(changed) = times.watermarks.hear(header.source, header.watermark, &calendar)
+        {
+            store.put(&[WATERMARK_PREFIX, &header.source.to_be_bytes()].concat(), &changed.encode());
         }
         Ok(())
     }
@@ -309,7 +309,10 @@ impl Stage for CustomersStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, _: &mut dyn Outputs) -> Result<(), StageError> {
         let (header, entries) = messages::open(record.value.unwrap_or_default())?;
         self.take_times(&header, store)?;
-        self.publisher.arrived = header.arrived;
+        self.rebuilding.hear(&header, self.publisher.generation, self.publisher.customers_partitions, store)?;
+        if !entries.is_empty() {
+            self.publisher.arrived = header.arrived;
+        }
         self.publisher.timestamp_ms = match self.publisher.timestamp_ms {
             0 => record.timestamp_ms,
             known => known.min(record.timestamp_ms),
@@ -321,6 +324,7 @@ impl Stage for CustomersStage {
 
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
         self.times(store)?;
+        self.rebuilding.load(store)?;
         self.fold_waiting(store, outputs)?;
         let more = self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
@@ -346,8 +350,10 @@ impl Stage for CustomersStage {
         let header = Header {
             as_of: times.as_of,
             source: self.input.partition.unsigned_abs(),
-            watermark: times.watermark(),
+            watermark: times.watermarks.lowest(),
             arrived: publisher.arrived,
+            generation: publisher.generation,
+            refolded: false,
         };
         let days = (header.as_of.map(|at| self.calendar.day(at)), header.watermark.map(|at| self.calendar.day(at)));
         let tell = self.told != Some(days);
@@ -361,6 +367,25 @@ impl Stage for CustomersStage {
         Ok(more)
     }
 
+    fn starts(&mut self, generation: Generation, _: bool, store: &mut Store) -> Result<(), StageError> {
+        self.publisher.generation = Some(generation);
+        self.rebuilding.load(store)
+    }
+
+    fn migrate(
+        &mut self,
+        target: Generation,
+        first: bool,
+        store: &mut Store,
+        outputs: &mut dyn Outputs,
+    ) -> Result<Migrated, StageError> {
+        self.refold_some(target, first, store, outputs)
+    }
+
+    fn is_rebuilt(&self) -> bool {
+        self.rebuilding.is_over()
+    }
+
     fn post_commit(&mut self) {
         self.customers.committed();
     }
@@ -372,6 +397,7 @@ impl Stage for CustomersStage {
         self.publisher.outcomes.clear();
         self.publisher.timestamp_ms = 0;
         self.times = None;
+        self.rebuilding = rebuild::Rebuilding::default();
         self.told = None;
     }
 
@@ -387,7 +413,7 @@ impl Stage for CustomersStage {
     }
 
     fn watermark_ms(&self) -> Option<i64> {
-        self.times.as_ref()?.watermark().map(|at| at.0)
+        self.times.as_ref()?.watermarks.lowest().map(|at| at.0)
     }
 
     fn wants_commit(&self) -> bool {

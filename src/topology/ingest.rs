@@ -49,6 +49,10 @@ struct IngestStage {
     as_of: Option<EventTime>,
     /// Of which day every receiver was told last.
     told: Option<Day>,
+    /// Whether the partition has been quiet for long.
+    idle: bool,
+    /// Whether every receiver is to be told with the next commit, whatever the day.
+    tell: bool,
     arrived: Day,
     /// Outcomes of the running transaction, by arrival day.
     outcomes: BTreeMap<(Day, Outcome), i64>,
@@ -85,6 +89,8 @@ impl IngestStage {
             record: Vec::new(),
             as_of: None,
             told: None,
+            idle: false,
+            tell: false,
             arrived: Day(0),
             outcomes: BTreeMap::new(),
             counters: Outcome::ALL
@@ -100,8 +106,10 @@ impl IngestStage {
         Header {
             as_of: self.as_of,
             source: source_number(self.input),
-            watermark: self.as_of.map(|at| EventTime(at.0 - self.allowed_disorder_ms)),
+            watermark: self.as_of.map(|at| EventTime(at.0 - self.allowed_disorder_ms)).filter(|_| !self.idle),
             arrived: self.arrived,
+            generation: None,
+            refolded: false,
         }
     }
 
@@ -161,6 +169,10 @@ impl Stage for IngestStage {
             return Err(StageError::Stop(format!("no spoke reads topic {}", self.topic)));
         };
         self.arrived = self.calendar.day(EventTime(record.timestamp_ms));
+        if std::mem::take(&mut self.idle) {
+            // Those who count on its silence hear of its first touchpoint at once.
+            self.told = None;
+        }
         let topic = self.topic.clone();
         let source = SourceRecord {
             topic: &topic,
@@ -203,7 +215,7 @@ impl Stage for IngestStage {
 
     fn prepare_commit(&mut self, _: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
         let day = self.as_of.map(|at| self.calendar.day(at));
-        let tell = day > self.told;
+        let tell = day > self.told || std::mem::take(&mut self.tell);
         for partition in 0..self.batches.len() {
             if tell || !self.batches[partition].is_empty() {
                 self.send_batch(partition, outputs)?;
@@ -222,7 +234,7 @@ impl Stage for IngestStage {
             let quality_cell = quality(&self.spoke_name, Day(0), Outcome::Accepted, 1);
             // Data quality is one family per spoke: all its windows are on one partition.
             let partition = metrics_partition(&quality_cell[0].cell, self.metrics_partitions);
-            let header = Header { as_of: None, source: u32::MAX, watermark: None, arrived: self.arrived };
+            let header = Header::timeless(self.arrived, None);
             batch.take(&header, &mut self.record);
             outputs.send(&Output {
                 topic: self.map.metrics_repartition,
@@ -241,6 +253,14 @@ impl Stage for IngestStage {
         self.outcomes.clear();
         // Whether the receivers were told is not known any more; telling them twice does no harm.
         self.told = None;
+        self.idle = false;
+        self.tell = false;
+    }
+
+    fn fell_idle(&mut self) -> bool {
+        self.idle = true;
+        self.tell = true;
+        true
     }
 }
 

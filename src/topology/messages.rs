@@ -10,12 +10,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::stage::StageError,
+    engine::{generation::Generation, stage::StageError},
     model::{Contribution, Day, EventTime, PersonId},
 };
 
 /// The version that this program writes, and the only one that it reads.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A batch is sent when it is this large.
 pub const BATCH_BYTES: usize = 64 << 10;
@@ -31,6 +31,17 @@ pub struct Header {
     pub watermark: Option<EventTime>,
     /// The day, in the hub's time zone, on which the newest source record in the batch arrived.
     pub arrived: Day,
+    /// By which generation the contributions in it were computed; `None`: none that depends on one is in it.
+    pub generation: Option<Generation>,
+    /// Whether `source` has computed anew, for that generation, all that it keeps: this batch and those before have it.
+    pub refolded: bool,
+}
+
+impl Header {
+    /// The header of a batch that says nothing of time.
+    pub fn timeless(arrived: Day, generation: Option<Generation>) -> Header {
+        Header { as_of: None, source: u32::MAX, watermark: None, arrived, generation, refolded: false }
+    }
 }
 
 /// Bytes that no version of this program wrote.

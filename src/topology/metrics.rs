@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{TopicMap, TopologyOptions, customers::send_feed, messages, store_view::StoreView};
 use crate::{
     engine::{
+        generation::{self, Generation},
         log::{LogError, Output, Placement, Record, TopicPartition},
-        stage::{Outputs, Stage, StageError},
+        stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
     },
     feeds::{self, CE_ID, Encoder},
@@ -26,6 +27,7 @@ pub(super) fn maker(
         Box::new(MetricsStage {
             input,
             map,
+            generation: None,
             metrics: Metrics::new(options.metrics.clone()),
             values: Encoder::new(options.feed_format, &options.application_id),
             definitions: Encoder::new(options.feed_format, &options.application_id),
@@ -38,6 +40,8 @@ pub(super) fn maker(
 struct MetricsStage {
     input: TopicPartition,
     map: TopicMap,
+    /// What cells are computed by; known once the stage starts.
+    generation: Option<Generation>,
     metrics: Metrics,
     values: Encoder<feeds::Metrics>,
     definitions: Encoder<feeds::Definitions>,
@@ -48,6 +52,9 @@ struct MetricsStage {
 
 /// A transaction takes about so many bytes of contributions: every cell that they touch is written and published.
 const CONTRIBUTIONS_BYTES_MAX: usize = 2 << 20;
+
+/// Cells that one transaction of a rebuild empties.
+const CLEARED_PER_COMMIT: usize = 10_000;
 
 struct Sending<'a, 'o> {
     map: TopicMap,
@@ -90,6 +97,17 @@ fn stop(error: MetricsError) -> StageError {
 }
 
 impl MetricsStage {
+    /// Only a rebuild leaves contributions of a generation that had its turn; otherwise two definitions are at work.
+    fn expect_foreign(&mut self, foreign: Generation, view: &StoreView<'_>) -> Result<(), StageError> {
+        let is_past = self.generation.is_some_and(|mine| foreign.epoch < mine.epoch);
+        if is_past && self.metrics.is_rebuilding(view).map_err(stop)? {
+            return Ok(());
+        }
+        Err(StageError::Generation(
+            "contributions come from instances with another definition: start all with one configuration".into(),
+        ))
+    }
+
     fn publish_catalogue(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         let fingerprint = catalogue::fingerprint().to_be_bytes();
         let published = store.get(CATALOGUE_KEY).map_err(|error| StageError::Stop(error.to_string()))?;
@@ -112,8 +130,15 @@ impl Stage for MetricsStage {
         self.sequence = u64::try_from(record.offset).unwrap_or_default();
         self.taken_bytes += entries.len();
         let mut view = StoreView(store);
+        let foreign = header.generation.filter(|generation| Some(*generation) != self.generation);
         // Contributions before the watermark that travels with them: what comes with it is not late.
         while let Some(contribution) = messages::next_contribution(&mut entries)? {
+            if let Some(foreign) = foreign
+                && contribution.cell.metric != catalogue::index::DATA_QUALITY
+            {
+                self.expect_foreign(foreign, &view)?;
+                continue; // they come again from the refold
+            }
             self.metrics.contribution(contribution.cell, &contribution.add, &mut view).map_err(stop)?;
         }
         if let Some(as_of) = header.as_of {
@@ -122,11 +147,15 @@ impl Stage for MetricsStage {
         if header.source != u32::MAX {
             self.metrics.watermark(header.source, header.watermark, &view).map_err(stop)?;
         }
+        if header.refolded && foreign.is_none() {
+            self.metrics.refolded(header.source, &mut view).map_err(stop)?;
+        }
         Ok(())
     }
 
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
-        if self.input.partition == 0 {
+        // Definitions change when the values do.
+        if self.input.partition == 0 && !self.metrics.is_withheld(&StoreView(store)).map_err(stop)? {
             self.publish_catalogue(store, outputs)?;
         }
         let mut sending = Sending { map: self.map, values: &mut self.values, outputs, failure: None };
@@ -135,6 +164,30 @@ impl Stage for MetricsStage {
             Some(error) => Err(error.into()),
             None => Ok(more),
         }
+    }
+
+    fn starts(&mut self, generation: Generation, rebuilding: bool, store: &mut Store) -> Result<(), StageError> {
+        self.generation = Some(generation);
+        if self.metrics.is_rebuilding(&StoreView(store)).map_err(stop)? && !rebuilding {
+            return Err(generation::unfinished());
+        }
+        Ok(())
+    }
+
+    fn migrate(
+        &mut self,
+        target: Generation,
+        first: bool,
+        store: &mut Store,
+        _: &mut dyn Outputs,
+    ) -> Result<Migrated, StageError> {
+        self.generation = Some(target);
+        let (entries, more) = self.metrics.clear(first, CLEARED_PER_COMMIT, &mut StoreView(store)).map_err(stop)?;
+        Ok(Migrated { more, entries: entries as u64 })
+    }
+
+    fn is_rebuilt(&self) -> bool {
+        self.metrics.is_rebuilt()
     }
 
     fn post_commit(&mut self) {

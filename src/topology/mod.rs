@@ -15,7 +15,11 @@
 //!
 //! Internal topics are `<application>-<stage>-repartition` and `<application>-<stage>-changelog`; their records are in
 //! [`messages`]. The instant as of which the hub speaks, and the watermark of each source, travel on them: a sender
-//! tells every partition when the day changes, a receiver keeps the largest (as of) or the one per sender (watermark).
+//! tells every partition when the day changes, a receiver keeps the largest (as of) or the one per sender (watermark). A
+//! source partition that has been quiet for long says that it is idle, and is left out until it speaks again.
+//!
+//! A rebuild (`engine::rebuild`) is told on them as well: contributions name the generation that they belong to, so that
+//! no cell holds two; each customers partition says when it has refolded everything, and only then are cells published.
 
 mod customers;
 mod ingest;
@@ -23,6 +27,7 @@ pub mod messages;
 mod metrics;
 mod observer;
 mod store_view;
+mod watermarks;
 
 pub use observer::{PlannedCrash, TelemetryObserver};
 
@@ -168,26 +173,38 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         application_id: Arc::from(application.as_str()),
         topics: Arc::new(topics),
         stages: Arc::new(stages),
-        generation: generation(options),
+        placement: placement(options),
+        definition: definition(options),
     };
     (topology, map)
 }
 
-/// Hash of everything that stored heads and cells depend on: formats, definitions, time zone, key, placement.
-fn generation(options: &TopologyOptions) -> [u8; 16] {
-    let mut hash = blake3::Hasher::new_derive_key("insight-hub generation 1");
-    hash.update(&[crate::customers::fold::head::HEAD_VERSION]);
+/// Hash of what decides where stored state lies. A change is not for a rebuild: nobody would find what is there.
+fn placement(options: &TopologyOptions) -> [u8; 16] {
+    let mut hash = blake3::Hasher::new_derive_key("insight-hub placement 1");
+    hash.update(&options.customers_partitions.to_le_bytes());
+    hash.update(&options.metrics_partitions.to_le_bytes());
+    // Another key names every person anew. What is stored of it is a hash of a hash.
+    hash.update(blake3::keyed_hash(&options.person_key.0, b"placement").as_bytes());
+    first_half(&hash)
+}
+
+/// Hash of everything that stored heads and cells are computed by: formats, definitions, time zone. A change is what
+/// `insight-hub rebuild` is for.
+fn definition(options: &TopologyOptions) -> [u8; 16] {
+    let mut hash = blake3::Hasher::new_derive_key("insight-hub definition 1");
+    hash.update(&[crate::customers::fold::head::HEAD_VERSION, crate::customers::store_keys::ENVELOPE_VERSION]);
     hash.update(&catalogue::fingerprint().to_le_bytes());
     hash.update(&options.calendar.fingerprint().to_le_bytes());
     hash.update(&options.customers.fold.on_time_tolerance_ms.to_le_bytes());
     hash.update(&options.customers.fold.unanswered_target_ms.to_le_bytes());
-    hash.update(&options.customers_partitions.to_le_bytes());
-    hash.update(&options.metrics_partitions.to_le_bytes());
-    // Another key names every person anew. What is stored of it is a hash of a hash.
-    hash.update(blake3::keyed_hash(&options.person_key.0, b"generation").as_bytes());
-    let mut generation = [0; 16];
-    generation.copy_from_slice(&hash.finalize().as_bytes()[..16]);
-    generation
+    first_half(&hash)
+}
+
+fn first_half(hash: &blake3::Hasher) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+    half
 }
 
 /// The source number that a partition's watermark travels under: stable as long as the list of topics is.

@@ -127,6 +127,7 @@ impl TelemetryObserver {
         let state = match state {
             TaskState::Created => telemetry::TaskState::Created,
             TaskState::Restoring => telemetry::TaskState::Restoring,
+            TaskState::Migrating => telemetry::TaskState::Migrating,
             TaskState::Running => telemetry::TaskState::Running,
             TaskState::Suspended => telemetry::TaskState::Suspended,
             TaskState::Closed => telemetry::TaskState::Closed,

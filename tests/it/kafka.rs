@@ -3,9 +3,11 @@
 //! - [`house`]: one application on a broker, with topics, processes and data directories of its own.
 //! - [`truth`]: one process, three processes, simulation: one truth.
 //! - [`faults`]: kills, frozen processes and broker restarts.
+//! - [`rebuild`]: a change of definition, killed in the middle.
 //! - [`restore`]: how much is restored.
 
 mod faults;
 mod house;
+mod rebuild;
 mod restore;
 mod truth;

@@ -12,8 +12,10 @@
 
 mod company;
 mod harness;
+mod idle;
 mod kafka;
 mod oracle;
+mod rebuild;
 mod simulation;
 mod smoke;
 mod tidy;

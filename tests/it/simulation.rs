@@ -13,6 +13,7 @@ use insight_hub::{
             TopicPartition,
             sim::{Cluster, FaultCounts, Simulation, SimulationOptions, SourceRecord},
         },
+        stage::Topology,
         topics::TopicIndex,
         worker::WorkerOptions,
     },
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// How many seeds: the quick suite's, or the long one's.
-fn seeds(quick: u64, full: u64) -> u64 {
+pub fn seeds(quick: u64, full: u64) -> u64 {
     match std::env::var("INSIGHT_HUB_TEST_SEEDS").ok().and_then(|count| count.parse().ok()) {
         Some(count) => count,
         None if std::env::var_os("INSIGHT_HUB_TEST_FULL").is_some() => full,
@@ -33,7 +34,7 @@ fn seeds(quick: u64, full: u64) -> u64 {
     }
 }
 
-fn small_company(seed: u64) -> CompanyOptions {
+pub fn small_company(seed: u64) -> CompanyOptions {
     CompanyOptions {
         seed,
         customers: 12,
@@ -47,7 +48,9 @@ fn small_company(seed: u64) -> CompanyOptions {
     }
 }
 
-fn sources(events: &[SourceEvent], topics: &[(String, TopicIndex)], partitions: i32) -> Vec<SourceRecord> {
+/// Events as records of their departments' topics.
+pub fn sources(events: &[SourceEvent], topology: &Topology, partitions: i32) -> Vec<SourceRecord> {
+    let topics: Vec<_> = topology.topics.iter().map(|(index, spec)| (spec.name.to_string(), index)).collect();
     let by_name: BTreeMap<&str, TopicIndex> = topics.iter().map(|(name, index)| (name.as_str(), *index)).collect();
     let record = |(index, event): (usize, &SourceEvent)| SourceRecord {
         to: TopicPartition {
@@ -61,12 +64,24 @@ fn sources(events: &[SourceEvent], topics: &[(String, TopicIndex)], partitions: 
     events.iter().enumerate().map(record).collect()
 }
 
-fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
+/// The feeds as a subscriber sees them.
+pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
     let feed = |topic| latest(cluster.read_committed(topic).into_iter().map(|it| (it.key.unwrap(), it.value)));
     Feeds {
         customers: feed(map.customers_feed),
         touchpoints: feed(map.touchpoints_feed),
         metrics: feed(map.metrics_feed),
+    }
+}
+
+/// Limits so small that everything happens in a short run: commits, flushes, idle partitions.
+pub fn small_worker() -> WorkerOptions {
+    WorkerOptions {
+        commit_interval: Duration::from_millis(80),
+        unflushed_bytes_max: 60_000,
+        poll_records_max: 60,
+        idle_after: Duration::from_millis(200),
+        ..WorkerOptions::default()
     }
 }
 
@@ -79,15 +94,8 @@ pub fn simulate(
     faults: u32,
 ) -> (Feeds, Simulation) {
     let (topology, map) = topology::topology(options);
-    let topics: Vec<_> = topology.topics.iter().map(|(index, spec)| (spec.name.to_string(), index)).collect();
-    let sources = sources(events, &topics, options.spoke_partitions);
-    let worker = WorkerOptions {
-        commit_interval: Duration::from_millis(80),
-        unflushed_bytes_max: 60_000,
-        poll_records_max: 60,
-        ..WorkerOptions::default()
-    };
-    let simulation_options = SimulationOptions { seed, instances_max, faults, worker };
+    let sources = sources(events, &topology, options.spoke_partitions);
+    let simulation_options = SimulationOptions { seed, instances_max, faults, worker: small_worker() };
     let mut simulation = Simulation::new(simulation_options, topology, sources);
     simulation.run(&mut |_| {}).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let feeds = read(&simulation.cluster().borrow(), &map);

@@ -60,12 +60,17 @@ pub fn topology_options(application_id: &str, customers_partitions: i32) -> Topo
 
 /// What the feeds must hold.
 pub fn truth(events: &[SourceEvent]) -> oracle::Expected {
+    truth_under(events, oracle::Options::default())
+}
+
+/// The same under other definitions.
+pub fn truth_under(events: &[SourceEvent], options: oracle::Options) -> oracle::Expected {
     let sources = events.iter().map(|event| oracle::Source {
         spoke: event.spoke,
         payload: &event.payload,
         timestamp_ms: event.timestamp_ms,
     });
-    oracle::expected(sources, &oracle::Options { person_key: PERSON_KEY, ..oracle::Options::default() })
+    oracle::expected(sources, &oracle::Options { person_key: PERSON_KEY, ..options })
 }
 
 /// The newest value of each key of one feed: keys and values in the order written, `None` for a tombstone.

@@ -139,6 +139,9 @@ pub trait Source {
     /// Records not yet read, as far as is known without asking anybody.
     fn lag(&self, partition: TopicPartition) -> Option<i64>;
 
+    /// Whether everything stable was fetched, delivered or not, as far as is known without asking anybody.
+    fn is_at_end(&self, partition: TopicPartition) -> bool;
+
     /// A reader of a changelog partition from an offset (`None`: its beginning) to its end as of now, once every
     /// transaction that is open on it has ended. To be called after [`Source::accept`] of the task's input: offsets
     /// first, changelog second (KAFKA-10167).

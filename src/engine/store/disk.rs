@@ -51,8 +51,9 @@ pub trait Disk: Send {
 /// Whose state lies on a disk. Stored with the first batch and compared whenever the disk is opened.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Hash of the definition that computed the state: fold version, metric configuration, time-zone data.
-    pub generation: [u8; 16],
+    /// Hash of what decides which entries lie here: partitions, the key of person ids. (By which definition they were
+    /// computed is an entry of its own, so that a rebuild finds them.)
+    pub placement: [u8; 16],
     /// The changelog whose offsets the position counts: topic id and partition. A deleted and re-created topic of the same
     /// name starts again at offset 0, so the name alone would let a position of the old one pass for one of the new.
     pub changelog: String,
@@ -60,8 +61,8 @@ pub struct Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "generation ")?;
-        for byte in self.generation {
+        write!(formatter, "placement ")?;
+        for byte in self.placement {
             write!(formatter, "{byte:02x}")?;
         }
         write!(formatter, " of changelog {:?}", self.changelog)
@@ -101,7 +102,7 @@ pub enum DiskError {
 /// Why stored state has to be computed or copied anew.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildReason {
-    /// Another definition or another changelog wrote it.
+    /// Another placement or another changelog wrote it.
     #[error("it is {stored}, but {wanted} is running")]
     Foreign {
         /// Who wrote the state.
@@ -138,14 +139,14 @@ fn advice(reason: &std::io::Error) -> &'static str {
 /// The first byte of a header. Readers of another version refuse the state.
 const FORMAT_VERSION: u8 = 1;
 
-/// Bytes of a header before the name of the changelog: version, generation, position.
+/// Bytes of a header before the name of the changelog: version, placement, position.
 const HEADER_FIXED_BYTES: usize = 1 + 16 + 8;
 
-/// What lies next to the entries: version byte, generation (16 bytes), position (8 bytes, big-endian), changelog (the rest).
+/// What lies next to the entries: version byte, placement (16 bytes), position (8 bytes, big-endian), changelog (the rest).
 pub(super) fn encode_header(identity: &Identity, position: u64) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER_FIXED_BYTES + identity.changelog.len());
     header.push(FORMAT_VERSION);
-    header.extend_from_slice(&identity.generation);
+    header.extend_from_slice(&identity.placement);
     header.extend_from_slice(&position.to_be_bytes());
     header.extend_from_slice(identity.changelog.as_bytes());
     header
@@ -162,14 +163,14 @@ pub(super) fn decode_header(task: &str, header: &[u8], wanted: &Identity) -> Res
         None => return Err(rebuild(RebuildReason::Damaged("its header is empty".to_owned()))),
     }
     let parts = header.get(1..).and_then(|rest| {
-        let (generation, rest) = rest.split_first_chunk::<16>()?;
+        let (placement, rest) = rest.split_first_chunk::<16>()?;
         let (position, changelog) = rest.split_first_chunk::<8>()?;
-        Some((*generation, u64::from_be_bytes(*position), std::str::from_utf8(changelog).ok()?))
+        Some((*placement, u64::from_be_bytes(*position), std::str::from_utf8(changelog).ok()?))
     });
-    let Some((generation, position, changelog)) = parts else {
+    let Some((placement, position, changelog)) = parts else {
         return Err(rebuild(RebuildReason::Damaged("its header is cut short or not text".to_owned())));
     };
-    let stored = Identity { generation, changelog: changelog.to_owned() };
+    let stored = Identity { placement, changelog: changelog.to_owned() };
     if &stored != wanted {
         return Err(rebuild(RebuildReason::Foreign { stored, wanted: wanted.clone() }));
     }
@@ -180,8 +181,8 @@ pub(super) fn decode_header(task: &str, header: &[u8], wanted: &Identity) -> Res
 mod tests {
     use super::*;
 
-    fn identity(generation: u8, changelog: &str) -> Identity {
-        Identity { generation: [generation; 16], changelog: changelog.to_owned() }
+    fn identity(placement: u8, changelog: &str) -> Identity {
+        Identity { placement: [placement; 16], changelog: changelog.to_owned() }
     }
 
     #[test]

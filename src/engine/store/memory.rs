@@ -42,7 +42,7 @@ pub struct MemoryDisk {
 impl MemoryDisk {
     /// A disk of its own for a task that keeps nothing.
     pub fn scratch() -> Self {
-        let identity = Identity { generation: [0; 16], changelog: String::new() };
+        let identity = Identity { placement: [0; 16], changelog: String::new() };
         Self { platter: Platter::default(), task: "scratch".into(), identity, position: None }
     }
 

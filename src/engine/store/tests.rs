@@ -13,7 +13,7 @@ use super::*;
 const CACHE_BYTES: u64 = 8 << 20;
 
 fn identity() -> Identity {
-    Identity { generation: [3; 16], changelog: "homes-changelog-0".to_owned() }
+    Identity { placement: [3; 16], changelog: "homes-changelog-0".to_owned() }
 }
 
 /// One thing done to a store.
@@ -281,16 +281,16 @@ fn a_position_never_goes_backwards() {
 }
 
 #[test]
-fn state_of_another_generation_is_refused_and_can_be_removed() {
+fn state_of_another_placement_is_refused_and_can_be_removed() {
     let directory = tempfile::tempdir().expect("a temporary folder");
-    let other = Identity { generation: [4; 16], ..identity() };
+    let other = Identity { placement: [4; 16], ..identity() };
     let mut store = Store::new(Box::new(open_disk(directory.path(), identity()).expect("empty")));
     store.put(b"key", b"value");
     store.commit();
     store.flush(1).expect("writable");
     drop(store);
 
-    let refused = open_disk(directory.path(), other.clone()).err().expect("another generation");
+    let refused = open_disk(directory.path(), other.clone()).err().expect("another placement");
     assert!(matches!(refused, DiskError::Rebuild { .. }), "{refused}");
 
     let folder = StoreFolder::open(directory.path(), CACHE_BYTES).expect("it opens");

@@ -1,6 +1,7 @@
 //! The stage told as stories: contributions as text in, published lines out; and its promises as properties.
 
 mod promises;
+mod rebuild;
 mod stories;
 
 use std::{collections::BTreeMap, fmt::Write, ops::ControlFlow};

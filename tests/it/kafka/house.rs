@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::{
     harness::{
         kafka::free_port,
-        process::{Hub, Process},
+        process::{Hub, HubCommand, Process},
         reader::{Follower, Record, compact, partitions, read_settled},
         sweeper::Scratch,
         unique,
@@ -173,6 +173,17 @@ impl House {
     /// Starts a process on its own data directory, which a process of that name may have left behind.
     pub fn start(&self, instance: &'static str, extra: &[&str], crash: Option<&str>) -> Instance {
         let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let command = self.command(instance, &["run", "--listen", &listen], extra, crash);
+        Instance { name: instance, hub: command.spawn(), port }
+    }
+
+    /// Starts a rebuild on the data directory of an instance.
+    pub fn rebuild(&self, instance: &'static str, extra: &[&str], crash: Option<&str>) -> Hub {
+        self.command(instance, &["rebuild"], extra, crash).spawn()
+    }
+
+    fn command(&self, instance: &str, arguments: &[&str], extra: &[&str], crash: Option<&str>) -> HubCommand {
         let hexadecimal: String = PERSON_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
         let name = &self.name;
         let config = format!(
@@ -195,15 +206,14 @@ impl House {
             assert!(mapping.contains(&before));
             command = command.file(&format!("spokes/{spoke}.toml"), &mapping.replace(&before, &after));
         }
-        let listen = format!("127.0.0.1:{port}");
-        command = command.args(["--config", "hub.toml", "--brokers", &self.bootstrap, "run", "--listen", &listen]);
+        command = command.args(["--config", "hub.toml", "--brokers", &self.bootstrap]).args(arguments);
         for setting in self.settings.iter().map(String::as_str).chain(extra.iter().copied()) {
             command = command.args(["--set", setting]);
         }
         if let Some(crash) = crash {
             command = command.env("INSIGHT_HUB_TEST_CRASH", crash);
         }
-        Instance { name: instance, hub: command.spawn(), port }
+        command
     }
 
     /// What an instance had on disk is gone.

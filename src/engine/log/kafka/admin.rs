@@ -233,6 +233,16 @@ impl Admin {
         Ok(created)
     }
 
+    /// Who is in a consumer group, by client id.
+    pub fn members(&self, group: &str) -> Result<Vec<String>, LogError> {
+        let groups = self
+            .metadata
+            .fetch_group_list(Some(group), TRY)
+            .map_err(|error| LogError::Stop(format!("the members of group {group:?} cannot be asked for: {error}")))?;
+        let members = groups.groups().iter().filter(|it| it.name() == group).flat_map(|it| it.members());
+        Ok(members.map(|member| member.client_id().to_owned()).collect())
+    }
+
     /// Deletes the records of a repartition topic below an offset that a commit has passed.
     pub fn delete_records(&self, topics: &Topics, below: &[(TopicPartition, i64)]) -> Result<(), LogError> {
         let mut list = rdkafka::TopicPartitionList::new();

@@ -361,6 +361,12 @@ impl Source for KafkaSource {
         Some((end - self.positions.get(&partition)?).max(0))
     }
 
+    fn is_at_end(&self, partition: TopicPartition) -> bool {
+        let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
+        figures.get(&key).is_some_and(|figures| figures.at_end)
+    }
+
     fn changelog(
         &mut self,
         partition: TopicPartition,

@@ -116,6 +116,13 @@ impl Cluster {
         }
     }
 
+    /// The group reads other topics from now on. Nobody may be in it.
+    pub fn subscribe(&mut self, inputs: &[TopicIndex]) {
+        assert!(self.members.is_empty(), "a group that changes its topics is empty");
+        self.inputs = self.partitions.keys().copied().filter(|key| inputs.contains(&key.topic)).collect();
+        self.target.clear();
+    }
+
     /// How many partitions a topic has.
     pub fn partition_count(&self, topic: TopicIndex) -> i32 {
         self.topics.get(topic).partitions

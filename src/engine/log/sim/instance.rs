@@ -210,6 +210,10 @@ impl Source for SimSource {
         Some(self.cluster.borrow().last_stable_offset(partition) - position)
     }
 
+    fn is_at_end(&self, partition: TopicPartition) -> bool {
+        self.lag(partition) == Some(0)
+    }
+
     fn changelog(
         &mut self,
         partition: TopicPartition,

@@ -18,9 +18,10 @@ use super::{
 use crate::engine::{
     log::TopicPartition,
     observer::{KillPoint, Observation, Observer},
+    rebuild::Rebuild,
     stage::{StageError, Topology},
     store::{Disk, DiskError, Identity, MemoryDisk, Platter},
-    topics::Ownership,
+    topics::{Ownership, TopicIndex},
     worker::{Disks, Worker, WorkerOptions},
 };
 
@@ -135,6 +136,8 @@ struct Instance {
 pub struct Simulation {
     options: SimulationOptions,
     topology: Topology,
+    /// What instances work for, if not for the hub.
+    rebuild: Option<Arc<Rebuild>>,
     cluster: SharedCluster,
     platters: Rc<RefCell<BTreeMap<(usize, String), Platter>>>,
     random: StdRng,
@@ -149,14 +152,18 @@ pub struct Simulation {
     commits: u64,
 }
 
+fn inputs(topology: &Topology) -> Vec<TopicIndex> {
+    topology.stages.iter().flat_map(|stage| stage.inputs.iter().copied()).collect()
+}
+
 impl Simulation {
     /// A run that has not begun. `sources` are appended in the order given.
     pub fn new(options: SimulationOptions, topology: Topology, sources: Vec<SourceRecord>) -> Simulation {
-        let inputs: Vec<_> = topology.stages.iter().flat_map(|stage| stage.inputs.iter().copied()).collect();
-        let cluster = Rc::new(RefCell::new(Cluster::new(topology.topics.clone(), &inputs)));
+        let cluster = Rc::new(RefCell::new(Cluster::new(topology.topics.clone(), &inputs(&topology))));
         Simulation {
             options,
             topology,
+            rebuild: None,
             cluster,
             platters: Rc::default(),
             random: StdRng::seed_from_u64(options.seed),
@@ -170,6 +177,35 @@ impl Simulation {
             restored: 0,
             commits: 0,
         }
+    }
+
+    /// Departments have more to say: appended in the order given during the next run.
+    pub fn append(&mut self, sources: Vec<SourceRecord>) {
+        self.sources.extend(sources);
+    }
+
+    /// Every instance ends without a word. Those that start from now on have another configuration, on the same topics
+    /// and disks, and work for a rebuild if one is given.
+    pub fn relaunch(&mut self, topology: Topology, rebuild: Option<Arc<Rebuild>>) {
+        while !self.instances.is_empty() {
+            self.remove(0);
+        }
+        self.cluster.borrow_mut().subscribe(&inputs(&topology));
+        (self.topology, self.rebuild) = (topology, rebuild);
+    }
+
+    /// So many more faults are to come.
+    pub fn add_faults(&mut self, faults: u32) {
+        self.faults_left += faults;
+    }
+
+    /// Runs for a number of choices.
+    pub fn run_for(&mut self, choices: u64) -> Result<(), StageError> {
+        for _ in 0..choices {
+            self.now += Duration::from_millis(self.random.random_range(0..40));
+            self.choose()?;
+        }
+        Ok(())
     }
 
     /// The cluster, to read the feeds from.
@@ -274,7 +310,11 @@ impl Simulation {
         let shared = Rc::new(Shared::default());
         let disks = HostDisks { host, platters: self.platters.clone() };
         let observer = SimObserver(shared.clone());
-        let worker = Worker::new(log, self.topology.clone(), self.options.worker, Box::new(disks), Box::new(observer));
+        let mut worker =
+            Worker::new(log, self.topology.clone(), self.options.worker, Box::new(disks), Box::new(observer));
+        if let Some(rebuild) = &self.rebuild {
+            worker = worker.rebuilding(rebuild.clone());
+        }
         self.instances.push(Instance { host, name, worker, shared, away: false });
         self.started += 1;
     }

@@ -1,0 +1,131 @@
+//! Kept touchpoints in, everything that is derived from them out: what a change of definition asks for.
+//!
+//! ```text
+//! begin_refold  →  (refold  →  before_commit  →  committed | rolled_back)*
+//! ```
+//! Old heads and snapshots are replaced, never decoded: they may be of a format that this version cannot read.
+
+use std::ops::ControlFlow;
+
+use super::{
+    contributions::Signed,
+    fold::{Head, step},
+    refold::{SNAPSHOT_TOUCHPOINTS, is_kept},
+    stage::{AsOf, Customers, Person},
+    store_keys::{self, Envelope},
+};
+use crate::model::{Day, KeyValue, PersonId, StoreError, Touchpoint};
+
+/// What a call of [`Customers::refold`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// With whom to go on; `None`: everybody was refolded.
+    pub next: Option<PersonId>,
+    /// How many touchpoints were folded.
+    pub touchpoints: u64,
+}
+
+impl Customers {
+    /// Forgets what is cached. `day` is that of `as_of` by the new calendar, which may be before the old one's.
+    pub fn begin_refold(&mut self, day: Option<Day>) {
+        self.people.clear();
+        self.dirty.clear();
+        self.contributions.clear();
+        self.as_of = Some(AsOf { day, is_stored: false, timers_fired: false });
+    }
+
+    /// Folds whole timelines from `from` on (`None`: the first), until about `touchpoints_max` were folded. What follows
+    /// from them goes out with [`Customers::before_commit`]. Contributions are those of the whole timeline: what earlier
+    /// folds contributed is not taken back.
+    pub fn refold<S: KeyValue + ?Sized>(
+        &mut self,
+        from: Option<PersonId>,
+        touchpoints_max: u64,
+        store: &mut S,
+    ) -> Result<Part, StoreError> {
+        let first_key = from.map_or_else(|| vec![b't'], |person| store_keys::of_person(b't', person));
+        let mut next = person_from(&first_key, store)?;
+        let mut touchpoints = 0;
+        while let Some(person) = next
+            && touchpoints < touchpoints_max
+            && !self.is_full()
+        {
+            touchpoints += self.refold_person(person, store)?;
+            next = person_from(&store_keys::after_person(b't', person), store)?;
+        }
+        Ok(Part { next, touchpoints })
+    }
+
+    fn refold_person<S: KeyValue + ?Sized>(&mut self, id: PersonId, store: &mut S) -> Result<u64, StoreError> {
+        let mut head = Head::default();
+        let mut snapshots: Vec<(u64, Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut result = Ok(());
+        store.scan(&store_keys::of_person(b't', id), &store_keys::after_person(b't', id), &mut |key, value| {
+            let touchpoint = match Touchpoint::decode(value) {
+                Ok(touchpoint) => touchpoint,
+                Err(error) => {
+                    result = Err(store_keys::damaged("touchpoint", error));
+                    return ControlFlow::Break(());
+                }
+            };
+            let mut contribute = Signed { contributions: &mut self.contributions, sign: 1 };
+            step(&mut head, &touchpoint, &self.options.fold, &mut contribute);
+            if head.touchpoints.is_multiple_of(SNAPSHOT_TOUCHPOINTS) {
+                let newest = head.touchpoints / SNAPSHOT_TOUCHPOINTS;
+                let key = [b"s", &key[1..]].concat();
+                snapshots.push((newest, key, store_keys::encode_snapshot(&head)));
+                snapshots.retain(|(number, ..)| is_kept(*number, newest));
+            }
+            ControlFlow::Continue(())
+        })?;
+        result?;
+        self.replace_snapshots(id, snapshots, store)?;
+
+        // What cannot be read is published again, and its timer is found stale when it fires.
+        let stored = store.get(&store_keys::head(id))?;
+        let mut envelope = stored.and_then(|bytes| Some(Envelope::decode(&bytes).ok()?.0)).unwrap_or_default();
+        if let Some(day) = envelope.timer.take() {
+            store.delete_local(&store_keys::timer(day, id));
+        }
+        let touchpoints = head.touchpoints;
+        self.people.insert(id, Person { head, envelope, dirty: true, recent: false });
+        self.dirty.push(id);
+        Ok(touchpoints)
+    }
+
+    fn replace_snapshots<S: KeyValue + ?Sized>(
+        &self,
+        id: PersonId,
+        snapshots: Vec<(u64, Vec<u8>, Vec<u8>)>,
+        store: &mut S,
+    ) -> Result<(), StoreError> {
+        let mut stale = Vec::new();
+        store.scan(&store_keys::of_person(b's', id), &store_keys::after_person(b's', id), &mut |key, _| {
+            if snapshots.iter().all(|(_, kept, _)| kept != key) {
+                stale.push(key.to_vec());
+            }
+            ControlFlow::Continue(())
+        })?;
+        for key in stale {
+            store.delete(&key);
+        }
+        for (_, key, snapshot) in snapshots {
+            store.put(&key, &snapshot);
+        }
+        Ok(())
+    }
+}
+
+/// The first person with a touchpoint at `key` or after it.
+fn person_from<S: KeyValue + ?Sized>(key: &[u8], store: &S) -> Result<Option<PersonId>, StoreError> {
+    let mut found = None;
+    store.scan(key, &[b't' + 1], &mut |key, _| {
+        found = Some(key[1..].first_chunk::<16>().copied());
+        ControlFlow::Break(())
+    })?;
+    match found {
+        None => Ok(None),
+        Some(Some(person)) => Ok(Some(PersonId(person))),
+        Some(None) => Err(store_keys::damaged("touchpoint", "its key is too short")),
+    }
+}

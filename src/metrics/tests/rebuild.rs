@@ -1,0 +1,98 @@
+//! A rebuild told as a story: emptied, filled unseen, published once each.
+
+use super::Harness;
+use crate::{metrics::Options, model::Calendar};
+
+const OLD: [&str; 5] = [
+    "orders 2026-01-31 n=3",
+    "nps 2026-02-02 n=1 a=1",
+    "overdue 2026-02-01 n=2",
+    "data_quality 2026-01-30 spoke=sales accepted=5",
+    "as-of 2026-02-04",
+];
+const NEW: [&str; 4] = ["orders 2026-01-31 n=2", "orders 2026-02-01 n=1", "overdue 2026-02-02 n=1", "as-of 2026-02-05"];
+
+fn options() -> Options {
+    Options { background_steps_max: 3, ..Options::new(Calendar::utc(), 2) }
+}
+
+impl Harness {
+    fn clear(&mut self, mut first: bool) {
+        while self.metrics.clear(first, 2, &mut self.store).expect("a good store").1 {
+            first = false;
+            self.keep();
+            self.restart(7); // how far it is lies in the store
+        }
+        self.keep();
+    }
+
+    fn keep(&mut self) {
+        self.metrics.committed();
+        self.committed = (self.store.clone(), self.feed.clone());
+    }
+
+    fn refolded(&mut self, source: u32) {
+        self.metrics.refolded(source, &mut self.store).expect("a good store");
+    }
+
+    fn commit_unseen(&mut self) {
+        while self.publish() {}
+        self.keep();
+        assert_eq!(self.feed.lines, "", "nothing is published before everything is there");
+        self.restart(11);
+    }
+}
+
+/// What a hub publishes that knew nothing but the new definition, besides its data quality.
+fn fresh() -> Harness {
+    let mut fresh = Harness::new(options());
+    for line in NEW.iter().chain(&OLD[3..4]).chain(&["commit"]) {
+        fresh.tell(line);
+    }
+    fresh
+}
+
+#[test]
+fn every_key_goes_straight_to_its_new_value() {
+    let mut harness = Harness::new(options());
+    for line in OLD.iter().chain(&["commit"]) {
+        harness.tell(line);
+    }
+    let old = std::mem::take(&mut harness.feed.lines);
+    assert!(old.contains("overdue|day:2026-02-03") && old.contains("data_quality|day"), "{old}");
+
+    harness.clear(true);
+    assert!(harness.metrics.is_rebuilding(&harness.store).expect("a good store"));
+    for line in &NEW[..2] {
+        harness.tell(line);
+    }
+    harness.commit_unseen();
+    // Begun by mistake: another rebuild begins, and nothing of this one is left.
+    harness.clear(true);
+    harness.refolded(0);
+    for line in NEW {
+        harness.tell(line);
+    }
+    harness.commit_unseen();
+    harness.refolded(0);
+    harness.commit_unseen();
+    harness.refolded(1);
+    while harness.publish() {
+        harness.keep();
+        harness.restart(13);
+    }
+    harness.keep();
+
+    let fresh = fresh();
+    assert_eq!(harness.feed.latest, fresh.feed.latest);
+    let mut keys: Vec<&str> = harness.feed.lines.lines().filter_map(|line| line.split(' ').next()).collect();
+    let published = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), published, "each key once:\n{}", harness.feed.lines);
+    assert!(harness.feed.lines.contains("orders|day:2026-01-31| 2.0000 orders n=2 2/1 r2 "), "{}", harness.feed.lines);
+    assert!(harness.feed.lines.contains("nps|day:2026-02-02| gone"), "{}", harness.feed.lines);
+    assert!(harness.metrics.is_rebuilt());
+    harness.tell("commit");
+    assert_eq!(harness.store.map.len(), fresh.store.map.len(), "nothing of the rebuild is left");
+}
