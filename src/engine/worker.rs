@@ -132,18 +132,27 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    /// Commits what is open, writes every store to disk and gives every partition up.
-    pub fn close(&mut self) -> Result<(), StageError> {
+    /// Commits what is open, writes every store to disk and gives every partition up. Returns whether the last commit
+    /// happened; where it did not, or nobody knows, the input is read again by whoever comes next.
+    pub fn close(&mut self) -> Result<bool, StageError> {
         self.flush_asked = true;
-        let committed = self.commit();
-        if let Err(StageError::Log(error)) = committed {
-            self.react(error)?;
-        } else {
-            committed?;
-        }
+        let committed = match self.commit() {
+            Ok(()) => true,
+            Err(StageError::Log(LogError::Rewind(reason) | LogError::Rebuild(reason))) => {
+                self.observer.observe(Observation::Aborted { reason: &reason });
+                // What is open would hold others up until it times out. Where this fails too, they wait.
+                let aborted = self.log.halves().1.abort();
+                if let Err(error) = aborted {
+                    self.observer.observe(Observation::Aborted { reason: &error.to_string() });
+                }
+                false
+            }
+            Err(error) => return Err(error),
+        };
         let owned: Vec<_> = self.tasks.iter().map(|task| task.input).collect();
         self.close_tasks(&owned);
-        Ok(self.log.halves().0.release(&owned)?)
+        self.log.halves().0.release(&owned)?;
+        Ok(committed)
     }
 
     fn try_step(&mut self, now: Duration, wait: Duration) -> Result<Progress, StageError> {
@@ -296,7 +305,10 @@ impl<L: Log> Worker<L> {
         let measure: Vec<_> =
             self.tasks.iter().filter(|task| flushes.contains(&task.input)).filter_map(|task| task.changelog).collect();
         self.observer.kill_point(KillPoint::BeforeCommit);
-        let ends = sink.commit(&offsets, &measure)?;
+        let ends = sink.send_offsets(&offsets, &measure)?;
+        self.observer.kill_point(KillPoint::AfterOffsets);
+        self.observer.kill_point(KillPoint::DuringCommit);
+        sink.commit()?;
         self.observer.kill_point(KillPoint::AfterCommit);
         self.transaction = None;
         self.wants_commit = false;
@@ -384,10 +396,11 @@ impl<L: Log> Worker<L> {
                 Ok(self.log.halves().0.release(&partitions)?)
             }
             Membership::Lost(partitions) => {
+                // Closed first: what is another's is neither sought nor read again by the reaction.
+                self.close_tasks(&partitions);
                 if self.transaction.is_some() {
                     self.react(LogError::Rewind("partitions were lost to another worker".into()))?;
                 }
-                self.close_tasks(&partitions);
                 Ok(self.log.halves().0.release(&partitions)?)
             }
         }

@@ -181,10 +181,17 @@ pub trait Sink {
     /// Writes a record in it.
     fn send(&mut self, output: &Output<'_>) -> Result<(), LogError>;
 
-    /// Commits it together with the next offset of every input partition that it covers. Before the offsets go out, the
-    /// end offset of each partition in `measure` is read, own records included, and returned: only this worker can have
-    /// written them, for as long as the offsets are then accepted.
-    fn commit(&mut self, offsets: &[(TopicPartition, i64)], measure: &[TopicPartition]) -> Result<Vec<i64>, LogError>;
+    /// Puts the next offset of every input partition that it covers into it; what remains is [`Sink::commit`]. Before the
+    /// offsets go out, the end offset of each partition in `measure` is read, own records included, and returned: only
+    /// this worker can have written them, for as long as the offsets are then accepted.
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, i64)],
+        measure: &[TopicPartition],
+    ) -> Result<Vec<i64>, LogError>;
+
+    /// Commits it: records and offsets, all or nothing.
+    fn commit(&mut self) -> Result<(), LogError>;
 
     /// Gives it up.
     fn abort(&mut self) -> Result<(), LogError>;

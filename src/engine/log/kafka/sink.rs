@@ -153,7 +153,11 @@ impl Sink for KafkaSink {
         }
     }
 
-    fn commit(&mut self, offsets: &[(TopicPartition, i64)], measure: &[TopicPartition]) -> Result<Vec<i64>, LogError> {
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, i64)],
+        measure: &[TopicPartition],
+    ) -> Result<Vec<i64>, LogError> {
         let producer = self.producer()?;
         let mut ends = Vec::with_capacity(measure.len());
         if !measure.is_empty() {
@@ -176,9 +180,14 @@ impl Sink for KafkaSink {
         let group = self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let group = group.as_ref().ok_or_else(|| LogError::Rewind("the group's metadata is not known yet".into()))?;
         self.persist("sending offsets", false, || producer.send_offsets_to_transaction(&list, group, TRY))?;
+        Ok(ends)
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        let producer = self.producer()?;
         self.persist("committing", true, || producer.commit_transaction(TRY))?;
         self.in_transaction = false;
-        Ok(ends)
+        Ok(())
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
