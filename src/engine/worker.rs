@@ -420,10 +420,9 @@ impl<L: Log> Worker<L> {
             let store = match changelog {
                 Some(changelog) => {
                     let name = format!("{}-{}", spec.name, input.partition);
-                    let topic = &self.topology.topics.get(changelog.topic).name;
                     let identity = Identity {
                         generation: self.topology.generation,
-                        changelog: format!("{topic}/{}", changelog.partition),
+                        changelog: self.log.halves().0.identity(changelog)?,
                     };
                     Store::new(self.disks.open(&name, identity).map_err(stop_for_disk)?)
                 }

@@ -3,9 +3,11 @@
 //! - [`house`]: one application on a broker, with topics, processes and data directories of its own.
 //! - [`truth`]: one process, three processes, simulation: one truth.
 //! - [`faults`]: kills, frozen processes and broker restarts.
+//! - [`members`]: two processes under one name, and one that was taken for two.
 //! - [`restore`]: how much is restored.
 
 mod faults;
 mod house;
+mod members;
 mod restore;
 mod truth;

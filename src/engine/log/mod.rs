@@ -139,6 +139,12 @@ pub trait Source {
     /// Records not yet read, as far as is known without asking anybody.
     fn lag(&self, partition: TopicPartition) -> Option<i64>;
 
+    /// What tells a changelog partition from those that a store may have been filled from before: the cluster, the topic,
+    /// the partition. A topic that was deleted and made again under its name has the same identity (no client library of
+    /// ours tells topic ids): a store beyond its end is noticed by [`Source::changelog`], one within it is not, so whoever
+    /// makes a changelog anew removes the data directories too.
+    fn identity(&mut self, changelog: TopicPartition) -> Result<String, LogError>;
+
     /// A reader of a changelog partition from an offset (`None`: its beginning) to its end as of now, once every
     /// transaction that is open on it has ended. To be called after [`Source::accept`] of the task's input: offsets
     /// first, changelog second (KAFKA-10167).

@@ -53,8 +53,9 @@ pub trait Disk: Send {
 pub struct Identity {
     /// Hash of the definition that computed the state: fold version, metric configuration, time-zone data.
     pub generation: [u8; 16],
-    /// The changelog whose offsets the position counts: topic id and partition. A deleted and re-created topic of the same
-    /// name starts again at offset 0, so the name alone would let a position of the old one pass for one of the new.
+    /// The changelog whose offsets the position counts: cluster, topic and partition. (Not the topic's id, which the client
+    /// library does not tell: a topic that was deleted and made again under its name passes for the old one, unless it is
+    /// shorter than the position.)
     pub changelog: String,
 }
 

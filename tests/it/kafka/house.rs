@@ -35,7 +35,8 @@ const ASK: Duration = Duration::from_secs(5);
 const FINISH_WITHIN: Duration = Duration::from_secs(60);
 /// A worker that is not heard of for so long loses its tasks.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(6);
+/// A transaction that is open for so long is aborted; a commit without an answer for so long is given up.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// One company with all the troubles that the issue asks for.
 pub fn company(seed: u64, customers: u32, touchpoints: u64) -> CompanyOptions {
@@ -65,10 +66,16 @@ impl Instance {
 
     /// The sum of a figure over its labels; `None` while the process does not answer.
     pub fn figure(&self, name: &str) -> Option<f64> {
+        self.labelled_figure(name, "")
+    }
+
+    /// The same of the samples that have a label.
+    pub fn labelled_figure(&self, name: &str, label: &str) -> Option<f64> {
         let text = get(self.port, "/metrics")?;
         let samples = text
             .lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' ')));
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' ')))
+            .filter(|line| line.contains(label));
         Some(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
@@ -368,10 +375,11 @@ impl House {
         counts
     }
 
-    /// Reads the feeds from now on, as a subscriber would.
+    /// Reads the feeds from now on, as a subscriber would; waits until the hub has made them.
     pub fn subscribe(&self) -> Subscriber {
         let followers = ["customers", "touchpoints", "metrics"].map(|feed| {
             let topic = self.feed_topic(feed);
+            partitions(&self.bootstrap, &topic);
             let mut offsets: BTreeMap<i32, i64> = BTreeMap::new();
             let mut revisions: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
             let follower = Follower::start(&self.bootstrap, &topic, move |record| {
@@ -392,11 +400,6 @@ impl House {
             (topic, follower)
         });
         Subscriber { bootstrap: self.bootstrap.clone(), followers: followers.into() }
-    }
-
-    /// Waits until the hub has made a topic.
-    pub fn wait_for_topic(&self, topic: &str) {
-        partitions(&self.bootstrap, topic);
     }
 }
 

@@ -187,6 +187,7 @@ impl Sink for KafkaSink {
         let producer = self.producer()?;
         self.persist("committing", true, || producer.commit_transaction(TRY))?;
         self.in_transaction = false;
+        self.context.news.back();
         Ok(())
     }
 

@@ -24,17 +24,29 @@ use super::{
 use crate::engine::{
     log::{ChangelogReader, Headers, LogError, Membership, Record, Source, TopicPartition},
     stage::Topology,
-    topics::Topics,
+    topics::{TopicIndex, Topics},
 };
 
 /// One try of a request.
 const TRY: Duration = Duration::from_secs(5);
+/// How often a static member takes its place back within [`FENCED_WINDOW`]. A join whose answer a dying broker lost costs
+/// one or two; two processes under one name take the place from each other until one of them must give up.
+const FENCED_MAX: usize = 4;
+/// The next heartbeat tells who was fenced: two processes under one name use this up in half of it.
+const FENCED_WINDOW: Duration = Duration::from_secs(60);
+/// A broker that starts may not know a topic yet. One that it does not know for so long does not exist.
+const MISSING_MAX: Duration = Duration::from_secs(30);
 
 /// The reading half of a worker's log on Kafka.
 pub struct KafkaSource {
+    config: ClientConfig,
     consumer: BaseConsumer<Context>,
     context: Context,
     topics: Arc<Topics>,
+    /// The topics of the subscription.
+    inputs: Vec<TopicIndex>,
+    /// The cluster's own id, once it has told.
+    cluster: Option<String>,
     group: Group,
     changelog_config: ClientConfig,
     committed_reader: Arc<BaseConsumer>,
@@ -44,24 +56,32 @@ pub struct KafkaSource {
     owned: BTreeSet<TopicPartition>,
     positions: BTreeMap<TopicPartition, i64>,
     events: VecDeque<Membership>,
+    /// When this member was told of late that another has its place.
+    fenced: VecDeque<Instant>,
+    /// What the worker is to give up next was a former consumer's: nobody waits for the answer.
+    disowned: bool,
+    /// Since when a topic has been missing, and when it was looked for last.
+    missing: Option<(Instant, Instant)>,
 }
 
 impl Drop for KafkaSource {
-    /// Closing the consumer waits until every rebalance is answered, those that the worker did not come to included.
     fn drop(&mut self) {
-        self.context.closing.store(true, std::sync::atomic::Ordering::Relaxed);
-        while let Some(event) = self.membership() {
-            let answered = match &event {
-                Membership::Assigned(list) => self.consumer.incremental_assign(&self.list(list)),
-                Membership::Revoked(list) | Membership::Lost(list) => {
-                    self.consumer.incremental_unassign(&self.list(list))
-                }
-            };
-            if let Err(error) = answered {
-                tracing::debug!(target: "kafka", "giving partitions up while leaving: {error}");
-            }
-        }
+        self.leave();
     }
+}
+
+/// A new member of the group.
+fn join(
+    config: &ClientConfig,
+    context: &Context,
+    topics: &Topics,
+    inputs: &[TopicIndex],
+) -> Result<BaseConsumer<Context>, LogError> {
+    let refused = |error: KafkaError| LogError::Stop(format!("the Kafka client refuses its settings: {error}"));
+    let consumer: BaseConsumer<Context> = config.create_with_context(context.clone()).map_err(refused)?;
+    let names: Vec<&str> = inputs.iter().map(|topic| &*topics.get(*topic).name).collect();
+    consumer.subscribe(&names).map_err(refused)?;
+    Ok(consumer)
 }
 
 struct KafkaHeaders<'a>(Option<&'a BorrowedHeaders>);
@@ -75,6 +95,22 @@ impl Headers for KafkaHeaders<'_> {
 }
 
 impl KafkaSource {
+    /// Closing a consumer waits until every rebalance is answered, those that the worker did not come to included.
+    fn leave(&mut self) {
+        self.context.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        while let Some(event) = self.membership() {
+            let answered = match &event {
+                Membership::Assigned(list) => self.consumer.incremental_assign(&self.list(list)),
+                Membership::Revoked(list) | Membership::Lost(list) => {
+                    self.consumer.incremental_unassign(&self.list(list))
+                }
+            };
+            if let Err(error) = answered {
+                tracing::debug!(target: "kafka", "giving partitions up while leaving: {error}");
+            }
+        }
+    }
+
     pub(super) fn connect(
         options: &KafkaOptions,
         topology: &Topology,
@@ -83,19 +119,15 @@ impl KafkaSource {
     ) -> Result<KafkaSource, LogError> {
         let refused = |error: KafkaError| LogError::Stop(format!("the Kafka client refuses its settings: {error}"));
         let context = Context::default();
-        let consumer: BaseConsumer<Context> =
-            options.consumer(&topology.application_id, worker).create_with_context(context.clone()).map_err(refused)?;
-        let names: Vec<&str> = topology
-            .stages
-            .iter()
-            .flat_map(|stage| &stage.inputs)
-            .map(|topic| &*topology.topics.get(*topic).name)
-            .collect();
-        consumer.subscribe(&names).map_err(refused)?;
+        let config = options.consumer(&topology.application_id, worker);
+        let inputs: Vec<TopicIndex> = topology.stages.iter().flat_map(|stage| stage.inputs.iter().copied()).collect();
         Ok(KafkaSource {
-            consumer,
+            consumer: join(&config, &context, &topology.topics, &inputs)?,
+            config,
             context,
             topics: topology.topics.clone(),
+            inputs,
+            cluster: None,
             group,
             changelog_config: options.changelog_reader(&topology.application_id),
             committed_reader: Arc::new(options.offsets_reader(true).create().map_err(refused)?),
@@ -104,6 +136,9 @@ impl KafkaSource {
             owned: BTreeSet::new(),
             positions: BTreeMap::new(),
             events: VecDeque::new(),
+            fenced: VecDeque::new(),
+            disowned: false,
+            missing: None,
         })
     }
 
@@ -156,9 +191,81 @@ impl KafkaSource {
         }
     }
 
-    fn read_error(&self, error: &KafkaError) -> Result<(), LogError> {
+    /// The broker gave this static member's place to another: to itself, when the answer to a join was lost with a
+    /// dying broker and the join repeated; or to a second process under the same name. A new consumer takes it back, but
+    /// not for ever.
+    fn rejoin(&mut self) -> Result<(), LogError> {
+        let now = Instant::now();
+        self.fenced.retain(|at| now.duration_since(*at) < FENCED_WINDOW);
+        self.fenced.push_back(now);
+        let name = self.config.get("group.instance.id").unwrap_or_default();
+        if self.fenced.len() > FENCED_MAX {
+            return Err(LogError::Stop(format!(
+                "another process runs under the same hub.instance_id and takes the place of {name:?} in the group again and \
+                 again; give each instance its own"
+            )));
+        }
+        tracing::warn!(target: "kafka", member = name, times = self.fenced.len(), "fenced in the group: joining anew");
+        // What it owned is lost; what it had begun to commit under the old membership must not be committed under the new.
+        self.leave();
+        let context = Context { rebalanced: Arc::default(), closing: Arc::default(), ..self.context.clone() };
+        self.consumer = join(&self.config, &context, &self.topics, &self.inputs)?;
+        self.context = context;
+        self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.fresh.clear();
+        self.positions.clear();
+        self.events.clear();
+        let owned: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
+        if !owned.is_empty() {
+            self.disowned = true;
+            self.events.push_back(Membership::Lost(owned));
+        }
+        Ok(())
+    }
+
+    /// Looks for a topic that the broker said it does not know, once a second.
+    fn look_for_missing(&mut self) -> Result<(), LogError> {
+        let Some((since, looked)) = self.missing.filter(|(_, looked)| looked.elapsed() > Duration::from_secs(1)) else {
+            return Ok(());
+        };
+        let mut waiting_since = since;
+        let mut absent = None;
+        for topic in &self.inputs {
+            let name = &self.topics.get(*topic).name;
+            match self.uncommitted_reader.fetch_metadata(Some(name), Duration::from_secs(1)) {
+                Ok(found) if found.topics().iter().any(|it| it.error().is_none() && !it.partitions().is_empty()) => {}
+                Ok(_) => absent = Some(name.clone()),
+                // Nobody answers: that says nothing about topics.
+                Err(_) => {
+                    waiting_since = since + looked.elapsed();
+                    absent = Some(name.clone());
+                    break;
+                }
+            }
+        }
+        let Some(name) = absent else {
+            self.missing = None;
+            tracing::info!(target: "kafka", "every topic is there again");
+            return Ok(());
+        };
+        if waiting_since.elapsed() > MISSING_MAX {
+            return Err(LogError::Stop(format!("the topic {name} does not exist; run `insight-hub topics apply`")));
+        }
+        self.missing = Some((waiting_since, Instant::now()));
+        Ok(())
+    }
+
+    fn read_error(&mut self, error: &KafkaError) -> Result<(), LogError> {
         if let Some(reason) = self.context.fatal.get() {
             return Err(LogError::Stop(reason));
+        }
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+            // The event says only that it is fatal; the client knows why.
+            return match self.consumer.client().fatal_error() {
+                Some((RDKafkaErrorCode::FencedInstanceId, _)) => self.rejoin(),
+                Some((_, reason)) => Err(LogError::Stop(format!("the Kafka client gave up: {reason}"))),
+                None => Err(LogError::Stop(format!("the Kafka client gave up: {error}"))),
+            };
         }
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
@@ -174,20 +281,13 @@ impl KafkaSource {
             Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
                 Err(LogError::Stop(format!("the group may not be joined: {error}; grant READ on it")))
             }
-            Some(RDKafkaErrorCode::FencedInstanceId) => Err(LogError::Stop(
-                "another process runs under the same hub.instance_id; give each instance its own".into(),
-            )),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                Err(LogError::Stop(format!("a topic does not exist: {error}; run `insight-hub topics apply`")))
-            }
-            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
-                Err(LogError::Stop(format!("the Kafka client gave up: {error}")))
-            }
-            // Connections come back by themselves.
-            _ => {
-                tracing::warn!(target: "kafka", "reading: {error}");
+                let now = Instant::now();
+                self.missing.get_or_insert((now, now));
                 Ok(())
             }
+            // Connections and coordinators come back by themselves; the context has told of it.
+            _ => Ok(()),
         }
     }
 }
@@ -202,11 +302,12 @@ impl Source for KafkaSource {
         let mut taken = 0;
         let mut last: Option<(String, TopicPartition)> = None;
         let mut outcome = Ok(());
+        let mut failure = None;
         while taken < limit {
             let message = match self.consumer.poll(if taken == 0 { wait } else { Duration::ZERO }) {
                 None => break,
                 Some(Err(error)) => {
-                    outcome = self.read_error(&error);
+                    failure = Some(error);
                     break;
                 }
                 Some(Ok(message)) => message,
@@ -240,10 +341,16 @@ impl Source for KafkaSource {
                 }
             }
         }
-        // Fresh after each poll: it carries the generation that the offsets are committed under.
-        *self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.consumer.group_metadata();
+        if let Some(error) = failure {
+            outcome = self.read_error(&error);
+        }
+        // Fresh after each poll: it carries the generation that the offsets are committed under. A member that owns nothing
+        // has nothing to commit, and one that has not joined would not be fenced.
+        let group = if self.owned.is_empty() { None } else { self.consumer.group_metadata() };
+        *self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = group;
         self.note_rebalances();
         outcome?;
+        self.look_for_missing()?;
         match self.context.fatal.get() {
             Some(reason) => Err(LogError::Stop(reason)),
             None => Ok(taken),
@@ -310,6 +417,9 @@ impl Source for KafkaSource {
     }
 
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError> {
+        if !self.owned.contains(&partition) {
+            return Ok(()); // lost with a former consumer: the worker is told next
+        }
         let topic = self.topics.get(partition.topic).name.clone();
         if self.fresh.remove(&partition) != Some(offset) {
             let target = offset.map_or(Offset::Beginning, Offset::Offset);
@@ -333,6 +443,9 @@ impl Source for KafkaSource {
             self.owned.remove(key);
             self.positions.remove(key);
         }
+        if std::mem::take(&mut self.disowned) {
+            return Ok(());
+        }
         if let Err(error) = self.consumer.incremental_unassign(&self.list(partitions)) {
             tracing::warn!(target: "kafka", "giving partitions up: {error}");
         }
@@ -350,6 +463,18 @@ impl Source for KafkaSource {
         let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
         let end = figures.get(&key)?.last_stable_offset;
         Some((end - self.positions.get(&partition)?).max(0))
+    }
+
+    fn identity(&mut self, changelog: TopicPartition) -> Result<String, LogError> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.cluster.is_none() {
+            self.cluster = self.consumer.client().fetch_cluster_id(TRY);
+            if self.cluster.is_none() && Instant::now() >= deadline {
+                return Err(LogError::Stop("the cluster does not tell its id; are the brokers up?".into()));
+            }
+        }
+        let cluster = self.cluster.as_deref().unwrap_or_default();
+        Ok(format!("{cluster}/{}/{}", self.topics.get(changelog.topic).name, changelog.partition))
     }
 
     fn changelog(

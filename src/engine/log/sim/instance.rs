@@ -218,6 +218,10 @@ impl Source for SimSource {
         Some(self.cluster.borrow().last_stable_offset(partition) - position)
     }
 
+    fn identity(&mut self, changelog: TopicPartition) -> Result<String, LogError> {
+        Ok(format!("simulation/{}/{}", changelog.topic.0, changelog.partition))
+    }
+
     fn changelog(
         &mut self,
         partition: TopicPartition,
