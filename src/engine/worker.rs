@@ -484,7 +484,9 @@ impl<L: Log> Worker<L> {
                 Restored::Complete { position } => (0, position),
             };
             self.observer.observe(Observation::Restoring { task, remaining, records });
-            self.observer.kill_point(KillPoint::MidRestore);
+            if records > 0 {
+                self.observer.kill_point(KillPoint::MidRestore);
+            }
             if self.tasks[index].store.unflushed_bytes() > self.options.unflushed_bytes_max / 2 {
                 // What was read so far is committed data below a known offset: it may go to disk.
                 self.tasks[index]

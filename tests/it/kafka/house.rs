@@ -34,7 +34,7 @@ const ASK: Duration = Duration::from_secs(5);
 /// How long a hub that has read everything may take to finish what it has begun (timers, days that close).
 const FINISH_WITHIN: Duration = Duration::from_secs(60);
 /// A worker that is not heard of for so long loses its tasks.
-pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
 /// A transaction that is open for so long is aborted; a commit without an answer for so long is given up.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(6);
 
@@ -156,6 +156,8 @@ impl House {
                 .set("enable.auto.commit", "false")
                 .set("enable.partition.eof", "true")
                 .set("isolation.level", isolation)
+                // Whether anything is left is asked again and again: an empty answer must come at once.
+                .set("fetch.wait.max.ms", "10")
                 .set("auto.offset.reset", "error")
                 .set("reconnect.backoff.max.ms", "500")
                 .set("log_level", "2")

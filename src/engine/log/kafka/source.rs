@@ -255,6 +255,11 @@ impl KafkaSource {
         Ok(())
     }
 
+    /// Whether the client will do nothing more, of which the next poll tells: until then every answer is as good.
+    fn gave_up(&self) -> bool {
+        self.consumer.client().fatal_error().is_some()
+    }
+
     fn read_error(&mut self, error: &KafkaError) -> Result<(), LogError> {
         if let Some(reason) = self.context.fatal.get() {
             return Err(LogError::Stop(reason));
@@ -370,10 +375,13 @@ impl Source for KafkaSource {
             list.add_partition_offset(&self.topics.get(key.topic).name, key.partition, offset)
                 .map_err(|error| LogError::Stop(format!("an assignment cannot be taken: {error}")))?;
         }
-        self.consumer
-            .incremental_assign(&list)
-            .and_then(|()| self.consumer.pause(&self.list(partitions)))
-            .map_err(|error| LogError::Stop(format!("an assignment cannot be taken: {error}")))?;
+        let taken = self.consumer.incremental_assign(&list).and_then(|()| self.consumer.pause(&self.list(partitions)));
+        match taken {
+            Err(error) if !self.gave_up() => {
+                return Err(LogError::Stop(format!("an assignment cannot be taken: {error}")));
+            }
+            _ => {}
+        }
         for (key, offset) in partitions.iter().zip(&committed) {
             self.fresh.insert(*key, *offset);
             self.owned.insert(*key);
@@ -427,6 +435,9 @@ impl Source for KafkaSource {
             // Paused first: nothing of the old position may be delivered any more.
             self.pause(&[partition], true)?;
             while let Err(error) = self.consumer.seek(&topic, partition.partition, target, TRY) {
+                if self.gave_up() {
+                    return Ok(());
+                }
                 if Instant::now() >= deadline {
                     return Err(LogError::Stop(format!("{topic} cannot be read from {target:?}: {error}")));
                 }
