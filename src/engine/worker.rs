@@ -140,9 +140,8 @@ impl<L: Log> Worker<L> {
             Ok(()) => true,
             Err(StageError::Log(LogError::Rewind(reason) | LogError::Rebuild(reason))) => {
                 self.observer.observe(Observation::Aborted { reason: &reason });
-                // What is open would hold others up until it times out. Where this fails too, they wait.
-                let aborted = self.log.halves().1.abort();
-                if let Err(error) = aborted {
+                // What is open would hold others up until it times out; where this fails too, they wait.
+                if let Err(error) = self.log.halves().1.abort() {
                     self.observer.observe(Observation::Aborted { reason: &error.to_string() });
                 }
                 false

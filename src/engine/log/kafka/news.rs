@@ -12,6 +12,8 @@ use rdkafka::config::RDKafkaLogLevel;
 
 /// The same kind of message is logged once in so long: often enough to see that it goes on.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// A connection that comes and goes while a broker starts is not back until it has stood for so long.
+const STANDS_AFTER: Duration = Duration::from_secs(3);
 
 /// The news of one client. Cheap to clone: producers that replace each other go on with the same.
 #[derive(Clone, Default)]
@@ -19,7 +21,8 @@ pub(super) struct News(Arc<Mutex<Told>>);
 
 #[derive(Default)]
 struct Told {
-    away: bool,
+    /// When a connection failed last; `None`: everything is connected, as far as is known.
+    away: Option<Instant>,
     /// By kind of message: when it was logged last, and how often it came since.
     kinds: BTreeMap<String, (Instant, u64)>,
 }
@@ -39,6 +42,11 @@ impl Told {
             }
         }
     }
+
+    /// Whether what was away is back.
+    fn is_back(&mut self, now: Instant) -> bool {
+        self.away.take_if(|failed| now.duration_since(*failed) >= STANDS_AFTER).is_some()
+    }
 }
 
 impl News {
@@ -48,7 +56,7 @@ impl News {
 
     /// A connection failed; the library tries again by itself.
     pub(super) fn away(&self, reason: &str) {
-        if mem::replace(&mut self.told().away, true) {
+        if self.told().away.replace(Instant::now()).is_some() {
             tracing::debug!(target: "kafka", "{reason}");
         } else {
             tracing::warn!(target: "kafka", "a connection to Kafka failed: {reason}; it is tried until it stands");
@@ -57,7 +65,7 @@ impl News {
 
     /// Everything that is needed is connected.
     pub(super) fn back(&self) {
-        if mem::take(&mut self.told().away) {
+        if self.told().is_back(Instant::now()) {
             tracing::info!(target: "kafka", "Kafka answers again");
         }
     }
@@ -104,8 +112,10 @@ mod tests {
         for _ in 0..1_000 {
             news.away("refused");
         }
-        assert!(news.told().away);
         news.back();
-        assert!(!news.told().away && news.told().kinds.is_empty());
+        assert!(news.told().away.is_some(), "it may fail again at once");
+        assert!(news.told().is_back(Instant::now() + STANDS_AFTER));
+        assert!(!news.told().is_back(Instant::now() + STANDS_AFTER), "that is told once");
+        assert!(news.told().kinds.is_empty());
     }
 }
