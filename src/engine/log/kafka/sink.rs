@@ -117,7 +117,7 @@ impl KafkaSink {
     /// log and the processors.
     fn back_off(&mut self) {
         if self.failures > 0 {
-            std::thread::sleep(Duration::from_millis(10 << self.failures.min(8)));
+            std::thread::sleep(Duration::from_millis(10 << self.failures.min(6)));
         }
         self.failures += 1;
     }

@@ -29,6 +29,8 @@ use crate::engine::{
 
 /// One try of a request.
 const TRY: Duration = Duration::from_secs(5);
+/// Errors taken by one poll.
+const FAILURES_MAX: usize = 100;
 /// How often a static member takes its place back within [`FENCED_WINDOW`]. A join whose answer a dying broker lost costs
 /// one or two; two processes under one name take the place from each other until one of them must give up.
 const FENCED_MAX: usize = 4;
@@ -260,17 +262,18 @@ impl KafkaSource {
         self.consumer.client().fatal_error().is_some()
     }
 
+    /// What to do about it.
+    fn give_up(&mut self) -> Result<(), LogError> {
+        match self.consumer.client().fatal_error() {
+            Some((RDKafkaErrorCode::FencedInstanceId, _)) => self.rejoin(),
+            Some((_, reason)) => Err(LogError::Stop(format!("the Kafka client gave up: {reason}"))),
+            None => Ok(()),
+        }
+    }
+
     fn read_error(&mut self, error: &KafkaError) -> Result<(), LogError> {
         if let Some(reason) = self.context.fatal.get() {
             return Err(LogError::Stop(reason));
-        }
-        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-            // The event says only that it is fatal; the client knows why.
-            return match self.consumer.client().fatal_error() {
-                Some((RDKafkaErrorCode::FencedInstanceId, _)) => self.rejoin(),
-                Some((_, reason)) => Err(LogError::Stop(format!("the Kafka client gave up: {reason}"))),
-                None => Err(LogError::Stop(format!("the Kafka client gave up: {error}"))),
-            };
         }
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
@@ -307,13 +310,14 @@ impl Source for KafkaSource {
         let mut taken = 0;
         let mut last: Option<(String, TopicPartition)> = None;
         let mut outcome = Ok(());
-        let mut failure = None;
-        while taken < limit {
+        let mut failures = Vec::new();
+        while taken < limit && failures.len() < FAILURES_MAX {
             let message = match self.consumer.poll(if taken == 0 { wait } else { Duration::ZERO }) {
                 None => break,
+                // What comes behind it, such as a lost assignment, must not wait for another round each.
                 Some(Err(error)) => {
-                    failure = Some(error);
-                    break;
+                    failures.push(error);
+                    continue;
                 }
                 Some(Ok(message)) => message,
             };
@@ -346,8 +350,12 @@ impl Source for KafkaSource {
                 }
             }
         }
-        if let Some(error) = failure {
-            outcome = self.read_error(&error);
+        for error in failures {
+            outcome = outcome.and_then(|()| self.read_error(&error));
+        }
+        if self.gave_up() {
+            // The event of it may be far behind in the queue, and until then nothing would be committed.
+            outcome = outcome.and_then(|()| self.give_up());
         }
         // Fresh after each poll: it carries the generation that the offsets are committed under. A member that owns nothing
         // has nothing to commit, and one that has not joined would not be fenced.
@@ -417,7 +425,9 @@ impl Source for KafkaSource {
                     return Ok(offsets);
                 }
                 (_, Some(error)) if Instant::now() >= deadline => {
-                    return Err(LogError::Stop(format!("the committed offsets cannot be read: {error}")));
+                    return Err(LogError::Stop(format!(
+                        "the committed offsets cannot be read: {error}; the brokers are away, or a transaction on them does not end"
+                    )));
                 }
                 _ => std::thread::sleep(Duration::from_millis(50)),
             }
