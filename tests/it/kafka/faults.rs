@@ -181,7 +181,10 @@ fn broker_restarts_change_nothing() {
     let expected = truth(&events);
     for attempt in 1.. {
         match restart_brokers(&events, &expected) {
-            Ok(()) => break,
+            Ok(seen) => {
+                println!("attempt {attempt}: equal; {seen} records seen while it happened");
+                break;
+            }
             Err(line) => {
                 assert!(attempt < 8, "the broker loses transactions again and again: {line}");
                 println!("attempt {attempt}: the broker lost a transaction, once more: {line}");
@@ -190,8 +193,8 @@ fn broker_restarts_change_nothing() {
     }
 }
 
-/// An error is the broker's, see [`Broker::lost_transaction`].
-fn restart_brokers(events: &[SourceEvent], expected: &Expected) -> Result<(), String> {
+/// Returns how many records were seen while it happened. An error is the broker's, see [`Broker::lost_transaction`].
+fn restart_brokers(events: &[SourceEvent], expected: &Expected) -> Result<usize, String> {
     let quarters: Vec<_> = events.chunks(events.len().div_ceil(4)).collect();
     let mut broker = Broker::start();
     let house = House::new(&broker.bootstrap(), "broker");
@@ -213,13 +216,13 @@ fn restart_brokers(events: &[SourceEvent], expected: &Expected) -> Result<(), St
     house.write(quarters[3]);
     wait_until_commits(&mut hubs, 2.0, &broker)?;
     house.assert_becomes(expected, &mut hubs, WITHIN);
-    println!("equal; {} records seen while it happened", subscriber.end());
+    let seen = subscriber.end();
     for hub in &mut hubs {
         assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
         let lines = hub.process().stderr().lines().filter(|line| line.contains(" WARN ")).count();
         assert!(lines < 100, "{lines} warnings: each is to be said once\n{}", hub.process().stderr());
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// Waits until the hubs together have committed so many more transactions, or until the broker is found to be at fault.
