@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     time::{Duration, Instant},
 };
 
@@ -215,8 +216,16 @@ fn restart_brokers(events: &[SourceEvent], expected: &Expected) -> Result<usize,
     broker.restart();
     house.write(quarters[3]);
     wait_until_commits(&mut hubs, 2.0, &broker)?;
-    house.assert_becomes(expected, &mut hubs, WITHIN);
-    let seen = subscriber.end();
+    // What the broker lost may show only now: then it is the broker that is wrong.
+    let found = catch_unwind(AssertUnwindSafe(|| {
+        house.assert_becomes(expected, &mut hubs, WITHIN);
+        subscriber.end()
+    }));
+    let seen = match (found, broker.lost_transaction()) {
+        (Ok(seen), _) => seen,
+        (Err(_), Some(line)) => return Err(line),
+        (Err(panic), None) => resume_unwind(panic),
+    };
     for hub in &mut hubs {
         assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
         let lines = hub.process().stderr().lines().filter(|line| line.contains(" WARN ")).count();

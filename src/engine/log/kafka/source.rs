@@ -57,6 +57,8 @@ pub struct KafkaSource {
     fresh: BTreeMap<TopicPartition, Option<i64>>,
     owned: BTreeSet<TopicPartition>,
     positions: BTreeMap<TopicPartition, i64>,
+    /// Partitions that are paused because the client did not yet go where it was told to.
+    unsought: BTreeMap<TopicPartition, Unsought>,
     events: VecDeque<Membership>,
     /// When this member was told of late that another has its place.
     fenced: VecDeque<Instant>,
@@ -64,6 +66,15 @@ pub struct KafkaSource {
     disowned: bool,
     /// Since when a topic has been missing, and when it was looked for last.
     missing: Option<(Instant, Instant)>,
+}
+
+/// Where a partition is to go on.
+#[derive(Clone, Copy)]
+struct Unsought {
+    offset: Option<i64>,
+    since: Instant,
+    /// Whether it is to be read then.
+    resume: bool,
 }
 
 impl Drop for KafkaSource {
@@ -137,6 +148,7 @@ impl KafkaSource {
             fresh: BTreeMap::new(),
             owned: BTreeSet::new(),
             positions: BTreeMap::new(),
+            unsought: BTreeMap::new(),
             events: VecDeque::new(),
             fenced: VecDeque::new(),
             disowned: false,
@@ -216,6 +228,7 @@ impl KafkaSource {
         self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         self.fresh.clear();
         self.positions.clear();
+        self.unsought.clear();
         self.events.clear();
         let owned: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
         if !owned.is_empty() {
@@ -254,6 +267,27 @@ impl KafkaSource {
             return Err(LogError::Stop(format!("the topic {name} does not exist; run `insight-hub topics apply`")));
         }
         self.missing = Some((waiting_since, Instant::now()));
+        Ok(())
+    }
+
+    /// Sends partitions where they are to go on. The client refuses while it is about to lose them, of which only the next
+    /// poll tells: so nobody waits here, and what was refused is tried again with each poll.
+    fn seek(&mut self) -> Result<(), LogError> {
+        for (partition, Unsought { offset, since, resume }) in self.unsought.clone() {
+            let topic = self.topics.get(partition.topic).name.clone();
+            let target = offset.map_or(Offset::Beginning, Offset::Offset);
+            match self.consumer.seek(&topic, partition.partition, target, TRY) {
+                Ok(()) => {
+                    self.unsought.remove(&partition);
+                    self.pause(&[partition], !resume)?;
+                }
+                Err(error) if since.elapsed() > PATIENCE && !self.gave_up() => {
+                    return Err(LogError::Stop(format!("{topic} cannot be read from {target:?}: {error}")));
+                }
+                // The rest would wait as long.
+                Err(_) => break,
+            }
+        }
         Ok(())
     }
 
@@ -309,7 +343,7 @@ impl Source for KafkaSource {
     ) -> Result<usize, LogError> {
         let mut taken = 0;
         let mut last: Option<(String, TopicPartition)> = None;
-        let mut outcome = Ok(());
+        let mut outcome = if self.unsought.is_empty() { Ok(()) } else { self.seek() };
         let mut failures = Vec::new();
         while taken < limit && failures.len() < FAILURES_MAX {
             let message = match self.consumer.poll(if taken == 0 { wait } else { Duration::ZERO }) {
@@ -438,24 +472,15 @@ impl Source for KafkaSource {
         if !self.owned.contains(&partition) {
             return Ok(()); // lost with a former consumer: the worker is told next
         }
-        let topic = self.topics.get(partition.topic).name.clone();
-        if self.fresh.remove(&partition) != Some(offset) {
-            let target = offset.map_or(Offset::Beginning, Offset::Offset);
-            let deadline = Instant::now() + PATIENCE;
-            // Paused first: nothing of the old position may be delivered any more.
-            self.pause(&[partition], true)?;
-            while let Err(error) = self.consumer.seek(&topic, partition.partition, target, TRY) {
-                if self.gave_up() {
-                    return Ok(());
-                }
-                if Instant::now() >= deadline {
-                    return Err(LogError::Stop(format!("{topic} cannot be read from {target:?}: {error}")));
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
         self.positions.insert(partition, offset.unwrap_or(0));
-        self.pause(&[partition], false)
+        if self.fresh.remove(&partition) == Some(offset) {
+            self.unsought.remove(&partition);
+            return self.pause(&[partition], false);
+        }
+        // Paused first: nothing of the old position may be delivered any more.
+        self.pause(&[partition], true)?;
+        self.unsought.insert(partition, Unsought { offset, since: Instant::now(), resume: true });
+        self.seek()
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
@@ -463,6 +488,7 @@ impl Source for KafkaSource {
             self.fresh.remove(key);
             self.owned.remove(key);
             self.positions.remove(key);
+            self.unsought.remove(key);
         }
         if std::mem::take(&mut self.disowned) {
             return Ok(());
@@ -474,7 +500,16 @@ impl Source for KafkaSource {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<(), LogError> {
-        let list = self.list(partitions);
+        let mut partitions = partitions.to_vec();
+        // One that is not yet where it is to go on stays paused until it is.
+        partitions.retain(|key| match self.unsought.get_mut(key) {
+            Some(unsought) => {
+                unsought.resume = !paused;
+                paused
+            }
+            None => true,
+        });
+        let list = self.list(&partitions);
         let outcome = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         outcome.map_err(|error| LogError::Stop(format!("a partition cannot be paused or resumed: {error}")))
     }
