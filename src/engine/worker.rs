@@ -140,18 +140,14 @@ impl<L: Log> Worker<L> {
             Ok(()) => true,
             Err(StageError::Log(LogError::Rewind(reason) | LogError::Rebuild(reason))) => {
                 self.observer.observe(Observation::Aborted { reason: &reason });
-                // What is open would hold others up until it times out; where this fails too, they wait.
-                if let Err(error) = self.log.halves().1.abort() {
-                    self.observer.observe(Observation::Aborted { reason: &error.to_string() });
-                }
+                self.log.halves().1.abort().ok(); // what stays open holds others up until it times out
                 false
             }
             Err(error) => return Err(error),
         };
         let owned: Vec<_> = self.tasks.iter().map(|task| task.input).collect();
         self.close_tasks(&owned);
-        self.log.halves().0.release(&owned)?;
-        Ok(committed)
+        Ok(self.log.halves().0.release(&owned).map(|()| committed)?)
     }
 
     fn try_step(&mut self, now: Duration, wait: Duration) -> Result<Progress, StageError> {

@@ -1,6 +1,7 @@
 //! One application on a broker: topics, group, processes and data directories that no other test shares.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     io::{Read, Write},
     net::TcpStream,
@@ -139,6 +140,8 @@ pub struct House {
     data: Scratch,
     group: BaseConsumer,
     uncommitted: BaseConsumer,
+    /// How many source records were written.
+    written: Cell<usize>,
 }
 
 impl House {
@@ -166,7 +169,15 @@ impl House {
         };
         let (group, uncommitted) = (consumer("read_committed"), consumer("read_uncommitted"));
         let data = Scratch::new(what);
-        House { bootstrap: bootstrap.to_owned(), name, settings: Vec::new(), data, group, uncommitted }
+        House {
+            bootstrap: bootstrap.to_owned(),
+            name,
+            settings: Vec::new(),
+            data,
+            group,
+            uncommitted,
+            written: Cell::new(0),
+        }
     }
 
     /// With another setting, for instances that are started from now on.
@@ -222,6 +233,7 @@ impl House {
 
     /// Writes events to their departments' topics, their partitions in turn: the order of arrival means nothing.
     pub fn write(&self, events: &[SourceEvent]) {
+        self.written.set(self.written.get() + events.len());
         let writer = Writer::new(&self.bootstrap);
         for spoke in SPOKES {
             let of_spoke = events.iter().filter(|event| event.spoke == spoke).enumerate();
@@ -347,7 +359,15 @@ impl House {
             std::thread::sleep(Duration::from_millis(500));
             self.wait_until_read(instances, within);
         }
-        assert_eq!(self.rejected(), expected.rejected, "{}: rejected by spoke and reason", self.name);
+        let rejected = self.rejected();
+        if rejected != expected.rejected {
+            // A source record that is there twice is rejected twice.
+            let count = |topic: &String| read_settled(&self.bootstrap, topic, Duration::from_secs(60)).len();
+            let there: usize = self.spoke_topics().iter().map(count).sum();
+            let written = self.written.get();
+            eprintln!("{}: {written} source records were written, {there} are there", self.name);
+        }
+        assert_eq!(rejected, expected.rejected, "{}: rejected by spoke and reason", self.name);
     }
 
     fn latest(&self, feed: &str) -> BTreeMap<String, Value> {
