@@ -31,7 +31,7 @@ use crate::{
     model::PersonKey,
     serve::Server,
     settings::Settings,
-    telemetry::{Event, Telemetry},
+    telemetry::{Event, TaskName, Telemetry},
     topology::{self, PlannedCrash, TelemetryObserver},
 };
 
@@ -96,9 +96,9 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
         let _requests = RequestOnDrop(&stop);
         run_hub(&HubInput { settings, person_key, telemetry: &telemetry, stop: &stop })
     });
-    telemetry.emit(Event::HubStopped { committed: ended.is_ok() });
+    telemetry.emit(Event::HubStopped { committed: matches!(ended, Ok(true)) });
     server.stop();
-    ended
+    ended.map(drop)
 }
 
 /// A token that SIGTERM and SIGINT request a stop with.
@@ -123,8 +123,9 @@ impl Drop for RequestOnDrop<'_> {
     }
 }
 
-/// Runs the hub until `input.stop` is requested and everything taken in is committed.
-fn run_hub(input: &HubInput<'_>) -> Result<(), Failure> {
+/// Runs the hub until `input.stop` is requested. Returns whether everything taken in is committed: a worker that lost its
+/// tasks, or whose last commit failed, leaves input to be read again.
+fn run_hub(input: &HubInput<'_>) -> Result<bool, Failure> {
     let settings = input.settings;
     let options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
     let (topology, _) = topology::topology(&options);
@@ -140,16 +141,17 @@ fn run_hub(input: &HubInput<'_>) -> Result<(), Failure> {
     run_workers(input, &topology, &kafka, &stores, None)
 }
 
-/// Runs every worker until `input.stop` is requested and everything taken in is committed; for a rebuild, or the hub.
+/// Runs every worker until `input.stop` is requested; for a rebuild, or the hub. Returns as [`run_hub`].
 pub(super) fn run_workers(
     input: &HubInput<'_>,
     topology: &Topology,
     kafka: &KafkaOptions,
     stores: &StoreFolder,
     rebuild: Option<&Arc<Rebuild>>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let crash = std::env::var("INSIGHT_HUB_TEST_CRASH").ok().as_deref().and_then(PlannedCrash::parse);
     let mut first_failure = None;
+    let mut committed = true;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..input.settings.hub.worker_threads())
             .map(|worker| {
@@ -182,12 +184,13 @@ pub(super) fn run_workers(
                     Err(Failure::new(Exit::Failure, "a worker panicked", "report the message above; nothing is lost"))
                 })
             });
-            if let Err(failure) = ended {
-                first_failure.get_or_insert(failure);
+            match ended {
+                Ok(last_commit) => committed &= last_commit,
+                Err(failure) => drop(first_failure.get_or_insert(failure)),
             }
         }
     });
-    first_failure.map_or(Ok(()), Err)
+    first_failure.map_or(Ok(committed), Err)
 }
 
 /// The stores of all workers; a damaged folder is restored from the changelogs.
@@ -206,7 +209,7 @@ pub(super) fn open_stores(settings: &Settings) -> Result<StoreFolder, Failure> {
     })
 }
 
-/// One worker, from joining the group to leaving it.
+/// One worker, from joining the group to leaving it. Returns whether its last commit happened.
 fn work(
     input: &HubInput<'_>,
     kafka: &KafkaOptions,
@@ -215,7 +218,7 @@ fn work(
     worker: usize,
     crash: Option<PlannedCrash>,
     rebuild: Option<Arc<Rebuild>>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let fail = |error: StageError| hub::engine_failure(&error);
     let log = KafkaLog::connect(kafka, &topology, worker).map_err(|error| hub::log_failure(&error))?;
     let observer = TelemetryObserver::new(input.telemetry, &topology, worker, crash, hub::now_ms);
@@ -302,7 +305,11 @@ impl<'a> Figures<'a> {
             shown.lag_seconds.set(if lag == 0 { 0.0 } else { behind as f64 / 1_000.0 });
         }
         for task in worker.tasks() {
-            let shown = self.telemetry.task(task.stage_name, task.input.partition);
+            let shown = self.telemetry.task(TaskName {
+                stage: task.stage_name,
+                topic: &self.topology.topics.get(task.input.topic).name,
+                partition: task.input.partition,
+            });
             let bytes = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
             shown.table_bytes.set(bytes(task.store.staged_bytes() + task.stage.cache_bytes()));
             shown.unflushed_bytes.set(bytes(task.store.unflushed_bytes()));

@@ -11,6 +11,10 @@ use super::{
 pub enum KillPoint {
     /// Everything is sent, the offsets are not.
     BeforeCommit,
+    /// The offsets are sent, the commit is not asked for.
+    AfterOffsets,
+    /// The commit is asked for next: for a death a moment later, while nobody knows whether the request has arrived.
+    DuringCommit,
     /// The log has committed, the task does not know yet.
     AfterCommit,
     /// The log has committed, the store on disk is not written yet.
@@ -21,6 +25,34 @@ pub enum KillPoint {
     MidRestore,
     /// Partitions are being given up.
     MidRevoke,
+}
+
+impl KillPoint {
+    /// Every place.
+    pub const ALL: [KillPoint; 8] = [
+        KillPoint::BeforeCommit,
+        KillPoint::AfterOffsets,
+        KillPoint::DuringCommit,
+        KillPoint::AfterCommit,
+        KillPoint::BeforeFlush,
+        KillPoint::AfterFlush,
+        KillPoint::MidRestore,
+        KillPoint::MidRevoke,
+    ];
+
+    /// Its name, as fault tests give it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            KillPoint::BeforeCommit => "before-commit",
+            KillPoint::AfterOffsets => "after-offsets",
+            KillPoint::DuringCommit => "during-commit",
+            KillPoint::AfterCommit => "after-commit",
+            KillPoint::BeforeFlush => "before-flush",
+            KillPoint::AfterFlush => "after-flush",
+            KillPoint::MidRestore => "mid-restore",
+            KillPoint::MidRevoke => "mid-revoke",
+        }
+    }
 }
 
 /// Something that happened.

@@ -1,12 +1,13 @@
 //! A worker: one thread's tasks over one log. It turns membership into tasks, records into effects, effects into commits.
 
+mod commit;
 mod idle;
 mod migrate;
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use super::{
-    log::{Log, LogError, Membership, Output, Placement, Record, Restored, Sink, Source, TopicPartition},
+    log::{Log, LogError, Membership, Output, Record, Restored, Sink, Source, TopicPartition},
     observer::{KillPoint, Observation, Observer},
     rebuild::Rebuild,
     stage::{Outputs, StageError, Topology},
@@ -147,18 +148,22 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    /// Commits what is open, writes every store to disk and gives every partition up.
-    pub fn close(&mut self) -> Result<(), StageError> {
+    /// Commits what is open, writes every store to disk and gives every partition up. Returns whether the last commit
+    /// happened; where it did not, or nobody knows, the input is read again by whoever comes next.
+    pub fn close(&mut self) -> Result<bool, StageError> {
         self.flush_asked = true;
-        let committed = self.commit();
-        if let Err(StageError::Log(error)) = committed {
-            self.react(error)?;
-        } else {
-            committed?;
-        }
+        let committed = match self.commit() {
+            Ok(()) => true,
+            Err(StageError::Log(LogError::Rewind(reason) | LogError::Rebuild(reason))) => {
+                self.observer.observe(Observation::Aborted { reason: &reason });
+                self.log.halves().1.abort().ok(); // what stays open holds others up until it times out
+                false
+            }
+            Err(error) => return Err(error),
+        };
         let owned: Vec<_> = self.tasks.iter().map(|task| task.input).collect();
         self.close_tasks(&owned);
-        Ok(self.log.halves().0.release(&owned)?)
+        Ok(self.log.halves().0.release(&owned).map(|()| committed)?)
     }
 
     fn try_step(&mut self, now: Duration, wait: Duration) -> Result<Progress, StageError> {
@@ -261,129 +266,6 @@ impl<L: Log> Worker<L> {
         Ok(source.pause(&partitions, to == TaskState::Suspended)?)
     }
 
-    // --- commit
-
-    fn commit_is_due(&self, now: Duration) -> bool {
-        let Some(began) = self.transaction else {
-            return self.tasks.iter().any(|task| task.more && task.state() == TaskState::Running);
-        };
-        let staged: usize = self.tasks.iter().map(|task| task.store.staged_bytes()).sum();
-        let interval = if self.behind { self.options.catch_up_interval } else { self.options.commit_interval };
-        self.wants_commit
-            || now.saturating_sub(began) >= interval.max(self.options.commit_interval)
-            || self.staged_bytes + staged >= self.options.transaction_bytes_max
-    }
-
-    /// Ends the open transaction: what the stages hold back, the changed entries, the offsets, all or nothing.
-    fn commit(&mut self) -> Result<(), StageError> {
-        let involved = |task: &Task| {
-            task.touched || (task.more && matches!(task.state(), TaskState::Running | TaskState::Suspended))
-        };
-        let flushes = self.tasks_to_flush();
-        if !self.tasks.iter().any(involved) && flushes.is_empty() && self.transaction.is_none() {
-            return Ok(());
-        }
-        self.observer.observe(Observation::CommitBegins);
-        let (_, sink) = self.log.halves();
-        if self.transaction.is_none() {
-            sink.begin()?;
-            self.transaction = Some(Duration::ZERO);
-        }
-        let mut offsets = Vec::new();
-        let mut more = Vec::new();
-        for task in &mut self.tasks {
-            let flushed = flushes.contains(&task.input);
-            if !involved(task) && !flushed {
-                continue;
-            }
-            let mut outputs = Counted { sink: &mut *sink, bytes: &mut self.staged_bytes, observer: &*self.observer };
-            // A task that migrates holds nothing back.
-            let wants_more =
-                task.state() != TaskState::Migrating && task.stage.prepare_commit(&mut task.store, &mut outputs)?;
-            if let Some(unwritten) = task.unwritten {
-                unwritten.write(&mut task.store);
-            }
-            if let Some(changelog) = task.changelog {
-                for (key, value) in task.store.staged_changelog() {
-                    outputs.send(&Output {
-                        topic: changelog.topic,
-                        placement: Placement::At(changelog.partition),
-                        key,
-                        value: value.map(AsRef::as_ref),
-                        headers: &[],
-                        timestamp_ms: None,
-                    })?;
-                }
-            }
-            more.push((task.input, wants_more));
-            // Offsets of every task that was written for, moved or not: that is what fences a worker that lost them.
-            offsets.push((task.input, task.next.unwrap_or(0)));
-        }
-        let measure: Vec<_> =
-            self.tasks.iter().filter(|task| flushes.contains(&task.input)).filter_map(|task| task.changelog).collect();
-        self.observer.kill_point(KillPoint::BeforeCommit);
-        let ends = sink.commit(&offsets, &measure)?;
-        self.observer.kill_point(KillPoint::AfterCommit);
-        self.transaction = None;
-        self.wants_commit = false;
-        self.flush_asked = false;
-        let bytes = std::mem::take(&mut self.staged_bytes);
-        let ends: BTreeMap<_, _> = measure.into_iter().zip(ends).collect();
-        for (input, wants_more) in more {
-            let Some(task) = self.tasks.iter_mut().find(|task| task.input == input) else {
-                continue;
-            };
-            task.store.commit();
-            task.stage.post_commit();
-            task.committed = task.next;
-            task.touched = false;
-            task.more = wants_more;
-            task.unwritten = None;
-            if let Some(oldest) = task.oldest_ms.take() {
-                self.observer.observe(Observation::Committed { task, oldest_ms: oldest });
-            }
-            if flushes.contains(&input)
-                && let Some(end) = task.changelog.and_then(|changelog| ends.get(&changelog))
-            {
-                self.observer.kill_point(KillPoint::BeforeFlush);
-                let entries = task.store.unflushed_entries();
-                task.store
-                    .flush(u64::try_from(*end).expect("an end offset is not negative"))
-                    .map_err(|error| StageError::Stop(error.to_string()))?;
-                self.observer.observe(Observation::Flushed { task, entries });
-                self.observer.kill_point(KillPoint::AfterFlush);
-            }
-        }
-        self.observer.observe(Observation::CommitEnds { bytes });
-        Ok(())
-    }
-
-    /// Tasks whose committed state is to go to disk with the next commit: the largest first, until the rest fits.
-    fn tasks_to_flush(&self) -> Vec<TopicPartition> {
-        let mut sizes: Vec<_> = self
-            .tasks
-            .iter()
-            .filter(|task| task.changelog.is_some() && task.state() != TaskState::Restoring)
-            .map(|task| (task.store.unflushed_bytes() + task.store.staged_bytes(), task.input))
-            .filter(|&(bytes, _)| bytes > 0 || self.flush_asked)
-            .collect();
-        if self.flush_asked {
-            return sizes.into_iter().map(|(_, input)| input).collect();
-        }
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
-        let mut total: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
-        let mut chosen = Vec::new();
-        for (bytes, input) in sizes {
-            // One a commit is enough as long as that brings the rest below the limit: pauses stay short.
-            if total <= self.options.unflushed_bytes_max {
-                break;
-            }
-            total -= bytes;
-            chosen.push(input);
-        }
-        chosen
-    }
-
     // --- membership and restore
 
     fn change_membership(&mut self, change: Membership) -> Result<(), StageError> {
@@ -411,10 +293,11 @@ impl<L: Log> Worker<L> {
                 Ok(self.log.halves().0.release(&partitions)?)
             }
             Membership::Lost(partitions) => {
+                // Closed first: what is another's is neither sought nor read again by the reaction.
+                self.close_tasks(&partitions);
                 if self.transaction.is_some() {
                     self.react(LogError::Rewind("partitions were lost to another worker".into()))?;
                 }
-                self.close_tasks(&partitions);
                 Ok(self.log.halves().0.release(&partitions)?)
             }
         }
@@ -434,10 +317,9 @@ impl<L: Log> Worker<L> {
             let store = match changelog {
                 Some(changelog) => {
                     let name = format!("{}-{}", spec.name, input.partition);
-                    let topic = &self.topology.topics.get(changelog.topic).name;
                     let identity = Identity {
                         placement: self.topology.placement,
-                        changelog: format!("{topic}/{}", changelog.partition),
+                        changelog: self.log.halves().0.identity(changelog)?,
                     };
                     Store::new(self.disks.open(&name, identity).map_err(stop_for_disk)?)
                 }
@@ -502,7 +384,9 @@ impl<L: Log> Worker<L> {
                 Restored::Complete { position } => (0, position),
             };
             self.observer.observe(Observation::Restoring { task, remaining, records });
-            self.observer.kill_point(KillPoint::MidRestore);
+            if records > 0 {
+                self.observer.kill_point(KillPoint::MidRestore);
+            }
             if self.tasks[index].store.unflushed_bytes() > self.options.unflushed_bytes_max / 2 {
                 // What was read so far is committed data below a known offset: it may go to disk.
                 self.tasks[index]

@@ -44,6 +44,7 @@ async fn ready(State(telemetry): State<Telemetry>) -> Response {
         .map(|task| {
             json!({
                 "stage": task.stage,
+                "topic": task.topic,
                 "partition": task.partition,
                 "state": task.state.as_str(),
                 "restore_remaining_records": task.restore_remaining_records,

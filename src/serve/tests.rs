@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 
 use super::*;
-use crate::telemetry::{Event, Rebalance, TaskState};
+use crate::telemetry::{Event, Rebalance, TaskName, TaskState};
 
 fn start() -> (Server, Telemetry) {
     let telemetry = Telemetry::new();
@@ -37,8 +37,10 @@ fn ask(server: &Server, path: &str) -> (u16, String) {
     (code, body.to_owned())
 }
 
+const TASK: TaskName<'_> = TaskName { stage: "customers", topic: "hub-customers-repartition", partition: 2 };
+
 fn task_is(telemetry: &Telemetry, state: TaskState) {
-    telemetry.emit(Event::TaskChanged { stage: "customers", partition: 2, state });
+    telemetry.emit(Event::TaskChanged { task: TASK, state });
 }
 
 #[test]
@@ -50,12 +52,7 @@ fn the_hub_is_ready_only_when_its_tasks_are_restored() {
     assert!(body.contains("\"status\":\"joining\""), "{body}");
     telemetry.emit(Event::Rebalanced { worker: 0, change: Rebalance::Assigned, partitions: 1 });
     task_is(&telemetry, TaskState::Restoring);
-    telemetry.emit(Event::RestoreStarted {
-        stage: "customers",
-        partition: 2,
-        from_offset: 10,
-        remaining_records: 4_200,
-    });
+    telemetry.emit(Event::RestoreStarted { task: TASK, from_offset: 10, remaining_records: 4_200 });
     let (code, body) = ask(&server, "/health/ready");
     assert_eq!(code, 503);
     let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
@@ -65,7 +62,13 @@ fn the_hub_is_ready_only_when_its_tasks_are_restored() {
             "status": "restoring",
             "restore_remaining_records": 4_200,
             "tasks": [
-                {"stage": "customers", "partition": 2, "state": "restoring", "restore_remaining_records": 4_200}
+                {
+                    "stage": "customers",
+                    "topic": "hub-customers-repartition",
+                    "partition": 2,
+                    "state": "restoring",
+                    "restore_remaining_records": 4_200,
+                }
             ],
         })
     );

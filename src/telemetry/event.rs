@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, trace, warn};
 
-use super::{Health, TaskState, figures::Figures};
+use super::{Health, TaskName, TaskState, figures::Figures};
 
 /// How the assignment changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,21 +77,15 @@ pub enum Event<'a> {
     /// The assignment of a worker changed by so many partitions.
     Rebalanced { worker: usize, change: Rebalance, partitions: usize },
     /// A task went to another state.
-    TaskChanged { stage: &'a str, partition: i32, state: TaskState },
+    TaskChanged { task: TaskName<'a>, state: TaskState },
     /// A task starts to read its changelog from the store's offset.
-    RestoreStarted { stage: &'a str, partition: i32, from_offset: i64, remaining_records: u64 },
+    RestoreStarted { task: TaskName<'a>, from_offset: i64, remaining_records: u64 },
     /// Progress since the last event of this task.
-    RestoreProgressed {
-        stage: &'a str,
-        partition: i32,
-        restored_records: u64,
-        remaining_records: u64,
-        elapsed: Duration,
-    },
+    RestoreProgressed { task: TaskName<'a>, restored_records: u64, remaining_records: u64, elapsed: Duration },
     /// The task's state is whole again. Totals of the restore; the counter has them from `RestoreProgressed`.
-    RestoreFinished { stage: &'a str, partition: i32, restored_records: u64, elapsed: Duration },
+    RestoreFinished { task: TaskName<'a>, restored_records: u64, elapsed: Duration },
     /// The changelog no longer has the store's offset: the task restores from the beginning.
-    RestoreFromBeginning { stage: &'a str, partition: i32, wanted_offset: i64, first_offset: i64 },
+    RestoreFromBeginning { task: TaskName<'a>, wanted_offset: i64, first_offset: i64 },
     /// A transaction committed.
     Committed { worker: usize, records: u64, bytes: u64, elapsed: Duration },
     /// A transaction did not commit; the work is done again.
@@ -99,7 +93,7 @@ pub enum Event<'a> {
     /// Another worker has this one's place: it stops, and drops what it had not committed.
     Fenced { worker: usize, message: &'a str },
     /// A table's changes went to its store, with the changelog offset that it now reflects.
-    Flushed { stage: &'a str, partition: i32, entries: u64, bytes: u64, elapsed: Duration },
+    Flushed { task: TaskName<'a>, entries: u64, bytes: u64, elapsed: Duration },
     /// The Kafka client reported an error.
     ClientFailed { worker: usize, code: &'a str, message: &'a str, fatal: bool },
     /// Source topics are paused (or resumed) because internal topics lag by so many records.
@@ -126,25 +120,25 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
                 health.joined();
             }
         }
-        Event::TaskChanged { stage, partition, state } => {
-            health.task_state(stage, partition, state);
+        Event::TaskChanged { task, state } => {
+            health.task_state(task, state);
             for shown in TaskState::SHOWN {
-                let tasks = figures.tasks.with_label_values(&[stage, shown.as_str()]);
-                tasks.set(health.count(stage, shown));
+                let tasks = figures.tasks.with_label_values(&[task.stage, shown.as_str()]);
+                tasks.set(health.count(task.stage, shown));
             }
             if state == TaskState::Closed {
-                figures.forget_task(stage, partition);
+                figures.forget_task(task);
             }
         }
-        Event::RestoreStarted { stage, partition, remaining_records, .. } => {
-            restore(figures, health, stage, partition, 0, remaining_records, 0.0)
+        Event::RestoreStarted { task, remaining_records, .. } => {
+            restore(figures, health, task, 0, remaining_records, 0.0);
         }
-        Event::RestoreProgressed { stage, partition, restored_records, remaining_records, elapsed } => {
+        Event::RestoreProgressed { task, restored_records, remaining_records, elapsed } => {
             // A record count stays far below 2^53, where f64 is exact.
             let rate = restored_records as f64 / elapsed.as_secs_f64().max(0.001);
-            restore(figures, health, stage, partition, restored_records, remaining_records, rate);
+            restore(figures, health, task, restored_records, remaining_records, rate);
         }
-        Event::RestoreFinished { stage, partition, .. } => restore(figures, health, stage, partition, 0, 0, 0.0),
+        Event::RestoreFinished { task, .. } => restore(figures, health, task, 0, 0, 0.0),
         Event::Committed { records, bytes, elapsed, .. } => {
             figures.commits.inc();
             figures.commit_seconds.observe(elapsed.as_secs_f64());
@@ -155,8 +149,8 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
             figures.transactions_aborted.with_label_values(&[reason.as_str()]).inc();
         }
         Event::Fenced { .. } => figures.fenced.inc(),
-        Event::Flushed { stage, elapsed, .. } => {
-            figures.flushes.with_label_values(&[stage]).inc();
+        Event::Flushed { task, elapsed, .. } => {
+            figures.flushes.with_label_values(&[task.stage]).inc();
             figures.flush_seconds.observe(elapsed.as_secs_f64());
         }
         Event::ClientFailed { fatal, .. } => {
@@ -185,19 +179,18 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
 fn restore(
     figures: &Figures,
     health: &Health,
-    stage: &str,
-    partition: i32,
+    task: TaskName<'_>,
     restored: u64,
     remaining: u64,
     records_per_second: f64,
 ) {
-    let partition_text = partition.to_string();
-    let labels = [stage, partition_text.as_str()];
+    let partition = task.partition.to_string();
+    let labels = [task.stage, task.topic, partition.as_str()];
     figures.restore_records.with_label_values(&labels).inc_by(restored);
     let gauge = figures.restore_remaining_records.with_label_values(&labels);
     gauge.set(i64::try_from(remaining).unwrap_or(i64::MAX));
     figures.restore_rate.with_label_values(&labels).set(records_per_second);
-    health.restore_remaining(stage, partition, remaining);
+    health.restore_remaining(task, remaining);
 }
 
 /// The log line of an event. Info: what an operator wants to have seen. Warn: solved by itself, worth a look. Error:
@@ -217,26 +210,34 @@ pub(super) fn log(event: &Event<'_>) {
         Event::Rebalanced { worker, change, partitions } => {
             info!(worker, change = change.as_str(), partitions, "assignment changed")
         }
-        Event::TaskChanged { stage, partition, state } => {
-            debug!(stage, partition, state = state.as_str(), "task changed its state")
+        Event::TaskChanged { task: TaskName { stage, topic, partition }, state } => {
+            debug!(stage, topic, partition, state = state.as_str(), "task changed its state")
         }
-        Event::RestoreStarted { stage, partition, from_offset, remaining_records } => {
-            info!(stage, partition, from_offset, remaining_records, "restore started")
+        Event::RestoreStarted { task: TaskName { stage, topic, partition }, from_offset, remaining_records } => {
+            info!(stage, topic, partition, from_offset, remaining_records, "restore started")
         }
-        Event::RestoreProgressed { stage, partition, restored_records, remaining_records, .. } => {
-            debug!(stage, partition, restored_records, remaining_records, "restore progressed")
+        Event::RestoreProgressed {
+            task: TaskName { stage, topic, partition },
+            restored_records,
+            remaining_records,
+            ..
+        } => {
+            debug!(stage, topic, partition, restored_records, remaining_records, "restore progressed")
         }
-        Event::RestoreFinished { stage, partition, restored_records, elapsed } => {
+        Event::RestoreFinished { task: TaskName { stage, topic, partition }, restored_records, elapsed } => {
             let elapsed_seconds = elapsed.as_secs_f64();
-            info!(stage, partition, restored_records, elapsed_seconds, "restore finished");
+            info!(stage, topic, partition, restored_records, elapsed_seconds, "restore finished");
         }
-        Event::RestoreFromBeginning { stage, partition, wanted_offset, first_offset } => warn!(
-            stage,
-            partition,
-            wanted_offset,
-            first_offset,
-            "the changelog no longer has the store's offset: restoring from the beginning"
-        ),
+        Event::RestoreFromBeginning { task: TaskName { stage, topic, partition }, wanted_offset, first_offset } => {
+            warn!(
+                stage,
+                topic,
+                partition,
+                wanted_offset,
+                first_offset,
+                "the changelog no longer has the store's offset: restoring from the beginning"
+            )
+        }
         Event::Committed { worker, records, bytes, .. } => trace!(worker, records, bytes, "committed"),
         Event::TransactionAborted { worker, reason, message } => {
             warn!(worker, reason = reason.as_str(), message, "transaction not committed; its work is done again")
@@ -244,8 +245,8 @@ pub(super) fn log(event: &Event<'_>) {
         Event::Fenced { worker, message } => {
             warn!(worker, message, "fenced: another worker has this place; uncommitted work is dropped");
         }
-        Event::Flushed { stage, partition, entries, bytes, .. } => {
-            debug!(stage, partition, entries, bytes, "table flushed")
+        Event::Flushed { task: TaskName { stage, topic, partition }, entries, bytes, .. } => {
+            debug!(stage, topic, partition, entries, bytes, "table flushed")
         }
         Event::ClientFailed { worker, code, message, fatal: true } => {
             error!(worker, code, message, "Kafka client failed")

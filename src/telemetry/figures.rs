@@ -7,6 +7,8 @@ use prometheus::{
     Registry, core::Collector,
 };
 
+use super::TaskName;
+
 /// Bounds in seconds for end-to-end latency: dense around the 600 ms that the hub promises at half of its top rate.
 const LATENCY_SECONDS: &[f64] = &[
     0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0,
@@ -135,7 +137,8 @@ impl Figures {
     pub(super) fn new() -> Figures {
         let mut make = Maker { registry: Registry::new(), names: Vec::new() };
         let by_partition = &["topic", "partition"];
-        let by_task = &["stage", "partition"];
+        // Topics and partitions are configuration: the labels are bounded by it.
+        let by_task = &["stage", "topic", "partition"];
         let started = make.gauges(
             "insight_hub_process_start_time_seconds",
             "When this process started, seconds since 1970-01-01T00:00:00Z.",
@@ -295,9 +298,9 @@ impl Figures {
         let _ = self.unstable_records.remove_label_values(&labels);
     }
 
-    pub(super) fn task(&self, stage: &str, partition: i32) -> TaskFigures {
-        let partition = partition.to_string();
-        let labels = [stage, partition.as_str()];
+    pub(super) fn task(&self, task: TaskName<'_>) -> TaskFigures {
+        let partition = task.partition.to_string();
+        let labels = [task.stage, task.topic, partition.as_str()];
         TaskFigures {
             table_bytes: self.table_bytes.with_label_values(&labels),
             unflushed_bytes: self.unflushed_bytes.with_label_values(&labels),
@@ -307,9 +310,9 @@ impl Figures {
         }
     }
 
-    pub(super) fn forget_task(&self, stage: &str, partition: i32) {
-        let partition = partition.to_string();
-        let labels = [stage, partition.as_str()];
+    pub(super) fn forget_task(&self, task: TaskName<'_>) {
+        let partition = task.partition.to_string();
+        let labels = [task.stage, task.topic, partition.as_str()];
         // Counters stay: taking one away would look like a restart. Gauges of a task that lives elsewhere would lie.
         for gauges in [&self.table_bytes, &self.unflushed_bytes, &self.store_bytes, &self.restore_remaining_records] {
             let _ = gauges.remove_label_values(&labels);

@@ -47,12 +47,25 @@ impl TaskState {
     }
 }
 
+/// Which task. The stage and the partition alone would not tell: a stage may read several topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskName<'a> {
+    /// The stage's stable name.
+    pub stage: &'a str,
+    /// The topic that it reads.
+    pub topic: &'a str,
+    /// The partition of that topic.
+    pub partition: i32,
+}
+
 /// One task that is not closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskHealth {
     /// The stage's stable name.
     pub stage: String,
-    /// The partition of the stage.
+    /// The topic that it reads.
+    pub topic: String,
+    /// The partition of that topic.
     pub partition: i32,
     /// Where in its life it is.
     pub state: TaskState,
@@ -67,7 +80,7 @@ pub struct HealthReport {
     pub ready: bool,
     /// Why it is not ready: `joining`, `restoring`, `stopping`; or `ready`.
     pub status: &'static str,
-    /// All tasks of this instance, by stage and partition.
+    /// All tasks of this instance, by stage, topic and partition.
     pub tasks: Vec<TaskHealth>,
 }
 
@@ -81,8 +94,12 @@ pub struct Health {
 struct Inner {
     joined: AtomicBool,
     stopping: AtomicBool,
-    tasks: Mutex<BTreeMap<(String, i32), (TaskState, u64)>>,
+    tasks: Mutex<BTreeMap<(String, String, i32), (TaskState, u64)>>,
     pulses: Mutex<Vec<Arc<PulseState>>>,
+}
+
+fn key(task: TaskName<'_>) -> (String, String, i32) {
+    (task.stage.to_owned(), task.topic.to_owned(), task.partition)
 }
 
 struct PulseState {
@@ -144,9 +161,9 @@ impl Health {
     }
 
     /// Notes a task's state; a closed task is forgotten.
-    pub fn task_state(&self, stage: &str, partition: i32, state: TaskState) {
+    pub fn task_state(&self, task: TaskName<'_>, state: TaskState) {
         let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (stage.to_owned(), partition);
+        let key = key(task);
         if state == TaskState::Closed {
             tasks.remove(&key);
         } else {
@@ -159,9 +176,9 @@ impl Health {
     }
 
     /// Notes how many changelog offsets a task has still to read.
-    pub fn restore_remaining(&self, stage: &str, partition: i32, records: u64) {
+    pub fn restore_remaining(&self, task: TaskName<'_>, records: u64) {
         let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, remaining)) = tasks.get_mut(&(stage.to_owned(), partition)) {
+        if let Some((_, remaining)) = tasks.get_mut(&key(task)) {
             *remaining = records;
         }
     }
@@ -184,8 +201,9 @@ impl Health {
             status,
             tasks: tasks
                 .iter()
-                .map(|((stage, partition), &(state, remaining))| TaskHealth {
+                .map(|((stage, topic, partition), &(state, remaining))| TaskHealth {
                     stage: stage.clone(),
+                    topic: topic.clone(),
                     partition: *partition,
                     state,
                     restore_remaining_records: remaining,
@@ -197,7 +215,7 @@ impl Health {
     /// How many tasks of a stage are in a state.
     pub(super) fn count(&self, stage: &str, state: TaskState) -> i64 {
         let tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let matching = tasks.iter().filter(|((of, _), value)| of == stage && value.0 == state).count();
+        let matching = tasks.iter().filter(|((of, _, _), value)| of == stage && value.0 == state).count();
         i64::try_from(matching).unwrap_or(i64::MAX)
     }
 }
@@ -206,26 +224,42 @@ impl Health {
 mod tests {
     use super::*;
 
+    const TASK: TaskName<'_> = TaskName { stage: "customers", topic: "customers-repartition", partition: 3 };
+
     #[test]
     fn a_hub_is_ready_only_when_it_joined_and_every_task_runs() {
         let health = Health::default();
         assert_eq!(health.report().status, "joining");
         health.joined();
         assert!(health.report().ready, "an instance without tasks stands by");
-        health.task_state("customers", 3, TaskState::Created);
-        health.task_state("customers", 3, TaskState::Restoring);
-        health.restore_remaining("customers", 3, 1_200);
+        health.task_state(TASK, TaskState::Created);
+        health.task_state(TASK, TaskState::Restoring);
+        health.restore_remaining(TASK, 1_200);
         let report = health.report();
         assert!(!report.ready);
         assert_eq!(report.tasks[0].restore_remaining_records, 1_200);
-        health.task_state("customers", 3, TaskState::Running);
+        health.task_state(TASK, TaskState::Running);
         let report = health.report();
         assert!(report.ready);
         assert_eq!(report.tasks[0].restore_remaining_records, 0);
-        health.task_state("customers", 3, TaskState::Closed);
+        health.task_state(TASK, TaskState::Closed);
         assert!(health.report().tasks.is_empty());
         health.stopping();
         assert_eq!(health.report().status, "stopping");
+    }
+
+    #[test]
+    fn tasks_of_one_stage_on_the_same_partition_of_two_topics_are_two_tasks() {
+        let health = Health::default();
+        health.joined();
+        let [orders, cases] =
+            ["sales.events", "support.events"].map(|topic| TaskName { topic, stage: "ingest", ..TASK });
+        health.task_state(orders, TaskState::Running);
+        health.task_state(cases, TaskState::Restoring);
+        assert!(!health.report().ready, "one of them still restores");
+        assert_eq!(health.count("ingest", TaskState::Running), 1);
+        health.task_state(cases, TaskState::Closed);
+        assert_eq!(health.report().tasks.len(), 1, "the other is still there");
     }
 
     #[test]

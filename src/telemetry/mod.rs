@@ -18,7 +18,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntGauge, TextEncoder};
 pub use event::{AbortReason, Event, Rebalance};
 use figures::Figures;
 pub use figures::{PartitionFigures, TaskFigures};
-pub use health::{Health, HealthReport, Pulse, TaskHealth, TaskState};
+pub use health::{Health, HealthReport, Pulse, TaskHealth, TaskName, TaskState};
 pub use log::{LogError, LogFormat, LogOptions, start as start_log};
 
 /// The one way out for operational news. Cheap to clone: every worker holds one.
@@ -115,9 +115,9 @@ impl Telemetry {
         self.figures.forget_partition(topic, partition);
     }
 
-    /// The gauges of one task (stage × partition). A task's [`TaskState::Closed`] event removes them.
-    pub fn task(&self, stage: &str, partition: i32) -> TaskFigures {
-        self.figures.task(stage, partition)
+    /// The gauges of one task. Its [`TaskState::Closed`] event removes them.
+    pub fn task(&self, task: TaskName<'_>) -> TaskFigures {
+        self.figures.task(task)
     }
 }
 

@@ -4,6 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::*;
 
+const CUSTOMERS: TaskName<'_> = TaskName { stage: "customers", topic: "hub-customers-repartition", partition: 0 };
+const METRICS: TaskName<'_> = TaskName { stage: "metrics", topic: "hub-metrics-repartition", partition: 0 };
+
 /// What makes each figure move. A new figure without a line here fails the test below.
 const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_records_in_total", |t| t.records_in("sales.orders").inc_by(2)),
@@ -34,11 +37,11 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_restore_remaining_records", restore_progressed),
     ("insight_hub_restore_records_total", restore_progressed),
     ("insight_hub_restore_records_per_second", restore_progressed),
-    ("insight_hub_table_bytes", |t| t.task("customers", 0).table_bytes.set(1)),
-    ("insight_hub_unflushed_bytes", |t| t.task("customers", 0).unflushed_bytes.set(1)),
-    ("insight_hub_store_bytes", |t| t.task("customers", 0).store_bytes.set(1)),
-    ("insight_hub_watermark_delay_seconds", |t| t.task("metrics", 0).watermark_delay_seconds.set(1.0)),
-    ("insight_hub_as_of_seconds", |t| t.task("metrics", 0).as_of_seconds.set(1.0)),
+    ("insight_hub_table_bytes", |t| t.task(CUSTOMERS).table_bytes.set(1)),
+    ("insight_hub_unflushed_bytes", |t| t.task(CUSTOMERS).unflushed_bytes.set(1)),
+    ("insight_hub_store_bytes", |t| t.task(CUSTOMERS).store_bytes.set(1)),
+    ("insight_hub_watermark_delay_seconds", |t| t.task(METRICS).watermark_delay_seconds.set(1.0)),
+    ("insight_hub_as_of_seconds", |t| t.task(METRICS).as_of_seconds.set(1.0)),
     ("insight_hub_flushes_total", flushed),
     ("insight_hub_flush_seconds", flushed),
     ("insight_hub_tasks", |t| task_is(t, TaskState::Running)),
@@ -65,23 +68,16 @@ fn committed(telemetry: &Telemetry) {
 }
 
 fn flushed(telemetry: &Telemetry) {
-    telemetry.emit(Event::Flushed {
-        stage: "customers",
-        partition: 0,
-        entries: 5,
-        bytes: 500,
-        elapsed: Duration::from_millis(3),
-    });
+    telemetry.emit(Event::Flushed { task: CUSTOMERS, entries: 5, bytes: 500, elapsed: Duration::from_millis(3) });
 }
 
 fn task_is(telemetry: &Telemetry, state: TaskState) {
-    telemetry.emit(Event::TaskChanged { stage: "customers", partition: 0, state });
+    telemetry.emit(Event::TaskChanged { task: CUSTOMERS, state });
 }
 
 fn restore_progressed(telemetry: &Telemetry) {
     telemetry.emit(Event::RestoreProgressed {
-        stage: "customers",
-        partition: 0,
+        task: CUSTOMERS,
         restored_records: 500,
         remaining_records: 700,
         elapsed: Duration::from_millis(100),
@@ -136,7 +132,7 @@ fn a_closed_task_leaves_no_gauge_behind() {
     let telemetry = Telemetry::new();
     task_is(&telemetry, TaskState::Restoring);
     restore_progressed(&telemetry);
-    telemetry.task("customers", 0).table_bytes.set(5);
+    telemetry.task(CUSTOMERS).table_bytes.set(5);
     assert_eq!(telemetry.health().report().tasks[0].restore_remaining_records, 700);
     assert_eq!(
         lines_of(&telemetry, "insight_hub_tasks").iter().find(|line| line.contains("restoring")).map(String::as_str),

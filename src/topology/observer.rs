@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,49 +15,58 @@ use crate::{
         observer::{KillPoint, Observation, Observer},
         stage::Topology,
         task::{Task, TaskState},
-        topics::{Ownership, TopicIndex},
+        topics::{Ownership, TopicIndex, Topics},
     },
-    telemetry::{self, AbortReason, Event, Telemetry},
+    telemetry::{self, AbortReason, Event, TaskName, Telemetry},
 };
 
 /// Ends the process at the n-th passing of a named place: how fault tests crash a hub where it hurts.
 #[derive(Clone, Debug)]
 pub struct PlannedCrash {
-    /// `before-commit`, `after-commit`, `before-flush`, `after-flush`, `mid-restore` or `mid-revoke`.
+    /// One of [`KillPoint::as_str`].
     pub point: String,
     /// At which passing, from 1.
     pub passing: u64,
+    /// How long after it: while the call that comes next is under way.
+    pub after: Duration,
 }
 
 impl PlannedCrash {
-    /// From `POINT:N`.
+    /// From `POINT:N` or `POINT:N:MICROSECONDS`.
     pub fn parse(text: &str) -> Option<PlannedCrash> {
-        let (point, passing) = text.split_once(':')?;
-        Some(PlannedCrash { point: point.to_owned(), passing: passing.parse().ok()? })
+        let mut parts = text.split(':');
+        let point = parts.next()?.to_owned();
+        let passing = parts.next()?.parse().ok()?;
+        let after = parts.next().map_or(Some(0), |after| after.parse().ok())?;
+        Some(PlannedCrash { point, passing, after: Duration::from_micros(after) })
     }
-}
 
-fn name(point: KillPoint) -> &'static str {
-    match point {
-        KillPoint::BeforeCommit => "before-commit",
-        KillPoint::AfterCommit => "after-commit",
-        KillPoint::BeforeFlush => "before-flush",
-        KillPoint::AfterFlush => "after-flush",
-        KillPoint::MidRestore => "mid-restore",
-        KillPoint::MidRevoke => "mid-revoke",
+    /// Ends the process without a word, as a `kill -9` would.
+    fn crash(&self) {
+        let after = self.after;
+        if after.is_zero() {
+            std::process::abort();
+        }
+        // The worker goes on: that is where the death is to find it.
+        std::thread::spawn(move || {
+            std::thread::sleep(after);
+            std::process::abort();
+        });
     }
 }
 
 /// Turns one worker's observations into telemetry.
 pub struct TelemetryObserver {
     telemetry: Telemetry,
+    topics: Arc<Topics>,
     worker: usize,
     /// By topic: records in, records out.
     counters: Vec<(IntCounter, IntCounter)>,
     end_to_end: Histogram,
     commit_began: Cell<Option<Instant>>,
     records: Cell<u64>,
-    restores: RefCell<BTreeMap<TopicPartition, (Instant, u64)>>,
+    /// When the restore of a task began, and when it was told of last.
+    restores: RefCell<BTreeMap<TopicPartition, (Instant, Instant)>>,
     crash: Option<(PlannedCrash, Cell<u64>)>,
     /// The clock of the shell: milliseconds since 1970-01-01T00:00:00Z.
     now_ms: fn() -> i64,
@@ -80,6 +90,7 @@ impl TelemetryObserver {
         let feed = metrics.map(|(_, topic)| topic.name.clone()).find(|name| name.ends_with("metrics"));
         TelemetryObserver {
             telemetry: telemetry.clone(),
+            topics: topology.topics.clone(),
             worker,
             counters,
             end_to_end: telemetry.end_to_end_seconds(feed.as_deref().unwrap_or("metrics")),
@@ -91,20 +102,26 @@ impl TelemetryObserver {
         }
     }
 
+    fn name<'a>(&'a self, task: &Task) -> TaskName<'a> {
+        let topic = &self.topics.get(task.input.topic).name;
+        TaskName { stage: task.stage_name, topic, partition: task.input.partition }
+    }
+
     fn restoring(&self, task: &Task, remaining: u64, records: u64) {
+        if task.changelog.is_none() {
+            return; // it keeps nothing: a line for each partition of each spoke would say nothing
+        }
         let mut restores = self.restores.borrow_mut();
-        let (since, _) = restores.entry(task.input).or_insert_with(|| {
+        let (_, since) = restores.entry(task.input).or_insert_with(|| {
             self.telemetry.emit(Event::RestoreStarted {
-                stage: task.stage_name,
-                partition: task.input.partition,
+                task: self.name(task),
                 from_offset: task.store.position().and_then(|at| i64::try_from(at).ok()).unwrap_or(0),
                 remaining_records: remaining,
             });
-            (Instant::now(), 0)
+            (Instant::now(), Instant::now())
         });
         self.telemetry.emit(Event::RestoreProgressed {
-            stage: task.stage_name,
-            partition: task.input.partition,
+            task: self.name(task),
             restored_records: records,
             remaining_records: remaining,
             elapsed: since.elapsed(),
@@ -113,16 +130,17 @@ impl TelemetryObserver {
     }
 
     fn task_changed(&self, task: &Task, state: TaskState) {
-        let (stage, partition) = (task.stage_name, task.input.partition);
         if state == TaskState::Running
-            && let Some((since, _)) = self.restores.borrow_mut().remove(&task.input)
+            && let Some((began, _)) = self.restores.borrow_mut().remove(&task.input)
         {
             self.telemetry.emit(Event::RestoreFinished {
-                stage,
-                partition,
+                task: self.name(task),
                 restored_records: task.restored_records(),
-                elapsed: since.elapsed(),
+                elapsed: began.elapsed(),
             });
+        }
+        if state == TaskState::Closed {
+            self.restores.borrow_mut().remove(&task.input); // the next life of it is told of anew
         }
         let state = match state {
             TaskState::Created => telemetry::TaskState::Created,
@@ -132,7 +150,7 @@ impl TelemetryObserver {
             TaskState::Suspended => telemetry::TaskState::Suspended,
             TaskState::Closed => telemetry::TaskState::Closed,
         };
-        self.telemetry.emit(Event::TaskChanged { stage, partition, state });
+        self.telemetry.emit(Event::TaskChanged { task: self.name(task), state });
     }
 }
 
@@ -142,8 +160,7 @@ impl Observer for TelemetryObserver {
             Observation::TaskState { task, state } => self.task_changed(task, state),
             Observation::Restoring { task, remaining, records } => self.restoring(task, remaining, records),
             Observation::StoreDiscarded { task, .. } => self.telemetry.emit(Event::RestoreFromBeginning {
-                stage: task.stage_name,
-                partition: task.input.partition,
+                task: self.name(task),
                 wanted_offset: task.store.position().and_then(|at| i64::try_from(at).ok()).unwrap_or(0),
                 first_offset: 0,
             }),
@@ -155,8 +172,7 @@ impl Observer for TelemetryObserver {
                 }
             }
             Observation::Flushed { task, entries } => self.telemetry.emit(Event::Flushed {
-                stage: task.stage_name,
-                partition: task.input.partition,
+                task: self.name(task),
                 entries: entries as u64,
                 bytes: task.store.disk_bytes(),
                 elapsed: self.commit_began.get().map_or(Duration::ZERO, |began| began.elapsed()),
@@ -194,11 +210,11 @@ impl Observer for TelemetryObserver {
 
     fn kill_point(&self, point: KillPoint) {
         if let Some((crash, passed)) = &self.crash
-            && crash.point == name(point)
+            && crash.point == point.as_str()
         {
             passed.set(passed.get() + 1);
             if passed.get() == crash.passing {
-                std::process::abort();
+                crash.crash();
             }
         }
     }

@@ -4,10 +4,12 @@
 //! - [`truth`]: one process, three processes, simulation: one truth.
 //! - [`faults`]: kills, frozen processes and broker restarts.
 //! - [`rebuild`]: a change of definition, killed in the middle.
+//! - [`members`]: two processes under one name, and one that was taken for two.
 //! - [`restore`]: how much is restored.
 
 mod faults;
 mod house;
+mod members;
 mod rebuild;
 mod restore;
 mod truth;

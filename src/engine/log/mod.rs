@@ -142,6 +142,12 @@ pub trait Source {
     /// Whether everything stable was fetched, delivered or not, as far as is known without asking anybody.
     fn is_at_end(&self, partition: TopicPartition) -> bool;
 
+    /// What tells a changelog partition from those that a store may have been filled from before: the cluster, the topic,
+    /// the partition. A topic that was deleted and made again under its name has the same identity (no client library of
+    /// ours tells topic ids): a store beyond its end is noticed by [`Source::changelog`], one within it is not, so whoever
+    /// makes a changelog anew removes the data directories too.
+    fn identity(&mut self, changelog: TopicPartition) -> Result<String, LogError>;
+
     /// A reader of a changelog partition from an offset (`None`: its beginning) to its end as of now, once every
     /// transaction that is open on it has ended. To be called after [`Source::accept`] of the task's input: offsets
     /// first, changelog second (KAFKA-10167).
@@ -184,10 +190,17 @@ pub trait Sink {
     /// Writes a record in it.
     fn send(&mut self, output: &Output<'_>) -> Result<(), LogError>;
 
-    /// Commits it together with the next offset of every input partition that it covers. Before the offsets go out, the
-    /// end offset of each partition in `measure` is read, own records included, and returned: only this worker can have
-    /// written them, for as long as the offsets are then accepted.
-    fn commit(&mut self, offsets: &[(TopicPartition, i64)], measure: &[TopicPartition]) -> Result<Vec<i64>, LogError>;
+    /// Puts the next offset of every input partition that it covers into it; what remains is [`Sink::commit`]. Before the
+    /// offsets go out, the end offset of each partition in `measure` is read, own records included, and returned: only
+    /// this worker can have written them, for as long as the offsets are then accepted.
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, i64)],
+        measure: &[TopicPartition],
+    ) -> Result<Vec<i64>, LogError>;
+
+    /// Commits it: records and offsets, all or nothing.
+    fn commit(&mut self) -> Result<(), LogError>;
 
     /// Gives it up.
     fn abort(&mut self) -> Result<(), LogError>;

@@ -54,8 +54,9 @@ pub struct Identity {
     /// Hash of what decides which entries lie here: partitions, the key of person ids. (By which definition they were
     /// computed is an entry of its own, so that a rebuild finds them.)
     pub placement: [u8; 16],
-    /// The changelog whose offsets the position counts: topic id and partition. A deleted and re-created topic of the same
-    /// name starts again at offset 0, so the name alone would let a position of the old one pass for one of the new.
+    /// The changelog whose offsets the position counts: cluster, topic and partition. (Not the topic's id, which the client
+    /// library does not tell: a topic that was deleted and made again under its name passes for the old one, unless it is
+    /// shorter than the position.)
     pub changelog: String,
 }
 

@@ -30,7 +30,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(60);
 
 /// After this long without a sign of life the controller takes a broker for dead. Shorter, and a machine under load loses its
 /// broker; longer, and each restart after a kill takes longer.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+const SESSION_TIMEOUT: Duration = Duration::from_secs(9);
 /// What the broker logs when it completes a transaction without its markers.
 const LOST_TRANSACTION: &str = "while trying to send transaction markers";
 

@@ -19,7 +19,6 @@ fn changelogs(house: &House) -> Vec<Record> {
 }
 
 #[test]
-#[ignore = "not yet shown to be steady; `tests/run --full` runs it"]
 fn a_kill_restores_what_was_committed_since_and_a_lost_disk_everything() {
     let within = Duration::from_secs(120);
     let events = events(company(6, 500, 6_000));

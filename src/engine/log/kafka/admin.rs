@@ -1,6 +1,9 @@
 //! Topics: what is there, what is wanted, and the difference spelled out.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication},
@@ -11,7 +14,10 @@ use rdkafka::{
     types::RDKafkaErrorCode as Code,
 };
 
-use super::clients::{Context, KafkaOptions};
+use super::{
+    PATIENCE,
+    clients::{Context, KafkaOptions},
+};
 use crate::engine::{
     log::{LogError, TopicPartition},
     topics::{Cleanup, Ownership, TopicSpec, Topics},
@@ -78,6 +84,39 @@ fn policy(cleanup: Cleanup) -> &'static str {
     }
 }
 
+/// Whether time mends it: brokers that are away, or have just come back.
+fn passes(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, LeaderNotAvailable, NetworkException,
+        NotController, OperationTimedOut, RequestTimedOut,
+    };
+    matches!(
+        code,
+        AllBrokersDown
+            | BrokerNotAvailable
+            | BrokerTransportFailure
+            | LeaderNotAvailable
+            | NetworkException
+            | NotController
+            | OperationTimedOut
+            | RequestTimedOut
+    )
+}
+
+/// Asks again while time may mend the refusal.
+fn persist<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask();
+        match answer {
+            Err(KafkaError::AdminOp(code)) if passes(code) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            answer => return answer,
+        }
+    }
+}
+
 impl Admin {
     /// Connects. `replication` and `min_insync_replicas` are for topics that it creates; 0: the brokers' defaults.
     pub fn connect(options: &KafkaOptions, replication: i32, min_insync_replicas: u32) -> Result<Admin, LogError> {
@@ -101,7 +140,7 @@ impl Admin {
     /// How many partitions each named topic has; `None` where it does not exist. Also what shows that the cluster
     /// answers at all.
     pub fn partitions(&self, names: &[Arc<str>], patience: Duration) -> Result<Vec<Option<i32>>, LogError> {
-        let deadline = std::time::Instant::now() + patience;
+        let deadline = Instant::now() + patience;
         let metadata = loop {
             let answer = self.metadata.fetch_metadata(None, TRY.min(patience));
             // Serves the error callback, which knows of refused passwords.
@@ -111,7 +150,7 @@ impl Admin {
             }
             match answer {
                 Ok(metadata) => break metadata,
-                Err(error) if std::time::Instant::now() >= deadline => {
+                Err(error) if Instant::now() >= deadline => {
                     return Err(LogError::Stop(format!(
                         "Kafka does not answer: {error}; check kafka.brokers and kafka.security_protocol"
                     )));
@@ -147,10 +186,11 @@ impl Admin {
     }
 
     fn cleanup_difference(&self, topic: &TopicSpec) -> Result<Option<Difference>, LogError> {
-        let described = self
-            .runtime
-            .block_on(self.client.describe_configs([&ResourceSpecifier::Topic(&topic.name)], &AdminOptions::new()))
-            .map_err(|error| LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)))?;
+        let described = persist(|| {
+            let resources = [&ResourceSpecifier::Topic(&topic.name)];
+            self.runtime.block_on(self.client.describe_configs(resources, &AdminOptions::new()))
+        })
+        .map_err(|error| LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)))?;
         let wanted = policy(topic.cleanup);
         for resource in described {
             match resource {
@@ -213,10 +253,16 @@ impl Admin {
                 new
             })
             .collect();
-        let results = self
-            .runtime
-            .block_on(self.client.create_topics(&new, &AdminOptions::new().operation_timeout(Some(TRY))))
-            .map_err(|error| LogError::Stop(format!("topics cannot be created: {error}")))?;
+        let results = persist(|| {
+            let options = AdminOptions::new().operation_timeout(Some(TRY));
+            let results = self.runtime.block_on(self.client.create_topics(&new, &options))?;
+            // All of them again: what was made by then is left as it is.
+            match results.iter().find_map(|result| result.as_ref().err().filter(|(_, code)| passes(*code))) {
+                Some((_, code)) => Err(KafkaError::AdminOp(*code)),
+                None => Ok(results),
+            }
+        })
+        .map_err(|error| LogError::Stop(format!("topics cannot be created: {error}")))?;
         let mut created = Vec::new();
         for result in results {
             match result {

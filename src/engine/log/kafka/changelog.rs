@@ -89,7 +89,8 @@ impl ChangelogReader for KafkaChangelog {
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                         return Err(LogError::Stop(format!("the changelog {} may not be read: {error}", self.topic)));
                     }
-                    _ => tracing::warn!(target: "kafka", "restoring: {error}"),
+                    // The worker's own consumer has the same trouble, and tells of it once.
+                    _ => tracing::debug!(target: "kafka", "restoring: {error}"),
                 },
             }
         }

@@ -18,6 +18,8 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
+use super::news::News;
+
 /// How to reach Kafka, and as whom.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
@@ -208,22 +210,28 @@ pub(super) struct Context {
     pub(super) figures: Arc<Mutex<BTreeMap<(Arc<str>, i32), PartitionFigures>>>,
     pub(super) rebalanced: Arc<Mutex<std::collections::VecDeque<Rebalanced>>>,
     pub(super) undelivered: Arc<Mutex<Option<String>>>,
+    pub(super) news: News,
     /// The consumer is being closed: nobody is left to answer a rebalance, and closing waits for the answer.
     pub(super) closing: Arc<AtomicBool>,
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!(target: "kafka", facility, "{message}");
-            }
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, "{message}"),
-            _ => tracing::debug!(target: "kafka", facility, "{message}"),
-        }
+        // A failed connection comes as an error too.
+        let level = if facility == "FAIL" { RDKafkaLogLevel::Debug } else { level };
+        self.news.say(level, facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {
+        let mut brokers = statistics.brokers.values().filter(|broker| broker.nodeid >= 0).map(|broker| &*broker.state);
+        let (mut up, mut down) = (false, false);
+        brokers.by_ref().for_each(|state| {
+            up |= matches!(state, "UP" | "UPDATE");
+            down |= matches!(state, "DOWN" | "TRY_CONNECT" | "CONNECT");
+        });
+        if up && !down {
+            self.news.back();
+        }
         let mut figures = self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         figures.clear();
         for (topic, it) in statistics.topics {
@@ -243,7 +251,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        use RDKafkaErrorCode::{Authentication, AutoOffsetReset, SaslAuthenticationFailed, UnsupportedSASLMechanism};
+        use RDKafkaErrorCode::{
+            AllBrokersDown, Authentication, AutoOffsetReset, BrokerTransportFailure, OperationTimedOut, Resolve,
+            SaslAuthenticationFailed, UnsupportedSASLMechanism,
+        };
         match error.rdkafka_error_code() {
             // The library would try again for ever.
             Some(Authentication | SaslAuthenticationFailed | UnsupportedSASLMechanism) => self.fatal.set(format!(
@@ -257,7 +268,11 @@ impl ClientContext for Context {
                 "a partition is no longer readable at the committed offset: {reason}. Retention has removed records that \
                  were not read; going on would lose them silently. Decide, and reset the group's offset by hand"
             )),
-            _ => tracing::warn!(target: "kafka", "{error}: {reason}"),
+            Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => self.news.away(reason),
+            code => {
+                let kind = code.map_or_else(|| "unknown".to_owned(), |code| format!("{code:?}"));
+                self.news.say(RDKafkaLogLevel::Warning, &kind, reason);
+            }
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct KafkaSink {
     group: Group,
     transaction_timeout: Duration,
     in_transaction: bool,
+    /// Transactions given up since the last commit.
+    failures: u32,
     bytes: usize,
     /// By topic: the headers that its last record had but for the last one, ready to be copied. Making them anew costs more
     /// than the rest of sending a record.
@@ -83,6 +85,7 @@ impl KafkaSink {
             group: Group::default(),
             transaction_timeout: options.transaction_timeout,
             in_transaction: false,
+            failures: 0,
             bytes: 0,
             headers: topology.topics.iter().map(|_| None).collect(),
         };
@@ -116,6 +119,13 @@ impl KafkaSink {
             };
             let text = format!("{what}: {error}");
             match &error {
+                // To repeat the work would not mend it.
+                KafkaError::Transaction(it) if is_forbidden(it.code()) => {
+                    return Err(LogError::Stop(format!(
+                        "{text}; grant WRITE on the hub's topics, READ on its group and its input, WRITE on its \
+                         transactional ids"
+                    )));
+                }
                 KafkaError::Transaction(it) if it.is_fatal() => return Err(LogError::Rebuild(text)),
                 KafkaError::Transaction(it) if it.txn_requires_abort() => return Err(LogError::Rewind(text)),
                 KafkaError::Transaction(it) if it.is_retriable() && Instant::now() < deadline => {}
@@ -124,8 +134,33 @@ impl KafkaSink {
                 _ if unknown => return Err(LogError::Rebuild(text)),
                 _ => return Err(LogError::Rewind(text)),
             }
+            // Some refusals come at once.
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
+
+    /// Waits a little when one transaction after the other fails: work that is repeated as fast as it fails would fill the
+    /// log and the processors.
+    fn back_off(&mut self) {
+        if self.failures > 0 {
+            std::thread::sleep(Duration::from_millis(10 << self.failures.min(6)));
+        }
+        self.failures += 1;
+    }
+}
+
+fn is_forbidden(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed,
+        TransactionalIdAuthorizationFailed,
+    };
+    matches!(
+        code,
+        ClusterAuthorizationFailed
+            | GroupAuthorizationFailed
+            | TopicAuthorizationFailed
+            | TransactionalIdAuthorizationFailed
+    )
 }
 
 impl Sink for KafkaSink {
@@ -180,7 +215,11 @@ impl Sink for KafkaSink {
         }
     }
 
-    fn commit(&mut self, offsets: &[(TopicPartition, i64)], measure: &[TopicPartition]) -> Result<Vec<i64>, LogError> {
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, i64)],
+        measure: &[TopicPartition],
+    ) -> Result<Vec<i64>, LogError> {
         let producer = self.producer()?;
         let mut ends = Vec::with_capacity(measure.len());
         if !measure.is_empty() {
@@ -203,9 +242,16 @@ impl Sink for KafkaSink {
         let group = self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let group = group.as_ref().ok_or_else(|| LogError::Rewind("the group's metadata is not known yet".into()))?;
         self.persist("sending offsets", false, || producer.send_offsets_to_transaction(&list, group, TRY))?;
+        Ok(ends)
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        let producer = self.producer()?;
         self.persist("committing", true, || producer.commit_transaction(TRY))?;
         self.in_transaction = false;
-        Ok(ends)
+        self.failures = 0;
+        self.context.news.back();
+        Ok(())
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
@@ -213,7 +259,9 @@ impl Sink for KafkaSink {
             return Ok(());
         }
         let producer = self.producer()?;
-        self.persist("aborting", true, || producer.abort_transaction(TRY))
+        self.persist("aborting", true, || producer.abort_transaction(TRY))?;
+        self.back_off();
+        Ok(())
     }
 
     fn rebuild(&mut self) -> Result<(), LogError> {
@@ -229,11 +277,10 @@ impl Sink for KafkaSink {
             match outcome {
                 Ok(()) => {
                     self.producer = Some(producer);
+                    self.back_off();
                     return Ok(());
                 }
-                Err(KafkaError::Transaction(error))
-                    if error.code() == RDKafkaErrorCode::TransactionalIdAuthorizationFailed =>
-                {
+                Err(KafkaError::Transaction(error)) if is_forbidden(error.code()) => {
                     return Err(LogError::Stop(format!(
                         "the transactional id {:?} may not be used: {error}; grant WRITE and DESCRIBE on it",
                         self.config.get("transactional.id").unwrap_or_default()

@@ -24,17 +24,31 @@ use super::{
 use crate::engine::{
     log::{ChangelogReader, Headers, LogError, Membership, Record, Source, TopicPartition},
     stage::Topology,
-    topics::Topics,
+    topics::{TopicIndex, Topics},
 };
 
 /// One try of a request.
 const TRY: Duration = Duration::from_secs(5);
+/// Errors taken by one poll.
+const FAILURES_MAX: usize = 100;
+/// How often a static member takes its place back within [`FENCED_WINDOW`]. A join whose answer a dying broker lost costs
+/// one or two; two processes under one name take the place from each other until one of them must give up.
+const FENCED_MAX: usize = 4;
+/// The next heartbeat tells who was fenced: two processes under one name use this up in half of it.
+const FENCED_WINDOW: Duration = Duration::from_secs(60);
+/// A broker that starts may not know a topic yet. One that it does not know for so long does not exist.
+const MISSING_MAX: Duration = Duration::from_secs(30);
 
 /// The reading half of a worker's log on Kafka.
 pub struct KafkaSource {
+    config: ClientConfig,
     consumer: BaseConsumer<Context>,
     context: Context,
     topics: Arc<Topics>,
+    /// The topics of the subscription.
+    inputs: Vec<TopicIndex>,
+    /// The cluster's own id, once it has told.
+    cluster: Option<String>,
     group: Group,
     changelog_config: ClientConfig,
     committed_reader: Arc<BaseConsumer>,
@@ -43,25 +57,44 @@ pub struct KafkaSource {
     fresh: BTreeMap<TopicPartition, Option<i64>>,
     owned: BTreeSet<TopicPartition>,
     positions: BTreeMap<TopicPartition, i64>,
+    /// Partitions that are paused because the client did not yet go where it was told to.
+    unsought: BTreeMap<TopicPartition, Unsought>,
     events: VecDeque<Membership>,
+    /// When this member was told of late that another has its place.
+    fenced: VecDeque<Instant>,
+    /// What the worker is to give up next was a former consumer's: nobody waits for the answer.
+    disowned: bool,
+    /// Since when a topic has been missing, and when it was looked for last.
+    missing: Option<(Instant, Instant)>,
+}
+
+/// Where a partition is to go on.
+#[derive(Clone, Copy)]
+struct Unsought {
+    offset: Option<i64>,
+    since: Instant,
+    /// Whether it is to be read then.
+    resume: bool,
 }
 
 impl Drop for KafkaSource {
-    /// Closing the consumer waits until every rebalance is answered, those that the worker did not come to included.
     fn drop(&mut self) {
-        self.context.closing.store(true, std::sync::atomic::Ordering::Relaxed);
-        while let Some(event) = self.membership() {
-            let answered = match &event {
-                Membership::Assigned(list) => self.consumer.incremental_assign(&self.list(list)),
-                Membership::Revoked(list) | Membership::Lost(list) => {
-                    self.consumer.incremental_unassign(&self.list(list))
-                }
-            };
-            if let Err(error) = answered {
-                tracing::debug!(target: "kafka", "giving partitions up while leaving: {error}");
-            }
-        }
+        self.leave();
     }
+}
+
+/// A new member of the group.
+fn join(
+    config: &ClientConfig,
+    context: &Context,
+    topics: &Topics,
+    inputs: &[TopicIndex],
+) -> Result<BaseConsumer<Context>, LogError> {
+    let refused = |error: KafkaError| LogError::Stop(format!("the Kafka client refuses its settings: {error}"));
+    let consumer: BaseConsumer<Context> = config.create_with_context(context.clone()).map_err(refused)?;
+    let names: Vec<&str> = inputs.iter().map(|topic| &*topics.get(*topic).name).collect();
+    consumer.subscribe(&names).map_err(refused)?;
+    Ok(consumer)
 }
 
 /// Looked up only by who reads them: the client parses them anew for each message.
@@ -76,6 +109,22 @@ impl Headers for KafkaHeaders<'_> {
 }
 
 impl KafkaSource {
+    /// Closing a consumer waits until every rebalance is answered, those that the worker did not come to included.
+    fn leave(&mut self) {
+        self.context.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        while let Some(event) = self.membership() {
+            let answered = match &event {
+                Membership::Assigned(list) => self.consumer.incremental_assign(&self.list(list)),
+                Membership::Revoked(list) | Membership::Lost(list) => {
+                    self.consumer.incremental_unassign(&self.list(list))
+                }
+            };
+            if let Err(error) = answered {
+                tracing::debug!(target: "kafka", "giving partitions up while leaving: {error}");
+            }
+        }
+    }
+
     pub(super) fn connect(
         options: &KafkaOptions,
         topology: &Topology,
@@ -84,19 +133,15 @@ impl KafkaSource {
     ) -> Result<KafkaSource, LogError> {
         let refused = |error: KafkaError| LogError::Stop(format!("the Kafka client refuses its settings: {error}"));
         let context = Context::default();
-        let consumer: BaseConsumer<Context> =
-            options.consumer(&topology.application_id, worker).create_with_context(context.clone()).map_err(refused)?;
-        let names: Vec<&str> = topology
-            .stages
-            .iter()
-            .flat_map(|stage| &stage.inputs)
-            .map(|topic| &*topology.topics.get(*topic).name)
-            .collect();
-        consumer.subscribe(&names).map_err(refused)?;
+        let config = options.consumer(&topology.application_id, worker);
+        let inputs: Vec<TopicIndex> = topology.stages.iter().flat_map(|stage| stage.inputs.iter().copied()).collect();
         Ok(KafkaSource {
-            consumer,
+            consumer: join(&config, &context, &topology.topics, &inputs)?,
+            config,
             context,
             topics: topology.topics.clone(),
+            inputs,
+            cluster: None,
             group,
             changelog_config: options.changelog_reader(&topology.application_id),
             committed_reader: Arc::new(options.offsets_reader(true).create().map_err(refused)?),
@@ -104,7 +149,11 @@ impl KafkaSource {
             fresh: BTreeMap::new(),
             owned: BTreeSet::new(),
             positions: BTreeMap::new(),
+            unsought: BTreeMap::new(),
             events: VecDeque::new(),
+            fenced: VecDeque::new(),
+            disowned: false,
+            missing: None,
         })
     }
 
@@ -157,7 +206,107 @@ impl KafkaSource {
         }
     }
 
-    fn read_error(&self, error: &KafkaError) -> Result<(), LogError> {
+    /// The broker gave this static member's place to another: to itself, when the answer to a join was lost with a
+    /// dying broker and the join repeated; or to a second process under the same name. A new consumer takes it back, but
+    /// not for ever.
+    fn rejoin(&mut self) -> Result<(), LogError> {
+        let now = Instant::now();
+        self.fenced.retain(|at| now.duration_since(*at) < FENCED_WINDOW);
+        self.fenced.push_back(now);
+        let name = self.config.get("group.instance.id").unwrap_or_default();
+        if self.fenced.len() > FENCED_MAX {
+            return Err(LogError::Stop(format!(
+                "another process runs under the same hub.instance_id and takes the place of {name:?} in the group again and \
+                 again; give each instance its own"
+            )));
+        }
+        tracing::warn!(target: "kafka", member = name, times = self.fenced.len(), "fenced in the group: joining anew");
+        // What it owned is lost; what it had begun to commit under the old membership must not be committed under the new.
+        self.leave();
+        let context = Context { rebalanced: Arc::default(), closing: Arc::default(), ..self.context.clone() };
+        self.consumer = join(&self.config, &context, &self.topics, &self.inputs)?;
+        self.context = context;
+        self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.fresh.clear();
+        self.positions.clear();
+        self.unsought.clear();
+        self.events.clear();
+        let owned: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
+        if !owned.is_empty() {
+            self.disowned = true;
+            self.events.push_back(Membership::Lost(owned));
+        }
+        Ok(())
+    }
+
+    /// Looks for a topic that the broker said it does not know, once a second.
+    fn look_for_missing(&mut self) -> Result<(), LogError> {
+        let Some((since, looked)) = self.missing.filter(|(_, looked)| looked.elapsed() > Duration::from_secs(1)) else {
+            return Ok(());
+        };
+        let mut waiting_since = since;
+        let mut absent = None;
+        for topic in &self.inputs {
+            let name = &self.topics.get(*topic).name;
+            match self.uncommitted_reader.fetch_metadata(Some(name), Duration::from_secs(1)) {
+                Ok(found) if found.topics().iter().any(|it| it.error().is_none() && !it.partitions().is_empty()) => {}
+                Ok(_) => absent = Some(name.clone()),
+                // Nobody answers: that says nothing about topics.
+                Err(_) => {
+                    waiting_since = since + looked.elapsed();
+                    absent = Some(name.clone());
+                    break;
+                }
+            }
+        }
+        let Some(name) = absent else {
+            self.missing = None;
+            tracing::info!(target: "kafka", "every topic is there again");
+            return Ok(());
+        };
+        if waiting_since.elapsed() > MISSING_MAX {
+            return Err(LogError::Stop(format!("the topic {name} does not exist; run `insight-hub topics apply`")));
+        }
+        self.missing = Some((waiting_since, Instant::now()));
+        Ok(())
+    }
+
+    /// Sends partitions where they are to go on. The client refuses while it is about to lose them, of which only the next
+    /// poll tells: so nobody waits here, and what was refused is tried again with each poll.
+    fn seek(&mut self) -> Result<(), LogError> {
+        for (partition, Unsought { offset, since, resume }) in self.unsought.clone() {
+            let topic = self.topics.get(partition.topic).name.clone();
+            let target = offset.map_or(Offset::Beginning, Offset::Offset);
+            match self.consumer.seek(&topic, partition.partition, target, TRY) {
+                Ok(()) => {
+                    self.unsought.remove(&partition);
+                    self.pause(&[partition], !resume)?;
+                }
+                Err(error) if since.elapsed() > PATIENCE && !self.gave_up() => {
+                    return Err(LogError::Stop(format!("{topic} cannot be read from {target:?}: {error}")));
+                }
+                // The rest would wait as long.
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the client will do nothing more, of which the next poll tells: until then every answer is as good.
+    fn gave_up(&self) -> bool {
+        self.consumer.client().fatal_error().is_some()
+    }
+
+    /// What to do about it.
+    fn give_up(&mut self) -> Result<(), LogError> {
+        match self.consumer.client().fatal_error() {
+            Some((RDKafkaErrorCode::FencedInstanceId, _)) => self.rejoin(),
+            Some((_, reason)) => Err(LogError::Stop(format!("the Kafka client gave up: {reason}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn read_error(&mut self, error: &KafkaError) -> Result<(), LogError> {
         if let Some(reason) = self.context.fatal.get() {
             return Err(LogError::Stop(reason));
         }
@@ -175,20 +324,13 @@ impl KafkaSource {
             Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
                 Err(LogError::Stop(format!("the group may not be joined: {error}; grant READ on it")))
             }
-            Some(RDKafkaErrorCode::FencedInstanceId) => Err(LogError::Stop(
-                "another process runs under the same hub.instance_id; give each instance its own".into(),
-            )),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                Err(LogError::Stop(format!("a topic does not exist: {error}; run `insight-hub topics apply`")))
-            }
-            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
-                Err(LogError::Stop(format!("the Kafka client gave up: {error}")))
-            }
-            // Connections come back by themselves.
-            _ => {
-                tracing::warn!(target: "kafka", "reading: {error}");
+                let now = Instant::now();
+                self.missing.get_or_insert((now, now));
                 Ok(())
             }
+            // Connections and coordinators come back by themselves; the context has told of it.
+            _ => Ok(()),
         }
     }
 }
@@ -203,13 +345,15 @@ impl Source for KafkaSource {
         let mut taken = 0;
         // The partition of the last record and the offset after it, noted when another partition's turn comes.
         let mut last: Option<(String, TopicPartition, i64)> = None;
-        let mut outcome = Ok(());
-        while taken < limit {
+        let mut outcome = if self.unsought.is_empty() { Ok(()) } else { self.seek() };
+        let mut failures = Vec::new();
+        while taken < limit && failures.len() < FAILURES_MAX {
             let message = match self.consumer.poll(if taken == 0 { wait } else { Duration::ZERO }) {
                 None => break,
+                // What comes behind it, such as a lost assignment, must not wait for another round each.
                 Some(Err(error)) => {
-                    outcome = self.read_error(&error);
-                    break;
+                    failures.push(error);
+                    continue;
                 }
                 Some(Ok(message)) => message,
             };
@@ -249,10 +393,20 @@ impl Source for KafkaSource {
         if let Some((_, key, next)) = last {
             self.positions.insert(key, next);
         }
-        // Fresh after each poll: it carries the generation that the offsets are committed under.
-        *self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.consumer.group_metadata();
+        for error in failures {
+            outcome = outcome.and_then(|()| self.read_error(&error));
+        }
+        if self.gave_up() {
+            // The event of it may be far behind in the queue, and until then nothing would be committed.
+            outcome = outcome.and_then(|()| self.give_up());
+        }
+        // Fresh after each poll: it carries the generation that the offsets are committed under. A member that owns nothing
+        // has nothing to commit, and one that has not joined would not be fenced.
+        let group = if self.owned.is_empty() { None } else { self.consumer.group_metadata() };
+        *self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = group;
         self.note_rebalances();
         outcome?;
+        self.look_for_missing()?;
         match self.context.fatal.get() {
             Some(reason) => Err(LogError::Stop(reason)),
             None => Ok(taken),
@@ -272,10 +426,13 @@ impl Source for KafkaSource {
             list.add_partition_offset(&self.topics.get(key.topic).name, key.partition, offset)
                 .map_err(|error| LogError::Stop(format!("an assignment cannot be taken: {error}")))?;
         }
-        self.consumer
-            .incremental_assign(&list)
-            .and_then(|()| self.consumer.pause(&self.list(partitions)))
-            .map_err(|error| LogError::Stop(format!("an assignment cannot be taken: {error}")))?;
+        let taken = self.consumer.incremental_assign(&list).and_then(|()| self.consumer.pause(&self.list(partitions)));
+        match taken {
+            Err(error) if !self.gave_up() => {
+                return Err(LogError::Stop(format!("an assignment cannot be taken: {error}")));
+            }
+            _ => {}
+        }
         for (key, offset) in partitions.iter().zip(&committed) {
             self.fresh.insert(*key, *offset);
             self.owned.insert(*key);
@@ -311,7 +468,9 @@ impl Source for KafkaSource {
                     return Ok(offsets);
                 }
                 (_, Some(error)) if Instant::now() >= deadline => {
-                    return Err(LogError::Stop(format!("the committed offsets cannot be read: {error}")));
+                    return Err(LogError::Stop(format!(
+                        "the committed offsets cannot be read: {error}; the brokers are away, or a transaction on them does not end"
+                    )));
                 }
                 _ => std::thread::sleep(Duration::from_millis(50)),
             }
@@ -319,21 +478,18 @@ impl Source for KafkaSource {
     }
 
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError> {
-        let topic = self.topics.get(partition.topic).name.clone();
-        if self.fresh.remove(&partition) != Some(offset) {
-            let target = offset.map_or(Offset::Beginning, Offset::Offset);
-            let deadline = Instant::now() + PATIENCE;
-            // Paused first: nothing of the old position may be delivered any more.
-            self.pause(&[partition], true)?;
-            while let Err(error) = self.consumer.seek(&topic, partition.partition, target, TRY) {
-                if Instant::now() >= deadline {
-                    return Err(LogError::Stop(format!("{topic} cannot be read from {target:?}: {error}")));
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
+        if !self.owned.contains(&partition) {
+            return Ok(()); // lost with a former consumer: the worker is told next
         }
         self.positions.insert(partition, offset.unwrap_or(0));
-        self.pause(&[partition], false)
+        if self.fresh.remove(&partition) == Some(offset) {
+            self.unsought.remove(&partition);
+            return self.pause(&[partition], false);
+        }
+        // Paused first: nothing of the old position may be delivered any more.
+        self.pause(&[partition], true)?;
+        self.unsought.insert(partition, Unsought { offset, since: Instant::now(), resume: true });
+        self.seek()
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
@@ -341,6 +497,10 @@ impl Source for KafkaSource {
             self.fresh.remove(key);
             self.owned.remove(key);
             self.positions.remove(key);
+            self.unsought.remove(key);
+        }
+        if std::mem::take(&mut self.disowned) {
+            return Ok(());
         }
         if let Err(error) = self.consumer.incremental_unassign(&self.list(partitions)) {
             tracing::warn!(target: "kafka", "giving partitions up: {error}");
@@ -349,7 +509,16 @@ impl Source for KafkaSource {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<(), LogError> {
-        let list = self.list(partitions);
+        let mut partitions = partitions.to_vec();
+        // One that is not yet where it is to go on stays paused until it is.
+        partitions.retain(|key| match self.unsought.get_mut(key) {
+            Some(unsought) => {
+                unsought.resume = !paused;
+                paused
+            }
+            None => true,
+        });
+        let list = self.list(&partitions);
         let outcome = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         outcome.map_err(|error| LogError::Stop(format!("a partition cannot be paused or resumed: {error}")))
     }
@@ -365,6 +534,18 @@ impl Source for KafkaSource {
         let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
         figures.get(&key).is_some_and(|figures| figures.at_end)
+    }
+
+    fn identity(&mut self, changelog: TopicPartition) -> Result<String, LogError> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.cluster.is_none() {
+            self.cluster = self.consumer.client().fetch_cluster_id(TRY);
+            if self.cluster.is_none() && Instant::now() >= deadline {
+                return Err(LogError::Stop("the cluster does not tell its id; are the brokers up?".into()));
+            }
+        }
+        let cluster = self.cluster.as_deref().unwrap_or_default();
+        Ok(format!("{cluster}/{}/{}", self.topics.get(changelog.topic).name, changelog.partition))
     }
 
     fn changelog(

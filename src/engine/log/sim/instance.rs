@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::ControlFlow,
+    panic::resume_unwind,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -28,7 +29,14 @@ pub(super) enum CommitFault {
     UnknownCommitted,
     /// The request is lost: nothing happened, and nobody knows.
     UnknownNotCommitted,
+    /// The instance is killed while its request is on its way, and the request arrives.
+    KilledCommitted,
+    /// The instance is killed while its request is on its way, and the request is lost.
+    KilledNotCommitted,
 }
+
+/// What `resume_unwind` carries when an instance is killed inside a call.
+pub(super) struct Killed;
 
 /// The log of one instance.
 pub struct SimLog {
@@ -214,6 +222,10 @@ impl Source for SimSource {
         self.lag(partition) == Some(0)
     }
 
+    fn identity(&mut self, changelog: TopicPartition) -> Result<String, LogError> {
+        Ok(format!("simulation/{}/{}", changelog.topic.0, changelog.partition))
+    }
+
     fn changelog(
         &mut self,
         partition: TopicPartition,
@@ -306,29 +318,42 @@ impl Sink for SimSink {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[(TopicPartition, i64)], measure: &[TopicPartition]) -> Result<Vec<i64>, LogError> {
-        let transaction = self.transaction.ok_or_else(|| LogError::Stop("commit without begin".into()))?;
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, i64)],
+        measure: &[TopicPartition],
+    ) -> Result<Vec<i64>, LogError> {
+        let transaction = self.transaction.ok_or_else(|| LogError::Stop("offsets without a transaction".into()))?;
         let mut ends = Vec::new();
         if !measure.is_empty() {
             self.deliver(100)?;
             ends = measure.iter().map(|key| self.cluster.borrow().high_watermark(*key)).collect();
         }
-        let fault = self.fault.take();
-        if fault == Some(CommitFault::Refused) {
+        if self.fault == Some(CommitFault::Refused) {
+            self.fault = None;
             return Err(LogError::Rewind("a commit failed by design of the simulation".into()));
         }
         let member = *self.member.borrow();
         self.cluster.borrow_mut().send_offsets(&self.name, self.epoch, transaction, member, offsets)?;
+        Ok(ends)
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        let transaction = self.transaction.ok_or_else(|| LogError::Stop("commit without begin".into()))?;
         self.deliver(100)?;
-        if fault == Some(CommitFault::UnknownNotCommitted) {
-            return Err(LogError::Rebuild("the commit's answer was lost".into()));
+        let fault = self.fault.take();
+        if !matches!(fault, Some(CommitFault::UnknownNotCommitted | CommitFault::KilledNotCommitted)) {
+            self.cluster.borrow_mut().end_transaction(&self.name, self.epoch, transaction, true)?;
         }
-        self.cluster.borrow_mut().end_transaction(&self.name, self.epoch, transaction, true)?;
-        if fault == Some(CommitFault::UnknownCommitted) {
-            return Err(LogError::Rebuild("the commit's answer was lost".into()));
+        match fault {
+            Some(CommitFault::UnknownCommitted | CommitFault::UnknownNotCommitted) => {
+                return Err(LogError::Rebuild("the commit's answer was lost".into()));
+            }
+            Some(CommitFault::KilledCommitted | CommitFault::KilledNotCommitted) => resume_unwind(Box::new(Killed)),
+            Some(CommitFault::Refused) | None => {}
         }
         self.transaction = None;
-        Ok(ends)
+        Ok(())
     }
 
     fn abort(&mut self) -> Result<(), LogError> {

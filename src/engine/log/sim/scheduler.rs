@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
     cluster::{Cluster, CommittedRecord},
-    instance::{CommitFault, SharedCluster, SimLog},
+    instance::{CommitFault, Killed, SharedCluster, SimLog},
 };
 use crate::engine::{
     log::TopicPartition,
@@ -78,9 +78,6 @@ pub struct SimulationOptions {
     /// Limits of each worker.
     pub worker: WorkerOptions,
 }
-
-/// What `resume_unwind` carries when an instance is killed inside a call.
-struct Killed;
 
 #[derive(Default)]
 struct Shared {
@@ -382,17 +379,16 @@ impl Simulation {
                 FaultKind::Crash
             }
             3..8 => {
-                let points = [
-                    KillPoint::BeforeCommit,
-                    KillPoint::AfterCommit,
-                    KillPoint::BeforeFlush,
-                    KillPoint::AfterFlush,
-                    KillPoint::MidRestore,
-                    KillPoint::MidRevoke,
-                ];
                 // It counts when it fires.
-                let point = points[self.random.random_range(0..points.len())];
-                self.instances[index].shared.armed.set(Some(point));
+                let point = KillPoint::ALL[self.random.random_range(0..KillPoint::ALL.len())];
+                if point == KillPoint::DuringCommit {
+                    // Whether the request arrives is chance.
+                    let arrives = self.random.random();
+                    let fault = if arrives { CommitFault::KilledCommitted } else { CommitFault::KilledNotCommitted };
+                    self.instances[index].worker.log_mut().arm(fault);
+                } else {
+                    self.instances[index].shared.armed.set(Some(point));
+                }
                 return Ok(true);
             }
             8..9 => {
@@ -425,7 +421,7 @@ impl Simulation {
                 let instance = &mut self.instances[index];
                 let outcome = catch_unwind(AssertUnwindSafe(|| instance.worker.close()));
                 match outcome {
-                    Ok(closed) => closed?,
+                    Ok(closed) => drop(closed?),
                     Err(payload) if payload.is::<Killed>() => {}
                     Err(payload) => resume_unwind(payload),
                 }
