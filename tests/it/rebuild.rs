@@ -12,7 +12,10 @@ use std::{
 use insight_hub::{
     company::{CompanyOptions, SourceEvent},
     engine::{
-        log::sim::{FaultCounts, Simulation, SimulationOptions},
+        log::{
+            TopicPartition,
+            sim::{FaultCounts, Simulation, SimulationOptions},
+        },
         rebuild::Rebuild,
         stage::{StageError, Topology},
     },
@@ -120,34 +123,29 @@ impl Hub {
             .sum()
     }
 
-    /// For each key of the metrics feed, the different values (`None`: a tombstone) that subscribers saw from record
-    /// number `from` of its partition on.
-    fn metrics_since(&self, from: &BTreeMap<i32, usize>) -> BTreeMap<String, Vec<Option<Value>>> {
+    /// For each key of the metrics feed, the different values (`None`: a tombstone) that were written at the offsets given
+    /// or after them.
+    fn metrics_since(&self, from: &[i64]) -> BTreeMap<String, Vec<Option<Value>>> {
         let mut seen: BTreeMap<String, Vec<Option<Value>>> = BTreeMap::new();
-        let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
-        for record in self.simulation.cluster().borrow().read_committed(self.map.metrics_feed) {
-            let count = counts.entry(record.partition).or_default();
-            *count += 1;
-            if *count > from.get(&record.partition).copied().unwrap_or(0) {
-                let mut value: Option<Value> = record.value.map(|value| serde_json::from_slice(&value).unwrap());
-                for outside_of_the_promise in ["revision", "status"] {
-                    value.as_mut().map(|value| value.as_object_mut().unwrap().remove(outside_of_the_promise));
-                }
-                let values = seen.entry(String::from_utf8(record.key.unwrap().to_vec()).unwrap()).or_default();
-                if values.last() != Some(&value) {
-                    values.push(value);
-                }
+        let records = self.simulation.cluster().borrow().read_committed(self.map.metrics_feed);
+        for record in records.into_iter().filter(|it| it.offset >= from[it.partition as usize]) {
+            let mut value: Option<Value> = record.value.map(|value| serde_json::from_slice(&value).unwrap());
+            for outside_of_the_promise in ["revision", "status"] {
+                value.as_mut().map(|value| value.as_object_mut().unwrap().remove(outside_of_the_promise));
+            }
+            let values = seen.entry(String::from_utf8(record.key.unwrap().to_vec()).unwrap()).or_default();
+            if values.last() != Some(&value) {
+                values.push(value);
             }
         }
         seen
     }
 
-    fn metrics_counts(&self) -> BTreeMap<i32, usize> {
-        let mut counts = BTreeMap::new();
-        for record in self.simulation.cluster().borrow().read_committed(self.map.metrics_feed) {
-            *counts.entry(record.partition).or_default() += 1;
-        }
-        counts
+    /// Where the metrics feed ends, by partition; what is written below may become visible later.
+    fn metrics_ends(&self) -> Vec<i64> {
+        let (cluster, topic) = (self.simulation.cluster().borrow(), self.map.metrics_feed);
+        let partitions = 0..cluster.partition_count(topic);
+        partitions.map(|partition| cluster.high_watermark(TopicPartition { topic, partition })).collect()
     }
 }
 
@@ -188,8 +186,8 @@ fn run_seed(seed: u64) -> Ran {
             }
         }
     }
-    let before = hub.metrics_counts();
     let rebuild = hub.begin_rebuild(definition);
+    let before = hub.metrics_ends();
     hub.simulation.add_faults(6);
     hub.simulation.run(&mut |_| {}).unwrap_or_else(|error| panic!("{what}: {error}"));
     let progress = rebuild.progress();

@@ -48,9 +48,9 @@ fn a_rebuild_that_is_killed_goes_on_to_the_feeds_of_the_new_definition() {
 
     house.write(second);
     let mut hubs = [house.start("a", &new, None)];
-    // While the hub runs, a rebuild says who is in the way.
     let expected = truth_under(&events, options());
     house.assert_becomes(&expected, &mut hubs, within);
+    // While the hub runs, a rebuild says who is in the way.
     let mut refused = house.rebuild("b", &new, None);
     assert_eq!(refused.process.wait_or_fail(within).code(), Some(1), "{}", refused.process.story());
     assert!(refused.process.stderr().contains("stop all of them"), "{}", refused.process.story());

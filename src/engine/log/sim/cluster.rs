@@ -172,7 +172,8 @@ impl Cluster {
         None
     }
 
-    pub(super) fn high_watermark(&self, key: TopicPartition) -> i64 {
+    /// The end of a partition, open transactions included.
+    pub fn high_watermark(&self, key: TopicPartition) -> i64 {
         self.partitions[&key].high_watermark()
     }
 
