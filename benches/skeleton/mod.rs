@@ -4,6 +4,7 @@
 //! 281 bytes, 100,000 customers, Zipf exponent 1, JSON feeds); raise them only together with what they stand for.
 
 use std::{
+    collections::BTreeMap,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -101,19 +102,17 @@ fn work(bootstrap: &str, worker: usize, events: u64, done: &std::sync::atomic::A
         .map(|index| b"{\"a\":1,bcdefghijklm}"[(index.wrapping_mul(2_654_435_761) >> 28) as usize])
         .collect();
     let (mut pending, mut counter, mut began, mut open) = (0_u64, 0_u64, Instant::now(), false);
-    let mut next = TopicPartitionList::new();
+    // The offset to go on at, by topic and partition.
+    let mut next: BTreeMap<(bool, i32), i64> = BTreeMap::new();
     while done.load(Ordering::Relaxed) < events {
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(10)) {
             if !open {
                 producer.begin_transaction().unwrap();
                 (open, began) = (true, Instant::now());
             }
-            let _ =
-                next.add_partition_offset(message.topic(), message.partition(), Offset::Offset(message.offset() + 1));
-            if next.count() > 64 {
-                next = dedup(&next);
-            }
-            if message.topic() == SOURCE {
+            let is_source = message.topic() == SOURCE;
+            next.insert((is_source, message.partition()), message.offset() + 1);
+            if is_source {
                 std::hint::black_box(message.payload());
                 pending += 1;
                 if pending == PER_BATCH {
@@ -142,13 +141,19 @@ fn work(bootstrap: &str, worker: usize, events: u64, done: &std::sync::atomic::A
                 done.fetch_add(PER_BATCH, Ordering::Relaxed);
             }
         }
-        if open && began.elapsed() > Duration::from_millis(100) {
+        // As often as the hub while it is behind.
+        if open && began.elapsed() > Duration::from_millis(500) {
             let group = consumer.group_metadata().unwrap();
+            let mut offsets = TopicPartitionList::new();
+            for (&(is_source, partition), &offset) in &next {
+                let topic = if is_source { SOURCE } else { REPARTITION };
+                offsets.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+            }
             producer
-                .send_offsets_to_transaction(&dedup(&next), &group, Duration::from_secs(30))
+                .send_offsets_to_transaction(&offsets, &group, Duration::from_secs(30))
                 .and_then(|()| producer.commit_transaction(Duration::from_secs(30)))
                 .unwrap();
-            next = TopicPartitionList::new();
+            next.clear();
             open = false;
         }
     }
@@ -156,19 +161,6 @@ fn work(bootstrap: &str, worker: usize, events: u64, done: &std::sync::atomic::A
         // The broker may refuse to end a transaction that nothing was sent in: the process ends anyway.
         let _ = producer.abort_transaction(Duration::from_secs(30));
     }
-}
-
-/// The newest offset of each partition.
-fn dedup(list: &TopicPartitionList) -> TopicPartitionList {
-    let mut newest = std::collections::BTreeMap::new();
-    for element in list.elements() {
-        newest.insert((element.topic().to_owned(), element.partition()), element.offset());
-    }
-    let mut out = TopicPartitionList::new();
-    for ((topic, partition), offset) in newest {
-        out.add_partition_offset(&topic, partition, offset).unwrap();
-    }
-    out
 }
 
 /// The skeleton's process: `skeleton BOOTSTRAP EVENTS`. Prints its wall time when it is done and waits to be measured.

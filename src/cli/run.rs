@@ -3,9 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
@@ -25,7 +25,7 @@ use crate::{
         rebuild::Rebuild,
         stage::{StageError, Topology},
         store::{Disk, DiskError, FjallDisk, Identity, StoreFolder},
-        topics::Ownership,
+        topics::{DELETIONS_KEPT_MS, Ownership},
         worker::{Disks, Worker},
     },
     model::PersonKey,
@@ -197,6 +197,15 @@ pub(super) fn run_workers(
 pub(super) fn open_stores(settings: &Settings) -> Result<StoreFolder, Failure> {
     let path = settings.hub.data_directory.join("stores");
     let cache = settings.memory.disk_cache_bytes;
+    let failed = |error: DiskError| {
+        Failure::new(Exit::Failure, error.to_string(), "make the data directory usable, or set hub.data_directory")
+    };
+    // A changelog forgets deletions after a while: a store that was not written for nearly so long could miss one.
+    let written = newest_change(&path).and_then(|at| at.elapsed().ok());
+    if written.is_some_and(|age| age.as_millis() > u128::from(DELETIONS_KEPT_MS / 10 * 9)) {
+        tracing::warn!(store = %path.display(), "stores are too old and will be restored from their changelogs");
+        StoreFolder::erase(&path).map_err(failed)?;
+    }
     let opened = match StoreFolder::open(&path, cache) {
         Err(DiskError::Rebuild { task, reason }) => {
             tracing::warn!(store = %task, %reason, "stores are damaged and will be restored from their changelogs");
@@ -204,9 +213,17 @@ pub(super) fn open_stores(settings: &Settings) -> Result<StoreFolder, Failure> {
         }
         opened => opened,
     };
-    opened.map_err(|error| {
-        Failure::new(Exit::Failure, error.to_string(), "make the data directory usable, or set hub.data_directory")
-    })
+    opened.map_err(failed)
+}
+
+/// When anything in a folder was written last.
+fn newest_change(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let times = entries.filter_map(|entry| {
+        let metadata = entry.metadata().ok()?;
+        if metadata.is_dir() { newest_change(&entry.path()) } else { metadata.modified().ok() }
+    });
+    times.max()
 }
 
 /// One worker, from joining the group to leaving it. Returns whether its last commit happened.
@@ -290,18 +307,17 @@ impl<'a> Figures<'a> {
         self.known = present;
         for ((topic, partition), figures) in partitions {
             let shown = self.telemetry.partition(&topic, partition);
-            let index = self.topology.topics.find(&topic);
-            let task =
-                worker.tasks().iter().find(|task| Some(task.input.topic) == index && task.input.partition == partition);
-            // The client knows no position until it has delivered a record: a partition that was read to its end before
-            // this start would seem to be all lag.
+            let Some(index) = self.topology.topics.find(&topic) else { continue };
+            let input = TopicPartition { topic: index, partition };
+            let lag = worker.log_mut().lag(input);
+            let task = worker.tasks().iter().find(|task| task.input == input);
+            // Not started yet: everything after the last commit is still to be read.
             let committed = || task.and_then(|task| task.committed).unwrap_or(0);
-            let position = if figures.position >= 0 { figures.position } else { committed() };
-            let lag = (figures.last_stable_offset - position).max(0);
+            let lag = lag.unwrap_or_else(|| (figures.last_stable_offset - committed()).max(0));
             shown.lag_records.set(lag);
             shown.unstable_records.set((figures.high_watermark - figures.last_stable_offset).max(0));
             // How far behind the wall clock the newest record is that was taken, while there are more.
-            let behind = task.and_then(|task| task.newest_ms).map_or(0, |newest| (now_ms - newest).max(0));
+            let behind = task.and_then(|task| task.newest_ms).map_or(0, |newest| now_ms.saturating_sub(newest).max(0));
             shown.lag_seconds.set(if lag == 0 { 0.0 } else { behind as f64 / 1_000.0 });
         }
         for task in worker.tasks() {
@@ -318,7 +334,7 @@ impl<'a> Figures<'a> {
                 shown.as_of_seconds.set(as_of as f64 / 1_000.0);
             }
             if let Some(watermark) = task.stage.watermark_ms() {
-                shown.watermark_delay_seconds.set((now_ms - watermark).max(0) as f64 / 1_000.0);
+                shown.watermark_delay_seconds.set(now_ms.saturating_sub(watermark).max(0) as f64 / 1_000.0);
             }
         }
         if self.cleaned.elapsed() >= Duration::from_secs(30) {

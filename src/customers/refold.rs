@@ -72,8 +72,8 @@ pub(super) struct Refolded {
     pub snapshots: Vec<(Vec<u8>, Vec<u8>)>,
     /// Keys of snapshots that no longer hold.
     pub stale_snapshots: Vec<Vec<u8>>,
-    /// Which additions met a cap.
-    pub capped: Vec<usize>,
+    /// The spokes of the touchpoints that meet a cap and did not before.
+    pub capped: Vec<String>,
 }
 
 struct Folds<'a, 'b> {
@@ -88,7 +88,7 @@ struct Folds<'a, 'b> {
     removals_done: usize,
     newest_snapshot: u64,
     snapshots: Vec<(Vec<u8>, Vec<u8>)>,
-    capped: Vec<usize>,
+    capped: Vec<String>,
 }
 
 impl Folds<'_, '_> {
@@ -106,9 +106,12 @@ impl Folds<'_, '_> {
             self.removals_done += 1;
             return Ok(());
         }
-        step_both([old, &mut self.new], &touchpoint, self.options, &mut |facts, sign| {
+        let stepped = step_both([old, &mut self.new], &touchpoint, self.options, &mut |facts, sign| {
             contribute(facts, &mut Signed { contributions: &mut *self.contributions, sign });
         });
+        if stepped.capped {
+            self.capped.push(touchpoint.spoke.to_owned());
+        }
         self.take_snapshot(position);
         Ok(())
     }
@@ -121,7 +124,7 @@ impl Folds<'_, '_> {
         {
             self.old.get_or_insert_with(|| self.new.clone());
             if self.contribute(at, touchpoint) {
-                self.capped.push(self.additions_done);
+                self.capped.push(touchpoint.spoke.to_owned());
             }
             self.additions_done += 1;
         }

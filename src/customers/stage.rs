@@ -267,8 +267,8 @@ impl Customers {
         for (position, snapshot) in refolded.snapshots {
             store.put(&with_prefix(b's', &position), &snapshot);
         }
-        for index in refolded.capped {
-            effects.outcome(additions[index].1.spoke, Outcome::Capped);
+        for spoke in refolded.capped {
+            effects.outcome(&spoke, Outcome::Capped);
         }
         Ok(())
     }

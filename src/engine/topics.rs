@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+/// How long changelogs keep deletions, in milliseconds: 30 days. A store that was away for longer could miss one.
+pub const DELETIONS_KEPT_MS: u64 = 30 * 86_400_000;
+
 /// A topic's place in the topology's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicIndex(pub u16);

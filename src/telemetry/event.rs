@@ -105,7 +105,7 @@ pub enum Event<'a> {
     /// A source record, or one touchpoint in it, was rejected. `field` is a path of the mapping, not a value.
     TouchpointRejected { spoke: &'a str, reason: &'static str, field: &'a str, partition: i32, offset: i64 },
     /// A department's own kind has no mapping.
-    KindUnmapped { spoke: &'a str },
+    KindsUnmapped { spoke: &'a str, count: u64 },
     /// A bound on what is remembered was hit.
     Capped { cap: &'static str },
 }
@@ -164,7 +164,7 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         Event::TouchpointRejected { spoke, reason, .. } => {
             figures.rejections.with_label_values(&[spoke, reason]).inc();
         }
-        Event::KindUnmapped { spoke } => figures.unmapped_kinds.with_label_values(&[spoke]).inc(),
+        Event::KindsUnmapped { spoke, count } => figures.unmapped_kinds.with_label_values(&[spoke]).inc_by(count),
         Event::Capped { cap } => figures.capped.with_label_values(&[cap]).inc(),
         Event::HubStarted { .. }
         | Event::HubStopped { .. }
@@ -271,7 +271,7 @@ pub(super) fn log(event: &Event<'_>) {
         Event::TouchpointRejected { spoke, reason, field, partition, offset } => {
             debug!(spoke, reason, field, partition, offset, "touchpoint rejected")
         }
-        Event::KindUnmapped { spoke } => debug!(spoke, "kind without a mapping"),
+        Event::KindsUnmapped { spoke, count } => debug!(spoke, count, "kinds without a mapping"),
         Event::Capped { cap } => debug!(cap, "bound on what is remembered was hit"),
     }
 }

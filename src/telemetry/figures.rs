@@ -185,7 +185,7 @@ impl Figures {
             ),
             unmapped_kinds: make.counters(
                 "insight_hub_unmapped_kinds_total",
-                "Touchpoints whose department's own kind has no mapping.",
+                "Touchpoints of kind `other` that carry the department's own word: kinds without a mapping.",
                 &["spoke"],
             ),
             capped: make.counters(

@@ -25,7 +25,7 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
             offset: 9,
         });
     }),
-    ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindUnmapped { spoke: "sales" })),
+    ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindsUnmapped { spoke: "sales", count: 1 })),
     ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),
     ("insight_hub_commits_total", committed),
     ("insight_hub_commit_seconds", committed),

@@ -89,6 +89,8 @@ struct Publisher {
     outcomes: BTreeMap<(String, Day, Outcome), i64>,
     telemetry: Telemetry,
     counters: BTreeMap<(String, Outcome), IntCounter>,
+    /// What is to be counted once the running transaction is committed.
+    uncounted: Vec<(IntCounter, Outcome, u64)>,
 }
 
 /// The publisher with somewhere to send to, for the time of one call.
@@ -229,6 +231,7 @@ impl CustomersStage {
                 outcomes: BTreeMap::new(),
                 telemetry: options.telemetry.clone(),
                 counters: BTreeMap::new(),
+                uncounted: Vec::new(),
             },
             calendar: options.calendar.clone(),
             times: None,
@@ -336,10 +339,7 @@ impl Stage for CustomersStage {
                 .counters
                 .entry((spoke.clone(), outcome))
                 .or_insert_with(|| publisher.telemetry.outcomes(&spoke, outcome.as_str()));
-            counter.inc_by(count.unsigned_abs());
-            if outcome == Outcome::Capped {
-                publisher.telemetry.emit(Event::Capped { cap: "person" });
-            }
+            publisher.uncounted.push((counter.clone(), outcome, count.unsigned_abs()));
             for contribution in quality(&spoke, day, outcome, count) {
                 let index = usize::try_from(metrics_partition(&contribution.cell, publisher.metrics_partitions))
                     .expect("a partition is not negative");
@@ -387,6 +387,12 @@ impl Stage for CustomersStage {
     }
 
     fn post_commit(&mut self) {
+        for (counter, outcome, count) in self.publisher.uncounted.drain(..) {
+            counter.inc_by(count);
+            if outcome == Outcome::Capped {
+                self.publisher.telemetry.emit(Event::Capped { cap: "person" });
+            }
+        }
         self.customers.committed();
     }
 
@@ -395,6 +401,7 @@ impl Stage for CustomersStage {
         self.waiting.clear();
         self.publisher.batches.iter_mut().for_each(Batch::clear);
         self.publisher.outcomes.clear();
+        self.publisher.uncounted.clear();
         self.publisher.timestamp_ms = 0;
         self.times = None;
         self.rebuilding = rebuild::Rebuilding::default();

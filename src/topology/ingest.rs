@@ -19,7 +19,10 @@ use crate::{
     feeds::DeadLetter,
     ingest::{Mapped, Rejection, SourceRecord, SpokeSet},
     metrics::{catalogue, values::outcomes},
-    model::{Calendar, CellKey, Contribution, Day, Dimension, EventTime, Outcome, PersonKey, Window, WindowKind},
+    model::{
+        Calendar, CellKey, Contribution, Day, Dimension, EventTime, Kind, Outcome, PersonKey, Reason, Window,
+        WindowKind,
+    },
     telemetry::{Event, Telemetry},
 };
 
@@ -59,6 +62,11 @@ struct IngestStage {
     spoke_name: String,
     telemetry: Telemetry,
     counters: BTreeMap<Outcome, IntCounter>,
+    /// What the running transaction has to tell once it is committed: outcomes and unmapped kinds …
+    uncounted: Vec<(Outcome, u64)>,
+    unmapped: u64,
+    /// … and rejections: reason, field, partition, offset.
+    untold: Vec<(Reason, String, i32, i64)>,
 }
 
 struct HeaderView<'a>(&'a dyn Headers);
@@ -99,6 +107,9 @@ impl IngestStage {
                 .collect(),
             spoke_name,
             telemetry: options.telemetry.clone(),
+            uncounted: Vec::new(),
+            unmapped: 0,
+            untold: Vec::new(),
         }
     }
 
@@ -127,14 +138,13 @@ impl IngestStage {
         })?)
     }
 
-    fn reject(&self, rejection: &Rejection, record: &Record<'_>, outputs: &mut dyn Outputs) -> Result<(), StageError> {
-        self.telemetry.emit(Event::TouchpointRejected {
-            spoke: &self.spoke_name,
-            reason: rejection.reason.as_str(),
-            field: &rejection.field,
-            partition: record.from.partition,
-            offset: record.offset,
-        });
+    fn reject(
+        &mut self,
+        rejection: &Rejection,
+        record: &Record<'_>,
+        outputs: &mut dyn Outputs,
+    ) -> Result<(), StageError> {
+        self.untold.push((rejection.reason, rejection.field.clone(), record.from.partition, record.offset));
         let letter = DeadLetter {
             topic: &self.topic,
             partition: record.from.partition,
@@ -197,6 +207,7 @@ impl Stage for IngestStage {
                     batch.push_touchpoint(person, |bytes| touchpoint.encode_into(bytes));
                     batch.note_timestamp(record.timestamp_ms);
                     self.as_of = self.as_of.max(Some(touchpoint.occurred_at));
+                    self.unmapped += u64::from(touchpoint.kind == Kind::Other && touchpoint.label.is_some());
                     if batch.is_full() {
                         failure = self.send_batch(partition, outputs);
                     }
@@ -225,7 +236,7 @@ impl Stage for IngestStage {
         let outcomes = std::mem::take(&mut self.outcomes);
         let mut batch = Batch::default();
         for ((day, outcome), count) in &outcomes {
-            self.counters[outcome].inc_by(count.unsigned_abs());
+            self.uncounted.push((*outcome, count.unsigned_abs()));
             for contribution in quality(&self.spoke_name, *day, *outcome, *count) {
                 batch.push_contribution(&contribution);
             }
@@ -248,7 +259,24 @@ impl Stage for IngestStage {
         Ok(false)
     }
 
+    fn post_commit(&mut self) {
+        for (outcome, count) in self.uncounted.drain(..) {
+            self.counters[&outcome].inc_by(count);
+        }
+        if self.unmapped > 0 {
+            let count = std::mem::take(&mut self.unmapped);
+            self.telemetry.emit(Event::KindsUnmapped { spoke: &self.spoke_name, count });
+        }
+        for (reason, field, partition, offset) in self.untold.drain(..) {
+            let (spoke, reason) = (self.spoke_name.as_str(), reason.as_str());
+            self.telemetry.emit(Event::TouchpointRejected { spoke, reason, field: &field, partition, offset });
+        }
+    }
+
     fn rolled_back(&mut self) {
+        self.uncounted.clear();
+        self.unmapped = 0;
+        self.untold.clear();
         self.batches.iter_mut().for_each(Batch::clear);
         self.outcomes.clear();
         // Whether the receivers were told is not known any more; telling them twice does no harm.

@@ -167,7 +167,7 @@ impl Observer for TelemetryObserver {
             Observation::CommitBegins => self.commit_began.set(Some(Instant::now())),
             Observation::Committed { task, oldest_ms } => {
                 if task.stage_name == "metrics" {
-                    let milliseconds = ((self.now_ms)() - oldest_ms).max(0);
+                    let milliseconds = (self.now_ms)().saturating_sub(oldest_ms).max(0);
                     self.end_to_end.observe(milliseconds as f64 / 1_000.0);
                 }
             }

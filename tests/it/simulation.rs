@@ -81,6 +81,10 @@ pub fn small_worker() -> WorkerOptions {
         unflushed_bytes_max: 60_000,
         poll_records_max: 60,
         idle_after: Duration::from_millis(200),
+        // So low that a small company is behind, and has to wait.
+        suspend_lag_records: 3,
+        catch_up_lag_records: 20,
+        catch_up_interval: Duration::from_millis(160),
         ..WorkerOptions::default()
     }
 }

@@ -54,13 +54,14 @@ pub fn step<E: Emit>(head: &mut Head, touchpoint: &Touchpoint<'_>, options: &Fol
 }
 
 /// Folds one touchpoint into two heads: of the timeline as it was, and as it is now. Where it does not mean the same in both
-/// (after a change it soon does), `each` is given what it meant with -1 and what it means with 1, to be contributed.
+/// (after a change it soon does), `each` is given what it meant with -1 and what it means with 1, to be contributed. Returns
+/// whether it meets a cap that it did not meet before.
 pub fn step_both(
     [old, new]: [&mut Head; 2],
     touchpoint: &Touchpoint<'_>,
     options: &FoldOptions,
     each: &mut impl FnMut(&Facts<'_, '_>, i64),
-) {
+) -> Stepped {
     let day = options.calendar.day(touchpoint.occurred_at);
     let windows = old.seen.windows(day);
     let (old_phase, new_phase) = (old.phase(), new.phase());
@@ -78,4 +79,5 @@ pub fn step_both(
         each(&meant, -1);
         each(&means, 1);
     }
+    Stepped { capped: means.capped && !meant.capped }
 }

@@ -42,7 +42,7 @@ pub struct Record<'a> {
     pub from: TopicPartition,
     /// At which offset.
     pub offset: i64,
-    /// The record's own timestamp: milliseconds since 1970-01-01T00:00:00Z; 0 if it has none.
+    /// The record's own timestamp: milliseconds since 1970-01-01T00:00:00Z; negative if it has none.
     pub timestamp_ms: i64,
     /// Its key.
     pub key: Option<&'a [u8]>,

@@ -26,6 +26,13 @@ fn the_feeds_on_kafka_equal_the_oracle() {
     let seconds = start.elapsed().as_secs_f64();
     println!("{} records in {seconds:.1} s: {:.0} records/s", events.len(), events.len() as f64 / seconds);
     house.assert_becomes(&truth(&events), &mut hubs, Duration::from_secs(60));
+    let outcomes: f64 = ["accepted", "skipped", "rejected"]
+        .map(|outcome| {
+            hubs[0].labelled_figure("insight_hub_outcomes_total", &format!("outcome=\"{outcome}\"")).unwrap()
+        })
+        .iter()
+        .sum();
+    assert_eq!(outcomes as usize, events.len(), "every record is accounted for, once");
     let status = hubs[0].process().terminate(Duration::from_secs(20));
     assert_eq!(status.code(), Some(0), "asked to stop, it commits and leaves");
 }

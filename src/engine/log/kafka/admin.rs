@@ -16,11 +16,11 @@ use rdkafka::{
 
 use super::{
     PATIENCE,
-    clients::{Context, KafkaOptions},
+    clients::{Context, KafkaOptions, MESSAGE_BYTES_MAX},
 };
 use crate::engine::{
     log::{LogError, TopicPartition},
-    topics::{Cleanup, Ownership, TopicSpec, Topics},
+    topics::{Cleanup, DELETIONS_KEPT_MS, Ownership, TopicSpec, Topics},
 };
 
 const TRY: Duration = Duration::from_secs(10);
@@ -231,6 +231,8 @@ impl Admin {
         let min_insync_replicas = (self.min_insync_replicas > 0).then(|| self.min_insync_replicas.to_string());
         // -1: the broker's own default.
         let replication = if self.replication > 0 { self.replication } else { -1 };
+        let deletions_kept = DELETIONS_KEPT_MS.to_string();
+        let largest = MESSAGE_BYTES_MAX.to_string();
         let retentions: Vec<String> = missing
             .iter()
             .map(|topic| match topic.cleanup {
@@ -243,12 +245,16 @@ impl Admin {
             .zip(&retentions)
             .map(|(topic, retention)| {
                 let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication))
-                    .set("cleanup.policy", policy(topic.cleanup));
+                    .set("cleanup.policy", policy(topic.cleanup))
+                    .set("max.message.bytes", &largest);
                 if let Some(replicas) = &min_insync_replicas {
                     new = new.set("min.insync.replicas", replicas);
                 }
                 if matches!(topic.cleanup, Cleanup::Delete { .. }) {
                     new = new.set("retention.ms", retention);
+                }
+                if topic.ownership == Ownership::Changelog {
+                    new = new.set("delete.retention.ms", &deletions_kept);
                 }
                 new
             })

@@ -20,6 +20,9 @@ use rdkafka::{
 
 use super::news::News;
 
+/// The largest record that the hub writes, and that its topics take: far above what a head or a dead letter has.
+pub(super) const MESSAGE_BYTES_MAX: usize = 15 << 20;
+
 /// How to reach Kafka, and as whom.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
@@ -122,6 +125,9 @@ impl KafkaOptions {
             .set("compression.type", &self.compression)
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true");
+        if config.get("message.max.bytes").is_none() {
+            config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
+        }
         config
     }
 

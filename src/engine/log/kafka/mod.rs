@@ -18,7 +18,7 @@ pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub use spoke_writer::SpokeWriter;
 
-use super::{Log, LogError};
+use super::{Log, LogError, Source as _, TopicPartition};
 use crate::engine::stage::Topology;
 
 /// The log of one worker on Kafka.
@@ -34,6 +34,11 @@ impl KafkaLog {
         let sink = KafkaSink::connect(options, topology, worker)?;
         let source = KafkaSource::connect(options, topology, worker, sink.group())?;
         Ok(KafkaLog { source, sink })
+    }
+
+    /// Records of a partition that are still to be taken, as far as is known without asking anybody.
+    pub fn lag(&self, partition: TopicPartition) -> Option<i64> {
+        self.source.lag(partition)
     }
 
     /// The newest figures of every partition that this worker reads, for telemetry.

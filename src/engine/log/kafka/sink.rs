@@ -207,6 +207,12 @@ impl Sink for KafkaSink {
                     std::thread::sleep(Duration::from_millis(2));
                     waiting = back;
                 }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                    // To repeat the work would not make it smaller.
+                    return Err(LogError::Stop(format!(
+                        "a record for {topic} is larger than message.max.bytes; raise it for the client and the topic"
+                    )));
+                }
                 Err((error, _)) => {
                     self.check()?;
                     return Err(LogError::Rewind(format!("a record cannot be written to {topic}: {error}")));

@@ -57,6 +57,8 @@ pub struct KafkaSource {
     fresh: BTreeMap<TopicPartition, Option<i64>>,
     owned: BTreeSet<TopicPartition>,
     positions: BTreeMap<TopicPartition, i64>,
+    /// Whether the last poll found nothing: everything that was fetched is delivered.
+    is_drained: bool,
     /// Partitions that are paused because the client did not yet go where it was told to.
     unsought: BTreeMap<TopicPartition, Unsought>,
     events: VecDeque<Membership>,
@@ -149,6 +151,7 @@ impl KafkaSource {
             fresh: BTreeMap::new(),
             owned: BTreeSet::new(),
             positions: BTreeMap::new(),
+            is_drained: false,
             unsought: BTreeMap::new(),
             events: VecDeque::new(),
             fenced: VecDeque::new(),
@@ -376,7 +379,7 @@ impl Source for KafkaSource {
             let flow = each(&Record {
                 from,
                 offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
                 key: message.key(),
                 value: message.payload(),
                 headers: &KafkaHeaders(&message),
@@ -393,6 +396,7 @@ impl Source for KafkaSource {
         if let Some((_, key, next)) = last {
             self.positions.insert(key, next);
         }
+        self.is_drained = taken == 0 && failures.is_empty();
         for error in failures {
             outcome = outcome.and_then(|()| self.read_error(&error));
         }
@@ -526,8 +530,12 @@ impl Source for KafkaSource {
     fn lag(&self, partition: TopicPartition) -> Option<i64> {
         let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
-        let end = figures.get(&key)?.last_stable_offset;
-        Some((end - self.positions.get(&partition)?).max(0))
+        let figures = figures.get(&key)?;
+        if self.is_drained && figures.at_end {
+            // What is left are markers of transactions and records of aborted ones: nobody will ever be given them.
+            return Some(0);
+        }
+        Some((figures.last_stable_offset - self.positions.get(&partition)?).max(0))
     }
 
     fn is_at_end(&self, partition: TopicPartition) -> bool {
