@@ -106,8 +106,8 @@ pub(super) fn topology_options(
                 on_time_tolerance_ms: milliseconds(settings.metrics.on_time_tolerance_seconds),
                 unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
             },
-            // A decoded head takes about 3 KiB.
-            heads_max: (table_bytes(settings) / 3_072 / usize::from(settings.topics.customers_partitions)).max(1_000),
+            // A decoded head takes about 2 KiB.
+            heads_max: (table_bytes(settings) / 2_048 / usize::from(settings.topics.customers_partitions)).max(1_000),
             ..customers::Options::default()
         },
         metrics: metrics::Options {

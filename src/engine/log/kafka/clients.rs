@@ -73,8 +73,8 @@ impl KafkaOptions {
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "50")
             .set("queued.min.messages", "20000")
-            .set("queued.max.messages.kbytes", "6144")
-            .set("fetch.message.max.bytes", "524288");
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.message.max.bytes", "1048576");
         if self.static_membership {
             config.set("group.instance.id", format!("{}-{worker}", self.instance_id));
         }
@@ -121,7 +121,7 @@ impl KafkaOptions {
             .set("batch.num.messages", "20000")
             .set("queue.buffering.max.messages", "400000")
             // What waits here is in memory three times over: the client sends while the worker goes on.
-            .set("queue.buffering.max.kbytes", "16384")
+            .set("queue.buffering.max.kbytes", "49152")
             .set("compression.type", &self.compression)
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true");
