@@ -38,11 +38,13 @@ pub enum Difference {
         wanted: i32,
     },
     /// It exists and keeps something else.
-    Cleanup {
-        /// What its `cleanup.policy` is.
+    Setting {
+        /// Which setting of the topic.
+        name: &'static str,
+        /// What it is.
         found: String,
         /// What is wanted.
-        wanted: &'static str,
+        wanted: String,
     },
 }
 
@@ -51,8 +53,8 @@ impl std::fmt::Display for Difference {
         match self {
             Difference::Missing => write!(formatter, "does not exist"),
             Difference::Partitions { found, wanted } => write!(formatter, "has {found} partitions instead of {wanted}"),
-            Difference::Cleanup { found, wanted } => {
-                write!(formatter, "has cleanup.policy={found} instead of {wanted}")
+            Difference::Setting { name, found, wanted } => {
+                write!(formatter, "has {name}={found} instead of {wanted}")
             }
         }
     }
@@ -178,28 +180,37 @@ impl Admin {
                 Some(found) if found != topic.partitions => {
                     Some(Difference::Partitions { found, wanted: topic.partitions })
                 }
-                Some(_) => self.cleanup_difference(&topic)?,
+                Some(_) => self.settings_difference(&topic)?,
             };
             plans.push(TopicPlan { topic, difference });
         }
         Ok(plans)
     }
 
-    fn cleanup_difference(&self, topic: &TopicSpec) -> Result<Option<Difference>, LogError> {
+    fn settings_difference(&self, topic: &TopicSpec) -> Result<Option<Difference>, LogError> {
         let described = persist(|| {
             let resources = [&ResourceSpecifier::Topic(&topic.name)];
             self.runtime.block_on(self.client.describe_configs(resources, &AdminOptions::new()))
         })
         .map_err(|error| LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)))?;
-        let wanted = policy(topic.cleanup);
+        let mut wanted = vec![("cleanup.policy", policy(topic.cleanup).to_owned())];
+        match topic.ownership {
+            // Retention would lose input that lags.
+            Ownership::Repartition => wanted.push(("retention.ms", "-1".to_owned())),
+            // An old store would miss deletions.
+            Ownership::Changelog => wanted.push(("delete.retention.ms", DELETIONS_KEPT_MS.to_string())),
+            Ownership::Spoke | Ownership::Feed => {}
+        }
         for resource in described {
             match resource {
                 Ok(resource) => {
-                    let found = resource.entries.iter().find(|entry: &&ConfigEntry| entry.name == "cleanup.policy");
-                    if let Some(found) = found.and_then(|entry| entry.value.clone())
-                        && found != wanted
-                    {
-                        return Ok(Some(Difference::Cleanup { found, wanted }));
+                    for (name, wanted) in &wanted {
+                        let found = resource.entries.iter().find(|entry: &&ConfigEntry| entry.name == *name);
+                        if let Some(found) = found.and_then(|entry| entry.value.clone())
+                            && found != *wanted
+                        {
+                            return Ok(Some(Difference::Setting { name, found, wanted: wanted.clone() }));
+                        }
                     }
                 }
                 // Without the right to see settings, partitions are all that can be compared.
