@@ -210,12 +210,14 @@ fn restart_brokers(events: &[SourceEvent], expected: &Expected) -> Result<usize,
     house.write(quarters[1]);
     broker.stop();
     broker.restart();
+    let before = commits(&hubs);
     house.write(quarters[2]);
-    wait_until_commits(&mut hubs, 2.0, &broker)?;
+    wait_until_commits(&mut hubs, before + 2.0, &broker)?;
     broker.kill();
     broker.restart();
+    let before = commits(&hubs);
     house.write(quarters[3]);
-    wait_until_commits(&mut hubs, 2.0, &broker)?;
+    wait_until_commits(&mut hubs, before + 2.0, &broker)?;
     // What the broker lost may show only now: then it is the broker that is wrong.
     let found = catch_unwind(AssertUnwindSafe(|| {
         house.assert_becomes(expected, &mut hubs, WITHIN);
@@ -234,11 +236,15 @@ fn restart_brokers(events: &[SourceEvent], expected: &Expected) -> Result<usize,
     Ok(seen)
 }
 
-/// Waits until the hubs together have committed so many more transactions, or until the broker is found to be at fault.
-fn wait_until_commits(hubs: &mut [Instance], more: f64, broker: &Broker) -> Result<(), String> {
-    let count = |hubs: &[Instance]| hubs.iter().filter_map(|hub| hub.figure("insight_hub_commits_total")).sum::<f64>();
-    let (before, start) = (count(hubs), Instant::now());
-    while count(hubs) < before + more {
+/// Transactions that the hubs have committed together.
+fn commits(hubs: &[Instance]) -> f64 {
+    hubs.iter().filter_map(|hub| hub.figure("insight_hub_commits_total")).sum()
+}
+
+/// Waits until the hubs together have committed so many transactions, or until the broker is found to be at fault.
+fn wait_until_commits(hubs: &mut [Instance], at_least: f64, broker: &Broker) -> Result<(), String> {
+    let start = Instant::now();
+    while commits(hubs) < at_least {
         if let Some(line) = broker.lost_transaction() {
             return Err(line);
         }
@@ -255,19 +261,28 @@ fn wait_until_commits(hubs: &mut [Instance], more: f64, broker: &Broker) -> Resu
 #[test]
 fn commits_without_an_answer_change_nothing() {
     let freezes = if full() { 8 } else { 2 };
-    let events = events(company(7, 500, 3_000 * (freezes as u64 + 1)));
+    // More slices than are needed: a freeze that comes between two commits is not what this is about.
+    let events = events(company(7, 1_000, 10_000 * (freezes as u64 + 4)));
     let expected = truth(&events);
     // Its own controller, which freezes with it and therefore never takes it for dead.
     let mut broker = Broker::start_with(Options { restartable: false, ..Options::default() });
     let house = House::new(&broker.bootstrap(), "frozen");
     let mut hubs = ["a", "b"].map(|name| start(&house, name, None));
     let subscriber = house.subscribe();
+    let unknown = |hubs: &[Instance]| -> f64 {
+        let of = |hub: &Instance| hub.labelled_figure("insight_hub_transactions_aborted_total", "reason=\"ambiguous\"");
+        hubs.iter().filter_map(of).sum()
+    };
     let mut dice = Dice(23);
-    let mut slices = events.chunks(events.len().div_ceil(freezes + 1));
-    for slice in slices.by_ref().take(freezes) {
+    let mut slices = events.chunks(events.len().div_ceil(freezes + 4));
+    for (frozen, slice) in slices.by_ref().take(freezes + 3).enumerate() {
+        let before = commits(&hubs);
         house.write(slice);
+        if frozen >= freezes && unknown(&hubs) > 0.0 {
+            break;
+        }
         // In the middle of it: the next commit is on its way, or is about to be.
-        wait_until_commits(&mut hubs, 1.0, &broker).expect("a broker that is only frozen loses nothing");
+        wait_until_commits(&mut hubs, before + 1.0, &broker).expect("a broker that is only frozen loses nothing");
         std::thread::sleep(Duration::from_millis(dice.below(300)));
         broker.signal(Signal::Stop);
         std::thread::sleep(TRANSACTION_TIMEOUT + Duration::from_secs(3));
@@ -276,9 +291,7 @@ fn commits_without_an_answer_change_nothing() {
     slices.for_each(|slice| house.write(slice));
     house.assert_becomes(&expected, &mut hubs, WITHIN);
     println!("{} records seen while it happened", subscriber.end());
-    let unknown =
-        |hub: &Instance| hub.labelled_figure("insight_hub_transactions_aborted_total", "reason=\"ambiguous\"");
-    let unknown: f64 = hubs.iter().filter_map(unknown).sum();
+    let unknown = unknown(&hubs);
     println!("{unknown} commits of which nobody knew");
     assert!(unknown > 0.0, "no commit was without an answer\n{}", hubs[0].process().stderr());
 }
