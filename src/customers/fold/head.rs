@@ -1,4 +1,5 @@
-//! The head: all that the fold remembers of a person. Bounded, whatever the length of the timeline.
+//! The head: all that the fold remembers of a person. Bounded, whatever the length of the timeline, but for the dimension
+//! values seen in the current month: nine bytes each.
 
 use std::collections::VecDeque;
 

@@ -20,7 +20,8 @@ use rdkafka::{
 
 use super::news::News;
 
-/// The largest record that the hub writes, and that its topics take: far above what a head or a dead letter has.
+/// The largest record that the hub writes, and that its topics take: far above what a head or a dead letter usually has. A
+/// larger one stops the hub with an error that says what to raise.
 pub(super) const MESSAGE_BYTES_MAX: usize = 15 << 20;
 
 /// How to reach Kafka, and as whom.
