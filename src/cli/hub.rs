@@ -1,6 +1,7 @@
 //! The configuration as the options of the rooms: what `run`, `check`, `topics` and `rebuild` build the hub from.
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     path::Path,
     sync::Arc,
@@ -87,7 +88,7 @@ pub(super) fn topology_options(
     Ok(TopologyOptions {
         application_id: settings.hub.application_id.clone(),
         spokes: Arc::new(spokes(settings)?),
-        spoke_partitions: 1,
+        spoke_partitions: BTreeMap::new(),
         person_key,
         customers_partitions,
         metrics_partitions: i32::from(settings.topics.metrics_partitions),

@@ -6,6 +6,7 @@
 mod check;
 mod exit;
 mod generate;
+mod housekeeping;
 mod hub;
 mod output;
 mod rebuild;

@@ -23,7 +23,6 @@ use crate::{
     },
     settings::Settings,
     telemetry::Telemetry,
-    topology,
 };
 
 /// How often it says how far it is.
@@ -36,9 +35,8 @@ pub(super) fn execute(settings: &Settings, output: &mut dyn Write) -> Result<(),
     let telemetry = Telemetry::new();
     let stop = run::stop_on_signals(settings)?;
     let options = hub::topology_options(settings, person_key.clone(), &telemetry)?;
-    let (topology, _) = topology::topology(&options);
     let kafka = hub::kafka_options(settings, hub::instance_id(settings)?)?;
-    topics::prepare(settings, &kafka, &topology, &telemetry)?;
+    let topology = topics::prepare(settings, &kafka, options)?;
     wait_until_alone(settings, &topics::connect(settings, &kafka)?, &stop, output)?;
     let stores = run::open_stores(settings)?;
 

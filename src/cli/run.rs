@@ -1,7 +1,7 @@
 //! `insight-hub run`: takes touchpoints in and publishes insight until it is asked to stop.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::{
     exit::{Exit, Failure},
+    housekeeping::Processed,
     hub,
     stop::StopToken,
     topics,
@@ -32,7 +33,7 @@ use crate::{
     serve::Server,
     settings::Settings,
     telemetry::{Event, TaskName, Telemetry},
-    topology::{self, PlannedCrash, TelemetryObserver},
+    topology::{PlannedFault, TelemetryObserver},
 };
 
 /// Flags of `run`; each stands for a key of the configuration.
@@ -114,12 +115,12 @@ pub(super) fn stop_on_signals(settings: &Settings) -> Result<StopToken, Failure>
     Ok(stop)
 }
 
-/// Requests a stop when the hub ends, also by a panic: who waits for one must not wait for ever.
+/// Requests a stop when a worker or the hub ends, also by a panic: who waits for one must not wait for ever.
 struct RequestOnDrop<'a>(&'a StopToken);
 
 impl Drop for RequestOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.request("the hub ended by itself");
+        self.0.request("it ended by itself");
     }
 }
 
@@ -128,9 +129,8 @@ impl Drop for RequestOnDrop<'_> {
 fn run_hub(input: &HubInput<'_>) -> Result<bool, Failure> {
     let settings = input.settings;
     let options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
-    let (topology, _) = topology::topology(&options);
     let kafka = hub::kafka_options(settings, hub::instance_id(settings)?)?;
-    topics::prepare(settings, &kafka, &topology, input.telemetry)?;
+    let topology = topics::prepare(settings, &kafka, options)?;
     let stores = open_stores(settings)?;
     let generation: String = topology.definition.iter().map(|byte| format!("{byte:02x}")).collect();
     input.telemetry.emit(Event::HubStarted {
@@ -149,18 +149,20 @@ pub(super) fn run_workers(
     stores: &StoreFolder,
     rebuild: Option<&Arc<Rebuild>>,
 ) -> Result<bool, Failure> {
-    let crash = std::env::var("INSIGHT_HUB_TEST_CRASH").ok().as_deref().and_then(PlannedCrash::parse);
+    let fault = std::env::var("INSIGHT_HUB_TEST_FAULT").ok().as_deref().and_then(PlannedFault::parse);
     let mut first_failure = None;
     let mut committed = true;
+    let admin = Admin::connect(kafka, 0, 0).map_err(|error| hub::log_failure(&error))?;
+    let shared = &Shared { kafka, topology, stores, processed: Processed::default(), fault, rebuild };
     std::thread::scope(|scope| {
+        scope.spawn(|| shared.processed.delete_until_stopped(&admin, &topology.topics, input.stop));
         let threads: Vec<_> = (0..input.settings.hub.worker_threads())
             .map(|worker| {
-                let (topology, stores, crash) = (topology.clone(), stores.clone(), crash.clone());
-                let rebuild = rebuild.cloned();
                 std::thread::Builder::new()
                     .name(format!("worker-{worker}"))
                     .spawn_scoped(scope, move || {
-                        let ended = work(input, kafka, topology, stores, worker, crash, rebuild);
+                        let _requests = RequestOnDrop(input.stop);
+                        let ended = work(input, shared, worker);
                         if let Err(failure) = &ended {
                             input.telemetry.emit(Event::WorkerFailed { worker, message: &failure.happened });
                             // One that cannot go on takes the others along: a supervisor starts the whole again.
@@ -226,29 +228,32 @@ fn newest_change(folder: &Path) -> Option<SystemTime> {
     times.max()
 }
 
+/// What the workers share.
+struct Shared<'a> {
+    kafka: &'a KafkaOptions,
+    topology: &'a Topology,
+    stores: &'a StoreFolder,
+    processed: Processed,
+    fault: Option<PlannedFault>,
+    rebuild: Option<&'a Arc<Rebuild>>,
+}
+
 /// One worker, from joining the group to leaving it. Returns whether its last commit happened.
-fn work(
-    input: &HubInput<'_>,
-    kafka: &KafkaOptions,
-    topology: Topology,
-    stores: StoreFolder,
-    worker: usize,
-    crash: Option<PlannedCrash>,
-    rebuild: Option<Arc<Rebuild>>,
-) -> Result<bool, Failure> {
+fn work(input: &HubInput<'_>, shared: &Shared<'_>, worker: usize) -> Result<bool, Failure> {
     let fail = |error: StageError| hub::engine_failure(&error);
-    let log = KafkaLog::connect(kafka, &topology, worker).map_err(|error| hub::log_failure(&error))?;
-    let observer = TelemetryObserver::new(input.telemetry, &topology, worker, crash, hub::now_ms);
-    let mut figures = Figures::new(input, kafka, topology.clone())?;
+    let topology = shared.topology.clone();
+    let log = KafkaLog::connect(shared.kafka, &topology, worker).map_err(|error| hub::log_failure(&error))?;
+    let observer = TelemetryObserver::new(input.telemetry, &topology, worker, shared.fault.clone(), hub::now_ms);
+    let mut figures = Figures::new(input, topology.clone(), &shared.processed);
     let mut worker = Worker::new(
         log,
         topology,
         hub::worker_options(input.settings),
-        Box::new(FolderDisks(stores)),
+        Box::new(FolderDisks(shared.stores.clone())),
         Box::new(observer),
     );
-    if let Some(rebuild) = rebuild {
-        worker = worker.rebuilding(rebuild);
+    if let Some(rebuild) = shared.rebuild {
+        worker = worker.rebuilding(rebuild.clone());
     }
     let pulse = input.telemetry.health().pulse();
     let began = Instant::now();
@@ -268,29 +273,18 @@ impl Disks for FolderDisks {
     }
 }
 
-/// What is told about once a second, and the housekeeping that goes with it.
+/// What is told about once a second.
 struct Figures<'a> {
     telemetry: &'a Telemetry,
     topology: Topology,
-    admin: Admin,
+    processed: &'a Processed,
     told: Instant,
-    cleaned: Instant,
-    deleted_to: BTreeMap<TopicPartition, i64>,
     known: BTreeSet<(Arc<str>, i32)>,
 }
 
 impl<'a> Figures<'a> {
-    fn new(input: &HubInput<'a>, kafka: &KafkaOptions, topology: Topology) -> Result<Figures<'a>, Failure> {
-        let admin = Admin::connect(kafka, 0, 0).map_err(|error| hub::log_failure(&error))?;
-        Ok(Figures {
-            telemetry: input.telemetry,
-            topology,
-            admin,
-            told: Instant::now(),
-            cleaned: Instant::now(),
-            deleted_to: BTreeMap::new(),
-            known: BTreeSet::new(),
-        })
+    fn new(input: &HubInput<'a>, topology: Topology, processed: &'a Processed) -> Figures<'a> {
+        Figures { telemetry: input.telemetry, topology, processed, told: Instant::now(), known: BTreeSet::new() }
     }
 
     fn tell(&mut self, worker: &mut Worker<KafkaLog>) {
@@ -326,6 +320,11 @@ impl<'a> Figures<'a> {
                 topic: &self.topology.topics.get(task.input.topic).name,
                 partition: task.input.partition,
             });
+            if self.topology.topics.get(task.input.topic).ownership == Ownership::Repartition
+                && let Some(committed) = task.committed
+            {
+                self.processed.note(task.input, committed);
+            }
             let bytes = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
             shown.table_bytes.set(bytes(task.store.staged_bytes() + task.stage.cache_bytes()));
             shown.unflushed_bytes.set(bytes(task.store.unflushed_bytes()));
@@ -336,29 +335,6 @@ impl<'a> Figures<'a> {
             if let Some(watermark) = task.stage.watermark_ms() {
                 shown.watermark_delay_seconds.set(now_ms.saturating_sub(watermark).max(0) as f64 / 1_000.0);
             }
-        }
-        if self.cleaned.elapsed() >= Duration::from_secs(30) {
-            self.cleaned = Instant::now();
-            self.delete_processed(worker);
-        }
-    }
-
-    /// Repartition records that a commit has passed are nobody's any more.
-    fn delete_processed(&mut self, worker: &Worker<KafkaLog>) {
-        let topics = &self.topology.topics;
-        let below: Vec<(TopicPartition, i64)> = worker
-            .tasks()
-            .iter()
-            .filter(|task| topics.get(task.input.topic).ownership == Ownership::Repartition)
-            .filter_map(|task| Some((task.input, task.committed?)))
-            .filter(|(input, committed)| self.deleted_to.get(input).is_none_or(|deleted| committed > deleted))
-            .collect();
-        if below.is_empty() {
-            return;
-        }
-        match self.admin.delete_records(topics, &below) {
-            Ok(()) => self.deleted_to.extend(below),
-            Err(error) => tracing::warn!("{error}"),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     model::PersonKey,
     settings::Settings,
     telemetry::{Event, Telemetry},
-    topology,
+    topology::{self, TopologyOptions},
 };
 
 /// How long a cluster may take to answer the first question.
@@ -127,13 +127,14 @@ fn survey(settings: &Settings, create: bool) -> Result<Vec<TopicLine>, Failure> 
     Ok(plans.iter().map(|plan| line(plan, &created)).collect())
 }
 
-/// Before a hub runs: creates what is missing of its own topics, and refuses what does not fit.
+/// Before a hub runs: creates what is missing of its own topics, and refuses what does not fit. Returns the topology that
+/// knows how many partitions the spokes' topics have.
 pub(super) fn prepare(
     settings: &Settings,
     kafka: &KafkaOptions,
-    topology: &Topology,
-    telemetry: &Telemetry,
-) -> Result<(), Failure> {
+    mut options: TopologyOptions,
+) -> Result<Topology, Failure> {
+    let (topology, _) = topology::topology(&options);
     let failed = |error: LogError| hub::log_failure(&error);
     let admin = connect(settings, kafka)?;
     let mut plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
@@ -150,10 +151,14 @@ pub(super) fn prepare(
         plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
     }
     for plan in plans.iter().filter(|plan| created.contains(&plan.topic.name)) {
-        telemetry.emit(Event::TopicCreated { topic: &plan.topic.name, partitions: plan.topic.partitions });
+        options.telemetry.emit(Event::TopicCreated { topic: &plan.topic.name, partitions: plan.topic.partitions });
     }
     let lines: Vec<TopicLine> = plans.iter().map(|plan| line(plan, &created)).collect();
-    judge(&lines, Action::Verify { output: Format::Table })
+    judge(&lines, Action::Verify { output: Format::Table })?;
+    let spokes = plans.iter().filter(|plan| plan.topic.ownership == Ownership::Spoke);
+    options.spoke_partitions =
+        spokes.filter_map(|plan| Some((plan.topic.name.to_string(), plan.partitions?))).collect();
+    Ok(topology::topology(&options).0)
 }
 
 pub(super) fn connect(settings: &Settings, kafka: &KafkaOptions) -> Result<Admin, Failure> {

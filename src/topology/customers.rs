@@ -11,7 +11,7 @@ use super::{
     ingest::{metrics_partition, quality},
     messages::{self, Batch, Header},
     store_view::StoreView,
-    watermarks::{Watermark, Watermarks},
+    watermarks::{Sources, Watermark, Watermarks},
 };
 use crate::{
     customers::{self, Customers, Incoming},
@@ -41,8 +41,8 @@ pub(super) fn maker(
     options: &TopologyOptions,
     map: TopicMap,
 ) -> Arc<dyn Fn(TopicPartition) -> Box<dyn Stage> + Send + Sync> {
-    let options = options.clone();
-    Arc::new(move |input| Box::new(CustomersStage::new(&options, map, input)))
+    let (options, sources) = (options.clone(), Arc::new(options.sources()));
+    Arc::new(move |input| Box::new(CustomersStage::new(&options, sources.clone(), map, input)))
 }
 
 /// A transaction holds at most about so many bytes of touchpoints that wait for their fold.
@@ -58,6 +58,8 @@ struct CustomersStage {
     calendar: Calendar,
     /// `None` until it was read from the store.
     times: Option<Times>,
+    /// Whom it waits for before a window is final.
+    sources: Arc<Sources>,
     /// Whether a rebuild waits for other partitions.
     rebuilding: rebuild::Rebuilding,
     /// What every metrics partition was told last.
@@ -65,7 +67,7 @@ struct CustomersStage {
 }
 
 /// What the stage was told of time.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Times {
     as_of: Option<EventTime>,
     watermarks: Watermarks,
@@ -208,7 +210,7 @@ fn stop(error: StoreError) -> StageError {
 }
 
 impl CustomersStage {
-    fn new(options: &TopologyOptions, map: TopicMap, input: TopicPartition) -> CustomersStage {
+    fn new(options: &TopologyOptions, sources: Arc<Sources>, map: TopicMap, input: TopicPartition) -> CustomersStage {
         let partitions =
             usize::try_from(options.metrics_partitions).expect("a topic has a positive number of partitions");
         CustomersStage {
@@ -235,6 +237,7 @@ impl CustomersStage {
             },
             calendar: options.calendar.clone(),
             times: None,
+            sources,
             rebuilding: rebuild::Rebuilding::default(),
             told: None,
         }
@@ -243,7 +246,7 @@ impl CustomersStage {
     fn times(&mut self, store: &mut Store) -> Result<&mut Times, StageError> {
         if self.times.is_none() {
             let view = StoreView(store);
-            let mut times = Times::default();
+            let mut times = Times { as_of: None, watermarks: Watermarks::new(self.sources.clone()) };
             if let Some(stored) = view.get(AS_OF_KEY).map_err(stop)? {
                 times.as_of = Some(EventTime(i64::from_be_bytes(eight(&stored)?)));
             }

@@ -7,7 +7,7 @@ use prometheus::IntCounter;
 use super::{
     TopicMap, TopologyOptions,
     messages::{Batch, Header},
-    source_number,
+    watermarks::source_number,
 };
 use crate::{
     engine::{
@@ -116,7 +116,7 @@ impl IngestStage {
     fn header(&self) -> Header {
         Header {
             as_of: self.as_of,
-            source: source_number(self.input),
+            source: source_number(&self.topic, self.input.partition),
             watermark: self.as_of.map(|at| EventTime(at.0 - self.allowed_disorder_ms)).filter(|_| !self.idle),
             arrived: self.arrived,
             generation: None,

@@ -29,13 +29,12 @@ mod observer;
 mod store_view;
 mod watermarks;
 
-pub use observer::{PlannedCrash, TelemetryObserver};
+pub use observer::{Deed, PlannedFault, TelemetryObserver};
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     engine::{
-        log::TopicPartition,
         stage::{StageSpec, Topology},
         topics::{Cleanup, Ownership, TopicIndex, TopicSpec, Topics},
     },
@@ -46,6 +45,8 @@ use crate::{
     telemetry::Telemetry,
 };
 
+use watermarks::Sources;
+
 /// Everything that the topology is made from.
 #[derive(Clone)]
 pub struct TopologyOptions {
@@ -53,8 +54,9 @@ pub struct TopologyOptions {
     pub application_id: String,
     /// The departments.
     pub spokes: Arc<SpokeSet>,
-    /// Partitions of each spoke's topic, by topic; the simulation needs them, Kafka knows them itself.
-    pub spoke_partitions: i32,
+    /// How many partitions each spoke's topic has; a topic that is not named has one. No window is final before each of
+    /// them was heard of.
+    pub spoke_partitions: BTreeMap<String, i32>,
     /// Makes person ids.
     pub person_key: PersonKey,
     /// The days of the configured time zone.
@@ -82,6 +84,16 @@ pub struct TopologyOptions {
     pub metrics: crate::metrics::Options,
     /// Where operational events go.
     pub telemetry: Telemetry,
+}
+
+impl TopologyOptions {
+    fn partitions_of(&self, topic: &str) -> i32 {
+        self.spoke_partitions.get(topic).copied().unwrap_or(1)
+    }
+
+    fn sources(&self) -> Sources {
+        Sources::new(self.spokes.iter().map(|spoke| (spoke.topic(), self.partitions_of(spoke.topic()))))
+    }
 }
 
 /// Where each topic is in the topology's list.
@@ -114,7 +126,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
             topics.add(TopicSpec {
                 name: Arc::from(spoke.topic()),
                 ownership: Ownership::Spoke,
-                partitions: options.spoke_partitions,
+                partitions: options.partitions_of(spoke.topic()),
                 cleanup: Cleanup::Delete { retention_ms: None },
             })
         })
@@ -205,9 +217,4 @@ fn first_half(hash: &blake3::Hasher) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&hash.finalize().as_bytes()[..16]);
     half
-}
-
-/// The source number that a partition's watermark travels under: stable as long as the list of topics is.
-fn source_number(partition: TopicPartition) -> u32 {
-    u32::from(partition.topic.0) << 16 | (partition.partition.unsigned_abs() & 0xffff)
 }

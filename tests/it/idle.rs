@@ -51,7 +51,7 @@ fn a_silent_department_holds_nothing_back_and_may_speak_again() {
     let run = |idle_after: Duration, faults: u32| {
         let worker = WorkerOptions { idle_after, ..small_worker() };
         let simulation_options = SimulationOptions { seed: 11, instances_max: 2, faults, worker };
-        let records = sources(&first, &topology, options.spoke_partitions);
+        let records = sources(&first, &topology);
         let mut simulation = Simulation::new(simulation_options, topology.clone(), records);
         simulation.run(&mut |_| {}).unwrap();
         simulation
@@ -68,7 +68,7 @@ fn a_silent_department_holds_nothing_back_and_may_speak_again() {
     assert!(before.len() >= 30 && waits > 25, "{waits} of {} days wait for support", before.len());
     assert!((1..=4).contains(&goes_on), "{goes_on} of {} days wait with support idle: {before:?}", before.len());
 
-    simulation.append(sources(&late, &topology, options.spoke_partitions));
+    simulation.append(sources(&late, &topology));
     simulation.run(&mut |_| {}).unwrap();
     let feeds = read(&simulation.cluster().borrow(), &map);
     let all: Vec<SourceEvent> = first.iter().chain(&late).cloned().collect();

@@ -85,12 +85,12 @@ impl Hub {
     fn new(seed: u64, definition: Definition, events: &[SourceEvent], faults: u32) -> Hub {
         let (topology, map) = definition.topology();
         let options = SimulationOptions { seed, instances_max: 3, faults, worker: small_worker() };
-        let sources = sources(events, &topology, definition.options().spoke_partitions);
+        let sources = sources(events, &topology);
         Hub { simulation: Simulation::new(options, topology, sources), map }
     }
 
     fn append(&mut self, events: &[SourceEvent]) {
-        self.simulation.append(sources(events, &FIRST.topology().0, FIRST.options().spoke_partitions));
+        self.simulation.append(sources(events, &FIRST.topology().0));
     }
 
     /// Starts the processes of a rebuild, not knowing of any before.

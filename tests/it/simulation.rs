@@ -22,7 +22,7 @@ use insight_hub::{
 
 use crate::{
     oracle::Feeds,
-    world::{assert_truth, events, latest, topology_options, truth},
+    world::{SPOKE_PARTITIONS, assert_truth, events, latest, topology_options, truth},
 };
 
 /// How many seeds: the quick suite's, or the long one's.
@@ -49,13 +49,13 @@ pub fn small_company(seed: u64) -> CompanyOptions {
 }
 
 /// Events as records of their departments' topics.
-pub fn sources(events: &[SourceEvent], topology: &Topology, partitions: i32) -> Vec<SourceRecord> {
+pub fn sources(events: &[SourceEvent], topology: &Topology) -> Vec<SourceRecord> {
     let topics: Vec<_> = topology.topics.iter().map(|(index, spec)| (spec.name.to_string(), index)).collect();
     let by_name: BTreeMap<&str, TopicIndex> = topics.iter().map(|(name, index)| (name.as_str(), *index)).collect();
     let record = |(index, event): (usize, &SourceEvent)| SourceRecord {
         to: TopicPartition {
             topic: by_name[format!("{}.events", event.spoke).as_str()],
-            partition: (index % usize::try_from(partitions).unwrap()) as i32,
+            partition: index as i32 % SPOKE_PARTITIONS,
         },
         key: Some(event.key.clone()),
         value: event.payload.clone(),
@@ -98,7 +98,7 @@ pub fn simulate(
     faults: u32,
 ) -> (Feeds, Simulation) {
     let (topology, map) = topology::topology(options);
-    let sources = sources(events, &topology, options.spoke_partitions);
+    let sources = sources(events, &topology);
     let simulation_options = SimulationOptions { seed, instances_max, faults, worker: small_worker() };
     let mut simulation = Simulation::new(simulation_options, topology, sources);
     simulation.run(&mut |_| {}).unwrap_or_else(|error| panic!("seed {seed}: {error}"));

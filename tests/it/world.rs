@@ -36,12 +36,16 @@ pub fn spokes() -> Arc<SpokeSet> {
     Arc::new(SpokeSet::new(compiled).unwrap())
 }
 
+/// Partitions of each department's topic.
+pub const SPOKE_PARTITIONS: i32 = 2;
+
 /// The topology with the defaults that the oracle has too.
 pub fn topology_options(application_id: &str, customers_partitions: i32) -> TopologyOptions {
+    let spokes = spokes();
     TopologyOptions {
         application_id: application_id.into(),
-        spokes: spokes(),
-        spoke_partitions: 2,
+        spokes: spokes.clone(),
+        spoke_partitions: spokes.iter().map(|spoke| (spoke.topic().to_owned(), SPOKE_PARTITIONS)).collect(),
         person_key: PersonKey(PERSON_KEY),
         calendar: Calendar::utc(),
         customers_partitions,

@@ -65,6 +65,8 @@ impl std::fmt::Display for Difference {
 pub struct TopicPlan {
     /// The topic as it should be.
     pub topic: TopicSpec,
+    /// How many partitions it has; `None` where it does not exist.
+    pub partitions: Option<i32>,
     /// What is different; `None`: it is as it should be.
     pub difference: Option<Difference>,
 }
@@ -182,7 +184,7 @@ impl Admin {
                 }
                 Some(_) => self.settings_difference(&topic)?,
             };
-            plans.push(TopicPlan { topic, difference });
+            plans.push(TopicPlan { topic, partitions, difference });
         }
         Ok(plans)
     }
