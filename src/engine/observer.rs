@@ -113,10 +113,22 @@ pub enum Observation<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// The transaction was aborted because its partitions are another worker's.
+    Dropped {
+        /// Why.
+        reason: &'a str,
+    },
     /// The producer was replaced and the tasks are restored.
     Rebuilt {
         /// Why.
         reason: &'a str,
+    },
+    /// The worker takes nothing from spokes for now, or again.
+    SpokesSuspended {
+        /// Whether it does not.
+        suspended: bool,
+        /// By how many records its internal topics lag.
+        lag: u64,
     },
 }
 

@@ -262,8 +262,10 @@ impl<L: Log> Worker<L> {
         if changed.is_empty() {
             return Ok(());
         }
+        let suspended = to == TaskState::Suspended;
+        self.observer.observe(Observation::SpokesSuspended { suspended, lag: lag.unsigned_abs() });
         let partitions: Vec<_> = changed.iter().map(|&(input, _)| input).collect();
-        Ok(source.pause(&partitions, to == TaskState::Suspended)?)
+        Ok(source.pause(&partitions, suspended)?)
     }
 
     // --- membership and restore
@@ -296,7 +298,7 @@ impl<L: Log> Worker<L> {
                 // Closed first: what is another's is neither sought nor read again by the reaction.
                 self.close_tasks(&partitions);
                 if self.transaction.is_some() {
-                    self.react(LogError::Rewind("partitions were lost to another worker".into()))?;
+                    self.abort(Observation::Dropped { reason: "partitions were lost to another worker" })?;
                 }
                 Ok(self.log.halves().0.release(&partitions)?)
             }
@@ -421,16 +423,18 @@ impl<L: Log> Worker<L> {
 
     fn react(&mut self, error: LogError) -> Result<(), StageError> {
         match error {
-            LogError::Rewind(reason) => {
-                self.observer.observe(Observation::Aborted { reason: &reason });
-                match self.log.halves().1.abort() {
-                    Ok(()) => self.rewind(),
-                    Err(error @ LogError::Stop(_)) => Err(error.into()),
-                    Err(error) => self.rebuild(&error.to_string()),
-                }
-            }
+            LogError::Rewind(reason) => self.abort(Observation::Aborted { reason: &reason }),
             LogError::Rebuild(reason) => self.rebuild(&reason),
             LogError::OutOfRange(reason) | LogError::Stop(reason) => Err(StageError::Stop(reason)),
+        }
+    }
+
+    fn abort(&mut self, why: Observation<'_>) -> Result<(), StageError> {
+        self.observer.observe(why);
+        match self.log.halves().1.abort() {
+            Ok(()) => self.rewind(),
+            Err(error @ LogError::Stop(_)) => Err(error.into()),
+            Err(error) => self.rebuild(&error.to_string()),
         }
     }
 

@@ -33,16 +33,10 @@ impl Rebalance {
 pub enum AbortReason {
     /// The broker or the client asked for an abort.
     Required,
-    /// It is not known whether it committed: the producer is replaced and the committed offsets decide.
+    /// It is not known whether it committed, or the producer cannot go on: it is replaced and the committed offsets decide.
     Ambiguous,
-    /// Another worker has taken this one's place.
-    Fenced,
     /// The partitions went away before the commit.
     AssignmentLost,
-    /// A client error after which the producer must be replaced.
-    Fatal,
-    /// The hub stops.
-    Stopping,
 }
 
 impl AbortReason {
@@ -51,10 +45,7 @@ impl AbortReason {
         match self {
             AbortReason::Required => "required",
             AbortReason::Ambiguous => "ambiguous",
-            AbortReason::Fenced => "fenced",
             AbortReason::AssignmentLost => "assignment_lost",
-            AbortReason::Fatal => "fatal",
-            AbortReason::Stopping => "stopping",
         }
     }
 }
@@ -88,20 +79,13 @@ pub enum Event<'a> {
     RestoreFromBeginning { task: TaskName<'a>, wanted_offset: i64, first_offset: i64 },
     /// A transaction committed.
     Committed { worker: usize, records: u64, bytes: u64, elapsed: Duration },
-    /// A transaction did not commit; the work is done again.
-    TransactionAborted { worker: usize, reason: AbortReason, message: &'a str },
-    /// Another worker has this one's place: it stops, and drops what it had not committed.
-    Fenced { worker: usize, message: &'a str },
+    /// A transaction did not commit; the work is done again. `in_a_row`: how many since this worker's last commit, this one
+    /// included.
+    TransactionAborted { worker: usize, reason: AbortReason, in_a_row: u64, message: &'a str },
     /// A table's changes went to its store, with the changelog offset that it now reflects.
     Flushed { task: TaskName<'a>, entries: u64, bytes: u64, elapsed: Duration },
-    /// The Kafka client reported an error.
-    ClientFailed { worker: usize, code: &'a str, message: &'a str, fatal: bool },
     /// Source topics are paused (or resumed) because internal topics lag by so many records.
     SpokesPaused { worker: usize, paused: bool, lag_records: u64 },
-    /// A committed source offset is gone by retention: the operator must decide.
-    InputLost { topic: &'a str, partition: i32, committed_offset: i64, first_offset: i64 },
-    /// Stored state was computed by another definition.
-    GenerationDiffers { stored: &'a str, configured: &'a str },
     /// A source record, or one touchpoint in it, was rejected. `field` is a path of the mapping, not a value.
     TouchpointRejected { spoke: &'a str, reason: &'static str, field: &'a str, partition: i32, offset: i64 },
     /// A department's own kind has no mapping.
@@ -148,14 +132,9 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         Event::TransactionAborted { reason, .. } => {
             figures.transactions_aborted.with_label_values(&[reason.as_str()]).inc();
         }
-        Event::Fenced { .. } => figures.fenced.inc(),
         Event::Flushed { task, elapsed, .. } => {
             figures.flushes.with_label_values(&[task.stage]).inc();
             figures.flush_seconds.observe(elapsed.as_secs_f64());
-        }
-        Event::ClientFailed { fatal, .. } => {
-            let fatal = if fatal { "true" } else { "false" };
-            figures.client_errors.with_label_values(&[fatal]).inc();
         }
         Event::SpokesPaused { worker, paused, .. } => {
             let gauge = figures.spokes_paused.with_label_values(&[worker.to_string().as_str()]);
@@ -170,9 +149,7 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         | Event::HubStopped { .. }
         | Event::WorkerFailed { .. }
         | Event::TopicCreated { .. }
-        | Event::RestoreFromBeginning { .. }
-        | Event::InputLost { .. }
-        | Event::GenerationDiffers { .. } => {}
+        | Event::RestoreFromBeginning { .. } => {}
     }
 }
 
@@ -239,35 +216,22 @@ pub(super) fn log(event: &Event<'_>) {
             )
         }
         Event::Committed { worker, records, bytes, .. } => trace!(worker, records, bytes, "committed"),
-        Event::TransactionAborted { worker, reason, message } => {
-            warn!(worker, reason = reason.as_str(), message, "transaction not committed; its work is done again")
-        }
-        Event::Fenced { worker, message } => {
-            warn!(worker, message, "fenced: another worker has this place; uncommitted work is dropped");
+        // A broker that recovers may refuse one after the other for a minute: the 1st, 2nd, 4th, 8th … of them are told.
+        Event::TransactionAborted { worker, reason, in_a_row, message } => {
+            let reason = reason.as_str();
+            if in_a_row.is_power_of_two() {
+                warn!(worker, reason, in_a_row, message, "transaction not committed; its work is done again")
+            } else {
+                debug!(worker, reason, in_a_row, message, "transaction not committed; its work is done again")
+            }
         }
         Event::Flushed { task: TaskName { stage, topic, partition }, entries, bytes, .. } => {
             debug!(stage, topic, partition, entries, bytes, "table flushed")
-        }
-        Event::ClientFailed { worker, code, message, fatal: true } => {
-            error!(worker, code, message, "Kafka client failed")
-        }
-        Event::ClientFailed { worker, code, message, .. } => {
-            warn!(worker, code, message, "Kafka client reported an error; it retries")
         }
         Event::SpokesPaused { worker, paused: true, lag_records } => {
             info!(worker, lag_records, "source topics paused: internal topics lag")
         }
         Event::SpokesPaused { worker, lag_records, .. } => info!(worker, lag_records, "source topics resumed"),
-        Event::InputLost { topic, partition, committed_offset, first_offset } => error!(
-            topic,
-            partition,
-            committed_offset,
-            first_offset,
-            "input between these offsets was removed by retention before it was read"
-        ),
-        Event::GenerationDiffers { stored, configured } => {
-            error!(stored, configured, "stored state was computed by another definition; run `insight-hub rebuild`")
-        }
         Event::TouchpointRejected { spoke, reason, field, partition, offset } => {
             debug!(spoke, reason, field, partition, offset, "touchpoint rejected")
         }

@@ -52,9 +52,6 @@ pub(super) struct Figures {
     watermark_delay_seconds: GaugeVec,
     as_of_seconds: GaugeVec,
     pub rebalances: IntCounterVec,
-    pub fenced: IntCounter,
-    pub client_errors: IntCounterVec,
-    pub producer_queue: IntGaugeVec,
     pub spokes_paused: IntGaugeVec,
 }
 
@@ -258,17 +255,6 @@ impl Figures {
                 by_task,
             ),
             rebalances: make.counters("insight_hub_rebalances_total", "Changes of the assignment.", &["kind"]),
-            fenced: make.counter("insight_hub_fenced_total", "Times that a worker learnt that another took its place."),
-            client_errors: make.counters(
-                "insight_hub_client_errors_total",
-                "Errors that the Kafka client reported.",
-                &["fatal"],
-            ),
-            producer_queue: make.whole_gauges(
-                "insight_hub_producer_queue_records",
-                "Records that the broker has not confirmed yet.",
-                &["worker"],
-            ),
             spokes_paused: make.whole_gauges(
                 "insight_hub_spokes_paused",
                 "1 while a worker takes no source records because internal topics lag.",

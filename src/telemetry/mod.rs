@@ -13,7 +13,7 @@ mod log;
 
 use std::sync::Arc;
 
-use prometheus::{Encoder, Histogram, IntCounter, IntGauge, TextEncoder};
+use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
 pub use event::{AbortReason, Event, Rebalance};
 use figures::Figures;
@@ -98,11 +98,6 @@ impl Telemetry {
     /// How often a bound on what is remembered was hit, by the name of the bound.
     pub fn capped(&self, cap: &'static str) -> IntCounter {
         self.figures.capped.with_label_values(&[cap])
-    }
-
-    /// Records in a worker's producer queue that the broker has not confirmed.
-    pub fn producer_queue_records(&self, worker: usize) -> IntGauge {
-        self.figures.producer_queue.with_label_values(&[worker.to_string().as_str()])
     }
 
     /// The gauges of one partition of an input topic. Forget them when the partition is revoked.

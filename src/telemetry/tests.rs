@@ -32,7 +32,12 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_transaction_records", committed),
     ("insight_hub_transaction_bytes", committed),
     ("insight_hub_transactions_aborted_total", |t| {
-        t.emit(Event::TransactionAborted { worker: 0, reason: AbortReason::Ambiguous, message: "timed out" });
+        t.emit(Event::TransactionAborted {
+            worker: 0,
+            reason: AbortReason::Ambiguous,
+            in_a_row: 1,
+            message: "timed out",
+        });
     }),
     ("insight_hub_restore_remaining_records", restore_progressed),
     ("insight_hub_restore_records_total", restore_progressed),
@@ -48,13 +53,6 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_rebalances_total", |t| {
         t.emit(Event::Rebalanced { worker: 0, change: Rebalance::Lost, partitions: 2 });
     }),
-    ("insight_hub_fenced_total", |t| {
-        t.emit(Event::Fenced { worker: 0, message: "producer fenced" });
-    }),
-    ("insight_hub_client_errors_total", |t| {
-        t.emit(Event::ClientFailed { worker: 0, code: "AllBrokersDown", message: "all brokers down", fatal: false });
-    }),
-    ("insight_hub_producer_queue_records", |t| t.producer_queue_records(0).set(4)),
     ("insight_hub_spokes_paused", |t| {
         t.emit(Event::SpokesPaused { worker: 0, paused: true, lag_records: 1_000 });
     }),

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,38 +21,62 @@ use crate::{
     telemetry::{self, AbortReason, Event, TaskName, Telemetry},
 };
 
-/// Ends the process at the n-th passing of a named place: how fault tests crash a hub where it hurts.
+/// What happens at the n-th passing of a named place: how fault tests hit a hub where it hurts.
 #[derive(Clone, Debug)]
-pub struct PlannedCrash {
+pub struct PlannedFault {
     /// One of [`KillPoint::as_str`].
     pub point: String,
     /// At which passing, from 1.
     pub passing: u64,
-    /// How long after it: while the call that comes next is under way.
-    pub after: Duration,
+    /// What happens.
+    pub deed: Deed,
 }
 
-impl PlannedCrash {
-    /// From `POINT:N` or `POINT:N:MICROSECONDS`.
-    pub fn parse(text: &str) -> Option<PlannedCrash> {
-        let mut parts = text.split(':');
+/// What a planned fault does.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// The process ends so long afterwards: while the call that comes next is under way.
+    Crash(Duration),
+    /// The worker writes this file and waits until somebody removes it: time to do something to the broker.
+    Hold(PathBuf),
+}
+
+impl PlannedFault {
+    /// From `POINT:N`, `POINT:N:MICROSECONDS` or `POINT:N:hold=FILE`.
+    pub fn parse(text: &str) -> Option<PlannedFault> {
+        let mut parts = text.splitn(3, ':');
         let point = parts.next()?.to_owned();
         let passing = parts.next()?.parse().ok()?;
-        let after = parts.next().map_or(Some(0), |after| after.parse().ok())?;
-        Some(PlannedCrash { point, passing, after: Duration::from_micros(after) })
+        let deed = match parts.next() {
+            None => Deed::Crash(Duration::ZERO),
+            Some(deed) => match deed.strip_prefix("hold=") {
+                Some(file) => Deed::Hold(file.into()),
+                None => Deed::Crash(Duration::from_micros(deed.parse().ok()?)),
+            },
+        };
+        Some(PlannedFault { point, passing, deed })
     }
 
-    /// Ends the process without a word, as a `kill -9` would.
-    fn crash(&self) {
-        let after = self.after;
-        if after.is_zero() {
-            std::process::abort();
+    fn happen(&self) {
+        match &self.deed {
+            // Without a word, as a `kill -9` would end it.
+            Deed::Crash(after) if after.is_zero() => std::process::abort(),
+            Deed::Crash(after) => {
+                let after = *after;
+                // The worker goes on: that is where the death is to find it.
+                std::thread::spawn(move || {
+                    std::thread::sleep(after);
+                    std::process::abort();
+                });
+            }
+            Deed::Hold(file) => {
+                if std::fs::write(file, self.point.as_bytes()).is_ok() {
+                    while file.exists() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            }
         }
-        // The worker goes on: that is where the death is to find it.
-        std::thread::spawn(move || {
-            std::thread::sleep(after);
-            std::process::abort();
-        });
     }
 }
 
@@ -65,9 +90,11 @@ pub struct TelemetryObserver {
     end_to_end: Histogram,
     commit_began: Cell<Option<Instant>>,
     records: Cell<u64>,
+    /// Transactions that did not commit since the last that did.
+    aborted_in_a_row: Cell<u64>,
     /// When the restore of a task began, and when it was told of last.
     restores: RefCell<BTreeMap<TopicPartition, (Instant, Instant)>>,
-    crash: Option<(PlannedCrash, Cell<u64>)>,
+    fault: Option<(PlannedFault, Cell<u64>)>,
     /// The clock of the shell: milliseconds since 1970-01-01T00:00:00Z.
     now_ms: fn() -> i64,
 }
@@ -78,7 +105,7 @@ impl TelemetryObserver {
         telemetry: &Telemetry,
         topology: &Topology,
         worker: usize,
-        crash: Option<PlannedCrash>,
+        fault: Option<PlannedFault>,
         now_ms: fn() -> i64,
     ) -> TelemetryObserver {
         let counters = topology
@@ -96,8 +123,9 @@ impl TelemetryObserver {
             end_to_end: telemetry.end_to_end_seconds(feed.as_deref().unwrap_or("metrics")),
             commit_began: Cell::new(None),
             records: Cell::new(0),
+            aborted_in_a_row: Cell::new(0),
             restores: RefCell::default(),
-            crash: crash.map(|crash| (crash, Cell::new(0))),
+            fault: fault.map(|fault| (fault, Cell::new(0))),
             now_ms,
         }
     }
@@ -127,6 +155,12 @@ impl TelemetryObserver {
             elapsed: since.elapsed(),
         });
         *since = Instant::now();
+    }
+
+    fn aborted(&self, reason: AbortReason, message: &str) {
+        let in_a_row = self.aborted_in_a_row.get() + 1;
+        self.aborted_in_a_row.set(in_a_row);
+        self.telemetry.emit(Event::TransactionAborted { worker: self.worker, reason, in_a_row, message });
     }
 
     fn task_changed(&self, task: &Task, state: TaskState) {
@@ -177,22 +211,21 @@ impl Observer for TelemetryObserver {
                 bytes: task.store.disk_bytes(),
                 elapsed: self.commit_began.get().map_or(Duration::ZERO, |began| began.elapsed()),
             }),
-            Observation::CommitEnds { bytes } => self.telemetry.emit(Event::Committed {
-                worker: self.worker,
-                records: self.records.take(),
-                bytes: bytes as u64,
-                elapsed: self.commit_began.take().map_or(Duration::ZERO, |began| began.elapsed()),
-            }),
-            Observation::Aborted { reason } => self.telemetry.emit(Event::TransactionAborted {
-                worker: self.worker,
-                reason: AbortReason::Required,
-                message: reason,
-            }),
-            Observation::Rebuilt { reason } => self.telemetry.emit(Event::TransactionAborted {
-                worker: self.worker,
-                reason: AbortReason::Ambiguous,
-                message: reason,
-            }),
+            Observation::CommitEnds { bytes } => {
+                self.aborted_in_a_row.set(0);
+                self.telemetry.emit(Event::Committed {
+                    worker: self.worker,
+                    records: self.records.take(),
+                    bytes: bytes as u64,
+                    elapsed: self.commit_began.take().map_or(Duration::ZERO, |began| began.elapsed()),
+                });
+            }
+            Observation::Aborted { reason } => self.aborted(AbortReason::Required, reason),
+            Observation::Dropped { reason } => self.aborted(AbortReason::AssignmentLost, reason),
+            Observation::Rebuilt { reason } => self.aborted(AbortReason::Ambiguous, reason),
+            Observation::SpokesSuspended { suspended, lag } => {
+                self.telemetry.emit(Event::SpokesPaused { worker: self.worker, paused: suspended, lag_records: lag })
+            }
             Observation::Membership { change, partitions } => {
                 self.telemetry.emit(Event::Rebalanced { worker: self.worker, change, partitions });
             }
@@ -209,12 +242,12 @@ impl Observer for TelemetryObserver {
     }
 
     fn kill_point(&self, point: KillPoint) {
-        if let Some((crash, passed)) = &self.crash
-            && crash.point == point.as_str()
+        if let Some((fault, passed)) = &self.fault
+            && fault.point == point.as_str()
         {
             passed.set(passed.get() + 1);
-            if passed.get() == crash.passing {
-                crash.crash();
+            if passed.get() == fault.passing {
+                fault.happen();
             }
         }
     }

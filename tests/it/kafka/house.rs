@@ -53,6 +53,17 @@ pub fn company(seed: u64, customers: u32, touchpoints: u64) -> CompanyOptions {
     }
 }
 
+/// A small generator of its own, so that a run can be repeated.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// The next number below a bound.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
 /// One running process of the application.
 pub struct Instance {
     pub name: &'static str,
@@ -83,11 +94,17 @@ impl Instance {
     /// Waits until a figure is at least so much.
     #[track_caller]
     pub fn wait_until_figure(&mut self, name: &str, at_least: f64, within: Duration) {
+        self.wait_until_labelled_figure(name, "", at_least, within);
+    }
+
+    /// The same of the samples with a label.
+    #[track_caller]
+    pub fn wait_until_labelled_figure(&mut self, name: &str, label: &str, at_least: f64, within: Duration) {
         let start = Instant::now();
-        while self.figure(name).is_none_or(|figure| figure < at_least) {
+        while self.labelled_figure(name, label).is_none_or(|figure| figure < at_least) {
             assert!(self.hub.process.is_running(), "{} has ended\n{}", self.name, self.hub.process.story());
             let story = || self.hub.process.story();
-            assert!(start.elapsed() < within, "{}: {name} stays below {at_least}\n{}", self.name, story());
+            assert!(start.elapsed() < within, "{}: {name} {label} stays below {at_least}\n{}", self.name, story());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -231,7 +248,7 @@ impl House {
             command = command.args(["--set", setting]);
         }
         if let Some(crash) = crash {
-            command = command.env("INSIGHT_HUB_TEST_CRASH", crash);
+            command = command.env("INSIGHT_HUB_TEST_FAULT", crash);
         }
         command
     }
@@ -395,7 +412,7 @@ impl House {
     }
 
     /// Rejections by spoke and reason.
-    fn rejected(&self) -> BTreeMap<(String, String), u64> {
+    pub fn rejected(&self) -> BTreeMap<(String, String), u64> {
         let mut counts = BTreeMap::new();
         for record in read_settled(&self.bootstrap, &self.feed_topic("rejected"), Duration::from_secs(60)) {
             let header = |name: &str| {

@@ -95,7 +95,9 @@ impl Observer for SimObserver {
         match observation {
             Observation::Restoring { records, .. } => add(&self.0.restored, records),
             Observation::CommitEnds { .. } => add(&self.0.commits, 1),
-            Observation::Aborted { .. } | Observation::Rebuilt { .. } => add(&self.0.aborts, 1),
+            Observation::Aborted { .. } | Observation::Dropped { .. } | Observation::Rebuilt { .. } => {
+                add(&self.0.aborts, 1);
+            }
             _ => {}
         }
     }
