@@ -15,7 +15,7 @@ use insight_hub::{
 
 /// The product's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const START_MS: i64 = 1_767_225_600_000;
 const DAY_MS: i64 = 86_400_000;

@@ -151,11 +151,12 @@ fn restore(hub: &mut Hub, port: u16) -> (f64, f64, f64) {
 }
 
 /// Waits until the source has been read and nothing has been written for two seconds. Returns the time of the last move.
-fn wait_until_done(port: u16, events: f64, began: Instant) -> (Duration, BTreeMap<String, f64>) {
+fn wait_until_done(hub: &mut Hub, port: u16, events: f64, began: Instant) -> (Duration, BTreeMap<String, f64>) {
     let mut last = (Instant::now(), 0.0);
     let source = format!("insight_hub_records_in_total{{topic=\"{SOURCE}\"}}");
     loop {
         std::thread::sleep(Duration::from_millis(250));
+        assert!(hub.process.is_running(), "the hub has ended\n{}", hub.process.story());
         assert!(began.elapsed() < Duration::from_secs(3_000), "the hub does not come to rest");
         let Some(figures) = figures(port) else { continue };
         let out = sum(&figures, "insight_hub_records_out_total");
@@ -208,7 +209,7 @@ fn main() {
     }
     let mut hub = command.spawn();
     let began = Instant::now();
-    let (took, figures) = wait_until_done(port, events as f64, began);
+    let (took, figures) = wait_until_done(&mut hub, port, events as f64, began);
     let (cpu, peak) = usage(hub.process.pid());
     println!("| what | events | wall s | events/s | CPU s | µs CPU/event | peak MiB |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");

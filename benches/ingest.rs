@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 /// As in the product.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const MARKETING: &str = include_str!("../deploy/spokes/marketing.toml");
 const OPERATIONS: &str = include_str!("../deploy/spokes/operations.toml");

@@ -17,7 +17,7 @@ use insight_hub::engine::store::{FjallDisk, Identity, Store, StoreFolder};
 
 /// The allocator of the product.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const KEY_BYTES: usize = 40;
 const VALUE_BYTES: usize = 250;

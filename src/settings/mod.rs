@@ -269,7 +269,7 @@ impl Default for Commit {
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory { table_bytes: 128 << 20, unflushed_bytes: 64 << 20, disk_cache_bytes: 32 << 20 }
+        Memory { table_bytes: 32 << 20, unflushed_bytes: 16 << 20, disk_cache_bytes: 32 << 20 }
     }
 }
 

@@ -3,11 +3,13 @@
 //! - [`house`]: one application on a broker, with topics, processes and data directories of its own.
 //! - [`truth`]: one process, three processes, simulation: one truth.
 //! - [`faults`]: kills, frozen processes and broker restarts.
+//! - [`hostile`]: rubbish in every topic.
 //! - [`rebuild`]: a change of definition, killed in the middle.
 //! - [`members`]: two processes under one name, and one that was taken for two.
 //! - [`restore`]: how much is restored.
 
 mod faults;
+mod hostile;
 mod house;
 mod members;
 mod rebuild;

@@ -23,4 +23,4 @@ mod world;
 
 /// The product's allocator: the oracle builds and drops many small values.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -48,6 +48,10 @@ fn three_processes_give_the_same_feeds() {
     for hub in &mut hubs {
         assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
     }
+    let alone = House::new(&Broker::shared().bootstrap(), "alone");
+    alone.write(&events);
+    alone.assert_becomes(&expected, &mut [alone.start("a", &[], None)], Duration::from_secs(240));
+    assert_truth(&house.feeds(), &alone.feeds(), "three processes and one");
     let (simulated, _) = simulate(&events, &topology_options("one-truth", 4), 2, 3, 5);
     assert_truth(&house.feeds(), &simulated, "Kafka and simulation");
 }

@@ -74,8 +74,11 @@ impl KafkaOptions {
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "50")
             .set("queued.min.messages", "20000")
-            .set("queued.max.messages.kbytes", "16384")
-            .set("fetch.message.max.bytes", "1048576");
+            .set("queued.max.messages.kbytes", "8192")
+            // What one answer brings is in memory beside the queue, and compressed it may be a hundredth of that: a few
+            // records of repetitions would fill it.
+            .set("fetch.message.max.bytes", "131072")
+            .set("fetch.max.bytes", "1048576");
         if self.static_membership {
             config.set("group.instance.id", format!("{}-{worker}", self.instance_id));
         }
@@ -122,7 +125,7 @@ impl KafkaOptions {
             .set("batch.num.messages", "20000")
             .set("queue.buffering.max.messages", "400000")
             // What waits here is in memory three times over: the client sends while the worker goes on.
-            .set("queue.buffering.max.kbytes", "49152")
+            .set("queue.buffering.max.kbytes", "16384")
             .set("compression.type", &self.compression)
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true");

@@ -195,13 +195,13 @@ impl Sink for KafkaSink {
         }
         self.bytes += output.key.len() + output.value.map_or(0, <[u8]>::len);
         let producer = self.producer()?;
-        let deadline = Instant::now() + self.transaction_timeout;
+        let mut full_since = None;
         let mut waiting = record;
         loop {
             match producer.send(waiting) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if Instant::now() < deadline =>
+                    if full_since.get_or_insert_with(Instant::now).elapsed() < self.transaction_timeout =>
                 {
                     // The same record again, when the queue has drained a little.
                     std::thread::sleep(Duration::from_millis(2));
