@@ -120,7 +120,7 @@ struct RequestOnDrop<'a>(&'a StopToken);
 
 impl Drop for RequestOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.request("it ended by itself");
+        self.0.request("a worker ended by itself");
     }
 }
 
@@ -152,6 +152,7 @@ pub(super) fn run_workers(
     let fault = std::env::var("INSIGHT_HUB_TEST_FAULT").ok().as_deref().and_then(PlannedFault::parse);
     let mut first_failure = None;
     let mut committed = true;
+    let _requests = RequestOnDrop(input.stop);
     let admin = Admin::connect(kafka, 0, 0).map_err(|error| hub::log_failure(&error))?;
     let shared = &Shared { kafka, topology, stores, processed: Processed::default(), fault, rebuild };
     std::thread::scope(|scope| {

@@ -84,8 +84,14 @@ pub trait Stage: Send {
         Ok(())
     }
 
+    /// Whether the record that it took last was a sign of life of its input: one of those that it waits for, not one that it
+    /// passes over.
+    fn took_something(&self) -> bool {
+        true
+    }
+
     /// Its input was read to its end and has been quiet for long. Returns whether the stage has something to say about it,
-    /// with the next commit. The next record ends it; after a rollback it is said again.
+    /// with the next commit. The next sign of life ends it; after a rollback it is said again.
     fn fell_idle(&mut self) -> bool {
         false
     }

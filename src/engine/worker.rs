@@ -84,6 +84,8 @@ pub struct Worker<L: Log> {
     wants_commit: bool,
     flush_asked: bool,
     behind: bool,
+    /// Whether tasks of spokes were suspended when that was told last.
+    suspended: bool,
     /// The rebuild that it works for; `None`: it runs the hub.
     rebuild: Option<Arc<Rebuild>>,
 }
@@ -124,6 +126,7 @@ impl<L: Log> Worker<L> {
             wants_commit: false,
             flush_asked: false,
             behind: false,
+            suspended: false,
             rebuild: None,
         }
     }
@@ -154,8 +157,11 @@ impl<L: Log> Worker<L> {
         self.flush_asked = true;
         let committed = match self.commit() {
             Ok(()) => true,
-            Err(StageError::Log(LogError::Rewind(reason) | LogError::Rebuild(reason))) => {
-                self.observer.observe(Observation::Aborted { reason: &reason });
+            Err(StageError::Log(error @ (LogError::Rewind(_) | LogError::Rebuild(_)))) => {
+                match &error {
+                    LogError::Rewind(reason) => self.observer.observe(Observation::Aborted { reason }),
+                    error => self.observer.observe(Observation::Rebuilt { reason: &error.to_string() }),
+                }
                 self.log.halves().1.abort().ok(); // what stays open holds others up until it times out
                 false
             }
@@ -207,7 +213,6 @@ impl<L: Log> Worker<L> {
                 *transaction = Some(now);
             }
             task.touched = true;
-            task.quiet = Quiet::No;
             let mut outputs = Counted { sink: &mut *sink, bytes: staged_bytes, observer };
             let outcome = task.stage.process(record, &mut task.store, &mut outputs);
             if let Err(error) = outcome {
@@ -221,6 +226,9 @@ impl<L: Log> Worker<L> {
                 });
             }
             task.next = Some(record.offset + 1);
+            if task.stage.took_something() {
+                task.quiet = Quiet::No;
+            }
             if record.timestamp_ms > 0 {
                 task.oldest_ms =
                     Some(task.oldest_ms.map_or(record.timestamp_ms, |oldest| oldest.min(record.timestamp_ms)));
@@ -246,6 +254,11 @@ impl<L: Log> Worker<L> {
             *(if is_spoke(task) { &mut spokes_lag } else { &mut lag }) += source.lag(task.input).unwrap_or(0);
         }
         self.behind = spokes_lag > self.options.catch_up_lag_records;
+        // Suspended tasks may be gone since, or restored.
+        let suspended = self.tasks.iter().any(|task| task.state() == TaskState::Suspended);
+        if std::mem::replace(&mut self.suspended, suspended) != suspended {
+            self.observer.observe(Observation::SpokesSuspended { suspended, lag: lag.unsigned_abs() });
+        }
         let (from, to) = if lag > self.options.suspend_lag_records {
             (TaskState::Running, TaskState::Suspended)
         } else if lag <= self.options.suspend_lag_records / 2 {
@@ -262,10 +275,8 @@ impl<L: Log> Worker<L> {
         if changed.is_empty() {
             return Ok(());
         }
-        let suspended = to == TaskState::Suspended;
-        self.observer.observe(Observation::SpokesSuspended { suspended, lag: lag.unsigned_abs() });
         let partitions: Vec<_> = changed.iter().map(|&(input, _)| input).collect();
-        Ok(source.pause(&partitions, suspended)?)
+        Ok(source.pause(&partitions, to == TaskState::Suspended)?)
     }
 
     // --- membership and restore

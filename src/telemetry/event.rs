@@ -79,8 +79,8 @@ pub enum Event<'a> {
     RestoreFromBeginning { task: TaskName<'a>, wanted_offset: i64, first_offset: i64 },
     /// A transaction committed.
     Committed { worker: usize, records: u64, bytes: u64, elapsed: Duration },
-    /// A transaction did not commit; the work is done again. `in_a_row`: how many since this worker's last commit, this one
-    /// included.
+    /// A transaction did not commit; the work is done again. `in_a_row`: how many for this reason since this
+    /// worker's last commit, this one included.
     TransactionAborted { worker: usize, reason: AbortReason, in_a_row: u64, message: &'a str },
     /// A table's changes went to its store, with the changelog offset that it now reflects.
     Flushed { task: TaskName<'a>, entries: u64, bytes: u64, elapsed: Duration },

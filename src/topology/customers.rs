@@ -62,8 +62,8 @@ struct CustomersStage {
     sources: Arc<Sources>,
     /// Whether a rebuild waits for other partitions.
     rebuilding: rebuild::Rebuilding,
-    /// What every metrics partition was told last.
-    told: Option<(Option<Day>, Option<Day>)>,
+    /// What every metrics partition was told last: days of as-of and watermark, and whether the latter is known.
+    told: Option<((Option<Day>, Option<Day>), bool)>,
 }
 
 /// What the stage was told of time.
@@ -352,20 +352,22 @@ impl Stage for CustomersStage {
         let times = self.times.as_ref().expect("it was read above");
         let header = Header {
             as_of: times.as_of,
-            source: self.input.partition.unsigned_abs(),
+            // Who has no watermark is idle; who does not know it yet says nothing of it.
+            source: if times.watermarks.is_complete() { self.input.partition.unsigned_abs() } else { u32::MAX },
             watermark: times.watermarks.lowest(),
             arrived: publisher.arrived,
             generation: publisher.generation,
             refolded: false,
         };
         let days = (header.as_of.map(|at| self.calendar.day(at)), header.watermark.map(|at| self.calendar.day(at)));
-        let tell = self.told != Some(days);
+        let told = (days, times.watermarks.is_complete());
+        let tell = self.told != Some(told);
         for index in 0..publisher.batches.len() {
             if tell || !publisher.batches[index].is_empty() {
                 publisher.send_batch(index, &header, outputs)?;
             }
         }
-        self.told = Some(days);
+        self.told = Some(told);
         publisher.timestamp_ms = 0;
         Ok(more)
     }

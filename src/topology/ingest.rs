@@ -56,6 +56,8 @@ struct IngestStage {
     idle: bool,
     /// Whether every receiver is to be told with the next commit, whatever the day.
     tell: bool,
+    /// Whether the last record held a touchpoint: what is skipped or rejected says nothing of event time.
+    took_touchpoint: bool,
     arrived: Day,
     /// Outcomes of the running transaction, by arrival day.
     outcomes: BTreeMap<(Day, Outcome), i64>,
@@ -99,6 +101,7 @@ impl IngestStage {
             told: None,
             idle: false,
             tell: false,
+            took_touchpoint: false,
             arrived: Day(0),
             outcomes: BTreeMap::new(),
             counters: Outcome::ALL
@@ -179,10 +182,7 @@ impl Stage for IngestStage {
             return Err(StageError::Stop(format!("no spoke reads topic {}", self.topic)));
         };
         self.arrived = self.calendar.day(EventTime(record.timestamp_ms));
-        if std::mem::take(&mut self.idle) {
-            // Those who count on its silence hear of its first touchpoint at once.
-            self.told = None;
-        }
+        self.took_touchpoint = false;
         let topic = self.topic.clone();
         let source = SourceRecord {
             topic: &topic,
@@ -207,6 +207,11 @@ impl Stage for IngestStage {
                     batch.push_touchpoint(person, |bytes| touchpoint.encode_into(bytes));
                     batch.note_timestamp(record.timestamp_ms);
                     self.as_of = self.as_of.max(Some(touchpoint.occurred_at));
+                    self.took_touchpoint = true;
+                    if std::mem::take(&mut self.idle) {
+                        // Those who count on its silence hear of its first touchpoint at once.
+                        self.told = None;
+                    }
                     self.unmapped += u64::from(touchpoint.kind == Kind::Other && touchpoint.label.is_some());
                     if batch.is_full() {
                         failure = self.send_batch(partition, outputs);
@@ -283,6 +288,10 @@ impl Stage for IngestStage {
         self.told = None;
         self.idle = false;
         self.tell = false;
+    }
+
+    fn took_something(&self) -> bool {
+        self.took_touchpoint
     }
 
     fn fell_idle(&mut self) -> bool {

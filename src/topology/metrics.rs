@@ -144,7 +144,8 @@ impl Stage for MetricsStage {
         if let Some(as_of) = header.as_of {
             self.metrics.advance(as_of, &view).map_err(stop)?;
         }
-        if header.source != u32::MAX {
+        // Of a refold: its watermark may not be known yet.
+        if header.source != u32::MAX && !(header.refolded && header.watermark.is_none()) {
             self.metrics.watermark(header.source, header.watermark, &view).map_err(stop)?;
         }
         if header.refolded && foreign.is_none() {

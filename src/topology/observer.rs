@@ -90,8 +90,8 @@ pub struct TelemetryObserver {
     end_to_end: Histogram,
     commit_began: Cell<Option<Instant>>,
     records: Cell<u64>,
-    /// Transactions that did not commit since the last that did.
-    aborted_in_a_row: Cell<u64>,
+    /// Transactions that did not commit since the last that did: required, assignment lost, ambiguous.
+    aborted_in_a_row: Cell<[u64; 3]>,
     /// When the restore of a task began, and when it was told of last.
     restores: RefCell<BTreeMap<TopicPartition, (Instant, Instant)>>,
     fault: Option<(PlannedFault, Cell<u64>)>,
@@ -123,7 +123,7 @@ impl TelemetryObserver {
             end_to_end: telemetry.end_to_end_seconds(feed.as_deref().unwrap_or("metrics")),
             commit_began: Cell::new(None),
             records: Cell::new(0),
-            aborted_in_a_row: Cell::new(0),
+            aborted_in_a_row: Cell::default(),
             restores: RefCell::default(),
             fault: fault.map(|fault| (fault, Cell::new(0))),
             now_ms,
@@ -158,8 +158,15 @@ impl TelemetryObserver {
     }
 
     fn aborted(&self, reason: AbortReason, message: &str) {
-        let in_a_row = self.aborted_in_a_row.get() + 1;
-        self.aborted_in_a_row.set(in_a_row);
+        let mut counts = self.aborted_in_a_row.get();
+        let of_reason = match reason {
+            AbortReason::Required => &mut counts[0],
+            AbortReason::AssignmentLost => &mut counts[1],
+            AbortReason::Ambiguous => &mut counts[2],
+        };
+        *of_reason += 1;
+        let in_a_row = *of_reason;
+        self.aborted_in_a_row.set(counts);
         self.telemetry.emit(Event::TransactionAborted { worker: self.worker, reason, in_a_row, message });
     }
 
@@ -212,7 +219,7 @@ impl Observer for TelemetryObserver {
                 elapsed: self.commit_began.get().map_or(Duration::ZERO, |began| began.elapsed()),
             }),
             Observation::CommitEnds { bytes } => {
-                self.aborted_in_a_row.set(0);
+                self.aborted_in_a_row.take();
                 self.telemetry.emit(Event::Committed {
                     worker: self.worker,
                     records: self.records.take(),

@@ -114,10 +114,15 @@ impl Watermarks {
         Some(changed)
     }
 
+    /// Whether every source that is known from the start was heard of.
+    pub(super) fn is_complete(&self) -> bool {
+        self.sources.expected.iter().all(|source| self.heard.contains_key(source))
+    }
+
     /// The lowest of those that are not idle. When all are, the highest: nobody is left to wait for. Nothing as long as one
     /// was never heard of: it may be about to speak of the past. What a topic said that is no longer read does not count.
     pub(super) fn lowest(&self) -> Option<EventTime> {
-        if !self.sources.expected.iter().all(|source| self.heard.contains_key(source)) {
+        if !self.is_complete() {
             return None;
         }
         let present = || self.heard.iter().filter(|(source, _)| self.sources.has(**source));

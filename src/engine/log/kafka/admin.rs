@@ -316,7 +316,7 @@ impl Admin {
                 .map_err(|error| LogError::Stop(error.to_string()))?;
         }
         self.runtime
-            .block_on(self.client.delete_records(&list, &AdminOptions::new()))
+            .block_on(self.client.delete_records(&list, &AdminOptions::new().request_timeout(Some(TRY))))
             .map(|_| ())
             .map_err(|error| LogError::Rewind(format!("records that were processed cannot be deleted: {error}")))
     }

@@ -45,6 +45,19 @@ pub struct KafkaOptions {
     pub compression: String,
 }
 
+/// Sets what the operator has not set.
+fn tune(config: &mut ClientConfig, settings: &[(&str, &str)]) {
+    for (name, value) in settings {
+        if config.get(name).is_none() {
+            config.set(*name, *value);
+        }
+    }
+}
+
+fn message_bytes_max(config: &ClientConfig) -> Option<usize> {
+    config.get("message.max.bytes")?.parse().ok()
+}
+
 impl KafkaOptions {
     fn base(properties: &[(String, String)]) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -69,16 +82,22 @@ impl KafkaOptions {
             .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
             .set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 5).clamp(200, 3_000).to_string())
             .set("max.poll.interval.ms", "300000")
-            .set("statistics.interval.ms", "1000")
-            // The default stalls a partition for a second whenever its queue is full.
-            .set("fetch.queue.backoff.ms", "5")
-            .set("fetch.wait.max.ms", "50")
-            .set("queued.min.messages", "20000")
-            .set("queued.max.messages.kbytes", "8192")
-            // What one answer brings is in memory beside the queue, and compressed it may be a hundredth of that: a few
-            // records of repetitions would fill it.
-            .set("fetch.message.max.bytes", "131072")
-            .set("fetch.max.bytes", "1048576");
+            .set("statistics.interval.ms", "1000");
+        let fetch = message_bytes_max(&config).unwrap_or(0).max(1 << 20).to_string();
+        tune(
+            &mut config,
+            &[
+                // The default stalls a partition for a second whenever its queue is full.
+                ("fetch.queue.backoff.ms", "5"),
+                ("fetch.wait.max.ms", "50"),
+                ("queued.min.messages", "20000"),
+                ("queued.max.messages.kbytes", "8192"),
+                // What one answer brings is in memory beside the queue, and compressed it may be a hundredth of that: a few
+                // records of repetitions would fill it. The client refuses less than its largest message.
+                ("fetch.message.max.bytes", "131072"),
+                ("fetch.max.bytes", &fetch),
+            ],
+        );
         if self.static_membership {
             config.set("group.instance.id", format!("{}-{worker}", self.instance_id));
         }
@@ -119,19 +138,24 @@ impl KafkaOptions {
             .set("message.timeout.ms", &timeout)
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            // A commit flushes whatever lingers, so waiting for fuller batches costs no latency.
-            .set("linger.ms", "50")
-            .set("batch.size", "262144")
-            .set("batch.num.messages", "20000")
-            .set("queue.buffering.max.messages", "400000")
-            // What waits here is in memory three times over: the client sends while the worker goes on.
-            .set("queue.buffering.max.kbytes", "16384")
             .set("compression.type", &self.compression)
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true");
-        if config.get("message.max.bytes").is_none() {
-            config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
-        }
+        let largest = message_bytes_max(&config).unwrap_or(MESSAGE_BYTES_MAX);
+        tune(
+            &mut config,
+            &[
+                // A commit flushes whatever lingers, so waiting for fuller batches costs no latency.
+                ("linger.ms", "50"),
+                ("batch.size", "262144"),
+                ("batch.num.messages", "20000"),
+                ("queue.buffering.max.messages", "400000"),
+                // What waits here is in memory three times over: the client sends while the worker goes on. The largest
+                // record must find room.
+                ("queue.buffering.max.kbytes", &(16_384_usize.max(largest / 1_024 + 1_024)).to_string()),
+                ("message.max.bytes", &largest.to_string()),
+            ],
+        );
         config
     }
 
