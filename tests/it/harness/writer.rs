@@ -102,6 +102,13 @@ impl Writer {
         Self(Self::config(bootstrap).create_with_context(Deliveries::default()).expect("a producer can be made"))
     }
 
+    /// The same without compression.
+    pub fn uncompressed(bootstrap: &str) -> Self {
+        let mut config = Self::config(bootstrap);
+        config.set("compression.type", "none");
+        Self(config.create_with_context(Deliveries::default()).expect("a producer can be made"))
+    }
+
     /// Transactional: use it with [`Self::begin`], and [`Self::commit`] or [`Self::abort`].
     #[track_caller]
     pub fn transactional(bootstrap: &str, id: &str, timeout: Duration) -> Self {

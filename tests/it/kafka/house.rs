@@ -260,8 +260,12 @@ impl House {
 
     /// Writes events to their departments' topics, their partitions in turn: the order of arrival means nothing.
     pub fn write(&self, events: &[SourceEvent]) {
+        self.write_by(&Writer::new(&self.bootstrap), events);
+    }
+
+    /// The same by a writer of one's own.
+    pub fn write_by(&self, writer: &Writer, events: &[SourceEvent]) {
         self.written.set(self.written.get() + events.len());
-        let writer = Writer::new(&self.bootstrap);
         for spoke in SPOKES {
             let of_spoke = events.iter().filter(|event| event.spoke == spoke).enumerate();
             let messages: Vec<Message> = of_spoke

@@ -83,7 +83,6 @@ impl KafkaOptions {
             .set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 5).clamp(200, 3_000).to_string())
             .set("max.poll.interval.ms", "300000")
             .set("statistics.interval.ms", "1000");
-        let fetch = message_bytes_max(&config).unwrap_or(0).max(1 << 20).to_string();
         tune(
             &mut config,
             &[
@@ -92,10 +91,9 @@ impl KafkaOptions {
                 ("fetch.wait.max.ms", "50"),
                 ("queued.min.messages", "20000"),
                 ("queued.max.messages.kbytes", "8192"),
-                // What one answer brings is in memory beside the queue, and compressed it may be a hundredth of that: a few
-                // records of repetitions would fill it. The client refuses less than its largest message.
-                ("fetch.message.max.bytes", "131072"),
-                ("fetch.max.bytes", &fetch),
+                // Much more than a batch of any topic, and no limit for all partitions together: with less, the topics
+                // between stages get all of an answer, and a worker reads its sources long after the others have read theirs.
+                ("fetch.message.max.bytes", "1048576"),
             ],
         );
         if self.static_membership {
