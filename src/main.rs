@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// Workers allocate on one thread and the client's threads free, in small pieces: jemalloc does this as fast as mimalloc
-/// and holds a third less memory. `.cargo/config.toml` has its settings.
+/// and holds a fifth less memory. `.cargo/config.toml` has its settings.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -120,7 +120,7 @@ struct RequestOnDrop<'a>(&'a StopToken);
 
 impl Drop for RequestOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.request("a worker ended by itself");
+        self.0.request("the hub or a worker of it ended by itself");
     }
 }
 
