@@ -198,8 +198,12 @@ fn complaints_about_files(sources: &[Source]) -> Vec<String> {
         if !source.text.starts_with("//! ") {
             complaints.push(format!("{}: the first line is not `//! ` and what comes in and goes out", source.path));
         }
+        let lines: Vec<&str> = source.text.lines().collect();
         for word in source.words().iter().filter(|word| word.text == "unsafe") {
-            complaints.push(format!("{}:{}: no unsafe code", source.path, word.line));
+            let above = lines[..word.line - 1].iter().rev().take_while(|line| line.trim_start().starts_with("//"));
+            if !above.into_iter().any(|line| line.trim_start().starts_with("// SAFETY: ")) {
+                complaints.push(format!("{}:{}: unsafe code without a proof above it", source.path, word.line));
+            }
         }
     }
     complaints
@@ -467,11 +471,12 @@ mod each_rule_can_fail {
             ("src/b.rs", argued.as_str()),
             ("src/c.rs", "use std::io;"),
             ("src/d.rs", "//! Says `unsafe` only.\nfn f() { unsafe { g() } }"),
+            ("src/e.rs", "//! Argues.\nfn f() {\n    // SAFETY: g keeps\n    // nothing.\n    unsafe { g() }\n}"),
         ];
         check(
             complaints_about_files,
             &files,
-            &["src/a.rs: 601 lines", "src/c.rs: the first line", "src/d.rs:2: no unsafe code"],
+            &["src/a.rs: 601 lines", "src/c.rs: the first line", "src/d.rs:2: unsafe code without a proof"],
         );
     }
 

@@ -4,6 +4,7 @@ mod admin;
 mod changelog;
 mod clients;
 mod feed_reader;
+mod flush;
 mod news;
 mod sink;
 mod source;

@@ -17,6 +17,7 @@ use rdkafka::{
 use super::{
     PATIENCE,
     clients::{Context, KafkaOptions},
+    flush,
 };
 use crate::engine::{
     log::{LogError, Output, Placement, Sink, TopicPartition},
@@ -229,6 +230,7 @@ impl Sink for KafkaSink {
         let producer = self.producer()?;
         let mut ends = Vec::with_capacity(measure.len());
         if !measure.is_empty() {
+            flush::flush(producer, TRY);
             self.persist("writing out a transaction", false, || producer.flush(TRY))?;
             for changelog in measure {
                 let topic = &self.topics.get(changelog.topic).name;
@@ -253,6 +255,7 @@ impl Sink for KafkaSink {
 
     fn commit(&mut self) -> Result<(), LogError> {
         let producer = self.producer()?;
+        flush::flush(producer, TRY);
         self.persist("committing", true, || producer.commit_transaction(TRY))?;
         self.in_transaction = false;
         self.failures = 0;
