@@ -19,7 +19,7 @@ use crate::telemetry::Rebalance;
 /// Limits of a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerOptions {
-    /// A transaction is committed when it is this old.
+    /// A commit begins so long after the one before it, and when a transaction is this old.
     pub commit_interval: Duration,
     /// … or this old while the worker is behind: larger transactions repeat less, and nobody waits for the newest record.
     pub catch_up_interval: Duration,
@@ -44,7 +44,7 @@ impl Default for WorkerOptions {
         WorkerOptions {
             commit_interval: Duration::from_millis(100),
             catch_up_interval: Duration::from_millis(500),
-            catch_up_lag_records: 50_000,
+            catch_up_lag_records: 20_000,
             transaction_bytes_max: 32 << 20,
             unflushed_bytes_max: 64 << 20,
             poll_records_max: 500,
@@ -80,6 +80,8 @@ pub struct Worker<L: Log> {
     tasks: Vec<Task>,
     /// When the open transaction began.
     transaction: Option<Duration>,
+    /// When the last commit began.
+    last_commit: Duration,
     staged_bytes: usize,
     wants_commit: bool,
     flush_asked: bool,
@@ -122,6 +124,7 @@ impl<L: Log> Worker<L> {
             observer,
             tasks: Vec::new(),
             transaction: None,
+            last_commit: Duration::ZERO,
             staged_bytes: 0,
             wants_commit: false,
             flush_asked: false,
@@ -182,6 +185,7 @@ impl<L: Log> Worker<L> {
         let wait = if restoring { Duration::ZERO } else { wait };
         let mut progress = Progress { records: self.poll(now, wait)?, committed: false };
         if self.commit_is_due(now) {
+            self.last_commit = now;
             self.commit()?;
             progress.committed = true;
         }

@@ -16,10 +16,15 @@ impl<L: Log> Worker<L> {
             return self.tasks.iter().any(|task| task.more && task.state() == TaskState::Running);
         };
         let staged: usize = self.tasks.iter().map(|task| task.store.staged_bytes()).sum();
-        let interval = if self.behind { self.options.catch_up_interval } else { self.options.commit_interval };
-        self.wants_commit
-            || now.saturating_sub(began) >= interval.max(self.options.commit_interval)
-            || self.staged_bytes + staged >= self.options.transaction_bytes_max
+        let (interval, age) = (self.options.commit_interval, now.saturating_sub(began));
+        let is_old = if self.behind {
+            age >= interval.max(self.options.catch_up_interval)
+        } else {
+            // From the beginning of one commit to that of the next: what came while the last was under way has waited
+            // already. Of what comes after a silence a little more is waited for.
+            age >= interval || age >= interval / 4 && now.saturating_sub(self.last_commit) >= interval
+        };
+        self.wants_commit || is_old || self.staged_bytes + staged >= self.options.transaction_bytes_max
     }
 
     /// Ends the open transaction: what the stages hold back, the changed entries, the offsets, all or nothing.
