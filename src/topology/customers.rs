@@ -46,7 +46,7 @@ pub(super) fn maker(
 }
 
 /// A transaction holds at most about so many bytes of touchpoints that wait for their fold.
-const WAITING_BYTES_MAX: usize = 4 << 20;
+const WAITING_BYTES_MAX: usize = 5 << 20;
 
 struct CustomersStage {
     input: TopicPartition,

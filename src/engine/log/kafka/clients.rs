@@ -90,7 +90,8 @@ impl KafkaOptions {
                 ("fetch.queue.backoff.ms", "5"),
                 ("fetch.wait.max.ms", "50"),
                 ("queued.min.messages", "20000"),
-                ("queued.max.messages.kbytes", "8192"),
+                // For each partition, which has a queue of its own.
+                ("queued.max.messages.kbytes", "512"),
                 // Much more than a batch of any topic, and no limit for all partitions together: with less, the topics
                 // between stages get all of an answer, and a worker reads its sources long after the others have read theirs.
                 ("fetch.message.max.bytes", "1048576"),
@@ -225,6 +226,13 @@ pub struct PartitionFigures {
     /// Whether everything stable was fetched, delivered or not. Control records take offsets that are never delivered, so
     /// the position does not tell.
     pub at_end: bool,
+}
+
+impl PartitionFigures {
+    /// How many offsets come after a position, as far as is known.
+    pub(super) fn to_come(self, position: i64) -> i64 {
+        (self.last_stable_offset - position).max(0)
+    }
 }
 
 /// The rebalance events that a worker has still to answer.

@@ -5,6 +5,7 @@ mod changelog;
 mod clients;
 mod feed_reader;
 mod flush;
+mod lanes;
 mod news;
 mod sink;
 mod source;

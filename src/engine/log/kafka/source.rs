@@ -2,9 +2,9 @@
 //! worker, so that it commits before it gives partitions up.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     ops::ControlFlow,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,25 +12,29 @@ use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, Headers as _},
 };
 
 use super::{
     PATIENCE,
     changelog::KafkaChangelog,
     clients::{Context, KafkaOptions, PartitionFigures, Rebalanced},
+    lanes::Lanes,
     sink::Group,
 };
 use crate::engine::{
-    log::{ChangelogReader, Headers, LogError, Membership, Record, Source, TopicPartition},
+    log::{ChangelogReader, LogError, Membership, Record, Source, TopicPartition},
     stage::Topology,
-    topics::{TopicIndex, Topics},
+    topics::{Ownership, TopicIndex, Topics},
 };
 
 /// One try of a request.
 const TRY: Duration = Duration::from_secs(5);
-/// Errors taken by one poll.
-const FAILURES_MAX: usize = 100;
+/// How long a client that gave up is listened to before it is closed, and how long it must have been silent; its last word
+/// comes within milliseconds.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_millis(200);
+/// Errors and events taken by one poll.
+const EVENTS_MAX: usize = 100;
 /// How often a static member takes its place back within [`FENCED_WINDOW`]. A join whose answer a dying broker lost costs
 /// one or two; two processes under one name take the place from each other until one of them must give up.
 const FENCED_MAX: usize = 4;
@@ -42,7 +46,7 @@ const MISSING_MAX: Duration = Duration::from_secs(30);
 /// The reading half of a worker's log on Kafka.
 pub struct KafkaSource {
     config: ClientConfig,
-    consumer: BaseConsumer<Context>,
+    consumer: Arc<BaseConsumer<Context>>,
     context: Context,
     topics: Arc<Topics>,
     /// The topics of the subscription.
@@ -55,11 +59,9 @@ pub struct KafkaSource {
     uncommitted_reader: BaseConsumer,
     /// Where each assigned partition was told to begin; gone once it was resumed.
     fresh: BTreeMap<TopicPartition, Option<i64>>,
-    owned: BTreeSet<TopicPartition>,
-    positions: BTreeMap<TopicPartition, i64>,
-    /// Whether the last poll found nothing: everything that was fetched is delivered.
-    is_drained: bool,
-    /// Partitions that are paused because the client did not yet go where it was told to.
+    /// What it owns, and what is read next.
+    lanes: Lanes,
+    /// Partitions that are not read because the client did not yet go where it was told to.
     unsought: BTreeMap<TopicPartition, Unsought>,
     events: VecDeque<Membership>,
     /// When this member was told of late that another has its place.
@@ -75,13 +77,13 @@ pub struct KafkaSource {
 struct Unsought {
     offset: Option<i64>,
     since: Instant,
-    /// Whether it is to be read then.
-    resume: bool,
 }
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
         self.leave();
+        // The queues first: a client that is closed while one is held waits for it for ever.
+        self.lanes.clear();
     }
 }
 
@@ -91,23 +93,12 @@ fn join(
     context: &Context,
     topics: &Topics,
     inputs: &[TopicIndex],
-) -> Result<BaseConsumer<Context>, LogError> {
+) -> Result<Arc<BaseConsumer<Context>>, LogError> {
     let refused = |error: KafkaError| LogError::Stop(format!("the Kafka client refuses its settings: {error}"));
     let consumer: BaseConsumer<Context> = config.create_with_context(context.clone()).map_err(refused)?;
     let names: Vec<&str> = inputs.iter().map(|topic| &*topics.get(*topic).name).collect();
     consumer.subscribe(&names).map_err(refused)?;
-    Ok(consumer)
-}
-
-/// Looked up only by who reads them: the client parses them anew for each message.
-struct KafkaHeaders<'a>(&'a BorrowedMessage<'a>);
-
-impl Headers for KafkaHeaders<'_> {
-    fn each(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        for header in self.0.headers().iter().flat_map(|headers| headers.iter()) {
-            each(header.key, header.value);
-        }
-    }
+    Ok(Arc::new(consumer))
 }
 
 impl KafkaSource {
@@ -124,6 +115,19 @@ impl KafkaSource {
             if let Err(error) = answered {
                 tracing::debug!(target: "kafka", "giving partitions up while leaving: {error}");
             }
+        }
+        // A client that gave up is not polled while it closes (it refuses to be closed by the binding), and would wait for ever
+        // for an answer to what it still has to tell: what it was assigned last, or that it lost what it owned.
+        let (deadline, mut silence) = (Instant::now() + LAST_WORDS, Duration::ZERO);
+        while self.gave_up() && silence < SILENCE && Instant::now() < deadline {
+            const WAIT: Duration = Duration::from_millis(20);
+            let owns = self.consumer.assignment().is_ok_and(|list| list.count() > 0);
+            silence = if self.consumer.poll(WAIT).is_some() || owns { Duration::ZERO } else { silence + WAIT };
+        }
+        if self.gave_up()
+            && let Err(error) = self.consumer.unassign()
+        {
+            tracing::debug!(target: "kafka", "giving everything up while leaving: {error}");
         }
     }
 
@@ -149,9 +153,7 @@ impl KafkaSource {
             committed_reader: Arc::new(options.offsets_reader(true).create().map_err(refused)?),
             uncommitted_reader: options.offsets_reader(false).create().map_err(refused)?,
             fresh: BTreeMap::new(),
-            owned: BTreeSet::new(),
-            positions: BTreeMap::new(),
-            is_drained: false,
+            lanes: Lanes::default(),
             unsought: BTreeMap::new(),
             events: VecDeque::new(),
             fenced: VecDeque::new(),
@@ -161,7 +163,12 @@ impl KafkaSource {
     }
 
     pub(super) fn partition_figures(&self) -> BTreeMap<(Arc<str>, i32), PartitionFigures> {
-        self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.context.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn figures(&self, partition: TopicPartition) -> Option<PartitionFigures> {
+        let figures = self.context.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.get(&(self.topics.get(partition.topic).name.clone(), partition.partition)).copied()
     }
 
     fn list(&self, partitions: &[TopicPartition]) -> TopicPartitionList {
@@ -183,7 +190,7 @@ impl KafkaSource {
 
     fn note_rebalances(&mut self) {
         let noted: Vec<Rebalanced> =
-            self.context.rebalanced.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..).collect();
+            self.context.rebalanced.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         for event in noted {
             let event = match &event {
                 Rebalanced::Assigned(list) => Membership::Assigned(self.known(list)),
@@ -226,15 +233,14 @@ impl KafkaSource {
         tracing::warn!(target: "kafka", member = name, times = self.fenced.len(), "fenced in the group: joining anew");
         // What it owned is lost; what it had begun to commit under the old membership must not be committed under the new.
         self.leave();
+        let owned = self.lanes.clear();
         let context = Context { rebalanced: Arc::default(), closing: Arc::default(), ..self.context.clone() };
         self.consumer = join(&self.config, &context, &self.topics, &self.inputs)?;
         self.context = context;
-        self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.group.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.fresh.clear();
-        self.positions.clear();
         self.unsought.clear();
         self.events.clear();
-        let owned: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
         if !owned.is_empty() {
             self.disowned = true;
             self.events.push_back(Membership::Lost(owned));
@@ -277,13 +283,13 @@ impl KafkaSource {
     /// Sends partitions where they are to go on. The client refuses while it is about to lose them, of which only the next
     /// poll tells: so nobody waits here, and what was refused is tried again with each poll.
     fn seek(&mut self) -> Result<(), LogError> {
-        for (partition, Unsought { offset, since, resume }) in self.unsought.clone() {
+        for (partition, Unsought { offset, since }) in self.unsought.clone() {
             let topic = self.topics.get(partition.topic).name.clone();
             let target = offset.map_or(Offset::Beginning, Offset::Offset);
             match self.consumer.seek(&topic, partition.partition, target, TRY) {
                 Ok(()) => {
                     self.unsought.remove(&partition);
-                    self.pause(&[partition], !resume)?;
+                    self.open(partition)?;
                 }
                 Err(error) if since.elapsed() > PATIENCE && !self.gave_up() => {
                     return Err(LogError::Stop(format!("{topic} cannot be read from {target:?}: {error}")));
@@ -292,6 +298,15 @@ impl KafkaSource {
                 Err(_) => break,
             }
         }
+        Ok(())
+    }
+
+    /// The client is where it was sent to: it fetches, and what it fetched is read.
+    fn open(&mut self, partition: TopicPartition) -> Result<(), LogError> {
+        self.consumer
+            .resume(&self.list(&[partition]))
+            .map_err(|error| LogError::Stop(format!("a partition cannot be resumed: {error}")))?;
+        self.lanes.open(partition);
         Ok(())
     }
 
@@ -345,58 +360,30 @@ impl Source for KafkaSource {
         limit: usize,
         each: &mut dyn FnMut(&Record<'_>) -> Result<ControlFlow<()>, LogError>,
     ) -> Result<usize, LogError> {
-        let mut taken = 0;
-        // The partition of the last record and the offset after it, noted when another partition's turn comes.
-        let mut last: Option<(String, TopicPartition, i64)> = None;
         let mut outcome = if self.unsought.is_empty() { Ok(()) } else { self.seek() };
+        // Records have queues of their own. Here come rebalances and errors: what comes behind one, such as a lost
+        // assignment, must not wait for another round each.
         let mut failures = Vec::new();
-        while taken < limit && failures.len() < FAILURES_MAX {
-            let message = match self.consumer.poll(if taken == 0 { wait } else { Duration::ZERO }) {
+        for _ in 0..EVENTS_MAX {
+            match self.consumer.poll(Duration::ZERO) {
                 None => break,
-                // What comes behind it, such as a lost assignment, must not wait for another round each.
-                Some(Err(error)) => {
-                    failures.push(error);
-                    continue;
-                }
-                Some(Ok(message)) => message,
-            };
-            let topic = message.topic();
-            let from = match &mut last {
-                Some((name, key, next)) if name == topic && key.partition == message.partition() => {
-                    *next = message.offset() + 1;
-                    *key
-                }
-                _ => {
-                    let Some(index) = self.topics.find(topic) else { continue };
-                    let key = TopicPartition { topic: index, partition: message.partition() };
-                    if let Some((_, key, next)) = last.replace((topic.to_owned(), key, message.offset() + 1)) {
-                        self.positions.insert(key, next);
-                    }
-                    key
-                }
-            };
-            taken += 1;
-            let flow = each(&Record {
-                from,
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                key: message.key(),
-                value: message.payload(),
-                headers: &KafkaHeaders(&message),
-            });
-            match flow {
-                Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => break,
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
+                Some(Err(error)) => failures.push(error),
+                Some(Ok(message)) => {
+                    let (topic, partition) = (message.topic(), message.partition());
+                    outcome = outcome.and(Err(LogError::Stop(format!("{topic}/{partition} has no queue"))));
                 }
             }
         }
-        if let Some((_, key, next)) = last {
-            self.positions.insert(key, next);
-        }
-        self.is_drained = taken == 0 && failures.is_empty();
+        let wait = if failures.is_empty() && outcome.is_ok() { wait } else { Duration::ZERO };
+        let (context, topics) = (&self.context, &self.topics);
+        let to_come = |key: TopicPartition, position: i64| {
+            let figures = context.figures.lock().unwrap_or_else(PoisonError::into_inner);
+            figures.get(&(topics.get(key.topic).name.clone(), key.partition)).map(|it| it.to_come(position))
+        };
+        let delivery = self.lanes.deliver(wait, limit, &to_come, each);
+        let taken = delivery.taken;
+        outcome = outcome.and(delivery.outcome.map(drop));
+        failures.extend(delivery.failures);
         for error in failures {
             outcome = outcome.and_then(|()| self.read_error(&error));
         }
@@ -406,8 +393,8 @@ impl Source for KafkaSource {
         }
         // Fresh after each poll: it carries the generation that the offsets are committed under. A member that owns nothing
         // has nothing to commit, and one that has not joined would not be fenced.
-        let group = if self.owned.is_empty() { None } else { self.consumer.group_metadata() };
-        *self.group.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = group;
+        let group = if self.lanes.is_empty() { None } else { self.consumer.group_metadata() };
+        *self.group.lock().unwrap_or_else(PoisonError::into_inner) = group;
         self.note_rebalances();
         outcome?;
         self.look_for_missing()?;
@@ -438,8 +425,9 @@ impl Source for KafkaSource {
             _ => {}
         }
         for (key, offset) in partitions.iter().zip(&committed) {
+            let topic = self.topics.get(key.topic);
             self.fresh.insert(*key, *offset);
-            self.owned.insert(*key);
+            self.lanes.add(&self.consumer, *key, &topic.name, topic.ownership == Ownership::Spoke)?;
         }
         Ok(committed)
     }
@@ -482,25 +470,22 @@ impl Source for KafkaSource {
     }
 
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError> {
-        if !self.owned.contains(&partition) {
+        if !self.lanes.has(partition) {
             return Ok(()); // lost with a former consumer: the worker is told next
         }
-        self.positions.insert(partition, offset.unwrap_or(0));
+        self.lanes.start(partition, offset.unwrap_or(0));
         if self.fresh.remove(&partition) == Some(offset) {
             self.unsought.remove(&partition);
-            return self.pause(&[partition], false);
+            return self.open(partition);
         }
-        // Paused first: nothing of the old position may be delivered any more.
-        self.pause(&[partition], true)?;
-        self.unsought.insert(partition, Unsought { offset, since: Instant::now(), resume: true });
+        self.unsought.insert(partition, Unsought { offset, since: Instant::now() });
         self.seek()
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
         for key in partitions {
             self.fresh.remove(key);
-            self.owned.remove(key);
-            self.positions.remove(key);
+            self.lanes.remove(*key);
             self.unsought.remove(key);
         }
         if std::mem::take(&mut self.disowned) {
@@ -513,35 +498,25 @@ impl Source for KafkaSource {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<(), LogError> {
-        let mut partitions = partitions.to_vec();
-        // One that is not yet where it is to go on stays paused until it is.
-        partitions.retain(|key| match self.unsought.get_mut(key) {
-            Some(unsought) => {
-                unsought.resume = !paused;
-                paused
-            }
-            None => true,
-        });
-        let list = self.list(&partitions);
-        let outcome = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        outcome.map_err(|error| LogError::Stop(format!("a partition cannot be paused or resumed: {error}")))
+        // What was fetched of them waits in their queues.
+        for key in partitions {
+            self.lanes.suspend(*key, paused);
+        }
+        Ok(())
     }
 
     fn lag(&self, partition: TopicPartition) -> Option<i64> {
-        let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
-        let figures = figures.get(&key)?;
-        if self.is_drained && figures.at_end {
+        let figures = self.figures(partition)?;
+        let (position, is_dry) = self.lanes.position(partition)?;
+        if is_dry && figures.at_end {
             // What is left are markers of transactions and records of aborted ones: nobody will ever be given them.
             return Some(0);
         }
-        Some((figures.last_stable_offset - self.positions.get(&partition)?).max(0))
+        Some(figures.to_come(position))
     }
 
     fn is_at_end(&self, partition: TopicPartition) -> bool {
-        let figures = self.context.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let key = (self.topics.get(partition.topic).name.clone(), partition.partition);
-        figures.get(&key).is_some_and(|figures| figures.at_end)
+        self.figures(partition).is_some_and(|figures| figures.at_end)
     }
 
     fn identity(&mut self, changelog: TopicPartition) -> Result<String, LogError> {
