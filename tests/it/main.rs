@@ -11,6 +11,7 @@
 )]
 
 mod company;
+mod embedded;
 mod harness;
 mod idle;
 mod kafka;

@@ -1,6 +1,7 @@
 //! What the engine asks of a log: records of the assigned partitions in; one atomic commit of outputs, changelog and
-//! offsets out. Behind it: Kafka, or the simulation.
+//! offsets out. Behind it: Kafka, or the simulation. `embedded` is the storage of a third one, which workers cannot use yet.
 
+pub mod embedded;
 pub mod kafka;
 pub mod sim;
 

@@ -1,0 +1,90 @@
+//! The records of one partition in one commit in; a block with its own checksum out, and back.
+//!
+//! ```text
+//! 0       4           8      16           20      24           32       36         44
+//! | topic | partition | base | last delta | count | newest ms  | length | checksum | records …
+//! ```
+//! What compaction removes leaves `base` and `last delta` as they were: offsets are never given twice.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::{
+    codec::Reader,
+    record::{self, Record, TopicPartition},
+};
+
+/// Bytes before the records.
+pub(crate) const BLOCK_HEADER_BYTES: usize = 44;
+
+const CHECKED_BYTES: usize = BLOCK_HEADER_BYTES - 8;
+
+/// What a block says about its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockHeader {
+    pub(crate) partition: TopicPartition,
+    pub(crate) base: u64,
+    pub(crate) last_delta: u32,
+    pub(crate) count: u32,
+    pub(crate) newest_ms: i64,
+    /// Bytes of the records.
+    pub(crate) length: u32,
+}
+
+impl BlockHeader {
+    /// Writes the header before the records that `block` holds after it.
+    pub(crate) fn seal(&self, block: &mut [u8]) {
+        let (header, records) = block.split_at_mut(BLOCK_HEADER_BYTES);
+        header[..4].copy_from_slice(&self.partition.topic.to_le_bytes());
+        header[4..8].copy_from_slice(&self.partition.partition.to_le_bytes());
+        header[8..16].copy_from_slice(&self.base.to_le_bytes());
+        header[16..20].copy_from_slice(&self.last_delta.to_le_bytes());
+        header[20..24].copy_from_slice(&self.count.to_le_bytes());
+        header[24..32].copy_from_slice(&self.newest_ms.to_le_bytes());
+        header[32..36].copy_from_slice(&self.length.to_le_bytes());
+        let checksum = xxh3_64_with_seed(records, xxh3_64(&header[..CHECKED_BYTES]));
+        header[36..].copy_from_slice(&checksum.to_le_bytes());
+    }
+
+    /// Reads a header and passes over its records, unverified.
+    pub(crate) fn take<'a>(reader: &mut Reader<'a>) -> Option<(Self, &'a [u8])> {
+        let partition = TopicPartition { topic: reader.u32()?, partition: reader.u32()? };
+        let (base, last_delta, count) = (reader.u64()?, reader.u32()?, reader.u32()?);
+        let (newest_ms, length, _checksum) = (reader.i64()?, reader.u32()?, reader.u64()?);
+        let records = reader.bytes(length as usize)?;
+        Some((Self { partition, base, last_delta, count, newest_ms, length }, records))
+    }
+
+    /// The offset of the last record that the block was written with.
+    pub(crate) fn last(&self) -> u64 {
+        self.base + u64::from(self.last_delta)
+    }
+}
+
+/// Verifies header and records of a block that was read from disk; what is wrong otherwise.
+pub(crate) fn verify(block: &[u8]) -> Result<(BlockHeader, &[u8]), &'static str> {
+    let (header, records) = BlockHeader::take(&mut Reader::new(block)).ok_or("a block is cut short")?;
+    let (head, body) = block.split_at(BLOCK_HEADER_BYTES);
+    let checksum = xxh3_64_with_seed(body, xxh3_64(&head[..CHECKED_BYTES]));
+    if checksum.to_le_bytes() != head[CHECKED_BYTES..] {
+        return Err("a block's checksum does not match its bytes");
+    }
+    Ok((header, records))
+}
+
+/// Hands over each record of a block with its bytes until `each` returns false; `None` if they do not read as records.
+pub(crate) fn each_record<'a>(
+    header: &BlockHeader,
+    records: &'a [u8],
+    mut each: impl FnMut(&Record<'a>, &'a [u8]) -> bool,
+) -> Option<bool> {
+    let mut reader = Reader::new(records);
+    for _ in 0..header.count {
+        let start = records.len() - reader.remaining();
+        let record = record::take(&mut reader, header.base)?;
+        let end = records.len() - reader.remaining();
+        if !each(&record, &records[start..end]) {
+            return Some(false);
+        }
+    }
+    reader.is_empty().then_some(true)
+}
