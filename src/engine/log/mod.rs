@@ -134,7 +134,7 @@ pub trait Source {
     /// Gives partitions up, after their commit.
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
 
-    /// Pauses (or resumes) reading partitions that were started; what was fetched ahead is read again later.
+    /// Pauses (or resumes) reading partitions that were started; what was fetched ahead comes after that.
     fn pause(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<(), LogError>;
 
     /// Records not yet read, as far as is known without asking anybody.

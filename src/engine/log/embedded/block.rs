@@ -6,10 +6,8 @@
 //! ```
 //! What compaction removes leaves `base` and `last delta` as they were: offsets are never given twice.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-
 use super::{
-    codec::Reader,
+    codec::{Reader, checksum},
     record::{self, Record, TopicPartition},
 };
 
@@ -34,20 +32,19 @@ impl BlockHeader {
     /// Writes the header before the records that `block` holds after it.
     pub(crate) fn seal(&self, block: &mut [u8]) {
         let (header, records) = block.split_at_mut(BLOCK_HEADER_BYTES);
-        header[..4].copy_from_slice(&self.partition.topic.to_le_bytes());
-        header[4..8].copy_from_slice(&self.partition.partition.to_le_bytes());
+        header[..8].copy_from_slice(&self.partition.bytes());
         header[8..16].copy_from_slice(&self.base.to_le_bytes());
         header[16..20].copy_from_slice(&self.last_delta.to_le_bytes());
         header[20..24].copy_from_slice(&self.count.to_le_bytes());
         header[24..32].copy_from_slice(&self.newest_ms.to_le_bytes());
         header[32..36].copy_from_slice(&self.length.to_le_bytes());
-        let checksum = xxh3_64_with_seed(records, xxh3_64(&header[..CHECKED_BYTES]));
+        let checksum = checksum(&header[..CHECKED_BYTES], records);
         header[36..].copy_from_slice(&checksum.to_le_bytes());
     }
 
     /// Reads a header and passes over its records, unverified.
     pub(crate) fn take<'a>(reader: &mut Reader<'a>) -> Option<(Self, &'a [u8])> {
-        let partition = TopicPartition { topic: reader.u32()?, partition: reader.u32()? };
+        let partition = TopicPartition::take(reader)?;
         let (base, last_delta, count) = (reader.u64()?, reader.u32()?, reader.u32()?);
         let (newest_ms, length, _checksum) = (reader.i64()?, reader.u32()?, reader.u64()?);
         let records = reader.bytes(length as usize)?;
@@ -64,8 +61,7 @@ impl BlockHeader {
 pub(crate) fn verify(block: &[u8]) -> Result<(BlockHeader, &[u8]), &'static str> {
     let (header, records) = BlockHeader::take(&mut Reader::new(block)).ok_or("a block is cut short")?;
     let (head, body) = block.split_at(BLOCK_HEADER_BYTES);
-    let checksum = xxh3_64_with_seed(body, xxh3_64(&head[..CHECKED_BYTES]));
-    if checksum.to_le_bytes() != head[CHECKED_BYTES..] {
+    if checksum(&head[..CHECKED_BYTES], body).to_le_bytes() != head[CHECKED_BYTES..] {
         return Err("a block's checksum does not match its bytes");
     }
     Ok((header, records))

@@ -1,5 +1,12 @@
 //! Numbers and byte strings in; bytes out, and back. Fixed numbers are little-endian, lengths are LEB128 varints.
 
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// The checksum of a header and what follows it: XXH3-64 of the body, seeded with the XXH3-64 of the head.
+pub(crate) fn checksum(head: &[u8], body: &[u8]) -> u64 {
+    xxh3_64_with_seed(body, xxh3_64(head))
+}
+
 /// Reads from the front of a slice; `None` where it is too short or malformed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {

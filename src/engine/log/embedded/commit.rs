@@ -90,15 +90,14 @@ impl Commit {
 pub(crate) fn put_offsets(into: &mut Vec<u8>, offsets: &BTreeMap<TopicPartition, u64>) {
     into.extend_from_slice(&(offsets.len() as u32).to_le_bytes());
     for (partition, next) in offsets {
-        into.extend_from_slice(&partition.topic.to_le_bytes());
-        into.extend_from_slice(&partition.partition.to_le_bytes());
+        into.extend_from_slice(&partition.bytes());
         into.extend_from_slice(&next.to_le_bytes());
     }
 }
 
 pub(crate) fn take_offsets(reader: &mut Reader<'_>, mut each: impl FnMut(TopicPartition, u64)) -> Option<()> {
     for _ in 0..reader.u32()? {
-        let partition = TopicPartition { topic: reader.u32()?, partition: reader.u32()? };
+        let partition = TopicPartition::take(reader)?;
         each(partition, reader.u64()?);
     }
     Some(())

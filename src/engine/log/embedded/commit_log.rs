@@ -118,11 +118,7 @@ impl CommitLog {
             }
         }
         writer.append(Kind::Topic, |frame| topic.put(frame))?;
-        let id = {
-            let mut index = self.index_mut();
-            index.put_topic(topic);
-            index.topic_id(name).unwrap_or_default()
-        };
+        let id = self.index_mut().put_topic(topic);
         drop(writer);
         self.sync()?;
         Ok(id)

@@ -8,9 +8,7 @@
 //! frame at or below it is damage, one above it may be a torn tail. The checksum is XXH3-64 of the payload, seeded with
 //! the XXH3-64 of the 28 bytes before it.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-
-use super::codec::Reader;
+use super::codec::{self, Reader};
 
 /// Bytes before the payload.
 pub(crate) const HEADER_BYTES: usize = 36;
@@ -44,13 +42,13 @@ pub(crate) struct Header {
     pub(crate) sequence: u64,
     pub(crate) durable: u64,
     checksum: u64,
-    seed: u64,
+    checked: [u8; CHECKED_BYTES],
 }
 
 impl Header {
     /// Reads a header; `None` if these bytes are none.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let checked = bytes.get(..CHECKED_BYTES)?;
+        let checked = *bytes.first_chunk()?;
         let mut reader = Reader::new(bytes);
         if reader.bytes(4)? != MAGIC {
             return None;
@@ -67,19 +65,12 @@ impl Header {
         }
         let length = reader.u32()? as usize;
         let (sequence, durable, checksum) = (reader.u64()?, reader.u64()?, reader.u64()?);
-        (length <= PAYLOAD_BYTES_MAX).then(|| Self {
-            kind,
-            length,
-            sequence,
-            durable,
-            checksum,
-            seed: xxh3_64(checked),
-        })
+        (length <= PAYLOAD_BYTES_MAX).then_some(Self { kind, length, sequence, durable, checksum, checked })
     }
 
     /// Whether this is the payload that the header was written with.
     pub(crate) fn holds(&self, payload: &[u8]) -> bool {
-        payload.len() == self.length && xxh3_64_with_seed(payload, self.seed) == self.checksum
+        payload.len() == self.length && codec::checksum(&self.checked, payload) == self.checksum
     }
 
     /// Header and payload together.
@@ -102,7 +93,7 @@ pub(crate) fn seal(frame: &mut [u8], kind: Kind, sequence: u64, durable: u64) {
     header[8..12].copy_from_slice(&(payload.len() as u32).to_le_bytes());
     header[12..20].copy_from_slice(&sequence.to_le_bytes());
     header[20..28].copy_from_slice(&durable.to_le_bytes());
-    let checksum = xxh3_64_with_seed(payload, xxh3_64(&header[..CHECKED_BYTES]));
+    let checksum = codec::checksum(&header[..CHECKED_BYTES], payload);
     header[28..].copy_from_slice(&checksum.to_le_bytes());
 }
 

@@ -106,16 +106,17 @@ impl Index {
         blocks.collect()
     }
 
-    /// Adds a topic, or changes the one of that name.
-    pub(crate) fn put_topic(&mut self, topic: Topic) {
-        match self.ids.get(&topic.name) {
-            Some(&id) => self.topics[id as usize] = topic,
-            None => {
-                self.ids.insert(topic.name.clone(), self.topics.len() as u32);
-                self.partitions.push((0..topic.partitions).map(|_| Partition::default()).collect());
-                self.topics.push(topic);
-            }
+    /// Adds a topic, or changes the one of that name; returns its id.
+    pub(crate) fn put_topic(&mut self, topic: Topic) -> u32 {
+        if let Some(&id) = self.ids.get(&topic.name) {
+            self.topics[id as usize] = topic;
+            return id;
         }
+        let id = self.topics.len() as u32;
+        self.ids.insert(topic.name.clone(), id);
+        self.partitions.push((0..topic.partitions).map(|_| Partition::default()).collect());
+        self.topics.push(topic);
+        id
     }
 
     /// Adds the blocks of a closed segment, oldest segment first, below the ends that are known from the last segment's
@@ -218,8 +219,7 @@ impl Index {
 pub(crate) fn put_footer(blocks: &[(TopicPartition, BlockEntry)], position: u64, into: &mut Vec<u8>) {
     into.extend_from_slice(&(blocks.len() as u32).to_le_bytes());
     for (partition, block) in blocks {
-        into.extend_from_slice(&partition.topic.to_le_bytes());
-        into.extend_from_slice(&partition.partition.to_le_bytes());
+        into.extend_from_slice(&partition.bytes());
         into.extend_from_slice(&block.base.to_le_bytes());
         into.extend_from_slice(&block.last.to_le_bytes());
         into.extend_from_slice(&block.newest_ms.to_le_bytes());
@@ -234,7 +234,7 @@ pub(crate) fn take_footer(payload: &[u8], segment: u64) -> Option<Vec<(TopicPart
     let mut reader = Reader::new(payload);
     let mut blocks = Vec::new();
     for _ in 0..reader.u32()? {
-        let partition = TopicPartition { topic: reader.u32()?, partition: reader.u32()? };
+        let partition = TopicPartition::take(&mut reader)?;
         let block = BlockEntry {
             base: reader.u64()?,
             last: reader.u64()?,

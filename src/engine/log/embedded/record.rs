@@ -20,6 +20,20 @@ pub struct TopicPartition {
     pub partition: u32,
 }
 
+impl TopicPartition {
+    /// Topic, then partition, as every payload has them.
+    pub(crate) fn bytes(self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&self.topic.to_le_bytes());
+        bytes[4..].copy_from_slice(&self.partition.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { topic: reader.u32()?, partition: reader.u32()? })
+    }
+}
+
 impl fmt::Display for TopicPartition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "partition {} of topic {}", self.partition, self.topic)

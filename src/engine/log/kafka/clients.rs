@@ -255,6 +255,14 @@ pub(super) struct Context {
     pub(super) closing: Arc<AtomicBool>,
 }
 
+impl Context {
+    /// What the library told last of a partition.
+    pub(super) fn figures_of(&self, topic: &Arc<str>, partition: i32) -> Option<PartitionFigures> {
+        let figures = self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        figures.get(&(topic.clone(), partition)).copied()
+    }
+}
+
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // A failed connection comes as an error too.

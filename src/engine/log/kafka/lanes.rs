@@ -197,6 +197,8 @@ impl Lanes {
     pub(super) fn start(&mut self, key: TopicPartition, offset: i64) {
         if let Some(lane) = self.lanes.get_mut(&key) {
             (lane.position, lane.is_suspended, lane.is_open, lane.is_dry) = (offset, false, false, false);
+            // Of what time the record there is, nobody knows: it is looked at first.
+            lane.at_ms = i64::MIN;
         }
     }
 

@@ -167,8 +167,7 @@ impl KafkaSource {
     }
 
     fn figures(&self, partition: TopicPartition) -> Option<PartitionFigures> {
-        let figures = self.context.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        figures.get(&(self.topics.get(partition.topic).name.clone(), partition.partition)).copied()
+        self.context.figures_of(&self.topics.get(partition.topic).name, partition.partition)
     }
 
     fn list(&self, partitions: &[TopicPartition]) -> TopicPartitionList {
@@ -377,8 +376,7 @@ impl Source for KafkaSource {
         let wait = if failures.is_empty() && outcome.is_ok() { wait } else { Duration::ZERO };
         let (context, topics) = (&self.context, &self.topics);
         let to_come = |key: TopicPartition, position: i64| {
-            let figures = context.figures.lock().unwrap_or_else(PoisonError::into_inner);
-            figures.get(&(topics.get(key.topic).name.clone(), key.partition)).map(|it| it.to_come(position))
+            context.figures_of(&topics.get(key.topic).name, key.partition).map(|figures| figures.to_come(position))
         };
         let delivery = self.lanes.deliver(wait, limit, &to_come, each);
         let taken = delivery.taken;
