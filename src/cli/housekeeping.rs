@@ -3,17 +3,77 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    thread::{Scope, ScopedJoinHandle},
     time::Duration,
 };
 
-use super::stop::StopToken;
+use super::{
+    exit::Failure,
+    hub,
+    place::{self, Place},
+    run::{HubInput, Shared},
+    stop::StopToken,
+};
 use crate::engine::{
-    log::{TopicPartition, kafka::Admin},
+    log::{LogError, TopicPartition, embedded::Keeper, kafka::Admin},
     topics::Topics,
 };
 
 /// How often repartition records are deleted.
 const EVERY: Duration = Duration::from_secs(30);
+
+/// What a place needs besides workers.
+pub(super) enum Keeping {
+    /// Records that were processed are deleted.
+    Kafka(Box<Admin>),
+    /// The log is synced and cleaned.
+    Embedded(Keeper),
+}
+
+impl Keeping {
+    pub(super) fn of(input: &HubInput<'_>, place: &Place) -> Result<Keeping, Failure> {
+        Ok(match place {
+            Place::Kafka(kafka) => {
+                Keeping::Kafka(Box::new(Admin::connect(kafka, 0, 0).map_err(|error| hub::log_failure(&error))?))
+            }
+            Place::Embedded(shared) => {
+                let directory = place::log_directory(input.settings);
+                Keeping::Embedded(Keeper::new(shared, &directory, input.telemetry, hub::now_ms))
+            }
+        })
+    }
+
+    /// Starts what goes on until a stop is requested; what fails requests one.
+    pub(super) fn start<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        shared: &'env Shared<'_>,
+        stop: &'env StopToken,
+    ) -> Vec<ScopedJoinHandle<'scope, Result<(), Failure>>> {
+        let failed = |error: LogError| {
+            stop.request("the log cannot be kept");
+            hub::log_failure(&error)
+        };
+        match self {
+            Keeping::Kafka(admin) => vec![scope.spawn(|| {
+                shared.processed.delete_until_stopped(admin, &shared.topology.topics, stop);
+                Ok(())
+            })],
+            Keeping::Embedded(keeper) => vec![
+                scope.spawn(move || keeper.sync_until(&|wait| stop.wait(wait)).map_err(failed)),
+                scope.spawn(move || keeper.clean_until(&|wait| stop.wait(wait)).map_err(failed)),
+            ],
+        }
+    }
+
+    /// After the last commit.
+    pub(super) fn finish(&self) -> Result<(), Failure> {
+        match self {
+            Keeping::Kafka(_) => Ok(()),
+            Keeping::Embedded(keeper) => keeper.sync().map_err(|error| hub::log_failure(&error)),
+        }
+    }
+}
 
 /// How far each repartition partition is processed.
 #[derive(Debug, Default)]
@@ -26,7 +86,7 @@ impl Processed {
     }
 
     /// Deletes what is nobody's any more, until a stop is requested.
-    pub(super) fn delete_until_stopped(&self, admin: &Admin, topics: &Topics, stop: &StopToken) {
+    fn delete_until_stopped(&self, admin: &Admin, topics: &Topics, stop: &StopToken) {
         let mut deleted_to = BTreeMap::new();
         while !stop.wait(EVERY) {
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();

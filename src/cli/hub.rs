@@ -3,12 +3,17 @@
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
+    io::{Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::exit::{Exit, Failure};
+use super::{
+    exit::{Exit, Failure},
+    place,
+};
 use crate::{
     customers,
     engine::{log::LogError, log::kafka::KafkaOptions, stage::StageError, worker::WorkerOptions},
@@ -159,14 +164,8 @@ pub(super) fn instance_id(settings: &Settings) -> Result<String, Failure> {
         return Ok(id.clone());
     }
     let path = settings.hub.data_directory.join("instance-id");
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            Exit::Failure,
-            format!("the data directory {} cannot be used: {error}", settings.hub.data_directory.display()),
-            "make it writable for this user, or set hub.data_directory",
-        )
-    };
-    std::fs::create_dir_all(&settings.hub.data_directory).map_err(failed)?;
+    let failed = |error: std::io::Error| unusable_directory(settings, &error);
+    private_directory(&settings.hub.data_directory).map_err(failed)?;
     match std::fs::read_to_string(&path) {
         Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
         _ => {
@@ -176,6 +175,55 @@ pub(super) fn instance_id(settings: &Settings) -> Result<String, Failure> {
             Ok(id)
         }
     }
+}
+
+/// The key of person ids: as configured; a hub that keeps its own log makes one in its data directory when it begins.
+pub(super) fn person_key(settings: &Settings) -> Result<PersonKey, Failure> {
+    let mut hub = settings.hub.clone();
+    if hub.person_key_file.is_none() && place::is_embedded(settings) {
+        let path = hub.data_directory.join("person.key");
+        if make_key(&path).map_err(|error| unusable_directory(settings, &error))? {
+            tracing::info!(file = %path.display(), "made the key of person ids; a backup of the data directory has it too");
+        }
+        hub.person_key_file = Some(path);
+    }
+    Ok(hub.person_key(&mut |warning| tracing::warn!("{warning}"))?)
+}
+
+/// Makes a file with a key of 256 bits, unless it is there. Whether it made one.
+fn make_key(path: &Path) -> std::io::Result<bool> {
+    if path.exists() {
+        return Ok(false);
+    }
+    if let Some(directory) = path.parent() {
+        private_directory(directory)?;
+    }
+    let mut key = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Aside first: half a key would be refused for ever.
+    let aside = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(digits.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&aside, path)?;
+    if let Some(directory) = path.parent() {
+        std::fs::File::open(directory)?.sync_all()?;
+    }
+    Ok(true)
+}
+
+/// Makes a directory that only this user may enter, where there is none: the data directory holds personal data.
+pub(super) fn private_directory(directory: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+fn unusable_directory(settings: &Settings, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Failure,
+        format!("the data directory {} cannot be used: {error}", settings.hub.data_directory.display()),
+        "make it writable for this user, or set hub.data_directory",
+    )
 }
 
 /// The wall clock in milliseconds since 1970-01-01T00:00:00Z.

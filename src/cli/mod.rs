@@ -5,10 +5,12 @@
 
 mod check;
 mod exit;
+mod figures;
 mod generate;
 mod housekeeping;
 mod hub;
 mod output;
+mod place;
 mod rebuild;
 mod run;
 mod stop;

@@ -12,6 +12,7 @@ use std::{
 use super::{
     exit::{Exit, Failure},
     hub,
+    place::Place,
     run::{self, HubInput},
     stop::StopToken,
     topics,
@@ -29,22 +30,24 @@ use crate::{
 const TOLD_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) fn execute(settings: &Settings, output: &mut dyn Write) -> Result<(), Failure> {
-    super::require_brokers(settings)?;
     super::start_log(&settings.log.options())?;
-    let person_key = settings.hub.person_key(&mut |warning| tracing::warn!("{warning}"))?;
+    let person_key = hub::person_key(settings)?;
     let telemetry = Telemetry::new();
     let stop = run::stop_on_signals(settings)?;
     let options = hub::topology_options(settings, person_key.clone(), &telemetry)?;
-    let kafka = hub::kafka_options(settings, hub::instance_id(settings)?)?;
-    let topology = topics::prepare(settings, &kafka, options)?;
-    wait_until_alone(settings, &topics::connect(settings, &kafka)?, &stop, output)?;
+    let place = Place::of(settings)?;
+    let topology = place.prepare(settings, options)?;
+    // Whoever has an embedded log open has it alone.
+    if let Place::Kafka(kafka) = &place {
+        wait_until_alone(settings, &topics::connect(settings, kafka)?, &stop, output)?;
+    }
     let stores = run::open_stores(settings)?;
 
     let topology = topology.stateful();
     let rebuild = Arc::new(Rebuild::new(&topology));
     let input = HubInput { settings, person_key, telemetry: &telemetry, stop: &stop };
     let ended = std::thread::scope(|scope| {
-        let workers = scope.spawn(|| run::run_workers(&input, &topology, &kafka, &stores, Some(&rebuild)));
+        let workers = scope.spawn(|| run::run_workers(&input, &topology, &place, &stores, Some(&rebuild)));
         let watched = watch(settings, &rebuild, &stop, output);
         stop.request(if watched.is_ok() { "the rebuild is complete" } else { "the rebuild cannot be completed" });
         let worked = workers.join().unwrap_or_else(|_| {

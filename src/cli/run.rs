@@ -1,7 +1,6 @@
 //! `insight-hub run`: takes touchpoints in and publishes insight until it is asked to stop.
 
 use std::{
-    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,27 +11,25 @@ use clap::Args;
 
 use super::{
     exit::{Exit, Failure},
-    housekeeping::Processed,
+    figures::Figures,
+    housekeeping::{Keeping, Processed},
     hub,
+    place::Place,
     stop::StopToken,
-    topics,
 };
 use crate::{
     engine::{
-        log::{
-            TopicPartition,
-            kafka::{Admin, KafkaLog, KafkaOptions},
-        },
+        log::{Log, LogError, embedded::EmbeddedLog, kafka::KafkaLog},
         rebuild::Rebuild,
         stage::{StageError, Topology},
         store::{Disk, DiskError, FjallDisk, Identity, StoreFolder},
-        topics::{DELETIONS_KEPT_MS, Ownership},
+        topics::DELETIONS_KEPT_MS,
         worker::{Disks, Worker},
     },
     model::PersonKey,
     serve::Server,
     settings::Settings,
-    telemetry::{Event, TaskName, Telemetry},
+    telemetry::{Event, Pulse, Telemetry},
     topology::{PlannedFault, TelemetryObserver},
 };
 
@@ -74,9 +71,8 @@ pub struct HubInput<'a> {
 }
 
 pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
-    super::require_brokers(settings)?;
     super::start_log(&settings.log.options())?;
-    let person_key = settings.hub.person_key(&mut |warning| tracing::warn!("{warning}"))?;
+    let person_key = hub::person_key(settings)?;
     let telemetry = Telemetry::new();
     let stop = stop_on_signals(settings)?;
     let server = Server::start(settings.http.listen, telemetry.clone()).map_err(|error| {
@@ -129,8 +125,8 @@ impl Drop for RequestOnDrop<'_> {
 fn run_hub(input: &HubInput<'_>) -> Result<bool, Failure> {
     let settings = input.settings;
     let options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
-    let kafka = hub::kafka_options(settings, hub::instance_id(settings)?)?;
-    let topology = topics::prepare(settings, &kafka, options)?;
+    let place = Place::of(settings)?;
+    let topology = place.prepare(settings, options)?;
     let stores = open_stores(settings)?;
     let generation: String = topology.definition.iter().map(|byte| format!("{byte:02x}")).collect();
     input.telemetry.emit(Event::HubStarted {
@@ -138,25 +134,25 @@ fn run_hub(input: &HubInput<'_>) -> Result<bool, Failure> {
         workers: settings.hub.worker_threads(),
         generation: &generation,
     });
-    run_workers(input, &topology, &kafka, &stores, None)
+    run_workers(input, &topology, &place, &stores, None)
 }
 
 /// Runs every worker until `input.stop` is requested; for a rebuild, or the hub. Returns as [`run_hub`].
 pub(super) fn run_workers(
     input: &HubInput<'_>,
     topology: &Topology,
-    kafka: &KafkaOptions,
+    place: &Place,
     stores: &StoreFolder,
     rebuild: Option<&Arc<Rebuild>>,
 ) -> Result<bool, Failure> {
     let fault = std::env::var("INSIGHT_HUB_TEST_FAULT").ok().as_deref().and_then(PlannedFault::parse);
+    let _requests = RequestOnDrop(input.stop);
+    let shared = &Shared { place, topology, stores, processed: Processed::default(), fault, rebuild };
+    let keeping = Keeping::of(input, place)?;
     let mut first_failure = None;
     let mut committed = true;
-    let _requests = RequestOnDrop(input.stop);
-    let admin = Admin::connect(kafka, 0, 0).map_err(|error| hub::log_failure(&error))?;
-    let shared = &Shared { kafka, topology, stores, processed: Processed::default(), fault, rebuild };
     std::thread::scope(|scope| {
-        scope.spawn(|| shared.processed.delete_until_stopped(&admin, &topology.topics, input.stop));
+        let keepers = keeping.start(scope, shared, input.stop);
         let threads: Vec<_> = (0..input.settings.hub.worker_threads())
             .map(|worker| {
                 std::thread::Builder::new()
@@ -182,18 +178,27 @@ pub(super) fn run_workers(
             })
             .collect();
         for thread in threads {
-            let ended = thread.and_then(|thread| {
-                thread.join().unwrap_or_else(|_| {
-                    Err(Failure::new(Exit::Failure, "a worker panicked", "report the message above; nothing is lost"))
-                })
-            });
-            match ended {
+            match thread.and_then(|thread| joined(thread.join(), "a worker")) {
                 Ok(last_commit) => committed &= last_commit,
                 Err(failure) => drop(first_failure.get_or_insert(failure)),
             }
         }
+        for keeper in keepers {
+            if let Err(failure) = joined(keeper.join(), "the log's keeper") {
+                first_failure.get_or_insert(failure);
+            }
+        }
     });
+    if first_failure.is_none() {
+        keeping.finish()?;
+    }
     first_failure.map_or(Ok(committed), Err)
+}
+
+fn joined<T>(ended: std::thread::Result<Result<T, Failure>>, who: &str) -> Result<T, Failure> {
+    ended.unwrap_or_else(|_| {
+        Err(Failure::new(Exit::Failure, format!("{who} panicked"), "report the message above; nothing is lost"))
+    })
 }
 
 /// The stores of all workers; a damaged folder is restored from the changelogs.
@@ -230,20 +235,46 @@ fn newest_change(folder: &Path) -> Option<SystemTime> {
 }
 
 /// What the workers share.
-struct Shared<'a> {
-    kafka: &'a KafkaOptions,
-    topology: &'a Topology,
+pub(super) struct Shared<'a> {
+    place: &'a Place,
+    pub(super) topology: &'a Topology,
     stores: &'a StoreFolder,
-    processed: Processed,
+    pub(super) processed: Processed,
     fault: Option<PlannedFault>,
     rebuild: Option<&'a Arc<Rebuild>>,
 }
 
-/// One worker, from joining the group to leaving it. Returns whether its last commit happened.
+/// One worker, from its first partition to its last commit. Returns whether that happened.
 fn work(input: &HubInput<'_>, shared: &Shared<'_>, worker: usize) -> Result<bool, Failure> {
+    let failed = |error: LogError| hub::log_failure(&error);
+    let pulse = Arc::new(input.telemetry.health().pulse());
+    match shared.place {
+        Place::Kafka(kafka) => {
+            let log = KafkaLog::connect(kafka, shared.topology, worker).map_err(failed)?;
+            drive(input, shared, worker, log, &pulse)
+        }
+        Place::Embedded(log) => {
+            let (stop, beating) = (input.stop.clone(), pulse.clone());
+            let patience = Box::new(move || {
+                beating.beat();
+                !stop.requested()
+            });
+            let workers = input.settings.hub.worker_threads();
+            let log = EmbeddedLog::new(log, shared.topology, worker, workers, hub::now_ms, patience).map_err(failed)?;
+            drive(input, shared, worker, log, &pulse)
+        }
+    }
+}
+
+fn drive<L: Log>(
+    input: &HubInput<'_>,
+    shared: &Shared<'_>,
+    worker: usize,
+    log: L,
+    pulse: &Pulse,
+) -> Result<bool, Failure> {
     let fail = |error: StageError| hub::engine_failure(&error);
     let topology = shared.topology.clone();
-    let log = KafkaLog::connect(shared.kafka, &topology, worker).map_err(|error| hub::log_failure(&error))?;
     let observer = TelemetryObserver::new(input.telemetry, &topology, worker, shared.fault.clone(), hub::now_ms);
     let mut figures = Figures::new(input, topology.clone(), &shared.processed);
     let mut worker = Worker::new(
@@ -256,7 +287,6 @@ fn work(input: &HubInput<'_>, shared: &Shared<'_>, worker: usize) -> Result<bool
     if let Some(rebuild) = shared.rebuild {
         worker = worker.rebuilding(rebuild.clone());
     }
-    let pulse = input.telemetry.health().pulse();
     let began = Instant::now();
     while !input.stop.requested() {
         pulse.beat();
@@ -271,71 +301,5 @@ struct FolderDisks(StoreFolder);
 impl Disks for FolderDisks {
     fn open(&mut self, task: &str, identity: Identity) -> Result<Box<dyn Disk>, DiskError> {
         Ok(Box::new(FjallDisk::open(&self.0, task, identity)?))
-    }
-}
-
-/// What is told about once a second.
-struct Figures<'a> {
-    telemetry: &'a Telemetry,
-    topology: Topology,
-    processed: &'a Processed,
-    told: Instant,
-    known: BTreeSet<(Arc<str>, i32)>,
-}
-
-impl<'a> Figures<'a> {
-    fn new(input: &HubInput<'a>, topology: Topology, processed: &'a Processed) -> Figures<'a> {
-        Figures { telemetry: input.telemetry, topology, processed, told: Instant::now(), known: BTreeSet::new() }
-    }
-
-    fn tell(&mut self, worker: &mut Worker<KafkaLog>) {
-        if self.told.elapsed() < Duration::from_secs(1) {
-            return;
-        }
-        self.told = Instant::now();
-        let now_ms = hub::now_ms();
-        let partitions = worker.log_mut().partition_figures();
-        let present: BTreeSet<_> = partitions.keys().cloned().collect();
-        for (topic, partition) in self.known.difference(&present) {
-            self.telemetry.forget_partition(topic, *partition);
-        }
-        self.known = present;
-        for ((topic, partition), figures) in partitions {
-            let shown = self.telemetry.partition(&topic, partition);
-            let Some(index) = self.topology.topics.find(&topic) else { continue };
-            let input = TopicPartition { topic: index, partition };
-            let lag = worker.log_mut().lag(input);
-            let task = worker.tasks().iter().find(|task| task.input == input);
-            // Not started yet: everything after the last commit is still to be read.
-            let committed = || task.and_then(|task| task.committed).unwrap_or(0);
-            let lag = lag.unwrap_or_else(|| (figures.last_stable_offset - committed()).max(0));
-            shown.lag_records.set(lag);
-            shown.unstable_records.set((figures.high_watermark - figures.last_stable_offset).max(0));
-            // How far behind the wall clock the newest record is that was taken, while there are more.
-            let behind = task.and_then(|task| task.newest_ms).map_or(0, |newest| now_ms.saturating_sub(newest).max(0));
-            shown.lag_seconds.set(if lag == 0 { 0.0 } else { behind as f64 / 1_000.0 });
-        }
-        for task in worker.tasks() {
-            let shown = self.telemetry.task(TaskName {
-                stage: task.stage_name,
-                topic: &self.topology.topics.get(task.input.topic).name,
-                partition: task.input.partition,
-            });
-            if self.topology.topics.get(task.input.topic).ownership == Ownership::Repartition
-                && let Some(committed) = task.committed
-            {
-                self.processed.note(task.input, committed);
-            }
-            let bytes = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-            shown.table_bytes.set(bytes(task.store.staged_bytes() + task.stage.cache_bytes()));
-            shown.unflushed_bytes.set(bytes(task.store.unflushed_bytes()));
-            shown.store_bytes.set(i64::try_from(task.store.disk_bytes()).unwrap_or(i64::MAX));
-            if let Some(as_of) = task.stage.as_of_ms() {
-                shown.as_of_seconds.set(as_of as f64 / 1_000.0);
-            }
-            if let Some(watermark) = task.stage.watermark_ms() {
-                shown.watermark_delay_seconds.set(now_ms.saturating_sub(watermark).max(0) as f64 / 1_000.0);
-            }
-        }
     }
 }

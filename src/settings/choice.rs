@@ -87,6 +87,18 @@ choice! {
 }
 
 choice! {
+    /// When commits of the embedded log are made to survive a power cut.
+    Fsync {
+        /// Each before it counts.
+        Commit => "commit",
+        /// Every `embedded.fsync_interval_ms`.
+        Interval => "interval",
+        /// When the operating system does, and before a store is written.
+        Never => "never",
+    }
+}
+
+choice! {
     /// How a log line looks.
     LogFormat {
         /// For people.

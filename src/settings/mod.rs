@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use choice::{Compression, FeedFormat, LogFormat, SaslMechanism, SecurityProtocol};
+pub use choice::{Compression, FeedFormat, Fsync, LogFormat, SaslMechanism, SecurityProtocol};
 pub use client::ClientRole;
 pub use error::SettingsError;
 pub use secret::Secret;
@@ -30,6 +30,8 @@ pub struct Settings {
     pub hub: Hub,
     /// The cluster and the clients.
     pub kafka: Kafka,
+    /// The log of a hub without Kafka.
+    pub embedded: Embedded,
     /// Feeds and internal topics.
     pub topics: Topics,
     /// Transactions.
@@ -74,7 +76,7 @@ pub struct Hub {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kafka {
-    /// `host:port` pairs separated by commas. Without it there is no Kafka.
+    /// `host:port` pairs separated by commas. Without it the hub keeps its own log (`[embedded]`).
     pub brokers: Option<String>,
     /// How connections are protected.
     pub security_protocol: SecurityProtocol,
@@ -102,6 +104,24 @@ pub struct Kafka {
     pub message_timeout_ms: u32,
     /// Properties handed to the Kafka client as they are, from an allow-list.
     pub client: BTreeMap<String, String>,
+}
+
+/// `[embedded]`: the log of a hub without Kafka, in `hub.data_directory`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embedded {
+    /// When commits are made to survive a power cut. A process that dies loses none, whatever this says.
+    pub fsync: Fsync,
+    /// Milliseconds between syncs: what a power cut may take, with `fsync = "interval"`.
+    pub fsync_interval_ms: u32,
+    /// Partitions of a department's topic that the hub creates.
+    pub spoke_partitions: u16,
+    /// How long departments' records are kept, in hours; 0: for ever.
+    pub spoke_retention_hours: u32,
+    /// Bytes of a file of the log.
+    pub segment_bytes: u64,
+    /// While the disk has less room than this many bytes, nothing is taken in.
+    pub reserved_bytes: u64,
 }
 
 /// `[topics]`: feeds and internal topics.
@@ -241,6 +261,19 @@ impl Default for Kafka {
             transaction_timeout_ms: 10_000,
             message_timeout_ms: 9_000,
             client: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Embedded {
+            fsync: Fsync::Interval,
+            fsync_interval_ms: 100,
+            spoke_partitions: 4,
+            spoke_retention_hours: 0,
+            segment_bytes: 64 << 20,
+            reserved_bytes: 256 << 20,
         }
     }
 }

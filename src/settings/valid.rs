@@ -13,6 +13,9 @@ const PARTITIONS_MAX: u16 = 1_024;
 /// The largest source record that fits a transaction must be far from filling it.
 const TRANSACTION_RECORDS_MIN: u64 = 4;
 
+/// Smaller files of the embedded log are all overhead; larger ones are cleaned too seldom.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
+
 /// A broken rule: the key to change, and why.
 type Broken = (&'static str, String);
 
@@ -22,6 +25,7 @@ impl Settings {
         self.hub.validate()?;
         self.validate_kafka()?;
         self.validate_login()?;
+        self.validate_embedded()?;
         self.validate_topics()?;
         self.validate_limits()?;
         self.log.options().check().map_err(|error| ("log.level", error.to_string()))
@@ -106,6 +110,19 @@ impl Settings {
         }
         rule(kafka.certificate_file.is_some() == kafka.key_file.is_some(), "kafka.key_file", || {
             "a certificate and its key are set together (kafka.certificate_file, kafka.key_file)".into()
+        })
+    }
+
+    fn validate_embedded(&self) -> Result<(), Broken> {
+        let embedded = &self.embedded;
+        rule((1..=60_000).contains(&embedded.fsync_interval_ms), "embedded.fsync_interval_ms", || {
+            "must be between 1 and 60000".into()
+        })?;
+        rule((1..=PARTITIONS_MAX).contains(&embedded.spoke_partitions), "embedded.spoke_partitions", || {
+            format!("must be between 1 and {PARTITIONS_MAX}")
+        })?;
+        rule(SEGMENT_BYTES.contains(&embedded.segment_bytes), "embedded.segment_bytes", || {
+            format!("must be between {} and {}", SEGMENT_BYTES.start(), SEGMENT_BYTES.end())
         })
     }
 

@@ -92,6 +92,14 @@ pub enum Event<'a> {
     KindsUnmapped { spoke: &'a str, count: u64 },
     /// A bound on what is remembered was hit.
     Capped { cap: &'static str },
+    /// The embedded log takes nothing because the disk has less room than it keeps free, or it does again.
+    LogPaused { paused: bool, available_bytes: u64, needed_bytes: u64 },
+    /// The embedded log was synced.
+    LogSynced { elapsed: Duration },
+    /// The embedded log gave up what nobody needs.
+    LogCleaned { segments_removed: u64, segments_rewritten: u64, bytes_freed: u64, elapsed: Duration },
+    /// The embedded log takes so much of the disk.
+    LogMeasured { bytes: u64 },
 }
 
 /// What an event counts, and what it says about health.
@@ -145,6 +153,10 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         }
         Event::KindsUnmapped { spoke, count } => figures.unmapped_kinds.with_label_values(&[spoke]).inc_by(count),
         Event::Capped { cap } => figures.capped.with_label_values(&[cap]).inc(),
+        Event::LogPaused { paused, .. } => figures.log_paused.set(i64::from(paused)),
+        Event::LogSynced { elapsed } => figures.log_sync_seconds.observe(elapsed.as_secs_f64()),
+        Event::LogCleaned { bytes_freed, .. } => figures.log_bytes_freed.inc_by(bytes_freed),
+        Event::LogMeasured { bytes } => figures.log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX)),
         Event::HubStarted { .. }
         | Event::HubStopped { .. }
         | Event::WorkerFailed { .. }
@@ -237,5 +249,17 @@ pub(super) fn log(event: &Event<'_>) {
         }
         Event::KindsUnmapped { spoke, count } => debug!(spoke, count, "kinds without a mapping"),
         Event::Capped { cap } => debug!(cap, "bound on what is remembered was hit"),
+        Event::LogPaused { paused: true, available_bytes, needed_bytes } => error!(
+            available_bytes,
+            needed_bytes,
+            "the disk is full: nothing is taken in and nothing is lost; free space, it goes on by itself then"
+        ),
+        Event::LogPaused { available_bytes, .. } => info!(available_bytes, "the disk has room again: going on"),
+        Event::LogSynced { elapsed } => trace!(elapsed_seconds = elapsed.as_secs_f64(), "log synced"),
+        Event::LogCleaned { segments_removed, segments_rewritten, bytes_freed, elapsed } => {
+            let elapsed_seconds = elapsed.as_secs_f64();
+            debug!(segments_removed, segments_rewritten, bytes_freed, elapsed_seconds, "log cleaned");
+        }
+        Event::LogMeasured { bytes } => trace!(bytes, "log measured"),
     }
 }

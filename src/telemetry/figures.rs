@@ -53,6 +53,10 @@ pub(super) struct Figures {
     as_of_seconds: GaugeVec,
     pub rebalances: IntCounterVec,
     pub spokes_paused: IntGaugeVec,
+    pub log_paused: IntGauge,
+    pub log_sync_seconds: Histogram,
+    pub log_bytes_freed: IntCounter,
+    pub log_bytes: IntGauge,
 }
 
 /// The gauges of one partition of an input topic.
@@ -109,6 +113,11 @@ impl Maker {
 
     fn whole_gauges(&mut self, name: &'static str, help: &str, labels: &[&str]) -> IntGaugeVec {
         let figure = IntGaugeVec::new(Opts::new(name, help), labels).expect(LITERAL);
+        self.register(name, figure)
+    }
+
+    fn whole_gauge(&mut self, name: &'static str, help: &str) -> IntGauge {
+        let figure = IntGauge::new(name, help).expect(LITERAL);
         self.register(name, figure)
     }
 
@@ -260,6 +269,20 @@ impl Figures {
                 "1 while a worker takes no source records because internal topics lag.",
                 &["worker"],
             ),
+            log_paused: make.whole_gauge(
+                "insight_hub_log_paused",
+                "1 while the embedded log takes nothing because the disk is full.",
+            ),
+            log_sync_seconds: make.histogram(
+                "insight_hub_log_sync_seconds",
+                "Duration of one sync of the embedded log.",
+                WORK_SECONDS,
+            ),
+            log_bytes_freed: make.counter(
+                "insight_hub_log_freed_bytes_total",
+                "Bytes that the embedded log gave up by retention and compaction.",
+            ),
+            log_bytes: make.whole_gauge("insight_hub_log_bytes", "Bytes of the embedded log on disk."),
             registry: make.registry,
             names: make.names,
         }

@@ -1,8 +1,4 @@
-//! The embedded commit log through its public interface: what it promises, on a machine that breaks at every point.
+//! The hub without Kafka: its log lies in a directory, and the feeds in it hold what the oracle says.
 
-mod basics;
-mod cleaning;
-mod faults;
-mod model;
-mod story;
-mod threads;
+mod house;
+mod truth;

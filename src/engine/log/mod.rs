@@ -1,6 +1,8 @@
 //! What the engine asks of a log: records of the assigned partitions in; one atomic commit of outputs, changelog and
-//! offsets out. Behind it: Kafka, or the simulation. `embedded` is the storage of a third one, which workers cannot use yet.
+//! offsets out. Behind it: Kafka, a log in a directory of this machine ([`embedded`], on the storage of [`commit_log`]), or
+//! the simulation.
 
+pub mod commit_log;
 pub mod embedded;
 pub mod kafka;
 pub mod sim;
@@ -106,6 +108,15 @@ pub enum Membership {
     Lost(Vec<TopicPartition>),
 }
 
+/// Where a partition ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Open transactions included.
+    pub high_watermark: i64,
+    /// Before the first open transaction.
+    pub last_stable_offset: i64,
+}
+
 /// The reading half of a worker's log.
 pub trait Source {
     /// Hands the records that are at hand to `each`, at most `limit`, waiting up to `wait` for the first. Returns how many
@@ -142,6 +153,11 @@ pub trait Source {
 
     /// Whether everything stable was fetched, delivered or not, as far as is known without asking anybody.
     fn is_at_end(&self, partition: TopicPartition) -> bool;
+
+    /// The ends of the partitions that it reads, as far as they are known without asking anybody: for telemetry.
+    fn ends(&self) -> Vec<(TopicPartition, Ends)> {
+        Vec::new()
+    }
 
     /// What tells a changelog partition from those that a store may have been filled from before: the cluster, the topic,
     /// the partition. A topic that was deleted and made again under its name has the same identity (no client library of

@@ -1,63 +1,104 @@
-//! Commits of records and consumer offsets in; the same in order, all of a commit or nothing of it, out, whatever happens to
-//! the machine in between.
+//! Stages' commits in; one durable log in a directory of this machine, and its records, out: the hub without Kafka.
 //!
-//! In the order in which a commit travels:
-//! - `record`, `block`, `commit`: what is appended together, and its bytes. `codec` has the numbers.
-//! - `frame`: header and checksum around it, format version 1. `topic`: what topics say about themselves.
-//! - `commit_log`: the log that everybody shares; `writer` appends frames to the last segment and begins the next one.
-//! - `segment`, `index`: a file of frames; where each block lies.
-//! - `recover`: what opening a directory does. `clean`, `compact`: what is removed, and how.
-//! - [`files`]: the only place that touches a disk, real or simulated.
+//! All workers of one process share a [`SharedLog`]: a commit of any of them is one append to the [`CommitLog`] below it,
+//! whole or not at all. Work is divided once, at the start: there is nobody to rebalance with.
 //!
-//! ```
-//! use std::{ops::ControlFlow, sync::Arc};
-//! use insight_hub::engine::log::embedded::{Commit, CommitLog, NewRecord, Options, Policy, TopicPartition, files::real::RealFiles};
+//! - `shared`: opening, topics, what waits while the disk is full.
+//! - `source`, `changelog`, `sink`: the halves of one worker's log.
+//! - `keeper`: the thread that syncs, cleans and watches the room on the disk.
+//! - `murmur2`: where a key of a public topic goes, as on Kafka.
 //!
-//! let directory = std::env::temp_dir().join(format!("embedded-example-{}", std::process::id()));
-//! let log = CommitLog::open(Arc::new(RealFiles::new(&directory)?), Options::default())?;
-//! let topic = log.create_topic("touchpoints", 4, Policy::Keep)?;
-//! let partition = TopicPartition { topic, partition: 0 };
-//!
-//! let mut commit = Commit::new();
-//! commit.record(partition, &NewRecord { timestamp_ms: 0, key: Some(b"ann"), value: Some(b"bought"), headers: &[] });
-//! commit.offset(partition, 1);
-//! log.append(&commit)?;
-//! log.sync()?;
-//!
-//! let next = log.read(partition, 0, 1 << 20, &mut |record| {
-//!     assert_eq!(record.value, Some(&b"bought"[..]));
-//!     ControlFlow::Continue(())
-//! })?;
-//! assert_eq!((next, log.committed(partition)), (1, Some(1)));
-//! # std::fs::remove_dir_all(&directory)?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! Invariants: all topics share one sequence of frames; a segment but the last was synced before the next was begun, and each
-//! begins with a snapshot of everything but records, so that older ones can go without a trace. An offset is given once. After
-//! a sync that failed nothing is appended until the log was opened again. There is no clock here, no thread and no retry: those
-//! are the caller's.
+//! What may be lost, and when, is decided by [`Fsync`]. A process that dies loses nothing that was committed, whatever the
+//! policy; a machine that dies loses commits that were not synced, always the newest ones, all topics alike. Stores are
+//! never ahead of the log: it is synced before one of them is written.
 
-mod block;
-mod clean;
-mod codec;
-mod commit;
-mod commit_log;
-mod compact;
-mod error;
-pub mod files;
-mod frame;
-mod index;
-mod record;
-mod recover;
-mod segment;
-mod topic;
-mod writer;
+mod changelog;
+mod keeper;
+mod murmur2;
+mod shared;
+mod sink;
+mod source;
 
-pub use clean::Cleaned;
-pub use commit::Commit;
-pub use commit_log::{Appended, CommitLog, Options};
-pub use error::{CommitLogError, Result};
-pub use record::{NewRecord, Record, TopicPartition};
-pub use recover::Recovery;
-pub use topic::{Policy, Topic};
+use std::{sync::Arc, time::Duration};
+
+pub use keeper::Keeper;
+pub use shared::SharedLog;
+pub use sink::EmbeddedSink;
+pub use source::EmbeddedSource;
+
+#[cfg(doc)]
+use super::commit_log::CommitLog;
+use super::{Log, LogError, commit_log};
+use crate::engine::stage::Topology;
+
+/// When commits are made to survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// Each before it counts: nothing is lost.
+    Commit,
+    /// Every so often: what was committed since the last time may be lost, and is read again from what departments sent;
+    /// what they sent in that time may be lost with it.
+    Interval(Duration),
+    /// When a segment is closed or a store is written: else the operating system decides (Linux: within about 30 seconds).
+    Never,
+}
+
+/// How the log is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddedOptions {
+    /// When commits are synced.
+    pub fsync: Fsync,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// Nothing is appended while the disk has less room than this: stores and rewritten segments need some too.
+    pub reserved_bytes: u64,
+    /// How long departments' records are kept; `None`: for ever.
+    pub spoke_retention: Option<Duration>,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        EmbeddedOptions {
+            fsync: Fsync::Interval(Duration::from_millis(100)),
+            segment_bytes: commit_log::Options::default().segment_bytes,
+            reserved_bytes: 256 << 20,
+            spoke_retention: None,
+        }
+    }
+}
+
+/// Asked about ten times a second while a commit waits for room on the disk; false: give up.
+pub type Patience = Box<dyn Fn() -> bool + Send>;
+
+/// The log of one worker.
+pub struct EmbeddedLog {
+    source: EmbeddedSource,
+    sink: EmbeddedSink,
+}
+
+impl EmbeddedLog {
+    /// Worker `worker` of `workers`, whose part of the partitions is its own for as long as it lives. The topics of the
+    /// topology are there ([`SharedLog::prepare`]).
+    pub fn new(
+        shared: &Arc<SharedLog>,
+        topology: &Topology,
+        worker: usize,
+        workers: usize,
+        now_ms: fn() -> i64,
+        patience: Patience,
+    ) -> Result<EmbeddedLog, LogError> {
+        Ok(EmbeddedLog {
+            source: EmbeddedSource::new(shared, topology, worker, workers)?,
+            sink: EmbeddedSink::new(shared, topology, now_ms, patience)?,
+        })
+    }
+}
+
+impl Log for EmbeddedLog {
+    type Source = EmbeddedSource;
+    type Sink = EmbeddedSink;
+
+    fn halves(&mut self) -> (&mut EmbeddedSource, &mut EmbeddedSink) {
+        (&mut self.source, &mut self.sink)
+    }
+}

@@ -221,8 +221,6 @@ pub struct PartitionFigures {
     pub high_watermark: i64,
     /// The first offset that an open transaction holds back.
     pub last_stable_offset: i64,
-    /// The offset after the last record that was delivered to the worker.
-    pub position: i64,
     /// Whether everything stable was fetched, delivered or not. Control records take offsets that are never delivered, so
     /// the position does not tell.
     pub at_end: bool,
@@ -289,7 +287,6 @@ impl ClientContext for Context {
                     let entry = PartitionFigures {
                         high_watermark: it.hi_offset,
                         last_stable_offset: it.ls_offset,
-                        position: it.app_offset,
                         at_end: it.ls_offset >= 0 && it.next_offset >= it.ls_offset,
                     };
                     figures.insert((topic.clone(), partition), entry);

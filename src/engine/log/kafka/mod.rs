@@ -11,16 +11,16 @@ mod sink;
 mod source;
 mod spoke_writer;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 pub use admin::{Admin, Difference, TopicPlan};
-pub use clients::{FatalError, KafkaOptions, PartitionFigures};
+pub use clients::{FatalError, KafkaOptions};
 pub use feed_reader::{CommittedRecord, FeedReader, Next, Span};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub use spoke_writer::SpokeWriter;
 
-use super::{Log, LogError, Source as _, TopicPartition};
+use super::{Log, LogError};
 use crate::engine::stage::Topology;
 
 /// The log of one worker on Kafka.
@@ -36,16 +36,6 @@ impl KafkaLog {
         let sink = KafkaSink::connect(options, topology, worker)?;
         let source = KafkaSource::connect(options, topology, worker, sink.group())?;
         Ok(KafkaLog { source, sink })
-    }
-
-    /// Records of a partition that are still to be taken, as far as is known without asking anybody.
-    pub fn lag(&self, partition: TopicPartition) -> Option<i64> {
-        self.source.lag(partition)
-    }
-
-    /// The newest figures of every partition that this worker reads, for telemetry.
-    pub fn partition_figures(&self) -> BTreeMap<(Arc<str>, i32), PartitionFigures> {
-        self.source.partition_figures()
     }
 }
 

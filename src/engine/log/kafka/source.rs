@@ -22,7 +22,7 @@ use super::{
     sink::Group,
 };
 use crate::engine::{
-    log::{ChangelogReader, LogError, Membership, Record, Source, TopicPartition},
+    log::{ChangelogReader, Ends, LogError, Membership, Record, Source, TopicPartition},
     stage::Topology,
     topics::{Ownership, TopicIndex, Topics},
 };
@@ -160,10 +160,6 @@ impl KafkaSource {
             disowned: false,
             missing: None,
         })
-    }
-
-    pub(super) fn partition_figures(&self) -> BTreeMap<(Arc<str>, i32), PartitionFigures> {
-        self.context.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn figures(&self, partition: TopicPartition) -> Option<PartitionFigures> {
@@ -515,6 +511,16 @@ impl Source for KafkaSource {
 
     fn is_at_end(&self, partition: TopicPartition) -> bool {
         self.figures(partition).is_some_and(|figures| figures.at_end)
+    }
+
+    fn ends(&self) -> Vec<(TopicPartition, Ends)> {
+        let figures = self.context.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = figures.iter().filter_map(|((topic, partition), figures)| {
+            let key = TopicPartition { topic: self.topics.find(topic)?, partition: *partition };
+            let PartitionFigures { high_watermark, last_stable_offset, .. } = *figures;
+            Some((key, Ends { high_watermark, last_stable_offset }))
+        });
+        known.collect()
     }
 
     fn identity(&mut self, changelog: TopicPartition) -> Result<String, LogError> {

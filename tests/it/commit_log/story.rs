@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use insight_hub::engine::log::embedded::{
+use insight_hub::engine::log::commit_log::{
     Cleaned, CommitLog, CommitLogError, Options, TopicPartition,
     files::{
         Files,

@@ -1,6 +1,6 @@
 //! Power goes off at every point of one cleaning; what is left must open, and be what it was or what it was to become.
 
-use insight_hub::engine::log::embedded::{
+use insight_hub::engine::log::commit_log::{
     Policy,
     files::simulated::{Fault, SimulatedFiles, Unsynced},
 };
@@ -11,7 +11,9 @@ use super::basics::{P0, all, log_with, nothing, open, put};
 fn check_cuts(
     policy: Policy,
     commits: &[&[&str]],
-    clean: &dyn Fn(&insight_hub::engine::log::embedded::CommitLog) -> insight_hub::engine::log::embedded::Result<()>,
+    clean: &dyn Fn(
+        &insight_hub::engine::log::commit_log::CommitLog,
+    ) -> insight_hub::engine::log::commit_log::Result<()>,
     check: &dyn Fn(Vec<String>),
 ) {
     for seed in 0..50 {

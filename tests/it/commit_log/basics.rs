@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use insight_hub::engine::log::embedded::{
+use insight_hub::engine::log::commit_log::{
     Commit, CommitLog, CommitLogError, NewRecord, Options, Policy, TopicPartition,
     files::{
         Files,
@@ -82,7 +82,7 @@ fn commit_of_format_version_1_reads_the_same_for_ever() {
     log.append(&commit).expect("an append");
     let bytes = files.content("00000000000000000001.log").expect("the segment").split_off(before);
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, include_str!("../../fixtures/embedded_commit_v1.hex").replace(char::is_whitespace, ""));
+    assert_eq!(hex, include_str!("../../fixtures/commit_log_commit_v1.hex").replace(char::is_whitespace, ""));
     assert_eq!(files.content("FORMAT").expect("the format"), b"insight-hub log, format version 1\n");
 }
 

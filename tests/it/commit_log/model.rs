@@ -5,7 +5,7 @@ use std::{
     ops::ControlFlow,
 };
 
-use insight_hub::engine::log::embedded::{Commit, CommitLog, NewRecord, Policy, TopicPartition};
+use insight_hub::engine::log::commit_log::{Commit, CommitLog, NewRecord, Policy, TopicPartition};
 
 /// The topics of every test: one per policy.
 pub const TOPICS: [(&str, u32, Policy); 4] = [

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use insight_hub::engine::log::embedded::{
+use insight_hub::engine::log::commit_log::{
     Commit, CommitLog, CommitLogError, Options, Policy, TopicPartition,
     files::{Files, real::RealFiles},
 };

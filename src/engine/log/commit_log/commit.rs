@@ -50,6 +50,12 @@ impl Commit {
         self.offsets.insert(partition, next);
     }
 
+    /// Records that it has for a partition.
+    pub fn count(&self, partition: TopicPartition) -> u64 {
+        let block = self.by_partition.get(&partition).and_then(|index| self.blocks.get(*index));
+        block.map_or(0, |block| u64::from(block.count))
+    }
+
     /// Bytes that it takes in the log, without the frame's header.
     pub fn bytes(&self) -> usize {
         8 + self.blocks.iter().map(|block| block.bytes.len()).sum::<usize>() + self.offsets.len() * 16

@@ -1,7 +1,7 @@
 //! Every operation of a script fails once, in every way; afterwards nothing that was synced is missing, and every commit is there
 //! whole or not at all.
 
-use insight_hub::engine::log::embedded::files::simulated::{Fault, Unsynced};
+use insight_hub::engine::log::commit_log::files::simulated::{Fault, Unsynced};
 
 use super::story::{Operation, Story, script};
 

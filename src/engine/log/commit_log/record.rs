@@ -111,6 +111,12 @@ pub(crate) fn put(into: &mut Vec<u8>, delta: u32, record: &NewRecord<'_>) {
     }
 }
 
+/// Offset and timestamp of the next record, without reading the rest of it.
+pub(crate) fn peek(reader: &mut Reader<'_>, base: u64) -> Option<(u64, i64)> {
+    reader.u8()?;
+    Some((base.checked_add(reader.varint()?)?, reader.zigzag()?))
+}
+
 /// Takes the next record off the bytes of a block whose first offset is `base`.
 pub(crate) fn take<'a>(reader: &mut Reader<'a>, base: u64) -> Option<Record<'a>> {
     let flags = reader.u8()?;

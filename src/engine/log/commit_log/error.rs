@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::record::TopicPartition;
+
 /// Shorthand.
 pub type Result<T> = std::result::Result<T, CommitLogError>;
 
@@ -103,6 +105,10 @@ pub(crate) fn refused(action: &'static str, file: &str, reason: io::Error) -> Co
         }
         _ => CommitLogError::Refused { action, file: file.to_owned(), reason },
     }
+}
+
+pub(crate) fn out_of_range(partition: TopicPartition, offset: u64, end: u64) -> CommitLogError {
+    CommitLogError::OutOfRange { partition: partition.to_string(), offset, end }
 }
 
 pub(crate) fn damaged(file: &str, position: u64, reason: impl Into<String>) -> CommitLogError {

@@ -14,7 +14,7 @@ use std::{
 use super::{
     block,
     commit::Commit,
-    error::{CommitLogError, Result, damaged, refused},
+    error::{CommitLogError, Result, damaged, out_of_range, refused},
     files::{Files, Held},
     frame::Kind,
     index::{BlockEntry, Index, Partition},
@@ -271,7 +271,7 @@ impl CommitLog {
         let index = self.index();
         let found = known(&index, partition)?;
         if from > found.end {
-            return Err(CommitLogError::OutOfRange { partition: partition.to_string(), offset: from, end: found.end });
+            return Err(out_of_range(partition, from, found.end));
         }
         let start = found.blocks.partition_point(|block| block.last < from);
         let mut blocks = Vec::new();
@@ -357,7 +357,7 @@ fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn known(index: &Index, partition: TopicPartition) -> Result<&Partition> {
+pub(crate) fn known(index: &Index, partition: TopicPartition) -> Result<&Partition> {
     index.partition(partition).ok_or_else(|| CommitLogError::Unknown(partition.to_string()))
 }
 

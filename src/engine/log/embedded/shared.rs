@@ -1,0 +1,179 @@
+//! A directory in; the log that all workers of this process share out: its topics, its identity, its room.
+
+use std::{
+    fmt::Write as _,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{EmbeddedOptions, murmur2};
+use crate::engine::{
+    log::{
+        LogError, Placement, TopicPartition,
+        commit_log::{self, Commit, CommitLog, CommitLogError, NewRecord, Policy, files::real::RealFiles},
+    },
+    topics::{Cleanup, DELETIONS_KEPT_MS, Ownership, TopicIndex, TopicSpec, Topics},
+};
+
+/// Its one record says which log this is.
+const IDENTITY_TOPIC: &str = "hub.identity";
+
+/// Deletions stay in feeds for so long, in milliseconds, so that a subscriber who comes once a day sees them: Kafka's default.
+const FEED_DELETIONS_KEPT_MS: i64 = 86_400_000;
+
+/// One directory's log, for everybody in this process.
+pub struct SharedLog {
+    pub(super) log: Arc<CommitLog>,
+    pub(super) options: EmbeddedOptions,
+    id: String,
+    /// Whether there is room on the disk.
+    has_room: AtomicBool,
+}
+
+impl SharedLog {
+    /// Opens the log in a directory, or begins one there.
+    ///
+    /// # Errors
+    /// [`LogError::Stop`], with what to do.
+    pub fn open(directory: &Path, options: EmbeddedOptions) -> Result<Arc<SharedLog>, LogError> {
+        let unusable = |error: std::io::Error| {
+            LogError::Stop(format!(
+                "the log directory {} cannot be used: {error}; make it writable for this user",
+                directory.display()
+            ))
+        };
+        let files = RealFiles::new(directory).map_err(unusable)?;
+        let storage = commit_log::Options { segment_bytes: options.segment_bytes, ..commit_log::Options::default() };
+        let log = CommitLog::open(Arc::new(files), storage).map_err(stop)?;
+        let id = identity(&log).map_err(stop)?;
+        Ok(Arc::new(SharedLog { log: Arc::new(log), options, id, has_room: AtomicBool::new(true) }))
+    }
+
+    /// The log itself.
+    pub fn log(&self) -> &Arc<CommitLog> {
+        &self.log
+    }
+
+    /// How many partitions a topic has; `None`: there is no such topic.
+    pub fn partitions(&self, topic: &str) -> Option<i32> {
+        let topics = self.log.topics();
+        topics.iter().find(|found| found.name == topic).map(|found| found.partitions.cast_signed())
+    }
+
+    /// Creates the topics that are missing, departments' topics too: there is nobody else to do it. Returns which they were.
+    ///
+    /// # Errors
+    /// [`LogError::Stop`] if one is there with another number of partitions, or the disk cannot be written.
+    pub fn prepare(&self, topics: &Topics) -> Result<Vec<TopicIndex>, LogError> {
+        let mut created = Vec::new();
+        for (index, topic) in topics.iter() {
+            if self.partitions(&topic.name).is_none() {
+                created.push(index);
+            }
+            let partitions = topic.partitions.unsigned_abs();
+            self.log.create_topic(&topic.name, partitions, self.policy(topic)).map_err(stop)?;
+        }
+        Ok(created)
+    }
+
+    /// What is given up of a topic.
+    pub fn policy(&self, topic: &TopicSpec) -> Policy {
+        let retention = |milliseconds: Option<i64>| {
+            milliseconds.map_or(Policy::Keep, |retention_ms| Policy::Delete { retention_ms })
+        };
+        match (topic.ownership, topic.cleanup) {
+            (Ownership::Spoke, _) => {
+                retention(self.options.spoke_retention.map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)))
+            }
+            (Ownership::Repartition, _) => Policy::Processed,
+            (Ownership::Changelog, _) => Policy::Compact { delete_retention_ms: DELETIONS_KEPT_MS.cast_signed() },
+            (Ownership::Feed, Cleanup::Compact) => Policy::Compact { delete_retention_ms: FEED_DELETIONS_KEPT_MS },
+            (Ownership::Feed, Cleanup::Delete { retention_ms }) => retention(retention_ms),
+        }
+    }
+
+    /// What tells this log from others that a store may have been filled from.
+    pub(super) fn identity_of(&self, topic: &str, partition: i32) -> String {
+        format!("{}/{topic}/{partition}", self.id)
+    }
+
+    /// Whether the disk has room.
+    pub fn has_room(&self) -> bool {
+        self.has_room.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_room(&self, has_room: bool) {
+        self.has_room.store(has_room, Ordering::Release);
+    }
+}
+
+/// The identity that a log was given when it was begun.
+fn identity(log: &CommitLog) -> commit_log::Result<String> {
+    let topic = log.create_topic(IDENTITY_TOPIC, 1, Policy::Keep)?;
+    let partition = commit_log::TopicPartition { topic, partition: 0 };
+    let mut found = None;
+    log.read(partition, 0, 1, &mut |record| {
+        found = record.value.map(|value| String::from_utf8_lossy(value).into_owned());
+        ControlFlow::Break(())
+    })?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let mut id = String::new();
+    for _ in 0..2 {
+        // Seeded by the system for every process: random enough to tell two logs apart.
+        let _ = write!(id, "{:016x}", RandomState::new().build_hasher().finish());
+    }
+    let mut commit = Commit::new();
+    commit.record(partition, &NewRecord { value: Some(id.as_bytes()), ..NewRecord::default() });
+    log.append(&commit)?;
+    log.sync()?;
+    Ok(id)
+}
+
+/// Where the topics of a topology are in a log.
+pub(super) struct Places(Vec<Place>);
+
+struct Place {
+    id: u32,
+    partitions: u32,
+}
+
+impl Places {
+    pub(super) fn new(shared: &SharedLog, topics: &Topics) -> Result<Places, LogError> {
+        let stored = shared.log.topics();
+        let place = |(_, topic): (TopicIndex, &TopicSpec)| {
+            let id = stored.iter().position(|found| *found.name == *topic.name);
+            let id = id.ok_or_else(|| LogError::Stop(format!("the log has no topic {}", topic.name)))?;
+            // A log has far fewer topics than that.
+            Ok(Place { id: id as u32, partitions: stored[id].partitions })
+        };
+        topics.iter().map(place).collect::<Result<_, _>>().map(Places)
+    }
+
+    /// A partition as the log knows it.
+    pub(super) fn of(&self, key: TopicPartition) -> commit_log::TopicPartition {
+        let place = &self.0[usize::from(key.topic.0)];
+        commit_log::TopicPartition { topic: place.id, partition: key.partition.unsigned_abs() }
+    }
+
+    /// The partition that a record goes to.
+    pub(super) fn placed(&self, topic: TopicIndex, placement: Placement, key: &[u8]) -> commit_log::TopicPartition {
+        let place = &self.0[usize::from(topic.0)];
+        let partition = match placement {
+            Placement::At(partition) => partition.unsigned_abs(),
+            Placement::ByKey => murmur2::partition_of(key, place.partitions),
+        };
+        commit_log::TopicPartition { topic: place.id, partition }
+    }
+}
+
+/// An error that only the operator can do something about; it says what.
+pub(super) fn stop(error: CommitLogError) -> LogError {
+    LogError::Stop(error.to_string())
+}
