@@ -16,13 +16,12 @@
 
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
+mod measure;
 mod skeleton;
 
 use std::{
     collections::BTreeMap,
-    io::{Read, Write},
-    net::TcpStream,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use harness::{
@@ -31,45 +30,9 @@ use harness::{
     writer::{Message, Writer, create_topics},
 };
 use insight_hub::company::{BenchEvents, BenchOptions, SourceEvent};
-
-const SOURCE: &str = "operations.events";
-const PARTITIONS: i32 = 4;
-
-/// A process's CPU seconds (user + system) and its largest resident memory in MiB, from /proc.
-pub fn usage(pid: u32) -> (f64, f64) {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-    // Fields 14 and 15 of proc(5), in ticks of 1/100 s.
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    (ticks / 100.0, peak.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() / 1024.0)
-}
-
-/// The hub's figures: name with labels → value.
-fn figures(port: u16) -> Option<BTreeMap<String, f64>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let lines = text.lines().filter(|line| line.starts_with("insight_hub_"));
-    Some(
-        lines
-            .filter_map(|line| {
-                line.rsplit_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
-            })
-            .collect(),
-    )
-}
-
-fn sum(figures: &BTreeMap<String, f64>, name: &str) -> f64 {
-    figures.iter().filter(|(key, _)| key.starts_with(name)).map(|(_, value)| value).sum()
-}
-
-fn argument(name: &str, default: u64) -> u64 {
-    let mut arguments = std::env::args();
-    arguments.find(|argument| argument == name).and_then(|_| arguments.next()?.parse().ok()).unwrap_or(default)
-}
+use measure::{
+    PARTITIONS, SOURCE, argument, explain, figures, header, largest, now_ms, restore, row, usage, wait_until_done,
+};
 
 /// Writes the next `count` events, the partitions in turn; `at`: when each happens to be written, if not at its own time.
 fn fill(writer: &Writer, events: &mut impl Iterator<Item = SourceEvent>, count: u64, at: Option<i64>) {
@@ -83,10 +46,6 @@ fn fill(writer: &Writer, events: &mut impl Iterator<Item = SourceEvent>, count: 
         }
     }
     writer.write(SOURCE, &chunk);
-}
-
-fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
 /// Writes at a rate for some seconds; milliseconds below which 50 %, 99 % and all of the commits were that published the
@@ -120,53 +79,6 @@ fn latency(port: u16, writer: &Writer, events: &mut impl Iterator<Item = SourceE
         after.iter().zip(&before).map(|(after, before)| (after.0, after.1 - before.1)).collect();
     let all = counts.last().unwrap().1;
     [0.5, 0.99, 1.0].map(|share| counts.iter().find(|(_, count)| *count >= share * all).unwrap().0 * 1_000.0)
-}
-
-/// From the start of a process to its readiness: seconds, records restored, and the rate of the restore alone.
-fn restore(hub: &mut Hub, port: u16) -> (f64, f64, f64) {
-    hub.restart();
-    let began = Instant::now();
-    let (mut first, mut last) = (None, (Duration::ZERO, 0.0));
-    loop {
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(began.elapsed() < Duration::from_secs(600), "the hub is not ready");
-        let Some(figures) = figures(port) else { continue };
-        let records = sum(&figures, "insight_hub_restore_records_total");
-        if records > last.1 {
-            first.get_or_insert((began.elapsed(), records));
-            last = (began.elapsed(), records);
-        }
-        let running = figures
-            .iter()
-            .any(|(name, tasks)| name.starts_with("insight_hub_tasks") && name.contains("running") && *tasks > 0.0);
-        let restoring = figures
-            .iter()
-            .any(|(name, tasks)| name.starts_with("insight_hub_tasks") && !name.contains("running") && *tasks > 0.0);
-        if running && !restoring {
-            break;
-        }
-    }
-    let rate = first.map_or(0.0, |(at, records)| (last.1 - records) / (last.0 - at).as_secs_f64().max(0.001));
-    (began.elapsed().as_secs_f64(), last.1, rate)
-}
-
-/// Waits until the source has been read and nothing has been written for two seconds. Returns the time of the last move.
-fn wait_until_done(hub: &mut Hub, port: u16, events: f64, began: Instant) -> (Duration, BTreeMap<String, f64>) {
-    let mut last = (Instant::now(), 0.0);
-    let source = format!("insight_hub_records_in_total{{topic=\"{SOURCE}\"}}");
-    loop {
-        std::thread::sleep(Duration::from_millis(250));
-        assert!(hub.process.is_running(), "the hub has ended\n{}", hub.process.story());
-        assert!(began.elapsed() < Duration::from_secs(3_000), "the hub does not come to rest");
-        let Some(figures) = figures(port) else { continue };
-        let out = sum(&figures, "insight_hub_records_out_total");
-        if out > last.1 {
-            last = (Instant::now(), out);
-        }
-        if figures.get(&source).copied().unwrap_or(0.0) >= events && last.0.elapsed() > Duration::from_secs(2) {
-            return (last.0 - began, figures);
-        }
-    }
 }
 
 fn main() {
@@ -211,23 +123,10 @@ fn main() {
     let began = Instant::now();
     let (took, figures) = wait_until_done(&mut hub, port, events as f64, began);
     let (cpu, peak) = usage(hub.process.pid());
-    println!("| what | events | wall s | events/s | CPU s | µs CPU/event | peak MiB |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let row = |what: &str, wall: f64, cpu: f64, peak: f64| {
-        println!(
-            "| {what} | {events} | {wall:.1} | {:.0} | {cpu:.1} | {:.2} | {peak:.0} |",
-            events as f64 / wall,
-            cpu * 1e6 / events as f64
-        );
-    };
-    row("hub", took.as_secs_f64(), cpu, peak);
-    for (name, value) in figures.iter().filter(|(name, _)| {
-        name.starts_with("insight_hub_records_out_total")
-            || name.starts_with("insight_hub_commit") && !name.contains("bucket")
-            || name.starts_with("insight_hub_transaction_") && !name.contains("bucket")
-    }) {
-        println!("    {name} {value}");
-    }
+    header();
+    row("hub", events, took.as_secs_f64(), cpu, peak);
+    explain(&figures);
+    println!("the longest commit: ≤ {:.0} ms", largest(&figures, "insight_hub_commit_seconds") * 1_000.0);
     if rate > 0 {
         let [half, most, all] = latency(port, &writer, &mut source, rate);
         println!(
@@ -247,6 +146,6 @@ fn main() {
     }
     drop(hub);
     let (wall, skeleton_cpu, skeleton_peak) = skeleton::run(&broker.bootstrap(), events);
-    row("skeleton", wall, skeleton_cpu, skeleton_peak);
+    row("skeleton", events, wall, skeleton_cpu, skeleton_peak);
     println!("\nevents per CPU-second, hub / skeleton: {:.2}", skeleton_cpu / cpu);
 }
