@@ -22,6 +22,7 @@ use crate::{
         log::{
             LogError,
             kafka::{KafkaOptions, SpokeWriter},
+            outside::SpokeAppend as _,
         },
         topics::{Cleanup, Ownership, TopicSpec},
     },
@@ -226,10 +227,10 @@ fn write_topics(
         departments.iter().map(|department| (department.spoke, (department.topic.as_str(), 0))).collect();
     for event in company {
         let Some((topic, records)) = topics.get_mut(event.spoke) else { continue };
-        writer.send(topic, &event.key, &event.payload, event.timestamp_ms).map_err(failed)?;
+        writer.send(topic, Some(&event.key), &event.payload, event.timestamp_ms).map_err(failed)?;
         *records += 1;
     }
-    writer.finish().map_err(failed)?;
+    writer.flush().map_err(failed)?;
     Ok(topics.into_values().map(|(topic, records)| Written { to: topic.to_owned(), records }).collect())
 }
 

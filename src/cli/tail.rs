@@ -13,7 +13,8 @@ use super::{
 use crate::{
     engine::log::{
         LogError,
-        kafka::{CommittedRecord, FeedReader, Next, Span},
+        kafka::FeedReader,
+        outside::{CommittedRecord, FeedRead as _, Next, Span},
     },
     feeds::{Feed, Reader},
     settings::Settings,

@@ -5,6 +5,7 @@
 pub mod commit_log;
 pub mod embedded;
 pub mod kafka;
+pub mod outside;
 pub mod sim;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};

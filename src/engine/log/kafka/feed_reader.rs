@@ -17,46 +17,12 @@ use super::{
     admin::Admin,
     clients::{Context, KafkaOptions},
 };
-use crate::engine::log::LogError;
+use crate::engine::log::{
+    LogError,
+    outside::{CommittedRecord, FeedRead, Next, Span},
+};
 
 const TRY: Duration = Duration::from_secs(5);
-
-/// A committed record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommittedRecord {
-    /// The partition that it is in.
-    pub partition: i32,
-    /// Its offset there.
-    pub offset: i64,
-    /// Its timestamp in milliseconds since 1970-01-01T00:00:00Z.
-    pub timestamp_ms: i64,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// Its value; `None` is a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// Its headers, in order.
-    pub headers: Vec<(String, Vec<u8>)>,
-}
-
-/// What comes next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// A record.
-    Record(CommittedRecord),
-    /// None is at hand; there may be one later.
-    Idle,
-    /// Everything was read that was committed when the reader was opened, if it was opened to stop there.
-    End,
-}
-
-/// Where a reader starts and stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// At the oldest record that is kept; otherwise with the next one.
-    pub from_beginning: bool,
-    /// At what is the last stable offset of each partition when the reader is opened; otherwise never.
-    pub until_end: bool,
-}
 
 /// Reads all partitions of one topic. Records of a partition come in order; partitions are interleaved.
 pub struct FeedReader {
@@ -102,9 +68,10 @@ impl FeedReader {
         let unfinished = span.until_end.then_some(unfinished);
         Ok(FeedReader { consumer, context, topic: topic.to_owned(), ends, unfinished })
     }
+}
 
-    /// The next record, waiting up to `wait` for it.
-    pub fn next(&mut self, wait: Duration) -> Result<Next, LogError> {
+impl FeedRead for FeedReader {
+    fn next(&mut self, wait: Duration) -> Result<Next, LogError> {
         let deadline = Instant::now() + wait;
         loop {
             if self.unfinished.as_ref().is_some_and(BTreeSet::is_empty) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use admin::{Admin, Difference, TopicPlan};
 pub use clients::{FatalError, KafkaOptions};
-pub use feed_reader::{CommittedRecord, FeedReader, Next, Span};
+pub use feed_reader::FeedReader;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub use spoke_writer::SpokeWriter;

@@ -12,7 +12,7 @@ use super::{
     PATIENCE,
     clients::{Context, KafkaOptions},
 };
-use crate::engine::log::LogError;
+use crate::engine::log::{LogError, outside::SpokeAppend};
 
 /// A producer for made-up departments.
 pub struct SpokeWriter {
@@ -30,9 +30,25 @@ impl SpokeWriter {
         Ok(SpokeWriter { producer, context })
     }
 
-    /// Hands one record to the producer, which places it by its key; waits while its queue is full.
-    pub fn send(&mut self, topic: &str, key: &[u8], payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
-        let mut record = BaseRecord::to(topic).key(key).payload(payload).timestamp(timestamp_ms);
+    fn check(&self) -> Result<(), LogError> {
+        if let Some(reason) = self.context.fatal.get() {
+            return Err(LogError::Stop(reason));
+        }
+        let undelivered = self.context.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*undelivered {
+            Some(error) => Err(LogError::Stop(format!("the brokers did not take a record: {error}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl SpokeAppend for SpokeWriter {
+    /// Waits while the producer's queue is full.
+    fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(payload).timestamp(timestamp_ms);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -46,21 +62,9 @@ impl SpokeWriter {
         }
     }
 
-    /// Waits until the brokers have everything.
-    pub fn finish(self) -> Result<(), LogError> {
+    fn flush(&mut self) -> Result<(), LogError> {
         let flushed = self.producer.flush(PATIENCE);
         self.check()?;
         flushed.map_err(|error| LogError::Stop(format!("the brokers did not take everything in time: {error}")))
-    }
-
-    fn check(&self) -> Result<(), LogError> {
-        if let Some(reason) = self.context.fatal.get() {
-            return Err(LogError::Stop(reason));
-        }
-        let undelivered = self.context.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &*undelivered {
-            Some(error) => Err(LogError::Stop(format!("the brokers did not take a record: {error}"))),
-            None => Ok(()),
-        }
     }
 }

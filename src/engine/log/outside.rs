@@ -1,0 +1,67 @@
+//! What others than the engine do with a log: departments write to their topics, subscribers read feeds.
+
+use std::time::Duration;
+
+use super::LogError;
+
+/// A committed record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedRecord {
+    /// The partition that it is in.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// Its timestamp in milliseconds since 1970-01-01T00:00:00Z.
+    pub timestamp_ms: i64,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A record.
+    Record(CommittedRecord),
+    /// None is at hand; there may be one later.
+    Idle,
+    /// Everything was read that was committed when the reader was opened, if it was opened to stop there.
+    End,
+}
+
+/// Where a reader starts and stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// At the oldest record that is kept; otherwise with the next one.
+    pub from_beginning: bool,
+    /// At what is the last stable offset of each partition when the reader is opened; otherwise never.
+    pub until_end: bool,
+}
+
+/// Reads all partitions of one topic. Records of a partition come in order; partitions may be interleaved.
+pub trait FeedRead {
+    /// The next record, waiting up to `wait` for it.
+    ///
+    /// # Errors
+    /// [`LogError::Stop`], with what to do.
+    fn next(&mut self, wait: Duration) -> Result<Next, LogError>;
+}
+
+/// Writes records to departments' topics as a department would.
+pub trait SpokeAppend {
+    /// Hands one record over; it may wait in memory for others. Which partition it goes to is the log's to choose, by the
+    /// key where there is one.
+    ///
+    /// # Errors
+    /// [`LogError::Stop`]: what was handed over since the last flush may be stored or not; it may be handed over again.
+    fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError>;
+
+    /// Waits until everything that was handed over is stored.
+    ///
+    /// # Errors
+    /// As [`SpokeAppend::send`].
+    fn flush(&mut self) -> Result<(), LogError>;
+}
