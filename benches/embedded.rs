@@ -51,6 +51,7 @@ fn fill(directory: &Path, events: impl Iterator<Item = SourceEvent>) {
             },
         );
         if index % 2_000 == 1_999 {
+            commit.pack_all();
             log.append(&commit).unwrap();
             commit.clear();
         }

@@ -31,10 +31,12 @@ use super::{
 /// ```
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The block with its header. Grows to the largest block that it held and stays so.
+    /// The block as it is stored, and its records if they had to be unpacked. Both grow to the largest that they held and
+    /// stay so.
     bytes: Vec<u8>,
+    unpacked: Vec<u8>,
     header: Option<BlockHeader>,
-    /// Where in `bytes` the next record begins.
+    /// Where in the records the next one begins.
     position: usize,
     /// Records from there on.
     remaining: u32,
@@ -55,8 +57,10 @@ impl Batch {
     /// The next record; `None` if there is none left in this batch. Borrows the batch: what is to stay must be copied.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend what it holds")]
     pub fn next(&mut self) -> Option<Record<'_>> {
-        let header = self.header.as_ref().filter(|_| self.remaining > 0)?;
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
+        let header = self.header.filter(|_| self.remaining > 0)?;
+        // Not a method: the record borrows these buffers while the other fields move on.
+        let records = records(&header, &self.bytes, &self.unpacked);
+        let rest = records.get(self.position..).unwrap_or_default();
         let mut reader = Reader::new(rest);
         let Some(record) = record::take(&mut reader, header.base) else {
             // The offset to go on from stays where it is: whoever asks for the next batch there is told of the damage.
@@ -103,7 +107,7 @@ impl Batch {
 
     fn peek(&self) -> Option<(u64, i64)> {
         let header = self.header.as_ref().filter(|_| self.remaining > 0)?;
-        record::peek(&mut Reader::new(self.bytes.get(self.position..)?), header.base)
+        record::peek(&mut Reader::new(records(header, &self.bytes, &self.unpacked).get(self.position..)?), header.base)
     }
 
     /// Gives up what is left, and begins at `offset`.
@@ -112,15 +116,16 @@ impl Batch {
         self.next_offset = offset;
     }
 
-    /// Takes in the block that lies in `bytes`, from the first record at or after `from` on; `None` if it does not read as records.
+    /// Takes in the block that was read, from the first record at or after `from` on; `None` if it does not read as records.
     fn enter(&mut self, header: BlockHeader, from: u64) -> Option<()> {
-        let mut reader = Reader::new(self.bytes.get(BLOCK_HEADER_BYTES..)?);
+        let records = records(&header, &self.bytes, &self.unpacked);
+        let mut reader = Reader::new(records);
         let mut remaining = header.count;
         while remaining > 0 && record::peek(&mut reader.clone(), header.base)?.0 < from {
             record::take(&mut reader, header.base)?;
             remaining -= 1;
         }
-        self.position = self.bytes.len() - reader.remaining();
+        self.position = records.len() - reader.remaining();
         self.header = Some(header);
         self.remaining = remaining;
         if remaining == 0 {
@@ -128,6 +133,11 @@ impl Batch {
         }
         Some(())
     }
+}
+
+/// The records of a block, packed or not.
+fn records<'a>(header: &BlockHeader, stored: &'a [u8], unpacked: &'a [u8]) -> &'a [u8] {
+    if header.raw > header.length { unpacked } else { stored.get(BLOCK_HEADER_BYTES..).unwrap_or_default() }
 }
 
 impl CommitLog {
@@ -161,7 +171,7 @@ impl CommitLog {
             let Some((segment, entry)) = found else { return Ok(false) };
             batch.bytes.resize(entry.length as usize, 0);
             read_block(&segment, &entry, &mut batch.bytes)?;
-            let (header, _) = verified(&segment, &entry, partition, &batch.bytes)?;
+            let (header, _) = verified(&segment, &entry, partition, &batch.bytes, &mut batch.unpacked)?;
             batch.enter(header, from).ok_or_else(|| {
                 damaged(&segment.name, u64::from(entry.position), "the records of a block do not read as records")
             })?;

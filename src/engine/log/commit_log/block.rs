@@ -1,18 +1,23 @@
 //! The records of one partition in one commit in; a block with its own checksum out, and back.
 //!
 //! ```text
-//! 0       4           8      16           20      24           32       36         44
-//! | topic | partition | base | last delta | count | newest ms  | length | checksum | records …
+//! 0       4           8      16           20      24           32       36     40         48
+//! | topic | partition | base | last delta | count | newest ms  | length | raw  | checksum | records …
 //! ```
-//! What compaction removes leaves `base` and `last delta` as they were: offsets are never given twice.
+//! `length` is that of the records as they lie there, `raw` that of the records; where `raw` is larger they are packed (LZ4,
+//! one block). What compaction removes leaves `base` and `last delta` as they were: offsets are never given twice.
 
 use super::{
     codec::{Reader, checksum},
+    frame::PAYLOAD_BYTES_MAX,
     record::{self, Record, TopicPartition},
 };
 
 /// Bytes before the records.
-pub(crate) const BLOCK_HEADER_BYTES: usize = 44;
+pub(crate) const BLOCK_HEADER_BYTES: usize = 48;
+
+/// Fewer bytes of records are not worth packing.
+const PACKED_BYTES_MIN: usize = 128;
 
 const CHECKED_BYTES: usize = BLOCK_HEADER_BYTES - 8;
 
@@ -24,8 +29,10 @@ pub(crate) struct BlockHeader {
     pub(crate) last_delta: u32,
     pub(crate) count: u32,
     pub(crate) newest_ms: i64,
-    /// Bytes of the records.
+    /// Bytes of the records as they are stored.
     pub(crate) length: u32,
+    /// Bytes of the records; more than `length` if they are packed.
+    pub(crate) raw: u32,
 }
 
 impl BlockHeader {
@@ -38,17 +45,18 @@ impl BlockHeader {
         header[20..24].copy_from_slice(&self.count.to_le_bytes());
         header[24..32].copy_from_slice(&self.newest_ms.to_le_bytes());
         header[32..36].copy_from_slice(&self.length.to_le_bytes());
+        header[36..40].copy_from_slice(&self.raw.to_le_bytes());
         let checksum = checksum(&header[..CHECKED_BYTES], records);
-        header[36..].copy_from_slice(&checksum.to_le_bytes());
+        header[40..].copy_from_slice(&checksum.to_le_bytes());
     }
 
     /// Reads a header and passes over its records, unverified.
     pub(crate) fn take<'a>(reader: &mut Reader<'a>) -> Option<(Self, &'a [u8])> {
         let partition = TopicPartition::take(reader)?;
         let (base, last_delta, count) = (reader.u64()?, reader.u32()?, reader.u32()?);
-        let (newest_ms, length, _checksum) = (reader.i64()?, reader.u32()?, reader.u64()?);
+        let (newest_ms, length, raw, _checksum) = (reader.i64()?, reader.u32()?, reader.u32()?, reader.u64()?);
         let records = reader.bytes(length as usize)?;
-        Some((Self { partition, base, last_delta, count, newest_ms, length }, records))
+        Some((Self { partition, base, last_delta, count, newest_ms, length, raw }, records))
     }
 
     /// The offset of the last record that the block was written with.
@@ -65,6 +73,31 @@ pub(crate) fn verify(block: &[u8]) -> Result<(BlockHeader, &[u8]), &'static str>
         return Err("a block's checksum does not match its bytes");
     }
     Ok((header, records))
+}
+
+/// Packs records; where that makes them smaller, `into` holds them then.
+pub(crate) fn pack(records: &[u8], into: &mut Vec<u8>) -> bool {
+    if records.len() < PACKED_BYTES_MIN {
+        return false;
+    }
+    into.resize(lz4_flex::block::get_maximum_output_size(records.len()), 0);
+    let packed = lz4_flex::block::compress_into(records, into).unwrap_or(usize::MAX);
+    into.truncate(packed);
+    packed < records.len()
+}
+
+/// The records of a block that was verified, unpacked into `room` if they are packed; `None` if they do not unpack.
+pub(crate) fn unpack<'a>(header: &BlockHeader, stored: &'a [u8], room: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    let raw = header.raw as usize;
+    if raw <= stored.len() {
+        return Some(stored);
+    }
+    if raw > PAYLOAD_BYTES_MAX {
+        return None;
+    }
+    room.resize(raw, 0);
+    let unpacked = lz4_flex::block::decompress_into(stored, room).ok()?;
+    (unpacked == raw).then_some(room)
 }
 
 /// Hands over each record of a block with its bytes until `each` returns false; `None` if they do not read as records.

@@ -267,6 +267,7 @@ fn put_live(
     into: &mut Vec<u8>,
     mut each: impl FnMut(BlockHeader, usize),
 ) -> Option<()> {
+    let (mut room, mut packed) = (Vec::new(), Vec::new());
     let mut count = 0_u32;
     let mut is_good = true;
     let count_at = into.len();
@@ -278,12 +279,15 @@ fn put_live(
         let start = into.len();
         into.resize(start + BLOCK_HEADER_BYTES, 0);
         let mut left = 0;
-        let copied = block::each_record(&header, records, |record, bytes| {
-            if !dead.contains(header.partition, record.offset) {
-                into.extend_from_slice(bytes);
-                left += 1;
-            }
-            true
+        let unpacked = block::unpack(&header, records, &mut room);
+        let copied = unpacked.and_then(|records| {
+            block::each_record(&header, records, |record, bytes| {
+                if !dead.contains(header.partition, record.offset) {
+                    into.extend_from_slice(bytes);
+                    left += 1;
+                }
+                true
+            })
         });
         is_good &= copied.is_some();
         if left == 0 {
@@ -291,6 +295,11 @@ fn put_live(
             return;
         }
         header.count = left;
+        header.raw = (into.len() - start - BLOCK_HEADER_BYTES) as u32;
+        if block::pack(&into[start + BLOCK_HEADER_BYTES..], &mut packed) {
+            into.truncate(start + BLOCK_HEADER_BYTES);
+            into.extend_from_slice(&packed);
+        }
         header.length = (into.len() - start - BLOCK_HEADER_BYTES) as u32;
         header.seal(&mut into[start..]);
         each(header, start);

@@ -3,26 +3,37 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    block::{BLOCK_HEADER_BYTES, BlockHeader},
+    block::{self, BLOCK_HEADER_BYTES, BlockHeader},
     codec::Reader,
     record::{self, NewRecord, TopicPartition},
 };
 
-/// What is appended together: all of it or nothing. Filled outside of the log's locks; can be appended again after an error.
+/// A block that holds so many bytes of records is full: what a reader unpacks to find one record, and keeps in memory.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Buffers that are kept for the next commit, and how large at most.
+const SPARE_MAX: usize = 128;
+const SPARE_BYTES_MAX: usize = 2 * BLOCK_BYTES;
+
+/// What is appended together: all of it or nothing. Filled and packed outside of the log's locks; can be appended again after
+/// an error.
 #[derive(Debug, Default)]
 pub struct Commit {
     pub(crate) blocks: Vec<Pending>,
-    by_partition: HashMap<TopicPartition, usize>,
+    /// The block that takes the next record of a partition.
+    open: HashMap<TopicPartition, usize, ahash::RandomState>,
     pub(crate) offsets: BTreeMap<TopicPartition, u64>,
+    spare: Vec<Vec<u8>>,
 }
 
-/// The records for one partition; they get their offsets when they are appended.
+/// Records for one partition; they get their offsets when they are appended.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) partition: TopicPartition,
     pub(crate) count: u32,
     newest_ms: i64,
-    /// Room for the header, then the records.
+    /// Bytes of the records before they were packed.
+    raw: u32,
+    /// The records, packed or not.
     bytes: Vec<u8>,
 }
 
@@ -34,15 +45,21 @@ impl Commit {
 
     /// Adds a record to the end of a partition.
     pub fn record(&mut self, partition: TopicPartition, record: &NewRecord<'_>) {
-        let index = *self.by_partition.entry(partition).or_insert_with(|| {
-            let bytes = vec![0; BLOCK_HEADER_BYTES];
-            self.blocks.push(Pending { partition, count: 0, newest_ms: i64::MIN, bytes });
-            self.blocks.len() - 1
+        let blocks = &mut self.blocks;
+        let spare = &mut self.spare;
+        let index = *self.open.entry(partition).or_insert_with(|| {
+            let bytes = spare.pop().unwrap_or_default();
+            blocks.push(Pending { partition, count: 0, newest_ms: i64::MIN, raw: 0, bytes });
+            blocks.len() - 1
         });
         let block = &mut self.blocks[index];
         record::put(&mut block.bytes, block.count, record);
         block.count += 1;
         block.newest_ms = block.newest_ms.max(record.timestamp_ms);
+        if block.bytes.len() >= BLOCK_BYTES {
+            self.open.remove(&partition);
+            self.pack(index);
+        }
     }
 
     /// Sets the offset of the next record that the consumer of a partition wants.
@@ -50,15 +67,24 @@ impl Commit {
         self.offsets.insert(partition, next);
     }
 
-    /// Records that it has for a partition.
-    pub fn count(&self, partition: TopicPartition) -> u64 {
-        let block = self.by_partition.get(&partition).and_then(|index| self.blocks.get(*index));
-        block.map_or(0, |block| u64::from(block.count))
+    /// Packs what is not yet packed. To be called before it is appended: an append packs nothing, because others wait for it.
+    pub fn pack_all(&mut self) {
+        let open: Vec<usize> = self.open.drain().map(|(_, index)| index).collect();
+        for index in open {
+            self.pack(index);
+        }
     }
 
-    /// Bytes that it takes in the log, without the frame's header.
+    /// How many of its records are for a partition.
+    pub fn count(&self, partition: TopicPartition) -> u64 {
+        let blocks = self.blocks.iter().filter(|block| block.partition == partition);
+        blocks.map(|block| u64::from(block.count)).sum()
+    }
+
+    /// Bytes that it takes in the log, without the frame's header; of what is not yet packed, more than that.
     pub fn bytes(&self) -> usize {
-        8 + self.blocks.iter().map(|block| block.bytes.len()).sum::<usize>() + self.offsets.len() * 16
+        let blocks = self.blocks.iter().map(|block| BLOCK_HEADER_BYTES + block.bytes.len());
+        8 + blocks.sum::<usize>() + self.offsets.len() * 16
     }
 
     /// Whether there is nothing in it.
@@ -68,24 +94,47 @@ impl Commit {
 
     /// Empties it for the next one.
     pub fn clear(&mut self) {
-        self.blocks.clear();
-        self.by_partition.clear();
+        for block in std::mem::take(&mut self.blocks) {
+            self.keep(block.bytes);
+        }
+        self.open.clear();
         self.offsets.clear();
     }
 
-    /// Appends the payload to a frame, each block at the offset that `end` tells.
-    pub(crate) fn put(&self, frame: &mut Vec<u8>, mut end: impl FnMut(TopicPartition) -> u64) {
+    fn pack(&mut self, index: usize) {
+        let mut packed = self.spare.pop().unwrap_or_default();
+        let block = &mut self.blocks[index];
+        // A frame has at most 256 MiB.
+        block.raw = block.bytes.len() as u32;
+        if block::pack(&block.bytes, &mut packed) {
+            std::mem::swap(&mut block.bytes, &mut packed);
+        }
+        self.keep(packed);
+    }
+
+    fn keep(&mut self, mut buffer: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Appends the payload to a frame, each block at the offset that `bases` has for it.
+    pub(crate) fn put(&self, frame: &mut Vec<u8>, bases: &[u64]) {
         frame.extend_from_slice(&(self.blocks.len() as u32).to_le_bytes());
-        for block in &self.blocks {
+        for (block, base) in self.blocks.iter().zip(bases) {
             let start = frame.len();
+            frame.resize(start + BLOCK_HEADER_BYTES, 0);
             frame.extend_from_slice(&block.bytes);
+            let length = block.bytes.len() as u32;
             let header = BlockHeader {
                 partition: block.partition,
-                base: end(block.partition),
+                base: *base,
                 last_delta: block.count - 1,
                 count: block.count,
                 newest_ms: block.newest_ms,
-                length: (block.bytes.len() - BLOCK_HEADER_BYTES) as u32,
+                length,
+                raw: block.raw.max(length),
             };
             header.seal(&mut frame[start..]);
         }

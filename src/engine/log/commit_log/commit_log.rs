@@ -4,7 +4,7 @@
 //! over a read of records, and `index` never over IO.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     io,
     ops::ControlFlow,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -131,20 +131,30 @@ impl CommitLog {
     /// it happened is known when the log was opened again. [`CommitLogError::Unknown`] and [`CommitLogError::TooLarge`]: not this one.
     pub fn append(&self, commit: &Commit) -> Result<Appended> {
         let mut writer = self.writer_with_room()?;
-        let mut bases = Vec::with_capacity(commit.blocks.len());
+        // The base of every block, and the first of every partition.
+        let mut block_bases = Vec::with_capacity(commit.blocks.len());
+        let mut bases: Vec<(TopicPartition, u64)> = Vec::new();
         {
             // Nobody else moves an end while the writer is held.
             let index = self.index();
+            let mut ends: HashMap<TopicPartition, u64, ahash::RandomState> = HashMap::default();
             for block in &commit.blocks {
-                bases.push((block.partition, known(&index, block.partition)?.end));
+                let end = match ends.entry(block.partition) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => {
+                        let end = known(&index, block.partition)?.end;
+                        bases.push((block.partition, end));
+                        unknown.insert(end)
+                    }
+                };
+                block_bases.push(*end);
+                *end += u64::from(block.count);
             }
             for partition in commit.offsets.keys() {
                 known(&index, *partition)?;
             }
         }
-        let mut next = bases.iter();
-        let end = |_| next.next().map_or(0, |(_, base)| *base);
-        let position = writer.append(Kind::Commit, |frame| commit.put(frame, end))?;
+        let position = writer.append(Kind::Commit, |frame| commit.put(frame, &block_bases))?;
         let segment = writer.tail.segment.first;
         let put = self.index_mut().put_commit(writer.payload(), segment, position);
         if put.is_none() {
@@ -203,12 +213,12 @@ impl CommitLog {
         each: &mut dyn FnMut(&Record<'_>) -> ControlFlow<()>,
     ) -> Result<u64> {
         let (blocks, end) = self.blocks_from(partition, from, bytes_max)?;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut room) = (Vec::new(), Vec::new());
         let mut next = from;
         for (segment, entry) in &blocks {
             bytes.resize(entry.length as usize, 0);
             read_block(segment, entry, &mut bytes)?;
-            let (header, records) = verified(segment, entry, partition, &bytes)?;
+            let (header, records) = verified(segment, entry, partition, &bytes, &mut room)?;
             let mut stopped = None;
             let hand_over = |record: &Record<'_>, _: &[u8]| {
                 if record.offset >= from && each(record).is_break() {
@@ -369,17 +379,19 @@ pub(crate) fn read_block(segment: &Segment, entry: &BlockEntry, bytes: &mut [u8]
     })
 }
 
-/// The block that the index says is there.
+/// The records of the block that the index says is there; `room` holds them if they had to be unpacked.
 pub(crate) fn verified<'a>(
     segment: &Segment,
     entry: &BlockEntry,
     partition: TopicPartition,
     bytes: &'a [u8],
+    room: &'a mut Vec<u8>,
 ) -> Result<(block::BlockHeader, &'a [u8])> {
     let error = |reason: &str| damaged(&segment.name, u64::from(entry.position), reason);
-    let (header, records) = block::verify(bytes).map_err(error)?;
+    let (header, stored) = block::verify(bytes).map_err(error)?;
     if header.partition != partition || header.base != entry.base || header.count != entry.count {
         return Err(error("another block is there than the index says"));
     }
+    let records = block::unpack(&header, stored, room).ok_or_else(|| error("the records of a block do not unpack"))?;
     Ok((header, records))
 }

@@ -163,7 +163,7 @@ impl Compaction {
     fn read_share(&mut self, work: &Work, share: u128, shares: u128, now_ms: i64, bits: &mut Bits) -> Result<()> {
         let mut keys: HashMap<u128, Newest> = HashMap::new();
         let tombstones_before_ms = now_ms.saturating_sub(work.delete_retention_ms);
-        let mut bytes = Vec::new();
+        let (mut bytes, mut room) = (Vec::new(), Vec::new());
         let mut die = |record: &Newest| {
             bits.insert(record.offset);
             let share = self.dead_in.entry(record.segment).or_default();
@@ -173,7 +173,7 @@ impl Compaction {
         for (segment, entry) in &work.blocks {
             bytes.resize(entry.length as usize, 0);
             read_block(segment, entry, &mut bytes)?;
-            let (header, records) = verified(segment, entry, work.partition, &bytes)?;
+            let (header, records) = verified(segment, entry, work.partition, &bytes, &mut room)?;
             let read = block::each_record(&header, records, |record, _| {
                 let Some(key) = record.key else { return true };
                 let hash = xxh3_128(key);

@@ -128,6 +128,7 @@ impl Sink for EmbeddedSink {
     }
 
     fn commit(&mut self) -> Result<(), LogError> {
+        self.commit.pack_all();
         self.append()?;
         // A store must not know what a power cut takes back.
         if self.precedes_flush || self.shared.options.fsync == Fsync::Commit {
