@@ -15,15 +15,12 @@ use super::{
     exit::{Exit, Failure},
     hub,
     output::{Format, write_json, write_table},
+    place,
 };
 use crate::{
     company::{Company, CompanyOptions, SalesFormat},
     engine::{
-        log::{
-            LogError,
-            kafka::{KafkaOptions, SpokeWriter},
-            outside::SpokeAppend as _,
-        },
+        log::{LogError, kafka::KafkaOptions},
         topics::{Cleanup, Ownership, TopicSpec},
     },
     ingest::SpokeFile,
@@ -76,7 +73,8 @@ pub struct Destination {
     /// Write one file of JSON lines per department into this folder, and their mappings into its folder `spokes`
     #[arg(long, value_name = "DIRECTORY")]
     pub to_files: Option<PathBuf>,
-    /// Write to the topics marketing.events, operations.events, sales.events and support.events [kafka.brokers]
+    /// Write to the topics marketing.events, operations.events, sales.events and support.events, on the brokers or in the
+    /// embedded log
     #[arg(long)]
     pub to_topics: bool,
 }
@@ -109,9 +107,6 @@ pub(super) fn execute(
             format!("the shares of duplicates, late and invalid add up to {sum}, more than everything"),
             "lower --duplicates, --late or --invalid",
         ));
-    }
-    if arguments.to.to_topics {
-        super::require_brokers(settings)?;
     }
     let written = write_company(settings, arguments)?;
     let total: u64 = written.iter().map(|written| written.records).sum();
@@ -220,9 +215,19 @@ fn write_topics(
     departments: &[Department],
 ) -> Result<Vec<Written>, Failure> {
     let failed = |error: LogError| hub::log_failure(&error);
-    let kafka = hub::kafka_options(settings, "generate".to_owned())?;
-    prepare_topics(settings, arguments.create_topics, &kafka, departments)?;
-    let mut writer = SpokeWriter::connect(&kafka, &settings.hub.application_id).map_err(failed)?;
+    if place::is_embedded(settings) {
+        if arguments.create_topics.is_some() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "--create-topics is for brokers; a hub without them makes departments' topics by itself",
+                "leave it out; embedded.spoke_partitions says how many partitions they get",
+            ));
+        }
+    } else {
+        let kafka = hub::kafka_options(settings, "generate".to_owned())?;
+        prepare_topics(settings, arguments.create_topics, &kafka, departments)?;
+    }
+    let mut writer = place::appender(settings, "generate")?;
     let mut topics: BTreeMap<&str, (&str, u64)> =
         departments.iter().map(|department| (department.spoke, (department.topic.as_str(), 0))).collect();
     for event in company {

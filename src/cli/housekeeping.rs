@@ -2,20 +2,25 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread::{Scope, ScopedJoinHandle},
     time::Duration,
 };
 
 use super::{
-    exit::Failure,
+    exit::{Exit, Failure},
     hub,
     place::{self, Place},
     run::{HubInput, Shared},
     stop::StopToken,
 };
 use crate::engine::{
-    log::{LogError, TopicPartition, embedded::Keeper, kafka::Admin},
+    log::{
+        LogError, TopicPartition,
+        access::socket::{Limits, Server},
+        embedded::Keeper,
+        kafka::Admin,
+    },
     topics::Topics,
 };
 
@@ -26,8 +31,13 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(super) enum Keeping {
     /// Records that were processed are deleted.
     Kafka(Box<Admin>),
-    /// The log is synced and cleaned.
-    Embedded(Keeper),
+    /// The log is synced and cleaned, and others reach it.
+    Embedded {
+        /// Who does so.
+        keeper: Keeper,
+        /// Where they do.
+        server: Server,
+    },
 }
 
 impl Keeping {
@@ -38,7 +48,16 @@ impl Keeping {
             }
             Place::Embedded(shared) => {
                 let directory = place::log_directory(input.settings);
-                Keeping::Embedded(Keeper::new(shared, &directory, input.telemetry, hub::now_ms))
+                let keeper = Keeper::new(shared, &directory, input.telemetry, hub::now_ms);
+                let data = &input.settings.hub.data_directory;
+                let server = Server::start(data, Arc::new(shared.access()), Limits::default()).map_err(|error| {
+                    Failure::new(
+                        Exit::Failure,
+                        format!("the socket in {} cannot be opened: {error}", data.display()),
+                        "see to the data directory, or set another one with a shorter path in hub.data_directory",
+                    )
+                })?;
+                Keeping::Embedded { keeper, server }
             }
         })
     }
@@ -59,7 +78,7 @@ impl Keeping {
                 shared.processed.delete_until_stopped(admin, &shared.topology.topics, stop);
                 Ok(())
             })],
-            Keeping::Embedded(keeper) => vec![
+            Keeping::Embedded { keeper, .. } => vec![
                 scope.spawn(move || keeper.sync_until(&|wait| stop.wait(wait)).map_err(failed)),
                 scope.spawn(move || keeper.clean_until(&|wait| stop.wait(wait)).map_err(failed)),
             ],
@@ -67,10 +86,13 @@ impl Keeping {
     }
 
     /// After the last commit.
-    pub(super) fn finish(&self) -> Result<(), Failure> {
+    pub(super) fn finish(self) -> Result<(), Failure> {
         match self {
             Keeping::Kafka(_) => Ok(()),
-            Keeping::Embedded(keeper) => keeper.sync().map_err(|error| hub::log_failure(&error)),
+            Keeping::Embedded { keeper, server } => {
+                server.stop();
+                keeper.sync().map_err(|error| hub::log_failure(&error))
+            }
         }
     }
 }

@@ -218,6 +218,11 @@ pub(super) fn private_directory(directory: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
+/// Makes the data directory, if there is none.
+pub(super) fn private_data_directory(settings: &Settings) -> Result<(), Failure> {
+    private_directory(&settings.hub.data_directory).map_err(|error| unusable_directory(settings, &error))
+}
+
 fn unusable_directory(settings: &Settings, error: &std::io::Error) -> Failure {
     Failure::new(
         Exit::Failure,

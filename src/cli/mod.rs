@@ -158,7 +158,7 @@ fn require_brokers(settings: &Settings) -> Result<&str, Failure> {
     settings.kafka.brokers.as_deref().ok_or_else(|| {
         Failure::new(
             Exit::Usage,
-            "`kafka.brokers` is not set, and the embedded log, which needs no Kafka, is not in this version",
+            "`kafka.brokers` is not set: without brokers there are no topics to look after",
             "name a Kafka broker: --brokers HOST:PORT, INSIGHT_HUB__KAFKA__BROKERS=HOST:PORT, or brokers = \"HOST:PORT\" \
              under [kafka] in the file given with --config",
         )

@@ -2,12 +2,19 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{exit::Failure, hub, topics};
+use super::{
+    exit::{Exit, Failure},
+    hub, topics,
+};
 use crate::{
     engine::{
         log::{
-            embedded::{EmbeddedOptions, SharedLog},
-            kafka::KafkaOptions,
+            LogError,
+            access::{AccessError, LogAccess, socket::Remote},
+            commit_log::Policy,
+            embedded::{AccessFeed, AccessSpokes, EmbeddedOptions, Fsync, SharedLog},
+            kafka::{FeedReader, KafkaOptions, SpokeWriter},
+            outside::{FeedRead, Span, SpokeAppend},
         },
         stage::Topology,
         topics::Ownership,
@@ -16,6 +23,9 @@ use crate::{
     telemetry::Event,
     topology::{self, TopologyOptions},
 };
+
+/// How long a cluster may take to answer the first question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where the hub's topics are.
 pub(super) enum Place {
@@ -29,6 +39,7 @@ impl Place {
     /// The place that the configuration names. The embedded log is opened, and nobody else's until this is dropped.
     pub(super) fn of(settings: &Settings) -> Result<Place, Failure> {
         if is_embedded(settings) {
+            hub::private_data_directory(settings)?;
             let shared = SharedLog::open(&log_directory(settings), embedded_options(settings));
             return Ok(Place::Embedded(shared.map_err(|error| hub::log_failure(&error))?));
         }
@@ -60,6 +71,52 @@ impl Place {
     }
 }
 
+/// The embedded log of the configuration's data directory, wherever it is open: in the hub that runs there, or else here,
+/// which keeps a hub from starting until this is dropped.
+pub(super) fn access(settings: &Settings) -> Result<Arc<dyn LogAccess>, Failure> {
+    let failed =
+        |error: AccessError| Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again");
+    if let Some(remote) = Remote::connect(&settings.hub.data_directory).map_err(failed)? {
+        return Ok(Arc::new(remote));
+    }
+    hub::private_data_directory(settings)?;
+    let shared = SharedLog::open(&log_directory(settings), embedded_options(settings));
+    Ok(Arc::new(shared.map_err(|error| hub::log_failure(&error))?.access()))
+}
+
+/// A reader of a topic.
+pub(super) fn feed(settings: &Settings, topic: &str, span: Span) -> Result<Box<dyn FeedRead>, Failure> {
+    let failed = |error: LogError| hub::log_failure(&error);
+    if is_embedded(settings) {
+        if !log_directory(settings).is_dir() {
+            return Err(Failure::new(
+                Exit::Failure,
+                format!("no hub has run in {} yet", settings.hub.data_directory.display()),
+                "start one with `insight-hub run`, name its directory with --data-directory, or name brokers with --brokers",
+            ));
+        }
+        return Ok(Box::new(AccessFeed::open(access(settings)?, topic, span).map_err(failed)?));
+    }
+    let kafka = hub::kafka_options(settings, "tail".to_owned())?;
+    let application_id = &settings.hub.application_id;
+    Ok(Box::new(FeedReader::open(&kafka, application_id, topic, span, ANSWER_WITHIN).map_err(failed)?))
+}
+
+/// A way to departments' topics. `name`: of the command, for the brokers' logs.
+pub(super) fn appender(settings: &Settings, name: &str) -> Result<Box<dyn SpokeAppend>, Failure> {
+    if is_embedded(settings) {
+        let retention = embedded_options(settings).spoke_retention;
+        let policy = retention.map_or(Policy::Keep, |kept| Policy::Delete {
+            retention_ms: i64::try_from(kept.as_millis()).unwrap_or(i64::MAX),
+        });
+        let partitions = u32::from(settings.embedded.spoke_partitions);
+        return Ok(Box::new(AccessSpokes::new(access(settings)?, partitions, policy)));
+    }
+    let kafka = hub::kafka_options(settings, name.to_owned())?;
+    let writer = SpokeWriter::connect(&kafka, &settings.hub.application_id);
+    Ok(Box::new(writer.map_err(|error| hub::log_failure(&error))?))
+}
+
 /// Whether the hub keeps its own log.
 pub(super) fn is_embedded(settings: &Settings) -> bool {
     settings.kafka.brokers.is_none()
@@ -72,7 +129,6 @@ pub(super) fn log_directory(settings: &Settings) -> PathBuf {
 
 /// How the embedded log is kept.
 pub(super) fn embedded_options(settings: &Settings) -> EmbeddedOptions {
-    use crate::engine::log::embedded::Fsync;
     let embedded = &settings.embedded;
     let kept_hours = u64::from(embedded.spoke_retention_hours);
     EmbeddedOptions {
@@ -84,5 +140,6 @@ pub(super) fn embedded_options(settings: &Settings) -> EmbeddedOptions {
         segment_bytes: embedded.segment_bytes,
         reserved_bytes: embedded.reserved_bytes,
         spoke_retention: (kept_hours > 0).then(|| Duration::from_secs(kept_hours * 3_600)),
+        reserved_names: vec![settings.topics.prefix.clone(), format!("{}-", settings.hub.application_id)],
     }
 }

@@ -9,12 +9,12 @@ use super::{
     exit::{Exit, Failure},
     hub,
     output::{Format, write_json, write_table},
+    place,
 };
 use crate::{
     engine::log::{
         LogError,
-        kafka::FeedReader,
-        outside::{CommittedRecord, FeedRead as _, Next, Span},
+        outside::{CommittedRecord, Next, Span},
     },
     feeds::{Feed, Reader},
     settings::Settings,
@@ -26,8 +26,6 @@ const FEEDS: &[&str] = &["customers", "touchpoints", "metrics", "catalogue", "re
 const TABLE_ROWS: usize = 50;
 /// Longest text in a table's cell, in characters.
 const CELL_CHARACTERS: usize = 48;
-/// How long a cluster may take to answer the first question.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Silence after which what has come is shown.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 
@@ -88,7 +86,6 @@ pub enum FeedValue {
 }
 
 pub(super) fn execute(settings: &Settings, arguments: &TailArguments, output: &mut dyn Write) -> Result<(), Failure> {
-    super::require_brokers(settings)?;
     let query = FeedQuery {
         topic: topic_of(settings, &arguments.feed)?,
         from_beginning: arguments.from_beginning,
@@ -133,10 +130,8 @@ fn read_feed(
     each: &mut dyn FnMut(Option<FeedRecord>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failed = |error: LogError| hub::log_failure(&error);
-    let kafka = hub::kafka_options(settings, "tail".to_owned())?;
     let span = Span { from_beginning: query.from_beginning, until_end: query.until_end };
-    let application_id = &settings.hub.application_id;
-    let mut log = FeedReader::open(&kafka, application_id, &query.topic, span, ANSWER_WITHIN).map_err(failed)?;
+    let mut log = place::feed(settings, &query.topic, span)?;
     let feed = query.topic.strip_prefix(&settings.topics.prefix).and_then(Feed::parse);
     // Dead letters are a department's own bytes: shown as they are.
     let reader = feed.filter(|feed| feed.description().encoded).map(Reader::new);

@@ -2,6 +2,7 @@
 //! offsets out. Behind it: Kafka, a log in a directory of this machine ([`embedded`], on the storage of [`commit_log`]), or
 //! the simulation.
 
+pub mod access;
 pub mod commit_log;
 pub mod embedded;
 pub mod kafka;

@@ -5,6 +5,7 @@
 //!
 //! - `shared`: opening, topics, what waits while the disk is full.
 //! - `source`, `changelog`, `sink`: the halves of one worker's log.
+//! - `owner`: what others than the engine may do with it. `outside`: feeds and departments' topics, wherever it is open.
 //! - `keeper`: the thread that syncs, cleans and watches the room on the disk.
 //! - `murmur2`: where a key of a public topic goes, as on Kafka.
 //!
@@ -15,6 +16,8 @@
 mod changelog;
 mod keeper;
 mod murmur2;
+mod outside;
+mod owner;
 mod shared;
 mod sink;
 mod source;
@@ -22,6 +25,7 @@ mod source;
 use std::{sync::Arc, time::Duration};
 
 pub use keeper::Keeper;
+pub use outside::{AccessFeed, AccessSpokes};
 pub use shared::SharedLog;
 pub use sink::EmbeddedSink;
 pub use source::EmbeddedSource;
@@ -44,7 +48,7 @@ pub enum Fsync {
 }
 
 /// How the log is kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
     /// When commits are synced.
     pub fsync: Fsync,
@@ -54,6 +58,8 @@ pub struct EmbeddedOptions {
     pub reserved_bytes: u64,
     /// How long departments' records are kept; `None`: for ever.
     pub spoke_retention: Option<Duration>,
+    /// What names of topics begin with that are the hub's alone.
+    pub reserved_names: Vec<String>,
 }
 
 impl Default for EmbeddedOptions {
@@ -63,6 +69,7 @@ impl Default for EmbeddedOptions {
             segment_bytes: commit_log::Options::default().segment_bytes,
             reserved_bytes: 256 << 20,
             spoke_retention: None,
+            reserved_names: Vec::new(),
         }
     }
 }

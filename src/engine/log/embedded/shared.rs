@@ -21,7 +21,7 @@ use crate::engine::{
 };
 
 /// Its one record says which log this is.
-const IDENTITY_TOPIC: &str = "hub.identity";
+pub(super) const IDENTITY_TOPIC: &str = "hub.identity";
 
 /// Deletions stay in feeds for so long, in milliseconds, so that a subscriber who comes once a day sees them: Kafka's default.
 const FEED_DELETIONS_KEPT_MS: i64 = 86_400_000;

@@ -1,0 +1,198 @@
+//! A log that is open somewhere in; its feeds, and a way to departments' topics, out: what Kafka's clients are elsewhere.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::ControlFlow,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::engine::log::{
+    LogError,
+    access::{AccessError, Durability, LogAccess, NewRecord},
+    commit_log::Policy,
+    outside::{CommittedRecord, FeedRead, Next, Span, SpokeAppend},
+};
+
+/// Bytes asked for at a time.
+const READ_BYTES: usize = 256 << 10;
+/// What is handed over in one append: large enough to cost little, small against what readers hold.
+const APPEND_BYTES: usize = 1 << 20;
+const APPEND_RECORDS: usize = 2_000;
+
+fn stop(error: AccessError) -> LogError {
+    LogError::Stop(error.to_string())
+}
+
+/// Reads all partitions of one topic.
+pub struct AccessFeed {
+    access: Arc<dyn LogAccess>,
+    topic: String,
+    /// Where to go on in each partition, and where to stop.
+    positions: Vec<(u64, Option<u64>)>,
+    /// Whose turn it is.
+    turn: usize,
+    fetched: VecDeque<CommittedRecord>,
+}
+
+impl AccessFeed {
+    /// Finds the topic and its ends.
+    ///
+    /// # Errors
+    /// [`LogError::Stop`] if there is no such topic.
+    pub fn open(access: Arc<dyn LogAccess>, topic: &str, span: Span) -> Result<AccessFeed, LogError> {
+        let spans = access.spans(topic).map_err(stop)?;
+        let position = |found: std::ops::Range<u64>| {
+            let from = if span.from_beginning { found.start } else { found.end };
+            (from, span.until_end.then_some(found.end))
+        };
+        let positions = spans.into_iter().map(position).collect();
+        Ok(AccessFeed { access, topic: topic.to_owned(), positions, turn: 0, fetched: VecDeque::new() })
+    }
+
+    /// Fetches from the next partition that has something; false if none has.
+    fn fetch(&mut self) -> Result<bool, LogError> {
+        let ends = self.access.spans(&self.topic).map_err(stop)?;
+        for _ in 0..self.positions.len() {
+            let partition = self.turn;
+            self.turn = (self.turn + 1) % self.positions.len();
+            let (position, stop_at) = self.positions[partition];
+            let end = ends.get(partition).map_or(0, |span| span.end);
+            let end = stop_at.map_or(end, |stop_at| stop_at.min(end));
+            if position >= end {
+                continue;
+            }
+            let number = i32::try_from(partition).unwrap_or(i32::MAX);
+            let fetched = &mut self.fetched;
+            let mut each = |record: &crate::engine::log::access::Record<'_>| {
+                if record.offset >= end {
+                    return ControlFlow::Break(());
+                }
+                let header = |(name, value): &(&str, Option<&[u8]>)| {
+                    ((*name).to_owned(), value.map(<[u8]>::to_vec).unwrap_or_default())
+                };
+                fetched.push_back(CommittedRecord {
+                    partition: number,
+                    offset: record.offset.cast_signed(),
+                    timestamp_ms: record.timestamp_ms,
+                    key: record.key.unwrap_or_default().to_vec(),
+                    value: record.value.map(<[u8]>::to_vec),
+                    headers: record.headers.iter().map(header).collect(),
+                });
+                ControlFlow::Continue(())
+            };
+            // A partition that fits into a topic has fewer than 2^32.
+            let next =
+                self.access.read(&self.topic, partition as u32, position, READ_BYTES, &mut each).map_err(stop)?;
+            self.positions[partition].0 = next;
+            if !self.fetched.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.positions.iter().all(|(position, stop_at)| stop_at.is_some_and(|stop_at| *position >= stop_at))
+    }
+}
+
+impl FeedRead for AccessFeed {
+    fn next(&mut self, wait: Duration) -> Result<Next, LogError> {
+        if let Some(record) = self.fetched.pop_front() {
+            return Ok(Next::Record(record));
+        }
+        let mut has_waited = false;
+        loop {
+            if self.is_at_end() {
+                return Ok(Next::End);
+            }
+            // Asked for before the ends are, so that nothing comes in between unseen.
+            let newest = self.access.wait_beyond(u64::MAX, Duration::ZERO).map_err(stop)?;
+            if self.fetch()? {
+                return Ok(self.fetched.pop_front().map_or(Next::Idle, Next::Record));
+            }
+            if std::mem::replace(&mut has_waited, true) {
+                return Ok(Next::Idle);
+            }
+            self.access.wait_beyond(newest, wait).map_err(stop)?;
+        }
+    }
+}
+
+/// Records of a topic that wait for others.
+#[derive(Default)]
+struct Waiting {
+    records: Vec<Kept>,
+    bytes: usize,
+}
+
+struct Kept {
+    key: Option<Vec<u8>>,
+    payload: Vec<u8>,
+    timestamp_ms: i64,
+}
+
+/// Writes records to departments' topics.
+pub struct AccessSpokes {
+    access: Arc<dyn LogAccess>,
+    /// Partitions of a topic that is made, and what is given up of it.
+    partitions: u32,
+    policy: Policy,
+    /// By topic.
+    waiting: BTreeMap<String, Waiting>,
+}
+
+impl AccessSpokes {
+    /// A way to the topics of a log. Those that are missing are made with so many partitions.
+    pub fn new(access: Arc<dyn LogAccess>, partitions: u32, policy: Policy) -> AccessSpokes {
+        AccessSpokes { access, partitions, policy, waiting: BTreeMap::new() }
+    }
+
+    fn append(&mut self, topic: &str) -> Result<(), LogError> {
+        let Some(waiting) = self.waiting.get_mut(topic).filter(|waiting| !waiting.records.is_empty()) else {
+            return Ok(());
+        };
+        let records: Vec<NewRecord<'_>> = waiting
+            .records
+            .iter()
+            .map(|kept| NewRecord {
+                partition: None,
+                timestamp_ms: kept.timestamp_ms,
+                key: kept.key.as_deref(),
+                value: Some(&kept.payload),
+                headers: &[],
+            })
+            .collect();
+        self.access.append(topic, &records, Durability::AsConfigured).map_err(stop)?;
+        waiting.records.clear();
+        waiting.bytes = 0;
+        Ok(())
+    }
+}
+
+impl SpokeAppend for AccessSpokes {
+    fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
+        if !self.waiting.contains_key(topic) {
+            let topics = self.access.topics().map_err(stop)?;
+            if !topics.iter().any(|found| found.name == topic) {
+                self.access.create_topic(topic, self.partitions, self.policy).map_err(stop)?;
+            }
+            self.waiting.insert(topic.to_owned(), Waiting::default());
+        }
+        let Some(waiting) = self.waiting.get_mut(topic) else { return Ok(()) };
+        let key = key.map(<[u8]>::to_vec);
+        waiting.bytes += payload.len();
+        waiting.records.push(Kept { key, payload: payload.to_vec(), timestamp_ms });
+        if waiting.bytes >= APPEND_BYTES || waiting.records.len() >= APPEND_RECORDS {
+            self.append(topic)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        let topics: Vec<String> = self.waiting.keys().cloned().collect();
+        topics.iter().try_for_each(|topic| self.append(topic))?;
+        self.access.sync().map_err(stop)
+    }
+}

@@ -1,0 +1,50 @@
+//! Requests of others than the engine in; what this log allows them out.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Fsync, SharedLog, shared::IDENTITY_TOPIC};
+use crate::engine::log::{
+    access::opened::{Limits, Opened, Owner},
+    commit_log::{CommitLog, CommitLogError},
+};
+
+/// How long somebody who appends waits for room on the disk before being told to come again.
+const ROOM_WAIT: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl SharedLog {
+    /// The log, for those who are not the engine.
+    pub fn access(self: &Arc<Self>) -> Opened {
+        Opened::new(Arc::clone(self.log()), Arc::clone(self) as Arc<dyn Owner>, Limits::default())
+    }
+}
+
+impl Owner for SharedLog {
+    fn is_departments(&self, topic: &str) -> bool {
+        topic != IDENTITY_TOPIC && !self.options.reserved_names.iter().any(|reserved| topic.starts_with(reserved))
+    }
+
+    fn after_append(&self, log: &CommitLog, _sequence: u64) -> Result<(), CommitLogError> {
+        if self.options.fsync == Fsync::Commit {
+            log.sync()?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_room(&self) -> bool {
+        self.note_room(false);
+        let deadline = Instant::now() + ROOM_WAIT;
+        while !self.has_room() && Instant::now() < deadline {
+            thread::sleep(LOOK_EVERY);
+        }
+        self.has_room()
+    }
+
+    fn is_paused(&self) -> bool {
+        !self.has_room()
+    }
+}
