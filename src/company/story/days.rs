@@ -36,13 +36,13 @@ pub(super) enum Occasion {
 const OCCASIONS: [(Occasion, u64, u64); 13] = [
     (Occasion::Newsletter, 220, 20),
     (Occasion::Visit, 170, 32),
-    (Occasion::Newcomer, 70, 95),
+    (Occasion::Newcomer, 85, 95),
     (Occasion::Browse, 80, 25),
     (Occasion::Purchase, 180, 70),
-    (Occasion::Question, 28, 45),
+    (Occasion::Question, 36, 48),
     (Occasion::Subscription, 8, 50),
     (Occasion::Mention, 40, 10),
-    (Occasion::Survey, 70, 10),
+    (Occasion::Survey, 110, 10),
     (Occasion::LaunchMail, 0, 33),
     (Occasion::LaunchAd, 0, 72),
     (Occasion::PressingMail, 0, 38),
@@ -83,9 +83,9 @@ pub(super) fn occasion(place: usize) -> Occasion {
     OCCASIONS[place].0
 }
 
-/// How much of the company there is on a day, in thousandths of the first: it grows by a third.
+/// How much of the company there is on a day, in thousandths of the first: it grows by six tenths.
 pub(super) fn size_per_mille(day: i32) -> u64 {
-    1_000 + 330 * day.clamp(0, LENGTH) as u64 / LENGTH as u64
+    1_000 + 600 * day.clamp(0, LENGTH) as u64 / LENGTH as u64
 }
 
 /// How touchpoints are spread over the days.
@@ -113,6 +113,12 @@ impl Pace {
             sum
         });
         Pace { start_ms, sums: sums.collect() }
+    }
+
+    /// What share of all falls on the last day, in millionths.
+    pub(super) fn last_day_millionths(&self) -> u64 {
+        let last = self.sums[self.sums.len() - 1] - self.sums[self.sums.len() - 2];
+        last * 1_000_000 / self.sums[self.sums.len() - 1]
     }
 
     /// When `done` of `whole` have happened: before the end of the last day.

@@ -15,9 +15,6 @@ use super::{
     people::People,
 };
 
-/// Steps that fall behind the last day, per 1,000 touchpoints (measured): the pace counts them, so that the last days are
-/// like the others.
-const BEYOND_PER_MILLE: u64 = 30;
 /// Visitors who never buy have numbers of their own, from here.
 const STRANGERS_FROM: u32 = 1 << 31;
 
@@ -58,7 +55,11 @@ pub(in super::super) struct Planner {
     touchpoints: u64,
     pace: Pace,
     paced_at: i64,
+    /// Steps that fall behind the last day.
     beyond: u64,
+    /// Of all journeys: how many steps, and how many hours after the beginning they are together.
+    steps: u64,
+    hours_in: u64,
     people: People,
     strangers: u32,
     desk: Desk,
@@ -136,6 +137,8 @@ impl Planner {
             pace: Pace::new(start_ms),
             paced_at: start_ms,
             beyond: 0,
+            steps: 0,
+            hours_in: 0,
             people: People::new(options.customers),
             strangers: 0,
             desk: Desk::new(touchpoints, start_ms),
@@ -155,7 +158,11 @@ impl Planner {
     /// When the next journey begins, with so many touchpoints planned, after one of which so many steps fall behind the end.
     pub(in super::super) fn next_start(&mut self, planned: u64, beyond: u64) -> i64 {
         self.beyond += beyond;
-        let whole = self.touchpoints + self.touchpoints * BEYOND_PER_MILLE / 1_000;
+        // What will fall behind the end is a mean journey's part of a day, times what a day brings. The pace counts it, so
+        // that the last days are like the others. A little more is better than a rush in the last minute.
+        let of_last_day = u128::from(self.touchpoints) * u128::from(self.pace.last_day_millionths()) * 104 / 100;
+        let behind = of_last_day * u128::from(self.hours_in) / u128::from(self.steps.max(1)) / 24 / 1_000_000;
+        let whole = self.touchpoints + behind as u64;
         self.paced_at = self.paced_at.max(self.pace.moment(planned + self.beyond, whole));
         self.later.peek().map_or(self.paced_at, |Reverse(later)| later.at.min(self.paced_at))
     }
@@ -163,6 +170,15 @@ impl Planner {
     /// The steps of the next journey, in the order of planning, the first at its beginning; whose it is.
     pub(in super::super) fn plan(&mut self, random: &mut Random, steps: &mut Vec<Step>) -> u32 {
         steps.clear();
+        let customer = self.begin(random, steps);
+        if let Some(first) = steps.first().map(|step| step.occurred_at) {
+            self.steps += steps.len() as u64;
+            self.hours_in += steps.iter().map(|step| ((step.occurred_at - first) / HOUR) as u64).sum::<u64>();
+        }
+        customer
+    }
+
+    fn begin(&mut self, random: &mut Random, steps: &mut Vec<Step>) -> u32 {
         if let Some(Reverse(later)) = self.later.peek().copied().filter(|Reverse(later)| later.at <= self.paced_at) {
             self.later.pop();
             let mut tale = Tale { random, steps, customer: later.customer, now: later.at };
@@ -197,6 +213,18 @@ impl Planner {
         tale.customer
     }
 
+    /// How many journeys are to follow.
+    #[cfg(test)]
+    pub(super) fn later_count(&self) -> usize {
+        self.later.len()
+    }
+
+    /// How many customers there are so far.
+    #[cfg(test)]
+    pub(super) fn customers(&self) -> usize {
+        self.people.next_number() as usize
+    }
+
     fn later(&mut self, at: i64, customer: u32, follows: Follows) {
         if at < self.start_ms + i64::from(LENGTH) * DAY {
             self.numbered += 1;
@@ -204,12 +232,18 @@ impl Planner {
         }
     }
 
-    /// Whether a customer answers as those do who are not content: most remember, a few always are.
-    fn is_upset(&self, tale: &mut Tale<'_>, upset: bool) -> bool {
+    /// Whether a customer who thinks of the company answers as those do who are not content: who remembers something, and
+    /// a few of the others.
+    fn is_upset(&self, tale: &mut Tale<'_>) -> bool {
         let day = self.day(tale.now);
-        let minded = self.people.hurt(tale.customer, day) + self.people.annoyed(tale.customer, day);
-        let percent = 8 + minded + if upset { 25 } else { 0 };
-        tale.sometimes(percent.min(92))
+        let minded = self.people.hurt(tale.customer, day) * 8 / 5 + self.people.annoyed(tale.customer, day);
+        tale.sometimes((7 + minded).min(92))
+    }
+
+    /// The same of a customer who thinks of a case: its answer counts more than the parcel.
+    fn is_upset_by_case(&self, tale: &mut Tale<'_>, slow: bool) -> bool {
+        let hurt = self.people.hurt(tale.customer, self.day(tale.now));
+        tale.sometimes((8 + hurt * 3 / 5 + if slow { 22 } else { 0 }).min(92))
     }
 
     fn newsletter(&mut self, tale: &mut Tale<'_>) {
@@ -332,7 +366,7 @@ impl Planner {
         tale.step(Action::OrderDelivered);
         if late {
             let days_late = (arrives - due) / DAY;
-            self.people.hurt_by(customer, self.day(due) + 1, 35 + 6 * days_late as i32);
+            self.people.hurt_by(customer, self.day(due) + 1, 45 + 6 * days_late as i32);
             if tale.sometimes(if days_late > 0 { 62 } else { 25 }) {
                 let asks = due + tale.random.between(DAY, 4 * DAY);
                 self.later(asks, customer, Follows::Case { about: word::DELIVERY, upset: true });
@@ -340,7 +374,7 @@ impl Planner {
         } else {
             self.people.comfort(customer, self.day(arrives));
         }
-        if tale.sometimes(45) {
+        if tale.sometimes(50) {
             let asked = arrives + tale.random.between(9 * DAY, 24 * DAY);
             self.later(asked, customer, Follows::Survey);
         }
@@ -372,7 +406,7 @@ impl Planner {
             tale.about(Action::NoteWritten, about);
         }
         let waits = self.desk.take(opened, day, tale.random);
-        let slow = waits > 10 * HOUR;
+        let slow = waits > 8 * HOUR;
         if slow {
             self.people.hurt_by(tale.customer, day + 1, 25);
             if tale.sometimes(18) {
@@ -403,10 +437,10 @@ impl Planner {
             tale.wait(HOUR, DAY);
             tale.about(Action::CaseResolved, about);
         }
-        if tale.sometimes(55) {
+        if tale.sometimes(70) {
             tale.wait(MINUTE, 36 * HOUR);
-            let upset = self.is_upset(tale, slow);
-            let (action, answer) = if tale.sometimes(70) {
+            let upset = self.is_upset_by_case(tale, slow);
+            let (action, answer) = if tale.sometimes(75) {
                 let weights: [u64; 5] = if upset { [16, 22, 28, 22, 12] } else { [2, 3, 9, 34, 52] };
                 (Action::SatisfactionRated, tale.answer(1, &weights))
             } else {
@@ -419,7 +453,7 @@ impl Planner {
 
     /// Would you recommend us?
     fn survey(&mut self, tale: &mut Tale<'_>) {
-        let upset = self.is_upset(tale, false);
+        let upset = self.is_upset(tale);
         let weights: [u64; 11] =
             if upset { [5, 4, 5, 8, 10, 12, 14, 18, 14, 7, 3] } else { [0, 0, 0, 1, 2, 3, 6, 13, 20, 30, 25] };
         let (answer, feeling) = (tale.answer(0, &weights), tale.felt(if upset { -45 } else { 40 }));
@@ -427,7 +461,7 @@ impl Planner {
     }
 
     fn mention(&mut self, tale: &mut Tale<'_>) {
-        let upset = self.is_upset(tale, false);
+        let upset = self.is_upset(tale);
         let feeling = tale.felt(if upset { -55 } else { 45 });
         let told = Told { feeling, ..Told::default() };
         match tale.random.below(3) {
@@ -478,8 +512,8 @@ impl Planner {
         if tale.sometimes(14) {
             tale.about(Action::EmailOpened, word::PRESSING);
         }
-        if tale.sometimes(60) {
-            self.people.annoy(tale.customer, first_day + 1, 45);
+        if tale.sometimes(70) {
+            self.people.annoy(tale.customer, first_day + 1, 60);
             tale.wait(MINUTE, 5 * HOUR);
             match tale.random.below(100) {
                 0..14 => self.unsubscribe(tale, word::PRESSING),
