@@ -77,6 +77,32 @@ pub(super) struct Step {
     pub(super) promised_at: Option<i64>,
     /// How it went: −1 badly, 0 neither, 1 well.
     pub(super) mood: i8,
+    /// What a story lays down about it.
+    pub(super) told: Told,
+}
+
+/// What a story lays down about a step, because people remember there; what it leaves open follows from seed and mood.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    pub(super) who: Who,
+    /// The answer on the action's scale.
+    pub(super) answer: Option<u8>,
+    /// The sentiment, −100…100.
+    pub(super) feeling: Option<i8>,
+    /// Which of the story's campaigns or subjects it belongs to.
+    pub(super) word: Option<u8>,
+}
+
+/// By which identifiers a department knows the person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Who {
+    /// By the customer's number and what else the department has.
+    #[default]
+    Customer,
+    /// By nothing but a cookie.
+    Visitor,
+    /// By the cookie of the visits and the customer's number: who signs in tells that they are one.
+    SignedIn,
 }
 
 /// Collects a journey's steps.
@@ -99,7 +125,8 @@ impl Plan<'_> {
 
     fn promise(&mut self, action: Action, promised_at: Option<i64>) {
         let index = u8::try_from(self.steps.len()).unwrap_or(u8::MAX);
-        self.steps.push(Step { occurred_at: self.now, action, index, promised_at, mood: self.mood });
+        let (occurred_at, mood) = (self.now, self.mood);
+        self.steps.push(Step { occurred_at, action, index, promised_at, mood, told: Told::default() });
     }
 
     fn sometimes(&mut self, percent: u32) -> bool {

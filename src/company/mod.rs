@@ -4,6 +4,8 @@
 //! Customers (drawn by Zipf's law) go on journeys that begin evenly over the company's days: campaigns, purchases with
 //! promised deliveries, cases, subscriptions. Each department tells its part in its own shape; orders, cases and contracts
 //! keep their numbers across departments, and every event carries the customer's number.
+//!
+//! A company with a [`Story`] changes over the months instead: see there.
 
 mod bench;
 mod defect;
@@ -11,6 +13,7 @@ mod journey;
 mod random;
 mod render;
 mod shape;
+mod story;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +22,12 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use crate::model::{Day, Reason, Touchpoint};
 
 pub use bench::{BENCH_PAYLOAD_BYTES, BenchEvents, BenchOptions};
+pub use story::{Chapter, Days, Direction, Effect, Story};
 
 use journey::{DAY, HOUR, MINUTE, SECOND, Step};
 use random::{Random, Zipf};
 use render::{Place, Renderer};
+use story::Planner;
 
 /// The departments, in alphabetical order.
 pub const SPOKES: [&str; 4] = ["marketing", "operations", "sales", "support"];
@@ -41,15 +46,15 @@ pub enum SalesFormat {
 pub struct CompanyOptions {
     /// Another seed is another company.
     pub seed: u64,
-    /// How many customers there are to draw from.
+    /// How many customers there are to draw from; with a story: at its beginning, more join.
     pub customers: u32,
     /// Exactly how many distinct valid touchpoints; copies and invalid events come on top.
     pub touchpoints: u64,
     /// The first day (UTC).
     pub start: Day,
-    /// How many days; no touchpoint happens after them.
+    /// How many days; no touchpoint happens after them. A story has days of its own.
     pub days: u32,
-    /// Customers are drawn with weight 1 / rank^(this / 100): 0 is uniform, 100 Zipf's law.
+    /// Customers are drawn with weight 1 / rank^(this / 100): 0 is uniform, 100 Zipf's law. Not in a story.
     pub zipf_exponent_hundredths: u32,
     /// Exact copies per million touchpoints; each arrives within a day of its original.
     pub duplicates_per_million: u32,
@@ -63,6 +68,8 @@ pub struct CompanyOptions {
     pub shuffled: bool,
     /// How sales writes.
     pub sales: SalesFormat,
+    /// What happens to the company over the months; without one its days are alike.
+    pub story: Option<Story>,
 }
 
 impl Default for CompanyOptions {
@@ -81,6 +88,7 @@ impl Default for CompanyOptions {
             late_by_days_max: 3,
             shuffled: false,
             sales: SalesFormat::Json,
+            story: None,
         }
     }
 }
@@ -142,6 +150,7 @@ impl Ord for Waiting {
 /// The company's events. Memory follows the journeys under way, not the events (unless shuffled).
 pub struct Company {
     events: Events,
+    chapters: Vec<Chapter>,
 }
 
 enum Events {
@@ -153,9 +162,10 @@ impl Company {
     /// The company of these options.
     pub fn new(options: CompanyOptions) -> Company {
         let (shuffled, seed) = (options.shuffled, options.seed);
+        let chapters = options.story.map(|story| story.chapters(options.start)).unwrap_or_default();
         let stream = Stream::new(options);
         if !shuffled {
-            return Company { events: Events::InOrder(Box::new(stream)) };
+            return Company { events: Events::InOrder(Box::new(stream)), chapters };
         }
         let mut events: Vec<SourceEvent> = stream.collect();
         let mut random = Random::of_part(seed, u64::MAX);
@@ -163,7 +173,12 @@ impl Company {
         for index in (1..events.len()).rev() {
             events.swap(index, random.below(index as u64 + 1) as usize);
         }
-        Company { events: Events::Shuffled(events.into_iter()) }
+        Company { events: Events::Shuffled(events.into_iter()), chapters }
+    }
+
+    /// What happens in this company, in order; nothing without a story.
+    pub fn chapters(&self) -> &[Chapter] {
+        &self.chapters
     }
 }
 
@@ -178,11 +193,20 @@ impl Iterator for Company {
     }
 }
 
+/// Who begins which journey, and when.
+enum Occasions {
+    /// The same all the time, spread evenly.
+    Steady {
+        customers: Zipf,
+        random: Random,
+    },
+    Story(Box<Planner>),
+}
+
 /// The events in order of arrival.
 struct Stream {
     options: CompanyOptions,
-    customers: Zipf,
-    random: Random,
+    occasions: Occasions,
     start_ms: i64,
     end_ms: i64,
     planned: u64,
@@ -197,11 +221,18 @@ struct Stream {
 impl Stream {
     fn new(options: CompanyOptions) -> Stream {
         let start_ms = i64::from(options.start.0) * DAY;
+        let days = options.story.map_or(options.days, Story::days);
+        let occasions = match options.story {
+            None => Occasions::Steady {
+                customers: Zipf::new(options.customers, options.zipf_exponent_hundredths),
+                random: Random::of_part(options.seed, 0),
+            },
+            Some(story) => Occasions::Story(Box::new(Planner::new(story, &options))),
+        };
         Stream {
-            customers: Zipf::new(options.customers, options.zipf_exponent_hundredths),
-            random: Random::of_part(options.seed, 0),
+            occasions,
             start_ms,
-            end_ms: start_ms + i64::from(options.days.max(1)) * DAY,
+            end_ms: start_ms + i64::from(days.max(1)) * DAY,
             planned: 0,
             journeys: 0,
             next_start_ms: start_ms,
@@ -216,11 +247,19 @@ impl Stream {
     /// Plans the next journey and sets when the one after begins: as far into the days as touchpoints are planned.
     fn begin_journey(&mut self) {
         self.journeys += 1;
-        let customer = self.customers.draw(&mut self.random);
         let mut random = Random::of_part(self.options.seed, self.journeys);
-        journey::plan(&mut random, self.next_start_ms, &mut self.steps);
+        let customer = match &mut self.occasions {
+            Occasions::Steady { customers, random: drawing } => {
+                let customer = customers.draw(drawing);
+                journey::plan(&mut random, self.next_start_ms, &mut self.steps);
+                customer
+            }
+            Occasions::Story(planner) => planner.plan(&mut random, &mut self.steps),
+        };
+        let mut beyond = 0;
         for step in &self.steps {
             if step.occurred_at >= self.end_ms || self.planned == self.options.touchpoints {
+                beyond += 1;
                 continue;
             }
             self.planned += 1;
@@ -237,9 +276,14 @@ impl Stream {
                 self.waiting.push(Reverse(Waiting { arrives_at, copy: true, ..waiting }));
             }
         }
-        let span = i128::from(self.end_ms - self.start_ms);
-        let done = span * i128::from(self.planned) / i128::from(self.options.touchpoints.max(1));
-        self.next_start_ms = self.start_ms + hours_of_people(done as i64);
+        self.next_start_ms = match &mut self.occasions {
+            Occasions::Steady { .. } => {
+                let span = i128::from(self.end_ms - self.start_ms);
+                let done = span * i128::from(self.planned) / i128::from(self.options.touchpoints.max(1));
+                self.start_ms + hours_of_people(done as i64)
+            }
+            Occasions::Story(planner) => planner.next_start(self.planned, beyond),
+        };
     }
 }
 
@@ -271,7 +315,12 @@ impl Iterator for Stream {
             self.begin_journey();
         }
         let Reverse(waiting) = self.waiting.pop()?;
-        let place = Place { seed: self.options.seed, customer: waiting.customer, journey: waiting.journey };
+        let place = Place {
+            seed: self.options.seed,
+            customer: waiting.customer,
+            journey: waiting.journey,
+            told: self.options.story.is_some(),
+        };
         let (mut key, mut payload) = (Vec::with_capacity(16), Vec::with_capacity(512));
         let occurred_at = self.renderer.render(place, &waiting.step, self.options.sales, &mut key, &mut payload);
         let event = SourceEvent {

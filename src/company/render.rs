@@ -9,9 +9,9 @@ use crate::model::{
 
 use super::{
     SalesFormat,
-    journey::{Action, Step},
+    journey::{Action, Step, Who},
     random::Random,
-    shape,
+    shape, story,
 };
 
 const FIRST_NAMES: [&str; 16] = [
@@ -22,7 +22,7 @@ const LAST_NAMES: [&str; 16] = [
     "Adler", "Baker", "Costa", "Diaz", "Evans", "Fischer", "Garcia", "Hansen", "Ito", "Jansen", "Kaya", "Lopez",
     "Meyer", "Novak", "Okafor", "Peters",
 ];
-const REGIONS: [&str; 5] = ["north", "south", "east", "west", "overseas"];
+pub(super) const REGIONS: [&str; 5] = ["north", "south", "east", "west", "overseas"];
 const SEGMENTS: [&str; 4] = ["families", "singles", "seniors", "business"];
 const CAMPAIGNS: [&str; 6] = ["spring", "summer", "autumn", "winter", "loyalty", "welcome-back"];
 const CONTENTS: [&str; 5] = ["newsletter-3", "buying-guide", "how-to-video", "case-study", "price-list"];
@@ -56,6 +56,32 @@ pub(super) struct Place {
     pub(super) seed: u64,
     pub(super) customer: u32,
     pub(super) journey: u64,
+    /// Whether the company has a story.
+    pub(super) told: bool,
+}
+
+/// Who a customer is: it follows from the seed and the number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Persona {
+    first: &'static str,
+    last: &'static str,
+    /// Index in [`REGIONS`].
+    pub(super) region: usize,
+    segment: &'static str,
+    has_phone: bool,
+    has_cookie: bool,
+    company: u64,
+}
+
+impl Persona {
+    pub(super) fn of(seed: u64, customer: u32) -> Persona {
+        let mut person = Random::of_part(seed ^ 0x0C05_703E_u64, customer.into());
+        let (first, last) = (person.pick(&FIRST_NAMES), person.pick(&LAST_NAMES));
+        let region = person.weighted(&[30, 25, 20, 15, 10]);
+        let segment = SEGMENTS[person.weighted(&[40, 25, 20, 15])];
+        let (has_phone, has_cookie) = (person.percent(50), person.percent(70));
+        Persona { first, last, region, segment, has_phone, has_cookie, company: person.below(500) }
+    }
 }
 
 /// What the departments do, kind by kind: (kind, initiator, visibility).
@@ -149,16 +175,14 @@ impl Renderer {
     ) -> i64 {
         let action = step.action;
         let spoke = action.spoke();
-        let mut person = Random::of_part(place.seed ^ 0x0C05_703E_u64, place.customer.into());
+        let Persona { first, last, region, segment, has_phone, has_cookie, company } =
+            Persona::of(place.seed, place.customer);
+        let (region_index, region) = (region, REGIONS[region]);
+        let who = step.told.who;
         let mut journey = Random::of_part(place.seed ^ 0x010C_A510_u64, place.journey);
         let mut own = Random::of_part(place.seed ^ place.journey.rotate_left(20), step.index.into());
 
         // The customer.
-        let (first, last) = (person.pick(&FIRST_NAMES), person.pick(&LAST_NAMES));
-        let region = REGIONS[person.weighted(&[30, 25, 20, 15, 10])];
-        let segment = SEGMENTS[person.weighted(&[40, 25, 20, 15])];
-        let (has_phone, has_cookie) = (person.percent(50), person.percent(70));
-        let company = person.below(500);
         rewrite(&mut self.customer, format_args!("C{:07}", place.customer + 1));
         rewrite(&mut self.email, format_args!("{first}.{last}.{}@Example.org", place.customer + 1));
         // Only support keeps what people typed.
@@ -166,29 +190,46 @@ impl Renderer {
             self.email.make_ascii_lowercase();
         }
         rewrite(&mut self.phone, format_args!("+4930{:08}", 10_000_000 + place.customer));
-        rewrite(&mut self.cookie, format_args!("ck-{:x}-{}", place.customer, journey.below(3)));
+        let device = journey.below(3);
+        if place.told {
+            // A cookie says nothing about the number, and visits before the sign-in are made with the first device.
+            let device = if who == Who::Customer { device / 2 } else { 0 };
+            let cookie = Random::of_part(place.seed ^ 0xC00C_1E, u64::from(place.customer) << 1 | device).bits();
+            rewrite(&mut self.cookie, format_args!("ck-{cookie:016x}"));
+        } else {
+            rewrite(&mut self.cookie, format_args!("ck-{:x}-{device}", place.customer));
+        }
         rewrite(&mut self.account, format_args!("company-{company}"));
         let account = (segment == "business").then_some(self.account.as_str());
 
         // The occasion.
         rewrite(&mut self.product, format_args!("P-{:02}", journey.below(PRODUCTS)));
-        let campaign = journey.pick(&CAMPAIGNS);
-        let subject = journey.pick(&SUBJECTS);
-        let price = 500 + journey.below(90) as i64 * 250 + journey.below(4).pow(3) as i64 * 9_975;
+        let mut campaign = journey.pick(&CAMPAIGNS);
+        let mut subject = journey.pick(&SUBJECTS);
+        let mut price = 500 + journey.below(90) as i64 * 250 + journey.below(4).pow(3) as i64 * 9_975;
         let currency = if region == "overseas" { Currency(*b"USD") } else { Currency(*b"EUR") };
         let store = journey.percent(20);
+        if place.told {
+            let word = usize::from(step.told.word.unwrap_or(0));
+            (campaign, subject) = (story::CAMPAIGNS[word], story::SUBJECTS[word]);
+            price = story::price_minor(&mut journey);
+        }
 
         let letter = spoke.as_bytes()[0] as char;
         rewrite(&mut self.id, format_args!("{letter}-{:07}-{:02}", place.journey, step.index));
         let (kind, initiator, visibility) = meaning(action);
-        let mut identifiers = vec![Identifier { kind: IdentifierType::CustomerId, value: &self.customer }];
-        if spoke == "marketing" || spoke == "support" {
+        let known = who != Who::Visitor;
+        let mut identifiers = Vec::with_capacity(4);
+        if known {
+            identifiers.push(Identifier { kind: IdentifierType::CustomerId, value: &self.customer });
+        }
+        if known && (spoke == "marketing" || spoke == "support") {
             identifiers.push(Identifier { kind: IdentifierType::Email, value: &self.email });
         }
         if spoke == "support" && has_phone {
             identifiers.push(Identifier { kind: IdentifierType::Phone, value: &self.phone });
         }
-        if spoke == "marketing" && has_cookie {
+        if who != Who::Customer || (spoke == "marketing" && has_cookie) {
             identifiers.push(Identifier { kind: IdentifierType::Cookie, value: &self.cookie });
         }
         key.clear();
@@ -197,7 +238,7 @@ impl Renderer {
             identifiers.push(Identifier { kind, value: &self.thing });
             key.extend_from_slice(self.thing.as_bytes());
         } else {
-            key.extend_from_slice(self.customer.as_bytes());
+            key.extend_from_slice(if known { self.customer.as_bytes() } else { self.cookie.as_bytes() });
         }
         let channel = channel(action, store, &mut own);
         let amount = match action {
@@ -220,19 +261,27 @@ impl Renderer {
             Action::ReviewPosted => Some(ScoreScale::Review),
             _ => None,
         };
-        let score = scale.map(|scale| Score { scale, value: answer(scale, step.mood, &mut own), item: None });
+        let score = scale.map(|scale| {
+            let value = step.told.answer.unwrap_or_else(|| answer(scale, step.mood, &mut own));
+            Score { scale, value, item: None }
+        });
         let felt = matches!(
             action,
             Action::Recommended | Action::SocialMentioned | Action::ComplaintMade | Action::CaseOpened
         ) && own.percent(60);
-        let sentiment = felt.then(|| (i64::from(step.mood) * 45 + own.between(-45, 45)).clamp(-100, 100) as i8);
+        let sentiment = if place.told {
+            step.told.feeling
+        } else {
+            felt.then(|| (i64::from(step.mood) * 45 + own.between(-45, 45)).clamp(-100, 100) as i8)
+        };
         let referrer = (action == Action::ReferralMade).then(|| {
             rewrite(&mut self.referrer, format_args!("C{:07}", own.below(u64::from(place.customer) + 1) + 1));
             Identifier { kind: IdentifierType::CustomerId, value: self.referrer.as_str() }
         });
         self.properties.clear();
         if matches!(action, Action::OrderShipped | Action::OrderDelivered) {
-            self.properties.push(("carrier", journey.pick(&CARRIERS)));
+            let carrier = journey.pick(&CARRIERS);
+            self.properties.push(("carrier", if place.told { story::CARRIERS[region_index] } else { carrier }));
         }
         let occurred_at =
             if spoke == "marketing" { step.occurred_at.div_euclid(1_000) * 1_000 } else { step.occurred_at };
@@ -250,8 +299,12 @@ impl Renderer {
             subject: (spoke == "support").then_some(subject),
             product: about_product.then_some(self.product.as_str()),
             region: Some(region),
-            segment: (spoke != "operations").then_some(segment),
-            campaign: (marketing && (action <= Action::EmailClicked || own.percent(30))).then_some(campaign),
+            segment: (spoke != "operations" && known).then_some(segment),
+            campaign: if place.told {
+                (marketing && step.told.word.is_some()).then_some(campaign)
+            } else {
+                (marketing && (action <= Action::EmailClicked || own.percent(30))).then_some(campaign)
+            },
             content: (action == Action::ContentConsumed).then(|| own.pick(&CONTENTS)),
             account: if marketing { None } else { account },
             amount: amount.map(|minor| Money { minor, currency }),
