@@ -208,6 +208,23 @@ fn write_files(company: Company, departments: &[Department], directory: &Path) -
     Ok(written)
 }
 
+/// Writes the mappings of the made-up departments' topics into a folder.
+pub(super) fn write_mappings(folder: &Path) -> Result<(), Failure> {
+    let failed = |path: &Path, error: &std::io::Error| {
+        Failure::new(
+            Exit::Failure,
+            format!("{} cannot be written: {error}", path.display()),
+            "name a folder that this user may write to, on a disk with room",
+        )
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+    for department in departments(false)? {
+        let path = folder.join(format!("{}.toml", department.spoke));
+        std::fs::write(&path, department.mapping).map_err(|error| failed(&path, &error))?;
+    }
+    Ok(())
+}
+
 fn write_topics(
     settings: &Settings,
     arguments: &GenerateArguments,

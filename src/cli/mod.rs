@@ -4,6 +4,7 @@
 //! came of it. Errors go to standard error as what happened, to which thing, and what to do next.
 
 mod check;
+mod demo;
 mod exit;
 mod figures;
 mod generate;
@@ -26,6 +27,7 @@ use std::{
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use check::SpokeSummary;
+pub use demo::DemoArguments;
 pub use exit::{Exit, Failure};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use output::Format;
@@ -65,6 +67,8 @@ pub struct Sources {
 /// The subcommands.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
+    /// See what the hub does: a made-up company that changes over nine months, live, with nothing to install
+    Demo(DemoArguments),
     /// Take touchpoints in and publish insight, until SIGTERM or SIGINT
     Run(RunArguments),
     /// Check the configuration and the spokes' mappings, without connecting to anything
@@ -109,6 +113,7 @@ impl Cli {
 
     fn execute(&self, settings: &Settings, output: &mut dyn Write) -> Result<(), Failure> {
         match &self.command {
+            Command::Demo(arguments) => demo::execute(settings, arguments, output),
             Command::Run(_) => run::execute(settings),
             Command::Check { output: format } => check::execute(settings, *format, output),
             Command::Topics(arguments) => topics::execute(settings, arguments, output),

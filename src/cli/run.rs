@@ -72,30 +72,66 @@ pub struct HubInput<'a> {
 
 pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
     super::start_log(&settings.log.options())?;
-    let person_key = hub::person_key(settings)?;
     let telemetry = Telemetry::new();
     let stop = stop_on_signals(settings)?;
-    let server = Server::start(settings.http.listen, telemetry.clone()).map_err(|error| {
-        Failure::new(
-            Exit::Failure,
-            error.to_string(),
-            "free the address, or set another one with --listen or http.listen",
-        )
-    })?;
-    tracing::info!(address = %server.address(), "operators' endpoints are open");
-    let ended = std::thread::scope(|scope| {
-        // Readiness must fall as soon as a stop is asked for, whatever the workers are busy with.
-        scope.spawn(|| {
-            stop.wait(Duration::MAX);
-            let reason = stop.reason();
-            telemetry.emit(Event::HubStopping { reason: reason.as_deref().unwrap_or("unknown") });
+    let hub = Hub::open(settings, &telemetry, &stop, false)?;
+    tracing::info!(address = %hub.address(), "operators' endpoints are open");
+    hub.run()
+}
+
+/// A hub with its operators' endpoints, about to run.
+pub(super) struct Hub<'a> {
+    input: HubInput<'a>,
+    server: Server,
+}
+
+impl<'a> Hub<'a> {
+    /// Finds the key of person ids and opens the operators' endpoints; `any_port`: on another port, if theirs is taken.
+    pub(super) fn open(
+        settings: &'a Settings,
+        telemetry: &'a Telemetry,
+        stop: &'a StopToken,
+        any_port: bool,
+    ) -> Result<Hub<'a>, Failure> {
+        let person_key = hub::person_key(settings)?;
+        let listen = settings.http.listen;
+        let mut server = Server::start(listen, telemetry.clone());
+        if server.is_err() && any_port {
+            server = Server::start(SocketAddr::new(listen.ip(), 0), telemetry.clone());
+        }
+        let server = server.map_err(|error| {
+            Failure::new(
+                Exit::Failure,
+                error.to_string(),
+                "free the address, or set another one with --listen or http.listen",
+            )
+        })?;
+        Ok(Hub { input: HubInput { settings, person_key, telemetry, stop }, server })
+    }
+
+    /// Where the operators' endpoints are.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Runs it until a stop is requested.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let Hub { input, server } = self;
+        let (telemetry, stop) = (input.telemetry, input.stop);
+        let ended = std::thread::scope(|scope| {
+            // Readiness must fall as soon as a stop is asked for, whatever the workers are busy with.
+            scope.spawn(|| {
+                stop.wait(Duration::MAX);
+                let reason = stop.reason();
+                telemetry.emit(Event::HubStopping { reason: reason.as_deref().unwrap_or("unknown") });
+            });
+            let _requests = RequestOnDrop(stop);
+            run_hub(&input)
         });
-        let _requests = RequestOnDrop(&stop);
-        run_hub(&HubInput { settings, person_key, telemetry: &telemetry, stop: &stop })
-    });
-    telemetry.emit(Event::HubStopped { committed: matches!(ended, Ok(true)) });
-    server.stop();
-    ended.map(drop)
+        telemetry.emit(Event::HubStopped { committed: matches!(ended, Ok(true)) });
+        server.stop();
+        ended.map(drop)
+    }
 }
 
 /// A token that SIGTERM and SIGINT request a stop with.

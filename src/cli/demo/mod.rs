@@ -1,0 +1,267 @@
+//! `insight-hub demo`: a hub of its own, a made-up company that changes over nine months, and what an analyst would look at
+//! first, live.
+//!
+//! Nothing in it is special: the hub is that of `run`, the departments append through its socket, and what is shown was
+//! read from its feeds.
+
+mod feeder;
+mod screen;
+mod view;
+
+use std::{
+    io::{IsTerminal as _, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use super::{
+    exit::{Exit, Failure},
+    generate, hub,
+    run::{self, Hub},
+    stop::StopToken,
+};
+use crate::{
+    engine::log::{
+        LogError,
+        access::{AccessError, LogAccess, socket::Remote},
+        embedded::AccessFeed,
+        outside::{FeedRead as _, Next, Span},
+    },
+    feeds::{Feed, Reader},
+    settings::Settings,
+    telemetry::Telemetry,
+};
+
+use feeder::Feeder;
+use screen::Screen;
+use view::View;
+
+/// How often the terminal is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(400);
+/// The feeds hold what the hub has to say when nothing was written for so long.
+const QUIET: Duration = Duration::from_millis(1_500);
+/// How long the hub may take to open its socket.
+const OPEN_WITHIN: Duration = Duration::from_secs(60);
+/// What nine months take on the screen, unless another pace is asked for.
+const STORY_TAKES: Duration = Duration::from_secs(100);
+
+/// Flags of `demo`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct DemoArguments {
+    /// Keep everything in this directory and go on there the next time; without it, a temporary one that is removed
+    #[arg(long, value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+    /// Take in so many touchpoints as fast as possible, show the metrics and one customer, and end
+    #[arg(long, value_name = "TOUCHPOINTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub once: Option<u64>,
+    /// How many touchpoints the nine months have; a directory keeps the number that it was begun with
+    #[arg(long, default_value_t = 120_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub touchpoints: u64,
+    /// Another seed is another company; a directory keeps the one that it was begun with
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Touchpoints per second; 0: as fast as possible; without it, nine months take 100 seconds
+    #[arg(long, value_name = "PER_SECOND")]
+    pub pace: Option<u32>,
+    /// Address of /metrics and /health; if it is taken, another port is [http.listen]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+}
+
+pub(super) fn execute(settings: &Settings, arguments: &DemoArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    let home = Home::open(arguments)?;
+    let settings = settings_of(settings, arguments, home.path())?;
+    super::start_log(&settings.log.options())?;
+    let telemetry = Telemetry::new();
+    let stop = run::stop_on_signals(&settings)?;
+    let hub = Hub::open(&settings, &telemetry, &stop, true)?;
+    let address = hub.address();
+    let ended = std::thread::scope(|scope| {
+        let running = scope.spawn(|| hub.run());
+        let shown = show(&settings, arguments, &home, address, &stop, output);
+        stop.request("the demo is over");
+        let ran = running.join().unwrap_or_else(|_| {
+            Err(Failure::new(Exit::Failure, "the hub panicked", "report the message above; nothing is lost"))
+        });
+        // A hub that could not go on is why there was nothing to show.
+        ran.and(shown)
+    });
+    ended?;
+    home.farewell(output)?;
+    Ok(())
+}
+
+/// Where the demo keeps everything.
+struct Home {
+    named: Option<PathBuf>,
+    temporary: Option<PathBuf>,
+}
+
+impl Home {
+    fn open(arguments: &DemoArguments) -> Result<Home, Failure> {
+        let failed = |path: &Path, error: &std::io::Error| {
+            Failure::new(
+                Exit::Failure,
+                format!("{} cannot be made: {error}", path.display()),
+                "name a directory that this user may write to with --directory",
+            )
+        };
+        if let Some(path) = &arguments.directory {
+            hub::private_directory(path).map_err(|error| failed(path, &error))?;
+            return Ok(Home { named: Some(path.clone()), temporary: None });
+        }
+        let path = std::env::temp_dir().join(format!("insight-hub-demo-{}", std::process::id()));
+        hub::private_directory(&path).map_err(|error| failed(&path, &error))?;
+        Ok(Home { named: None, temporary: Some(path) })
+    }
+
+    fn path(&self) -> &Path {
+        self.named.as_deref().or(self.temporary.as_deref()).unwrap_or(Path::new("."))
+    }
+
+    fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
+    }
+
+    fn farewell(&self, output: &mut dyn Write) -> Result<(), Failure> {
+        match &self.named {
+            Some(path) => {
+                let path = path.display();
+                writeln!(output, "\nEverything is kept in {path}; go on with: insight-hub demo --directory {path}")?;
+            }
+            None => writeln!(output, "\nThe temporary directory is removed; keep one with --directory DIRECTORY.")?,
+        }
+        Ok(output.flush()?)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if let Some(path) = &self.temporary {
+            // What is left of a temporary directory is the system's to remove.
+            let _ = std::fs::remove_dir_all(path);
+        }
+    }
+}
+
+/// The configuration of the demo's hub: the user's, but for where everything lies.
+fn settings_of(settings: &Settings, arguments: &DemoArguments, home: &Path) -> Result<Settings, Failure> {
+    let spokes = home.join("spokes");
+    generate::write_mappings(&spokes)?;
+    let mut settings = settings.clone();
+    settings.kafka.brokers = None;
+    settings.hub.data_directory = home.join("data");
+    settings.hub.person_key_file = None;
+    settings.spokes.directory = spokes;
+    if let Some(listen) = arguments.listen {
+        settings.http.listen = listen;
+    }
+    if settings.log == Settings::default().log {
+        // The screen is for the company; what goes wrong is said all the same.
+        settings.log.level = "error".into();
+    }
+    Ok(settings)
+}
+
+fn failed(error: AccessError) -> Failure {
+    Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
+}
+
+/// Waits until the hub can be reached.
+fn connect(settings: &Settings, stop: &StopToken) -> Result<Arc<dyn LogAccess>, Failure> {
+    let began = Instant::now();
+    loop {
+        if let Some(remote) = Remote::connect(&settings.hub.data_directory).map_err(failed)? {
+            return Ok(Arc::new(remote));
+        }
+        if stop.wait(Duration::from_millis(20)) || began.elapsed() > OPEN_WITHIN {
+            return Err(Failure::new(
+                Exit::Failure,
+                "the hub of the demo did not start",
+                "see what it says; another process may use the directory",
+            ));
+        }
+    }
+}
+
+/// Feeds the company to the hub and shows what comes of it.
+fn show(
+    settings: &Settings,
+    arguments: &DemoArguments,
+    home: &Home,
+    address: SocketAddr,
+    stop: &StopToken,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let access = connect(settings, stop)?;
+    let mut feeder = Feeder::open(&access, home.path(), arguments)?;
+    let mut view = View::new(feeder.chapters());
+    let is_terminal = std::io::stdout().is_terminal() && arguments.once.is_none();
+    let mut screen = Screen::new(is_terminal, home, settings, address);
+    screen.begin(&feeder, output)?;
+    let mut feeds = Feeds::open(&access, settings)?;
+    let began = Instant::now();
+    let (mut quiet_since, mut newest, mut drawn) = (Instant::now(), 0, None::<Instant>);
+    while !stop.requested() {
+        let is_told = feeder.advance(began.elapsed())?;
+        feeds.take(&mut view)?;
+        view.note_fed(feeder.fed(), feeder.today());
+        let now = access.status().map_err(failed)?.newest;
+        if std::mem::replace(&mut newest, now) != now {
+            quiet_since = Instant::now();
+        }
+        let is_done = is_told && quiet_since.elapsed() >= QUIET;
+        if is_done && arguments.once.is_some() {
+            feeds.take(&mut view)?;
+            break;
+        }
+        if drawn.is_none_or(|at| at.elapsed() >= DRAW_EVERY) {
+            drawn = Some(Instant::now());
+            screen.draw(&view, is_done, output)?;
+        }
+        stop.wait(if is_told || arguments.once.is_none() { Duration::from_millis(40) } else { Duration::ZERO });
+    }
+    screen.end(&view, output)
+}
+
+/// The feeds that are shown.
+struct Feeds {
+    readers: Vec<(Feed, AccessFeed, Reader)>,
+}
+
+impl Feeds {
+    fn open(access: &Arc<dyn LogAccess>, settings: &Settings) -> Result<Feeds, Failure> {
+        let span = Span { from_beginning: true, until_end: false };
+        let open = |feed: Feed| {
+            let topic = format!("{}{}", settings.topics.prefix, feed.description().suffix);
+            let reader = AccessFeed::open(Arc::clone(access), &topic, span);
+            Ok((feed, reader.map_err(|error: LogError| hub::log_failure(&error))?, Reader::new(feed)))
+        };
+        let readers = [Feed::Metrics, Feed::Customers, Feed::Rejected].into_iter().map(open);
+        Ok(Feeds { readers: readers.collect::<Result<_, Failure>>()? })
+    }
+
+    /// Hands what is new to the view.
+    fn take(&mut self, view: &mut View) -> Result<(), Failure> {
+        for (feed, log, reader) in &mut self.readers {
+            while let Next::Record(record) = log.next(Duration::ZERO).map_err(|error| hub::log_failure(&error))? {
+                match feed {
+                    Feed::Rejected => view.rejected(&record),
+                    Feed::Metrics | Feed::Customers | Feed::Touchpoints | Feed::Catalogue => {
+                        let key = String::from_utf8_lossy(&record.key).into_owned();
+                        let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
+                        let value = value.map_err(|error| {
+                            Failure::new(Exit::Failure, error.to_string(), "begin with an empty --directory")
+                        })?;
+                        if *feed == Feed::Metrics { view.metric(&key, value) } else { view.customer(&key, value) }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
