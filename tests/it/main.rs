@@ -10,6 +10,7 @@
     reason = "a test says what it expects by panicking, and shows what its processes said"
 )]
 
+mod access;
 mod commit_log;
 mod company;
 mod embedded;

@@ -184,8 +184,6 @@ mod tests {
         ];
         let mut append = Vec::new();
         put_append(&mut append, "sales.orders", Durability::Synced, &records);
-        let mut taken = append.clone();
-        taken.truncate(0);
         let requests = [
             Request::Topics,
             Request::Spans { topic: "a" },
