@@ -17,7 +17,10 @@ const P1: TopicPartition = TopicPartition { topic: 0, partition: 1 };
 
 pub fn open(files: &SimulatedFiles, segment_bytes: u64) -> Result<CommitLog, CommitLogError> {
     let files: Arc<dyn Files> = Arc::new(files.clone());
-    CommitLog::open(files, Options { segment_bytes, compaction_keys_max: 3 })
+    CommitLog::open(
+        files,
+        Options { segment_bytes, compaction_keys_max: 3, merge_min: usize::MAX, ..Options::default() },
+    )
 }
 
 pub fn log_with(files: &SimulatedFiles, policy: Policy) -> CommitLog {

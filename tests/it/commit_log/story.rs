@@ -1,6 +1,6 @@
 //! A seed in; the operations of a script out, and what becomes of them on one machine.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use insight_hub::engine::log::commit_log::{
     Cleaned, CommitLog, CommitLogError, Options, TopicPartition,
@@ -92,11 +92,22 @@ pub struct Story {
     pub context: String,
     /// What cleaning did so far.
     pub cleaned: Cleaned,
+    /// How often it could have been compared.
+    checks: Cell<u64>,
+}
+
+/// What there is before an operation of a script, while the log is closed.
+pub struct Checkpoint {
+    /// Which operation comes next.
+    pub step: usize,
+    pub files: SimulatedFiles,
+    pub model: Model,
+    pub cleaned: Cleaned,
 }
 
 impl Story {
     pub fn new(seed: u64, unsynced: Unsynced, context: String) -> Self {
-        let options = Options { segment_bytes: 1500, compaction_keys_max: 5 };
+        let options = Options { segment_bytes: 1500, compaction_keys_max: 5, merge_min: 2, ..Options::default() };
         Self {
             files: SimulatedFiles::new(seed),
             model: Model::default(),
@@ -105,6 +116,7 @@ impl Story {
             unsynced,
             context,
             cleaned: Cleaned::default(),
+            checks: Cell::new(0),
         }
     }
 
@@ -146,23 +158,55 @@ impl Story {
     pub fn run(&mut self, script: &[Operation]) {
         self.open();
         for (step, operation) in script.iter().enumerate() {
-            self.step(operation, step as i64 * 10);
+            self.step(operation, step);
         }
     }
 
-    fn step(&mut self, operation: &Operation, now_ms: i64) {
+    /// Runs a script in which nothing goes wrong; returns what there was at its beginning and before each time that the log
+    /// was opened again. A story can be told from any of them on: nothing but the files matters then.
+    pub fn run_with_checkpoints(&mut self, script: &[Operation]) -> Vec<Checkpoint> {
+        let mut checkpoints = vec![self.checkpoint(0)];
+        self.open();
+        for (step, operation) in script.iter().enumerate() {
+            if matches!(operation, Operation::Reopen) {
+                self.log = None;
+                checkpoints.push(self.checkpoint(step));
+                self.open();
+            } else {
+                self.step(operation, step);
+            }
+        }
+        checkpoints
+    }
+
+    /// Tells the rest of a script from a checkpoint on.
+    pub fn run_from(&mut self, checkpoint: &Checkpoint, script: &[Operation]) {
+        self.model = checkpoint.model.clone();
+        self.cleaned = checkpoint.cleaned;
+        self.open();
+        for (step, operation) in script.iter().enumerate().skip(checkpoint.step) {
+            if step > checkpoint.step || !matches!(operation, Operation::Reopen) {
+                self.step(operation, step);
+            }
+        }
+    }
+
+    fn checkpoint(&self, step: usize) -> Checkpoint {
+        Checkpoint { step, files: self.files.fork(), model: self.model.clone(), cleaned: self.cleaned }
+    }
+
+    fn step(&mut self, operation: &Operation, step: usize) {
+        let now_ms = step as i64 * 10;
         let Some(log) = &self.log else { return };
         let outcome = match operation {
             Operation::Append(commit) => {
                 let outcome = log.append(&commit.to_commit());
                 match &outcome {
                     Ok(appended) => {
-                        self.model.append(commit.clone(), appended.sequence);
                         for (partition, base) in &appended.bases {
-                            let model = self.model.commits.last().expect("the commit");
-                            let first = model.records.iter().find(|(at, _)| at == partition).expect("a record");
-                            assert_eq!(first.1.offset, *base, "{}", self.context);
+                            assert_eq!(self.model.end(*partition), *base, "{}", self.context);
                         }
+                        self.model.append(commit.clone(), appended.sequence);
                     }
                     Err(CommitLogError::Broken { .. }) => self.model.maybe = Some(commit.clone()),
                     Err(CommitLogError::Full { .. } | CommitLogError::Refused { .. }) => {}
@@ -185,6 +229,8 @@ impl Story {
                 log.clean(now_ms, &told).map(|cleaned| {
                     self.cleaned.segments_removed += cleaned.segments_removed;
                     self.cleaned.segments_rewritten += cleaned.segments_rewritten;
+                    self.cleaned.segments_merged += cleaned.segments_merged;
+                    self.cleaned.segments_merged_into += cleaned.segments_merged_into;
                 })
             }
             Operation::Reopen => {
@@ -208,10 +254,16 @@ impl Story {
     }
 
     /// Compares, once something went wrong: until then every run of a script is the same, and the one without a fault compares
-    /// at its end.
+    /// at its end. What is missing stays so: after the first times, which see what the fault did, it is looked for less often.
     fn check(&self, log: &CommitLog) {
+        const FIRST: u64 = 20;
+        const THEN_EVERY: u64 = 8;
         if !self.files.is_fault_to_come() {
-            self.model.check(log, &self.context);
+            let times = self.checks.get();
+            self.checks.set(times + 1);
+            if times < FIRST || times.is_multiple_of(THEN_EVERY) {
+                self.model.check(log, &self.context);
+            }
         }
     }
 

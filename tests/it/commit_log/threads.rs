@@ -21,16 +21,16 @@ use super::{
 };
 
 /// A directory that is removed when the test ends.
-struct Directory(PathBuf);
+pub struct Directory(pub PathBuf);
 
 impl Directory {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("embedded-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         Self(path)
     }
 
-    fn files(&self) -> Arc<dyn Files> {
+    pub fn files(&self) -> Arc<dyn Files> {
         Arc::new(RealFiles::new(&self.0).expect("a directory"))
     }
 }
@@ -45,7 +45,7 @@ impl Drop for Directory {
 fn readers_go_on_while_others_append_roll_and_clean_on_a_real_disk() {
     const COMMITS: u64 = 1500;
     let directory = Directory::new("threads");
-    let options = Options { segment_bytes: 8000, compaction_keys_max: 20 };
+    let options = Options { segment_bytes: 8000, compaction_keys_max: 20, merge_min: 3, ..Options::default() };
     let log = CommitLog::open(directory.files(), options).expect("a log");
     assert!(matches!(CommitLog::open(directory.files(), options), Err(CommitLogError::Locked { .. })));
     let keep = log.create_topic("keep", 2, Policy::Keep).expect("a topic");

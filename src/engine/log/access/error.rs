@@ -88,7 +88,9 @@ impl From<CommitLogError> for AccessError {
             | CommitLogError::Damaged { .. }
             | CommitLogError::Locked { .. }
             | CommitLogError::Format { .. } => Self::Stop { reason: error.to_string() },
-            CommitLogError::Unknown(_) | CommitLogError::Topic { .. } => Self::Mistaken { reason: error.to_string() },
+            CommitLogError::Unknown(_) | CommitLogError::Topic { .. } | CommitLogError::NotEmpty { .. } => {
+                Self::Mistaken { reason: error.to_string() }
+            }
             CommitLogError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
             CommitLogError::OutOfRange { partition, offset, end } => Self::Beyond { partition, offset, end },
         }
@@ -106,6 +108,7 @@ pub(super) fn of_append(error: CommitLogError) -> AccessError {
         | CommitLogError::Format { .. }
         | CommitLogError::Unknown(_)
         | CommitLogError::Topic { .. }
+        | CommitLogError::NotEmpty { .. }
         | CommitLogError::TooLarge { .. }
         | CommitLogError::OutOfRange { .. } => error.into(),
     }

@@ -3,8 +3,8 @@
 use super::{
     block::{BLOCK_HEADER_BYTES, BlockHeader},
     codec::Reader,
-    commit_log::{CommitLog, known, read_block, verified},
     error::{Result, damaged, out_of_range},
+    log::{CommitLog, known, read_block, verified},
     record::{self, Record, TopicPartition},
 };
 

@@ -12,9 +12,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     block,
-    commit_log::{CommitLog, read_block, verified},
     error::{Result, damaged},
     index::BlockEntry,
+    log::{CommitLog, read_block, verified},
     record::TopicPartition,
     segment::Segment,
 };

@@ -64,6 +64,12 @@ pub enum CommitLogError {
         /// What is wrong.
         reason: String,
     },
+    /// A backup goes into an empty directory: the caller is mistaken.
+    #[error("{directory} is not empty; a backup needs an empty directory")]
+    NotEmpty {
+        /// Which directory.
+        directory: String,
+    },
     /// No such topic or partition: the caller is mistaken.
     #[error("the log has no {0}; create the topic first")]
     Unknown(String),

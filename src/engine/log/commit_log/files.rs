@@ -3,7 +3,7 @@
 pub mod real;
 pub mod simulated;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 /// A directory of files. Names are plain: no folders below it.
 pub trait Files: Send + Sync {
@@ -48,6 +48,20 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// What the machine says; which names survive is then unknown.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// Gives a file a second name, the same one in another directory, which must not have it; it survives a power cut when that
+    /// directory was synced. Whoever may not do that copies instead.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where files cannot have two names; otherwise what the machine says.
+    fn link(&self, _name: &str, _into: &dyn Files) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The folder of the file system that the directory is, if it is one.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 
     /// How the directory is called in error messages.
     fn name(&self) -> String;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::{Range, RangeInclusive},
     sync::Arc,
 };
 
@@ -60,9 +61,9 @@ impl Partition {
         self.blocks.first().map_or(self.end, |block| block.base)
     }
 
-    fn range(&self, segment: u64) -> std::ops::Range<usize> {
-        let start = self.blocks.partition_point(|block| block.segment < segment);
-        start..start + self.blocks[start..].partition_point(|block| block.segment == segment)
+    fn range(&self, segments: &RangeInclusive<u64>) -> Range<usize> {
+        let start = self.blocks.partition_point(|block| block.segment < *segments.start());
+        start..start + self.blocks[start..].partition_point(|block| block.segment <= *segments.end())
     }
 }
 
@@ -101,7 +102,7 @@ impl Index {
     /// The blocks of one segment, partition by partition.
     pub(crate) fn blocks_of(&self, segment: u64) -> Vec<(TopicPartition, BlockEntry)> {
         let blocks = self.partitions().flat_map(|(partition, found)| {
-            found.blocks[found.range(segment)].iter().map(move |block| (partition, *block))
+            found.blocks[found.range(&(segment..=segment))].iter().map(move |block| (partition, *block))
         });
         blocks.collect()
     }
@@ -135,19 +136,19 @@ impl Index {
 
     /// Forgets a segment and its blocks.
     pub(crate) fn remove(&mut self, segment: u64) {
-        self.replace(segment, &[]);
+        self.replace(segment..=segment, &[]);
         self.segments.remove(&segment);
     }
 
-    /// Replaces what the index says of a segment.
-    pub(crate) fn replace(&mut self, segment: u64, blocks: &[(TopicPartition, BlockEntry)]) {
+    /// Replaces what the index says of segments from one to another.
+    pub(crate) fn replace(&mut self, segments: RangeInclusive<u64>, blocks: &[(TopicPartition, BlockEntry)]) {
         let mut by_partition: HashMap<TopicPartition, Vec<BlockEntry>> = HashMap::new();
         for (partition, block) in blocks {
             by_partition.entry(*partition).or_default().push(*block);
         }
         for (partitions, topic) in self.partitions.iter_mut().zip(0..) {
             for (found, partition) in partitions.iter_mut().zip(0..) {
-                let range = found.range(segment);
+                let range = found.range(&segments);
                 let new = by_partition.remove(&TopicPartition { topic, partition }).unwrap_or_default();
                 found.blocks.splice(range, new);
             }

@@ -4,10 +4,11 @@
 //! In the order in which a commit travels:
 //! - `record`, `block`, `commit`: what is appended together, and its bytes. `codec` has the numbers.
 //! - `frame`: header and checksum around it, format version 1. `topic`: what topics say about themselves.
-//! - `commit_log`: the log that everybody shares; `writer` appends frames to the last segment and begins the next one.
+//! - `log`: the log that everybody shares; `writer` appends frames to the last segment and begins the next one.
 //! - `batch`: how a reader takes records, block by block.
-//! - `segment`, `index`: a file of frames; where each block lies.
-//! - `recover`: what opening a directory does. `clean`, `compact`: what is removed, and how.
+//! - `segment`, `handles`, `index`: a file of frames; which of them are open; where each block lies.
+//! - `recover`: what opening a directory does. `clean`, `compact`, `rewrite`: what is removed and merged, and how.
+//! - `backup`, `verify`: what an operator asks of a log that goes on, by a `view` of one moment.
 //! - [`files`]: the only place that touches a disk, real or simulated.
 //!
 //! ```
@@ -35,33 +36,40 @@
 //! ```
 //!
 //! Invariants: all topics share one sequence of frames; a segment but the last was synced before the next was begun, and each
-//! begins with a snapshot of everything but records, so that older ones can go without a trace. An offset is given once. After
-//! a sync that failed nothing is appended until the log was opened again. There is no clock here, no thread and no retry: those
-//! are the caller's.
+//! begins with a snapshot of everything but records, so that older ones can go without a trace. Closed segments never change:
+//! what is rewritten goes into a new file, frames keep their sequence numbers there, and the footer's tells how far a file
+//! reaches; one that lies within the reach of another is superseded. An offset is given once. After a sync that failed nothing
+//! is appended until the log was opened again. There is no clock here, no thread and no retry: those are the caller's.
 
+mod backup;
 mod batch;
 mod block;
 mod clean;
 mod codec;
 mod commit;
-#[expect(clippy::module_inception, reason = "the log itself, among what it is made of")]
-mod commit_log;
 mod compact;
 mod error;
 pub mod files;
 mod frame;
+mod handles;
 mod index;
+mod log;
 mod record;
 mod recover;
+mod rewrite;
 mod segment;
 mod topic;
+mod verify;
+mod view;
 mod writer;
 
+pub use backup::BackupSummary;
 pub use batch::Batch;
 pub use clean::Cleaned;
 pub use commit::Commit;
-pub use commit_log::{Appended, CommitLog, Options};
 pub use error::{CommitLogError, Result};
+pub use log::{Appended, CommitLog, Options};
 pub use record::{NewRecord, Record, TopicPartition};
 pub use recover::Recovery;
 pub use topic::{Policy, Topic};
+pub use verify::Verified;

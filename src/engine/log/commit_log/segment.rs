@@ -1,11 +1,15 @@
 //! A segment's file in; its frames in order, verified, or where they stop being good, out.
 
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt, io,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
-    error::{CommitLogError, Result, refused},
-    files::{File, Files},
+    error::{CommitLogError, Result, damaged, refused},
+    files::File,
     frame::{HEADER_BYTES, Header, Kind, MAGIC},
+    handles::{Handles, Ticket},
 };
 
 /// One file of the log. Readers keep it through the `Arc` while it is replaced or removed.
@@ -13,7 +17,13 @@ pub(crate) struct Segment {
     /// The sequence number of its first frame, which is its name.
     pub(crate) first: u64,
     pub(crate) name: String,
-    pub(crate) file: Arc<dyn File>,
+    handles: Arc<Handles>,
+    ticket: Ticket,
+    /// The file, if it stays open as long as this is there: that of the last segment, and one whose name is or will soon be
+    /// another's.
+    held: OnceLock<Arc<dyn File>>,
+    /// The length of one that is closed, once somebody asked.
+    length: OnceLock<u64>,
 }
 
 impl fmt::Debug for Segment {
@@ -49,44 +59,125 @@ pub(crate) fn first_of(name: &str) -> Option<u64> {
     (digits.len() == 20).then(|| digits.parse().ok())?
 }
 
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.handles.forget(self.ticket);
+    }
+}
+
 impl Segment {
-    pub(crate) fn open(files: &dyn Files, first: u64) -> Result<Self> {
-        let name = file_name(first);
-        let file = files.open(&name).map_err(|reason| refused("open", &name, reason))?;
-        Ok(Self { first, name, file })
+    /// One whose file stays open.
+    pub(crate) fn held(handles: &Arc<Handles>, first: u64, file: Arc<dyn File>) -> Self {
+        let segment = Self::closed(handles, first);
+        let _ = segment.held.set(file);
+        segment
+    }
+
+    /// One whose file is opened when it is needed.
+    pub(crate) fn closed(handles: &Arc<Handles>, first: u64) -> Self {
+        Self {
+            first,
+            name: file_name(first),
+            handles: Arc::clone(handles),
+            ticket: handles.ticket(),
+            held: OnceLock::new(),
+            length: OnceLock::new(),
+        }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = self.held.get() {
+            return Ok(Arc::clone(file));
+        }
+        if let Some(file) = self.handles.get(self.ticket) {
+            return Ok(file);
+        }
+        let opened = self.handles.open(&self.name);
+        // The name may have become another's just before: then the file is held, since before that.
+        if let Some(file) = self.held.get() {
+            return Ok(Arc::clone(file));
+        }
+        let file = opened?;
+        self.handles.put(self.ticket, Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Keeps the file open for whoever still reads it; called before its name goes.
+    pub(crate) fn hold(&self) -> Result<()> {
+        let file = self.file().map_err(|reason| self.refused("open", reason))?;
+        let _ = self.held.set(file);
+        self.handles.forget(self.ticket);
+        Ok(())
+    }
+
+    /// The same file, which need not stay open from now on.
+    pub(crate) fn close(&self) -> Self {
+        let closed = Self::closed(&self.handles, self.first);
+        if let Some(file) = self.held.get() {
+            self.handles.put(closed.ticket, Arc::clone(file));
+        }
+        closed
+    }
+
+    pub(crate) fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
+    /// The name is another file's now, which is the one to read.
+    pub(crate) fn reopen(&self) {
+        self.handles.forget(self.ticket);
+    }
+
+    /// Fills `bytes` from `position`.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], position: u64) -> io::Result<()> {
+        match self.held.get() {
+            Some(file) => file.read_at(bytes, position),
+            None => self.file()?.read_at(bytes, position),
+        }
     }
 
     pub(crate) fn refused(&self, action: &'static str, reason: io::Error) -> CommitLogError {
         refused(action, &self.name, reason)
     }
 
+    /// Bytes in the file.
     pub(crate) fn length(&self) -> Result<u64> {
-        self.file.length().map_err(|reason| self.refused("read", reason))
+        self.file().and_then(|file| file.length()).map_err(|reason| self.refused("read", reason))
+    }
+
+    /// Bytes in the file of a closed segment, which is looked at only once.
+    pub(crate) fn closed_length(&self) -> Result<u64> {
+        if let Some(length) = self.length.get() {
+            return Ok(*length);
+        }
+        let length = self.length()?;
+        Ok(*self.length.get_or_init(|| length))
     }
 
     pub(crate) fn read(&self, position: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; length];
-        self.file.read_at(&mut bytes, position).map_err(|reason| self.refused("read", reason))?;
+        self.read_at(&mut bytes, position).map_err(|reason| self.refused("read", reason))?;
         Ok(bytes)
     }
 
-    /// The payload of the footer, if a good one ends the file.
-    pub(crate) fn footer(&self) -> Result<Option<Vec<u8>>> {
+    /// Header and payload of the footer, if a good one ends the file.
+    pub(crate) fn footer(&self) -> Result<Option<(Header, Vec<u8>)>> {
         let length = self.length()?;
         let smallest = (HEADER_BYTES + 8) as u64;
         if length < smallest {
             return Ok(None);
         }
         let mut pointer = [0; 8];
-        self.file.read_at(&mut pointer, length - 8).map_err(|reason| self.refused("read", reason))?;
+        self.read_at(&mut pointer, length - 8).map_err(|reason| self.refused("read", reason))?;
         let position = u64::from_le_bytes(pointer);
         if position > length - smallest {
             return Ok(None);
         }
         let mut frame = self.read(position, (length - position) as usize)?;
         let payload = frame.split_off(HEADER_BYTES);
-        let good = Header::parse(&frame).is_some_and(|header| header.kind == Kind::Footer && header.holds(&payload));
-        Ok(good.then_some(payload))
+        let header = Header::parse(&frame).filter(|header| header.kind == Kind::Footer && header.holds(&payload));
+        Ok(header.map(|header| (header, payload)))
     }
 }
 
@@ -111,6 +202,7 @@ const WINDOW_BYTES: usize = 1 << 18;
 /// Reads frames one after the other.
 pub(crate) struct Frames<'a> {
     segment: &'a Segment,
+    file: Arc<dyn File>,
     length: u64,
     /// Where the next frame begins.
     pub(crate) position: u64,
@@ -120,8 +212,19 @@ pub(crate) struct Frames<'a> {
 
 impl<'a> Frames<'a> {
     pub(crate) fn new(segment: &'a Segment) -> Result<Self> {
-        let length = segment.length()?;
-        Ok(Self { segment, length, position: 0, window: Vec::new(), window_position: 0 })
+        let file = segment.file().map_err(|reason| segment.refused("open", reason))?;
+        let length = file.length().map_err(|reason| segment.refused("read", reason))?;
+        Ok(Self::of(segment, file, length))
+    }
+
+    /// Those in the first `length` bytes.
+    pub(crate) fn up_to(segment: &'a Segment, length: u64) -> Result<Self> {
+        let file = segment.file().map_err(|reason| segment.refused("open", reason))?;
+        Ok(Self::of(segment, file, length))
+    }
+
+    fn of(segment: &'a Segment, file: Arc<dyn File>, length: u64) -> Self {
+        Self { segment, file, length, position: 0, window: Vec::new(), window_position: 0 }
     }
 
     pub(crate) fn next(&mut self) -> Result<Next<'_>> {
@@ -156,8 +259,11 @@ impl<'a> Frames<'a> {
         let ahead = ((self.length - self.position) as usize).min(length.max(WINDOW_BYTES));
         self.window.resize(ahead, 0);
         self.window_position = self.position;
-        let read = self.segment.file.read_at(&mut self.window, self.position);
-        read.map_err(|reason| self.segment.refused("read", reason))?;
+        let read = self.file.read_at(&mut self.window, self.position);
+        read.map_err(|reason| match reason.kind() {
+            io::ErrorKind::UnexpectedEof => damaged(&self.segment.name, self.position, "it ends before a frame"),
+            _ => self.segment.refused("read", reason),
+        })?;
         Ok(0)
     }
 }

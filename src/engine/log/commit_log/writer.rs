@@ -13,15 +13,16 @@ use std::{
 
 use super::{
     error::{CommitLogError, Result, refused},
-    files::Files,
+    files::File,
     frame::{self, Kind},
+    handles::Handles,
     index::{self, Index},
     segment::{Segment, file_name},
 };
 
 /// The end of the log.
 pub(crate) struct Writer {
-    files: Arc<dyn Files>,
+    handles: Arc<Handles>,
     pub(crate) tail: Tail,
     /// The sequence number of the last frame.
     pub(crate) sequence: u64,
@@ -34,6 +35,7 @@ pub(crate) struct Writer {
 /// The last segment.
 pub(crate) struct Tail {
     pub(crate) segment: Arc<Segment>,
+    pub(crate) file: Arc<dyn File>,
     /// Where its snapshot ends.
     pub(crate) start: u64,
     /// Where the next frame goes.
@@ -43,22 +45,24 @@ pub(crate) struct Tail {
 }
 
 impl Writer {
-    pub(crate) fn new(files: Arc<dyn Files>, tail: Tail, sequence: u64) -> Self {
-        Self { files, tail, sequence, durable: sequence, broken: None, frame: Vec::new() }
+    pub(crate) fn new(handles: Arc<Handles>, tail: Tail, sequence: u64) -> Self {
+        Self { handles, tail, sequence, durable: sequence, broken: None, frame: Vec::new() }
     }
 
     /// Refuses while the log is broken.
     pub(crate) fn check(&self) -> Result<()> {
         match &self.broken {
             None => Ok(()),
-            Some(reason) => Err(CommitLogError::Broken { directory: self.files.name(), reason: reason.clone() }),
+            Some(reason) => {
+                Err(CommitLogError::Broken { directory: self.handles.files.name(), reason: reason.clone() })
+            }
         }
     }
 
     /// From now on the log refuses to take more.
     pub(crate) fn break_log(&mut self, reason: String) -> CommitLogError {
         let reason = self.broken.get_or_insert(reason).clone();
-        CommitLogError::Broken { directory: self.files.name(), reason }
+        CommitLogError::Broken { directory: self.handles.files.name(), reason }
     }
 
     /// Whether the last segment is full.
@@ -77,7 +81,7 @@ impl Writer {
         }
         frame::seal(&mut self.frame, kind, self.sequence + 1, self.durable);
         let position = self.tail.position;
-        if let Err(reason) = self.tail.segment.file.write_at(&self.frame, position) {
+        if let Err(reason) = self.tail.file.write_at(&self.frame, position) {
             return Err(self.cut_back(reason));
         }
         self.tail.position += self.frame.len() as u64;
@@ -93,7 +97,7 @@ impl Writer {
     /// Takes back what a failed write may have left: a frame after it would be behind a bad one, and lost at the next open.
     fn cut_back(&mut self, reason: io::Error) -> CommitLogError {
         let segment = Arc::clone(&self.tail.segment);
-        match segment.file.truncate(self.tail.position) {
+        match self.tail.file.truncate(self.tail.position) {
             Ok(()) => segment.refused("append to", reason),
             Err(again) => self.break_log(format!(
                 "a write to {} failed ({reason}) and what it left could not be cut off ({again})",
@@ -112,7 +116,7 @@ impl Writer {
             self.tail.is_closed = true;
         }
         if self.durable < self.sequence {
-            if let Err(reason) = self.tail.segment.file.sync() {
+            if let Err(reason) = self.tail.file.sync() {
                 let name = &self.tail.segment.name;
                 return Err(self.break_log(format!("a sync of {name} failed ({reason})")));
             }
@@ -124,15 +128,17 @@ impl Writer {
             index.put_snapshot(&mut snapshot);
             index.segments.keys().copied().collect()
         };
-        let tail = start_segment(self.files.as_ref(), &snapshot, self.sequence + 1)?;
+        let tail = start_segment(&self.handles, &snapshot, self.sequence + 1)?;
         // The segment is there; whether it survives a power cut is what the directory's sync decides.
-        if let Err(reason) = self.files.sync_directory() {
+        if let Err(reason) = self.handles.files.sync_directory() {
             return Err(self.break_log(format!("a sync of the directory failed ({reason})")));
         }
         self.sequence += 1;
         self.durable = self.sequence;
         let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
         index.listed = listed;
+        let closed = self.tail.segment.close();
+        index.segments.insert(closed.first, Arc::new(closed));
         index.segments.insert(tail.segment.first, Arc::clone(&tail.segment));
         self.tail = tail;
         Ok(())
@@ -141,7 +147,8 @@ impl Writer {
 
 /// Writes a new segment that begins with a snapshot. It gets its name only when it is whole and synced, so that
 /// a last segment without a good snapshot is damage and nothing else. The caller syncs the directory.
-pub(crate) fn start_segment(files: &dyn Files, snapshot: &[u8], sequence: u64) -> Result<Tail> {
+pub(crate) fn start_segment(handles: &Arc<Handles>, snapshot: &[u8], sequence: u64) -> Result<Tail> {
+    let files = handles.files.as_ref();
     let mut bytes = Vec::new();
     frame::begin(&mut bytes);
     bytes.extend_from_slice(snapshot);
@@ -157,8 +164,8 @@ pub(crate) fn start_segment(files: &dyn Files, snapshot: &[u8], sequence: u64) -
         return Err(error(reason));
     }
     let start = bytes.len() as u64;
-    let segment = Arc::new(Segment { first: sequence, name, file });
-    Ok(Tail { segment, start, position: start, is_closed: false })
+    let segment = Arc::new(Segment::held(handles, sequence, Arc::clone(&file)));
+    Ok(Tail { segment, file, start, position: start, is_closed: false })
 }
 
 /// What ends the name of a file that is not part of the log yet.

@@ -1,6 +1,7 @@
 //! Requests of others than the engine in; what this log allows them out.
 
 use std::{
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -8,8 +9,11 @@ use std::{
 
 use super::{Fsync, SharedLog, shared::IDENTITY_TOPIC};
 use crate::engine::log::{
-    access::opened::{Limits, Opened, Owner},
-    commit_log::{CommitLog, CommitLogError},
+    access::{
+        self, AccessError, BackupSummary,
+        opened::{Limits, Opened, Owner},
+    },
+    commit_log::{CommitLog, CommitLogError, files::real::RealFiles},
 };
 
 /// How long somebody who appends waits for room on the disk before being told to come again.
@@ -46,5 +50,13 @@ impl Owner for SharedLog {
 
     fn is_paused(&self) -> bool {
         !self.has_room()
+    }
+
+    fn backup(&self, log: &CommitLog, directory: &Path) -> access::Result<BackupSummary> {
+        let files = RealFiles::new(directory).map_err(|error| AccessError::Mistaken {
+            reason: format!("{} cannot take a backup: {error}", directory.display()),
+        })?;
+        let made = log.backup(&files)?;
+        Ok(BackupSummary { bytes: made.bytes, files: made.segments })
     }
 }

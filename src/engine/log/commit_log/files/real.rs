@@ -83,6 +83,15 @@ impl Files for RealFiles {
         fs::File::open(&self.directory)?.sync_all()
     }
 
+    fn link(&self, name: &str, into: &dyn Files) -> io::Result<()> {
+        let folder = into.folder().ok_or(io::ErrorKind::Unsupported)?;
+        fs::hard_link(self.directory.join(name), folder.join(name))
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.directory)
+    }
+
     fn name(&self) -> String {
         self.directory.display().to_string()
     }

@@ -26,6 +26,8 @@ pub enum Fault {
     WriteFull,
     /// The n-th sync (of a file or of the directory) fails.
     SyncError,
+    /// The n-th creation, renaming or removal of a file fails and does nothing.
+    NameError,
     /// Power goes off at the n-th changing operation of any kind; it and all later ones fail.
     PowerCut,
 }
@@ -47,6 +49,7 @@ pub struct SimulatedFiles {
     machine: Arc<Mutex<Machine>>,
 }
 
+#[derive(Clone)]
 struct Machine {
     random: u64,
     inodes: HashMap<u64, Inode>,
@@ -62,21 +65,24 @@ struct Machine {
     capacity_bytes: Option<u64>,
     writes: u64,
     syncs: u64,
+    names_changes: u64,
     changes: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inode {
     cache: Vec<u8>,
     disk: Vec<u8>,
     dirty: Vec<Change>,
 }
 
+#[derive(Clone)]
 enum Change {
     Write { position: usize, bytes: Vec<u8> },
     Truncate(usize),
 }
 
+#[derive(Clone)]
 enum NameChange {
     Link(String, u64),
     Unlink(String),
@@ -133,6 +139,7 @@ impl SimulatedFiles {
             capacity_bytes: None,
             writes: 0,
             syncs: 0,
+            names_changes: 0,
             changes: 0,
         };
         Self { machine: Arc::new(Mutex::new(machine)) }
@@ -141,7 +148,7 @@ impl SimulatedFiles {
     /// Plans a fault at the `number`-th operation of its kind from now on, from 1.
     pub fn plan(&self, fault: Fault, number: u64) {
         let mut machine = self.machine();
-        (machine.writes, machine.syncs, machine.changes) = (0, 0, 0);
+        (machine.writes, machine.syncs, machine.names_changes, machine.changes) = (0, 0, 0, 0);
         machine.fault = Some((fault, number));
     }
 
@@ -178,6 +185,30 @@ impl SimulatedFiles {
         machine.full_writes = 0;
         machine.powered = true;
         machine.locked = false;
+    }
+
+    /// How many operations there were since [`SimulatedFiles::plan`] of the kind that a fault counts.
+    pub fn count(&self, fault: Fault) -> u64 {
+        let machine = self.machine();
+        match fault {
+            Fault::SyncError => machine.syncs,
+            Fault::NameError => machine.names_changes,
+            Fault::PowerCut => machine.changes,
+            Fault::WriteError | Fault::WriteShort | Fault::WriteTorn | Fault::WriteComplete | Fault::WriteFull => {
+                machine.writes
+            }
+        }
+    }
+
+    /// Lets the misfortunes from now on follow from another seed.
+    pub fn reseed(&self, seed: u64) {
+        self.machine().random = seed;
+    }
+
+    /// Another machine whose disk and memory hold the same. Handles and locks stay with this one.
+    pub fn fork(&self) -> Self {
+        let machine = Machine { locked: false, ..self.machine().clone() };
+        Self { machine: Arc::new(Mutex::new(machine)) }
     }
 
     /// Changes one byte of a file, behind everybody's back.
@@ -248,6 +279,17 @@ impl Machine {
         if self.powered { Ok(()) } else { Err(power_is_off()) }
     }
 
+    /// Counts an operation on names.
+    fn change_names(&mut self) -> io::Result<()> {
+        self.change()?;
+        self.names_changes += 1;
+        if self.fault == Some((Fault::NameError, self.names_changes)) {
+            self.fault = None;
+            return Err(failed());
+        }
+        Ok(())
+    }
+
     fn name_change(&mut self, change: NameChange) {
         change.apply(&mut self.names);
         self.names_dirty.push(change);
@@ -267,7 +309,7 @@ impl Machine {
         self.writes += 1;
         if let Some((fault, number)) = self.fault
             && self.writes == number
-            && !matches!(fault, Fault::SyncError | Fault::PowerCut)
+            && !matches!(fault, Fault::SyncError | Fault::NameError | Fault::PowerCut)
         {
             self.fault = None;
             outcome = Err(failed());
@@ -276,7 +318,7 @@ impl Machine {
                 Fault::WriteShort => written = self.below(bytes.len()),
                 Fault::WriteTorn => holes = true,
                 Fault::WriteFull => self.full_writes = 10,
-                Fault::WriteComplete | Fault::SyncError | Fault::PowerCut => {}
+                Fault::WriteComplete | Fault::SyncError | Fault::NameError | Fault::PowerCut => {}
             }
         }
         if self.full_writes > 0 {
@@ -413,7 +455,7 @@ impl Files for SimulatedFiles {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut machine = self.machine();
-        machine.change()?;
+        machine.change_names()?;
         machine.inode_next += 1;
         let inode = machine.inode_next;
         machine.inodes.insert(inode, Inode::default());
@@ -428,7 +470,7 @@ impl Files for SimulatedFiles {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut machine = self.machine();
-        machine.change()?;
+        machine.change_names()?;
         let inode = machine.inode_of(from)?;
         machine.name_change(NameChange::Rename { from: from.to_owned(), to: to.to_owned(), inode });
         Ok(())
@@ -436,7 +478,7 @@ impl Files for SimulatedFiles {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut machine = self.machine();
-        machine.change()?;
+        machine.change_names()?;
         machine.inode_of(name)?;
         machine.name_change(NameChange::Unlink(name.to_owned()));
         Ok(())

@@ -1,6 +1,6 @@
 //! Commits in; records in order, end offsets and consumer offsets out. Appenders and readers share it over threads.
 //!
-//! Locks are taken in this order: `syncing`, `writer`, `index`. Only `syncing` is held over a sync of the last segment, no lock
+//! Locks are taken in this order: `cleaning`, `syncing`, `writer`, `index`. Only `syncing` is held over a sync of the last segment, no lock
 //! over a read of records, and `index` never over IO.
 
 use std::{
@@ -14,9 +14,10 @@ use std::{
 use super::{
     block,
     commit::Commit,
-    error::{CommitLogError, Result, damaged, out_of_range, refused},
+    error::{CommitLogError, Result, damaged, out_of_range},
     files::{Files, Held},
     frame::Kind,
+    handles::Handles,
     index::{BlockEntry, Index, Partition},
     record::{Record, TopicPartition},
     recover::{self, Recovery},
@@ -30,13 +31,18 @@ use super::{
 pub struct Options {
     /// A segment that has so many bytes is closed. Small ones are cleaned sooner, large ones need fewer files.
     pub segment_bytes: u64,
+    /// Files of closed segments that are open at a time; each takes a descriptor of the process.
+    pub open_files_max: usize,
+    /// So many adjacent closed segments that fit one together are merged by [`CommitLog::clean`]: at least two. More at a time
+    /// copy less; what stays apart takes a file each.
+    pub merge_min: usize,
     /// Keys that compaction remembers at a time, about 100 bytes each; a partition with more records is read several times.
     pub compaction_keys_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, compaction_keys_max: 1 << 20 }
+        Self { segment_bytes: 64 << 20, open_files_max: 256, merge_min: 4, compaction_keys_max: 1 << 20 }
     }
 }
 
@@ -58,9 +64,11 @@ pub struct Appended {
 /// A durable log of commits in one directory. Dropping it syncs nothing.
 pub struct CommitLog {
     pub(crate) files: Arc<dyn Files>,
+    pub(crate) handles: Arc<Handles>,
     pub(crate) options: Options,
     recovery: Recovery,
-    syncing: Mutex<()>,
+    /// Held over syncs, rolls and new names for what is rewritten.
+    pub(crate) syncing: Mutex<()>,
     /// One at a time; up to which offset each compacted partition was read.
     pub(crate) cleaning: Mutex<HashMap<TopicPartition, u64>>,
     writer: Mutex<Writer>,
@@ -76,14 +84,13 @@ impl CommitLog {
     /// # Errors
     /// [`CommitLogError::Locked`], [`CommitLogError::Format`] and [`CommitLogError::Damaged`] stay until somebody acts; others may pass.
     pub fn open(files: Arc<dyn Files>, options: Options) -> Result<Self> {
-        let lock = files.lock("LOCK").map_err(|reason| match reason.kind() {
-            io::ErrorKind::WouldBlock => CommitLogError::Locked { directory: files.name() },
-            _ => refused("lock", &files.name(), reason),
-        })?;
-        let (index, writer, recovery) = recover::recover(&files)?;
+        let lock = recover::lock(files.as_ref())?;
+        let handles = Arc::new(Handles::new(Arc::clone(&files), options.open_files_max));
+        let (index, writer, recovery) = recover::recover(&handles)?;
         let segment_bytes = options.segment_bytes.min(SEGMENT_BYTES_MAX);
         Ok(Self {
             files,
+            handles,
             options: Options { segment_bytes, ..options },
             recovery,
             syncing: Mutex::new(()),
@@ -268,8 +275,9 @@ impl CommitLog {
     /// # Errors
     /// [`CommitLogError::Refused`].
     pub fn bytes(&self) -> Result<u64> {
-        let segments: Vec<Arc<Segment>> = self.index().segments.values().cloned().collect();
-        segments.iter().map(|segment| segment.length()).sum()
+        let mut segments: Vec<Arc<Segment>> = self.index().segments.values().cloned().collect();
+        let last = segments.pop().map_or(Ok(0), |last| last.length())?;
+        segments.iter().try_fold(last, |sum, segment| Ok(sum + segment.closed_length()?))
     }
 
     fn blocks_from(
@@ -299,19 +307,21 @@ impl CommitLog {
 
     /// Syncs the last segment without keeping appenders from it. The caller holds `syncing`: two syncs of one file at a time
     /// would share one error, and the other would believe that it succeeded.
-    fn sync_tail(&self) -> Result<u64> {
-        let (segment, sequence) = {
+    pub(crate) fn sync_tail(&self) -> Result<u64> {
+        let (file, sequence) = {
             let writer = self.writer();
             writer.check()?;
             if writer.durable == writer.sequence {
                 return Ok(writer.durable);
             }
-            (Arc::clone(&writer.tail.segment), writer.sequence)
+            (Arc::clone(&writer.tail.file), writer.sequence)
         };
-        let outcome = segment.file.sync();
+        let outcome = file.sync();
         let mut writer = self.writer();
         if let Err(reason) = outcome {
-            return Err(writer.break_log(format!("a sync of {} failed ({reason})", segment.name)));
+            let name = &writer.tail.segment.name;
+            let reason = format!("a sync of {name} failed ({reason})");
+            return Err(writer.break_log(reason));
         }
         writer.check()?;
         writer.durable = sequence;
@@ -363,7 +373,7 @@ impl CommitLog {
 }
 
 /// Guards nothing but the order of things: poison does not matter.
-fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+pub(crate) fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -372,7 +382,7 @@ pub(crate) fn known(index: &Index, partition: TopicPartition) -> Result<&Partiti
 }
 
 pub(crate) fn read_block(segment: &Segment, entry: &BlockEntry, bytes: &mut [u8]) -> Result<()> {
-    let read = segment.file.read_at(bytes, u64::from(entry.position));
+    let read = segment.read_at(bytes, u64::from(entry.position));
     read.map_err(|reason| match reason.kind() {
         io::ErrorKind::UnexpectedEof => damaged(&segment.name, u64::from(entry.position), "it ends before a block"),
         _ => segment.refused("read", reason),
