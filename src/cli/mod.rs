@@ -9,6 +9,7 @@ mod figures;
 mod generate;
 mod housekeeping;
 mod hub;
+mod import;
 mod output;
 mod place;
 mod rebuild;
@@ -28,6 +29,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 pub use check::SpokeSummary;
 pub use exit::{Exit, Failure};
 pub use generate::{Destination, GenerateArguments, Written};
+pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
 pub use run::{HubInput, RunArguments};
 pub use stop::StopToken;
@@ -79,6 +81,8 @@ pub enum Command {
     Tail(TailArguments),
     /// Make a seeded company's touchpoints, for trying and testing
     Generate(GenerateArguments),
+    /// Send the rows of a file, CSV or JSON lines, through a department's mapping; started again, it goes on where it was
+    Import(ImportArguments),
     /// Fold all kept touchpoints again after a change of definition, and switch over; no instance may run meanwhile
     Rebuild,
 }
@@ -114,6 +118,7 @@ impl Cli {
             Command::Topics(arguments) => topics::execute(settings, arguments, output),
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
+            Command::Import(arguments) => import::execute(settings, arguments, output),
             Command::Rebuild => rebuild::execute(settings, output),
         }
     }
