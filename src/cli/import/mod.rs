@@ -247,7 +247,7 @@ fn import(
         let report = Report { file: &file, spoke: spoke_name, topic, tally, done, done_before, resumed_after_line };
         return Ok(report.write(arguments.output, output)?);
     }
-    let resumed = earlier.as_ref().map(|earlier| (earlier.line, earlier.tally.rows));
+    let resumed = earlier.as_ref().map(|earlier| (earlier.line, earlier.tally.rows)).filter(|(_, rows)| *rows > 0);
     let mut checkpoint = earlier.unwrap_or_else(|| Checkpoint::new(identity, file.clone()));
     let rejects = match &arguments.rejects {
         Some(path) => Some(Rejects::open(path, source.path(), checkpoint.rejects.as_ref())?),

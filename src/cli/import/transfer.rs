@@ -94,6 +94,9 @@ impl Transfer<'_> {
         let read = Arc::new(AtomicU64::new(0));
         let from = (checkpoint.position, checkpoint.line);
         let mut rows = Rows::open(self.source, self.format, self.message_bytes_max, from, &read)?;
+        // Whoever is killed before the first batch is through has begun nevertheless: the rejects are its own.
+        self.mark_rejects(checkpoint)?;
+        self.checkpoints.write(checkpoint)?;
         let mut written = Instant::now();
         let ended = loop {
             match self.step(&mut rows, checkpoint, appender) {
@@ -129,12 +132,17 @@ impl Transfer<'_> {
         let sent = self.send_batch(rows, &mut tally, appender)?;
         let batch = sent.and_then(|batch| appender.flush().map(|()| batch));
         let batch = batch.map_err(|error| self.log_failed(&error, checkpoint))?;
-        if let Some(rejects) = &mut self.rejects {
-            checkpoint.rejects = Some(rejects.flush()?);
-        }
+        self.mark_rejects(checkpoint)?;
         (checkpoint.position, checkpoint.line) = rows.place();
         checkpoint.tally = tally;
         Ok(batch)
+    }
+
+    fn mark_rejects(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Failure> {
+        if let Some(rejects) = &mut self.rejects {
+            checkpoint.rejects = Some(rejects.flush()?);
+        }
+        Ok(())
     }
 
     fn send_batch(

@@ -48,21 +48,73 @@ fn rows_of_csv_are_objects_without_empty_cells() {
     check(
         b"\xEF\xBB\xBFid, name ,note\r\n1,Ann,\"says \"\"hi\"\", then\r\nleaves\"\r\n\r\n2,,\r\n3,\" \",a\"b\"c\r\n,,\r\n4,\xC3\xA9,last",
         CSV,
-        expect![[""]],
+        expect![[r#"
+            2 {"id":"1","name":"Ann","note":"says \"hi\", then\r\nleaves"}
+            5 {"id":"2"}
+            6 {"id":"3","note":"a\"b\"c"}
+            7 {}
+            8 {"id":"4","name":"é","note":"last"}
+        "#]],
     );
-    check(b"id\tname\n1\tAnn, or \"so\"\n", RowFormat::Csv { delimiter: b'\t' }, expect![[""]]);
-    check(b"\"id\";\"a.b\"\n\"1\";\"x;y\"\n", RowFormat::Csv { delimiter: b';' }, expect![[""]]);
+    check(
+        b"id\tname\n1\tAnn, or \"so\"\n",
+        RowFormat::Csv { delimiter: b'\t' },
+        expect![[r#"
+        2 {"id":"1","name":"Ann, or \"so\""}
+    "#]],
+    );
+    check(
+        b"\"id\";\"a.b\"\n\"1\";\"x;y\"\n",
+        RowFormat::Csv { delimiter: b';' },
+        expect![[r#"
+        2 {"id":"1","a.b":"x;y"}
+    "#]],
+    );
     check(b"id,name\n", CSV, expect![[""]]);
 }
 
 #[test]
 fn a_bad_row_of_csv_costs_itself_and_no_other() {
     // Other numbers of cells, other encodings.
-    check(b"id,name\n1\n2,Bob,x\n3,\xFFx\n4,Dan\n\"5\xC3\",\"\xA9\"\n6,Eve\n", CSV, expect![[""]]);
+    check(
+        b"id,name\n1\n2,Bob,x\n3,\xFFx\n4,Dan\n\"5\xC3\",\"\xA9\"\n6,Eve\n",
+        CSV,
+        expect![[r#"
+        2 wrong_field_count: "1"
+        3 wrong_field_count: "2,Bob,x"
+        4 not_utf8: "3,�x"
+        5 {"id":"4","name":"Dan"}
+        6 not_utf8: "\"5�\",\"�\""
+        7 {"id":"6","name":"Eve"}
+    "#]],
+    );
     // A quote that closes in the middle of another cell, one that is closed at the end of the file, and one nowhere.
-    check(b"id,name\n1,\"Ann\n2,Bob\n3,\"Cy\"\n4,Dan\n", CSV, expect![[""]]);
-    check(b"id,name\n1,\"Ann\n2,Bob\n", CSV, expect![[""]]);
-    check(b"id,name\n1,Ann\n2,\"Bob", CSV, expect![[""]]);
+    check(
+        b"id,name\n1,\"Ann\n2,Bob\n3,\"Cy\"\n4,Dan\n",
+        CSV,
+        expect![[r#"
+        2 unclosed_quote: "1,\"Ann"
+        3 {"id":"2","name":"Bob"}
+        4 {"id":"3","name":"Cy"}
+        5 {"id":"4","name":"Dan"}
+    "#]],
+    );
+    check(
+        b"id,name\n1,\"Ann\n2,Bob\n",
+        CSV,
+        expect![[r#"
+        2 unclosed_quote: "1,\"Ann"
+        3 {"id":"2","name":"Bob"}
+    "#]],
+    );
+    check(
+        b"id,name\n1,Ann\n2,\"Bob",
+        CSV,
+        expect![[r#"
+        2 {"id":"1","name":"Ann"}
+        3 unclosed_quote: "2,\"Bob"
+    "#]],
+    );
     // One that is followed by more than a message may have.
     let mut text = b"id,name\n1,\"Ann\n".to_vec();
     for number in 2..=30 {
@@ -73,16 +125,38 @@ fn a_bad_row_of_csv_costs_itself_and_no_other() {
     assert_eq!(all.lines().count(), 30);
     // A line that is itself too long; one that is so with the names of its columns only.
     let long = format!("id,name\n1,{}\n2,Bob\n3,{}\n4,Dan", "x".repeat(1_000), "y".repeat(90));
-    let all = shown(long.as_bytes(), CSV, 100).replace(&"x".repeat(998), "…").replace(&"y".repeat(90), "…");
-    expect![[""]].assert_eq(&all);
+    let all = shown(long.as_bytes(), CSV, 100).replace(&"x".repeat(1_000), "…").replace(&"y".repeat(90), "…");
+    expect![[r#"
+        2 too_large: "1,…"
+        3 {"id":"2","name":"Bob"}
+        4 too_large: "3,…"
+        5 {"id":"4","name":"Dan"}
+    "#]]
+    .assert_eq(&all);
 }
 
 #[test]
 fn lines_of_json_are_sent_as_they_are() {
     let text = format!("\u{FEFF}{{\"id\": 1}}\r\n\n  \n not JSON \n{}\n\"\n{{\"id\":2}}", "z".repeat(101));
-    check(text.as_bytes(), RowFormat::Ndjson, expect![[""]]);
+    check(
+        text.as_bytes(),
+        RowFormat::Ndjson,
+        expect![[r#"
+        1 {"id": 1}
+        4  not JSON 
+        5 too_large: "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+        6 "
+        7 {"id":2}
+    "#]],
+    );
     check(b"", RowFormat::Ndjson, expect![[""]]);
-    check(&[b"x".repeat(100), b"\r\n".to_vec()].concat(), RowFormat::Ndjson, expect![[""]]);
+    check(
+        &[b"x".repeat(100), b"\r\n".to_vec()].concat(),
+        RowFormat::Ndjson,
+        expect![[r#"
+        1 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+    "#]],
+    );
 }
 
 #[test]
@@ -115,7 +189,22 @@ fn a_wrong_header_is_an_error_that_says_which_column() {
         let at = failure.happened.find("/file: ").expect("the file's name") + 7;
         writeln!(all, "{}; {}", &failure.happened[at..], failure.next).expect("memory");
     }
-    expect![[""]].assert_eq(&all);
+    expect![[r#"
+        it is empty: a CSV file begins with the names of its columns; add them
+        it is empty: a CSV file begins with the names of its columns; add them
+        column 3 has no name; name every column
+        columns 1 and 3 have the same name, "id"; give each column its own name
+        columns 1 and 2 have the same name, "id"; give each column its own name
+        it has one column only, and no event has place in one; add --delimiter ";"
+        it has one column only, and no event has place in one; name what stands between two columns with --delimiter
+        a quote in its header is not closed; close it
+        its header begins as JSON does; add --format ndjson
+        "id,\0\0\n": right
+        it is UTF-16; save it as UTF-8
+        its header is not UTF-8; write the file in that encoding
+        its header is longer than 100 bytes, or a quote in it is not closed; see whether it is CSV with a header
+    "#]]
+    .assert_eq(&all);
 }
 
 #[test]

@@ -79,9 +79,9 @@ fn check_interrupted(name: &str, content: &[u8], whole: &Whole, trouble: Trouble
     let (ended, output) = world.try_import(&words, &second, &StopToken::default(), small());
     ended.expect("nothing is in the way any more");
     let report: Value = serde_json::from_str(&output).expect("one JSON object");
-    assert_eq!(report["resumed_after_line"].is_null(), flushed == 0 && interrupted.is_err(), "{report}");
-    // What was flushed before the last checkpoint does not come again.
-    assert!(second.records().len() <= ROWS - 6 * flushed.saturating_sub(1).min(ROWS / 6), "{flushed}");
+    assert_eq!(report["resumed_after_line"].is_null(), flushed == 0, "{report}");
+    // There is a checkpoint behind each batch, and nothing before it comes again.
+    assert_eq!(second.records().len(), ROWS.saturating_sub(6 * flushed));
     let all = [first.records(), second.records()].concat();
     assert_eq!(ids(&all), whole.ids);
     assert_eq!(world.tally(), whole.tally);
@@ -92,7 +92,8 @@ fn check_interrupted(name: &str, content: &[u8], whole: &Whole, trouble: Trouble
 fn an_interruption_anywhere_loses_no_row_and_counts_none_twice() {
     let whole = whole();
     assert_eq!(whole.tally["rows"], ROWS);
-    assert_eq!(whole.tally["rejected"], 3);
+    // The one of two lines names nobody: its customer has a line break.
+    assert_eq!(whole.tally["rejected"], 4);
     for call in 1..=whole.calls {
         check_interrupted("orders.csv", &orders(), &whole, Trouble::Fails(call));
         check_interrupted("orders.csv", &orders(), &whole, Trouble::Dies(call));
