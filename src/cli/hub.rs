@@ -52,7 +52,7 @@ pub(super) fn ingest_options(settings: &Settings) -> ingest::Options {
 }
 
 /// Every spoke of the folder, compiled. Any that is wrong is an error that names it.
-fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
+pub(super) fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
     let wrong =
         |happened: String| Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows every mistake");
     let directory = &settings.spokes.directory;

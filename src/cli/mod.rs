@@ -10,6 +10,7 @@ mod figures;
 mod generate;
 mod housekeeping;
 mod hub;
+mod import;
 mod output;
 mod place;
 mod rebuild;
@@ -30,6 +31,7 @@ pub use check::SpokeSummary;
 pub use demo::DemoArguments;
 pub use exit::{Exit, Failure};
 pub use generate::{Destination, GenerateArguments, Written};
+pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
 pub use run::{HubInput, RunArguments};
 pub use stop::StopToken;
@@ -83,6 +85,8 @@ pub enum Command {
     Tail(TailArguments),
     /// Make a seeded company's touchpoints, for trying and testing
     Generate(GenerateArguments),
+    /// Send the rows of a file, CSV or JSON lines, through a department's mapping; started again, it goes on where it was
+    Import(ImportArguments),
     /// Fold all kept touchpoints again after a change of definition, and switch over; no instance may run meanwhile
     Rebuild,
 }
@@ -119,6 +123,7 @@ impl Cli {
             Command::Topics(arguments) => topics::execute(settings, arguments, output),
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
+            Command::Import(arguments) => import::execute(settings, arguments, output),
             Command::Rebuild => rebuild::execute(settings, output),
         }
     }

@@ -15,7 +15,9 @@ fn the_definition_is_sound() {
 #[test]
 fn the_help_names_every_subcommand_and_exit_code() {
     let help = definition().render_long_help().to_string();
-    for word in ["run", "check", "topics", "tail", "generate", "rebuild", "Exit codes", "INSIGHT_HUB__SECTION__KEY"] {
+    for word in
+        ["run", "check", "topics", "tail", "generate", "import", "rebuild", "Exit codes", "INSIGHT_HUB__SECTION__KEY"]
+    {
         assert!(help.contains(word), "{word} in {help}");
     }
 }
@@ -52,6 +54,9 @@ fn every_command_of_the_readme_kind_parses() {
          --to-files out",
         "generate --to-topics --brokers k:9092",
         "generate --to-topics --create-topics 4 --brokers k:9092",
+        "import orders.csv --spoke sales",
+        "import orders.txt --spoke sales --format csv --delimiter ; --rejects bad.ndjson --again -o json",
+        "import orders.tsv.gz --spoke sales --delimiter \\t",
         "rebuild",
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
@@ -69,6 +74,10 @@ fn wrong_command_lines_are_refused() {
         ("generate --to-files out --create-topics 2", "--to-topics"),
         ("generate --to-topics --late 1.5", "from 0 to 1"),
         ("generate --to-topics --customers 0", "0 is not in"),
+        ("import orders.csv", "--spoke"),
+        ("import --spoke sales", "<FILE>"),
+        ("import orders.csv --spoke sales --delimiter ;;", "one ASCII character"),
+        ("import orders.csv --spoke sales --format xlsx", "csv, ndjson"),
         ("serve", "unrecognized subcommand"),
         ("topics repair", "unrecognized subcommand"),
     ] {

@@ -150,6 +150,21 @@ impl Spoke {
         &self.topic
     }
 
+    /// Whether its events are Avro, which has no lines.
+    pub fn is_avro(&self) -> bool {
+        self.avro
+    }
+
+    /// Whether its events are canonical touchpoints, with objects inside of objects, and nothing is mapped.
+    pub fn is_canonical(&self) -> bool {
+        self.mapping.spoke.is_some()
+    }
+
+    /// Whether a touchpoint's id is its record's position: the same event sent twice is two touchpoints.
+    pub fn has_ids_of_positions(&self) -> bool {
+        matches!(self.mapping.id, IdRule::Position)
+    }
+
     /// Maps one record and hands each of its outcomes, at least one, to `each`. Never panics.
     pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
         let mut capture = Capture::default();
