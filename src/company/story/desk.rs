@@ -44,8 +44,8 @@ impl Desk {
         let per_1_000_days = self.touchpoints_per_day * size_per_mille(day) * CASES_PER_100_000 / 100_000;
         let work = DAY * 1_000 / per_1_000_days.max(250) as i64;
         self.backlog_ms = self.backlog_ms.max(0) + work;
-        // Two at a time are no backlog.
-        let behind = (self.backlog_ms - 2 * work).max(0);
+        // Three at a time are no backlog.
+        let behind = (self.backlog_ms - 3 * work).max(0);
         let mean = (behind / WAIT_OF_BACKLOG).min(EXTRA_WAIT_MAX);
         // The fourth power of an even share has the mean 1/5, and a long tail.
         let share = random.below(100) as i64;

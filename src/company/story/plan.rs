@@ -295,7 +295,7 @@ impl Planner {
     fn newcomer(&mut self, tale: &mut Tale<'_>, campaign: u8, buys_percent: u32) {
         let number = self.people.next_number();
         let region = Persona::of(self.seed, number).region;
-        let trust = (108 - self.talk[region] / 10_000).clamp(5, 100) as u32;
+        let trust = 100 - (self.talk_percent(region) * 5 / 4).min(95);
         if !tale.sometimes(trust * buys_percent / 100) {
             return self.stranger(tale, campaign, 80);
         }
@@ -311,9 +311,17 @@ impl Planner {
         self.order(tale);
     }
 
+    /// How many more parcels than usual people in a region know to be late, in percent of all.
+    fn talk_percent(&self, region: usize) -> u32 {
+        (self.talk[region] / 10_000 - 10).max(0) as u32
+    }
+
     fn buy_again(&mut self, tale: &mut Tale<'_>) {
         let day = self.day(tale.now);
-        let hesitates = self.people.hurt(tale.customer, day) * 13 / 10 + self.people.annoyed(tale.customer, day) / 2;
+        let region = Persona::of(self.seed, tale.customer).region;
+        let hesitates = self.people.hurt(tale.customer, day) * 7 / 4
+            + self.people.annoyed(tale.customer, day) / 2
+            + self.talk_percent(region) / 2;
         if tale.sometimes(hesitates.min(95)) {
             return browse(tale);
         }
@@ -353,7 +361,7 @@ impl Planner {
             tale.wait(HOUR, 2 * DAY);
             return tale.step(Action::RefundIssued);
         }
-        let late = tale.sometimes(if trouble { 70 } else { 7 });
+        let late = tale.sometimes(if trouble { 75 } else { 7 });
         self.talk[region] += (i64::from(late) * 1_000_000 - self.talk[region]) / self.talk_weight;
         tale.now = if !late {
             due - tale.random.between(0, 20 * HOUR)
@@ -367,7 +375,7 @@ impl Planner {
         if late {
             let days_late = (arrives - due) / DAY;
             self.people.hurt_by(customer, self.day(due) + 1, 45 + 6 * days_late as i32);
-            if tale.sometimes(if days_late > 0 { 62 } else { 25 }) {
+            if tale.sometimes(if days_late > 0 { 68 } else { 25 }) {
                 let asks = due + tale.random.between(DAY, 4 * DAY);
                 self.later(asks, customer, Follows::Case { about: word::DELIVERY, upset: true });
             }
@@ -384,7 +392,7 @@ impl Planner {
             let answer = tale.answer(1, &stars);
             tale.tell(Action::ReviewPosted, Told { answer, ..Told::default() });
         }
-        if tale.sometimes(if late { 20 } else { 6 }) {
+        if tale.sometimes(if late { 24 } else { 5 }) {
             tale.now = arrives + tale.random.between(2 * DAY, 10 * DAY);
             tale.step(Action::OrderReturned);
             tale.wait(HOUR, 3 * DAY);

@@ -45,7 +45,7 @@ fn span(days: Days) -> Span {
 fn visible(metric: &str, against: f64) -> f64 {
     match metric {
         "nps" | "sentiment" => 4.0,
-        "csat" => 0.12,
+        "csat" => 0.08,
         "on_time" => 8.0,
         "promise_gap" => 0.3,
         // Levels near zero.
@@ -55,12 +55,12 @@ fn visible(metric: &str, against: f64) -> f64 {
     }
 }
 
-/// The effects of a company that cannot be seen, in words.
-fn unseen(seed: u64, touchpoints: u64) -> Vec<String> {
+/// The effects on some metrics that cannot be seen in a company, in words.
+fn unseen(seed: u64, touchpoints: u64, metrics: &[&str]) -> Vec<String> {
     let tally = tally(seed, touchpoints);
     let mut unseen = Vec::new();
     for chapter in Story::NineMonths.chapters(START) {
-        for effect in &chapter.effects {
+        for effect in chapter.effects.iter().filter(|effect| metrics.contains(&effect.metric)) {
             let region = effect.region.unwrap_or("");
             let seen = tally.metric(effect.metric, region, span(effect.seen));
             let against = tally.metric(effect.metric, region, span(effect.against));
@@ -83,8 +83,15 @@ fn unseen(seed: u64, touchpoints: u64) -> Vec<String> {
 
 #[test]
 fn every_effect_of_every_chapter_shows_in_the_events() {
-    let companies = [(1, 60_000), (2, 60_000), (3, 60_000), (4, 200_000), (5, 200_000)];
-    let unseen: Vec<String> = companies.iter().flat_map(|(seed, size)| unseen(*seed, *size)).collect();
+    let companies = [(1, 120_000), (2, 120_000), (3, 120_000), (4, 240_000)];
+    let unseen: Vec<String> = companies.iter().flat_map(|(seed, size)| unseen(*seed, *size, &METRICS)).collect();
+    assert!(unseen.is_empty(), "{unseen:#?}");
+}
+
+#[test]
+fn a_small_company_shows_what_needs_no_large_numbers() {
+    let strong = ["reach", "new_customers", "on_time", "promise_gap"];
+    let unseen: Vec<String> = (1..=4).flat_map(|seed| unseen(seed, 20_000, &strong)).collect();
     assert!(unseen.is_empty(), "{unseen:#?}");
 }
 
@@ -128,7 +135,7 @@ fn a_seed_gives_the_same_story_everywhere() {
     let small = digest(Company::new(options(1, 10_000)));
     assert_eq!(small, digest(Company::new(options(1, 10_000))));
     assert_ne!(small, digest(Company::new(options(2, 10_000))));
-    assert_eq!(small, "0000000000000000");
+    expect_test::expect!["0000000000000000"].assert_eq(&small);
 }
 
 #[test]
@@ -256,6 +263,6 @@ fn how_the_months_look() {
                 );
             }
         }
-        unseen(seed, size).iter().for_each(|line| println!("UNSEEN {line}"));
+        unseen(seed, size, &METRICS).iter().for_each(|line| println!("UNSEEN {line}"));
     }
 }
