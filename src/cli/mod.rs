@@ -4,8 +4,10 @@
 //! came of it. Errors go to standard error as what happened, to which thing, and what to do next.
 
 mod check;
+mod customer;
 mod demo;
 mod exit;
+mod export;
 mod figures;
 mod generate;
 mod housekeeping;
@@ -28,8 +30,10 @@ use std::{
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use check::SpokeSummary;
+pub use customer::CustomerArguments;
 pub use demo::DemoArguments;
 pub use exit::{Exit, Failure};
+pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
@@ -83,6 +87,10 @@ pub enum Command {
     Topics(TopicsArguments),
     /// Show a public feed as it is committed
     Tail(TailArguments),
+    /// Write a feed as it is now, the latest value of every key, as NDJSON or CSV
+    Export(ExportArguments),
+    /// Show one customer: the record, the timeline, and why
+    Customer(CustomerArguments),
     /// Make a seeded company's touchpoints, for trying and testing
     Generate(GenerateArguments),
     /// Send the rows of a file, CSV or JSON lines, through a department's mapping; started again, it goes on where it was
@@ -122,6 +130,8 @@ impl Cli {
             Command::Check { output: format } => check::execute(settings, *format, output),
             Command::Topics(arguments) => topics::execute(settings, arguments, output),
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
+            Command::Export(arguments) => export::execute(settings, arguments, output),
+            Command::Customer(arguments) => customer::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
             Command::Import(arguments) => import::execute(settings, arguments, output),
             Command::Rebuild => rebuild::execute(settings, output),

@@ -102,7 +102,7 @@ pub(super) fn execute(settings: &Settings, arguments: &TailArguments, output: &m
 }
 
 /// The topic of a feed that was named by its word or by its whole name.
-fn topic_of(settings: &Settings, feed: &str) -> Result<String, Failure> {
+pub(super) fn topic_of(settings: &Settings, feed: &str) -> Result<String, Failure> {
     let prefix = &settings.topics.prefix;
     let word = feed.strip_prefix(prefix.as_str()).unwrap_or(feed);
     if !FEEDS.contains(&word) {

@@ -39,12 +39,12 @@ use super::{
     exit::{Exit, Failure},
     hub,
     output::Format,
-    run,
+    place, run,
     stop::StopToken,
     topics,
 };
 use crate::{
-    engine::log::{kafka::SpokeWriter, outside::SpokeAppend},
+    engine::log::outside::SpokeAppend,
     ingest::{Spoke, SpokeSet},
     settings::Settings,
 };
@@ -105,17 +105,9 @@ pub(super) fn execute(settings: &Settings, arguments: &ImportArguments, output: 
         if settings.kafka.brokers.is_some() {
             require_topic(settings, job.spoke.topic())?;
         }
-        appender(settings)
+        place::appender(settings, "import")
     };
     import(&job, &mut connect, &stop, Pace::default(), output)
-}
-
-/// Where records go.
-fn appender(settings: &Settings) -> Result<Box<dyn SpokeAppend>, Failure> {
-    super::require_brokers(settings)?;
-    let kafka = hub::kafka_options(settings, "import".to_owned())?;
-    let writer = SpokeWriter::connect(&kafka, &settings.hub.application_id);
-    Ok(Box::new(writer.map_err(|error| hub::log_failure(&error))?))
 }
 
 /// Departments' topics are theirs to create: a missing one is an error, and not a minute of waiting for it.

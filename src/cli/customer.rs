@@ -1,0 +1,425 @@
+//! `insight-hub customer IDENTIFIER`: one customer as every department sees them: the record, the timeline, and why.
+//!
+//! Why: by which identifiers this is one person, and what each touchpoint counts for. The touchpoints of the feed are folded
+//! again, by the fold that the hub itself uses, and what each step contributes to company-wide metrics is shown beside it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    time::Duration,
+};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    exit::{Exit, Failure},
+    hub,
+    output::{Format, write_json, write_table},
+    place,
+};
+use crate::{
+    customers::fold::{self, DimensionValue, Emit, FoldOptions, Head},
+    engine::log::{
+        LogError,
+        outside::{FeedRead, Next, Span},
+    },
+    feeds::{Feed, Reader},
+    ingest::{Mapped, NoHeaders, SourceRecord, Spoke, SpokeFile},
+    metrics::catalogue,
+    model::{Accumulator, Currency, Dimension, IdentifierType, Window, WindowKind},
+    settings::Settings,
+    wire::SchemaFolder,
+};
+
+/// Customers that one identifier may lead to and are told: more of them is a mistake in the data worth knowing.
+const FOUND_MAX: usize = 5;
+/// Silence after which a reader that stops at the end is asked again.
+const IDLE_AFTER: Duration = Duration::from_millis(200);
+
+/// Flags of `customer`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct CustomerArguments {
+    /// TYPE:VALUE, for example customer_id:C0000042 or email:ann@example.org; or a person's id of the feeds
+    #[arg(value_name = "IDENTIFIER")]
+    pub identifier: String,
+    /// Show so many of the newest touchpoints; what the older ones count for is in the record
+    #[arg(long, default_value_t = 30, value_name = "NUMBER")]
+    pub last: usize,
+    /// How it is shown
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Whom to look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Sought {
+    Person(String),
+    Identifier(IdentifierType, String),
+}
+
+impl Sought {
+    fn parse(text: &str) -> Result<Sought, Failure> {
+        let wrong = |happened: String| {
+            let kinds: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+            Failure::new(
+                Exit::Usage,
+                happened,
+                format!("name TYPE:VALUE with a type of {}; or the 32 digits of a person's id", kinds.join(", ")),
+            )
+        };
+        let Some((kind, value)) = text.split_once(':') else {
+            if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Ok(Sought::Person(text.to_ascii_lowercase()));
+            }
+            return Err(wrong("that is neither an identifier nor a person's id".to_owned()));
+        };
+        let kind = IdentifierType::parse(kind.trim())
+            .ok_or_else(|| wrong(format!("there is no type of identifier {:?}", kind.trim())))?;
+        let value = value.trim();
+        let value = if kind == IdentifierType::Email { value.to_lowercase() } else { value.to_owned() };
+        Ok(Sought::Identifier(kind, value))
+    }
+
+    fn is(&self, person: &str, record: &Value) -> bool {
+        match self {
+            Sought::Person(sought) => sought == person,
+            Sought::Identifier(kind, value) => {
+                let known = record.get("identifiers").and_then(|all| all.get(kind.as_str())).and_then(Value::as_array);
+                known.is_some_and(|values| values.iter().any(|known| known.as_str() == Some(value)))
+            }
+        }
+    }
+}
+
+pub(super) fn execute(
+    settings: &Settings,
+    arguments: &CustomerArguments,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let sought = Sought::parse(&arguments.identifier)?;
+    let mut found: BTreeMap<String, Value> = BTreeMap::new();
+    read(settings, Feed::Customers, &mut |key, value| {
+        // A record that no longer has the identifier, or is gone, counts as the newest.
+        match value {
+            Some(record) if sought.is(key, &record) && (found.len() < FOUND_MAX || found.contains_key(key)) => {
+                found.insert(key.to_owned(), record);
+            }
+            _ => drop(found.remove(key)),
+        }
+    })?;
+    if found.is_empty() {
+        return Err(Failure::new(
+            Exit::Failure,
+            "nobody is known by that",
+            "see how the identifier is written in `insight-hub tail customers --from-beginning`, or whether its event was rejected",
+        ));
+    }
+    if !settings.topics.touchpoints_feed {
+        tracing::warn!("the feed of touchpoints is switched off: there is no timeline to show");
+    }
+    let mut timelines = timelines(settings, &found)?;
+    for (person, record) in &found {
+        let timeline = timelines.remove(person).unwrap_or_default();
+        let counted = counted(settings, &timeline)?;
+        let shown = timeline.len().saturating_sub(arguments.last);
+        let steps = &timeline[shown..];
+        let counted = &counted[shown..];
+        match arguments.output {
+            Format::Json => {
+                let steps: Vec<Value> = steps
+                    .iter()
+                    .zip(counted)
+                    .map(|(touchpoint, counts)| json!({"touchpoint": touchpoint, "counts_for": counts}))
+                    .collect();
+                write_json(output, &json!({"person": person, "record": record, "timeline": steps}))?;
+            }
+            Format::Table => show(person, record, &timeline, shown, counted, output)?,
+        }
+    }
+    Ok(output.flush()?)
+}
+
+/// Reads a feed to its end: key and decoded value of every record.
+fn read(settings: &Settings, feed: Feed, each: &mut dyn FnMut(&str, Option<Value>)) -> Result<(), Failure> {
+    let topic = format!("{}{}", settings.topics.prefix, feed.description().suffix);
+    let mut log: Box<dyn FeedRead> = place::feed(settings, &topic, Span { from_beginning: true, until_end: true })?;
+    let reader = Reader::new(feed);
+    loop {
+        match log.next(IDLE_AFTER).map_err(|error: LogError| hub::log_failure(&error))? {
+            Next::End => return Ok(()),
+            Next::Idle => {}
+            Next::Record(record) => {
+                let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
+                let value = value.map_err(|error| {
+                    Failure::new(
+                        Exit::Failure,
+                        error.to_string(),
+                        "see who else writes to this topic; only the hub should",
+                    )
+                })?;
+                each(&String::from_utf8_lossy(&record.key), value);
+            }
+        }
+    }
+}
+
+/// The touchpoints of some persons, by time and then id.
+fn timelines(settings: &Settings, persons: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Vec<Value>>, Failure> {
+    let mut found: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+    if settings.topics.touchpoints_feed {
+        read(settings, Feed::Touchpoints, &mut |key, value| {
+            let Some((person, _)) = key.split_once('|').filter(|(person, _)| persons.contains_key(*person)) else {
+                return;
+            };
+            let timeline = found.entry(person.to_owned()).or_default();
+            match value {
+                Some(touchpoint) => drop(timeline.insert(key.to_owned(), touchpoint)),
+                None => drop(timeline.remove(key)),
+            }
+        })?;
+    }
+    let sorted = |touchpoints: BTreeMap<String, Value>| {
+        let mut timeline: Vec<Value> = touchpoints.into_values().collect();
+        let place = |touchpoint: &Value| {
+            let text = |field: &str| touchpoint.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+            (text("occurred_at"), text("spoke"), text("id"))
+        };
+        timeline.sort_by_key(place);
+        timeline
+    };
+    Ok(found.into_iter().map(|(person, touchpoints)| (person, sorted(touchpoints))).collect())
+}
+
+/// What each touchpoint of a timeline counts for, company-wide.
+fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, Failure> {
+    let options = FoldOptions {
+        calendar: settings.calendar()?,
+        on_time_tolerance_ms: i64::from(settings.metrics.on_time_tolerance_seconds) * 1_000,
+        unanswered_target_ms: i64::from(settings.metrics.unanswered_target_seconds) * 1_000,
+    };
+    let schemas = std::sync::Arc::new(SchemaFolder::default());
+    let mut spokes: BTreeMap<String, Spoke> = BTreeMap::new();
+    let mut head = Head::default();
+    let mut all = Vec::new();
+    for touchpoint in timeline {
+        let name = touchpoint.get("spoke").and_then(Value::as_str).unwrap_or_default();
+        if !spokes.contains_key(name) {
+            let file = format!("spoke = {name:?}\ntopic = {name:?}\nformat = \"touchpoint-json\"\n");
+            let compiled = SpokeFile::parse(name, &file)
+                .and_then(|file| Spoke::compile(&file, hub::ingest_options(settings), &schemas))
+                .map_err(|error| {
+                    Failure::new(Exit::Failure, error.to_string(), "report it: the feed names this spoke")
+                })?;
+            spokes.insert(name.to_owned(), compiled);
+        }
+        let Some(spoke) = spokes.get(name) else { continue };
+        let payload = touchpoint.to_string();
+        let record = SourceRecord {
+            topic: name,
+            partition: 0,
+            offset: 0,
+            // It was accepted once: no touchpoint is too far in the future any more.
+            timestamp_ms: i64::MAX / 2,
+            key: None,
+            payload: Some(payload.as_bytes()),
+            headers: &NoHeaders,
+        };
+        let mut counts = Counts::default();
+        spoke.map(&record, &mut |mapped| match mapped {
+            Mapped::Touchpoint(touchpoint) => drop(fold::step(&mut head, &touchpoint, &options, &mut counts)),
+            Mapped::Skipped | Mapped::Rejected(_) => {}
+        });
+        all.push(counts.in_words());
+    }
+    Ok(all)
+}
+
+/// Contributions to the whole company, by metric.
+#[derive(Default)]
+struct Counts(BTreeMap<(u8, Option<Currency>), Accumulator>);
+
+impl Emit for Counts {
+    fn cell(
+        &mut self,
+        metric: u8,
+        currency: Option<Currency>,
+        window: Window,
+        value: &DimensionValue<'_>,
+        add: &Accumulator,
+        times: i64,
+    ) {
+        if value.dimension == Dimension::Company && window.kind == WindowKind::Day {
+            self.0.entry((metric, currency)).or_default().add(add, times);
+        }
+    }
+}
+
+impl Counts {
+    fn in_words(&self) -> Vec<String> {
+        let contributed = self.0.iter().filter(|(_, added)| !added.is_zero());
+        contributed
+            .filter_map(|((metric, currency), added)| {
+                let definition = catalogue::definition(*metric)?;
+                let currency = currency.map(|currency| format!(" {}", currency.as_str())).unwrap_or_default();
+                // The value of a cell that holds nothing else, in the metric's own unit.
+                let figures = (definition.figures)(added);
+                Some(match figures.value {
+                    Some(value) if definition.unit == "minor_units" => {
+                        format!("{} {:+.2}{currency}", definition.id, value / 100.0)
+                    }
+                    Some(value) if definition.unit == "seconds" => format!("{} {:.0} min", definition.id, value / 60.0),
+                    Some(value) => format!("{} {value:.0}", definition.id),
+                    None => format!("{} {:+}", definition.id, added.n),
+                })
+            })
+            .collect()
+    }
+}
+
+fn show(
+    person: &str,
+    record: &Value,
+    timeline: &[Value],
+    shown: usize,
+    counted: &[Vec<String>],
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    writeln!(output, "person {person}\n")?;
+    let rows: Vec<Vec<String>> = record
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(field, value)| *field != "person" && *field != "journey" && !is_empty(value))
+        .map(|(field, value)| vec![field.replace('_', " "), in_words(value)])
+        .collect();
+    write_table(output, &["record", ""], &rows)?;
+
+    writeln!(output, "\nwhy this is one person: the strongest identifier of each touchpoint leads to the same one")?;
+    let mut seen: BTreeMap<(String, String), (u64, BTreeSet<String>)> = BTreeMap::new();
+    for touchpoint in timeline {
+        let spoke = text(touchpoint, "spoke");
+        for (kind, values) in touchpoint.get("identifiers").and_then(Value::as_object).into_iter().flatten() {
+            for value in values.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                let entry = seen.entry((kind.clone(), value.to_owned())).or_default();
+                entry.0 += 1;
+                entry.1.insert(spoke.clone());
+            }
+        }
+    }
+    let strength = |kind: &str| IdentifierType::ALL.iter().position(|known| known.as_str() == kind);
+    let mut seen: Vec<_> = seen.into_iter().collect();
+    seen.sort_by_key(|((kind, value), (count, _))| (strength(kind), std::cmp::Reverse(*count), value.clone()));
+    let rows: Vec<Vec<String>> = seen
+        .into_iter()
+        .take(20)
+        .map(|((kind, value), (count, spokes))| {
+            vec![kind, value, count.to_string(), spokes.into_iter().collect::<Vec<_>>().join(", ")]
+        })
+        .collect();
+    write_table(output, &["identifier", "value", "touchpoints", "from"], &rows)?;
+
+    match shown {
+        0 => writeln!(output, "\ntimeline: {} touchpoints, and what each counts for", timeline.len())?,
+        older => writeln!(output, "\ntimeline: the last {} touchpoints ({older} older ones)", timeline.len() - older)?,
+    }
+    let rows: Vec<Vec<String>> = timeline[shown..]
+        .iter()
+        .zip(counted)
+        .map(|(touchpoint, counts)| {
+            let at: String = text(touchpoint, "occurred_at").chars().take(16).collect();
+            vec![at.replace('T', " "), text(touchpoint, "spoke"), detail(touchpoint), counts.join(", ")]
+        })
+        .collect();
+    write_table(output, &["occurred at", "spoke", "what", "counts for"], &rows)?;
+    Ok(())
+}
+
+fn text(value: &Value, field: &str) -> String {
+    value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// What a touchpoint says, in a few words.
+fn detail(touchpoint: &Value) -> String {
+    let mut words = vec![text(touchpoint, "kind").replace('_', " ")];
+    for field in ["channel", "subject", "campaign"] {
+        let value = text(touchpoint, field);
+        if !value.is_empty() {
+            words.push(value);
+        }
+    }
+    if let Some(amount) = touchpoint.get("amount").filter(|amount| amount.is_object()) {
+        words.push(in_words(amount));
+    }
+    if let Some(score) = touchpoint.get("score").filter(|score| score.is_object()) {
+        words.push(in_words(score));
+    }
+    words.join(" · ")
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty() || fields.values().all(is_empty),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// A value of a record on one line.
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(_, value)| !is_empty(value));
+            fields.map(|(field, value)| format!("{field} {}", in_words(value))).collect::<Vec<_>>().join(", ")
+        }
+        Value::Number(number) if number.is_f64() => number.as_f64().map(|it| format!("{it:.1}")).unwrap_or_default(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_and_ids_are_told_apart() {
+        assert_eq!(
+            Sought::parse("email: Ann@X.org").expect("an identifier"),
+            Sought::Identifier(IdentifierType::Email, "ann@x.org".into())
+        );
+        let id = "D4A1C97269163F668D179FBBC81625A0";
+        assert_eq!(Sought::parse(id).expect("a person"), Sought::Person(id.to_lowercase()));
+        for wrong in ["ann", "mail:ann@x.org", "d4a1c9"] {
+            let failure = Sought::parse(wrong).expect_err(wrong);
+            assert!(failure.exit == Exit::Usage && failure.next.contains("customer_id"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_customer_is_found_by_any_identifier_of_the_record() {
+        let record = json!({"identifiers": {"email": ["ann@x.org", "a@y.org"], "customer_id": ["C1"]}});
+        let is = |text: &str| Sought::parse(text).expect("right").is("p", &record);
+        assert!(is("email:a@y.org") && is("customer_id:C1"));
+        assert!(!is("customer_id:C2") && !is("phone:C1"));
+    }
+
+    #[test]
+    fn each_touchpoint_says_what_it_counts_for() {
+        let touchpoint = |id: &str, kind: &str, at: &str| {
+            json!({"id": id, "spoke": "support", "kind": kind, "occurred_at": at, "channel": "email",
+                "identifiers": {"customer_id": ["C1"], "case": ["T1"]}, "initiator": if kind == "case_opened" { "customer" } else { "company" },
+                "visibility": "public"})
+        };
+        let timeline = [
+            touchpoint("1", "case_opened", "2026-01-01T10:00:00Z"),
+            touchpoint("2", "case_replied", "2026-01-01T10:20:00Z"),
+        ];
+        let counted = counted(&Settings::default(), &timeline).expect("a timeline");
+        assert!(counted[0].iter().any(|it| it.starts_with("new_customers")), "{counted:?}");
+        assert!(counted[1].contains(&"first_response_time 20 min".to_owned()), "{counted:?}");
+    }
+}

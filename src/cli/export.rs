@@ -1,0 +1,327 @@
+//! `insight-hub export FEED`: a feed as it is now, the latest value of every key, as NDJSON or CSV.
+//!
+//! A feed is read twice: once to learn which record of each key is the newest, once to write those, so that what is kept in
+//! memory is a hash and an offset per key (about 50 bytes), and no value.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{
+    exit::{Exit, Failure},
+    hub, place, tail,
+};
+use crate::{
+    engine::log::{
+        LogError,
+        outside::{CommittedRecord, Next, Span},
+    },
+    feeds::{Feed, Reader},
+    settings::Settings,
+};
+
+/// Silence after which a reader that stops at the end is asked again.
+const IDLE_AFTER: Duration = Duration::from_millis(200);
+
+/// Flags of `export`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ExportArguments {
+    /// customers, touchpoints, metrics, catalogue or rejected; or the topic's whole name
+    #[arg(value_name = "FEED")]
+    pub feed: String,
+    /// Where to; it must not exist. Without it, standard output
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// How it is written; without it, by the file's extension, else NDJSON
+    #[arg(long, value_enum)]
+    pub format: Option<ExportFormat>,
+}
+
+/// How a feed is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object per line: `key` and `value`.
+    Ndjson,
+    /// A header and a row per key; what is nested gets a column each, lists and maps are JSON.
+    Csv,
+}
+
+pub(super) fn execute(settings: &Settings, arguments: &ExportArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    let topic = tail::topic_of(settings, &arguments.feed)?;
+    let feed = topic.strip_prefix(&settings.topics.prefix).and_then(Feed::parse).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("there is no feed {:?}", arguments.feed), "name one that `tail --help` lists")
+    })?;
+    let format = arguments.format.unwrap_or_else(|| by_extension(arguments.to.as_deref()));
+    let open = |span: Span| place::feed(settings, &topic, span);
+    let Some(path) = &arguments.to else {
+        export(feed, format, &mut || open(WHOLE), output)?;
+        return Ok(output.flush()?);
+    };
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            Exit::Failure,
+            format!("{} cannot be written: {error}", path.display()),
+            "name a file that does not exist, in a folder that this user may write to",
+        )
+    };
+    // It holds personal data, and nobody's file is written over.
+    let mut options = File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let mut file = BufWriter::new(options.open(path).map_err(failed)?);
+    let rows = export(feed, format, &mut || open(WHOLE), &mut file)?;
+    file.flush().map_err(failed)?;
+    writeln!(output, "{rows} rows of {topic} in {}", path.display())?;
+    Ok(output.flush()?)
+}
+
+/// Everything that is there now.
+const WHOLE: Span = Span { from_beginning: true, until_end: true };
+
+fn by_extension(path: Option<&Path>) -> ExportFormat {
+    match path.and_then(Path::extension).and_then(|extension| extension.to_str()) {
+        Some("csv") => ExportFormat::Csv,
+        _ => ExportFormat::Ndjson,
+    }
+}
+
+type Open<'a> = dyn FnMut() -> Result<Box<dyn crate::engine::log::outside::FeedRead>, Failure> + 'a;
+
+/// Writes the newest value of each key; returns how many there were.
+fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dyn Write) -> Result<u64, Failure> {
+    let mut newest: HashMap<u128, (i32, i64)> = HashMap::new();
+    let place = |record: &CommittedRecord| (record.partition, record.offset);
+    each(&mut *open()?, &mut |record| {
+        if record.value.is_some() {
+            newest.insert(xxh3_128(&record.key), place(&record));
+        } else {
+            newest.remove(&xxh3_128(&record.key));
+        }
+        Ok(())
+    })?;
+    let mut rows = Rows::new(feed, format, output)?;
+    // A record that was the newest may be superseded and gone by now: the newer one is written instead, with what the feed
+    // holds when it is read again.
+    while !newest.is_empty() {
+        let mut later: HashMap<u128, (i32, i64)> = HashMap::new();
+        each(&mut *open()?, &mut |record| {
+            let hash = xxh3_128(&record.key);
+            match newest.get(&hash) {
+                Some(known) if *known == place(&record) => {
+                    newest.remove(&hash);
+                    rows.write(&record)?;
+                }
+                Some(known) if known.1 < record.offset => drop(later.insert(hash, place(&record))),
+                _ => {}
+            }
+            if record.value.is_none() && newest.contains_key(&hash) {
+                newest.remove(&hash);
+                later.remove(&hash);
+            }
+            Ok(())
+        })?;
+        newest.retain(|hash, place| later.get(hash).map(|newer| *place = *newer).is_some());
+    }
+    Ok(rows.written)
+}
+
+fn each(
+    log: &mut dyn crate::engine::log::outside::FeedRead,
+    take: &mut dyn FnMut(CommittedRecord) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    loop {
+        match log.next(IDLE_AFTER).map_err(|error: LogError| hub::log_failure(&error))? {
+            Next::Record(record) => take(record)?,
+            Next::Idle => {}
+            Next::End => return Ok(()),
+        }
+    }
+}
+
+/// Writes rows.
+struct Rows<'a> {
+    format: ExportFormat,
+    reader: Option<Reader>,
+    /// Of CSV: pointers into the value.
+    columns: Vec<String>,
+    output: &'a mut dyn Write,
+    written: u64,
+}
+
+impl<'a> Rows<'a> {
+    fn new(feed: Feed, format: ExportFormat, output: &'a mut dyn Write) -> Result<Rows<'a>, Failure> {
+        let description = feed.description();
+        let columns = match format {
+            ExportFormat::Ndjson => Vec::new(),
+            ExportFormat::Csv if description.encoded => columns(description.schema),
+            ExportFormat::Csv => vec![String::new()],
+        };
+        if format == ExportFormat::Csv {
+            let names = columns.iter().map(|pointer| match pointer.strip_prefix('/') {
+                Some(name) => name.replace('/', "."),
+                None => "value".to_owned(),
+            });
+            let header: Vec<String> = std::iter::once("key".to_owned()).chain(names).collect();
+            write_csv(output, &header)?;
+        }
+        let reader = description.encoded.then(|| Reader::new(feed));
+        Ok(Rows { format, reader, columns, output, written: 0 })
+    }
+
+    fn write(&mut self, record: &CommittedRecord) -> Result<(), Failure> {
+        let bytes = record.value.as_deref().unwrap_or_default();
+        let value = match &self.reader {
+            // A dead letter is what a department sent: its text, whatever it was.
+            None => Value::String(String::from_utf8_lossy(bytes).into_owned()),
+            Some(reader) => reader.read(bytes).map_err(|error| {
+                Failure::new(Exit::Failure, error.to_string(), "see who else writes to this topic; only the hub should")
+            })?,
+        };
+        let key = String::from_utf8_lossy(&record.key).into_owned();
+        self.written += 1;
+        match self.format {
+            ExportFormat::Ndjson if self.reader.is_none() => {
+                let headers: serde_json::Map<String, Value> = record
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned().into()))
+                    .collect();
+                writeln!(self.output, "{}", json!({"key": key, "headers": headers, "value": value}))?;
+            }
+            ExportFormat::Ndjson => writeln!(self.output, "{}", json!({"key": key, "value": value}))?,
+            ExportFormat::Csv => {
+                let cell = |pointer: &String| match value.pointer(pointer) {
+                    None | Some(Value::Null) => String::new(),
+                    Some(Value::String(text)) => text.clone(),
+                    Some(other) => other.to_string(),
+                };
+                let cells: Vec<String> = std::iter::once(key).chain(self.columns.iter().map(cell)).collect();
+                write_csv(self.output, &cells)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One row after RFC 4180. A cell that a spreadsheet would take for a formula is text to it.
+fn write_csv(output: &mut dyn Write, cells: &[String]) -> std::io::Result<()> {
+    for (index, cell) in cells.iter().enumerate() {
+        if index > 0 {
+            output.write_all(b",")?;
+        }
+        let is_formula =
+            cell.starts_with(['=', '+', '@', '\t', '\r']) || (cell.starts_with('-') && cell.parse::<f64>().is_err());
+        let mark = if is_formula { "'" } else { "" };
+        if is_formula || cell.contains(['"', ',', '\n', '\r']) {
+            write!(output, "\"{mark}{}\"", cell.replace('"', "\"\""))?;
+        } else {
+            output.write_all(cell.as_bytes())?;
+        }
+    }
+    output.write_all(b"\r\n")
+}
+
+/// The columns of a feed: every field of its schema that is no record, as a pointer.
+fn columns(schema: &str) -> Vec<String> {
+    let schema: Value =
+        serde_json::from_str(schema).expect("the feeds' schemas are compiled in, and a test parses every one");
+    let mut named = HashMap::new();
+    let mut found = Vec::new();
+    collect(&schema, "", &mut named, &mut found);
+    found
+}
+
+fn collect(schema: &Value, at: &str, named: &mut HashMap<String, Value>, found: &mut Vec<String>) {
+    match schema {
+        Value::Array(branches) => {
+            let branch = branches.iter().find(|branch| branch.as_str() != Some("null"));
+            branch.into_iter().for_each(|branch| collect(branch, at, named, found));
+        }
+        Value::String(name) => match named.get(name).cloned() {
+            Some(schema) => collect(&schema, at, named, found),
+            None => found.push(at.to_owned()),
+        },
+        Value::Object(object) if object.get("type").and_then(Value::as_str) == Some("record") => {
+            if let Some(name) = object.get("name").and_then(Value::as_str) {
+                named.insert(name.to_owned(), schema.clone());
+            }
+            for field in object.get("fields").and_then(Value::as_array).into_iter().flatten() {
+                if let (Some(name), Some(schema)) = (field.get("name").and_then(Value::as_str), field.get("type")) {
+                    collect(schema, &format!("{at}/{name}"), named, found);
+                }
+            }
+        }
+        _ => found.push(at.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::engine::log::outside::FeedRead;
+
+    struct Fixed(VecDeque<CommittedRecord>);
+
+    impl FeedRead for Fixed {
+        fn next(&mut self, _: Duration) -> Result<Next, LogError> {
+            Ok(self.0.pop_front().map_or(Next::End, Next::Record))
+        }
+    }
+
+    fn record(offset: i64, key: &str, value: Option<&str>) -> CommittedRecord {
+        let value = value.map(|value| value.as_bytes().to_vec());
+        CommittedRecord { partition: 0, offset, timestamp_ms: 0, key: key.into(), value, headers: Vec::new() }
+    }
+
+    fn exported(format: ExportFormat, readings: Vec<Vec<CommittedRecord>>) -> String {
+        let mut readings = VecDeque::from(readings);
+        let mut output = Vec::new();
+        let mut open = || {
+            let records = readings.pop_front().expect("it is not read more often than that");
+            Ok(Box::new(Fixed(records.into())) as Box<dyn FeedRead>)
+        };
+        export(Feed::Metrics, format, &mut open, &mut output).expect("an export");
+        String::from_utf8(output).expect("text")
+    }
+
+    #[test]
+    fn the_latest_value_of_each_key_is_written_once() {
+        let records = vec![
+            record(0, "a", Some("{\"n\":1}")),
+            record(1, "b", Some("{\"n\":2}")),
+            record(2, "a", Some("{\"n\":3}")),
+            record(3, "b", None),
+        ];
+        let text = exported(ExportFormat::Ndjson, vec![records.clone(), records]);
+        assert_eq!(text, "{\"key\":\"a\",\"value\":{\"n\":3}}\n");
+    }
+
+    #[test]
+    fn a_value_that_is_superseded_between_the_readings_is_not_lost() {
+        let first = vec![record(0, "a", Some("{\"n\":1}")), record(1, "b", Some("{\"n\":2}"))];
+        let second = vec![record(1, "b", Some("{\"n\":2}")), record(2, "a", Some("{\"n\":3}"))];
+        let text = exported(ExportFormat::Ndjson, vec![first, second.clone(), second]);
+        assert_eq!(text, "{\"key\":\"b\",\"value\":{\"n\":2}}\n{\"key\":\"a\",\"value\":{\"n\":3}}\n");
+    }
+
+    #[test]
+    fn csv_has_a_column_for_each_field_of_the_schema() {
+        let value = "{\"metric\":\"nps\",\"value\":-3.5,\"window\":{\"start\":\"2026-01-01\"},\"dimension_value\":\"=1+1, \\\"x\\\"\"}";
+        let records = vec![record(0, "k", Some(value))];
+        let text = exported(ExportFormat::Csv, vec![records.clone(), records]);
+        let mut lines = text.split("\r\n");
+        let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
+        assert!(header.contains(&"window.start") && header.contains(&"value") && header[0] == "key", "{header:?}");
+        let row = lines.next().expect("a row");
+        assert!(row.contains("\"'=1+1, \"\"x\"\"\"") && row.contains("-3.5") && row.contains("2026-01-01"), "{row}");
+    }
+}
