@@ -194,7 +194,7 @@ impl Renderer {
         if place.told {
             // A cookie says nothing about the number, and visits before the sign-in are made with the first device.
             let device = if who == Who::Customer { device / 2 } else { 0 };
-            let cookie = Random::of_part(place.seed ^ 0xC00C_1E, u64::from(place.customer) << 1 | device).bits();
+            let cookie = Random::of_part(place.seed ^ 0x00C0_0C1E, u64::from(place.customer) << 1 | device).bits();
             rewrite(&mut self.cookie, format_args!("ck-{cookie:016x}"));
         } else {
             rewrite(&mut self.cookie, format_args!("ck-{:x}-{device}", place.customer));
