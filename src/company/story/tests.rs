@@ -83,8 +83,16 @@ fn unseen(seed: u64, touchpoints: u64, metrics: &[&str]) -> Vec<String> {
 
 #[test]
 fn every_effect_of_every_chapter_shows_in_the_events() {
-    let companies = [(1, 120_000), (2, 120_000), (3, 120_000), (4, 240_000)];
-    let unseen: Vec<String> = companies.iter().flat_map(|(seed, size)| unseen(*seed, *size, &METRICS)).collect();
+    let unseen: Vec<String> = (1..=3).flat_map(|seed| unseen(seed, 300_000, &METRICS)).collect();
+    assert!(unseen.is_empty(), "{unseen:#?}");
+}
+
+#[test]
+fn a_company_of_middle_size_shows_all_but_what_is_counted_in_few_events() {
+    // Three answers a day, nine returns, a handful of cases unanswered: in some seeds chance is as large as the effect.
+    let few = ["csat", "return_rate", "unanswered", "sentiment"];
+    let metrics: Vec<&str> = METRICS.into_iter().filter(|metric| !few.contains(metric)).collect();
+    let unseen: Vec<String> = (1..=4).flat_map(|seed| unseen(seed, 120_000, &metrics)).collect();
     assert!(unseen.is_empty(), "{unseen:#?}");
 }
 
@@ -135,7 +143,7 @@ fn a_seed_gives_the_same_story_everywhere() {
     let small = digest(Company::new(options(1, 10_000)));
     assert_eq!(small, digest(Company::new(options(1, 10_000))));
     assert_ne!(small, digest(Company::new(options(2, 10_000))));
-    expect_test::expect!["0000000000000000"].assert_eq(&small);
+    expect_test::expect!["661516f9cb9036eb"].assert_eq(&small);
 }
 
 #[test]
