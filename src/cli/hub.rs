@@ -177,11 +177,14 @@ pub(super) fn instance_id(settings: &Settings) -> Result<String, Failure> {
     }
 }
 
+/// The file of the key of person ids in a data directory.
+pub(super) const PERSON_KEY: &str = "person.key";
+
 /// The key of person ids: as configured; a hub that keeps its own log makes one in its data directory when it begins.
 pub(super) fn person_key(settings: &Settings) -> Result<PersonKey, Failure> {
     let mut hub = settings.hub.clone();
     if hub.person_key_file.is_none() && place::is_embedded(settings) {
-        let path = hub.data_directory.join("person.key");
+        let path = hub.data_directory.join(PERSON_KEY);
         if make_key(&path).map_err(|error| unusable_directory(settings, &error))? {
             tracing::info!(file = %path.display(), "made the key of person ids; a backup of the data directory has it too");
         }

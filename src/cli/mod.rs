@@ -17,6 +17,7 @@ mod output;
 mod place;
 mod rebuild;
 mod run;
+mod state;
 mod stop;
 mod tail;
 mod topics;
@@ -38,6 +39,7 @@ pub use generate::{Destination, GenerateArguments, Written};
 pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
 pub use run::{HubInput, RunArguments};
+pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
 pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};
 pub use topics::{Action, TopicLine, TopicState, TopicsArguments};
@@ -95,6 +97,12 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Send the rows of a file, CSV or JSON lines, through a department's mapping; started again, it goes on where it was
     Import(ImportArguments),
+    /// Copy the log of a hub without Kafka, and its key, while it runs
+    Backup(BackupArguments),
+    /// Make a data directory of a backup
+    Restore(RestoreArguments),
+    /// Check what a hub without Kafka keeps
+    State(StateArguments),
     /// Fold all kept touchpoints again after a change of definition, and switch over; no instance may run meanwhile
     Rebuild,
 }
@@ -134,6 +142,9 @@ impl Cli {
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
             Command::Import(arguments) => import::execute(settings, arguments, output),
+            Command::Backup(arguments) => state::backup(settings, arguments, output),
+            Command::Restore(arguments) => state::restore(settings, arguments, output),
+            Command::State(arguments) => state::execute(settings, *arguments, output),
             Command::Rebuild => rebuild::execute(settings, output),
         }
     }

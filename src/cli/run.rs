@@ -332,7 +332,8 @@ fn drive<L: Log>(
     worker.close().map_err(fail)
 }
 
-struct FolderDisks(StoreFolder);
+/// The stores of a folder.
+pub(super) struct FolderDisks(pub(super) StoreFolder);
 
 impl Disks for FolderDisks {
     fn open(&mut self, task: &str, identity: Identity) -> Result<Box<dyn Disk>, DiskError> {

@@ -8,6 +8,7 @@ pub mod stage;
 pub mod store;
 pub mod task;
 pub mod topics;
+pub mod verify;
 pub mod worker;
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub struct DemoArguments {
     #[arg(long, value_name = "TOUCHPOINTS", value_parser = clap::value_parser!(u64).range(1..))]
     pub once: Option<u64>,
     /// How many touchpoints the nine months have; a directory keeps the number that it was begun with
-    #[arg(long, default_value_t = 120_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     pub touchpoints: u64,
     /// Another seed is another company; a directory keeps the one that it was begun with
     #[arg(long, default_value_t = 1)]

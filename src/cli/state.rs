@@ -1,0 +1,392 @@
+//! `insight-hub state verify`, `backup` and `restore`: the directory of a hub that keeps its own log.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{
+    exit::{Exit, Failure},
+    hub,
+    place::{self, Place},
+    run::{self, FolderDisks, Hub},
+    stop::StopToken,
+};
+use crate::{
+    engine::{
+        log::{
+            access::{LogAccess, socket::Remote},
+            commit_log::{CommitLog, CommitLogError, Options, files::real::RealFiles},
+            embedded::{AccessFeed, AccessSpokes, EmbeddedLog, SharedLog},
+            outside::{FeedRead as _, Next, Span, SpokeAppend as _},
+        },
+        store::StoreFolder,
+        topics::Ownership,
+        verify::verify_stores,
+    },
+    feeds::{Feed, Reader},
+    settings::Settings,
+    telemetry::Telemetry,
+};
+
+/// What was published is at rest when nothing was written for so long.
+const QUIET: Duration = Duration::from_secs(2);
+/// What a process may need to open a log and its stores.
+const OPEN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What to do about the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct StateArguments {
+    /// What to do
+    #[command(subcommand)]
+    pub action: StateAction,
+}
+
+/// What to do about the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum StateAction {
+    /// Check the whole log, and that stores are the fold of their changelogs; the hub must not run
+    Verify {
+        /// Also take everything that departments ever sent into a second hub, and compare what it publishes; takes as long
+        /// as it did the first time, and as much room
+        #[arg(long)]
+        from_input: bool,
+    },
+}
+
+/// Flags of `backup`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct BackupArguments {
+    /// A directory that does not exist or is empty, on this machine
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: PathBuf,
+}
+
+/// Flags of `restore`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct RestoreArguments {
+    /// The directory that `backup` wrote
+    #[arg(value_name = "BACKUP")]
+    pub backup: PathBuf,
+}
+
+fn require_embedded(settings: &Settings) -> Result<(), Failure> {
+    if place::is_embedded(settings) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "this is for a hub that keeps its own log; with brokers, state is restored from Kafka's topics",
+        "leave --brokers and kafka.brokers out, or see to the brokers' own backups",
+    ))
+}
+
+fn failed_with(path: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
+    |error| Failure::new(Exit::Failure, format!("{}: {error}", path.display()), "see to the directory, then try again")
+}
+
+fn log_stop(error: CommitLogError) -> Failure {
+    Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
+}
+
+/// Copies the log as it is now, and the key of person ids; the hub goes on meanwhile.
+pub(super) fn backup(settings: &Settings, arguments: &BackupArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    require_embedded(settings)?;
+    let target = std::path::absolute(&arguments.directory).map_err(failed_with(&arguments.directory))?;
+    hub::private_directory(&target).map_err(failed_with(&target))?;
+    if std::fs::read_dir(&target).map_err(failed_with(&target))?.next().is_some() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{} is not empty", target.display()),
+            "name a directory that does not exist yet",
+        ));
+    }
+    let access = place::access(settings)?;
+    let log = target.join("log");
+    let made = access.backup(&log).map_err(|error| {
+        Failure::new(Exit::Failure, error.to_string(), "remove the directory, see to the cause, then try again")
+    })?;
+    let data = &settings.hub.data_directory;
+    let key = settings.hub.person_key_file.clone().unwrap_or_else(|| data.join(hub::PERSON_KEY));
+    copy_private(&key, &target.join(hub::PERSON_KEY))?;
+    writeln!(
+        output,
+        "{} files, {} bytes and the key of person ids in {}; `insight-hub restore` makes a data directory of them",
+        made.files,
+        made.bytes,
+        target.display()
+    )?;
+    Ok(output.flush()?)
+}
+
+/// Makes a data directory of a backup. Stores are filled from the log by the next start.
+pub(super) fn restore(
+    settings: &Settings,
+    arguments: &RestoreArguments,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    require_embedded(settings)?;
+    let data = &settings.hub.data_directory;
+    if data.exists() && std::fs::read_dir(data).map_err(failed_with(data))?.next().is_some() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{} is not empty: nothing is written over", data.display()),
+            "move it away, or name another one with --set hub.data_directory=DIRECTORY",
+        ));
+    }
+    // Checked before and copied by the log itself: what does not verify is no backup.
+    let from = RealFiles::new(&existing(&arguments.backup.join("log"))?).map_err(failed_with(&arguments.backup))?;
+    let log = CommitLog::open(Arc::new(from), Options::default()).map_err(log_stop)?;
+    let verified = log.verify(&mut |_, _| {}).map_err(log_stop)?;
+    hub::private_directory(data).map_err(failed_with(data))?;
+    let into = RealFiles::new(&place::log_directory(settings)).map_err(failed_with(data))?;
+    log.backup(&into).map_err(log_stop)?;
+    copy_private(&arguments.backup.join(hub::PERSON_KEY), &data.join(hub::PERSON_KEY))?;
+    writeln!(
+        output,
+        "{} records verified and restored into {}; start the hub with `insight-hub run`",
+        verified.records,
+        data.display()
+    )?;
+    Ok(output.flush()?)
+}
+
+fn existing(path: &Path) -> Result<PathBuf, Failure> {
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        format!("there is no {}", path.display()),
+        "name the directory that `insight-hub backup` wrote",
+    ))
+}
+
+fn copy_private(from: &Path, to: &Path) -> Result<(), Failure> {
+    let bytes = std::fs::read(from).map_err(failed_with(from))?;
+    let mut options = std::fs::File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let mut file = options.open(to).map_err(failed_with(to))?;
+    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed_with(to))
+}
+
+pub(super) fn execute(settings: &Settings, arguments: StateArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    let StateAction::Verify { from_input } = arguments.action;
+    require_embedded(settings)?;
+    super::start_log(&settings.log.options())?;
+    existing(&place::log_directory(settings))?;
+    let telemetry = Telemetry::new();
+    let options = hub::topology_options(settings, hub::person_key(settings)?, &telemetry)?;
+    let place = Place::of(settings)?;
+    let topology = place.prepare(settings, options)?;
+    let Place::Embedded(shared) = &place else { return require_embedded(settings) };
+    let found = shared.log().verify(&mut |_, _| {}).map_err(log_stop)?;
+    writeln!(output, "log: {} records in {} segments, every checksum holds", found.records, found.segments)?;
+    output.flush()?;
+
+    let scratch = Scratch::new(settings)?;
+    let mut log = EmbeddedLog::new(shared, &topology, 0, 1, hub::now_ms, Box::new(|| true))
+        .map_err(|error| hub::log_failure(&error))?;
+    let stores = run::open_stores(settings)?;
+    let others = StoreFolder::open(&scratch.0.join("stores"), settings.memory.disk_cache_bytes)
+        .map_err(|error| Failure::new(Exit::Failure, error.to_string(), "see to the data directory"))?;
+    let verified = verify_stores(&mut log, &topology, &mut FolderDisks(stores), &mut FolderDisks(others));
+    let verified = verified.map_err(|error| hub::engine_failure(&error))?;
+    writeln!(
+        output,
+        "stores: {} of {} are the fold of their changelogs, {} entries",
+        verified.stores - verified.different,
+        verified.stores,
+        verified.entries
+    )?;
+    output.flush()?;
+    if verified.different > 0 {
+        return Err(Failure::new(
+            Exit::Failure,
+            format!("{} stores hold something else than their changelogs", verified.different),
+            "remove the folder `stores` of the data directory: the next start fills it from the log; and report it",
+        ));
+    }
+    if from_input {
+        let spokes = topology.topics.iter().filter(|(_, topic)| topic.ownership == Ownership::Spoke);
+        let spokes: Vec<String> = spokes.map(|(_, topic)| topic.name.to_string()).collect();
+        compare_with_input(settings, shared, &spokes, &scratch, output)?;
+    }
+    Ok(())
+}
+
+/// A directory beside the stores that is removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(settings: &Settings) -> Result<Scratch, Failure> {
+        let path = settings.hub.data_directory.join("verify");
+        if path.exists() {
+            std::fs::remove_dir_all(&path).map_err(failed_with(&path))?;
+        }
+        hub::private_directory(&path).map_err(failed_with(&path))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left is removed by the next verification.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Takes all input into a second hub and compares what both publish.
+fn compare_with_input(
+    settings: &Settings,
+    shared: &Arc<SharedLog>,
+    spokes: &[String],
+    scratch: &Scratch,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let access: Arc<dyn LogAccess> = Arc::new(shared.access());
+    let failed = |error: crate::engine::log::access::AccessError| {
+        Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
+    };
+    let log_failed = |error: crate::engine::log::LogError| hub::log_failure(&error);
+    for spoke in spokes {
+        if access.spans(spoke).map_err(failed)?.iter().any(|span| span.start > 0) {
+            return Err(Failure::new(
+                Exit::Failure,
+                format!("{spoke} no longer holds everything that was sent (embedded.spoke_retention_hours)"),
+                "leave --from-input out",
+            ));
+        }
+    }
+    let mut second = settings.clone();
+    second.hub.person_key_file =
+        Some(settings.hub.person_key_file.clone().unwrap_or_else(|| settings.hub.data_directory.join(hub::PERSON_KEY)));
+    second.hub.data_directory = scratch.0.join("second");
+    second.http.listen.set_port(0);
+    let telemetry = Telemetry::new();
+    let stop = StopToken::default();
+    let hub = Hub::open(&second, &telemetry, &stop, true)?;
+    let differences = std::thread::scope(|scope| {
+        let running = scope.spawn(|| hub.run());
+        let compared = (|| {
+            let began = Instant::now();
+            let remote: Arc<dyn LogAccess> = loop {
+                match Remote::connect(&second.hub.data_directory).map_err(failed)? {
+                    Some(remote) => break Arc::new(remote),
+                    None if stop.wait(Duration::from_millis(20)) || began.elapsed() > OPEN_WITHIN => {
+                        return Err(Failure::new(Exit::Failure, "the second hub did not start", "see what it says"));
+                    }
+                    None => {}
+                }
+            };
+            let partitions = settings.embedded.spoke_partitions.into();
+            let mut writer =
+                AccessSpokes::new(Arc::clone(&remote), partitions, crate::engine::log::commit_log::Policy::Keep);
+            let whole = Span { from_beginning: true, until_end: true };
+            for spoke in spokes {
+                let mut records = AccessFeed::open(Arc::clone(&access), spoke, whole).map_err(log_failed)?;
+                while let Next::Record(record) = records.next(Duration::ZERO).map_err(log_failed)? {
+                    let payload = record.value.unwrap_or_default();
+                    writer.send(spoke, Some(&record.key), &payload, record.timestamp_ms).map_err(log_failed)?;
+                }
+            }
+            writer.flush().map_err(log_failed)?;
+            wait_for_rest(&remote, &telemetry, spokes, &stop).map_err(failed)?;
+            let mut differences = 0;
+            for feed in [Feed::Customers, Feed::Touchpoints, Feed::Metrics] {
+                if feed == Feed::Touchpoints && !settings.topics.touchpoints_feed {
+                    continue;
+                }
+                let topic = format!("{}{}", settings.topics.prefix, feed.description().suffix);
+                let ours = published(&access, &topic, feed)?;
+                let theirs = published(&remote, &topic, feed)?;
+                let different = ours.iter().filter(|(key, value)| theirs.get(*key) != Some(value)).count()
+                    + theirs.keys().filter(|key| !ours.contains_key(*key)).count();
+                writeln!(
+                    output,
+                    "{topic}: {} of {} values are those of the input",
+                    ours.len() - different.min(ours.len()),
+                    ours.len()
+                )?;
+                output.flush()?;
+                differences += different;
+            }
+            Ok(differences)
+        })();
+        stop.request("the comparison is over");
+        let ran = running.join().unwrap_or_else(|_| {
+            Err(Failure::new(Exit::Failure, "the second hub panicked", "report the message above"))
+        });
+        ran.and(compared)
+    })?;
+    if differences > 0 {
+        return Err(Failure::new(
+            Exit::Failure,
+            format!("{differences} published values are not those of the input"),
+            "keep a copy of the data directory and report it; `insight-hub rebuild` publishes them anew",
+        ));
+    }
+    Ok(())
+}
+
+/// Waits until a hub has taken in and published everything.
+fn wait_for_rest(
+    remote: &Arc<dyn LogAccess>,
+    telemetry: &Telemetry,
+    spokes: &[String],
+    stop: &StopToken,
+) -> crate::engine::log::access::Result<()> {
+    let (mut newest, mut since) = (0, Instant::now());
+    while !stop.wait(Duration::from_millis(100)) {
+        let now = remote.status()?.newest;
+        if std::mem::replace(&mut newest, now) != now {
+            since = Instant::now();
+        }
+        let mut lag = 0;
+        for spoke in spokes {
+            for (partition, _) in (0..).zip(remote.spans(spoke)?) {
+                lag += telemetry.partition(spoke, partition).lag_records.get();
+            }
+        }
+        if lag == 0 && since.elapsed() >= QUIET {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What a feed says, by hashes of keys and values, without what is outside of the promise.
+fn published(access: &Arc<dyn LogAccess>, topic: &str, feed: Feed) -> Result<BTreeMap<u128, u128>, Failure> {
+    use xxhash_rust::xxh3::xxh3_128;
+    let log_failed = |error: crate::engine::log::LogError| hub::log_failure(&error);
+    let whole = Span { from_beginning: true, until_end: true };
+    let mut log = AccessFeed::open(Arc::clone(access), topic, whole).map_err(log_failed)?;
+    let reader = Reader::new(feed);
+    let mut values = BTreeMap::new();
+    while let Next::Record(record) = log.next(Duration::ZERO).map_err(log_failed)? {
+        let key = xxh3_128(&record.key);
+        let Some(bytes) = &record.value else {
+            values.remove(&key);
+            continue;
+        };
+        // It counts arrivals.
+        if record.key.starts_with(b"data_quality|") {
+            continue;
+        }
+        let mut value = reader.read(bytes).map_err(|error| {
+            Failure::new(Exit::Failure, error.to_string(), "see who else writes to this topic; only the hub should")
+        })?;
+        if let Value::Object(fields) = &mut value {
+            fields.remove("status");
+            fields.remove("revision");
+        }
+        values.insert(key, xxh3_128(value.to_string().as_bytes()));
+    }
+    Ok(values)
+}
