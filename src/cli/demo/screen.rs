@@ -13,9 +13,9 @@ const PLAIN: &str = "\x1b[0m";
 
 /// What the demo is, before anything else.
 const WHAT: [&str; 3] = [
-    "insight-hub demo: marketing, sales, support and operations of a made-up shop send",
-    "their events, each in its own form. The hub joins them into one record per",
-    "customer and publishes these metrics for everybody, as it does with yours.",
+    "insight-hub demo: four departments of a made-up shop send their events, each in",
+    "its own form. The hub joins them into one record per customer and publishes",
+    "these metrics for everybody, as it does with your departments' events.",
 ];
 
 pub(super) struct Screen {

@@ -149,16 +149,19 @@ impl View {
         let mut reasons: Vec<(&String, &u64)> = self.rejections.iter().collect();
         reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
         let reasons: Vec<String> = reasons.iter().take(3).map(|(reason, count)| format!("{reason} {count}")).collect();
-        let why = if reasons.is_empty() { String::new() } else { format!(" ({}, …)", reasons.join(", ")) };
-        vec![
+        let mut lines = vec![
             format!("in   {}", fed.join(" · ")),
             format!(
-                "out  {} customers · {} metric values · {} rejected{why}",
+                "out  {} customers · {} metric values · {} rejected, each with its reason",
                 grouped(self.customers.len() as u64),
                 grouped(self.values.len() as u64),
                 grouped(rejected),
             ),
-        ]
+        ];
+        if !reasons.is_empty() {
+            lines.push(format!("     {} …", reasons.join(", ")));
+        }
+        lines
     }
 
     /// The metrics by month.
@@ -236,12 +239,8 @@ impl View {
             .collect();
         let late = &steps[steps.len().saturating_sub(STEPS)..];
         let mut lines = vec![
-            format!(
-                "one customer: {} ({} touchpoints: {})",
-                &key[..key.len().min(12)],
-                count("touchpoints"),
-                spokes.join(", ")
-            ),
+            format!("one customer: {}…, {} touchpoints", &key[..key.len().min(12)], count("touchpoints")),
+            format!("  {}", spokes.join(" · ")),
             format!(
                 "  {} in {}; {} orders{}; {} open cases; on time {}, late {}",
                 text("phase"),

@@ -62,7 +62,7 @@ fn check_cuts(
                     clean(&log).unwrap_or_else(|error| panic!("{context}: {error}"));
                     let bytes =
                         segments(&files).into_iter().map(|name| files.content(&name).expect("bytes").len() as u64);
-                    assert_eq!(log.bytes().expect("known"), bytes.sum(), "{context}: something is left over");
+                    assert_eq!(log.bytes().expect("known"), bytes.sum::<u64>(), "{context}: something is left over");
                 }
             }
             drop(log);

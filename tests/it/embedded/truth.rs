@@ -47,7 +47,7 @@ fn a_hub_that_is_opened_again_goes_on_with_another_number_of_workers() {
     let embedded = EmbeddedOptions { segment_bytes: 1 << 20, ..EmbeddedOptions::default() };
     let directory = tempfile::tempdir().unwrap();
     for (number, part) in events.chunks(events.len() / 6 + 1).enumerate() {
-        let house = House::open(directory.path(), &options, embedded);
+        let house = House::open(directory.path(), &options, embedded.clone());
         house.write(part);
         let worker = WorkerOptions { commit_interval: Duration::from_millis(40), ..small_worker() };
         house.run(1 + number % 3, worker);

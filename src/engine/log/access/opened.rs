@@ -151,6 +151,14 @@ impl Opened {
         Err(AccessError::Denied { reason })
     }
 
+    /// While the owner waits for room nobody takes what is left of it.
+    fn check_room(&self) -> Result<()> {
+        if self.owner.is_paused() && !self.owner.wait_for_room() {
+            return Err(AccessError::Retry { reason: "the disk is full".to_owned() });
+        }
+        Ok(())
+    }
+
     /// Tries until there is room, or the owner gives up.
     fn with_room<T>(
         &self,
@@ -243,7 +251,9 @@ impl LogAccess for Opened {
         if records.is_empty() {
             return Ok(Appended { sequence: self.log.newest(), offsets: Vec::new() });
         }
-        let Batch { commit, counts } = place(records, &known)?;
+        self.check_room()?;
+        let Batch { mut commit, counts } = place(records, &known)?;
+        commit.pack_all();
         let appended = self.with_room(|| self.log.append(&commit)).map_err(of_append)?;
         let durable = match durability {
             Durability::AsConfigured => self.owner.after_append(&self.log, appended.sequence),
@@ -287,6 +297,7 @@ impl LogAccess for Opened {
         if count >= self.limits.topics_max && self.known(name).is_err() {
             return mistaken(format!("the log has {count} topics, which is the most; use one of them"));
         }
+        self.check_room()?;
         self.with_room(|| self.log.create_topic(name, partitions, policy))?;
         Ok(())
     }

@@ -1,0 +1,168 @@
+//! The commands that a small company uses, beside a running hub and without one.
+
+use std::{process::ExitStatus, time::Duration};
+
+use insight_hub::company::CompanyOptions;
+use serde_json::Value;
+
+use super::process::{Departments, Running, command};
+use crate::{
+    harness::{process::Hub, sweeper::Scratch},
+    world::{events, truth},
+};
+
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// Runs a command on the data directory of a hub.
+fn run(running: &Running, arguments: &[&str]) -> (ExitStatus, String, String) {
+    let (command, _) = command("command", Some(running.data()), &[]);
+    command.args(arguments).run(WITHIN)
+}
+
+#[track_caller]
+fn succeed(running: &Running, arguments: &[&str]) -> String {
+    let (status, output, errors) = run(running, arguments);
+    assert!(status.success(), "{arguments:?}: {output}\n{errors}");
+    output
+}
+
+#[test]
+fn a_small_company_can_look_export_back_up_and_verify() {
+    let events = events(CompanyOptions { seed: 3, customers: 100, touchpoints: 2_000, ..CompanyOptions::default() });
+    let expected = truth(&events);
+    let mut running = Running::start("commands", None, &[]);
+    assert_eq!(Departments::default().append(&running.connect(), &events), Ok(()));
+    running.assert_becomes(&expected, WITHIN);
+
+    // Beside the running hub.
+    let tail = succeed(&running, &["tail", "customers", "--from-beginning", "--until-end", "-o", "json"]);
+    assert!(tail.lines().count() >= expected.feeds.customers.len());
+    let exported = succeed(&running, &["export", "metrics"]);
+    let rows: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let promised = rows.iter().filter(|row| !row["key"].as_str().unwrap().starts_with("data_quality|"));
+    let known = expected.feeds.metrics.keys().filter(|key| !key.starts_with("data_quality|"));
+    assert_eq!(promised.count(), known.count());
+    let (person, record) =
+        expected.feeds.customers.iter().max_by_key(|(_, record)| record["touchpoints"].as_i64().unwrap()).unwrap();
+    let number = record["identifiers"]["customer_id"][0].as_str().unwrap();
+    let customer = succeed(&running, &["customer", &format!("customer_id:{number}"), "-o", "json", "--last", "100000"]);
+    let customer: Value = serde_json::from_str(customer.trim()).unwrap();
+    assert_eq!(customer["person"].as_str(), Some(person.as_str()));
+    assert_eq!(customer["timeline"].as_array().unwrap().len() as i64, record["touchpoints"].as_i64().unwrap());
+    let counts = customer.to_string();
+    assert!(counts.contains("new_customers 1") || record["orders"] == 0, "{counts}");
+    let (status, _, errors) = run(&running, &["customer", "customer_id:nobody"]);
+    assert!(status.code() == Some(1) && errors.contains("nobody is known"), "{errors}");
+    let backup = running.data().with_file_name("backup");
+    let backup = backup.to_str().unwrap();
+    succeed(&running, &["backup", backup]);
+    let (status, _, errors) = run(&running, &["state", "verify"]);
+    assert!(status.code() == Some(1) && errors.contains("open elsewhere"), "one at a time: {errors}");
+    let (status, _, errors) = run(&running, &["backup", backup]);
+    assert!(status.code() == Some(2) && errors.contains("not empty"), "{errors}");
+    assert_eq!(running.hub.process.terminate(Duration::from_secs(20)).code(), Some(0));
+
+    // Without it.
+    let verified = succeed(&running, &["state", "verify", "--from-input"]);
+    assert!(verified.contains("every checksum holds") && verified.contains(" 0 are not what"), "{verified}");
+    assert_eq!(verified.matches("values are those of the input").count(), 3, "{verified}");
+
+    // What a backup makes is the same hub.
+    let restored = running.data().with_file_name("restored");
+    let place = format!("hub.data_directory={}", restored.display());
+    succeed(&running, &["restore", backup, "--set", &place]);
+    let verified = succeed(&running, &["state", "verify", "--set", &place]);
+    assert!(verified.contains(" 0 are not what"), "{verified}");
+    let again = succeed(&running, &["export", "metrics", "--set", &place]);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&again), sorted(&exported));
+}
+
+#[test]
+fn rows_of_a_file_are_counted_once_however_often_it_is_imported() {
+    let mut csv = "number,when,what,who\n".to_owned();
+    for row in 0..1_000 {
+        let when = if row % 100 == 7 { "soon".to_owned() } else { format!("2026-03-{:02}T10:00:00Z", row % 28 + 1) };
+        csv.push_str(&format!("{row},{when},order,C{:03}\n", row % 50));
+    }
+    let spoke = "spoke = \"shop\"\ntopic = \"shop.orders\"\nformat = \"json\"\nid = \"number\"\n\
+        occurred_at = { path = \"when\", format = \"rfc3339\" }\n[kind]\npath = \"what\"\n\
+        [kind.map]\norder = \"order_placed\"\n[identifiers]\ncustomer_id = \"who\"\n";
+    let home = Scratch::new("import-home");
+    let (data, file, spokes) = (home.path().join("data"), home.path().join("orders.csv"), home.path().join("spokes"));
+    std::fs::create_dir(&spokes).unwrap();
+    std::fs::write(spokes.join("shop.toml"), spoke).unwrap();
+    std::fs::write(&file, &csv).unwrap();
+    let spokes = format!("spokes.directory={}", spokes.display());
+    let import = |more: &[&str]| {
+        let (command, _) = command("import", Some(&data), &[&spokes]);
+        command.args(["import", file.to_str().unwrap(), "--spoke", "shop"]).args(more).run(WITHIN)
+    };
+    let (status, report, errors) = import(&[]);
+    assert!(status.success(), "{report}\n{errors}");
+    // 10 rows have no time: it says how many, of which field, and which lines (the header is line 1).
+    for told in ["1000", "990", "10", "when", "9, 109, 209, 309, 409"] {
+        assert!(report.contains(told), "{told} in {report}");
+    }
+    let (status, report, _) = import(&[]);
+    assert!(status.success() && report.contains("--again"), "it is done, and says so: {report}");
+    let (status, _, errors) = import(&["--again"]);
+    assert!(status.success(), "{errors}");
+
+    let mut running = Running::start("imported", Some(&data), &[&spokes]);
+    let deadline = std::time::Instant::now() + WITHIN;
+    let known = loop {
+        let feeds = super::process::feeds(&running.connect());
+        let known = feeds.map_or(0, |feeds| {
+            feeds.customers.values().map(|record| record["touchpoints"].as_i64().unwrap_or(0)).sum::<i64>()
+        });
+        let taken = running.figure("insight_hub_outcomes_total").unwrap_or(0.0);
+        if taken >= 2_000.0 && known >= 990 || std::time::Instant::now() > deadline {
+            break known;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!(known, 990, "imported twice, counted once\n{}", running.hub.process.story());
+    assert_eq!(running.hub.process.terminate(Duration::from_secs(20)).code(), Some(0));
+}
+
+#[test]
+fn the_demo_ends_by_itself_and_goes_on_where_it_was() {
+    let demo = |directory: &str, count: &str| {
+        let command = Hub::command("demo");
+        command.args([
+            "demo",
+            "--directory",
+            directory,
+            "--once",
+            count,
+            "--touchpoints",
+            "3000",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+    };
+    let home = Scratch::new("demo-home");
+    let directory = home.path().join("company");
+    let directory = directory.to_str().unwrap();
+    let mut orders = Vec::new();
+    for _ in 0..2 {
+        let (status, output, errors) = demo(directory, "1000").run(WITHIN);
+        assert!(status.success(), "{output}\n{errors}");
+        assert!(output.lines().take(3).any(|line| line.contains("made-up shop")), "{output}");
+        let mut lines = output.lines().filter(|line| !line.contains(directory));
+        assert!(lines.all(|line| line.chars().count() <= 80), "{output}");
+        for shown in ["the whole company", "orders", "NPS", "one customer:"] {
+            assert!(output.contains(shown), "{shown} in {output}");
+        }
+        let row = output.lines().find(|line| line.starts_with("orders")).unwrap().to_owned();
+        orders.push(row);
+    }
+    assert_ne!(orders[0], orders[1], "the second run went on with the story");
+    let (status, output, _) = demo(directory, "1").run(WITHIN);
+    assert!(status.success() && output.contains("goes on where it was"), "{output}");
+}
