@@ -140,7 +140,13 @@ fn main() {
     header();
     row("hub, embedded log", events, took.as_secs_f64(), cpu, peak);
     explain(&figures_then);
-    println!("the longest commit: ≤ {:.0} ms", largest(&figures_then, "insight_hub_commit_seconds") * 1_000.0);
+    for (what, figure) in [
+        ("work of a transaction and its commit", "insight_hub_commit_seconds"),
+        ("append of a commit, its waits included", "insight_hub_log_append_seconds"),
+        ("sync", "insight_hub_log_sync_seconds"),
+    ] {
+        println!("the longest {what}: ≤ {:.0} ms", largest(&figures_then, figure) * 1_000.0);
+    }
     if arguments.iter().any(|argument| argument == "--restart") {
         hub.process.kill();
         let (seconds, records, rate) = restore(&mut hub, port);

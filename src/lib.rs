@@ -14,6 +14,7 @@
 //! - [`settings`]: file, environment and flags become one valid configuration.
 //! - [`serve`]: HTTP for operators: metrics and health.
 //! - [`cli`]: one file per subcommand.
+//! - [`hub`]: the door for programs that have a hub inside.
 
 // Apart, because the formatter would sort them.
 pub mod model;
@@ -41,3 +42,5 @@ pub mod settings;
 pub mod serve;
 
 pub mod cli;
+
+pub mod hub;

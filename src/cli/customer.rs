@@ -411,7 +411,7 @@ mod tests {
     fn each_touchpoint_says_what_it_counts_for() {
         let touchpoint = |id: &str, kind: &str, at: &str| {
             json!({"id": id, "spoke": "support", "kind": kind, "occurred_at": at, "channel": "email",
-                "identifiers": {"customer_id": ["C1"], "case": ["T1"]}, "initiator": if kind == "case_opened" { "customer" } else { "company" },
+                "identifiers": {"customer_id": ["C1"], "case": ["T1"]}, "initiator": if kind == "case_opened" { "customer" } else { "agent" },
                 "visibility": "public"})
         };
         let timeline = [
@@ -419,7 +419,7 @@ mod tests {
             touchpoint("2", "case_replied", "2026-01-01T10:20:00Z"),
         ];
         let counted = counted(&Settings::default(), &timeline).expect("a timeline");
-        assert!(counted[0].iter().any(|it| it.starts_with("new_customers")), "{counted:?}");
+        assert!(counted[0].iter().any(|it| it == "unanswered 1"), "{counted:?}");
         assert!(counted[1].contains(&"first_response_time 20 min".to_owned()), "{counted:?}");
     }
 }

@@ -60,6 +60,18 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The hub panicked.
+    pub fn panicked() -> Failure {
+        Failure::new(Exit::Failure, "the hub panicked", "report the message above; nothing is lost")
+    }
+
+    /// The hub ended before it could be used.
+    pub fn ended() -> Failure {
+        Failure::new(Exit::Failure, "the hub ended before it could be used", "see what it logged")
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "error: {}\n  next: {}", self.happened, self.next)

@@ -38,7 +38,7 @@ pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
-pub use run::{HubInput, RunArguments};
+pub use run::{HubInput, RunArguments, run_until_stopped};
 pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
 pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};

@@ -79,6 +79,14 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
     hub.run()
 }
 
+/// Runs a hub until `stop` is requested, for programs that have one inside.
+///
+/// # Errors
+/// What happened, and what to do next.
+pub fn run_until_stopped(settings: &Settings, telemetry: &Telemetry, stop: &StopToken) -> Result<(), Failure> {
+    Hub::open(settings, telemetry, stop, false)?.run()
+}
+
 /// A hub with its operators' endpoints, about to run.
 pub(super) struct Hub<'a> {
     input: HubInput<'a>,

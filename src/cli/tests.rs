@@ -57,6 +57,12 @@ fn every_command_of_the_readme_kind_parses() {
         "import orders.csv --spoke sales",
         "import orders.txt --spoke sales --format csv --delimiter ; --rejects bad.ndjson --again -o json",
         "import orders.tsv.gz --spoke sales --delimiter \\t",
+        "demo --once 1000 --directory company",
+        "export metrics --to metrics.csv --format csv",
+        "customer email:ann@example.org --last 5 -o json",
+        "backup copy",
+        "restore copy --set hub.data_directory=data",
+        "state verify --from-input",
         "rebuild",
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
@@ -88,12 +94,12 @@ fn wrong_command_lines_are_refused() {
 
 #[test]
 fn commands_that_connect_say_how_to_name_a_broker() {
-    for line in ["run", "topics verify", "tail metrics", "generate --to-topics"] {
+    for line in ["topics verify", "topics plan"] {
         let cli = parse(line).expect("a right command line");
         let failure = cli.execute(&Settings::default(), &mut Vec::new()).expect_err("no brokers");
         assert_eq!(failure.exit, Exit::Usage, "{line}");
         let text = failure.to_string();
-        assert!(text.contains("embedded log") && text.contains("--brokers HOST:PORT"), "{text}");
+        assert!(text.contains("without brokers") && text.contains("--brokers HOST:PORT"), "{text}");
     }
 }
 
@@ -105,9 +111,25 @@ fn shares_that_exceed_everything_are_refused() {
 }
 
 #[test]
-fn rebuild_needs_a_broker_and_says_so() {
-    let mut output = Vec::new();
-    let failure = parse("rebuild").expect("right").execute(&Settings::default(), &mut output).expect_err("no broker");
-    assert_eq!(failure.exit, Exit::Usage);
-    assert!(failure.happened.contains("kafka.brokers") && output.is_empty(), "{failure}");
+fn commands_of_the_embedded_log_say_when_there_are_brokers() {
+    let mut settings = Settings::default();
+    settings.kafka.brokers = Some("localhost:9092".into());
+    for line in ["backup somewhere", "restore somewhere", "state verify"] {
+        let mut output = Vec::new();
+        let failure = parse(line).expect("right").execute(&settings, &mut output).expect_err("there are brokers");
+        assert_eq!(failure.exit, Exit::Usage, "{line}");
+        assert!(failure.happened.contains("its own log") && output.is_empty(), "{failure}");
+    }
+}
+
+#[test]
+fn reading_where_no_hub_has_run_makes_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut settings = Settings::default();
+    settings.hub.data_directory = directory.path().join("nothing");
+    for line in ["tail metrics", "export metrics", "customer customer_id:C1"] {
+        let failure = parse(line).expect("right").execute(&settings, &mut Vec::new()).expect_err("there is nothing");
+        assert!(failure.happened.contains("no hub has run"), "{line}: {failure}");
+        assert!(!settings.hub.data_directory.exists(), "{line}");
+    }
 }

@@ -96,6 +96,8 @@ pub enum Event<'a> {
     LogPaused { paused: bool, available_bytes: u64, needed_bytes: u64 },
     /// The embedded log was synced.
     LogSynced { elapsed: Duration },
+    /// The longest append of a worker to the embedded log since this was told last, with the sync that belongs to it.
+    LogAppended { longest: Duration },
     /// The embedded log gave up what nobody needs.
     LogCleaned { segments_removed: u64, segments_rewritten: u64, bytes_freed: u64, elapsed: Duration },
     /// The embedded log takes so much of the disk.
@@ -155,6 +157,7 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         Event::Capped { cap } => figures.capped.with_label_values(&[cap]).inc(),
         Event::LogPaused { paused, .. } => figures.log_paused.set(i64::from(paused)),
         Event::LogSynced { elapsed } => figures.log_sync_seconds.observe(elapsed.as_secs_f64()),
+        Event::LogAppended { longest } => figures.log_append_seconds.observe(longest.as_secs_f64()),
         Event::LogCleaned { bytes_freed, .. } => figures.log_bytes_freed.inc_by(bytes_freed),
         Event::LogMeasured { bytes } => figures.log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX)),
         Event::HubStarted { .. }
@@ -256,6 +259,7 @@ pub(super) fn log(event: &Event<'_>) {
         ),
         Event::LogPaused { available_bytes, .. } => info!(available_bytes, "the disk has room again: going on"),
         Event::LogSynced { elapsed } => trace!(elapsed_seconds = elapsed.as_secs_f64(), "log synced"),
+        Event::LogAppended { longest } => trace!(longest_seconds = longest.as_secs_f64(), "log appended"),
         Event::LogCleaned { segments_removed, segments_rewritten, bytes_freed, elapsed } => {
             let elapsed_seconds = elapsed.as_secs_f64();
             debug!(segments_removed, segments_rewritten, bytes_freed, elapsed_seconds, "log cleaned");

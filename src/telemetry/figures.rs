@@ -55,6 +55,7 @@ pub(super) struct Figures {
     pub spokes_paused: IntGaugeVec,
     pub log_paused: IntGauge,
     pub log_sync_seconds: Histogram,
+    pub log_append_seconds: Histogram,
     pub log_bytes_freed: IntCounter,
     pub log_bytes: IntGauge,
 }
@@ -276,6 +277,11 @@ impl Figures {
             log_sync_seconds: make.histogram(
                 "insight_hub_log_sync_seconds",
                 "Duration of one sync of the embedded log.",
+                WORK_SECONDS,
+            ),
+            log_append_seconds: make.histogram(
+                "insight_hub_log_append_seconds",
+                "The longest append of a worker to the embedded log in each tenth of a second: what a commit waits for.",
                 WORK_SECONDS,
             ),
             log_bytes_freed: make.counter(

@@ -27,6 +27,20 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     }),
     ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindsUnmapped { spoke: "sales", count: 1 })),
     ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),
+    ("insight_hub_log_paused", |t| {
+        t.emit(Event::LogPaused { paused: true, available_bytes: 1, needed_bytes: 2 });
+    }),
+    ("insight_hub_log_sync_seconds", |t| t.emit(Event::LogSynced { elapsed: Duration::from_millis(5) })),
+    ("insight_hub_log_append_seconds", |t| t.emit(Event::LogAppended { longest: Duration::from_millis(5) })),
+    ("insight_hub_log_bytes", |t| t.emit(Event::LogMeasured { bytes: 7 })),
+    ("insight_hub_log_freed_bytes_total", |t| {
+        t.emit(Event::LogCleaned {
+            segments_removed: 1,
+            segments_rewritten: 0,
+            bytes_freed: 9,
+            elapsed: Duration::from_millis(5),
+        });
+    }),
     ("insight_hub_commits_total", committed),
     ("insight_hub_commit_seconds", committed),
     ("insight_hub_transaction_records", committed),

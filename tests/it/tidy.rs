@@ -12,6 +12,8 @@ use std::path::Path;
 /// **Imports go down only.** Who may use whom; what is not here may not. An entry `a::b` allows only that part of `a`.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
+    // A library's door: what `run` does, for a program that has a hub inside.
+    ("hub", &["cli", "settings", "engine::log", "telemetry"]),
     // `customers` and `metrics` for their options, which it makes from the settings.
     (
         "cli",

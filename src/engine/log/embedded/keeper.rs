@@ -71,6 +71,9 @@ impl Keeper {
                 synced_at = Instant::now();
                 self.sync()?;
             }
+            if let Some(longest) = self.shared.take_longest_append() {
+                self.telemetry.emit(Event::LogAppended { longest });
+            }
             self.watch_room(&mut paused);
         }
         Ok(())

@@ -7,8 +7,9 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use super::{EmbeddedOptions, murmur2};
@@ -33,6 +34,8 @@ pub struct SharedLog {
     id: String,
     /// Whether there is room on the disk.
     has_room: AtomicBool,
+    /// Microseconds of the longest append since the keeper asked last.
+    longest_append_us: AtomicU64,
 }
 
 impl SharedLog {
@@ -51,7 +54,13 @@ impl SharedLog {
         let storage = commit_log::Options { segment_bytes: options.segment_bytes, ..commit_log::Options::default() };
         let log = CommitLog::open(Arc::new(files), storage).map_err(stop)?;
         let id = identity(&log).map_err(stop)?;
-        Ok(Arc::new(SharedLog { log: Arc::new(log), options, id, has_room: AtomicBool::new(true) }))
+        Ok(Arc::new(SharedLog {
+            log: Arc::new(log),
+            options,
+            id,
+            has_room: AtomicBool::new(true),
+            longest_append_us: AtomicU64::new(0),
+        }))
     }
 
     /// The log itself.
@@ -107,6 +116,19 @@ impl SharedLog {
         self.has_room.load(Ordering::Acquire)
     }
 
+    /// Notes how long an append took.
+    pub(super) fn note_append(&self, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.longest_append_us.fetch_max(took_us, Ordering::Relaxed);
+    }
+
+    /// The longest append since this was asked last, if there was one.
+    pub(super) fn take_longest_append(&self) -> Option<Duration> {
+        let longest_us = self.longest_append_us.swap(0, Ordering::Relaxed);
+        (longest_us > 0).then(|| Duration::from_micros(longest_us))
+    }
+
+    /// Notes whether the disk has room.
     pub(super) fn note_room(&self, has_room: bool) {
         self.has_room.store(has_room, Ordering::Release);
     }

@@ -1,6 +1,10 @@
 //! The writing half: a transaction is gathered in memory and appended in one piece.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use smallvec::SmallVec;
 
@@ -129,11 +133,14 @@ impl Sink for EmbeddedSink {
 
     fn commit(&mut self) -> Result<(), LogError> {
         self.commit.pack_all();
+        self.wait_for_room()?;
+        let began = Instant::now();
         self.append()?;
         // A store must not know what a power cut takes back.
         if self.precedes_flush || self.shared.options.fsync == Fsync::Commit {
             self.shared.log.sync().map_err(stop)?;
         }
+        self.shared.note_append(began.elapsed());
         self.forget();
         Ok(())
     }
