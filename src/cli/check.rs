@@ -48,9 +48,6 @@ pub(super) fn execute(settings: &Settings, format: Format, output: &mut dyn Writ
     if let Err(error) = settings.kafka.password(&mut |warning| warnings.push(warning)) {
         problems.push(error.to_string());
     }
-    if settings.kafka.brokers.is_none() {
-        warnings.push("`kafka.brokers` is not set: `run` needs it".to_owned());
-    }
     let schemas = hub::schemas(settings.schemas.directory.as_deref()).unwrap_or_else(|error| {
         problems.push(error);
         Arc::default()

@@ -67,7 +67,10 @@ pub struct Sources {
     /// Set a key of the configuration, for example --set commit.interval_ms=50
     #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
-    /// Brokers as host:port, separated by commas [kafka.brokers]
+    /// Where a hub's log and stores lie [hub.data_directory]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    pub data_directory: Option<PathBuf>,
+    /// Brokers as host:port, separated by commas; without them the hub keeps its own log [kafka.brokers]
     #[arg(long, global = true, value_name = "ADDRESSES")]
     pub brokers: Option<String>,
 }
@@ -124,6 +127,9 @@ impl Cli {
         let mut overrides = self.sources.set.clone();
         if let Some(brokers) = &self.sources.brokers {
             overrides.push(("kafka.brokers".to_owned(), brokers.clone()));
+        }
+        if let Some(directory) = &self.sources.data_directory {
+            overrides.push(("hub.data_directory".to_owned(), directory.display().to_string()));
         }
         if let Command::Run(arguments) = &self.command {
             overrides.extend(arguments.overrides());

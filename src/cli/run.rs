@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -39,9 +39,6 @@ pub struct RunArguments {
     /// Worker threads; 0: one per core [hub.workers]
     #[arg(long, value_name = "NUMBER")]
     pub workers: Option<usize>,
-    /// Where stores lie [hub.data_directory]
-    #[arg(long, value_name = "DIRECTORY")]
-    pub data_directory: Option<PathBuf>,
     /// Address of /metrics and /health [http.listen]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
@@ -51,10 +48,8 @@ impl RunArguments {
     /// The flags as settings.
     pub(super) fn overrides(&self) -> Vec<(String, String)> {
         let workers = self.workers.map(|workers| ("hub.workers", workers.to_string()));
-        let directory = self.data_directory.as_ref();
-        let directory = directory.map(|path| ("hub.data_directory", path.display().to_string()));
         let listen = self.listen.map(|address| ("http.listen", address.to_string()));
-        [workers, directory, listen].into_iter().flatten().map(|(key, value)| (key.to_owned(), value)).collect()
+        [workers, listen].into_iter().flatten().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 

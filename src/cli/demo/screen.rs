@@ -120,12 +120,15 @@ impl Screen {
         Ok(output.flush()?)
     }
 
-    /// What to try next.
+    /// What to try next, with the program as it was started.
     fn next(&self, view: &View) -> String {
-        let place = format!("--set hub.data_directory={}", self.data.display());
-        let mut lines = vec![format!("  insight-hub tail metrics --from-beginning {place}")];
+        let program = std::env::args().next().unwrap_or_else(|| "insight-hub".to_owned());
+        let mut lines = vec![
+            format!("  export INSIGHT_HUB__HUB__DATA_DIRECTORY={}", self.data.display()),
+            format!("  {program} tail metrics --from-beginning"),
+        ];
         if let Some(identifier) = view.example_identifier() {
-            lines.push(format!("  insight-hub customer {identifier} {place}"));
+            lines.push(format!("  {program} customer {identifier}"));
         }
         lines.join("\n")
     }

@@ -242,7 +242,7 @@ impl View {
             format!("one customer: {}…, {} touchpoints", &key[..key.len().min(12)], count("touchpoints")),
             format!("  {}", spokes.join(" · ")),
             format!(
-                "  {} in {}; {} orders{}; {} open cases; on time {}, late {}",
+                "  {} in {}; orders {}{}; open cases {}; delivered on time {}, late {}",
                 text("phase"),
                 text("region"),
                 count("orders"),

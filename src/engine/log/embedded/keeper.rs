@@ -132,6 +132,7 @@ impl Keeper {
     pub fn clean_until(&self, stopped: &dyn Fn(Duration) -> bool) -> Result<(), LogError> {
         let mut cleaned_at = Instant::now();
         let mut bytes_after = self.bytes();
+        self.telemetry.emit(Event::LogMeasured { bytes: bytes_after });
         while !stopped(LOOK_EVERY) {
             let bytes = self.bytes();
             self.telemetry.emit(Event::LogMeasured { bytes });
