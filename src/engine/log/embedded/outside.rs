@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     ops::ControlFlow,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::engine::log::{
@@ -102,7 +102,7 @@ impl FeedRead for AccessFeed {
         if let Some(record) = self.fetched.pop_front() {
             return Ok(Next::Record(record));
         }
-        let mut has_waited = false;
+        let deadline = Instant::now() + wait;
         loop {
             if self.is_at_end() {
                 return Ok(Next::End);
@@ -112,10 +112,12 @@ impl FeedRead for AccessFeed {
             if self.fetch()? {
                 return Ok(self.fetched.pop_front().map_or(Next::Idle, Next::Record));
             }
-            if std::mem::replace(&mut has_waited, true) {
-                return Ok(Next::Idle);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(if self.is_at_end() { Next::End } else { Next::Idle });
             }
-            self.access.wait_beyond(newest, wait).map_err(stop)?;
+            // Whatever was appended ends the wait; it need not be for this topic.
+            self.access.wait_beyond(newest, left).map_err(stop)?;
         }
     }
 }
