@@ -95,6 +95,9 @@ impl Hub {
     pub fn open(settings: Settings) -> Result<Hub, HubError> {
         let mut settings = settings;
         settings.kafka.brokers = None;
+        if Remote::connect(&settings.hub.data_directory)?.is_some() {
+            return Err(HubError::Stopped(Failure::occupied(&settings.hub.data_directory)));
+        }
         let (stop, telemetry) = (StopToken::default(), Telemetry::new());
         let directory = settings.hub.data_directory.clone();
         let (prefix, spoke_partitions) =

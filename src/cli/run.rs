@@ -228,10 +228,9 @@ pub(super) fn run_workers(
             }
         }
     });
-    if first_failure.is_none() {
-        keeping.finish()?;
-    }
-    first_failure.map_or(Ok(committed), Err)
+    // Also after a failure: what was acknowledged is to last.
+    let finished = keeping.finish();
+    first_failure.map_or(finished.map(|()| committed), Err)
 }
 
 fn joined<T>(ended: std::thread::Result<Result<T, Failure>>, who: &str) -> Result<T, Failure> {

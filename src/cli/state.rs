@@ -22,7 +22,7 @@ use crate::{
     engine::{
         log::{
             access::{LogAccess, socket::Remote},
-            commit_log::{CommitLog, CommitLogError, Options, files::real::RealFiles},
+            commit_log::{CommitLog, CommitLogError, Options, TopicPartition, files::real::RealFiles},
             embedded::{AccessFeed, AccessSpokes, EmbeddedLog, SharedLog},
             outside::{FeedRead as _, Next, Span, SpokeAppend as _},
         },
@@ -97,6 +97,13 @@ fn log_stop(error: CommitLogError) -> Failure {
 /// Copies the log as it is now, and the key of person ids; the hub goes on meanwhile.
 pub(super) fn backup(settings: &Settings, arguments: &BackupArguments, output: &mut dyn Write) -> Result<(), Failure> {
     require_embedded(settings)?;
+    if !place::log_directory(settings).is_dir() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("no hub has run in {} yet: there is nothing to back up", settings.hub.data_directory.display()),
+            "name the hub's directory with --data-directory",
+        ));
+    }
     let target = std::path::absolute(&arguments.directory).map_err(failed_with(&arguments.directory))?;
     hub::private_directory(&target).map_err(failed_with(&target))?;
     if std::fs::read_dir(&target).map_err(failed_with(&target))?.next().is_some() {
@@ -114,6 +121,8 @@ pub(super) fn backup(settings: &Settings, arguments: &BackupArguments, output: &
     let data = &settings.hub.data_directory;
     let key = settings.hub.person_key_file.clone().unwrap_or_else(|| data.join(hub::PERSON_KEY));
     copy_private(&key, &target.join(hub::PERSON_KEY))?;
+    // Last: a backup without it is not one.
+    write_manifest(&target)?;
     writeln!(
         output,
         "{} files, {} bytes and the key of person ids in {}; `insight-hub restore` makes a data directory of them",
@@ -140,6 +149,7 @@ pub(super) fn restore(
         ));
     }
     // Checked before and copied by the log itself: what does not verify is no backup.
+    check_manifest(&arguments.backup)?;
     let from = RealFiles::new(&existing(&arguments.backup.join("log"))?).map_err(failed_with(&arguments.backup))?;
     let log = CommitLog::open(Arc::new(from), Options::default()).map_err(log_stop)?;
     let verified = log.verify(&mut |_, _| {}).map_err(log_stop)?;
@@ -155,6 +165,61 @@ pub(super) fn restore(
     )?;
     Ok(output.flush()?)
 }
+
+/// Files of a backup by name: bytes and the hash of their content.
+type Manifest = BTreeMap<String, (u64, String)>;
+
+fn manifest_of(backup: &Path) -> Result<Manifest, Failure> {
+    let mut manifest = Manifest::new();
+    for entry in std::fs::read_dir(backup.join("log")).map_err(failed_with(backup))? {
+        let entry = entry.map_err(failed_with(backup))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // Whoever opens the log makes it, and it is empty.
+        if name != "LOCK" {
+            let mut hasher = blake3::Hasher::new();
+            let mut file = std::fs::File::open(entry.path()).map_err(failed_with(backup))?;
+            let bytes = std::io::copy(&mut file, &mut hasher).map_err(failed_with(backup))?;
+            manifest.insert(name, (bytes, hasher.finalize().to_hex().to_string()));
+        }
+    }
+    Ok(manifest)
+}
+
+fn write_manifest(backup: &Path) -> Result<(), Failure> {
+    let manifest = manifest_of(backup)?;
+    let text = serde_json::to_vec(&manifest).map_err(|error| failed_with(backup)(error.into()))?;
+    let path = backup.join(MANIFEST);
+    let mut options = std::fs::File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let mut file = options.open(&path).map_err(failed_with(&path))?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed_with(&path))
+}
+
+/// What is not all there, or not what was written, is no backup.
+fn check_manifest(backup: &Path) -> Result<(), Failure> {
+    let refuse = |what: String| {
+        Failure::new(
+            Exit::Failure,
+            format!("{} is no whole backup: {what}", backup.display()),
+            "get it again, or take another one",
+        )
+    };
+    existing(&backup.join("log"))?;
+    let text = std::fs::read(backup.join(MANIFEST)).map_err(|error| refuse(format!("{MANIFEST}: {error}")))?;
+    let wanted: Manifest = serde_json::from_slice(&text).map_err(|error| refuse(format!("{MANIFEST}: {error}")))?;
+    let found = manifest_of(backup)?;
+    for (name, file) in &wanted {
+        match found.get(name) {
+            None => return Err(refuse(format!("log/{name} is missing"))),
+            Some(other) if other != file => return Err(refuse(format!("log/{name} is not what was written"))),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The list of a backup's files.
+const MANIFEST: &str = "backup.json";
 
 fn existing(path: &Path) -> Result<PathBuf, Failure> {
     if path.is_dir() {
@@ -210,9 +275,34 @@ pub(super) fn execute(settings: &Settings, arguments: StateArguments, output: &m
     if from_input {
         let spokes = topology.topics.iter().filter(|(_, topic)| topic.ownership == Ownership::Spoke);
         let spokes: Vec<String> = spokes.map(|(_, topic)| topic.name.to_string()).collect();
+        for (index, topic) in topology.topics.iter() {
+            let is_input = topology.stage_of(index).is_some();
+            if is_input && !is_taken_in(shared, &topic.name)? {
+                return Err(Failure::new(
+                    Exit::Failure,
+                    format!("the hub has not taken in all of {} yet", topic.name),
+                    "let `insight-hub run` come to rest, stop it, then verify",
+                ));
+            }
+        }
         compare_with_input(settings, shared, &spokes, &Scratch::new(settings)?, output)?;
     }
     Ok(())
+}
+
+/// Whether a topic was read to its end.
+fn is_taken_in(shared: &SharedLog, name: &str) -> Result<bool, Failure> {
+    let topics = shared.log().topics();
+    for (topic, found) in (0..).zip(&topics).filter(|(_, found)| found.name == name) {
+        for partition in 0..found.partitions {
+            let partition = TopicPartition { topic, partition };
+            let end = shared.log().end(partition).map_err(log_stop)?;
+            if shared.log().committed(partition).unwrap_or(0) < end {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// A directory for the second hub, removed at the end.

@@ -12,13 +12,16 @@ use crate::{
     },
     company::{Chapter, Company, CompanyOptions, SalesFormat, Story},
     engine::log::{access::LogAccess, commit_log::Policy, embedded::AccessSpokes, outside::SpokeAppend as _},
+    telemetry::Telemetry,
     wire::avro::encode_touchpoint,
 };
 
 /// Partitions of a department's topic.
-const PARTITIONS: u32 = 2;
+pub(super) const PARTITIONS: u32 = 2;
 /// What happened in a second is sent in so many parts at most.
 const EVENTS_AT_ONCE: u64 = 2_000;
+/// Enough for every effect of the story to be seen.
+const TOUCHPOINTS: u64 = 300_000;
 const STORY: Story = Story::NineMonths;
 
 /// What a directory was begun with, so that it goes on with the same company.
@@ -106,6 +109,15 @@ impl Feeder {
         self.today_ms
     }
 
+    /// Whether the hub has read every event that was sent, as far as it has told.
+    pub(super) fn is_taken_in(&self, telemetry: &Telemetry) -> bool {
+        let lag = |spoke: &&str| -> i64 {
+            let lag = |partition| telemetry.partition(&topic_of(spoke), partition).lag_records.get();
+            (0..PARTITIONS.cast_signed()).map(lag).sum()
+        };
+        self.fed.keys().map(lag).sum::<i64>() == 0
+    }
+
     /// Sends what is due after so much time; whether everything that is to be sent was.
     pub(super) fn advance(&mut self, elapsed: Duration) -> Result<bool, Failure> {
         let due = match self.pace {
@@ -148,7 +160,8 @@ fn begun(home: &Path, arguments: &DemoArguments) -> Result<Begun, Failure> {
     match std::fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let touchpoints = arguments.once.unwrap_or(0).max(arguments.touchpoints);
+            // The whole story at any size: what is shown of it must not be its first days.
+            let touchpoints = arguments.touchpoints.or(arguments.once).unwrap_or(TOUCHPOINTS).max(1_000);
             let begun = Begun { seed: arguments.seed, touchpoints };
             let bytes = serde_json::to_vec(&begun).map_err(|error| failed(error.to_string()))?;
             let aside = home.join("demo.json.new");

@@ -58,9 +58,9 @@ pub struct DemoArguments {
     /// Take in so many touchpoints as fast as possible, show the metrics and one customer, and end
     #[arg(long, value_name = "TOUCHPOINTS", value_parser = clap::value_parser!(u64).range(1..))]
     pub once: Option<u64>,
-    /// How many touchpoints the nine months have; a directory keeps the number that it was begun with
-    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1_000..))]
-    pub touchpoints: u64,
+    /// How many touchpoints the nine months have: 300,000, or those of --once; a directory keeps the number that it was begun with
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub touchpoints: Option<u64>,
     /// Another seed is another company; a directory keeps the one that it was begun with
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -75,6 +75,9 @@ pub struct DemoArguments {
 pub(super) fn execute(settings: &Settings, arguments: &DemoArguments, output: &mut dyn Write) -> Result<(), Failure> {
     let home = Home::open(arguments)?;
     let settings = settings_of(settings, arguments, home.path())?;
+    if Remote::connect(&settings.hub.data_directory).map_err(failed)?.is_some() {
+        return Err(Failure::occupied(&settings.hub.data_directory));
+    }
     super::start_log(&settings.log.options())?;
     let telemetry = Telemetry::new();
     let stop = run::stop_on_signals(&settings)?;
@@ -82,7 +85,7 @@ pub(super) fn execute(settings: &Settings, arguments: &DemoArguments, output: &m
     let address = hub.address();
     let ended = std::thread::scope(|scope| {
         let running = scope.spawn(|| hub.run());
-        let shown = show(&settings, arguments, &home, address, &stop, output);
+        let shown = show(&settings, arguments, &home, address, (&telemetry, &stop), output);
         stop.request("the demo is over");
         let ran = running.join().unwrap_or_else(|_| {
             Err(Failure::new(Exit::Failure, "the hub panicked", "report the message above; nothing is lost"))
@@ -157,6 +160,7 @@ fn settings_of(settings: &Settings, arguments: &DemoArguments, home: &Path) -> R
     settings.hub.data_directory = home.join("data");
     settings.hub.person_key_file = None;
     settings.spokes.directory = spokes;
+    settings.embedded.spoke_partitions = feeder::PARTITIONS as u16;
     if let Some(listen) = arguments.listen {
         settings.http.listen = listen;
     }
@@ -194,7 +198,7 @@ fn show(
     arguments: &DemoArguments,
     home: &Home,
     address: SocketAddr,
-    stop: &StopToken,
+    (telemetry, stop): (&Telemetry, &StopToken),
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
     let access = connect(settings, stop)?;
@@ -210,11 +214,18 @@ fn show(
         let is_told = feeder.advance(began.elapsed())?;
         feeds.take(&mut view)?;
         view.note_fed(feeder.fed(), feeder.today());
-        let now = access.status().map_err(failed)?.newest;
-        if std::mem::replace(&mut newest, now) != now {
+        let status = access.status().map_err(failed)?;
+        if status.is_paused && arguments.once.is_some() {
+            return Err(Failure::new(
+                Exit::Failure,
+                format!("the disk of {} is full", home.path().display()),
+                "free space, or name a directory on another disk with --directory",
+            ));
+        }
+        if std::mem::replace(&mut newest, status.newest) != status.newest {
             quiet_since = Instant::now();
         }
-        let is_done = is_told && quiet_since.elapsed() >= QUIET;
+        let is_done = is_told && quiet_since.elapsed() >= QUIET && feeder.is_taken_in(telemetry);
         if is_done && arguments.once.is_some() {
             feeds.take(&mut view)?;
             break;

@@ -25,12 +25,14 @@ pub(super) struct Screen {
     address: SocketAddr,
     /// Chapters that a pipe was told of.
     told: usize,
+    /// Whether a pipe was told of the end.
+    is_over: bool,
 }
 
 impl Screen {
     pub(super) fn new(is_terminal: bool, home: &Home, settings: &Settings, address: SocketAddr) -> Screen {
         let data = settings.hub.data_directory.clone();
-        Screen { is_terminal, is_temporary: home.is_temporary(), data, address, told: 0 }
+        Screen { is_terminal, is_temporary: home.is_temporary(), data, address, told: 0, is_over: false }
     }
 
     /// Says what this is.
@@ -42,6 +44,7 @@ impl Screen {
             if feeder.went_on() {
                 writeln!(output, "It goes on where it was interrupted.")?;
             }
+            writeln!(output, "Ctrl-C (SIGINT) stops. Prometheus: http://{}/metrics", self.address)?;
             writeln!(output)?;
             output.flush()?;
         }
@@ -51,43 +54,61 @@ impl Screen {
     /// Shows how it is now. `is_done`: there is nothing more to come.
     pub(super) fn draw(&mut self, view: &View, is_done: bool, output: &mut dyn Write) -> Result<(), Failure> {
         if !self.is_terminal {
-            return self.tell(view, output);
+            return self.tell(view, is_done, output);
+        }
+        let what: Vec<String> = WHAT.iter().map(|line| format!("{BOLD}{line}{PLAIN}")).collect();
+        let today = view.today().map(|today| today.to_string()).unwrap_or_default();
+        let chapter = |number: usize| -> Vec<String> {
+            let Some(chapter) = view.begun().into_iter().nth(number) else { return Vec::new() };
+            let (when, style) = if number == 0 { (format!("{today}: "), "") } else { ("before: ".to_owned(), FAINT) };
+            let lines = view.story_of(chapter).into_iter().enumerate();
+            lines
+                .map(|(line, text)| format!("{style}{}{text}{PLAIN}", if line == 0 { when.as_str() } else { "" }))
+                .collect()
+        };
+        let mut footer = Vec::new();
+        if is_done {
+            footer.push("The story is told; the hub runs on.".to_owned());
+        }
+        footer.push(format!("{FAINT}Ctrl-C stops. Prometheus: http://{}/metrics", self.address));
+        let next = self.next(view);
+        let mut more = vec!["In another terminal:".to_owned()];
+        more.extend(next.lines().map(str::to_owned));
+        more.push(PLAIN.to_owned());
+        // In the order of the screen, each with how soon it goes when there is no room for it.
+        let mut parts = vec![
+            (0, what),
+            (0, view.flow()),
+            (0, view.table()),
+            (1, chapter(0)),
+            (4, chapter(1)),
+            (2, view.example()),
+            (0, footer),
+            (3, more),
+        ];
+        let rows = |parts: &[(u8, Vec<String>)]| -> usize {
+            parts.iter().map(|(_, lines)| if lines.is_empty() { 0 } else { lines.len() + 1 }).sum()
+        };
+        for dispensable in (1..=4).rev() {
+            if rows(&parts) <= terminal_rows() {
+                break;
+            }
+            parts.retain(|(priority, _)| *priority != dispensable);
         }
         write!(output, "{CLEAR}")?;
-        for line in WHAT {
-            writeln!(output, "{BOLD}{line}{PLAIN}")?;
-        }
-        writeln!(output)?;
-        for line in view.flow().iter().chain([&String::new()]).chain(&view.table()) {
-            writeln!(output, "{line}")?;
-        }
-        writeln!(output)?;
-        let today = view.today().map(|today| today.to_string()).unwrap_or_default();
-        for (number, chapter) in view.begun().into_iter().take(2).enumerate() {
-            let (when, style) = if number == 0 { (format!("{today}: "), "") } else { ("before: ".to_owned(), FAINT) };
-            for (line, text) in view.story_of(chapter).into_iter().enumerate() {
-                writeln!(output, "{style}{}{text}{PLAIN}", if line == 0 { when.as_str() } else { "" })?;
-            }
-        }
-        writeln!(output)?;
-        for line in view.example() {
-            writeln!(output, "{line}")?;
-        }
-        writeln!(output)?;
-        if is_done {
-            writeln!(output, "The story is told; the hub runs on.")?;
-        }
-        write!(
-            output,
-            "{FAINT}Ctrl-C stops. Prometheus: http://{}/metrics. In another terminal:\n{}{PLAIN}",
-            self.address,
-            self.next(view)
-        )?;
+        let parts: Vec<String> =
+            parts.into_iter().filter(|(_, lines)| !lines.is_empty()).map(|(_, lines)| lines.join("\n")).collect();
+        write!(output, "{}{PLAIN}", parts.join("\n\n"))?;
         Ok(output.flush()?)
     }
 
-    /// A pipe hears of each chapter once.
-    fn tell(&mut self, view: &View, output: &mut dyn Write) -> Result<(), Failure> {
+    /// A pipe hears of each chapter once, and of the end.
+    fn tell(&mut self, view: &View, is_done: bool, output: &mut dyn Write) -> Result<(), Failure> {
+        if is_done && !std::mem::replace(&mut self.is_over, true) {
+            self.end(view, output)?;
+            writeln!(output, "The story is told; the hub runs on until Ctrl-C (SIGINT).")?;
+            output.flush()?;
+        }
         let begun = view.begun();
         for chapter in begun.iter().rev().skip(self.told) {
             for line in view.story_of(chapter) {
@@ -132,4 +153,10 @@ impl Screen {
         }
         lines.join("\n")
     }
+}
+
+/// Lines of the terminal; as many as it takes, where nobody knows.
+fn terminal_rows() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_row > 0);
+    size.map_or(usize::MAX, |size| size.ws_row.into())
 }

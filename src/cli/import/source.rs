@@ -14,8 +14,6 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::cli::exit::{Exit, Failure};
 
-/// How much of either end of a file tells it from others. A change in the middle that leaves the size as it is is not seen.
-const ENDS_BYTES: u64 = 64 << 10;
 /// How gzip begins.
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 
@@ -31,7 +29,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Looks at both ends of a file.
+    /// Reads a file once, to know it again.
     pub(super) fn open(path: &Path) -> Result<Source, Failure> {
         let unreadable = |error: io::Error| {
             Failure::new(
@@ -48,7 +46,7 @@ impl Source {
                 "write the rows to a file first, then import that",
             ));
         }
-        let (gzip, fingerprint) = fingerprint(path, metadata.len()).map_err(unreadable)?;
+        let (gzip, fingerprint) = fingerprint(path).map_err(unreadable)?;
         Ok(Source { path: path.to_owned(), bytes: metadata.len(), gzip, fingerprint })
     }
 
@@ -80,8 +78,7 @@ impl Source {
 
     /// Whether it still is the file that was opened.
     pub(super) fn is_unchanged(&self) -> bool {
-        let now = std::fs::metadata(&self.path).and_then(|metadata| fingerprint(&self.path, metadata.len()));
-        now.is_ok_and(|(_, now)| now == self.fingerprint)
+        fingerprint(&self.path).is_ok_and(|(_, now)| now == self.fingerprint)
     }
 
     /// An error of reading, with the line after which it came.
@@ -95,20 +92,24 @@ impl Source {
     }
 }
 
-/// Whether it is gzip, whatever its name says, and the hash of its size and its ends.
-fn fingerprint(path: &Path, bytes: u64) -> io::Result<(bool, String)> {
+/// Whether it is gzip, whatever its name says, and the hash of its content.
+fn fingerprint(path: &Path) -> io::Result<(bool, String)> {
     let mut file = File::open(path)?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&bytes.to_le_bytes());
-    let mut end = Vec::new();
-    (&mut file).take(ENDS_BYTES).read_to_end(&mut end)?;
-    let gzip = end.starts_with(&GZIP);
-    hasher.update(&end);
-    end.clear();
-    file.seek(SeekFrom::Start(bytes.saturating_sub(ENDS_BYTES)))?;
-    file.take(ENDS_BYTES).read_to_end(&mut end)?;
-    hasher.update(&end);
-    Ok((gzip, hasher.finalize().to_hex().to_string()))
+    let mut part = vec![0; 1 << 20];
+    let (mut gzip, mut is_first) = (false, true);
+    loop {
+        let read = match file.read(&mut part) {
+            Ok(0) => return Ok((gzip, hasher.finalize().to_hex().to_string())),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        let bytes = part.get(..read).unwrap_or_default();
+        if std::mem::take(&mut is_first) {
+            gzip = bytes.starts_with(&GZIP);
+        }
+        hasher.update(bytes);
+    }
 }
 
 /// Counts what is read.

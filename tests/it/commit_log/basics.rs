@@ -320,6 +320,21 @@ fn old_records_of_a_topic_with_retention_go() {
 }
 
 #[test]
+fn what_somebody_has_still_to_read_outlives_its_retention() {
+    let files = SimulatedFiles::new(1);
+    let log = log_with(&files, Policy::Delete { retention_ms: 100 });
+    for text in ["a=1", "b=2", "c=3"] {
+        put(&log, &[text], 0).expect("an append");
+        log.roll().expect("rolled");
+    }
+    // All are old; the reader has come to the second, in the end to the last.
+    for (read, left) in [(0, vec!["0 a=1", "1 b=2", "2 c=3"]), (1, vec!["1 b=2", "2 c=3"]), (3, vec![])] {
+        log.clean(1_000_000, &|_, _| Some(read)).expect("cleaned");
+        assert_eq!(all(&log), left, "read up to {read}");
+    }
+}
+
+#[test]
 fn compaction_keeps_the_latest_of_each_key_and_tombstones_for_a_while() {
     let files = SimulatedFiles::new(1);
     let log = log_with(&files, Policy::Compact { delete_retention_ms: 100 });

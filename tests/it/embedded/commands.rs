@@ -67,6 +67,17 @@ fn a_small_company_can_look_export_back_up_and_verify() {
     assert!(verified.contains("every checksum holds") && verified.contains(" 0 are not what"), "{verified}");
     assert_eq!(verified.matches("values are those of the input").count(), 3, "{verified}");
 
+    // What is not all there is no backup.
+    let broken = running.data().with_file_name("broken");
+    let copied = std::process::Command::new("cp").arg("-r").args([backup, broken.to_str().unwrap()]).status().unwrap();
+    assert!(copied.success());
+    let log = std::fs::read_dir(broken.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = log.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    std::fs::File::options().write(true).open(&segment).unwrap().set_len(100).unwrap();
+    let place = format!("hub.data_directory={}", running.data().with_file_name("nothing").display());
+    let (status, _, errors) = run(&running, &["restore", broken.to_str().unwrap(), "--set", &place]);
+    assert!(status.code() == Some(1) && errors.contains("no whole backup"), "{errors}");
+
     // What a backup makes is the same hub.
     let restored = running.data().with_file_name("restored");
     let place = format!("hub.data_directory={}", restored.display());

@@ -46,7 +46,8 @@ pub struct Cleaned {
 
 impl CommitLog {
     /// Gives up what the topics' policies allow at `now_ms`. `processed` tells, for topic id and partition, the offset below
-    /// which records of a [`Policy::Processed`] topic are not needed; `None`: all are. Takes long; one runs at a time.
+    /// which records are not needed. Of a [`Policy::Processed`] topic `None` says that all are; of a [`Policy::Delete`] topic that
+    /// nobody has to read them before they go. Takes long; one runs at a time.
     ///
     /// # Errors
     /// [`super::CommitLogError::Full`] and [`super::CommitLogError::Refused`]: segments cleaned by then stay so, the others are as they were.
@@ -120,13 +121,17 @@ impl CommitLog {
         let mut compaction = Compaction::new(self.options.compaction_keys_max);
         for (partition, found) in index.partitions() {
             let Some(topic) = index.topics.get(partition.topic as usize) else { continue };
-            let needed_from = needed_from.get(&partition).copied().unwrap_or(0);
+            let needed_from = needed_from.get(&partition).copied();
             let closed = found.blocks.partition_point(|block| block.segment < tail);
             for block in &found.blocks[..closed] {
                 let is_dead = match topic.policy {
                     Policy::Keep | Policy::Compact { .. } => false,
-                    Policy::Delete { retention_ms } => block.newest_ms < now_ms.saturating_sub(retention_ms),
-                    Policy::Processed => block.last < needed_from,
+                    // What somebody has still to read stays, however old it is.
+                    Policy::Delete { retention_ms } => {
+                        block.newest_ms < now_ms.saturating_sub(retention_ms)
+                            && needed_from.is_none_or(|needed_from| block.last < needed_from)
+                    }
+                    Policy::Processed => needed_from.is_some_and(|needed_from| block.last < needed_from),
                 };
                 let Some(verdict) = verdicts.get_mut(&block.segment) else { continue };
                 verdict.blocks_bytes += u64::from(block.length);

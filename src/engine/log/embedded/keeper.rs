@@ -13,6 +13,7 @@ use super::{
 use crate::{
     engine::log::{
         LogError,
+        access::opened::Owner as _,
         commit_log::{CommitLogError, Policy, TopicPartition},
     },
     telemetry::{Event, Telemetry},
@@ -157,8 +158,14 @@ impl Keeper {
         let began = Instant::now();
         let topics = self.shared.log.topics();
         let processed = |topic: u32, partition: u32| {
-            let is_own = topics.get(topic as usize).is_some_and(|topic| topic.policy == Policy::Processed);
-            is_own.then(|| self.shared.log.committed(TopicPartition { topic, partition })).flatten()
+            let found = topics.get(topic as usize)?;
+            let committed = self.shared.log.committed(TopicPartition { topic, partition });
+            match found.policy {
+                Policy::Processed => committed,
+                // What the hub has not read yet must not go, whatever the retention says.
+                Policy::Delete { .. } if self.shared.is_departments(&found.name) => Some(committed.unwrap_or(0)),
+                Policy::Keep | Policy::Delete { .. } | Policy::Compact { .. } => None,
+            }
         };
         match self.shared.log.clean((self.now_ms)(), &processed) {
             Ok(cleaned) => self.telemetry.emit(Event::LogCleaned {

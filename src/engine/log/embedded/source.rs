@@ -235,6 +235,16 @@ impl Source for EmbeddedSource {
     }
 
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError> {
+        let beginning = self.shared.log.beginning(self.places.of(partition)).map_err(stop)?;
+        let name = &self.topics.get(partition.topic).name;
+        let is_source = self.lane(partition).is_some_and(|lane| lane.is_source);
+        if is_source && offset.map_or(0, i64::unsigned_abs) < beginning {
+            return Err(LogError::Stop(format!(
+                "{name} begins at offset {beginning} of partition {}, and the hub has not read what was before that: it was \
+                 removed from outside; restore a backup",
+                partition.partition
+            )));
+        }
         if let Some(lane) = self.lane_mut(partition) {
             lane.position = offset.map_or(0, i64::unsigned_abs);
             lane.batch = Batch::starting_at(lane.position);
