@@ -118,12 +118,15 @@ fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dy
                     newest.remove(&hash);
                     rows.write(&record)?;
                 }
-                Some(known) if known.1 < record.offset => drop(later.insert(hash, place(&record))),
+                // What lies before it was superseded long ago, a deletion too.
+                Some(known) if known.1 < record.offset && record.value.is_some() => {
+                    later.insert(hash, place(&record));
+                }
+                Some(known) if known.1 < record.offset => {
+                    newest.remove(&hash);
+                    later.remove(&hash);
+                }
                 _ => {}
-            }
-            if record.value.is_none() && newest.contains_key(&hash) {
-                newest.remove(&hash);
-                later.remove(&hash);
             }
             Ok(())
         })?;
@@ -303,6 +306,13 @@ mod tests {
         ];
         let text = exported(ExportFormat::Ndjson, vec![records.clone(), records]);
         assert_eq!(text, "{\"key\":\"a\",\"value\":{\"n\":3}}\n");
+    }
+
+    #[test]
+    fn a_key_that_was_gone_and_came_back_is_there() {
+        let records = vec![record(0, "a", Some("{\"n\":1}")), record(1, "a", None), record(2, "a", Some("{\"n\":2}"))];
+        let text = exported(ExportFormat::Ndjson, vec![records.clone(), records]);
+        assert_eq!(text, "{\"key\":\"a\",\"value\":{\"n\":2}}\n");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use super::{
     exit::{Exit, Failure},
     hub,
-    place::{self, Place},
+    place::Place,
     run::{HubInput, Shared},
     stop::StopToken,
 };
@@ -47,8 +47,7 @@ impl Keeping {
                 Keeping::Kafka(Box::new(Admin::connect(kafka, 0, 0).map_err(|error| hub::log_failure(&error))?))
             }
             Place::Embedded(shared) => {
-                let directory = place::log_directory(input.settings);
-                let keeper = Keeper::new(shared, &directory, input.telemetry, hub::now_ms);
+                let keeper = Keeper::new(shared, input.telemetry, hub::now_ms);
                 let data = &input.settings.hub.data_directory;
                 let server = Server::start(data, Arc::new(shared.access()), Limits::default()).map_err(|error| {
                     Failure::new(

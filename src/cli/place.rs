@@ -84,6 +84,10 @@ pub(super) fn access(settings: &Settings) -> Result<Arc<dyn LogAccess>, Failure>
     Ok(Arc::new(shared.map_err(|error| hub::log_failure(&error))?.access()))
 }
 
+fn access_failure(error: AccessError) -> Failure {
+    Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
+}
+
 /// A reader of a topic.
 pub(super) fn feed(settings: &Settings, topic: &str, span: Span) -> Result<Box<dyn FeedRead>, Failure> {
     let failed = |error: LogError| hub::log_failure(&error);
@@ -93,6 +97,16 @@ pub(super) fn feed(settings: &Settings, topic: &str, span: Span) -> Result<Box<d
                 Exit::Failure,
                 format!("no hub has run in {} yet", settings.hub.data_directory.display()),
                 "start one with `insight-hub run`, name its directory with --data-directory, or name brokers with --brokers",
+            ));
+        }
+        // Without a hub nothing would ever come, and none could start while we have its log.
+        let is_followed = !span.until_end;
+        let remote = Remote::connect(&settings.hub.data_directory).map_err(access_failure)?;
+        if is_followed && remote.is_none() {
+            return Err(Failure::new(
+                Exit::Failure,
+                format!("no hub runs in {}: nothing new comes", settings.hub.data_directory.display()),
+                "start one with `insight-hub run`, or add --until-end to see what is there",
             ));
         }
         return Ok(Box::new(AccessFeed::open(access(settings)?, topic, span).map_err(failed)?));

@@ -32,7 +32,7 @@ const MONTHS: usize = 9;
 const LABEL_COLUMNS: usize = 19;
 const CELL_COLUMNS: usize = 6;
 /// The journey's last steps that are shown of the customer.
-const STEPS: usize = 4;
+const STEPS: usize = 3;
 
 /// What is known of the company so far.
 pub(super) struct View {
@@ -152,10 +152,11 @@ impl View {
         let mut lines = vec![
             format!("in   {}", fed.join(" · ")),
             format!(
-                "out  {} customers · {} metric values · {} rejected, each with its reason",
+                "out  {} customers · {} metric values · {} rejected{}",
                 grouped(self.customers.len() as u64),
                 grouped(self.values.len() as u64),
                 grouped(rejected),
+                if rejected > 0 { " because:" } else { "" },
             ),
         ];
         if !reasons.is_empty() {
@@ -242,7 +243,7 @@ impl View {
             format!("one customer: {}…, {} touchpoints", &key[..key.len().min(12)], count("touchpoints")),
             format!("  {}", spokes.join(" · ")),
             format!(
-                "  {} in {}; orders {}{}; open cases {}; delivered on time {}, late {}",
+                "  {} in {}; orders {}{}; cases open {}; on time {}, late {}",
                 text("phase"),
                 text("region"),
                 count("orders"),

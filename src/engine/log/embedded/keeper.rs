@@ -1,7 +1,6 @@
 //! Time in; a log that is synced, cleaned and stopped before the disk is full out. It works beside the workers.
 
 use std::{
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -42,15 +41,14 @@ struct Paused {
 /// wait, says so.
 pub struct Keeper {
     shared: Arc<SharedLog>,
-    directory: PathBuf,
     telemetry: Telemetry,
     now_ms: fn() -> i64,
 }
 
 impl Keeper {
-    /// A keeper of the log in `directory`.
-    pub fn new(shared: &Arc<SharedLog>, directory: &Path, telemetry: &Telemetry, now_ms: fn() -> i64) -> Keeper {
-        Keeper { shared: Arc::clone(shared), directory: directory.to_owned(), telemetry: telemetry.clone(), now_ms }
+    /// A keeper of a log.
+    pub fn new(shared: &Arc<SharedLog>, telemetry: &Telemetry, now_ms: fn() -> i64) -> Keeper {
+        Keeper { shared: Arc::clone(shared), telemetry: telemetry.clone(), now_ms }
     }
 
     /// Syncs, and watches the room on the disk.
@@ -81,7 +79,7 @@ impl Keeper {
     }
 
     fn watch_room(&self, paused: &mut Option<Paused>) {
-        let available_bytes = self.available_bytes();
+        let available_bytes = self.shared.available_bytes();
         let is_enough = available_bytes >= self.shared.options.reserved_bytes;
         let now = Instant::now();
         match paused {
@@ -119,11 +117,6 @@ impl Keeper {
         self.shared.log.sync().map_err(stop)?;
         self.telemetry.emit(Event::LogSynced { elapsed: began.elapsed() });
         Ok(())
-    }
-
-    /// Bytes that this user may still write; all, where nobody knows.
-    fn available_bytes(&self) -> u64 {
-        rustix::fs::statvfs(&self.directory).map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     /// Gives up what retention, compaction and progress allow.

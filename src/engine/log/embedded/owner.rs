@@ -44,12 +44,16 @@ impl Owner for SharedLog {
         let deadline = Instant::now() + ROOM_WAIT;
         while !self.has_room() && Instant::now() < deadline {
             thread::sleep(LOOK_EVERY);
+            // Where no hub runs, nobody else looks.
+            if self.available_bytes() >= self.options.reserved_bytes {
+                self.note_room(true);
+            }
         }
         self.has_room()
     }
 
     fn is_paused(&self) -> bool {
-        !self.has_room()
+        !self.has_room() || self.available_bytes() < self.options.reserved_bytes
     }
 
     fn backup(&self, log: &CommitLog, directory: &Path) -> access::Result<BackupSummary> {

@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     ops::ControlFlow,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -32,6 +32,7 @@ pub struct SharedLog {
     pub(super) log: Arc<CommitLog>,
     pub(super) options: EmbeddedOptions,
     id: String,
+    directory: PathBuf,
     /// Whether there is room on the disk.
     has_room: AtomicBool,
     /// Microseconds of the longest append since the keeper asked last.
@@ -55,6 +56,7 @@ impl SharedLog {
         let log = CommitLog::open(Arc::new(files), storage).map_err(stop)?;
         let id = identity(&log).map_err(stop)?;
         Ok(Arc::new(SharedLog {
+            directory: directory.to_owned(),
             log: Arc::new(log),
             options,
             id,
@@ -109,6 +111,11 @@ impl SharedLog {
     /// What tells this log from others that a store may have been filled from.
     pub(super) fn identity_of(&self, topic: &str, partition: i32) -> String {
         format!("{}/{topic}/{partition}", self.id)
+    }
+
+    /// Bytes that this user may still write to the disk; all, where nobody knows.
+    pub(super) fn available_bytes(&self) -> u64 {
+        rustix::fs::statvfs(&self.directory).map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     /// Whether the disk has room.
