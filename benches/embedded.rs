@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{kafka::free_port, process::Hub};
+use harness::kafka::free_port;
 use insight_hub::{
     company::{BenchEvents, BenchOptions, SourceEvent},
     engine::log::{
@@ -108,26 +108,8 @@ fn needed_bytes(directory: &Path) -> u64 {
 fn main() {
     let events = argument("--events", 1_000_000);
     let customers = u32::try_from(argument("--customers", 100_000)).unwrap();
-    let workers = argument("--workers", 2);
     let port = free_port();
-    let configuration = format!(
-        "[hub]\nworkers = {workers}\nperson_key_file = \"person.key\"\ndata_directory = \"data\"\n\
-         [topics]\ncustomers_partitions = 4\nmetrics_partitions = 4\nfeed_partitions = 4\n\
-         [http]\nlisten = \"127.0.0.1:{port}\"\n[spokes]\ndirectory = \"spokes\"\n",
-    );
-    let mut command = Hub::command("bench")
-        .file("hub.toml", &configuration)
-        .file("person.key", &"07".repeat(32))
-        .file(
-            "spokes/operations.toml",
-            "spoke = \"operations\"\ntopic = \"operations.events\"\nformat = \"touchpoint-json\"\n",
-        )
-        .args(["--config", "hub.toml", "run"]);
-    // Whatever is to be compared: `--set commit.interval_ms=200`.
-    let arguments: Vec<String> = std::env::args().collect();
-    for pair in arguments.windows(2).filter(|pair| pair[0] == "--set") {
-        command = command.args(["--set", &pair[1]]);
-    }
+    let command = measure::command(port, "");
     let log = command.directory().join("data/log");
     let filling = Instant::now();
     fill(&log, BenchEvents::new(BenchOptions { customers, events, ..BenchOptions::default() }));
@@ -147,7 +129,7 @@ fn main() {
     ] {
         println!("the longest {what}: ≤ {:.0} ms", largest(&figures_then, figure) * 1_000.0);
     }
-    if arguments.iter().any(|argument| argument == "--restart") {
+    if std::env::args().any(|argument| argument == "--restart") {
         hub.process.kill();
         let (seconds, records, rate) = restore(&mut hub, port);
         println!("after a kill: ready in {seconds:.1} s, {records:.0} records restored, {rate:.0} records/s");

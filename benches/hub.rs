@@ -26,7 +26,6 @@ use std::{
 
 use harness::{
     kafka::{Broker, Options, free_port},
-    process::Hub,
     writer::{Message, Writer, create_topics},
 };
 use insight_hub::company::{BenchEvents, BenchOptions, SourceEvent};
@@ -87,7 +86,6 @@ fn main() {
     }
     let events = argument("--events", 1_000_000);
     let customers = u32::try_from(argument("--customers", 100_000)).unwrap();
-    let workers = argument("--workers", 2);
     let broker = Broker::start_with(Options { heap_mb: 1024, ..Options::default() });
     // The events' timestamps are those of their company, which is older than any retention.
     create_topics(&broker.bootstrap(), &[(SOURCE, PARTITIONS)], &[("retention.ms", "-1")]);
@@ -100,26 +98,8 @@ fn main() {
     eprintln!("{events} events of {customers} customers written in {:.1} s", filling.elapsed().as_secs_f64());
 
     let port = free_port();
-    let configuration = format!(
-        "[hub]\nworkers = {workers}\nperson_key_file = \"person.key\"\ndata_directory = \"data\"\n\
-         [kafka]\nbrokers = \"{}\"\n[topics]\ncustomers_partitions = 4\nmetrics_partitions = 4\nfeed_partitions = 4\n\
-         [http]\nlisten = \"127.0.0.1:{port}\"\n[spokes]\ndirectory = \"spokes\"\n",
-        broker.bootstrap()
-    );
-    let mut command = Hub::command("bench")
-        .file("hub.toml", &configuration)
-        .file("person.key", &"07".repeat(32))
-        .file(
-            "spokes/operations.toml",
-            "spoke = \"operations\"\ntopic = \"operations.events\"\nformat = \"touchpoint-json\"\n",
-        )
-        .args(["--config", "hub.toml", "run"]);
-    // Whatever is to be compared: `--set commit.interval_ms=200`.
-    let arguments: Vec<String> = std::env::args().collect();
-    for pair in arguments.windows(2).filter(|pair| pair[0] == "--set") {
-        command = command.args(["--set", &pair[1]]);
-    }
-    let mut hub = command.spawn();
+    let brokers = format!("[kafka]\nbrokers = \"{}\"\n", broker.bootstrap());
+    let mut hub = measure::command(port, &brokers).spawn();
     let began = Instant::now();
     let (took, figures) = wait_until_done(&mut hub, port, events as f64, began);
     let (cpu, peak) = usage(hub.process.pid());

@@ -41,7 +41,7 @@
 //! ```
 
 use std::{
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -95,26 +95,30 @@ impl Hub {
     pub fn open(settings: Settings) -> Result<Hub, HubError> {
         let mut settings = settings;
         settings.kafka.brokers = None;
-        if Remote::connect(&settings.hub.data_directory)?.is_some() {
-            return Err(HubError::Stopped(Failure::occupied(&settings.hub.data_directory)));
-        }
         let (stop, telemetry) = (StopToken::default(), Telemetry::new());
         let directory = settings.hub.data_directory.clone();
         let (prefix, spoke_partitions) =
             (settings.topics.prefix.clone(), u32::from(settings.embedded.spoke_partitions));
+        let (opened, is_open) = mpsc::channel();
         let running = {
             let (stop, telemetry) = (stop.clone(), telemetry.clone());
-            thread::spawn(move || run_until_stopped(&settings, &telemetry, &stop))
+            thread::spawn(move || {
+                // We wait for it below.
+                run_until_stopped(&settings, &telemetry, &stop, |_| opened.send(()).unwrap_or_default())
+            })
         };
+        // Only once the log is ours is whoever answers in its directory our hub.
+        let mut is_ours = is_open.recv().is_ok();
         let began = Instant::now();
-        while !running.is_finished() && began.elapsed() < OPEN_WITHIN {
+        while is_ours && !running.is_finished() {
             if let Ok(Some(remote)) = Remote::connect(&directory) {
                 let access: Arc<dyn LogAccess> = Arc::new(remote);
                 return Ok(Hub { running: Some(running), stop, telemetry, access, prefix, spoke_partitions });
             }
             thread::sleep(Duration::from_millis(5));
+            is_ours = began.elapsed() < OPEN_WITHIN;
         }
-        stop.request("it did not open its log in time");
+        stop.request("it cannot be reached");
         Err(HubError::Stopped(ended(running)))
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::harness::process::Hub;
+use crate::harness::process::{Hub, HubCommand};
 
 /// The department whose touchpoints are taken in.
 pub const SOURCE: &str = "operations.events";
@@ -99,6 +99,31 @@ pub fn wait_until_done(hub: &mut Hub, port: u16, events: f64, began: Instant) ->
             return (last.0 - began, figures);
         }
     }
+}
+
+/// The hub under measurement, with the department's mapping and what `--set` says; `more`: further sections of its
+/// configuration.
+pub fn command(port: u16, more: &str) -> HubCommand {
+    let workers = argument("--workers", 2);
+    let configuration = format!(
+        "[hub]\nworkers = {workers}\nperson_key_file = \"person.key\"\ndata_directory = \"data\"\n{more}\
+         [topics]\ncustomers_partitions = 4\nmetrics_partitions = 4\nfeed_partitions = 4\n\
+         [http]\nlisten = \"127.0.0.1:{port}\"\n[spokes]\ndirectory = \"spokes\"\n"
+    );
+    let mut command = Hub::command("bench")
+        .file("hub.toml", &configuration)
+        .file("person.key", &"07".repeat(32))
+        .file(
+            "spokes/operations.toml",
+            "spoke = \"operations\"\ntopic = \"operations.events\"\nformat = \"touchpoint-json\"\n",
+        )
+        .args(["--config", "hub.toml", "run"]);
+    // Whatever is to be compared: `--set commit.interval_ms=200`.
+    let arguments: Vec<String> = std::env::args().collect();
+    for pair in arguments.windows(2).filter(|pair| pair[0] == "--set") {
+        command = command.args(["--set", &pair[1]]);
+    }
+    command
 }
 
 /// The head of the table.

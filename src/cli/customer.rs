@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    time::Duration,
 };
 
 use clap::Args;
@@ -20,10 +19,6 @@ use super::{
 };
 use crate::{
     customers::fold::{self, DimensionValue, Emit, FoldOptions, Head},
-    engine::log::{
-        LogError,
-        outside::{FeedRead, Next, Span},
-    },
     feeds::{Feed, Reader},
     ingest::{Mapped, NoHeaders, SourceRecord, Spoke, SpokeFile},
     metrics::catalogue,
@@ -34,8 +29,6 @@ use crate::{
 
 /// Customers that one identifier may lead to and are told: more of them is a mistake in the data worth knowing.
 const FOUND_MAX: usize = 5;
-/// Silence after which a reader that stops at the end is asked again.
-const IDLE_AFTER: Duration = Duration::from_millis(200);
 
 /// Flags of `customer`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -142,26 +135,13 @@ pub(super) fn execute(
 
 /// Reads a feed to its end: key and decoded value of every record.
 fn read(settings: &Settings, feed: Feed, each: &mut dyn FnMut(&str, Option<Value>)) -> Result<(), Failure> {
-    let topic = format!("{}{}", settings.topics.prefix, feed.description().suffix);
-    let mut log: Box<dyn FeedRead> = place::feed(settings, &topic, Span { from_beginning: true, until_end: true })?;
+    let mut log = place::feed(settings, &place::topic_of(settings, feed), place::WHOLE)?;
     let reader = Reader::new(feed);
-    loop {
-        match log.next(IDLE_AFTER).map_err(|error: LogError| hub::log_failure(&error))? {
-            Next::End => return Ok(()),
-            Next::Idle => {}
-            Next::Record(record) => {
-                let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
-                let value = value.map_err(|error| {
-                    Failure::new(
-                        Exit::Failure,
-                        error.to_string(),
-                        "see who else writes to this topic; only the hub should",
-                    )
-                })?;
-                each(&String::from_utf8_lossy(&record.key), value);
-            }
-        }
-    }
+    place::read_whole(&mut *log, &mut |record| {
+        let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
+        each(&String::from_utf8_lossy(&record.key), value.map_err(hub::foreign_value)?);
+        Ok(())
+    })
 }
 
 /// The touchpoints of some persons, by time and then id.

@@ -66,15 +66,6 @@ impl Failure {
         Failure::new(Exit::Failure, "the hub panicked", "report the message above; nothing is lost")
     }
 
-    /// Another hub runs there.
-    pub fn occupied(directory: &std::path::Path) -> Failure {
-        Failure::new(
-            Exit::Failure,
-            format!("a hub runs in {} already", directory.display()),
-            "stop it, or name another directory",
-        )
-    }
-
     /// The hub ended before it could be used.
     pub fn ended() -> Failure {
         Failure::new(Exit::Failure, "the hub ended before it could be used", "see what it logged")

@@ -5,10 +5,8 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::{Args, ValueEnum};
@@ -17,19 +15,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     exit::{Exit, Failure},
-    hub, place, tail,
+    hub, place, private, tail,
 };
 use crate::{
-    engine::log::{
-        LogError,
-        outside::{CommittedRecord, Next, Span},
-    },
+    engine::log::outside::{CommittedRecord, FeedRead},
     feeds::{Feed, Reader},
     settings::Settings,
 };
-
-/// Silence after which a reader that stops at the end is asked again.
-const IDLE_AFTER: Duration = Duration::from_millis(200);
 
 /// Flags of `export`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -60,9 +52,9 @@ pub(super) fn execute(settings: &Settings, arguments: &ExportArguments, output: 
         Failure::new(Exit::Usage, format!("there is no feed {:?}", arguments.feed), "name one that `tail --help` lists")
     })?;
     let format = arguments.format.unwrap_or_else(|| by_extension(arguments.to.as_deref()));
-    let open = |span: Span| place::feed(settings, &topic, span);
+    let mut open = || place::feed(settings, &topic, place::WHOLE);
     let Some(path) = &arguments.to else {
-        export(feed, format, &mut || open(WHOLE), output)?;
+        export(feed, format, &mut open, output)?;
         return Ok(output.flush()?);
     };
     let failed = |error: std::io::Error| {
@@ -72,18 +64,13 @@ pub(super) fn execute(settings: &Settings, arguments: &ExportArguments, output: 
             "name a file that does not exist, in a folder that this user may write to",
         )
     };
-    // It holds personal data, and nobody's file is written over.
-    let mut options = File::options();
-    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
-    let mut file = BufWriter::new(options.open(path).map_err(failed)?);
-    let rows = export(feed, format, &mut || open(WHOLE), &mut file)?;
+    // Nobody's file is written over.
+    let mut file = BufWriter::new(private::new_file(path).map_err(failed)?);
+    let rows = export(feed, format, &mut open, &mut file)?;
     file.flush().map_err(failed)?;
     writeln!(output, "{rows} rows of {topic} in {}", path.display())?;
     Ok(output.flush()?)
 }
-
-/// Everything that is there now.
-const WHOLE: Span = Span { from_beginning: true, until_end: true };
 
 fn by_extension(path: Option<&Path>) -> ExportFormat {
     match path.and_then(Path::extension).and_then(|extension| extension.to_str()) {
@@ -92,13 +79,13 @@ fn by_extension(path: Option<&Path>) -> ExportFormat {
     }
 }
 
-type Open<'a> = dyn FnMut() -> Result<Box<dyn crate::engine::log::outside::FeedRead>, Failure> + 'a;
+type Open<'a> = dyn FnMut() -> Result<Box<dyn FeedRead>, Failure> + 'a;
 
 /// Writes the newest value of each key; returns how many there were.
 fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dyn Write) -> Result<u64, Failure> {
     let mut newest: HashMap<u128, (i32, i64)> = HashMap::new();
     let place = |record: &CommittedRecord| (record.partition, record.offset);
-    each(&mut *open()?, &mut |record| {
+    place::read_whole(&mut *open()?, &mut |record| {
         if record.value.is_some() {
             newest.insert(xxh3_128(&record.key), place(&record));
         } else {
@@ -111,7 +98,7 @@ fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dy
     // holds when it is read again.
     while !newest.is_empty() {
         let mut later: HashMap<u128, (i32, i64)> = HashMap::new();
-        each(&mut *open()?, &mut |record| {
+        place::read_whole(&mut *open()?, &mut |record| {
             let hash = xxh3_128(&record.key);
             match newest.get(&hash) {
                 Some(known) if *known == place(&record) => {
@@ -133,19 +120,6 @@ fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dy
         newest.retain(|hash, place| later.get(hash).map(|newer| *place = *newer).is_some());
     }
     Ok(rows.written)
-}
-
-fn each(
-    log: &mut dyn crate::engine::log::outside::FeedRead,
-    take: &mut dyn FnMut(CommittedRecord) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    loop {
-        match log.next(IDLE_AFTER).map_err(|error: LogError| hub::log_failure(&error))? {
-            Next::Record(record) => take(record)?,
-            Next::Idle => {}
-            Next::End => return Ok(()),
-        }
-    }
 }
 
 /// Writes rows.
@@ -183,9 +157,7 @@ impl<'a> Rows<'a> {
         let value = match &self.reader {
             // A dead letter is what a department sent: its text, whatever it was.
             None => Value::String(String::from_utf8_lossy(bytes).into_owned()),
-            Some(reader) => reader.read(bytes).map_err(|error| {
-                Failure::new(Exit::Failure, error.to_string(), "see who else writes to this topic; only the hub should")
-            })?,
+            Some(reader) => reader.read(bytes).map_err(hub::foreign_value)?,
         };
         let key = String::from_utf8_lossy(&record.key).into_owned();
         self.written += 1;
@@ -267,10 +239,10 @@ fn collect(schema: &Value, at: &str, named: &mut HashMap<String, Value>, found: 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::{collections::VecDeque, time::Duration};
 
     use super::*;
-    use crate::engine::log::outside::FeedRead;
+    use crate::engine::log::{LogError, outside::Next};
 
     struct Fixed(VecDeque<CommittedRecord>);
 

@@ -3,8 +3,7 @@
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
-    io::{Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    io::Read as _,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -12,11 +11,13 @@ use std::{
 
 use super::{
     exit::{Exit, Failure},
-    place,
+    place, private,
 };
 use crate::{
     customers,
-    engine::{log::LogError, log::kafka::KafkaOptions, stage::StageError, worker::WorkerOptions},
+    engine::{
+        log::LogError, log::access::AccessError, log::kafka::KafkaOptions, stage::StageError, worker::WorkerOptions,
+    },
     feeds,
     ingest::{self, Spoke, SpokeFile, SpokeSet},
     metrics,
@@ -165,7 +166,7 @@ pub(super) fn instance_id(settings: &Settings) -> Result<String, Failure> {
     }
     let path = settings.hub.data_directory.join("instance-id");
     let failed = |error: std::io::Error| unusable_directory(settings, &error);
-    private_directory(&settings.hub.data_directory).map_err(failed)?;
+    private::directory(&settings.hub.data_directory).map_err(failed)?;
     match std::fs::read_to_string(&path) {
         Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
         _ => {
@@ -199,31 +200,19 @@ fn make_key(path: &Path) -> std::io::Result<bool> {
         return Ok(false);
     }
     if let Some(directory) = path.parent() {
-        private_directory(directory)?;
+        private::directory(directory)?;
     }
     let mut key = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
     let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    // Aside first: half a key would be refused for ever.
-    let aside = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    file.write_all(digits.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&aside, path)?;
-    if let Some(directory) = path.parent() {
-        std::fs::File::open(directory)?.sync_all()?;
-    }
+    // Half a key would be refused for ever.
+    private::replace(path, digits.as_bytes())?;
     Ok(true)
-}
-
-/// Makes a directory that only this user may enter, where there is none: the data directory holds personal data.
-pub(super) fn private_directory(directory: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// Makes the data directory, if there is none.
 pub(super) fn private_data_directory(settings: &Settings) -> Result<(), Failure> {
-    private_directory(&settings.hub.data_directory).map_err(|error| unusable_directory(settings, &error))
+    private::directory(&settings.hub.data_directory).map_err(|error| unusable_directory(settings, &error))
 }
 
 fn unusable_directory(settings: &Settings, error: &std::io::Error) -> Failure {
@@ -255,6 +244,16 @@ pub(super) fn engine_failure(error: &StageError) -> Failure {
         StageError::Log(error) => log_failure(error),
         StageError::Stop(text) => Failure::new(Exit::Failure, text.clone(), "see to the cause, then start again"),
     }
+}
+
+/// What an embedded log refuses, as the command's.
+pub(super) fn access_failure(error: AccessError) -> Failure {
+    Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
+}
+
+/// A value of a feed that the hub did not write.
+pub(super) fn foreign_value(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failure, error.to_string(), "see who else writes to this topic; only the hub should")
 }
 
 /// A log's error as the command's.

@@ -1,24 +1,30 @@
 //! The configuration in; the place where the hub's topics are out: brokers, or a log in the data directory.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     exit::{Exit, Failure},
-    hub, topics,
+    hub,
+    stop::StopToken,
+    topics,
 };
 use crate::{
     engine::{
         log::{
             LogError,
-            access::{AccessError, LogAccess, socket::Remote},
-            commit_log::Policy,
+            access::{LogAccess, socket::Remote},
             embedded::{AccessFeed, AccessSpokes, EmbeddedOptions, Fsync, SharedLog},
             kafka::{FeedReader, KafkaOptions, SpokeWriter},
-            outside::{FeedRead, Span, SpokeAppend},
+            outside::{CommittedRecord, FeedRead, Next, Span, SpokeAppend},
         },
         stage::Topology,
         topics::Ownership,
     },
+    feeds::Feed,
     settings::{self, Settings},
     telemetry::Event,
     topology::{self, TopologyOptions},
@@ -26,6 +32,10 @@ use crate::{
 
 /// How long a cluster may take to answer the first question.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a hub may take to open its socket after its log.
+const OPEN_WITHIN: Duration = Duration::from_secs(60);
+/// Silence after which a reader is asked again.
+const IDLE_AFTER: Duration = Duration::from_millis(200);
 
 /// Where the hub's topics are.
 pub(super) enum Place {
@@ -39,9 +49,7 @@ impl Place {
     /// The place that the configuration names. The embedded log is opened, and nobody else's until this is dropped.
     pub(super) fn of(settings: &Settings) -> Result<Place, Failure> {
         if is_embedded(settings) {
-            hub::private_data_directory(settings)?;
-            let shared = SharedLog::open(&log_directory(settings), embedded_options(settings));
-            return Ok(Place::Embedded(shared.map_err(|error| hub::log_failure(&error))?));
+            return Ok(Place::Embedded(open(settings)?));
         }
         let kafka = hub::kafka_options(settings, hub::instance_id(settings)?)?;
         Ok(Place::Kafka(Box::new(kafka)))
@@ -71,58 +79,94 @@ impl Place {
     }
 }
 
+/// The hub that runs in a data directory, if one does.
+fn running(settings: &Settings) -> Result<Option<Remote>, Failure> {
+    Remote::connect(&settings.hub.data_directory).map_err(hub::access_failure)
+}
+
+/// Waits for the socket of the hub of this process, which has the log's lock: nobody else can be serving there.
+pub(super) fn wait_for_hub(settings: &Settings, stop: &StopToken) -> Result<Arc<dyn LogAccess>, Failure> {
+    let began = Instant::now();
+    while !stop.requested() && began.elapsed() < OPEN_WITHIN {
+        if let Some(remote) = running(settings)? {
+            return Ok(Arc::new(remote));
+        }
+        stop.wait(Duration::from_millis(5));
+    }
+    Err(Failure::ended())
+}
+
 /// The embedded log of the configuration's data directory, wherever it is open: in the hub that runs there, or else here,
 /// which keeps a hub from starting until this is dropped.
 pub(super) fn access(settings: &Settings) -> Result<Arc<dyn LogAccess>, Failure> {
-    let failed =
-        |error: AccessError| Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again");
-    if let Some(remote) = Remote::connect(&settings.hub.data_directory).map_err(failed)? {
-        return Ok(Arc::new(remote));
+    match running(settings)? {
+        Some(remote) => Ok(Arc::new(remote)),
+        None => Ok(Arc::new(open(settings)?.access())),
     }
-    hub::private_data_directory(settings)?;
-    let shared = SharedLog::open(&log_directory(settings), embedded_options(settings));
-    Ok(Arc::new(shared.map_err(|error| hub::log_failure(&error))?.access()))
 }
 
-fn access_failure(error: AccessError) -> Failure {
-    Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
+/// Opens the embedded log in this process.
+fn open(settings: &Settings) -> Result<Arc<SharedLog>, Failure> {
+    hub::private_data_directory(settings)?;
+    SharedLog::open(&log_directory(settings), embedded_options(settings)).map_err(|error| hub::log_failure(&error))
+}
+
+/// Everything that a topic holds now.
+pub(super) const WHOLE: Span = Span { from_beginning: true, until_end: true };
+
+/// The topic of a feed.
+pub(super) fn topic_of(settings: &Settings, feed: Feed) -> String {
+    format!("{}{}", settings.topics.prefix, feed.description().suffix)
 }
 
 /// A reader of a topic.
 pub(super) fn feed(settings: &Settings, topic: &str, span: Span) -> Result<Box<dyn FeedRead>, Failure> {
     let failed = |error: LogError| hub::log_failure(&error);
-    if is_embedded(settings) {
-        if !log_directory(settings).is_dir() {
+    if !is_embedded(settings) {
+        let kafka = hub::kafka_options(settings, "tail".to_owned())?;
+        let application_id = &settings.hub.application_id;
+        return Ok(Box::new(FeedReader::open(&kafka, application_id, topic, span, ANSWER_WITHIN).map_err(failed)?));
+    }
+    let access: Arc<dyn LogAccess> = match running(settings)? {
+        Some(remote) => Arc::new(remote),
+        None if !log_directory(settings).is_dir() => {
             return Err(Failure::new(
                 Exit::Failure,
                 format!("no hub has run in {} yet", settings.hub.data_directory.display()),
                 "start one with `insight-hub run`, name its directory with --data-directory, or name brokers with --brokers",
             ));
         }
-        // Without a hub nothing would ever come, and none could start while we have its log.
-        let is_followed = !span.until_end;
-        let remote = Remote::connect(&settings.hub.data_directory).map_err(access_failure)?;
-        if is_followed && remote.is_none() {
+        // Nothing would ever come, and no hub could start while we have its log.
+        None if !span.until_end => {
             return Err(Failure::new(
                 Exit::Failure,
                 format!("no hub runs in {}: nothing new comes", settings.hub.data_directory.display()),
                 "start one with `insight-hub run`, or add --until-end to see what is there",
             ));
         }
-        return Ok(Box::new(AccessFeed::open(access(settings)?, topic, span).map_err(failed)?));
+        None => Arc::new(open(settings)?.access()),
+    };
+    Ok(Box::new(AccessFeed::open(access, topic, span).map_err(failed)?))
+}
+
+/// Hands over every record of a reader that was opened to stop at the end.
+pub(super) fn read_whole(
+    log: &mut dyn FeedRead,
+    each: &mut dyn FnMut(CommittedRecord) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    loop {
+        match log.next(IDLE_AFTER).map_err(|error| hub::log_failure(&error))? {
+            Next::Record(record) => each(record)?,
+            Next::Idle => {}
+            Next::End => return Ok(()),
+        }
     }
-    let kafka = hub::kafka_options(settings, "tail".to_owned())?;
-    let application_id = &settings.hub.application_id;
-    Ok(Box::new(FeedReader::open(&kafka, application_id, topic, span, ANSWER_WITHIN).map_err(failed)?))
 }
 
 /// A way to departments' topics. `name`: of the command, for the brokers' logs.
 pub(super) fn appender(settings: &Settings, name: &str) -> Result<Box<dyn SpokeAppend>, Failure> {
     if is_embedded(settings) {
-        let retention = embedded_options(settings).spoke_retention;
-        let policy = retention.map_or(Policy::Keep, |kept| Policy::Delete {
-            retention_ms: i64::try_from(kept.as_millis()).unwrap_or(i64::MAX),
-        });
+        let policy = embedded_options(settings).spoke_policy();
         let partitions = u32::from(settings.embedded.spoke_partitions);
         return Ok(Box::new(AccessSpokes::new(access(settings)?, partitions, policy)));
     }

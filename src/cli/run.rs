@@ -69,27 +69,37 @@ pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
     super::start_log(&settings.log.options())?;
     let telemetry = Telemetry::new();
     let stop = stop_on_signals(settings)?;
-    let hub = Hub::open(settings, &telemetry, &stop, false)?;
-    tracing::info!(address = %hub.address(), "operators' endpoints are open");
-    hub.run()
+    run_until_stopped(settings, &telemetry, &stop, |address| {
+        tracing::info!(%address, "operators' endpoints are open");
+    })
 }
 
-/// Runs a hub until `stop` is requested, for programs that have one inside.
+/// Runs a hub until `stop` is requested. `opened` is called once, with the address of the operators' endpoints, when the log
+/// is this hub's.
 ///
 /// # Errors
 /// What happened, and what to do next.
-pub fn run_until_stopped(settings: &Settings, telemetry: &Telemetry, stop: &StopToken) -> Result<(), Failure> {
-    Hub::open(settings, telemetry, stop, false)?.run()
+pub fn run_until_stopped(
+    settings: &Settings,
+    telemetry: &Telemetry,
+    stop: &StopToken,
+    opened: impl FnOnce(SocketAddr),
+) -> Result<(), Failure> {
+    let hub = Hub::open(settings, telemetry, stop, false)?;
+    opened(hub.address());
+    hub.run()
 }
 
-/// A hub with its operators' endpoints, about to run.
+/// A hub with its log and its operators' endpoints, about to run.
 pub(super) struct Hub<'a> {
     input: HubInput<'a>,
+    place: Place,
     server: Server,
 }
 
 impl<'a> Hub<'a> {
-    /// Finds the key of person ids and opens the operators' endpoints; `any_port`: on another port, if theirs is taken.
+    /// Finds the key of person ids, opens the log and the operators' endpoints; `any_port`: on another port, if theirs is
+    /// taken. From then on no other process has an embedded log, so that whoever answers in its directory is this hub.
     pub(super) fn open(
         settings: &'a Settings,
         telemetry: &'a Telemetry,
@@ -97,6 +107,7 @@ impl<'a> Hub<'a> {
         any_port: bool,
     ) -> Result<Hub<'a>, Failure> {
         let person_key = hub::person_key(settings)?;
+        let place = Place::of(settings)?;
         let listen = settings.http.listen;
         let mut server = Server::start(listen, telemetry.clone());
         if server.is_err() && any_port {
@@ -109,7 +120,7 @@ impl<'a> Hub<'a> {
                 "free the address, or set another one with --listen or http.listen",
             )
         })?;
-        Ok(Hub { input: HubInput { settings, person_key, telemetry, stop }, server })
+        Ok(Hub { input: HubInput { settings, person_key, telemetry, stop }, place, server })
     }
 
     /// Where the operators' endpoints are.
@@ -119,7 +130,7 @@ impl<'a> Hub<'a> {
 
     /// Runs it until a stop is requested.
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Hub { input, server } = self;
+        let Hub { input, place, server } = self;
         let (telemetry, stop) = (input.telemetry, input.stop);
         let ended = std::thread::scope(|scope| {
             // Readiness must fall as soon as a stop is asked for, whatever the workers are busy with.
@@ -129,7 +140,7 @@ impl<'a> Hub<'a> {
                 telemetry.emit(Event::HubStopping { reason: reason.as_deref().unwrap_or("unknown") });
             });
             let _requests = RequestOnDrop(stop);
-            run_hub(&input)
+            run_hub(&input, &place)
         });
         telemetry.emit(Event::HubStopped { committed: matches!(ended, Ok(true)) });
         server.stop();
@@ -161,10 +172,9 @@ impl Drop for RequestOnDrop<'_> {
 
 /// Runs the hub until `input.stop` is requested. Returns whether everything taken in is committed: a worker that lost its
 /// tasks, or whose last commit failed, leaves input to be read again.
-fn run_hub(input: &HubInput<'_>) -> Result<bool, Failure> {
+fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     let settings = input.settings;
     let options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
-    let place = Place::of(settings)?;
     let topology = place.prepare(settings, options)?;
     let stores = open_stores(settings)?;
     let generation: String = topology.definition.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -173,7 +183,7 @@ fn run_hub(input: &HubInput<'_>) -> Result<bool, Failure> {
         workers: settings.hub.worker_threads(),
         generation: &generation,
     });
-    run_workers(input, &topology, &place, &stores, None)
+    run_workers(input, &topology, place, &stores, None)
 }
 
 /// Runs every worker until `input.stop` is requested; for a rebuild, or the hub. Returns as [`run_hub`].

@@ -5,26 +5,30 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     exit::{Exit, Failure},
     hub,
     place::{self, Place},
+    private,
+    rest::Rest,
     run::{self, FolderDisks, Hub},
     stop::StopToken,
 };
 use crate::{
     engine::{
         log::{
-            access::{LogAccess, socket::Remote},
-            commit_log::{CommitLog, CommitLogError, Options, TopicPartition, files::real::RealFiles},
+            LogError,
+            access::LogAccess,
+            commit_log::{CommitLog, CommitLogError, Options, Policy, TopicPartition, files::real::RealFiles},
             embedded::{AccessFeed, AccessSpokes, EmbeddedLog, SharedLog},
-            outside::{FeedRead as _, Next, Span, SpokeAppend as _},
+            outside::SpokeAppend as _,
         },
         topics::Ownership,
         verify::verify_stores,
@@ -33,11 +37,6 @@ use crate::{
     settings::Settings,
     telemetry::Telemetry,
 };
-
-/// What was published is at rest when nothing was written for so long.
-const QUIET: Duration = Duration::from_secs(2);
-/// What a process may need to open a log and its stores.
-const OPEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// What to do about the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
@@ -105,7 +104,7 @@ pub(super) fn backup(settings: &Settings, arguments: &BackupArguments, output: &
         ));
     }
     let target = std::path::absolute(&arguments.directory).map_err(failed_with(&arguments.directory))?;
-    hub::private_directory(&target).map_err(failed_with(&target))?;
+    private::directory(&target).map_err(failed_with(&target))?;
     if std::fs::read_dir(&target).map_err(failed_with(&target))?.next().is_some() {
         return Err(Failure::new(
             Exit::Usage,
@@ -153,7 +152,7 @@ pub(super) fn restore(
     let from = RealFiles::new(&existing(&arguments.backup.join("log"))?).map_err(failed_with(&arguments.backup))?;
     let log = CommitLog::open(Arc::new(from), Options::default()).map_err(log_stop)?;
     let verified = log.verify(&mut |_, _| {}).map_err(log_stop)?;
-    hub::private_directory(data).map_err(failed_with(data))?;
+    private::directory(data).map_err(failed_with(data))?;
     let into = RealFiles::new(&place::log_directory(settings)).map_err(failed_with(data))?;
     log.backup(&into).map_err(log_stop)?;
     copy_private(&arguments.backup.join(hub::PERSON_KEY), &data.join(hub::PERSON_KEY))?;
@@ -189,10 +188,7 @@ fn write_manifest(backup: &Path) -> Result<(), Failure> {
     let manifest = manifest_of(backup)?;
     let text = serde_json::to_vec(&manifest).map_err(|error| failed_with(backup)(error.into()))?;
     let path = backup.join(MANIFEST);
-    let mut options = std::fs::File::options();
-    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
-    let mut file = options.open(&path).map_err(failed_with(&path))?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed_with(&path))
+    private::write_new(&path, &text).map_err(failed_with(&path))
 }
 
 /// What is not all there, or not what was written, is no backup.
@@ -234,10 +230,7 @@ fn existing(path: &Path) -> Result<PathBuf, Failure> {
 
 fn copy_private(from: &Path, to: &Path) -> Result<(), Failure> {
     let bytes = std::fs::read(from).map_err(failed_with(from))?;
-    let mut options = std::fs::File::options();
-    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
-    let mut file = options.open(to).map_err(failed_with(to))?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed_with(to))
+    private::write_new(to, &bytes).map_err(failed_with(to))
 }
 
 pub(super) fn execute(settings: &Settings, arguments: StateArguments, output: &mut dyn Write) -> Result<(), Failure> {
@@ -314,7 +307,7 @@ impl Scratch {
         if path.exists() {
             std::fs::remove_dir_all(&path).map_err(failed_with(&path))?;
         }
-        hub::private_directory(&path).map_err(failed_with(&path))?;
+        private::directory(&path).map_err(failed_with(&path))?;
         Ok(Scratch(path))
     }
 }
@@ -335,12 +328,9 @@ fn compare_with_input(
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
     let access: Arc<dyn LogAccess> = Arc::new(shared.access());
-    let failed = |error: crate::engine::log::access::AccessError| {
-        Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
-    };
-    let log_failed = |error: crate::engine::log::LogError| hub::log_failure(&error);
+    let log_failed = |error: LogError| hub::log_failure(&error);
     for spoke in spokes {
-        if access.spans(spoke).map_err(failed)?.iter().any(|span| span.start > 0) {
+        if access.spans(spoke).map_err(hub::access_failure)?.iter().any(|span| span.start > 0) {
             return Err(Failure::new(
                 Exit::Failure,
                 format!("{spoke} no longer holds everything that was sent (embedded.spoke_retention_hours)"),
@@ -359,35 +349,30 @@ fn compare_with_input(
     let differences = std::thread::scope(|scope| {
         let running = scope.spawn(|| hub.run());
         let compared = (|| {
-            let began = Instant::now();
-            let remote: Arc<dyn LogAccess> = loop {
-                match Remote::connect(&second.hub.data_directory).map_err(failed)? {
-                    Some(remote) => break Arc::new(remote),
-                    None if stop.wait(Duration::from_millis(20)) || began.elapsed() > OPEN_WITHIN => {
-                        return Err(Failure::new(Exit::Failure, "the second hub did not start", "see what it says"));
-                    }
-                    None => {}
-                }
-            };
+            let remote = place::wait_for_hub(&second, &stop)?;
             let partitions = settings.embedded.spoke_partitions.into();
-            let mut writer =
-                AccessSpokes::new(Arc::clone(&remote), partitions, crate::engine::log::commit_log::Policy::Keep);
-            let whole = Span { from_beginning: true, until_end: true };
+            let mut writer = AccessSpokes::new(Arc::clone(&remote), partitions, Policy::Keep);
             for spoke in spokes {
-                let mut records = AccessFeed::open(Arc::clone(&access), spoke, whole).map_err(log_failed)?;
-                while let Next::Record(record) = records.next(Duration::ZERO).map_err(log_failed)? {
+                let mut records = AccessFeed::open(Arc::clone(&access), spoke, place::WHOLE).map_err(log_failed)?;
+                place::read_whole(&mut records, &mut |record| {
                     let payload = record.value.unwrap_or_default();
-                    writer.send(spoke, Some(&record.key), &payload, record.timestamp_ms).map_err(log_failed)?;
-                }
+                    writer.send(spoke, Some(&record.key), &payload, record.timestamp_ms).map_err(log_failed)
+                })?;
             }
             writer.flush().map_err(log_failed)?;
-            wait_for_rest(&remote, &telemetry, spokes, &stop).map_err(failed)?;
+            let mut rest = Rest::new();
+            let topics = || spokes.iter().map(String::as_str);
+            while !rest.has_come(&*remote, &telemetry, topics()).map_err(hub::access_failure)? {
+                if stop.wait(Duration::from_millis(100)) {
+                    break;
+                }
+            }
             let mut differences = 0;
             for feed in [Feed::Customers, Feed::Touchpoints, Feed::Metrics] {
                 if feed == Feed::Touchpoints && !settings.topics.touchpoints_feed {
                     continue;
                 }
-                let topic = format!("{}{}", settings.topics.prefix, feed.description().suffix);
+                let topic = place::topic_of(settings, feed);
                 let ours = published(&access, &topic, feed)?;
                 let theirs = published(&remote, &topic, feed)?;
                 let different = ours.iter().filter(|(key, value)| theirs.get(*key) != Some(value)).count()
@@ -404,9 +389,7 @@ fn compare_with_input(
             Ok(differences)
         })();
         stop.request("the comparison is over");
-        let ran = running.join().unwrap_or_else(|_| {
-            Err(Failure::new(Exit::Failure, "the second hub panicked", "report the message above"))
-        });
+        let ran = running.join().unwrap_or_else(|_| Err(Failure::panicked()));
         ran.and(compared)
     })?;
     if differences > 0 {
@@ -419,58 +402,29 @@ fn compare_with_input(
     Ok(())
 }
 
-/// Waits until a hub has taken in and published everything.
-fn wait_for_rest(
-    remote: &Arc<dyn LogAccess>,
-    telemetry: &Telemetry,
-    spokes: &[String],
-    stop: &StopToken,
-) -> crate::engine::log::access::Result<()> {
-    let (mut newest, mut since) = (0, Instant::now());
-    while !stop.wait(Duration::from_millis(100)) {
-        let now = remote.status()?.newest;
-        if std::mem::replace(&mut newest, now) != now {
-            since = Instant::now();
-        }
-        let mut lag = 0;
-        for spoke in spokes {
-            for (partition, _) in (0..).zip(remote.spans(spoke)?) {
-                lag += telemetry.partition(spoke, partition).lag_records.get();
-            }
-        }
-        if lag == 0 && since.elapsed() >= QUIET {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// What a feed says, by hashes of keys and values, without what is outside of the promise.
 fn published(access: &Arc<dyn LogAccess>, topic: &str, feed: Feed) -> Result<BTreeMap<u128, u128>, Failure> {
-    use xxhash_rust::xxh3::xxh3_128;
-    let log_failed = |error: crate::engine::log::LogError| hub::log_failure(&error);
-    let whole = Span { from_beginning: true, until_end: true };
-    let mut log = AccessFeed::open(Arc::clone(access), topic, whole).map_err(log_failed)?;
+    let log = AccessFeed::open(Arc::clone(access), topic, place::WHOLE);
+    let mut log = log.map_err(|error| hub::log_failure(&error))?;
     let reader = Reader::new(feed);
     let mut values = BTreeMap::new();
-    while let Next::Record(record) = log.next(Duration::ZERO).map_err(log_failed)? {
+    place::read_whole(&mut log, &mut |record| {
         let key = xxh3_128(&record.key);
         let Some(bytes) = &record.value else {
             values.remove(&key);
-            continue;
+            return Ok(());
         };
         // It counts arrivals.
         if record.key.starts_with(b"data_quality|") {
-            continue;
+            return Ok(());
         }
-        let mut value = reader.read(bytes).map_err(|error| {
-            Failure::new(Exit::Failure, error.to_string(), "see who else writes to this topic; only the hub should")
-        })?;
+        let mut value = reader.read(bytes).map_err(hub::foreign_value)?;
         if let Value::Object(fields) = &mut value {
             fields.remove("status");
             fields.remove("revision");
         }
         values.insert(key, xxh3_128(value.to_string().as_bytes()));
-    }
+        Ok(())
+    })?;
     Ok(values)
 }

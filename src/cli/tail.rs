@@ -151,11 +151,7 @@ fn public(record: CommittedRecord, reader: Option<&Reader>) -> Result<FeedRecord
         (None, _) => FeedValue::Tombstone,
         (Some(bytes), None) => FeedValue::Bytes(bytes),
         (Some(bytes), Some(reader)) => FeedValue::Document(reader.read(&bytes).map_err(|error| {
-            Failure::new(
-                Exit::Failure,
-                format!("partition {}, offset {}: {error}", record.partition, record.offset),
-                "see who else writes to this topic; only the hub should",
-            )
+            hub::foreign_value(format_args!("partition {}, offset {}: {error}", record.partition, record.offset))
         })?),
     };
     Ok(FeedRecord {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::*;
 
-fn digest(events: impl Iterator<Item = SourceEvent>) -> String {
+/// Tells one stream of events from another.
+pub(super) fn digest(events: impl Iterator<Item = SourceEvent>) -> String {
     let mut hasher = blake3::Hasher::new();
     for event in events {
         hasher.update(event.spoke.as_bytes());

@@ -4,15 +4,14 @@ use std::{collections::BTreeMap, iter::Peekable, path::Path, sync::Arc, time::Du
 
 use serde::{Deserialize, Serialize};
 
-use super::{DemoArguments, STORY_TAKES, failed};
+use super::{DemoArguments, STORY_TAKES};
 use crate::{
     cli::{
         exit::{Exit, Failure},
-        hub,
+        hub, private,
     },
     company::{Chapter, Company, CompanyOptions, SalesFormat, Story},
     engine::log::{access::LogAccess, commit_log::Policy, embedded::AccessSpokes, outside::SpokeAppend as _},
-    telemetry::Telemetry,
     wire::avro::encode_touchpoint,
 };
 
@@ -62,10 +61,10 @@ impl Feeder {
         };
         let company = Company::new(options);
         let mut known = BTreeMap::new();
-        for topic in access.topics().map_err(failed)? {
+        for topic in access.topics().map_err(hub::access_failure)? {
             let spoke = crate::company::SPOKES.iter().find(|spoke| topic.name == topic_of(spoke));
             if let Some(spoke) = spoke {
-                let spans = access.spans(&topic.name).map_err(failed)?;
+                let spans = access.spans(&topic.name).map_err(hub::access_failure)?;
                 known.insert(*spoke, spans.iter().map(|span| span.end).sum());
             }
         }
@@ -109,13 +108,9 @@ impl Feeder {
         self.today_ms
     }
 
-    /// Whether the hub has read every event that was sent, as far as it has told.
-    pub(super) fn is_taken_in(&self, telemetry: &Telemetry) -> bool {
-        let lag = |spoke: &&str| -> i64 {
-            let lag = |partition| telemetry.partition(&topic_of(spoke), partition).lag_records.get();
-            (0..PARTITIONS.cast_signed()).map(lag).sum()
-        };
-        self.fed.keys().map(lag).sum::<i64>() == 0
+    /// The topics that have events.
+    pub(super) fn topics(&self) -> impl Iterator<Item = String> {
+        self.fed.keys().map(|spoke| topic_of(spoke))
     }
 
     /// Sends what is due after so much time; whether everything that is to be sent was.
@@ -164,9 +159,7 @@ fn begun(home: &Path, arguments: &DemoArguments) -> Result<Begun, Failure> {
             let touchpoints = arguments.touchpoints.or(arguments.once).unwrap_or(TOUCHPOINTS).max(1_000);
             let begun = Begun { seed: arguments.seed, touchpoints };
             let bytes = serde_json::to_vec(&begun).map_err(|error| failed(error.to_string()))?;
-            let aside = home.join("demo.json.new");
-            let written = std::fs::write(&aside, bytes).and_then(|()| std::fs::rename(&aside, &path));
-            written.map_err(|error| failed(error.to_string()))?;
+            private::replace(&path, &bytes).map_err(|error| failed(error.to_string()))?;
             Ok(begun)
         }
         Err(error) => Err(failed(error.to_string())),

@@ -20,14 +20,15 @@ use clap::Args;
 
 use super::{
     exit::{Exit, Failure},
-    generate, hub,
+    generate, hub, place, private,
+    rest::Rest,
     run::{self, Hub},
     stop::StopToken,
 };
 use crate::{
     engine::log::{
         LogError,
-        access::{AccessError, LogAccess, socket::Remote},
+        access::LogAccess,
         embedded::AccessFeed,
         outside::{FeedRead as _, Next, Span},
     },
@@ -42,10 +43,8 @@ use view::View;
 
 /// How often the terminal is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(400);
-/// The feeds hold what the hub has to say when nothing was written for so long.
-const QUIET: Duration = Duration::from_millis(1_500);
-/// How long the hub may take to open its socket.
-const OPEN_WITHIN: Duration = Duration::from_secs(60);
+/// Names tried for a temporary directory.
+const TEMPORARY_TRIES: u32 = 100;
 /// What nine months take on the screen, unless another pace is asked for.
 const STORY_TAKES: Duration = Duration::from_secs(100);
 
@@ -74,10 +73,7 @@ pub struct DemoArguments {
 
 pub(super) fn execute(settings: &Settings, arguments: &DemoArguments, output: &mut dyn Write) -> Result<(), Failure> {
     let home = Home::open(arguments)?;
-    let settings = settings_of(settings, arguments, home.path())?;
-    if Remote::connect(&settings.hub.data_directory).map_err(failed)?.is_some() {
-        return Err(Failure::occupied(&settings.hub.data_directory));
-    }
+    let settings = settings_of(settings, arguments, &home.path)?;
     super::start_log(&settings.log.options())?;
     let telemetry = Telemetry::new();
     let stop = run::stop_on_signals(&settings)?;
@@ -87,9 +83,7 @@ pub(super) fn execute(settings: &Settings, arguments: &DemoArguments, output: &m
         let running = scope.spawn(|| hub.run());
         let shown = show(&settings, arguments, &home, address, (&telemetry, &stop), output);
         stop.request("the demo is over");
-        let ran = running.join().unwrap_or_else(|_| {
-            Err(Failure::new(Exit::Failure, "the hub panicked", "report the message above; nothing is lost"))
-        });
+        let ran = running.join().unwrap_or_else(|_| Err(Failure::panicked()));
         // A hub that could not go on is why there was nothing to show.
         ran.and(shown)
     });
@@ -100,8 +94,8 @@ pub(super) fn execute(settings: &Settings, arguments: &DemoArguments, output: &m
 
 /// Where the demo keeps everything.
 struct Home {
-    named: Option<PathBuf>,
-    temporary: Option<PathBuf>,
+    path: PathBuf,
+    is_temporary: bool,
 }
 
 impl Home {
@@ -114,29 +108,28 @@ impl Home {
             )
         };
         if let Some(path) = &arguments.directory {
-            hub::private_directory(path).map_err(|error| failed(path, &error))?;
-            return Ok(Home { named: Some(path.clone()), temporary: None });
+            private::directory(path).map_err(|error| failed(path, &error))?;
+            return Ok(Home { path: path.clone(), is_temporary: false });
         }
-        let path = std::env::temp_dir().join(format!("insight-hub-demo-{}", std::process::id()));
-        hub::private_directory(&path).map_err(|error| failed(&path, &error))?;
-        Ok(Home { named: None, temporary: Some(path) })
-    }
-
-    fn path(&self) -> &Path {
-        self.named.as_deref().or(self.temporary.as_deref()).unwrap_or(Path::new("."))
-    }
-
-    fn is_temporary(&self) -> bool {
-        self.temporary.is_some()
+        // What is there already may be somebody else's.
+        let (mut path, mut made) = (PathBuf::new(), Ok(()));
+        for number in 0..TEMPORARY_TRIES {
+            path = std::env::temp_dir().join(format!("insight-hub-demo-{}-{number}", std::process::id()));
+            made = private::new_directory(&path);
+            if made.is_ok() {
+                break;
+            }
+        }
+        made.map_err(|error| failed(&path, &error))?;
+        Ok(Home { path, is_temporary: true })
     }
 
     fn farewell(&self, output: &mut dyn Write) -> Result<(), Failure> {
-        match &self.named {
-            Some(path) => {
-                let path = path.display();
-                writeln!(output, "\nEverything is kept in {path}; go on with: insight-hub demo --directory {path}")?;
-            }
-            None => writeln!(output, "\nThe temporary directory is removed; keep one with --directory DIRECTORY.")?,
+        if self.is_temporary {
+            writeln!(output, "\nThe temporary directory is removed; keep one with --directory DIRECTORY.")?;
+        } else {
+            let path = self.path.display();
+            writeln!(output, "\nEverything is kept in {path}; go on with: insight-hub demo --directory {path}")?;
         }
         Ok(output.flush()?)
     }
@@ -144,9 +137,9 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        if let Some(path) = &self.temporary {
+        if self.is_temporary {
             // What is left of a temporary directory is the system's to remove.
-            let _ = std::fs::remove_dir_all(path);
+            let _ = std::fs::remove_dir_all(&self.path);
         }
     }
 }
@@ -171,27 +164,6 @@ fn settings_of(settings: &Settings, arguments: &DemoArguments, home: &Path) -> R
     Ok(settings)
 }
 
-fn failed(error: AccessError) -> Failure {
-    Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
-}
-
-/// Waits until the hub can be reached.
-fn connect(settings: &Settings, stop: &StopToken) -> Result<Arc<dyn LogAccess>, Failure> {
-    let began = Instant::now();
-    loop {
-        if let Some(remote) = Remote::connect(&settings.hub.data_directory).map_err(failed)? {
-            return Ok(Arc::new(remote));
-        }
-        if stop.wait(Duration::from_millis(20)) || began.elapsed() > OPEN_WITHIN {
-            return Err(Failure::new(
-                Exit::Failure,
-                "the hub of the demo did not start",
-                "see what it says; another process may use the directory",
-            ));
-        }
-    }
-}
-
 /// Feeds the company to the hub and shows what comes of it.
 fn show(
     settings: &Settings,
@@ -201,31 +173,29 @@ fn show(
     (telemetry, stop): (&Telemetry, &StopToken),
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let access = connect(settings, stop)?;
-    let mut feeder = Feeder::open(&access, home.path(), arguments)?;
+    let access = place::wait_for_hub(settings, stop)?;
+    let mut feeder = Feeder::open(&access, &home.path, arguments)?;
     let mut view = View::new(feeder.chapters());
     let is_terminal = std::io::stdout().is_terminal() && arguments.once.is_none();
     let mut screen = Screen::new(is_terminal, home, settings, address);
     screen.begin(&feeder, output)?;
     let mut feeds = Feeds::open(&access, settings)?;
     let began = Instant::now();
-    let (mut quiet_since, mut newest, mut drawn) = (Instant::now(), 0, None::<Instant>);
+    let (mut rest, mut drawn) = (Rest::new(), None::<Instant>);
     while !stop.requested() {
         let is_told = feeder.advance(began.elapsed())?;
         feeds.take(&mut view)?;
         view.note_fed(feeder.fed(), feeder.today());
-        let status = access.status().map_err(failed)?;
-        if status.is_paused && arguments.once.is_some() {
+        if arguments.once.is_some() && access.status().map_err(hub::access_failure)?.is_paused {
             return Err(Failure::new(
                 Exit::Failure,
-                format!("the disk of {} is full", home.path().display()),
+                format!("the disk of {} is full", home.path.display()),
                 "free space, or name a directory on another disk with --directory",
             ));
         }
-        if std::mem::replace(&mut newest, status.newest) != status.newest {
-            quiet_since = Instant::now();
-        }
-        let is_done = is_told && quiet_since.elapsed() >= QUIET && feeder.is_taken_in(telemetry);
+        let topics: Vec<String> = feeder.topics().collect();
+        let rests = rest.has_come(&*access, telemetry, topics.iter().map(String::as_str));
+        let is_done = rests.map_err(hub::access_failure)? && is_told;
         if is_done && arguments.once.is_some() {
             feeds.take(&mut view)?;
             break;
@@ -248,7 +218,7 @@ impl Feeds {
     fn open(access: &Arc<dyn LogAccess>, settings: &Settings) -> Result<Feeds, Failure> {
         let span = Span { from_beginning: true, until_end: false };
         let open = |feed: Feed| {
-            let topic = format!("{}{}", settings.topics.prefix, feed.description().suffix);
+            let topic = place::topic_of(settings, feed);
             let reader = AccessFeed::open(Arc::clone(access), &topic, span);
             Ok((feed, reader.map_err(|error: LogError| hub::log_failure(&error))?, Reader::new(feed)))
         };
@@ -265,9 +235,7 @@ impl Feeds {
                     Feed::Metrics | Feed::Customers | Feed::Touchpoints | Feed::Catalogue => {
                         let key = String::from_utf8_lossy(&record.key).into_owned();
                         let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
-                        let value = value.map_err(|error| {
-                            Failure::new(Exit::Failure, error.to_string(), "begin with an empty --directory")
-                        })?;
+                        let value = value.map_err(hub::foreign_value)?;
                         if *feed == Feed::Metrics { view.metric(&key, value) } else { view.customer(&key, value) }
                     }
                 }

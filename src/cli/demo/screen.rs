@@ -32,7 +32,7 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new(is_terminal: bool, home: &Home, settings: &Settings, address: SocketAddr) -> Screen {
         let data = settings.hub.data_directory.clone();
-        Screen { is_terminal, is_temporary: home.is_temporary(), data, address, told: 0, is_over: false }
+        Screen { is_terminal, is_temporary: home.is_temporary, data, address, told: 0, is_over: false }
     }
 
     /// Says what this is.

@@ -13,18 +13,18 @@ use crate::{
     model::Day,
 };
 
-/// What is shown, in this order: the metric, how it is called, and whether more of it is better.
-const ROWS: [(&str, &str, Option<bool>); 10] = [
-    ("orders", "orders", Some(true)),
-    ("revenue", "revenue, thousand", Some(true)),
-    ("new_customers", "new customers", Some(true)),
-    ("reach", "customers reached", None),
-    ("on_time", "on time, %", Some(true)),
-    ("contact_rate", "cases per customer", Some(false)),
-    ("first_response_time", "first response", Some(false)),
-    ("return_rate", "returned, %", Some(false)),
-    ("csat", "satisfied, %", Some(true)),
-    ("nps", "NPS", Some(true)),
+/// What is shown, in this order: the metric, and how it is called.
+const ROWS: [(&str, &str); 10] = [
+    ("orders", "orders"),
+    ("revenue", "revenue, thousand"),
+    ("new_customers", "new customers"),
+    ("reach", "customers reached"),
+    ("on_time", "on time, %"),
+    ("contact_rate", "cases per customer"),
+    ("first_response_time", "first response"),
+    ("return_rate", "returned, %"),
+    ("csat", "satisfied, %"),
+    ("nps", "NPS"),
 ];
 const DAY_MS: i64 = 86_400_000;
 /// Months on the screen: as many as fit into 80 columns.
@@ -39,10 +39,8 @@ pub(super) struct View {
     chapters: Vec<Chapter>,
     fed: BTreeMap<&'static str, u64>,
     today: Option<Day>,
-    /// By month (`2026-02`) and metric: the newest value of the whole company.
-    months: BTreeMap<String, BTreeMap<&'static str, f64>>,
-    /// By month: metrics whose value is not final.
-    provisional: HashSet<String>,
+    /// By month (`2026-02`) and metric: the newest value of the whole company, and whether it is provisional.
+    months: BTreeMap<String, BTreeMap<&'static str, (f64, bool)>>,
     hashes: RandomState,
     /// Hashes of the keys that have a value.
     values: HashSet<u64>,
@@ -59,7 +57,6 @@ impl View {
             fed: BTreeMap::new(),
             today: None,
             months: BTreeMap::new(),
-            provisional: HashSet::new(),
             hashes: RandomState::new(),
             values: HashSet::new(),
             customers: HashSet::new(),
@@ -95,15 +92,10 @@ impl View {
         if !matches!(text("/currency"), "" | "EUR") {
             return;
         }
-        let Some((metric, ..)) = ROWS.iter().find(|(metric, ..)| *metric == text("/metric")) else { return };
+        let Some((metric, _)) = ROWS.iter().find(|(metric, _)| *metric == text("/metric")) else { return };
         let month: String = text("/window/start").chars().take(7).collect();
-        if text("/status") == "provisional" {
-            self.provisional.insert(month.clone());
-        } else {
-            self.provisional.remove(&month);
-        }
         let Some(shown) = shown_value(&value) else { return };
-        self.months.entry(month).or_default().insert(metric, shown);
+        self.months.entry(month).or_default().insert(metric, (shown, text("/status") == "provisional"));
     }
 
     /// A record of `insight.customers`.
@@ -175,25 +167,29 @@ impl View {
         let mut lines = Vec::new();
         let mut head = format!("{:LABEL_COLUMNS$}", "the whole company");
         for month in &months {
-            let mark = if self.provisional.contains(*month) { "*" } else { "" };
+            let mark = if self.is_provisional(month) { "*" } else { "" };
             head.push_str(&format!("{:>CELL_COLUMNS$}", format!("{}{mark}", month_name(month))));
         }
         lines.push(head);
-        for (metric, label, _) in ROWS {
+        for (metric, label) in ROWS {
             let mut line = format!("{label:LABEL_COLUMNS$}");
             for month in &months {
                 let value = self.months.get(*month).and_then(|values| values.get(metric));
                 line.push_str(&format!(
                     "{:>CELL_COLUMNS$}",
-                    value.map_or("-".to_owned(), |value| cell(metric, *value))
+                    value.map_or("-".to_owned(), |(value, _)| cell(metric, *value))
                 ));
             }
             lines.push(line);
         }
-        if months.iter().any(|month| self.provisional.contains(*month)) {
+        if months.iter().any(|month| self.is_provisional(month)) {
             lines.push("* provisional: late touchpoints may still come, and will count".to_owned());
         }
         lines
+    }
+
+    fn is_provisional(&self, month: &str) -> bool {
+        self.months.get(month).is_some_and(|values| values.values().any(|(_, is_provisional)| *is_provisional))
     }
 
     /// A chapter, and where to look for what it does.

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Write as _},
+    io,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{rejects::RejectsMark, report::Tally};
 use crate::cli::{
     exit::{Exit, Failure},
-    hub,
+    private,
 };
 
 /// The version of the format. Another one is not read.
@@ -93,7 +93,6 @@ impl Checkpoint {
 
 /// Where one import's checkpoint lies. While it is held, no other process imports the same.
 pub(super) struct CheckpointFile {
-    directory: PathBuf,
     path: PathBuf,
     lock: PathBuf,
     _locked: File,
@@ -104,7 +103,7 @@ impl CheckpointFile {
     pub(super) fn hold(data_directory: &Path, import: &Identity) -> Result<CheckpointFile, Failure> {
         let directory = data_directory.join("imports");
         let failed = |error: io::Error| unusable(&directory, &error);
-        hub::private_directory(&directory).map_err(failed)?;
+        private::directory(&directory).map_err(failed)?;
         std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
         let path = directory.join(format!("{}.json", import.name()));
         let lock = path.with_extension("lock");
@@ -116,7 +115,7 @@ impl CheckpointFile {
             .open(&lock)
             .map_err(|error| unusable(&lock, &error))?;
         match locked.try_lock() {
-            Ok(()) => Ok(CheckpointFile { directory, path, lock, _locked: locked }),
+            Ok(()) => Ok(CheckpointFile { path, lock, _locked: locked }),
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Exit::Usage,
                 "another process is importing this file into this spoke",
@@ -149,15 +148,9 @@ impl CheckpointFile {
 
     /// Replaces it as a whole: whoever reads it finds this one or the one before.
     pub(super) fn write(&self, checkpoint: &Checkpoint) -> Result<(), Failure> {
-        let written = || -> io::Result<()> {
-            let aside = self.path.with_extension("new");
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-            file.write_all(&serde_json::to_vec(checkpoint)?)?;
-            file.sync_all()?;
-            std::fs::rename(&aside, &self.path)?;
-            File::open(&self.directory)?.sync_all()
-        };
-        written().map_err(|error| unusable(&self.path, &error))
+        let content = serde_json::to_vec(checkpoint).map_err(io::Error::from);
+        let written = content.and_then(|content| private::replace(&self.path, &content));
+        written.map_err(|error| unusable(&self.path, &error))
     }
 }
 

@@ -102,7 +102,7 @@ pub(super) fn execute(settings: &Settings, arguments: &ImportArguments, output: 
     let job = Job::new(settings, &spokes, arguments)?;
     let stop = run::stop_on_signals(settings)?;
     let mut connect = || {
-        if settings.kafka.brokers.is_some() {
+        if !place::is_embedded(settings) {
             require_topic(settings, job.spoke.topic())?;
         }
         place::appender(settings, "import")

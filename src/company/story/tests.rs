@@ -4,7 +4,7 @@ mod tally;
 
 use std::collections::BTreeSet;
 
-use super::super::{Company, CompanyOptions, Occasions, SourceEvent, Stream, journey::DAY};
+use super::super::{Company, CompanyOptions, Occasions, SourceEvent, Stream, journey::DAY, tests::digest};
 use super::*;
 use tally::{Span, Tally};
 
@@ -22,17 +22,6 @@ fn options(seed: u64, touchpoints: u64) -> CompanyOptions {
 fn tally(seed: u64, touchpoints: u64) -> Tally {
     let options = options(seed, touchpoints);
     Tally::of(options.start.0, Company::new(options))
-}
-
-fn digest(events: impl Iterator<Item = SourceEvent>) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for event in events {
-        hasher.update(event.spoke.as_bytes());
-        hasher.update(&event.key);
-        hasher.update(&event.payload);
-        hasher.update(&event.timestamp_ms.to_le_bytes());
-    }
-    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 const START: Day = Day::from_civil(2026, 1, 1);

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use insight_hub::engine::log::commit_log::{
-    BackupSummary, Commit, CommitLog, CommitLogError, Options, Policy, TopicPartition,
+    BackupSummary, CommitLog, CommitLogError, Options, Policy, TopicPartition,
     files::{
         Files,
         real::RealFiles,
@@ -15,7 +15,7 @@ use insight_hub::engine::log::commit_log::{
 };
 
 use super::{
-    basics::{P0, all, log_with, nothing, open, put, record},
+    basics::{P0, all, log_with, nothing, numbered, open, put},
     model::read_all,
     story::{Story, script},
     threads::Directory,
@@ -146,13 +146,7 @@ fn backups_while_two_append_and_one_cleans_are_prefixes() {
                 scope.spawn(move || {
                     let kept = TopicPartition { topic: keep, partition };
                     for number in 0..COMMITS {
-                        let mut commit = Commit::new();
-                        let text = number.to_string();
-                        commit.record(kept, &record("k", Some(&text), number as i64));
-                        let key = format!("{partition}-{}", number % 37);
-                        commit.record(compacted, &record(&key, Some(&text), number as i64));
-                        commit.offset(kept, number + 1);
-                        log.append(&commit).expect("an append");
+                        log.append(&numbered(kept, compacted, number)).expect("an append");
                         if number % 20 == 0 {
                             log.roll().expect("rolled");
                         }

@@ -45,6 +45,16 @@ pub fn put(log: &CommitLog, records: &[&str], timestamp_ms: i64) -> Result<(), C
     log.append(&commit).map(|_| ())
 }
 
+/// Commit `number` of an appender: the number in a partition that keeps all and under one of its keys in one that is compacted.
+pub fn numbered(kept: TopicPartition, compacted: TopicPartition, number: u64) -> Commit {
+    let mut commit = Commit::new();
+    let (text, key) = (number.to_string(), format!("{}-{}", kept.partition, number % 37));
+    commit.record(kept, &record("k", Some(&text), number as i64));
+    commit.record(compacted, &record(&key, Some(&text), number as i64));
+    commit.offset(kept, number + 1);
+    commit
+}
+
 fn shown(records: &[ModelRecord]) -> Vec<String> {
     let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let show = |record: &ModelRecord| {

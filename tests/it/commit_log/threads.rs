@@ -11,12 +11,12 @@ use std::{
 };
 
 use insight_hub::engine::log::commit_log::{
-    Commit, CommitLog, CommitLogError, Options, Policy, TopicPartition,
+    CommitLog, CommitLogError, Options, Policy, TopicPartition,
     files::{Files, real::RealFiles},
 };
 
 use super::{
-    basics::{nothing, record},
+    basics::{nothing, numbered},
     model::{self, read_all},
 };
 
@@ -59,13 +59,7 @@ fn readers_go_on_while_others_append_roll_and_clean_on_a_real_disk() {
                 scope.spawn(move || {
                     let kept = TopicPartition { topic: keep, partition };
                     for number in 0..COMMITS {
-                        let mut commit = Commit::new();
-                        let text = number.to_string();
-                        commit.record(kept, &record("k", Some(&text), number as i64));
-                        let key = format!("{partition}-{}", number % 37);
-                        commit.record(compacted, &record(&key, Some(&text), number as i64));
-                        commit.offset(kept, number + 1);
-                        log.append(&commit).expect("an append");
+                        log.append(&numbered(kept, compacted, number)).expect("an append");
                         if number % 200 == 0 {
                             log.sync().expect("a sync");
                         }

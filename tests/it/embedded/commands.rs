@@ -2,7 +2,7 @@
 
 use std::{process::ExitStatus, time::Duration};
 
-use insight_hub::company::CompanyOptions;
+use insight_hub::{company::CompanyOptions, hub as library, settings::Settings};
 use serde_json::Value;
 
 use super::process::{Departments, Running, command};
@@ -139,6 +139,27 @@ fn rows_of_a_file_are_counted_once_however_often_it_is_imported() {
     };
     assert_eq!(known, 990, "imported twice, counted once\n{}", running.hub.process.story());
     assert_eq!(running.hub.process.terminate(Duration::from_secs(20)).code(), Some(0));
+}
+
+#[test]
+fn a_program_does_not_take_the_hub_of_another_for_its_own() {
+    let home = Scratch::new("library-home");
+    let spokes = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes");
+    let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let settings = || {
+        let data = home.path().join("data");
+        let overrides = [
+            set("hub.data_directory", data.to_str().unwrap()),
+            set("spokes.directory", spokes),
+            set("http.listen", "127.0.0.1:0"),
+        ];
+        Settings::load(None, &overrides, std::iter::empty()).unwrap()
+    };
+    let first = library::Hub::open(settings()).unwrap();
+    let refused = library::Hub::open(settings()).err().expect("the log is the first one's");
+    assert!(refused.to_string().contains("open elsewhere"), "{refused}");
+    first.stop().unwrap();
+    library::Hub::open(settings()).expect("it is free").stop().unwrap();
 }
 
 #[test]

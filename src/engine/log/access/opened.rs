@@ -8,7 +8,7 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -17,6 +17,9 @@ use super::{
     name::{self, shown},
 };
 use crate::engine::log::commit_log::{self, Commit, CommitLog, CommitLogError, Policy, TopicPartition};
+
+/// How long an append is tried again: well below what whoever asks through the socket waits for an answer.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// What the owner of an open log decides and does for those who are not the engine. Called from many threads.
 pub trait Owner: Send + Sync {
@@ -159,14 +162,16 @@ impl Opened {
         Ok(())
     }
 
-    /// Tries until there is room, or the owner gives up.
+    /// Tries until there is room, the owner gives up, or the caller has waited long: a quota may leave no room on a disk that has
+    /// some.
     fn with_room<T>(
         &self,
         attempt: impl Fn() -> std::result::Result<T, CommitLogError>,
     ) -> std::result::Result<T, CommitLogError> {
+        let began = Instant::now();
         loop {
             match attempt() {
-                Err(CommitLogError::Full { .. }) if self.owner.wait_for_room() => {}
+                Err(CommitLogError::Full { .. }) if began.elapsed() < ROOM_WAIT_MAX && self.owner.wait_for_room() => {}
                 outcome => return outcome,
             }
         }

@@ -32,7 +32,10 @@ pub use source::EmbeddedSource;
 
 #[cfg(doc)]
 use super::commit_log::CommitLog;
-use super::{Log, LogError, commit_log};
+use super::{
+    Log, LogError,
+    commit_log::{self, Policy},
+};
 use crate::engine::stage::Topology;
 
 /// When commits are made to survive a power cut.
@@ -71,6 +74,15 @@ impl Default for EmbeddedOptions {
             spoke_retention: None,
             reserved_names: Vec::new(),
         }
+    }
+}
+
+impl EmbeddedOptions {
+    /// What is given up of departments' topics.
+    pub fn spoke_policy(&self) -> Policy {
+        self.spoke_retention.map_or(Policy::Keep, |kept| Policy::Delete {
+            retention_ms: i64::try_from(kept.as_millis()).unwrap_or(i64::MAX),
+        })
     }
 }
 

@@ -98,9 +98,7 @@ impl SharedLog {
             milliseconds.map_or(Policy::Keep, |retention_ms| Policy::Delete { retention_ms })
         };
         match (topic.ownership, topic.cleanup) {
-            (Ownership::Spoke, _) => {
-                retention(self.options.spoke_retention.map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)))
-            }
+            (Ownership::Spoke, _) => self.options.spoke_policy(),
             (Ownership::Repartition, _) => Policy::Processed,
             (Ownership::Changelog, _) => Policy::Compact { delete_retention_ms: DELETIONS_KEPT_MS.cast_signed() },
             (Ownership::Feed, Cleanup::Compact) => Policy::Compact { delete_retention_ms: FEED_DELETIONS_KEPT_MS },
