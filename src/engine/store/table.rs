@@ -45,10 +45,11 @@ pub enum StoreError {
     ForeignKey(usize),
 }
 
-/// A change that no commit covers yet.
-struct Staged {
+/// An entry of a layer in memory.
+struct Change {
+    /// `None` hides what the layers below hold.
     value: Option<Bytes>,
-    /// Derived from other entries: not written to the changelog.
+    /// Derived from other entries: not written to the changelog. Without meaning once it is committed.
     local: bool,
 }
 
@@ -56,10 +57,11 @@ struct Staged {
 ///
 /// Values are copied on the way in, so that a small value never keeps a large buffer in memory.
 pub struct Store {
-    staged: BTreeMap<Key, Staged>,
+    /// What no commit covers yet.
+    staged: BTreeMap<Key, Change>,
     staged_bytes: usize,
-    /// Committed, not yet on the disk. `None` hides what the disk holds.
-    unflushed: BTreeMap<Key, Option<Bytes>>,
+    /// Committed, not yet on the disk. The same type, so that a commit can hand the whole layer down.
+    unflushed: BTreeMap<Key, Change>,
     unflushed_bytes: usize,
     disk: Box<dyn Disk>,
 }
@@ -78,8 +80,8 @@ impl Store {
         if let Some(staged) = self.staged.get(key) {
             return Ok(staged.value.clone());
         }
-        if let Some(value) = self.unflushed.get(key) {
-            return Ok(value.clone());
+        if let Some(committed) = self.unflushed.get(key) {
+            return Ok(committed.value.clone());
         }
         Ok(self.disk.get(key)?)
     }
@@ -127,13 +129,13 @@ impl Store {
         self.staged_bytes += entry_bytes(key, value.as_ref());
         match self.staged.entry(Key::from_slice(key)) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Staged { value, local });
+                vacant.insert(Change { value, local });
             }
             Entry::Occupied(mut occupied) => {
                 let staged = occupied.get_mut();
                 self.staged_bytes -= entry_bytes(key, staged.value.as_ref());
                 // Once a change of this key is due to the changelog it stays due, whatever follows.
-                *staged = Staged { value, local: local && staged.local };
+                *staged = Change { value, local: local && staged.local };
             }
         }
     }
@@ -233,16 +235,14 @@ impl Store {
 
     /// The transaction with the staged changelog was committed: the staged entries become durable with the next flush.
     pub fn commit(&mut self) {
-        self.staged_bytes = 0;
+        let bytes = std::mem::take(&mut self.staged_bytes);
         if self.unflushed.is_empty() {
-            // Built from a sorted run: half the work of inserting one by one.
-            let staged = std::mem::take(&mut self.staged);
-            self.unflushed_bytes = staged.iter().map(|(key, staged)| entry_bytes(key, staged.value.as_ref())).sum();
-            self.unflushed = staged.into_iter().map(|(key, staged)| (key, staged.value)).collect();
+            std::mem::swap(&mut self.staged, &mut self.unflushed);
+            self.unflushed_bytes = bytes;
             return;
         }
         for (key, staged) in std::mem::take(&mut self.staged) {
-            self.keep(key, staged.value);
+            self.keep(key, staged);
         }
     }
 
@@ -261,15 +261,15 @@ impl Store {
         if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) || key == [0] {
             return Err(StoreError::ForeignKey(key.len()));
         }
-        self.keep(Key::from_slice(key), value.map(Bytes::copy_from_slice));
+        self.keep(Key::from_slice(key), Change { value: value.map(Bytes::copy_from_slice), local: false });
         Ok(())
     }
 
-    fn keep(&mut self, key: Key, value: Option<Bytes>) {
+    fn keep(&mut self, key: Key, change: Change) {
         let key_bytes = key.len();
-        self.unflushed_bytes += entry_bytes(&key, value.as_ref());
-        if let Some(replaced) = self.unflushed.insert(key, value) {
-            self.unflushed_bytes -= ENTRY_OVERHEAD_BYTES + key_bytes + replaced.map_or(0, |value| value.len());
+        self.unflushed_bytes += entry_bytes(&key, change.value.as_ref());
+        if let Some(replaced) = self.unflushed.insert(key, change) {
+            self.unflushed_bytes -= ENTRY_OVERHEAD_BYTES + key_bytes + replaced.value.map_or(0, |value| value.len());
         }
     }
 
@@ -292,7 +292,7 @@ impl Store {
             Some(reflected) if position == reflected && self.unflushed.is_empty() => return Ok(()),
             _ => {}
         }
-        let mut entries = self.unflushed.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
+        let mut entries = self.unflushed.iter().map(|(key, change)| (key.as_slice(), change.value.as_deref()));
         self.disk.apply(&mut entries, position)?;
         self.unflushed.clear();
         self.unflushed_bytes = 0;
@@ -319,8 +319,8 @@ impl Store {
 
 /// Both layers in memory as one: ascending, staged before unflushed, removals included.
 struct Memory<'store> {
-    staged: Peekable<Range<'store, Key, Staged>>,
-    unflushed: Peekable<Range<'store, Key, Option<Bytes>>>,
+    staged: Peekable<Range<'store, Key, Change>>,
+    unflushed: Peekable<Range<'store, Key, Change>>,
 }
 
 impl<'store> Memory<'store> {
@@ -336,10 +336,8 @@ impl<'store> Memory<'store> {
     fn next(&mut self) -> Option<(&'store [u8], Option<&'store Bytes>)> {
         let next_key = self.next_key()?;
         let unflushed = self.unflushed.next_if(|(key, _)| key.as_slice() == next_key);
-        match self.staged.next_if(|(key, _)| key.as_slice() == next_key) {
-            Some((key, staged)) => Some((key, staged.value.as_ref())),
-            None => unflushed.map(|(key, value)| (key.as_slice(), value.as_ref())),
-        }
+        let staged = self.staged.next_if(|(key, _)| key.as_slice() == next_key);
+        staged.or(unflushed).map(|(key, change)| (key.as_slice(), change.value.as_ref()))
     }
 }
 

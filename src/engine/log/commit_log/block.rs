@@ -75,15 +75,17 @@ pub(crate) fn verify(block: &[u8]) -> Result<(BlockHeader, &[u8]), &'static str>
     Ok((header, records))
 }
 
-/// Packs records; where that makes them smaller, `into` holds them then.
-pub(crate) fn pack(records: &[u8], into: &mut Vec<u8>) -> bool {
+/// Packs records into `room`, which only grows; `None` where that does not make them smaller.
+pub(crate) fn pack<'a>(records: &[u8], room: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     if records.len() < PACKED_BYTES_MIN {
-        return false;
+        return None;
     }
-    into.resize(lz4_flex::block::get_maximum_output_size(records.len()), 0);
-    let packed = lz4_flex::block::compress_into(records, into).unwrap_or(usize::MAX);
-    into.truncate(packed);
-    packed < records.len()
+    let needed = lz4_flex::block::get_maximum_output_size(records.len());
+    if room.len() < needed {
+        room.resize(needed, 0);
+    }
+    let packed = lz4_flex::block::compress_into(records, room).ok()?;
+    (packed < records.len()).then(|| &room[..packed])
 }
 
 /// The records of a block that was verified, unpacked into `room` if they are packed; `None` if they do not unpack.

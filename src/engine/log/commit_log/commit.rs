@@ -10,31 +10,44 @@ use super::{
 
 /// A block that holds so many bytes of records is full: what a reader unpacks to find one record, and keeps in memory.
 const BLOCK_BYTES: usize = 256 << 10;
-/// Buffers that are kept for the next commit, and how large at most.
-const SPARE_MAX: usize = 128;
-const SPARE_BYTES_MAX: usize = 2 * BLOCK_BYTES;
+/// What a commit keeps for the next one: of buffers that grew beyond this for a large record or commit, nothing.
+const ROOM_BYTES_MAX: usize = 64 << 20;
+/// For how many partitions it keeps a buffer.
+const ROOM_PARTITIONS_MAX: usize = 64;
 
 /// What is appended together: all of it or nothing. Filled and packed outside of the log's locks; can be appended again after
 /// an error.
 #[derive(Debug, Default)]
 pub struct Commit {
-    pub(crate) blocks: Vec<Pending>,
-    /// The block that takes the next record of a partition.
-    open: HashMap<TopicPartition, usize, ahash::RandomState>,
+    /// Packed, in the order in which they were filled.
+    sealed: Vec<Sealed>,
+    /// The records of the sealed blocks, one after the other.
+    packed: Vec<u8>,
+    /// The block of each partition that takes its next record; without any, it is room for the next one.
+    open: Vec<Open>,
+    places: HashMap<TopicPartition, usize, ahash::RandomState>,
     pub(crate) offsets: BTreeMap<TopicPartition, u64>,
-    spare: Vec<Vec<u8>>,
+    /// Where a block is packed before its length is known.
+    scratch: Vec<u8>,
 }
 
-/// Records for one partition; they get their offsets when they are appended.
+/// A block of which nothing but its offset is open.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) partition: TopicPartition,
-    pub(crate) count: u32,
+struct Sealed {
+    partition: TopicPartition,
+    count: u32,
     newest_ms: i64,
-    /// Bytes of the records before they were packed.
+    /// Bytes of its records before they were packed, and after.
     raw: u32,
-    /// The records, packed or not.
-    bytes: Vec<u8>,
+    length: u32,
+}
+
+#[derive(Debug)]
+struct Open {
+    partition: TopicPartition,
+    count: u32,
+    newest_ms: i64,
+    records: Vec<u8>,
 }
 
 impl Commit {
@@ -45,20 +58,17 @@ impl Commit {
 
     /// Adds a record to the end of a partition.
     pub fn record(&mut self, partition: TopicPartition, record: &NewRecord<'_>) {
-        let blocks = &mut self.blocks;
-        let spare = &mut self.spare;
-        let index = *self.open.entry(partition).or_insert_with(|| {
-            let bytes = spare.pop().unwrap_or_default();
-            blocks.push(Pending { partition, count: 0, newest_ms: i64::MIN, raw: 0, bytes });
-            blocks.len() - 1
+        let open = &mut self.open;
+        let place = *self.places.entry(partition).or_insert_with(|| {
+            open.push(Open { partition, count: 0, newest_ms: i64::MIN, records: Vec::new() });
+            open.len() - 1
         });
-        let block = &mut self.blocks[index];
-        record::put(&mut block.bytes, block.count, record);
+        let block = &mut open[place];
+        record::put(&mut block.records, block.count, record);
         block.count += 1;
         block.newest_ms = block.newest_ms.max(record.timestamp_ms);
-        if block.bytes.len() >= BLOCK_BYTES {
-            self.open.remove(&partition);
-            self.pack(index);
+        if block.records.len() >= BLOCK_BYTES {
+            self.seal(place);
         }
     }
 
@@ -69,76 +79,99 @@ impl Commit {
 
     /// Packs what is not yet packed. To be called before it is appended: an append packs nothing, because others wait for it.
     pub fn pack_all(&mut self) {
-        let open: Vec<usize> = self.open.drain().map(|(_, index)| index).collect();
-        for index in open {
-            self.pack(index);
+        for place in 0..self.open.len() {
+            self.seal(place);
         }
     }
 
     /// How many of its records are for a partition.
     pub fn count(&self, partition: TopicPartition) -> u64 {
-        let blocks = self.blocks.iter().filter(|block| block.partition == partition);
-        blocks.map(|block| u64::from(block.count)).sum()
+        self.blocks().filter(|block| block.0 == partition).map(|block| u64::from(block.1)).sum()
     }
 
     /// Bytes that it takes in the log, without the frame's header; of what is not yet packed, more than that.
     pub fn bytes(&self) -> usize {
-        let blocks = self.blocks.iter().map(|block| BLOCK_HEADER_BYTES + block.bytes.len());
-        8 + blocks.sum::<usize>() + self.offsets.len() * 16
+        let open: usize = self.open.iter().map(|block| block.records.len()).sum();
+        8 + self.blocks().count() * BLOCK_HEADER_BYTES + self.packed.len() + open + self.offsets.len() * 16
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.offsets.is_empty()
+        self.blocks().next().is_none() && self.offsets.is_empty()
     }
 
-    /// Empties it for the next one.
+    /// Empties it for the next one, which finds the memory of this one.
     pub fn clear(&mut self) {
-        for block in std::mem::take(&mut self.blocks) {
-            self.keep(block.bytes);
-        }
-        self.open.clear();
+        self.sealed.clear();
+        self.packed.clear();
         self.offsets.clear();
+        for block in &mut self.open {
+            block.empty();
+        }
+        let kept = self.open.iter().map(|block| block.records.capacity()).sum::<usize>() + self.packed.capacity();
+        if kept + self.scratch.capacity() > ROOM_BYTES_MAX || self.open.len() > ROOM_PARTITIONS_MAX {
+            *self = Self::default();
+        }
     }
 
-    fn pack(&mut self, index: usize) {
-        let mut packed = self.spare.pop().unwrap_or_default();
-        let block = &mut self.blocks[index];
-        // A frame has at most 256 MiB.
-        block.raw = block.bytes.len() as u32;
-        if block::pack(&block.bytes, &mut packed) {
-            std::mem::swap(&mut block.bytes, &mut packed);
-        }
-        self.keep(packed);
+    /// Partition and number of records of each block, in the order in which they are appended: what a partition got first
+    /// comes first.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (TopicPartition, u32)> {
+        let sealed = self.sealed.iter().map(|block| (block.partition, block.count));
+        sealed.chain(self.open_blocks().map(|block| (block.partition, block.count)))
     }
 
-    fn keep(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < SPARE_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
-            buffer.clear();
-            self.spare.push(buffer);
+    fn open_blocks(&self) -> impl Iterator<Item = &Open> {
+        self.open.iter().filter(|block| block.count > 0)
+    }
+
+    fn seal(&mut self, place: usize) {
+        let block = &mut self.open[place];
+        if block.count == 0 {
+            return;
         }
+        let packed = block::pack(&block.records, &mut self.scratch).unwrap_or(&block.records);
+        self.packed.extend_from_slice(packed);
+        self.sealed.push(Sealed {
+            partition: block.partition,
+            count: block.count,
+            newest_ms: block.newest_ms,
+            // A frame has at most 256 MiB.
+            raw: block.records.len() as u32,
+            length: packed.len() as u32,
+        });
+        block.empty();
     }
 
     /// Appends the payload to a frame, each block at the offset that `bases` has for it.
     pub(crate) fn put(&self, frame: &mut Vec<u8>, bases: &[u64]) {
-        frame.extend_from_slice(&(self.blocks.len() as u32).to_le_bytes());
-        for (block, base) in self.blocks.iter().zip(bases) {
+        frame.extend_from_slice(&(bases.len() as u32).to_le_bytes());
+        let mut packed = self.packed.as_slice();
+        let sealed = self.sealed.iter().map(|block| {
+            let (records, rest) = packed.split_at(block.length as usize);
+            packed = rest;
+            (block.partition, block.count, block.newest_ms, block.raw, records)
+        });
+        let open = self.open_blocks().map(|block| {
+            (block.partition, block.count, block.newest_ms, block.records.len() as u32, block.records.as_slice())
+        });
+        for ((partition, count, newest_ms, raw, records), base) in sealed.chain(open).zip(bases) {
             let start = frame.len();
             frame.resize(start + BLOCK_HEADER_BYTES, 0);
-            frame.extend_from_slice(&block.bytes);
-            let length = block.bytes.len() as u32;
-            let header = BlockHeader {
-                partition: block.partition,
-                base: *base,
-                last_delta: block.count - 1,
-                count: block.count,
-                newest_ms: block.newest_ms,
-                length,
-                raw: block.raw.max(length),
-            };
+            frame.extend_from_slice(records);
+            let length = records.len() as u32;
+            let header = BlockHeader { partition, base: *base, last_delta: count - 1, count, newest_ms, length, raw };
             header.seal(&mut frame[start..]);
         }
         put_offsets(frame, &self.offsets);
+    }
+}
+
+impl Open {
+    fn empty(&mut self) {
+        self.count = 0;
+        self.newest_ms = i64::MIN;
+        self.records.clear();
     }
 }
 

@@ -57,7 +57,7 @@ const READ_BLOCKS_MAX: usize = 1024;
 pub struct Appended {
     /// The commit's sequence number: it is durable when [`CommitLog::durable`] has reached it.
     pub sequence: u64,
-    /// The offset of the first record of each partition, in the order in which the commit first named them.
+    /// The offset of the first record of each partition, in the order in which the log holds them.
     pub bases: Vec<(TopicPartition, u64)>,
 }
 
@@ -139,23 +139,23 @@ impl CommitLog {
     pub fn append(&self, commit: &Commit) -> Result<Appended> {
         let mut writer = self.writer_with_room()?;
         // The base of every block, and the first of every partition.
-        let mut block_bases = Vec::with_capacity(commit.blocks.len());
+        let mut block_bases = Vec::new();
         let mut bases: Vec<(TopicPartition, u64)> = Vec::new();
         {
             // Nobody else moves an end while the writer is held.
             let index = self.index();
             let mut ends: HashMap<TopicPartition, u64, ahash::RandomState> = HashMap::default();
-            for block in &commit.blocks {
-                let end = match ends.entry(block.partition) {
+            for (partition, count) in commit.blocks() {
+                let end = match ends.entry(partition) {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(unknown) => {
-                        let end = known(&index, block.partition)?.end;
-                        bases.push((block.partition, end));
+                        let end = known(&index, partition)?.end;
+                        bases.push((partition, end));
                         unknown.insert(end)
                     }
                 };
                 block_bases.push(*end);
-                *end += u64::from(block.count);
+                *end += u64::from(count);
             }
             for partition in commit.offsets.keys() {
                 known(&index, *partition)?;

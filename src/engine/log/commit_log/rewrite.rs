@@ -126,9 +126,9 @@ fn put_live(
         }
         header.count = left;
         header.raw = (into.len() - start - BLOCK_HEADER_BYTES) as u32;
-        if block::pack(&into[start + BLOCK_HEADER_BYTES..], &mut packed) {
+        if let Some(packed) = block::pack(&into[start + BLOCK_HEADER_BYTES..], &mut packed) {
             into.truncate(start + BLOCK_HEADER_BYTES);
-            into.extend_from_slice(&packed);
+            into.extend_from_slice(packed);
         }
         header.length = (into.len() - start - BLOCK_HEADER_BYTES) as u32;
         header.seal(&mut into[start..]);
