@@ -127,7 +127,7 @@ pub(super) fn topology_options(
 }
 
 fn table_bytes(settings: &Settings) -> usize {
-    usize::try_from(settings.memory.table_bytes).unwrap_or(usize::MAX)
+    usize::try_from(settings.memory().table_bytes).unwrap_or(usize::MAX)
 }
 
 /// The options of every worker.
@@ -137,7 +137,7 @@ pub(super) fn worker_options(settings: &Settings) -> WorkerOptions {
     WorkerOptions {
         commit_interval: Duration::from_millis(settings.commit.interval_ms.into()),
         transaction_bytes_max: bytes(settings.commit.transaction_bytes_max),
-        unflushed_bytes_max: (bytes(settings.memory.unflushed_bytes) / workers).max(1 << 20),
+        unflushed_bytes_max: (bytes(settings.memory().unflushed_bytes) / workers).max(1 << 20),
         idle_after: Duration::from_secs(settings.time.idle_partition_seconds.into()),
         ..WorkerOptions::default()
     }

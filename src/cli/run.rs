@@ -252,7 +252,7 @@ fn joined<T>(ended: std::thread::Result<Result<T, Failure>>, who: &str) -> Resul
 /// The stores of all workers; a damaged folder is restored from the changelogs.
 pub(super) fn open_stores(settings: &Settings) -> Result<StoreFolder, Failure> {
     let path = settings.hub.data_directory.join("stores");
-    let cache = settings.memory.disk_cache_bytes;
+    let cache = settings.memory().disk_cache_bytes;
     let failed = |error: DiskError| {
         Failure::new(Exit::Failure, error.to_string(), "make the data directory usable, or set hub.data_directory")
     };

@@ -157,14 +157,14 @@ pub struct Commit {
 }
 
 /// `[memory]`: bounds of memory, per process, shared by its tasks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Memory {
-    /// Bytes of all in-memory tables.
+    /// Bytes of all in-memory tables; 0: as [`Settings::memory`] has it.
     pub table_bytes: u64,
-    /// Bytes of them that may wait to be flushed to the stores; what a crash restores from the changelog.
+    /// Bytes of them that may wait to be flushed to the stores; what a crash restores from the changelog. 0: half of them.
     pub unflushed_bytes: u64,
-    /// Bytes that the stores on disk may use for their cache.
+    /// Bytes that the stores on disk may use for their cache; 0: as [`Settings::memory`] has it.
     pub disk_cache_bytes: u64,
 }
 
@@ -300,12 +300,6 @@ impl Default for Commit {
     }
 }
 
-impl Default for Memory {
-    fn default() -> Self {
-        Memory { table_bytes: 32 << 20, unflushed_bytes: 16 << 20, disk_cache_bytes: 32 << 20 }
-    }
-}
-
 impl Default for Time {
     fn default() -> Self {
         Time {
@@ -338,6 +332,22 @@ impl Default for Log {
 impl Default for Spokes {
     fn default() -> Self {
         Spokes { directory: "spokes".into(), message_bytes_max: 1 << 20 }
+    }
+}
+
+impl Settings {
+    /// The bounds of memory that hold: what is not set depends on the log. The client of Kafka needs queues of its own
+    /// (about 150 MiB); without it the stores have that room, and read and write less of what they hold.
+    pub fn memory(&self) -> Memory {
+        let (table, disk_cache) =
+            if self.kafka.brokers.is_none() { (128 << 20, 64 << 20) } else { (32 << 20, 32 << 20) };
+        let or = |set: u64, default: u64| if set == 0 { default } else { set };
+        let table_bytes = or(self.memory.table_bytes, table);
+        Memory {
+            table_bytes,
+            unflushed_bytes: or(self.memory.unflushed_bytes, table_bytes / 2),
+            disk_cache_bytes: or(self.memory.disk_cache_bytes, disk_cache),
+        }
     }
 }
 

@@ -158,18 +158,19 @@ impl Settings {
         rule(self.commit.transaction_bytes_max >= smallest, "commit.transaction_bytes_max", || {
             format!("must be at least {smallest}, {TRANSACTION_RECORDS_MIN} times spokes.message_bytes_max")
         })?;
+        let memory = self.memory();
         rule(
-            self.memory.unflushed_bytes >= 1 << 20 && self.memory.unflushed_bytes <= self.memory.table_bytes / 2,
+            memory.unflushed_bytes >= 1 << 20 && memory.unflushed_bytes <= memory.table_bytes / 2,
             "memory.unflushed_bytes",
             || {
                 format!(
                     "must be between {} and {}, half of memory.table_bytes: only flushed entries can be evicted",
                     1 << 20,
-                    self.memory.table_bytes / 2
+                    memory.table_bytes / 2
                 )
             },
         )?;
-        rule(self.memory.disk_cache_bytes >= 1 << 20, "memory.disk_cache_bytes", || {
+        rule(memory.disk_cache_bytes >= 1 << 20, "memory.disk_cache_bytes", || {
             format!("must be at least {}", 1 << 20)
         })?;
         rule(self.time.idle_partition_seconds >= 1, "time.idle_partition_seconds", || "must be at least 1".into())
