@@ -47,7 +47,7 @@ use std::{
 };
 
 use crate::{
-    cli::{Failure, StopToken, run_until_stopped},
+    cli::{Failure, StopToken, embedded_options, run_until_stopped},
     engine::log::{
         LogError,
         access::{AccessError, Appended, Durability, LogAccess, NewRecord, socket::Remote},
@@ -84,6 +84,7 @@ pub struct Hub {
     access: Arc<dyn LogAccess>,
     prefix: String,
     spoke_partitions: u32,
+    spoke_policy: Policy,
 }
 
 impl Hub {
@@ -97,8 +98,9 @@ impl Hub {
         settings.kafka.brokers = None;
         let (stop, telemetry) = (StopToken::default(), Telemetry::new());
         let directory = settings.hub.data_directory.clone();
-        let (prefix, spoke_partitions) =
-            (settings.topics.prefix.clone(), u32::from(settings.embedded.spoke_partitions));
+        let prefix = settings.topics.prefix.clone();
+        let spoke_partitions = u32::from(settings.embedded.spoke_partitions);
+        let spoke_policy = embedded_options(&settings).spoke_policy();
         let (opened, is_open) = mpsc::channel();
         let running = {
             let (stop, telemetry) = (stop.clone(), telemetry.clone());
@@ -113,7 +115,15 @@ impl Hub {
         while is_ours && !running.is_finished() {
             if let Ok(Some(remote)) = Remote::connect(&directory) {
                 let access: Arc<dyn LogAccess> = Arc::new(remote);
-                return Ok(Hub { running: Some(running), stop, telemetry, access, prefix, spoke_partitions });
+                return Ok(Hub {
+                    running: Some(running),
+                    stop,
+                    telemetry,
+                    access,
+                    prefix,
+                    spoke_partitions,
+                    spoke_policy,
+                });
             }
             thread::sleep(Duration::from_millis(5));
             is_ours = began.elapsed() < OPEN_WITHIN;
@@ -140,7 +150,7 @@ impl Hub {
         let records = records.as_slice();
         match self.access.append(topic, records, Durability::AsConfigured) {
             Err(AccessError::Mistaken { .. }) if !self.access.topics()?.iter().any(|known| known.name == topic) => {
-                self.access.create_topic(topic, self.spoke_partitions, Policy::Keep)?;
+                self.access.create_topic(topic, self.spoke_partitions, self.spoke_policy)?;
                 Ok(self.access.append(topic, records, Durability::AsConfigured)?)
             }
             appended => Ok(appended?),

@@ -29,6 +29,8 @@ use crate::{
 
 /// Customers that one identifier may lead to and are told: more of them is a mistake in the data worth knowing.
 const FOUND_MAX: usize = 5;
+/// How many more are counted.
+const MORE_MAX: usize = 10_000;
 
 /// Flags of `customer`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -92,15 +94,32 @@ pub(super) fn execute(
 ) -> Result<(), Failure> {
     let sought = Sought::parse(&arguments.identifier)?;
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
+    let mut more = BTreeSet::new();
     read(settings, Feed::Customers, &mut |key, value| {
         // A record that no longer has the identifier, or is gone, counts as the newest.
         match value {
-            Some(record) if sought.is(key, &record) && (found.len() < FOUND_MAX || found.contains_key(key)) => {
-                found.insert(key.to_owned(), record);
+            Some(record) if sought.is(key, &record) => {
+                if found.len() < FOUND_MAX || found.contains_key(key) {
+                    more.remove(key);
+                    found.insert(key.to_owned(), record);
+                } else if more.len() < MORE_MAX {
+                    more.insert(key.to_owned());
+                }
             }
-            _ => drop(found.remove(key)),
+            _ => {
+                found.remove(key);
+                more.remove(key);
+            }
         }
     })?;
+    if !more.is_empty() {
+        let at_least = if more.len() < MORE_MAX { "" } else { "at least " };
+        tracing::warn!(
+            "{at_least}{} more are known by that and are not shown: name one by an identifier of its own, or by the id that \
+             `insight-hub tail customers` shows",
+            more.len()
+        );
+    }
     if found.is_empty() {
         return Err(Failure::new(
             Exit::Failure,

@@ -186,7 +186,7 @@ pub(super) fn log_directory(settings: &Settings) -> PathBuf {
 }
 
 /// How the embedded log is kept.
-pub(super) fn embedded_options(settings: &Settings) -> EmbeddedOptions {
+pub(crate) fn embedded_options(settings: &Settings) -> EmbeddedOptions {
     let embedded = &settings.embedded;
     let kept_hours = u64::from(embedded.spoke_retention_hours);
     EmbeddedOptions {

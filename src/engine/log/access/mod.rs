@@ -103,7 +103,8 @@ pub trait LogAccess: Send + Sync {
     /// there; [`AccessError::TooLarge`], [`AccessError::Retry`]: it did not happen; [`AccessError::Unsure`]: it may have.
     fn append(&self, topic: &str, records: &[NewRecord<'_>], durability: Durability) -> Result<Appended>;
 
-    /// Creates a department's topic, or changes the policy of the one that is there. Durable when it returns.
+    /// Creates a department's topic. One that is there stays as it is: how long it keeps its records is for the hub's
+    /// configuration to change, not for whoever appends. Durable when it returns.
     ///
     /// # Errors
     /// [`AccessError::Denied`] if such a name is not a department's; [`AccessError::Mistaken`] if it is no name, if the topic
