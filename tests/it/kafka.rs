@@ -7,6 +7,7 @@
 //! - [`rebuild`]: a change of definition, killed in the middle.
 //! - [`members`]: two processes under one name, and one that was taken for two.
 //! - [`restore`]: how much is restored.
+//! - [`secured`]: TLS, logins and rights.
 
 mod faults;
 mod hostile;
@@ -14,4 +15,5 @@ mod house;
 mod members;
 mod rebuild;
 mod restore;
+mod secured;
 mod truth;

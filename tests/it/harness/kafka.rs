@@ -16,7 +16,7 @@ use super::sweeper::Scratch;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -210,12 +210,12 @@ impl Broker {
 
     fn server(&self, name: &str, options: &[&str]) -> Process {
         let properties = format!("{name}.properties");
-        Process::spawn(name, self.java("kafka.Kafka", options).arg(properties), self.scratch.path())
+        Process::spawn(name, java(self.scratch.path(), "kafka.Kafka", options).arg(properties), self.scratch.path())
     }
 
     fn format(&self, name: &str) -> Process {
         let options = ["-Xmx128m", "-XX:TieredStopAtLevel=1"];
-        let mut command = self.java("kafka.tools.StorageTool", &options);
+        let mut command = java(self.scratch.path(), "kafka.tools.StorageTool", &options);
         command.args(["format", "-t", CLUSTER_ID, "-c"]).arg(format!("{name}.properties"));
         Process::spawn(&format!("format-{name}"), &mut command, self.scratch.path())
     }
@@ -245,27 +245,6 @@ impl Broker {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-
-    fn java(&self, class: &str, options: &[&str]) -> Command {
-        let java = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
-        let mut command = Command::new(java.filter(|path| path.exists()).unwrap_or_else(|| "java".into()));
-        command
-            .current_dir(self.scratch.path())
-            .args(options)
-            // One or two cores are shared with the hub: parallel collectors only take turns.
-            .arg("-XX:+UseSerialGC")
-            .args(["-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.showDateTime=true"])
-            .arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
-            // A line for each partition at each start would hide the line that matters.
-            .arg("-Dorg.slf4j.simpleLogger.log.state.change.logger=warn")
-            .arg("-Dorg.slf4j.simpleLogger.log.org.apache.kafka.coordinator=warn")
-            .arg("-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction.TransactionStateManager=warn")
-            .arg("-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction.TransactionCoordinator=warn")
-            .arg("-cp")
-            .arg(libraries().join("*"))
-            .arg(class);
-        command
-    }
 }
 
 impl Drop for Broker {
@@ -273,6 +252,28 @@ impl Drop for Broker {
         // Its `Process` shows the end of the log when the test fails.
         self.kill();
     }
+}
+
+/// A command that runs a class of Kafka's in a directory.
+pub fn java(directory: &Path, class: &str, options: &[&str]) -> Command {
+    let java = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
+    let mut command = Command::new(java.filter(|path| path.exists()).unwrap_or_else(|| "java".into()));
+    command
+        .current_dir(directory)
+        .args(options)
+        // One or two cores are shared with the hub: parallel collectors only take turns.
+        .arg("-XX:+UseSerialGC")
+        .args(["-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.showDateTime=true"])
+        .arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
+        // A line for each partition at each start would hide the line that matters.
+        .arg("-Dorg.slf4j.simpleLogger.log.state.change.logger=warn")
+        .arg("-Dorg.slf4j.simpleLogger.log.org.apache.kafka.coordinator=warn")
+        .arg("-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction.TransactionStateManager=warn")
+        .arg("-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction.TransactionCoordinator=warn")
+        .arg("-cp")
+        .arg(libraries().join("*"))
+        .arg(class);
+    command
 }
 
 /// The folder of Kafka's jars, which `tests/run` fetches.

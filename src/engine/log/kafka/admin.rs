@@ -24,6 +24,10 @@ use crate::engine::{
 };
 
 const TRY: Duration = Duration::from_secs(10);
+/// How long an answer is waited for before it is heard what the library has to say meanwhile.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
+/// How much of it is heard at once: each connection that fails is told twice.
+const NEWS_AT_ONCE: usize = 32;
 
 /// How a topic differs from what the topology needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,17 +150,20 @@ impl Admin {
     pub fn partitions(&self, names: &[Arc<str>], patience: Duration) -> Result<Vec<Option<i32>>, LogError> {
         let deadline = Instant::now() + patience;
         let metadata = loop {
-            let answer = self.metadata.fetch_metadata(None, TRY.min(patience));
-            // Serves the error callback, which knows of refused passwords.
-            let _ = self.metadata.poll(Duration::ZERO);
+            // In short waits, because only between them is heard what no waiting mends: a wrong password, for one.
+            let answer = self.metadata.fetch_metadata(None, LISTEN_EVERY.min(patience));
+            for _ in 0..NEWS_AT_ONCE {
+                let _ = self.metadata.poll(Duration::ZERO);
+            }
             if let Some(reason) = self.context.fatal.get() {
                 return Err(LogError::Stop(reason));
             }
             match answer {
                 Ok(metadata) => break metadata,
                 Err(error) if Instant::now() >= deadline => {
+                    let reason = self.context.failed_connection().unwrap_or_else(|| error.to_string());
                     return Err(LogError::Stop(format!(
-                        "Kafka does not answer: {error}; check kafka.brokers and kafka.security_protocol"
+                        "Kafka does not answer: {reason}; check kafka.brokers and kafka.security_protocol"
                     )));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(200)),
@@ -290,7 +297,8 @@ impl Admin {
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, error)) => {
                     return Err(LogError::Stop(format!(
-                        "topic {name} cannot be created: {error}; create it by hand, or grant CREATE on the cluster"
+                        "topic {name} cannot be created: {error}; if it is there, this user may not see it: grant Read, \
+                         Write, Describe and DescribeConfigs on it; else create it by hand, or grant Create on the cluster"
                     )));
                 }
             }

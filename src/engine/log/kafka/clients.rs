@@ -249,11 +249,18 @@ pub(super) struct Context {
     pub(super) rebalanced: Arc<Mutex<std::collections::VecDeque<Rebalanced>>>,
     pub(super) undelivered: Arc<Mutex<Option<String>>>,
     pub(super) news: News,
+    /// Why a connection failed last.
+    pub(super) failed_connection: Arc<Mutex<Option<String>>>,
     /// The consumer is being closed: nobody is left to answer a rebalance, and closing waits for the answer.
     pub(super) closing: Arc<AtomicBool>,
 }
 
 impl Context {
+    /// Why a connection failed last, in the library's words: it guesses at a wrong protocol, for one.
+    pub(super) fn failed_connection(&self) -> Option<String> {
+        self.failed_connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
     /// What the library told last of a partition.
     pub(super) fn figures_of(&self, topic: &Arc<str>, partition: i32) -> Option<PartitionFigures> {
         let figures = self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -297,16 +304,22 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode::{
-            AllBrokersDown, Authentication, AutoOffsetReset, BrokerTransportFailure, OperationTimedOut, Resolve,
+            AllBrokersDown, Authentication, AutoOffsetReset, BrokerTransportFailure, OperationTimedOut, Resolve, SSL,
             SaslAuthenticationFailed, UnsupportedSASLMechanism,
         };
-        match error.rdkafka_error_code() {
+        let code = error.rdkafka_error_code();
+        if matches!(code, Some(BrokerTransportFailure | Resolve | SSL)) {
+            let mut failed = self.failed_connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *failed = Some(reason.to_owned());
+        }
+        match code {
             // The library would try again for ever.
             Some(Authentication | SaslAuthenticationFailed | UnsupportedSASLMechanism) => self.fatal.set(format!(
                 "Kafka refuses this client: {reason}; check kafka.username, the password file and kafka.sasl_mechanism"
             )),
             _ if reason.contains("certificate verify failed") => self.fatal.set(format!(
-                "Kafka's certificate is not trusted: {reason}; set kafka.ca_file to the authority that signed it"
+                "Kafka's certificate is not trusted: {reason}; set kafka.ca_file to the authority that signed it, \
+                 and see that neither has expired"
             )),
             // Without an offset to read from, the partition stands still for ever, and nobody would notice.
             Some(AutoOffsetReset) => self.fatal.set(format!(

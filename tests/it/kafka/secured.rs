@@ -1,0 +1,298 @@
+//! A broker that lets nobody in without TLS, a login and rights: what the hub needs of it, and what it says otherwise.
+
+use std::{
+    path::Path,
+    process::{Command, ExitStatus},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{
+    kafka::{free_port, java},
+    process::{Hub, HubCommand, Process},
+    sweeper::Scratch,
+};
+
+const CLUSTER_ID: &str = "aW5zaWdodC1odWItdGVzdA";
+const START_WITHIN: Duration = Duration::from_secs(120);
+/// A clear message must come within seconds; two busy cores may need many of them.
+const SAID_WITHIN: Duration = Duration::from_secs(90);
+const TOUCHPOINTS: usize = 400;
+
+/// What the hub's user needs, as README has it: (the words of the ACL tool, what is said without it).
+const RIGHTS: [(&[&str], &str); 5] = [
+    (
+        &[
+            "--topic",
+            "insight-hub-",
+            "--resource-pattern-type",
+            "prefixed",
+            "Read",
+            "Write",
+            "Describe",
+            "DescribeConfigs",
+            "Delete",
+        ],
+        "topic insight-hub-customers-repartition",
+    ),
+    (
+        &["--topic", "insight.", "--resource-pattern-type", "prefixed", "Read", "Write", "Describe", "DescribeConfigs"],
+        "topic insight.customers",
+    ),
+    (
+        &[
+            "--topic",
+            "marketing.events",
+            "--topic",
+            "operations.events",
+            "--topic",
+            "sales.events",
+            "--topic",
+            "support.events",
+            "Read",
+            "Describe",
+        ],
+        "marketing.events",
+    ),
+    (&["--group", "insight-hub", "Read", "Describe"], "group"),
+    (
+        &["--transactional-id", "insight-hub", "--resource-pattern-type", "prefixed", "Write", "Describe"],
+        "transactional id",
+    ),
+];
+
+struct Secured {
+    port: u16,
+    scratch: Scratch,
+    _process: Process,
+}
+
+/// Runs a program that must succeed.
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{command:?} failed\n{said}");
+}
+
+fn openssl(directory: &Path, arguments: &str) {
+    run(Command::new("openssl").current_dir(directory).args(arguments.split(' ')));
+}
+
+/// An authority, and the broker's certificate by it: for clients and, as the node's own client, for its controller.
+fn make_certificates(directory: &Path) {
+    const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(directory, &format!("req -x509 {KEY} -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem"));
+    openssl(directory, &format!("req {KEY} -subj /CN=broker -keyout broker.key -out broker.csr"));
+    let extensions = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
+    std::fs::write(directory.join("extensions"), extensions).unwrap();
+    let sign = "x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions";
+    openssl(directory, &format!("{sign} -days 2 -out broker.crt"));
+    openssl(directory, &format!("{sign} -days -1 -out expired.crt"));
+    let parts = ["broker.key", "broker.crt", "ca.pem"].map(|name| std::fs::read(directory.join(name)).unwrap());
+    std::fs::write(directory.join("broker.pem"), parts.concat()).unwrap();
+}
+
+impl Secured {
+    /// One for all tests of this file.
+    fn shared() -> &'static Secured {
+        static SHARED: OnceLock<Secured> = OnceLock::new();
+        SHARED.get_or_init(Secured::start)
+    }
+
+    fn start() -> Secured {
+        let scratch = Scratch::new("secured");
+        let directory = scratch.path();
+        make_certificates(directory);
+        let (port, controller) = (free_port(), free_port());
+        let at = directory.display();
+        let login = "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"admin\" password=\"admin-secret\";";
+        let properties = format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=SASL_SSL://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=SASL_SSL://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+             inter.broker.listener.name=SASL_SSL\n\
+             listener.security.protocol.map=CONTROLLER:SSL,SASL_SSL:SASL_SSL\n\
+             listener.name.controller.ssl.client.auth=required\nlog.dirs={at}/data\n\
+             sasl.enabled.mechanisms=SCRAM-SHA-512\nsasl.mechanism.inter.broker.protocol=SCRAM-SHA-512\n\
+             listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login}\n\
+             ssl.keystore.type=PEM\nssl.keystore.location={at}/broker.pem\n\
+             ssl.truststore.type=PEM\nssl.truststore.location={at}/ca.pem\n\
+             authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+             super.users=User:admin;User:CN=broker\nallow.everyone.if.no.acl.found=false\n\
+             auto.create.topics.enable=false\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n\
+             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+             transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\n\
+             log.cleaner.dedupe.buffer.size=16777216\nlog.index.size.max.bytes=1048576\n"
+        );
+        std::fs::write(directory.join("server.properties"), properties).unwrap();
+        let client = format!(
+            "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nsasl.jaas.config={login}\n\
+             ssl.truststore.type=PEM\nssl.truststore.location={at}/ca.pem\n"
+        );
+        std::fs::write(directory.join("admin.properties"), client).unwrap();
+        let mut format = java(directory, "kafka.tools.StorageTool", &["-Xmx128m", "-XX:TieredStopAtLevel=1"]);
+        format.args(["format", "-t", CLUSTER_ID, "-c", "server.properties"]);
+        for user in ["admin", "hub"] {
+            format.args(["--add-scram", &format!("SCRAM-SHA-512=[name={user},password={user}-secret]")]);
+        }
+        run(&mut format);
+        let mut server = java(directory, "kafka.Kafka", &["-Xmx512m"]);
+        let process = Process::spawn("secured", server.arg("server.properties"), directory);
+        let broker = Secured { port, scratch, _process: process };
+        // Asked as a user would: until the administrator can make the hub's topics and the departments'.
+        let began = Instant::now();
+        loop {
+            let (status, _, said) = broker.hub("admin").args(["topics", "plan"]).run(START_WITHIN);
+            if status.success() {
+                break;
+            }
+            assert!(began.elapsed() < START_WITHIN, "the broker does not answer\n{said}");
+        }
+        broker
+    }
+
+    fn config(&self, user: &str) -> String {
+        let spokes = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/spokes");
+        format!(
+            "[hub]\ndata_directory = \"data\"\nperson_key_file = \"key\"\nworkers = 1\n\
+             [kafka]\nbrokers = \"127.0.0.1:{}\"\nsecurity_protocol = \"sasl_ssl\"\n\
+             sasl_mechanism = \"scram-sha-512\"\nusername = \"{user}\"\npassword_file = \"password\"\n\
+             ca_file = \"{}\"\n[spokes]\ndirectory = \"{}\"\n[http]\nlisten = \"127.0.0.1:{}\"\n",
+            self.port,
+            self.scratch.path().join("ca.pem").display(),
+            spokes.display(),
+            free_port(),
+        )
+    }
+
+    /// A hub of a user, with its password in a file.
+    fn hub(&self, user: &str) -> HubCommand {
+        Hub::command(user)
+            .file("hub.toml", &self.config(user))
+            .file("password", &format!("{user}-secret"))
+            .file("key", &"07".repeat(32))
+            .args(["--config", "hub.toml"])
+    }
+
+    /// Runs the ACL tool for the hub's user: `--add` or `--remove`, and what follows in [`RIGHTS`].
+    fn rights(&self, action: &str, words: &[&str]) {
+        let mut acl =
+            java(self.scratch.path(), "org.apache.kafka.tools.AclCommand", &["-Xmx128m", "-XX:TieredStopAtLevel=1"]);
+        acl.args(["--bootstrap-server", &format!("127.0.0.1:{}", self.port)]).args([
+            "--command-config",
+            "admin.properties",
+            action,
+            "--allow-principal",
+            "User:hub",
+        ]);
+        if action == "--remove" {
+            acl.arg("--force");
+        }
+        for word in words {
+            if word.starts_with(|first: char| first.is_ascii_uppercase()) {
+                acl.arg("--operation");
+            }
+            acl.arg(word);
+        }
+        run(&mut acl);
+    }
+}
+
+/// Runs a hub that must end by itself, and returns how and what it said.
+fn refused(hub: HubCommand) -> (ExitStatus, String) {
+    let (status, _, said) = hub.args(["run"]).run(SAID_WITHIN);
+    assert!(!status.success(), "{said}");
+    for secret in ["admin-secret", "hub-secret", "guessed-secret"] {
+        assert!(!said.contains(secret), "a password was told:\n{said}");
+    }
+    (status, said)
+}
+
+#[track_caller]
+fn check(hub: HubCommand, exit: i32, words: &[&str]) {
+    let (status, said) = refused(hub);
+    assert_eq!(status.code(), Some(exit), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in\n{said}");
+    }
+}
+
+/// How many touchpoints the feed holds, read by the hub's own user.
+fn published(broker: &Secured) -> usize {
+    let (status, feed, said) = broker.hub("hub").args(["export", "touchpoints"]).run(SAID_WITHIN);
+    assert!(status.success(), "{said}");
+    feed.lines().count()
+}
+
+fn wait_for(broker: &Secured, hub: &mut Hub, touchpoints: usize) {
+    let began = Instant::now();
+    loop {
+        assert!(hub.process.is_running(), "{}", hub.process.story());
+        let found = published(broker);
+        if found == touchpoints {
+            return;
+        }
+        assert!(found < touchpoints && began.elapsed() < START_WITHIN, "{found} of {touchpoints} were published");
+    }
+}
+
+fn generate(broker: &Secured, seed: &str) {
+    let company = ["--touchpoints", "400", "--customers", "20", "--duplicates", "0", "--invalid", "0"];
+    let (status, _, said) = broker
+        .hub("admin")
+        .args(["generate", "--to-topics", "--create-topics", "2", "--seed", seed])
+        .args(company)
+        .run(SAID_WITHIN);
+    assert!(status.success(), "{said}");
+}
+
+#[test]
+fn the_hub_needs_the_rights_that_the_readme_lists_and_names_the_one_that_is_missing() {
+    let broker = Secured::shared();
+    generate(broker, "1");
+    let (status, _, said) = broker.hub("admin").args(["topics", "apply"]).run(SAID_WITHIN);
+    assert!(status.success(), "{said}");
+    for (words, said_without) in RIGHTS {
+        let (_, said) = refused(broker.hub("hub"));
+        assert!(said.contains(said_without), "{said_without:?} is not in\n{said}");
+        broker.rights("--add", words);
+    }
+    let mut hub = broker.hub("hub").args(["run"]).spawn();
+    wait_for(broker, &mut hub, TOUCHPOINTS);
+
+    // A right that is taken away while it works: it says so and ends; started again with the right, it has lost nothing.
+    let (feeds, _) = RIGHTS[1];
+    broker.rights("--remove", feeds);
+    generate(broker, "2");
+    let status = hub.process.wait_or_fail(SAID_WITHIN);
+    let said = hub.process.stderr();
+    assert!(!status.success() && said.to_lowercase().contains("authorization failed"), "{said}");
+    broker.rights("--add", feeds);
+    hub.restart();
+    wait_for(broker, &mut hub, 2 * TOUCHPOINTS);
+    assert!(hub.process.terminate(SAID_WITHIN).success(), "{}", hub.process.story());
+}
+
+#[test]
+fn a_login_or_certificate_that_does_not_hold_is_told_within_seconds() {
+    let broker = Secured::shared();
+    let set = |key: &str, value: &str| broker.hub("hub").args(["--set", &format!("kafka.{key}={value}")]);
+    check(broker.hub("hub").file("password", "guessed-secret"), 4, &["refuses this client", "password file"]);
+    check(set("username", "nobody"), 4, &["refuses this client", "kafka.username"]);
+    // Another authority than the one that signed the broker's certificate.
+    let other = Scratch::new("other-authority");
+    make_certificates(other.path());
+    check(set("ca_file", &other.path().join("ca.pem").display().to_string()), 4, &["is not trusted", "kafka.ca_file"]);
+    let plain = broker.config("hub").replace("sasl_ssl", "sasl_plaintext");
+    let plain: String =
+        plain.lines().filter(|line| !line.starts_with("ca_file")).map(|line| format!("{line}\n")).collect();
+    check(broker.hub("hub").file("hub.toml", &plain), 4, &["does not answer", "kafka.security_protocol"]);
+    // Whoever has the authority's old certificate.
+    let port = free_port();
+    let mut server = Command::new("openssl");
+    server.current_dir(broker.scratch.path()).args(["s_server", "-quiet", "-accept", &port.to_string()]);
+    server.args(["-cert", "expired.crt", "-key", "broker.key"]);
+    let _server = Process::spawn("expired", &mut server, broker.scratch.path());
+    check(set("brokers", &format!("127.0.0.1:{port}")), 4, &["is not trusted", "expired"]);
+}
