@@ -13,10 +13,12 @@ mod generate;
 mod housekeeping;
 mod hub;
 mod import;
+mod judge;
 mod output;
 mod place;
 mod private;
 mod rebuild;
+mod rejected;
 mod rest;
 mod run;
 mod state;
@@ -39,7 +41,8 @@ pub use exit::{Exit, Failure};
 pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use import::{ImportArguments, ImportFormat};
-pub use output::Format;
+pub use output::{Format, ListFormat};
+pub use rejected::{FilterArguments, RejectedAction, RejectedArguments};
 pub use run::{HubInput, RunArguments, run_until_stopped};
 pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
@@ -98,6 +101,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Show one customer: the record, the timeline, and why
     Customer(CustomerArguments),
+    /// Dead letters: list what could not be taken in, show one, hand them back after the mapping was mended
+    Rejected(RejectedArguments),
     /// Make a seeded company's touchpoints, for trying and testing
     Generate(GenerateArguments),
     /// Send the rows of a file, CSV or JSON lines, through a department's mapping; started again, it goes on where it was
@@ -148,6 +153,7 @@ impl Cli {
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Export(arguments) => export::execute(settings, arguments, output),
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
+            Command::Rejected(arguments) => rejected::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
             Command::Import(arguments) => import::execute(settings, arguments, output),
             Command::Backup(arguments) => state::backup(settings, arguments, output),
