@@ -24,6 +24,7 @@ mod run;
 mod state;
 mod stop;
 mod tail;
+mod tap;
 mod topics;
 
 use std::{
@@ -47,6 +48,7 @@ pub use run::{HubInput, RunArguments, run_until_stopped};
 pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
 pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};
+pub use tap::TapArguments;
 pub use topics::{Action, TopicLine, TopicState, TopicsArguments};
 
 use crate::{settings::Settings, telemetry::LogOptions};
@@ -101,6 +103,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Show one customer: the record, the timeline, and why
     Customer(CustomerArguments),
+    /// Show what comes into a department's topic and what its mapping makes of it, with who it is about hidden
+    Tap(TapArguments),
     /// Dead letters: list what could not be taken in, show one, hand them back after the mapping was mended
     Rejected(RejectedArguments),
     /// Make a seeded company's touchpoints, for trying and testing
@@ -153,6 +157,7 @@ impl Cli {
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Export(arguments) => export::execute(settings, arguments, output),
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
+            Command::Tap(arguments) => tap::execute(settings, arguments, output),
             Command::Rejected(arguments) => rejected::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
             Command::Import(arguments) => import::execute(settings, arguments, output),
