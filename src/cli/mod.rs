@@ -7,6 +7,7 @@ mod check;
 mod customer;
 mod demo;
 mod exit;
+mod explain;
 mod export;
 mod figures;
 mod generate;
@@ -39,6 +40,7 @@ pub use check::SpokeSummary;
 pub use customer::CustomerArguments;
 pub use demo::DemoArguments;
 pub use exit::{Exit, Failure};
+pub use explain::ExplainArguments;
 pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use import::{ImportArguments, ImportFormat};
@@ -105,6 +107,8 @@ pub enum Command {
     Customer(CustomerArguments),
     /// Show what comes into a department's topic and what its mapping makes of it, with who it is about hidden
     Tap(TapArguments),
+    /// Say where an event counts, by its id, or why it does not
+    Explain(ExplainArguments),
     /// Dead letters: list what could not be taken in, show one, hand them back after the mapping was mended
     Rejected(RejectedArguments),
     /// Make a seeded company's touchpoints, for trying and testing
@@ -158,6 +162,7 @@ impl Cli {
             Command::Export(arguments) => export::execute(settings, arguments, output),
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
             Command::Tap(arguments) => tap::execute(settings, arguments, output),
+            Command::Explain(arguments) => explain::execute(settings, arguments, output),
             Command::Rejected(arguments) => rejected::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
             Command::Import(arguments) => import::execute(settings, arguments, output),
