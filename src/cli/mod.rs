@@ -7,21 +7,25 @@ mod check;
 mod customer;
 mod demo;
 mod exit;
+mod explain;
 mod export;
 mod figures;
 mod generate;
 mod housekeeping;
 mod hub;
 mod import;
+mod judge;
 mod output;
 mod place;
 mod private;
 mod rebuild;
+mod rejected;
 mod rest;
 mod run;
 mod state;
 mod stop;
 mod tail;
+mod tap;
 mod topics;
 
 use std::{
@@ -36,15 +40,18 @@ pub use check::SpokeSummary;
 pub use customer::CustomerArguments;
 pub use demo::DemoArguments;
 pub use exit::{Exit, Failure};
+pub use explain::ExplainArguments;
 pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use import::{ImportArguments, ImportFormat};
-pub use output::Format;
+pub use output::{Format, ListFormat};
 pub(crate) use place::embedded_options;
+pub use rejected::{FilterArguments, RejectedAction, RejectedArguments};
 pub use run::{HubInput, RunArguments, run_until_stopped};
 pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
 pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};
+pub use tap::TapArguments;
 pub use topics::{Action, TopicLine, TopicState, TopicsArguments};
 
 use crate::{settings::Settings, telemetry::LogOptions};
@@ -99,6 +106,12 @@ pub enum Command {
     Export(ExportArguments),
     /// Show one customer: the record, the timeline, and why
     Customer(CustomerArguments),
+    /// Show what comes into a department's topic and what its mapping makes of it, with who it is about hidden
+    Tap(TapArguments),
+    /// Say where an event counts, by its id, or why it does not
+    Explain(ExplainArguments),
+    /// Dead letters: list what could not be taken in, show one, hand them back after the mapping was mended
+    Rejected(RejectedArguments),
     /// Make a seeded company's touchpoints, for trying and testing
     Generate(GenerateArguments),
     /// Send the rows of a file, CSV or JSON lines, through a department's mapping; started again, it goes on where it was
@@ -149,6 +162,9 @@ impl Cli {
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Export(arguments) => export::execute(settings, arguments, output),
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
+            Command::Tap(arguments) => tap::execute(settings, arguments, output),
+            Command::Explain(arguments) => explain::execute(settings, arguments, output),
+            Command::Rejected(arguments) => rejected::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
             Command::Import(arguments) => import::execute(settings, arguments, output),
             Command::Backup(arguments) => state::backup(settings, arguments, output),

@@ -1,9 +1,15 @@
-//! Rows in; a table for people or JSON lines for programs out, on standard output.
+//! Rows in; a table for people or JSON for programs out, on standard output.
 
 use std::io::{self, Write};
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
+use serde_json::Value;
+
+/// Longest text in a table's cell, in characters.
+const CELL_CHARACTERS: usize = 48;
+/// Rows of a table that is written at once: so that columns line up without keeping a whole list in memory.
+const TABLE_ROWS: usize = 50;
 
 /// How results are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -12,7 +18,20 @@ pub enum Format {
     #[default]
     Table,
     /// One JSON object per line.
+    #[value(alias = "jsonl")]
     Json,
+}
+
+/// How a list is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// A table for people.
+    #[default]
+    Table,
+    /// One JSON document with everything in it.
+    Json,
+    /// One JSON object per line.
+    Jsonl,
 }
 
 /// Writes a table: a header and rows of equal length. Nothing at all without rows.
@@ -26,6 +45,150 @@ pub(super) fn write_table(output: &mut dyn Write, header: &[&str], rows: &[Vec<S
 }
 
 /// Writes one JSON line.
-pub(super) fn write_json(output: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
+pub(super) fn write_json(output: &mut dyn Write, value: &Value) -> io::Result<()> {
     writeln!(output, "{value}")
+}
+
+/// A text on one line that fits a cell. Control characters of foreign bytes must not reach a terminal.
+pub(super) fn shortened(text: &str) -> String {
+    let mut characters = text.chars().map(|character| if is_unsafe(character) { ' ' } else { character });
+    let mut short: String = characters.by_ref().take(CELL_CHARACTERS).collect();
+    if characters.next().is_some() {
+        short.pop();
+        short.push('…');
+    }
+    short
+}
+
+/// What would do something to a terminal, or turn the order of what is read.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text in full, on as many lines as it has, with what a terminal must not get as `\u{…}`.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => safe.push(character),
+            character if is_unsafe(character) => safe.extend(character.escape_unicode()),
+            character => safe.push(character),
+        }
+    }
+    safe
+}
+
+/// Bytes in hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
+/// A list as it comes: nothing of it stays in memory but what a block of a table needs.
+pub(super) struct Listing<'a> {
+    format: ListFormat,
+    /// What the list is called in a document.
+    name: &'static str,
+    header: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+    is_begun: bool,
+    output: &'a mut dyn Write,
+}
+
+impl<'a> Listing<'a> {
+    pub(super) fn new(
+        format: ListFormat,
+        name: &'static str,
+        header: &'static [&'static str],
+        output: &'a mut dyn Write,
+    ) -> Listing<'a> {
+        Listing { format, name, header, rows: Vec::new(), is_begun: false, output }
+    }
+
+    /// The next thing of the list: the cells of its row, or the whole of it.
+    pub(super) fn push(
+        &mut self,
+        cells: impl FnOnce() -> Vec<String>,
+        value: impl FnOnce() -> Value,
+    ) -> io::Result<()> {
+        match self.format {
+            ListFormat::Table => {
+                self.rows.push(cells().iter().map(|cell| shortened(cell)).collect());
+                if self.rows.len() >= TABLE_ROWS { self.pause() } else { Ok(()) }
+            }
+            ListFormat::Jsonl => write_json(self.output, &value()),
+            ListFormat::Json => {
+                let before = if std::mem::replace(&mut self.is_begun, true) { ",".to_owned() } else { self.opening() };
+                writeln!(self.output, "{before}{}", value())
+            }
+        }
+    }
+
+    /// Nothing more at hand: shows what has come.
+    pub(super) fn pause(&mut self) -> io::Result<()> {
+        write_table(self.output, self.header, &self.rows)?;
+        self.rows.clear();
+        self.output.flush()
+    }
+
+    /// The end of the list. `rest`: further members of the document. Gives the output back.
+    pub(super) fn end(mut self, rest: &[(&str, Value)]) -> io::Result<&'a mut dyn Write> {
+        self.pause()?;
+        if self.format == ListFormat::Json {
+            let opening = if self.is_begun { String::new() } else { self.opening() };
+            write!(self.output, "{opening}]")?;
+            for (name, value) in rest {
+                write!(self.output, ",\n{}:{value}", Value::from(*name))?;
+            }
+            writeln!(self.output, "}}")?;
+        }
+        Ok(self.output)
+    }
+
+    fn opening(&self) -> String {
+        format!("{{{}:[\n", Value::from(self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn listed(format: ListFormat, count: usize) -> String {
+        let mut output = Vec::new();
+        let mut listing = Listing::new(format, "letters", &["number"], &mut output);
+        for number in 0..count {
+            listing.push(|| vec![format!("n{number}")], || json!({"number": number})).expect("memory");
+        }
+        listing.end(&[("count", json!(count))]).expect("memory");
+        String::from_utf8(output).expect("text")
+    }
+
+    #[test]
+    fn a_list_is_one_document_or_lines_or_blocks_of_a_table() {
+        for count in [0, 1, 2, 120] {
+            let document: Value = serde_json::from_str(&listed(ListFormat::Json, count)).expect("a document");
+            assert_eq!(document["letters"].as_array().map(Vec::len), Some(count));
+            assert_eq!(document["count"], count);
+            assert_eq!(listed(ListFormat::Jsonl, count).lines().count(), count);
+            assert_eq!(
+                listed(ListFormat::Table, count).matches('n').count()
+                    - listed(ListFormat::Table, count).matches("number").count(),
+                count
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_comes_through() {
+        assert_eq!(escaped("a\x1b[2J\n\u{202e}b"), "a\\u{1b}[2J\n\\u{202e}b");
+        assert_eq!(shortened("a\x1b\n\u{202e}b"), "a   b");
+        assert_eq!(hexadecimal(&[0, 255, 16]), "00ff10");
+    }
 }

@@ -35,7 +35,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a hub may take to open its socket after its log.
 const OPEN_WITHIN: Duration = Duration::from_secs(60);
 /// Silence after which a reader is asked again.
-const IDLE_AFTER: Duration = Duration::from_millis(200);
+pub(super) const IDLE_AFTER: Duration = Duration::from_millis(200);
 
 /// Where the hub's topics are.
 pub(super) enum Place {
@@ -127,26 +127,46 @@ pub(super) fn feed(settings: &Settings, topic: &str, span: Span) -> Result<Box<d
         let application_id = &settings.hub.application_id;
         return Ok(Box::new(FeedReader::open(&kafka, application_id, topic, span, ANSWER_WITHIN).map_err(failed)?));
     }
-    let access: Arc<dyn LogAccess> = match running(settings)? {
-        Some(remote) => Arc::new(remote),
-        None if !log_directory(settings).is_dir() => {
-            return Err(Failure::new(
-                Exit::Failure,
-                format!("no hub has run in {} yet", settings.hub.data_directory.display()),
-                "start one with `insight-hub run`, name its directory with --data-directory, or name brokers with --brokers",
-            ));
-        }
-        // Nothing would ever come, and no hub could start while we have its log.
-        None if !span.until_end => {
-            return Err(Failure::new(
-                Exit::Failure,
-                format!("no hub runs in {}: nothing new comes", settings.hub.data_directory.display()),
-                "start one with `insight-hub run`, or add --until-end to see what is there",
-            ));
-        }
-        None => Arc::new(open(settings)?.access()),
-    };
+    let access = access_of_topics(settings, span)?;
     Ok(Box::new(AccessFeed::open(access, topic, span).map_err(failed)?))
+}
+
+/// The embedded log for a reader of what is there already.
+fn access_of_topics(settings: &Settings, span: Span) -> Result<Arc<dyn LogAccess>, Failure> {
+    match running(settings)? {
+        Some(remote) => Ok(Arc::new(remote)),
+        None if !log_directory(settings).is_dir() => Err(Failure::new(
+            Exit::Failure,
+            format!("no hub has run in {} yet", settings.hub.data_directory.display()),
+            "start one with `insight-hub run`, name its directory with --data-directory, or name brokers with --brokers",
+        )),
+        // Nothing would ever come, and no hub could start while we have its log.
+        None if !span.until_end => Err(Failure::new(
+            Exit::Failure,
+            format!("no hub runs in {}: nothing new comes", settings.hub.data_directory.display()),
+            "start one with `insight-hub run`, or add --until-end to see what is there",
+        )),
+        None => Ok(Arc::new(open(settings)?.access())),
+    }
+}
+
+/// Everything that a topic holds now, and a way to departments' topics. The embedded log is opened once for both.
+pub(super) fn feed_and_appender(
+    settings: &Settings,
+    topic: &str,
+    name: &str,
+) -> Result<(Box<dyn FeedRead>, Box<dyn SpokeAppend>), Failure> {
+    if !is_embedded(settings) {
+        return Ok((feed(settings, topic, WHOLE)?, appender(settings, name)?));
+    }
+    let access = access_of_topics(settings, WHOLE)?;
+    let feed = AccessFeed::open(Arc::clone(&access), topic, WHOLE).map_err(|error| hub::log_failure(&error))?;
+    Ok((Box::new(feed), Box::new(spokes_of(settings, access))))
+}
+
+fn spokes_of(settings: &Settings, access: Arc<dyn LogAccess>) -> AccessSpokes {
+    let policy = embedded_options(settings).spoke_policy();
+    AccessSpokes::new(access, u32::from(settings.embedded.spoke_partitions), policy)
 }
 
 /// Hands over every record of a reader that was opened to stop at the end.
@@ -166,9 +186,7 @@ pub(super) fn read_whole(
 /// A way to departments' topics. `name`: of the command, for the brokers' logs.
 pub(super) fn appender(settings: &Settings, name: &str) -> Result<Box<dyn SpokeAppend>, Failure> {
     if is_embedded(settings) {
-        let policy = embedded_options(settings).spoke_policy();
-        let partitions = u32::from(settings.embedded.spoke_partitions);
-        return Ok(Box::new(AccessSpokes::new(access(settings)?, partitions, policy)));
+        return Ok(Box::new(spokes_of(settings, access(settings)?)));
     }
     let kafka = hub::kafka_options(settings, name.to_owned())?;
     let writer = SpokeWriter::connect(&kafka, &settings.hub.application_id);

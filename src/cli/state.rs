@@ -28,7 +28,7 @@ use crate::{
             access::LogAccess,
             commit_log::{CommitLog, CommitLogError, Options, Policy, TopicPartition, files::real::RealFiles},
             embedded::{AccessFeed, AccessSpokes, EmbeddedLog, SharedLog},
-            outside::SpokeAppend as _,
+            outside::{SpokeAppend as _, SpokeRecord},
         },
         topics::Ownership,
         verify::verify_stores,
@@ -356,7 +356,17 @@ fn compare_with_input(
                 let mut records = AccessFeed::open(Arc::clone(&access), spoke, place::WHOLE).map_err(log_failed)?;
                 place::read_whole(&mut records, &mut |record| {
                     let payload = record.value.unwrap_or_default();
-                    writer.send(spoke, Some(&record.key), &payload, record.timestamp_ms).map_err(log_failed)
+                    // A replay says in its headers where it came first.
+                    let headers: Vec<(&str, &[u8])> =
+                        record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+                    let record = SpokeRecord {
+                        topic: spoke,
+                        key: Some(&record.key),
+                        payload: &payload,
+                        timestamp_ms: record.timestamp_ms,
+                        headers: &headers,
+                    };
+                    writer.send_record(&record).map_err(log_failed)
                 })?;
             }
             writer.flush().map_err(log_failed)?;

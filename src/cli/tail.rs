@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     exit::{Exit, Failure},
     hub,
-    output::{Format, write_json, write_table},
+    output::{Format, shortened, write_json, write_table},
     place,
 };
 use crate::{
@@ -24,8 +24,6 @@ use crate::{
 const FEEDS: &[&str] = &["customers", "touchpoints", "metrics", "catalogue", "rejected"];
 /// Rows of a table that is written at once: so that columns line up without keeping a whole feed in memory.
 const TABLE_ROWS: usize = 50;
-/// Longest text in a table's cell, in characters.
-const CELL_CHARACTERS: usize = 48;
 /// Silence after which what has come is shown.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 
@@ -253,17 +251,6 @@ impl<'a> Printer<'a> {
         self.output.flush()?;
         Ok(())
     }
-}
-
-/// A text on one line that fits a cell. Control characters of foreign bytes must not reach a terminal.
-fn shortened(text: &str) -> String {
-    let mut characters = text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    let mut short: String = characters.by_ref().take(CELL_CHARACTERS).collect();
-    if characters.next().is_some() {
-        short.pop();
-        short.push('…');
-    }
-    short
 }
 
 fn as_json(record: &FeedRecord) -> Value {

@@ -60,6 +60,13 @@ fn every_command_of_the_readme_kind_parses() {
         "demo --once 1000 --directory company",
         "export metrics --to metrics.csv --format csv",
         "customer email:ann@example.org --last 5 -o json",
+        "rejected list",
+        "rejected list --spoke sales --reason bad_timestamp --since 7d --until 2026-01-31 --summary -o jsonl",
+        "rejected show sales.events:0:42 -o json",
+        "rejected replay --dry-run -o jsonl",
+        "rejected replay --spoke sales --spoke support --since 2026-01-31T09:00:00Z",
+        "explain O-4711 --spoke sales --arrivals -o json",
+        "tap sales --from-beginning --until-end --max 10 --unmasked -o json",
         "backup copy",
         "restore copy --set hub.data_directory=data",
         "state verify --from-input",
@@ -75,6 +82,11 @@ fn wrong_command_lines_are_refused() {
         ("run --set interval=3", "section.key=value"),
         ("run --workers many", "invalid digit"),
         ("tail", "<FEED>"),
+        ("rejected", "list"),
+        ("rejected list --reason late", "must be one of"),
+        ("rejected replay --since yesterday", "so long ago"),
+        ("tap", "<SPOKE>"),
+        ("explain", "<ID>"),
         ("generate", "--to-files"),
         ("generate --to-topics --to-files out", "cannot be used with"),
         ("generate --to-files out --create-topics 2", "--to-topics"),
@@ -127,7 +139,7 @@ fn reading_where_no_hub_has_run_makes_nothing() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut settings = Settings::default();
     settings.hub.data_directory = directory.path().join("nothing");
-    for line in ["tail metrics", "export metrics", "customer customer_id:C1"] {
+    for line in ["tail metrics", "export metrics", "customer customer_id:C1", "rejected list", "rejected show t:0:1"] {
         let failure = parse(line).expect("right").execute(&settings, &mut Vec::new()).expect_err("there is nothing");
         assert!(failure.happened.contains("no hub has run"), "{line}: {failure}");
         assert!(!settings.hub.data_directory.exists(), "{line}");

@@ -15,6 +15,7 @@ mod metrics;
 mod notation;
 mod reader;
 mod rejected;
+mod replay;
 mod table;
 mod touchpoints;
 
@@ -28,5 +29,6 @@ pub use metrics::{MetricShape, Metrics};
 pub use notation::{Binary, Notation, Text};
 pub use reader::{ReadError, Reader};
 pub use rejected::{DeadLetter, HEADER_PREFIX};
+pub use replay::{Origin, OriginReader, REPLAY_OF, REPLAY_TIMESTAMP, position};
 pub use table::{Cleanup, Description, Feed, TOPIC_PREFIX};
 pub use touchpoints::{PersonTouchpoint, TouchpointShape, Touchpoints};

@@ -4,9 +4,8 @@
 //! it can be read with the department's own tools and sent again after a repair. It carries none of a feed's headers
 //! (content type, CloudEvents): the source's own stay true. Ours follow KIP-1034 where it has a word.
 
-use std::fmt::Write;
-
-use crate::model::{Reason, keys};
+use super::replay;
+use crate::model::Reason;
 
 /// What the name of every header that the hub adds starts with.
 pub const HEADER_PREFIX: &str = "__streams.errors.";
@@ -20,6 +19,8 @@ pub struct DeadLetter<'a> {
     pub partition: i32,
     /// The source offset.
     pub offset: i64,
+    /// The source record's timestamp: milliseconds since 1970-01-01T00:00:00Z; negative if it had none.
+    pub timestamp_ms: i64,
     /// Which touchpoint of the source record, counted from 0.
     pub touchpoint: u32,
     /// The department.
@@ -37,10 +38,7 @@ pub struct DeadLetter<'a> {
 impl DeadLetter<'_> {
     /// The key on the feed: the source position, `topic|partition|offset`.
     pub fn key(&self) -> String {
-        let mut key = String::with_capacity(self.topic.len() + 32);
-        keys::push_escaped(&mut key, self.topic);
-        write!(key, "|{}|{}", self.partition, self.offset).expect("a string takes every character");
-        key
+        replay::position(self.topic, self.partition, self.offset)
     }
 
     /// The headers to add after the source record's own, in the order of `schemas/rejected.avsc`: numbers in decimal
@@ -49,6 +47,7 @@ impl DeadLetter<'_> {
         each("__streams.errors.topic", self.topic.as_bytes());
         each("__streams.errors.partition", self.partition.to_string().as_bytes());
         each("__streams.errors.offset", self.offset.to_string().as_bytes());
+        each("__streams.errors.timestamp", self.timestamp_ms.to_string().as_bytes());
         each("__streams.errors.touchpoint", self.touchpoint.to_string().as_bytes());
         each("__streams.errors.spoke", self.spoke.as_bytes());
         each("__streams.errors.reason", self.reason.as_str().as_bytes());

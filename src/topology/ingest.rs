@@ -16,7 +16,7 @@ use crate::{
         store::Store,
         topics::Topics,
     },
-    feeds::DeadLetter,
+    feeds::{DeadLetter, Origin, OriginReader},
     ingest::{Mapped, Rejection, SourceRecord, SpokeSet},
     metrics::{catalogue, values::outcomes},
     model::{
@@ -145,13 +145,15 @@ impl IngestStage {
         &mut self,
         rejection: &Rejection,
         record: &Record<'_>,
+        origin: Origin,
         outputs: &mut dyn Outputs,
     ) -> Result<(), StageError> {
         self.untold.push((rejection.reason, rejection.field.clone(), record.from.partition, record.offset));
         let letter = DeadLetter {
             topic: &self.topic,
-            partition: record.from.partition,
-            offset: record.offset,
+            partition: origin.partition,
+            offset: origin.offset,
+            timestamp_ms: origin.timestamp_ms,
             touchpoint: u32::try_from(rejection.touchpoint).unwrap_or(u32::MAX),
             spoke: &self.spoke_name,
             reason: rejection.reason,
@@ -184,11 +186,12 @@ impl Stage for IngestStage {
         self.arrived = self.calendar.day(EventTime(record.timestamp_ms));
         self.took_touchpoint = false;
         let topic = self.topic.clone();
+        let origin = origin(&topic, record);
         let source = SourceRecord {
             topic: &topic,
-            partition: record.from.partition,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
+            partition: origin.partition,
+            offset: origin.offset,
+            timestamp_ms: origin.timestamp_ms,
             key: record.key,
             payload: record.value,
             headers: &HeaderView(record.headers),
@@ -220,7 +223,7 @@ impl Stage for IngestStage {
                 }
                 Mapped::Skipped => Outcome::Skipped,
                 Mapped::Rejected(rejection) => {
-                    failure = self.reject(&rejection, record, outputs);
+                    failure = self.reject(&rejection, record, origin, outputs);
                     Outcome::Rejected
                 }
             };
@@ -299,6 +302,14 @@ impl Stage for IngestStage {
         self.tell = true;
         true
     }
+}
+
+/// Where and when a record came first: a replay of a dead letter is judged, and named, as the record that it was.
+fn origin(topic: &str, record: &Record<'_>) -> Origin {
+    let mut reader = OriginReader::new(topic);
+    record.headers.each(&mut |name, value| reader.take(name, value));
+    let Record { from, offset, timestamp_ms, .. } = *record;
+    reader.origin().unwrap_or(Origin { partition: from.partition, offset, timestamp_ms })
 }
 
 /// The partition of the metrics stage that a cell's family lives on.

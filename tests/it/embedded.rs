@@ -3,5 +3,6 @@
 mod commands;
 mod faults;
 mod house;
+mod letters;
 mod process;
 mod truth;

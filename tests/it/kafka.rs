@@ -4,6 +4,7 @@
 //! - [`truth`]: one process, three processes, simulation: one truth.
 //! - [`faults`]: kills, frozen processes and broker restarts.
 //! - [`hostile`]: rubbish in every topic.
+//! - [`letters`]: a replay of what was rejected.
 //! - [`rebuild`]: a change of definition, killed in the middle.
 //! - [`members`]: two processes under one name, and one that was taken for two.
 //! - [`restore`]: how much is restored.
@@ -12,6 +13,7 @@
 mod faults;
 mod hostile;
 mod house;
+mod letters;
 mod members;
 mod rebuild;
 mod restore;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     cli::{Cli, Command},
-    engine::log::LogError,
+    engine::log::{LogError, outside::SpokeRecord},
     ingest::{Mapped, NoHeaders, SourceRecord},
 };
 
@@ -148,11 +148,11 @@ impl Log {
 }
 
 impl SpokeAppend for Log {
-    fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
+    fn send_record(&mut self, record: &SpokeRecord<'_>) -> Result<(), LogError> {
         self.called()?;
-        assert_eq!((topic, key), ("shop.events", None));
-        assert!(timestamp_ms > 0);
-        self.0.borrow_mut().records.push(String::from_utf8_lossy(payload).into_owned());
+        assert_eq!((record.topic, record.key, record.headers.len()), ("shop.events", None, 0));
+        assert!(record.timestamp_ms > 0);
+        self.0.borrow_mut().records.push(String::from_utf8_lossy(record.payload).into_owned());
         Ok(())
     }
 
@@ -353,7 +353,7 @@ fn canonical_touchpoints_are_imported_from_lines() {
 fn timing() {
     struct Nowhere;
     impl SpokeAppend for Nowhere {
-        fn send(&mut self, _: &str, _: Option<&[u8]>, _: &[u8], _: i64) -> Result<(), LogError> {
+        fn send_record(&mut self, _: &SpokeRecord<'_>) -> Result<(), LogError> {
             Ok(())
         }
         fn flush(&mut self) -> Result<(), LogError> {

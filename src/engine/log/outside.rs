@@ -50,6 +50,21 @@ pub trait FeedRead {
     fn next(&mut self, wait: Duration) -> Result<Next, LogError>;
 }
 
+/// A record for a department's topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpokeRecord<'a> {
+    /// Which topic.
+    pub topic: &'a str,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub payload: &'a [u8],
+    /// Its timestamp in milliseconds since 1970-01-01T00:00:00Z.
+    pub timestamp_ms: i64,
+    /// Its headers, in order.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
 /// Writes records to departments' topics as a department would.
 pub trait SpokeAppend {
     /// Hands one record over; it may wait in memory for others. Which partition it goes to is the log's to choose, by the
@@ -57,11 +72,19 @@ pub trait SpokeAppend {
     ///
     /// # Errors
     /// [`LogError::Stop`]: what was handed over since the last flush may be stored or not; it may be handed over again.
-    fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError>;
+    fn send_record(&mut self, record: &SpokeRecord<'_>) -> Result<(), LogError>;
+
+    /// Hands a record without headers over.
+    ///
+    /// # Errors
+    /// As [`SpokeAppend::send_record`].
+    fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
+        self.send_record(&SpokeRecord { topic, key, payload, timestamp_ms, headers: &[] })
+    }
 
     /// Waits until everything that was handed over is stored.
     ///
     /// # Errors
-    /// As [`SpokeAppend::send`].
+    /// As [`SpokeAppend::send_record`].
     fn flush(&mut self) -> Result<(), LogError>;
 }

@@ -144,6 +144,7 @@ pub fn dead_letter() -> DeadLetter<'static> {
         topic: "sales.orders|v1",
         partition: 3,
         offset: 42,
+        timestamp_ms: NINE_O_CLOCK.0,
         touchpoint: 1,
         spoke: "sales",
         reason: Reason::BadTimestamp,

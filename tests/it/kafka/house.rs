@@ -220,6 +220,11 @@ impl House {
         self.command(instance, &["rebuild"], extra, crash).spawn()
     }
 
+    /// A command beside its instances.
+    pub fn command_line(&self, arguments: &[&str], extra: &[&str]) -> HubCommand {
+        self.command("command", arguments, extra, None)
+    }
+
     fn command(&self, instance: &str, arguments: &[&str], extra: &[&str], crash: Option<&str>) -> HubCommand {
         let hexadecimal: String = PERSON_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
         let name = &self.name;

@@ -221,7 +221,7 @@ fn a_file_of_rejects_with_something_else_is_left_alone() {
 fn a_file_that_changes_or_breaks_meanwhile_is_named() {
     struct Growing(PathBuf);
     impl SpokeAppend for Growing {
-        fn send(&mut self, _: &str, _: Option<&[u8]>, _: &[u8], _: i64) -> Result<(), LogError> {
+        fn send_record(&mut self, _: &SpokeRecord<'_>) -> Result<(), LogError> {
             Ok(())
         }
         fn flush(&mut self) -> Result<(), LogError> {

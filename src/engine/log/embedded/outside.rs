@@ -9,9 +9,9 @@ use std::{
 
 use crate::engine::log::{
     LogError,
-    access::{AccessError, Durability, LogAccess, NewRecord},
+    access::{AccessError, Durability, Header, LogAccess, NewRecord},
     commit_log::Policy,
-    outside::{CommittedRecord, FeedRead, Next, Span, SpokeAppend},
+    outside::{CommittedRecord, FeedRead, Next, Span, SpokeAppend, SpokeRecord},
 };
 
 /// Bytes asked for at a time.
@@ -133,6 +133,13 @@ struct Kept {
     key: Option<Vec<u8>>,
     payload: Vec<u8>,
     timestamp_ms: i64,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Kept {
+    fn headers(&self) -> Vec<Header<'_>> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice()))).collect()
+    }
 }
 
 /// Writes records to departments' topics.
@@ -155,15 +162,17 @@ impl AccessSpokes {
         let Some(waiting) = self.waiting.get_mut(topic).filter(|waiting| !waiting.records.is_empty()) else {
             return Ok(());
         };
+        let headers: Vec<Vec<Header<'_>>> = waiting.records.iter().map(Kept::headers).collect();
         let records: Vec<NewRecord<'_>> = waiting
             .records
             .iter()
-            .map(|kept| NewRecord {
+            .zip(&headers)
+            .map(|(kept, headers)| NewRecord {
                 partition: None,
                 timestamp_ms: kept.timestamp_ms,
                 key: kept.key.as_deref(),
                 value: Some(&kept.payload),
-                headers: &[],
+                headers,
             })
             .collect();
         self.access.append(topic, &records, Durability::AsConfigured).map_err(stop)?;
@@ -174,7 +183,8 @@ impl AccessSpokes {
 }
 
 impl SpokeAppend for AccessSpokes {
-    fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
+    fn send_record(&mut self, record: &SpokeRecord<'_>) -> Result<(), LogError> {
+        let SpokeRecord { topic, key, payload, timestamp_ms, headers } = *record;
         if !self.waiting.contains_key(topic) {
             let topics = self.access.topics().map_err(stop)?;
             if !topics.iter().any(|found| found.name == topic) {
@@ -184,8 +194,9 @@ impl SpokeAppend for AccessSpokes {
         }
         let Some(waiting) = self.waiting.get_mut(topic) else { return Ok(()) };
         let key = key.map(<[u8]>::to_vec);
-        waiting.bytes += payload.len();
-        waiting.records.push(Kept { key, payload: payload.to_vec(), timestamp_ms });
+        let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+        waiting.bytes += payload.len() + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        waiting.records.push(Kept { key, payload: payload.to_vec(), timestamp_ms, headers });
         if waiting.bytes >= APPEND_BYTES || waiting.records.len() >= APPEND_RECORDS {
             self.append(topic)?;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::{
     config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
 
@@ -12,7 +13,10 @@ use super::{
     PATIENCE,
     clients::{Context, KafkaOptions},
 };
-use crate::engine::log::{LogError, outside::SpokeAppend};
+use crate::engine::log::{
+    LogError,
+    outside::{SpokeAppend, SpokeRecord},
+};
 
 /// A producer for made-up departments.
 pub struct SpokeWriter {
@@ -44,10 +48,17 @@ impl SpokeWriter {
 
 impl SpokeAppend for SpokeWriter {
     /// Waits while the producer's queue is full.
-    fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
+    fn send_record(&mut self, record: &SpokeRecord<'_>) -> Result<(), LogError> {
+        let SpokeRecord { topic, key, payload, timestamp_ms, headers } = *record;
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(payload).timestamp(timestamp_ms);
         if let Some(key) = key {
             record = record.key(key);
+        }
+        if !headers.is_empty() {
+            let owned = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |owned, (name, value)| {
+                owned.insert(Header { key: name, value: Some(*value) })
+            });
+            record = record.headers(owned);
         }
         loop {
             match self.producer.send(record) {

@@ -1,0 +1,530 @@
+//! `insight-hub explain ID`: an event's id in; where it counts, or why it does not, and what cannot be known, out.
+//!
+//! The feeds are read: `insight.touchpoints` for what was accepted, `insight.rejected` for what was not. A duplicate and what
+//! a condition left out leave no trace there; `--arrivals` reads the departments' topics too, and maps every event again.
+
+use std::{collections::BTreeMap, io::Write};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    exit::Failure,
+    hub,
+    judge::{Outcome, ReadHeaders, judge},
+    output::{Format, shortened, write_json, write_table},
+    place,
+    rejected::{Letter, read_letters},
+    tap,
+};
+use crate::{
+    engine::log::outside::{CommittedRecord, FeedRead},
+    feeds::{self, Feed, Reader},
+    ingest::{Spoke, SpokeSet},
+    model::{EventTime, keys},
+    settings::Settings,
+};
+
+/// Things of one kind that are shown; more are counted.
+const SHOWN_MAX: usize = 100;
+
+/// Flags of `explain`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ExplainArguments {
+    /// The event's id, as its department has it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Whose event it is; without it, of any department
+    #[arg(long, value_name = "SPOKE")]
+    pub spoke: Option<String>,
+    /// Read the departments' topics as well: how often it came, and which of them is a duplicate or a conflict
+    #[arg(long)]
+    pub arrivals: bool,
+    /// How it is shown
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// A timeline that it is, or was, on.
+#[derive(Debug, Default)]
+struct OnTimeline {
+    person: String,
+    spoke: String,
+    /// The latest value; `None`: it was withdrawn.
+    current: Option<Value>,
+    published_at: i64,
+    /// How often the feed said something else of it than before.
+    changes: u64,
+}
+
+/// A dead letter that is about it.
+#[derive(Debug)]
+struct Rejected {
+    letter: Letter,
+    /// How it was recognised.
+    by: &'static str,
+    /// What the mapping makes of it now.
+    now: String,
+}
+
+/// An event of a department's topic that becomes a touchpoint with the id.
+#[derive(Debug)]
+struct Arrival {
+    spoke: String,
+    position: String,
+    timestamp_ms: i64,
+    content_hash: u128,
+    what: &'static str,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+struct Findings {
+    timelines: BTreeMap<String, OnTimeline>,
+    rejected: Vec<Rejected>,
+    arrivals: Vec<Arrival>,
+    /// Found beyond what is kept.
+    more: u64,
+}
+
+/// What is looked for.
+struct Sought<'a> {
+    id: &'a str,
+    spoke: Option<&'a str>,
+    escaped_id: String,
+}
+
+impl<'a> Sought<'a> {
+    fn new(id: &'a str, spoke: Option<&'a str>) -> Sought<'a> {
+        let mut escaped_id = String::new();
+        keys::push_escaped(&mut escaped_id, id);
+        Sought { id, spoke, escaped_id }
+    }
+
+    fn takes(&self, spoke: &str) -> bool {
+        self.spoke.is_none_or(|sought| sought == spoke)
+    }
+}
+
+pub(super) fn execute(
+    settings: &Settings,
+    arguments: &ExplainArguments,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let spokes = hub::spokes(settings)?;
+    if let Some(name) = &arguments.spoke {
+        tap::spoke_of(settings, &spokes, name)?;
+    }
+    let sought = Sought::new(&arguments.id, arguments.spoke.as_deref());
+    let mut findings = Findings::default();
+    let open = |feed| place::feed(settings, &place::topic_of(settings, feed), place::WHOLE);
+    if settings.topics.touchpoints_feed {
+        findings.read_touchpoints(&mut *open(Feed::Touchpoints)?, &sought)?;
+    }
+    findings.read_rejected(&mut *open(Feed::Rejected)?, &sought, &spokes)?;
+    if arguments.arrivals {
+        for spoke in spokes.iter().filter(|spoke| sought.takes(spoke.name())) {
+            findings.read_arrivals(&mut *place::feed(settings, spoke.topic(), place::WHOLE)?, &sought, spoke)?;
+        }
+    }
+    let unknown = unknown(settings, arguments.arrivals);
+    match arguments.output {
+        Format::Json => write_json(output, &findings.as_json(&sought, &unknown))?,
+        Format::Table => findings.show(&sought, &unknown, output)?,
+    }
+    Ok(output.flush()?)
+}
+
+/// What this command cannot know.
+fn unknown(settings: &Settings, arrivals: bool) -> Vec<String> {
+    let mut unknown = Vec::new();
+    if !settings.topics.touchpoints_feed {
+        unknown
+            .push("whether it was accepted: the feed of touchpoints is switched off (topics.touchpoints_feed)".into());
+    }
+    unknown.push(format!(
+        "what was rejected more than {} hours ago: its dead letter is gone (topics.rejected_retention_hours)",
+        settings.topics.rejected_retention_hours
+    ));
+    unknown.push(
+        "a dead letter whose id is nowhere in its bytes as text: `insight-hub rejected list` has them all".to_owned(),
+    );
+    unknown.push(if arrivals {
+        "what is no longer in the department's topic, and what its mapping was when an event came: it is mapped as it is now".into()
+    } else {
+        "whether it came again (a duplicate), or was left out by the mapping's condition: --arrivals reads the topics".into()
+    });
+    unknown.push("whether it was ever sent, or the hub has yet to read it".to_owned());
+    unknown
+}
+
+impl Findings {
+    fn read_touchpoints(&mut self, log: &mut dyn FeedRead, sought: &Sought<'_>) -> Result<(), Failure> {
+        let reader = Reader::new(Feed::Touchpoints);
+        place::read_whole(log, &mut |record| {
+            let key = String::from_utf8_lossy(&record.key);
+            let mut parts = key.splitn(3, '|');
+            let (Some(person), Some(spoke), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
+                return Ok(());
+            };
+            if id != sought.escaped_id || !sought.takes(spoke) {
+                return Ok(());
+            }
+            if self.timelines.len() >= SHOWN_MAX && !self.timelines.contains_key(&*key) {
+                self.more += 1;
+                return Ok(());
+            }
+            let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
+            let value = value.map_err(hub::foreign_value)?;
+            let found = self.timelines.entry(key.clone().into_owned()).or_default();
+            if found.person.is_empty() {
+                (found.person, found.spoke) = (person.to_owned(), spoke.to_owned());
+            } else if found.current.is_some() && value.is_some() && found.current != value {
+                found.changes += 1;
+            }
+            found.current = value;
+            found.published_at = record.timestamp_ms;
+            Ok(())
+        })
+    }
+
+    fn read_rejected(&mut self, log: &mut dyn FeedRead, sought: &Sought<'_>, spokes: &SpokeSet) -> Result<(), Failure> {
+        read_letters(log, &mut |mut letter| {
+            if !sought.takes(&letter.spoke) {
+                return Ok(());
+            }
+            let Some((by, now)) = recognised(&letter, sought, spokes.of_topic(&letter.topic)) else { return Ok(()) };
+            if self.rejected.len() >= SHOWN_MAX {
+                self.more += 1;
+                return Ok(());
+            }
+            // Nothing of the record is shown.
+            letter.value = None;
+            letter.headers.clear();
+            self.rejected.push(Rejected { letter, by, now });
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn read_arrivals(&mut self, log: &mut dyn FeedRead, sought: &Sought<'_>, spoke: &Spoke) -> Result<(), Failure> {
+        let first = self.arrivals.len();
+        place::read_whole(log, &mut |record| {
+            for outcome in tap::outcomes(spoke, &record) {
+                let Outcome::Accepted(accepted) = outcome else { continue };
+                if accepted.id != sought.id {
+                    continue;
+                }
+                if self.arrivals.len() - first >= SHOWN_MAX {
+                    self.more += 1;
+                    continue;
+                }
+                self.arrivals.push(arrival(spoke, &record, accepted.content_hash));
+            }
+            Ok(())
+        })?;
+        judge_arrivals(&mut self.arrivals[first..]);
+        Ok(())
+    }
+
+    /// The answer in a sentence.
+    fn answer(&self) -> String {
+        let counting = self.timelines.values().filter(|found| found.current.is_some()).count();
+        let replayed = self.rejected.iter().any(|found| found.now == "accepted");
+        match (counting, self.timelines.is_empty(), self.rejected.is_empty()) {
+            (1.., _, true) => format!("it counts: it is on the timeline of {counting} person(s)"),
+            (1.., _, false) => {
+                format!("it counts now, on the timeline of {counting} person(s); it, or one like it, was rejected as well")
+            }
+            (0, false, _) => "it counted once and was withdrawn: it is on no timeline now".to_owned(),
+            (0, true, false) if replayed => {
+                "it was rejected; the mapping as it is now takes it: `insight-hub rejected replay`".to_owned()
+            }
+            (0, true, false) => "it was rejected".to_owned(),
+            (0, true, true) if !self.arrivals.is_empty() => {
+                "it came, and the mapping as it is now takes it; but it is in no feed: the hub may have yet to read it, or \
+                 rejected it with an earlier mapping, longer ago than dead letters are kept"
+                    .to_owned()
+            }
+            (0, true, true) => "nothing is known of it".to_owned(),
+        }
+    }
+
+    fn as_json(&self, sought: &Sought<'_>, unknown: &[String]) -> Value {
+        let timelines = self.timelines.values().map(|found| {
+            json!({
+                "person": found.person,
+                "spoke": found.spoke,
+                "counts": found.current.is_some(),
+                "kind": found.field("kind"),
+                "occurred_at": found.field("occurred_at"),
+                "published_at": time(found.published_at),
+                "changes": found.changes,
+            })
+        });
+        let rejected = self.rejected.iter().map(|found| {
+            let mut letter = found.letter.as_json();
+            letter["recognised_by"] = found.by.into();
+            letter["now"] = found.now.as_str().into();
+            letter
+        });
+        let arrivals = self.arrivals.iter().map(|found| {
+            json!({"spoke": found.spoke, "position": found.position, "timestamp": time(found.timestamp_ms),
+                "is": found.what, "content": format!("{:032x}", found.content_hash)})
+        });
+        json!({
+            "id": sought.id,
+            "answer": self.answer(),
+            "timelines": timelines.collect::<Vec<_>>(),
+            "rejected": rejected.collect::<Vec<_>>(),
+            "arrivals": arrivals.collect::<Vec<_>>(),
+            "more": self.more,
+            "cannot_be_known": unknown,
+        })
+    }
+
+    fn show(&self, sought: &Sought<'_>, unknown: &[String], output: &mut dyn Write) -> Result<(), Failure> {
+        writeln!(output, "{}: {}", shortened(sought.id), self.answer())?;
+        if !self.timelines.is_empty() {
+            writeln!(output, "\non timelines (insight.touchpoints)")?;
+            let rows: Vec<Vec<String>> = self.timelines.values().map(OnTimeline::row).collect();
+            write_table(output, &["spoke", "person", "kind", "occurred at", "published at", ""], &rows)?;
+        }
+        if !self.rejected.is_empty() {
+            writeln!(output, "\nrejected (insight.rejected)")?;
+            let row = |found: &Rejected| {
+                let letter = &found.letter;
+                let at = letter.rejected_at.to_string();
+                let texts = [&letter.reason, &letter.field, &letter.message].map(|text| shortened(text));
+                let mut row = vec![letter.position(), at];
+                row.extend(texts);
+                row.extend([found.by.to_owned(), found.now.clone()]);
+                row
+            };
+            let rows: Vec<Vec<String>> = self.rejected.iter().map(row).collect();
+            let header = ["position", "rejected at", "reason", "field", "message", "recognised by", "is now"];
+            write_table(output, &header, &rows)?;
+        }
+        if !self.arrivals.is_empty() {
+            writeln!(output, "\narrivals (the department's topic, by the mapping as it is now)")?;
+            let row = |found: &Arrival| {
+                let at = time(found.timestamp_ms).unwrap_or_default();
+                vec![found.position.clone(), found.spoke.clone(), at, found.what.to_owned()]
+            };
+            let rows: Vec<Vec<String>> = self.arrivals.iter().map(row).collect();
+            write_table(output, &["position", "spoke", "came", "is"], &rows)?;
+        }
+        if self.more > 0 {
+            writeln!(output, "\nand {} more, which are not shown", self.more)?;
+        }
+        writeln!(output, "\nwhat cannot be known here:")?;
+        unknown.iter().try_for_each(|line| writeln!(output, "- {line}"))?;
+        Ok(())
+    }
+}
+
+impl OnTimeline {
+    fn field(&self, name: &str) -> &str {
+        self.current.as_ref().and_then(|value| value.get(name)).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn row(&self) -> Vec<String> {
+        let note = match (&self.current, self.changes) {
+            (None, _) => "withdrawn".to_owned(),
+            (Some(_), 0) => String::new(),
+            (Some(_), _) => "conflicting: the same id came with other content; one of them counts".to_owned(),
+        };
+        let texts = [&self.spoke, &self.person].map(String::clone);
+        let mut row = Vec::from(texts);
+        row.extend(["kind", "occurred_at"].map(|field| self.field(field).to_owned()));
+        row.extend([time(self.published_at).unwrap_or_default(), note]);
+        row
+    }
+}
+
+fn time(timestamp_ms: i64) -> Option<String> {
+    let at = EventTime(timestamp_ms);
+    (timestamp_ms >= 0 && at.is_supported()).then(|| at.to_string())
+}
+
+/// How a dead letter is recognised, if it is about the id, and what becomes of it now.
+fn recognised(letter: &Letter, sought: &Sought<'_>, spoke: Option<&Spoke>) -> Option<(&'static str, String)> {
+    let outcomes = spoke.map(|spoke| judge(spoke, &letter.source(&ReadHeaders(&letter.headers)))).unwrap_or_default();
+    let takes = |outcome: &Outcome| matches!(outcome, Outcome::Accepted(accepted) if accepted.id == sought.id);
+    if outcomes.iter().any(takes) {
+        return Some(("its id by the mapping now", "accepted".to_owned()));
+    }
+    let now = match outcomes.first() {
+        None => "no spoke reads its topic".to_owned(),
+        Some(Outcome::Rejected(rejection)) => format!("rejected: {}", rejection.reason),
+        Some(other) => other.word().to_owned(),
+    };
+    let made = format!("{}-{}-{}", letter.topic, letter.origin.partition, letter.origin.offset);
+    if sought.id == made || sought.id == letter.position() {
+        return Some(("its position", now));
+    }
+    // Before a text in Avro stands its length, which may look like a character of it.
+    let is_avro = spoke.is_some_and(Spoke::is_avro);
+    let is_there = letter.value.as_deref().is_some_and(|value| holds(value, sought.id.as_bytes(), !is_avro));
+    is_there.then_some(("its id stands in the record", now))
+}
+
+/// Whether bytes hold a text; `whole`: not as a part of a longer word.
+fn holds(bytes: &[u8], text: &[u8], whole: bool) -> bool {
+    if text.is_empty() {
+        return false;
+    }
+    let is_word =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    bytes.windows(text.len()).enumerate().any(|(at, window)| {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+        window == text && !(whole && (is_word(before) || is_word(bytes.get(at + text.len()))))
+    })
+}
+
+fn arrival(spoke: &Spoke, record: &CommittedRecord, content_hash: u128) -> Arrival {
+    Arrival {
+        spoke: spoke.name().to_owned(),
+        position: feeds::position(spoke.topic(), record.partition, record.offset),
+        timestamp_ms: record.timestamp_ms,
+        content_hash,
+        what: "",
+    }
+}
+
+/// Within a person the smallest content hash counts, once.
+fn judge_arrivals(arrivals: &mut [Arrival]) {
+    let smallest = arrivals.iter().map(|arrival| arrival.content_hash).min();
+    let mut is_first = true;
+    for arrival in arrivals {
+        arrival.what = match Some(arrival.content_hash) == smallest {
+            true if std::mem::take(&mut is_first) => "the one that counts",
+            true => "a duplicate",
+            false => "conflicting: other content (it counts only for another person)",
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, time::Duration};
+
+    use super::*;
+    use crate::{
+        engine::log::{LogError, outside::Next},
+        feeds::DeadLetter,
+        model::Reason,
+    };
+
+    struct Fixed(VecDeque<CommittedRecord>);
+
+    impl FeedRead for Fixed {
+        fn next(&mut self, _: Duration) -> Result<Next, LogError> {
+            Ok(self.0.pop_front().map_or(Next::End, Next::Record))
+        }
+    }
+
+    fn record(key: &str, value: Option<&str>) -> CommittedRecord {
+        CommittedRecord {
+            partition: 0,
+            offset: 0,
+            timestamp_ms: 1_769_850_000_000,
+            key: key.as_bytes().to_vec(),
+            value: value.map(|value| value.as_bytes().to_vec()),
+            headers: Vec::new(),
+        }
+    }
+
+    fn rejected(offset: i64, value: &str) -> CommittedRecord {
+        let letter = DeadLetter {
+            topic: "shop.events",
+            partition: 0,
+            offset,
+            timestamp_ms: 0,
+            touchpoint: 0,
+            spoke: "shop",
+            reason: Reason::MissingField,
+            field: "at",
+            message: "send it",
+            source_key: None,
+        };
+        let mut record = record(&letter.key(), Some(value));
+        letter.headers(|name, value| record.headers.push((name.to_owned(), value.to_vec())));
+        record
+    }
+
+    #[test]
+    fn timelines_are_those_of_the_id_and_conflicts_show_in_their_changes() {
+        let records = [
+            record("p|shop|O%7C1", Some("{\"kind\":\"visit_made\"}")),
+            record("p|shop|O%7C1", Some("{\"kind\":\"visit_made\"}")),
+            record("p|shop|O%7C1", Some("{\"kind\":\"order_placed\"}")),
+            record("q|web|O%7C1", Some("{\"kind\":\"page_viewed\"}")),
+            record("q|web|O%7C1", None),
+            record("p|shop|O%7C12", Some("{}")),
+        ];
+        let mut all = Findings::default();
+        all.read_touchpoints(&mut Fixed(records.clone().into()), &Sought::new("O|1", None)).expect("a feed");
+        assert_eq!(all.timelines.len(), 2);
+        let (shop, web) = (&all.timelines["p|shop|O%7C1"], &all.timelines["q|web|O%7C1"]);
+        assert_eq!((shop.changes, shop.field("kind"), web.changes), (1, "order_placed", 0));
+        assert!(web.current.is_none() && all.answer().contains("1 person(s)"));
+        let mut of_web = Findings::default();
+        of_web.read_touchpoints(&mut Fixed(records.into()), &Sought::new("O|1", Some("web"))).expect("a feed");
+        assert!(of_web.answer().contains("withdrawn"));
+    }
+
+    #[test]
+    fn dead_letters_are_recognised_by_position_and_by_the_text_of_the_id() {
+        let letters = [rejected(7, "{\"number\":\"O-1\"}"), rejected(8, "{\"number\":\"O-10\"}")];
+        let found = |id: &str, spoke| {
+            let mut findings = Findings::default();
+            let mut log = Fixed(letters.clone().into());
+            findings.read_rejected(&mut log, &Sought::new(id, spoke), &SpokeSet::default()).expect("a feed");
+            findings.rejected.iter().map(|found| found.letter.origin.offset).collect::<Vec<_>>()
+        };
+        assert_eq!(found("O-1", None), [7]);
+        assert_eq!(found("shop.events-0-8", Some("shop")), [8]);
+        assert_eq!(found("shop.events|0|8", None), [8]);
+        assert!(found("O-1", Some("web")).is_empty() && found("O", None).is_empty());
+    }
+
+    #[test]
+    fn an_id_is_found_as_a_word_of_its_own() {
+        assert!(holds(br#"{"id":"O-1","x":2}"#, b"O-1", true));
+        assert!(holds(br#"{"id":12}"#, b"12", true));
+        assert!(!holds(br#"{"id":"O-12"}"#, b"O-1", true) && !holds(br#"{"id":"XO-1"}"#, b"O-1", true));
+        assert!(holds(b"\x06O-1\x02", b"O-1", false) && holds(b"4O-1", b"O-1", false));
+        assert!(!holds(b"", b"O-1", true) && !holds(b"O-1", b"", true));
+    }
+
+    #[test]
+    fn of_arrivals_one_counts() {
+        let arrival = |content_hash| Arrival {
+            spoke: "shop".into(),
+            position: String::new(),
+            timestamp_ms: 0,
+            content_hash,
+            what: "",
+        };
+        let mut arrivals = [7, 3, 3, 9].map(arrival);
+        judge_arrivals(&mut arrivals);
+        let words: Vec<&str> = arrivals.iter().map(|arrival| &arrival.what[..8]).collect();
+        assert_eq!(words, ["conflict", "the one ", "a duplic", "conflict"]);
+    }
+
+    #[test]
+    fn the_answer_follows_from_what_was_found() {
+        let mut findings = Findings::default();
+        assert_eq!(findings.answer(), "nothing is known of it");
+        findings.timelines.insert("p|shop|1".into(), OnTimeline::default());
+        assert!(findings.answer().contains("withdrawn"));
+        let counts = OnTimeline { current: Some(json!({"kind": "visit_made"})), changes: 1, ..OnTimeline::default() };
+        assert!(counts.row().iter().any(|cell| cell.starts_with("conflicting")));
+        findings.timelines.insert("q|shop|1".into(), counts);
+        assert!(findings.answer().contains("1 person(s)"));
+        let json = findings.as_json(&Sought::new("1", None), &unknown(&Settings::default(), false));
+        assert_eq!(json["timelines"].as_array().map(Vec::len), Some(2));
+        assert!(json["cannot_be_known"].to_string().contains("--arrivals"));
+    }
+}

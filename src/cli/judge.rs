@@ -1,0 +1,124 @@
+//! A source record and its spoke's mapping in; what it becomes, as text and JSON, out.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    feeds::{FeedRecord as _, PersonTouchpoint, Text, Touchpoints},
+    ingest::{self, Mapped, Rejection, SourceRecord, Spoke},
+    model::{PersonId, Touchpoint},
+};
+
+/// What stands where personal data is not to be seen.
+const MASK: &str = "***";
+
+/// Headers that were read.
+pub(super) struct ReadHeaders<'a>(pub(super) &'a [(String, Vec<u8>)]);
+
+impl ingest::Headers for ReadHeaders<'_> {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value.as_slice())
+    }
+}
+
+/// One thing that a source record becomes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Outcome {
+    /// A touchpoint.
+    Accepted(Accepted),
+    /// The mapping's condition leaves it out.
+    Skipped,
+    /// It cannot be taken.
+    Rejected(Rejection),
+}
+
+/// A touchpoint, owned.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Accepted {
+    /// Unique within its spoke.
+    pub id: String,
+    /// Of everything that it says: two with one id and different hashes are a conflict.
+    pub content_hash: u128,
+    /// As the feed of touchpoints has it, without a person and without what is empty.
+    pub fields: Map<String, Value>,
+}
+
+impl Accepted {
+    fn of(touchpoint: &Touchpoint<'_>) -> Accepted {
+        let mut encoded = Vec::with_capacity(256);
+        touchpoint.encode_into(&mut encoded);
+        // Nobody is asked who it is: that needs the key of person ids.
+        let public = PersonTouchpoint { person: PersonId([0; 16]), touchpoint };
+        let mut fields = match serde_json::to_value(Touchpoints::shape::<Text>(&public)) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(_) | Err(_) => Map::new(),
+        };
+        fields.remove("person");
+        fields.retain(|_, value| !(value.is_null() || value.as_object().is_some_and(Map::is_empty)));
+        Accepted { id: touchpoint.id.to_owned(), content_hash: Touchpoint::content_hash(&encoded), fields }
+    }
+
+    /// A field that is text.
+    pub(super) fn text(&self, field: &str) -> &str {
+        self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Hides who it is: the values of identifiers, the referrer's, those of properties.
+    fn mask(&mut self) {
+        if let Some(Value::Object(identifiers)) = self.fields.get_mut("identifiers") {
+            for value in identifiers.values_mut().filter_map(Value::as_array_mut).flatten() {
+                *value = MASK.into();
+            }
+        }
+        if let Some(Value::Object(referrer)) = self.fields.get_mut("referrer") {
+            referrer.insert("value".to_owned(), MASK.into());
+        }
+        if let Some(Value::Object(properties)) = self.fields.get_mut("properties") {
+            properties.values_mut().for_each(|value| *value = MASK.into());
+        }
+    }
+}
+
+impl Outcome {
+    /// Hides who it is about.
+    pub(super) fn mask(&mut self) {
+        if let Outcome::Accepted(accepted) = self {
+            accepted.mask();
+        }
+    }
+
+    /// `accepted`, `skipped` or `rejected`.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Outcome::Accepted(_) => "accepted",
+            Outcome::Skipped => "skipped",
+            Outcome::Rejected(_) => "rejected",
+        }
+    }
+
+    /// Everything of it.
+    pub(super) fn as_json(&self) -> Value {
+        match self {
+            Outcome::Accepted(accepted) => json!({"outcome": self.word(), "touchpoint": accepted.fields}),
+            Outcome::Skipped => json!({"outcome": self.word()}),
+            Outcome::Rejected(rejection) => json!({
+                "outcome": self.word(),
+                "reason": rejection.reason.as_str(),
+                "field": rejection.field,
+                "message": rejection.message,
+            }),
+        }
+    }
+}
+
+/// Maps one record as the hub does.
+pub(super) fn judge(spoke: &Spoke, record: &SourceRecord<'_>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    spoke.map(record, &mut |mapped| {
+        outcomes.push(match mapped {
+            Mapped::Touchpoint(touchpoint) => Outcome::Accepted(Accepted::of(&touchpoint)),
+            Mapped::Skipped => Outcome::Skipped,
+            Mapped::Rejected(rejection) => Outcome::Rejected(rejection),
+        });
+    });
+    outcomes
+}

@@ -1,0 +1,246 @@
+//! Dead letters and the mappings as they are now in; records that became good back to their topics, and a report, out.
+//!
+//! A record goes to the end of its own topic, as the department sent it, with the headers of [`Origin`]. It is sent only if
+//! the mapping takes it now, so that a replay makes no dead letters again. What was replayed or accepted before has the same
+//! id and content, and counts once: an id that was made from the position is made from the first one again.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::{filter::FilterArguments, letter::Letter, list::Counts, open, read_letters};
+use crate::{
+    cli::{
+        exit::Failure,
+        hub,
+        judge::{Outcome, ReadHeaders, judge},
+        output::{ListFormat, Listing, write_json, write_table},
+        place,
+    },
+    engine::log::outside::{FeedRead, SpokeAppend, SpokeRecord},
+    feeds::{Feed, Origin},
+    ingest::SpokeSet,
+    settings::Settings,
+};
+
+/// What becomes of a dead letter now.
+#[derive(Clone, Debug, PartialEq)]
+enum Fate {
+    /// The mapping takes the record: these are its outcomes.
+    Mended(Vec<Outcome>),
+    /// The mapping's condition leaves it out: as if it had never been rejected.
+    Skipped,
+    /// It would be rejected again.
+    Rejected(Outcome),
+    /// No spoke of the configuration reads its topic.
+    NoSpoke,
+}
+
+impl Fate {
+    fn of(letter: &Letter, spokes: &SpokeSet) -> Fate {
+        let Some(spoke) = spokes.of_topic(&letter.topic) else { return Fate::NoSpoke };
+        let mut outcomes = judge(spoke, &letter.source(&ReadHeaders(&letter.headers)));
+        // The same again: others of the record may well be good, and were taken when it came.
+        let same = |outcome: &Outcome| match outcome {
+            Outcome::Rejected(rejection) => {
+                rejection.touchpoint == letter.touchpoint
+                    && rejection.reason.as_str() == letter.reason
+                    && rejection.field == letter.field
+            }
+            Outcome::Accepted(_) | Outcome::Skipped => false,
+        };
+        let is_good = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Accepted(_)));
+        let again = outcomes.iter().position(same);
+        let rejected = || outcomes.iter().position(|outcome| matches!(outcome, Outcome::Rejected(_)));
+        match again.or_else(|| if is_good { None } else { rejected() }) {
+            Some(index) => Fate::Rejected(outcomes.swap_remove(index)),
+            None if is_good => Fate::Mended(outcomes),
+            None => Fate::Skipped,
+        }
+    }
+
+    fn word(&self) -> String {
+        match self {
+            Fate::Mended(_) => "accepted".to_owned(),
+            Fate::Skipped => "skipped".to_owned(),
+            Fate::Rejected(Outcome::Rejected(rejection)) => format!("still rejected: {}", rejection.reason),
+            Fate::Rejected(_) => "still rejected".to_owned(),
+            Fate::NoSpoke => "no spoke reads its topic".to_owned(),
+        }
+    }
+
+    /// In a few words, without anything that says who it is about.
+    fn details(&self) -> String {
+        match self {
+            Fate::Mended(outcomes) => {
+                let accepted = outcomes.iter().filter_map(|outcome| match outcome {
+                    Outcome::Accepted(accepted) => Some(format!("{} {}", accepted.text("kind"), accepted.id)),
+                    Outcome::Skipped | Outcome::Rejected(_) => None,
+                });
+                accepted.collect::<Vec<_>>().join(", ")
+            }
+            Fate::Rejected(Outcome::Rejected(rejection)) => format!("{} {}", rejection.field, rejection.message),
+            Fate::Rejected(_) | Fate::Skipped | Fate::NoSpoke => String::new(),
+        }
+    }
+
+    fn as_json(&self, letter: &Letter) -> Value {
+        let becomes: Vec<Value> = match self {
+            Fate::Mended(outcomes) => outcomes.iter().map(masked).collect(),
+            Fate::Rejected(outcome) => vec![outcome.as_json()],
+            Fate::Skipped => vec![Outcome::Skipped.as_json()],
+            Fate::NoSpoke => Vec::new(),
+        };
+        json!({
+            "position": letter.position(),
+            "spoke": letter.spoke,
+            "was": letter.reason,
+            "replayed": matches!(self, Fate::Mended(_)),
+            "result": self.word(),
+            "becomes": becomes,
+        })
+    }
+}
+
+fn masked(outcome: &Outcome) -> Value {
+    let mut outcome = outcome.clone();
+    outcome.mask();
+    outcome.as_json()
+}
+
+pub(super) fn execute(
+    settings: &Settings,
+    filter: &FilterArguments,
+    dry_run: bool,
+    format: ListFormat,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let spokes = hub::spokes(settings)?;
+    if dry_run {
+        return replay(&spokes, &mut *open(settings)?, None, filter, format, output);
+    }
+    let topic = place::topic_of(settings, Feed::Rejected);
+    let (mut log, mut appender) = place::feed_and_appender(settings, &topic, "replay")?;
+    replay(&spokes, &mut *log, Some(&mut *appender), filter, format, output)
+}
+
+/// `appender`: where good records go; `None`: nowhere, and each letter is shown with what it becomes.
+pub(super) fn replay(
+    spokes: &SpokeSet,
+    log: &mut dyn FeedRead,
+    mut appender: Option<&mut dyn SpokeAppend>,
+    filter: &FilterArguments,
+    format: ListFormat,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let dry_run = appender.is_none();
+    let header = &["position", "spoke", "was", "is now", ""];
+    let mut listing = Listing::new(format, "letters", header, output);
+    let mut counts = Counts::default();
+    let mut records: u64 = 0;
+    // Letters about one record lie together: it is sent once.
+    let mut last: Option<(String, Origin)> = None;
+    let foreign = read_letters(log, &mut |letter| {
+        if !filter.takes(&letter) {
+            return Ok(());
+        }
+        let fate = Fate::of(&letter, spokes);
+        counts.add(&letter.spoke, &fate.word());
+        if dry_run {
+            let cells =
+                || vec![letter.position(), letter.spoke.clone(), letter.reason.clone(), fate.word(), fate.details()];
+            listing.push(cells, || fate.as_json(&letter))?;
+        }
+        if !matches!(fate, Fate::Mended(_)) {
+            return Ok(());
+        }
+        if last.as_ref().is_some_and(|(topic, origin)| *topic == letter.topic && *origin == letter.origin) {
+            return Ok(());
+        }
+        last = Some((letter.topic.clone(), letter.origin));
+        records += 1;
+        match &mut appender {
+            Some(appender) => send(&letter, &mut **appender),
+            None => Ok(()),
+        }
+    })?;
+    if let Some(appender) = appender {
+        appender.flush().map_err(|error| hub::log_failure(&error))?;
+    }
+    report(listing, &Report { counts, records, foreign, dry_run }, format)
+}
+
+fn send(letter: &Letter, appender: &mut dyn SpokeAppend) -> Result<(), Failure> {
+    let origin = letter.origin.headers(&letter.topic);
+    let own = letter.headers.iter().filter(|(name, _)| !Origin::is_header(name));
+    let headers: Vec<(&str, &[u8])> = own
+        .map(|(name, value)| (name.as_str(), value.as_slice()))
+        .chain(origin.iter().map(|(name, value)| (*name, value.as_bytes())))
+        .collect();
+    let record = SpokeRecord {
+        topic: &letter.topic,
+        key: letter.key.as_deref(),
+        payload: letter.value.as_deref().unwrap_or_default(),
+        // Retention goes by it: with the first one, an old record might be gone before it is read.
+        timestamp_ms: hub::now_ms(),
+        headers: &headers,
+    };
+    appender.send_record(&record).map_err(|error| hub::log_failure(&error))
+}
+
+struct Report {
+    counts: Counts,
+    records: u64,
+    foreign: u64,
+    dry_run: bool,
+}
+
+fn report(listing: Listing<'_>, report: &Report, format: ListFormat) -> Result<(), Failure> {
+    let Report { counts, records, foreign, dry_run } = report;
+    let summary = json!({
+        "dry_run": dry_run,
+        "letters": counts.total(),
+        "records_sent": if *dry_run { 0 } else { *records },
+        "summary": counts.as_json("result"),
+        "foreign": foreign,
+    });
+    let output = match format {
+        ListFormat::Json => {
+            let Value::Object(members) = summary else { return Ok(()) };
+            let rest: Vec<(&str, Value)> = members
+                .iter()
+                .map(|(name, value)| (if name == "letters" { "count" } else { name.as_str() }, value.clone()))
+                .collect();
+            listing.end(&rest)?
+        }
+        ListFormat::Jsonl => {
+            let output = listing.end(&[])?;
+            if !dry_run {
+                write_json(output, &summary)?;
+            }
+            output
+        }
+        ListFormat::Table => {
+            let output = listing.end(&[])?;
+            if counts.total() == 0 {
+                writeln!(output, "no dead letters")?;
+            } else {
+                if *dry_run {
+                    writeln!(output)?;
+                }
+                write_table(output, &["spoke", "by the mapping now", "dead letters"], &counts.rows())?;
+            }
+            match (dry_run, records) {
+                (_, 0) => writeln!(output, "\nnothing to replay")?,
+                (true, records) => writeln!(output, "\n{records} records would be sent; nothing was")?,
+                (false, records) => writeln!(
+                    output,
+                    "\n{records} records went back to their topics; a hub that was started before the mapping was mended \
+                     rejects them again: restart it, then replay again, each counts once"
+                )?,
+            }
+            output
+        }
+    };
+    Ok(output.flush()?)
+}

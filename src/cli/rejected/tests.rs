@@ -1,0 +1,232 @@
+//! Dead letters in; lists, records and replays out.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    cli::exit::Exit,
+    engine::log::{
+        LogError,
+        outside::{CommittedRecord, Next, SpokeAppend, SpokeRecord},
+    },
+    feeds::{DeadLetter, REPLAY_OF, REPLAY_TIMESTAMP},
+    ingest::{self, Spoke, SpokeFile, SpokeSet},
+    model::Reason,
+    wire::SchemaFolder,
+};
+
+/// 2026-01-31T09:00:00Z.
+const AT: i64 = 1_769_850_000_000;
+
+struct Fixed(VecDeque<CommittedRecord>);
+
+impl FeedRead for Fixed {
+    fn next(&mut self, _: Duration) -> Result<Next, LogError> {
+        Ok(self.0.pop_front().map_or(Next::End, Next::Record))
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Sent {
+    key: Option<Vec<u8>>,
+    payload: String,
+    timestamp_ms: i64,
+    headers: Vec<(String, String)>,
+}
+
+#[derive(Default)]
+struct Topic {
+    sent: Vec<Sent>,
+    flushed: bool,
+}
+
+impl SpokeAppend for Topic {
+    fn send_record(&mut self, record: &SpokeRecord<'_>) -> Result<(), LogError> {
+        assert_eq!(record.topic, "shop.events");
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        self.sent.push(Sent {
+            key: record.key.map(<[u8]>::to_vec),
+            payload: text(record.payload),
+            timestamp_ms: record.timestamp_ms,
+            headers: record.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
+        });
+        self.flushed = false;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        self.flushed = true;
+        Ok(())
+    }
+}
+
+fn spokes(id: &str) -> SpokeSet {
+    let file = format!(
+        "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"json\"\nid = {id:?}\n\
+         occurred_at = {{ path = \"at\", format = \"rfc3339\" }}\nkind = {{ constant = \"visit_made\" }}\n\
+         identifiers = {{ email = \"mail\" }}\n"
+    );
+    let file = SpokeFile::parse("shop", &file).expect("a mapping");
+    let spoke = Spoke::compile(&file, ingest::Options::default(), &Arc::new(SchemaFolder::default()));
+    SpokeSet::new([spoke.expect("a mapping")]).expect("one spoke")
+}
+
+/// A dead letter that was rejected `minute` minutes after the record came.
+fn letter(topic: &str, offset: i64, reason: Reason, minute: i64, payload: &str) -> CommittedRecord {
+    let letter = DeadLetter {
+        topic,
+        partition: 1,
+        offset,
+        timestamp_ms: AT,
+        touchpoint: 0,
+        spoke: topic.split('.').next().expect("a name"),
+        reason,
+        field: "when",
+        message: "send a time",
+        source_key: Some(b"k"),
+    };
+    let mut headers = vec![("trace".to_owned(), b"17".to_vec()), (REPLAY_OF.to_owned(), b"an older replay".to_vec())];
+    letter.headers(|name, value| headers.push((name.to_owned(), value.to_vec())));
+    CommittedRecord {
+        partition: 0,
+        offset,
+        timestamp_ms: AT + minute * 60_000,
+        key: letter.key().into_bytes(),
+        value: Some(payload.as_bytes().to_vec()),
+        headers,
+    }
+}
+
+fn letters() -> Fixed {
+    let good = r#"{"id":"V1","at":"2026-01-31T08:00:00Z","mail":"ann@example.org"}"#;
+    let late = r#"{"id":"V2","at":"2026-02-03T08:00:00Z","mail":"bob@example.org"}"#;
+    let mut foreign = letter("shop.events", 9, Reason::Undecodable, 9, "");
+    foreign.headers.clear();
+    Fixed(VecDeque::from([
+        letter("shop.events", 1, Reason::BadTimestamp, 1, good),
+        // The same record, rejected twice: it goes back once.
+        letter("shop.events", 1, Reason::MissingField, 1, good),
+        letter("shop.events", 2, Reason::BadTimestamp, 2, late),
+        letter("shop.events", 3, Reason::Undecodable, 3, "\u{1b}[2Jno JSON"),
+        letter("gone.events", 4, Reason::UnknownKind, 4, good),
+        foreign,
+    ]))
+}
+
+fn listed(filter: &FilterArguments, summary: bool, format: ListFormat) -> String {
+    let mut output = Vec::new();
+    list::list(&mut letters(), filter, summary, format, &mut output).expect("a list");
+    String::from_utf8(output).expect("text")
+}
+
+#[test]
+fn a_list_says_where_and_why_and_nothing_of_the_records() {
+    let document: Value =
+        serde_json::from_str(&listed(&FilterArguments::default(), false, ListFormat::Json)).expect("a document");
+    assert_eq!(document["letters"].as_array().map(Vec::len), Some(5));
+    assert_eq!(document["letters"][0]["position"], "shop.events|1|1");
+    assert_eq!(document["letters"][0]["timestamp"], "2026-01-31T09:00:00.000Z");
+    assert_eq!(document["letters"][0]["rejected_at"], "2026-01-31T09:01:00.000Z");
+    assert_eq!(document["foreign"], 1);
+    let summary = document["summary"].as_array().expect("counts");
+    let count = |spoke: &str, reason: &str| {
+        let row = summary.iter().find(|row| row["spoke"] == spoke && row["reason"] == reason);
+        row.and_then(|row| row["count"].as_u64())
+    };
+    assert_eq!(count("shop", "bad_timestamp"), Some(2));
+    assert_eq!(count("gone", "unknown_kind"), Some(1));
+    for format in [ListFormat::Table, ListFormat::Json, ListFormat::Jsonl] {
+        let text = listed(&FilterArguments::default(), false, format);
+        assert!(text.contains("shop.events|1|3") && !text.contains("ann@") && !text.contains('\u{1b}'), "{text}");
+    }
+    assert_eq!(listed(&FilterArguments::default(), false, ListFormat::Jsonl).lines().count(), 5);
+    assert_eq!(listed(&FilterArguments::default(), true, ListFormat::Jsonl).lines().count(), 4);
+    assert!(!listed(&FilterArguments::default(), true, ListFormat::Table).contains("shop.events"));
+}
+
+#[test]
+fn filters_go_together() {
+    let count = |filter: FilterArguments| listed(&filter, false, ListFormat::Jsonl).lines().count();
+    let all = FilterArguments::default;
+    assert_eq!(count(FilterArguments { spoke: vec!["shop".into()], ..all() }), 4);
+    assert_eq!(count(FilterArguments { reason: vec![Reason::BadTimestamp, Reason::UnknownKind], ..all() }), 3);
+    assert_eq!(count(FilterArguments { since: Some(AT + 120_000), until: Some(AT + 240_000), ..all() }), 2);
+    let none = FilterArguments { spoke: vec!["shop".into()], reason: vec![Reason::UnknownKind], ..all() };
+    assert_eq!(count(none.clone()), 0);
+    assert!(listed(&none, false, ListFormat::Table).contains("no dead letters"));
+}
+
+#[test]
+fn one_letter_is_shown_with_the_record_as_it_came() {
+    let shown = |position: &str, format| {
+        let mut output = Vec::new();
+        let key = show::key(position)?;
+        show::show(&mut letters(), &key, format, &mut output)?;
+        Ok::<_, Failure>(String::from_utf8(output).expect("text"))
+    };
+    let text = shown("shop.events:1:1", Format::Table).expect("it is there");
+    assert!(
+        text.contains("bad_timestamp") && text.contains("missing_field") && text.contains("ann@example.org"),
+        "{text}"
+    );
+    assert!(text.contains("header trace"), "{text}");
+    let json: Value =
+        serde_json::from_str(&shown("shop.events|1|1", Format::Json).expect("it is there")).expect("JSON");
+    assert_eq!(json["letters"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["record"]["key_text"], "k");
+    assert!(json["record"]["value_text"].as_str().is_some_and(|text| text.contains("V1")));
+    let text = shown("shop.events:1:3", Format::Table).expect("it is there");
+    assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2J"), "{text}");
+    assert_eq!(shown("shop.events:1:77", Format::Table).expect_err("nothing there").exit, Exit::Failure);
+    for wrong in ["shop.events", "shop.events:1", ":1:1", "shop.events:a:1", ""] {
+        assert_eq!(shown(wrong, Format::Table).expect_err(wrong).exit, Exit::Usage);
+    }
+}
+
+fn replayed(id: &str, filter: &FilterArguments, topic: Option<&mut Topic>, format: ListFormat) -> String {
+    let mut output = Vec::new();
+    let appender = topic.map(|topic| topic as &mut dyn SpokeAppend);
+    replay::replay(&spokes(id), &mut letters(), appender, filter, format, &mut output).expect("a replay");
+    String::from_utf8(output).expect("text")
+}
+
+#[test]
+fn what_the_mapping_takes_now_goes_back_as_it_came() {
+    let mut topic = Topic::default();
+    let text = replayed("id", &FilterArguments::default(), Some(&mut topic), ListFormat::Json);
+    let report: Value = serde_json::from_str(&text).expect("a document");
+    assert_eq!((&report["count"], &report["records_sent"], &report["foreign"]), (&5.into(), &1.into(), &1.into()));
+    let count = |result: &str| {
+        let rows = report["summary"].as_array().expect("counts");
+        rows.iter().find(|row| row["result"] == result).and_then(|row| row["count"].as_u64())
+    };
+    assert_eq!(count("accepted"), Some(2));
+    // The time that it is judged by is the record's first, and not that of the replay.
+    assert_eq!(count("still rejected: too_far_in_future"), Some(1), "{text}");
+    assert_eq!(count("still rejected: undecodable"), Some(1));
+    assert_eq!(count("no spoke reads its topic"), Some(1));
+    let [sent] = &topic.sent[..] else { panic!("one record: {:?}", topic.sent) };
+    assert!(topic.flushed && sent.payload.contains("V1") && sent.timestamp_ms > AT);
+    assert_eq!(sent.key.as_deref(), Some(&b"k"[..]));
+    let expected = [("trace", "17"), (REPLAY_OF, "shop.events|1|1"), (REPLAY_TIMESTAMP, "1769850000000")];
+    assert_eq!(sent.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[test]
+fn a_dry_run_says_what_each_becomes_and_names_nobody() {
+    for format in [ListFormat::Table, ListFormat::Json, ListFormat::Jsonl] {
+        let text = replayed("position", &FilterArguments::default(), None, format);
+        assert!(text.contains("visit_made") && text.contains("shop.events-1-1"), "{text}");
+        assert!(text.contains("too_far_in_future") && !text.contains("example.org"), "{text}");
+    }
+    let lines = replayed("id", &FilterArguments::default(), None, ListFormat::Jsonl);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 5);
+    assert_eq!((&lines[0]["replayed"], &lines[2]["replayed"]), (&true.into(), &false.into()));
+    assert_eq!(lines[0]["becomes"][0]["touchpoint"]["identifiers"]["email"][0], "***");
+    assert_eq!(lines[2]["becomes"][0]["reason"], "too_far_in_future");
+    let filter = FilterArguments { reason: vec![Reason::Undecodable], ..FilterArguments::default() };
+    assert!(replayed("id", &filter, None, ListFormat::Table).contains("nothing to replay"));
+}

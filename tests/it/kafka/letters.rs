@@ -1,0 +1,83 @@
+//! Dead letters on a real broker: replayed after the mapping was mended, once, by their first position.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use serde_json::Value;
+
+use super::house::House;
+use crate::harness::{
+    kafka::Broker,
+    reader::read_settled,
+    sweeper::Scratch,
+    writer::{Message, Writer},
+};
+
+const WITHIN: Duration = Duration::from_secs(120);
+/// 2026-03-20T00:00:00Z.
+const DAY_MS: i64 = 1_773_964_800_000;
+
+fn mapping(folder: &Path, topic: &str, kinds: &str) {
+    let mapping = format!(
+        "spoke = \"marketing\"\ntopic = \"{topic}\"\nformat = \"json\"\nid = \"position\"\n\
+         occurred_at = {{ path = \"when\", format = \"rfc3339\" }}\n\
+         kind = {{ path = \"what\", map = {{ {kinds} }}, unmapped = \"reject\" }}\n\
+         identifiers = {{ customer_id = \"who\" }}\n"
+    );
+    std::fs::write(folder.join("marketing.toml"), mapping).unwrap();
+}
+
+#[test]
+fn dead_letters_go_back_once_with_key_headers_and_first_position() {
+    let house = House::new(&Broker::shared().bootstrap(), "letters");
+    let folder = Scratch::new("letters-spokes");
+    let topic = format!("{}.marketing", house.name);
+    let spokes = format!("spokes.directory={}", folder.path().display());
+    mapping(folder.path(), &topic, "order = \"order_placed\"");
+    let mut hub = house.start("a", &[&spokes], None);
+    let messages: Vec<Message> = (0..30)
+        .map(|number| {
+            let what = if number % 3 == 0 { "order" } else { "look" };
+            let payload = format!(r#"{{"what":"{what}","when":"2026-03-10T10:00:00Z","who":"C{}"}}"#, number % 5);
+            Message::new("key", payload).header("trace", "17").at(DAY_MS).to(number % 4)
+        })
+        .collect();
+    Writer::new(house.bootstrap()).write(&topic, &messages);
+    hub.wait_until_figure("insight_hub_outcomes_total", 30.0, WITHIN);
+    assert_eq!(house.rejected().values().sum::<u64>(), 20);
+    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+
+    mapping(folder.path(), &topic, "order = \"order_placed\", look = \"page_viewed\"");
+    let mut hub = house.start("a", &[&spokes], None);
+    let json = |arguments: &[&str]| -> Value {
+        let (status, output, errors) = house.command_line(arguments, &[&spokes]).run(WITHIN);
+        assert!(status.success(), "{arguments:?}: {output}\n{errors}");
+        serde_json::from_str(output.trim()).unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{output}"))
+    };
+    assert_eq!(json(&["rejected", "replay", "--dry-run", "-o", "json"])["records_sent"], 0);
+    for _ in 0..2 {
+        assert_eq!(json(&["rejected", "replay", "-o", "json"])["records_sent"], 20);
+    }
+    hub.wait_until_figure("insight_hub_outcomes_total", 40.0, WITHIN);
+    let ids: BTreeSet<String> =
+        house.feeds().touchpoints.values().map(|touchpoint| touchpoint["id"].as_str().unwrap().to_owned()).collect();
+    let first: BTreeSet<String> = (0..30).map(|number| format!("{topic}-{}-{}", number % 4, number / 4)).collect();
+    assert_eq!(ids, first, "each once, by the position where it came first");
+    assert_eq!(house.rejected().values().sum::<u64>(), 20, "a replay makes no dead letters");
+    let records = read_settled(house.bootstrap(), &topic, Duration::from_secs(60));
+    let replays: Vec<_> = records.iter().filter(|it| it.header("insight-hub-replay-of").is_some()).collect();
+    assert_eq!((records.len(), replays.len()), (70, 40));
+    for record in replays {
+        assert_eq!((record.key.as_deref(), record.header("trace")), (Some(&b"key"[..]), Some(&b"17"[..])));
+        assert_eq!(record.header("insight-hub-replay-timestamp"), Some(DAY_MS.to_string().as_bytes()));
+    }
+
+    // Beside the group that reads it, without joining it.
+    let (status, output, errors) = house
+        .command_line(&["tap", "marketing", "--from-beginning", "--until-end", "-o", "json"], &[&spokes])
+        .run(WITHIN);
+    assert!(status.success() && output.lines().count() == 70 && !output.contains("\"C1\""), "{errors}");
+    let explained = json(&["explain", &format!("{topic}-1-0"), "--arrivals", "-o", "json"]);
+    assert!(explained["answer"].as_str().unwrap().starts_with("it counts now"), "{explained}");
+    assert_eq!(explained["arrivals"].as_array().map(Vec::len), Some(3), "{explained}");
+    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+}
