@@ -147,7 +147,7 @@ struct Compiler<'f> {
 
 impl Compiler<'_> {
     fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {
-        SpokeError { spoke: self.spoke.to_owned(), key: key.to_owned(), problem: problem.into() }
+        SpokeError { spoke: self.spoke.to_owned(), line: None, key: key.to_owned(), problem: problem.into() }
     }
 
     fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
@@ -275,6 +275,7 @@ impl Compiler<'_> {
         let spoke = self.spoke.to_owned();
         let wrong = |error: crate::wire::PathError| SpokeError {
             spoke: spoke.clone(),
+            line: None,
             key: String::new(),
             problem: error.to_string(),
         };

@@ -1,6 +1,7 @@
 //! Spokes: a department's records → touchpoints, or rejections that say which field and why.
 //!
 //! - [`spoke_file`]: the text of a spoke file → its keys.
+//! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields`]: what a touchpoint has.
 //! - `mapping`: a spoke file → compiled rules over the slots of one trie of paths.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`: one scalar → one part, normalised and within its limits.
@@ -8,9 +9,12 @@
 //! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
 
 mod draft;
+mod fields;
+mod lines;
 mod mapping;
 mod number;
 pub mod spoke_file;
+pub mod trial;
 mod validate;
 
 use std::{collections::HashMap, sync::Arc};
@@ -20,6 +24,7 @@ use crate::{
     wire::{self, Capture, Fault, SchemaFolder, avro::AvroError},
 };
 use draft::Draft;
+pub use fields::fields;
 use mapping::{IdRule, Mapping};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
@@ -117,6 +122,7 @@ impl Spoke {
     pub fn compile(file: &SpokeFile, options: Options, schemas: &Arc<SchemaFolder>) -> Result<Spoke, SpokeError> {
         let error = |key: &str, problem: &str| SpokeError {
             spoke: file.spoke.clone(),
+            line: None,
             key: key.to_owned(),
             problem: problem.to_owned(),
         };
@@ -125,16 +131,19 @@ impl Spoke {
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
         if !is_name(&file.spoke, 64) {
-            return Err(error("spoke", "a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores"));
+            return Err(
+                file.locate(error("spoke", "a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores"))
+            );
         }
         if !is_name(&file.topic, 249) {
-            return Err(error("topic", "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores"));
+            let problem = "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores";
+            return Err(file.locate(error("topic", problem)));
         }
         Ok(Spoke {
             name: file.spoke.clone(),
             topic: file.topic.clone(),
             avro: file.format == Format::TouchpointAvro,
-            mapping: Mapping::compile(file)?,
+            mapping: Mapping::compile(file).map_err(|error| file.locate(error))?,
             options,
             schemas: Arc::clone(schemas),
         })
@@ -246,6 +255,7 @@ impl SpokeSet {
         for spoke in spokes {
             let error = |key: &str, problem: &str| SpokeError {
                 spoke: spoke.name.clone(),
+                line: None,
                 key: key.to_owned(),
                 problem: problem.to_owned(),
             };

@@ -3,6 +3,11 @@
 
 use toml::{Table, Value};
 
+use super::{
+    lines::{line_at, line_of},
+    trial::{self, TRIALS_MAX, Trial},
+};
+
 /// A spoke file, as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpokeFile {
@@ -12,6 +17,10 @@ pub struct SpokeFile {
     pub topic: String,
     /// How they are written.
     pub format: Format,
+    /// Samples, and what must become of them.
+    pub tests: Vec<Trial>,
+    /// The text that it was read from, to say where a mistake is.
+    text: String,
 }
 
 /// How a department writes its events.
@@ -128,10 +137,16 @@ pub struct Score {
 
 /// A spoke file that cannot be used, with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("spoke {spoke}: {}{problem}", if .key.is_empty() { String::new() } else { format!("{}: ", .key) })]
+#[error(
+    "spoke {spoke}{}: {}{problem}",
+    .line.map_or_else(String::new, |line| format!(", line {line}")),
+    if .key.is_empty() { String::new() } else { format!("{}: ", .key) }
+)]
 pub struct SpokeError {
     /// The spoke, or the file's name if it does not say.
     pub spoke: String,
+    /// The line of its file, from 1, if it is one line that is to blame.
+    pub line: Option<usize>,
     /// The key, dotted; empty for the file as a whole.
     pub key: String,
     /// What is wrong and what to do.
@@ -160,9 +175,22 @@ const MAPPING_KEYS: [&str; 10] =
 impl SpokeFile {
     /// Parses the text of a spoke file. `name` is the file's, for errors.
     pub fn parse(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
-        let error = |key: &str, problem: String| SpokeError { spoke: name.to_owned(), key: key.to_owned(), problem };
-        let table: Table =
-            toml::from_str(text).map_err(|problem| error("", format!("not valid TOML: {}", problem.message())))?;
+        SpokeFile::read(name, text)
+            .map_err(|error| SpokeError { line: error.line.or_else(|| line_of(text, &error.key)), ..error })
+    }
+
+    /// Says where in the file the key of an error is.
+    pub(super) fn locate(&self, error: SpokeError) -> SpokeError {
+        SpokeError { line: error.line.or_else(|| line_of(&self.text, &error.key)), ..error }
+    }
+
+    fn read(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
+        let table: Table = toml::from_str(text).map_err(|problem: toml::de::Error| SpokeError {
+            spoke: name.to_owned(),
+            line: problem.span().map(|span| line_at(text, span.start)),
+            key: String::new(),
+            problem: format!("not valid TOML: {}", problem.message()),
+        })?;
         let mut keys = Keys {
             spoke: table.get("spoke").and_then(Value::as_str).unwrap_or(name),
             at: String::new(),
@@ -172,7 +200,7 @@ impl SpokeFile {
         let topic = keys.text("topic")?;
         let format = match keys.text("format")?.as_str() {
             "json" => {
-                keys.allow(&["spoke", "topic", "format"], &[&MAPPING_KEYS, &FIELDS])?;
+                keys.allow(&["spoke", "topic", "format", "tests"], &[&MAPPING_KEYS, &FIELDS])?;
                 Format::Json(Box::new(mapping(&mut keys)?))
             }
             canonical @ ("touchpoint-json" | "touchpoint-avro") => {
@@ -180,7 +208,7 @@ impl SpokeFile {
                 {
                     return Err(keys.error(key, "the canonical touchpoint needs no mapping; remove the key".into()));
                 }
-                keys.allow(&["spoke", "topic", "format"], &[])?;
+                keys.allow(&["spoke", "topic", "format", "tests"], &[])?;
                 if canonical == "touchpoint-json" { Format::TouchpointJson } else { Format::TouchpointAvro }
             }
             "avro" => {
@@ -193,7 +221,11 @@ impl SpokeFile {
                 return Err(keys.error("format", unknown_word(other, &known)));
             }
         };
-        Ok(SpokeFile { spoke, topic, format })
+        let tests = keys.tests()?;
+        if format == Format::TouchpointAvro && !tests.is_empty() {
+            return Err(keys.error("tests", "Avro cannot be written as text; remove them".into()));
+        }
+        Ok(SpokeFile { spoke, topic, format, tests, text: text.to_owned() })
     }
 }
 
@@ -286,7 +318,28 @@ struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     fn error(&self, key: &str, problem: String) -> SpokeError {
-        SpokeError { spoke: self.spoke.to_owned(), key: format!("{}{key}", self.at), problem }
+        SpokeError { spoke: self.spoke.to_owned(), line: None, key: format!("{}{key}", self.at), problem }
+    }
+
+    fn tests(&self) -> Result<Vec<Trial>, SpokeError> {
+        let tables = match self.table.get("tests") {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(tables)) if tables.len() <= TRIALS_MAX => tables,
+            Some(Value::Array(_)) => return Err(self.error("tests", format!("there are more than {TRIALS_MAX}"))),
+            Some(_) => return Err(self.error("tests", "write each test as a table, as in [[tests]]".into())),
+        };
+        let mut trials = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            let Value::Table(table) = table else {
+                return Err(self.error("tests", "write each test as a table, as in [[tests]]".into()));
+            };
+            let trial = trial::parse(table).map_err(|(key, problem)| {
+                let dot = if key.is_empty() { "" } else { "." };
+                self.error(&format!("tests[{index}]{dot}{key}"), problem)
+            })?;
+            trials.push(trial);
+        }
+        Ok(trials)
     }
 
     /// Every key must be one of these; another one is taken for a mistake in writing.
@@ -376,7 +429,7 @@ pub(super) fn unknown_word(word: &str, known: &[&str]) -> String {
     format!("{word:?} is not known{}; use one of {}", suggestion(word, known), known.join(", "))
 }
 
-fn suggestion(word: &str, known: &[&str]) -> String {
+pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
     let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), known)).min();
     match nearest {
         // More than a third of the letters wrong is another word.
@@ -393,7 +446,8 @@ mod tests {
 
     fn error(lines: &str) -> String {
         let text = format!("spoke = \"web\"\ntopic = \"web.events\"\n{lines}");
-        SpokeFile::parse("web.toml", &text).map_or_else(|error| error.to_string(), |file| format!("{:?}", file.format))
+        let without_line = |error: SpokeError| SpokeError { line: None, ..error }.to_string();
+        SpokeFile::parse("web.toml", &text).map_or_else(without_line, |file| format!("{:?}", file.format))
     }
 
     #[test]
@@ -440,6 +494,29 @@ mod tests {
         }
         assert!(error("format = \"avro\"").contains("cannot be mapped yet"));
         let unnamed = SpokeFile::parse("web.toml", "spoke =").expect_err("no TOML").to_string();
-        assert!(unnamed.starts_with("spoke web.toml: not valid TOML"), "{unnamed}");
+        assert!(unnamed.starts_with("spoke web.toml, line 1: not valid TOML"), "{unnamed}");
+    }
+
+    #[test]
+    fn errors_point_to_the_line() {
+        let lines = |text: &str| SpokeFile::parse("web.toml", text).expect_err("a mistake").to_string();
+        let head = "spoke = \"web\"\ntopic = \"t\"\nformat = \"touchpoint-json\"\n";
+        let shown = |tests: &str| lines(&format!("{head}{tests}"));
+        assert_eq!(shown("\ncolour = 1"), "spoke web, line 5: colour: there is no such key");
+        assert_eq!(
+            shown("[[tests]]\nsample = '{}'\nexpect = { knd = \"x\" }"),
+            "spoke web, line 6: tests[0].expect.knd: a touchpoint has no such field; did you mean \"kind\"?"
+        );
+        assert_eq!(
+            shown("[[tests]]\nsample = '{}'"),
+            "spoke web, line 4: tests[0]: give one of expect = { … }, expect_rejected = \"reason\" and expect_skipped = true"
+        );
+        assert_eq!(
+            shown("[[tests]]\nsample = '{}'\nexpected = {}"),
+            "spoke web, line 6: tests[0].expected: there is no such key; did you mean \"expect\"?"
+        );
+        assert!(shown("[[tests]]\nsample = '{}'\nexpect_rejected = \"wrong\"").starts_with(
+            "spoke web, line 6: tests[0].expect_rejected: \"wrong\" is not known; use one of undecodable,"
+        ));
     }
 }

@@ -134,19 +134,19 @@ fn constants_maps_and_money_fill_the_fields() {
 fn mistakes_in_a_mapping_name_the_key_and_what_to_write() {
     let broken = |from: &str, to: &str| spoke(&MINIMAL.replace(from, to)).expect_err("a mistake").to_string();
     expect![[r#"
-        spoke web: kind.map.Bought: "order_place" is not known; did you mean "order_placed"?; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
-        spoke web: kind.constant: "bought" is not known; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
-        spoke web: kind.unmapped: "drop" is not known; use one of other, reject
-        spoke web: identifiers.custmer_id: "custmer_id" is not known; did you mean "customer_id"?; use one of customer_id, email, phone, loyalty, device, cookie, anonymous, order, case, contract
-        spoke web: identifiers: there is none; say where the customer's number or e-mail is
-        spoke web: identifiers.customer_id: the path "who..x" has an empty key; write it as keys joined by dots, such as "customer.id"
-        spoke web: identifiers.customer_id: the path "who[x]" has an index that is not a number up to 1000 in brackets
-        spoke web: topic: a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores
-        spoke we|b: spoke: a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores
-        spoke web: sentiment.constant: it is not a whole number from -100 to 100; send one in this range
-        spoke web: region.constant: it is blank; fill it in or remove it
-        spoke web: cost.currency.constant: "Euro" is not known; use one of EUR, USD, any other code of ISO 4217 in capitals
-        spoke web: referrer.type: "mail" is not known; did you mean "email"?; use one of customer_id, email, phone, loyalty, device, cookie, anonymous, order, case, contract"#]].assert_eq(
+        spoke web, line 6: kind.map.Bought: "order_place" is not known; did you mean "order_placed"?; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
+        spoke web, line 6: kind.constant: "bought" is not known; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
+        spoke web, line 6: kind.unmapped: "drop" is not known; use one of other, reject
+        spoke web, line 8: identifiers.custmer_id: "custmer_id" is not known; did you mean "customer_id"?; use one of customer_id, email, phone, loyalty, device, cookie, anonymous, order, case, contract
+        spoke web, line 8: identifiers: there is none; say where the customer's number or e-mail is
+        spoke web, line 8: identifiers.customer_id: the path "who..x" has an empty key; write it as keys joined by dots, such as "customer.id"
+        spoke web, line 8: identifiers.customer_id: the path "who[x]" has an index that is not a number up to 1000 in brackets
+        spoke web, line 3: topic: a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores
+        spoke we|b, line 2: spoke: a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores
+        spoke web, line 6: sentiment.constant: it is not a whole number from -100 to 100; send one in this range
+        spoke web, line 6: region.constant: it is blank; fill it in or remove it
+        spoke web, line 6: cost.currency.constant: "Euro" is not known; use one of EUR, USD, any other code of ISO 4217 in capitals
+        spoke web, line 6: referrer.type: "mail" is not known; did you mean "email"?; use one of customer_id, email, phone, loyalty, device, cookie, anonymous, order, case, contract"#]].assert_eq(
         &[
             broken("\"what\"", r#"{ path = "what", map = { Bought = "order_place" } }"#),
             broken("\"what\"", r#"{ constant = "bought" }"#),
