@@ -1,12 +1,13 @@
 //! A spoke file → a compiled mapping: every path a slot of one trie, every word of ours checked.
 
 use super::{
-    spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, TimeFormat, unknown_word},
+    keys::unknown_word,
+    spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, TimeFormat},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
 };
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
-    wire::{Scalar, Shape, ShapeBuilder, Slot},
+    wire::{Capture, Scalar, Shape, ShapeBuilder, Slot},
 };
 
 /// Which slot makes which field of a touchpoint.
@@ -41,9 +42,31 @@ pub(super) struct Mapping {
     pub properties: PropertiesRule,
 }
 
+/// Places of the payload, of which the first that holds something counts.
+#[derive(Debug)]
+pub(super) struct Place {
+    first: Slot,
+    others: Box<[Slot]>,
+}
+
+impl Place {
+    fn one(slot: Slot) -> Place {
+        Place { first: slot, others: Box::default() }
+    }
+
+    /// The first place that holds something; the first of all if none does.
+    #[inline]
+    pub(super) fn slot(&self, capture: &Capture<'_>) -> Slot {
+        if self.others.is_empty() || !capture.scalar(self.first).is_absent() {
+            return self.first;
+        }
+        self.others.iter().copied().find(|&slot| !capture.scalar(slot).is_absent()).unwrap_or(self.first)
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum IdRule {
-    Slot(Slot),
+    Slot(Place),
     /// A hash of the mapped fields.
     Content,
     /// Topic, partition and offset.
@@ -62,8 +85,9 @@ pub(super) enum WordRule<T> {
     Constant(T),
     /// The department's words in ascending order; a word of ours is its own translation.
     Slot {
-        slot: Slot,
+        place: Place,
         map: Vec<(Box<str>, T)>,
+        default: Option<T>,
     },
 }
 
@@ -72,25 +96,27 @@ pub(super) enum TextRule {
     Constant(Box<str>),
     /// The department's words in ascending order; others stay as they are.
     Slot {
-        slot: Slot,
+        place: Place,
         map: Vec<(Box<str>, Box<str>)>,
+        default: Option<Box<str>>,
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct TimeRule {
-    pub slot: Slot,
+    pub place: Place,
     pub format: TimeFormat,
 }
 
 #[derive(Debug)]
 pub(super) enum NumberRule {
     Constant(i64),
-    Slot(Slot),
+    Slot(Place, Option<i64>),
 }
 
 #[derive(Debug)]
 pub(super) enum IdentifiersRule {
+    /// Each place holds a value or a list of values.
     Slots(Vec<(IdentifierType, Slot)>),
     /// An object of type → value or values.
     Entries(Slot),
@@ -107,7 +133,7 @@ pub(super) enum PropertiesRule {
 pub(super) struct MoneyRule {
     /// If there is an object here, it must have the number.
     pub container: Option<Slot>,
-    pub value: Slot,
+    pub value: Place,
     pub major: bool,
     pub currency: WordRule<Currency>,
 }
@@ -117,7 +143,7 @@ pub(super) struct ScoreRule {
     /// If there is an object here, it must have the answer.
     pub container: Option<Slot>,
     pub scale: WordRule<ScoreScale>,
-    pub value: Slot,
+    pub value: Place,
     pub item: Option<TextRule>,
 }
 
@@ -125,7 +151,7 @@ pub(super) struct ScoreRule {
 pub(super) struct ReferrerRule {
     pub container: Option<Slot>,
     pub kind: WordRule<IdentifierType>,
-    pub value: Slot,
+    pub value: Place,
 }
 
 impl Mapping {
@@ -151,22 +177,28 @@ impl Compiler<'_> {
     }
 
     fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
-        let id = match file.id.as_str() {
-            "content" => IdRule::Content,
-            "position" => IdRule::Position,
-            path => IdRule::Slot(self.slot("id", path)?),
+        let id = match file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["content"] => IdRule::Content,
+            ["position"] => IdRule::Position,
+            _ => IdRule::Slot(self.place("id", &file.id)?),
         };
         let kind = self.word("kind", &file.kind, &words(Kind::ALL, Kind::as_str), Kind::parse)?;
-        let occurred_at =
-            TimeRule { slot: self.slot("occurred_at.path", &file.occurred_at.path)?, format: file.occurred_at.format };
+        let occurred_at = TimeRule {
+            place: self.place("occurred_at.path", &file.occurred_at.paths)?,
+            format: file.occurred_at.format,
+        };
         let types = words(IdentifierType::ALL, IdentifierType::as_str);
         let identifier_type = |compiler: &Self, key: &str, word: &str| {
             IdentifierType::parse(word).ok_or_else(|| compiler.error(key, unknown_word(word, &types)))
         };
         let mut identifiers = Vec::new();
-        for (kind, path) in &file.identifiers {
+        for (kind, paths) in &file.identifiers {
             let key = format!("identifiers.{kind}");
-            identifiers.push((identifier_type(&self, &key, kind)?, self.slot(&key, path)?));
+            let kind = identifier_type(&self, &key, kind)?;
+            for path in paths {
+                let slot = self.builder.list(path).map_err(|problem| self.error(&key, problem.to_string()))?;
+                identifiers.push((kind, slot));
+            }
         }
         if identifiers.is_empty() {
             return Err(self.error("identifiers", "there is none; say where the customer's number or e-mail is"));
@@ -188,10 +220,10 @@ impl Compiler<'_> {
         let source = |field: &str| file.fields.iter().find(|(name, _)| *name == field).map(|(_, source)| source);
         let referrer = match &file.referrer {
             None => None,
-            Some((kind, path)) => Some(ReferrerRule {
+            Some((kind, paths)) => Some(ReferrerRule {
                 container: None,
                 kind: WordRule::Constant(identifier_type(&self, "referrer.type", kind)?),
-                value: self.slot("referrer.value", path)?,
+                value: self.place("referrer.value", paths)?,
             }),
         };
         let score = match &file.score {
@@ -204,7 +236,7 @@ impl Compiler<'_> {
                     &words(ScoreScale::ALL, ScoreScale::as_str),
                     ScoreScale::parse,
                 )?,
-                value: self.slot("score.value", &score.value)?,
+                value: self.place("score.value", &score.value)?,
                 item: match &score.item {
                     None => None,
                     Some(item) => Some(self.text("score.item", item, TEXT_CHARACTERS_MAX)?),
@@ -213,7 +245,7 @@ impl Compiler<'_> {
         };
         let promised_at = match &file.promised_at {
             None => None,
-            Some(time) => Some(TimeRule { slot: self.slot("promised_at.path", &time.path)?, format: time.format }),
+            Some(time) => Some(TimeRule { place: self.place("promised_at.path", &time.paths)?, format: time.format }),
         };
         Ok(Mapping {
             id,
@@ -267,10 +299,10 @@ impl Compiler<'_> {
     /// in which they are found fastest.
     fn canonical(mut self) -> Result<Mapping, SpokeError> {
         fn word<T>(slot: Slot) -> WordRule<T> {
-            WordRule::Slot { slot, map: Vec::new() }
+            WordRule::Slot { place: Place::one(slot), map: Vec::new(), default: None }
         }
         fn text(slot: Slot) -> TextRule {
-            TextRule::Slot { slot, map: Vec::new() }
+            TextRule::Slot { place: Place::one(slot), map: Vec::new(), default: None }
         }
         let spoke = self.spoke.to_owned();
         let wrong = |error: crate::wire::PathError| SpokeError {
@@ -300,10 +332,10 @@ impl Compiler<'_> {
         let properties = self.builder.entries("properties").map_err(wrong)?;
         let mut container = |path: &str| self.builder.container(path).map(Some).map_err(wrong);
         Ok(Mapping {
-            id: IdRule::Slot(id),
+            id: IdRule::Slot(Place::one(id)),
             kind: word(kind),
             unmapped_kind: UnmappedKind::Reject,
-            occurred_at: TimeRule { slot: occurred_at, format: TimeFormat::Canonical },
+            occurred_at: TimeRule { place: Place::one(occurred_at), format: TimeFormat::Canonical },
             spoke: Some(spoke_slot),
             identifiers: IdentifiersRule::Entries(identifiers),
             label: Some(text(label)),
@@ -317,39 +349,46 @@ impl Compiler<'_> {
             account: Some(text(account?)),
             amount: Some(MoneyRule {
                 container: container("amount")?,
-                value: amount.0,
+                value: Place::one(amount.0),
                 major: false,
                 currency: word(amount.1),
             }),
             cost: Some(MoneyRule {
                 container: container("cost")?,
-                value: cost.0,
+                value: Place::one(cost.0),
                 major: false,
                 currency: word(cost.1),
             }),
             score: Some(ScoreRule {
                 container: container("score")?,
                 scale: word(score.0),
-                value: score.1,
+                value: Place::one(score.1),
                 item: Some(text(score.2)),
             }),
-            promised_at: Some(TimeRule { slot: promised_at?, format: TimeFormat::Canonical }),
+            promised_at: Some(TimeRule { place: Place::one(promised_at?), format: TimeFormat::Canonical }),
             initiator: Some(word(initiator?)),
             visibility: Some(word(visibility?)),
-            sentiment: Some(NumberRule::Slot(sentiment?)),
+            sentiment: Some(NumberRule::Slot(Place::one(sentiment?), None)),
             referrer: Some(ReferrerRule {
                 container: container("referrer")?,
                 kind: word(referrer.0),
-                value: referrer.1,
+                value: Place::one(referrer.1),
             }),
-            effort: Some(NumberRule::Slot(effort)),
+            effort: Some(NumberRule::Slot(Place::one(effort), None)),
             properties: PropertiesRule::Entries(properties),
             shape: self.builder.build(),
         })
     }
 
-    fn slot(&mut self, key: &str, path: &str) -> Result<Slot, SpokeError> {
-        self.builder.leaf(path).map_err(|problem| self.error(key, problem.to_string()))
+    fn place(&mut self, key: &str, paths: &[String]) -> Result<Place, SpokeError> {
+        let mut slots = Vec::new();
+        for path in paths {
+            slots.push(self.builder.leaf(path).map_err(|problem| self.error(key, problem.to_string()))?);
+        }
+        match slots.split_first() {
+            Some((&first, others)) => Ok(Place { first, others: others.into() }),
+            None => Err(self.error(key, "it is missing; say where it is")),
+        }
     }
 
     fn word<T: Copy>(
@@ -364,8 +403,15 @@ impl Compiler<'_> {
                 Some(word) => Ok(WordRule::Constant(word)),
                 None => Err(self.error(&format!("{key}.constant"), unknown_word(word, known))),
             },
-            From::Path(path) => {
-                let slot = self.slot(key, path)?;
+            From::Paths(paths) => {
+                let place = self.place(key, paths)?;
+                let default = match &source.default {
+                    None => None,
+                    Some(word) => match parse(word) {
+                        None => return Err(self.error(&format!("{key}.default"), unknown_word(word, known))),
+                        word => word,
+                    },
+                };
                 let mut map = Vec::new();
                 for (word, ours) in &source.map {
                     let ours = parse(ours)
@@ -373,7 +419,7 @@ impl Compiler<'_> {
                     map.push((word.clone().into_boxed_str(), ours));
                 }
                 map.sort_by(|a, b| a.0.cmp(&b.0));
-                Ok(WordRule::Slot { slot, map })
+                Ok(WordRule::Slot { place, map, default })
             }
         }
     }
@@ -398,15 +444,19 @@ impl Compiler<'_> {
         };
         match &source.from {
             From::Constant(value) => Ok(TextRule::Constant(checked(self, format!("{key}.constant"), value)?)),
-            From::Path(path) => {
-                let slot = self.slot(key, path)?;
+            From::Paths(paths) => {
+                let place = self.place(key, paths)?;
+                let default = match &source.default {
+                    None => None,
+                    Some(value) => Some(checked(self, format!("{key}.default"), value)?),
+                };
                 let mut map = Vec::new();
                 for (word, ours) in &source.map {
                     let ours = checked(self, format!("{key}.map.{word}"), ours)?;
                     map.push((word.clone().into_boxed_str(), ours));
                 }
                 map.sort_by(|a, b| a.0.cmp(&b.0));
-                Ok(TextRule::Slot { slot, map })
+                Ok(TextRule::Slot { place, map, default })
             }
         }
     }
@@ -427,13 +477,19 @@ impl Compiler<'_> {
         if !source.map.is_empty() {
             return Err(self.error(&format!("{key}.map"), "numbers are not translated; remove it"));
         }
+        let checked = |compiler: &Self, key: String, number: &str| {
+            within(&Scalar::Text(number.into()), range, Reason::WrongType)
+                .map_err(|refused| compiler.error(&key, refused.message))
+        };
         match &source.from {
-            From::Path(path) => Ok(Some(NumberRule::Slot(self.slot(key, path)?))),
-            From::Constant(number) => match within(&Scalar::Text(number.into()), range, Reason::WrongType) {
-                Ok(Some(number)) => Ok(Some(NumberRule::Constant(number))),
-                Ok(None) => Ok(None),
-                Err(refused) => Err(self.error(&format!("{key}.constant"), refused.message)),
-            },
+            From::Paths(paths) => {
+                let default = match &source.default {
+                    None => None,
+                    Some(number) => checked(self, format!("{key}.default"), number)?,
+                };
+                Ok(Some(NumberRule::Slot(self.place(key, paths)?, default)))
+            }
+            From::Constant(number) => Ok(checked(self, format!("{key}.constant"), number)?.map(NumberRule::Constant)),
         }
     }
 
@@ -444,7 +500,7 @@ impl Compiler<'_> {
         let known = ["EUR", "USD", "any other code of ISO 4217 in capitals"];
         Ok(Some(MoneyRule {
             container: None,
-            value: self.slot(&format!("{key}.value"), &money.path)?,
+            value: self.place(&format!("{key}.value"), &money.paths)?,
             major: money.major,
             currency: self.word(&format!("{key}.currency"), &money.currency, &known, Currency::parse)?,
         }))

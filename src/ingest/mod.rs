@@ -1,6 +1,6 @@
 //! Spokes: a department's records → touchpoints, or rejections that say which field and why.
 //!
-//! - [`spoke_file`]: the text of a spoke file → its keys.
+//! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields`]: what a touchpoint has.
 //! - `mapping`: a spoke file → compiled rules over the slots of one trie of paths.
 //! - `draft`: one captured payload → one touchpoint, part by part.
@@ -10,6 +10,7 @@
 
 mod draft;
 mod fields;
+mod keys;
 mod lines;
 mod mapping;
 mod number;
@@ -231,6 +232,9 @@ impl Spoke {
             (_, Err((reason, message))) => whole(reason, message),
             (Some(Fault::NotAContainer(slot)), Ok(())) if self.mapping.shape.path(slot).is_empty() => {
                 whole(Reason::Undecodable, "The payload is not an object; send one object for each event.".into())
+            }
+            (Some(Fault::TooMany(slot)), Ok(())) => {
+                fault(slot, Reason::TooLarge, "The list has more than 1000 elements; send fewer.")
             }
             (Some(Fault::NotAContainer(slot)), Ok(())) => fault(
                 slot,

@@ -4,8 +4,9 @@
 use toml::{Table, Value};
 
 use super::{
+    keys::{Keys, unknown_word},
     lines::{line_at, line_of},
-    trial::{self, TRIALS_MAX, Trial},
+    trial::Trial,
 };
 
 /// A spoke file, as written.
@@ -35,19 +36,19 @@ pub enum Format {
 }
 
 /// Which places of a department's events make which fields of a touchpoint. A place is a path: `a.b[0]`, with `\.` for a
-/// dot in a key.
+/// dot in a key. Of several places the first that holds something counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MappingFile {
-    /// A path, `content` (a hash of the mapped fields) or `position` (topic, partition and offset).
-    pub id: String,
+    /// Paths, `content` (a hash of the mapped fields) or `position` (topic, partition and offset).
+    pub id: Vec<String>,
     /// What happened.
     pub kind: Source,
     /// Whether a kind without a translation is rejected and not kept as `other`.
     pub reject_unmapped_kinds: bool,
     /// When it happened.
     pub occurred_at: Time,
-    /// (type, path) of each identifier.
-    pub identifiers: Vec<(String, String)>,
+    /// (type, paths) of each identifier; every place and every element of a list counts.
+    pub identifiers: Vec<(String, Vec<String>)>,
     /// (field, source) of the fields that hold one word, text or number: `channel`, `region`, `sentiment`, ….
     pub fields: Vec<(&'static str, Source)>,
     /// Money that the customer pays or gets back.
@@ -58,8 +59,8 @@ pub struct MappingFile {
     pub score: Option<Score>,
     /// What was promised.
     pub promised_at: Option<Time>,
-    /// (type, path) of who referred this customer.
-    pub referrer: Option<(String, String)>,
+    /// (type, paths) of who referred this customer.
+    pub referrer: Option<(String, Vec<String>)>,
     /// (name, source) of what is kept on the timeline besides.
     pub properties: Vec<(String, Source)>,
 }
@@ -67,32 +68,34 @@ pub struct MappingFile {
 /// Where a field comes from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
-    /// A path or a constant.
+    /// Paths or a constant.
     pub from: From,
     /// (the department's word, ours).
     pub map: Vec<(String, String)>,
+    /// What it is where no path holds anything; in our words.
+    pub default: Option<String>,
 }
 
-/// A place in the payload, or the same for every event.
+/// Places in the payload, or the same for every event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum From {
-    /// A place in the payload.
-    Path(String),
+    /// Places in the payload: the first that holds something.
+    Paths(Vec<String>),
     /// The same for every event.
     Constant(String),
 }
 
 impl Default for From {
     fn default() -> From {
-        From::Path(String::new())
+        From::Paths(Vec::new())
     }
 }
 
 /// Where a time comes from and how it is written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Time {
-    /// The place.
-    pub path: String,
+    /// The places.
+    pub paths: Vec<String>,
     /// How it is written.
     pub format: TimeFormat,
 }
@@ -116,8 +119,8 @@ pub enum TimeFormat {
 /// Where an amount of money comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Money {
-    /// The place of the number.
-    pub path: String,
+    /// The places of the number.
+    pub paths: Vec<String>,
     /// Whether the number is in major units (euros) and not in minor ones (cents).
     pub major: bool,
     /// The currency.
@@ -129,8 +132,8 @@ pub struct Money {
 pub struct Score {
     /// Its scale.
     pub scale: Source,
-    /// The place of the answer.
-    pub value: String,
+    /// The places of the answer.
+    pub value: Vec<String>,
     /// What was asked about.
     pub item: Option<Source>,
 }
@@ -252,7 +255,7 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
     let mut identifiers = Vec::new();
     if let Some(table) = keys.optional_table("identifiers")? {
         for kind in table.table.keys() {
-            identifiers.push((kind.clone(), table.text(kind)?));
+            identifiers.push((kind.clone(), table.paths(kind)?));
         }
     }
     let mut properties = Vec::new();
@@ -271,10 +274,10 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
             "minor" => false,
             other => return Err(table.error("unit", unknown_word(other, &["major", "minor"]))),
         };
-        Ok(Some(Money { path: table.text("value")?, major, currency: table.source("currency", &[])?.0 }))
+        Ok(Some(Money { paths: table.paths("value")?, major, currency: table.source("currency", &[])?.0 }))
     };
     Ok(MappingFile {
-        id: keys.text("id")?,
+        id: keys.paths("id")?,
         kind,
         reject_unmapped_kinds,
         occurred_at: keys.time("occurred_at")?,
@@ -289,7 +292,7 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
                 let item = table.table.contains_key("item");
                 Some(Score {
                     scale: table.source("scale", &[])?.0,
-                    value: table.text("value")?,
+                    value: table.paths("value")?,
                     item: if item { Some(table.source("item", &[])?.0) } else { None },
                 })
             }
@@ -302,142 +305,11 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
             None => None,
             Some(table) => {
                 table.allow(&["type", "value"], &[])?;
-                Some((table.text("type")?, table.text("value")?))
+                Some((table.text("type")?, table.paths("value")?))
             }
         },
         properties,
     })
-}
-
-/// The keys of one table of the file, with where it is.
-struct Keys<'a> {
-    spoke: &'a str,
-    at: String,
-    table: &'a Table,
-}
-
-impl<'a> Keys<'a> {
-    fn error(&self, key: &str, problem: String) -> SpokeError {
-        SpokeError { spoke: self.spoke.to_owned(), line: None, key: format!("{}{key}", self.at), problem }
-    }
-
-    fn tests(&self) -> Result<Vec<Trial>, SpokeError> {
-        let tables = match self.table.get("tests") {
-            None => return Ok(Vec::new()),
-            Some(Value::Array(tables)) if tables.len() <= TRIALS_MAX => tables,
-            Some(Value::Array(_)) => return Err(self.error("tests", format!("there are more than {TRIALS_MAX}"))),
-            Some(_) => return Err(self.error("tests", "write each test as a table, as in [[tests]]".into())),
-        };
-        let mut trials = Vec::new();
-        for (index, table) in tables.iter().enumerate() {
-            let Value::Table(table) = table else {
-                return Err(self.error("tests", "write each test as a table, as in [[tests]]".into()));
-            };
-            let trial = trial::parse(table).map_err(|(key, problem)| {
-                let dot = if key.is_empty() { "" } else { "." };
-                self.error(&format!("tests[{index}]{dot}{key}"), problem)
-            })?;
-            trials.push(trial);
-        }
-        Ok(trials)
-    }
-
-    /// Every key must be one of these; another one is taken for a mistake in writing.
-    fn allow(&self, known: &[&str], more: &[&[&str]]) -> Result<(), SpokeError> {
-        let known: Vec<&str> = known.iter().chain(more.iter().copied().flatten()).copied().collect();
-        match self.table.keys().find(|key| !known.contains(&key.as_str())) {
-            None => Ok(()),
-            Some(key) => Err(self.error(key, format!("there is no such key{}", suggestion(key, &known)))),
-        }
-    }
-
-    fn optional_text(&self, key: &str) -> Result<Option<String>, SpokeError> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Err(self.error(key, "it is empty; fill it in".into())),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(self.error(key, format!("write text in quotes, as in {key} = \"…\""))),
-        }
-    }
-
-    fn text(&self, key: &str) -> Result<String, SpokeError> {
-        self.optional_text(key)?.ok_or_else(|| self.error(key, format!("it is missing; add {key} = \"…\"")))
-    }
-
-    fn optional_table(&self, key: &str) -> Result<Option<Keys<'a>>, SpokeError> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::Table(table)) => Ok(Some(Keys { spoke: self.spoke, at: format!("{}{key}.", self.at), table })),
-            Some(_) => Err(self.error(key, format!("write a table, as in [{}{key}]", self.at))),
-        }
-    }
-
-    /// `"path"`, `{ path = "…", map = { word = "ours" } }` or `{ constant = "…" }`; the table too, if it is one.
-    fn source(&self, key: &str, more: &[&str]) -> Result<(Source, Option<Keys<'a>>), SpokeError> {
-        if let Some(Value::String(_)) | None = self.table.get(key) {
-            let from = From::Path(self.text(key)?);
-            return Ok((Source { from, map: Vec::new() }, None));
-        }
-        let Some(Value::Table(_)) = self.table.get(key) else {
-            let problem =
-                format!("write a path or a constant, as in {key} = \"a.b\" or {key} = {{ constant = \"…\" }}");
-            return Err(self.error(key, problem));
-        };
-        let Some(table) = self.optional_table(key)? else {
-            return Err(self.error(key, "it is missing".into()));
-        };
-        table.allow(&["path", "map", "constant"], &[more])?;
-        let from = match (table.optional_text("path")?, table.optional_text("constant")?) {
-            (Some(path), None) => From::Path(path),
-            (None, Some(constant)) => From::Constant(constant),
-            _ => return Err(self.error(key, "give either a path or a constant".into())),
-        };
-        let mut map = Vec::new();
-        if let Some(words) = table.optional_table("map")? {
-            if let From::Constant(_) = from {
-                return Err(table.error("map", "a constant needs no map; remove it".into()));
-            }
-            for word in words.table.keys() {
-                map.push((word.clone(), words.text(word)?));
-            }
-        }
-        Ok((Source { from, map }, Some(table)))
-    }
-
-    fn time(&self, key: &str) -> Result<Time, SpokeError> {
-        let Some(table) = self.optional_table(key)? else {
-            let problem = format!("it is missing; add {key} = {{ path = \"…\", format = \"rfc3339\" }}");
-            return Err(self.error(key, problem));
-        };
-        table.allow(&["path", "format"], &[])?;
-        let format = match table.text("format")?.as_str() {
-            "rfc3339" => TimeFormat::Rfc3339,
-            "epoch_s" => TimeFormat::EpochSeconds,
-            "epoch_ms" => TimeFormat::EpochMilliseconds,
-            "epoch_us" => TimeFormat::EpochMicroseconds,
-            other => {
-                let known = ["rfc3339", "epoch_s", "epoch_ms", "epoch_us"];
-                return Err(table.error("format", unknown_word(other, &known)));
-            }
-        };
-        Ok(Time { path: table.text("path")?, format })
-    }
-}
-
-/// Why a word is not taken, what could be meant, and what there is.
-pub(super) fn unknown_word(word: &str, known: &[&str]) -> String {
-    format!("{word:?} is not known{}; use one of {}", suggestion(word, known), known.join(", "))
-}
-
-pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), known)).min();
-    match nearest {
-        // More than a third of the letters wrong is another word.
-        Some((distance, nearest)) if distance * 3 <= word.chars().count().max(3) => {
-            format!("; did you mean {nearest:?}?")
-        }
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

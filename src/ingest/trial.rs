@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::{
     Mapped, NoHeaders, SourceRecord, Spoke,
     fields::{NAMES, fields},
-    spoke_file::{suggestion, unknown_word},
+    keys::{suggestion, unknown_word},
 };
 use crate::model::Reason;
 

@@ -14,6 +14,9 @@ const PATH_SEGMENTS_MAX: usize = 32;
 /// The largest array index in a path: a larger one is a mistake, and would make a scan of the whole array worthwhile.
 const PATH_INDEX_MAX: usize = 1_000;
 
+/// Elements of a list that are kept: many times what anybody has names.
+const LIST_ELEMENTS_MAX: usize = 1_000;
+
 /// Where a captured scalar is found: a node of the trie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u16);
@@ -86,6 +89,8 @@ struct Node {
     leaf: bool,
     /// Every key with its scalar or list of scalars is wanted here.
     entries: bool,
+    /// A scalar or a list of scalars is wanted here.
+    list: bool,
     keys: Vec<(Box<str>, u16)>,
     items: Vec<(usize, u16)>,
 }
@@ -108,6 +113,13 @@ impl ShapeBuilder {
         let node = self.node(path)?;
         self.nodes[usize::from(node)].leaf = true;
         Ok(Slot(node))
+    }
+
+    /// A scalar or a list of scalars is wanted at this path. A list is read as null, with an entry for each element.
+    pub fn list(&mut self, path: &str) -> Result<Slot, PathError> {
+        let slot = self.leaf(path)?;
+        self.nodes[usize::from(slot.0)].list = true;
+        Ok(slot)
     }
 
     /// Every key of the object at this path is wanted, with its scalar or its list of scalars.
@@ -199,6 +211,8 @@ pub enum Fault {
     Repeated(Slot),
     /// A path leads through this place, but it holds no object (or array) that it could lead into.
     NotAContainer(Slot),
+    /// A list at this place has more elements than are kept.
+    TooMany(Slot),
 }
 
 /// The scalars that were picked out of one payload.
@@ -365,8 +379,22 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut sequence: A) -> Result<(), A::Error> {
-        self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
         let node = &self.shape.nodes[usize::from(self.node)];
+        if node.list && node.items.is_empty() {
+            self.capture.put::<A::Error>(self.node, Scalar::Null)?;
+            let mut left = LIST_ELEMENTS_MAX;
+            while let Some(value) = sequence.next_element_seed(Element)? {
+                if left == 0 {
+                    self.capture.fault = self.capture.fault.or(Some(Fault::TooMany(Slot(self.node))));
+                    while sequence.next_element::<IgnoredAny>()?.is_some() {}
+                    return Ok(());
+                }
+                left -= 1;
+                self.capture.entries.push(Entry { slot: self.node, key: Cow::Borrowed(""), value });
+            }
+            return Ok(());
+        }
+        self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
         if node.items.is_empty() {
             self.note_unless_leaf();
         }
