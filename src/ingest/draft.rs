@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 use super::{
-    Rejection, SourceRecord,
+    Rejection, SourceRecord, local,
     mapping::{
-        EFFORT, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, PropertiesRule, ReferrerRule, SENTIMENT,
-        ScoreRule, TextRule, TimeRule, UnmappedKind, WordRule,
+        EFFORT, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Place, PropertiesRule, ReferrerRule,
+        SENTIMENT, ScoreRule, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
     },
     number,
     validate::{
@@ -259,14 +260,33 @@ impl<'c, 'a> Taker<'c, 'a> {
         if scalar.is_absent() {
             return Ok(None);
         }
-        match number::instant(scalar, rule.format) {
+        let at = match &rule.form {
+            TimeForm::Instant(format) => number::instant(scalar, *format),
+            TimeForm::Local(form, ZoneRule::Fixed(zone)) => form.instant(scalar, zone),
+            TimeForm::Local(form, ZoneRule::Place(place, default)) => {
+                let zone = self.zone(field, place, default.as_ref())?;
+                form.instant(scalar, &zone)
+            }
+        };
+        match at {
             Some(at) => Ok(Some(at)),
             None => {
                 let message = "it is no time between the years 1900 and 2200 in the form that the spoke is configured for \
-                     (RFC 3339 text such as 2026-01-31T09:00:00Z, or a number since 1970); send it in that form";
+                     (RFC 3339 text such as 2026-01-31T09:00:00Z, a number since 1970, or a local time); send it in that form";
                 self.at(slot, field, refused(Reason::BadTimestamp, message))
             }
         }
+    }
+
+    /// The time zone that the payload names, or the one that holds where it names none.
+    fn zone(&self, field: &str, place: &Place, default: Option<&TimeZone>) -> Result<TimeZone, Rejection> {
+        let slot = place.slot(self.capture);
+        let found = match (self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX))?, default) {
+            (Some(name), _) => local::zone(&name),
+            (None, default) => default.cloned(),
+        };
+        let message = "the time zone is missing or not in the IANA database; send a name such as Europe/Amsterdam";
+        self.at(slot, field, found.map_or_else(|| refused(Reason::BadTimestamp, message), Ok))
     }
 
     fn text(&self, field: &str, rule: &'c TextRule, characters_max: usize) -> Result<Option<Text<'c>>, Rejection> {

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::{
-    spoke_file::{From, Source, SpokeError, Time, TimeFormat},
+    spoke_file::{From, Source, SpokeError, Time, TimeFormat, Written},
     trial::{self, TRIALS_MAX, Trial},
 };
 
@@ -132,18 +132,38 @@ impl<'a> Keys<'a> {
             let problem = format!("it is missing; add {key} = {{ path = \"…\", format = \"rfc3339\" }}");
             return Err(self.error(key, problem));
         };
-        table.allow(&["path", "format"], &[])?;
-        let format = match table.text("format")?.as_str() {
-            "rfc3339" => TimeFormat::Rfc3339,
-            "epoch_s" => TimeFormat::EpochSeconds,
-            "epoch_ms" => TimeFormat::EpochMilliseconds,
-            "epoch_us" => TimeFormat::EpochMicroseconds,
-            other => {
-                let known = ["rfc3339", "epoch_s", "epoch_ms", "epoch_us"];
-                return Err(table.error("format", unknown_word(other, &known)));
+        table.allow(&["path", "format", "zone"], &[])?;
+        let zone = match table.table.get("zone") {
+            None => None,
+            Some(Value::String(_)) => Some(Source { from: From::Constant(table.text("zone")?), ..Source::default() }),
+            Some(_) => {
+                let (source, inner) = table.source("zone", &[])?;
+                if let (Some(inner), false) = (inner, source.map.is_empty()) {
+                    return Err(inner.error("map", "names of time zones are not translated; remove it".into()));
+                }
+                Some(source)
             }
         };
-        Ok(Time { paths: table.paths("path")?, format })
+        let instant =
+            |format| match zone {
+                None => Ok(Written::Instant(format)),
+                Some(_) => Err(table
+                    .error("zone", "this format says the instant itself; remove it, or set format = \"local\"".into())),
+            };
+        let written = match table.text("format")?.as_str() {
+            "rfc3339" => instant(TimeFormat::Rfc3339)?,
+            "epoch_s" => instant(TimeFormat::EpochSeconds)?,
+            "epoch_ms" => instant(TimeFormat::EpochMilliseconds)?,
+            "epoch_us" => instant(TimeFormat::EpochMicroseconds)?,
+            "local" => Written::Local(None, zone),
+            pattern if pattern.contains('%') => Written::Local(Some(pattern.to_owned()), zone),
+            other => {
+                let known = ["rfc3339", "epoch_s", "epoch_ms", "epoch_us", "local"];
+                let pattern = " or a pattern such as \"%d.%m.%Y %H:%M\"";
+                return Err(table.error("format", unknown_word(other, &known) + pattern));
+            }
+        };
+        Ok(Time { paths: table.paths("path")?, written })
     }
 }
 

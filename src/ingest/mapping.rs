@@ -1,8 +1,11 @@
 //! A spoke file → a compiled mapping: every path a slot of one trie, every word of ours checked.
 
+use jiff::tz::TimeZone;
+
 use super::{
     keys::unknown_word,
-    spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, TimeFormat},
+    local::{self, LocalForm},
+    spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
 };
 use crate::{
@@ -105,7 +108,21 @@ pub(super) enum TextRule {
 #[derive(Debug)]
 pub(super) struct TimeRule {
     pub place: Place,
-    pub format: TimeFormat,
+    pub form: TimeForm,
+}
+
+#[derive(Debug)]
+pub(super) enum TimeForm {
+    Instant(TimeFormat),
+    Local(LocalForm, ZoneRule),
+}
+
+/// The time zone of local times.
+#[derive(Debug)]
+pub(super) enum ZoneRule {
+    Fixed(TimeZone),
+    /// Its name is in the payload.
+    Place(Place, Option<TimeZone>),
 }
 
 #[derive(Debug)]
@@ -183,10 +200,7 @@ impl Compiler<'_> {
             _ => IdRule::Slot(self.place("id", &file.id)?),
         };
         let kind = self.word("kind", &file.kind, &words(Kind::ALL, Kind::as_str), Kind::parse)?;
-        let occurred_at = TimeRule {
-            place: self.place("occurred_at.path", &file.occurred_at.paths)?,
-            format: file.occurred_at.format,
-        };
+        let occurred_at = self.time("occurred_at", &file.occurred_at)?;
         let types = words(IdentifierType::ALL, IdentifierType::as_str);
         let identifier_type = |compiler: &Self, key: &str, word: &str| {
             IdentifierType::parse(word).ok_or_else(|| compiler.error(key, unknown_word(word, &types)))
@@ -245,7 +259,7 @@ impl Compiler<'_> {
         };
         let promised_at = match &file.promised_at {
             None => None,
-            Some(time) => Some(TimeRule { place: self.place("promised_at.path", &time.paths)?, format: time.format }),
+            Some(time) => Some(self.time("promised_at", time)?),
         };
         Ok(Mapping {
             id,
@@ -335,7 +349,7 @@ impl Compiler<'_> {
             id: IdRule::Slot(Place::one(id)),
             kind: word(kind),
             unmapped_kind: UnmappedKind::Reject,
-            occurred_at: TimeRule { place: Place::one(occurred_at), format: TimeFormat::Canonical },
+            occurred_at: TimeRule { place: Place::one(occurred_at), form: TimeForm::Instant(TimeFormat::Canonical) },
             spoke: Some(spoke_slot),
             identifiers: IdentifiersRule::Entries(identifiers),
             label: Some(text(label)),
@@ -365,7 +379,10 @@ impl Compiler<'_> {
                 value: Place::one(score.1),
                 item: Some(text(score.2)),
             }),
-            promised_at: Some(TimeRule { place: Place::one(promised_at?), format: TimeFormat::Canonical }),
+            promised_at: Some(TimeRule {
+                place: Place::one(promised_at?),
+                form: TimeForm::Instant(TimeFormat::Canonical),
+            }),
             initiator: Some(word(initiator?)),
             visibility: Some(word(visibility?)),
             sentiment: Some(NumberRule::Slot(Place::one(sentiment?), None)),
@@ -389,6 +406,41 @@ impl Compiler<'_> {
             Some((&first, others)) => Ok(Place { first, others: others.into() }),
             None => Err(self.error(key, "it is missing; say where it is")),
         }
+    }
+
+    fn time(&mut self, key: &str, time: &Time) -> Result<TimeRule, SpokeError> {
+        let place = self.place(&format!("{key}.path"), &time.paths)?;
+        let (pattern, zone) = match &time.written {
+            Written::Instant(format) => return Ok(TimeRule { place, form: TimeForm::Instant(*format) }),
+            Written::Local(pattern, zone) => (pattern, zone),
+        };
+        let form = match pattern {
+            None => LocalForm::Iso,
+            Some(pattern) => {
+                LocalForm::of_pattern(pattern).map_err(|problem| self.error(&format!("{key}.format"), problem))?
+            }
+        };
+        let key = format!("{key}.zone");
+        let known = |compiler: &Self, key: &str, name: &str| {
+            let problem = "is no time zone of the IANA database; use a name such as \"Europe/Amsterdam\"";
+            local::zone(name).ok_or_else(|| compiler.error(key, format!("{name:?} {problem}")))
+        };
+        let zone = match (zone, form.has_offset()) {
+            (None, true) => ZoneRule::Fixed(TimeZone::UTC),
+            (Some(_), true) => return Err(self.error(&key, "the pattern has the offset; remove it")),
+            (None, false) => {
+                return Err(self.error(&key, "it is missing; add zone = \"Europe/Amsterdam\", or { path = \"…\" }"));
+            }
+            (Some(Source { from: From::Constant(name), .. }), false) => ZoneRule::Fixed(known(self, &key, name)?),
+            (Some(Source { from: From::Paths(paths), default, .. }), false) => {
+                let default = match default {
+                    None => None,
+                    Some(name) => Some(known(self, &format!("{key}.default"), name)?),
+                };
+                ZoneRule::Place(self.place(&key, paths)?, default)
+            }
+        };
+        Ok(TimeRule { place, form: TimeForm::Local(form, zone) })
     }
 
     fn word<T: Copy>(

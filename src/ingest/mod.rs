@@ -4,7 +4,7 @@
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields`]: what a touchpoint has.
 //! - `mapping`: a spoke file → compiled rules over the slots of one trie of paths.
 //! - `draft`: one captured payload → one touchpoint, part by part.
-//! - `validate`, `number`: one scalar → one part, normalised and within its limits.
+//! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
 //! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
 
@@ -12,6 +12,7 @@ mod draft;
 mod fields;
 mod keys;
 mod lines;
+mod local;
 mod mapping;
 mod number;
 pub mod spoke_file;

@@ -97,10 +97,25 @@ pub struct Time {
     /// The places.
     pub paths: Vec<String>,
     /// How it is written.
-    pub format: TimeFormat,
+    pub written: Written,
 }
 
 /// How a time is written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// As an instant.
+    Instant(TimeFormat),
+    /// As a local time: its pattern (`None`: `2026-01-31T09:00`), and its time zone, unless the pattern has the offset.
+    Local(Option<String>, Option<Source>),
+}
+
+impl Default for Written {
+    fn default() -> Written {
+        Written::Instant(TimeFormat::default())
+    }
+}
+
+/// How an instant is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeFormat {
     /// `rfc3339`: text such as `2026-01-31T09:00:00.250+01:00`.
@@ -354,7 +369,11 @@ mod tests {
             ),
             (
                 &format!("{json}promised_at = {{ path = \"p\", format = \"epoch\" }}"),
-                "spoke web: promised_at.format: \"epoch\" is not known; use one of rfc3339, epoch_s, epoch_ms, epoch_us",
+                "spoke web: promised_at.format: \"epoch\" is not known; use one of rfc3339, epoch_s, epoch_ms, epoch_us, local or a pattern such as \"%d.%m.%Y %H:%M\"",
+            ),
+            (
+                &format!("{json}promised_at = {{ path = \"p\", format = \"rfc3339\", zone = \"UTC\" }}"),
+                "spoke web: promised_at.zone: this format says the instant itself; remove it, or set format = \"local\"",
             ),
             (
                 &format!("{json}amount = {{ value = \"a\", currency = \"c\" }}"),

@@ -162,8 +162,8 @@ fn the_first_place_that_holds_something_counts_and_then_the_default() {
         &toml,
         r#"{"n":"8","created":"never","who":"C1"}"#,
         expect![[r#"
-        bad_timestamp [created] occurred_at: it is no time between the years 1900 and 2200 in the form that the spoke is configured for (RFC 3339 text such as 2026-01-31T09:00:00Z, or a number since 1970); send it in that form.
-    "#]],
+            bad_timestamp [created] occurred_at: it is no time between the years 1900 and 2200 in the form that the spoke is configured for (RFC 3339 text such as 2026-01-31T09:00:00Z, a number since 1970, or a local time); send it in that form.
+        "#]],
     );
     check(
         &toml,
@@ -284,4 +284,59 @@ fn every_topic_and_every_name_belongs_to_one_spoke() {
     assert_eq!(set.iter().map(Spoke::topic).collect::<Vec<_>>(), ["marketing.events", "support.events"]);
     assert!(SpokeSet::new([compiled(MINIMAL), compiled(&MINIMAL.replace("\"web\"", "\"app\""))]).is_err());
     assert!(SpokeSet::new([compiled(MINIMAL), compiled(&MINIMAL.replace("web.events", "app.events"))]).is_err());
+}
+
+#[test]
+fn local_times_have_a_zone_of_the_file_or_of_the_record() {
+    let toml = MINIMAL.replace("format = \"epoch_ms\"", "format = \"local\", zone = \"Europe/Amsterdam\"")
+        + "promised_at = { path = \"due\", format = \"%d.%m.%Y %H:%M\", zone = { path = \"tz\", default = \"UTC\" } }";
+    let event =
+        |due: &str| format!("{{\"n\":1,\"what\":\"visit_made\",\"at\":\"2026-01-31 10:00\",\"who\":\"C1\",{due}}}");
+    check(
+        &toml,
+        &event(r#""due":"29.03.2026 02:30","tz":"Europe/Lisbon""#),
+        expect![[r#"
+        web 1 visit_made at 2026-01-31T09:00:00.000Z by customer_id:C1, promised_at 2026-03-29T01:30:00.000Z, initiator customer
+    "#]],
+    );
+    check(
+        &toml,
+        &event(r#""due":"29.03.2026 02:30""#),
+        expect![[r#"
+        web 1 visit_made at 2026-01-31T09:00:00.000Z by customer_id:C1, promised_at 2026-03-29T02:30:00.000Z, initiator customer
+    "#]],
+    );
+    check(
+        &toml,
+        &event(r#""due":"29.03.2026 02:30","tz":"Europe/Atlantis""#),
+        expect![[r#"
+        bad_timestamp [tz] promised_at: the time zone is missing or not in the IANA database; send a name such as Europe/Amsterdam.
+    "#]],
+    );
+    check(
+        &toml,
+        &event(r#""due":"29/03/2026""#),
+        expect![[r#"
+        bad_timestamp [due] promised_at: it is no time between the years 1900 and 2200 in the form that the spoke is configured for (RFC 3339 text such as 2026-01-31T09:00:00Z, a number since 1970, or a local time); send it in that form.
+    "#]],
+    );
+    let broken = |time: &str| {
+        let toml = MINIMAL.replace("{ path = \"at\", format = \"epoch_ms\" }", time);
+        spoke(&toml).expect_err("a mistake").to_string()
+    };
+    expect![[r#"
+        spoke web, line 7: occurred_at.zone: it is missing; add zone = "Europe/Amsterdam", or { path = "…" }
+        spoke web, line 7: occurred_at.zone: "Europe/Amsterdan" is no time zone of the IANA database; use a name such as "Europe/Amsterdam"
+        spoke web, line 7: occurred_at.format: the pattern does not say the day: it needs year, month and day, as in "%d.%m.%Y %H:%M"
+        spoke web, line 7: occurred_at.zone: the pattern has the offset; remove it
+        spoke web, line 7: occurred_at.zone.default: "CEST" is no time zone of the IANA database; use a name such as "Europe/Amsterdam""#]].assert_eq(
+        &[
+            broken(r#"{ path = "at", format = "local" }"#),
+            broken(r#"{ path = "at", format = "local", zone = "Europe/Amsterdan" }"#),
+            broken(r#"{ path = "at", format = "%H:%M", zone = "UTC" }"#),
+            broken(r#"{ path = "at", format = "%Y-%m-%d %z", zone = "UTC" }"#),
+            broken(r#"{ path = "at", format = "local", zone = { path = "tz", default = "CEST" } }"#),
+        ]
+        .join("\n"),
+    );
 }
