@@ -7,11 +7,12 @@ use smallvec::SmallVec;
 
 use super::{
     Rejection, SourceRecord, local,
-    mapping::{
-        EFFORT, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Place, PropertiesRule, ReferrerRule,
-        SENTIMENT, ScoreRule, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
-    },
+    mapping::{EFFORT, SENTIMENT},
     number,
+    rules::{
+        IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Place, PropertiesRule, ReferrerRule, ScoreRule,
+        TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
+    },
     validate::{
         self, IDENTIFIERS_MAX, MINOR_UNITS_MAX, PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, Refused, TEXT_CHARACTERS_MAX,
         refused,
@@ -413,8 +414,10 @@ impl<'c, 'a> Taker<'c, 'a> {
                 Ok(Some(Money { minor, currency }))
             }
             _ => {
-                let message = "it is no amount of at most 10^15 minor units with the currency's number of decimals; send a \
-                     plain decimal number";
+                let message = format!(
+                    "it is no amount of at most 10^15 minor units with at most {exponent} decimals (nothing is rounded); send a \
+                     plain decimal number"
+                );
                 self.at(slot, field, refused(Reason::WrongType, message))
             }
         }
@@ -430,7 +433,10 @@ impl<'c, 'a> Taker<'c, 'a> {
         }
         let known = "nps, csat, ces, expectation, perception or review";
         let scale = self.needed_word("score.scale", &rule.scale, ScoreScale::parse, known)?;
-        let answer = validate::within(self.scalar(slot), scale.range(), Reason::ScoreOutOfRange);
+        let answer = match rule.own_range {
+            None => validate::within(self.scalar(slot), scale.range(), Reason::ScoreOutOfRange),
+            Some(own) => validate::rescaled(self.scalar(slot), own, scale.range()),
+        };
         let item = match &rule.item {
             Some(item) => self.text("score.item", item, TEXT_CHARACTERS_MAX)?,
             None => None,

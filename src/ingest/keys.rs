@@ -83,6 +83,23 @@ impl<'a> Keys<'a> {
         self.optional_paths(key)?.ok_or_else(|| self.error(key, format!("it is missing; add {key} = \"…\"")))
     }
 
+    /// `[worst, best]`: two whole numbers that differ.
+    pub(super) fn range(&self, key: &str) -> Result<Option<(i64, i64)>, SpokeError> {
+        let Some(value) = self.table.get(key) else {
+            return Ok(None);
+        };
+        let ends: Option<Vec<i64>> = value.as_array().and_then(|ends| ends.iter().map(Value::as_integer).collect());
+        match ends.as_deref() {
+            Some(&[worst, best]) if worst != best && worst.abs_diff(best) <= 1_000_000 && worst.abs() <= 1_000_000 => {
+                Ok(Some((worst, best)))
+            }
+            _ => {
+                let problem = "write the answers that are worst and best, two whole numbers up to a million, as in";
+                Err(self.error(key, format!("{problem} {key} = [0, 100]")))
+            }
+        }
+    }
+
     pub(super) fn optional_table(&self, key: &str) -> Result<Option<Keys<'a>>, SpokeError> {
         match self.table.get(key) {
             None => Ok(None),

@@ -5,171 +5,17 @@ use jiff::tz::TimeZone;
 use super::{
     keys::unknown_word,
     local::{self, LocalForm},
+    rules::{
+        IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Place, PropertiesRule, ReferrerRule, ScoreRule,
+        TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
+    },
     spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
 };
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
-    wire::{Capture, Scalar, Shape, ShapeBuilder, Slot},
+    wire::{Scalar, ShapeBuilder, Slot},
 };
-
-/// Which slot makes which field of a touchpoint.
-#[derive(Debug)]
-pub(super) struct Mapping {
-    pub shape: Shape,
-    pub id: IdRule,
-    pub kind: WordRule<Kind>,
-    pub unmapped_kind: UnmappedKind,
-    pub occurred_at: TimeRule,
-    /// A canonical payload may name its spoke; another one than configured is rejected.
-    pub spoke: Option<Slot>,
-    pub identifiers: IdentifiersRule,
-    pub label: Option<TextRule>,
-    pub channel: Option<WordRule<Channel>>,
-    pub subject: Option<TextRule>,
-    pub product: Option<TextRule>,
-    pub region: Option<TextRule>,
-    pub segment: Option<TextRule>,
-    pub campaign: Option<TextRule>,
-    pub content: Option<TextRule>,
-    pub account: Option<TextRule>,
-    pub amount: Option<MoneyRule>,
-    pub cost: Option<MoneyRule>,
-    pub score: Option<ScoreRule>,
-    pub promised_at: Option<TimeRule>,
-    pub initiator: Option<WordRule<Initiator>>,
-    pub visibility: Option<WordRule<Visibility>>,
-    pub sentiment: Option<NumberRule>,
-    pub referrer: Option<ReferrerRule>,
-    pub effort: Option<NumberRule>,
-    pub properties: PropertiesRule,
-}
-
-/// Places of the payload, of which the first that holds something counts.
-#[derive(Debug)]
-pub(super) struct Place {
-    first: Slot,
-    others: Box<[Slot]>,
-}
-
-impl Place {
-    fn one(slot: Slot) -> Place {
-        Place { first: slot, others: Box::default() }
-    }
-
-    /// The first place that holds something; the first of all if none does.
-    #[inline]
-    pub(super) fn slot(&self, capture: &Capture<'_>) -> Slot {
-        if self.others.is_empty() || !capture.scalar(self.first).is_absent() {
-            return self.first;
-        }
-        self.others.iter().copied().find(|&slot| !capture.scalar(slot).is_absent()).unwrap_or(self.first)
-    }
-}
-
-#[derive(Debug)]
-pub(super) enum IdRule {
-    Slot(Place),
-    /// A hash of the mapped fields.
-    Content,
-    /// Topic, partition and offset.
-    Position,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UnmappedKind {
-    Other,
-    Reject,
-}
-
-/// A word of one of our vocabularies.
-#[derive(Debug)]
-pub(super) enum WordRule<T> {
-    Constant(T),
-    /// The department's words in ascending order; a word of ours is its own translation.
-    Slot {
-        place: Place,
-        map: Vec<(Box<str>, T)>,
-        default: Option<T>,
-    },
-}
-
-#[derive(Debug)]
-pub(super) enum TextRule {
-    Constant(Box<str>),
-    /// The department's words in ascending order; others stay as they are.
-    Slot {
-        place: Place,
-        map: Vec<(Box<str>, Box<str>)>,
-        default: Option<Box<str>>,
-    },
-}
-
-#[derive(Debug)]
-pub(super) struct TimeRule {
-    pub place: Place,
-    pub form: TimeForm,
-}
-
-#[derive(Debug)]
-pub(super) enum TimeForm {
-    Instant(TimeFormat),
-    Local(LocalForm, ZoneRule),
-}
-
-/// The time zone of local times.
-#[derive(Debug)]
-pub(super) enum ZoneRule {
-    Fixed(TimeZone),
-    /// Its name is in the payload.
-    Place(Place, Option<TimeZone>),
-}
-
-#[derive(Debug)]
-pub(super) enum NumberRule {
-    Constant(i64),
-    Slot(Place, Option<i64>),
-}
-
-#[derive(Debug)]
-pub(super) enum IdentifiersRule {
-    /// Each place holds a value or a list of values.
-    Slots(Vec<(IdentifierType, Slot)>),
-    /// An object of type → value or values.
-    Entries(Slot),
-}
-
-#[derive(Debug)]
-pub(super) enum PropertiesRule {
-    Named(Vec<(Box<str>, TextRule)>),
-    /// An object of name → value.
-    Entries(Slot),
-}
-
-#[derive(Debug)]
-pub(super) struct MoneyRule {
-    /// If there is an object here, it must have the number.
-    pub container: Option<Slot>,
-    pub value: Place,
-    pub major: bool,
-    pub currency: WordRule<Currency>,
-}
-
-#[derive(Debug)]
-pub(super) struct ScoreRule {
-    /// If there is an object here, it must have the answer.
-    pub container: Option<Slot>,
-    pub scale: WordRule<ScoreScale>,
-    pub value: Place,
-    pub item: Option<TextRule>,
-}
-
-#[derive(Debug)]
-pub(super) struct ReferrerRule {
-    pub container: Option<Slot>,
-    pub kind: WordRule<IdentifierType>,
-    pub value: Place,
-}
 
 impl Mapping {
     /// Checks every word and path of a file and compiles them.
@@ -251,6 +97,7 @@ impl Compiler<'_> {
                     ScoreScale::parse,
                 )?,
                 value: self.place("score.value", &score.value)?,
+                own_range: score.range,
                 item: match &score.item {
                     None => None,
                     Some(item) => Some(self.text("score.item", item, TEXT_CHARACTERS_MAX)?),
@@ -377,6 +224,7 @@ impl Compiler<'_> {
                 container: container("score")?,
                 scale: word(score.0),
                 value: Place::one(score.1),
+                own_range: None,
                 item: Some(text(score.2)),
             }),
             promised_at: Some(TimeRule {

@@ -2,7 +2,7 @@
 //!
 //! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields`]: what a touchpoint has.
-//! - `mapping`: a spoke file → compiled rules over the slots of one trie of paths.
+//! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
@@ -15,6 +15,7 @@ mod lines;
 mod local;
 mod mapping;
 mod number;
+mod rules;
 pub mod spoke_file;
 pub mod trial;
 mod validate;
@@ -27,7 +28,7 @@ use crate::{
 };
 use draft::Draft;
 pub use fields::fields;
-use mapping::{IdRule, Mapping};
+use rules::{IdRule, Mapping};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
 /// One record of a spoke's topic.

@@ -149,6 +149,8 @@ pub struct Score {
     pub scale: Source,
     /// The places of the answer.
     pub value: Vec<String>,
+    /// The ends of the department's own scale, worst answer first; `None` if it is ours.
+    pub range: Option<(i64, i64)>,
     /// What was asked about.
     pub item: Option<Source>,
 }
@@ -303,11 +305,12 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
         score: match keys.optional_table("score")? {
             None => None,
             Some(table) => {
-                table.allow(&["scale", "value", "item"], &[])?;
+                table.allow(&["scale", "value", "range", "item"], &[])?;
                 let item = table.table.contains_key("item");
                 Some(Score {
                     scale: table.source("scale", &[])?.0,
                     value: table.paths("value")?,
+                    range: table.range("range")?,
                     item: if item { Some(table.source("item", &[])?.0) } else { None },
                 })
             }

@@ -3,6 +3,7 @@
 mod canonical;
 mod hostile;
 mod mapped;
+mod numbers;
 mod reasons;
 
 use std::{fmt::Write, sync::Arc};

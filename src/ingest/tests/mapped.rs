@@ -30,7 +30,7 @@ fn the_samples_in_the_example_files_become_what_they_say() {
     "#]].assert_eq(&samples(OPERATIONS));
 }
 
-const MINIMAL: &str = r#"
+pub(super) const MINIMAL: &str = r#"
     spoke = "web"
     topic = "web.events"
     format = "json"
@@ -125,7 +125,7 @@ fn constants_maps_and_money_fill_the_fields() {
         &toml,
         r#"{"n":"7","what":"order_placed","at":1769850000250,"who":"C1","land":"FR","total":12.5}"#,
         expect![[r#"
-            wrong_type [total] amount: it is no amount of at most 10^15 minor units with the currency's number of decimals; send a plain decimal number.
+            wrong_type [total] amount: it is no amount of at most 10^15 minor units with at most 0 decimals (nothing is rounded); send a plain decimal number.
         "#]],
     );
 }
