@@ -6,8 +6,8 @@ use super::{
     keys::unknown_word,
     local::{self, LocalForm},
     rules::{
-        IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Place, PropertiesRule, ReferrerRule, ScoreRule,
-        TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
+        IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Outside, Place, PropertiesRule, ReferrerRule,
+        ScoreRule, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
     },
     spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
@@ -21,10 +21,8 @@ impl Mapping {
     /// Checks every word and path of a file and compiles them.
     pub(super) fn compile(file: &SpokeFile) -> Result<Mapping, SpokeError> {
         match &file.format {
-            Format::Json(mapping) => Compiler { spoke: &file.spoke, builder: ShapeBuilder::default() }.mapping(mapping),
-            Format::TouchpointJson | Format::TouchpointAvro => {
-                Compiler { spoke: &file.spoke, builder: ShapeBuilder::default() }.canonical()
-            }
+            Format::Json(mapping) => Compiler::new(&file.spoke).mapping(mapping),
+            Format::TouchpointJson | Format::TouchpointAvro => Compiler::new(&file.spoke).canonical(),
         }
     }
 }
@@ -32,9 +30,14 @@ impl Mapping {
 struct Compiler<'f> {
     spoke: &'f str,
     builder: ShapeBuilder,
+    outside: Vec<(Slot, Outside)>,
 }
 
-impl Compiler<'_> {
+impl<'f> Compiler<'f> {
+    fn new(spoke: &'f str) -> Compiler<'f> {
+        Compiler { spoke, builder: ShapeBuilder::default(), outside: Vec::new() }
+    }
+
     fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {
         SpokeError { spoke: self.spoke.to_owned(), line: None, key: key.to_owned(), problem: problem.into() }
     }
@@ -56,7 +59,10 @@ impl Compiler<'_> {
             let key = format!("identifiers.{kind}");
             let kind = identifier_type(&self, &key, kind)?;
             for path in paths {
-                let slot = self.builder.list(path).map_err(|problem| self.error(&key, problem.to_string()))?;
+                let slot = match Outside::parse(path) {
+                    Some(_) => self.slot(&key, path)?,
+                    None => self.builder.list(path).map_err(|problem| self.error(&key, problem.to_string()))?,
+                };
                 identifiers.push((kind, slot));
             }
         }
@@ -152,6 +158,7 @@ impl Compiler<'_> {
             referrer,
             effort: self.number("effort", source("effort"), EFFORT)?,
             properties: PropertiesRule::Named(properties),
+            outside: self.outside,
             shape: self.builder.build(),
         })
     }
@@ -241,14 +248,32 @@ impl Compiler<'_> {
             }),
             effort: Some(NumberRule::Slot(Place::one(effort), None)),
             properties: PropertiesRule::Entries(properties),
+            outside: self.outside,
             shape: self.builder.build(),
         })
+    }
+
+    fn slot(&mut self, key: &str, path: &str) -> Result<Slot, SpokeError> {
+        let wrong = |problem: crate::wire::PathError| SpokeError {
+            spoke: self.spoke.to_owned(),
+            line: None,
+            key: key.to_owned(),
+            problem: problem.to_string(),
+        };
+        let Some(outside) = Outside::parse(path) else {
+            return self.builder.leaf(path).map_err(wrong);
+        };
+        let slot = self.builder.outside(path).map_err(wrong)?;
+        if self.outside.iter().all(|(known, _)| *known != slot) {
+            self.outside.push((slot, outside));
+        }
+        Ok(slot)
     }
 
     fn place(&mut self, key: &str, paths: &[String]) -> Result<Place, SpokeError> {
         let mut slots = Vec::new();
         for path in paths {
-            slots.push(self.builder.leaf(path).map_err(|problem| self.error(key, problem.to_string()))?);
+            slots.push(self.slot(key, path)?);
         }
         match slots.split_first() {
             Some((&first, others)) => Ok(Place { first, others: others.into() }),

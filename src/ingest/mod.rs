@@ -20,15 +20,15 @@ pub mod spoke_file;
 pub mod trial;
 mod validate;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use crate::{
     model::{Reason, Touchpoint},
-    wire::{self, Capture, Fault, SchemaFolder, avro::AvroError},
+    wire::{self, Capture, Fault, Scalar, SchemaFolder, avro::AvroError},
 };
 use draft::Draft;
 pub use fields::fields;
-use rules::{IdRule, Mapping};
+use rules::{IdRule, Mapping, Outside};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
 /// One record of a spoke's topic.
@@ -52,16 +52,22 @@ pub struct SourceRecord<'a> {
 
 /// The headers of a record, whatever client read it.
 pub trait Headers {
-    /// The value of the last header with a name.
-    fn header(&self, name: &str) -> Option<&[u8]>;
+    /// Hands over the value of the last header with a name, if there is one and it has one.
+    fn header(&self, name: &str, take: &mut dyn FnMut(&[u8]));
 }
 
 /// No headers.
 pub struct NoHeaders;
 
 impl Headers for NoHeaders {
-    fn header(&self, _: &str) -> Option<&[u8]> {
-        None
+    fn header(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
+}
+
+impl Headers for Vec<(String, String)> {
+    fn header(&self, name: &str, take: &mut dyn FnMut(&[u8])) {
+        if let Some((_, value)) = self.iter().rfind(|(known, _)| known == name) {
+            take(value.as_bytes());
+        }
     }
 }
 
@@ -180,7 +186,8 @@ impl Spoke {
     /// Maps one record and hands each of its outcomes, at least one, to `each`. Never panics.
     pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
         let mut capture = Capture::default();
-        if let Err(rejection) = self.decode(record, &mut capture) {
+        let decoded = self.decode(record, &mut capture).and_then(|()| self.take_outside(record, &mut capture));
+        if let Err(rejection) = decoded {
             return each(Mapped::Rejected(rejection));
         }
         let draft = Draft::take(&self.mapping, &self.name, &capture, record, self.options.too_far_in_future_ms);
@@ -195,6 +202,39 @@ impl Spoke {
             }
             Err(rejection) => each(Mapped::Rejected(rejection)),
         }
+    }
+
+    /// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing.
+    fn take_outside<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
+        for (slot, outside) in &self.mapping.outside {
+            let found = match outside {
+                Outside::Key => match record.key.map(std::str::from_utf8) {
+                    None | Some(Ok("")) => Ok(Scalar::Missing),
+                    Some(Ok(key)) => Ok(Scalar::Text(Cow::Borrowed(key))),
+                    Some(Err(error)) => Err(error),
+                },
+                Outside::Header(name) => {
+                    let mut found = Ok(Scalar::Missing);
+                    record.headers.header(name, &mut |value| {
+                        found = std::str::from_utf8(value).map(|text| match text {
+                            "" => Scalar::Missing,
+                            text => Scalar::Text(Cow::Owned(text.to_owned())),
+                        });
+                    });
+                    found
+                }
+            };
+            capture.set(
+                *slot,
+                found.map_err(|_| Rejection {
+                    reason: Reason::WrongType,
+                    field: self.mapping.shape.path(*slot).to_owned(),
+                    message: "It is not UTF-8 text; send text, or take another place for it.".into(),
+                    touchpoint: 0,
+                })?,
+            );
+        }
+        Ok(())
     }
 
     fn decode<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {

@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Mapping {
     pub shape: Shape,
+    /// What the mapping takes from outside of the payload.
+    pub outside: Vec<(Slot, Outside)>,
     pub id: IdRule,
     pub kind: WordRule<Kind>,
     pub unmapped_kind: UnmappedKind,
@@ -38,6 +40,25 @@ pub(super) struct Mapping {
     pub referrer: Option<ReferrerRule>,
     pub effort: Option<NumberRule>,
     pub properties: PropertiesRule,
+}
+
+/// What a record has besides its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outside {
+    /// Its key.
+    Key,
+    /// The last header with this name.
+    Header(Box<str>),
+}
+
+impl Outside {
+    /// `@key` or `@header:NAME`.
+    pub(super) fn parse(path: &str) -> Option<Outside> {
+        match path.strip_prefix("@header:") {
+            Some(name) if !name.is_empty() => Some(Outside::Header(name.into())),
+            _ => (path == "@key").then_some(Outside::Key),
+        }
+    }
 }
 
 /// Places of the payload, of which the first that holds something counts.

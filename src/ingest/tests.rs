@@ -4,6 +4,7 @@ mod canonical;
 mod hostile;
 mod mapped;
 mod numbers;
+mod outside;
 mod reasons;
 
 use std::{fmt::Write, sync::Arc};

@@ -14,7 +14,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Mapped, NoHeaders, SourceRecord, Spoke,
+    Mapped, SourceRecord, Spoke,
     fields::{NAMES, fields},
     keys::{suggestion, unknown_word},
 };
@@ -28,6 +28,10 @@ pub(super) const TRIALS_MAX: usize = 1_000;
 pub struct Trial {
     /// The record's payload.
     pub sample: String,
+    /// The record's key.
+    pub key: Option<String>,
+    /// The record's headers.
+    pub headers: Vec<(String, String)>,
     /// What must become of it.
     pub expect: Expectation,
 }
@@ -66,7 +70,7 @@ impl std::fmt::Display for TrialFailure {
 
 /// Reads one `[[tests]]` table. The error is the key and what is wrong with it.
 pub(super) fn parse(table: &toml::Table) -> Result<Trial, (String, String)> {
-    const KEYS: [&str; 4] = ["sample", "expect", "expect_rejected", "expect_skipped"];
+    const KEYS: [&str; 6] = ["sample", "key", "headers", "expect", "expect_rejected", "expect_skipped"];
     if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err((key.clone(), format!("there is no such key{}", suggestion(key, &KEYS))));
     }
@@ -74,6 +78,21 @@ pub(super) fn parse(table: &toml::Table) -> Result<Trial, (String, String)> {
     let Some(toml::Value::String(sample)) = table.get("sample") else {
         return wrong("sample", "it is missing; add sample = '''…''' with one record");
     };
+    let key = match table.get("key") {
+        None => None,
+        Some(toml::Value::String(key)) => Some(key.clone()),
+        Some(_) => return wrong("key", "write text in quotes, as in key = \"…\""),
+    };
+    let mut headers = Vec::new();
+    match table.get("headers") {
+        None => {}
+        Some(toml::Value::Table(table)) if table.values().all(toml::Value::is_str) => {
+            headers.extend(
+                table.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())),
+            );
+        }
+        Some(_) => return wrong("headers", "write a table of texts, as in headers = { ce_type = \"…\" }"),
+    }
     let expect = match (table.get("expect"), table.get("expect_rejected"), table.get("expect_skipped")) {
         (Some(expect), None, None) => {
             let tables = match expect {
@@ -95,7 +114,7 @@ pub(super) fn parse(table: &toml::Table) -> Result<Trial, (String, String)> {
             return wrong("", "give one of expect = { … }, expect_rejected = \"reason\" and expect_skipped = true");
         }
     };
-    Ok(Trial { sample: sample.clone(), expect })
+    Ok(Trial { sample: sample.clone(), key, headers, expect })
 }
 
 /// The fields that a touchpoint must have.
@@ -133,9 +152,9 @@ pub fn run(spoke: &Spoke, trials: &[Trial]) -> Vec<TrialFailure> {
             partition: 0,
             offset: 0,
             timestamp_ms: -1,
-            key: None,
+            key: trial.key.as_deref().map(str::as_bytes),
             payload: Some(trial.sample.trim().as_bytes()),
-            headers: &NoHeaders,
+            headers: &trial.headers,
         };
         let mut outcomes = Vec::new();
         spoke.map(&record, &mut |outcome| outcomes.push(Found::of(&outcome)));

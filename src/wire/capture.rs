@@ -91,6 +91,8 @@ struct Node {
     entries: bool,
     /// A scalar or a list of scalars is wanted here.
     list: bool,
+    /// It is not in the payload: whoever reads the record fills it in.
+    outside: bool,
     keys: Vec<(Box<str>, u16)>,
     items: Vec<(usize, u16)>,
 }
@@ -120,6 +122,18 @@ impl ShapeBuilder {
         let slot = self.leaf(path)?;
         self.nodes[usize::from(slot.0)].list = true;
         Ok(slot)
+    }
+
+    /// A scalar from outside of the payload, under a name. The same name gives the same slot.
+    pub fn outside(&mut self, name: &str) -> Result<Slot, PathError> {
+        let known = self.nodes.iter().position(|node| node.outside && node.path == name);
+        let index = known.unwrap_or(self.nodes.len());
+        let slot = u16::try_from(index)
+            .map_err(|_| PathError { path: name.to_owned(), problem: "is one too many for one spoke" })?;
+        if known.is_none() {
+            self.nodes.push(Node { path: name.to_owned(), leaf: true, outside: true, ..Node::default() });
+        }
+        Ok(Slot(slot))
     }
 
     /// Every key of the object at this path is wanted, with its scalar or its list of scalars.
@@ -237,6 +251,11 @@ impl<'a> Capture<'a> {
     /// The scalar at a slot.
     pub fn scalar(&self, slot: Slot) -> &Scalar<'a> {
         &self.scalars[usize::from(slot.0)]
+    }
+
+    /// Fills in what is outside of the payload.
+    pub fn set(&mut self, slot: Slot, scalar: Scalar<'a>) {
+        self.scalars[usize::from(slot.0)] = scalar;
     }
 
     /// The entries of the object at a slot, in the order of the payload.
