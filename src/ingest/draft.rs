@@ -149,6 +149,11 @@ impl<'c> Draft<'c> {
         })
     }
 
+    /// Its id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Gives it another id.
     pub(super) fn set_id(&mut self, id: String) {
         self.id = Cow::Owned(id);

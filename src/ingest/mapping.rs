@@ -6,8 +6,8 @@ use super::{
     keys::unknown_word,
     local::{self, LocalForm},
     rules::{
-        IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Outside, Place, PropertiesRule, ReferrerRule,
-        ScoreRule, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
+        EachRule, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Outside, Place, PropertiesRule,
+        ReferrerRule, ScoreRule, Suffix, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
     },
     spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
@@ -43,6 +43,7 @@ impl<'f> Compiler<'f> {
     }
 
     fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
+        let each = self.each(file)?;
         let id = match file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["content"] => IdRule::Content,
             ["position"] => IdRule::Position,
@@ -115,6 +116,7 @@ impl<'f> Compiler<'f> {
             Some(time) => Some(self.time("promised_at", time)?),
         };
         Ok(Mapping {
+            each,
             id,
             kind,
             unmapped_kind: match file.reject_unmapped_kinds {
@@ -200,6 +202,7 @@ impl<'f> Compiler<'f> {
         let properties = self.builder.entries("properties").map_err(wrong)?;
         let mut container = |path: &str| self.builder.container(path).map(Some).map_err(wrong);
         Ok(Mapping {
+            each: None,
             id: IdRule::Slot(Place::one(id)),
             kind: word(kind),
             unmapped_kind: UnmappedKind::Reject,
@@ -279,6 +282,36 @@ impl<'f> Compiler<'f> {
             Some((&first, others)) => Ok(Place { first, others: others.into() }),
             None => Err(self.error(key, "it is missing; say where it is")),
         }
+    }
+
+    fn each(&mut self, file: &MappingFile) -> Result<Option<EachRule>, SpokeError> {
+        let Some((list, key)) = &file.each else {
+            return Ok(None);
+        };
+        let at = if key.is_some() { "each.path" } else { "each" };
+        self.builder.each(list).map_err(|problem| self.error(at, problem.to_string()))?;
+        let of_element = file.id.iter().filter(|path| path.starts_with('.')).count();
+        let suffix = match (file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), key) {
+            (["content"], None) => None,
+            (_, None) if of_element == file.id.len() => None,
+            (["content"], Some(_)) => {
+                return Err(self.error("each.key", "the id is a hash of the element's fields already; remove it"));
+            }
+            (_, Some(_)) if of_element > 0 => {
+                return Err(self.error("each.key", "the id is the element's own already; remove it"));
+            }
+            _ if of_element > 0 => {
+                return Err(self.error("id", "some of its paths are of the element and some of the record; choose"));
+            }
+            (_, Some(paths)) if paths.iter().all(|path| path.starts_with('.')) => {
+                Some(Suffix::Place(self.place("each.key", paths)?))
+            }
+            (_, Some(_)) => {
+                return Err(self.error("each.key", "it must be a place in the element, such as \".number\""));
+            }
+            (_, None) => Some(Suffix::Number),
+        };
+        Ok(Some(EachRule { path: format!("{}[]", list.strip_prefix("$.").unwrap_or(list)), suffix }))
     }
 
     fn time(&mut self, key: &str, time: &Time) -> Result<TimeRule, SpokeError> {

@@ -28,7 +28,7 @@ use crate::{
 };
 use draft::Draft;
 pub use fields::fields;
-use rules::{IdRule, Mapping, Outside};
+use rules::{EachRule, IdRule, Mapping, Outside, Suffix};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
 /// One record of a spoke's topic.
@@ -80,7 +80,7 @@ impl Headers for Vec<(String, String)> {
 pub enum Mapped<'a> {
     /// A valid touchpoint.
     Touchpoint(Touchpoint<'a>),
-    /// The mapping's condition leaves the record out.
+    /// Nothing is to be taken from it: the list that is read element by element has none.
     Skipped,
     /// It cannot be taken.
     Rejected(Rejection),
@@ -190,18 +190,75 @@ impl Spoke {
         if let Err(rejection) = decoded {
             return each(Mapped::Rejected(rejection));
         }
-        let draft = Draft::take(&self.mapping, &self.name, &capture, record, self.options.too_far_in_future_ms);
-        match draft {
-            Ok(mut draft) => {
-                if let IdRule::Content = self.mapping.id {
-                    let mut encoded = Vec::with_capacity(256);
-                    draft.touchpoint().encode_into(&mut encoded);
-                    draft.set_id(format!("{:032x}", Touchpoint::content_hash(&encoded)));
-                }
-                each(Mapped::Touchpoint(draft.touchpoint()));
-            }
-            Err(rejection) => each(Mapped::Rejected(rejection)),
+        let Some(rule) = &self.mapping.each else {
+            return match self.draft(record, &capture, None) {
+                Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
+                Err(rejection) => each(Mapped::Rejected(rejection)),
+            };
+        };
+        if capture.elements() == 0 {
+            return each(Mapped::Skipped);
         }
+        for index in 0..capture.elements() {
+            capture.select(&self.mapping.shape, index);
+            match self.draft(record, &capture, Some((rule, index))) {
+                Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
+                Err(mut rejection) => {
+                    rejection.touchpoint = index;
+                    if let Some(rest) = rejection.field.strip_prefix(&rule.path) {
+                        rejection.field = format!("{}{index}]{rest}", &rule.path[..rule.path.len() - 1]);
+                    }
+                    each(Mapped::Rejected(rejection));
+                }
+            }
+        }
+    }
+
+    /// One touchpoint, of a record or of an element of it, with its id.
+    fn draft<'c>(
+        &'c self,
+        record: &SourceRecord<'_>,
+        capture: &'c Capture<'_>,
+        element: Option<(&EachRule, usize)>,
+    ) -> Result<Draft<'c>, Rejection> {
+        let mut draft = Draft::take(&self.mapping, &self.name, capture, record, self.options.too_far_in_future_ms)?;
+        if let IdRule::Content = self.mapping.id {
+            let mut encoded = Vec::with_capacity(256);
+            draft.touchpoint().encode_into(&mut encoded);
+            draft.set_id(format!("{:032x}", Touchpoint::content_hash(&encoded)));
+        }
+        if let Some((EachRule { suffix: Some(suffix), .. }, index)) = element {
+            let (slot, key) = match suffix {
+                Suffix::Number => (None, Ok(Cow::Owned((index + 1).to_string()))),
+                Suffix::Place(place) => {
+                    let slot = place.slot(capture);
+                    let key = match capture.scalar(slot).is_absent() {
+                        false => validate::id(capture.scalar(slot)),
+                        true => validate::refused(
+                            Reason::MissingField,
+                            "there is nothing that tells the element from the others of its record; send it",
+                        ),
+                    };
+                    (Some(slot), key)
+                }
+            };
+            let key = key.and_then(|key| {
+                let id = format!("{}#{key}", draft.id());
+                match id.chars().count() <= validate::ID_CHARACTERS_MAX {
+                    true => Ok(id),
+                    false => {
+                        validate::refused(Reason::TooLarge, "the id is longer than 128 characters; send a shorter one")
+                    }
+                }
+            });
+            draft.set_id(key.map_err(|refused| Rejection {
+                reason: refused.reason,
+                field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
+                message: format!("each.key: {}.", refused.message),
+                touchpoint: 0,
+            })?);
+        }
+        Ok(draft)
     }
 
     /// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing.

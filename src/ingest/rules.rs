@@ -14,6 +14,7 @@ pub(super) struct Mapping {
     pub shape: Shape,
     /// What the mapping takes from outside of the payload.
     pub outside: Vec<(Slot, Outside)>,
+    pub each: Option<EachRule>,
     pub id: IdRule,
     pub kind: WordRule<Kind>,
     pub unmapped_kind: UnmappedKind,
@@ -81,6 +82,24 @@ impl Place {
         }
         self.others.iter().copied().find(|&slot| !capture.scalar(slot).is_absent()).unwrap_or(self.first)
     }
+}
+
+/// Each element of a list is a touchpoint.
+#[derive(Debug)]
+pub(super) struct EachRule {
+    /// What a place in the element is called in messages: the list with `[]`.
+    pub path: String,
+    /// What is added to the record's id to make the element's; `None`: the element has an id of its own.
+    pub suffix: Option<Suffix>,
+}
+
+/// What tells an element from the others of its record.
+#[derive(Debug)]
+pub(super) enum Suffix {
+    /// Its number in the list, from 1.
+    Number,
+    /// A place in it.
+    Place(Place),
 }
 
 #[derive(Debug)]

@@ -39,6 +39,9 @@ pub enum Format {
 /// dot in a key. Of several places the first that holds something counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MappingFile {
+    /// The list whose elements are a touchpoint each, and the place in an element that tells it from the others of its
+    /// record (`None`: its number).
+    pub each: Option<(String, Option<Vec<String>>)>,
     /// Paths, `content` (a hash of the mapped fields) or `position` (topic, partition and offset).
     pub id: Vec<String>,
     /// What happened.
@@ -189,8 +192,19 @@ pub(super) const FIELDS: [&str; 13] = [
     "sentiment",
     "effort",
 ];
-const MAPPING_KEYS: [&str; 10] =
-    ["id", "kind", "occurred_at", "identifiers", "amount", "cost", "score", "promised_at", "referrer", "properties"];
+const MAPPING_KEYS: [&str; 11] = [
+    "each",
+    "id",
+    "kind",
+    "occurred_at",
+    "identifiers",
+    "amount",
+    "cost",
+    "score",
+    "promised_at",
+    "referrer",
+    "properties",
+];
 
 impl SpokeFile {
     /// Parses the text of a spoke file. `name` is the file's, for errors.
@@ -294,6 +308,16 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
         Ok(Some(Money { paths: table.paths("value")?, major, currency: table.source("currency", &[])?.0 }))
     };
     Ok(MappingFile {
+        each: match keys.table.get("each") {
+            Some(Value::Table(_)) => match keys.optional_table("each")? {
+                None => None,
+                Some(table) => {
+                    table.allow(&["path", "key"], &[])?;
+                    Some((table.text("path")?, Some(table.paths("key")?)))
+                }
+            },
+            _ => keys.optional_text("each")?.map(|path| (path, None)),
+        },
         id: keys.paths("id")?,
         kind,
         reject_unmapped_kinds,

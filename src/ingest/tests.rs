@@ -1,6 +1,7 @@
 //! Records in, outcomes out: the boundary of the room, as stories.
 
 mod canonical;
+mod elements;
 mod hostile;
 mod mapped;
 mod numbers;

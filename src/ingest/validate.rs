@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Characters of a touchpoint's id.
-const ID_CHARACTERS_MAX: usize = 128;
+pub(super) const ID_CHARACTERS_MAX: usize = 128;
 /// Characters of a dimension's value, of a label, of an item.
 pub(super) const TEXT_CHARACTERS_MAX: usize = 256;
 /// Characters of an identifier's value.

@@ -134,7 +134,7 @@ fn write_text(output: &mut dyn Write, line: usize, outcome: &Mapped<'_>) -> std:
                 write_field(output, name, &value)?;
             }
         }
-        Mapped::Skipped => writeln!(output, "line {line}: skipped by the mapping's condition")?,
+        Mapped::Skipped => writeln!(output, "line {line}: skipped, the mapping takes nothing from it")?,
         Mapped::Rejected(rejection) => {
             writeln!(output, "line {line}: rejected, {}", rejection.reason)?;
             if !rejection.field.is_empty() {
