@@ -1,11 +1,16 @@
-//! `insight-hub check`: is the configuration right, and does every spoke compile? Connects to nothing.
+//! `insight-hub check`: is the configuration right, does every spoke compile and pass the tests in its file, and what do
+//! sample records become? Connects to nothing.
+
+mod sample;
 
 use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
+use clap::Args;
 use serde_json::json;
 
 use super::{
@@ -19,6 +24,20 @@ use crate::{
     wire::SchemaFolder,
 };
 
+/// What is checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct CheckArguments {
+    /// How the result is shown
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// Show what each record of a file becomes, or why it is rejected: a record on each line; its values are shown
+    #[arg(long, value_name = "FILE")]
+    pub sample: Option<PathBuf>,
+    /// Check this spoke only; whose records --sample has, if there are several
+    #[arg(long, value_name = "SPOKE")]
+    pub spoke: Option<String>,
+}
+
 /// What a mapping says, when it compiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpokeSummary {
@@ -28,6 +47,8 @@ pub struct SpokeSummary {
     pub topic: String,
     /// `json`, `touchpoint-json` or `touchpoint-avro`.
     pub format: String,
+    /// How many tests its file has, and all pass.
+    pub tests: usize,
 }
 
 /// One file of the spokes' folder and what came of it.
@@ -36,7 +57,18 @@ struct Verdict {
     result: Result<SpokeSummary, String>,
 }
 
-pub(super) fn execute(settings: &Settings, format: Format, output: &mut dyn Write) -> Result<(), Failure> {
+impl Verdict {
+    /// A file that cannot be read is taken for the spoke that it is named after.
+    fn is_of(&self, name: &str) -> bool {
+        match &self.result {
+            Ok(summary) => summary.spoke == name,
+            Err(_) => self.file.file_stem().is_some_and(|stem| stem == name),
+        }
+    }
+}
+
+pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    let format = arguments.output;
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     // A configuration without brokers or a person key serves commands that need neither: absence is worth a note.
@@ -52,7 +84,34 @@ pub(super) fn execute(settings: &Settings, format: Format, output: &mut dyn Writ
         problems.push(error);
         Arc::default()
     });
-    let (verdicts, spokes) = check_spokes(settings, &schemas)?;
+    let (mut verdicts, mut spokes) = check_spokes(settings, &schemas)?;
+    if let Some(name) = &arguments.spoke {
+        let known: Vec<String> = spokes.iter().map(|spoke| spoke.name().to_owned()).collect();
+        verdicts.retain(|verdict| verdict.is_of(name));
+        spokes.retain(|spoke| spoke.name() == name);
+        if verdicts.is_empty() {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("no spoke is called {name}"),
+                format!("name one of {}", known.join(", ")),
+            ));
+        }
+    }
+    if let Some(file) = &arguments.sample {
+        if let Some(error) = verdicts.iter().find_map(|verdict| verdict.result.as_ref().err()) {
+            return Err(Failure::new(Exit::Usage, error.clone(), "correct the mapping, or name another with --spoke"));
+        }
+        let [spoke] = spokes.as_slice() else {
+            let names: Vec<&str> = spokes.iter().map(Spoke::name).collect();
+            return Err(Failure::new(
+                Exit::Usage,
+                "whose records the samples are is not said",
+                format!("name the spoke with --spoke: one of {}", names.join(", ")),
+            ));
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        return sample::show(file, spoke, i64::try_from(now.as_millis()).unwrap_or(-1), format, output);
+    }
     // Two files may each be right and not go together.
     if let Err(error) = SpokeSet::new(spokes) {
         problems.push(error.to_string());
@@ -105,7 +164,7 @@ fn check_spokes(settings: &Settings, schemas: &Arc<SchemaFolder>) -> Result<(Vec
     Ok((verdicts, spokes))
 }
 
-/// Compiles one mapping. `Err` says which key is wrong and why.
+/// Compiles one mapping and runs its tests. `Err` says which key is wrong and why, or which tests found something else.
 fn check_spoke(
     file: &Path,
     options: ingest::Options,
@@ -115,13 +174,22 @@ fn check_spoke(
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let parsed = SpokeFile::parse(&name, &text).map_err(|error| error.to_string())?;
     let spoke = Spoke::compile(&parsed, options, schemas).map_err(|error| error.to_string())?;
+    let failures = ingest::trial::run(&spoke, &parsed.tests);
+    if !failures.is_empty() {
+        let shown: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        return Err(format!("spoke {}: {}", spoke.name(), shown.join("\n")));
+    }
     let format = match parsed.format {
         ingest::Format::Json(_) => "json",
         ingest::Format::TouchpointJson => "touchpoint-json",
         ingest::Format::TouchpointAvro => "touchpoint-avro",
     };
-    let summary =
-        SpokeSummary { spoke: spoke.name().to_owned(), topic: spoke.topic().to_owned(), format: format.to_owned() };
+    let summary = SpokeSummary {
+        spoke: spoke.name().to_owned(),
+        topic: spoke.topic().to_owned(),
+        format: format.to_owned(),
+        tests: parsed.tests.len(),
+    };
     Ok((summary, spoke))
 }
 
@@ -143,7 +211,7 @@ fn report(
             let file = verdict.file.display().to_string();
             let line = match &verdict.result {
                 Ok(spoke) => {
-                    json!({"file": file, "spoke": spoke.spoke, "topic": spoke.topic, "format": spoke.format})
+                    json!({"file": file, "spoke": spoke.spoke, "topic": spoke.topic, "format": spoke.format, "tests": spoke.tests})
                 }
                 Err(error) => json!({"file": file, "error": error}),
             };
@@ -162,12 +230,19 @@ fn report(
         .map(|verdict| {
             let file = verdict.file.display().to_string();
             match &verdict.result {
-                Ok(spoke) => vec![file, spoke.spoke.clone(), spoke.topic.clone(), spoke.format.clone(), "right".into()],
-                Err(error) => vec![file, String::new(), String::new(), String::new(), error.clone()],
+                Ok(spoke) => vec![
+                    file,
+                    spoke.spoke.clone(),
+                    spoke.topic.clone(),
+                    spoke.format.clone(),
+                    spoke.tests.to_string(),
+                    "right".into(),
+                ],
+                Err(error) => vec![file, String::new(), String::new(), String::new(), String::new(), error.clone()],
             }
         })
         .collect();
-    write_table(output, &["file", "spoke", "topic", "format", "verdict"], &rows)
+    write_table(output, &["file", "spoke", "topic", "format", "tests", "verdict"], &rows)
 }
 
 #[cfg(test)]
@@ -180,11 +255,92 @@ mod tests {
         settings
     }
 
+    fn json_lines() -> CheckArguments {
+        CheckArguments { output: Format::Json, ..CheckArguments::default() }
+    }
+
+    /// What `check` says of one mapping with a file of samples, and how it ends.
+    fn sampled(mapping: &str, samples: &str, arguments: CheckArguments) -> (String, Result<(), Failure>) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(directory.path().join("web.toml"), mapping).expect("a writable directory");
+        let file = directory.path().join("samples.ndjson");
+        std::fs::write(&file, samples).expect("a writable directory");
+        let mut output = Vec::new();
+        let arguments = CheckArguments { sample: arguments.sample.map(|_| file), ..arguments };
+        let ended = execute(&settings(directory.path()), &arguments, &mut output);
+        (String::from_utf8(output).expect("text"), ended)
+    }
+
+    const WEB: &str = "spoke = \"web\"\ntopic = \"web.events\"\nformat = \"touchpoint-json\"\n";
+    const VISIT: &str = r#"{"id":"v-1","kind":"visit_made","occurred_at":"2026-01-31T09:00:00Z","identifiers":{"customer_id":"C1"},"amount":{"minor":5,"currency":"EUR"}}"#;
+
+    #[test]
+    fn samples_are_shown_field_by_field_or_with_the_reason() {
+        let samples = format!("{VISIT}\n\n{{\"id\":\"v-2\"}}\n");
+        let with_sample = || CheckArguments { sample: Some(PathBuf::new()), ..CheckArguments::default() };
+        let (output, ended) = sampled(WEB, &samples, with_sample());
+        for expected in [
+            "line 1: a touchpoint\n",
+            "  identifiers.customer_id  C1\n",
+            "  amount.minor             5\n",
+            "line 3: rejected, missing_field\n  field         kind\n  kind: there is no kind; send what happened.\n",
+            "2 records: 1 touchpoints, 0 skipped, 1 rejected\n",
+        ] {
+            assert!(output.contains(expected), "{expected} in {output}");
+        }
+        let failure = ended.expect_err("one is rejected");
+        assert_eq!(
+            (failure.exit, failure.happened.as_str()),
+            (Exit::Failure, "1 of 2 samples are rejected, at least in part")
+        );
+
+        let (output, ended) = sampled(WEB, &samples, CheckArguments { output: Format::Json, ..with_sample() });
+        assert!(ended.is_err());
+        let lines: Vec<serde_json::Value> =
+            output.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+        assert_eq!(lines[0]["touchpoint"]["identifiers"]["customer_id"][0], "C1");
+        assert_eq!((&lines[1]["reason"], &lines[1]["line"]), (&json!("missing_field"), &json!(3)));
+        assert_eq!(sampled(WEB, VISIT, with_sample()).1, Ok(()));
+        let absent = CheckArguments { spoke: Some("shop".into()), ..with_sample() };
+        assert!(sampled(WEB, VISIT, absent).1.expect_err("another spoke").next.contains("web"));
+    }
+
+    #[test]
+    fn tests_inside_of_a_mapping_are_run() {
+        let with = |tests: &str| {
+            let (output, ended) = sampled(&format!("{WEB}{tests}"), "", json_lines());
+            assert_eq!(ended.is_ok(), !output.contains("\"error\""), "{output}");
+            output
+        };
+        let test = |expect: &str| format!("[[tests]]\nsample = '''\n{VISIT}'''\n{expect}\n");
+        let right = test(
+            "expect = { kind = \"visit_made\", occurred_at = 2026-01-31T10:00:00+01:00, identifiers = { customer_id = [\"C1\"] }, amount = { minor = 5 } }",
+        );
+        let rejected = "[[tests]]\nsample = '{}'\nexpect_rejected = \"missing_field\"\n";
+        assert!(with(&format!("{right}{rejected}")).contains("\"tests\":2"));
+        let wrong = test("expect = { kind = \"page_viewed\", region = \"north\", identifiers = { email = \"x\" } }");
+        let output = with(&format!("{right}{wrong}"));
+        for expected in [
+            r#"test 2: kind: expected \"page_viewed\", found \"visit_made\""#,
+            r#"test 2: region: expected \"north\", found nothing"#,
+            r#"test 2: identifiers.email: expected \"x\", found nothing"#,
+        ] {
+            assert!(output.contains(expected), "{expected} in {output}");
+        }
+        assert!(
+            with(&test("expect_rejected = \"too_large\""))
+                .contains("expected too_large, found a touchpoint of kind visit_made")
+        );
+        assert!(with(&test("expect_skipped = true")).contains("expected skipped, found"));
+        assert!(with(&test("expect = []")).contains("expected 0 touchpoints, found 1"));
+    }
+
     #[test]
     fn a_folder_without_spokes_is_named() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         for folder in [directory.path().to_owned(), directory.path().join("absent")] {
-            let failure = execute(&settings(&folder), Format::Table, &mut Vec::new()).expect_err("no spokes");
+            let failure =
+                execute(&settings(&folder), &CheckArguments::default(), &mut Vec::new()).expect_err("no spokes");
             assert_eq!(failure.exit, Exit::Usage);
             assert!(failure.happened.contains(&folder.display().to_string()), "{failure}");
         }
@@ -194,9 +350,9 @@ mod tests {
     fn the_example_spokes_are_right_and_two_of_one_topic_are_not() {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/spokes");
         let mut output = Vec::new();
-        execute(&settings(&example), Format::Json, &mut output).expect("the examples are right");
+        execute(&settings(&example), &json_lines(), &mut output).expect("the examples are right");
         let output = String::from_utf8(output).expect("JSON lines are text");
-        assert!(output.contains(r#""spoke":"sales","topic":"sales.events""#), "{output}");
+        assert!(output.contains(r#""spoke":"sales","tests":0,"topic":"sales.events""#), "{output}");
 
         let directory = tempfile::tempdir().expect("a temporary directory");
         for (from, to) in [("sales", "sales"), ("sales", "shop")] {
@@ -205,7 +361,7 @@ mod tests {
             std::fs::write(directory.path().join(format!("{to}.toml")), text).expect("a writable directory");
         }
         let mut output = Vec::new();
-        execute(&settings(directory.path()), Format::Json, &mut output).expect_err("one topic, two spokes");
+        execute(&settings(directory.path()), &json_lines(), &mut output).expect_err("one topic, two spokes");
         let output = String::from_utf8(output).expect("JSON lines are text");
         assert!(output.contains("another spoke reads this topic"), "{output}");
     }
@@ -218,7 +374,7 @@ mod tests {
         settings.hub.person_key_file = Some(directory.path().join("absent.key"));
         settings.kafka.password_file = Some(directory.path().join("absent.password"));
         let mut output = Vec::new();
-        let failure = execute(&settings, Format::Json, &mut output).expect_err("three mistakes");
+        let failure = execute(&settings, &json_lines(), &mut output).expect_err("three mistakes");
         assert_eq!(failure.happened, "2 of the configuration and 1 of 1 spokes are wrong");
         let output = String::from_utf8(output).expect("JSON lines are text");
         for expected in ["hub.person_key_file", "kafka.password_file", "sales.toml"] {

@@ -337,6 +337,7 @@ mod tests {
         assert!((2_050..2_160).contains(&records), "2,000 and about 5 % invalid ones: {records}");
         let mut settings = Settings::default();
         settings.spokes.directory = directory.path().join("spokes");
-        crate::cli::check::execute(&settings, Format::Json, &mut Vec::new()).expect("the mappings are right");
+        crate::cli::check::execute(&settings, &crate::cli::CheckArguments::default(), &mut Vec::new())
+            .expect("the mappings are right");
     }
 }

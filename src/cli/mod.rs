@@ -36,7 +36,7 @@ use std::{
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-pub use check::SpokeSummary;
+pub use check::{CheckArguments, SpokeSummary};
 pub use customer::CustomerArguments;
 pub use demo::DemoArguments;
 pub use exit::{Exit, Failure};
@@ -92,12 +92,8 @@ pub enum Command {
     Demo(DemoArguments),
     /// Take touchpoints in and publish insight, until SIGTERM or SIGINT
     Run(RunArguments),
-    /// Check the configuration and the spokes' mappings, without connecting to anything
-    Check {
-        /// How the result is shown
-        #[arg(short, long, value_enum, default_value_t)]
-        output: Format,
-    },
+    /// Check the configuration, the spokes' mappings and the tests in them, or sample records; connects to nothing
+    Check(CheckArguments),
     /// Plan, create or verify the topics that the hub needs
     Topics(TopicsArguments),
     /// Show a public feed as it is committed
@@ -157,7 +153,7 @@ impl Cli {
         match &self.command {
             Command::Demo(arguments) => demo::execute(settings, arguments, output),
             Command::Run(_) => run::execute(settings),
-            Command::Check { output: format } => check::execute(settings, *format, output),
+            Command::Check(arguments) => check::execute(settings, arguments, output),
             Command::Topics(arguments) => topics::execute(settings, arguments, output),
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Export(arguments) => export::execute(settings, arguments, output),

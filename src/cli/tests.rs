@@ -45,6 +45,7 @@ fn every_command_of_the_readme_kind_parses() {
     for line in [
         "run",
         "check -o json",
+        "check --spoke support --sample samples.ndjson",
         "topics plan",
         "topics apply -o table",
         "topics verify -o json",

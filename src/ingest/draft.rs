@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
+use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 use super::{
-    Rejection, SourceRecord,
-    mapping::{
-        EFFORT, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, PropertiesRule, ReferrerRule, SENTIMENT,
-        ScoreRule, TextRule, TimeRule, UnmappedKind, WordRule,
-    },
+    Rejection, SourceRecord, local,
+    mapping::{EFFORT, SENTIMENT},
     number,
+    rules::{
+        IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Place, PropertiesRule, ReferrerRule, ScoreRule,
+        TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
+    },
     validate::{
         self, IDENTIFIERS_MAX, MINOR_UNITS_MAX, PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, Refused, TEXT_CHARACTERS_MAX,
         refused,
@@ -67,17 +69,20 @@ impl<'c> Draft<'c> {
         if let Some(slot) = mapping.spoke {
             taker.own_spoke(slot, spoke)?;
         }
-        let id = match mapping.id {
-            IdRule::Slot(slot) => taker.at(slot, "id", validate::id(capture.scalar(slot)))?,
+        let id = match &mapping.id {
+            IdRule::Slot(place) => {
+                let slot = place.slot(capture);
+                taker.at(slot, "id", validate::id(capture.scalar(slot)))?
+            }
             // The hash is of everything else, so it comes last.
             IdRule::Content => Cow::Borrowed(""),
             IdRule::Position => Cow::Owned(format!("{}-{}-{}", record.topic, record.partition, record.offset)),
         };
         let (kind, own_word) = taker.kind()?;
-        let occurred_at = match taker.time("occurred_at", mapping.occurred_at)? {
+        let occurred_at = match taker.time("occurred_at", &mapping.occurred_at)? {
             Some(at) => at,
             None => {
-                let slot = mapping.occurred_at.slot;
+                let slot = mapping.occurred_at.place.slot(capture);
                 let message = "there is no time; send when it happened";
                 return taker.at(slot, "occurred_at", refused(Reason::MissingField, message));
             }
@@ -85,7 +90,8 @@ impl<'c> Draft<'c> {
         // A record without a timestamp (before 1970, as brokers say it) gives nothing to judge by.
         if record.timestamp_ms >= 0 && occurred_at.0 > record.timestamp_ms.saturating_add(too_far_in_future_ms) {
             let message = "the time is too far after the record's own timestamp; check the sender's clock and the unit";
-            return taker.at(mapping.occurred_at.slot, "occurred_at", refused(Reason::TooFarInFuture, message));
+            let slot = mapping.occurred_at.place.slot(capture);
+            return taker.at(slot, "occurred_at", refused(Reason::TooFarInFuture, message));
         }
         let text = |field: &'static str, rule: &'c Option<TextRule>| match rule {
             Some(rule) => taker.text(field, rule, TEXT_CHARACTERS_MAX),
@@ -117,7 +123,7 @@ impl<'c> Draft<'c> {
             amount: taker.money("amount", mapping.amount.as_ref())?,
             cost: taker.money("cost", mapping.cost.as_ref())?,
             score: taker.score(mapping.score.as_ref())?,
-            promised_at: match mapping.promised_at {
+            promised_at: match &mapping.promised_at {
                 Some(rule) => taker.time("promised_at", rule)?,
                 None => None,
             },
@@ -141,6 +147,11 @@ impl<'c> Draft<'c> {
                 .and_then(|value| i32::try_from(value).ok()),
             properties: taker.properties()?,
         })
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Gives it another id.
@@ -225,15 +236,16 @@ impl<'c, 'a> Taker<'c, 'a> {
 
     /// The kind, and the department's own word if it becomes the label.
     fn kind(&self) -> Result<(Kind, Option<Text<'c>>), Rejection> {
-        let (slot, map) = match &self.mapping.kind {
+        let (slot, map, default) = match &self.mapping.kind {
             WordRule::Constant(kind) => return Ok((*kind, None)),
-            WordRule::Slot { slot, map } => (*slot, map),
+            WordRule::Slot { place, map, default } => (place.slot(self.capture), map, default),
         };
         let word = match self.at(slot, "kind", validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX))? {
             Some(word) => word,
             None => {
                 let message = "there is no kind; send what happened";
-                return self.at(slot, "kind", refused(Reason::MissingField, message));
+                let missing = || self.at(slot, "kind", refused(Reason::MissingField, message));
+                return default.map_or_else(missing, |kind| Ok((kind, None)));
             }
         };
         match (translated(&word, map, Kind::parse), self.mapping.unmapped_kind) {
@@ -248,27 +260,51 @@ impl<'c, 'a> Taker<'c, 'a> {
         }
     }
 
-    fn time(&self, field: &str, rule: TimeRule) -> Result<Option<EventTime>, Rejection> {
-        let scalar = self.scalar(rule.slot);
+    fn time(&self, field: &str, rule: &TimeRule) -> Result<Option<EventTime>, Rejection> {
+        let slot = rule.place.slot(self.capture);
+        let scalar = self.scalar(slot);
         if scalar.is_absent() {
             return Ok(None);
         }
-        match number::instant(scalar, rule.format) {
+        let at = match &rule.form {
+            TimeForm::Instant(format) => number::instant(scalar, *format),
+            TimeForm::Local(form, ZoneRule::Fixed(zone)) => form.instant(scalar, zone),
+            TimeForm::Local(form, ZoneRule::Place(place, default)) => {
+                let zone = self.zone(field, place, default.as_ref())?;
+                form.instant(scalar, &zone)
+            }
+        };
+        match at {
             Some(at) => Ok(Some(at)),
             None => {
                 let message = "it is no time between the years 1900 and 2200 in the form that the spoke is configured for \
-                     (RFC 3339 text such as 2026-01-31T09:00:00Z, or a number since 1970); send it in that form";
-                self.at(rule.slot, field, refused(Reason::BadTimestamp, message))
+                     (RFC 3339 text such as 2026-01-31T09:00:00Z, a number since 1970, or a local time); send it in that form";
+                self.at(slot, field, refused(Reason::BadTimestamp, message))
             }
         }
+    }
+
+    /// The time zone that the payload names, or the one that holds where it names none.
+    fn zone(&self, field: &str, place: &Place, default: Option<&TimeZone>) -> Result<TimeZone, Rejection> {
+        let slot = place.slot(self.capture);
+        let found = match (self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX))?, default) {
+            (Some(name), _) => local::zone(&name),
+            (None, default) => default.cloned(),
+        };
+        let message = "the time zone is missing or not in the IANA database; send a name such as Europe/Amsterdam";
+        self.at(slot, field, found.map_or_else(|| refused(Reason::BadTimestamp, message), Ok))
     }
 
     fn text(&self, field: &str, rule: &'c TextRule, characters_max: usize) -> Result<Option<Text<'c>>, Rejection> {
         match rule {
             TextRule::Constant(text) => Ok(Some(Cow::Borrowed(text))),
-            TextRule::Slot { slot, map } => {
-                let text = self.at(*slot, field, validate::text(self.scalar(*slot), characters_max))?;
-                Ok(text.map(|text| match map.binary_search_by(|(word, _)| word.as_ref().cmp(&text)) {
+            TextRule::Slot { place, map, default } => {
+                let slot = place.slot(self.capture);
+                let text = self.at(slot, field, validate::text(self.scalar(slot), characters_max))?;
+                let Some(text) = text else {
+                    return Ok(default.as_deref().map(Cow::Borrowed));
+                };
+                Ok(Some(match map.binary_search_by(|(word, _)| word.as_ref().cmp(&text)) {
                     Ok(index) => Cow::Borrowed(map[index].1.as_ref()),
                     Err(_) => text,
                 }))
@@ -285,9 +321,13 @@ impl<'c, 'a> Taker<'c, 'a> {
     ) -> Result<Option<Option<T>>, Rejection> {
         match rule {
             WordRule::Constant(word) => Ok(Some(Some(*word))),
-            WordRule::Slot { slot, map } => {
-                let word = self.at(*slot, field, validate::text(self.scalar(*slot), TEXT_CHARACTERS_MAX))?;
-                Ok(word.map(|word| translated(&word, map, parse)))
+            WordRule::Slot { place, map, default } => {
+                let slot = place.slot(self.capture);
+                let word = self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX))?;
+                Ok(match word {
+                    Some(word) => Some(translated(&word, map, parse)),
+                    None => default.map(Some),
+                })
             }
         }
     }
@@ -304,8 +344,8 @@ impl<'c, 'a> Taker<'c, 'a> {
             return Ok(None);
         };
         match (self.word(field, rule, parse)?, rule) {
-            (Some(None), WordRule::Slot { slot, .. }) => self.at(
-                *slot,
+            (Some(None), WordRule::Slot { place, .. }) => self.at(
+                place.slot(self.capture),
                 field,
                 refused(Reason::WrongType, format!("the word is not known; use {known}, or map it")),
             ),
@@ -323,7 +363,11 @@ impl<'c, 'a> Taker<'c, 'a> {
         match rule {
             None => Ok(None),
             Some(NumberRule::Constant(number)) => Ok(Some(*number)),
-            Some(NumberRule::Slot(slot)) => self.at(*slot, field, validate::within(self.scalar(*slot), range, outside)),
+            Some(NumberRule::Slot(place, default)) => {
+                let slot = place.slot(self.capture);
+                let number = self.at(slot, field, validate::within(self.scalar(slot), range, outside))?;
+                Ok(number.or(*default))
+            }
         }
     }
 
@@ -352,9 +396,9 @@ impl<'c, 'a> Taker<'c, 'a> {
         match (self.known_word(field, Some(rule), parse, known)?, rule) {
             (Some(word), _) => Ok(word),
             (None, WordRule::Constant(word)) => Ok(*word),
-            (None, WordRule::Slot { slot, .. }) => {
+            (None, WordRule::Slot { place, .. }) => {
                 let message = format!("it is missing; send {known}");
-                self.at(*slot, field, refused(Reason::MissingField, message))
+                self.at(place.slot(self.capture), field, refused(Reason::MissingField, message))
             }
         }
     }
@@ -363,20 +407,23 @@ impl<'c, 'a> Taker<'c, 'a> {
         let Some(rule) = rule else {
             return Ok(None);
         };
-        if self.is_absent(field, rule.container, rule.value)? {
+        let slot = rule.value.slot(self.capture);
+        if self.is_absent(field, rule.container, slot)? {
             return Ok(None);
         }
         let known = "a code of ISO 4217 in capitals, such as EUR";
         let currency = self.needed_word(field, &rule.currency, Currency::parse, known)?;
         let exponent = if rule.major { number::currency_exponent(currency) } else { 0 };
-        match number::scaled(self.scalar(rule.value), exponent) {
+        match number::scaled(self.scalar(slot), exponent) {
             Some(minor) if minor.unsigned_abs() <= MINOR_UNITS_MAX.unsigned_abs() => {
                 Ok(Some(Money { minor, currency }))
             }
             _ => {
-                let message = "it is no amount of at most 10^15 minor units with the currency's number of decimals; send a \
-                     plain decimal number";
-                self.at(rule.value, field, refused(Reason::WrongType, message))
+                let message = format!(
+                    "it is no amount of at most 10^15 minor units with at most {exponent} decimals (nothing is rounded); send a \
+                     plain decimal number"
+                );
+                self.at(slot, field, refused(Reason::WrongType, message))
             }
         }
     }
@@ -385,17 +432,21 @@ impl<'c, 'a> Taker<'c, 'a> {
         let Some(rule) = rule else {
             return Ok(None);
         };
-        if self.is_absent("score.value", rule.container, rule.value)? {
+        let slot = rule.value.slot(self.capture);
+        if self.is_absent("score.value", rule.container, slot)? {
             return Ok(None);
         }
         let known = "nps, csat, ces, expectation, perception or review";
         let scale = self.needed_word("score.scale", &rule.scale, ScoreScale::parse, known)?;
-        let answer = validate::within(self.scalar(rule.value), scale.range(), Reason::ScoreOutOfRange);
+        let answer = match rule.own_range {
+            None => validate::within(self.scalar(slot), scale.range(), Reason::ScoreOutOfRange),
+            Some(own) => validate::rescaled(self.scalar(slot), own, scale.range()),
+        };
         let item = match &rule.item {
             Some(item) => self.text("score.item", item, TEXT_CHARACTERS_MAX)?,
             None => None,
         };
-        let answer = self.at(rule.value, "score.value", answer)?;
+        let answer = self.at(slot, "score.value", answer)?;
         Ok(answer.and_then(|answer| Some((scale, u8::try_from(answer).ok()?, item))))
     }
 
@@ -403,12 +454,13 @@ impl<'c, 'a> Taker<'c, 'a> {
         let Some(rule) = rule else {
             return Ok(None);
         };
-        if self.is_absent("referrer.value", rule.container, rule.value)? {
+        let slot = rule.value.slot(self.capture);
+        if self.is_absent("referrer.value", rule.container, slot)? {
             return Ok(None);
         }
         let kind = self.needed_word("referrer.type", &rule.kind, IdentifierType::parse, IDENTIFIER_TYPES)?;
-        let value = validate::identifier(kind, self.scalar(rule.value));
-        Ok(self.at(rule.value, "referrer.value", value)?.map(|value| (kind, value)))
+        let value = validate::identifier(kind, self.scalar(slot));
+        Ok(self.at(slot, "referrer.value", value)?.map(|value| (kind, value)))
     }
 
     fn identifiers(&self) -> Result<SmallVec<[(IdentifierType, Text<'c>); 4]>, Rejection> {
@@ -416,7 +468,18 @@ impl<'c, 'a> Taker<'c, 'a> {
         let first_slot = match &self.mapping.identifiers {
             IdentifiersRule::Slots(rules) => {
                 for &(kind, slot) in rules {
-                    let value = validate::identifier(kind, self.scalar(slot));
+                    let scalar = self.scalar(slot);
+                    // A list is read as null, with an entry for each element.
+                    if *scalar == Scalar::Null {
+                        for entry in self.capture.entries(slot) {
+                            let value = validate::identifier(kind, &entry.value);
+                            if let Some(value) = self.at(slot, kind.as_str(), value)? {
+                                identifiers.push((kind, value));
+                            }
+                        }
+                        continue;
+                    }
+                    let value = validate::identifier(kind, scalar);
                     if let Some(value) = self.at(slot, kind.as_str(), value)? {
                         identifiers.push((kind, value));
                     }

@@ -1,141 +1,28 @@
 //! A spoke file → a compiled mapping: every path a slot of one trie, every word of ours checked.
 
+use jiff::tz::TimeZone;
+
 use super::{
-    spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, TimeFormat, unknown_word},
+    keys::unknown_word,
+    local::{self, LocalForm},
+    rules::{
+        EachRule, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Outside, Place, PropertiesRule,
+        ReferrerRule, ScoreRule, Suffix, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
+    },
+    spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
 };
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
-    wire::{Scalar, Shape, ShapeBuilder, Slot},
+    wire::{Scalar, ShapeBuilder, Slot},
 };
-
-/// Which slot makes which field of a touchpoint.
-#[derive(Debug)]
-pub(super) struct Mapping {
-    pub shape: Shape,
-    pub id: IdRule,
-    pub kind: WordRule<Kind>,
-    pub unmapped_kind: UnmappedKind,
-    pub occurred_at: TimeRule,
-    /// A canonical payload may name its spoke; another one than configured is rejected.
-    pub spoke: Option<Slot>,
-    pub identifiers: IdentifiersRule,
-    pub label: Option<TextRule>,
-    pub channel: Option<WordRule<Channel>>,
-    pub subject: Option<TextRule>,
-    pub product: Option<TextRule>,
-    pub region: Option<TextRule>,
-    pub segment: Option<TextRule>,
-    pub campaign: Option<TextRule>,
-    pub content: Option<TextRule>,
-    pub account: Option<TextRule>,
-    pub amount: Option<MoneyRule>,
-    pub cost: Option<MoneyRule>,
-    pub score: Option<ScoreRule>,
-    pub promised_at: Option<TimeRule>,
-    pub initiator: Option<WordRule<Initiator>>,
-    pub visibility: Option<WordRule<Visibility>>,
-    pub sentiment: Option<NumberRule>,
-    pub referrer: Option<ReferrerRule>,
-    pub effort: Option<NumberRule>,
-    pub properties: PropertiesRule,
-}
-
-#[derive(Debug)]
-pub(super) enum IdRule {
-    Slot(Slot),
-    /// A hash of the mapped fields.
-    Content,
-    /// Topic, partition and offset.
-    Position,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UnmappedKind {
-    Other,
-    Reject,
-}
-
-/// A word of one of our vocabularies.
-#[derive(Debug)]
-pub(super) enum WordRule<T> {
-    Constant(T),
-    /// The department's words in ascending order; a word of ours is its own translation.
-    Slot {
-        slot: Slot,
-        map: Vec<(Box<str>, T)>,
-    },
-}
-
-#[derive(Debug)]
-pub(super) enum TextRule {
-    Constant(Box<str>),
-    /// The department's words in ascending order; others stay as they are.
-    Slot {
-        slot: Slot,
-        map: Vec<(Box<str>, Box<str>)>,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TimeRule {
-    pub slot: Slot,
-    pub format: TimeFormat,
-}
-
-#[derive(Debug)]
-pub(super) enum NumberRule {
-    Constant(i64),
-    Slot(Slot),
-}
-
-#[derive(Debug)]
-pub(super) enum IdentifiersRule {
-    Slots(Vec<(IdentifierType, Slot)>),
-    /// An object of type → value or values.
-    Entries(Slot),
-}
-
-#[derive(Debug)]
-pub(super) enum PropertiesRule {
-    Named(Vec<(Box<str>, TextRule)>),
-    /// An object of name → value.
-    Entries(Slot),
-}
-
-#[derive(Debug)]
-pub(super) struct MoneyRule {
-    /// If there is an object here, it must have the number.
-    pub container: Option<Slot>,
-    pub value: Slot,
-    pub major: bool,
-    pub currency: WordRule<Currency>,
-}
-
-#[derive(Debug)]
-pub(super) struct ScoreRule {
-    /// If there is an object here, it must have the answer.
-    pub container: Option<Slot>,
-    pub scale: WordRule<ScoreScale>,
-    pub value: Slot,
-    pub item: Option<TextRule>,
-}
-
-#[derive(Debug)]
-pub(super) struct ReferrerRule {
-    pub container: Option<Slot>,
-    pub kind: WordRule<IdentifierType>,
-    pub value: Slot,
-}
 
 impl Mapping {
     /// Checks every word and path of a file and compiles them.
     pub(super) fn compile(file: &SpokeFile) -> Result<Mapping, SpokeError> {
         match &file.format {
-            Format::Json(mapping) => Compiler { spoke: &file.spoke, builder: ShapeBuilder::default() }.mapping(mapping),
-            Format::TouchpointJson | Format::TouchpointAvro => {
-                Compiler { spoke: &file.spoke, builder: ShapeBuilder::default() }.canonical()
-            }
+            Format::Json(mapping) => Compiler::new(&file.spoke).mapping(mapping),
+            Format::TouchpointJson | Format::TouchpointAvro => Compiler::new(&file.spoke).canonical(),
         }
     }
 }
@@ -143,30 +30,42 @@ impl Mapping {
 struct Compiler<'f> {
     spoke: &'f str,
     builder: ShapeBuilder,
+    outside: Vec<(Slot, Outside)>,
 }
 
-impl Compiler<'_> {
+impl<'f> Compiler<'f> {
+    fn new(spoke: &'f str) -> Compiler<'f> {
+        Compiler { spoke, builder: ShapeBuilder::default(), outside: Vec::new() }
+    }
+
     fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {
-        SpokeError { spoke: self.spoke.to_owned(), key: key.to_owned(), problem: problem.into() }
+        SpokeError { spoke: self.spoke.to_owned(), line: None, key: key.to_owned(), problem: problem.into() }
     }
 
     fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
-        let id = match file.id.as_str() {
-            "content" => IdRule::Content,
-            "position" => IdRule::Position,
-            path => IdRule::Slot(self.slot("id", path)?),
+        let each = self.each(file)?;
+        let id = match file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["content"] => IdRule::Content,
+            ["position"] => IdRule::Position,
+            _ => IdRule::Slot(self.place("id", &file.id)?),
         };
         let kind = self.word("kind", &file.kind, &words(Kind::ALL, Kind::as_str), Kind::parse)?;
-        let occurred_at =
-            TimeRule { slot: self.slot("occurred_at.path", &file.occurred_at.path)?, format: file.occurred_at.format };
+        let occurred_at = self.time("occurred_at", &file.occurred_at)?;
         let types = words(IdentifierType::ALL, IdentifierType::as_str);
         let identifier_type = |compiler: &Self, key: &str, word: &str| {
             IdentifierType::parse(word).ok_or_else(|| compiler.error(key, unknown_word(word, &types)))
         };
         let mut identifiers = Vec::new();
-        for (kind, path) in &file.identifiers {
+        for (kind, paths) in &file.identifiers {
             let key = format!("identifiers.{kind}");
-            identifiers.push((identifier_type(&self, &key, kind)?, self.slot(&key, path)?));
+            let kind = identifier_type(&self, &key, kind)?;
+            for path in paths {
+                let slot = match Outside::parse(path) {
+                    Some(_) => self.slot(&key, path)?,
+                    None => self.builder.list(path).map_err(|problem| self.error(&key, problem.to_string()))?,
+                };
+                identifiers.push((kind, slot));
+            }
         }
         if identifiers.is_empty() {
             return Err(self.error("identifiers", "there is none; say where the customer's number or e-mail is"));
@@ -188,10 +87,10 @@ impl Compiler<'_> {
         let source = |field: &str| file.fields.iter().find(|(name, _)| *name == field).map(|(_, source)| source);
         let referrer = match &file.referrer {
             None => None,
-            Some((kind, path)) => Some(ReferrerRule {
+            Some((kind, paths)) => Some(ReferrerRule {
                 container: None,
                 kind: WordRule::Constant(identifier_type(&self, "referrer.type", kind)?),
-                value: self.slot("referrer.value", path)?,
+                value: self.place("referrer.value", paths)?,
             }),
         };
         let score = match &file.score {
@@ -204,7 +103,8 @@ impl Compiler<'_> {
                     &words(ScoreScale::ALL, ScoreScale::as_str),
                     ScoreScale::parse,
                 )?,
-                value: self.slot("score.value", &score.value)?,
+                value: self.place("score.value", &score.value)?,
+                own_range: score.range,
                 item: match &score.item {
                     None => None,
                     Some(item) => Some(self.text("score.item", item, TEXT_CHARACTERS_MAX)?),
@@ -213,9 +113,10 @@ impl Compiler<'_> {
         };
         let promised_at = match &file.promised_at {
             None => None,
-            Some(time) => Some(TimeRule { slot: self.slot("promised_at.path", &time.path)?, format: time.format }),
+            Some(time) => Some(self.time("promised_at", time)?),
         };
         Ok(Mapping {
+            each,
             id,
             kind,
             unmapped_kind: match file.reject_unmapped_kinds {
@@ -259,6 +160,7 @@ impl Compiler<'_> {
             referrer,
             effort: self.number("effort", source("effort"), EFFORT)?,
             properties: PropertiesRule::Named(properties),
+            outside: self.outside,
             shape: self.builder.build(),
         })
     }
@@ -267,14 +169,15 @@ impl Compiler<'_> {
     /// in which they are found fastest.
     fn canonical(mut self) -> Result<Mapping, SpokeError> {
         fn word<T>(slot: Slot) -> WordRule<T> {
-            WordRule::Slot { slot, map: Vec::new() }
+            WordRule::Slot { place: Place::one(slot), map: Vec::new(), default: None }
         }
         fn text(slot: Slot) -> TextRule {
-            TextRule::Slot { slot, map: Vec::new() }
+            TextRule::Slot { place: Place::one(slot), map: Vec::new(), default: None }
         }
         let spoke = self.spoke.to_owned();
         let wrong = |error: crate::wire::PathError| SpokeError {
             spoke: spoke.clone(),
+            line: None,
             key: String::new(),
             problem: error.to_string(),
         };
@@ -299,10 +202,11 @@ impl Compiler<'_> {
         let properties = self.builder.entries("properties").map_err(wrong)?;
         let mut container = |path: &str| self.builder.container(path).map(Some).map_err(wrong);
         Ok(Mapping {
-            id: IdRule::Slot(id),
+            each: None,
+            id: IdRule::Slot(Place::one(id)),
             kind: word(kind),
             unmapped_kind: UnmappedKind::Reject,
-            occurred_at: TimeRule { slot: occurred_at, format: TimeFormat::Canonical },
+            occurred_at: TimeRule { place: Place::one(occurred_at), form: TimeForm::Instant(TimeFormat::Canonical) },
             spoke: Some(spoke_slot),
             identifiers: IdentifiersRule::Entries(identifiers),
             label: Some(text(label)),
@@ -316,39 +220,133 @@ impl Compiler<'_> {
             account: Some(text(account?)),
             amount: Some(MoneyRule {
                 container: container("amount")?,
-                value: amount.0,
+                value: Place::one(amount.0),
                 major: false,
                 currency: word(amount.1),
             }),
             cost: Some(MoneyRule {
                 container: container("cost")?,
-                value: cost.0,
+                value: Place::one(cost.0),
                 major: false,
                 currency: word(cost.1),
             }),
             score: Some(ScoreRule {
                 container: container("score")?,
                 scale: word(score.0),
-                value: score.1,
+                value: Place::one(score.1),
+                own_range: None,
                 item: Some(text(score.2)),
             }),
-            promised_at: Some(TimeRule { slot: promised_at?, format: TimeFormat::Canonical }),
+            promised_at: Some(TimeRule {
+                place: Place::one(promised_at?),
+                form: TimeForm::Instant(TimeFormat::Canonical),
+            }),
             initiator: Some(word(initiator?)),
             visibility: Some(word(visibility?)),
-            sentiment: Some(NumberRule::Slot(sentiment?)),
+            sentiment: Some(NumberRule::Slot(Place::one(sentiment?), None)),
             referrer: Some(ReferrerRule {
                 container: container("referrer")?,
                 kind: word(referrer.0),
-                value: referrer.1,
+                value: Place::one(referrer.1),
             }),
-            effort: Some(NumberRule::Slot(effort)),
+            effort: Some(NumberRule::Slot(Place::one(effort), None)),
             properties: PropertiesRule::Entries(properties),
+            outside: self.outside,
             shape: self.builder.build(),
         })
     }
 
     fn slot(&mut self, key: &str, path: &str) -> Result<Slot, SpokeError> {
-        self.builder.leaf(path).map_err(|problem| self.error(key, problem.to_string()))
+        let wrong = |problem: crate::wire::PathError| SpokeError {
+            spoke: self.spoke.to_owned(),
+            line: None,
+            key: key.to_owned(),
+            problem: problem.to_string(),
+        };
+        let Some(outside) = Outside::parse(path) else {
+            return self.builder.leaf(path).map_err(wrong);
+        };
+        let slot = self.builder.outside(path).map_err(wrong)?;
+        if self.outside.iter().all(|(known, _)| *known != slot) {
+            self.outside.push((slot, outside));
+        }
+        Ok(slot)
+    }
+
+    fn place(&mut self, key: &str, paths: &[String]) -> Result<Place, SpokeError> {
+        let mut slots = Vec::new();
+        for path in paths {
+            slots.push(self.slot(key, path)?);
+        }
+        match slots.split_first() {
+            Some((&first, others)) => Ok(Place { first, others: others.into() }),
+            None => Err(self.error(key, "it is missing; say where it is")),
+        }
+    }
+
+    fn each(&mut self, file: &MappingFile) -> Result<Option<EachRule>, SpokeError> {
+        let Some((list, key)) = &file.each else {
+            return Ok(None);
+        };
+        let at = if key.is_some() { "each.path" } else { "each" };
+        self.builder.each(list).map_err(|problem| self.error(at, problem.to_string()))?;
+        let of_element = file.id.iter().filter(|path| path.starts_with('.')).count();
+        let suffix = match (file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), key) {
+            (["content"], None) => None,
+            (_, None) if of_element == file.id.len() => None,
+            (["content"], Some(_)) => {
+                return Err(self.error("each.key", "the id is a hash of the element's fields already; remove it"));
+            }
+            (_, Some(_)) if of_element > 0 => {
+                return Err(self.error("each.key", "the id is the element's own already; remove it"));
+            }
+            _ if of_element > 0 => {
+                return Err(self.error("id", "some of its paths are of the element and some of the record; choose"));
+            }
+            (_, Some(paths)) if paths.iter().all(|path| path.starts_with('.')) => {
+                Some(Suffix::Place(self.place("each.key", paths)?))
+            }
+            (_, Some(_)) => {
+                return Err(self.error("each.key", "it must be a place in the element, such as \".number\""));
+            }
+            (_, None) => Some(Suffix::Number),
+        };
+        Ok(Some(EachRule { path: format!("{}[]", list.strip_prefix("$.").unwrap_or(list)), suffix }))
+    }
+
+    fn time(&mut self, key: &str, time: &Time) -> Result<TimeRule, SpokeError> {
+        let place = self.place(&format!("{key}.path"), &time.paths)?;
+        let (pattern, zone) = match &time.written {
+            Written::Instant(format) => return Ok(TimeRule { place, form: TimeForm::Instant(*format) }),
+            Written::Local(pattern, zone) => (pattern, zone),
+        };
+        let form = match pattern {
+            None => LocalForm::Iso,
+            Some(pattern) => {
+                LocalForm::of_pattern(pattern).map_err(|problem| self.error(&format!("{key}.format"), problem))?
+            }
+        };
+        let key = format!("{key}.zone");
+        let known = |compiler: &Self, key: &str, name: &str| {
+            let problem = "is no time zone of the IANA database; use a name such as \"Europe/Amsterdam\"";
+            local::zone(name).ok_or_else(|| compiler.error(key, format!("{name:?} {problem}")))
+        };
+        let zone = match (zone, form.has_offset()) {
+            (None, true) => ZoneRule::Fixed(TimeZone::UTC),
+            (Some(_), true) => return Err(self.error(&key, "the pattern has the offset; remove it")),
+            (None, false) => {
+                return Err(self.error(&key, "it is missing; add zone = \"Europe/Amsterdam\", or { path = \"…\" }"));
+            }
+            (Some(Source { from: From::Constant(name), .. }), false) => ZoneRule::Fixed(known(self, &key, name)?),
+            (Some(Source { from: From::Paths(paths), default, .. }), false) => {
+                let default = match default {
+                    None => None,
+                    Some(name) => Some(known(self, &format!("{key}.default"), name)?),
+                };
+                ZoneRule::Place(self.place(&key, paths)?, default)
+            }
+        };
+        Ok(TimeRule { place, form: TimeForm::Local(form, zone) })
     }
 
     fn word<T: Copy>(
@@ -363,8 +361,15 @@ impl Compiler<'_> {
                 Some(word) => Ok(WordRule::Constant(word)),
                 None => Err(self.error(&format!("{key}.constant"), unknown_word(word, known))),
             },
-            From::Path(path) => {
-                let slot = self.slot(key, path)?;
+            From::Paths(paths) => {
+                let place = self.place(key, paths)?;
+                let default = match &source.default {
+                    None => None,
+                    Some(word) => match parse(word) {
+                        None => return Err(self.error(&format!("{key}.default"), unknown_word(word, known))),
+                        word => word,
+                    },
+                };
                 let mut map = Vec::new();
                 for (word, ours) in &source.map {
                     let ours = parse(ours)
@@ -372,7 +377,7 @@ impl Compiler<'_> {
                     map.push((word.clone().into_boxed_str(), ours));
                 }
                 map.sort_by(|a, b| a.0.cmp(&b.0));
-                Ok(WordRule::Slot { slot, map })
+                Ok(WordRule::Slot { place, map, default })
             }
         }
     }
@@ -397,15 +402,19 @@ impl Compiler<'_> {
         };
         match &source.from {
             From::Constant(value) => Ok(TextRule::Constant(checked(self, format!("{key}.constant"), value)?)),
-            From::Path(path) => {
-                let slot = self.slot(key, path)?;
+            From::Paths(paths) => {
+                let place = self.place(key, paths)?;
+                let default = match &source.default {
+                    None => None,
+                    Some(value) => Some(checked(self, format!("{key}.default"), value)?),
+                };
                 let mut map = Vec::new();
                 for (word, ours) in &source.map {
                     let ours = checked(self, format!("{key}.map.{word}"), ours)?;
                     map.push((word.clone().into_boxed_str(), ours));
                 }
                 map.sort_by(|a, b| a.0.cmp(&b.0));
-                Ok(TextRule::Slot { slot, map })
+                Ok(TextRule::Slot { place, map, default })
             }
         }
     }
@@ -426,13 +435,19 @@ impl Compiler<'_> {
         if !source.map.is_empty() {
             return Err(self.error(&format!("{key}.map"), "numbers are not translated; remove it"));
         }
+        let checked = |compiler: &Self, key: String, number: &str| {
+            within(&Scalar::Text(number.into()), range, Reason::WrongType)
+                .map_err(|refused| compiler.error(&key, refused.message))
+        };
         match &source.from {
-            From::Path(path) => Ok(Some(NumberRule::Slot(self.slot(key, path)?))),
-            From::Constant(number) => match within(&Scalar::Text(number.into()), range, Reason::WrongType) {
-                Ok(Some(number)) => Ok(Some(NumberRule::Constant(number))),
-                Ok(None) => Ok(None),
-                Err(refused) => Err(self.error(&format!("{key}.constant"), refused.message)),
-            },
+            From::Paths(paths) => {
+                let default = match &source.default {
+                    None => None,
+                    Some(number) => checked(self, format!("{key}.default"), number)?,
+                };
+                Ok(Some(NumberRule::Slot(self.place(key, paths)?, default)))
+            }
+            From::Constant(number) => Ok(checked(self, format!("{key}.constant"), number)?.map(NumberRule::Constant)),
         }
     }
 
@@ -443,7 +458,7 @@ impl Compiler<'_> {
         let known = ["EUR", "USD", "any other code of ISO 4217 in capitals"];
         Ok(Some(MoneyRule {
             container: None,
-            value: self.slot(&format!("{key}.value"), &money.path)?,
+            value: self.place(&format!("{key}.value"), &money.paths)?,
             major: money.major,
             currency: self.word(&format!("{key}.currency"), &money.currency, &known, Currency::parse)?,
         }))

@@ -1,26 +1,34 @@
 //! Spokes: a department's records → touchpoints, or rejections that say which field and why.
 //!
-//! - [`spoke_file`]: the text of a spoke file → its keys.
-//! - `mapping`: a spoke file → compiled rules over the slots of one trie of paths.
+//! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
+//! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields`]: what a touchpoint has.
+//! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
 //! - `draft`: one captured payload → one touchpoint, part by part.
-//! - `validate`, `number`: one scalar → one part, normalised and within its limits.
+//! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
 //! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
 
 mod draft;
+mod fields;
+mod keys;
+mod lines;
+mod local;
 mod mapping;
 mod number;
+mod rules;
 pub mod spoke_file;
+pub mod trial;
 mod validate;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use crate::{
     model::{Reason, Touchpoint},
-    wire::{self, Capture, Fault, SchemaFolder, avro::AvroError},
+    wire::{self, Capture, Fault, Scalar, SchemaFolder, avro::AvroError},
 };
 use draft::Draft;
-use mapping::{IdRule, Mapping};
+pub use fields::fields;
+use rules::{EachRule, IdRule, Mapping, Outside, Suffix};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
 /// One record of a spoke's topic.
@@ -44,16 +52,22 @@ pub struct SourceRecord<'a> {
 
 /// The headers of a record, whatever client read it.
 pub trait Headers {
-    /// The value of the last header with a name.
-    fn header(&self, name: &str) -> Option<&[u8]>;
+    /// Hands over the value of the last header with a name, if there is one and it has one.
+    fn header(&self, name: &str, take: &mut dyn FnMut(&[u8]));
 }
 
 /// No headers.
 pub struct NoHeaders;
 
 impl Headers for NoHeaders {
-    fn header(&self, _: &str) -> Option<&[u8]> {
-        None
+    fn header(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
+}
+
+impl Headers for Vec<(String, String)> {
+    fn header(&self, name: &str, take: &mut dyn FnMut(&[u8])) {
+        if let Some((_, value)) = self.iter().rfind(|(known, _)| known == name) {
+            take(value.as_bytes());
+        }
     }
 }
 
@@ -66,7 +80,7 @@ impl Headers for NoHeaders {
 pub enum Mapped<'a> {
     /// A valid touchpoint.
     Touchpoint(Touchpoint<'a>),
-    /// The mapping's condition leaves the record out.
+    /// Nothing is to be taken from it: the list that is read element by element has none.
     Skipped,
     /// It cannot be taken.
     Rejected(Rejection),
@@ -117,6 +131,7 @@ impl Spoke {
     pub fn compile(file: &SpokeFile, options: Options, schemas: &Arc<SchemaFolder>) -> Result<Spoke, SpokeError> {
         let error = |key: &str, problem: &str| SpokeError {
             spoke: file.spoke.clone(),
+            line: None,
             key: key.to_owned(),
             problem: problem.to_owned(),
         };
@@ -125,16 +140,19 @@ impl Spoke {
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
         if !is_name(&file.spoke, 64) {
-            return Err(error("spoke", "a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores"));
+            return Err(
+                file.locate(error("spoke", "a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores"))
+            );
         }
         if !is_name(&file.topic, 249) {
-            return Err(error("topic", "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores"));
+            let problem = "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores";
+            return Err(file.locate(error("topic", problem)));
         }
         Ok(Spoke {
             name: file.spoke.clone(),
             topic: file.topic.clone(),
             avro: file.format == Format::TouchpointAvro,
-            mapping: Mapping::compile(file)?,
+            mapping: Mapping::compile(file).map_err(|error| file.locate(error))?,
             options,
             schemas: Arc::clone(schemas),
         })
@@ -168,21 +186,112 @@ impl Spoke {
     /// Maps one record and hands each of its outcomes, at least one, to `each`. Never panics.
     pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
         let mut capture = Capture::default();
-        if let Err(rejection) = self.decode(record, &mut capture) {
+        let decoded = self.decode(record, &mut capture).and_then(|()| self.take_outside(record, &mut capture));
+        if let Err(rejection) = decoded {
             return each(Mapped::Rejected(rejection));
         }
-        let draft = Draft::take(&self.mapping, &self.name, &capture, record, self.options.too_far_in_future_ms);
-        match draft {
-            Ok(mut draft) => {
-                if let IdRule::Content = self.mapping.id {
-                    let mut encoded = Vec::with_capacity(256);
-                    draft.touchpoint().encode_into(&mut encoded);
-                    draft.set_id(format!("{:032x}", Touchpoint::content_hash(&encoded)));
-                }
-                each(Mapped::Touchpoint(draft.touchpoint()));
-            }
-            Err(rejection) => each(Mapped::Rejected(rejection)),
+        let Some(rule) = &self.mapping.each else {
+            return match self.draft(record, &capture, None) {
+                Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
+                Err(rejection) => each(Mapped::Rejected(rejection)),
+            };
+        };
+        if capture.elements() == 0 {
+            return each(Mapped::Skipped);
         }
+        for index in 0..capture.elements() {
+            capture.select(&self.mapping.shape, index);
+            match self.draft(record, &capture, Some((rule, index))) {
+                Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
+                Err(mut rejection) => {
+                    rejection.touchpoint = index;
+                    if let Some(rest) = rejection.field.strip_prefix(&rule.path) {
+                        rejection.field = format!("{}{index}]{rest}", &rule.path[..rule.path.len() - 1]);
+                    }
+                    each(Mapped::Rejected(rejection));
+                }
+            }
+        }
+    }
+
+    /// One touchpoint, of a record or of an element of it, with its id.
+    fn draft<'c>(
+        &'c self,
+        record: &SourceRecord<'_>,
+        capture: &'c Capture<'_>,
+        element: Option<(&EachRule, usize)>,
+    ) -> Result<Draft<'c>, Rejection> {
+        let mut draft = Draft::take(&self.mapping, &self.name, capture, record, self.options.too_far_in_future_ms)?;
+        if let IdRule::Content = self.mapping.id {
+            let mut encoded = Vec::with_capacity(256);
+            draft.touchpoint().encode_into(&mut encoded);
+            draft.set_id(format!("{:032x}", Touchpoint::content_hash(&encoded)));
+        }
+        if let Some((EachRule { suffix: Some(suffix), .. }, index)) = element {
+            let (slot, key) = match suffix {
+                Suffix::Number => (None, Ok(Cow::Owned((index + 1).to_string()))),
+                Suffix::Place(place) => {
+                    let slot = place.slot(capture);
+                    let key = match capture.scalar(slot).is_absent() {
+                        false => validate::id(capture.scalar(slot)),
+                        true => validate::refused(
+                            Reason::MissingField,
+                            "there is nothing that tells the element from the others of its record; send it",
+                        ),
+                    };
+                    (Some(slot), key)
+                }
+            };
+            let key = key.and_then(|key| {
+                let id = format!("{}#{key}", draft.id());
+                match id.chars().count() <= validate::ID_CHARACTERS_MAX {
+                    true => Ok(id),
+                    false => {
+                        validate::refused(Reason::TooLarge, "the id is longer than 128 characters; send a shorter one")
+                    }
+                }
+            });
+            draft.set_id(key.map_err(|refused| Rejection {
+                reason: refused.reason,
+                field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
+                message: format!("each.key: {}.", refused.message),
+                touchpoint: 0,
+            })?);
+        }
+        Ok(draft)
+    }
+
+    /// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing.
+    fn take_outside<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
+        for (slot, outside) in &self.mapping.outside {
+            let found = match outside {
+                Outside::Key => match record.key.map(std::str::from_utf8) {
+                    None | Some(Ok("")) => Ok(Scalar::Missing),
+                    Some(Ok(key)) => Ok(Scalar::Text(Cow::Borrowed(key))),
+                    Some(Err(error)) => Err(error),
+                },
+                Outside::Header(name) => {
+                    let mut found = Ok(Scalar::Missing);
+                    record.headers.header(name, &mut |value| {
+                        found = std::str::from_utf8(value).map(|text| match text {
+                            "" => Scalar::Missing,
+                            text => Scalar::Text(Cow::Owned(text.to_owned())),
+                        });
+                    });
+                    found
+                }
+            };
+            capture.set(
+                *slot,
+                found.map_err(|_| Rejection {
+                    reason: Reason::WrongType,
+                    field: self.mapping.shape.path(*slot).to_owned(),
+                    message: "It is not UTF-8 text; send text, or take another place for it.".into(),
+                    touchpoint: 0,
+                })?,
+            );
+        }
+        Ok(())
     }
 
     fn decode<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
@@ -223,6 +332,9 @@ impl Spoke {
             (Some(Fault::NotAContainer(slot)), Ok(())) if self.mapping.shape.path(slot).is_empty() => {
                 whole(Reason::Undecodable, "The payload is not an object; send one object for each event.".into())
             }
+            (Some(Fault::TooMany(slot)), Ok(())) => {
+                fault(slot, Reason::TooLarge, "The list has more than 1000 elements; send fewer.")
+            }
             (Some(Fault::NotAContainer(slot)), Ok(())) => fault(
                 slot,
                 Reason::WrongType,
@@ -246,6 +358,7 @@ impl SpokeSet {
         for spoke in spokes {
             let error = |key: &str, problem: &str| SpokeError {
                 spoke: spoke.name.clone(),
+                line: None,
                 key: key.to_owned(),
                 problem: problem.to_owned(),
             };

@@ -85,6 +85,21 @@ pub(super) fn whole(scalar: &Scalar<'_>) -> Option<i64> {
     }
 }
 
+/// A number with at most three decimals on the scale `own`, brought to the scale `ours` along a straight line: the ends
+/// become the ends, and what lies between two answers becomes the nearer one, half of the way the larger one. `own` may go
+/// down. `None` for what is no such number or beyond the ends.
+pub(super) fn rescaled(scalar: &Scalar<'_>, own: (i64, i64), ours: (i64, i64)) -> Option<i64> {
+    let value = i128::from(scaled(scalar, 3)?);
+    let (first, last) = (i128::from(own.0) * 1_000, i128::from(own.1) * 1_000);
+    if value < first.min(last) || value > first.max(last) || first == last {
+        return None;
+    }
+    let (lowest, highest) = (i128::from(ours.0), i128::from(ours.1));
+    // Rounded half up: the floor of the quotient and a half.
+    let (way, length) = ((value - first).abs() * (highest - lowest), (last - first).abs());
+    i64::try_from(lowest + (2 * way + length).div_euclid(2 * length)).ok()
+}
+
 /// Whether it is a number at all, also as text.
 pub(super) fn is_number(scalar: &Scalar<'_>) -> bool {
     match scalar {
@@ -230,6 +245,36 @@ mod tests {
             assert_eq!(scaled(&text(no_number), 2), None, "{no_number}");
         }
         assert_eq!(scaled(&json("1e300"), 2), None);
+    }
+
+    #[test]
+    fn answers_are_brought_to_our_scale_along_a_straight_line() {
+        let csat = |value: &str, own| rescaled(&text(value), own, (1, 5));
+        for (value, own, expected) in [
+            ("0", (0, 100), Some(1)),
+            ("100", (0, 100), Some(5)),
+            ("50", (0, 100), Some(3)),
+            // Half of the way from 1 to 2 is 12.5.
+            ("12.4", (0, 100), Some(1)),
+            ("12.5", (0, 100), Some(2)),
+            ("87.499", (0, 100), Some(4)),
+            ("1", (1, 10), Some(1)),
+            ("10", (1, 10), Some(5)),
+            ("5", (1, 10), Some(3)),
+            // School marks: 1 is best.
+            ("1", (6, 1), Some(5)),
+            ("6", (6, 1), Some(1)),
+            ("-3", (-3, 3), Some(1)),
+            ("101", (0, 100), None),
+            ("-0.001", (0, 100), None),
+            ("7", (6, 1), None),
+            ("12.3456", (0, 100), None),
+            ("good", (0, 100), None),
+        ] {
+            assert_eq!(csat(value, own), expected, "{value} of {own:?}");
+        }
+        assert_eq!(rescaled(&json("12.5"), (0, 100), (0, 10)), Some(1));
+        assert_eq!(rescaled(&Scalar::Int(95), (0, 100), (0, 10)), Some(10));
     }
 
     proptest! {

@@ -3,6 +3,12 @@
 
 use toml::{Table, Value};
 
+use super::{
+    keys::{Keys, unknown_word},
+    lines::{line_at, line_of},
+    trial::Trial,
+};
+
 /// A spoke file, as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpokeFile {
@@ -12,6 +18,10 @@ pub struct SpokeFile {
     pub topic: String,
     /// How they are written.
     pub format: Format,
+    /// Samples, and what must become of them.
+    pub tests: Vec<Trial>,
+    /// The text that it was read from, to say where a mistake is.
+    text: String,
 }
 
 /// How a department writes its events.
@@ -26,19 +36,22 @@ pub enum Format {
 }
 
 /// Which places of a department's events make which fields of a touchpoint. A place is a path: `a.b[0]`, with `\.` for a
-/// dot in a key.
+/// dot in a key. Of several places the first that holds something counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MappingFile {
-    /// A path, `content` (a hash of the mapped fields) or `position` (topic, partition and offset).
-    pub id: String,
+    /// The list whose elements are a touchpoint each, and the place in an element that tells it from the others of its
+    /// record (`None`: its number).
+    pub each: Option<(String, Option<Vec<String>>)>,
+    /// Paths, `content` (a hash of the mapped fields) or `position` (topic, partition and offset).
+    pub id: Vec<String>,
     /// What happened.
     pub kind: Source,
     /// Whether a kind without a translation is rejected and not kept as `other`.
     pub reject_unmapped_kinds: bool,
     /// When it happened.
     pub occurred_at: Time,
-    /// (type, path) of each identifier.
-    pub identifiers: Vec<(String, String)>,
+    /// (type, paths) of each identifier; every place and every element of a list counts.
+    pub identifiers: Vec<(String, Vec<String>)>,
     /// (field, source) of the fields that hold one word, text or number: `channel`, `region`, `sentiment`, ….
     pub fields: Vec<(&'static str, Source)>,
     /// Money that the customer pays or gets back.
@@ -49,8 +62,8 @@ pub struct MappingFile {
     pub score: Option<Score>,
     /// What was promised.
     pub promised_at: Option<Time>,
-    /// (type, path) of who referred this customer.
-    pub referrer: Option<(String, String)>,
+    /// (type, paths) of who referred this customer.
+    pub referrer: Option<(String, Vec<String>)>,
     /// (name, source) of what is kept on the timeline besides.
     pub properties: Vec<(String, Source)>,
 }
@@ -58,37 +71,54 @@ pub struct MappingFile {
 /// Where a field comes from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
-    /// A path or a constant.
+    /// Paths or a constant.
     pub from: From,
     /// (the department's word, ours).
     pub map: Vec<(String, String)>,
+    /// What it is where no path holds anything; in our words.
+    pub default: Option<String>,
 }
 
-/// A place in the payload, or the same for every event.
+/// Places in the payload, or the same for every event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum From {
-    /// A place in the payload.
-    Path(String),
+    /// Places in the payload: the first that holds something.
+    Paths(Vec<String>),
     /// The same for every event.
     Constant(String),
 }
 
 impl Default for From {
     fn default() -> From {
-        From::Path(String::new())
+        From::Paths(Vec::new())
     }
 }
 
 /// Where a time comes from and how it is written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Time {
-    /// The place.
-    pub path: String,
+    /// The places.
+    pub paths: Vec<String>,
     /// How it is written.
-    pub format: TimeFormat,
+    pub written: Written,
 }
 
 /// How a time is written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// As an instant.
+    Instant(TimeFormat),
+    /// As a local time: its pattern (`None`: `2026-01-31T09:00`), and its time zone, unless the pattern has the offset.
+    Local(Option<String>, Option<Source>),
+}
+
+impl Default for Written {
+    fn default() -> Written {
+        Written::Instant(TimeFormat::default())
+    }
+}
+
+/// How an instant is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeFormat {
     /// `rfc3339`: text such as `2026-01-31T09:00:00.250+01:00`.
@@ -107,8 +137,8 @@ pub enum TimeFormat {
 /// Where an amount of money comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Money {
-    /// The place of the number.
-    pub path: String,
+    /// The places of the number.
+    pub paths: Vec<String>,
     /// Whether the number is in major units (euros) and not in minor ones (cents).
     pub major: bool,
     /// The currency.
@@ -120,18 +150,26 @@ pub struct Money {
 pub struct Score {
     /// Its scale.
     pub scale: Source,
-    /// The place of the answer.
-    pub value: String,
+    /// The places of the answer.
+    pub value: Vec<String>,
+    /// The ends of the department's own scale, worst answer first; `None` if it is ours.
+    pub range: Option<(i64, i64)>,
     /// What was asked about.
     pub item: Option<Source>,
 }
 
 /// A spoke file that cannot be used, with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("spoke {spoke}: {}{problem}", if .key.is_empty() { String::new() } else { format!("{}: ", .key) })]
+#[error(
+    "spoke {spoke}{}: {}{problem}",
+    .line.map_or_else(String::new, |line| format!(", line {line}")),
+    if .key.is_empty() { String::new() } else { format!("{}: ", .key) }
+)]
 pub struct SpokeError {
     /// The spoke, or the file's name if it does not say.
     pub spoke: String,
+    /// The line of its file, from 1, if it is one line that is to blame.
+    pub line: Option<usize>,
     /// The key, dotted; empty for the file as a whole.
     pub key: String,
     /// What is wrong and what to do.
@@ -154,15 +192,39 @@ pub(super) const FIELDS: [&str; 13] = [
     "sentiment",
     "effort",
 ];
-const MAPPING_KEYS: [&str; 10] =
-    ["id", "kind", "occurred_at", "identifiers", "amount", "cost", "score", "promised_at", "referrer", "properties"];
+const MAPPING_KEYS: [&str; 11] = [
+    "each",
+    "id",
+    "kind",
+    "occurred_at",
+    "identifiers",
+    "amount",
+    "cost",
+    "score",
+    "promised_at",
+    "referrer",
+    "properties",
+];
 
 impl SpokeFile {
     /// Parses the text of a spoke file. `name` is the file's, for errors.
     pub fn parse(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
-        let error = |key: &str, problem: String| SpokeError { spoke: name.to_owned(), key: key.to_owned(), problem };
-        let table: Table =
-            toml::from_str(text).map_err(|problem| error("", format!("not valid TOML: {}", problem.message())))?;
+        SpokeFile::read(name, text)
+            .map_err(|error| SpokeError { line: error.line.or_else(|| line_of(text, &error.key)), ..error })
+    }
+
+    /// Says where in the file the key of an error is.
+    pub(super) fn locate(&self, error: SpokeError) -> SpokeError {
+        SpokeError { line: error.line.or_else(|| line_of(&self.text, &error.key)), ..error }
+    }
+
+    fn read(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
+        let table: Table = toml::from_str(text).map_err(|problem: toml::de::Error| SpokeError {
+            spoke: name.to_owned(),
+            line: problem.span().map(|span| line_at(text, span.start)),
+            key: String::new(),
+            problem: format!("not valid TOML: {}", problem.message()),
+        })?;
         let mut keys = Keys {
             spoke: table.get("spoke").and_then(Value::as_str).unwrap_or(name),
             at: String::new(),
@@ -172,7 +234,7 @@ impl SpokeFile {
         let topic = keys.text("topic")?;
         let format = match keys.text("format")?.as_str() {
             "json" => {
-                keys.allow(&["spoke", "topic", "format"], &[&MAPPING_KEYS, &FIELDS])?;
+                keys.allow(&["spoke", "topic", "format", "tests"], &[&MAPPING_KEYS, &FIELDS])?;
                 Format::Json(Box::new(mapping(&mut keys)?))
             }
             canonical @ ("touchpoint-json" | "touchpoint-avro") => {
@@ -180,7 +242,7 @@ impl SpokeFile {
                 {
                     return Err(keys.error(key, "the canonical touchpoint needs no mapping; remove the key".into()));
                 }
-                keys.allow(&["spoke", "topic", "format"], &[])?;
+                keys.allow(&["spoke", "topic", "format", "tests"], &[])?;
                 if canonical == "touchpoint-json" { Format::TouchpointJson } else { Format::TouchpointAvro }
             }
             "avro" => {
@@ -193,7 +255,11 @@ impl SpokeFile {
                 return Err(keys.error("format", unknown_word(other, &known)));
             }
         };
-        Ok(SpokeFile { spoke, topic, format })
+        let tests = keys.tests()?;
+        if format == Format::TouchpointAvro && !tests.is_empty() {
+            return Err(keys.error("tests", "Avro cannot be written as text; remove them".into()));
+        }
+        Ok(SpokeFile { spoke, topic, format, tests, text: text.to_owned() })
     }
 }
 
@@ -220,7 +286,7 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
     let mut identifiers = Vec::new();
     if let Some(table) = keys.optional_table("identifiers")? {
         for kind in table.table.keys() {
-            identifiers.push((kind.clone(), table.text(kind)?));
+            identifiers.push((kind.clone(), table.paths(kind)?));
         }
     }
     let mut properties = Vec::new();
@@ -239,10 +305,20 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
             "minor" => false,
             other => return Err(table.error("unit", unknown_word(other, &["major", "minor"]))),
         };
-        Ok(Some(Money { path: table.text("value")?, major, currency: table.source("currency", &[])?.0 }))
+        Ok(Some(Money { paths: table.paths("value")?, major, currency: table.source("currency", &[])?.0 }))
     };
     Ok(MappingFile {
-        id: keys.text("id")?,
+        each: match keys.table.get("each") {
+            Some(Value::Table(_)) => match keys.optional_table("each")? {
+                None => None,
+                Some(table) => {
+                    table.allow(&["path", "key"], &[])?;
+                    Some((table.text("path")?, Some(table.paths("key")?)))
+                }
+            },
+            _ => keys.optional_text("each")?.map(|path| (path, None)),
+        },
+        id: keys.paths("id")?,
         kind,
         reject_unmapped_kinds,
         occurred_at: keys.time("occurred_at")?,
@@ -253,11 +329,12 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
         score: match keys.optional_table("score")? {
             None => None,
             Some(table) => {
-                table.allow(&["scale", "value", "item"], &[])?;
+                table.allow(&["scale", "value", "range", "item"], &[])?;
                 let item = table.table.contains_key("item");
                 Some(Score {
                     scale: table.source("scale", &[])?.0,
-                    value: table.text("value")?,
+                    value: table.paths("value")?,
+                    range: table.range("range")?,
                     item: if item { Some(table.source("item", &[])?.0) } else { None },
                 })
             }
@@ -270,121 +347,11 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
             None => None,
             Some(table) => {
                 table.allow(&["type", "value"], &[])?;
-                Some((table.text("type")?, table.text("value")?))
+                Some((table.text("type")?, table.paths("value")?))
             }
         },
         properties,
     })
-}
-
-/// The keys of one table of the file, with where it is.
-struct Keys<'a> {
-    spoke: &'a str,
-    at: String,
-    table: &'a Table,
-}
-
-impl<'a> Keys<'a> {
-    fn error(&self, key: &str, problem: String) -> SpokeError {
-        SpokeError { spoke: self.spoke.to_owned(), key: format!("{}{key}", self.at), problem }
-    }
-
-    /// Every key must be one of these; another one is taken for a mistake in writing.
-    fn allow(&self, known: &[&str], more: &[&[&str]]) -> Result<(), SpokeError> {
-        let known: Vec<&str> = known.iter().chain(more.iter().copied().flatten()).copied().collect();
-        match self.table.keys().find(|key| !known.contains(&key.as_str())) {
-            None => Ok(()),
-            Some(key) => Err(self.error(key, format!("there is no such key{}", suggestion(key, &known)))),
-        }
-    }
-
-    fn optional_text(&self, key: &str) -> Result<Option<String>, SpokeError> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Err(self.error(key, "it is empty; fill it in".into())),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(self.error(key, format!("write text in quotes, as in {key} = \"…\""))),
-        }
-    }
-
-    fn text(&self, key: &str) -> Result<String, SpokeError> {
-        self.optional_text(key)?.ok_or_else(|| self.error(key, format!("it is missing; add {key} = \"…\"")))
-    }
-
-    fn optional_table(&self, key: &str) -> Result<Option<Keys<'a>>, SpokeError> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::Table(table)) => Ok(Some(Keys { spoke: self.spoke, at: format!("{}{key}.", self.at), table })),
-            Some(_) => Err(self.error(key, format!("write a table, as in [{}{key}]", self.at))),
-        }
-    }
-
-    /// `"path"`, `{ path = "…", map = { word = "ours" } }` or `{ constant = "…" }`; the table too, if it is one.
-    fn source(&self, key: &str, more: &[&str]) -> Result<(Source, Option<Keys<'a>>), SpokeError> {
-        if let Some(Value::String(_)) | None = self.table.get(key) {
-            let from = From::Path(self.text(key)?);
-            return Ok((Source { from, map: Vec::new() }, None));
-        }
-        let Some(Value::Table(_)) = self.table.get(key) else {
-            let problem =
-                format!("write a path or a constant, as in {key} = \"a.b\" or {key} = {{ constant = \"…\" }}");
-            return Err(self.error(key, problem));
-        };
-        let Some(table) = self.optional_table(key)? else {
-            return Err(self.error(key, "it is missing".into()));
-        };
-        table.allow(&["path", "map", "constant"], &[more])?;
-        let from = match (table.optional_text("path")?, table.optional_text("constant")?) {
-            (Some(path), None) => From::Path(path),
-            (None, Some(constant)) => From::Constant(constant),
-            _ => return Err(self.error(key, "give either a path or a constant".into())),
-        };
-        let mut map = Vec::new();
-        if let Some(words) = table.optional_table("map")? {
-            if let From::Constant(_) = from {
-                return Err(table.error("map", "a constant needs no map; remove it".into()));
-            }
-            for word in words.table.keys() {
-                map.push((word.clone(), words.text(word)?));
-            }
-        }
-        Ok((Source { from, map }, Some(table)))
-    }
-
-    fn time(&self, key: &str) -> Result<Time, SpokeError> {
-        let Some(table) = self.optional_table(key)? else {
-            let problem = format!("it is missing; add {key} = {{ path = \"…\", format = \"rfc3339\" }}");
-            return Err(self.error(key, problem));
-        };
-        table.allow(&["path", "format"], &[])?;
-        let format = match table.text("format")?.as_str() {
-            "rfc3339" => TimeFormat::Rfc3339,
-            "epoch_s" => TimeFormat::EpochSeconds,
-            "epoch_ms" => TimeFormat::EpochMilliseconds,
-            "epoch_us" => TimeFormat::EpochMicroseconds,
-            other => {
-                let known = ["rfc3339", "epoch_s", "epoch_ms", "epoch_us"];
-                return Err(table.error("format", unknown_word(other, &known)));
-            }
-        };
-        Ok(Time { path: table.text("path")?, format })
-    }
-}
-
-/// Why a word is not taken, what could be meant, and what there is.
-pub(super) fn unknown_word(word: &str, known: &[&str]) -> String {
-    format!("{word:?} is not known{}; use one of {}", suggestion(word, known), known.join(", "))
-}
-
-fn suggestion(word: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), known)).min();
-    match nearest {
-        // More than a third of the letters wrong is another word.
-        Some((distance, nearest)) if distance * 3 <= word.chars().count().max(3) => {
-            format!("; did you mean {nearest:?}?")
-        }
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]
@@ -393,7 +360,8 @@ mod tests {
 
     fn error(lines: &str) -> String {
         let text = format!("spoke = \"web\"\ntopic = \"web.events\"\n{lines}");
-        SpokeFile::parse("web.toml", &text).map_or_else(|error| error.to_string(), |file| format!("{:?}", file.format))
+        let without_line = |error: SpokeError| SpokeError { line: None, ..error }.to_string();
+        SpokeFile::parse("web.toml", &text).map_or_else(without_line, |file| format!("{:?}", file.format))
     }
 
     #[test]
@@ -428,7 +396,11 @@ mod tests {
             ),
             (
                 &format!("{json}promised_at = {{ path = \"p\", format = \"epoch\" }}"),
-                "spoke web: promised_at.format: \"epoch\" is not known; use one of rfc3339, epoch_s, epoch_ms, epoch_us",
+                "spoke web: promised_at.format: \"epoch\" is not known; use one of rfc3339, epoch_s, epoch_ms, epoch_us, local or a pattern such as \"%d.%m.%Y %H:%M\"",
+            ),
+            (
+                &format!("{json}promised_at = {{ path = \"p\", format = \"rfc3339\", zone = \"UTC\" }}"),
+                "spoke web: promised_at.zone: this format says the instant itself; remove it, or set format = \"local\"",
             ),
             (
                 &format!("{json}amount = {{ value = \"a\", currency = \"c\" }}"),
@@ -440,6 +412,29 @@ mod tests {
         }
         assert!(error("format = \"avro\"").contains("cannot be mapped yet"));
         let unnamed = SpokeFile::parse("web.toml", "spoke =").expect_err("no TOML").to_string();
-        assert!(unnamed.starts_with("spoke web.toml: not valid TOML"), "{unnamed}");
+        assert!(unnamed.starts_with("spoke web.toml, line 1: not valid TOML"), "{unnamed}");
+    }
+
+    #[test]
+    fn errors_point_to_the_line() {
+        let lines = |text: &str| SpokeFile::parse("web.toml", text).expect_err("a mistake").to_string();
+        let head = "spoke = \"web\"\ntopic = \"t\"\nformat = \"touchpoint-json\"\n";
+        let shown = |tests: &str| lines(&format!("{head}{tests}"));
+        assert_eq!(shown("\ncolour = 1"), "spoke web, line 5: colour: there is no such key");
+        assert_eq!(
+            shown("[[tests]]\nsample = '{}'\nexpect = { knd = \"x\" }"),
+            "spoke web, line 6: tests[0].expect.knd: a touchpoint has no such field; did you mean \"kind\"?"
+        );
+        assert_eq!(
+            shown("[[tests]]\nsample = '{}'"),
+            "spoke web, line 4: tests[0]: give one of expect = { … }, expect_rejected = \"reason\" and expect_skipped = true"
+        );
+        assert_eq!(
+            shown("[[tests]]\nsample = '{}'\nexpected = {}"),
+            "spoke web, line 6: tests[0].expected: there is no such key; did you mean \"expect\"?"
+        );
+        assert!(shown("[[tests]]\nsample = '{}'\nexpect_rejected = \"wrong\"").starts_with(
+            "spoke web, line 6: tests[0].expect_rejected: \"wrong\" is not known; use one of undecodable,"
+        ));
     }
 }

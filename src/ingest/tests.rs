@@ -1,8 +1,11 @@
 //! Records in, outcomes out: the boundary of the room, as stories.
 
 mod canonical;
+mod elements;
 mod hostile;
 mod mapped;
+mod numbers;
+mod outside;
 mod reasons;
 
 use std::{fmt::Write, sync::Arc};

@@ -6,14 +6,14 @@
 
 use std::borrow::Cow;
 
-use super::number::{is_number, whole};
+use super::number::{self, is_number, whole};
 use crate::{
     model::{IdentifierType, Reason},
     wire::Scalar,
 };
 
 /// Characters of a touchpoint's id.
-const ID_CHARACTERS_MAX: usize = 128;
+pub(super) const ID_CHARACTERS_MAX: usize = 128;
 /// Characters of a dimension's value, of a label, of an item.
 pub(super) const TEXT_CHARACTERS_MAX: usize = 256;
 /// Characters of an identifier's value.
@@ -201,6 +201,23 @@ pub(super) fn within(
         Some(value) if (smallest..=largest).contains(&value) => Ok(Some(value)),
         None if !is_number(scalar) => refused(Reason::WrongType, "it is not a number; send a whole number"),
         _ => refused(outside, format!("it is not a whole number from {smallest} to {largest}; send one in this range")),
+    }
+}
+
+/// An answer on a department's own scale, brought to ours.
+pub(super) fn rescaled(scalar: &Scalar<'_>, own: (i64, i64), ours: (i64, i64)) -> Result<Option<i64>, Refused> {
+    if scalar.is_absent() {
+        return Ok(None);
+    }
+    match number::rescaled(scalar, own, ours) {
+        Some(answer) => Ok(Some(answer)),
+        None if !is_number(scalar) => refused(Reason::WrongType, "it is not a number; send a number"),
+        None => {
+            let (first, last) = own;
+            let message =
+                format!("it is not a number from {first} to {last} with at most 3 decimals; send one in this range");
+            refused(Reason::ScoreOutOfRange, message)
+        }
     }
 }
 

@@ -74,10 +74,17 @@ struct IngestStage {
 struct HeaderView<'a>(&'a dyn Headers);
 
 impl crate::ingest::Headers for HeaderView<'_> {
-    fn header(&self, _name: &str) -> Option<&[u8]> {
-        // No format of this version looks at headers; the engine lends them to a callback only.
-        let _ = self.0;
-        None
+    fn header(&self, name: &str, take: &mut dyn FnMut(&[u8])) {
+        // Of several with one name the last holds, and the engine lends a value only within a call.
+        let mut last: Option<Vec<u8>> = None;
+        self.0.each(&mut |found, value| {
+            if found == name {
+                last = value.map(<[u8]>::to_vec);
+            }
+        });
+        if let Some(value) = last {
+            take(&value);
+        }
     }
 }
 

@@ -7,77 +7,17 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::scalar::Scalar;
+use super::{
+    path::{PathError, Segment, parse_path},
+    scalar::Scalar,
+};
 
-/// Segments of the longest path. Far above every real payload and far below serde_json's recursion limit of 128.
-const PATH_SEGMENTS_MAX: usize = 32;
-/// The largest array index in a path: a larger one is a mistake, and would make a scan of the whole array worthwhile.
-const PATH_INDEX_MAX: usize = 1_000;
+/// Elements of a list that are kept: many times what anybody has names.
+const LIST_ELEMENTS_MAX: usize = 1_000;
 
 /// Where a captured scalar is found: a node of the trie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u16);
-
-/// A path that cannot be compiled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the path {path:?} {problem}")]
-pub struct PathError {
-    path: String,
-    problem: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
-    Key(String),
-    Index(usize),
-}
-
-/// `a.b[0].c`, with `\.`, `\[` and `\\` for these characters in a key. A leading `$.` is the payload itself, for a first
-/// key that would otherwise be taken for a word of the mapping (`$.content`).
-fn parse_path(path: &str) -> Result<Vec<Segment>, PathError> {
-    let error = |problem| PathError { path: path.to_owned(), problem };
-    let mut segments = Vec::new();
-    let mut characters = path.strip_prefix("$.").unwrap_or(path).chars().peekable();
-    let mut key = String::new();
-    // A key may start here; after an index only `.`, `[` or the end may follow.
-    let mut key_expected = true;
-    loop {
-        match characters.next() {
-            Some('\\') => match characters.next() {
-                Some(escaped @ ('.' | '[' | '\\')) if key_expected => key.push(escaped),
-                _ => {
-                    return Err(error("has a backslash that is not followed by \".\", \"[\" or another backslash"));
-                }
-            },
-            ended @ (Some('.' | '[') | None) => {
-                if !key.is_empty() {
-                    segments.push(Segment::Key(std::mem::take(&mut key)));
-                } else if key_expected && !(ended == Some('[') && segments.is_empty()) {
-                    return Err(error("has an empty key; write it as keys joined by dots, such as \"customer.id\""));
-                }
-                match ended {
-                    None => break,
-                    Some('.') => key_expected = true,
-                    _ => {
-                        let digits: String = std::iter::from_fn(|| characters.next_if(char::is_ascii_digit)).collect();
-                        let index = digits.parse().ok().filter(|&index| index <= PATH_INDEX_MAX);
-                        match (index, characters.next()) {
-                            (Some(index), Some(']')) => segments.push(Segment::Index(index)),
-                            _ => return Err(error("has an index that is not a number up to 1000 in brackets")),
-                        }
-                        key_expected = false;
-                    }
-                }
-            }
-            Some(character) if key_expected => key.push(character),
-            Some(_) => return Err(error("goes on after an index without a dot")),
-        }
-    }
-    if segments.len() > PATH_SEGMENTS_MAX {
-        return Err(error("is deeper than 32 steps"));
-    }
-    Ok(segments)
-}
 
 #[derive(Clone, Debug, Default)]
 struct Node {
@@ -86,6 +26,12 @@ struct Node {
     leaf: bool,
     /// Every key with its scalar or list of scalars is wanted here.
     entries: bool,
+    /// A scalar or a list of scalars is wanted here.
+    list: bool,
+    /// It is not in the payload: whoever reads the record fills it in.
+    outside: bool,
+    /// A list is wanted here, and this is the node of each of its elements in turn.
+    element: Option<u16>,
     keys: Vec<(Box<str>, u16)>,
     items: Vec<(usize, u16)>,
 }
@@ -94,11 +40,12 @@ struct Node {
 #[derive(Clone, Debug)]
 pub struct ShapeBuilder {
     nodes: Vec<Node>,
+    element: Option<u16>,
 }
 
 impl Default for ShapeBuilder {
     fn default() -> ShapeBuilder {
-        ShapeBuilder { nodes: vec![Node::default()] }
+        ShapeBuilder { nodes: vec![Node::default()], element: None }
     }
 }
 
@@ -108,6 +55,38 @@ impl ShapeBuilder {
         let node = self.node(path)?;
         self.nodes[usize::from(node)].leaf = true;
         Ok(Slot(node))
+    }
+
+    /// A scalar or a list of scalars is wanted at this path. A list is read as null, with an entry for each element.
+    pub fn list(&mut self, path: &str) -> Result<Slot, PathError> {
+        let slot = self.leaf(path)?;
+        self.nodes[usize::from(slot.0)].list = true;
+        Ok(slot)
+    }
+
+    /// The list at this path is read element by element ([`Capture::select`]). From now on a path that begins with a dot
+    /// leads into the element, and `.` is the element itself.
+    pub fn each(&mut self, path: &str) -> Result<(), PathError> {
+        let node = self.node(path)?;
+        let element = u16::try_from(self.nodes.len())
+            .map_err(|_| PathError { path: path.to_owned(), problem: "is one too many for one spoke" })?;
+        let path = format!("{}[]", self.nodes[usize::from(node)].path);
+        self.nodes.push(Node { path, ..Node::default() });
+        self.nodes[usize::from(node)].element = Some(element);
+        self.element = Some(element);
+        Ok(())
+    }
+
+    /// A scalar from outside of the payload, under a name. The same name gives the same slot.
+    pub fn outside(&mut self, name: &str) -> Result<Slot, PathError> {
+        let known = self.nodes.iter().position(|node| node.outside && node.path == name);
+        let index = known.unwrap_or(self.nodes.len());
+        let slot = u16::try_from(index)
+            .map_err(|_| PathError { path: name.to_owned(), problem: "is one too many for one spoke" })?;
+        if known.is_none() {
+            self.nodes.push(Node { path: name.to_owned(), leaf: true, outside: true, ..Node::default() });
+        }
+        Ok(Slot(slot))
     }
 
     /// Every key of the object at this path is wanted, with its scalar or its list of scalars.
@@ -124,12 +103,24 @@ impl ShapeBuilder {
 
     /// The trie of all paths.
     pub fn build(self) -> Shape {
-        Shape { nodes: self.nodes }
+        let mut of_element: Vec<u16> = self.element.into_iter().collect();
+        let mut next = 0;
+        while let Some(&index) = of_element.get(next) {
+            let node = &self.nodes[usize::from(index)];
+            of_element.extend(node.keys.iter().map(|&(_, child)| child));
+            of_element.extend(node.items.iter().map(|&(_, child)| child));
+            next += 1;
+        }
+        Shape { nodes: self.nodes, of_element }
     }
 
     fn node(&mut self, path: &str) -> Result<u16, PathError> {
-        let mut current = 0;
-        for segment in parse_path(path)? {
+        let (mut current, steps) = match (self.element, path.strip_prefix('.')) {
+            (Some(element), Some("")) => return Ok(element),
+            (Some(element), Some(steps)) => (element, steps),
+            _ => (0, path),
+        };
+        for segment in parse_path(steps)? {
             let next = u16::try_from(self.nodes.len())
                 .map_err(|_| PathError { path: path.to_owned(), problem: "is one too many for one spoke" })?;
             let node = &mut self.nodes[usize::from(current)];
@@ -169,6 +160,8 @@ impl ShapeBuilder {
 #[derive(Clone, Debug)]
 pub struct Shape {
     nodes: Vec<Node>,
+    /// The nodes of the element of a list that is read element by element.
+    of_element: Vec<u16>,
 }
 
 impl Shape {
@@ -187,6 +180,7 @@ impl Shape {
         capture.scalars.clear();
         capture.scalars.resize_with(self.nodes.len(), Scalar::default);
         capture.entries.clear();
+        capture.elements.clear();
         capture.fault = None;
         Seed { shape: self, node: 0, capture }.deserialize(deserializer)
     }
@@ -199,6 +193,8 @@ pub enum Fault {
     Repeated(Slot),
     /// A path leads through this place, but it holds no object (or array) that it could lead into.
     NotAContainer(Slot),
+    /// A list at this place has more elements than are kept.
+    TooMany(Slot),
 }
 
 /// The scalars that were picked out of one payload.
@@ -206,6 +202,8 @@ pub enum Fault {
 pub struct Capture<'a> {
     scalars: Vec<Scalar<'a>>,
     entries: Vec<Entry<'a>>,
+    /// What was picked out of each element: the scalars of the element's nodes, and its entries.
+    elements: Vec<(Vec<Scalar<'a>>, Vec<Entry<'a>>)>,
     fault: Option<Fault>,
 }
 
@@ -223,6 +221,28 @@ impl<'a> Capture<'a> {
     /// The scalar at a slot.
     pub fn scalar(&self, slot: Slot) -> &Scalar<'a> {
         &self.scalars[usize::from(slot.0)]
+    }
+
+    /// How many elements the list has that is read element by element.
+    pub fn elements(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// Puts one element in its place: its slots hold what it has, until the next is selected. Each can be selected once.
+    pub fn select(&mut self, shape: &Shape, index: usize) {
+        let Some((scalars, entries)) = self.elements.get_mut(index) else {
+            return;
+        };
+        for (&node, scalar) in shape.of_element.iter().zip(std::mem::take(scalars)) {
+            self.scalars[usize::from(node)] = scalar;
+        }
+        self.entries.retain(|entry| !shape.of_element.contains(&entry.slot));
+        self.entries.append(entries);
+    }
+
+    /// Fills in what is outside of the payload.
+    pub fn set(&mut self, slot: Slot, scalar: Scalar<'a>) {
+        self.scalars[usize::from(slot.0)] = scalar;
     }
 
     /// The entries of the object at a slot, in the order of the payload.
@@ -267,6 +287,28 @@ impl Seed<'_, '_, '_> {
 }
 
 impl<'de> Seed<'_, '_, 'de> {
+    /// Reads a list element by element: each is read into the same slots and put aside.
+    fn each_element<A: SeqAccess<'de>>(self, element: u16, mut sequence: A) -> Result<(), A::Error> {
+        let Seed { shape, node, capture } = self;
+        capture.put::<A::Error>(node, Scalar::Composite)?;
+        loop {
+            let entries = capture.entries.len();
+            let seed = Seed { shape, node: element, capture: &mut *capture };
+            if sequence.next_element_seed(seed)?.is_none() {
+                return Ok(());
+            }
+            if capture.elements.len() == LIST_ELEMENTS_MAX {
+                capture.fault = capture.fault.or(Some(Fault::TooMany(Slot(node))));
+                while sequence.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(());
+            }
+            let nodes = shape.of_element.iter();
+            let scalars = nodes.map(|&node| std::mem::take(&mut capture.scalars[usize::from(node)])).collect();
+            let entries = capture.entries.split_off(entries);
+            capture.elements.push((scalars, entries));
+        }
+    }
+
     fn scalar<E: serde::de::Error>(mut self, scalar: Scalar<'de>) -> Result<(), E> {
         self.note_unless_leaf();
         self.capture.put(self.node, scalar)
@@ -365,8 +407,25 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut sequence: A) -> Result<(), A::Error> {
-        self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
         let node = &self.shape.nodes[usize::from(self.node)];
+        if let Some(element) = node.element {
+            return self.each_element(element, sequence);
+        }
+        if node.list && node.items.is_empty() {
+            self.capture.put::<A::Error>(self.node, Scalar::Null)?;
+            let mut left = LIST_ELEMENTS_MAX;
+            while let Some(value) = sequence.next_element_seed(Element)? {
+                if left == 0 {
+                    self.capture.fault = self.capture.fault.or(Some(Fault::TooMany(Slot(self.node))));
+                    while sequence.next_element::<IgnoredAny>()?.is_some() {}
+                    return Ok(());
+                }
+                left -= 1;
+                self.capture.entries.push(Entry { slot: self.node, key: Cow::Borrowed(""), value });
+            }
+            return Ok(());
+        }
+        self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
         if node.items.is_empty() {
             self.note_unless_leaf();
         }

@@ -1,7 +1,7 @@
 //! Bytes ⇄ values: what departments send becomes captured scalars, touchpoints and public records become Avro.
 //!
 //! - [`scalar`]: one value at one place of a payload.
-//! - [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in one pass.
+//! - [`path`], [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in one pass.
 //! - [`json`], [`avro`]: the two formats; Avro's framings and encoders.
 //! - [`json_text`], [`single_object`]: what the feeds are written with.
 //! - [`schemas`]: which Avro schema a message was written with, and which schemas are safe to decode.
@@ -13,11 +13,13 @@ pub mod avro;
 pub mod capture;
 pub mod json;
 pub mod json_text;
+pub mod path;
 pub mod scalar;
 pub mod schemas;
 pub mod single_object;
 
-pub use capture::{Capture, Fault, PathError, Shape, ShapeBuilder, Slot};
+pub use capture::{Capture, Fault, Shape, ShapeBuilder, Slot};
+pub use path::PathError;
 pub use scalar::Scalar;
 pub use schemas::{SchemaError, SchemaFolder};
 

@@ -30,7 +30,7 @@ fn the_samples_in_the_example_files_become_what_they_say() {
     "#]].assert_eq(&samples(OPERATIONS));
 }
 
-const MINIMAL: &str = r#"
+pub(super) const MINIMAL: &str = r#"
     spoke = "web"
     topic = "web.events"
     format = "json"
@@ -125,8 +125,103 @@ fn constants_maps_and_money_fill_the_fields() {
         &toml,
         r#"{"n":"7","what":"order_placed","at":1769850000250,"who":"C1","land":"FR","total":12.5}"#,
         expect![[r#"
-            wrong_type [total] amount: it is no amount of at most 10^15 minor units with the currency's number of decimals; send a plain decimal number.
+            wrong_type [total] amount: it is no amount of at most 10^15 minor units with at most 0 decimals (nothing is rounded); send a plain decimal number.
         "#]],
+    );
+}
+
+#[test]
+fn the_first_place_that_holds_something_counts_and_then_the_default() {
+    let toml = MINIMAL
+        .replace("id = \"n\"", "id = [\"n\", \"old.n\"]")
+        .replace("path = \"at\"", "path = [\"at\", \"created\"]")
+        .replace("\"what\"", r#"{ path = ["what", "type"], default = "visit_made" }"#)
+        + r#"
+        region = ["land", "address.land"]
+        channel = { path = "via", map = { shop = "store" }, default = "web" }
+        effort = { path = "effort", default = "3" }
+        amount = { value = ["gross", "net"], unit = "major", currency = { path = "cur", default = "EUR" } }
+        properties = { till = { path = "till", default = "none" } }
+        "#;
+    check(
+        &toml,
+        r#"{"n":null,"old":{"n":"7"},"type":"order_placed","created":1769850000250,"who":"C1","address":{"land":"north"},"via":"shop","net":1.5}"#,
+        expect![[r#"
+            web 7 order_placed at 2026-01-31T09:00:00.250Z by customer_id:C1, channel store, region north, amount 150 EUR, initiator customer, effort 3, till=none
+        "#]],
+    );
+    check(
+        &toml,
+        r#"{"n":"8","at":1769850000250,"created":"never","who":"C1","via":" ","land":"south","address":{"land":"north"},"gross":2,"net":1.5,"cur":"USD"}"#,
+        expect![[r#"
+            web 8 visit_made at 2026-01-31T09:00:00.250Z by customer_id:C1, channel web, region south, amount 200 USD, initiator customer, effort 3, till=none
+        "#]],
+    );
+    // Blame falls on the place that was taken, or on the first if there is none.
+    check(
+        &toml,
+        r#"{"n":"8","created":"never","who":"C1"}"#,
+        expect![[r#"
+            bad_timestamp [created] occurred_at: it is no time between the years 1900 and 2200 in the form that the spoke is configured for (RFC 3339 text such as 2026-01-31T09:00:00Z, a number since 1970, or a local time); send it in that form.
+        "#]],
+    );
+    check(
+        &toml,
+        r#"{"n":"8","who":"C1"}"#,
+        expect![[r#"
+        missing_field [at] occurred_at: there is no time; send when it happened.
+    "#]],
+    );
+}
+
+#[test]
+fn an_identifier_may_have_many_values() {
+    let toml = MINIMAL.replace("\"who\"", "\"who\", email = [\"mail\", \"contact.mails\"]");
+    check(
+        &toml,
+        r#"{"n":1,"what":"visit_made","at":1769850000250,"who":["C2",null,"C1","guest"],"mail":"B@x.org","contact":{"mails":["a@x.org","b@x.org","nobody"]}}"#,
+        expect![[r#"
+            web 1 visit_made at 2026-01-31T09:00:00.250Z by customer_id:C1 customer_id:C2 email:a@x.org email:b@x.org, initiator customer
+        "#]],
+    );
+    check(
+        &toml,
+        r#"{"n":1,"what":"visit_made","at":1769850000250,"who":[],"contact":{"mails":"a@x.org"}}"#,
+        expect![[r#"
+            web 1 visit_made at 2026-01-31T09:00:00.250Z by email:a@x.org, initiator customer
+        "#]],
+    );
+    check(
+        &toml,
+        r#"{"n":1,"what":"visit_made","at":1769850000250,"who":[["C1"]]}"#,
+        expect![[r#"
+        wrong_type [who] customer_id: it is an object or a list; send a single text, number or true/false.
+    "#]],
+    );
+    check(
+        &toml,
+        r#"{"n":1,"what":"visit_made","at":1769850000250,"who":{"a":"C1"}}"#,
+        expect![[r#"
+        wrong_type [who] customer_id: it is an object or a list; send a single text, number or true/false.
+    "#]],
+    );
+    let many = |count: usize| {
+        let values: Vec<String> = (0..count).map(|n| format!("\"C{n}\"")).collect();
+        format!("{{\"n\":1,\"what\":\"visit_made\",\"at\":1769850000250,\"who\":[{}]}}", values.join(","))
+    };
+    check(
+        &toml,
+        &many(33),
+        expect![[r#"
+        too_large [who] identifiers: there are more than 32 identifiers; send those of one customer.
+    "#]],
+    );
+    check(
+        &toml,
+        &many(1001),
+        expect![[r#"
+        too_large [who] The list has more than 1000 elements; send fewer.
+    "#]],
     );
 }
 
@@ -134,19 +229,23 @@ fn constants_maps_and_money_fill_the_fields() {
 fn mistakes_in_a_mapping_name_the_key_and_what_to_write() {
     let broken = |from: &str, to: &str| spoke(&MINIMAL.replace(from, to)).expect_err("a mistake").to_string();
     expect![[r#"
-        spoke web: kind.map.Bought: "order_place" is not known; did you mean "order_placed"?; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
-        spoke web: kind.constant: "bought" is not known; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
-        spoke web: kind.unmapped: "drop" is not known; use one of other, reject
-        spoke web: identifiers.custmer_id: "custmer_id" is not known; did you mean "customer_id"?; use one of customer_id, email, phone, loyalty, device, cookie, anonymous, order, case, contract
-        spoke web: identifiers: there is none; say where the customer's number or e-mail is
-        spoke web: identifiers.customer_id: the path "who..x" has an empty key; write it as keys joined by dots, such as "customer.id"
-        spoke web: identifiers.customer_id: the path "who[x]" has an index that is not a number up to 1000 in brackets
-        spoke web: topic: a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores
-        spoke we|b: spoke: a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores
-        spoke web: sentiment.constant: it is not a whole number from -100 to 100; send one in this range
-        spoke web: region.constant: it is blank; fill it in or remove it
-        spoke web: cost.currency.constant: "Euro" is not known; use one of EUR, USD, any other code of ISO 4217 in capitals
-        spoke web: referrer.type: "mail" is not known; did you mean "email"?; use one of customer_id, email, phone, loyalty, device, cookie, anonymous, order, case, contract"#]].assert_eq(
+        spoke web, line 6: kind.map.Bought: "order_place" is not known; did you mean "order_placed"?; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
+        spoke web, line 6: kind.constant: "bought" is not known; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
+        spoke web, line 6: kind.unmapped: "drop" is not known; use one of other, reject
+        spoke web, line 8: identifiers.custmer_id: "custmer_id" is not known; did you mean "customer_id"?; use one of customer_id, email, phone, loyalty, device, cookie, anonymous, order, case, contract
+        spoke web, line 8: identifiers: there is none; say where the customer's number or e-mail is
+        spoke web, line 8: identifiers.customer_id: the path "who..x" has an empty key; write it as keys joined by dots, such as "customer.id"
+        spoke web, line 8: identifiers.customer_id: the path "who[x]" has an index that is not a number up to 1000 in brackets
+        spoke web, line 3: topic: a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores
+        spoke we|b, line 2: spoke: a spoke's name has 1 to 64 letters, digits, dots, hyphens or underscores
+        spoke web, line 6: sentiment.constant: it is not a whole number from -100 to 100; send one in this range
+        spoke web, line 5: id: write 1 to 8 paths in quotes, as in id = ["a.b", "c"]
+        spoke web, line 6: kind.default: "visit" is not known; use one of message_sent, message_opened, message_clicked, ad_shown, ad_clicked, page_viewed, content_consumed, event_attended, social_mentioned, review_posted, referral_made, consent_changed, lead_created, meeting_held, quote_sent, cart_abandoned, order_placed, order_cancelled, payment_received, subscription_started, subscription_renewed, subscription_cancelled, case_opened, case_replied, case_resolved, case_reopened, complaint_made, follow_up_made, delivery_promised, order_shipped, order_delivered, order_returned, refund_issued, invoice_issued, service_interrupted, service_restored, survey_answered, visit_made, change_enacted, other
+        spoke web, line 6: kind.default: a constant needs no default; remove it
+        spoke web, line 6: sentiment.default: it is not a whole number from -100 to 100; send one in this range
+        spoke web, line 6: region.constant: it is blank; fill it in or remove it
+        spoke web, line 6: cost.currency.constant: "Euro" is not known; use one of EUR, USD, any other code of ISO 4217 in capitals
+        spoke web, line 6: referrer.type: "mail" is not known; did you mean "email"?; use one of customer_id, email, phone, loyalty, device, cookie, anonymous, order, case, contract"#]].assert_eq(
         &[
             broken("\"what\"", r#"{ path = "what", map = { Bought = "order_place" } }"#),
             broken("\"what\"", r#"{ constant = "bought" }"#),
@@ -158,6 +257,10 @@ fn mistakes_in_a_mapping_name_the_key_and_what_to_write() {
             broken("web.events", "web events"),
             broken("\"web\"", "\"we|b\""),
             broken("id = \"n\"", "id = \"n\"\nsentiment = { constant = \"101\" }"),
+            broken("id = \"n\"", "id = []"),
+            broken("\"what\"", r#"{ path = "what", default = "visit" }"#),
+            broken("\"what\"", r#"{ constant = "visit_made", default = "visit_made" }"#),
+            broken("id = \"n\"", "id = \"n\"\nsentiment = { path = \"x\", default = \"101\" }"),
             broken("id = \"n\"", "id = \"n\"\nregion = { constant = \" \" }"),
             broken(
                 "id = \"n\"",
@@ -181,4 +284,59 @@ fn every_topic_and_every_name_belongs_to_one_spoke() {
     assert_eq!(set.iter().map(Spoke::topic).collect::<Vec<_>>(), ["marketing.events", "support.events"]);
     assert!(SpokeSet::new([compiled(MINIMAL), compiled(&MINIMAL.replace("\"web\"", "\"app\""))]).is_err());
     assert!(SpokeSet::new([compiled(MINIMAL), compiled(&MINIMAL.replace("web.events", "app.events"))]).is_err());
+}
+
+#[test]
+fn local_times_have_a_zone_of_the_file_or_of_the_record() {
+    let toml = MINIMAL.replace("format = \"epoch_ms\"", "format = \"local\", zone = \"Europe/Amsterdam\"")
+        + "promised_at = { path = \"due\", format = \"%d.%m.%Y %H:%M\", zone = { path = \"tz\", default = \"UTC\" } }";
+    let event =
+        |due: &str| format!("{{\"n\":1,\"what\":\"visit_made\",\"at\":\"2026-01-31 10:00\",\"who\":\"C1\",{due}}}");
+    check(
+        &toml,
+        &event(r#""due":"29.03.2026 02:30","tz":"Europe/Lisbon""#),
+        expect![[r#"
+        web 1 visit_made at 2026-01-31T09:00:00.000Z by customer_id:C1, promised_at 2026-03-29T01:30:00.000Z, initiator customer
+    "#]],
+    );
+    check(
+        &toml,
+        &event(r#""due":"29.03.2026 02:30""#),
+        expect![[r#"
+        web 1 visit_made at 2026-01-31T09:00:00.000Z by customer_id:C1, promised_at 2026-03-29T02:30:00.000Z, initiator customer
+    "#]],
+    );
+    check(
+        &toml,
+        &event(r#""due":"29.03.2026 02:30","tz":"Europe/Atlantis""#),
+        expect![[r#"
+        bad_timestamp [tz] promised_at: the time zone is missing or not in the IANA database; send a name such as Europe/Amsterdam.
+    "#]],
+    );
+    check(
+        &toml,
+        &event(r#""due":"29/03/2026""#),
+        expect![[r#"
+        bad_timestamp [due] promised_at: it is no time between the years 1900 and 2200 in the form that the spoke is configured for (RFC 3339 text such as 2026-01-31T09:00:00Z, a number since 1970, or a local time); send it in that form.
+    "#]],
+    );
+    let broken = |time: &str| {
+        let toml = MINIMAL.replace("{ path = \"at\", format = \"epoch_ms\" }", time);
+        spoke(&toml).expect_err("a mistake").to_string()
+    };
+    expect![[r#"
+        spoke web, line 7: occurred_at.zone: it is missing; add zone = "Europe/Amsterdam", or { path = "…" }
+        spoke web, line 7: occurred_at.zone: "Europe/Amsterdan" is no time zone of the IANA database; use a name such as "Europe/Amsterdam"
+        spoke web, line 7: occurred_at.format: the pattern does not say the day: it needs year, month and day, as in "%d.%m.%Y %H:%M"
+        spoke web, line 7: occurred_at.zone: the pattern has the offset; remove it
+        spoke web, line 7: occurred_at.zone.default: "CEST" is no time zone of the IANA database; use a name such as "Europe/Amsterdam""#]].assert_eq(
+        &[
+            broken(r#"{ path = "at", format = "local" }"#),
+            broken(r#"{ path = "at", format = "local", zone = "Europe/Amsterdan" }"#),
+            broken(r#"{ path = "at", format = "%H:%M", zone = "UTC" }"#),
+            broken(r#"{ path = "at", format = "%Y-%m-%d %z", zone = "UTC" }"#),
+            broken(r#"{ path = "at", format = "local", zone = { path = "tz", default = "CEST" } }"#),
+        ]
+        .join("\n"),
+    );
 }

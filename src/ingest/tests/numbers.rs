@@ -1,0 +1,87 @@
+//! Money by its currency and answers on a department's own scale, from a record to a touchpoint or a rejection.
+
+use expect_test::expect;
+
+use super::{mapped::MINIMAL, *};
+
+fn event(more: &str) -> String {
+    format!("{{\"n\":1,\"what\":\"survey_answered\",\"at\":1769850000250,\"who\":\"C1\",{more}}}")
+}
+
+#[test]
+fn decimals_are_minor_units_of_their_currency_and_never_rounded() {
+    let toml = format!("{MINIMAL}amount = {{ value = \"total\", unit = \"major\", currency = \"cur\" }}");
+    let spoke = spoke(&toml).expect("a spoke of this test");
+    for (total, currency, expected) in [
+        ("12.34", "EUR", Some(1_234)),
+        ("1234", "JPY", Some(1_234)),
+        ("1.234", "KWD", Some(1_234)),
+        ("0.1", "EUR", Some(10)),
+        ("-0.29", "EUR", Some(-29)),
+        ("8.20", "JPY", None),
+        ("12.345", "EUR", None),
+        ("1.2345", "KWD", None),
+        ("9999999999999.99", "EUR", Some(999_999_999_999_999)),
+        ("90000000000000000", "EUR", None),
+    ] {
+        for written in [total.to_owned(), format!("\"{total}\"")] {
+            let payload = event(&format!("\"total\":{written},\"cur\":\"{currency}\""));
+            let mut found = None;
+            spoke.map(&record(Some(payload.as_bytes())), &mut |outcome| {
+                if let Mapped::Touchpoint(touchpoint) = outcome {
+                    found = touchpoint.amount.map(|amount| amount.minor);
+                }
+            });
+            assert_eq!(found, expected, "{written} {currency}");
+        }
+    }
+}
+
+#[test]
+fn answers_on_another_scale_are_brought_to_ours() {
+    let toml = format!(
+        "{MINIMAL}score = {{ scale = {{ path = \"q\", default = \"csat\" }}, value = \"stars\", range = [0, 100] }}"
+    );
+    check(
+        &toml,
+        &event("\"stars\":75"),
+        expect![[r#"
+        web 1 survey_answered at 2026-01-31T09:00:00.250Z by customer_id:C1, score csat 4 -, initiator customer
+    "#]],
+    );
+    check(
+        &toml,
+        &event("\"stars\":\"75.5\",\"q\":\"nps\""),
+        expect![[r#"
+        web 1 survey_answered at 2026-01-31T09:00:00.250Z by customer_id:C1, score nps 8 -, initiator customer
+    "#]],
+    );
+    check(
+        &toml,
+        &event("\"stars\":101"),
+        expect![[r#"
+        score_out_of_range [stars] score.value: it is not a number from 0 to 100 with at most 3 decimals; send one in this range.
+    "#]],
+    );
+    check(
+        &toml,
+        &event("\"stars\":\"many\""),
+        expect![[r#"
+        wrong_type [stars] score.value: it is not a number; send a number.
+    "#]],
+    );
+    check(
+        &toml.replace("[0, 100]", "[5, 5]"),
+        "",
+        expect![
+            "spoke web, line 9: score.range: write the answers that are worst and best, two whole numbers up to a million, as in range = [0, 100]"
+        ],
+    );
+    check(
+        &toml.replace("[0, 100]", "\"0-100\""),
+        "",
+        expect![
+            "spoke web, line 9: score.range: write the answers that are worst and best, two whole numbers up to a million, as in range = [0, 100]"
+        ],
+    );
+}
