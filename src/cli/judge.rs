@@ -15,8 +15,10 @@ const MASK: &str = "***";
 pub(super) struct ReadHeaders<'a>(pub(super) &'a [(String, Vec<u8>)]);
 
 impl ingest::Headers for ReadHeaders<'_> {
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value.as_slice())
+    fn header(&self, name: &str, take: &mut dyn FnMut(&[u8])) {
+        if let Some((_, value)) = self.0.iter().rfind(|(header, _)| header == name) {
+            take(value);
+        }
     }
 }
 
