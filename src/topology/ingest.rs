@@ -71,6 +71,10 @@ struct IngestStage {
     untold: Vec<(Reason, String, i32, i64)>,
 }
 
+/// Dead letters of one record: each holds all of it, so more of them would say little and take much. What is rejected
+/// beyond is counted and told to the operator, and replayed with the others.
+const LETTERS_MAX: usize = 8;
+
 struct HeaderView<'a>(&'a dyn Headers);
 
 impl crate::ingest::Headers for HeaderView<'_> {
@@ -153,9 +157,13 @@ impl IngestStage {
         rejection: &Rejection,
         record: &Record<'_>,
         origin: Origin,
+        is_published: bool,
         outputs: &mut dyn Outputs,
     ) -> Result<(), StageError> {
         self.untold.push((rejection.reason, rejection.field.clone(), record.from.partition, record.offset));
+        if !is_published {
+            return Ok(());
+        }
         let letter = DeadLetter {
             topic: &self.topic,
             partition: origin.partition,
@@ -204,6 +212,7 @@ impl Stage for IngestStage {
             headers: &HeaderView(record.headers),
         };
         let mut failure = Ok(());
+        let mut letters = 0;
         spoke.map(&source, &mut |mapped| {
             if failure.is_err() {
                 return;
@@ -230,7 +239,8 @@ impl Stage for IngestStage {
                 }
                 Mapped::Skipped => Outcome::Skipped,
                 Mapped::Rejected(rejection) => {
-                    failure = self.reject(&rejection, record, origin, outputs);
+                    letters += 1;
+                    failure = self.reject(&rejection, record, origin, letters <= LETTERS_MAX, outputs);
                     Outcome::Rejected
                 }
             };

@@ -289,7 +289,7 @@ fn a_table_tells_people_the_same() {
          wrong_field_count         1      4
 
          line  field  for example
-         3     at     occurred_at: it is no time between the years 1900 and 2200 in the form that the spoke is configured for (RFC 3339 text such as 2026-01-31T09:00:00Z, or a number since 1970); send it in that form.
+         3     at     occurred_at: it is no time between the years 1900 and 2200 in the form that the spoke is configured for (RFC 3339 text such as 2026-01-31T09:00:00Z, a number since 1970, or a local time); send it in that form.
          4            The row has 1 cells and the header 4; put a cell that has a delimiter or a quote in it in quotes.
 
         What was rejected is also on the feed of rejected records. Correct the rows, or the mapping, and import again (with --again, if the file is the same): what the hub has already counts once.

@@ -274,3 +274,37 @@ fn a_tap_shows_what_comes_and_what_it_becomes_and_hides_who_it_is() {
     let table = house.succeed(&["tap", "shop", "--from-beginning", "--until-end"]);
     assert!(table.contains("unknown_kind") && table.contains("order_placed") && !table.contains("C0"), "{table}");
 }
+
+#[test]
+fn a_list_of_contacts_becomes_touchpoints_and_few_copies_of_a_record_that_is_mostly_bad() {
+    let house = House::new("lists", RIGHT);
+    let mapping = "spoke = \"parcels\"\ntopic = \"parcels.events\"\nformat = \"json\"\nid = \"shipment\"\neach = \"list\"\n\
+                   occurred_at = { path = \".at\", format = \"rfc3339\" }\nkind = { constant = \"order_shipped\" }\n\
+                   identifiers = { customer_id = \"who\", order = \".order\" }\n";
+    std::fs::write(house.folder.join("parcels.toml"), mapping).unwrap();
+    let element = |number: usize| match number % 5 {
+        0 => format!(r#"{{"at":"2026-03-01T10:00:00Z","order":"O-{number}"}}"#),
+        _ => r#"{"at":"soon"}"#.to_owned(),
+    };
+    let list: Vec<String> = (0..15).map(element).collect();
+    let payload = format!(r#"{{"shipment":"S1","who":"C1","list":[{}]}}"#, list.join(","));
+
+    let mut running = house.start("lists");
+    let access = running.connect();
+    let record =
+        NewRecord { partition: None, timestamp_ms: DAY_MS, key: None, value: Some(payload.as_bytes()), headers: &[] };
+    access.append("parcels.events", &[record], Durability::AsConfigured).unwrap();
+    wait_for(&mut running, 15);
+    settled(&mut running);
+
+    let touchpoints = house.succeed(&["export", "touchpoints"]);
+    let ids: Vec<String> = touchpoints
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["value"]["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 3, "{touchpoints}");
+    assert!(ids.iter().all(|id| id.starts_with("S1#")), "{ids:?}");
+    let list = house.json(&["rejected", "list", "-o", "json"]);
+    assert_eq!(list["letters"].as_array().unwrap().len(), 8, "each letter holds the whole record: {list}");
+    assert_eq!(running.hub.process.terminate(WITHIN).code(), Some(0));
+}

@@ -214,6 +214,9 @@ impl Sink for KafkaSink {
                         "a record for {topic} is larger than message.max.bytes; raise it for the client and the topic"
                     )));
                 }
+                Err((KafkaError::MessageProduction(code), _)) if is_forbidden(code) => {
+                    return Err(LogError::Stop(format!("topic {topic} may not be written: {code}; grant Write on it")));
+                }
                 Err((error, _)) => {
                     self.check()?;
                     return Err(LogError::Rewind(format!("a record cannot be written to {topic}: {error}")));
