@@ -71,9 +71,11 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
     let format = arguments.output;
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
-    // A configuration without brokers or a person key serves commands that need neither: absence is worth a note.
+    // A configuration without a person key serves commands that need none: absence is worth a note.
     match settings.hub.person_key(&mut |warning| warnings.push(warning)) {
         Ok(_) => {}
+        // Without Kafka the hub makes one in its data directory.
+        Err(_) if settings.hub.person_key_file.is_none() && settings.kafka.brokers.is_none() => {}
         Err(error) if settings.hub.person_key_file.is_none() => warnings.push(error.to_string()),
         Err(error) => problems.push(error.to_string()),
     }
