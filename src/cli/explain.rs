@@ -152,7 +152,7 @@ fn unknown(settings: &Settings, arrivals: bool) -> Vec<String> {
     unknown.push(if arrivals {
         "what is no longer in the department's topic, and what its mapping was when an event came: it is mapped as it is now".into()
     } else {
-        "whether it came again (a duplicate), or was left out by the mapping's condition: --arrivals reads the topics".into()
+        "whether it came again (a duplicate), or the mapping took nothing from it: --arrivals reads the topics".into()
     });
     unknown.push("whether it was ever sent, or the hub has yet to read it".to_owned());
     unknown

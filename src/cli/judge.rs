@@ -3,9 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    feeds::{FeedRecord as _, PersonTouchpoint, Text, Touchpoints},
     ingest::{self, Mapped, Rejection, SourceRecord, Spoke},
-    model::{PersonId, Touchpoint},
+    model::Touchpoint,
 };
 
 /// What stands where personal data is not to be seen.
@@ -27,7 +26,7 @@ impl ingest::Headers for ReadHeaders<'_> {
 pub(super) enum Outcome {
     /// A touchpoint.
     Accepted(Accepted),
-    /// The mapping's condition leaves it out.
+    /// The mapping takes nothing from it.
     Skipped,
     /// It cannot be taken.
     Rejected(Rejection),
@@ -40,42 +39,46 @@ pub(super) struct Accepted {
     pub id: String,
     /// Of everything that it says: two with one id and different hashes are a conflict.
     pub content_hash: u128,
-    /// As the feed of touchpoints has it, without a person and without what is empty.
-    pub fields: Map<String, Value>,
+    /// Those that it has, in the order of the schema.
+    pub fields: Vec<(&'static str, Value)>,
 }
 
 impl Accepted {
     fn of(touchpoint: &Touchpoint<'_>) -> Accepted {
         let mut encoded = Vec::with_capacity(256);
         touchpoint.encode_into(&mut encoded);
-        // Nobody is asked who it is: that needs the key of person ids.
-        let public = PersonTouchpoint { person: PersonId([0; 16]), touchpoint };
-        let mut fields = match serde_json::to_value(Touchpoints::shape::<Text>(&public)) {
-            Ok(Value::Object(fields)) => fields,
-            Ok(_) | Err(_) => Map::new(),
-        };
-        fields.remove("person");
-        fields.retain(|_, value| !(value.is_null() || value.as_object().is_some_and(Map::is_empty)));
-        Accepted { id: touchpoint.id.to_owned(), content_hash: Touchpoint::content_hash(&encoded), fields }
+        Accepted {
+            id: touchpoint.id.to_owned(),
+            content_hash: Touchpoint::content_hash(&encoded),
+            fields: ingest::fields(touchpoint),
+        }
+    }
+
+    /// A field, if it has it.
+    pub(super) fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// A field that is text.
     pub(super) fn text(&self, field: &str) -> &str {
-        self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
+        self.field(field).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// Hides who it is: the values of identifiers, the referrer's, those of properties.
     fn mask(&mut self) {
-        if let Some(Value::Object(identifiers)) = self.fields.get_mut("identifiers") {
-            for value in identifiers.values_mut().filter_map(Value::as_array_mut).flatten() {
-                *value = MASK.into();
+        for (name, value) in &mut self.fields {
+            match (*name, value) {
+                ("identifiers", Value::Object(identifiers)) => {
+                    for value in identifiers.values_mut().filter_map(Value::as_array_mut).flatten() {
+                        *value = MASK.into();
+                    }
+                }
+                ("referrer", Value::Object(referrer)) => drop(referrer.insert("value".to_owned(), MASK.into())),
+                ("properties", Value::Object(properties)) => {
+                    properties.values_mut().for_each(|value| *value = MASK.into());
+                }
+                _ => {}
             }
-        }
-        if let Some(Value::Object(referrer)) = self.fields.get_mut("referrer") {
-            referrer.insert("value".to_owned(), MASK.into());
-        }
-        if let Some(Value::Object(properties)) = self.fields.get_mut("properties") {
-            properties.values_mut().for_each(|value| *value = MASK.into());
         }
     }
 }
@@ -100,13 +103,18 @@ impl Outcome {
     /// Everything of it.
     pub(super) fn as_json(&self) -> Value {
         match self {
-            Outcome::Accepted(accepted) => json!({"outcome": self.word(), "touchpoint": accepted.fields}),
+            Outcome::Accepted(accepted) => {
+                let fields: Map<String, Value> =
+                    accepted.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                json!({"outcome": self.word(), "touchpoint": fields})
+            }
             Outcome::Skipped => json!({"outcome": self.word()}),
             Outcome::Rejected(rejection) => json!({
                 "outcome": self.word(),
                 "reason": rejection.reason.as_str(),
                 "field": rejection.field,
                 "message": rejection.message,
+                "touchpoint": rejection.touchpoint,
             }),
         }
     }

@@ -143,7 +143,7 @@ fn row(record: &CommittedRecord, outcome: &Outcome) -> Vec<String> {
     ];
     cells.extend(match outcome {
         Outcome::Accepted(accepted) => {
-            let identifiers = accepted.fields.get("identifiers").and_then(Value::as_object);
+            let identifiers = accepted.field("identifiers").and_then(Value::as_object);
             let who = identifiers.into_iter().flatten().flat_map(|(kind, values)| {
                 let values = values.as_array().into_iter().flatten().filter_map(Value::as_str);
                 values.map(move |value| format!("{kind}:{value}"))
@@ -151,7 +151,7 @@ fn row(record: &CommittedRecord, outcome: &Outcome) -> Vec<String> {
             let what = format!("{} at {}", accepted.text("kind"), accepted.text("occurred_at"));
             [accepted.id.clone(), what, who.collect::<Vec<_>>().join(" ")]
         }
-        Outcome::Skipped => [String::new(), "the mapping's condition leaves it out".to_owned(), String::new()],
+        Outcome::Skipped => [String::new(), "the mapping takes nothing from it".to_owned(), String::new()],
         Outcome::Rejected(rejection) => {
             [rejection.field.clone(), format!("{}: {}", rejection.reason, rejection.message), String::new()]
         }

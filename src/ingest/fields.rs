@@ -53,31 +53,3 @@ pub fn fields(touchpoint: &Touchpoint<'_>) -> Vec<(&'static str, Value)> {
     ];
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
-
-/// The names of all fields.
-pub(super) const NAMES: [&str; 24] = [
-    "id",
-    "spoke",
-    "kind",
-    "label",
-    "occurred_at",
-    "identifiers",
-    "channel",
-    "subject",
-    "product",
-    "region",
-    "segment",
-    "campaign",
-    "content",
-    "account",
-    "amount",
-    "cost",
-    "score",
-    "promised_at",
-    "initiator",
-    "visibility",
-    "sentiment",
-    "referrer",
-    "effort",
-    "properties",
-];

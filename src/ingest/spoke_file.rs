@@ -192,6 +192,7 @@ pub(super) const FIELDS: [&str; 13] = [
     "sentiment",
     "effort",
 ];
+/// Its other keys.
 const MAPPING_KEYS: [&str; 11] = [
     "each",
     "id",
@@ -205,6 +206,12 @@ const MAPPING_KEYS: [&str; 11] = [
     "referrer",
     "properties",
 ];
+
+/// The names of a touchpoint's fields: what a mapping can fill in, and the spoke.
+pub(super) fn field_names() -> Vec<&'static str> {
+    let mapped = MAPPING_KEYS.into_iter().filter(|key| *key != "each");
+    mapped.chain(FIELDS).chain(["spoke"]).collect()
+}
 
 impl SpokeFile {
     /// Parses the text of a spoke file. `name` is the file's, for errors.

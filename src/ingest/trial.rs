@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 
 use super::{
     Mapped, SourceRecord, Spoke,
-    fields::{NAMES, fields},
+    fields::fields,
     keys::{suggestion, unknown_word},
+    spoke_file::field_names,
 };
 use crate::model::Reason;
 
@@ -122,8 +123,9 @@ fn touchpoint(expected: &toml::Value) -> Result<Map<String, Value>, (String, Str
     let toml::Value::Table(table) = expected else {
         return Err(("expect".into(), "write a table of fields, as in expect = { kind = \"order_placed\" }".into()));
     };
-    if let Some(name) = table.keys().find(|name| !NAMES.contains(&name.as_str())) {
-        return Err((format!("expect.{name}"), format!("a touchpoint has no such field{}", suggestion(name, &NAMES))));
+    let names = field_names();
+    if let Some(name) = table.keys().find(|name| !names.contains(&name.as_str())) {
+        return Err((format!("expect.{name}"), format!("a touchpoint has no such field{}", suggestion(name, &names))));
     }
     Ok(table.iter().map(|(name, value)| (name.clone(), json(value))).collect())
 }

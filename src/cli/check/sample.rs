@@ -3,14 +3,15 @@
 use std::{io::Write, path::Path};
 
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::{
     cli::{
         exit::{Exit, Failure},
+        judge::{Outcome, judge},
         output::{Format, write_json},
     },
-    ingest::{Mapped, NoHeaders, SourceRecord, Spoke, fields},
+    ingest::{NoHeaders, SourceRecord, Spoke},
 };
 
 /// The largest file of samples: they are looked at one by one, by a person.
@@ -60,21 +61,21 @@ pub(super) fn show(
             headers: &NoHeaders,
         };
         tally.records += 1;
-        let mut written = Ok(());
-        spoke.map(&record, &mut |outcome| {
+        for outcome in judge(spoke, &record) {
             match &outcome {
-                Mapped::Touchpoint(_) => tally.touchpoints += 1,
-                Mapped::Skipped => tally.skipped += 1,
-                Mapped::Rejected(_) => tally.rejected += 1,
+                Outcome::Accepted(_) => tally.touchpoints += 1,
+                Outcome::Skipped => tally.skipped += 1,
+                Outcome::Rejected(_) => tally.rejected += 1,
             }
-            if written.is_ok() {
-                written = match format {
-                    Format::Json => write_json(output, &as_json(line, &outcome)),
-                    Format::Table => write_text(output, line, &outcome),
-                };
+            match format {
+                Format::Json => {
+                    let mut shown = outcome.as_json();
+                    shown["line"] = line.into();
+                    write_json(output, &shown)?;
+                }
+                Format::Table => write_text(output, line, &outcome)?,
             }
-        });
-        written?;
+        }
     }
     let Tally { records, touchpoints, skipped, rejected } = tally;
     if records == 0 {
@@ -107,35 +108,16 @@ fn records(bytes: &[u8], is_avro: bool) -> Vec<(usize, &[u8])> {
     (1..).zip(lines).filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace)).collect()
 }
 
-fn as_json(line: usize, outcome: &Mapped<'_>) -> Value {
+fn write_text(output: &mut dyn Write, line: usize, outcome: &Outcome) -> std::io::Result<()> {
     match outcome {
-        Mapped::Touchpoint(touchpoint) => {
-            let fields: Map<String, Value> =
-                fields(touchpoint).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            json!({"line": line, "outcome": "accepted", "touchpoint": fields})
-        }
-        Mapped::Skipped => json!({"line": line, "outcome": "skipped"}),
-        Mapped::Rejected(rejection) => json!({
-            "line": line,
-            "outcome": "rejected",
-            "reason": rejection.reason.as_str(),
-            "field": rejection.field,
-            "message": rejection.message,
-            "touchpoint": rejection.touchpoint,
-        }),
-    }
-}
-
-fn write_text(output: &mut dyn Write, line: usize, outcome: &Mapped<'_>) -> std::io::Result<()> {
-    match outcome {
-        Mapped::Touchpoint(touchpoint) => {
+        Outcome::Accepted(accepted) => {
             writeln!(output, "line {line}: a touchpoint")?;
-            for (name, value) in fields(touchpoint) {
-                write_field(output, name, &value)?;
+            for (name, value) in &accepted.fields {
+                write_field(output, name, value)?;
             }
         }
-        Mapped::Skipped => writeln!(output, "line {line}: skipped, the mapping takes nothing from it")?,
-        Mapped::Rejected(rejection) => {
+        Outcome::Skipped => writeln!(output, "line {line}: skipped, the mapping takes nothing from it")?,
+        Outcome::Rejected(rejection) => {
             writeln!(output, "line {line}: rejected, {}", rejection.reason)?;
             if !rejection.field.is_empty() {
                 writeln!(output, "  field         {}", rejection.field)?;

@@ -28,7 +28,7 @@ use crate::{
 enum Fate {
     /// The mapping takes the record: these are its outcomes.
     Mended(Vec<Outcome>),
-    /// The mapping's condition leaves it out: as if it had never been rejected.
+    /// The mapping takes nothing from it now: as if it had never been rejected.
     Skipped,
     /// It would be rejected again.
     Rejected(Outcome),

@@ -37,6 +37,16 @@ fn every_field_goes_by_its_name() {
     );
 }
 
+#[test]
+fn tests_of_a_mapping_may_name_every_field_that_a_touchpoint_shows() {
+    let touchpoint = full();
+    let mut shown: Vec<&str> = fields(&touchpoint).into_iter().map(|(name, _)| name).collect();
+    let mut names = spoke_file::field_names();
+    shown.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(shown, names);
+}
+
 fn full() -> Touchpoint<'static> {
     Touchpoint {
         occurred_at: EventTime(1_769_850_000_250),
