@@ -1,7 +1,7 @@
 //! Spokes: a department's records → touchpoints, or rejections that say which field and why.
 //!
 //! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
-//! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields`]: what a touchpoint has.
+//! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields()`]: what a touchpoint has.
 //! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
