@@ -14,7 +14,7 @@ use std::{borrow::Cow, hint::black_box, sync::Arc, time::Instant};
 use insight_hub::{
     ingest::{Mapped, NoHeaders, Options, SourceRecord, Spoke, SpokeFile},
     model::Touchpoint,
-    wire::{SchemaFolder, avro::encode_touchpoint},
+    wire::{Schemas, avro::encode_touchpoint},
 };
 use serde::Deserialize;
 
@@ -68,7 +68,7 @@ struct Profile<'a> {
 
 fn spoke(toml: &str) -> Spoke {
     let file = SpokeFile::parse("bench.toml", toml).expect("an example spoke file");
-    Spoke::compile(&file, Options::default(), &Arc::new(SchemaFolder::default())).expect("an example spoke file")
+    Spoke::compile(&file, Options::default(), &Arc::new(Schemas::default())).expect("an example spoke file")
 }
 
 fn record(payload: &[u8]) -> SourceRecord<'_> {

@@ -17,11 +17,12 @@ use super::{
     exit::{Exit, Failure},
     hub,
     output::{Format, write_json, write_table},
+    schemas,
 };
 use crate::{
     ingest::{self, Spoke, SpokeFile, SpokeSet},
     settings::Settings,
-    wire::SchemaFolder,
+    wire::Schemas,
 };
 
 /// What is checked.
@@ -82,7 +83,10 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
     if let Err(error) = settings.kafka.password(&mut |warning| warnings.push(warning)) {
         problems.push(error.to_string());
     }
-    let schemas = hub::schemas(settings.schemas.directory.as_deref()).unwrap_or_else(|error| {
+    if let Err(error) = settings.registry.password(&mut |warning| warnings.push(warning)) {
+        problems.push(error.to_string());
+    }
+    let schemas = schemas::schemas(settings, schemas::unwatched()).unwrap_or_else(|error| {
         problems.push(error);
         Arc::default()
     });
@@ -131,7 +135,7 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
     ))
 }
 
-fn check_spokes(settings: &Settings, schemas: &Arc<SchemaFolder>) -> Result<(Vec<Verdict>, Vec<Spoke>), Failure> {
+fn check_spokes(settings: &Settings, schemas: &Arc<Schemas>) -> Result<(Vec<Verdict>, Vec<Spoke>), Failure> {
     let directory = &settings.spokes.directory;
     let unreadable = |error: std::io::Error| {
         Failure::new(
@@ -167,11 +171,7 @@ fn check_spokes(settings: &Settings, schemas: &Arc<SchemaFolder>) -> Result<(Vec
 }
 
 /// Compiles one mapping and runs its tests. `Err` says which key is wrong and why, or which tests found something else.
-fn check_spoke(
-    file: &Path,
-    options: ingest::Options,
-    schemas: &Arc<SchemaFolder>,
-) -> Result<(SpokeSummary, Spoke), String> {
+fn check_spoke(file: &Path, options: ingest::Options, schemas: &Arc<Schemas>) -> Result<(SpokeSummary, Spoke), String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let parsed = SpokeFile::parse(&name, &text).map_err(|error| error.to_string())?;
@@ -183,6 +183,7 @@ fn check_spoke(
     }
     let format = match parsed.format {
         ingest::Format::Json(_) => "json",
+        ingest::Format::Avro(_) => "avro",
         ingest::Format::TouchpointJson => "touchpoint-json",
         ingest::Format::TouchpointAvro => "touchpoint-avro",
     };

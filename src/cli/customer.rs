@@ -24,7 +24,7 @@ use crate::{
     metrics::catalogue,
     model::{Accumulator, Currency, Dimension, IdentifierType, Window, WindowKind},
     settings::Settings,
-    wire::SchemaFolder,
+    wire::Schemas,
 };
 
 /// Customers that one identifier may lead to and are told: more of them is a mistake in the data worth knowing.
@@ -197,7 +197,7 @@ fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, 
         on_time_tolerance_ms: i64::from(settings.metrics.on_time_tolerance_seconds) * 1_000,
         unanswered_target_ms: i64::from(settings.metrics.unanswered_target_seconds) * 1_000,
     };
-    let schemas = std::sync::Arc::new(SchemaFolder::default());
+    let schemas = std::sync::Arc::new(Schemas::default());
     let mut spokes: BTreeMap<String, Spoke> = BTreeMap::new();
     let mut head = Head::default();
     let mut all = Vec::new();
@@ -225,7 +225,7 @@ fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, 
             headers: &NoHeaders,
         };
         let mut counts = Counts::default();
-        spoke.map(&record, &mut |mapped| match mapped {
+        spoke.map_json(&record, &mut |mapped| match mapped {
             Mapped::Touchpoint(touchpoint) => drop(fold::step(&mut head, &touchpoint, &options, &mut counts)),
             Mapped::Skipped | Mapped::Rejected(_) => {}
         });

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     exit::{Exit, Failure},
-    place, private,
+    place, private, schemas,
 };
 use crate::{
     customers,
@@ -25,24 +25,8 @@ use crate::{
     settings::{ClientRole, FeedFormat, Settings},
     telemetry::Telemetry,
     topology::TopologyOptions,
-    wire::SchemaFolder,
+    wire::registry::RegistryWatcher,
 };
-
-/// The Avro schemas of a folder; the canonical one is always among them.
-pub(super) fn schemas(directory: Option<&Path>) -> Result<Arc<SchemaFolder>, String> {
-    let Some(directory) = directory else { return Ok(Arc::new(SchemaFolder::default())) };
-    let unreadable = |error: std::io::Error| format!("the schema folder {}: {error}", directory.display());
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "avsc") {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push((name, std::fs::read_to_string(&path).map_err(unreadable)?));
-        }
-    }
-    files.sort();
-    SchemaFolder::from_files(files).map(Arc::new).map_err(|error| error.to_string())
-}
 
 /// Limits that hold for every spoke.
 pub(super) fn ingest_options(settings: &Settings) -> ingest::Options {
@@ -54,11 +38,16 @@ pub(super) fn ingest_options(settings: &Settings) -> ingest::Options {
 
 /// Every spoke of the folder, compiled. Any that is wrong is an error that names it.
 pub(super) fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
+    spokes_watched(settings, schemas::unwatched())
+}
+
+/// The same; `watcher` hears of the schema registry.
+fn spokes_watched(settings: &Settings, watcher: RegistryWatcher) -> Result<SpokeSet, Failure> {
     let wrong =
         |happened: String| Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows every mistake");
     let directory = &settings.spokes.directory;
     let unreadable = |error: std::io::Error| wrong(format!("the folder of spokes, {}: {error}", directory.display()));
-    let schemas = schemas(settings.schemas.directory.as_deref()).map_err(wrong)?;
+    let schemas = schemas::schemas(settings, watcher).map_err(wrong)?;
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -93,7 +82,7 @@ pub(super) fn topology_options(
     let milliseconds = |seconds: u32| i64::from(seconds) * 1_000;
     Ok(TopologyOptions {
         application_id: settings.hub.application_id.clone(),
-        spokes: Arc::new(spokes(settings)?),
+        spokes: Arc::new(spokes_watched(settings, schemas::watched(telemetry))?),
         spoke_partitions: BTreeMap::new(),
         person_key,
         customers_partitions,
@@ -232,6 +221,9 @@ pub(super) fn now_ms() -> i64 {
 /// An engine's error as the command's.
 pub(super) fn engine_failure(error: &StageError) -> Failure {
     match error {
+        StageError::NotYet(text) => {
+            Failure::new(Exit::Failure, text.clone(), "see whether the schema registry runs, and try again")
+        }
         StageError::Generation(text) => {
             Failure::new(Exit::Generation, text.clone(), "run `insight-hub rebuild`, or go back to that configuration")
         }

@@ -1,10 +1,12 @@
 //! A source record and its spoke's mapping in; what it becomes, as text and JSON, out.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
-    ingest::{self, Mapped, Rejection, SourceRecord, Spoke},
-    model::Touchpoint,
+    ingest::{self, Mapped, NotYet, Rejection, SourceRecord, Spoke},
+    model::{Reason, Touchpoint},
 };
 
 /// What stands where personal data is not to be seen.
@@ -120,15 +122,40 @@ impl Outcome {
     }
 }
 
-/// Maps one record as the hub does.
-pub(super) fn judge(spoke: &Spoke, record: &SourceRecord<'_>) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    spoke.map(record, &mut |mapped| {
-        outcomes.push(match mapped {
+impl From<Mapped<'_>> for Outcome {
+    fn from(mapped: Mapped<'_>) -> Outcome {
+        match mapped {
             Mapped::Touchpoint(touchpoint) => Outcome::Accepted(Accepted::of(&touchpoint)),
             Mapped::Skipped => Outcome::Skipped,
             Mapped::Rejected(rejection) => Outcome::Rejected(rejection),
-        });
-    });
+        }
+    }
+}
+
+/// How long a schema may take to come.
+const SCHEMA_WITHIN: Duration = Duration::from_secs(3);
+
+/// Maps one record as the hub does. A schema that it needs is waited for; what does not come is told as unknown, though a
+/// hub would wait on.
+pub(super) fn judge(spoke: &Spoke, record: &SourceRecord<'_>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    while let Err(NotYet(named)) = spoke.map(record, &mut |mapped| outcomes.push(mapped.into())) {
+        if let Err(problem) = spoke.wait_for(named, SCHEMA_WITHIN) {
+            outcomes.push(Outcome::Rejected(Rejection {
+                reason: Reason::UnknownSchema,
+                field: String::new(),
+                message: format!("The schema with the {named} cannot be fetched now: {problem}."),
+                touchpoint: 0,
+            }));
+            break;
+        }
+    }
+    outcomes
+}
+
+/// The same for a record of an Avro spoke that is given as the JSON that it would be.
+pub(super) fn judge_json(spoke: &Spoke, record: &SourceRecord<'_>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    spoke.map_json(record, &mut |mapped| outcomes.push(mapped.into()));
     outcomes
 }

@@ -22,6 +22,7 @@ mod rebuild;
 mod rejected;
 mod rest;
 mod run;
+mod schemas;
 mod state;
 mod stop;
 mod tail;

@@ -196,7 +196,7 @@ mod tests {
         engine::log::LogError,
         feeds::Origin,
         ingest::{self, SpokeFile},
-        wire::SchemaFolder,
+        wire::Schemas,
     };
 
     struct Fixed(VecDeque<Next>);
@@ -212,7 +212,7 @@ mod tests {
              occurred_at = { path = \"at\", format = \"rfc3339\" }\nkind = { constant = \"visit_made\" }\n\
              identifiers = { email = \"mail\" }\nproperties = { note = \"note\" }\n";
         let file = SpokeFile::parse("shop", file).expect("a mapping");
-        Spoke::compile(&file, ingest::Options::default(), &Arc::new(SchemaFolder::default())).expect("a mapping")
+        Spoke::compile(&file, ingest::Options::default(), &Arc::new(Schemas::default())).expect("a mapping")
     }
 
     fn event(offset: i64, value: &str) -> CommittedRecord {

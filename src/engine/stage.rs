@@ -21,6 +21,9 @@ pub enum StageError {
     /// The log refused an output.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// What the record needs is not here yet. Nothing was done with it, and it is to be offered again.
+    #[error("{0}")]
+    NotYet(String),
     /// What is stored was computed by another definition: rebuild it.
     #[error("{0}")]
     Generation(String),

@@ -100,6 +100,15 @@ pub enum Quiet {
     Idle,
 }
 
+/// A record that its stage could not take yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How often it was offered in vain.
+    pub tries: u32,
+    /// When it is offered again; `None`: it was, and nothing is known yet.
+    pub until: Option<Duration>,
+}
+
 /// One stage on one partition.
 pub struct Task {
     /// The input partition, which is the task's identity.
@@ -122,6 +131,8 @@ pub struct Task {
     pub touched: bool,
     /// Whether the stage asked for another commit.
     pub more: bool,
+    /// Set while its next record cannot be taken yet.
+    pub waiting: Option<Waiting>,
     /// How long its input has been quiet.
     pub quiet: Quiet,
     /// Source timestamp of the oldest record in the current transaction, in milliseconds.
@@ -157,6 +168,7 @@ impl Task {
             committed,
             touched: false,
             more: false,
+            waiting: None,
             quiet: Quiet::No,
             oldest_ms: None,
             newest_ms: None,

@@ -13,14 +13,20 @@ use super::{
     worker::WorkerOptions,
 };
 
-/// Sends each source record to the partition of its key.
+/// Sends each source record to the partition of its key. Some it can take only when they are offered for the third time.
 struct Split {
     to: TopicIndex,
+    offered: BTreeMap<i64, u32>,
 }
 
 impl Stage for Split {
     fn process(&mut self, record: &Record<'_>, _: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         let key = record.key.expect("the test writes keys");
+        let offered = self.offered.entry(record.offset).or_default();
+        *offered += 1;
+        if record.offset % 29 == 5 && *offered < 3 {
+            return Err(StageError::NotYet("in a test".into()));
+        }
         Ok(outputs.send(&Output {
             topic: self.to,
             placement: Placement::At(i32::from(key[0] % 3)),
@@ -109,7 +115,7 @@ fn topology() -> (Topology, TopicIndex, TopicIndex, TopicIndex) {
             name: "split",
             inputs: vec![source],
             changelog: None,
-            make: Arc::new(move |_| Box::new(Split { to: repartition })),
+            make: Arc::new(move |_| Box::new(Split { to: repartition, offered: BTreeMap::new() })),
         },
         StageSpec {
             name: "sum",

@@ -3,6 +3,7 @@
 mod commit;
 mod idle;
 mod migrate;
+mod waiting;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -181,6 +182,7 @@ impl<L: Log> Worker<L> {
         }
         let restoring = self.restore_some()? | self.migrate_some(now)?;
         self.suspend_or_resume()?;
+        self.offer_again(now)?;
         self.note_idle(now);
         let wait = if restoring { Duration::ZERO } else { wait };
         let mut progress = Progress { records: self.poll(now, wait)?, committed: false };
@@ -209,18 +211,26 @@ impl<L: Log> Worker<L> {
                 }
             }
             let task = &mut tasks[last];
-            if task.state() != TaskState::Running || task.next.is_some_and(|next| record.offset < next) {
+            if task.state() != TaskState::Running
+                || task.is_waiting()
+                || task.next.is_some_and(|next| record.offset < next)
+            {
                 return Ok(ControlFlow::Continue(())); // paused or rewound between fetch and delivery: it will be read again
             }
             if transaction.is_none() {
                 sink.begin()?;
                 *transaction = Some(now);
             }
-            task.touched = true;
+            let was_touched = std::mem::replace(&mut task.touched, true);
             let mut outputs = Counted { sink: &mut *sink, bytes: staged_bytes, observer };
             let outcome = task.stage.process(record, &mut task.store, &mut outputs);
             if let Err(error) = outcome {
                 return Err(match error {
+                    StageError::NotYet(_) => {
+                        task.touched = was_touched;
+                        task.wait(now);
+                        return Ok(ControlFlow::Continue(()));
+                    }
                     StageError::Log(error) => error,
                     error => {
                         let text = error.to_string();
@@ -230,6 +240,7 @@ impl<L: Log> Worker<L> {
                 });
             }
             task.next = Some(record.offset + 1);
+            task.waiting = None;
             if task.stage.took_something() {
                 task.quiet = Quiet::No;
             }
@@ -243,10 +254,12 @@ impl<L: Log> Worker<L> {
             // A transaction must not grow past what its timeout allows, however much is at hand.
             Ok(if *wants_commit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(taken?),
-        }
+        let taken = match failure {
+            Some(error) => return Err(error),
+            None => taken?,
+        };
+        self.pause_waiting()?;
+        Ok(taken)
     }
 
     fn suspend_or_resume(&mut self) -> Result<(), StageError> {

@@ -172,10 +172,11 @@ impl<'a> Keys<'a> {
             "epoch_s" => instant(TimeFormat::EpochSeconds)?,
             "epoch_ms" => instant(TimeFormat::EpochMilliseconds)?,
             "epoch_us" => instant(TimeFormat::EpochMicroseconds)?,
+            "logical" => instant(TimeFormat::Logical)?,
             "local" => Written::Local(None, zone),
             pattern if pattern.contains('%') => Written::Local(Some(pattern.to_owned()), zone),
             other => {
-                let known = ["rfc3339", "epoch_s", "epoch_ms", "epoch_us", "local"];
+                let known = ["rfc3339", "epoch_s", "epoch_ms", "epoch_us", "logical", "local"];
                 let pattern = " or a pattern such as \"%d.%m.%Y %H:%M\"";
                 return Err(table.error("format", unknown_word(other, &known) + pattern));
             }

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{
+    decode::Envelope,
     keys::unknown_word,
     local::{self, LocalForm},
     rules::{
@@ -14,28 +15,53 @@ use super::{
 };
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
-    wire::{Scalar, ShapeBuilder, Slot},
+    wire::{Scalar, ShapeBuilder, Slot, projection::TimeUse},
 };
 
 impl Mapping {
     /// Checks every word and path of a file and compiles them.
     pub(super) fn compile(file: &SpokeFile) -> Result<Mapping, SpokeError> {
         match &file.format {
-            Format::Json(mapping) => Compiler::new(&file.spoke).mapping(mapping),
-            Format::TouchpointJson | Format::TouchpointAvro => Compiler::new(&file.spoke).canonical(),
+            Format::Json(mapping) | Format::Avro(mapping) => Compiler::new(file).mapping(mapping),
+            Format::TouchpointJson | Format::TouchpointAvro => Compiler::new(file).canonical(),
         }
     }
 }
 
 struct Compiler<'f> {
     spoke: &'f str,
+    is_avro: bool,
+    has_envelope: bool,
     builder: ShapeBuilder,
+    times: Vec<(Slot, TimeUse)>,
     outside: Vec<(Slot, Outside)>,
 }
 
 impl<'f> Compiler<'f> {
-    fn new(spoke: &'f str) -> Compiler<'f> {
-        Compiler { spoke, builder: ShapeBuilder::default(), outside: Vec::new() }
+    fn new(file: &'f SpokeFile) -> Compiler<'f> {
+        Compiler {
+            spoke: &file.spoke,
+            is_avro: matches!(file.format, Format::Avro(_)),
+            has_envelope: file.is_cloudevents,
+            builder: ShapeBuilder::default(),
+            times: Vec::new(),
+            outside: Vec::new(),
+        }
+    }
+
+    /// The attributes of CloudEvents that the mapping names, and where their data is.
+    fn envelope(&mut self) -> Result<Option<Envelope>, SpokeError> {
+        if !self.has_envelope {
+            return Ok(None);
+        }
+        let (version, data) = (self.slot("envelope", "specversion")?, self.builder.container("data"));
+        let data = data.map_err(|problem| self.error("envelope", problem.to_string()))?;
+        let attributes = self.builder.top_level().filter(|(_, slot)| *slot != data).map(|(name, slot)| {
+            // The one attribute that the bindings have under a name of their own (CloudEvents 1.0, Kafka binding).
+            let header = if name == "datacontenttype" { "content-type".into() } else { format!("ce_{name}") };
+            (slot, header.into_boxed_str())
+        });
+        Ok(Some(Envelope { version, data, attributes: attributes.collect() }))
     }
 
     fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {
@@ -160,6 +186,8 @@ impl<'f> Compiler<'f> {
             referrer,
             effort: self.number("effort", source("effort"), EFFORT)?,
             properties: PropertiesRule::Named(properties),
+            envelope: self.envelope()?,
+            times: self.times,
             outside: self.outside,
             shape: self.builder.build(),
         })
@@ -251,6 +279,8 @@ impl<'f> Compiler<'f> {
             }),
             effort: Some(NumberRule::Slot(Place::one(effort), None)),
             properties: PropertiesRule::Entries(properties),
+            envelope: self.envelope()?,
+            times: self.times,
             outside: self.outside,
             shape: self.builder.build(),
         })
@@ -317,11 +347,22 @@ impl<'f> Compiler<'f> {
     fn time(&mut self, key: &str, time: &Time) -> Result<TimeRule, SpokeError> {
         let place = self.place(&format!("{key}.path"), &time.paths)?;
         let (pattern, zone) = match &time.written {
+            Written::Instant(TimeFormat::Logical) => {
+                if !self.is_avro {
+                    let problem = "only an Avro schema says what its numbers mean; use a format such as \"rfc3339\"";
+                    return Err(self.error(&format!("{key}.format"), problem));
+                }
+                self.times.extend(place.slots().map(|slot| (slot, TimeUse::Instant)));
+                return Ok(TimeRule { place, form: TimeForm::Instant(TimeFormat::Canonical) });
+            }
             Written::Instant(format) => return Ok(TimeRule { place, form: TimeForm::Instant(*format) }),
             Written::Local(pattern, zone) => (pattern, zone),
         };
         let form = match pattern {
-            None => LocalForm::Iso,
+            None => {
+                self.times.extend(place.slots().filter(|_| self.is_avro).map(|slot| (slot, TimeUse::Local)));
+                LocalForm::Iso
+            }
             Some(pattern) => {
                 LocalForm::of_pattern(pattern).map_err(|problem| self.error(&format!("{key}.format"), problem))?
             }

@@ -3,11 +3,13 @@
 //! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields()`]: what a touchpoint has.
 //! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
+//! - `decode`: one record → one captured payload, whatever it is written in.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
 //! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
 
+mod decode;
 mod draft;
 mod fields;
 mod keys;
@@ -20,15 +22,17 @@ pub mod spoke_file;
 pub mod trial;
 mod validate;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{Reason, Touchpoint},
-    wire::{self, Capture, Fault, Scalar, SchemaFolder, avro::AvroError},
+    wire::{self, Capture, Schemas, schemas::SchemaRef},
 };
+pub use decode::NotYet;
+use decode::{Decoder, Undecoded, take_outside};
 use draft::Draft;
 pub use fields::fields;
-use rules::{EachRule, IdRule, Mapping, Outside, Suffix};
+use rules::{EachRule, IdRule, Mapping, Suffix};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
 /// One record of a spoke's topic.
@@ -120,15 +124,13 @@ impl Default for Options {
 pub struct Spoke {
     name: String,
     topic: String,
-    avro: bool,
     mapping: Mapping,
-    options: Options,
-    schemas: Arc<SchemaFolder>,
+    decoder: Decoder,
 }
 
 impl Spoke {
     /// Checks a spoke file and compiles it. `schemas` are those that Avro messages may be written with.
-    pub fn compile(file: &SpokeFile, options: Options, schemas: &Arc<SchemaFolder>) -> Result<Spoke, SpokeError> {
+    pub fn compile(file: &SpokeFile, options: Options, schemas: &Arc<Schemas>) -> Result<Spoke, SpokeError> {
         let error = |key: &str, problem: &str| SpokeError {
             spoke: file.spoke.clone(),
             line: None,
@@ -148,14 +150,9 @@ impl Spoke {
             let problem = "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores";
             return Err(file.locate(error("topic", problem)));
         }
-        Ok(Spoke {
-            name: file.spoke.clone(),
-            topic: file.topic.clone(),
-            avro: file.format == Format::TouchpointAvro,
-            mapping: Mapping::compile(file).map_err(|error| file.locate(error))?,
-            options,
-            schemas: Arc::clone(schemas),
-        })
+        let mut mapping = Mapping::compile(file).map_err(|error| file.locate(error))?;
+        let decoder = Decoder::compile(file, &mut mapping, options, schemas).map_err(|error| file.locate(error))?;
+        Ok(Spoke { name: file.spoke.clone(), topic: file.topic.clone(), mapping, decoder })
     }
 
     /// The department.
@@ -170,7 +167,7 @@ impl Spoke {
 
     /// Whether its events are Avro, which has no lines.
     pub fn is_avro(&self) -> bool {
-        self.avro
+        self.decoder.is_avro()
     }
 
     /// Whether its events are canonical touchpoints, with objects inside of objects, and nothing is mapped.
@@ -183,15 +180,49 @@ impl Spoke {
         matches!(self.mapping.id, IdRule::Position)
     }
 
-    /// Maps one record and hands each of its outcomes, at least one, to `each`. Never panics.
-    pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
+    /// Maps one record and hands each of its outcomes, at least one, to `each`; none if the schema that it was written
+    /// with is not here yet. Never panics.
+    pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) -> Result<(), NotYet> {
+        self.map_form(record, false, each)
+    }
+
+    /// The same for a record of an Avro spoke that is given as the JSON that it would be: tests and samples.
+    pub fn map_json(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
+        // What is given as JSON needs no schema.
+        self.map_form(record, true, each).ok();
+    }
+
+    fn map_form(
+        &self,
+        record: &SourceRecord<'_>,
+        as_json: bool,
+        each: &mut dyn FnMut(Mapped<'_>),
+    ) -> Result<(), NotYet> {
         let mut capture = Capture::default();
-        let decoded = self.decode(record, &mut capture).and_then(|()| self.take_outside(record, &mut capture));
-        if let Err(rejection) = decoded {
-            return each(Mapped::Rejected(rejection));
+        match self.decoder.decode(&self.mapping, record, as_json, &mut capture) {
+            Ok(()) => {}
+            Err(Undecoded::NotYet(not_yet)) => return Err(not_yet),
+            Err(Undecoded::Rejected(rejection)) => {
+                each(Mapped::Rejected(rejection));
+                return Ok(());
+            }
         }
+        match take_outside(&self.mapping, record, &mut capture) {
+            Ok(()) => self.take(record, &mut capture, each),
+            Err(rejection) => each(Mapped::Rejected(rejection)),
+        }
+        Ok(())
+    }
+
+    /// Waits until a schema is here or known not to be anywhere, at most so long. The error says what was in the way.
+    pub fn wait_for(&self, named: SchemaRef, at_most: Duration) -> Result<(), Arc<str>> {
+        self.decoder.wait_for(named, at_most)
+    }
+
+    /// Makes touchpoints of what was captured.
+    fn take<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>, each: &mut dyn FnMut(Mapped<'_>)) {
         let Some(rule) = &self.mapping.each else {
-            return match self.draft(record, &capture, None) {
+            return match self.draft(record, capture, None) {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
                 Err(rejection) => each(Mapped::Rejected(rejection)),
             };
@@ -201,7 +232,7 @@ impl Spoke {
         }
         for index in 0..capture.elements() {
             capture.select(&self.mapping.shape, index);
-            match self.draft(record, &capture, Some((rule, index))) {
+            match self.draft(record, capture, Some((rule, index))) {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
                 Err(mut rejection) => {
                     rejection.touchpoint = index;
@@ -221,7 +252,8 @@ impl Spoke {
         capture: &'c Capture<'_>,
         element: Option<(&EachRule, usize)>,
     ) -> Result<Draft<'c>, Rejection> {
-        let mut draft = Draft::take(&self.mapping, &self.name, capture, record, self.options.too_far_in_future_ms)?;
+        let too_far_in_future_ms = self.decoder.options().too_far_in_future_ms;
+        let mut draft = Draft::take(&self.mapping, &self.name, capture, record, too_far_in_future_ms)?;
         if let IdRule::Content = self.mapping.id {
             let mut encoded = Vec::with_capacity(256);
             draft.touchpoint().encode_into(&mut encoded);
@@ -259,89 +291,6 @@ impl Spoke {
             })?);
         }
         Ok(draft)
-    }
-
-    /// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing.
-    fn take_outside<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
-        for (slot, outside) in &self.mapping.outside {
-            let found = match outside {
-                Outside::Key => match record.key.map(std::str::from_utf8) {
-                    None | Some(Ok("")) => Ok(Scalar::Missing),
-                    Some(Ok(key)) => Ok(Scalar::Text(Cow::Borrowed(key))),
-                    Some(Err(error)) => Err(error),
-                },
-                Outside::Header(name) => {
-                    let mut found = Ok(Scalar::Missing);
-                    record.headers.header(name, &mut |value| {
-                        found = std::str::from_utf8(value).map(|text| match text {
-                            "" => Scalar::Missing,
-                            text => Scalar::Text(Cow::Owned(text.to_owned())),
-                        });
-                    });
-                    found
-                }
-            };
-            capture.set(
-                *slot,
-                found.map_err(|_| Rejection {
-                    reason: Reason::WrongType,
-                    field: self.mapping.shape.path(*slot).to_owned(),
-                    message: "It is not UTF-8 text; send text, or take another place for it.".into(),
-                    touchpoint: 0,
-                })?,
-            );
-        }
-        Ok(())
-    }
-
-    fn decode<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
-        let whole = |reason, message: String| Err(Rejection { reason, field: String::new(), message, touchpoint: 0 });
-        let Some(payload) = record.payload else {
-            return whole(Reason::Undecodable, "The record has no payload; send events, not tombstones.".into());
-        };
-        if payload.len() > self.options.message_bytes_max {
-            let limit = self.options.message_bytes_max;
-            let message = format!("The payload is larger than {limit} bytes; send less, or raise the limit.");
-            return whole(Reason::TooLarge, message);
-        }
-        let decoded = if self.avro {
-            wire::avro::capture(&self.mapping.shape, payload, &self.schemas, capture).map_err(|error| match error {
-                AvroError::UnknownFingerprint(_) | AvroError::UnknownId(_) => (
-                    Reason::UnknownSchema,
-                    format!("Unknown schema: {error}; put it there, or write with one that is."),
-                ),
-                error => (Reason::Undecodable, format!("Not readable as Avro: {error}.")),
-            })
-        } else {
-            wire::json::capture(&self.mapping.shape, payload, capture)
-                .map_err(|error| (Reason::Undecodable, format!("The payload is {error}; send one JSON object.")))
-        };
-        let fault = |slot, reason, message: &str| {
-            Err(Rejection {
-                reason,
-                field: self.mapping.shape.path(slot).to_owned(),
-                message: message.to_owned(),
-                touchpoint: 0,
-            })
-        };
-        match (capture.fault(), decoded) {
-            (Some(Fault::Repeated(slot)), _) => {
-                fault(slot, Reason::Undecodable, "The key is there twice, and only one of them can hold; send it once.")
-            }
-            (_, Err((reason, message))) => whole(reason, message),
-            (Some(Fault::NotAContainer(slot)), Ok(())) if self.mapping.shape.path(slot).is_empty() => {
-                whole(Reason::Undecodable, "The payload is not an object; send one object for each event.".into())
-            }
-            (Some(Fault::TooMany(slot)), Ok(())) => {
-                fault(slot, Reason::TooLarge, "The list has more than 1000 elements; send fewer.")
-            }
-            (Some(Fault::NotAContainer(slot)), Ok(())) => fault(
-                slot,
-                Reason::WrongType,
-                "It holds no object or list, but the spoke file has a path that leads into it; send one, or correct the path.",
-            ),
-            (None, Ok(())) => Ok(()),
-        }
     }
 }
 

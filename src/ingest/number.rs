@@ -116,7 +116,7 @@ pub(super) fn instant(scalar: &Scalar<'_>, format: TimeFormat) -> Option<EventTi
         (TimeFormat::Rfc3339 | TimeFormat::Canonical, Scalar::Text(text)) => rfc3339(text.trim().as_bytes())?,
         (TimeFormat::Rfc3339, _) => return None,
         (TimeFormat::EpochSeconds, _) => epoch(scalar, 3)?,
-        (TimeFormat::EpochMilliseconds | TimeFormat::Canonical, _) => epoch(scalar, 0)?,
+        (TimeFormat::EpochMilliseconds | TimeFormat::Canonical | TimeFormat::Logical, _) => epoch(scalar, 0)?,
         (TimeFormat::EpochMicroseconds, Scalar::Int(value)) => value.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, Scalar::Text(text)) => text.trim().parse::<i64>().ok()?.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, _) => return None,

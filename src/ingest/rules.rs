@@ -2,16 +2,20 @@
 
 use jiff::tz::TimeZone;
 
-use super::{local::LocalForm, spoke_file::TimeFormat};
+use super::{decode::Envelope, local::LocalForm, spoke_file::TimeFormat};
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, ScoreScale, Visibility},
-    wire::{Capture, Shape, Slot},
+    wire::{Capture, Shape, Slot, projection::TimeUse},
 };
 
 /// Which slot makes which field of a touchpoint.
 #[derive(Debug)]
 pub(super) struct Mapping {
     pub shape: Shape,
+    /// The slots of times of which an Avro schema says what they are.
+    pub times: Vec<(Slot, TimeUse)>,
+    /// The envelope around the payload.
+    pub envelope: Option<Envelope>,
     /// What the mapping takes from outside of the payload.
     pub outside: Vec<(Slot, Outside)>,
     pub each: Option<EachRule>,
@@ -72,6 +76,11 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn one(slot: Slot) -> Place {
         Place { first: slot, others: Box::default() }
+    }
+
+    /// All of them.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        std::iter::once(self.first).chain(self.others.iter().copied())
     }
 
     /// The first place that holds something; the first of all if none does.

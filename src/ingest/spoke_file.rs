@@ -18,6 +18,10 @@ pub struct SpokeFile {
     pub topic: String,
     /// How they are written.
     pub format: Format,
+    /// Whether they come in an envelope of CloudEvents 1.0.
+    pub is_cloudevents: bool,
+    /// The file, in the folder of schemas, with the schema that its Avro is read as.
+    pub reader_schema: Option<String>,
     /// Samples, and what must become of them.
     pub tests: Vec<Trial>,
     /// The text that it was read from, to say where a mistake is.
@@ -29,6 +33,8 @@ pub struct SpokeFile {
 pub enum Format {
     /// `json`: JSON in the department's own shape, with a mapping.
     Json(Box<MappingFile>),
+    /// `avro`: Avro in the department's own schemas, with a mapping.
+    Avro(Box<MappingFile>),
     /// `touchpoint-json`: the canonical touchpoint as JSON. Nothing to map.
     TouchpointJson,
     /// `touchpoint-avro`: the canonical touchpoint as Avro (single-object encoding or a registry's wire format).
@@ -130,6 +136,8 @@ pub enum TimeFormat {
     EpochMilliseconds,
     /// `epoch_us`: microseconds since 1970.
     EpochMicroseconds,
+    /// `logical`: as the Avro schema says: a timestamp of milliseconds, microseconds or nanoseconds, or RFC 3339 text.
+    Logical,
     /// Text as `rfc3339`, numbers as `epoch_ms`: the canonical touchpoint.
     Canonical,
 }
@@ -239,26 +247,31 @@ impl SpokeFile {
         };
         let spoke = keys.text("spoke")?;
         let topic = keys.text("topic")?;
+        const COMMON: [&str; 4] = ["spoke", "topic", "format", "tests"];
+        let (mut is_cloudevents, mut reader_schema) = (false, None);
         let format = match keys.text("format")?.as_str() {
-            "json" => {
-                keys.allow(&["spoke", "topic", "format", "tests"], &[&MAPPING_KEYS, &FIELDS])?;
-                Format::Json(Box::new(mapping(&mut keys)?))
+            mapped @ ("json" | "avro") => {
+                let more: &[&str] = if mapped == "avro" { &["envelope", "reader_schema"] } else { &["envelope"] };
+                keys.allow(&COMMON, &[more, &MAPPING_KEYS, &FIELDS])?;
+                is_cloudevents = match keys.optional_text("envelope")?.as_deref() {
+                    None => false,
+                    Some("cloudevents") => true,
+                    Some(other) => return Err(keys.error("envelope", unknown_word(other, &["cloudevents"]))),
+                };
+                reader_schema = keys.optional_text("reader_schema")?;
+                let mapping = Box::new(mapping(&mut keys)?);
+                if mapped == "avro" { Format::Avro(mapping) } else { Format::Json(mapping) }
             }
             canonical @ ("touchpoint-json" | "touchpoint-avro") => {
                 if let Some(key) = table.keys().find(|key| MAPPING_KEYS.iter().chain(&FIELDS).any(|known| known == key))
                 {
                     return Err(keys.error(key, "the canonical touchpoint needs no mapping; remove the key".into()));
                 }
-                keys.allow(&["spoke", "topic", "format", "tests"], &[])?;
+                keys.allow(&COMMON, &[])?;
                 if canonical == "touchpoint-json" { Format::TouchpointJson } else { Format::TouchpointAvro }
             }
-            "avro" => {
-                let problem = "Avro in a department's own schema cannot be mapped yet; write the canonical touchpoint \
-                     (\"touchpoint-avro\") or JSON (\"json\")";
-                return Err(keys.error("format", problem.into()));
-            }
             other => {
-                let known = ["json", "touchpoint-json", "touchpoint-avro"];
+                let known = ["json", "avro", "touchpoint-json", "touchpoint-avro"];
                 return Err(keys.error("format", unknown_word(other, &known)));
             }
         };
@@ -266,7 +279,7 @@ impl SpokeFile {
         if format == Format::TouchpointAvro && !tests.is_empty() {
             return Err(keys.error("tests", "Avro cannot be written as text; remove them".into()));
         }
-        Ok(SpokeFile { spoke, topic, format, tests, text: text.to_owned() })
+        Ok(SpokeFile { spoke, topic, format, is_cloudevents, reader_schema, tests, text: text.to_owned() })
     }
 }
 
@@ -380,7 +393,7 @@ mod tests {
             ("", "spoke web: format: it is missing; add format = \"…\""),
             (
                 "format = \"jsn\"",
-                "spoke web: format: \"jsn\" is not known; did you mean \"json\"?; use one of json, touchpoint-json, touchpoint-avro",
+                "spoke web: format: \"jsn\" is not known; did you mean \"json\"?; use one of json, avro, touchpoint-json, touchpoint-avro",
             ),
             (
                 "format = \"touchpoint-json\"\nid = \"x\"",
@@ -403,7 +416,7 @@ mod tests {
             ),
             (
                 &format!("{json}promised_at = {{ path = \"p\", format = \"epoch\" }}"),
-                "spoke web: promised_at.format: \"epoch\" is not known; use one of rfc3339, epoch_s, epoch_ms, epoch_us, local or a pattern such as \"%d.%m.%Y %H:%M\"",
+                "spoke web: promised_at.format: \"epoch\" is not known; use one of rfc3339, epoch_s, epoch_ms, epoch_us, logical, local or a pattern such as \"%d.%m.%Y %H:%M\"",
             ),
             (
                 &format!("{json}promised_at = {{ path = \"p\", format = \"rfc3339\", zone = \"UTC\" }}"),
@@ -417,7 +430,9 @@ mod tests {
         ] {
             assert_eq!(error(lines), expected);
         }
-        assert!(error("format = \"avro\"").contains("cannot be mapped yet"));
+        let enveloped = error(&format!("{json}envelope = \"cloudevent\""));
+        assert!(enveloped.ends_with("did you mean \"cloudevents\"?; use one of cloudevents"), "{enveloped}");
+        assert!(error(&format!("{json}reader_schema = \"a.avsc\"")).contains("there is no such key"));
         let unnamed = SpokeFile::parse("web.toml", "spoke =").expect_err("no TOML").to_string();
         assert!(unnamed.starts_with("spoke web.toml, line 1: not valid TOML"), "{unnamed}");
     }

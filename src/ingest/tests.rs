@@ -1,5 +1,6 @@
 //! Records in, outcomes out: the boundary of the room, as stories.
 
+mod avro;
 mod canonical;
 mod elements;
 mod hostile;
@@ -18,7 +19,7 @@ const NOW_MS: i64 = 1_770_724_800_000;
 
 fn spoke(toml: &str) -> Result<Spoke, String> {
     let file = SpokeFile::parse("test.toml", toml).map_err(|error| error.to_string())?;
-    let schemas = Arc::new(SchemaFolder::default());
+    let schemas = Arc::new(Schemas::default());
     Spoke::compile(&file, Options::default(), &schemas).map_err(|error| error.to_string())
 }
 
@@ -37,20 +38,24 @@ fn record(payload: Option<&[u8]>) -> SourceRecord<'_> {
 /// The outcomes of one payload, one line each.
 fn outcomes(spoke: &Spoke, payload: &[u8]) -> String {
     let mut lines = String::new();
-    spoke.map(&record(Some(payload)), &mut |outcome| {
-        lines.push_str(&shown(&outcome));
-        lines.push('\n');
-    });
+    spoke
+        .map(&record(Some(payload)), &mut |outcome| {
+            lines.push_str(&shown(&outcome));
+            lines.push('\n');
+        })
+        .expect("its schema is at hand");
     lines
 }
 
 fn rejection(spoke: &Spoke, payload: Option<&[u8]>) -> Option<Rejection> {
     let mut found = None;
-    spoke.map(&record(payload), &mut |outcome| {
-        if let Mapped::Rejected(rejection) = outcome {
-            found = Some(rejection);
-        }
-    });
+    spoke
+        .map(&record(payload), &mut |outcome| {
+            if let Mapped::Rejected(rejection) = outcome {
+                found = Some(rejection);
+            }
+        })
+        .expect("its schema is at hand");
     found
 }
 

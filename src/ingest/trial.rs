@@ -159,7 +159,7 @@ pub fn run(spoke: &Spoke, trials: &[Trial]) -> Vec<TrialFailure> {
             headers: &trial.headers,
         };
         let mut outcomes = Vec::new();
-        spoke.map(&record, &mut |outcome| outcomes.push(Found::of(&outcome)));
+        spoke.map_json(&record, &mut |outcome| outcomes.push(Found::of(&outcome)));
         compare(&trial.expect, &outcomes, &mut |field, expected, found| {
             failures.push(TrialFailure { test: index + 1, field, expected, found });
         });

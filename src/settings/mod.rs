@@ -50,6 +50,8 @@ pub struct Settings {
     pub spokes: Spokes,
     /// Avro schemas of producers.
     pub schemas: Schemas,
+    /// The schema registry.
+    pub registry: Registry,
 }
 
 /// `[hub]`: the instance and its place.
@@ -226,6 +228,43 @@ pub struct Spokes {
 pub struct Schemas {
     /// Folder with writer schemas, one `.avsc` each.
     pub directory: Option<PathBuf>,
+}
+
+/// `[registry]`: the schema registry that producers' Avro schemas are in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registry {
+    /// Its address, `https://…` or `http://…`. Without it, only schemas of the folder are known.
+    pub url: Option<String>,
+    /// The name to log in with.
+    pub username: Option<String>,
+    /// File with the password to log in with, read at each request.
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the authorities that sign its certificate; without it, the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the client's certificate (mutual TLS).
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file with the client's private key (mutual TLS).
+    pub key_file: Option<PathBuf>,
+    /// How long one request may take, in milliseconds.
+    pub timeout_ms: u32,
+    /// After so many seconds an id that it did not know is asked for again.
+    pub unknown_seconds: u32,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Registry {
+            url: None,
+            username: None,
+            password_file: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
+            timeout_ms: 5_000,
+            unknown_seconds: 60,
+        }
+    }
 }
 
 impl Default for Hub {

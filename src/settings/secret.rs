@@ -8,7 +8,7 @@ use std::{
 
 use crate::model::PersonKey;
 
-use super::{Hub, Kafka, SettingsError};
+use super::{Hub, Kafka, Registry, SettingsError};
 
 /// Hexadecimal digits of a person key: 256 bits.
 const PERSON_KEY_DIGITS: usize = 64;
@@ -64,6 +64,14 @@ impl Kafka {
     pub fn password(&self, warn: &mut dyn FnMut(String)) -> Result<Option<Secret>, SettingsError> {
         let path = self.password_file.as_deref();
         path.map(|path| read("kafka.password_file", path, warn)).transpose()
+    }
+}
+
+impl Registry {
+    /// Reads the password to log in with; `None` when no file is configured.
+    pub fn password(&self, warn: &mut dyn FnMut(String)) -> Result<Option<Secret>, SettingsError> {
+        let path = self.password_file.as_deref();
+        path.map(|path| read("registry.password_file", path, warn)).transpose()
     }
 }
 

@@ -26,6 +26,7 @@ impl Settings {
         self.validate_kafka()?;
         self.validate_login()?;
         self.validate_embedded()?;
+        self.validate_registry()?;
         self.validate_topics()?;
         self.validate_limits()?;
         self.log.options().check().map_err(|error| ("log.level", error.to_string()))
@@ -77,6 +78,45 @@ impl Settings {
                 )
             },
         )
+    }
+
+    fn validate_registry(&self) -> Result<(), Broken> {
+        let registry = &self.registry;
+        let url = registry.url.as_deref();
+        if let Some(url) = url {
+            crate::wire::registry::client::check_url(url).map_err(|problem| ("registry.url", problem))?;
+        }
+        for (key, is_set) in [
+            ("registry.username", registry.username.is_some()),
+            ("registry.password_file", registry.password_file.is_some()),
+            ("registry.ca_file", registry.ca_file.is_some()),
+            ("registry.certificate_file", registry.certificate_file.is_some()),
+            ("registry.key_file", registry.key_file.is_some()),
+        ] {
+            rule(!is_set || url.is_some(), key, || {
+                "has no effect without registry.url; set it, or remove this".into()
+            })?;
+        }
+        let encrypts = url.is_some_and(|url| url.starts_with("https://"));
+        rule(encrypts || registry.ca_file.is_none() && registry.certificate_file.is_none(), "registry.url", || {
+            "certificates have no effect on http://; write https://, or remove them".into()
+        })?;
+        let both = |one: bool, other: bool, key, message: &str| rule(one == other, key, || message.into());
+        both(
+            registry.username.is_some(),
+            registry.password_file.is_some(),
+            "registry.password_file",
+            "goes with registry.username; set both, or none",
+        )?;
+        both(
+            registry.certificate_file.is_some(),
+            registry.key_file.is_some(),
+            "registry.key_file",
+            "goes with registry.certificate_file; set both, or none",
+        )?;
+        rule((100..=60_000).contains(&registry.timeout_ms), "registry.timeout_ms", || {
+            "must be between 100 and 60000".into()
+        })
     }
 
     fn validate_login(&self) -> Result<(), Broken> {

@@ -92,6 +92,12 @@ pub enum Event<'a> {
     KindsUnmapped { spoke: &'a str, count: u64 },
     /// A bound on what is remembered was hit.
     Capped { cap: &'static str },
+    /// The schema registry answered a request for a schema: `fetched`, `unknown` or `unusable` (with why).
+    SchemaAnswered { id: u32, outcome: &'static str, message: &'a str },
+    /// The schema registry cannot be used: what needs it waits. `tries`: how many in a row failed.
+    RegistryUnavailable { tries: u32, message: &'a str },
+    /// It can be used again.
+    RegistryAvailable,
     /// The embedded log takes nothing because the disk has less room than it keeps free, or it does again.
     LogPaused { paused: bool, available_bytes: u64, needed_bytes: u64 },
     /// The embedded log was synced.
@@ -155,6 +161,12 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         }
         Event::KindsUnmapped { spoke, count } => figures.unmapped_kinds.with_label_values(&[spoke]).inc_by(count),
         Event::Capped { cap } => figures.capped.with_label_values(&[cap]).inc(),
+        Event::SchemaAnswered { outcome, .. } => figures.registry_requests.with_label_values(&[outcome]).inc(),
+        Event::RegistryUnavailable { .. } => {
+            figures.registry_requests.with_label_values(&["unavailable"]).inc();
+            figures.registry_available.set(0);
+        }
+        Event::RegistryAvailable => figures.registry_available.set(1),
         Event::LogPaused { paused, .. } => figures.log_paused.set(i64::from(paused)),
         Event::LogSynced { elapsed } => figures.log_sync_seconds.observe(elapsed.as_secs_f64()),
         Event::LogAppended { longest } => figures.log_append_seconds.observe(longest.as_secs_f64()),
@@ -252,6 +264,18 @@ pub(super) fn log(event: &Event<'_>) {
         }
         Event::KindsUnmapped { spoke, count } => debug!(spoke, count, "kinds without a mapping"),
         Event::Capped { cap } => debug!(cap, "bound on what is remembered was hit"),
+        Event::SchemaAnswered { id, outcome: "fetched", .. } => info!(id, "schema fetched from the registry"),
+        Event::SchemaAnswered { id, outcome, message } => {
+            warn!(id, outcome, message, "a schema cannot be used: records that were written with it are rejected")
+        }
+        // The 1st, 2nd, 4th, 8th … of them are told.
+        Event::RegistryUnavailable { tries, message } if tries.is_power_of_two() => warn!(
+            tries,
+            message,
+            "the schema registry cannot be used: records that need it wait, nothing is lost, and they go on by themselves"
+        ),
+        Event::RegistryUnavailable { tries, message } => debug!(tries, message, "the schema registry cannot be used"),
+        Event::RegistryAvailable => info!("the schema registry can be used again"),
         Event::LogPaused { paused: true, available_bytes, needed_bytes } => error!(
             available_bytes,
             needed_bytes,

@@ -53,6 +53,8 @@ pub(super) struct Figures {
     as_of_seconds: GaugeVec,
     pub rebalances: IntCounterVec,
     pub spokes_paused: IntGaugeVec,
+    pub registry_requests: IntCounterVec,
+    pub registry_available: IntGauge,
     pub log_paused: IntGauge,
     pub log_sync_seconds: Histogram,
     pub log_append_seconds: Histogram,
@@ -269,6 +271,15 @@ impl Figures {
                 "insight_hub_spokes_paused",
                 "1 while a worker takes no source records because internal topics lag.",
                 &["worker"],
+            ),
+            registry_requests: make.counters(
+                "insight_hub_registry_requests_total",
+                "Requests to the schema registry by outcome: fetched, unknown, unusable, unavailable.",
+                &["outcome"],
+            ),
+            registry_available: make.whole_gauge(
+                "insight_hub_registry_available",
+                "0 while the schema registry cannot be used and records wait for it; 1 otherwise, also without one.",
             ),
             log_paused: make.whole_gauge(
                 "insight_hub_log_paused",

@@ -27,6 +27,10 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     }),
     ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindsUnmapped { spoke: "sales", count: 1 })),
     ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),
+    ("insight_hub_registry_requests_total", |t| {
+        t.emit(Event::SchemaAnswered { id: 17, outcome: "unknown", message: "there is none" });
+    }),
+    ("insight_hub_registry_available", |t| t.emit(Event::RegistryAvailable)),
     ("insight_hub_log_paused", |t| {
         t.emit(Event::LogPaused { paused: true, available_bytes: 1, needed_bytes: 2 });
     }),

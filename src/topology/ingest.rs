@@ -213,7 +213,7 @@ impl Stage for IngestStage {
         };
         let mut failure = Ok(());
         let mut letters = 0;
-        spoke.map(&source, &mut |mapped| {
+        let not_yet = spoke.map(&source, &mut |mapped| {
             if failure.is_err() {
                 return;
             }
@@ -246,6 +246,9 @@ impl Stage for IngestStage {
             };
             *self.outcomes.entry((self.arrived, outcome)).or_default() += 1;
         });
+        if let Err(not_yet) = not_yet {
+            return Err(StageError::NotYet(not_yet.to_string()));
+        }
         failure
     }
 

@@ -9,8 +9,10 @@ use apache_avro::{Schema, writer::datum::GenericDatumWriter};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    capture::{Capture, Shape},
-    schemas::{SchemaFolder, TOUCHPOINT_SCHEMA, WriterSchema, fingerprint},
+    capture::Capture,
+    projection::Projection,
+    schemas::{SchemaRef, TOUCHPOINT_SCHEMA, fingerprint},
+    shape::{Shape, Slot},
 };
 use crate::model::{IdentifierType, Touchpoint};
 
@@ -28,12 +30,6 @@ pub enum AvroError {
     /// Neither of the two framings.
     #[error("the message has no Avro framing (0xC3 0x01 with a fingerprint, or 0x00 with a schema id)")]
     NoFraming,
-    /// The schema is not in the folder.
-    #[error("the schema with the fingerprint {0:016x} is not in the schema folder")]
-    UnknownFingerprint(u64),
-    /// The schema is not in the folder.
-    #[error("the schema with the registry id {0} is not in the schema folder as {0}.avsc")]
-    UnknownId(u32),
     /// The bytes do not follow the schema that the message names.
     #[error("the message does not follow the schema that it names")]
     Malformed,
@@ -43,39 +39,39 @@ pub enum AvroError {
 }
 
 /// The schema that a message names, and the bytes of its value.
-pub fn unframe<'a, 's>(bytes: &'a [u8], schemas: &'s SchemaFolder) -> Result<(&'s WriterSchema, &'a [u8]), AvroError> {
+pub fn unframe(bytes: &[u8]) -> Result<(SchemaRef, &[u8]), AvroError> {
     if let Some(rest) = bytes.strip_prefix(&SINGLE_OBJECT) {
         let (&fingerprint, datum) = rest.split_first_chunk::<8>().ok_or(AvroError::NoFraming)?;
-        let schema = schemas
-            .with_fingerprint(fingerprint)
-            .ok_or(AvroError::UnknownFingerprint(u64::from_le_bytes(fingerprint)))?;
-        return Ok((schema, datum));
+        return Ok((SchemaRef::Fingerprint(fingerprint), datum));
     }
     if let Some(rest) = bytes.strip_prefix(&[REGISTRY]) {
         let (&id, datum) = rest.split_first_chunk::<4>().ok_or(AvroError::NoFraming)?;
-        let id = u32::from_be_bytes(id);
-        return Ok((schemas.with_id(id).ok_or(AvroError::UnknownId(id))?, datum));
+        return Ok((SchemaRef::Id(u32::from_be_bytes(id)), datum));
     }
     Err(AvroError::NoFraming)
 }
 
-/// Picks the shape's scalars out of one framed message.
-pub fn capture<'a>(
+/// Picks the shape's scalars out of one value, written with the schema that the projection lays the shape over. `root`:
+/// where the value stands in the shape; `None`: it is the whole payload.
+pub fn capture_at<'a>(
     shape: &Shape,
-    bytes: &'a [u8],
-    schemas: &SchemaFolder,
+    root: Option<Slot>,
+    datum: &'a [u8],
+    projection: &Projection,
     capture: &mut Capture<'a>,
 ) -> Result<(), AvroError> {
-    let (schema, datum) = unframe(bytes, schemas)?;
-    let mut config = serde_avro_fast::de::DeserializerConfig::new(&schema.schema);
+    let mut config = serde_avro_fast::de::DeserializerConfig::new(&projection.writer().schema);
     // Every item takes at least one byte (the lint sees to it): more items than bytes is a lie.
     config.max_seq_size = datum.len();
     let reader = serde_avro_fast::de::read::SliceRead::new(datum);
     let mut state = serde_avro_fast::de::DeserializerState::with_config(reader, config);
-    shape.capture(capture, state.deserializer()).map_err(|_| AvroError::Malformed)?;
+    projection.shape(shape).capture(root, capture, state.deserializer()).map_err(|_| AvroError::Malformed)?;
     let mut reader = state.into_reader();
     match std::io::Read::read(&mut reader, &mut [0]) {
-        Ok(0) => Ok(()),
+        Ok(0) => {
+            projection.settle(shape, capture);
+            Ok(())
+        }
         _ => Err(AvroError::Trailing),
     }
 }

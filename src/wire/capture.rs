@@ -1,4 +1,4 @@
-//! Paths, compiled into a trie, that pick the needed scalars out of a payload of any serde format in one pass.
+//! A shape and a payload of any serde format in; the wanted scalars, picked out in one pass, out.
 //!
 //! Everything that no path leads to is skipped by the format's own skipping, which neither builds values nor recurses.
 //! So the depth of recursion is the depth of the paths, whatever the payload.
@@ -8,181 +8,33 @@ use std::{borrow::Cow, fmt};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    path::{PathError, Segment, parse_path},
     scalar::Scalar,
+    shape::{Node, Shape, Slot},
 };
 
 /// Elements of a list that are kept: many times what anybody has names.
 const LIST_ELEMENTS_MAX: usize = 1_000;
 
-/// Where a captured scalar is found: a node of the trie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot(u16);
-
-#[derive(Clone, Debug, Default)]
-struct Node {
-    path: String,
-    /// A scalar is wanted here.
-    leaf: bool,
-    /// Every key with its scalar or list of scalars is wanted here.
-    entries: bool,
-    /// A scalar or a list of scalars is wanted here.
-    list: bool,
-    /// It is not in the payload: whoever reads the record fills it in.
-    outside: bool,
-    /// A list is wanted here, and this is the node of each of its elements in turn.
-    element: Option<u16>,
-    keys: Vec<(Box<str>, u16)>,
-    items: Vec<(usize, u16)>,
-}
-
-/// Collects paths into a [`Shape`].
-#[derive(Clone, Debug)]
-pub struct ShapeBuilder {
-    nodes: Vec<Node>,
-    element: Option<u16>,
-}
-
-impl Default for ShapeBuilder {
-    fn default() -> ShapeBuilder {
-        ShapeBuilder { nodes: vec![Node::default()], element: None }
-    }
-}
-
-impl ShapeBuilder {
-    /// A scalar is wanted at this path. The same path gives the same slot.
-    pub fn leaf(&mut self, path: &str) -> Result<Slot, PathError> {
-        let node = self.node(path)?;
-        self.nodes[usize::from(node)].leaf = true;
-        Ok(Slot(node))
-    }
-
-    /// A scalar or a list of scalars is wanted at this path. A list is read as null, with an entry for each element.
-    pub fn list(&mut self, path: &str) -> Result<Slot, PathError> {
-        let slot = self.leaf(path)?;
-        self.nodes[usize::from(slot.0)].list = true;
-        Ok(slot)
-    }
-
-    /// The list at this path is read element by element ([`Capture::select`]). From now on a path that begins with a dot
-    /// leads into the element, and `.` is the element itself.
-    pub fn each(&mut self, path: &str) -> Result<(), PathError> {
-        let node = self.node(path)?;
-        let element = u16::try_from(self.nodes.len())
-            .map_err(|_| PathError { path: path.to_owned(), problem: "is one too many for one spoke" })?;
-        let path = format!("{}[]", self.nodes[usize::from(node)].path);
-        self.nodes.push(Node { path, ..Node::default() });
-        self.nodes[usize::from(node)].element = Some(element);
-        self.element = Some(element);
-        Ok(())
-    }
-
-    /// A scalar from outside of the payload, under a name. The same name gives the same slot.
-    pub fn outside(&mut self, name: &str) -> Result<Slot, PathError> {
-        let known = self.nodes.iter().position(|node| node.outside && node.path == name);
-        let index = known.unwrap_or(self.nodes.len());
-        let slot = u16::try_from(index)
-            .map_err(|_| PathError { path: name.to_owned(), problem: "is one too many for one spoke" })?;
-        if known.is_none() {
-            self.nodes.push(Node { path: name.to_owned(), leaf: true, outside: true, ..Node::default() });
-        }
-        Ok(Slot(slot))
-    }
-
-    /// Every key of the object at this path is wanted, with its scalar or its list of scalars.
-    pub fn entries(&mut self, path: &str) -> Result<Slot, PathError> {
-        let node = self.node(path)?;
-        self.nodes[usize::from(node)].entries = true;
-        Ok(Slot(node))
-    }
-
-    /// Whether an object or a list is at this path is wanted; other paths lead into it.
-    pub fn container(&mut self, path: &str) -> Result<Slot, PathError> {
-        self.node(path).map(Slot)
-    }
-
-    /// The trie of all paths.
-    pub fn build(self) -> Shape {
-        let mut of_element: Vec<u16> = self.element.into_iter().collect();
-        let mut next = 0;
-        while let Some(&index) = of_element.get(next) {
-            let node = &self.nodes[usize::from(index)];
-            of_element.extend(node.keys.iter().map(|&(_, child)| child));
-            of_element.extend(node.items.iter().map(|&(_, child)| child));
-            next += 1;
-        }
-        Shape { nodes: self.nodes, of_element }
-    }
-
-    fn node(&mut self, path: &str) -> Result<u16, PathError> {
-        let (mut current, steps) = match (self.element, path.strip_prefix('.')) {
-            (Some(element), Some("")) => return Ok(element),
-            (Some(element), Some(steps)) => (element, steps),
-            _ => (0, path),
-        };
-        for segment in parse_path(steps)? {
-            let next = u16::try_from(self.nodes.len())
-                .map_err(|_| PathError { path: path.to_owned(), problem: "is one too many for one spoke" })?;
-            let node = &mut self.nodes[usize::from(current)];
-            let (found, path) = match segment {
-                Segment::Key(key) => {
-                    let found = node.keys.iter().find(|(known, _)| **known == *key).map(|&(_, child)| child);
-                    let shown = key.replace('\\', "\\\\").replace('.', "\\.").replace('[', "\\[");
-                    let dot = if node.path.is_empty() { "" } else { "." };
-                    let path = format!("{}{dot}{shown}", node.path);
-                    if found.is_none() {
-                        node.keys.push((key.into_boxed_str(), next));
-                    }
-                    (found, path)
-                }
-                Segment::Index(index) => {
-                    let found = node.items.iter().find(|&&(known, _)| known == index).map(|&(_, child)| child);
-                    let path = format!("{}[{index}]", node.path);
-                    if found.is_none() {
-                        node.items.push((index, next));
-                    }
-                    (found, path)
-                }
-            };
-            current = match found {
-                Some(child) => child,
-                None => {
-                    self.nodes.push(Node { path, ..Node::default() });
-                    next
-                }
-            };
-        }
-        Ok(current)
-    }
-}
-
-/// A trie of paths.
-#[derive(Clone, Debug)]
-pub struct Shape {
-    nodes: Vec<Node>,
-    /// The nodes of the element of a list that is read element by element.
-    of_element: Vec<u16>,
-}
-
 impl Shape {
-    /// The path of a slot, as it would be written in a spoke file.
-    pub fn path(&self, slot: Slot) -> &str {
-        &self.nodes[usize::from(slot.0)].path
-    }
-
-    /// Picks the scalars out of one value. The error is the format's own; [`Capture::fault`] says more if the payload is
-    /// well formed and yet cannot be read unambiguously.
-    pub fn capture<'de, D: Deserializer<'de>>(
-        &self,
-        capture: &mut Capture<'de>,
-        deserializer: D,
-    ) -> Result<(), D::Error> {
+    /// Empties a capture for one payload.
+    pub fn begin(&self, capture: &mut Capture<'_>) {
         capture.scalars.clear();
         capture.scalars.resize_with(self.nodes.len(), Scalar::default);
         capture.entries.clear();
         capture.elements.clear();
         capture.fault = None;
-        Seed { shape: self, node: 0, capture }.deserialize(deserializer)
+    }
+
+    /// Picks the scalars out of one value, which stands at `root` (`None`: it is the whole payload). The error is the
+    /// format's own; [`Capture::fault`] says more if the payload is well formed and yet cannot be read unambiguously.
+    pub fn capture<'de, D: Deserializer<'de>>(
+        &self,
+        root: Option<Slot>,
+        capture: &mut Capture<'de>,
+        deserializer: D,
+    ) -> Result<(), D::Error> {
+        self.begin(capture);
+        Seed { shape: self, node: root.map_or(0, |slot| slot.0), capture }.deserialize(deserializer)
     }
 }
 
@@ -200,17 +52,17 @@ pub enum Fault {
 /// The scalars that were picked out of one payload.
 #[derive(Clone, Debug, Default)]
 pub struct Capture<'a> {
-    scalars: Vec<Scalar<'a>>,
-    entries: Vec<Entry<'a>>,
+    pub(super) scalars: Vec<Scalar<'a>>,
+    pub(super) entries: Vec<Entry<'a>>,
     /// What was picked out of each element: the scalars of the element's nodes, and its entries.
-    elements: Vec<(Vec<Scalar<'a>>, Vec<Entry<'a>>)>,
+    pub(super) elements: Vec<(Vec<Scalar<'a>>, Vec<Entry<'a>>)>,
     fault: Option<Fault>,
 }
 
 /// One key of a wanted object with one of its values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry<'a> {
-    slot: u16,
+    pub(super) slot: u16,
     /// The key.
     pub key: Cow<'a, str>,
     /// Its scalar, or one element of its list.
@@ -338,6 +190,11 @@ macro_rules! scalar_visits {
             self.scalar(i64::try_from(value).map_or(Scalar::Large(value), Scalar::Int))
         }
 
+        fn visit_f32<E: serde::de::Error>(self, value: f32) -> Result<Self::Value, E> {
+            // The decimal that was meant, not the digits that its binary form has beyond a float's precision.
+            self.scalar(Scalar::Float(value.to_string().parse().unwrap_or(f64::from(value))))
+        }
+
         fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
             self.scalar(Scalar::Float(value))
         }
@@ -353,7 +210,12 @@ macro_rules! scalar_visits {
         fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Self::Value, E> {
             self.scalar(Scalar::Text(Cow::Owned(value)))
         }
+    };
+}
 
+/// The visits of bytes that no reader wants as text.
+macro_rules! byte_visits {
+    () => {
         fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Self::Value, E> {
             self.scalar(Scalar::Composite)
         }
@@ -368,6 +230,12 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
     }
 
     scalar_visits!();
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<(), E> {
+        let text = std::str::from_utf8(bytes).ok().filter(|_| self.node().bytes_as_text);
+        let scalar = text.map_or(Scalar::Composite, |text| Scalar::Text(Cow::Owned(text.to_owned())));
+        self.scalar(scalar)
+    }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         if self.node == 0 {
@@ -538,6 +406,8 @@ impl<'de> Visitor<'de> for EntryValue<'_, 'de> {
 
     scalar_visits!();
 
+    byte_visits!();
+
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         self.scalar(Scalar::Null)
     }
@@ -581,6 +451,8 @@ impl<'de> Visitor<'de> for Element {
     }
 
     scalar_visits!();
+
+    byte_visits!();
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Null)

@@ -1,6 +1,9 @@
 //! JSON bytes → captured scalars.
 
-use super::capture::{Capture, Shape};
+use super::{
+    capture::Capture,
+    shape::{Shape, Slot},
+};
 
 /// Bytes that are no JSON document. Line and column only: serde_json's own text would quote the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +16,16 @@ pub struct JsonError {
 
 /// Picks the shape's scalars out of one JSON document; nothing but white space may follow it.
 pub fn capture<'a>(shape: &Shape, bytes: &'a [u8], capture: &mut Capture<'a>) -> Result<(), JsonError> {
+    capture_at(shape, None, bytes, capture)
+}
+
+/// The same for a document that stands at one place of the shape, of which the rest is elsewhere.
+pub fn capture_at<'a>(
+    shape: &Shape,
+    root: Option<Slot>,
+    bytes: &'a [u8],
+    capture: &mut Capture<'a>,
+) -> Result<(), JsonError> {
     // Checked once for the whole document: several times faster than serde_json's check of each string.
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
@@ -24,7 +37,7 @@ pub fn capture<'a>(shape: &Shape, bytes: &'a [u8], capture: &mut Capture<'a>) ->
         }
     })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    shape.capture(capture, &mut deserializer).and_then(|()| deserializer.end()).map_err(|error| JsonError {
+    shape.capture(root, capture, &mut deserializer).and_then(|()| deserializer.end()).map_err(|error| JsonError {
         line: error.line(),
         column: error.column(),
         cut_off: error.is_eof(),
@@ -33,7 +46,7 @@ pub fn capture<'a>(shape: &Shape, bytes: &'a [u8], capture: &mut Capture<'a>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{super::capture::ShapeBuilder, *};
+    use super::{super::shape::ShapeBuilder, *};
     use crate::wire::{Fault, Scalar};
 
     fn scalars(paths: &[&str], json: &str) -> Vec<String> {

@@ -1,10 +1,12 @@
 //! Bytes ⇄ values: what departments send becomes captured scalars, touchpoints and public records become Avro.
 //!
 //! - [`scalar`]: one value at one place of a payload.
-//! - [`path`], [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in one pass.
+//! - [`path`], [`shape`], [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in
+//!   one pass.
 //! - [`json`], [`avro`]: the two formats; Avro's framings and encoders.
+//! - [`projection`]: a shape over the schema that a message was written with.
 //! - [`json_text`], [`single_object`]: what the feeds are written with.
-//! - [`schemas`]: which Avro schema a message was written with, and which schemas are safe to decode.
+//! - [`schemas`], [`registry`]: which Avro schema a message was written with, where it is, and which are safe to decode.
 //!
 //! No decoder here allocates by a number that it read from a payload, and none recurses deeper than its paths or its
 //! checked schema.
@@ -14,14 +16,18 @@ pub mod capture;
 pub mod json;
 pub mod json_text;
 pub mod path;
+pub mod projection;
+pub mod registry;
 pub mod scalar;
 pub mod schemas;
+pub mod shape;
 pub mod single_object;
 
-pub use capture::{Capture, Fault, Shape, ShapeBuilder, Slot};
+pub use capture::{Capture, Fault};
 pub use path::PathError;
 pub use scalar::Scalar;
-pub use schemas::{SchemaError, SchemaFolder};
+pub use schemas::{SchemaError, SchemaFolder, Schemas};
+pub use shape::{Shape, ShapeBuilder, Slot};
 
 /// The largest message that is decoded unless configured otherwise: 1 MiB, a broker's own default.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;

@@ -1,12 +1,14 @@
 //! Writer schemas: `.avsc` texts → which schema a message was written with, and whether it is safe to decode.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use apache_avro::{
     Schema,
     rabin::Rabin,
     schema::{Name, UuidSchema},
 };
+
+use super::registry::{Found, Registry};
 
 /// The canonical touchpoint's schema: the text of `schemas/touchpoint.avsc`.
 pub const TOUCHPOINT_SCHEMA: &str = include_str!("../../schemas/touchpoint.avsc");
@@ -54,6 +56,7 @@ pub enum SchemaError {
 #[derive(Debug)]
 pub struct WriterSchema {
     pub(super) schema: serde_avro_fast::Schema,
+    pub(super) parsed: Schema,
     fingerprint: [u8; 8],
     /// What the Rust and Python libraries of the Avro project (0.22, 1.12) take for it: their canonical form keeps
     /// `{"type":"long"}` where a logical type was. Theirs is read, never written.
@@ -78,6 +81,7 @@ impl WriterSchema {
             fingerprint: *schema.rabin_fingerprint(),
             fingerprint_otherwise: otherwise.try_into().expect("CRC-64 has eight bytes"),
             schema,
+            parsed,
         })
     }
 
@@ -108,6 +112,7 @@ pub struct SchemaFolder {
     canonical: Arc<WriterSchema>,
     by_fingerprint: HashMap<[u8; 8], Arc<WriterSchema>, ahash::RandomState>,
     by_id: HashMap<u32, Arc<WriterSchema>, ahash::RandomState>,
+    by_name: HashMap<String, Arc<WriterSchema>, ahash::RandomState>,
 }
 
 impl Default for SchemaFolder {
@@ -123,6 +128,7 @@ impl Default for SchemaFolder {
                 .into_iter()
                 .collect(),
             by_id: HashMap::default(),
+            by_name: HashMap::default(),
             canonical,
         }
     }
@@ -147,22 +153,90 @@ impl SchemaFolder {
                 return Err(SchemaError::RepeatedId { name: name.to_owned(), id });
             }
             folder.by_fingerprint.insert(schema.fingerprint_otherwise, Arc::clone(&schema));
-            folder.by_fingerprint.insert(schema.fingerprint, schema);
+            folder.by_fingerprint.insert(schema.fingerprint, Arc::clone(&schema));
+            folder.by_name.insert(name.to_owned(), schema);
         }
         Ok(folder)
     }
 
     /// The schema with a fingerprint, as it stands in a message.
-    pub fn with_fingerprint(&self, fingerprint: [u8; 8]) -> Option<&WriterSchema> {
+    pub fn with_fingerprint(&self, fingerprint: [u8; 8]) -> Option<&Arc<WriterSchema>> {
         if fingerprint == self.canonical.fingerprint {
             return Some(&self.canonical);
         }
-        self.by_fingerprint.get(&fingerprint).map(Arc::as_ref)
+        self.by_fingerprint.get(&fingerprint)
     }
 
     /// The schema with a registry id.
-    pub fn with_id(&self, id: u32) -> Option<&WriterSchema> {
-        self.by_id.get(&id).map(Arc::as_ref)
+    pub fn with_id(&self, id: u32) -> Option<&Arc<WriterSchema>> {
+        self.by_id.get(&id)
+    }
+
+    /// The schema in a file.
+    pub fn in_file(&self, name: &str) -> Option<&Arc<WriterSchema>> {
+        self.by_name.get(name)
+    }
+}
+
+/// How a message names the schema that it was written with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SchemaRef {
+    /// By its fingerprint, as it stands in single-object encoding.
+    Fingerprint([u8; 8]),
+    /// By its id in a registry.
+    Id(u32),
+}
+
+impl fmt::Display for SchemaRef {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SchemaRef::Fingerprint(bytes) => write!(formatter, "fingerprint {:016x}", u64::from_le_bytes(*bytes)),
+            SchemaRef::Id(id) => write!(formatter, "registry id {id}"),
+        }
+    }
+}
+
+/// Every schema that messages may be written with: those of a folder, and those of a registry, if there is one.
+#[derive(Debug, Default)]
+pub struct Schemas {
+    /// Those at hand.
+    pub folder: SchemaFolder,
+    /// Where others are.
+    pub registry: Option<Registry>,
+}
+
+impl From<SchemaFolder> for Schemas {
+    fn from(folder: SchemaFolder) -> Schemas {
+        Schemas { folder, registry: None }
+    }
+}
+
+impl Schemas {
+    /// What is known of a schema, without waiting. The folder goes before the registry.
+    pub fn find(&self, named: SchemaRef) -> Found {
+        let at_hand = match named {
+            SchemaRef::Fingerprint(fingerprint) => self.folder.with_fingerprint(fingerprint),
+            SchemaRef::Id(id) => self.folder.with_id(id),
+        };
+        match (at_hand, named, &self.registry) {
+            (Some(schema), ..) => Found::Schema(Arc::clone(schema)),
+            (None, SchemaRef::Id(id), Some(registry)) => registry.find(id),
+            (None, ..) => Found::Unknown,
+        }
+    }
+
+    /// What to do about a schema that is nowhere.
+    pub fn advice(&self, named: SchemaRef) -> String {
+        match (named, &self.registry) {
+            (SchemaRef::Id(id), None) => format!(
+                "the schema with the {named} is not in the schema folder as {id}.avsc, and no registry is configured \
+                 (registry.url)"
+            ),
+            (SchemaRef::Id(_), Some(_)) => {
+                format!("the schema with the {named} is neither in the registry nor in the schema folder")
+            }
+            (SchemaRef::Fingerprint(_), _) => format!("the schema with the {named} is not in the schema folder"),
+        }
     }
 }
 
@@ -295,7 +369,7 @@ mod tests {
         // As avro 1.12.2 (Python) and apache-avro (Rust) compute it: their messages are read too.
         let otherwise = [0x9a, 0x10, 0x1d, 0x28, 0x3d, 0xeb, 0x5f, 0x5c];
         for fingerprint in [expected, otherwise] {
-            let found = SchemaFolder::default().with_fingerprint(fingerprint).map(WriterSchema::fingerprint);
+            let found = SchemaFolder::default().with_fingerprint(fingerprint).map(|schema| schema.fingerprint());
             assert_eq!(found, Some(expected));
         }
     }
@@ -337,7 +411,7 @@ mod tests {
             .expect("a schema of this test");
         let found = folder.with_id(17).expect("it is in the folder");
         assert_eq!(
-            folder.with_fingerprint(found.fingerprint()).map(WriterSchema::fingerprint),
+            folder.with_fingerprint(found.fingerprint()).map(|schema| schema.fingerprint()),
             Some(found.fingerprint())
         );
         assert!(folder.with_id(18).is_none());

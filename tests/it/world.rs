@@ -10,7 +10,7 @@ use insight_hub::{
     model::{Calendar, PersonKey},
     telemetry::Telemetry,
     topology::TopologyOptions,
-    wire::{SchemaFolder, avro::encode_touchpoint},
+    wire::{Schemas, avro::encode_touchpoint},
 };
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub fn events(options: CompanyOptions) -> Vec<SourceEvent> {
 
 /// The departments of `deploy/spokes`.
 pub fn spokes() -> Arc<SpokeSet> {
-    let schemas = Arc::new(SchemaFolder::default());
+    let schemas = Arc::new(Schemas::default());
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes");
     let compiled = ["marketing", "operations", "sales", "support"].map(|name| {
         let text = std::fs::read_to_string(format!("{directory}/{name}.toml")).unwrap();

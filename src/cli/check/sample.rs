@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     cli::{
         exit::{Exit, Failure},
-        judge::{Outcome, judge},
+        judge::{Outcome, judge, judge_json},
         output::{Format, write_json},
     },
     ingest::{NoHeaders, SourceRecord, Spoke},
@@ -50,7 +50,9 @@ pub(super) fn show(
     }
     let bytes = std::fs::read(file).map_err(unreadable)?;
     let mut tally = Tally::default();
-    for (line, payload) in records(&bytes, spoke.is_avro()) {
+    // What an Avro spoke's records would be as JSON is easier to have at hand than their bytes.
+    let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    for (line, payload) in records(&bytes, spoke.is_avro() && !is_json) {
         let record = SourceRecord {
             topic: spoke.topic(),
             partition: 0,
@@ -61,7 +63,8 @@ pub(super) fn show(
             headers: &NoHeaders,
         };
         tally.records += 1;
-        for outcome in judge(spoke, &record) {
+        let outcomes = if is_json { judge_json(spoke, &record) } else { judge(spoke, &record) };
+        for outcome in outcomes {
             match &outcome {
                 Outcome::Accepted(_) => tally.touchpoints += 1,
                 Outcome::Skipped => tally.skipped += 1,

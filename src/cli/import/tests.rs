@@ -191,7 +191,7 @@ fn amounts_answers_and_times_may_be_text() {
             payload: Some(payload.as_bytes()),
             headers: &NoHeaders,
         };
-        spoke.map(&record, &mut |mapped| {
+        spoke.map_json(&record, &mut |mapped| {
             let Mapped::Touchpoint(it) = mapped else { panic!("{mapped:?}") };
             let money =
                 |money: Option<crate::model::Money>| money.map(|it| (it.minor, it.currency.as_str().to_owned()));

@@ -206,7 +206,7 @@ impl Transfer<'_> {
                     headers: &NoHeaders,
                 };
                 let mut written = Ok(());
-                self.spoke.map(&record, &mut |mapped| match mapped {
+                self.spoke.map_json(&record, &mut |mapped| match mapped {
                     Mapped::Touchpoint(_) => tally.accepted += 1,
                     Mapped::Skipped => tally.skipped += 1,
                     Mapped::Rejected(rejection) => {

@@ -14,7 +14,7 @@ use crate::{
     feeds::{DeadLetter, REPLAY_OF, REPLAY_TIMESTAMP},
     ingest::{self, Spoke, SpokeFile, SpokeSet},
     model::Reason,
-    wire::SchemaFolder,
+    wire::Schemas,
 };
 
 /// 2026-01-31T09:00:00Z.
@@ -69,7 +69,7 @@ fn spokes(id: &str) -> SpokeSet {
          identifiers = {{ email = \"mail\" }}\n"
     );
     let file = SpokeFile::parse("shop", &file).expect("a mapping");
-    let spoke = Spoke::compile(&file, ingest::Options::default(), &Arc::new(SchemaFolder::default()));
+    let spoke = Spoke::compile(&file, ingest::Options::default(), &Arc::new(Schemas::default()));
     SpokeSet::new([spoke.expect("a mapping")]).expect("one spoke")
 }
 

@@ -19,6 +19,10 @@ impl<L: Log> Worker<L> {
         let topics = &self.topology.topics;
         let running = self.tasks.iter_mut().filter(|task| task.state() == TaskState::Running);
         for task in running.filter(|task| topics.get(task.input.topic).ownership == Ownership::Spoke) {
+            if task.waiting.is_some() {
+                task.quiet = Quiet::No; // there is a record, it only cannot be taken yet
+                continue;
+            }
             match task.quiet {
                 Quiet::No => task.quiet = Quiet::Since(now),
                 // What was fetched and not delivered for so long is not there.

@@ -157,7 +157,8 @@ fn written_with(version: &str) -> String {
     let writer = GenericDatumWriter::builder(&schema).build().expect("a schema without references");
     let datum = writer.write_value_to_vec(value).expect("it was resolved");
 
-    let schemas = Arc::new(SchemaFolder::from_files([("17.avsc", version)]).expect("a safe schema"));
+    let schemas =
+        Arc::new(Schemas::from(crate::wire::SchemaFolder::from_files([("17.avsc", version)]).expect("a safe schema")));
     let file = SpokeFile::parse("sales.toml", SALES).expect("an example spoke file");
     let spoke = Spoke::compile(&file, Options::default(), &schemas).expect("an example spoke file");
     let mut registry = vec![0, 0, 0, 0, 17];

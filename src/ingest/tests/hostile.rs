@@ -17,7 +17,9 @@ fn decoders() -> &'static [(Spoke, Vec<u8>)] {
 }
 
 fn compiled_decoders() -> Vec<(Spoke, Vec<u8>)> {
-    let schemas = Arc::new(SchemaFolder::from_files([("7.avsc", TOUCHPOINT_SCHEMA)]).expect("the built-in schema"));
+    let schemas = Arc::new(Schemas::from(
+        crate::wire::SchemaFolder::from_files([("7.avsc", TOUCHPOINT_SCHEMA)]).expect("the built-in schema"),
+    ));
     let compiled = |toml: &str| {
         let file = SpokeFile::parse("test.toml", toml).expect("an example spoke file");
         Spoke::compile(&file, Options::default(), &schemas).expect("an example spoke file")
@@ -28,13 +30,15 @@ fn compiled_decoders() -> Vec<(Spoke, Vec<u8>)> {
     };
     let mut single = Vec::new();
     let operations = sample(OPERATIONS);
-    compiled(OPERATIONS).map(&record(Some(&operations)), &mut |outcome| {
-        if let Mapped::Touchpoint(touchpoint) = outcome {
-            let properties = vec![("a", "b"), ("c", "d")];
-            let promised_at = Some(EventTime(NOW_MS));
-            encode_touchpoint(&Touchpoint { spoke: "", properties, promised_at, ..touchpoint }, &mut single);
-        }
-    });
+    compiled(OPERATIONS)
+        .map(&record(Some(&operations)), &mut |outcome| {
+            if let Mapped::Touchpoint(touchpoint) = outcome {
+                let properties = vec![("a", "b"), ("c", "d")];
+                let promised_at = Some(EventTime(NOW_MS));
+                encode_touchpoint(&Touchpoint { spoke: "", properties, promised_at, ..touchpoint }, &mut single);
+            }
+        })
+        .expect("its schema is at hand");
     let mut registry = vec![0, 0, 0, 0, 7];
     registry.extend_from_slice(&single[10..]);
     vec![
@@ -48,11 +52,13 @@ fn compiled_decoders() -> Vec<(Spoke, Vec<u8>)> {
 
 fn count(spoke: &Spoke, payload: &[u8]) -> (usize, usize) {
     let (mut touchpoints, mut rejections) = (0, 0);
-    spoke.map(&record(Some(payload)), &mut |outcome| match outcome {
-        Mapped::Touchpoint(_) => touchpoints += 1,
-        Mapped::Skipped => {}
-        Mapped::Rejected(_) => rejections += 1,
-    });
+    spoke
+        .map(&record(Some(payload)), &mut |outcome| match outcome {
+            Mapped::Touchpoint(_) => touchpoints += 1,
+            Mapped::Skipped => {}
+            Mapped::Rejected(_) => rejections += 1,
+        })
+        .expect("its schema is at hand");
     (touchpoints, rejections)
 }
 

@@ -27,11 +27,13 @@ fn decimals_are_minor_units_of_their_currency_and_never_rounded() {
         for written in [total.to_owned(), format!("\"{total}\"")] {
             let payload = event(&format!("\"total\":{written},\"cur\":\"{currency}\""));
             let mut found = None;
-            spoke.map(&record(Some(payload.as_bytes())), &mut |outcome| {
-                if let Mapped::Touchpoint(touchpoint) = outcome {
-                    found = touchpoint.amount.map(|amount| amount.minor);
-                }
-            });
+            spoke
+                .map(&record(Some(payload.as_bytes())), &mut |outcome| {
+                    if let Mapped::Touchpoint(touchpoint) = outcome {
+                        found = touchpoint.amount.map(|amount| amount.minor);
+                    }
+                })
+                .expect("its schema is at hand");
             assert_eq!(found, expected, "{written} {currency}");
         }
     }

@@ -6,7 +6,7 @@ fn mapped(toml: &str, key: Option<&[u8]>, headers: &dyn Headers, payload: &str) 
     let spoke = spoke(toml).expect("a spoke of this test");
     let mut lines = Vec::new();
     let record = SourceRecord { key, headers, ..record(Some(payload.as_bytes())) };
-    spoke.map(&record, &mut |outcome| lines.push(shown(&outcome)));
+    spoke.map(&record, &mut |outcome| lines.push(shown(&outcome))).expect("its schema is at hand");
     lines.join("\n")
 }
 

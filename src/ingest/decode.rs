@@ -1,0 +1,355 @@
+//! One record → what its spoke's paths lead to, whatever it is written in: JSON, Avro with its schemas, an envelope of
+//! CloudEvents; its key and headers.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use indexmap::IndexMap;
+
+use super::{
+    Options, Rejection, SourceRecord, SpokeError, SpokeFile,
+    rules::{Mapping, Outside},
+    spoke_file::Format,
+};
+use crate::{
+    model::Reason,
+    wire::{
+        self, Capture, Fault, Scalar, Schemas, Slot,
+        projection::{Mismatch, Projection},
+        registry::Found,
+        schemas::{SchemaRef, WriterSchema},
+    },
+};
+
+/// Projections that are kept. A department has a few versions of a few schemas in use; what is forgotten is made anew.
+const PROJECTIONS_MAX: usize = 256;
+
+/// A schema that is not here yet: nothing was done with the record, offer it again soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the schema with the {0} is not here yet")]
+pub struct NotYet(pub SchemaRef);
+
+/// Why a record was not decoded.
+#[derive(Debug)]
+pub(super) enum Undecoded {
+    /// It never will be.
+    Rejected(Rejection),
+    /// Its schema is being fetched.
+    NotYet(NotYet),
+}
+
+impl From<Rejection> for Undecoded {
+    fn from(rejection: Rejection) -> Undecoded {
+        Undecoded::Rejected(rejection)
+    }
+}
+
+/// What a spoke's records are written in.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    options: Options,
+    schemas: Arc<Schemas>,
+    avro: Option<Avro>,
+    envelope: Option<Envelope>,
+}
+
+#[derive(Debug)]
+struct Avro {
+    reader: Option<Arc<WriterSchema>>,
+    projections: RwLock<IndexMap<SchemaRef, Projected, ahash::RandomState>>,
+}
+
+/// What a writer's schema makes of the mapping.
+#[derive(Clone, Debug)]
+enum Projected {
+    Fits(Arc<Projection>),
+    /// No record of it can be read.
+    Never(Rejection),
+}
+
+/// An envelope of CloudEvents 1.0: an event's attributes around its data. Structured: one object with both. Binary: the
+/// attributes are headers, and the payload is the data.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    /// Where `specversion` is, which every event has.
+    pub version: Slot,
+    /// Where the data is.
+    pub data: Slot,
+    /// The attributes that the mapping names: each with its header.
+    pub attributes: Vec<(Slot, Box<str>)>,
+}
+
+fn whole(reason: Reason, message: impl Into<String>) -> Rejection {
+    Rejection { reason, field: String::new(), message: message.into(), touchpoint: 0 }
+}
+
+impl Decoder {
+    pub(super) fn compile(
+        file: &SpokeFile,
+        mapping: &mut Mapping,
+        options: Options,
+        schemas: &Arc<Schemas>,
+    ) -> Result<Decoder, SpokeError> {
+        let error = |problem: String| SpokeError {
+            spoke: file.spoke.clone(),
+            line: None,
+            key: "reader_schema".into(),
+            problem,
+        };
+        let reader = match &file.reader_schema {
+            None => None,
+            Some(name) => {
+                let found = schemas.folder.in_file(name);
+                let reader = found.ok_or_else(|| {
+                    error(format!("there is no {name:?} in the folder of schemas (schemas.directory); put it there"))
+                })?;
+                // The reader's schema must have what the mapping names.
+                let root = mapping.envelope.as_ref().map(|envelope| envelope.data);
+                Projection::new(&mapping.shape, root, &mapping.times, reader, Some(reader))
+                    .map_err(|mismatch| error(format!("{}: {}", mismatch.path, mismatch.problem)))?;
+                Some(Arc::clone(reader))
+            }
+        };
+        let is_avro = matches!(file.format, Format::Avro(_) | Format::TouchpointAvro);
+        Ok(Decoder {
+            options,
+            schemas: Arc::clone(schemas),
+            avro: is_avro.then(|| Avro { reader, projections: RwLock::default() }),
+            envelope: mapping.envelope.take(),
+        })
+    }
+
+    pub(super) fn is_avro(&self) -> bool {
+        self.avro.is_some()
+    }
+
+    /// Where an envelope has the data that a schema describes.
+    fn data(&self) -> Option<Slot> {
+        self.envelope.as_ref().map(|envelope| envelope.data)
+    }
+
+    pub(super) fn wait_for(&self, named: SchemaRef, at_most: Duration) -> Result<(), Arc<str>> {
+        match (named, &self.schemas.registry) {
+            (SchemaRef::Id(id), Some(registry)) => registry.wait(id, at_most).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Decodes a record. `as_json`: an Avro record is given as the JSON that it would be.
+    pub(super) fn decode<'a>(
+        &self,
+        mapping: &Mapping,
+        record: &SourceRecord<'a>,
+        as_json: bool,
+        capture: &mut Capture<'a>,
+    ) -> Result<(), Undecoded> {
+        let is_binary = self.envelope.is_some() && has_header(record, "ce_specversion");
+        let shape = &mapping.shape;
+        let Some(payload) = record.payload else {
+            if let (true, Some(envelope)) = (is_binary, &self.envelope) {
+                shape.begin(capture); // an event without data
+                return Ok(envelope.attributes(mapping, record, capture)?);
+            }
+            let message = "The record has no payload; send events, not tombstones.";
+            return Err(whole(Reason::Undecodable, message).into());
+        };
+        if payload.len() > self.options.message_bytes_max {
+            let limit = self.options.message_bytes_max;
+            let message = format!("The payload is larger than {limit} bytes; send less, or raise the limit.");
+            return Err(whole(Reason::TooLarge, message).into());
+        }
+        let root = self.data().filter(|_| is_binary);
+        if self.envelope.is_some() && self.is_avro() && !is_binary && !as_json {
+            let message = "The header ce_specversion is not there; send CloudEvents with Avro in binary mode.";
+            return Err(whole(Reason::Undecodable, message).into());
+        }
+        let decoded = match &self.avro {
+            Some(avro) if !as_json => self.avro(avro, mapping, payload, root, capture)?,
+            _ => wire::json::capture_at(shape, root, payload, capture)
+                .map_err(|error| whole(Reason::Undecodable, format!("The payload is {error}; send one JSON object."))),
+        };
+        self.check(mapping, capture, decoded)?;
+        if let (Some(avro), true) = (&self.avro, as_json)
+            && let Some(reader) = &avro.reader
+            && let Ok(projection) = Projection::new(shape, self.data(), &mapping.times, reader, Some(reader))
+        {
+            projection.settle(shape, capture);
+        }
+        match &self.envelope {
+            Some(envelope) if is_binary => Ok(envelope.attributes(mapping, record, capture)?),
+            Some(envelope) if capture.scalar(envelope.version).is_absent() => Err(Rejection {
+                reason: Reason::MissingField,
+                field: shape.path(envelope.version).to_owned(),
+                message: "It is no CloudEvent: neither the header ce_specversion (binary) nor the field specversion \
+                          (structured) is there; send one, or remove envelope from the spoke file."
+                    .into(),
+                touchpoint: 0,
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn avro<'a>(
+        &self,
+        avro: &Avro,
+        mapping: &Mapping,
+        payload: &'a [u8],
+        root: Option<Slot>,
+        capture: &mut Capture<'a>,
+    ) -> Result<Result<(), Rejection>, Undecoded> {
+        let unreadable = |error| whole(Reason::Undecodable, format!("Not readable as Avro: {error}."));
+        let (named, datum) = wire::avro::unframe(payload).map_err(unreadable)?;
+        let known = avro.projections.read().unwrap_or_else(PoisonError::into_inner);
+        let projected = match known.get(&named) {
+            Some(Projected::Fits(projection)) => {
+                return Ok(wire::avro::capture_at(&mapping.shape, root, datum, projection, capture).map_err(unreadable));
+            }
+            Some(never) => never.clone(),
+            None => {
+                drop(known);
+                self.project(avro, mapping, named)?
+            }
+        };
+        match projected {
+            Projected::Fits(projection) => {
+                Ok(wire::avro::capture_at(&mapping.shape, root, datum, &projection, capture).map_err(unreadable))
+            }
+            Projected::Never(rejection) => Err(rejection.into()),
+        }
+    }
+
+    /// Lays the mapping over a schema that was not seen before.
+    fn project(&self, avro: &Avro, mapping: &Mapping, named: SchemaRef) -> Result<Projected, Undecoded> {
+        let writer = match self.schemas.find(named) {
+            Found::Schema(writer) => writer,
+            Found::Waiting => return Err(Undecoded::NotYet(NotYet(named))),
+            // Not kept: it may be there later.
+            Found::Unknown => {
+                let message =
+                    format!("Unknown schema: {}; put it there, or write with one that is.", self.schemas.advice(named));
+                return Err(whole(Reason::UnknownSchema, message).into());
+            }
+            Found::Unusable(problem) => {
+                let message = format!("Its schema is not decoded: {problem}.");
+                return Err(whole(Reason::Undecodable, message).into());
+            }
+        };
+        let projected =
+            match Projection::new(&mapping.shape, self.data(), &mapping.times, &writer, avro.reader.as_deref()) {
+                Ok(projection) => Projected::Fits(Arc::new(projection)),
+                Err(Mismatch { path, is_missing, problem }) => Projected::Never(Rejection {
+                    reason: if is_missing { Reason::MissingField } else { Reason::WrongType },
+                    field: path,
+                    message: format!("It was written with the {named}: {problem}."),
+                    touchpoint: 0,
+                }),
+            };
+        let mut known = avro.projections.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= PROJECTIONS_MAX {
+            known.shift_remove_index(0);
+        }
+        known.insert(named, projected.clone());
+        Ok(projected)
+    }
+
+    /// What a well-formed payload has that no path can be sure of.
+    fn check(&self, mapping: &Mapping, capture: &Capture<'_>, decoded: Result<(), Rejection>) -> Result<(), Rejection> {
+        let at = |slot, reason, message: &str| {
+            let field = mapping.shape.path(slot).to_owned();
+            Err(Rejection { reason, field, message: message.to_owned(), touchpoint: 0 })
+        };
+        match (capture.fault(), decoded) {
+            (Some(Fault::Repeated(slot)), _) => {
+                at(slot, Reason::Undecodable, "The key is there twice, and only one of them can hold; send it once.")
+            }
+            (_, Err(rejection)) => Err(rejection),
+            (Some(Fault::NotAContainer(slot)), Ok(())) if mapping.shape.path(slot).is_empty() => {
+                let message = "The payload is not an object; send one object for each event.";
+                Err(whole(Reason::Undecodable, message))
+            }
+            (Some(Fault::TooMany(slot)), Ok(())) => {
+                at(slot, Reason::TooLarge, "The list has more than 1000 elements; send fewer.")
+            }
+            (Some(Fault::NotAContainer(slot)), Ok(())) => at(
+                slot,
+                Reason::WrongType,
+                "It holds no object or list, but the spoke file has a path that leads into it; send one, or correct the path.",
+            ),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+}
+
+impl Envelope {
+    /// Fills in the attributes of an event in binary mode.
+    fn attributes<'a>(
+        &self,
+        mapping: &Mapping,
+        record: &SourceRecord<'a>,
+        capture: &mut Capture<'a>,
+    ) -> Result<(), Rejection> {
+        for (slot, header) in &self.attributes {
+            capture.set(*slot, header_text(mapping, *slot, record, header)?);
+        }
+        Ok(())
+    }
+}
+
+/// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing.
+pub(super) fn take_outside<'a>(
+    mapping: &Mapping,
+    record: &SourceRecord<'a>,
+    capture: &mut Capture<'a>,
+) -> Result<(), Rejection> {
+    for (slot, outside) in &mapping.outside {
+        let found = match outside {
+            Outside::Key => match record.key.map(std::str::from_utf8) {
+                None | Some(Ok("")) => Scalar::Missing,
+                Some(Ok(key)) => Scalar::Text(Cow::Borrowed(key)),
+                Some(Err(_)) => return Err(not_text(mapping, *slot)),
+            },
+            Outside::Header(name) => header_text(mapping, *slot, record, name)?,
+        };
+        capture.set(*slot, found);
+    }
+    Ok(())
+}
+
+fn has_header(record: &SourceRecord<'_>, name: &str) -> bool {
+    let mut found = false;
+    record.headers.header(name, &mut |_| found = true);
+    found
+}
+
+fn header_text(
+    mapping: &Mapping,
+    slot: Slot,
+    record: &SourceRecord<'_>,
+    name: &str,
+) -> Result<Scalar<'static>, Rejection> {
+    let mut found = Ok(Scalar::Missing);
+    record.headers.header(name, &mut |value| {
+        found = std::str::from_utf8(value).map(|text| match text {
+            "" => Scalar::Missing,
+            text => Scalar::Text(Cow::Owned(text.to_owned())),
+        });
+    });
+    found.map_err(|_| not_text(mapping, slot))
+}
+
+fn not_text(mapping: &Mapping, slot: Slot) -> Rejection {
+    Rejection {
+        reason: Reason::WrongType,
+        field: mapping.shape.path(slot).to_owned(),
+        message: "It is not UTF-8 text; send text, or take another place for it.".into(),
+        touchpoint: 0,
+    }
+}

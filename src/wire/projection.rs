@@ -1,0 +1,411 @@
+//! A mapping's shape over one writer's schema: under which names the writer has what the mapping names, what is there where
+//! the writer has nothing, and what its numbers mean.
+//!
+//! Avro specification 1.12, "Schema Resolution", done once for a pair of schemas and only for the paths that the mapping
+//! has: fields by name or by the reader's aliases, the reader's defaults, promotions, the reader's default for a symbol that
+//! it does not know. Where it goes further than the specification: a number that is written as a decimal of another scale is
+//! taken, and of a union one branch must fit, not all. Without a reader's schema, the writer's is the reader's.
+
+mod defaults;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use apache_avro::Schema;
+
+use super::{
+    capture::{Capture, Entry},
+    scalar::Scalar,
+    schemas::WriterSchema,
+    shape::{Shape, Slot},
+};
+use defaults::filler;
+use types::{Names, fits, of_path, time_of};
+
+/// How a mapping reads a time whose schema says what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUse {
+    /// As an instant: numbers become milliseconds since 1970-01-01T00:00:00Z.
+    Instant,
+    /// As a local time: numbers become text such as `2026-01-31T09:00:00.250`.
+    Local,
+}
+
+/// Why a mapping cannot read what a schema describes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct Mismatch {
+    /// The path.
+    pub path: String,
+    /// Whether the writer lacks it; otherwise it is of another type.
+    pub is_missing: bool,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+/// A shape over one writer's schema.
+#[derive(Debug)]
+pub struct Projection {
+    writer: Arc<WriterSchema>,
+    /// Under the writer's names; `None`: the mapping's own shape will do.
+    shape: Option<Shape>,
+    fixes: Vec<Fix>,
+}
+
+/// What is done to one slot after a capture.
+#[derive(Debug)]
+struct Fix {
+    slot: u16,
+    /// What is there if the writer has nothing.
+    default: Option<Filler>,
+    /// The symbols that the reader knows, in ascending order, and what it takes others for.
+    symbols: Option<(Vec<Box<str>>, Box<str>)>,
+    time: Option<(TimeUse, Unit)>,
+}
+
+/// What stands in a slot by default.
+#[derive(Clone, Debug, PartialEq)]
+enum Filler {
+    Scalar(Scalar<'static>),
+    /// The entries of an object, or of a list, whose keys are empty.
+    Entries(Vec<(String, Scalar<'static>)>),
+}
+
+/// What a whole number of a schema counts, since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    Days,
+    Milliseconds,
+    Microseconds,
+    Nanoseconds,
+}
+
+impl Unit {
+    fn milliseconds(self, count: i64) -> Option<i64> {
+        match self {
+            Unit::Days => count.checked_mul(86_400_000),
+            Unit::Milliseconds => Some(count),
+            Unit::Microseconds => Some(count.div_euclid(1_000)),
+            Unit::Nanoseconds => Some(count.div_euclid(1_000_000)),
+        }
+    }
+}
+
+impl Projection {
+    /// Lays a shape over a writer's schema. `root`: where the shape begins that the schema describes; `None`: it is the
+    /// whole payload's. `times`: the slots that are read as times.
+    pub fn new(
+        shape: &Shape,
+        root: Option<Slot>,
+        times: &[(Slot, TimeUse)],
+        writer: &Arc<WriterSchema>,
+        reader: Option<&WriterSchema>,
+    ) -> Result<Projection, Mismatch> {
+        let reader_schema = reader.map_or(&writer.parsed, |reader| &reader.parsed);
+        let (reader_names, writer_names) = (Names::of(reader_schema), Names::of(&writer.parsed));
+        let (readers, writers) = (reader_names.branches(reader_schema), writer_names.branches(&writer.parsed));
+        let mut walker = Walker {
+            shape,
+            renamed: shape.clone(),
+            is_renamed: false,
+            is_resolved: reader.is_some(),
+            times,
+            fixes: Vec::new(),
+            reader_names,
+            writer_names,
+        };
+        walker.visit(root.map_or(0, |slot| slot.0), &readers, &writers)?;
+        Ok(Projection {
+            writer: Arc::clone(writer),
+            shape: walker.is_renamed.then_some(walker.renamed),
+            fixes: walker.fixes,
+        })
+    }
+
+    /// The writer's schema.
+    pub(super) fn writer(&self) -> &WriterSchema {
+        &self.writer
+    }
+
+    /// The shape under the writer's names, given the mapping's.
+    pub(super) fn shape<'s>(&'s self, shape: &'s Shape) -> &'s Shape {
+        self.shape.as_ref().unwrap_or(shape)
+    }
+
+    /// Puts in place what the schemas say of what was captured.
+    pub fn settle(&self, shape: &Shape, capture: &mut Capture<'_>) {
+        for fix in &self.fixes {
+            match shape.of_element.iter().position(|&node| node == fix.slot) {
+                None => fix.apply(&mut capture.scalars[usize::from(fix.slot)], &mut capture.entries),
+                Some(index) => {
+                    for (scalars, entries) in &mut capture.elements {
+                        fix.apply(&mut scalars[index], entries);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Fix {
+    fn apply(&self, scalar: &mut Scalar<'_>, entries: &mut Vec<Entry<'_>>) {
+        let settled = match (&*scalar, &self.default, &self.symbols, self.time) {
+            (Scalar::Missing, Some(Filler::Scalar(default)), _, _) => default.clone(),
+            (Scalar::Missing, Some(Filler::Entries(defaults)), _, _) => {
+                let entry = |(key, value): &(String, Scalar<'static>)| Entry {
+                    slot: self.slot,
+                    key: key.clone().into(),
+                    value: value.clone(),
+                };
+                entries.extend(defaults.iter().map(entry));
+                Scalar::Null
+            }
+            (Scalar::Text(symbol), _, Some((known, default)), _)
+                if known.binary_search_by(|known| (**known).cmp(symbol)).is_err() =>
+            {
+                Scalar::Text(default.to_string().into())
+            }
+            (&Scalar::Int(count), _, _, Some((wanted, unit))) => time(count, wanted, unit),
+            _ => return,
+        };
+        *scalar = settled;
+    }
+}
+
+/// A schema's number of a time as the mapping reads it; what no calendar has stays a number, which is refused as a time.
+fn time(count: i64, wanted: TimeUse, unit: Unit) -> Scalar<'static> {
+    let at = unit.milliseconds(count);
+    match wanted {
+        TimeUse::Instant => at.map_or(Scalar::Float(f64::INFINITY), Scalar::Int),
+        TimeUse::Local => match at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok()) {
+            Some(at) => Scalar::Text(jiff::tz::Offset::UTC.to_datetime(at).to_string().into()),
+            None => Scalar::Float(f64::INFINITY),
+        },
+    }
+}
+
+struct Walker<'s> {
+    shape: &'s Shape,
+    renamed: Shape,
+    is_renamed: bool,
+    /// Whether there is a reader's schema.
+    is_resolved: bool,
+    times: &'s [(Slot, TimeUse)],
+    fixes: Vec<Fix>,
+    reader_names: Names<'s>,
+    writer_names: Names<'s>,
+}
+
+impl<'s> Walker<'s> {
+    /// `readers`, `writers`: what may stand at a node, unions laid open.
+    fn visit(&mut self, node: u16, readers: &[&'s Schema], writers: &[&'s Schema]) -> Result<(), Mismatch> {
+        let at = &self.shape.nodes[usize::from(node)];
+        let mut written = writers.iter().filter(|schema| !matches!(schema, Schema::Null)).peekable();
+        if written.peek().is_none() {
+            return Ok(()); // never anything but null
+        }
+        if self.is_resolved && !written.any(|writer| readers.iter().any(|reader| fits(reader, writer))) {
+            return Err(Mismatch {
+                path: at.path.clone(),
+                is_missing: false,
+                problem:
+                    "the writer's schema has another type here than the reader's, and the one cannot be read as the \
+                          other; change the reader's schema"
+                        .into(),
+            });
+        }
+        for (index, (key, child)) in at.keys.iter().enumerate() {
+            self.field(node, index, key, *child, readers, writers)?;
+        }
+        let items = |names: &Names<'s>, all: &[&'s Schema]| -> Vec<&'s Schema> {
+            let items = all.iter().filter_map(|schema| match schema {
+                Schema::Array(array) => Some(names.branches(&array.items)),
+                _ => None,
+            });
+            items.flatten().collect()
+        };
+        let (read, written) = (items(&self.reader_names, readers), items(&self.writer_names, writers));
+        for child in at.items.iter().map(|&(_, child)| child).chain(at.element) {
+            self.visit(child, &read, &written)?;
+        }
+        if at.leaf {
+            self.scalar(node, readers, writers)?;
+        }
+        Ok(())
+    }
+
+    /// A key of an object: a field of records, or an entry of maps.
+    fn field(
+        &mut self,
+        node: u16,
+        index: usize,
+        key: &str,
+        child: u16,
+        readers: &[&'s Schema],
+        writers: &[&'s Schema],
+    ) -> Result<(), Mismatch> {
+        let (mut read, mut aliases, mut default) = (Vec::new(), BTreeSet::new(), None);
+        for reader in readers {
+            match reader {
+                Schema::Record(record) => {
+                    for field in record.fields.iter().filter(|field| field.name == key) {
+                        read.extend(self.reader_names.branches(&field.schema));
+                        aliases.extend(field.aliases.iter().map(String::as_str));
+                        default = default.or(field.default.as_ref().map(|default| (&field.schema, default)));
+                    }
+                }
+                Schema::Map(map) => read.extend(self.reader_names.branches(&map.types)),
+                _ => {}
+            }
+        }
+        if self.is_resolved && read.is_empty() {
+            let problem = "the reader's schema has no such field; correct the path, or add the field to the schema";
+            return Err(self.missing(child, problem));
+        }
+        let (mut written, mut names, mut is_lacking) = (Vec::new(), BTreeSet::new(), false);
+        for writer in writers {
+            match writer {
+                Schema::Record(record) => {
+                    // The reader's own name before its aliases.
+                    let named = |name: &str| record.fields.iter().find(|field| field.name == name);
+                    match named(key).or_else(|| aliases.iter().copied().find_map(named)) {
+                        Some(field) => {
+                            written.extend(self.writer_names.branches(&field.schema));
+                            names.insert(field.name.as_str());
+                        }
+                        None => is_lacking = true,
+                    }
+                }
+                Schema::Map(map) => {
+                    written.extend(self.writer_names.branches(&map.types));
+                    names.insert(key);
+                }
+                _ => {}
+            }
+        }
+        let mut others = names.iter().filter(|name| **name != key).peekable();
+        if others.peek().is_some() {
+            self.is_renamed = true;
+            let keys = &mut self.renamed.nodes[usize::from(node)].keys;
+            if !names.contains(key) {
+                // What the writer has under the reader's name is something else, or nothing.
+                let (first, rest) = (others.next(), others);
+                keys[index].0 = first.copied().unwrap_or(key).into();
+                keys.extend(rest.map(|name| (Box::from(*name), child)));
+            } else {
+                keys.extend(others.map(|name| (Box::from(*name), child)));
+            }
+        }
+        if is_lacking && self.is_resolved {
+            match default {
+                Some((schema, default)) => self.fill(child, schema, default)?,
+                None => {
+                    let problem = "the writer's schema has no such field, and the reader's has no default for it; add a \
+                                   default to the reader's schema";
+                    return Err(self.missing(child, problem));
+                }
+            }
+        }
+        if written.is_empty() { Ok(()) } else { self.visit(child, &read, &written) }
+    }
+
+    fn missing(&self, node: u16, problem: &str) -> Mismatch {
+        let path = self.shape.nodes[usize::from(node)].path.clone();
+        Mismatch { path, is_missing: true, problem: problem.to_owned() }
+    }
+
+    fn fix(&mut self, slot: u16) -> &mut Fix {
+        let index = self.fixes.iter().position(|fix| fix.slot == slot).unwrap_or_else(|| {
+            self.fixes.push(Fix { slot, default: None, symbols: None, time: None });
+            self.fixes.len() - 1
+        });
+        &mut self.fixes[index]
+    }
+
+    /// The default of a field, for every slot that lies in it.
+    fn fill(&mut self, node: u16, schema: &'s Schema, default: &serde_json::Value) -> Result<(), Mismatch> {
+        let at = &self.shape.nodes[usize::from(node)];
+        let unusable =
+            |problem: &str| Mismatch { path: at.path.clone(), is_missing: true, problem: problem.to_owned() };
+        if at.element.is_some() && default.as_array().is_some_and(|items| !items.is_empty()) {
+            return Err(unusable("a list that is read element by element can only be empty by default"));
+        }
+        let branches = self.reader_names.branches(schema);
+        let wanted = self.times.iter().find(|(slot, _)| slot.0 == node).map(|&(_, wanted)| wanted);
+        if let Some(filler) = filler(at, &branches, default, wanted).map_err(unusable)? {
+            self.fix(node).default = Some(filler);
+        }
+        for (key, child) in &at.keys {
+            for branch in &branches {
+                let (schema, inner) = match branch {
+                    Schema::Record(record) => {
+                        let Some(field) = record.fields.iter().find(|field| field.name == **key) else { continue };
+                        (&field.schema, default.get(&**key).or(field.default.as_ref()))
+                    }
+                    Schema::Map(map) => (&*map.types, default.get(&**key)),
+                    _ => continue,
+                };
+                if let Some(inner) = inner {
+                    self.fill(*child, schema, inner)?;
+                }
+            }
+        }
+        for &(index, child) in &at.items {
+            for branch in &branches {
+                if let (Schema::Array(array), Some(inner)) = (branch, default.get(index)) {
+                    self.fill(child, &array.items, inner)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the schemas say of a scalar beyond its type.
+    fn scalar(&mut self, node: u16, readers: &[&'s Schema], writers: &[&'s Schema]) -> Result<(), Mismatch> {
+        let reads_text = readers.iter().any(|reader| matches!(reader, Schema::String));
+        let writes_bytes = writers.iter().any(|writer| matches!(writer, Schema::Bytes));
+        if self.is_resolved && reads_text && writes_bytes {
+            self.renamed.nodes[usize::from(node)].bytes_as_text = true;
+            self.is_renamed = true;
+        }
+        let symbols = |all: &[&'s Schema]| -> Vec<&'s apache_avro::schema::EnumSchema> {
+            let symbols = all.iter().filter_map(|schema| match schema {
+                Schema::Enum(symbols) => Some(symbols),
+                _ => None,
+            });
+            symbols.collect()
+        };
+        if let ([reader], [writer, ..]) = (symbols(readers).as_slice(), symbols(writers).as_slice())
+            && let Some(default) = &reader.default
+            && writer.symbols.iter().any(|symbol| !reader.symbols.contains(symbol))
+        {
+            let mut known: Vec<Box<str>> = reader.symbols.iter().map(|symbol| symbol.as_str().into()).collect();
+            known.sort_unstable();
+            self.fix(node).symbols = Some((known, default.as_str().into()));
+        }
+        let Some(&(_, wanted)) = self.times.iter().find(|(slot, _)| slot.0 == node) else {
+            return Ok(());
+        };
+        let units: BTreeSet<Option<Unit>> = writers.iter().filter_map(|writer| time_of(writer, wanted)).collect();
+        match units.iter().collect::<Vec<_>>().as_slice() {
+            [] => Ok(()),
+            [Some(unit)] => {
+                self.fix(node).time = Some((wanted, *unit));
+                Ok(())
+            }
+            _ => Err(Mismatch {
+                path: of_path(self.shape, node),
+                is_missing: false,
+                problem: match wanted {
+                    TimeUse::Instant => {
+                        "the schema does not say which instant its number means; say it with a format such as \"epoch_ms\""
+                    }
+                    TimeUse::Local => "the schema does not say which local time its number means; send text",
+                }
+                .into(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Requests to a schema registry (the API of Confluent's, which Apicurio, Karapace and Redpanda have too).
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
+use serde_json::{Value, json};
+use ureq::{
+    Agent,
+    http::StatusCode,
+    tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem},
+    unversioned::transport::DefaultConnector,
+};
+
+use super::{Fetch, guard::Guard, references::inline};
+
+/// A schema with what it refers to is at most so large, and an answer not much larger.
+const ANSWER_BYTES_MAX: u64 = 2 << 20;
+/// The schemas that one refers to, directly or not.
+const REFERENCES_MAX: usize = 32;
+const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// Reads a password when it is needed, so that a new one is taken without a restart. The error says what is wrong.
+pub type PasswordSource = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+/// Where the registry is, and as whom it is asked.
+#[derive(Clone)]
+pub struct RegistryOptions {
+    /// `http://…` or `https://…`, up to what comes before `/schemas` and `/subjects`.
+    pub url: String,
+    /// The name to log in with, and its password.
+    pub login: Option<(String, PasswordSource)>,
+    /// PEM file with the authorities that sign its certificate; without it, the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files with the client's certificate and key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// Why the registry has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// It cannot be reached, is in trouble or does not let the hub in: to be tried again.
+    #[error("the schema registry does not answer: {0}")]
+    Unavailable(String),
+    /// It has no such thing.
+    #[error("the schema registry has no such schema")]
+    NotFound,
+    /// It does not take what it was given.
+    #[error("the schema registry refuses it: {0}")]
+    Refused(String),
+    /// It answers with what the hub cannot use.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Asks a registry.
+#[derive(Clone)]
+pub struct RegistryClient {
+    agent: Agent,
+    options: RegistryOptions,
+}
+
+/// Whether an address can be one of a registry. The error says what to write instead.
+pub fn check_url(url: &str) -> Result<(), String> {
+    let wrong = |problem: &str| Err(format!("{problem}; write it as in https://registry.example.com:8081"));
+    let rest = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) | (_, Some(rest)) => rest,
+        _ => return wrong("it begins with neither https:// nor http://"),
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        return wrong(
+            "it has a name or password in it, which would be seen; set registry.username and registry.password_file",
+        );
+    }
+    if url.contains(['?', '#']) || url.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
+        return wrong("it has a query, a fragment or a space");
+    }
+    match url.parse::<ureq::http::Uri>() {
+        Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(()),
+        _ => wrong("it names no host"),
+    }
+}
+
+impl RegistryClient {
+    /// A client for one registry. The error says which file cannot be used, and why.
+    pub fn new(options: RegistryOptions) -> Result<RegistryClient, String> {
+        check_url(&options.url)?;
+        let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let unreadable = |path: &PathBuf| format!("{} holds nothing in PEM that can be used", path.display());
+        let mut tls = TlsConfig::builder().provider(TlsProvider::NativeTls);
+        tls = match &options.ca_file {
+            None => tls.root_certs(RootCerts::PlatformVerifier),
+            Some(path) => {
+                let certificates = certificates(&read(path)?);
+                if certificates.is_empty() {
+                    return Err(unreadable(path));
+                }
+                tls.root_certs(RootCerts::new_with_certs(&certificates))
+            }
+        };
+        if let Some((certificate, key)) = &options.certificate {
+            let chain = certificates(&read(certificate)?);
+            let key = PrivateKey::from_pem(&read(key)?).map_err(|_| unreadable(key))?;
+            if chain.is_empty() {
+                return Err(unreadable(certificate));
+            }
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
+        }
+        let config = Agent::config_builder()
+            .timeout_global(Some(options.timeout))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .max_response_header_size(64 << 10)
+            .user_agent(concat!("insight-hub/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls.build())
+            .build();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Guard::default());
+        Ok(RegistryClient { agent, options })
+    }
+
+    /// Whether it answers, as whom it knows us.
+    pub fn probe(&self) -> Result<(), RegistryError> {
+        self.get("/subjects").map(|_| ())
+    }
+
+    /// The text of a schema by its id, with everything that it refers to.
+    pub fn schema(&self, id: u32) -> Result<String, RegistryError> {
+        let answer = self.get(&format!("/schemas/ids/{id}"))?;
+        let mut left = REFERENCES_MAX;
+        self.whole(&answer, &mut left)
+    }
+
+    /// Whether a schema may follow those of a subject, by the compatibility that the registry keeps for it. A subject
+    /// that is not there yet takes any.
+    pub fn is_compatible(&self, subject: &str, schema: &str) -> Result<bool, RegistryError> {
+        let path = format!("/compatibility/subjects/{}/versions/latest", escaped(subject));
+        match self.post(&path, schema) {
+            Ok(answer) => answer.get("is_compatible").and_then(Value::as_bool).ok_or_else(|| nonsense("is_compatible")),
+            Err(RegistryError::NotFound) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Registers a schema under a subject, unless it is there. Returns its id.
+    pub fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
+        let answer = self.post(&format!("/subjects/{}/versions", escaped(subject)), schema)?;
+        let id = answer.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+        id.ok_or_else(|| nonsense("id"))
+    }
+
+    fn whole(&self, answer: &Value, left: &mut usize) -> Result<String, RegistryError> {
+        match answer.get("schemaType").and_then(Value::as_str) {
+            None | Some("AVRO") => {}
+            Some(_) => return Err(RegistryError::Unusable("it is no Avro schema".into())),
+        }
+        let text = answer.get("schema").and_then(Value::as_str).ok_or_else(|| nonsense("schema"))?;
+        let mut referred = Vec::new();
+        for reference in answer.get("references").and_then(Value::as_array).into_iter().flatten() {
+            let subject = reference.get("subject").and_then(Value::as_str);
+            let version = reference.get("version").and_then(Value::as_u64);
+            let (Some(subject), Some(version)) = (subject, version) else {
+                return Err(nonsense("references"));
+            };
+            *left = left.checked_sub(1).ok_or_else(|| {
+                RegistryError::Unusable(format!("it refers to more than {REFERENCES_MAX} other schemas"))
+            })?;
+            let answer = self.get(&format!("/subjects/{}/versions/{version}", escaped(subject)))?;
+            referred.push(self.whole(&answer, left)?);
+        }
+        match referred.is_empty() {
+            true => Ok(text.to_owned()),
+            false => inline(text, &referred).map_err(RegistryError::Unusable),
+        }
+    }
+
+    fn get(&self, path: &str) -> Result<Value, RegistryError> {
+        let mut request = self.agent.get(self.address(path)).header("accept", CONTENT_TYPE);
+        if let Some(login) = self.login()? {
+            request = request.header("authorization", login);
+        }
+        answer(request.call())
+    }
+
+    fn post(&self, path: &str, schema: &str) -> Result<Value, RegistryError> {
+        let mut request =
+            self.agent.post(self.address(path)).header("accept", CONTENT_TYPE).header("content-type", CONTENT_TYPE);
+        if let Some(login) = self.login()? {
+            request = request.header("authorization", login);
+        }
+        answer(request.send(json!({"schema": schema}).to_string()))
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.options.url.trim_end_matches('/'))
+    }
+
+    fn login(&self) -> Result<Option<String>, RegistryError> {
+        let Some((name, password)) = &self.options.login else {
+            return Ok(None);
+        };
+        let password = password().map_err(RegistryError::Unavailable)?;
+        Ok(Some(format!("Basic {}", BASE64.encode(format!("{name}:{password}")))))
+    }
+}
+
+impl Fetch for RegistryClient {
+    fn schema(&mut self, id: u32) -> Result<String, RegistryError> {
+        RegistryClient::schema(self, id)
+    }
+}
+
+fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
+    let certificates = parse_pem(pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    certificates.collect()
+}
+
+fn nonsense(field: &str) -> RegistryError {
+    RegistryError::Unavailable(format!("its answer has no usable {field:?}; is this a schema registry?"))
+}
+
+/// Sorts answers: what is final, and what is to be tried again.
+fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, RegistryError> {
+    let mut response = response.map_err(|error| RegistryError::Unavailable(plainly(&error)))?;
+    let status = response.status();
+    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+    let body = || -> Result<Value, RegistryError> {
+        let text = body.map_err(|error| RegistryError::Unavailable(plainly(&error)))?;
+        serde_json::from_str(&text)
+            .map_err(|_| RegistryError::Unavailable("its answer is not JSON; is this a schema registry?".into()))
+    };
+    match status {
+        status if status.is_success() => body(),
+        StatusCode::UNAUTHORIZED => Err(RegistryError::Unavailable(
+            "it does not accept the name and password (401); correct registry.username or registry.password_file".into(),
+        )),
+        StatusCode::FORBIDDEN => Err(RegistryError::Unavailable(
+            "it does not allow this (403); give the hub's user the right to read schemas, and to write those of its feeds"
+                .into(),
+        )),
+        StatusCode::NOT_FOUND => match body()?.get("error_code").and_then(Value::as_u64) {
+            // Subject, version or schema not found; a proxy or another service answers otherwise.
+            Some(40_401..=40_403) => Err(RegistryError::NotFound),
+            _ => Err(RegistryError::Unavailable("it has no such page (404); correct registry.url".into())),
+        },
+        StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
+            let body = body()?;
+            let message = body.get("message").and_then(Value::as_str).unwrap_or("it gives no reason");
+            Err(RegistryError::Refused(message.chars().take(500).filter(|letter| !letter.is_control()).collect()))
+        }
+        status if status.is_redirection() => Err(RegistryError::Unavailable(format!(
+            "it answers with a redirect ({}), which is not followed; set registry.url to where it leads",
+            status.as_u16()
+        ))),
+        status => Err(RegistryError::Unavailable(format!("it answers with status {}", status.as_u16()))),
+    }
+}
+
+/// A library's error as an operator says it.
+fn plainly(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::HostNotFound => "its host is not known".into(),
+        ureq::Error::Timeout(_) => "it takes too long".into(),
+        ureq::Error::ConnectionFailed => "no connection".into(),
+        ureq::Error::BodyExceedsLimit(_) => format!("its answer is larger than {ANSWER_BYTES_MAX} bytes"),
+        error => error.to_string(),
+    }
+}
+
+/// A request's part that is a name: everything that could end it is escaped (RFC 3986).
+fn escaped(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
+            byte => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_before_anything_is_sent() {
+        for url in ["http://127.0.0.1:8081", "https://registry.example.com/apis/ccompat/v7", "http://[::1]:8081/"] {
+            assert_eq!(check_url(url), Ok(()), "{url}");
+        }
+        for (url, problem) in [
+            ("registry:8081", "neither https:// nor http://"),
+            ("file:///etc/passwd", "neither https:// nor http://"),
+            ("https://user:secret@registry:8081", "a name or password"),
+            ("https://registry:8081/?a=b", "a query"),
+            ("https://registry:8081/ x", "a query, a fragment or a space"),
+            ("https://", "no host"),
+            ("http://:8081", "no host"),
+        ] {
+            let error = check_url(url).expect_err(url);
+            assert!(error.contains(problem), "{url}: {error}");
+            assert!(!error.contains("secret"));
+        }
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        assert_eq!(escaped("sales.orders-value"), "sales.orders-value");
+        assert_eq!(escaped("../x?y z"), "..%2Fx%3Fy%20z");
+    }
+
+    #[test]
+    fn a_metadata_service_is_not_asked() {
+        let options = RegistryOptions {
+            url: "http://169.254.169.254".into(),
+            login: None,
+            ca_file: None,
+            certificate: None,
+            timeout: Duration::from_secs(5),
+        };
+        let error = RegistryClient::new(options).expect("an address").schema(1).expect_err("it must not be asked");
+        assert!(error.to_string().contains("no registry has"), "{error}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a registry may be: names of hosts → addresses, without those that no registry has.
+//!
+//! The address of a registry comes from the configuration alone, redirects are not followed, and no proxy of the
+//! environment is used. Against a name that leads elsewhere than the operator thought (a cloud's metadata service gives
+//! credentials to whoever asks) the addresses are looked at when they are resolved, at each connection.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ureq::{
+    Error,
+    config::Config,
+    http::Uri,
+    unversioned::{
+        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
+        transport::NextTimeout,
+    },
+};
+
+/// Resolves as the system does, and refuses what [`is_forbidden`].
+#[derive(Debug, Default)]
+pub(super) struct Guard(DefaultResolver);
+
+impl Resolver for Guard {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let resolved = self.0.resolve(uri, config, timeout)?;
+        match resolved.iter().find(|address| is_forbidden(address.ip())) {
+            None => Ok(resolved),
+            Some(_) => Err(Error::Io(std::io::Error::new(std::io::ErrorKind::PermissionDenied, FORBIDDEN))),
+        }
+    }
+}
+
+pub(super) const FORBIDDEN: &str =
+    "its name leads to an address that no registry has (link-local, multicast or unspecified)";
+
+/// Whether no registry is at an address: link-local, where clouds have their metadata services, multicast, broadcast,
+/// unspecified, and the metadata service of IPv6. Loopback and private addresses are where registries are.
+fn is_forbidden(address: IpAddr) -> bool {
+    /// The metadata service of a cloud, in the range of private addresses.
+    const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    /// The same for IPv4, outside of the link-local range.
+    const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+    match address {
+        IpAddr::V4(address) => {
+            address.is_link_local()
+                || address.is_multicast()
+                || address.is_broadcast()
+                || address.is_unspecified()
+                || address == METADATA_V4
+        }
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(mapped) => is_forbidden(IpAddr::V4(mapped)),
+            None => {
+                address.is_unicast_link_local()
+                    || address.is_multicast()
+                    || address.is_unspecified()
+                    || address == METADATA
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_no_registry_has_are_refused() {
+        for address in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "255.255.255.255",
+            "ff02::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+        ] {
+            assert!(is_forbidden(address.parse().expect("an address")), "{address}");
+        }
+        for address in ["127.0.0.1", "::1", "10.1.2.3", "192.168.1.1", "203.0.113.7", "2001:db8::1", "fd00::1"] {
+            assert!(!is_forbidden(address.parse().expect("an address")), "{address}");
+        }
+    }
+}
