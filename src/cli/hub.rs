@@ -12,6 +12,7 @@ use std::{
 use super::{
     exit::{Exit, Failure},
     place, private, schemas,
+    stop::StopToken,
 };
 use crate::{
     customers,
@@ -92,6 +93,8 @@ pub(super) fn topology_options(
         feed_format: match settings.topics.feed_format {
             FeedFormat::Json => feeds::FeedFormat::Json,
             FeedFormat::Avro => feeds::FeedFormat::AvroSingleObject,
+            // Whoever publishes registers the schemas first, and puts their ids here.
+            FeedFormat::AvroRegistry => feeds::FeedFormat::AvroRegistry(feeds::SchemaIds::default()),
         },
         touchpoints_feed: settings.topics.touchpoints_feed,
         rejected_retention_ms: i64::from(settings.topics.rejected_retention_hours) * 3_600_000,
@@ -113,6 +116,24 @@ pub(super) fn topology_options(
         calendar,
         telemetry: telemetry.clone(),
     })
+}
+
+/// Registers the schemas of the feeds where their format needs it, and puts their ids into the options. Returns false if a
+/// stop was requested while the registry did not answer.
+pub(super) fn register_feeds(
+    settings: &Settings,
+    telemetry: &Telemetry,
+    stop: &StopToken,
+    options: &mut TopologyOptions,
+) -> Result<bool, Failure> {
+    if settings.topics.feed_format != FeedFormat::AvroRegistry {
+        return Ok(true);
+    }
+    let ids = schemas::register(settings, telemetry, stop)?;
+    if let Some(ids) = ids {
+        options.feed_format = feeds::FeedFormat::AvroRegistry(ids);
+    }
+    Ok(ids.is_some())
 }
 
 fn table_bytes(settings: &Settings) -> usize {

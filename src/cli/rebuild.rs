@@ -34,7 +34,14 @@ pub(super) fn execute(settings: &Settings, output: &mut dyn Write) -> Result<(),
     let person_key = hub::person_key(settings)?;
     let telemetry = Telemetry::new();
     let stop = run::stop_on_signals(settings)?;
-    let options = hub::topology_options(settings, person_key.clone(), &telemetry)?;
+    let mut options = hub::topology_options(settings, person_key.clone(), &telemetry)?;
+    if !hub::register_feeds(settings, &telemetry, &stop, &mut options)? {
+        return Err(Failure::new(
+            Exit::Failure,
+            "stopped before the schemas of the feeds were registered",
+            "run it again when the registry answers",
+        ));
+    }
     let place = Place::of(settings)?;
     let topology = place.prepare(settings, options)?;
     // Whoever has an embedded log open has it alone.

@@ -174,7 +174,10 @@ impl Drop for RequestOnDrop<'_> {
 /// tasks, or whose last commit failed, leaves input to be read again.
 fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     let settings = input.settings;
-    let options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
+    let mut options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
+    if !hub::register_feeds(settings, input.telemetry, input.stop, &mut options)? {
+        return Ok(true); // nothing was taken in
+    }
     let topology = place.prepare(settings, options)?;
     let stores = open_stores(settings)?;
     let generation: String = topology.definition.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -2,14 +2,19 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use super::{
+    exit::{Exit, Failure},
+    stop::StopToken,
+};
 use crate::{
+    feeds::{Feed, SchemaIds},
     settings::Settings,
     telemetry::{Event, Telemetry},
     wire::{
         SchemaFolder, Schemas,
         registry::{
             Registry, RegistryEvent, RegistryWatcher,
-            client::{RegistryClient, RegistryOptions},
+            client::{RegistryClient, RegistryError, RegistryOptions},
         },
     },
 };
@@ -61,6 +66,63 @@ pub(super) fn schemas(settings: &Settings, watcher: RegistryWatcher) -> Result<A
         }
     };
     Ok(Arc::new(Schemas { folder, registry }))
+}
+
+/// Registers the schemas of the feeds, each under `<topic>-value`, and returns their ids. A registry that does not answer
+/// is asked again until it does or a stop is requested (`None`). A schema that it does not take is an error: somebody who
+/// reads the feed by an older one could not read what this version writes.
+pub(super) fn register(
+    settings: &Settings,
+    telemetry: &Telemetry,
+    stop: &StopToken,
+) -> Result<Option<SchemaIds>, Failure> {
+    let client = client(settings).and_then(|client| client.ok_or_else(|| "registry.url is not set".into()));
+    let client = client.map_err(|problem| Failure::new(Exit::Usage, problem, "correct the section [registry]"))?;
+    let mut ids = SchemaIds::default();
+    for feed in Feed::ALL.into_iter().filter(|feed| feed.description().encoded) {
+        let description = feed.description();
+        let subject = format!("{}{}-value", settings.topics.prefix, description.suffix);
+        let refused = |problem: String| {
+            Failure::new(
+                Exit::Usage,
+                format!("the schema of {} cannot be registered under {subject}: {problem}", feed.topic()),
+                format!(
+                    "what is registered there is not an older version of this schema, or the subject's compatibility \
+                     forbids the change; remove the subject or loosen its compatibility, or set another topics.prefix than \
+                     {:?}",
+                    settings.topics.prefix
+                ),
+            )
+        };
+        let mut tries = 0;
+        let id = loop {
+            // Asked first: a registry whose compatibility is NONE takes anything.
+            let answer = match client.is_compatible(&subject, description.schema) {
+                Ok(true) => client.register(&subject, description.schema),
+                Ok(false) => Err(RegistryError::Refused("it is not compatible with the newest one there".into())),
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(id) => break id,
+                Err(RegistryError::Unavailable(problem)) => {
+                    tries += 1;
+                    telemetry.emit(Event::RegistryUnavailable { tries, message: &problem });
+                    if stop.wait(Duration::from_secs(tries.min(10).into())) {
+                        return Ok(None);
+                    }
+                }
+                Err(RegistryError::Refused(problem) | RegistryError::Unusable(problem)) => {
+                    return Err(refused(problem));
+                }
+                Err(RegistryError::NotFound) => return Err(refused("the registry has no such subject".into())),
+            }
+        };
+        if tries > 0 {
+            telemetry.emit(Event::RegistryAvailable);
+        }
+        ids.set(feed, id);
+    }
+    Ok(Some(ids))
 }
 
 /// Nobody hears of the registry: commands that end say themselves what they lack.

@@ -28,17 +28,37 @@ pub enum FeedFormat {
     Json,
     /// Avro single-object encoding with the feed's schema.
     AvroSingleObject,
+    /// Avro in the wire format of schema registries: a zero, the id of the feed's schema, the value.
+    AvroRegistry(SchemaIds),
+}
+
+/// The ids that the registry gave to the schemas of the feeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SchemaIds([u32; Feed::ALL.len()]);
+
+impl SchemaIds {
+    /// Keeps the id of a feed's schema.
+    pub fn set(&mut self, feed: Feed, id: u32) {
+        if let Some(index) = Feed::ALL.iter().position(|known| *known == feed) {
+            self.0[index] = id;
+        }
+    }
+
+    fn of(&self, feed: Feed) -> u32 {
+        Feed::ALL.iter().position(|known| *known == feed).map_or(0, |index| self.0[index])
+    }
 }
 
 impl FeedFormat {
-    /// Every format.
+    /// Every format that needs no registry.
     pub const ALL: [FeedFormat; 2] = [FeedFormat::Json, FeedFormat::AvroSingleObject];
 
-    /// The word in the configuration: `json` or `avro`.
+    /// The word in the configuration: `json`, `avro` or `avro-registry`.
     pub const fn as_str(self) -> &'static str {
         match self {
             FeedFormat::Json => "json",
             FeedFormat::AvroSingleObject => "avro",
+            FeedFormat::AvroRegistry(_) => "avro-registry",
         }
     }
 
@@ -51,7 +71,7 @@ impl FeedFormat {
     pub const fn content_type(self) -> &'static str {
         match self {
             FeedFormat::Json => "application/json",
-            FeedFormat::AvroSingleObject => "avro/binary",
+            FeedFormat::AvroSingleObject | FeedFormat::AvroRegistry(_) => "avro/binary",
         }
     }
 }
@@ -105,6 +125,10 @@ impl<F: FeedRecord> Encoder<F> {
             FeedFormat::AvroSingleObject => self
                 .schema
                 .encode(&F::shape::<Binary>(record), &mut self.buffer)
+                .expect("every shape fits its schema whatever its values: property tests over all shapes"),
+            FeedFormat::AvroRegistry(ids) => self
+                .schema
+                .encode_as(ids.of(F::FEED), &F::shape::<Binary>(record), &mut self.buffer)
                 .expect("every shape fits its schema whatever its values: property tests over all shapes"),
         }
         &self.buffer

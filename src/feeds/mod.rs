@@ -1,7 +1,7 @@
 //! Public records: values of the model in, the bytes, keys and headers of the feeds out. Pure; nothing is copied.
 //!
 //! - [`Feed`]: the table of every feed: topic, key, clean-up, schema, purpose.
-//! - [`Encoder`]: one feed's records as JSON or Avro single-object, with their headers.
+//! - [`Encoder`]: one feed's records as JSON or Avro (single-object, or with a registry's ids), with their headers.
 //! - [`DeadLetter`]: what `insight.rejected` says about a source record that could not be taken.
 //! - [`Reader`]: a feed's bytes, in either format, as JSON for people.
 //!
@@ -24,7 +24,7 @@ mod tests;
 
 pub use catalogue::{CatalogueShape, Definitions};
 pub use customers::{CustomerShape, Customers};
-pub use encoder::{CE_ID, CE_SUBJECT, Encoder, FeedFormat, FeedRecord, event_id};
+pub use encoder::{CE_ID, CE_SUBJECT, Encoder, FeedFormat, FeedRecord, SchemaIds, event_id};
 pub use metrics::{MetricShape, Metrics};
 pub use notation::{Binary, Notation, Text};
 pub use reader::{ReadError, Reader};

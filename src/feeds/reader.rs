@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{Day, EventTime},
-    wire::single_object::{CodecError, MARKER, SingleObject},
+    wire::single_object::{CodecError, MARKER, REGISTRY, SingleObject},
 };
 
 /// A value that cannot be shown.
@@ -62,10 +62,12 @@ impl Reader {
             return Ok(serde_json::from_slice(value)
                 .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(value).into_owned())));
         }
-        if !value.starts_with(&MARKER) {
-            return serde_json::from_slice(value).map_err(|cause| ReadError::Json { topic, cause });
-        }
-        let mut value = self.codec.decode::<Value>(value).map_err(|cause| ReadError::Avro { topic, cause })?;
+        let decoded = match value.first() {
+            Some(&REGISTRY) => self.codec.decode_any_id::<Value>(value),
+            _ if value.starts_with(&MARKER) => self.codec.decode::<Value>(value),
+            _ => return serde_json::from_slice(value).map_err(|cause| ReadError::Json { topic, cause }),
+        };
+        let mut value = decoded.map_err(|cause| ReadError::Avro { topic, cause })?;
         let mut types = HashMap::new();
         collect_types(&self.schema, &mut types);
         write_times(&self.schema, &types, &mut value);

@@ -21,6 +21,12 @@ fn check_formats_agree<'a, F: FeedRecord>(record: &'a F::Record<'a>) {
     let reader = Reader::new(F::FEED);
     let text = reader.read(&encoded::<F>(FeedFormat::Json, record)).expect("JSON");
     let binary = encoded::<F>(FeedFormat::AvroSingleObject, record);
+    // A registry's framing has the same value behind another beginning.
+    let mut ids = SchemaIds::default();
+    ids.set(F::FEED, 258);
+    let registered = encoded::<F>(FeedFormat::AvroRegistry(ids), record);
+    assert_eq!((&registered[..5], &registered[5..]), (&[0, 0, 0, 1, 2][..], &binary[10..]));
+    assert_eq!(reader.read(&registered).expect("Avro"), reader.read(&binary).expect("Avro"));
     // Once through text, as the other side: the JSON parser may miss the last bit of a number, the writer never does.
     let read = reader.read(&binary).expect("Avro").to_string();
     assert_eq!(reader.read(read.as_bytes()).expect("JSON"), text);

@@ -67,6 +67,8 @@ choice! {
         Json => "json",
         /// Avro, single-object encoding.
         Avro => "avro",
+        /// Avro, with schemas in the registry (`[registry]`).
+        AvroRegistry => "avro-registry",
     }
 }
 

@@ -110,7 +110,7 @@ fn every_mistake_is_named_with_its_key_and_source() {
             "[topics]\nfeed_format = \"xml\"\n",
             &[],
             &[],
-            "`topics.feed_format` in FILE \"xml\" is not one of json, avro",
+            "`topics.feed_format` in FILE \"xml\" is not one of json, avro, avro-registry",
         ),
         ("[http]\nlisten = \"localhost\"\n", &[], &[], "`http.listen` in FILE invalid socket address syntax"),
         (

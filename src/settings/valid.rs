@@ -2,7 +2,7 @@
 
 use crate::model::Calendar;
 
-use super::{Hub, Settings, SettingsError};
+use super::{FeedFormat, Hub, Settings, SettingsError};
 
 /// Kafka's own bound for a topic's name.
 const TOPIC_NAME_MAX: usize = 249;
@@ -114,6 +114,9 @@ impl Settings {
             "registry.key_file",
             "goes with registry.certificate_file; set both, or none",
         )?;
+        rule(url.is_some() || self.topics.feed_format != FeedFormat::AvroRegistry, "topics.feed_format", || {
+            "\"avro-registry\" needs a registry; set registry.url, or use \"avro\"".into()
+        })?;
         rule((100..=60_000).contains(&registry.timeout_ms), "registry.timeout_ms", || {
             "must be between 100 and 60000".into()
         })

@@ -13,13 +13,12 @@ use super::{
     projection::Projection,
     schemas::{SchemaRef, TOUCHPOINT_SCHEMA, fingerprint},
     shape::{Shape, Slot},
+    single_object::REGISTRY,
 };
 use crate::model::{IdentifierType, Touchpoint};
 
 /// The marker of single-object encoding (Avro specification 1.12, "Single-object encoding").
 const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
-/// The magic byte of the schema registries' wire format.
-const REGISTRY: u8 = 0;
 
 /// What apache-avro may allocate for one value. It decodes no foreign data here; the limit holds for whatever else does.
 const AVRO_ALLOCATION_BYTES_MAX: usize = 16 << 20;

@@ -8,6 +8,9 @@ use serde_avro_fast::{Schema, ser::SerializerConfig};
 /// The two bytes that every single-object message starts with.
 pub const MARKER: [u8; 2] = [0xC3, 0x01];
 
+/// The byte that every message in the wire format of schema registries starts with; the schema's id follows, big endian.
+pub const REGISTRY: u8 = 0;
+
 /// A schema that cannot be used: the text is not Avro.
 #[derive(Debug, thiserror::Error)]
 #[error("the Avro schema cannot be used: {0}; correct the schema's text")]
@@ -59,6 +62,25 @@ impl SingleObject {
         serde_avro_fast::to_single_object(value, bytes, &mut configuration)
             .map(|_| ())
             .map_err(|error| self.error(&error))
+    }
+
+    /// Appends a value in the wire format of schema registries, under the id that the schema has there. After an error
+    /// `bytes` ends in a part of the message.
+    pub fn encode_as<T: Serialize + ?Sized>(&self, id: u32, value: &T, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+        bytes.push(REGISTRY);
+        bytes.extend_from_slice(&id.to_be_bytes());
+        let mut configuration = SerializerConfig::new(&self.schema);
+        serde_avro_fast::to_datum(value, bytes, &mut configuration).map(|_| ()).map_err(|error| self.error(&error))
+    }
+
+    /// The value of a message in that format which was written with exactly this schema, whatever its id.
+    pub fn decode_any_id<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, CodecError> {
+        match bytes.split_at_checked(5) {
+            Some(([REGISTRY, ..], datum)) => {
+                serde_avro_fast::from_datum_slice(datum, &self.schema).map_err(|error| self.error(&error))
+            }
+            _ => Err(self.error(&"no schema id stands before the value")),
+        }
     }
 
     /// The value of a single-object message of exactly this schema, borrowing its text.

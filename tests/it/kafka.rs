@@ -7,6 +7,7 @@
 //! - [`letters`]: a replay of what was rejected.
 //! - [`rebuild`]: a change of definition, killed in the middle.
 //! - [`members`]: two processes under one name, and one that was taken for two.
+//! - [`registry`]: a schema registry that is down, and schemas that do not fit.
 //! - [`restore`]: how much is restored.
 //! - [`secured`]: TLS, logins and rights.
 
@@ -16,6 +17,7 @@ mod house;
 mod letters;
 mod members;
 mod rebuild;
+mod registry;
 mod restore;
 mod secured;
 mod truth;

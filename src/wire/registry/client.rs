@@ -287,6 +287,11 @@ fn escaped(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
     use super::*;
 
     #[test]
@@ -326,5 +331,103 @@ mod tests {
         };
         let error = RegistryClient::new(options).expect("an address").schema(1).expect_err("it must not be asked");
         assert!(error.to_string().contains("no registry has"), "{error}");
+    }
+
+    /// A registry that gives these answers, one for each connection; and what it was asked.
+    fn registry(
+        answers: &'static [(&'static str, &'static str)],
+        login: Option<(String, PasswordSource)>,
+    ) -> (RegistryClient, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}/api", listener.local_addr().expect("it is bound"));
+        let serving = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for (head, body) in answers {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                    request.push(byte[0]);
+                }
+                asked.push(String::from_utf8_lossy(&request).into_owned());
+                let length = body.len();
+                write!(stream, "HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").ok();
+            }
+            asked
+        });
+        let timeout = Duration::from_secs(20);
+        let options = RegistryOptions { url, login, ca_file: None, certificate: None, timeout };
+        (RegistryClient::new(options).expect("an address"), serving)
+    }
+
+    #[test]
+    fn answers_are_final_or_to_be_tried_again() {
+        let unavailable = |part: &'static str| (true, part);
+        let cases: &'static [(&str, &str)] = &[
+            ("200 OK", r#"{"schema":"\"string\""}"#),
+            ("404 Not Found", r#"{"error_code":40403,"message":"no"}"#),
+            ("404 Not Found", r#"{"error":"no such page"}"#),
+            ("404 Not Found", "<html>"),
+            ("401 Unauthorized", ""),
+            ("403 Forbidden", ""),
+            ("500 Internal Server Error", ""),
+            ("302 Found\r\nlocation: http://127.0.0.1:1/", ""),
+            ("200 OK", "<html>"),
+            ("200 OK", r#"{"schema":"syntax = \"proto3\"","schemaType":"PROTOBUF"}"#),
+        ];
+        let expected = [
+            (false, ""),
+            (false, "no such schema"),
+            unavailable("404"),
+            unavailable("not JSON"),
+            unavailable("registry.password_file"),
+            unavailable("does not allow"),
+            unavailable("status 500"),
+            unavailable("redirect (302), which is not followed"),
+            unavailable("not JSON"),
+            (false, "no Avro schema"),
+        ];
+        let (client, serving) = registry(cases, None);
+        for (index, (again, part)) in expected.into_iter().enumerate() {
+            let (is_unavailable, text) = match client.schema(7) {
+                Ok(schema) => {
+                    assert_eq!(schema, "\"string\"");
+                    (false, String::new())
+                }
+                Err(error) => (matches!(error, RegistryError::Unavailable(_)), error.to_string()),
+            };
+            assert!(is_unavailable == again && text.contains(part), "case {index}: {text}");
+        }
+        let asked = serving.join().expect("it answered all");
+        assert!(asked.iter().all(|request| request.starts_with("GET /api/schemas/ids/7 ")), "{asked:?}");
+    }
+
+    #[test]
+    fn a_schema_comes_with_what_it_refers_to_and_the_login_with_each_request() {
+        let (client, serving) = registry(
+            &[
+                (
+                    "200 OK",
+                    r#"{"schema":"{\"type\":\"array\",\"items\":\"common.Money\"}",
+                        "references":[{"name":"common.Money","subject":"money/value","version":3}]}"#,
+                ),
+                ("200 OK", r#"{"schema":"{\"type\":\"fixed\",\"name\":\"common.Money\",\"size\":8}"}"#),
+            ],
+            Some(("hub".into(), Arc::new(|| Ok("secret".into())))),
+        );
+        let schema = client.schema(7).expect("a schema");
+        assert!(schema.contains(r#""size":8"#), "{schema}");
+        let asked = serving.join().expect("it answered all");
+        assert!(asked[1].starts_with("GET /api/subjects/money%2Fvalue/versions/3 "), "{asked:?}");
+        // hub:secret
+        assert!(asked.iter().all(|request| request.contains("authorization: Basic aHViOnNlY3JldA==")), "{asked:?}");
+    }
+
+    #[test]
+    fn a_password_that_cannot_be_read_is_told_and_tried_again() {
+        let password: PasswordSource = Arc::new(|| Err("`registry.password_file`: cannot be read".into()));
+        let (client, _) = registry(&[], Some(("hub".into(), password)));
+        let error = client.schema(7).expect_err("it cannot log in");
+        assert!(matches!(&error, RegistryError::Unavailable(problem) if problem.contains("password_file")), "{error}");
     }
 }

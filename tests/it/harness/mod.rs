@@ -4,6 +4,7 @@
 //! - [`process`]: a child process with captured output: signals, waiting with a deadline, and the hub itself.
 //! - [`reader`]: an independent `read_committed` reader of whole topics.
 //! - [`writer`]: creates topics and fills them quickly.
+//! - [`registry`]: a real schema registry, started, stopped and started again on the same data.
 //! - [`sweeper`]: ends and removes what a test run leaves, also when the run itself is killed.
 
 #![allow(dead_code, reason = "a helper is written for the tests to come as well")]
@@ -11,6 +12,7 @@
 pub mod kafka;
 pub mod process;
 pub mod reader;
+pub mod registry;
 pub mod sweeper;
 pub mod writer;
 

@@ -1,0 +1,223 @@
+//! A real schema registry beside a real broker: down at the start and in flight, unknown, unfit and dangerous schemas, and
+//! the feeds' own schemas in it.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use apache_avro::{Schema, types::Value as Avro};
+
+use super::house::{House, Instance};
+use crate::harness::{
+    kafka::Broker,
+    reader::read_settled,
+    registry::Registry,
+    sweeper::Scratch,
+    writer::{Message, Writer},
+};
+
+const WITHIN: Duration = Duration::from_secs(120);
+
+const ORDER: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
+    {"name":"number","type":"string"},{"name":"customer","type":"string"},
+    {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},
+    {"name":"total","type":{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}}]}"#;
+/// A field more, and another place for the customer's number.
+const ORDER_2: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
+    {"name":"channel","type":{"type":"enum","name":"Channel","symbols":["WEB","SHOP"]},"default":"WEB"},
+    {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},
+    {"name":"customer","type":"string"},{"name":"number","type":"string"},
+    {"name":"total","type":{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}}]}"#;
+/// No version of an order.
+const OTHER: &str =
+    r#"{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"number","type":"boolean"}]}"#;
+const ENDLESS: &str = r#"{"type":"record","name":"Endless","fields":[{"name":"next","type":["null","Endless"]}]}"#;
+
+fn mappings(folder: &Path, house: &House) {
+    let sales = format!(
+        "spoke = \"sales\"\ntopic = \"{}.sales\"\nformat = \"avro\"\nreader_schema = \"order.avsc\"\nid = \"number\"\n\
+         kind = {{ constant = \"order_placed\" }}\noccurred_at = {{ path = \"at\", format = \"logical\" }}\n\
+         amount = {{ value = \"total\", unit = \"major\", currency = {{ constant = \"EUR\" }} }}\n\
+         channel = {{ path = \"channel\", map = {{ WEB = \"web\", SHOP = \"store\" }} }}\n\
+         identifiers = {{ customer_id = \"customer\" }}\n",
+        house.name
+    );
+    let marketing = format!(
+        "spoke = \"marketing\"\ntopic = \"{}.marketing\"\nformat = \"json\"\nid = \"id\"\n\
+         kind = {{ constant = \"page_viewed\" }}\noccurred_at = {{ path = \"at\", format = \"epoch_ms\" }}\n\
+         identifiers = {{ customer_id = \"who\" }}\n",
+        house.name
+    );
+    std::fs::write(folder.join("sales.toml"), sales).unwrap();
+    std::fs::write(folder.join("marketing.toml"), marketing).unwrap();
+    std::fs::write(folder.join("order.avsc"), ORDER_2).unwrap();
+}
+
+/// 2026-03-10T10:00:00Z.
+const AT_MS: i64 = 1_773_136_800_000;
+
+/// An order as its producer writes it, in the registry's wire format.
+fn order(id: u32, schema: &str, number: usize) -> Message {
+    let schema = Schema::parse_str(schema).unwrap();
+    let Schema::Record(record) = &schema else { panic!("orders are records") };
+    let value = |name: &str| match name {
+        "number" => Avro::String(format!("O-{number}")),
+        "customer" => Avro::String(format!("C{}", number % 7)),
+        "at" => Avro::TimestampMillis(AT_MS + i64::try_from(number).unwrap()),
+        "channel" => Avro::Enum(1, "SHOP".into()),
+        _ => Avro::Decimal(vec![0x30, 0x39].into()), // 123.45
+    };
+    let value = Avro::Record(record.fields.iter().map(|field| (field.name.clone(), value(&field.name))).collect());
+    let mut bytes = [&[0][..], &id.to_be_bytes()].concat();
+    let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap();
+    writer.write_value(&mut bytes, value).unwrap();
+    Message::new("", bytes).at(AT_MS).to(i32::try_from(number % 4).unwrap())
+}
+
+fn views(numbers: std::ops::Range<usize>) -> Vec<Message> {
+    let view = |number: usize| {
+        let payload = format!(r#"{{"id":"v-{number}","at":{AT_MS},"who":"C1"}}"#);
+        Message::new("", payload).at(AT_MS).to(i32::try_from(number % 4).unwrap())
+    };
+    numbers.map(view).collect()
+}
+
+#[track_caller]
+fn wait_until_said(hub: &mut Instance, words: &str) {
+    let begin = Instant::now();
+    while !hub.process().stderr().contains(words) {
+        assert!(hub.process().is_running(), "it has ended\n{}", hub.process().story());
+        assert!(begin.elapsed() < WITHIN, "{words:?} is not said\n{}", hub.process().story());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn records_wait_for_a_registry_that_is_down_and_nothing_else_does() {
+    let house = House::new(&Broker::shared().bootstrap(), "schemas");
+    let folder = Scratch::new("schemas-spokes");
+    mappings(folder.path(), &house);
+    let mut registry = Registry::start();
+    let subject = format!("{}.sales-value", house.name);
+    let first = registry.register(&subject, ORDER);
+    let writer = Writer::new(house.bootstrap());
+    let (sales, marketing) = (format!("{}.sales", house.name), format!("{}.marketing", house.name));
+    writer.write(&sales, &(0..20).map(|number| order(first, ORDER, number)).collect::<Vec<_>>());
+    writer.write(&marketing, &views(0..10));
+
+    // Down at the start: what needs it waits, what does not goes on, and it is said.
+    registry.stop();
+    let settings = [
+        format!("spokes.directory={}", folder.path().display()),
+        format!("schemas.directory={}", folder.path().display()),
+        format!("registry.url={}", registry.url()),
+        "registry.unknown_seconds=1".to_owned(),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let mut hub = house.start("a", &settings, None);
+    let outcomes = "insight_hub_outcomes_total";
+    hub.wait_until_labelled_figure(outcomes, "spoke=\"marketing\"", 10.0, WITHIN);
+    wait_until_said(&mut hub, "the schema registry cannot be used");
+    assert_eq!(hub.labelled_figure(outcomes, "spoke=\"sales\""), Some(0.0));
+    assert_eq!(hub.figure("insight_hub_registry_available"), Some(0.0));
+    registry.start_again();
+    hub.wait_until_labelled_figure(outcomes, "spoke=\"sales\"", 20.0, WITHIN);
+    wait_until_said(&mut hub, "the schema registry can be used again");
+    assert_eq!(hub.figure("insight_hub_registry_available"), Some(1.0));
+
+    // Down in flight, when a version comes that was not seen before.
+    let second = registry.register(&subject, ORDER_2);
+    registry.stop();
+    writer.write(&sales, &(20..30).map(|number| order(second, ORDER_2, number)).collect::<Vec<_>>());
+    writer.write(&marketing, &views(10..15));
+    hub.wait_until_labelled_figure(outcomes, "spoke=\"marketing\"", 15.0, WITHIN);
+    let begin = Instant::now();
+    while hub.figure("insight_hub_registry_available") != Some(0.0) {
+        assert!(begin.elapsed() < WITHIN, "{}", hub.process().story());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(hub.labelled_figure(outcomes, "spoke=\"sales\""), Some(20.0));
+    registry.start_again();
+    hub.wait_until_labelled_figure(outcomes, "spoke=\"sales\"", 30.0, WITHIN);
+    assert_eq!(house.rejected().values().sum::<u64>(), 0, "nothing was rejected for a registry that was away");
+
+    // What no registry can mend is rejected at once, between neighbours that are taken.
+    let (other, endless) = (registry.register("strange-value", OTHER), registry.register("endless-value", ENDLESS));
+    let strange = |id: u32| Message::new("", [&[0][..], &id.to_be_bytes(), &[1, 0]].concat()).at(AT_MS).to(0);
+    let messages =
+        [order(second, ORDER_2, 32), strange(900_001), strange(other), strange(endless), order(first, ORDER, 36)];
+    writer.write(&sales, &messages);
+    hub.wait_until_labelled_figure(outcomes, "spoke=\"sales\"", 35.0, WITHIN);
+    let rejections =
+        |reason: &str| hub.labelled_figure("insight_hub_rejections_total", &format!("reason=\"{reason}\""));
+    let expected = BTreeMap::from([("unknown_schema", 1.0), ("wrong_type", 1.0), ("undecodable", 1.0)]);
+    for (reason, count) in &expected {
+        assert_eq!(rejections(reason), Some(*count), "{reason}");
+    }
+    let touchpoints = house.feeds().touchpoints;
+    assert_eq!(touchpoints.len(), 47);
+    let channels = touchpoints.values().filter(|touchpoint| touchpoint["channel"] == "store").count();
+    let defaults = touchpoints.values().filter(|touchpoint| touchpoint["channel"] == "web").count();
+    assert_eq!((channels, defaults), (11, 21), "the reader's schema says what an older order lacks");
+    assert!(touchpoints.values().any(|touchpoint| touchpoint["amount"]["minor"] == 12_345));
+    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+
+    // An id that was unknown once is asked for again: a replay finds what was registered meanwhile.
+    let (status, said, errors) = house.command_line(&["rejected", "list", "-o", "json"], &settings).run(WITHIN);
+    assert!(status.success() && said.contains("unknown_schema"), "{said}\n{errors}");
+}
+
+#[test]
+fn feeds_are_avro_whose_schemas_are_in_the_registry() {
+    let house = House::new(&Broker::shared().bootstrap(), "registered");
+    let folder = Scratch::new("registered-spokes");
+    mappings(folder.path(), &house);
+    let mut registry = Registry::start();
+    Writer::new(house.bootstrap()).write(&format!("{}.marketing", house.name), &views(0..10));
+    let settings = [
+        format!("spokes.directory={}", folder.path().display()),
+        format!("schemas.directory={}", folder.path().display()),
+        format!("registry.url={}", registry.url()),
+        "topics.feed_format=avro-registry".to_owned(),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+
+    // A hub that cannot register its schemas waits: what it published could not be read.
+    registry.stop();
+    let mut hub = house.start("a", &settings, None);
+    wait_until_said(&mut hub, "the schema registry cannot be used");
+    registry.start_again();
+    hub.wait_until_figure("insight_hub_outcomes_total", 10.0, WITHIN);
+    let begin = Instant::now();
+    let value = loop {
+        let records = read_settled(house.bootstrap(), &house.feed_topic("customers"), WITHIN);
+        if let Some(value) = records.into_iter().find_map(|record| record.value) {
+            break value;
+        }
+        assert!(begin.elapsed() < WITHIN, "no customer is published\n{}", hub.process().story());
+    };
+    assert_eq!(value[0], 0, "the wire format of registries");
+    let id = u32::from_be_bytes(value[1..5].try_into().unwrap());
+    let schema = Schema::parse_str(&registry.schema(id)).expect("a schema");
+    let decoded = apache_avro::reader::datum::GenericDatumReader::builder(&schema)
+        .build()
+        .and_then(|reader| reader.read_value(&mut &value[5..]))
+        .expect("anyone who knows the registry can read it");
+    assert!(matches!(decoded, Avro::Record(fields) if fields.iter().any(|(name, _)| name == "person")));
+    let feed = house.feed_topic("customers");
+    let arguments = ["tail", "customers", "--from-beginning", "--until-end", "-o", "json"];
+    let (status, said, errors) = house.command_line(&arguments, &settings).run(WITHIN);
+    assert!(status.success() && said.contains("\"person\""), "{feed}: {said}\n{errors}");
+    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+
+    // Where something else is registered under the feed's name, nothing is published under it.
+    let taken = House::new(&Broker::shared().bootstrap(), "taken");
+    registry.register(&format!("{}.metrics-value", taken.name), OTHER);
+    let mut hub = taken.start("a", &settings, None);
+    let status = hub.process().wait_or_fail(WITHIN);
+    let said = hub.process().stderr();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("{}.metrics-value", taken.name)) && said.contains("not compatible"), "{said}");
+}
