@@ -83,7 +83,8 @@ fn record(payload: &[u8]) -> SourceRecord<'_> {
     }
 }
 
-fn measure(name: &str, bytes: usize, mut run: impl FnMut()) {
+/// Returns the nanoseconds of one event.
+fn measure(name: &str, bytes: usize, mut run: impl FnMut()) -> u128 {
     const EVENTS: u32 = 500;
     let nanoseconds = (0..2_000)
         .map(|_| {
@@ -96,15 +97,29 @@ fn measure(name: &str, bytes: usize, mut run: impl FnMut()) {
         .min()
         .unwrap_or_default();
     println!("{name:<52} {bytes:>4} bytes {nanoseconds:>6} ns/event");
+    nanoseconds
 }
 
-fn map(name: &str, spoke: &Spoke, payload: &[u8]) {
+fn map(name: &str, spoke: &Spoke, payload: &[u8]) -> u128 {
     measure(name, payload.len(), || {
         spoke.map(&record(black_box(payload)), &mut |outcome| match outcome {
             Mapped::Touchpoint(touchpoint) => drop(black_box(touchpoint)),
             other => panic!("the benchmark's event is not taken: {other:?}"),
         });
-    });
+    })
+}
+
+/// What a condition costs, as a share of all the work on an event.
+fn conditions(without: u128) {
+    let with = |condition: &str| {
+        spoke(&MARKETING.replacen("id = \"id\"", &format!("condition = \"{condition}\"\nid = \"id\""), 1))
+    };
+    let one = map("  with a condition of one comparison", &with("event != 'Ping'"), EVENT.as_bytes());
+    let many = "event in ['EmailSent', 'EmailOpened'] && (!has(profile.test) || !profile.test) && ts > 1500000000 \
+                && cmp.startsWith('spring') && profile.mail.matches('@example[.]org$')";
+    let many = map("  with one of five, a list and a pattern among them", &with(many), EVENT.as_bytes());
+    let ratio = |nanoseconds: u128| nanoseconds as f64 / without.max(1) as f64;
+    println!("{:<52} {:.2} and {:.2} times as much", "  which is", ratio(one), ratio(many));
 }
 
 fn main() {
@@ -115,7 +130,8 @@ fn main() {
     measure("serde_json into a tree of values", EVENT.len(), || {
         black_box(serde_json::from_str::<serde_json::Value>(black_box(EVENT)).expect("the benchmark's own event"));
     });
-    map("JSON: decode + map + validate", &spoke(MARKETING), EVENT.as_bytes());
+    let without = map("JSON: decode + map + validate", &spoke(MARKETING), EVENT.as_bytes());
+    conditions(without);
     map("canonical JSON: decode + validate", &spoke(OPERATIONS), CANONICAL.as_bytes());
     let mut avro = Vec::new();
     spoke(OPERATIONS).map(&record(CANONICAL.as_bytes()), &mut |outcome| {

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{
+    condition::Condition,
     keys::unknown_word,
     local::{self, LocalForm},
     rules::{
@@ -20,9 +21,10 @@ use crate::{
 impl Mapping {
     /// Checks every word and path of a file and compiles them.
     pub(super) fn compile(file: &SpokeFile) -> Result<Mapping, SpokeError> {
+        let compiler = Compiler { condition: file.condition.as_deref(), ..Compiler::new(&file.spoke) };
         match &file.format {
-            Format::Json(mapping) => Compiler::new(&file.spoke).mapping(mapping),
-            Format::TouchpointJson | Format::TouchpointAvro => Compiler::new(&file.spoke).canonical(),
+            Format::Json(mapping) => compiler.mapping(mapping),
+            Format::TouchpointJson | Format::TouchpointAvro => compiler.canonical(),
         }
     }
 }
@@ -31,11 +33,12 @@ struct Compiler<'f> {
     spoke: &'f str,
     builder: ShapeBuilder,
     outside: Vec<(Slot, Outside)>,
+    condition: Option<&'f str>,
 }
 
 impl<'f> Compiler<'f> {
     fn new(spoke: &'f str) -> Compiler<'f> {
-        Compiler { spoke, builder: ShapeBuilder::default(), outside: Vec::new() }
+        Compiler { spoke, builder: ShapeBuilder::default(), outside: Vec::new(), condition: None }
     }
 
     fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {
@@ -44,6 +47,7 @@ impl<'f> Compiler<'f> {
 
     fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
         let each = self.each(file)?;
+        let has_elements = each.is_some();
         let id = match file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["content"] => IdRule::Content,
             ["position"] => IdRule::Position,
@@ -160,6 +164,7 @@ impl<'f> Compiler<'f> {
             referrer,
             effort: self.number("effort", source("effort"), EFFORT)?,
             properties: PropertiesRule::Named(properties),
+            condition: self.condition(has_elements)?,
             outside: self.outside,
             shape: self.builder.build(),
         })
@@ -251,6 +256,7 @@ impl<'f> Compiler<'f> {
             }),
             effort: Some(NumberRule::Slot(Place::one(effort), None)),
             properties: PropertiesRule::Entries(properties),
+            condition: self.condition(false)?,
             outside: self.outside,
             shape: self.builder.build(),
         })
@@ -271,6 +277,16 @@ impl<'f> Compiler<'f> {
             self.outside.push((slot, outside));
         }
         Ok(slot)
+    }
+
+    /// After everything else, so that its places come last and a path into what is taken as a whole is found.
+    fn condition(&mut self, has_elements: bool) -> Result<Option<Condition>, SpokeError> {
+        let Some(source) = self.condition else {
+            return Ok(None);
+        };
+        let mut place = |path: &str| self.slot("condition", path).map_err(|error| error.problem);
+        let compiled = Condition::compile(source, has_elements, &mut place);
+        compiled.map(Some).map_err(|problem| self.error("condition", problem))
     }
 
     fn place(&mut self, key: &str, paths: &[String]) -> Result<Place, SpokeError> {

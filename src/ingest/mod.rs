@@ -3,11 +3,13 @@
 //! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields()`]: what a touchpoint has.
 //! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
+//! - `condition`: whether a captured payload is taken at all.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
 //! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
 
+mod condition;
 mod draft;
 mod fields;
 mod keys;
@@ -24,8 +26,9 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use crate::{
     model::{Reason, Touchpoint},
-    wire::{self, Capture, Fault, Scalar, SchemaFolder, avro::AvroError},
+    wire::{self, Capture, Fault, Scalar, SchemaFolder, Slot, avro::AvroError},
 };
+use condition::Undecided;
 use draft::Draft;
 pub use fields::fields;
 use rules::{EachRule, IdRule, Mapping, Outside, Suffix};
@@ -80,10 +83,37 @@ impl Headers for Vec<(String, String)> {
 pub enum Mapped<'a> {
     /// A valid touchpoint.
     Touchpoint(Touchpoint<'a>),
-    /// Nothing is to be taken from it: the list that is read element by element has none.
-    Skipped,
+    /// Nothing is to be taken from it, or from one element of it.
+    Skipped(Skip),
     /// It cannot be taken.
     Rejected(Rejection),
+}
+
+/// Why nothing is taken from a record that is in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// The spoke file's condition does not hold for it.
+    Condition,
+    /// The list that is read element by element has none.
+    NoElements,
+}
+
+impl Skip {
+    /// `condition` or `no_elements`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Skip::Condition => "condition",
+            Skip::NoElements => "no_elements",
+        }
+    }
+
+    /// The same in words, after "skipped".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Skip::Condition => "by the condition",
+            Skip::NoElements => "its list has no elements",
+        }
+    }
 }
 
 /// Why a record, or one touchpoint in it, was rejected.
@@ -186,9 +216,18 @@ impl Spoke {
     /// Maps one record and hands each of its outcomes, at least one, to `each`. Never panics.
     pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
         let mut capture = Capture::default();
-        let decoded = self.decode(record, &mut capture).and_then(|()| self.take_outside(record, &mut capture));
-        if let Err(rejection) = decoded {
+        if let Err(rejection) = self.decode(record, &mut capture) {
             return each(Mapped::Rejected(rejection));
+        }
+        let outside = self.take_outside(record, &mut capture);
+        // The condition comes first: of what it leaves out, no other shape is expected.
+        let misfit = self.misfit(&capture).err().or(outside.err());
+        let of_record = self.mapping.condition.as_ref().filter(|condition| !condition.is_of_element());
+        match (of_record.map(|condition| condition.holds(&capture)), misfit) {
+            (Some(Ok(false)), _) => return each(Mapped::Skipped(Skip::Condition)),
+            (_, Some(rejection)) => return each(Mapped::Rejected(rejection)),
+            (Some(Err(undecided)), None) => return each(Mapped::Rejected(self.undecided(undecided))),
+            (Some(Ok(true)) | None, None) => {}
         }
         let Some(rule) = &self.mapping.each else {
             return match self.draft(record, &capture, None) {
@@ -197,11 +236,20 @@ impl Spoke {
             };
         };
         if capture.elements() == 0 {
-            return each(Mapped::Skipped);
+            return each(Mapped::Skipped(Skip::NoElements));
         }
         for index in 0..capture.elements() {
             capture.select(&self.mapping.shape, index);
-            match self.draft(record, &capture, Some((rule, index))) {
+            let of_element = self.mapping.condition.as_ref().filter(|condition| condition.is_of_element());
+            let drafted = match of_element.map(|condition| condition.holds(&capture)) {
+                Some(Ok(false)) => {
+                    each(Mapped::Skipped(Skip::Condition));
+                    continue;
+                }
+                Some(Err(undecided)) => Err(self.undecided(undecided)),
+                Some(Ok(true)) | None => self.draft(record, &capture, Some((rule, index))),
+            };
+            match drafted {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
                 Err(mut rejection) => {
                     rejection.touchpoint = index;
@@ -211,6 +259,16 @@ impl Spoke {
                     each(Mapped::Rejected(rejection));
                 }
             }
+        }
+    }
+
+    /// The rejection of what the condition cannot decide.
+    fn undecided(&self, Undecided { slot, problem }: Undecided) -> Rejection {
+        Rejection {
+            reason: Reason::ConditionError,
+            field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
+            message: format!("condition: {problem}."),
+            touchpoint: 0,
         }
     }
 
@@ -261,8 +319,10 @@ impl Spoke {
         Ok(draft)
     }
 
-    /// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing.
+    /// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing. The
+    /// error is the first that is no text; the others are filled in all the same.
     fn take_outside<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
+        let mut first = Ok(());
         for (slot, outside) in &self.mapping.outside {
             let found = match outside {
                 Outside::Key => match record.key.map(std::str::from_utf8) {
@@ -281,17 +341,20 @@ impl Spoke {
                     found
                 }
             };
-            capture.set(
-                *slot,
-                found.map_err(|_| Rejection {
-                    reason: Reason::WrongType,
-                    field: self.mapping.shape.path(*slot).to_owned(),
-                    message: "It is not UTF-8 text; send text, or take another place for it.".into(),
-                    touchpoint: 0,
-                })?,
-            );
+            match found {
+                Ok(scalar) => capture.set(*slot, scalar),
+                Err(_) => {
+                    let rejection = || Rejection {
+                        reason: Reason::WrongType,
+                        field: self.mapping.shape.path(*slot).to_owned(),
+                        message: "It is not UTF-8 text; send text, or take another place for it.".into(),
+                        touchpoint: 0,
+                    };
+                    first = first.and_then(|()| Err(rejection()));
+                }
+            }
         }
-        Ok(())
+        first
     }
 
     fn decode<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>) -> Result<(), Rejection> {
@@ -316,32 +379,37 @@ impl Spoke {
             wire::json::capture(&self.mapping.shape, payload, capture)
                 .map_err(|error| (Reason::Undecodable, format!("The payload is {error}; send one JSON object.")))
         };
-        let fault = |slot, reason, message: &str| {
-            Err(Rejection {
-                reason,
-                field: self.mapping.shape.path(slot).to_owned(),
-                message: message.to_owned(),
-                touchpoint: 0,
-            })
-        };
         match (capture.fault(), decoded) {
             (Some(Fault::Repeated(slot)), _) => {
-                fault(slot, Reason::Undecodable, "The key is there twice, and only one of them can hold; send it once.")
+                let message = "The key is there twice, and only one of them can hold; send it once.";
+                Err(self.fault(slot, Reason::Undecodable, message))
             }
             (_, Err((reason, message))) => whole(reason, message),
             (Some(Fault::NotAContainer(slot)), Ok(())) if self.mapping.shape.path(slot).is_empty() => {
                 whole(Reason::Undecodable, "The payload is not an object; send one object for each event.".into())
             }
-            (Some(Fault::TooMany(slot)), Ok(())) => {
-                fault(slot, Reason::TooLarge, "The list has more than 1000 elements; send fewer.")
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a payload that is in order has a form that the paths do not expect.
+    fn misfit(&self, capture: &Capture<'_>) -> Result<(), Rejection> {
+        match capture.fault() {
+            Some(Fault::TooMany(slot)) => {
+                Err(self.fault(slot, Reason::TooLarge, "The list has more than 1000 elements; send fewer."))
             }
-            (Some(Fault::NotAContainer(slot)), Ok(())) => fault(
+            Some(Fault::NotAContainer(slot)) => Err(self.fault(
                 slot,
                 Reason::WrongType,
                 "It holds no object or list, but the spoke file has a path that leads into it; send one, or correct the path.",
-            ),
-            (None, Ok(())) => Ok(()),
+            )),
+            Some(Fault::Repeated(_)) | None => Ok(()),
         }
+    }
+
+    fn fault(&self, slot: Slot, reason: Reason, message: &str) -> Rejection {
+        let field = self.mapping.shape.path(slot).to_owned();
+        Rejection { reason, field, message: message.to_owned(), touchpoint: 0 }
     }
 }
 

@@ -18,6 +18,8 @@ pub struct SpokeFile {
     pub topic: String,
     /// How they are written.
     pub format: Format,
+    /// What a record, or an element of it, must be like to be taken (CEL); `None`: every one is.
+    pub condition: Option<String>,
     /// Samples, and what must become of them.
     pub tests: Vec<Trial>,
     /// The text that it was read from, to say where a mistake is.
@@ -176,6 +178,8 @@ pub struct SpokeError {
     pub problem: String,
 }
 
+/// The keys of every spoke file.
+const FILE_KEYS: [&str; 5] = ["spoke", "topic", "format", "condition", "tests"];
 /// The fields of a mapping that hold one word, text or number, by their keys.
 pub(super) const FIELDS: [&str; 13] = [
     "label",
@@ -241,7 +245,7 @@ impl SpokeFile {
         let topic = keys.text("topic")?;
         let format = match keys.text("format")?.as_str() {
             "json" => {
-                keys.allow(&["spoke", "topic", "format", "tests"], &[&MAPPING_KEYS, &FIELDS])?;
+                keys.allow(&FILE_KEYS, &[&MAPPING_KEYS, &FIELDS])?;
                 Format::Json(Box::new(mapping(&mut keys)?))
             }
             canonical @ ("touchpoint-json" | "touchpoint-avro") => {
@@ -249,7 +253,7 @@ impl SpokeFile {
                 {
                     return Err(keys.error(key, "the canonical touchpoint needs no mapping; remove the key".into()));
                 }
-                keys.allow(&["spoke", "topic", "format", "tests"], &[])?;
+                keys.allow(&FILE_KEYS, &[])?;
                 if canonical == "touchpoint-json" { Format::TouchpointJson } else { Format::TouchpointAvro }
             }
             "avro" => {
@@ -262,11 +266,12 @@ impl SpokeFile {
                 return Err(keys.error("format", unknown_word(other, &known)));
             }
         };
+        let condition = keys.optional_text("condition")?;
         let tests = keys.tests()?;
         if format == Format::TouchpointAvro && !tests.is_empty() {
             return Err(keys.error("tests", "Avro cannot be written as text; remove them".into()));
         }
-        Ok(SpokeFile { spoke, topic, format, tests, text: text.to_owned() })
+        Ok(SpokeFile { spoke, topic, format, condition, tests, text: text.to_owned() })
     }
 }
 

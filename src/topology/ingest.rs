@@ -237,7 +237,7 @@ impl Stage for IngestStage {
                     }
                     Outcome::Accepted
                 }
-                Mapped::Skipped => Outcome::Skipped,
+                Mapped::Skipped(_) => Outcome::Skipped,
                 Mapped::Rejected(rejection) => {
                     letters += 1;
                     failure = self.reject(&rejection, record, origin, letters <= LETTERS_MAX, outputs);
