@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     io::Read as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -19,7 +19,7 @@ use crate::{
         log::LogError, log::access::AccessError, log::kafka::KafkaOptions, stage::StageError, worker::WorkerOptions,
     },
     feeds,
-    ingest::{self, Spoke, SpokeFile, SpokeSet},
+    ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, trial::Trial},
     metrics,
     model::PersonKey,
     settings::{ClientRole, FeedFormat, Settings},
@@ -30,7 +30,12 @@ use crate::{
 
 /// The Avro schemas of a folder; the canonical one is always among them.
 pub(super) fn schemas(directory: Option<&Path>) -> Result<Arc<SchemaFolder>, String> {
-    let Some(directory) = directory else { return Ok(Arc::new(SchemaFolder::default())) };
+    SchemaFolder::from_files(schema_files(directory)?).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// (name, text) of the files of a folder of schemas, by name.
+pub(super) fn schema_files(directory: Option<&Path>) -> Result<Vec<(String, String)>, String> {
+    let Some(directory) = directory else { return Ok(Vec::new()) };
     let unreadable = |error: std::io::Error| format!("the schema folder {}: {error}", directory.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
@@ -41,7 +46,7 @@ pub(super) fn schemas(directory: Option<&Path>) -> Result<Arc<SchemaFolder>, Str
         }
     }
     files.sort();
-    SchemaFolder::from_files(files).map(Arc::new).map_err(|error| error.to_string())
+    Ok(files)
 }
 
 /// Limits that hold for every spoke.
@@ -52,10 +57,26 @@ pub(super) fn ingest_options(settings: &Settings) -> ingest::Options {
     }
 }
 
+fn wrong(happened: String) -> Failure {
+    Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows every mistake")
+}
+
 /// Every spoke of the folder, compiled. Any that is wrong is an error that names it.
 pub(super) fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
-    let wrong =
-        |happened: String| Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows every mistake");
+    let compiled = compiled_spokes(settings)?.into_iter().map(|compiled| compiled.spoke);
+    SpokeSet::new(compiled).map_err(|error| wrong(error.to_string()))
+}
+
+/// A file of the folder of spokes.
+pub(super) struct Compiled {
+    pub file: PathBuf,
+    pub spoke: Spoke,
+    /// The tests in it, which were not run.
+    pub tests: Vec<Trial>,
+}
+
+/// Every file of the folder of spokes, by name. Any that is wrong is an error that names it.
+pub(super) fn compiled_spokes(settings: &Settings) -> Result<Vec<Compiled>, Failure> {
     let directory = &settings.spokes.directory;
     let unreadable = |error: std::io::Error| wrong(format!("the folder of spokes, {}: {error}", directory.display()));
     let schemas = schemas(settings.schemas.directory.as_deref()).map_err(wrong)?;
@@ -71,15 +92,15 @@ pub(super) fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
         return Err(wrong(format!("the folder of spokes, {}, has no .toml file", directory.display())));
     }
     let mut compiled = Vec::new();
-    for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let spoke = SpokeFile::parse(&name, &text)
-            .and_then(|file| Spoke::compile(&file, ingest_options(settings), &schemas))
-            .map_err(|error| wrong(format!("{}: {error}", path.display())))?;
-        compiled.push(spoke);
+    for file in paths {
+        let text = std::fs::read_to_string(&file).map_err(unreadable)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (spoke, tests) = SpokeFile::parse(&name, &text)
+            .and_then(|parsed| Ok((Spoke::compile(&parsed, ingest_options(settings), &schemas)?, parsed.tests)))
+            .map_err(|error| wrong(format!("{}: {error}", file.display())))?;
+        compiled.push(Compiled { file, spoke, tests });
     }
-    SpokeSet::new(compiled).map_err(|error| wrong(error.to_string()))
+    Ok(compiled)
 }
 
 /// The options of the topology.
@@ -93,7 +114,7 @@ pub(super) fn topology_options(
     let milliseconds = |seconds: u32| i64::from(seconds) * 1_000;
     Ok(TopologyOptions {
         application_id: settings.hub.application_id.clone(),
-        spokes: Arc::new(spokes(settings)?),
+        spokes: Arc::new(LiveSpokes::new(spokes(settings)?)),
         spoke_partitions: BTreeMap::new(),
         person_key,
         customers_partitions,

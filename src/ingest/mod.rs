@@ -4,6 +4,7 @@
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields()`]: what a touchpoint has.
 //! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
 //! - `condition`: whether a captured payload is taken at all.
+//! - [`LiveSpokes`]: spokes that are replaced while records come.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
@@ -14,6 +15,7 @@ mod draft;
 mod fields;
 mod keys;
 mod lines;
+mod live;
 mod local;
 mod mapping;
 mod number;
@@ -31,6 +33,7 @@ use crate::{
 use condition::Undecided;
 use draft::Draft;
 pub use fields::fields;
+pub use live::{LiveSpokes, SpokeChanges};
 use rules::{EachRule, IdRule, Mapping, Outside, Suffix};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
@@ -151,6 +154,7 @@ pub struct Spoke {
     name: String,
     topic: String,
     avro: bool,
+    fingerprint: u64,
     mapping: Mapping,
     options: Options,
     schemas: Arc<SchemaFolder>,
@@ -182,6 +186,7 @@ impl Spoke {
             name: file.spoke.clone(),
             topic: file.topic.clone(),
             avro: file.format == Format::TouchpointAvro,
+            fingerprint: file.fingerprint(),
             mapping: Mapping::compile(file).map_err(|error| file.locate(error))?,
             options,
             schemas: Arc::clone(schemas),
@@ -196,6 +201,11 @@ impl Spoke {
     /// The topic of its events.
     pub fn topic(&self) -> &str {
         &self.topic
+    }
+
+    /// A hash of its file: another one is another mapping, or another way to write the same.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// Whether its events are Avro, which has no lines.

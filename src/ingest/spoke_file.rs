@@ -229,6 +229,13 @@ impl SpokeFile {
         SpokeError { line: error.line.or_else(|| line_of(&self.text, &error.key)), ..error }
     }
 
+    /// A hash of the text.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&blake3::hash(self.text.as_bytes()).as_bytes()[..8]);
+        u64::from_le_bytes(first)
+    }
+
     fn read(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
         let table: Table = toml::from_str(text).map_err(|problem: toml::de::Error| SpokeError {
             spoke: name.to_owned(),

@@ -27,6 +27,11 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     }),
     ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindsUnmapped { spoke: "sales", count: 1 })),
     ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),
+    ("insight_hub_reloads_total", |t| {
+        t.emit(Event::Reloaded { outcome: ReloadOutcome::Applied, changed: "sales", needs_restart: "", problem: "" });
+    }),
+    ("insight_hub_mappings_loaded_timestamp_seconds", |t| t.emit(Event::MappingsLoaded { hash: 5, at_ms: 6_000 })),
+    ("insight_hub_mappings_hash", |t| t.emit(Event::MappingsLoaded { hash: 5, at_ms: 6_000 })),
     ("insight_hub_log_paused", |t| {
         t.emit(Event::LogPaused { paused: true, available_bytes: 1, needed_bytes: 2 });
     }),

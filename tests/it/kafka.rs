@@ -6,6 +6,7 @@
 //! - [`hostile`]: rubbish in every topic.
 //! - [`letters`]: a replay of what was rejected.
 //! - [`rebuild`]: a change of definition, killed in the middle.
+//! - [`reload`]: a mapping that is replaced while it runs.
 //! - [`members`]: two processes under one name, and one that was taken for two.
 //! - [`restore`]: how much is restored.
 //! - [`secured`]: TLS, logins and rights.
@@ -16,6 +17,7 @@ mod house;
 mod letters;
 mod members;
 mod rebuild;
+mod reload;
 mod restore;
 mod secured;
 mod truth;
