@@ -162,10 +162,24 @@ fn compare(name: &str, payload: &[u8], mut into_struct: impl FnMut(), spoke: &Sp
     );
 }
 
+/// What a condition costs, as a share of all the work on an event.
+fn conditions() {
+    let with = |condition: &str| {
+        spoke(&MARKETING.replacen("id = \"id\"", &format!("condition = \"{condition}\"\nid = \"id\""), 1))
+    };
+    let json =
+        || drop(black_box(serde_json::from_str::<Needed<'_>>(black_box(EVENT)).expect("the benchmark's own event")));
+    compare("  with a comparison", EVENT.as_bytes(), json, &with("event != 'Ping'"));
+    let many = "event in ['EmailSent', 'EmailOpened'] && (!has(profile.test) || !profile.test) && ts > 1500000000 \
+                && cmp.startsWith('spring') && profile.mail.matches('@example[.]org$')";
+    compare("  with five, a list and a pattern", EVENT.as_bytes(), json, &with(many));
+}
+
 fn main() {
     assert_eq!(EVENT.len(), 281);
     let json = || serde_json::from_str::<Needed<'_>>(black_box(EVENT)).expect("the benchmark's own event");
     compare("JSON", EVENT.as_bytes(), || drop(black_box(json())), &spoke(MARKETING));
+    conditions();
 
     let schema: serde_avro_fast::Schema = EVENT_SCHEMA.parse().expect("the benchmark's own schema");
     let mut avro = vec![0, 0, 0, 0, 1];

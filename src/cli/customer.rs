@@ -227,7 +227,7 @@ fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, 
         let mut counts = Counts::default();
         spoke.map_json(&record, &mut |mapped| match mapped {
             Mapped::Touchpoint(touchpoint) => drop(fold::step(&mut head, &touchpoint, &options, &mut counts)),
-            Mapped::Skipped | Mapped::Rejected(_) => {}
+            Mapped::Skipped(_) | Mapped::Rejected(_) => {}
         });
         all.push(counts.in_words());
     }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     engine::log::outside::{CommittedRecord, FeedRead},
     feeds::{self, Feed, Reader},
-    ingest::{Spoke, SpokeSet},
+    ingest::{Skip, Spoke, SpokeSet},
     model::{EventTime, keys},
     settings::Settings,
 };
@@ -67,13 +67,14 @@ struct Rejected {
     now: String,
 }
 
-/// An event of a department's topic that becomes a touchpoint with the id.
+/// An event of a department's topic that becomes a touchpoint with the id, or that the condition leaves out.
 #[derive(Debug)]
 struct Arrival {
     spoke: String,
     position: String,
     timestamp_ms: i64,
-    content_hash: u128,
+    /// `None`: it becomes no touchpoint.
+    content_hash: Option<u128>,
     what: &'static str,
 }
 
@@ -211,15 +212,19 @@ impl Findings {
         let first = self.arrivals.len();
         place::read_whole(log, &mut |record| {
             for outcome in tap::outcomes(spoke, &record) {
-                let Outcome::Accepted(accepted) = outcome else { continue };
-                if accepted.id != sought.id {
-                    continue;
-                }
+                let content_hash = match &outcome {
+                    Outcome::Accepted(accepted) if accepted.id == sought.id => Some(accepted.content_hash),
+                    // What is left out has no id: it is recognised as a dead letter is.
+                    Outcome::Skipped(Skip::Condition) if stands_in(record.value.as_deref(), sought, Some(spoke)) => {
+                        None
+                    }
+                    Outcome::Accepted(_) | Outcome::Skipped(_) | Outcome::Rejected(_) => continue,
+                };
                 if self.arrivals.len() - first >= SHOWN_MAX {
                     self.more += 1;
                     continue;
                 }
-                self.arrivals.push(arrival(spoke, &record, accepted.content_hash));
+                self.arrivals.push(arrival(spoke, &record, content_hash));
             }
             Ok(())
         })?;
@@ -241,10 +246,13 @@ impl Findings {
                 "it was rejected; the mapping as it is now takes it: `insight-hub rejected replay`".to_owned()
             }
             (0, true, false) => "it was rejected".to_owned(),
-            (0, true, true) if !self.arrivals.is_empty() => {
+            (0, true, true) if self.arrivals.iter().any(|arrival| arrival.content_hash.is_some()) => {
                 "it came, and the mapping as it is now takes it; but it is in no feed: the hub may have yet to read it, or \
                  rejected it with an earlier mapping, longer ago than dead letters are kept"
                     .to_owned()
+            }
+            (0, true, true) if !self.arrivals.is_empty() => {
+                "it came, and the condition of its mapping as it is now leaves it out".to_owned()
             }
             (0, true, true) => "nothing is known of it".to_owned(),
         }
@@ -270,7 +278,7 @@ impl Findings {
         });
         let arrivals = self.arrivals.iter().map(|found| {
             json!({"spoke": found.spoke, "position": found.position, "timestamp": time(found.timestamp_ms),
-                "is": found.what, "content": format!("{:032x}", found.content_hash)})
+                "is": found.what, "content": found.content_hash.map(|hash| format!("{hash:032x}"))})
         });
         json!({
             "id": sought.id,
@@ -363,10 +371,14 @@ fn recognised(letter: &Letter, sought: &Sought<'_>, spoke: Option<&Spoke>) -> Op
     if sought.id == made || sought.id == letter.position() {
         return Some(("its position", now));
     }
+    stands_in(letter.value.as_deref(), sought, spoke).then_some(("its id stands in the record", now))
+}
+
+/// Whether the id stands in a record's bytes.
+fn stands_in(value: Option<&[u8]>, sought: &Sought<'_>, spoke: Option<&Spoke>) -> bool {
     // Before a text in Avro stands its length, which may look like a character of it.
     let is_avro = spoke.is_some_and(Spoke::is_avro);
-    let is_there = letter.value.as_deref().is_some_and(|value| holds(value, sought.id.as_bytes(), !is_avro));
-    is_there.then_some(("its id stands in the record", now))
+    value.is_some_and(|value| holds(value, sought.id.as_bytes(), !is_avro))
 }
 
 /// Whether bytes hold a text; `whole`: not as a part of a longer word.
@@ -382,7 +394,7 @@ fn holds(bytes: &[u8], text: &[u8], whole: bool) -> bool {
     })
 }
 
-fn arrival(spoke: &Spoke, record: &CommittedRecord, content_hash: u128) -> Arrival {
+fn arrival(spoke: &Spoke, record: &CommittedRecord, content_hash: Option<u128>) -> Arrival {
     Arrival {
         spoke: spoke.name().to_owned(),
         position: feeds::position(spoke.topic(), record.partition, record.offset),
@@ -394,10 +406,14 @@ fn arrival(spoke: &Spoke, record: &CommittedRecord, content_hash: u128) -> Arriv
 
 /// Within a person the smallest content hash counts, once.
 fn judge_arrivals(arrivals: &mut [Arrival]) {
-    let smallest = arrivals.iter().map(|arrival| arrival.content_hash).min();
+    let smallest = arrivals.iter().filter_map(|arrival| arrival.content_hash).min();
     let mut is_first = true;
     for arrival in arrivals {
-        arrival.what = match Some(arrival.content_hash) == smallest {
+        if arrival.content_hash.is_none() {
+            arrival.what = "skipped by the condition (its id stands in the record)";
+            continue;
+        }
+        arrival.what = match arrival.content_hash == smallest {
             true if std::mem::take(&mut is_first) => "the one that counts",
             true => "a duplicate",
             false => "conflicting: other content (it counts only for another person)",
@@ -507,10 +523,10 @@ mod tests {
             content_hash,
             what: "",
         };
-        let mut arrivals = [7, 3, 3, 9].map(arrival);
+        let mut arrivals = [Some(7), None, Some(3), Some(3), Some(9)].map(arrival);
         judge_arrivals(&mut arrivals);
         let words: Vec<&str> = arrivals.iter().map(|arrival| &arrival.what[..8]).collect();
-        assert_eq!(words, ["conflict", "the one ", "a duplic", "conflict"]);
+        assert_eq!(words, ["conflict", "skipped ", "the one ", "a duplic", "conflict"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     io::Read as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -20,7 +20,7 @@ use crate::{
         log::LogError, log::access::AccessError, log::kafka::KafkaOptions, stage::StageError, worker::WorkerOptions,
     },
     feeds,
-    ingest::{self, Spoke, SpokeFile, SpokeSet},
+    ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, trial::Trial},
     metrics,
     model::PersonKey,
     settings::{ClientRole, FeedFormat, Settings},
@@ -37,6 +37,10 @@ pub(super) fn ingest_options(settings: &Settings) -> ingest::Options {
     }
 }
 
+fn wrong(happened: String) -> Failure {
+    Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows every mistake")
+}
+
 /// Every spoke of the folder, compiled. Any that is wrong is an error that names it.
 pub(super) fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
     spokes_watched(settings, schemas::unwatched())
@@ -44,8 +48,21 @@ pub(super) fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
 
 /// The same; `watcher` hears of the schema registry.
 fn spokes_watched(settings: &Settings, watcher: RegistryWatcher) -> Result<SpokeSet, Failure> {
-    let wrong =
-        |happened: String| Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows every mistake");
+    let compiled = compiled_spokes(settings, watcher)?.into_iter().map(|compiled| compiled.spoke);
+    SpokeSet::new(compiled).map_err(|error| wrong(error.to_string()))
+}
+
+/// A file of the folder of spokes.
+pub(super) struct Compiled {
+    pub file: PathBuf,
+    pub spoke: Spoke,
+    /// The tests in it, which were not run.
+    pub tests: Vec<Trial>,
+}
+
+/// Every file of the folder of spokes, by name. Any that is wrong is an error that names it. `watcher` hears of the schema
+/// registry.
+pub(super) fn compiled_spokes(settings: &Settings, watcher: RegistryWatcher) -> Result<Vec<Compiled>, Failure> {
     let directory = &settings.spokes.directory;
     let unreadable = |error: std::io::Error| wrong(format!("the folder of spokes, {}: {error}", directory.display()));
     let schemas = schemas::schemas(settings, watcher).map_err(wrong)?;
@@ -61,15 +78,15 @@ fn spokes_watched(settings: &Settings, watcher: RegistryWatcher) -> Result<Spoke
         return Err(wrong(format!("the folder of spokes, {}, has no .toml file", directory.display())));
     }
     let mut compiled = Vec::new();
-    for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let spoke = SpokeFile::parse(&name, &text)
-            .and_then(|file| Spoke::compile(&file, ingest_options(settings), &schemas))
-            .map_err(|error| wrong(format!("{}: {error}", path.display())))?;
-        compiled.push(spoke);
+    for file in paths {
+        let text = std::fs::read_to_string(&file).map_err(unreadable)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (spoke, tests) = SpokeFile::parse(&name, &text)
+            .and_then(|parsed| Ok((Spoke::compile(&parsed, ingest_options(settings), &schemas)?, parsed.tests)))
+            .map_err(|error| wrong(format!("{}: {error}", file.display())))?;
+        compiled.push(Compiled { file, spoke, tests });
     }
-    SpokeSet::new(compiled).map_err(|error| wrong(error.to_string()))
+    Ok(compiled)
 }
 
 /// The options of the topology.
@@ -83,7 +100,7 @@ pub(super) fn topology_options(
     let milliseconds = |seconds: u32| i64::from(seconds) * 1_000;
     Ok(TopologyOptions {
         application_id: settings.hub.application_id.clone(),
-        spokes: Arc::new(spokes_watched(settings, schemas::watched(telemetry))?),
+        spokes: Arc::new(LiveSpokes::new(spokes_watched(settings, schemas::watched(telemetry))?)),
         spoke_partitions: BTreeMap::new(),
         person_key,
         customers_partitions,

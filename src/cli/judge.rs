@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    ingest::{self, Mapped, NotYet, Rejection, SourceRecord, Spoke},
+    ingest::{self, Mapped, NotYet, Rejection, Skip, SourceRecord, Spoke},
     model::{Reason, Touchpoint},
 };
 
@@ -29,7 +29,7 @@ pub(super) enum Outcome {
     /// A touchpoint.
     Accepted(Accepted),
     /// The mapping takes nothing from it.
-    Skipped,
+    Skipped(Skip),
     /// It cannot be taken.
     Rejected(Rejection),
 }
@@ -97,7 +97,7 @@ impl Outcome {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Outcome::Accepted(_) => "accepted",
-            Outcome::Skipped => "skipped",
+            Outcome::Skipped(_) => "skipped",
             Outcome::Rejected(_) => "rejected",
         }
     }
@@ -110,7 +110,7 @@ impl Outcome {
                     accepted.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
                 json!({"outcome": self.word(), "touchpoint": fields})
             }
-            Outcome::Skipped => json!({"outcome": self.word()}),
+            Outcome::Skipped(skip) => json!({"outcome": self.word(), "by": skip.as_str()}),
             Outcome::Rejected(rejection) => json!({
                 "outcome": self.word(),
                 "reason": rejection.reason.as_str(),
@@ -126,7 +126,7 @@ impl From<Mapped<'_>> for Outcome {
     fn from(mapped: Mapped<'_>) -> Outcome {
         match mapped {
             Mapped::Touchpoint(touchpoint) => Outcome::Accepted(Accepted::of(&touchpoint)),
-            Mapped::Skipped => Outcome::Skipped,
+            Mapped::Skipped(skip) => Outcome::Skipped(skip),
             Mapped::Rejected(rejection) => Outcome::Rejected(rejection),
         }
     }

@@ -20,6 +20,7 @@ mod place;
 mod private;
 mod rebuild;
 mod rejected;
+mod reload;
 mod rest;
 mod run;
 mod schemas;
@@ -48,6 +49,7 @@ pub use import::{ImportArguments, ImportFormat};
 pub use output::{Format, ListFormat};
 pub(crate) use place::embedded_options;
 pub use rejected::{FilterArguments, RejectedAction, RejectedArguments};
+pub use reload::Reloading;
 pub use run::{HubInput, RunArguments, run_until_stopped};
 pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
@@ -91,8 +93,10 @@ pub struct Sources {
 pub enum Command {
     /// See what the hub does: a made-up company that changes over nine months, live, with nothing to install
     Demo(DemoArguments),
-    /// Take touchpoints in and publish insight, until SIGTERM or SIGINT
+    /// Take touchpoints in and publish insight, until SIGTERM or SIGINT; SIGHUP reads the configuration again
     Run(RunArguments),
+    /// Have the running hub read configuration and mappings again: applied whole or not at all
+    Reload,
     /// Check the configuration, the spokes' mappings and the tests in them, or sample records; connects to nothing
     Check(CheckArguments),
     /// Plan, create or verify the topics that the hub needs
@@ -150,10 +154,21 @@ impl Cli {
         overrides
     }
 
+    /// The configuration that the command line names, read now.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Ok(Settings::load(self.sources.config.as_deref(), &self.overrides(), environment)?)
+    }
+
     fn execute(&self, settings: &Settings, output: &mut dyn Write) -> Result<(), Failure> {
         match &self.command {
             Command::Demo(arguments) => demo::execute(settings, arguments, output),
-            Command::Run(_) => run::execute(settings),
+            Command::Run(_) => {
+                let cli = self.clone();
+                run::execute(settings, Box::new(move || cli.settings()))
+            }
+            Command::Reload => reload::execute(settings, output),
             Command::Check(arguments) => check::execute(settings, arguments, output),
             Command::Topics(arguments) => topics::execute(settings, arguments, output),
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
@@ -183,10 +198,7 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let settings = Settings::load(cli.sources.config.as_deref(), &cli.overrides(), environment);
-    let ended = settings.map_err(Failure::from).and_then(|settings| {
+    let ended = cli.settings().and_then(|settings| {
         let mut output = BufWriter::new(io::stdout().lock());
         let ended = cli.execute(&settings, &mut output);
         let flushed = output.flush().map_err(Failure::from);

@@ -52,7 +52,7 @@ pub(super) fn execute(settings: &Settings, output: &mut dyn Write) -> Result<(),
 
     let topology = topology.stateful();
     let rebuild = Arc::new(Rebuild::new(&topology));
-    let input = HubInput { settings, person_key, telemetry: &telemetry, stop: &stop };
+    let input = HubInput { settings, person_key, telemetry: &telemetry, stop: &stop, reloading: None };
     let ended = std::thread::scope(|scope| {
         let workers = scope.spawn(|| run::run_workers(&input, &topology, &place, &stores, Some(&rebuild)));
         let watched = watch(settings, &rebuild, &stop, output);

@@ -1,6 +1,7 @@
 //! `insight-hub run`: takes touchpoints in and publishes insight until it is asked to stop.
 
 use std::{
+    io,
     net::SocketAddr,
     path::Path,
     sync::Arc,
@@ -15,6 +16,7 @@ use super::{
     housekeeping::{Keeping, Processed},
     hub,
     place::Place,
+    reload::{self, Reloading, Running},
     stop::StopToken,
 };
 use crate::{
@@ -63,15 +65,19 @@ pub struct HubInput<'a> {
     pub telemetry: &'a Telemetry,
     /// Says when to drain, commit and leave.
     pub stop: &'a StopToken,
+    /// How the configuration is read again; `None`: it is not.
+    pub reloading: Option<&'a Reloading>,
 }
 
-pub(super) fn execute(settings: &Settings) -> Result<(), Failure> {
+pub(super) fn execute(settings: &Settings, read: reload::Read) -> Result<(), Failure> {
     super::start_log(&settings.log.options())?;
     let telemetry = Telemetry::new();
     let stop = stop_on_signals(settings)?;
-    run_until_stopped(settings, &telemetry, &stop, |address| {
-        tracing::info!(%address, "operators' endpoints are open");
-    })
+    let reloading = Reloading::on_hangup(read).map_err(|error| no_signals(&error))?;
+    let mut hub = Hub::open(settings, &telemetry, &stop, false)?;
+    hub.input.reloading = Some(&reloading);
+    tracing::info!(address = %hub.address(), "operators' endpoints are open");
+    hub.run()
 }
 
 /// Runs a hub until `stop` is requested. `opened` is called once, with the address of the operators' endpoints, when the log
@@ -120,7 +126,7 @@ impl<'a> Hub<'a> {
                 "free the address, or set another one with --listen or http.listen",
             )
         })?;
-        Ok(Hub { input: HubInput { settings, person_key, telemetry, stop }, place, server })
+        Ok(Hub { input: HubInput { settings, person_key, telemetry, stop, reloading: None }, place, server })
     }
 
     /// Where the operators' endpoints are.
@@ -151,14 +157,17 @@ impl<'a> Hub<'a> {
 /// A token that SIGTERM and SIGINT request a stop with.
 pub(super) fn stop_on_signals(settings: &Settings) -> Result<StopToken, Failure> {
     let stop = StopToken::default();
-    stop.on_signals(Duration::from_secs(settings.hub.stop_deadline_seconds.into())).map_err(|error| {
-        Failure::new(
-            Exit::Failure,
-            format!("signals cannot be handled: {error}"),
-            "see to the limits of threads and open files of this process",
-        )
-    })?;
+    let deadline = Duration::from_secs(settings.hub.stop_deadline_seconds.into());
+    stop.on_signals(deadline).map_err(|error| no_signals(&error))?;
     Ok(stop)
+}
+
+fn no_signals(error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::Failure,
+        format!("signals cannot be handled: {error}"),
+        "see to the limits of threads and open files of this process",
+    )
 }
 
 /// Requests a stop when a worker or the hub ends, also by a panic: who waits for one must not wait for ever.
@@ -178,6 +187,7 @@ fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     if !hub::register_feeds(settings, input.telemetry, input.stop, &mut options)? {
         return Ok(true); // nothing was taken in
     }
+    let spokes = Arc::clone(&options.spokes);
     let topology = place.prepare(settings, options)?;
     let stores = open_stores(settings)?;
     let generation: String = topology.definition.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -186,7 +196,16 @@ fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
         workers: settings.hub.worker_threads(),
         generation: &generation,
     });
-    run_workers(input, &topology, place, &stores, None)
+    std::thread::scope(|scope| {
+        let watching = input.reloading.map(|reloading| {
+            let running = Running { settings, spokes: &spokes, telemetry: input.telemetry };
+            scope.spawn(move || running.watch(reloading, input.stop))
+        });
+        let ended = run_workers(input, &topology, place, &stores, None);
+        // It has requested a stop, if nobody had before.
+        let watched = watching.map_or(Ok(()), |thread| joined(thread.join().map(Ok), "who reloads"));
+        ended.and_then(|committed| watched.map(|()| committed))
+    })
 }
 
 /// Runs every worker until `input.stop` is requested; for a rebuild, or the hub. Returns as [`run_hub`].

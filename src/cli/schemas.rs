@@ -21,7 +21,12 @@ use crate::{
 
 /// The Avro schemas of a folder; the canonical one is always among them.
 fn folder(directory: Option<&Path>) -> Result<SchemaFolder, String> {
-    let Some(directory) = directory else { return Ok(SchemaFolder::default()) };
+    SchemaFolder::from_files(files(directory)?).map_err(|error| error.to_string())
+}
+
+/// (name, text) of the files of a folder of schemas, by name.
+pub(super) fn files(directory: Option<&Path>) -> Result<Vec<(String, String)>, String> {
+    let Some(directory) = directory else { return Ok(Vec::new()) };
     let unreadable = |error: std::io::Error| format!("the schema folder {}: {error}", directory.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
@@ -32,7 +37,7 @@ fn folder(directory: Option<&Path>) -> Result<SchemaFolder, String> {
         }
     }
     files.sort();
-    SchemaFolder::from_files(files).map_err(|error| error.to_string())
+    Ok(files)
 }
 
 /// A client of the registry, if one is configured. The error names what cannot be used.

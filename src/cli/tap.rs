@@ -151,7 +151,7 @@ fn row(record: &CommittedRecord, outcome: &Outcome) -> Vec<String> {
             let what = format!("{} at {}", accepted.text("kind"), accepted.text("occurred_at"));
             [accepted.id.clone(), what, who.collect::<Vec<_>>().join(" ")]
         }
-        Outcome::Skipped => [String::new(), "the mapping takes nothing from it".to_owned(), String::new()],
+        Outcome::Skipped(skip) => [String::new(), format!("skipped, {}", skip.in_words()), String::new()],
         Outcome::Rejected(rejection) => {
             [rejection.field.clone(), format!("{}: {}", rejection.reason, rejection.message), String::new()]
         }

@@ -260,32 +260,42 @@ impl Decoder {
         Ok(projected)
     }
 
-    /// What a well-formed payload has that no path can be sure of.
+    /// Whether a payload can be read at all.
     fn check(&self, mapping: &Mapping, capture: &Capture<'_>, decoded: Result<(), Rejection>) -> Result<(), Rejection> {
-        let at = |slot, reason, message: &str| {
-            let field = mapping.shape.path(slot).to_owned();
-            Err(Rejection { reason, field, message: message.to_owned(), touchpoint: 0 })
-        };
         match (capture.fault(), decoded) {
             (Some(Fault::Repeated(slot)), _) => {
-                at(slot, Reason::Undecodable, "The key is there twice, and only one of them can hold; send it once.")
+                let message = "The key is there twice, and only one of them can hold; send it once.";
+                Err(fault(mapping, slot, Reason::Undecodable, message))
             }
             (_, Err(rejection)) => Err(rejection),
             (Some(Fault::NotAContainer(slot)), Ok(())) if mapping.shape.path(slot).is_empty() => {
                 let message = "The payload is not an object; send one object for each event.";
                 Err(whole(Reason::Undecodable, message))
             }
-            (Some(Fault::TooMany(slot)), Ok(())) => {
-                at(slot, Reason::TooLarge, "The list has more than 1000 elements; send fewer.")
-            }
-            (Some(Fault::NotAContainer(slot)), Ok(())) => at(
-                slot,
-                Reason::WrongType,
-                "It holds no object or list, but the spoke file has a path that leads into it; send one, or correct the path.",
-            ),
-            (None, Ok(())) => Ok(()),
+            _ => Ok(()),
         }
     }
+}
+
+/// Whether a payload that is in order has a form that the paths do not expect.
+pub(super) fn misfit(mapping: &Mapping, capture: &Capture<'_>) -> Result<(), Rejection> {
+    match capture.fault() {
+        Some(Fault::TooMany(slot)) => {
+            let message = "The list has more than 1000 elements; send fewer.";
+            Err(fault(mapping, slot, Reason::TooLarge, message))
+        }
+        Some(Fault::NotAContainer(slot)) => Err(fault(
+            mapping,
+            slot,
+            Reason::WrongType,
+            "It holds no object or list, but the spoke file has a path that leads into it; send one, or correct the path.",
+        )),
+        Some(Fault::Repeated(_)) | None => Ok(()),
+    }
+}
+
+fn fault(mapping: &Mapping, slot: Slot, reason: Reason, message: &str) -> Rejection {
+    Rejection { reason, field: mapping.shape.path(slot).to_owned(), message: message.to_owned(), touchpoint: 0 }
 }
 
 impl Envelope {
@@ -303,24 +313,29 @@ impl Envelope {
     }
 }
 
-/// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing.
+/// Fills in what the mapping takes from the record's key and headers. Like absent text, an empty one is missing. The
+/// error is the first that is no text; the others are filled in all the same.
 pub(super) fn take_outside<'a>(
     mapping: &Mapping,
     record: &SourceRecord<'a>,
     capture: &mut Capture<'a>,
 ) -> Result<(), Rejection> {
+    let mut first = Ok(());
     for (slot, outside) in &mapping.outside {
         let found = match outside {
             Outside::Key => match record.key.map(std::str::from_utf8) {
-                None | Some(Ok("")) => Scalar::Missing,
-                Some(Ok(key)) => Scalar::Text(Cow::Borrowed(key)),
-                Some(Err(_)) => return Err(not_text(mapping, *slot)),
+                None | Some(Ok("")) => Ok(Scalar::Missing),
+                Some(Ok(key)) => Ok(Scalar::Text(Cow::Borrowed(key))),
+                Some(Err(_)) => Err(not_text(mapping, *slot)),
             },
-            Outside::Header(name) => header_text(mapping, *slot, record, name)?,
+            Outside::Header(name) => header_text(mapping, *slot, record, name),
         };
-        capture.set(*slot, found);
+        match found {
+            Ok(scalar) => capture.set(*slot, scalar),
+            Err(rejection) => first = first.and(Err(rejection)),
+        }
     }
-    Ok(())
+    first
 }
 
 fn has_header(record: &SourceRecord<'_>, name: &str) -> bool {

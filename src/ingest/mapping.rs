@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{
+    condition::Condition,
     decode::Envelope,
     keys::unknown_word,
     local::{self, LocalForm},
@@ -21,9 +22,10 @@ use crate::{
 impl Mapping {
     /// Checks every word and path of a file and compiles them.
     pub(super) fn compile(file: &SpokeFile) -> Result<Mapping, SpokeError> {
+        let compiler = Compiler { condition: file.condition.as_deref(), ..Compiler::new(file) };
         match &file.format {
-            Format::Json(mapping) | Format::Avro(mapping) => Compiler::new(file).mapping(mapping),
-            Format::TouchpointJson | Format::TouchpointAvro => Compiler::new(file).canonical(),
+            Format::Json(mapping) | Format::Avro(mapping) => compiler.mapping(mapping),
+            Format::TouchpointJson | Format::TouchpointAvro => compiler.canonical(),
         }
     }
 }
@@ -35,6 +37,7 @@ struct Compiler<'f> {
     builder: ShapeBuilder,
     times: Vec<(Slot, TimeUse)>,
     outside: Vec<(Slot, Outside)>,
+    condition: Option<&'f str>,
 }
 
 impl<'f> Compiler<'f> {
@@ -46,6 +49,7 @@ impl<'f> Compiler<'f> {
             builder: ShapeBuilder::default(),
             times: Vec::new(),
             outside: Vec::new(),
+            condition: None,
         }
     }
 
@@ -70,6 +74,7 @@ impl<'f> Compiler<'f> {
 
     fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
         let each = self.each(file)?;
+        let has_elements = each.is_some();
         let id = match file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["content"] => IdRule::Content,
             ["position"] => IdRule::Position,
@@ -186,6 +191,7 @@ impl<'f> Compiler<'f> {
             referrer,
             effort: self.number("effort", source("effort"), EFFORT)?,
             properties: PropertiesRule::Named(properties),
+            condition: self.condition(has_elements)?,
             envelope: self.envelope()?,
             times: self.times,
             outside: self.outside,
@@ -279,6 +285,7 @@ impl<'f> Compiler<'f> {
             }),
             effort: Some(NumberRule::Slot(Place::one(effort), None)),
             properties: PropertiesRule::Entries(properties),
+            condition: self.condition(false)?,
             envelope: self.envelope()?,
             times: self.times,
             outside: self.outside,
@@ -301,6 +308,16 @@ impl<'f> Compiler<'f> {
             self.outside.push((slot, outside));
         }
         Ok(slot)
+    }
+
+    /// After everything else, so that its places come last and a path into what is taken as a whole is found.
+    fn condition(&mut self, has_elements: bool) -> Result<Option<Condition>, SpokeError> {
+        let Some(source) = self.condition else {
+            return Ok(None);
+        };
+        let mut place = |path: &str| self.slot("condition", path).map_err(|error| error.problem);
+        let compiled = Condition::compile(source, has_elements, &mut place);
+        compiled.map(Some).map_err(|problem| self.error("condition", problem))
     }
 
     fn place(&mut self, key: &str, paths: &[String]) -> Result<Place, SpokeError> {

@@ -3,17 +3,21 @@
 //! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields()`]: what a touchpoint has.
 //! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
+//! - `condition`: whether a captured payload is taken at all.
 //! - `decode`: one record → one captured payload, whatever it is written in.
+//! - [`LiveSpokes`]: spokes that are replaced while records come.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
 //! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
 
+mod condition;
 mod decode;
 mod draft;
 mod fields;
 mod keys;
 mod lines;
+mod live;
 mod local;
 mod mapping;
 mod number;
@@ -28,10 +32,12 @@ use crate::{
     model::{Reason, Touchpoint},
     wire::{self, Capture, Schemas, schemas::SchemaRef},
 };
+use condition::Undecided;
 pub use decode::NotYet;
-use decode::{Decoder, Undecoded, take_outside};
+use decode::{Decoder, Undecoded, misfit, take_outside};
 use draft::Draft;
 pub use fields::fields;
+pub use live::{LiveSpokes, SpokeChanges};
 use rules::{EachRule, IdRule, Mapping, Suffix};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
@@ -84,10 +90,37 @@ impl Headers for Vec<(String, String)> {
 pub enum Mapped<'a> {
     /// A valid touchpoint.
     Touchpoint(Touchpoint<'a>),
-    /// Nothing is to be taken from it: the list that is read element by element has none.
-    Skipped,
+    /// Nothing is to be taken from it, or from one element of it.
+    Skipped(Skip),
     /// It cannot be taken.
     Rejected(Rejection),
+}
+
+/// Why nothing is taken from a record that is in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// The spoke file's condition does not hold for it.
+    Condition,
+    /// The list that is read element by element has none.
+    NoElements,
+}
+
+impl Skip {
+    /// `condition` or `no_elements`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Skip::Condition => "condition",
+            Skip::NoElements => "no_elements",
+        }
+    }
+
+    /// The same in words, after "skipped".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Skip::Condition => "by the condition",
+            Skip::NoElements => "its list has no elements",
+        }
+    }
 }
 
 /// Why a record, or one touchpoint in it, was rejected.
@@ -124,6 +157,7 @@ impl Default for Options {
 pub struct Spoke {
     name: String,
     topic: String,
+    fingerprint: u64,
     mapping: Mapping,
     decoder: Decoder,
 }
@@ -152,7 +186,13 @@ impl Spoke {
         }
         let mut mapping = Mapping::compile(file).map_err(|error| file.locate(error))?;
         let decoder = Decoder::compile(file, &mut mapping, options, schemas).map_err(|error| file.locate(error))?;
-        Ok(Spoke { name: file.spoke.clone(), topic: file.topic.clone(), mapping, decoder })
+        Ok(Spoke {
+            name: file.spoke.clone(),
+            topic: file.topic.clone(),
+            fingerprint: file.fingerprint(),
+            mapping,
+            decoder,
+        })
     }
 
     /// The department.
@@ -163,6 +203,11 @@ impl Spoke {
     /// The topic of its events.
     pub fn topic(&self) -> &str {
         &self.topic
+    }
+
+    /// A hash of its file: another one is another mapping, or another way to write the same.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// Whether its events are Avro, which has no lines.
@@ -200,16 +245,9 @@ impl Spoke {
     ) -> Result<(), NotYet> {
         let mut capture = Capture::default();
         match self.decoder.decode(&self.mapping, record, as_json, &mut capture) {
-            Ok(()) => {}
-            Err(Undecoded::NotYet(not_yet)) => return Err(not_yet),
-            Err(Undecoded::Rejected(rejection)) => {
-                each(Mapped::Rejected(rejection));
-                return Ok(());
-            }
-        }
-        match take_outside(&self.mapping, record, &mut capture) {
             Ok(()) => self.take(record, &mut capture, each),
-            Err(rejection) => each(Mapped::Rejected(rejection)),
+            Err(Undecoded::NotYet(not_yet)) => return Err(not_yet),
+            Err(Undecoded::Rejected(rejection)) => each(Mapped::Rejected(rejection)),
         }
         Ok(())
     }
@@ -221,6 +259,16 @@ impl Spoke {
 
     /// Makes touchpoints of what was captured.
     fn take<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>, each: &mut dyn FnMut(Mapped<'_>)) {
+        let outside = take_outside(&self.mapping, record, capture);
+        // The condition comes first: of what it leaves out, no other shape is expected.
+        let misfit = misfit(&self.mapping, capture).err().or(outside.err());
+        let of_record = self.mapping.condition.as_ref().filter(|condition| !condition.is_of_element());
+        match (of_record.map(|condition| condition.holds(capture)), misfit) {
+            (Some(Ok(false)), _) => return each(Mapped::Skipped(Skip::Condition)),
+            (_, Some(rejection)) => return each(Mapped::Rejected(rejection)),
+            (Some(Err(undecided)), None) => return each(Mapped::Rejected(self.undecided(undecided))),
+            (Some(Ok(true)) | None, None) => {}
+        }
         let Some(rule) = &self.mapping.each else {
             return match self.draft(record, capture, None) {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
@@ -228,11 +276,20 @@ impl Spoke {
             };
         };
         if capture.elements() == 0 {
-            return each(Mapped::Skipped);
+            return each(Mapped::Skipped(Skip::NoElements));
         }
         for index in 0..capture.elements() {
             capture.select(&self.mapping.shape, index);
-            match self.draft(record, capture, Some((rule, index))) {
+            let of_element = self.mapping.condition.as_ref().filter(|condition| condition.is_of_element());
+            let drafted = match of_element.map(|condition| condition.holds(capture)) {
+                Some(Ok(false)) => {
+                    each(Mapped::Skipped(Skip::Condition));
+                    continue;
+                }
+                Some(Err(undecided)) => Err(self.undecided(undecided)),
+                Some(Ok(true)) | None => self.draft(record, capture, Some((rule, index))),
+            };
+            match drafted {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
                 Err(mut rejection) => {
                     rejection.touchpoint = index;
@@ -242,6 +299,16 @@ impl Spoke {
                     each(Mapped::Rejected(rejection));
                 }
             }
+        }
+    }
+
+    /// The rejection of what the condition cannot decide.
+    fn undecided(&self, Undecided { slot, problem }: Undecided) -> Rejection {
+        Rejection {
+            reason: Reason::ConditionError,
+            field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
+            message: format!("condition: {problem}."),
+            touchpoint: 0,
         }
     }
 

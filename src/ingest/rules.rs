@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{decode::Envelope, local::LocalForm, spoke_file::TimeFormat};
+use super::{condition::Condition, decode::Envelope, local::LocalForm, spoke_file::TimeFormat};
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, ScoreScale, Visibility},
     wire::{Capture, Shape, Slot, projection::TimeUse},
@@ -18,6 +18,7 @@ pub(super) struct Mapping {
     pub envelope: Option<Envelope>,
     /// What the mapping takes from outside of the payload.
     pub outside: Vec<(Slot, Outside)>,
+    pub condition: Option<Condition>,
     pub each: Option<EachRule>,
     pub id: IdRule,
     pub kind: WordRule<Kind>,

@@ -22,6 +22,8 @@ pub struct SpokeFile {
     pub is_cloudevents: bool,
     /// The file, in the folder of schemas, with the schema that its Avro is read as.
     pub reader_schema: Option<String>,
+    /// What a record, or an element of it, must be like to be taken (CEL); `None`: every one is.
+    pub condition: Option<String>,
     /// Samples, and what must become of them.
     pub tests: Vec<Trial>,
     /// The text that it was read from, to say where a mistake is.
@@ -184,6 +186,8 @@ pub struct SpokeError {
     pub problem: String,
 }
 
+/// The keys of every spoke file.
+const FILE_KEYS: [&str; 5] = ["spoke", "topic", "format", "condition", "tests"];
 /// The fields of a mapping that hold one word, text or number, by their keys.
 pub(super) const FIELDS: [&str; 13] = [
     "label",
@@ -233,6 +237,13 @@ impl SpokeFile {
         SpokeError { line: error.line.or_else(|| line_of(&self.text, &error.key)), ..error }
     }
 
+    /// A hash of the text.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&blake3::hash(self.text.as_bytes()).as_bytes()[..8]);
+        u64::from_le_bytes(first)
+    }
+
     fn read(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
         let table: Table = toml::from_str(text).map_err(|problem: toml::de::Error| SpokeError {
             spoke: name.to_owned(),
@@ -247,12 +258,11 @@ impl SpokeFile {
         };
         let spoke = keys.text("spoke")?;
         let topic = keys.text("topic")?;
-        const COMMON: [&str; 4] = ["spoke", "topic", "format", "tests"];
         let (mut is_cloudevents, mut reader_schema) = (false, None);
         let format = match keys.text("format")?.as_str() {
             mapped @ ("json" | "avro") => {
                 let more: &[&str] = if mapped == "avro" { &["envelope", "reader_schema"] } else { &["envelope"] };
-                keys.allow(&COMMON, &[more, &MAPPING_KEYS, &FIELDS])?;
+                keys.allow(&FILE_KEYS, &[more, &MAPPING_KEYS, &FIELDS])?;
                 is_cloudevents = match keys.optional_text("envelope")?.as_deref() {
                     None => false,
                     Some("cloudevents") => true,
@@ -267,7 +277,7 @@ impl SpokeFile {
                 {
                     return Err(keys.error(key, "the canonical touchpoint needs no mapping; remove the key".into()));
                 }
-                keys.allow(&COMMON, &[])?;
+                keys.allow(&FILE_KEYS, &[])?;
                 if canonical == "touchpoint-json" { Format::TouchpointJson } else { Format::TouchpointAvro }
             }
             other => {
@@ -275,11 +285,12 @@ impl SpokeFile {
                 return Err(keys.error("format", unknown_word(other, &known)));
             }
         };
+        let condition = keys.optional_text("condition")?;
         let tests = keys.tests()?;
         if format == Format::TouchpointAvro && !tests.is_empty() {
             return Err(keys.error("tests", "Avro cannot be written as text; remove them".into()));
         }
-        Ok(SpokeFile { spoke, topic, format, is_cloudevents, reader_schema, tests, text: text.to_owned() })
+        Ok(SpokeFile { spoke, topic, format, is_cloudevents, reader_schema, condition, tests, text: text.to_owned() })
     }
 }
 

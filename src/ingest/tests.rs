@@ -2,6 +2,7 @@
 
 mod avro;
 mod canonical;
+mod conditions;
 mod elements;
 mod hostile;
 mod mapped;
@@ -62,7 +63,8 @@ fn rejection(spoke: &Spoke, payload: Option<&[u8]>) -> Option<Rejection> {
 fn shown(outcome: &Mapped<'_>) -> String {
     let touchpoint = match outcome {
         Mapped::Touchpoint(touchpoint) => touchpoint,
-        Mapped::Skipped => return "skipped".into(),
+        Mapped::Skipped(Skip::NoElements) => return "skipped".into(),
+        Mapped::Skipped(Skip::Condition) => return "skipped by the condition".into(),
         Mapped::Rejected(Rejection { reason, field, message, .. }) => return format!("{reason} [{field}] {message}"),
     };
     let by = |identifier: &Identifier<'_>| format!("{}:{}", identifier.kind, identifier.value);

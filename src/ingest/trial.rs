@@ -14,7 +14,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Mapped, SourceRecord, Spoke,
+    Mapped, Skip, SourceRecord, Spoke,
     fields::fields,
     keys::{suggestion, unknown_word},
     spoke_file::field_names,
@@ -44,7 +44,7 @@ pub enum Expectation {
     Touchpoints(Vec<Map<String, Value>>),
     /// A rejection for this reason.
     Rejected(Reason),
-    /// The mapping leaves it out.
+    /// The mapping leaves it out, all of it.
     Skipped,
 }
 
@@ -170,7 +170,7 @@ pub fn run(spoke: &Spoke, trials: &[Trial]) -> Vec<TrialFailure> {
 /// An outcome, kept.
 enum Found {
     Touchpoint(Map<String, Value>),
-    Skipped,
+    Skipped(Skip),
     Rejected(Reason, String),
 }
 
@@ -180,7 +180,7 @@ impl Found {
             Mapped::Touchpoint(touchpoint) => Found::Touchpoint(
                 fields(touchpoint).into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             ),
-            Mapped::Skipped => Found::Skipped,
+            Mapped::Skipped(skip) => Found::Skipped(*skip),
             Mapped::Rejected(rejection) => {
                 let at = if rejection.field.is_empty() { String::new() } else { format!(" [{}]", rejection.field) };
                 Found::Rejected(rejection.reason, format!("{}{at} {}", rejection.reason, rejection.message))
@@ -193,7 +193,7 @@ impl Found {
             Found::Touchpoint(fields) => {
                 format!("a touchpoint of kind {}", fields.get("kind").and_then(Value::as_str).unwrap_or_default())
             }
-            Found::Skipped => "skipped".into(),
+            Found::Skipped(skip) => format!("skipped, {}", skip.in_words()),
             Found::Rejected(_, text) => text.clone(),
         }
     }
@@ -208,19 +208,21 @@ fn compare(expect: &Expectation, found: &[Found], differs: &mut dyn FnMut(String
             }
         }
         Expectation::Skipped => {
-            if !matches!(found, [Found::Skipped]) {
+            if !found.iter().all(|found| matches!(found, Found::Skipped(_))) {
                 differs(String::new(), "skipped".into(), all());
             }
         }
         Expectation::Touchpoints(expected) => {
-            if let Some(other) = found.iter().find(|found| !matches!(found, Found::Touchpoint(_))) {
+            if let Some(other) = found.iter().find(|found| matches!(found, Found::Rejected(..))) {
                 return differs(String::new(), "touchpoints only".into(), other.shown());
             }
+            // An element that the condition leaves out is no touchpoint.
+            let found: Vec<&Found> = found.iter().filter(|found| matches!(found, Found::Touchpoint(_))).collect();
             if expected.len() != found.len() {
                 let count = format!("{} touchpoints", expected.len());
                 return differs(String::new(), count, format!("{}: {}", found.len(), all()));
             }
-            for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
+            for (index, (expected, found)) in expected.iter().zip(&found).enumerate() {
                 let Found::Touchpoint(found) = found else { continue };
                 let at = if index == 0 { String::new() } else { format!("touchpoint {}: ", index + 1) };
                 for (name, expected) in expected {

@@ -375,6 +375,22 @@ impl Default for Spokes {
 }
 
 impl Settings {
+    /// The keys that have another value in `other`, as `section.key`, in order. Not the values: they may say where secrets are.
+    pub fn differences(&self, other: &Settings) -> Vec<String> {
+        let tree = |settings: &Settings| serde_json::to_value(settings).unwrap_or_default();
+        let (mine, others) = (tree(self), tree(other));
+        let mut keys = Vec::new();
+        for (section, values) in mine.as_object().into_iter().flatten() {
+            for (key, value) in values.as_object().into_iter().flatten() {
+                if others[section].get(key) != Some(value) {
+                    keys.push(format!("{section}.{key}"));
+                }
+            }
+        }
+        keys.sort();
+        keys
+    }
+
     /// The bounds of memory that hold: what is not set depends on the log. The client of Kafka needs queues of its own
     /// (about 150 MiB); without it the stores have that room, and read and write less of what they hold.
     pub fn memory(&self) -> Memory {

@@ -262,6 +262,19 @@ fn example_with_every_key() -> String {
 }
 
 #[test]
+fn what_differs_is_named_by_its_key_and_without_its_value() {
+    let plain = Settings::default();
+    assert_eq!(plain.differences(&plain), [""; 0]);
+    let overrides = [("topics.prefix", "cx."), ("hub.person_key_file", "/secret"), ("kafka.client.client.rack", "a")];
+    let other = load("", &[], &overrides).expect("valid settings");
+    let named = ["hub.person_key_file", "kafka.client", "topics.prefix"];
+    assert_eq!(
+        (plain.differences(&other), other.differences(&plain)),
+        (named.map(str::to_owned).to_vec(), named.map(str::to_owned).to_vec())
+    );
+}
+
+#[test]
 fn the_example_shows_every_key_and_no_other_with_its_default() {
     let tree: toml::Table = toml::from_str(&example_with_every_key()).expect("the example is TOML");
     let mut shown = BTreeSet::new();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tracing::{debug, error, info, trace, warn};
 
 use super::{Health, TaskName, TaskState, figures::Figures};
@@ -50,6 +51,32 @@ impl AbortReason {
     }
 }
 
+/// What came of reading the configuration again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReloadOutcome {
+    /// Mappings or schemas were replaced.
+    Applied,
+    /// It is as before.
+    Unchanged,
+    /// It is valid, and something in it can only be changed by a restart: nothing was applied.
+    NeedsRestart,
+    /// It is wrong: nothing was applied.
+    Invalid,
+}
+
+impl ReloadOutcome {
+    /// The word, as in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ReloadOutcome::Applied => "applied",
+            ReloadOutcome::Unchanged => "unchanged",
+            ReloadOutcome::NeedsRestart => "needs_restart",
+            ReloadOutcome::Invalid => "invalid",
+        }
+    }
+}
+
 /// What can happen. `message` is the text of a library's error, never content of a record.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -57,6 +84,10 @@ impl AbortReason {
 pub enum Event<'a> {
     /// The hub runs and tries to join its group.
     HubStarted { application_id: &'a str, workers: usize, generation: &'a str },
+    /// The mappings in force were read, or found unchanged; `hash` is the same wherever files and schemas are.
+    MappingsLoaded { hash: u64, at_ms: i64 },
+    /// The configuration was read again. Names of what changed or would have to, and what is wrong with it.
+    Reloaded { outcome: ReloadOutcome, changed: &'a str, needs_restart: &'a str, problem: &'a str },
     /// A signal or a failure began the drain.
     HubStopping { reason: &'a str },
     /// All workers are gone.
@@ -114,6 +145,11 @@ pub enum Event<'a> {
 pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
     match *event {
         Event::HubStopping { .. } => health.stopping(),
+        Event::MappingsLoaded { hash, at_ms } => {
+            figures.mappings_hash.set(i64::try_from(hash).unwrap_or_default());
+            figures.mappings_loaded.set(at_ms / 1_000);
+        }
+        Event::Reloaded { outcome, .. } => figures.reloads.with_label_values(&[outcome.as_str()]).inc(),
         Event::Rebalanced { change, .. } => {
             figures.rebalances.with_label_values(&[change.as_str()]).inc();
             if change == Rebalance::Assigned {
@@ -203,6 +239,15 @@ pub(super) fn log(event: &Event<'_>) {
     match *event {
         Event::HubStarted { application_id, workers, generation } => {
             info!(application_id, workers, generation, "hub started")
+        }
+        Event::MappingsLoaded { hash, .. } => debug!(hash, "mappings in force"),
+        Event::Reloaded { outcome: ReloadOutcome::Applied, changed, .. } => info!(changed, "configuration applied"),
+        Event::Reloaded { outcome: ReloadOutcome::Unchanged, .. } => info!("configuration read again: nothing changed"),
+        Event::Reloaded { outcome: ReloadOutcome::NeedsRestart, needs_restart, .. } => {
+            warn!(needs_restart, "configuration not applied, nothing of it: a restart is needed")
+        }
+        Event::Reloaded { outcome: ReloadOutcome::Invalid, problem, .. } => {
+            error!(problem, "configuration not applied, nothing of it: it is wrong")
         }
         Event::HubStopping { reason } => info!(reason, "hub stopping: draining and committing"),
         Event::HubStopped { committed: true } => info!("hub stopped; everything taken in is committed"),

@@ -35,6 +35,9 @@ pub(super) struct Figures {
     pub rejections: IntCounterVec,
     pub unmapped_kinds: IntCounterVec,
     pub capped: IntCounterVec,
+    pub reloads: IntCounterVec,
+    pub mappings_loaded: IntGauge,
+    pub mappings_hash: IntGauge,
     pub commits: IntCounter,
     pub commit_seconds: Histogram,
     pub transactions_aborted: IntCounterVec,
@@ -201,6 +204,19 @@ impl Figures {
                 "insight_hub_capped_total",
                 "Times that a bound on what is remembered of one customer was hit.",
                 &["cap"],
+            ),
+            reloads: make.counters(
+                "insight_hub_reloads_total",
+                "Times that the configuration was read again, by what came of it.",
+                &["outcome"],
+            ),
+            mappings_loaded: make.whole_gauge(
+                "insight_hub_mappings_loaded_timestamp_seconds",
+                "When the mappings in force were last found to be those on disk, seconds since 1970-01-01T00:00:00Z.",
+            ),
+            mappings_hash: make.whole_gauge(
+                "insight_hub_mappings_hash",
+                "A hash of the mappings and schemas in force: instances that differ in it map differently.",
             ),
             commits: make.counter("insight_hub_commits_total", "Committed transactions."),
             commit_seconds: make.histogram(

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
-pub use event::{AbortReason, Event, Rebalance};
+pub use event::{AbortReason, Event, Rebalance, ReloadOutcome};
 use figures::Figures;
 pub use figures::{PartitionFigures, TaskFigures};
 pub use health::{Health, HealthReport, Pulse, TaskHealth, TaskName, TaskState};

@@ -31,6 +31,11 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
         t.emit(Event::SchemaAnswered { id: 17, outcome: "unknown", message: "there is none" });
     }),
     ("insight_hub_registry_available", |t| t.emit(Event::RegistryAvailable)),
+    ("insight_hub_reloads_total", |t| {
+        t.emit(Event::Reloaded { outcome: ReloadOutcome::Applied, changed: "sales", needs_restart: "", problem: "" });
+    }),
+    ("insight_hub_mappings_loaded_timestamp_seconds", |t| t.emit(Event::MappingsLoaded { hash: 5, at_ms: 6_000 })),
+    ("insight_hub_mappings_hash", |t| t.emit(Event::MappingsLoaded { hash: 5, at_ms: 6_000 })),
     ("insight_hub_log_paused", |t| {
         t.emit(Event::LogPaused { paused: true, available_bytes: 1, needed_bytes: 2 });
     }),

@@ -17,7 +17,7 @@ use crate::{
         topics::Topics,
     },
     feeds::{DeadLetter, Origin, OriginReader},
-    ingest::{Mapped, Rejection, SourceRecord, SpokeSet},
+    ingest::{LiveSpokes, Mapped, Rejection, SourceRecord, SpokeSet},
     metrics::{catalogue, values::outcomes},
     model::{
         Calendar, CellKey, Contribution, Day, Dimension, EventTime, Kind, Outcome, PersonKey, Reason, Window,
@@ -41,7 +41,9 @@ struct IngestStage {
     input: TopicPartition,
     topic: Arc<str>,
     map: TopicMap,
-    spokes: Arc<SpokeSet>,
+    live: Arc<LiveSpokes>,
+    /// Those of the running transaction; `None` between two.
+    spokes: Option<Arc<SpokeSet>>,
     person_key: PersonKey,
     calendar: Calendar,
     allowed_disorder_ms: i64,
@@ -94,14 +96,15 @@ impl crate::ingest::Headers for HeaderView<'_> {
 
 impl IngestStage {
     fn new(options: &TopologyOptions, map: TopicMap, input: TopicPartition, topic: Arc<str>) -> IngestStage {
-        let spoke_name = options.spokes.of_topic(&topic).map(|spoke| spoke.name().to_owned()).unwrap_or_default();
+        let spoke_name = options.spokes.now().of_topic(&topic).map(|spoke| spoke.name().to_owned()).unwrap_or_default();
         let partitions =
             usize::try_from(options.customers_partitions).expect("a topic has a positive number of partitions");
         IngestStage {
             input,
             topic,
             map,
-            spokes: options.spokes.clone(),
+            live: options.spokes.clone(),
+            spokes: None,
             person_key: options.person_key.clone(),
             calendar: options.calendar.clone(),
             allowed_disorder_ms: options.allowed_disorder_ms,
@@ -194,7 +197,7 @@ impl IngestStage {
 
 impl Stage for IngestStage {
     fn process(&mut self, record: &Record<'_>, _: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
-        let spokes = self.spokes.clone();
+        let spokes = self.spokes.get_or_insert_with(|| self.live.now()).clone();
         let Some(spoke) = spokes.of_topic(&self.topic) else {
             return Err(StageError::Stop(format!("no spoke reads topic {}", self.topic)));
         };
@@ -237,7 +240,7 @@ impl Stage for IngestStage {
                     }
                     Outcome::Accepted
                 }
-                Mapped::Skipped => Outcome::Skipped,
+                Mapped::Skipped(_) => Outcome::Skipped,
                 Mapped::Rejected(rejection) => {
                     letters += 1;
                     failure = self.reject(&rejection, record, origin, letters <= LETTERS_MAX, outputs);
@@ -288,6 +291,7 @@ impl Stage for IngestStage {
     }
 
     fn post_commit(&mut self) {
+        self.spokes = None;
         for (outcome, count) in self.uncounted.drain(..) {
             self.counters[&outcome].inc_by(count);
         }
@@ -302,6 +306,7 @@ impl Stage for IngestStage {
     }
 
     fn rolled_back(&mut self) {
+        self.spokes = None;
         self.uncounted.clear();
         self.unmapped = 0;
         self.untold.clear();

@@ -39,7 +39,7 @@ use crate::{
         topics::{Cleanup, Ownership, TopicIndex, TopicSpec, Topics},
     },
     feeds::{self, Feed, FeedFormat},
-    ingest::SpokeSet,
+    ingest::LiveSpokes,
     metrics::catalogue,
     model::{Calendar, PersonKey},
     telemetry::Telemetry,
@@ -52,8 +52,8 @@ use watermarks::Sources;
 pub struct TopologyOptions {
     /// Names the group, the internal topics and transactional ids.
     pub application_id: String,
-    /// The departments.
-    pub spokes: Arc<SpokeSet>,
+    /// The departments. Their mappings may be replaced later; which there are, and their topics, stays.
+    pub spokes: Arc<LiveSpokes>,
     /// How many partitions each spoke's topic has; a topic that is not named has one. No window is final before each of
     /// them was heard of.
     pub spoke_partitions: BTreeMap<String, i32>,
@@ -92,7 +92,7 @@ impl TopologyOptions {
     }
 
     fn sources(&self) -> Sources {
-        Sources::new(self.spokes.iter().map(|spoke| (spoke.topic(), self.partitions_of(spoke.topic()))))
+        Sources::new(self.spokes.now().iter().map(|spoke| (spoke.topic(), self.partitions_of(spoke.topic()))))
     }
 }
 
@@ -121,6 +121,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
     let mut topics = Topics::default();
     let sources: Vec<TopicIndex> = options
         .spokes
+        .now()
         .iter()
         .map(|spoke| {
             topics.add(TopicSpec {

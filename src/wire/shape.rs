@@ -118,6 +118,10 @@ impl ShapeBuilder {
             let next = u16::try_from(self.nodes.len())
                 .map_err(|_| PathError { path: path.to_owned(), problem: "is one too many for one spoke" })?;
             let node = &mut self.nodes[usize::from(current)];
+            let is_list = node.list || node.element.is_some();
+            if node.entries || is_list && matches!(segment, Segment::Index(_)) {
+                return Err(PathError { path: path.to_owned(), problem: "leads into what is taken as a whole" });
+            }
             let (found, path) = match segment {
                 Segment::Key(key) => {
                     let found = node.keys.iter().find(|(known, _)| **known == *key).map(|&(_, child)| child);
@@ -138,13 +142,10 @@ impl ShapeBuilder {
                     (found, path)
                 }
             };
-            current = match found {
-                Some(child) => child,
-                None => {
-                    self.nodes.push(Node { path, ..Node::default() });
-                    next
-                }
-            };
+            if found.is_none() {
+                self.nodes.push(Node { path, ..Node::default() });
+            }
+            current = found.unwrap_or(next);
         }
         Ok(current)
     }

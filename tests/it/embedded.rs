@@ -5,4 +5,5 @@ mod faults;
 mod house;
 mod letters;
 mod process;
+mod reload;
 mod truth;

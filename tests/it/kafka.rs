@@ -6,6 +6,7 @@
 //! - [`hostile`]: rubbish in every topic.
 //! - [`letters`]: a replay of what was rejected.
 //! - [`rebuild`]: a change of definition, killed in the middle.
+//! - [`reload`]: a mapping that is replaced while it runs.
 //! - [`members`]: two processes under one name, and one that was taken for two.
 //! - [`registry`]: a schema registry that is down, and schemas that do not fit.
 //! - [`restore`]: how much is restored.
@@ -18,6 +19,7 @@ mod letters;
 mod members;
 mod rebuild;
 mod registry;
+mod reload;
 mod restore;
 mod secured;
 mod truth;

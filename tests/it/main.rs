@@ -19,6 +19,7 @@ mod idle;
 mod kafka;
 mod oracle;
 mod rebuild;
+mod reload;
 mod simulation;
 mod smoke;
 mod tidy;

@@ -58,6 +58,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("apache_avro", &["src/wire"]),
     ("serde_avro_fast", &["src/wire"]),
     ("axum", &["src/serve"]),
+    ("cel", &["src/ingest/condition"]),
     ("clap", &["src/cli", "src/main.rs"]),
     ("config", &["src/settings/layers.rs"]),
     ("fjall", &["src/engine"]),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use insight_hub::{
     company::{Company, CompanyOptions, SalesFormat, SourceEvent},
     customers, feeds,
-    ingest::{self, Spoke, SpokeFile, SpokeSet},
+    ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet},
     metrics,
     model::{Calendar, PersonKey},
     telemetry::Telemetry,
@@ -25,7 +25,7 @@ pub fn events(options: CompanyOptions) -> Vec<SourceEvent> {
 }
 
 /// The departments of `deploy/spokes`.
-pub fn spokes() -> Arc<SpokeSet> {
+pub fn spokes() -> SpokeSet {
     let schemas = Arc::new(Schemas::default());
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes");
     let compiled = ["marketing", "operations", "sales", "support"].map(|name| {
@@ -33,7 +33,7 @@ pub fn spokes() -> Arc<SpokeSet> {
         let file = SpokeFile::parse(name, &text).unwrap();
         Spoke::compile(&file, ingest::Options::default(), &schemas).unwrap()
     });
-    Arc::new(SpokeSet::new(compiled).unwrap())
+    SpokeSet::new(compiled).unwrap()
 }
 
 /// Partitions of each department's topic.
@@ -44,8 +44,8 @@ pub fn topology_options(application_id: &str, customers_partitions: i32) -> Topo
     let spokes = spokes();
     TopologyOptions {
         application_id: application_id.into(),
-        spokes: spokes.clone(),
         spoke_partitions: spokes.iter().map(|spoke| (spoke.topic().to_owned(), SPOKE_PARTITIONS)).collect(),
+        spokes: Arc::new(LiveSpokes::new(spokes)),
         person_key: PersonKey(PERSON_KEY),
         calendar: Calendar::utc(),
         customers_partitions,

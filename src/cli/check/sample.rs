@@ -67,7 +67,7 @@ pub(super) fn show(
         for outcome in outcomes {
             match &outcome {
                 Outcome::Accepted(_) => tally.touchpoints += 1,
-                Outcome::Skipped => tally.skipped += 1,
+                Outcome::Skipped(_) => tally.skipped += 1,
                 Outcome::Rejected(_) => tally.rejected += 1,
             }
             match format {
@@ -119,7 +119,7 @@ fn write_text(output: &mut dyn Write, line: usize, outcome: &Outcome) -> std::io
                 write_field(output, name, value)?;
             }
         }
-        Outcome::Skipped => writeln!(output, "line {line}: skipped, the mapping takes nothing from it")?,
+        Outcome::Skipped(skip) => writeln!(output, "line {line}: skipped, {}", skip.in_words())?,
         Outcome::Rejected(rejection) => {
             writeln!(output, "line {line}: rejected, {}", rejection.reason)?;
             if !rejection.field.is_empty() {

@@ -208,7 +208,7 @@ impl Transfer<'_> {
                 let mut written = Ok(());
                 self.spoke.map_json(&record, &mut |mapped| match mapped {
                     Mapped::Touchpoint(_) => tally.accepted += 1,
-                    Mapped::Skipped => tally.skipped += 1,
+                    Mapped::Skipped(_) => tally.skipped += 1,
                     Mapped::Rejected(rejection) => {
                         let reason = rejection.reason.as_str();
                         let outcome = reject(tally, reason, &rejection.field, &rejection.message, false);

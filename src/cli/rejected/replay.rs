@@ -19,7 +19,7 @@ use crate::{
     },
     engine::log::outside::{FeedRead, SpokeAppend, SpokeRecord},
     feeds::{Feed, Origin},
-    ingest::SpokeSet,
+    ingest::{Skip, SpokeSet},
     settings::Settings,
 };
 
@@ -29,7 +29,7 @@ enum Fate {
     /// The mapping takes the record: these are its outcomes.
     Mended(Vec<Outcome>),
     /// The mapping takes nothing from it now: as if it had never been rejected.
-    Skipped,
+    Skipped(Skip),
     /// It would be rejected again.
     Rejected(Outcome),
     /// No spoke of the configuration reads its topic.
@@ -47,7 +47,7 @@ impl Fate {
                     && rejection.reason.as_str() == letter.reason
                     && rejection.field == letter.field
             }
-            Outcome::Accepted(_) | Outcome::Skipped => false,
+            Outcome::Accepted(_) | Outcome::Skipped(_) => false,
         };
         let is_good = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Accepted(_)));
         let again = outcomes.iter().position(same);
@@ -55,14 +55,17 @@ impl Fate {
         match again.or_else(|| if is_good { None } else { rejected() }) {
             Some(index) => Fate::Rejected(outcomes.swap_remove(index)),
             None if is_good => Fate::Mended(outcomes),
-            None => Fate::Skipped,
+            None => Fate::Skipped(match outcomes.first() {
+                Some(Outcome::Skipped(skip)) => *skip,
+                Some(Outcome::Accepted(_) | Outcome::Rejected(_)) | None => Skip::NoElements,
+            }),
         }
     }
 
     fn word(&self) -> String {
         match self {
             Fate::Mended(_) => "accepted".to_owned(),
-            Fate::Skipped => "skipped".to_owned(),
+            Fate::Skipped(_) => "skipped".to_owned(),
             Fate::Rejected(Outcome::Rejected(rejection)) => format!("still rejected: {}", rejection.reason),
             Fate::Rejected(_) => "still rejected".to_owned(),
             Fate::NoSpoke => "no spoke reads its topic".to_owned(),
@@ -75,12 +78,13 @@ impl Fate {
             Fate::Mended(outcomes) => {
                 let accepted = outcomes.iter().filter_map(|outcome| match outcome {
                     Outcome::Accepted(accepted) => Some(format!("{} {}", accepted.text("kind"), accepted.id)),
-                    Outcome::Skipped | Outcome::Rejected(_) => None,
+                    Outcome::Skipped(_) | Outcome::Rejected(_) => None,
                 });
                 accepted.collect::<Vec<_>>().join(", ")
             }
             Fate::Rejected(Outcome::Rejected(rejection)) => format!("{} {}", rejection.field, rejection.message),
-            Fate::Rejected(_) | Fate::Skipped | Fate::NoSpoke => String::new(),
+            Fate::Skipped(skip) => skip.in_words().to_owned(),
+            Fate::Rejected(_) | Fate::NoSpoke => String::new(),
         }
     }
 
@@ -88,7 +92,7 @@ impl Fate {
         let becomes: Vec<Value> = match self {
             Fate::Mended(outcomes) => outcomes.iter().map(masked).collect(),
             Fate::Rejected(outcome) => vec![outcome.as_json()],
-            Fate::Skipped => vec![Outcome::Skipped.as_json()],
+            Fate::Skipped(skip) => vec![Outcome::Skipped(*skip).as_json()],
             Fate::NoSpoke => Vec::new(),
         };
         json!({

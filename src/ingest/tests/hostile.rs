@@ -16,6 +16,15 @@ fn decoders() -> &'static [(Spoke, Vec<u8>)] {
     &DECODERS
 }
 
+/// A condition that looks at much, and never skips: what it cannot decide is rejected.
+fn conditional() -> String {
+    MARKETING.replacen(
+        "id = \"id\"",
+        "condition = 'event.size() < 99999 && ts + 1 >= ts - 1 && (profile.mail.matches(\"@\") || true) && (has(cmp.x) || event.size() >= 0)'\nid = \"id\"",
+        1,
+    )
+}
+
 fn compiled_decoders() -> Vec<(Spoke, Vec<u8>)> {
     let schemas = Arc::new(Schemas::from(
         crate::wire::SchemaFolder::from_files([("7.avsc", TOUCHPOINT_SCHEMA)]).expect("the built-in schema"),
@@ -43,6 +52,7 @@ fn compiled_decoders() -> Vec<(Spoke, Vec<u8>)> {
     registry.extend_from_slice(&single[10..]);
     vec![
         (compiled(MARKETING), sample(MARKETING)),
+        (compiled(&conditional()), sample(MARKETING)),
         (compiled(SUPPORT), sample(SUPPORT)),
         (compiled(OPERATIONS), operations),
         (compiled(SALES), single),
@@ -55,7 +65,7 @@ fn count(spoke: &Spoke, payload: &[u8]) -> (usize, usize) {
     spoke
         .map(&record(Some(payload)), &mut |outcome| match outcome {
             Mapped::Touchpoint(_) => touchpoints += 1,
-            Mapped::Skipped => {}
+            Mapped::Skipped(_) => {}
             Mapped::Rejected(_) => rejections += 1,
         })
         .expect("its schema is at hand");

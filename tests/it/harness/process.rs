@@ -20,6 +20,8 @@ pub enum Signal {
     Continue,
     /// SIGINT: what Ctrl-C sends.
     Interrupt,
+    /// SIGHUP: read the configuration again.
+    Hangup,
 }
 
 impl Signal {
@@ -30,6 +32,7 @@ impl Signal {
             Self::Stop => "STOP",
             Self::Continue => "CONT",
             Self::Interrupt => "INT",
+            Self::Hangup => "HUP",
         }
     }
 }

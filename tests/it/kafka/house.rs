@@ -258,6 +258,11 @@ impl House {
         command
     }
 
+    /// Where an instance has its data.
+    pub fn data_of(&self, instance: &str) -> std::path::PathBuf {
+        self.data.path().join(instance)
+    }
+
     /// What an instance had on disk is gone.
     pub fn lose_disk(&self, instance: &str) {
         std::fs::remove_dir_all(self.data.path().join(instance)).expect("the data directory can be removed");
