@@ -304,6 +304,9 @@ mod tests {
         assert_eq!(lines[0]["touchpoint"]["identifiers"]["customer_id"][0], "C1");
         assert_eq!((&lines[1]["reason"], &lines[1]["line"]), (&json!("missing_field"), &json!(3)));
         assert_eq!(sampled(WEB, VISIT, with_sample()).1, Ok(()));
+        let (output, ended) = sampled(&format!("{WEB}condition = \"kind != 'visit_made'\"\n"), VISIT, with_sample());
+        assert!(output.starts_with("line 1: skipped by the condition\n") && ended.is_ok(), "{output}");
+        assert!(output.ends_with("1 records: 0 touchpoints, 1 skipped, 0 rejected\n"), "{output}");
         let absent = CheckArguments { spoke: Some("shop".into()), ..with_sample() };
         assert!(sampled(WEB, VISIT, absent).1.expect_err("another spoke").next.contains("web"));
     }

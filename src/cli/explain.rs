@@ -423,12 +423,13 @@ fn judge_arrivals(arrivals: &mut [Arrival]) {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::VecDeque, time::Duration};
+    use std::{collections::VecDeque, sync::Arc, time::Duration};
 
     use super::*;
     use crate::{
         engine::log::{LogError, outside::Next},
         feeds::DeadLetter,
+        ingest::{self, SpokeFile},
         model::Reason,
     };
 
@@ -503,6 +504,23 @@ mod tests {
         assert_eq!(found("shop.events-0-8", Some("shop")), [8]);
         assert_eq!(found("shop.events|0|8", None), [8]);
         assert!(found("O-1", Some("web")).is_empty() && found("O", None).is_empty());
+    }
+
+    #[test]
+    fn what_the_condition_leaves_out_is_recognised_by_the_text_of_the_id() {
+        let file =
+            "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"touchpoint-json\"\ncondition = \"kind != 'other'\"";
+        let file = SpokeFile::parse("shop", file).expect("a mapping");
+        let spoke = Spoke::compile(&file, ingest::Options::default(), &Arc::default()).expect("a mapping");
+        let events = ["{\"id\":\"O-1\",\"kind\":\"other\"}", "{\"id\":\"O-2\",\"kind\":\"other\"}"];
+        let mut findings = Findings::default();
+        let mut log = Fixed(events.map(|event| record("", Some(event))).into());
+        findings.read_arrivals(&mut log, &Sought::new("O-1", None), &spoke).expect("a topic");
+        let words: Vec<&str> = findings.arrivals.iter().map(|arrival| arrival.what).collect();
+        assert_eq!(words, ["skipped by the condition (its id stands in the record)"]);
+        assert!(findings.answer().contains("the condition of its mapping as it is now leaves it out"));
+        let json = findings.as_json(&Sought::new("O-1", None), &[]);
+        assert!(json["arrivals"][0]["content"].is_null(), "{json}");
     }
 
     #[test]

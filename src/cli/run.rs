@@ -183,6 +183,8 @@ impl Drop for RequestOnDrop<'_> {
 /// tasks, or whose last commit failed, leaves input to be read again.
 fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     let settings = input.settings;
+    // Before the mappings, so that what changes meanwhile is seen as a change.
+    let schemas = reload::schemas_of(settings)?;
     let mut options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
     if !hub::register_feeds(settings, input.telemetry, input.stop, &mut options)? {
         return Ok(true); // nothing was taken in
@@ -199,7 +201,7 @@ fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     std::thread::scope(|scope| {
         let watching = input.reloading.map(|reloading| {
             let running = Running { settings, spokes: &spokes, telemetry: input.telemetry };
-            scope.spawn(move || running.watch(reloading, input.stop))
+            scope.spawn(move || running.watch(reloading, schemas, input.stop))
         });
         let ended = run_workers(input, &topology, place, &stores, None);
         // It has requested a stop, if nobody had before.

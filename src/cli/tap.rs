@@ -151,7 +151,7 @@ fn row(record: &CommittedRecord, outcome: &Outcome) -> Vec<String> {
             let what = format!("{} at {}", accepted.text("kind"), accepted.text("occurred_at"));
             [accepted.id.clone(), what, who.collect::<Vec<_>>().join(" ")]
         }
-        Outcome::Skipped(skip) => [String::new(), format!("skipped, {}", skip.in_words()), String::new()],
+        Outcome::Skipped(skip) => [String::new(), skip.in_words().to_owned(), String::new()],
         Outcome::Rejected(rejection) => {
             [rejection.field.clone(), format!("{}: {}", rejection.reason, rejection.message), String::new()]
         }
@@ -210,7 +210,7 @@ mod tests {
     fn shop() -> Spoke {
         let file = "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"json\"\nid = \"position\"\n\
              occurred_at = { path = \"at\", format = \"rfc3339\" }\nkind = { constant = \"visit_made\" }\n\
-             identifiers = { email = \"mail\" }\nproperties = { note = \"note\" }\n";
+             condition = \"!has(payload.test)\"\nidentifiers = { email = \"mail\" }\nproperties = { note = \"note\" }\n";
         let file = SpokeFile::parse("shop", file).expect("a mapping");
         Spoke::compile(&file, ingest::Options::default(), &Arc::new(Schemas::default())).expect("a mapping")
     }
@@ -228,8 +228,9 @@ mod tests {
 
     fn tapped(arguments: &[&str]) -> String {
         let good = r#"{"at":"2026-01-31T08:00:00Z","mail":"ann@example.org","note":"is ann@example.org"}"#;
-        let records = [event(1, good), event(2, "{\"at\":\"\u{1b}[2J\"}")];
-        let log = [Next::Record(records[0].clone()), Next::Idle, Next::Record(records[1].clone())];
+        let records = [event(1, good), event(2, "{\"at\":\"\u{1b}[2J\"}"), event(3, "{\"test\":true}")];
+        let [good, bad, test] = records.map(Next::Record);
+        let log = [good, Next::Idle, bad, test];
         #[derive(clap::Parser)]
         struct Line {
             #[command(flatten)]
@@ -248,10 +249,11 @@ mod tests {
             let text = tapped(&["-o", format]);
             assert!(text.contains("shop.events-0-1") && text.contains("visit_made") && text.contains("***"), "{text}");
             assert!(text.contains("undecodable") && !text.contains("ann@") && !text.contains('\u{1b}'), "{text}");
+            assert!(text.contains("skipped by the condition") || text.contains("\"by\":\"condition\""), "{text}");
         }
         let lines: Vec<Value> =
             tapped(&["-o", "json"]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
         assert_eq!(lines[0]["position"], "shop.events|0|1");
         assert_eq!(lines[0]["becomes"][0]["touchpoint"]["properties"]["note"], "***");
         assert_eq!(lines[1]["becomes"][0]["outcome"], "rejected");

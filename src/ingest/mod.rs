@@ -114,11 +114,11 @@ impl Skip {
         }
     }
 
-    /// The same in words, after "skipped".
+    /// The same in words.
     pub fn in_words(self) -> &'static str {
         match self {
-            Skip::Condition => "by the condition",
-            Skip::NoElements => "its list has no elements",
+            Skip::Condition => "skipped by the condition",
+            Skip::NoElements => "skipped, its list has no elements",
         }
     }
 }

@@ -193,7 +193,7 @@ impl Found {
             Found::Touchpoint(fields) => {
                 format!("a touchpoint of kind {}", fields.get("kind").and_then(Value::as_str).unwrap_or_default())
             }
-            Found::Skipped(skip) => format!("skipped, {}", skip.in_words()),
+            Found::Skipped(skip) => skip.in_words().into(),
             Found::Rejected(_, text) => text.clone(),
         }
     }

@@ -119,7 +119,7 @@ fn write_text(output: &mut dyn Write, line: usize, outcome: &Outcome) -> std::io
                 write_field(output, name, value)?;
             }
         }
-        Outcome::Skipped(skip) => writeln!(output, "line {line}: skipped, {}", skip.in_words())?,
+        Outcome::Skipped(skip) => writeln!(output, "line {line}: {}", skip.in_words())?,
         Outcome::Rejected(rejection) => {
             writeln!(output, "line {line}: rejected, {}", rejection.reason)?;
             if !rejection.field.is_empty() {

@@ -77,15 +77,14 @@ pub(super) struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Reloads whenever SIGHUP comes or a command asks, until a stop is requested.
-    pub(super) fn watch(&self, reloading: &Reloading, stop: &StopToken) {
+    /// Reloads whenever SIGHUP comes or a command asks, until a stop is requested. `schemas`: those in force.
+    pub(super) fn watch(&self, reloading: &Reloading, mut schemas: Schemas, stop: &StopToken) {
         let signals = reloading.signals.lock().map(|mut signals| signals.take());
         let Ok(Some((runtime, mut hangups))) = signals else {
             return;
         };
         let desk = Desk::open(&self.settings.hub.data_directory);
         let desk = desk.inspect_err(|error| tracing::warn!(%error, "only SIGHUP reloads this hub, no command")).ok();
-        let mut schemas = schemas_of(self.settings).unwrap_or_default();
         self.tell_loaded(&schemas);
         runtime.block_on(async {
             while !stop.requested() {
@@ -159,9 +158,9 @@ fn answer(outcome: ReloadOutcome) -> Answer {
 }
 
 /// The files of the schemas' folder: name → text.
-type Schemas = BTreeMap<String, String>;
+pub(super) type Schemas = BTreeMap<String, String>;
 
-fn schemas_of(settings: &Settings) -> Result<Schemas, Failure> {
+pub(super) fn schemas_of(settings: &Settings) -> Result<Schemas, Failure> {
     let files = schemas::files(settings.schemas.directory.as_deref());
     files.map(|files| files.into_iter().collect()).map_err(|problem| Failure::new(Exit::Usage, problem, "correct it"))
 }

@@ -174,11 +174,11 @@ fn tests_of_a_mapping_can_say_that_a_sample_is_skipped() {
     assert_eq!(trial("expect_skipped = true"), "");
     assert_eq!(
         trial("expect = { kind = \"visit_made\" }"),
-        "test 1: expected 1 touchpoints, found 0: skipped, by the condition"
+        "test 1: expected 1 touchpoints, found 0: skipped by the condition"
     );
     assert_eq!(
         trial("expect_rejected = \"condition_error\""),
-        "test 1: expected condition_error, found skipped, by the condition"
+        "test 1: expected condition_error, found skipped by the condition"
     );
     let each = with("element.kg > 2").replace("id = \"n\"", "id = \"n\"\neach = \"parcels\"")
         + "[[tests]]\nsample = '{\"n\":1,\"what\":\"visit_made\",\"at\":1769850000250,\"who\":\"C1\",\"parcels\":[{\"kg\":3},{\"kg\":1}]}'\n\
