@@ -359,6 +359,12 @@ mod tests {
         execute(&settings(&example), &json_lines(), &mut output).expect("the examples are right");
         let output = String::from_utf8(output).expect("JSON lines are text");
         assert!(output.contains(r#""spoke":"sales","tests":0,"topic":"sales.events""#), "{output}");
+        let more = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
+        let mut settings_of_more = settings(&more.join("spokes"));
+        settings_of_more.schemas.directory = Some(more.join("schemas"));
+        let mut output = Vec::new();
+        execute(&settings_of_more, &json_lines(), &mut output).expect("the further examples are right");
+        assert!(String::from_utf8_lossy(&output).contains(r#""spoke":"shop","tests":2,"topic":"shop.orders""#));
 
         let directory = tempfile::tempdir().expect("a temporary directory");
         for (from, to) in [("sales", "sales"), ("sales", "shop")] {

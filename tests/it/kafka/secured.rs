@@ -63,6 +63,8 @@ const RIGHTS: [(&[&str], &str); 5] = [
 
 struct Secured {
     port: u16,
+    /// Where clients show a certificate and no password.
+    mutual_port: u16,
     scratch: Scratch,
     _process: Process,
 }
@@ -79,7 +81,8 @@ fn openssl(directory: &Path, arguments: &str) {
     run(Command::new("openssl").current_dir(directory).args(arguments.split(' ')));
 }
 
-/// An authority, and the broker's certificate by it: for clients and, as the node's own client, for its controller.
+/// An authority, the broker's certificate by it (for clients and, as the node's own client, for its controller), and that
+/// of a client.
 fn make_certificates(directory: &Path) {
     const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     openssl(directory, &format!("req -x509 {KEY} -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem"));
@@ -89,6 +92,8 @@ fn make_certificates(directory: &Path) {
     let sign = "x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions";
     openssl(directory, &format!("{sign} -days 2 -out broker.crt"));
     openssl(directory, &format!("{sign} -days -1 -out expired.crt"));
+    openssl(directory, &format!("req {KEY} -subj /CN=mutual -keyout client.key -out client.csr"));
+    openssl(directory, "x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out client.crt");
     let parts = ["broker.key", "broker.crt", "ca.pem"].map(|name| std::fs::read(directory.join(name)).unwrap());
     std::fs::write(directory.join("broker.pem"), parts.concat()).unwrap();
 }
@@ -104,22 +109,22 @@ impl Secured {
         let scratch = Scratch::new("secured");
         let directory = scratch.path();
         make_certificates(directory);
-        let (port, controller) = (free_port(), free_port());
+        let (port, mutual_port, controller) = (free_port(), free_port(), free_port());
         let at = directory.display();
         let login = "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"admin\" password=\"admin-secret\";";
         let properties = format!(
             "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=SASL_SSL://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=SASL_SSL://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+             listeners=SASL_SSL://127.0.0.1:{port},MUTUAL://127.0.0.1:{mutual_port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=SASL_SSL://127.0.0.1:{port},MUTUAL://127.0.0.1:{mutual_port}\ncontroller.listener.names=CONTROLLER\n\
              inter.broker.listener.name=SASL_SSL\n\
-             listener.security.protocol.map=CONTROLLER:SSL,SASL_SSL:SASL_SSL\n\
-             listener.name.controller.ssl.client.auth=required\nlog.dirs={at}/data\n\
+             listener.security.protocol.map=CONTROLLER:SSL,MUTUAL:SSL,SASL_SSL:SASL_SSL\n\
+             listener.name.mutual.ssl.client.auth=required\nlistener.name.controller.ssl.client.auth=required\nlog.dirs={at}/data\n\
              sasl.enabled.mechanisms=SCRAM-SHA-512\nsasl.mechanism.inter.broker.protocol=SCRAM-SHA-512\n\
              listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login}\n\
              ssl.keystore.type=PEM\nssl.keystore.location={at}/broker.pem\n\
              ssl.truststore.type=PEM\nssl.truststore.location={at}/ca.pem\n\
              authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
-             super.users=User:admin;User:CN=broker\nallow.everyone.if.no.acl.found=false\n\
+             super.users=User:admin;User:CN=broker;User:CN=mutual\nallow.everyone.if.no.acl.found=false\n\
              auto.create.topics.enable=false\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
              transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\n\
@@ -139,7 +144,7 @@ impl Secured {
         run(&mut format);
         let mut server = java(directory, "kafka.Kafka", &["-Xmx512m"]);
         let process = Process::spawn("secured", server.arg("server.properties"), directory);
-        let broker = Secured { port, scratch, _process: process };
+        let broker = Secured { port, mutual_port, scratch, _process: process };
         // Asked as a user would: until the administrator can make the hub's topics and the departments'.
         let began = Instant::now();
         loop {
@@ -306,4 +311,36 @@ fn a_login_or_certificate_that_does_not_hold_is_told_within_seconds() {
     server.args(["-cert", "expired.crt", "-key", "broker.key"]);
     let _server = Process::spawn("expired", &mut server, broker.scratch.path());
     check(set("brokers", &format!("127.0.0.1:{port}")), 4, &["is not trusted", "expired"]);
+}
+
+#[test]
+fn a_certificate_of_its_own_lets_the_hub_in_and_nothing_else_does() {
+    let broker = Secured::shared();
+    let hub = |certificates: &Path, key: &str| {
+        let file = |name: &str| certificates.join(name).display().to_string();
+        let login = ["security_protocol", "sasl_mechanism", "username", "password_file", "brokers"];
+        let config: String = broker
+            .config("hub")
+            .lines()
+            .filter(|line| !login.iter().any(|word| line.starts_with(word)))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let kafka = format!(
+            "[kafka]\nbrokers = \"127.0.0.1:{}\"\nsecurity_protocol = \"ssl\"\n{key}certificate_file = \"{}\"\n\
+             {key}key_file = \"{}\"\n",
+            broker.mutual_port,
+            file("client.crt"),
+            file("client.key")
+        );
+        broker.hub("hub").file("hub.toml", &config.replace("[kafka]\n", &kafka))
+    };
+    let (status, plan, said) = hub(broker.scratch.path(), "").args(["topics", "plan"]).run(START_WITHIN);
+    assert!(status.success() && plan.contains("insight.customers"), "{plan}\n{said}");
+    let other = Scratch::new("other-clients");
+    make_certificates(other.path());
+    // By an authority that the broker does not know, and none at all.
+    for (hub, what) in [(hub(other.path(), ""), "another's"), (hub(broker.scratch.path(), "# "), "none")] {
+        let (status, said) = refused(hub);
+        assert!(status.code() == Some(4) && said.contains("certificate_file"), "{what}: {said}");
+    }
 }

@@ -321,6 +321,13 @@ impl ClientContext for Context {
                 "Kafka's certificate is not trusted: {reason}; set kafka.ca_file to the authority that signed it, \
                  and see that neither has expired"
             )),
+            // The broker's alerts (RFC 8446, section 6.2) about what the client showed, or did not show.
+            _ if reason.contains(" alert ") && (reason.contains("certificate") || reason.contains("unknown ca")) => {
+                self.fatal.set(format!(
+                    "Kafka does not accept this client's certificate: {reason}; set kafka.certificate_file and \
+                     kafka.key_file to what an authority has signed that the brokers trust, and see that it has not expired"
+                ));
+            }
             // Without an offset to read from, the partition stands still for ever, and nobody would notice.
             Some(AutoOffsetReset) => self.fatal.set(format!(
                 "a partition is no longer readable at the committed offset: {reason}. Retention has removed records that \
