@@ -8,6 +8,7 @@ mod choice;
 mod client;
 mod error;
 mod layers;
+mod registry;
 mod secret;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use crate::model::Calendar;
 
-use super::{FeedFormat, Hub, Settings, SettingsError};
+use super::{Hub, Settings, SettingsError};
 
 /// Kafka's own bound for a topic's name.
 const TOPIC_NAME_MAX: usize = 249;
@@ -17,7 +17,7 @@ const TRANSACTION_RECORDS_MIN: u64 = 4;
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
 
 /// A broken rule: the key to change, and why.
-type Broken = (&'static str, String);
+pub(super) type Broken = (&'static str, String);
 
 impl Settings {
     /// Checks every rule; `Settings::load` has done so. The error names the key to change and says why.
@@ -78,48 +78,6 @@ impl Settings {
                 )
             },
         )
-    }
-
-    fn validate_registry(&self) -> Result<(), Broken> {
-        let registry = &self.registry;
-        let url = registry.url.as_deref();
-        if let Some(url) = url {
-            crate::wire::registry::client::check_url(url).map_err(|problem| ("registry.url", problem))?;
-        }
-        for (key, is_set) in [
-            ("registry.username", registry.username.is_some()),
-            ("registry.password_file", registry.password_file.is_some()),
-            ("registry.ca_file", registry.ca_file.is_some()),
-            ("registry.certificate_file", registry.certificate_file.is_some()),
-            ("registry.key_file", registry.key_file.is_some()),
-        ] {
-            rule(!is_set || url.is_some(), key, || {
-                "has no effect without registry.url; set it, or remove this".into()
-            })?;
-        }
-        let encrypts = url.is_some_and(|url| url.starts_with("https://"));
-        rule(encrypts || registry.ca_file.is_none() && registry.certificate_file.is_none(), "registry.url", || {
-            "certificates have no effect on http://; write https://, or remove them".into()
-        })?;
-        let both = |one: bool, other: bool, key, message: &str| rule(one == other, key, || message.into());
-        both(
-            registry.username.is_some(),
-            registry.password_file.is_some(),
-            "registry.password_file",
-            "goes with registry.username; set both, or none",
-        )?;
-        both(
-            registry.certificate_file.is_some(),
-            registry.key_file.is_some(),
-            "registry.key_file",
-            "goes with registry.certificate_file; set both, or none",
-        )?;
-        rule(url.is_some() || self.topics.feed_format != FeedFormat::AvroRegistry, "topics.feed_format", || {
-            "\"avro-registry\" needs a registry; set registry.url, or use \"avro\"".into()
-        })?;
-        rule((100..=60_000).contains(&registry.timeout_ms), "registry.timeout_ms", || {
-            "must be between 100 and 60000".into()
-        })
     }
 
     fn validate_login(&self) -> Result<(), Broken> {
@@ -248,7 +206,7 @@ impl Hub {
     }
 }
 
-fn rule(holds: bool, key: &'static str, why: impl FnOnce() -> String) -> Result<(), Broken> {
+pub(super) fn rule(holds: bool, key: &'static str, why: impl FnOnce() -> String) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err((key, why())) }
 }
 
