@@ -3,6 +3,7 @@
 //! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields()`]: what a touchpoint has.
 //! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
+//! - [`sketch`]: sample records → a spoke file for them.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
@@ -16,6 +17,7 @@ mod local;
 mod mapping;
 mod number;
 mod rules;
+pub mod sketch;
 pub mod spoke_file;
 pub mod trial;
 mod validate;
