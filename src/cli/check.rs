@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     exit::{Exit, Failure},
     hub,
-    output::{Format, write_json, write_table},
+    output::{Format, Listing, write_json},
 };
 use crate::{
     ingest::{self, Spoke, SpokeFile, SpokeSet},
@@ -30,7 +30,7 @@ pub struct CheckArguments {
     /// How the result is shown
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
-    /// Show what each record of a file becomes, or why it is rejected: a record on each line; its values are shown
+    /// Show what each record of a file becomes, or why it is rejected; JSON on lines or as a list, or CSV; values are shown
     #[arg(long, value_name = "FILE")]
     pub sample: Option<PathBuf>,
     /// Check this spoke only; whose records --sample has, if there are several
@@ -118,9 +118,9 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
     if let Err(error) = SpokeSet::new(spokes) {
         problems.push(error.to_string());
     }
+    let refused = verdicts.iter().filter(|verdict| verdict.result.is_err()).count();
     report(&verdicts, &warnings, &problems, format, output)?;
     output.flush()?;
-    let refused = verdicts.iter().filter(|verdict| verdict.result.is_err()).count();
     if refused + problems.len() == 0 {
         return Ok(());
     }
@@ -202,49 +202,34 @@ fn report(
     format: Format,
     output: &mut dyn Write,
 ) -> std::io::Result<()> {
-    if format == Format::Json {
-        for warning in warnings {
-            write_json(output, &json!({"warning": warning}))?;
-        }
-        for problem in problems {
-            write_json(output, &json!({"error": problem}))?;
-        }
-        for verdict in verdicts {
-            let file = verdict.file.display().to_string();
-            let line = match &verdict.result {
-                Ok(spoke) => {
-                    json!({"file": file, "spoke": spoke.spoke, "topic": spoke.topic, "format": spoke.format, "tests": spoke.tests})
-                }
-                Err(error) => json!({"file": file, "error": error}),
-            };
-            write_json(output, &line)?;
-        }
-        return Ok(());
-    }
-    for warning in warnings {
-        writeln!(output, "warning: {warning}")?;
-    }
-    for problem in problems {
-        writeln!(output, "error: {problem}")?;
-    }
-    let rows: Vec<Vec<String>> = verdicts
-        .iter()
-        .map(|verdict| {
-            let file = verdict.file.display().to_string();
-            match &verdict.result {
-                Ok(spoke) => vec![
-                    file,
-                    spoke.spoke.clone(),
-                    spoke.topic.clone(),
-                    spoke.format.clone(),
-                    spoke.tests.to_string(),
-                    "right".into(),
-                ],
-                Err(error) => vec![file, String::new(), String::new(), String::new(), String::new(), error.clone()],
+    for (word, texts) in [("warning", warnings), ("error", problems)] {
+        for text in texts {
+            match format {
+                Format::Table => writeln!(output, "{word}: {text}")?,
+                Format::Jsonl => write_json(output, &json!({word: text}))?,
+                Format::Json => {}
             }
-        })
-        .collect();
-    write_table(output, &["file", "spoke", "topic", "format", "tests", "verdict"], &rows)
+        }
+    }
+    let mut listing = Listing::new(format, "spokes", &["file", "spoke", "topic", "format", "tests", "verdict"], output);
+    for verdict in verdicts {
+        let file = verdict.file.display().to_string();
+        let (row, value) = match &verdict.result {
+            Ok(SpokeSummary { spoke, topic, format, tests }) => {
+                let cells = [&file, spoke, topic, format, &tests.to_string(), "right"].map(str::to_owned);
+                let value = json!({"file": file, "spoke": spoke, "topic": topic, "format": format, "tests": tests});
+                (cells.to_vec(), value)
+            }
+            Err(error) => {
+                let blank = String::new;
+                let cells = vec![file.clone(), blank(), blank(), blank(), blank(), error.clone()];
+                (cells, json!({"file": file, "error": error}))
+            }
+        };
+        listing.push_rows(|| vec![row], || value)?;
+    }
+    listing.end(&[("warnings", warnings.into()), ("errors", problems.into())])?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -258,7 +243,7 @@ mod tests {
     }
 
     fn json_lines() -> CheckArguments {
-        CheckArguments { output: Format::Json, ..CheckArguments::default() }
+        CheckArguments { output: Format::Jsonl, ..CheckArguments::default() }
     }
 
     /// What `check` says of one mapping with a file of samples, and how it ends.
@@ -296,7 +281,7 @@ mod tests {
             (Exit::Failure, "1 of 2 samples are rejected, at least in part")
         );
 
-        let (output, ended) = sampled(WEB, &samples, CheckArguments { output: Format::Json, ..with_sample() });
+        let (output, ended) = sampled(WEB, &samples, CheckArguments { output: Format::Jsonl, ..with_sample() });
         assert!(ended.is_err());
         let lines: Vec<serde_json::Value> =
             output.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();

@@ -44,7 +44,7 @@ pub use explain::ExplainArguments;
 pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use import::{ImportArguments, ImportFormat};
-pub use output::{Format, ListFormat};
+pub use output::Format;
 pub(crate) use place::embedded_options;
 pub use rejected::{FilterArguments, RejectedAction, RejectedArguments};
 pub use run::{HubInput, RunArguments, run_until_stopped};
@@ -98,7 +98,7 @@ pub enum Command {
     Topics(TopicsArguments),
     /// Show a public feed as it is committed
     Tail(TailArguments),
-    /// Write a feed as it is now, the latest value of every key, as NDJSON or CSV
+    /// Write a feed as it is now, the latest value of every key, as JSON or CSV
     Export(ExportArguments),
     /// Show one customer: the record, the timeline, and why
     Customer(CustomerArguments),

@@ -60,6 +60,7 @@ fn every_command_of_the_readme_kind_parses() {
         "import orders.tsv.gz --spoke sales --delimiter \\t",
         "demo --once 1000 --directory company",
         "export metrics --to metrics.csv --format csv",
+        "export metrics -o json",
         "customer email:ann@example.org --last 5 -o json",
         "rejected list",
         "rejected list --spoke sales --reason bad_timestamp --since 7d --until 2026-01-31 --summary -o jsonl",
@@ -75,6 +76,45 @@ fn every_command_of_the_readme_kind_parses() {
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
     }
+}
+
+/// What shows no things: it makes files, or is watched.
+const SHOW_NOTHING: [&str; 5] = ["demo", "run", "rebuild", "help", "export"];
+
+/// Every command by its words, those inside of others too.
+fn commands(of: &clap::Command, before: &str) -> Vec<(String, clap::Command)> {
+    of.get_subcommands()
+        .flat_map(|command| {
+            let name = format!("{before}{}", command.get_name());
+            let inner = commands(command, &format!("{name} "));
+            if inner.is_empty() { vec![(name, command.clone())] } else { inner }
+        })
+        .collect()
+}
+
+#[test]
+fn whatever_shows_things_shows_them_in_three_ways() {
+    let commands = commands(&definition(), "");
+    assert!(commands.iter().any(|(name, _)| name == "topics plan") && commands.len() > 20, "{commands:?}");
+    for (name, command) in &commands {
+        if SHOW_NOTHING.contains(&name.as_str()) {
+            continue;
+        }
+        let output = command.get_arguments().find(|argument| argument.get_id() == "output");
+        let output = output.unwrap_or_else(|| panic!("{name} has no --output"));
+        let values: Vec<String> =
+            output.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+        assert_eq!(
+            (output.get_short(), values),
+            (Some('o'), ["table", "json", "jsonl"].map(str::to_owned).into()),
+            "{name}"
+        );
+    }
+    // A feed as a file: a table of a million rows helps nobody, and a spreadsheet wants CSV.
+    let (_, export) = commands.iter().find(|(name, _)| name == "export").expect("it is a command");
+    let format = export.get_arguments().find(|argument| argument.get_long() == Some("output")).expect("a flag");
+    let values: Vec<String> = format.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    assert_eq!((format.get_short(), values), (Some('o'), ["jsonl", "json", "csv"].map(str::to_owned).into()));
 }
 
 #[test]
