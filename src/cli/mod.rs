@@ -22,6 +22,7 @@ mod rebuild;
 mod rejected;
 mod rest;
 mod run;
+mod spoke;
 mod state;
 mod stop;
 mod tail;
@@ -48,6 +49,7 @@ pub use output::Format;
 pub(crate) use place::embedded_options;
 pub use rejected::{FilterArguments, RejectedAction, RejectedArguments};
 pub use run::{HubInput, RunArguments, run_until_stopped};
+pub use spoke::{NewArguments, SpokeAction, SpokeArguments};
 pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
 pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};
@@ -94,6 +96,8 @@ pub enum Command {
     Run(RunArguments),
     /// Check the configuration, the spokes' mappings and the tests in them, or sample records; connects to nothing
     Check(CheckArguments),
+    /// Draft a department's mapping out of sample records
+    Spoke(SpokeArguments),
     /// Plan, create or verify the topics that the hub needs
     Topics(TopicsArguments),
     /// Show a public feed as it is committed
@@ -154,6 +158,7 @@ impl Cli {
             Command::Demo(arguments) => demo::execute(settings, arguments, output),
             Command::Run(_) => run::execute(settings),
             Command::Check(arguments) => check::execute(settings, arguments, output),
+            Command::Spoke(arguments) => spoke::execute(settings, arguments, output),
             Command::Topics(arguments) => topics::execute(settings, arguments, output),
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Export(arguments) => export::execute(settings, arguments, output),

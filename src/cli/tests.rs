@@ -46,6 +46,7 @@ fn every_command_of_the_readme_kind_parses() {
         "run",
         "check -o json",
         "check --spoke support --sample samples.ndjson",
+        "spoke new --from sample.csv --spoke garage --topic garage.events --zone Europe/Amsterdam --delimiter ; -o garage.toml",
         "topics plan",
         "topics apply -o table",
         "topics verify -o json",
@@ -79,7 +80,7 @@ fn every_command_of_the_readme_kind_parses() {
 }
 
 /// What shows no things: it makes files, or is watched.
-const SHOW_NOTHING: [&str; 5] = ["demo", "run", "rebuild", "help", "export"];
+const SHOW_NOTHING: [&str; 8] = ["demo", "run", "rebuild", "spoke new", "completions", "man", "help", "export"];
 
 /// Every command by its words, those inside of others too.
 fn commands(of: &clap::Command, before: &str) -> Vec<(String, clap::Command)> {
@@ -138,6 +139,7 @@ fn wrong_command_lines_are_refused() {
         ("import orders.csv --spoke sales --delimiter ;;", "one ASCII character"),
         ("import orders.csv --spoke sales --format xlsx", "csv, ndjson"),
         ("serve", "unrecognized subcommand"),
+        ("spoke new", "--from"),
         ("topics repair", "unrecognized subcommand"),
     ] {
         let error = parse(line).expect_err(line);
