@@ -1,6 +1,7 @@
 //! `insight-hub check`: is the configuration right, does every spoke compile and pass the tests in its file, and what do
-//! sample records become? Connects to nothing.
+//! sample records become? It connects to nothing, unless it is asked whether what the hub needs is there (`--connect`).
 
+mod connect;
 mod sample;
 
 use std::{
@@ -33,6 +34,10 @@ pub struct CheckArguments {
     /// Show what each record of a file becomes, or why it is rejected; JSON on lines or as a list, or CSV; values are shown
     #[arg(long, value_name = "FILE")]
     pub sample: Option<PathBuf>,
+    /// Look at what the hub needs as well: brokers, topics and this user's rights on them, or the data directory of a hub without
+    /// Kafka; changes nothing
+    #[arg(long, conflicts_with = "sample")]
+    pub connect: bool,
     /// Check this spoke only; whose records --sample has, if there are several
     #[arg(long, value_name = "SPOKE")]
     pub spoke: Option<String>,
@@ -119,10 +124,13 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
         problems.push(error.to_string());
     }
     let refused = verdicts.iter().filter(|verdict| verdict.result.is_err()).count();
-    report(&verdicts, &warnings, &problems, format, output)?;
+    let is_right = refused + problems.len() == 0;
+    // Which topics are needed only a right configuration says.
+    let findings = if arguments.connect && is_right { connect::look(settings)? } else { Vec::new() };
+    report(&verdicts, &warnings, &problems, &findings, format, output)?;
     output.flush()?;
-    if refused + problems.len() == 0 {
-        return Ok(());
+    if is_right {
+        return connect::judge(&findings);
     }
     Err(Failure::new(
         Exit::Usage,
@@ -199,6 +207,7 @@ fn report(
     verdicts: &[Verdict],
     warnings: &[String],
     problems: &[String],
+    findings: &[connect::Finding],
     format: Format,
     output: &mut dyn Write,
 ) -> std::io::Result<()> {
@@ -228,8 +237,12 @@ fn report(
         };
         listing.push_rows(|| vec![row], || value)?;
     }
-    listing.end(&[("warnings", warnings.into()), ("errors", problems.into())])?;
-    Ok(())
+    let output = listing.end(&[
+        ("warnings", warnings.into()),
+        ("errors", problems.into()),
+        ("connections", findings.iter().map(connect::Finding::as_json).collect()),
+    ])?;
+    connect::report(findings, format, output)
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ pub enum Command {
     Demo(DemoArguments),
     /// Take touchpoints in and publish insight, until SIGTERM or SIGINT
     Run(RunArguments),
-    /// Check the configuration, the spokes' mappings and the tests in them, or sample records; connects to nothing
+    /// Check the configuration, the spokes' mappings and the tests in them, or sample records; with --connect what is around
     Check(CheckArguments),
     /// Draft a department's mapping out of sample records
     Spoke(SpokeArguments),

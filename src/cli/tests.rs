@@ -46,6 +46,7 @@ fn every_command_of_the_readme_kind_parses() {
         "run",
         "check -o json",
         "check --spoke support --sample samples.ndjson",
+        "check --connect -o jsonl",
         "spoke new --from sample.csv --spoke garage --topic garage.events --zone Europe/Amsterdam --delimiter ; -o garage.toml",
         "topics plan",
         "topics apply -o table",
@@ -140,6 +141,7 @@ fn wrong_command_lines_are_refused() {
         ("import orders.csv --spoke sales --format xlsx", "csv, ndjson"),
         ("serve", "unrecognized subcommand"),
         ("spoke new", "--from"),
+        ("check --connect --sample x", "cannot be used with"),
         ("topics repair", "unrecognized subcommand"),
     ] {
         let error = parse(line).expect_err(line);
