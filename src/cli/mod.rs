@@ -11,6 +11,7 @@ mod explain;
 mod export;
 mod figures;
 mod generate;
+mod help;
 mod housekeeping;
 mod hub;
 mod import;
@@ -35,7 +36,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 pub use check::{CheckArguments, SpokeSummary};
 pub use customer::CustomerArguments;
@@ -44,6 +45,7 @@ pub use exit::{Exit, Failure};
 pub use explain::ExplainArguments;
 pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
+pub use help::{CompletionsArguments, ManArguments};
 pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
 pub(crate) use place::embedded_options;
@@ -74,16 +76,16 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Sources {
     /// Configuration file; deploy/insight-hub.toml shows every key
-    #[arg(short, long, global = true, value_name = "FILE", env = "INSIGHT_HUB_CONFIG")]
+    #[arg(short, long, global = true, help_heading = help::CONFIGURATION, value_name = "FILE", env = "INSIGHT_HUB_CONFIG")]
     pub config: Option<PathBuf>,
     /// Set a key of the configuration, for example --set commit.interval_ms=50
-    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = pair)]
+    #[arg(long = "set", global = true, help_heading = help::CONFIGURATION, value_name = "SECTION.KEY=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
     /// Where a hub's log and stores lie [hub.data_directory]
-    #[arg(long, global = true, value_name = "DIRECTORY")]
+    #[arg(long, global = true, help_heading = help::CONFIGURATION, value_name = "DIRECTORY")]
     pub data_directory: Option<PathBuf>,
     /// Brokers as host:port, separated by commas; without them the hub keeps its own log [kafka.brokers]
-    #[arg(long, global = true, value_name = "ADDRESSES")]
+    #[arg(long, global = true, help_heading = help::CONFIGURATION, value_name = "ADDRESSES")]
     pub brokers: Option<String>,
 }
 
@@ -124,6 +126,10 @@ pub enum Command {
     State(StateArguments),
     /// Fold all kept touchpoints again after a change of definition, and switch over; no instance may run meanwhile
     Rebuild,
+    /// Write what a shell reads to complete commands and flags
+    Completions(CompletionsArguments),
+    /// Write the manual page, or a folder with a page for each command
+    Man(ManArguments),
 }
 
 fn about() -> &'static str {
@@ -172,13 +178,15 @@ impl Cli {
             Command::Restore(arguments) => state::restore(settings, arguments, output),
             Command::State(arguments) => state::execute(settings, *arguments, output),
             Command::Rebuild => rebuild::execute(settings, output),
+            Command::Completions(arguments) => help::completions(arguments, output),
+            Command::Man(arguments) => help::man(arguments, output),
         }
     }
 }
 
 /// The program: parses the command line, does what it says, and returns the exit code of [`Exit`].
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match help::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for, and go to standard output; a closed pipe there is no failure.
@@ -189,7 +197,11 @@ pub fn main() -> ExitCode {
     };
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let settings = Settings::load(cli.sources.config.as_deref(), &cli.overrides(), environment);
+    let settings = match cli.command {
+        // For whoever packages the program: no configuration, right or wrong, is looked at.
+        Command::Completions(_) | Command::Man(_) => Ok(Settings::default()),
+        _ => Settings::load(cli.sources.config.as_deref(), &cli.overrides(), environment),
+    };
     let ended = settings.map_err(Failure::from).and_then(|settings| {
         let mut output = BufWriter::new(io::stdout().lock());
         let ended = cli.execute(&settings, &mut output);
@@ -229,7 +241,7 @@ fn start_log(options: &LogOptions) -> Result<(), Failure> {
 
 /// The definition of the command line, for documentation and tests.
 pub fn definition() -> clap::Command {
-    Cli::command()
+    help::definition()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::*;
 
 fn parse(line: &str) -> Result<Cli, String> {
     let words = std::iter::once("insight-hub").chain(line.split_whitespace());
-    Cli::try_parse_from(words).map_err(|error| error.to_string())
+    help::parse(words).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -48,6 +48,9 @@ fn every_command_of_the_readme_kind_parses() {
         "check --spoke support --sample samples.ndjson",
         "check --connect -o jsonl",
         "spoke new --from sample.csv --spoke garage --topic garage.events --zone Europe/Amsterdam --delimiter ; -o garage.toml",
+        "completions zsh",
+        "man",
+        "man target/man",
         "topics plan",
         "topics apply -o table",
         "topics verify -o json",
@@ -141,6 +144,7 @@ fn wrong_command_lines_are_refused() {
         ("import orders.csv --spoke sales --format xlsx", "csv, ndjson"),
         ("serve", "unrecognized subcommand"),
         ("spoke new", "--from"),
+        ("completions", "<SHELL>"),
         ("check --connect --sample x", "cannot be used with"),
         ("topics repair", "unrecognized subcommand"),
     ] {
