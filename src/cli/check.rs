@@ -1,6 +1,7 @@
 //! `insight-hub check`: is the configuration right, does every spoke compile and pass the tests in its file, and what do
-//! sample records become? Connects to nothing.
+//! sample records become? It connects to nothing, unless it is asked whether what the hub needs is there (`--connect`).
 
+mod connect;
 mod sample;
 
 use std::{
@@ -16,7 +17,7 @@ use serde_json::json;
 use super::{
     exit::{Exit, Failure},
     hub,
-    output::{Format, write_json, write_table},
+    output::{Format, Listing, write_json},
     schemas,
 };
 use crate::{
@@ -31,9 +32,13 @@ pub struct CheckArguments {
     /// How the result is shown
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
-    /// Show what each record of a file becomes, or why it is rejected: a record on each line; its values are shown
+    /// Show what each record of a file becomes, or why it is rejected; JSON on lines or as a list, or CSV; values are shown
     #[arg(long, value_name = "FILE")]
     pub sample: Option<PathBuf>,
+    /// Look at what the hub needs as well: brokers, topics and this user's rights on them, or the data directory of a hub without
+    /// Kafka; changes nothing
+    #[arg(long, conflicts_with = "sample")]
+    pub connect: bool,
     /// Check this spoke only; whose records --sample has, if there are several
     #[arg(long, value_name = "SPOKE")]
     pub spoke: Option<String>,
@@ -122,11 +127,14 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
     if let Err(error) = SpokeSet::new(spokes) {
         problems.push(error.to_string());
     }
-    report(&verdicts, &warnings, &problems, format, output)?;
-    output.flush()?;
     let refused = verdicts.iter().filter(|verdict| verdict.result.is_err()).count();
-    if refused + problems.len() == 0 {
-        return Ok(());
+    let is_right = refused + problems.len() == 0;
+    // Which topics are needed only a right configuration says.
+    let findings = if arguments.connect && is_right { connect::look(settings)? } else { Vec::new() };
+    report(&verdicts, &warnings, &problems, &findings, format, output)?;
+    output.flush()?;
+    if is_right {
+        return connect::judge(&findings);
     }
     Err(Failure::new(
         Exit::Usage,
@@ -200,52 +208,42 @@ fn report(
     verdicts: &[Verdict],
     warnings: &[String],
     problems: &[String],
+    findings: &[connect::Finding],
     format: Format,
     output: &mut dyn Write,
 ) -> std::io::Result<()> {
-    if format == Format::Json {
-        for warning in warnings {
-            write_json(output, &json!({"warning": warning}))?;
-        }
-        for problem in problems {
-            write_json(output, &json!({"error": problem}))?;
-        }
-        for verdict in verdicts {
-            let file = verdict.file.display().to_string();
-            let line = match &verdict.result {
-                Ok(spoke) => {
-                    json!({"file": file, "spoke": spoke.spoke, "topic": spoke.topic, "format": spoke.format, "tests": spoke.tests})
-                }
-                Err(error) => json!({"file": file, "error": error}),
-            };
-            write_json(output, &line)?;
-        }
-        return Ok(());
-    }
-    for warning in warnings {
-        writeln!(output, "warning: {warning}")?;
-    }
-    for problem in problems {
-        writeln!(output, "error: {problem}")?;
-    }
-    let rows: Vec<Vec<String>> = verdicts
-        .iter()
-        .map(|verdict| {
-            let file = verdict.file.display().to_string();
-            match &verdict.result {
-                Ok(spoke) => vec![
-                    file,
-                    spoke.spoke.clone(),
-                    spoke.topic.clone(),
-                    spoke.format.clone(),
-                    spoke.tests.to_string(),
-                    "right".into(),
-                ],
-                Err(error) => vec![file, String::new(), String::new(), String::new(), String::new(), error.clone()],
+    for (word, texts) in [("warning", warnings), ("error", problems)] {
+        for text in texts {
+            match format {
+                Format::Table => writeln!(output, "{word}: {text}")?,
+                Format::Jsonl => write_json(output, &json!({word: text}))?,
+                Format::Json => {}
             }
-        })
-        .collect();
-    write_table(output, &["file", "spoke", "topic", "format", "tests", "verdict"], &rows)
+        }
+    }
+    let mut listing = Listing::new(format, "spokes", &["file", "spoke", "topic", "format", "tests", "verdict"], output);
+    for verdict in verdicts {
+        let file = verdict.file.display().to_string();
+        let (row, value) = match &verdict.result {
+            Ok(SpokeSummary { spoke, topic, format, tests }) => {
+                let cells = [&file, spoke, topic, format, &tests.to_string(), "right"].map(str::to_owned);
+                let value = json!({"file": file, "spoke": spoke, "topic": topic, "format": format, "tests": tests});
+                (cells.to_vec(), value)
+            }
+            Err(error) => {
+                let blank = String::new;
+                let cells = vec![file.clone(), blank(), blank(), blank(), blank(), error.clone()];
+                (cells, json!({"file": file, "error": error}))
+            }
+        };
+        listing.push_rows(|| vec![row], || value)?;
+    }
+    let output = listing.end(&[
+        ("warnings", warnings.into()),
+        ("errors", problems.into()),
+        ("connections", findings.iter().map(connect::Finding::as_json).collect()),
+    ])?;
+    connect::report(findings, format, output)
 }
 
 #[cfg(test)]
@@ -259,7 +257,7 @@ mod tests {
     }
 
     fn json_lines() -> CheckArguments {
-        CheckArguments { output: Format::Json, ..CheckArguments::default() }
+        CheckArguments { output: Format::Jsonl, ..CheckArguments::default() }
     }
 
     /// What `check` says of one mapping with a file of samples, and how it ends.
@@ -297,7 +295,7 @@ mod tests {
             (Exit::Failure, "1 of 2 samples are rejected, at least in part")
         );
 
-        let (output, ended) = sampled(WEB, &samples, CheckArguments { output: Format::Json, ..with_sample() });
+        let (output, ended) = sampled(WEB, &samples, CheckArguments { output: Format::Jsonl, ..with_sample() });
         assert!(ended.is_err());
         let lines: Vec<serde_json::Value> =
             output.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();

@@ -138,7 +138,7 @@ pub(super) fn execute(
         let steps = &timeline[shown..];
         let counted = &counted[shown..];
         match arguments.output {
-            Format::Json => {
+            Format::Json | Format::Jsonl => {
                 let steps: Vec<Value> = steps
                     .iter()
                     .zip(counted)

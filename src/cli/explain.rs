@@ -130,7 +130,7 @@ pub(super) fn execute(
     }
     let unknown = unknown(settings, arguments.arrivals);
     match arguments.output {
-        Format::Json => write_json(output, &findings.as_json(&sought, &unknown))?,
+        Format::Json | Format::Jsonl => write_json(output, &findings.as_json(&sought, &unknown))?,
         Format::Table => findings.show(&sought, &unknown, output)?,
     }
     Ok(output.flush()?)

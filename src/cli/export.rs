@@ -32,8 +32,8 @@ pub struct ExportArguments {
     /// Where to; it must not exist. Without it, standard output
     #[arg(long, value_name = "FILE")]
     pub to: Option<PathBuf>,
-    /// How it is written; without it, by the file's extension, else NDJSON
-    #[arg(long, value_enum)]
+    /// How it is written; without it, by the file's extension, else JSON lines
+    #[arg(short = 'o', long = "output", visible_alias = "format", value_enum)]
     pub format: Option<ExportFormat>,
 }
 
@@ -41,7 +41,10 @@ pub struct ExportArguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
     /// One JSON object per line: `key` and `value`.
+    #[value(name = "jsonl", alias = "ndjson")]
     Ndjson,
+    /// One JSON document with all of them in it.
+    Json,
     /// A header and a row per key; what is nested gets a column each, lists and maps are JSON.
     Csv,
 }
@@ -75,6 +78,7 @@ pub(super) fn execute(settings: &Settings, arguments: &ExportArguments, output: 
 fn by_extension(path: Option<&Path>) -> ExportFormat {
     match path.and_then(Path::extension).and_then(|extension| extension.to_str()) {
         Some("csv") => ExportFormat::Csv,
+        Some("json") => ExportFormat::Json,
         _ => ExportFormat::Ndjson,
     }
 }
@@ -119,7 +123,7 @@ fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dy
         })?;
         newest.retain(|hash, place| later.get(hash).map(|newer| *place = *newer).is_some());
     }
-    Ok(rows.written)
+    rows.end()
 }
 
 /// Writes rows.
@@ -136,7 +140,7 @@ impl<'a> Rows<'a> {
     fn new(feed: Feed, format: ExportFormat, output: &'a mut dyn Write) -> Result<Rows<'a>, Failure> {
         let description = feed.description();
         let columns = match format {
-            ExportFormat::Ndjson => Vec::new(),
+            ExportFormat::Ndjson | ExportFormat::Json => Vec::new(),
             ExportFormat::Csv if description.encoded => columns(description.schema),
             ExportFormat::Csv => vec![String::new()],
         };
@@ -147,6 +151,9 @@ impl<'a> Rows<'a> {
             });
             let header: Vec<String> = std::iter::once("key".to_owned()).chain(names).collect();
             write_csv(output, &header)?;
+        }
+        if format == ExportFormat::Json {
+            write!(output, "{{\"rows\":[")?;
         }
         let reader = description.encoded.then(|| Reader::new(feed));
         Ok(Rows { format, reader, columns, output, written: 0 })
@@ -162,15 +169,22 @@ impl<'a> Rows<'a> {
         let key = String::from_utf8_lossy(&record.key).into_owned();
         self.written += 1;
         match self.format {
-            ExportFormat::Ndjson if self.reader.is_none() => {
-                let headers: serde_json::Map<String, Value> = record
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned().into()))
-                    .collect();
-                writeln!(self.output, "{}", json!({"key": key, "headers": headers, "value": value}))?;
+            ExportFormat::Ndjson | ExportFormat::Json => {
+                let mut row = json!({"key": key, "value": value});
+                if self.reader.is_none() {
+                    let headers: serde_json::Map<String, Value> = record
+                        .headers
+                        .iter()
+                        .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned().into()))
+                        .collect();
+                    row["headers"] = headers.into();
+                }
+                match (self.format, self.written) {
+                    (ExportFormat::Json, 1) => write!(self.output, "\n{row}")?,
+                    (ExportFormat::Json, _) => write!(self.output, ",\n{row}")?,
+                    _ => writeln!(self.output, "{row}")?,
+                }
             }
-            ExportFormat::Ndjson => writeln!(self.output, "{}", json!({"key": key, "value": value}))?,
             ExportFormat::Csv => {
                 let cell = |pointer: &String| match value.pointer(pointer) {
                     None | Some(Value::Null) => String::new(),
@@ -182,6 +196,14 @@ impl<'a> Rows<'a> {
             }
         }
         Ok(())
+    }
+
+    /// There are no more; returns how many there were.
+    fn end(self) -> Result<u64, Failure> {
+        if self.format == ExportFormat::Json {
+            writeln!(self.output, "\n]}}")?;
+        }
+        Ok(self.written)
     }
 }
 
@@ -278,6 +300,16 @@ mod tests {
         ];
         let text = exported(ExportFormat::Ndjson, vec![records.clone(), records]);
         assert_eq!(text, "{\"key\":\"a\",\"value\":{\"n\":3}}\n");
+    }
+
+    #[test]
+    fn a_document_holds_all_rows() {
+        for count in 0..3 {
+            let records: Vec<_> = (0..count).map(|n| record(n, &format!("k{n}"), Some("{\"n\":1}"))).collect();
+            let text = exported(ExportFormat::Json, vec![records.clone(), records]);
+            let document: Value = serde_json::from_str(&text).expect("one document");
+            assert_eq!(document["rows"].as_array().map(Vec::len), Some(count as usize), "{text}");
+        }
     }
 
     #[test]

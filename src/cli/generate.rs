@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     exit::{Exit, Failure},
     hub,
-    output::{Format, write_json, write_table},
+    output::{Format, Listing},
     place,
 };
 use crate::{
@@ -110,16 +110,15 @@ pub(super) fn execute(
     }
     let written = write_company(settings, arguments)?;
     let total: u64 = written.iter().map(|written| written.records).sum();
-    if arguments.output == Format::Json {
-        for written in &written {
-            write_json(output, &json!({"to": written.to, "records": written.records}))?;
-        }
-    } else {
-        let mut rows: Vec<Vec<String>> =
-            written.into_iter().map(|written| vec![written.to, written.records.to_string()]).collect();
-        rows.push(vec!["total".into(), total.to_string()]);
-        write_table(output, &["to", "records"], &rows)?;
+    let mut listing = Listing::new(arguments.output, "written", &["to", "records"], output);
+    for Written { to, records } in &written {
+        let rows = || vec![vec![to.clone(), records.to_string()]];
+        listing.push_rows(rows, || json!({"to": to, "records": records}))?;
     }
+    if arguments.output == Format::Table {
+        listing.push_rows(|| vec![vec!["total".into(), total.to_string()]], || json!(null))?;
+    }
+    let output = listing.end(&[("records", total.into())])?;
     output.flush()?;
     Ok(())
 }

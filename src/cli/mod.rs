@@ -11,6 +11,7 @@ mod explain;
 mod export;
 mod figures;
 mod generate;
+mod help;
 mod housekeeping;
 mod hub;
 mod import;
@@ -24,6 +25,7 @@ mod reload;
 mod rest;
 mod run;
 mod schemas;
+mod spoke;
 mod state;
 mod stop;
 mod tail;
@@ -36,7 +38,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 pub use check::{CheckArguments, SpokeSummary};
 pub use customer::CustomerArguments;
@@ -45,12 +47,14 @@ pub use exit::{Exit, Failure};
 pub use explain::ExplainArguments;
 pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
+pub use help::{CompletionsArguments, ManArguments};
 pub use import::{ImportArguments, ImportFormat};
-pub use output::{Format, ListFormat};
+pub use output::Format;
 pub(crate) use place::embedded_options;
 pub use rejected::{FilterArguments, RejectedAction, RejectedArguments};
 pub use reload::Reloading;
 pub use run::{HubInput, RunArguments, run_until_stopped};
+pub use spoke::{NewArguments, SpokeAction, SpokeArguments};
 pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
 pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};
@@ -75,16 +79,16 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Sources {
     /// Configuration file; deploy/insight-hub.toml shows every key
-    #[arg(short, long, global = true, value_name = "FILE", env = "INSIGHT_HUB_CONFIG")]
+    #[arg(short, long, global = true, help_heading = help::CONFIGURATION, value_name = "FILE", env = "INSIGHT_HUB_CONFIG")]
     pub config: Option<PathBuf>,
     /// Set a key of the configuration, for example --set commit.interval_ms=50
-    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = pair)]
+    #[arg(long = "set", global = true, help_heading = help::CONFIGURATION, value_name = "SECTION.KEY=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
     /// Where a hub's log and stores lie [hub.data_directory]
-    #[arg(long, global = true, value_name = "DIRECTORY")]
+    #[arg(long, global = true, help_heading = help::CONFIGURATION, value_name = "DIRECTORY")]
     pub data_directory: Option<PathBuf>,
     /// Brokers as host:port, separated by commas; without them the hub keeps its own log [kafka.brokers]
-    #[arg(long, global = true, value_name = "ADDRESSES")]
+    #[arg(long, global = true, help_heading = help::CONFIGURATION, value_name = "ADDRESSES")]
     pub brokers: Option<String>,
 }
 
@@ -97,13 +101,15 @@ pub enum Command {
     Run(RunArguments),
     /// Have the running hub read configuration and mappings again: applied whole or not at all
     Reload,
-    /// Check the configuration, the spokes' mappings and the tests in them, or sample records; connects to nothing
+    /// Check the configuration, the spokes' mappings and the tests in them, or sample records; with --connect what is around
     Check(CheckArguments),
+    /// Draft a department's mapping out of sample records
+    Spoke(SpokeArguments),
     /// Plan, create or verify the topics that the hub needs
     Topics(TopicsArguments),
     /// Show a public feed as it is committed
     Tail(TailArguments),
-    /// Write a feed as it is now, the latest value of every key, as NDJSON or CSV
+    /// Write a feed as it is now, the latest value of every key, as JSON or CSV
     Export(ExportArguments),
     /// Show one customer: the record, the timeline, and why
     Customer(CustomerArguments),
@@ -125,6 +131,10 @@ pub enum Command {
     State(StateArguments),
     /// Fold all kept touchpoints again after a change of definition, and switch over; no instance may run meanwhile
     Rebuild,
+    /// Write what a shell reads to complete commands and flags
+    Completions(CompletionsArguments),
+    /// Write the manual page, or a folder with a page for each command
+    Man(ManArguments),
 }
 
 fn about() -> &'static str {
@@ -170,6 +180,7 @@ impl Cli {
             }
             Command::Reload => reload::execute(settings, output),
             Command::Check(arguments) => check::execute(settings, arguments, output),
+            Command::Spoke(arguments) => spoke::execute(settings, arguments, output),
             Command::Topics(arguments) => topics::execute(settings, arguments, output),
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Export(arguments) => export::execute(settings, arguments, output),
@@ -183,13 +194,15 @@ impl Cli {
             Command::Restore(arguments) => state::restore(settings, arguments, output),
             Command::State(arguments) => state::execute(settings, *arguments, output),
             Command::Rebuild => rebuild::execute(settings, output),
+            Command::Completions(arguments) => help::completions(arguments, output),
+            Command::Man(arguments) => help::man(arguments, output),
         }
     }
 }
 
 /// The program: parses the command line, does what it says, and returns the exit code of [`Exit`].
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match help::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for, and go to standard output; a closed pipe there is no failure.
@@ -198,7 +211,12 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
-    let ended = cli.settings().and_then(|settings| {
+    let settings = match cli.command {
+        // For whoever packages the program: no configuration, right or wrong, is looked at.
+        Command::Completions(_) | Command::Man(_) => Ok(Settings::default()),
+        _ => cli.settings(),
+    };
+    let ended = settings.and_then(|settings| {
         let mut output = BufWriter::new(io::stdout().lock());
         let ended = cli.execute(&settings, &mut output);
         let flushed = output.flush().map_err(Failure::from);
@@ -237,7 +255,7 @@ fn start_log(options: &LogOptions) -> Result<(), Failure> {
 
 /// The definition of the command line, for documentation and tests.
 pub fn definition() -> clap::Command {
-    Cli::command()
+    help::definition()
 }
 
 #[cfg(test)]

@@ -11,26 +11,15 @@ const CELL_CHARACTERS: usize = 48;
 /// Rows of a table that is written at once: so that columns line up without keeping a whole list in memory.
 const TABLE_ROWS: usize = 50;
 
-/// How results are shown.
+/// How a result is shown; every command that shows things has these three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A table for people.
     #[default]
     Table,
-    /// One JSON object per line.
-    #[value(alias = "jsonl")]
+    /// One JSON document with everything in it, complete when the command ends.
     Json,
-}
-
-/// How a list is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
-    /// A table for people.
-    #[default]
-    Table,
-    /// One JSON document with everything in it.
-    Json,
-    /// One JSON object per line.
+    /// One JSON object per line, each as soon as it is known.
     Jsonl,
 }
 
@@ -90,10 +79,10 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
 
 /// A list as it comes: nothing of it stays in memory but what a block of a table needs.
 pub(super) struct Listing<'a> {
-    format: ListFormat,
+    format: Format,
     /// What the list is called in a document.
     name: &'static str,
-    header: &'static [&'static str],
+    header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
     is_begun: bool,
     output: &'a mut dyn Write,
@@ -101,12 +90,12 @@ pub(super) struct Listing<'a> {
 
 impl<'a> Listing<'a> {
     pub(super) fn new(
-        format: ListFormat,
+        format: Format,
         name: &'static str,
-        header: &'static [&'static str],
+        header: &[&'static str],
         output: &'a mut dyn Write,
     ) -> Listing<'a> {
-        Listing { format, name, header, rows: Vec::new(), is_begun: false, output }
+        Listing { format, name, header: header.to_vec(), rows: Vec::new(), is_begun: false, output }
     }
 
     /// The next thing of the list: the cells of its row, or the whole of it.
@@ -115,13 +104,22 @@ impl<'a> Listing<'a> {
         cells: impl FnOnce() -> Vec<String>,
         value: impl FnOnce() -> Value,
     ) -> io::Result<()> {
+        self.push_rows(|| vec![cells().iter().map(|cell| shortened(cell)).collect()], value)
+    }
+
+    /// The next thing of the list: its rows, safe for a terminal as they are, or the whole of it.
+    pub(super) fn push_rows(
+        &mut self,
+        rows: impl FnOnce() -> Vec<Vec<String>>,
+        value: impl FnOnce() -> Value,
+    ) -> io::Result<()> {
         match self.format {
-            ListFormat::Table => {
-                self.rows.push(cells().iter().map(|cell| shortened(cell)).collect());
+            Format::Table => {
+                self.rows.extend(rows());
                 if self.rows.len() >= TABLE_ROWS { self.pause() } else { Ok(()) }
             }
-            ListFormat::Jsonl => write_json(self.output, &value()),
-            ListFormat::Json => {
+            Format::Jsonl => write_json(self.output, &value()),
+            Format::Json => {
                 let before = if std::mem::replace(&mut self.is_begun, true) { ",".to_owned() } else { self.opening() };
                 writeln!(self.output, "{before}{}", value())
             }
@@ -130,7 +128,7 @@ impl<'a> Listing<'a> {
 
     /// Nothing more at hand: shows what has come.
     pub(super) fn pause(&mut self) -> io::Result<()> {
-        write_table(self.output, self.header, &self.rows)?;
+        write_table(self.output, &self.header, &self.rows)?;
         self.rows.clear();
         self.output.flush()
     }
@@ -138,7 +136,7 @@ impl<'a> Listing<'a> {
     /// The end of the list. `rest`: further members of the document. Gives the output back.
     pub(super) fn end(mut self, rest: &[(&str, Value)]) -> io::Result<&'a mut dyn Write> {
         self.pause()?;
-        if self.format == ListFormat::Json {
+        if self.format == Format::Json {
             let opening = if self.is_begun { String::new() } else { self.opening() };
             write!(self.output, "{opening}]")?;
             for (name, value) in rest {
@@ -154,13 +152,61 @@ impl<'a> Listing<'a> {
     }
 }
 
+/// One result: a sentence for people, an object for programs.
+pub(super) fn write_one(format: Format, output: &mut dyn Write, words: &str, value: &Value) -> io::Result<()> {
+    match format {
+        Format::Table => writeln!(output, "{words}")?,
+        Format::Json | Format::Jsonl => write_json(output, value)?,
+    }
+    output.flush()
+}
+
+/// Results that are found one after the other: a sentence each for people, as soon as it is known.
+pub(super) struct Steps<'a> {
+    format: Format,
+    listing: Option<Listing<'a>>,
+    output: Option<&'a mut dyn Write>,
+}
+
+impl<'a> Steps<'a> {
+    /// `name`: what they are called in a document.
+    pub(super) fn new(format: Format, name: &'static str, output: &'a mut dyn Write) -> Steps<'a> {
+        match format {
+            Format::Table => Steps { format, listing: None, output: Some(output) },
+            Format::Json | Format::Jsonl => {
+                Steps { format, listing: Some(Listing::new(format, name, &[], output)), output: None }
+            }
+        }
+    }
+
+    /// The next result.
+    pub(super) fn push(&mut self, words: &str, value: &Value) -> io::Result<()> {
+        if let Some(listing) = &mut self.listing {
+            listing.push(Vec::new, || value.clone())?;
+            return listing.pause();
+        }
+        match &mut self.output {
+            Some(output) => write_one(self.format, *output, words, value),
+            None => Ok(()),
+        }
+    }
+
+    /// There are no more. `rest`: further members of the document.
+    pub(super) fn end(self, rest: &[(&str, Value)]) -> io::Result<()> {
+        match self.listing {
+            Some(listing) => listing.end(rest)?.flush(),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn listed(format: ListFormat, count: usize) -> String {
+    fn listed(format: Format, count: usize) -> String {
         let mut output = Vec::new();
         let mut listing = Listing::new(format, "letters", &["number"], &mut output);
         for number in 0..count {
@@ -173,13 +219,13 @@ mod tests {
     #[test]
     fn a_list_is_one_document_or_lines_or_blocks_of_a_table() {
         for count in [0, 1, 2, 120] {
-            let document: Value = serde_json::from_str(&listed(ListFormat::Json, count)).expect("a document");
+            let document: Value = serde_json::from_str(&listed(Format::Json, count)).expect("a document");
             assert_eq!(document["letters"].as_array().map(Vec::len), Some(count));
             assert_eq!(document["count"], count);
-            assert_eq!(listed(ListFormat::Jsonl, count).lines().count(), count);
+            assert_eq!(listed(Format::Jsonl, count).lines().count(), count);
             assert_eq!(
-                listed(ListFormat::Table, count).matches('n').count()
-                    - listed(ListFormat::Table, count).matches("number").count(),
+                listed(Format::Table, count).matches('n').count()
+                    - listed(Format::Table, count).matches("number").count(),
                 count
             );
         }

@@ -9,12 +9,13 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     exit::{Exit, Failure},
     hub,
+    output::{Format, Steps, write_one},
     place::{self, Place},
     private,
     rest::Rest,
@@ -31,7 +32,7 @@ use crate::{
             outside::{SpokeAppend as _, SpokeRecord},
         },
         topics::Ownership,
-        verify::verify_stores,
+        verify::{StoresVerified, verify_stores},
     },
     feeds::{Feed, Reader},
     settings::Settings,
@@ -55,6 +56,9 @@ pub enum StateAction {
         /// as it did the first time, and as much room
         #[arg(long)]
         from_input: bool,
+        /// How the result is shown
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
     },
 }
 
@@ -64,6 +68,9 @@ pub struct BackupArguments {
     /// A directory that does not exist or is empty, on this machine
     #[arg(value_name = "DIRECTORY")]
     pub directory: PathBuf,
+    /// How the result is shown
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
 }
 
 /// Flags of `restore`.
@@ -72,6 +79,9 @@ pub struct RestoreArguments {
     /// The directory that `backup` wrote
     #[arg(value_name = "BACKUP")]
     pub backup: PathBuf,
+    /// How the result is shown
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
 }
 
 fn require_embedded(settings: &Settings) -> Result<(), Failure> {
@@ -122,14 +132,14 @@ pub(super) fn backup(settings: &Settings, arguments: &BackupArguments, output: &
     copy_private(&key, &target.join(hub::PERSON_KEY))?;
     // Last: a backup without it is not one.
     write_manifest(&target)?;
-    writeln!(
-        output,
+    let words = format!(
         "{} files, {} bytes and the key of person ids in {}; `insight-hub restore` makes a data directory of them",
         made.files,
         made.bytes,
         target.display()
-    )?;
-    Ok(output.flush()?)
+    );
+    let value = json!({"directory": target.display().to_string(), "files": made.files, "bytes": made.bytes});
+    Ok(write_one(arguments.output, output, &words, &value)?)
 }
 
 /// Makes a data directory of a backup. Stores are filled from the log by the next start.
@@ -156,13 +166,13 @@ pub(super) fn restore(
     let into = RealFiles::new(&place::log_directory(settings)).map_err(failed_with(data))?;
     log.backup(&into).map_err(log_stop)?;
     copy_private(&arguments.backup.join(hub::PERSON_KEY), &data.join(hub::PERSON_KEY))?;
-    writeln!(
-        output,
+    let words = format!(
         "{} records verified and restored into {}; start the hub with `insight-hub run`",
         verified.records,
         data.display()
-    )?;
-    Ok(output.flush()?)
+    );
+    let value = json!({"data_directory": data.display().to_string(), "records": verified.records});
+    Ok(write_one(arguments.output, output, &words, &value)?)
 }
 
 /// Files of a backup by name: bytes and the hash of their content.
@@ -234,8 +244,15 @@ fn copy_private(from: &Path, to: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn execute(settings: &Settings, arguments: StateArguments, output: &mut dyn Write) -> Result<(), Failure> {
-    let StateAction::Verify { from_input } = arguments.action;
+    let StateAction::Verify { from_input, output: format } = arguments.action;
     require_embedded(settings)?;
+    let mut steps = Steps::new(format, "checks", output);
+    let verified = verify(settings, from_input, &mut steps);
+    let ended = steps.end(&[]);
+    verified.and(ended.map_err(Failure::from))
+}
+
+fn verify(settings: &Settings, from_input: bool, steps: &mut Steps<'_>) -> Result<(), Failure> {
     super::start_log(&settings.log.options())?;
     existing(&place::log_directory(settings))?;
     let telemetry = Telemetry::new();
@@ -244,24 +261,27 @@ pub(super) fn execute(settings: &Settings, arguments: StateArguments, output: &m
     let topology = place.prepare(settings, options)?;
     let Place::Embedded(shared) = &place else { return require_embedded(settings) };
     let found = shared.log().verify(&mut |_, _| {}).map_err(log_stop)?;
-    writeln!(output, "log: {} records in {} segments, every checksum holds", found.records, found.segments)?;
-    output.flush()?;
+    steps.push(
+        &format!("log: {} records in {} segments, every checksum holds", found.records, found.segments),
+        &json!({"of": "log", "records": found.records, "segments": found.segments}),
+    )?;
 
     let mut log = EmbeddedLog::new(shared, &topology, 0, 1, hub::now_ms, Box::new(|| true))
         .map_err(|error| hub::log_failure(&error))?;
     let stores = run::open_stores(settings)?;
     let verified = verify_stores(&mut log, &topology, &mut FolderDisks(stores));
     let verified = verified.map_err(|error| hub::engine_failure(&error))?;
-    writeln!(
-        output,
-        "stores: {} with {} entries and {} derived ones; {} are not what the changelogs say",
-        verified.stores, verified.entries, verified.derived, verified.different
+    let StoresVerified { stores, entries, derived, different } = verified;
+    steps.push(
+        &format!(
+            "stores: {stores} with {entries} entries and {derived} derived ones; {different} are not what the changelogs say"
+        ),
+        &json!({"of": "stores", "stores": stores, "entries": entries, "derived": derived, "different": different}),
     )?;
-    output.flush()?;
-    if verified.different > 0 {
+    if different > 0 {
         return Err(Failure::new(
             Exit::Failure,
-            format!("{} entries of stores are not what their changelogs say", verified.different),
+            format!("{different} entries of stores are not what their changelogs say"),
             "remove the folder `stores` of the data directory: the next start fills it from the log; and report it",
         ));
     }
@@ -278,7 +298,7 @@ pub(super) fn execute(settings: &Settings, arguments: StateArguments, output: &m
                 ));
             }
         }
-        compare_with_input(settings, shared, &spokes, &Scratch::new(settings)?, output)?;
+        compare_with_input(settings, shared, &spokes, &Scratch::new(settings)?, steps)?;
     }
     Ok(())
 }
@@ -325,7 +345,7 @@ fn compare_with_input(
     shared: &Arc<SharedLog>,
     spokes: &[String],
     scratch: &Scratch,
-    output: &mut dyn Write,
+    steps: &mut Steps<'_>,
 ) -> Result<(), Failure> {
     let access: Arc<dyn LogAccess> = Arc::new(shared.access());
     let log_failed = |error: LogError| hub::log_failure(&error);
@@ -387,13 +407,11 @@ fn compare_with_input(
                 let theirs = published(&remote, &topic, feed)?;
                 let different = ours.iter().filter(|(key, value)| theirs.get(*key) != Some(value)).count()
                     + theirs.keys().filter(|key| !ours.contains_key(*key)).count();
-                writeln!(
-                    output,
-                    "{topic}: {} of {} values are those of the input",
-                    ours.len() - different.min(ours.len()),
-                    ours.len()
+                let (same, values) = (ours.len() - different.min(ours.len()), ours.len());
+                steps.push(
+                    &format!("{topic}: {same} of {values} values are those of the input"),
+                    &json!({"of": "feed", "topic": topic, "values": values, "same": same, "different": different}),
                 )?;
-                output.flush()?;
                 differences += different;
             }
             Ok(differences)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     exit::{Exit, Failure},
     hub,
-    output::{Format, shortened, write_json, write_table},
+    output::{Format, Listing},
     place,
 };
 use crate::{
@@ -22,8 +22,6 @@ use crate::{
 
 /// The feeds of this version, by their name after the prefix.
 const FEEDS: &[&str] = &["customers", "touchpoints", "metrics", "catalogue", "rejected"];
-/// Rows of a table that is written at once: so that columns line up without keeping a whole feed in memory.
-const TABLE_ROWS: usize = 50;
 /// Silence after which what has come is shown.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 
@@ -95,8 +93,9 @@ pub(super) fn execute(settings: &Settings, arguments: &TailArguments, output: &m
         Some(record) => printer.show(&record),
         None => printer.pause(),
     });
-    printer.pause()?;
-    read
+    // The document is closed, whatever came.
+    let ended = printer.end();
+    read.and(ended)
 }
 
 /// The topic of a feed that was named by its word or by its whole name.
@@ -201,24 +200,19 @@ fn columns(feed: &str) -> &'static [Column] {
     }
 }
 
-/// Writes records as they come: JSON lines at once, tables in blocks.
+/// Writes records as they come: JSON at once, tables in blocks.
 struct Printer<'a> {
-    format: Format,
     columns: &'static [Column],
-    rows: Vec<Vec<String>>,
-    output: &'a mut dyn Write,
+    listing: Listing<'a>,
 }
 
 impl<'a> Printer<'a> {
     fn new(format: Format, columns: &'static [Column], output: &'a mut dyn Write) -> Printer<'a> {
-        Printer { format, columns, rows: Vec::new(), output }
+        let header: Vec<&str> = std::iter::once("key").chain(columns.iter().map(|(title, _)| *title)).collect();
+        Printer { columns, listing: Listing::new(format, "records", &header, output) }
     }
 
     fn show(&mut self, record: &FeedRecord) -> Result<(), Failure> {
-        if self.format == Format::Json {
-            write_json(self.output, &as_json(record))?;
-            return Ok(());
-        }
         let cell = |pointer: &str| match &record.value {
             FeedValue::Tombstone => "gone".to_owned(),
             FeedValue::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -232,24 +226,25 @@ impl<'a> Printer<'a> {
             let found = record.headers.iter().rev().find(|(header, _)| header == name);
             found.map(|(_, value)| value.clone()).unwrap_or_default()
         };
-        let cells = self.columns.iter().map(|(_, place)| match place.strip_prefix('#') {
-            Some(name) => shortened(&header(name)),
-            None => shortened(&cell(place)),
-        });
-        self.rows.push(std::iter::once(shortened(&record.key)).chain(cells).collect());
-        if self.rows.len() >= TABLE_ROWS {
-            self.pause()?;
-        }
-        Ok(())
+        let columns = self.columns;
+        let cells = || {
+            let cells = columns.iter().map(|(_, place)| match place.strip_prefix('#') {
+                Some(name) => header(name),
+                None => cell(place),
+            });
+            std::iter::once(record.key.clone()).chain(cells).collect()
+        };
+        Ok(self.listing.push(cells, || as_json(record))?)
     }
 
     /// Nothing more at hand: show what has come.
     fn pause(&mut self) -> Result<(), Failure> {
-        let header: Vec<&str> = std::iter::once("key").chain(self.columns.iter().map(|(title, _)| *title)).collect();
-        write_table(self.output, &header, &self.rows)?;
-        self.rows.clear();
-        self.output.flush()?;
-        Ok(())
+        Ok(self.listing.pause()?)
+    }
+
+    /// Nothing more comes.
+    fn end(self) -> Result<(), Failure> {
+        Ok(self.listing.end(&[])?.flush()?)
     }
 }
 
@@ -301,7 +296,7 @@ mod tests {
         for value in values {
             printer.show(&record(value)).expect("memory");
         }
-        printer.pause().expect("memory");
+        printer.end().expect("memory");
         String::from_utf8(output).expect("text")
     }
 
@@ -317,7 +312,7 @@ mod tests {
     #[test]
     fn json_lines_hold_the_whole_record() {
         let text = shown(
-            Format::Json,
+            Format::Jsonl,
             "metrics",
             vec![
                 FeedValue::Document(json!({"n": 3})),
@@ -333,6 +328,9 @@ mod tests {
         assert!(lines[1]["value"].is_null());
         assert_eq!(lines[2]["value_text"], "not json");
         assert_eq!(lines[3]["value_hex"], "ff00");
+        let document = shown(Format::Json, "metrics", vec![FeedValue::Tombstone, FeedValue::Tombstone]);
+        let document: Value = serde_json::from_str(&document).expect("one document");
+        assert_eq!(document["records"].as_array().map(Vec::len), Some(2));
     }
 
     #[test]

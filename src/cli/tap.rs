@@ -12,7 +12,7 @@ use super::{
     exit::{Exit, Failure},
     hub,
     judge::{Outcome, ReadHeaders, judge},
-    output::{Format, escaped, hexadecimal, shortened, write_json, write_table},
+    output::{Format, Listing, escaped, hexadecimal, shortened},
     place,
 };
 use crate::{
@@ -22,9 +22,6 @@ use crate::{
     model::EventTime,
     settings::Settings,
 };
-
-/// Rows of a table that is written at once.
-const TABLE_ROWS: usize = 50;
 
 /// Flags of `tap`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -90,44 +87,43 @@ pub(super) fn execute(settings: &Settings, arguments: &TapArguments, output: &mu
 }
 
 fn tap(spoke: &Spoke, log: &mut dyn FeedRead, arguments: &TapArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    let header = ["position", "came", "becomes", "id or field", "what", "who"];
+    let mut listing = Listing::new(arguments.output, "records", &header, output);
+    let read = read(spoke, log, arguments, &mut listing);
+    // The document is closed, whatever came.
+    let ended = listing.end(&[]).and_then(|output| output.flush());
+    read.and(ended.map_err(Failure::from))
+}
+
+fn read(
+    spoke: &Spoke,
+    log: &mut dyn FeedRead,
+    arguments: &TapArguments,
+    listing: &mut Listing<'_>,
+) -> Result<(), Failure> {
     let mut left = arguments.max.unwrap_or(u64::MAX);
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut is_over = left == 0;
-    while !is_over {
-        let next = log.next(place::IDLE_AFTER).map_err(|error| hub::log_failure(&error))?;
-        let mut pause = true;
-        match next {
+    while left > 0 {
+        match log.next(place::IDLE_AFTER).map_err(|error| hub::log_failure(&error))? {
             Next::Record(record) => {
                 left -= 1;
-                is_over = left == 0;
                 let mut becomes = outcomes(spoke, &record);
                 if !arguments.unmasked {
                     becomes.iter_mut().for_each(Outcome::mask);
                 }
-                match arguments.output {
-                    Format::Json => {
-                        write_json(output, &as_json(spoke, &record, &becomes, arguments.unmasked))?;
-                        pause = false;
+                let rows = || {
+                    let mut rows: Vec<Vec<String>> = becomes.iter().map(|outcome| row(&record, outcome)).collect();
+                    if arguments.unmasked {
+                        rows.extend(record.value.as_deref().map(came));
                     }
-                    Format::Table => {
-                        rows.extend(becomes.iter().map(|outcome| row(&record, outcome)));
-                        if arguments.unmasked {
-                            rows.extend(record.value.as_deref().map(came));
-                        }
-                        pause = is_over || rows.len() >= TABLE_ROWS;
-                    }
-                }
+                    rows
+                };
+                listing.push_rows(rows, || as_json(spoke, &record, &becomes, arguments.unmasked))?;
             }
-            Next::Idle => {}
-            Next::End => is_over = true,
-        }
-        if pause || is_over {
-            write_table(output, &["position", "came", "becomes", "id or field", "what", "who"], &rows)?;
-            rows.clear();
-            output.flush()?;
+            Next::Idle => listing.pause()?,
+            Next::End => return Ok(()),
         }
     }
-    Ok(output.flush()?)
+    Ok(())
 }
 
 fn time(timestamp_ms: i64) -> Option<String> {
@@ -252,7 +248,7 @@ mod tests {
             assert!(text.contains("skipped by the condition") || text.contains("\"by\":\"condition\""), "{text}");
         }
         let lines: Vec<Value> =
-            tapped(&["-o", "json"]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+            tapped(&["-o", "jsonl"]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0]["position"], "shop.events|0|1");
         assert_eq!(lines[0]["becomes"][0]["touchpoint"]["properties"]["note"], "***");
@@ -273,8 +269,10 @@ mod tests {
 
     #[test]
     fn it_stops_after_so_many() {
-        assert_eq!(tapped(&["-o", "json", "--max", "1"]).lines().count(), 1);
-        assert_eq!(tapped(&["-o", "json", "--max", "0"]).lines().count(), 0);
+        assert_eq!(tapped(&["-o", "jsonl", "--max", "1"]).lines().count(), 1);
+        assert_eq!(tapped(&["-o", "jsonl", "--max", "0"]).lines().count(), 0);
+        let document: Value = serde_json::from_str(&tapped(&["-o", "json", "--max", "1"])).expect("one document");
+        assert_eq!(document["records"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]

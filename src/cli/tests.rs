@@ -4,7 +4,7 @@ use super::*;
 
 fn parse(line: &str) -> Result<Cli, String> {
     let words = std::iter::once("insight-hub").chain(line.split_whitespace());
-    Cli::try_parse_from(words).map_err(|error| error.to_string())
+    help::parse(words).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -46,6 +46,11 @@ fn every_command_of_the_readme_kind_parses() {
         "run",
         "check -o json",
         "check --spoke support --sample samples.ndjson",
+        "check --connect -o jsonl",
+        "spoke new --from sample.csv --spoke garage --topic garage.events --zone Europe/Amsterdam --delimiter ; -o garage.toml",
+        "completions zsh",
+        "man",
+        "man target/man",
         "topics plan",
         "topics apply -o table",
         "topics verify -o json",
@@ -60,6 +65,7 @@ fn every_command_of_the_readme_kind_parses() {
         "import orders.tsv.gz --spoke sales --delimiter \\t",
         "demo --once 1000 --directory company",
         "export metrics --to metrics.csv --format csv",
+        "export metrics -o json",
         "customer email:ann@example.org --last 5 -o json",
         "rejected list",
         "rejected list --spoke sales --reason bad_timestamp --since 7d --until 2026-01-31 --summary -o jsonl",
@@ -75,6 +81,46 @@ fn every_command_of_the_readme_kind_parses() {
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
     }
+}
+
+/// What shows no things: it makes files, is watched, or does one thing and says so.
+const SHOW_NOTHING: [&str; 9] =
+    ["demo", "run", "reload", "rebuild", "spoke new", "completions", "man", "help", "export"];
+
+/// Every command by its words, those inside of others too.
+fn commands(of: &clap::Command, before: &str) -> Vec<(String, clap::Command)> {
+    of.get_subcommands()
+        .flat_map(|command| {
+            let name = format!("{before}{}", command.get_name());
+            let inner = commands(command, &format!("{name} "));
+            if inner.is_empty() { vec![(name, command.clone())] } else { inner }
+        })
+        .collect()
+}
+
+#[test]
+fn whatever_shows_things_shows_them_in_three_ways() {
+    let commands = commands(&definition(), "");
+    assert!(commands.iter().any(|(name, _)| name == "topics plan") && commands.len() > 20, "{commands:?}");
+    for (name, command) in &commands {
+        if SHOW_NOTHING.contains(&name.as_str()) {
+            continue;
+        }
+        let output = command.get_arguments().find(|argument| argument.get_id() == "output");
+        let output = output.unwrap_or_else(|| panic!("{name} has no --output"));
+        let values: Vec<String> =
+            output.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+        assert_eq!(
+            (output.get_short(), values),
+            (Some('o'), ["table", "json", "jsonl"].map(str::to_owned).into()),
+            "{name}"
+        );
+    }
+    // A feed as a file: a table of a million rows helps nobody, and a spreadsheet wants CSV.
+    let (_, export) = commands.iter().find(|(name, _)| name == "export").expect("it is a command");
+    let format = export.get_arguments().find(|argument| argument.get_long() == Some("output")).expect("a flag");
+    let values: Vec<String> = format.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    assert_eq!((format.get_short(), values), (Some('o'), ["jsonl", "json", "csv"].map(str::to_owned).into()));
 }
 
 #[test]
@@ -98,6 +144,9 @@ fn wrong_command_lines_are_refused() {
         ("import orders.csv --spoke sales --delimiter ;;", "one ASCII character"),
         ("import orders.csv --spoke sales --format xlsx", "csv, ndjson"),
         ("serve", "unrecognized subcommand"),
+        ("spoke new", "--from"),
+        ("completions", "<SHELL>"),
+        ("check --connect --sample x", "cannot be used with"),
         ("topics repair", "unrecognized subcommand"),
     ] {
         let error = parse(line).expect_err(line);

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     exit::{Exit, Failure},
     hub,
-    output::{Format, write_json, write_table},
+    output::{Format, Listing, escaped},
 };
 use crate::{
     engine::{
@@ -193,41 +193,33 @@ fn line(plan: &TopicPlan, created: &[Arc<str>]) -> TopicLine {
 }
 
 fn report(lines: &[TopicLine], format: Format, output: &mut dyn Write) -> std::io::Result<()> {
-    if format == Format::Json {
-        for line in lines {
-            let (state, _) = line.state.words();
-            let differences: &[String] = match &line.state {
-                TopicState::Differs(differences) => differences,
-                _ => &[],
-            };
-            let value = json!({
+    let header = ["topic", "role", "partitions", "cleanup", "state", "differences"];
+    let mut listing = Listing::new(format, "topics", &header, output);
+    for line in lines {
+        let (state, words) = line.state.words();
+        let cells = || {
+            let partitions = line.partitions.map_or_else(|| "any".into(), |count| count.to_string());
+            let topic = escaped(&line.topic);
+            vec![vec![topic, line.role.into(), partitions, line.cleanup.into(), state.into(), escaped(&words)]]
+        };
+        let differences: &[String] = match &line.state {
+            TopicState::Differs(differences) => differences,
+            _ => &[],
+        };
+        let value = || {
+            json!({
                 "topic": line.topic,
                 "role": line.role,
                 "partitions": line.partitions,
                 "cleanup_policy": line.cleanup,
                 "state": state,
                 "differences": differences,
-            });
-            write_json(output, &value)?;
-        }
-        return Ok(());
+            })
+        };
+        listing.push_rows(cells, value)?;
     }
-    let rows: Vec<Vec<String>> = lines
-        .iter()
-        .map(|line| {
-            let (state, differences) = line.state.words();
-            vec![
-                line.topic.clone(),
-                line.role.into(),
-                line.partitions.map_or_else(|| "any".into(), |count| count.to_string()),
-                line.cleanup.into(),
-                state.into(),
-                differences,
-            ]
-        })
-        .collect();
-    let header = ["topic", "role", "partitions", "cleanup", "state", "differences"];
-    write_table(output, &header, &rows)
+    listing.end(&[])?;
+    Ok(())
 }
 
 /// `plan` only shows. `apply` fails when something stays wrong, `verify` when anything is.
@@ -277,7 +269,7 @@ mod tests {
         assert!(String::from_utf8_lossy(&text).contains("4 partitions, not 8"));
         let mut text = Vec::new();
         report(&lines, Format::Json, &mut text).expect("memory");
-        let value: serde_json::Value = serde_json::from_slice(&text).expect("one JSON line");
-        assert_eq!(value["differences"][0], "4 partitions, not 8");
+        let value: serde_json::Value = serde_json::from_slice(&text).expect("one JSON document");
+        assert_eq!(value["topics"][0]["differences"][0], "4 partitions, not 8");
     }
 }

@@ -6,6 +6,7 @@
 //! - `condition`: whether a captured payload is taken at all.
 //! - `decode`: one record → one captured payload, whatever it is written in.
 //! - [`LiveSpokes`]: spokes that are replaced while records come.
+//! - [`sketch`]: sample records → a spoke file for them.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
 //!
@@ -22,6 +23,7 @@ mod local;
 mod mapping;
 mod number;
 mod rules;
+pub mod sketch;
 pub mod spoke_file;
 pub mod trial;
 mod validate;

@@ -14,6 +14,7 @@ mod access;
 mod commit_log;
 mod company;
 mod embedded;
+mod guide;
 mod harness;
 mod idle;
 mod kafka;

@@ -1,21 +1,24 @@
 //! A file of sample records and a spoke in; what each record becomes, field by field, or why it is rejected, out.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::{Read as _, Write},
+    path::Path,
+};
 
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::{
     cli::{
         exit::{Exit, Failure},
+        import::glance::{Limits, glance},
         judge::{Outcome, judge, judge_json},
-        output::{Format, write_json},
+        output::{Format, Steps},
     },
     ingest::{NoHeaders, SourceRecord, Spoke},
 };
 
 /// The largest file of samples: they are looked at one by one, by a person.
-const SAMPLE_BYTES_MAX: u64 = 64 << 20;
+const SAMPLE_BYTES_MAX: usize = 64 << 20;
 
 /// What became of all records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,60 +37,64 @@ pub(super) fn show(
     format: Format,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let unreadable = |error: std::io::Error| {
+    let too_large = || {
         Failure::new(
-            Exit::Usage,
-            format!("the samples in {} cannot be read: {error}", file.display()),
-            "name a file that has one record on each line",
-        )
-    };
-    if std::fs::metadata(file).map_err(unreadable)?.len() > SAMPLE_BYTES_MAX {
-        return Err(Failure::new(
             Exit::Usage,
             format!("{} is larger than 64 MiB", file.display()),
             "cut some records out of it; `insight-hub import` reports on whole files",
+        )
+    };
+    // What an Avro spoke's records would be as JSON is easier to have at hand than their bytes.
+    let is_message = spoke.is_avro() && !begins_like_json(file)?;
+    let samples = match is_message {
+        true => Some((1, message(file)?)).into_iter().filter(|(_, message)| !message.is_empty()).collect(),
+        false => {
+            let found = glance(file, None, Limits { records: usize::MAX, bytes: SAMPLE_BYTES_MAX })?;
+            if found.is_cut {
+                return Err(too_large());
+            }
+            found.records
+        }
+    };
+    if samples.is_empty() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{} has no record", file.display()),
+            "put records there: JSON one after the other or as a list, or CSV in a file that is called .csv",
         ));
     }
-    let bytes = std::fs::read(file).map_err(unreadable)?;
     let mut tally = Tally::default();
-    // What an Avro spoke's records would be as JSON is easier to have at hand than their bytes.
-    let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    for (line, payload) in records(&bytes, spoke.is_avro() && !is_json) {
+    let mut steps = Steps::new(format, "records", output);
+    for (line, payload) in &samples {
         let record = SourceRecord {
             topic: spoke.topic(),
             partition: 0,
             offset: i64::try_from(tally.records).unwrap_or(i64::MAX),
             timestamp_ms: now_ms,
             key: None,
-            payload: Some(payload),
+            payload: Some(payload.as_slice()).filter(|payload| !payload.is_empty()),
             headers: &NoHeaders,
         };
         tally.records += 1;
-        let outcomes = if is_json { judge_json(spoke, &record) } else { judge(spoke, &record) };
+        let outcomes = if is_message { judge(spoke, &record) } else { judge_json(spoke, &record) };
         for outcome in outcomes {
             match &outcome {
                 Outcome::Accepted(_) => tally.touchpoints += 1,
                 Outcome::Skipped(_) => tally.skipped += 1,
                 Outcome::Rejected(_) => tally.rejected += 1,
             }
-            match format {
-                Format::Json => {
-                    let mut shown = outcome.as_json();
-                    shown["line"] = line.into();
-                    write_json(output, &shown)?;
-                }
-                Format::Table => write_text(output, line, &outcome)?,
-            }
+            let mut shown = outcome.as_json();
+            shown["line"] = (*line).into();
+            steps.push(&as_text(*line, &outcome), &shown)?;
         }
     }
     let Tally { records, touchpoints, skipped, rejected } = tally;
-    if records == 0 {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("{} has no record", file.display()),
-            "put one record on each line",
-        ));
-    }
+    steps.end(&[
+        ("count", records.into()),
+        ("touchpoints", touchpoints.into()),
+        ("skipped", skipped.into()),
+        ("rejected", rejected.into()),
+    ])?;
     if format == Format::Table {
         writeln!(output, "{records} records: {touchpoints} touchpoints, {skipped} skipped, {rejected} rejected")?;
     }
@@ -102,58 +109,57 @@ pub(super) fn show(
     ))
 }
 
-/// (line, payload) of each record: the lines that are not blank, or all of a file that is one document, or one Avro message.
-fn records(bytes: &[u8], is_avro: bool) -> Vec<(usize, &[u8])> {
-    if is_avro || serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
-        return if bytes.is_empty() { Vec::new() } else { vec![(1, bytes)] };
-    }
-    let lines = bytes.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    (1..).zip(lines).filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace)).collect()
+/// Whether a file begins as an object or a list of JSON does. No framing of Avro does.
+fn begins_like_json(file: &Path) -> Result<bool, Failure> {
+    let mut beginning = Vec::new();
+    let read = std::fs::File::open(file).and_then(|file| file.take(4_096).read_to_end(&mut beginning));
+    read.map_err(|error| unreadable(file, &error))?;
+    Ok(beginning.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b'{' | b'[')))
 }
 
-fn write_text(output: &mut dyn Write, line: usize, outcome: &Outcome) -> std::io::Result<()> {
+/// All of a file: one Avro message.
+fn message(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} cannot be read: {error}", file.display()),
+        "name a file with one message and nothing else, or with records as JSON",
+    )
+}
+
+/// A sentence, and a line for each field.
+fn as_text(line: usize, outcome: &Outcome) -> String {
+    let mut text = String::new();
     match outcome {
         Outcome::Accepted(accepted) => {
-            writeln!(output, "line {line}: a touchpoint")?;
+            text.push_str(&format!("line {line}: a touchpoint\n"));
             for (name, value) in &accepted.fields {
-                write_field(output, name, value)?;
+                push_field(&mut text, name, value);
             }
         }
-        Outcome::Skipped(skip) => writeln!(output, "line {line}: {}", skip.in_words())?,
+        Outcome::Skipped(skip) => text.push_str(&format!("line {line}: {}\n", skip.in_words())),
         Outcome::Rejected(rejection) => {
-            writeln!(output, "line {line}: rejected, {}", rejection.reason)?;
+            text.push_str(&format!("line {line}: rejected, {}\n", rejection.reason));
             if !rejection.field.is_empty() {
-                writeln!(output, "  field         {}", rejection.field)?;
+                text.push_str(&format!("  field         {}\n", rejection.field));
             }
-            writeln!(output, "  {}", rejection.message)?;
+            text.push_str(&format!("  {}\n", rejection.message));
         }
     }
-    writeln!(output)
+    text
 }
 
 /// One line a value; what is inside of an object under its dotted name.
-fn write_field(output: &mut dyn Write, name: &str, value: &Value) -> std::io::Result<()> {
+fn push_field(text: &mut String, name: &str, value: &Value) {
     match value {
         Value::Object(inner) => {
-            inner.iter().try_for_each(|(key, value)| write_field(output, &format!("{name}.{key}"), value))
+            inner.iter().for_each(|(key, value)| push_field(text, &format!("{name}.{key}"), value));
         }
-        Value::Array(values) => values.iter().try_for_each(|value| write_field(output, name, value)),
-        Value::String(text) => writeln!(output, "  {name:<24} {text}"),
-        other => writeln!(output, "  {name:<24} {other}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_lines_or_one_document() {
-        let split = |text: &'static str| records(text.as_bytes(), false).len();
-        assert_eq!(split("{\"a\":1}\n\n{\"a\":2}\r\n"), 2);
-        assert_eq!(split("{\n \"a\": 1\n}\n"), 1);
-        assert_eq!(split("no json\n"), 1);
-        assert_eq!(split(" \n"), 0);
-        assert_eq!(records(b"\xC3\x01\n\n", true).len(), 1);
+        Value::Array(values) => values.iter().for_each(|value| push_field(text, name, value)),
+        Value::String(value) => text.push_str(&format!("  {name:<24} {value}\n")),
+        other => text.push_str(&format!("  {name:<24} {other}\n")),
     }
 }

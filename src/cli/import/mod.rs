@@ -4,12 +4,14 @@
 //! - `window`, `rows`: bytes → rows, each as the payload of an event or with what is wrong with it.
 //! - `transfer`: rows → batches on the log, each judged by the department's mapping as the hub will judge it.
 //! - `checkpoint`: how far it is, so that another start goes on there.
+//! - `glance`: the first records of a file of any form, for `check` and `spoke new`.
 //! - `report`, `rejects`: what came of the rows, in short for all and in full for those that were rejected.
 //!
 //! What was sent after the last checkpoint is sent again by the next start, and counts once in the hub because of its id: so
 //! ids made from positions cannot be imported. Rejected rows are sent as well, for the hub to publish them with the reason.
 
 mod checkpoint;
+pub(super) mod glance;
 mod rejects;
 mod report;
 mod rows;
@@ -88,7 +90,7 @@ pub enum ImportFormat {
     Ndjson,
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         b"\\t" | b"tab" => Ok(b'\t'),
         [b'"' | b'\r' | b'\n'] => Err("a quote or a line break cannot stand between cells".to_owned()),

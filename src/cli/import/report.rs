@@ -123,7 +123,7 @@ impl Report<'_> {
     /// Shows it.
     pub(super) fn write(&self, format: Format, output: &mut dyn Write) -> io::Result<()> {
         match format {
-            Format::Json => write_json(output, &self.json())?,
+            Format::Json | Format::Jsonl => write_json(output, &self.json())?,
             Format::Table => self.tables(output)?,
         }
         output.flush()

@@ -50,6 +50,22 @@ impl Source {
         Ok(Source { path: path.to_owned(), bytes: metadata.len(), gzip, fingerprint })
     }
 
+    /// Looks at its first bytes only: for who does not need to know it again.
+    pub(super) fn glance(path: &Path) -> Result<Source, Failure> {
+        let unreadable = |error: io::Error| {
+            Failure::new(
+                Exit::Usage,
+                format!("{} cannot be read: {error}", path.display()),
+                "name a file that this user may read",
+            )
+        };
+        let mut first = Vec::new();
+        let file = File::open(path).map_err(unreadable)?;
+        let bytes = file.metadata().map_err(unreadable)?.len();
+        file.take(2).read_to_end(&mut first).map_err(unreadable)?;
+        Ok(Source { path: path.to_owned(), bytes, gzip: first == GZIP, fingerprint: String::new() })
+    }
+
     /// Its name, for people.
     pub(super) fn name(&self) -> String {
         self.path.display().to_string()

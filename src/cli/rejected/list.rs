@@ -8,7 +8,7 @@ use super::{filter::FilterArguments, read_letters};
 use crate::{
     cli::{
         exit::Failure,
-        output::{ListFormat, Listing, write_json, write_table},
+        output::{Format, Listing, write_json, write_table},
     },
     engine::log::outside::FeedRead,
 };
@@ -48,7 +48,7 @@ pub(super) fn list(
     log: &mut dyn FeedRead,
     filter: &FilterArguments,
     summary: bool,
-    format: ListFormat,
+    format: Format,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
     let header = &["rejected at", "position", "spoke", "reason", "field", "message"];
@@ -70,13 +70,13 @@ pub(super) fn list(
         Ok(listing.push(cells, || letter.as_json())?)
     })?;
     let rows = counts.as_json("reason");
-    if summary && format == ListFormat::Jsonl {
+    if summary && format == Format::Jsonl {
         let output = listing.end(&[])?;
         rows.iter().try_for_each(|row| write_json(output, row))?;
         return Ok(output.flush()?);
     }
     let output = listing.end(&[("summary", rows.into()), ("foreign", foreign.into())])?;
-    if format == ListFormat::Table {
+    if format == Format::Table {
         if counts.total() == 0 {
             writeln!(output, "no dead letters")?;
         } else {

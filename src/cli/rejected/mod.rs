@@ -19,11 +19,7 @@ use clap::{Args, Subcommand};
 
 pub use self::filter::FilterArguments;
 pub(super) use self::letter::Letter;
-use super::{
-    exit::Failure,
-    output::{Format, ListFormat},
-    place,
-};
+use super::{exit::Failure, output::Format, place};
 use crate::{engine::log::outside::FeedRead, feeds::Feed, settings::Settings};
 
 /// Flags of `rejected`.
@@ -47,7 +43,7 @@ pub enum RejectedAction {
         summary: bool,
         /// How the list is shown
         #[arg(short, long, value_enum, default_value_t)]
-        output: ListFormat,
+        output: Format,
     },
     /// Show one dead letter: why, and the record as the department sent it, with the personal data in it
     Show {
@@ -68,7 +64,7 @@ pub enum RejectedAction {
         dry_run: bool,
         /// How the result is shown
         #[arg(short, long, value_enum, default_value_t)]
-        output: ListFormat,
+        output: Format,
     },
 }
 

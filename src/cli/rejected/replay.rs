@@ -14,7 +14,7 @@ use crate::{
         exit::Failure,
         hub,
         judge::{Outcome, ReadHeaders, judge},
-        output::{ListFormat, Listing, write_json, write_table},
+        output::{Format, Listing, write_json, write_table},
         place,
     },
     engine::log::outside::{FeedRead, SpokeAppend, SpokeRecord},
@@ -116,7 +116,7 @@ pub(super) fn execute(
     settings: &Settings,
     filter: &FilterArguments,
     dry_run: bool,
-    format: ListFormat,
+    format: Format,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
     let spokes = hub::spokes(settings)?;
@@ -134,7 +134,7 @@ pub(super) fn replay(
     log: &mut dyn FeedRead,
     mut appender: Option<&mut dyn SpokeAppend>,
     filter: &FilterArguments,
-    format: ListFormat,
+    format: Format,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
     let dry_run = appender.is_none();
@@ -199,7 +199,7 @@ struct Report {
     dry_run: bool,
 }
 
-fn report(listing: Listing<'_>, report: &Report, format: ListFormat) -> Result<(), Failure> {
+fn report(listing: Listing<'_>, report: &Report, format: Format) -> Result<(), Failure> {
     let Report { counts, records, foreign, dry_run } = report;
     let summary = json!({
         "dry_run": dry_run,
@@ -209,7 +209,7 @@ fn report(listing: Listing<'_>, report: &Report, format: ListFormat) -> Result<(
         "foreign": foreign,
     });
     let output = match format {
-        ListFormat::Json => {
+        Format::Json => {
             let Value::Object(members) = summary else { return Ok(()) };
             let rest: Vec<(&str, Value)> = members
                 .iter()
@@ -217,14 +217,14 @@ fn report(listing: Listing<'_>, report: &Report, format: ListFormat) -> Result<(
                 .collect();
             listing.end(&rest)?
         }
-        ListFormat::Jsonl => {
+        Format::Jsonl => {
             let output = listing.end(&[])?;
             if !dry_run {
                 write_json(output, &summary)?;
             }
             output
         }
-        ListFormat::Table => {
+        Format::Table => {
             let output = listing.end(&[])?;
             if counts.total() == 0 {
                 writeln!(output, "no dead letters")?;

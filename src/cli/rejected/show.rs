@@ -63,7 +63,7 @@ pub(super) fn show(log: &mut dyn FeedRead, key: &str, format: Format, output: &m
         ));
     };
     match format {
-        Format::Json => {
+        Format::Json | Format::Jsonl => {
             let letters: Vec<Value> = found.iter().map(Letter::as_json).collect();
             write_json(output, &json!({"position": key, "letters": letters, "record": record(newest)}))?;
         }

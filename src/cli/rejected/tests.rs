@@ -115,7 +115,7 @@ fn letters() -> Fixed {
     ]))
 }
 
-fn listed(filter: &FilterArguments, summary: bool, format: ListFormat) -> String {
+fn listed(filter: &FilterArguments, summary: bool, format: Format) -> String {
     let mut output = Vec::new();
     list::list(&mut letters(), filter, summary, format, &mut output).expect("a list");
     String::from_utf8(output).expect("text")
@@ -124,7 +124,7 @@ fn listed(filter: &FilterArguments, summary: bool, format: ListFormat) -> String
 #[test]
 fn a_list_says_where_and_why_and_nothing_of_the_records() {
     let document: Value =
-        serde_json::from_str(&listed(&FilterArguments::default(), false, ListFormat::Json)).expect("a document");
+        serde_json::from_str(&listed(&FilterArguments::default(), false, Format::Json)).expect("a document");
     assert_eq!(document["letters"].as_array().map(Vec::len), Some(5));
     assert_eq!(document["letters"][0]["position"], "shop.events|1|1");
     assert_eq!(document["letters"][0]["timestamp"], "2026-01-31T09:00:00.000Z");
@@ -137,25 +137,25 @@ fn a_list_says_where_and_why_and_nothing_of_the_records() {
     };
     assert_eq!(count("shop", "bad_timestamp"), Some(2));
     assert_eq!(count("gone", "unknown_kind"), Some(1));
-    for format in [ListFormat::Table, ListFormat::Json, ListFormat::Jsonl] {
+    for format in [Format::Table, Format::Json, Format::Jsonl] {
         let text = listed(&FilterArguments::default(), false, format);
         assert!(text.contains("shop.events|1|3") && !text.contains("ann@") && !text.contains('\u{1b}'), "{text}");
     }
-    assert_eq!(listed(&FilterArguments::default(), false, ListFormat::Jsonl).lines().count(), 5);
-    assert_eq!(listed(&FilterArguments::default(), true, ListFormat::Jsonl).lines().count(), 4);
-    assert!(!listed(&FilterArguments::default(), true, ListFormat::Table).contains("shop.events"));
+    assert_eq!(listed(&FilterArguments::default(), false, Format::Jsonl).lines().count(), 5);
+    assert_eq!(listed(&FilterArguments::default(), true, Format::Jsonl).lines().count(), 4);
+    assert!(!listed(&FilterArguments::default(), true, Format::Table).contains("shop.events"));
 }
 
 #[test]
 fn filters_go_together() {
-    let count = |filter: FilterArguments| listed(&filter, false, ListFormat::Jsonl).lines().count();
+    let count = |filter: FilterArguments| listed(&filter, false, Format::Jsonl).lines().count();
     let all = FilterArguments::default;
     assert_eq!(count(FilterArguments { spoke: vec!["shop".into()], ..all() }), 4);
     assert_eq!(count(FilterArguments { reason: vec![Reason::BadTimestamp, Reason::UnknownKind], ..all() }), 3);
     assert_eq!(count(FilterArguments { since: Some(AT + 120_000), until: Some(AT + 240_000), ..all() }), 2);
     let none = FilterArguments { spoke: vec!["shop".into()], reason: vec![Reason::UnknownKind], ..all() };
     assert_eq!(count(none.clone()), 0);
-    assert!(listed(&none, false, ListFormat::Table).contains("no dead letters"));
+    assert!(listed(&none, false, Format::Table).contains("no dead letters"));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn one_letter_is_shown_with_the_record_as_it_came() {
     }
 }
 
-fn replayed(id: &str, filter: &FilterArguments, topic: Option<&mut Topic>, format: ListFormat) -> String {
+fn replayed(id: &str, filter: &FilterArguments, topic: Option<&mut Topic>, format: Format) -> String {
     let mut output = Vec::new();
     let appender = topic.map(|topic| topic as &mut dyn SpokeAppend);
     replay::replay(&spokes(id), &mut letters(), appender, filter, format, &mut output).expect("a replay");
@@ -195,7 +195,7 @@ fn replayed(id: &str, filter: &FilterArguments, topic: Option<&mut Topic>, forma
 #[test]
 fn what_the_mapping_takes_now_goes_back_as_it_came() {
     let mut topic = Topic::default();
-    let text = replayed("id", &FilterArguments::default(), Some(&mut topic), ListFormat::Json);
+    let text = replayed("id", &FilterArguments::default(), Some(&mut topic), Format::Json);
     let report: Value = serde_json::from_str(&text).expect("a document");
     assert_eq!((&report["count"], &report["records_sent"], &report["foreign"]), (&5.into(), &1.into(), &1.into()));
     let count = |result: &str| {
@@ -216,17 +216,17 @@ fn what_the_mapping_takes_now_goes_back_as_it_came() {
 
 #[test]
 fn a_dry_run_says_what_each_becomes_and_names_nobody() {
-    for format in [ListFormat::Table, ListFormat::Json, ListFormat::Jsonl] {
+    for format in [Format::Table, Format::Json, Format::Jsonl] {
         let text = replayed("position", &FilterArguments::default(), None, format);
         assert!(text.contains("visit_made") && text.contains("shop.events-1-1"), "{text}");
         assert!(text.contains("too_far_in_future") && !text.contains("example.org"), "{text}");
     }
-    let lines = replayed("id", &FilterArguments::default(), None, ListFormat::Jsonl);
+    let lines = replayed("id", &FilterArguments::default(), None, Format::Jsonl);
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len(), 5);
     assert_eq!((&lines[0]["replayed"], &lines[2]["replayed"]), (&true.into(), &false.into()));
     assert_eq!(lines[0]["becomes"][0]["touchpoint"]["identifiers"]["email"][0], "***");
     assert_eq!(lines[2]["becomes"][0]["reason"], "too_far_in_future");
     let filter = FilterArguments { reason: vec![Reason::Undecodable], ..FilterArguments::default() };
-    assert!(replayed("id", &filter, None, ListFormat::Table).contains("nothing to replay"));
+    assert!(replayed("id", &filter, None, Format::Table).contains("nothing to replay"));
 }

@@ -35,7 +35,7 @@ fn a_small_company_can_look_export_back_up_and_verify() {
     running.assert_becomes(&expected, WITHIN);
 
     // Beside the running hub.
-    let tail = succeed(&running, &["tail", "customers", "--from-beginning", "--until-end", "-o", "json"]);
+    let tail = succeed(&running, &["tail", "customers", "--from-beginning", "--until-end", "-o", "jsonl"]);
     assert!(tail.lines().count() >= expected.feeds.customers.len());
     let exported = succeed(&running, &["export", "metrics"]);
     let rows: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

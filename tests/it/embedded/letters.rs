@@ -253,7 +253,7 @@ fn a_tap_shows_what_comes_and_what_it_becomes_and_hides_who_it_is() {
     let mut running = house.start("tapped");
     append(&running.connect(), "shop", 0..EVENTS);
     let lines = |more: &[&str]| -> Vec<Value> {
-        let output = house.succeed(&[&["tap", "shop", "--from-beginning", "-o", "json"][..], more].concat());
+        let output = house.succeed(&[&["tap", "shop", "--from-beginning", "-o", "jsonl"][..], more].concat());
         output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let all = lines(&["--until-end"]);

@@ -73,7 +73,7 @@ fn dead_letters_go_back_once_with_key_headers_and_first_position() {
 
     // Beside the group that reads it, without joining it.
     let (status, output, errors) = house
-        .command_line(&["tap", "marketing", "--from-beginning", "--until-end", "-o", "json"], &[&spokes])
+        .command_line(&["tap", "marketing", "--from-beginning", "--until-end", "-o", "jsonl"], &[&spokes])
         .run(WITHIN);
     assert!(status.success() && output.lines().count() == 70 && !output.contains("\"C1\""), "{errors}");
     let explained = json(&["explain", &format!("{topic}-1-0"), "--arrivals", "-o", "json"]);

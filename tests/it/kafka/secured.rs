@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 use crate::harness::{
     kafka::{free_port, java},
     process::{Hub, HubCommand, Process},
@@ -138,7 +140,7 @@ impl Secured {
         std::fs::write(directory.join("admin.properties"), client).unwrap();
         let mut format = java(directory, "kafka.tools.StorageTool", &["-Xmx128m", "-XX:TieredStopAtLevel=1"]);
         format.args(["format", "-t", CLUSTER_ID, "-c", "server.properties"]);
-        for user in ["admin", "hub"] {
+        for user in ["admin", "hub", "looker"] {
             format.args(["--add-scram", &format!("SCRAM-SHA-512=[name={user},password={user}-secret]")]);
         }
         run(&mut format);
@@ -182,6 +184,11 @@ impl Secured {
 
     /// Runs the ACL tool for the hub's user: `--add` or `--remove`, and what follows in [`RIGHTS`].
     fn rights(&self, action: &str, words: &[&str]) {
+        self.rights_of("hub", action, words);
+    }
+
+    /// The same for another user.
+    fn rights_of(&self, user: &str, action: &str, words: &[&str]) {
         let mut acl =
             java(self.scratch.path(), "org.apache.kafka.tools.AclCommand", &["-Xmx128m", "-XX:TieredStopAtLevel=1"]);
         acl.args(["--bootstrap-server", &format!("127.0.0.1:{}", self.port)]).args([
@@ -189,7 +196,7 @@ impl Secured {
             "admin.properties",
             action,
             "--allow-principal",
-            "User:hub",
+            &format!("User:{user}"),
         ]);
         if action == "--remove" {
             acl.arg("--force");
@@ -202,6 +209,23 @@ impl Secured {
         }
         run(&mut acl);
     }
+}
+
+/// What `check --connect` says of each thing, as (of, name, state), and how it ends.
+fn look(hub: HubCommand) -> (Option<i32>, Vec<(String, String, String)>, String) {
+    let began = Instant::now();
+    let (status, document, said) = hub.args(["check", "--connect", "-o", "json"]).run(SAID_WITHIN);
+    assert!(!said.contains("-secret") && !document.contains("-secret"), "a password was told:\n{said}\n{document}");
+    let document: Value = serde_json::from_str(&document).unwrap_or_else(|error| panic!("{error}: {document}\n{said}"));
+    let text = |it: &Value, name: &str| it[name].as_str().unwrap_or_default().to_owned();
+    let found = document["connections"].as_array().unwrap().iter();
+    let found = found.map(|it| {
+        let (state, seen) = (text(it, "state"), text(it, "seen"));
+        assert!(state != "missing" || !text(it, "next").is_empty(), "nothing to do about {it}");
+        (text(it, "of"), text(it, "name"), if seen.starts_with("without ") { seen } else { state })
+    });
+    let found = found.collect();
+    (status.code(), found, format!("{said}\n{document}\nafter {:?}", began.elapsed()))
 }
 
 /// Runs a hub that must end by itself, and returns how and what it said.
@@ -287,6 +311,11 @@ fn the_hub_needs_the_rights_that_the_readme_lists_and_names_the_one_that_is_miss
     broker.rights("--add", feeds);
     hub.restart();
     wait_for(broker, &mut hub, TOUCHPOINTS + 50);
+    // Beside the hub, whose group is there now, and which nobody fences.
+    let (code, found, said) = look(broker.hub("hub"));
+    let missing: Vec<_> = found.iter().filter(|(.., state)| state != "right").map(|it| it.1.as_str()).collect();
+    assert_eq!((code, missing), (Some(0), vec!["transactional ids that begin with insight-hub"]), "{said}");
+    assert!(hub.process.is_running(), "{}", hub.process.story());
     assert!(hub.process.terminate(SAID_WITHIN).success(), "{}", hub.process.story());
 }
 
@@ -343,4 +372,71 @@ fn a_certificate_of_its_own_lets_the_hub_in_and_nothing_else_does() {
         let (status, said) = refused(hub);
         assert!(status.code() == Some(4) && said.contains("certificate_file"), "{what}: {said}");
     }
+}
+
+#[test]
+fn a_look_names_each_right_and_topic_that_is_missing_and_changes_nothing() {
+    let broker = Secured::shared();
+    generate(broker);
+    let (status, _, said) = broker.hub("admin").args(["topics", "apply"]).run(SAID_WITHIN);
+    assert!(status.success(), "{said}");
+    let state_of = |found: &[(String, String, String)], of: &str, name: &str| {
+        let found = found.iter().find(|(it, named, _)| it == of && named == name);
+        found.map_or_else(|| "not looked at".to_owned(), |(.., state)| state.clone())
+    };
+
+    // Who may do everything sees everything.
+    let (code, found, said) = look(broker.hub("admin"));
+    assert_eq!(code, Some(0), "{found:?}\n{said}");
+    assert_eq!(state_of(&found, "topic", "sales.events"), "right");
+    let unseen = found.iter().filter(|it| it.2 == "not seen").map(|it| it.1.as_str());
+    // A group is there once a hub has run.
+    let unseen: Vec<&str> = unseen.filter(|name| *name != "the group insight-hub").collect();
+    assert_eq!(unseen, ["transactional ids that begin with insight-hub"]);
+
+    // Topics that are not there.
+    let (code, found, said) = look(broker.hub("admin").args(["--set", "topics.prefix=absent."]));
+    assert_eq!((code, state_of(&found, "topic", "absent.metrics").as_str()), (Some(3), "missing"), "{said}");
+    assert_eq!(state_of(&found, "rights", "absent.metrics"), "not seen");
+    let (_, topics, _) =
+        broker.hub("admin").args(["topics", "plan", "--set", "topics.prefix=absent.", "-o", "json"]).run(SAID_WITHIN);
+    assert!(topics.contains("\"missing\""), "a look made them: {topics}");
+
+    // Who may do nothing.
+    let (code, found, said) = look(broker.hub("looker"));
+    assert_eq!(code, Some(1), "{said}");
+    for (of, name, state) in &found {
+        let expected = match (of.as_str(), name.as_str()) {
+            ("broker", _) => "right",
+            (_, "transactional ids that begin with insight-hub") => "not seen",
+            _ => "missing",
+        };
+        assert_eq!(state, expected, "{of} {name}");
+    }
+
+    // Who lacks a few.
+    let but = |words: &[&'static str], left_out: &str| -> Vec<&'static str> {
+        words.iter().copied().filter(|word| *word != left_out).collect()
+    };
+    let [(internal, _), (feeds, _), _, (ids, _), _] = RIGHTS;
+    let spokes = vec!["--topic", "sales.events", "--topic", "support.events", "Read", "Describe"];
+    for words in [but(internal, "Delete"), but(feeds, "Write"), spokes, ids.to_vec()] {
+        broker.rights_of("looker", "--add", &words);
+    }
+    broker.rights_of("looker", "--add", &["--topic", "operations.events", "--group", "insight-hub", "Describe"]);
+    let (code, found, said) = look(broker.hub("looker"));
+    assert_eq!(code, Some(1), "{said}");
+    for (name, state) in [
+        ("insight-hub-customers-repartition", "without Delete"),
+        ("insight.metrics", "without Write"),
+        ("sales.events", "right"),
+        ("operations.events", "without Read"),
+        ("marketing.events", "missing"),
+    ] {
+        assert_eq!(state_of(&found, "rights", name), state, "{name}: {found:?}");
+    }
+
+    let (code, found, said) = look(broker.hub("hub").file("password", "guessed-secret"));
+    assert_eq!((code, found[0].0.as_str(), found[0].2.as_str()), (Some(4), "broker", "missing"), "{said}");
+    assert!(found.iter().skip(1).all(|it| it.2 == "not seen"), "{found:?}");
 }

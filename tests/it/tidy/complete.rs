@@ -97,11 +97,15 @@ fn every_feed_has_its_schema_its_golden_files_and_its_row_in_the_readme() {
     }
 }
 
-/// The command lines of a text: `cargo run --release -- …` whole, `insight-hub WORD` by their first word.
+/// The command lines of a text: `cargo run --release -- …` and lines that begin with `insight-hub` whole, `insight-hub WORD` in
+/// a sentence by their first word.
 fn command_lines(text: &str) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
     for line in text.lines() {
         if let Some((_, arguments)) = line.split_once("cargo run --release -- ") {
+            lines.push(arguments.split_whitespace().map(str::to_owned).collect());
+        }
+        if let Some(arguments) = line.strip_prefix("insight-hub ") {
             lines.push(arguments.split_whitespace().map(str::to_owned).collect());
         }
         for (at, found) in line.match_indices("`insight-hub ") {
@@ -140,8 +144,8 @@ fn the_commands_of_the_readme_exist() {
 
 #[test]
 fn a_command_that_does_not_exist_is_named() {
-    let text =
-        "cargo run --release -- run --loud\ncargo run --release -- tail metrics --until-end\nsee `insight-hub mend`";
+    let text = "cargo run --release -- run --loud\ncargo run --release -- tail metrics --until-end\ninsight-hub run --mad\nsee `insight-hub mend`";
     let complaints = complaints_about_commands(text);
-    assert_eq!(complaints, ["the program does not know \"run --loud\"", "the program does not know \"mend\""]);
+    let expected = ["run --loud", "run --mad", "mend"].map(|line| format!("the program does not know {line:?}"));
+    assert_eq!(complaints, expected);
 }

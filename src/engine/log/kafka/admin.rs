@@ -306,6 +306,16 @@ impl Admin {
         Ok(created)
     }
 
+    /// The client that asks about topics and their brokers.
+    pub(super) fn metadata(&self) -> &BaseConsumer<Context> {
+        &self.metadata
+    }
+
+    /// The client itself, for questions that the Rust client does not put; live as long as this is.
+    pub(super) fn native(&self) -> *mut rdkafka::bindings::rd_kafka_t {
+        self.client.inner().native_ptr()
+    }
+
     /// Who is in a consumer group, by client id.
     pub fn members(&self, group: &str) -> Result<Vec<String>, LogError> {
         let groups = self

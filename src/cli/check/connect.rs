@@ -1,0 +1,512 @@
+//! The configuration in; whether what a hub needs around it is there, and what to do about what is not, out.
+//!
+//! With brokers: do they answer, are the topics there and as they must be, may this user do what the hub does. Without: is the
+//! data directory usable. Nothing is changed, no group joined, no name taken. One more thing to look at (a schema registry, say)
+//! is one more function that [`look`] calls.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        exit::{Exit, Failure},
+        hub,
+        output::{Format, Listing, escaped, write_json},
+        place, topics,
+    },
+    engine::{
+        log::{
+            access::socket::Remote,
+            kafka::{Admin, Right, Rights, TopicPlan},
+        },
+        topics::Ownership,
+    },
+    model::PersonKey,
+    settings::Settings,
+    telemetry::Telemetry,
+    topology,
+};
+
+/// How long one question has for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Addresses of `kafka.brokers` that are tried one by one.
+const ADDRESSES_MAX: usize = 8;
+/// What is said of what nobody can tell.
+const NOT_SEEN: &str = "not to be seen without trying";
+
+/// How a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// As the hub needs it.
+    Right,
+    /// Not so: the hub will not work, or not all of it.
+    Missing,
+    /// Nobody can tell without changing something, or before another thing is mended.
+    Unseen,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            State::Right => "right",
+            State::Missing => "missing",
+            State::Unseen => "not seen",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// `broker`, `topic`, `rights`, `directory`.
+    of: &'static str,
+    /// Which one.
+    name: String,
+    state: State,
+    /// What was seen.
+    seen: String,
+    /// What to do; empty if nothing is to be done.
+    next: String,
+    /// The exit code if it is missing.
+    exit: Exit,
+}
+
+impl Finding {
+    fn right(of: &'static str, name: impl Into<String>, seen: impl Into<String>) -> Finding {
+        Finding { of, name: name.into(), state: State::Right, seen: seen.into(), next: String::new(), exit: Exit::Ok }
+    }
+
+    fn missing(of: &'static str, name: impl Into<String>, seen: impl Into<String>, next: impl Into<String>) -> Finding {
+        Finding { next: next.into(), state: State::Missing, exit: Exit::Failure, ..Finding::right(of, name, seen) }
+    }
+
+    fn unseen(of: &'static str, name: impl Into<String>, seen: impl Into<String>, next: impl Into<String>) -> Finding {
+        Finding { next: next.into(), state: State::Unseen, ..Finding::right(of, name, seen) }
+    }
+
+    /// Everything of it.
+    pub(super) fn as_json(&self) -> Value {
+        json!({"of": self.of, "name": self.name, "state": self.state.as_str(), "seen": self.seen, "next": self.next})
+    }
+}
+
+/// Looks at everything that the configuration names.
+pub(super) fn look(settings: &Settings) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    if place::is_embedded(settings) {
+        look_at_directory(settings, &mut findings);
+    } else {
+        look_at_kafka(settings, &mut findings)?;
+    }
+    Ok(findings)
+}
+
+/// A failure if something is missing, with the code of the first thing.
+pub(super) fn judge(findings: &[Finding]) -> Result<(), Failure> {
+    let missing: Vec<&Finding> = findings.iter().filter(|finding| finding.state == State::Missing).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    // Topics alone have a code of their own.
+    let exit = match missing.iter().all(|finding| finding.exit == first.exit) {
+        true => first.exit,
+        false if first.exit == Exit::Unreachable => first.exit,
+        false => Exit::Failure,
+    };
+    let names: Vec<String> = missing.iter().map(|finding| format!("{} {}", finding.of, finding.name)).collect();
+    Err(Failure::new(
+        exit,
+        format!("{} of {} things that the hub needs are missing: {}", missing.len(), findings.len(), names.join(", ")),
+        "see above what to do about each",
+    ))
+}
+
+/// Shows what was seen; one document has it already.
+pub(super) fn report(findings: &[Finding], format: Format, output: &mut dyn Write) -> io::Result<()> {
+    match format {
+        Format::Json => return Ok(()),
+        Format::Jsonl => {
+            return findings.iter().try_for_each(|it| write_json(output, &json!({"connection": it.as_json()})));
+        }
+        Format::Table if findings.is_empty() => return Ok(()),
+        Format::Table => writeln!(output)?,
+    }
+    let mut listing = Listing::new(format, "connections", &["of", "name", "state", "seen"], output);
+    for finding in findings {
+        let row = || {
+            let cells = [finding.of, &escaped(&finding.name), finding.state.as_str(), &escaped(&finding.seen)];
+            vec![cells.map(str::to_owned).to_vec()]
+        };
+        listing.push_rows(row, || finding.as_json())?;
+    }
+    let output = listing.end(&[])?;
+    for finding in findings.iter().filter(|finding| !finding.next.is_empty()) {
+        writeln!(output, "\n{} {}: {}\n  next: {}", finding.of, finding.name, finding.seen, finding.next)?;
+    }
+    Ok(())
+}
+
+fn look_at_kafka(settings: &Settings, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let options = hub::topology_options(settings, PersonKey([0; 32]), &Telemetry::new())?;
+    let (topology, _) = topology::topology(&options);
+    if !look_at_brokers(settings, findings)? {
+        let next = "mend the connection first";
+        findings.push(Finding::unseen("topics", "all", "no broker answers", next));
+        findings.push(Finding::unseen("rights", "all", "no broker answers", next));
+        return Ok(());
+    }
+    let kafka = hub::kafka_options(settings, "check".to_owned())?;
+    let admin = topics::connect(settings, &kafka)?;
+    let plans = match admin.plan(&topology.topics, ANSWER_WITHIN) {
+        Ok(plans) => plans,
+        Err(error) => {
+            let next = "see to the brokers, then look again";
+            findings.push(Finding::missing("topics", "all", error.to_string(), next));
+            return Ok(());
+        }
+    };
+    let names: Vec<&str> = plans.iter().map(|plan| &*plan.topic.name).collect();
+    let rights = admin.rights_on_topics(&names);
+    for (plan, rights) in plans.iter().zip(&rights) {
+        look_at_topic(plan, rights, findings);
+    }
+    look_at_leaders(&admin, &plans, &rights, findings);
+    let application = &settings.hub.application_id;
+    look_at_group(application, &admin.rights_on_group(application), findings);
+    findings.push(Finding::unseen(
+        "rights",
+        format!("transactional ids that begin with {application}"),
+        format!("{NOT_SEEN}: who takes such an id fences the hub that has it"),
+        "grant Write and Describe on them; the start of the hub says it if they are missing",
+    ));
+    Ok(())
+}
+
+/// Each address alone, so that one that is wrong is seen though others answer. Whether any answers.
+fn look_at_brokers(settings: &Settings, findings: &mut Vec<Finding>) -> Result<bool, Failure> {
+    let brokers = settings.kafka.brokers.as_deref().unwrap_or_default();
+    let addresses: Vec<&str> = brokers.split(',').map(str::trim).filter(|address| !address.is_empty()).collect();
+    let mut answers = 0;
+    for address in addresses.iter().take(ADDRESSES_MAX) {
+        let mut alone = settings.clone();
+        alone.kafka.brokers = Some((*address).to_owned());
+        let kafka = hub::kafka_options(&alone, "check".to_owned())?;
+        let answered = topics::connect(&alone, &kafka)
+            .and_then(|admin| admin.partitions(&[], ANSWER_WITHIN).map_err(|error| hub::log_failure(&error)));
+        let protocol = settings.kafka.security_protocol.as_str();
+        findings.push(match answered {
+            Ok(_) => {
+                answers += 1;
+                Finding::right("broker", *address, format!("answers, by {protocol}"))
+            }
+            Err(failure) => {
+                Finding { exit: failure.exit, ..Finding::missing("broker", *address, failure.happened, failure.next) }
+            }
+        });
+    }
+    if addresses.len() > ADDRESSES_MAX {
+        let more = format!("{} more", addresses.len() - ADDRESSES_MAX);
+        findings.push(Finding::unseen("broker", more, "so many are not tried one by one", ""));
+    }
+    // One of several that is away stops nobody.
+    if answers > 0 {
+        findings
+            .iter_mut()
+            .filter(|it| it.of == "broker" && it.exit == Exit::Unreachable)
+            .for_each(|it| it.exit = Exit::Failure);
+    }
+    Ok(answers > 0)
+}
+
+/// What the hub does with a topic, in the words of README's table.
+fn needed(ownership: Ownership) -> &'static [Right] {
+    match ownership {
+        Ownership::Spoke => &[Right::Read, Right::Describe],
+        Ownership::Feed => &[Right::Read, Right::Write, Right::Describe, Right::DescribeConfigs],
+        Ownership::Repartition | Ownership::Changelog => {
+            &[Right::Read, Right::Write, Right::Describe, Right::DescribeConfigs, Right::Delete]
+        }
+    }
+}
+
+fn words(rights: &[Right]) -> String {
+    rights.iter().map(|right| right.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn look_at_topic(plan: &TopicPlan, rights: &Rights, findings: &mut Vec<Finding>) {
+    let name = &*plan.topic.name;
+    let is_spoke = plan.topic.ownership == Ownership::Spoke;
+    let needed = needed(plan.topic.ownership);
+    let grant = |rights: &[Right]| format!("grant this user {} on it", words(rights));
+    let differ = |seen: String, next: String| Finding {
+        exit: Exit::TopicsDiffer,
+        ..Finding::missing("topic", name, seen, next)
+    };
+    // What may not be seen looks as if it were not there.
+    if *rights == Rights::Hidden {
+        let next = format!("{}; if there is none, it must be made: by {}", grant(needed), maker(is_spoke));
+        findings.push(Finding::missing("rights", name, "this user may not even see it", next));
+        return;
+    }
+    let count = plan.partitions.unwrap_or(0);
+    let found = if count == 1 { "1 partition".to_owned() } else { format!("{count} partitions") };
+    findings.push(match (&plan.difference, *rights == Rights::Absent || plan.partitions.is_none()) {
+        (_, true) => differ("does not exist".to_owned(), format!("it must be made: by {}", maker(is_spoke))),
+        (Some(difference), false) => differ(
+            difference.to_string(),
+            "change it, or the configuration; partitions of the hub's own topics decide where state lies".to_owned(),
+        ),
+        (None, false) => Finding::right("topic", name, found),
+    });
+    findings.push(match rights {
+        Rights::Known(known) => {
+            let missing: Vec<Right> = needed.iter().copied().filter(|right| !known.contains(right)).collect();
+            match missing.as_slice() {
+                [] => Finding::right("rights", name, words(needed)),
+                missing => Finding::missing("rights", name, format!("without {}", words(missing)), grant(missing)),
+            }
+        }
+        Rights::Absent | Rights::Hidden => Finding::unseen(
+            "rights",
+            name,
+            "what does not exist has none",
+            format!("{} when it is there", grant(needed)),
+        ),
+        Rights::Unknown(why) => Finding::unseen("rights", name, why.clone(), grant(needed)),
+    });
+}
+
+fn maker(is_spoke: bool) -> &'static str {
+    match is_spoke {
+        true => "its department",
+        false => "`insight-hub topics apply`, or the hub's start, of a user who may create topics",
+    }
+}
+
+/// Brokers that the cluster names are reached by the addresses that they advertise, which may be wrong from here.
+fn look_at_leaders(admin: &Admin, plans: &[TopicPlan], rights: &[Rights], findings: &mut Vec<Finding>) {
+    let is_visible = |rights: &Rights| matches!(rights, Rights::Known(known) if known.contains(&Right::Describe));
+    let visible: Vec<Arc<str>> = plans
+        .iter()
+        .zip(rights)
+        .filter(|(plan, rights)| plan.partitions.is_some() && is_visible(rights))
+        .map(|(plan, _)| Arc::clone(&plan.topic.name))
+        .collect();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for leader in admin.leaders(&visible, ANSWER_WITHIN) {
+        if !seen.insert(leader.address.clone()) {
+            continue;
+        }
+        let name = format!("{} ({})", leader.broker, leader.address);
+        findings.push(match admin.reaches(&leader, ANSWER_WITHIN) {
+            Ok(()) => Finding::right("broker", name, "answers at the address that it advertises"),
+            Err(error) => Finding::missing(
+                "broker",
+                name,
+                format!("does not answer at the address that it advertises: {error}"),
+                "make this address reachable from here, or correct advertised.listeners of that broker",
+            ),
+        });
+    }
+}
+
+fn look_at_group(name: &str, rights: &Rights, findings: &mut Vec<Finding>) {
+    let needed = [Right::Read, Right::Describe];
+    let named = format!("the group {name}");
+    let grant = |rights: &[Right]| format!("grant this user {} on it", words(rights));
+    findings.push(match rights {
+        Rights::Known(known) => {
+            let missing: Vec<Right> = needed.into_iter().filter(|right| !known.contains(right)).collect();
+            match missing.as_slice() {
+                [] => Finding::right("rights", named, words(&needed)),
+                missing => Finding::missing("rights", named, format!("without {}", words(missing)), grant(missing)),
+            }
+        }
+        Rights::Hidden => Finding::missing("rights", named, "this user may not even see it", grant(&needed)),
+        Rights::Absent => Finding::unseen(
+            "rights",
+            named,
+            "it does not exist before the hub's first start, and what does not exist has none",
+            grant(&needed),
+        ),
+        Rights::Unknown(why) => Finding::unseen("rights", named, why.clone(), grant(&needed)),
+    });
+}
+
+/// The data directory of a hub without Kafka.
+fn look_at_directory(settings: &Settings, findings: &mut Vec<Finding>) {
+    let directory = settings.hub.data_directory.as_path();
+    let name = directory.display().to_string();
+    let is_writable = |path: &Path| {
+        use rustix::fs::Access;
+        rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    };
+    let nearest = directory.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
+    let nearest = if nearest.as_os_str().is_empty() { Path::new(".") } else { nearest };
+    if directory.exists() && !directory.is_dir() {
+        let next = "move it away, or set hub.data_directory";
+        return findings.push(Finding::missing("directory", name, "it is no directory", next));
+    }
+    let is_there = directory.is_dir();
+    findings.push(match (is_there, is_writable(nearest)) {
+        (true, true) => Finding::right("directory", &name, "this user may write to it"),
+        (false, true) => Finding::right("directory", &name, "does not exist yet; the hub makes it"),
+        (_, false) => Finding::missing(
+            "directory",
+            &name,
+            format!("this user may not write to {}", nearest.display()),
+            "make it writable for this user, or set hub.data_directory",
+        ),
+    });
+    if is_there {
+        findings.push(match Remote::connect_within(directory, ANSWER_WITHIN) {
+            Ok(Some(_)) => Finding::right("hub", &name, "one runs there and answers; commands work beside it"),
+            Ok(None) => look_at_lock(settings, &name),
+            Err(error) => {
+                let next = "see whether it is another user's hub, or one of another version";
+                Finding::missing("hub", &name, error.to_string(), next)
+            }
+        });
+    }
+    let reserved = settings.embedded.reserved_bytes;
+    match rustix::fs::statvfs(nearest).map(|found| found.f_bavail.saturating_mul(found.f_frsize)) {
+        Ok(room) if room >= reserved => {
+            findings.push(Finding::right(
+                "room",
+                &name,
+                format!("{} MiB, and {} MiB stay free", room >> 20, reserved >> 20),
+            ));
+        }
+        Ok(room) => findings.push(Finding::missing(
+            "room",
+            &name,
+            format!("{} MiB, and below {} MiB nothing is taken in", room >> 20, reserved >> 20),
+            "make room, or set embedded.reserved_bytes or hub.data_directory",
+        )),
+        Err(error) => findings.push(Finding::unseen("room", &name, error.to_string(), "")),
+    }
+}
+
+/// Whether somebody has the log, though no hub answers.
+fn look_at_lock(settings: &Settings, name: &str) -> Finding {
+    match is_locked(&place::log_directory(settings).join("LOCK")) {
+        Ok(false) => Finding::right("hub", name, "none runs there, and nothing has its log"),
+        Ok(true) => Finding::missing(
+            "hub",
+            name,
+            "another process has the log and answers nobody",
+            "wait until a command that is at work ends, or see which process it is: a hub that starts or stops, or a command",
+        ),
+        Err(error) => Finding::unseen("hub", name, error.to_string(), ""),
+    }
+}
+
+/// Whether a process has a lock on a file. Taking it would tell as well, but for that moment keep a hub from starting.
+fn is_locked(file: &Path) -> io::Result<bool> {
+    let inode = match std::fs::metadata(file) {
+        Ok(found) => found.ino(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    // A line is `1: FLOCK  ADVISORY  WRITE 1234 08:01:56789 0 EOF`, the sixth word ending with the file's number.
+    let locks = std::fs::read_to_string("/proc/locks")?;
+    Ok(locks.lines().any(|line| {
+        let file = line.split_whitespace().nth(5).and_then(|word| word.rsplit(':').next()?.parse::<u64>().ok());
+        file == Some(inode)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(state: State, exit: Exit) -> Finding {
+        Finding { of: "topic", name: "a".into(), state, seen: String::new(), next: String::new(), exit }
+    }
+
+    #[test]
+    fn the_exit_code_is_that_of_what_is_missing() {
+        let code = |findings: &[Finding]| judge(findings).map_err(|failure| failure.exit);
+        let (missing, right) = (State::Missing, finding(State::Right, Exit::Ok));
+        assert_eq!(code(&[right.clone(), finding(State::Unseen, Exit::Ok)]), Ok(()));
+        assert_eq!(code(&[right.clone(), finding(missing, Exit::TopicsDiffer)]), Err(Exit::TopicsDiffer));
+        assert_eq!(
+            code(&[finding(missing, Exit::TopicsDiffer), finding(missing, Exit::Failure), right]),
+            Err(Exit::Failure)
+        );
+        assert_eq!(code(&[finding(missing, Exit::Unreachable)]), Err(Exit::Unreachable));
+    }
+
+    #[test]
+    fn a_data_directory_is_looked_at_and_not_made() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut settings = Settings::default();
+        settings.hub.data_directory = directory.path().join("deep/data");
+        let seen = |settings: &Settings| {
+            let findings = look(settings).expect("it looks");
+            (findings.iter().map(|it| (it.of, it.state)).collect::<Vec<_>>(), judge(&findings))
+        };
+        let (found, judged) = seen(&settings);
+        assert_eq!((found, judged), (vec![("directory", State::Right), ("room", State::Right)], Ok(())));
+        assert!(!directory.path().join("deep").exists());
+
+        std::fs::create_dir_all(&settings.hub.data_directory).expect("a writable directory");
+        let (found, judged) = seen(&settings);
+        assert_eq!(found[1], ("hub", State::Right));
+        assert_eq!(judged, Ok(()));
+        assert_eq!(std::fs::read_dir(&settings.hub.data_directory).expect("it is there").count(), 0);
+
+        settings.embedded.reserved_bytes = u64::MAX;
+        let (found, judged) = seen(&settings);
+        assert_eq!(found[2], ("room", State::Missing));
+        assert_eq!(judged.expect_err("no room").exit, Exit::Failure);
+
+        std::fs::write(directory.path().join("file"), "").expect("a writable directory");
+        settings.hub.data_directory = directory.path().join("file");
+        assert_eq!(seen(&settings).0, [("directory", State::Missing)]);
+    }
+
+    #[test]
+    fn a_log_that_somebody_has_is_told() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut settings = Settings::default();
+        settings.hub.data_directory = directory.path().to_owned();
+        let open = place::Place::of(&settings).expect("an empty log");
+        let findings = look(&settings).expect("it looks");
+        assert!(judge(&findings).is_err_and(|failure| failure.happened.contains("hub")), "{findings:?}");
+        drop(open);
+        assert_eq!(judge(&look(&settings).expect("it looks")), Ok(()));
+    }
+
+    #[test]
+    fn brokers_that_do_not_answer_are_told_in_seconds() {
+        let mut settings = Settings::default();
+        settings.spokes.directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/spokes");
+        // Nothing listens on port 1.
+        settings.kafka.brokers = Some("127.0.0.1:1, 127.0.0.2:1".to_owned());
+        let began = std::time::Instant::now();
+        let findings = look(&settings).expect("it looks");
+        let states: Vec<_> = findings.iter().map(|it| (it.of, it.state)).collect();
+        assert_eq!(
+            states,
+            [
+                ("broker", State::Missing),
+                ("broker", State::Missing),
+                ("topics", State::Unseen),
+                ("rights", State::Unseen)
+            ]
+        );
+        assert_eq!(judge(&findings).expect_err("nobody answers").exit, Exit::Unreachable);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+        let mut text = Vec::new();
+        report(&findings, Format::Table, &mut text).expect("memory");
+        let text = String::from_utf8(text).expect("text");
+        assert!(text.contains("next: ") && text.contains("127.0.0.2:1") && text.contains("kafka.brokers"), "{text}");
+    }
+}
