@@ -70,6 +70,8 @@ fn a_running_hub_takes_a_mapping_and_refuses_what_is_wrong_or_needs_a_restart() 
     running.hub.process.signal(Signal::Hangup);
     wait_for(&running, "insight_hub_reloads_total", 3.0);
     append(&running, &access, 20);
+    let skipped = running.figure("insight_hub_outcomes_total{outcome=\"skipped\",spoke=\"shop\"}");
+    assert_eq!(skipped, Some(5.0), "what the condition leaves out");
     let regions = |access: &Arc<dyn LogAccess>| -> BTreeMap<u32, String> {
         let touchpoint = |value: &serde_json::Value| {
             (value["id"].as_str().unwrap().parse().unwrap(), value["region"].as_str().unwrap().to_owned())
