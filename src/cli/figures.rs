@@ -13,7 +13,7 @@ use crate::{
         topics::Ownership,
         worker::Worker,
     },
-    telemetry::{TaskName, Telemetry},
+    telemetry::{TaskName, TaskTimes, Telemetry},
 };
 
 /// What is told about once a second.
@@ -57,11 +57,9 @@ impl<'a> Figures<'a> {
             shown.lag_seconds.set(if lag == 0 { 0.0 } else { behind as f64 / 1_000.0 });
         }
         for task in worker.tasks() {
-            let shown = self.telemetry.task(TaskName {
-                stage: task.stage_name,
-                topic: &self.topology.topics.get(task.input.topic).name,
-                partition: task.input.partition,
-            });
+            let task_name =
+                TaskName { stage: task.stage_name, topic: name(task.input), partition: task.input.partition };
+            let shown = self.telemetry.task(task_name);
             if self.topology.topics.get(task.input.topic).ownership == Ownership::Repartition
                 && let Some(committed) = task.committed
             {
@@ -71,12 +69,12 @@ impl<'a> Figures<'a> {
             shown.table_bytes.set(bytes(task.store.staged_bytes() + task.stage.cache_bytes()));
             shown.unflushed_bytes.set(bytes(task.store.unflushed_bytes()));
             shown.store_bytes.set(i64::try_from(task.store.disk_bytes()).unwrap_or(i64::MAX));
-            if let Some(as_of) = task.stage.as_of_ms() {
-                shown.as_of_seconds.set(as_of as f64 / 1_000.0);
-            }
-            if let Some(watermark) = task.stage.watermark_ms() {
-                shown.watermark_delay_seconds.set(now_ms.saturating_sub(watermark).max(0) as f64 / 1_000.0);
-            }
+            let seconds = |milliseconds: i64| milliseconds as f64 / 1_000.0;
+            let times = TaskTimes {
+                as_of_seconds: task.stage.as_of_ms().map(seconds),
+                watermark_delay_seconds: task.stage.watermark_ms().map(|at| seconds(now_ms.saturating_sub(at).max(0))),
+            };
+            self.telemetry.task_times(task_name, times);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration as the options of the rooms: what `run`, `check`, `topics` and `rebuild` build the hub from.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher, Hasher, RandomState},
     io::Read as _,
     path::{Path, PathBuf},
@@ -172,7 +172,7 @@ pub(super) fn worker_options(settings: &Settings) -> WorkerOptions {
 
 /// How to reach Kafka, and as whom.
 pub(super) fn kafka_options(settings: &Settings, instance_id: String) -> Result<KafkaOptions, Failure> {
-    let mut warn = |warning: String| tracing::warn!("{warning}");
+    let mut warn = once(|warning| tracing::warn!("{warning}"));
     let mut properties = |role| settings.kafka.client_properties(role, &mut warn);
     Ok(KafkaOptions {
         consumer: properties(ClientRole::Consumer)?,
@@ -184,6 +184,16 @@ pub(super) fn kafka_options(settings: &Settings, instance_id: String) -> Result<
         transaction_timeout: Duration::from_millis(settings.kafka.transaction_timeout_ms.into()),
         compression: settings.topics.compression.as_str().to_owned(),
     })
+}
+
+/// Hands each warning on once: every role's client reads the same password.
+fn once(mut warn: impl FnMut(String)) -> impl FnMut(String) {
+    let mut known = BTreeSet::new();
+    move |warning| {
+        if known.insert(warning.clone()) {
+            warn(warning);
+        }
+    }
 }
 
 /// The instance's name: as configured, or one that is made up once and kept in the data directory.
@@ -294,4 +304,36 @@ pub(super) fn log_failure(error: &LogError) -> Failure {
         return Failure::new(Exit::Unreachable, text, "see to the brokers, the address or the login, then start again");
     }
     Failure::new(Exit::Failure, text, "see to the cause, then start again")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::settings::{Kafka, SaslMechanism, SecurityProtocol};
+
+    #[test]
+    fn every_client_reads_the_password_and_its_open_file_is_told_of_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("password");
+        std::fs::write(&file, "s3cret").expect("written");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("its owner's");
+        let kafka = Kafka {
+            brokers: Some("localhost:9092".into()),
+            security_protocol: SecurityProtocol::SaslSsl,
+            sasl_mechanism: Some(SaslMechanism::Plain),
+            username: Some("hub".into()),
+            password_file: Some(file),
+            ..Kafka::default()
+        };
+        let mut told = Vec::new();
+        let mut warn = once(|warning| told.push(warning));
+        for role in [ClientRole::Consumer, ClientRole::Producer, ClientRole::Admin] {
+            let properties = kafka.client_properties(role, &mut warn).expect("a readable file");
+            assert!(properties.contains(&("sasl.password".to_owned(), "s3cret".to_owned())));
+        }
+        drop(warn);
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
 }

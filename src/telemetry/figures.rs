@@ -85,10 +85,15 @@ pub struct TaskFigures {
     pub unflushed_bytes: IntGauge,
     /// Bytes of the store on disk.
     pub store_bytes: IntGauge,
-    /// Seconds from the task's watermark to the clock.
-    pub watermark_delay_seconds: Gauge,
+}
+
+/// What a task knows of event time. What it does not know, or keep at all, is not shown: 0 would look like a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TaskTimes {
     /// The task's `as_of`, seconds since 1970-01-01T00:00:00Z.
-    pub as_of_seconds: Gauge,
+    pub as_of_seconds: Option<f64>,
+    /// Seconds from the task's watermark to the clock.
+    pub watermark_delay_seconds: Option<f64>,
 }
 
 /// Registers figures and notes their names.
@@ -347,8 +352,19 @@ impl Figures {
             table_bytes: self.table_bytes.with_label_values(&labels),
             unflushed_bytes: self.unflushed_bytes.with_label_values(&labels),
             store_bytes: self.store_bytes.with_label_values(&labels),
-            watermark_delay_seconds: self.watermark_delay_seconds.with_label_values(&labels),
-            as_of_seconds: self.as_of_seconds.with_label_values(&labels),
+        }
+    }
+
+    pub(super) fn task_times(&self, task: TaskName<'_>, times: TaskTimes) {
+        let partition = task.partition.to_string();
+        let labels = [task.stage, task.topic, partition.as_str()];
+        for (gauges, seconds) in
+            [(&self.as_of_seconds, times.as_of_seconds), (&self.watermark_delay_seconds, times.watermark_delay_seconds)]
+        {
+            match seconds {
+                Some(seconds) => gauges.with_label_values(&labels).set(seconds),
+                None => drop(gauges.remove_label_values(&labels)),
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
 pub use event::{AbortReason, Event, Rebalance, ReloadOutcome};
 use figures::Figures;
-pub use figures::{PartitionFigures, TaskFigures};
+pub use figures::{PartitionFigures, TaskFigures, TaskTimes};
 pub use health::{Health, HealthReport, Pulse, TaskHealth, TaskName, TaskState};
 pub use log::{LogError, LogFormat, LogOptions, start as start_log};
 
@@ -113,6 +113,11 @@ impl Telemetry {
     /// The gauges of one task. Its [`TaskState::Closed`] event removes them.
     pub fn task(&self, task: TaskName<'_>) -> TaskFigures {
         self.figures.task(task)
+    }
+
+    /// Shows what a task knows of event time, and takes away what it does not know.
+    pub fn task_times(&self, task: TaskName<'_>, times: TaskTimes) {
+        self.figures.task_times(task, times);
     }
 }
 

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, time::Duration};
 use super::*;
 
 const CUSTOMERS: TaskName<'_> = TaskName { stage: "customers", topic: "hub-customers-repartition", partition: 0 };
-const METRICS: TaskName<'_> = TaskName { stage: "metrics", topic: "hub-metrics-repartition", partition: 0 };
 
 /// What makes each figure move. A new figure without a line here fails the test below.
 const MOVES: &[(&str, fn(&Telemetry))] = &[
@@ -68,8 +67,8 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_table_bytes", |t| t.task(CUSTOMERS).table_bytes.set(1)),
     ("insight_hub_unflushed_bytes", |t| t.task(CUSTOMERS).unflushed_bytes.set(1)),
     ("insight_hub_store_bytes", |t| t.task(CUSTOMERS).store_bytes.set(1)),
-    ("insight_hub_watermark_delay_seconds", |t| t.task(METRICS).watermark_delay_seconds.set(1.0)),
-    ("insight_hub_as_of_seconds", |t| t.task(METRICS).as_of_seconds.set(1.0)),
+    ("insight_hub_watermark_delay_seconds", |t| t.task_times(CUSTOMERS, times(None, Some(1.0)))),
+    ("insight_hub_as_of_seconds", |t| t.task_times(CUSTOMERS, times(Some(1.0), Some(1.0)))),
     ("insight_hub_flushes_total", flushed),
     ("insight_hub_flush_seconds", flushed),
     ("insight_hub_tasks", |t| task_is(t, TaskState::Running)),
@@ -83,6 +82,10 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
 
 /// Figures that are true from the start and never move.
 const CONSTANT: &[&str] = &["insight_hub_process_start_time_seconds", "insight_hub_build_info"];
+
+fn times(as_of_seconds: Option<f64>, watermark_delay_seconds: Option<f64>) -> TaskTimes {
+    TaskTimes { as_of_seconds, watermark_delay_seconds }
+}
 
 fn committed(telemetry: &Telemetry) {
     telemetry.emit(Event::Committed { worker: 0, records: 10, bytes: 2_000, elapsed: Duration::from_millis(12) });
@@ -167,6 +170,19 @@ fn a_closed_task_leaves_no_gauge_behind() {
     telemetry.partition("sales.orders", 1).lag_records.set(3);
     telemetry.forget_partition("sales.orders", 1);
     assert!(lines_of(&telemetry, "insight_hub_lag_records").is_empty());
+}
+
+#[test]
+fn a_task_without_a_watermark_shows_none() {
+    let telemetry = Telemetry::new();
+    let shown = |name| lines_of(&telemetry, name).len();
+    telemetry.task(CUSTOMERS).table_bytes.set(5);
+    telemetry.task_times(CUSTOMERS, TaskTimes::default());
+    assert_eq!(shown("insight_hub_watermark_delay_seconds") + shown("insight_hub_as_of_seconds"), 0);
+    telemetry.task_times(CUSTOMERS, times(Some(7.0), Some(2.0)));
+    assert_eq!((shown("insight_hub_watermark_delay_seconds"), shown("insight_hub_as_of_seconds")), (1, 1));
+    telemetry.task_times(CUSTOMERS, times(Some(8.0), None));
+    assert_eq!((shown("insight_hub_watermark_delay_seconds"), shown("insight_hub_as_of_seconds")), (0, 1));
 }
 
 #[test]
