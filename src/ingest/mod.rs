@@ -23,12 +23,15 @@ mod validate;
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use crate::{
-    model::{Reason, Touchpoint},
-    wire::{self, Capture, Fault, Scalar, SchemaFolder, avro::AvroError},
+    model::{Kind, Reason, Touchpoint},
+    wire::{
+        self, Capture, Fault, Scalar, SchemaFolder,
+        avro::{AvroError, SchemaName},
+    },
 };
 use draft::Draft;
 pub use fields::fields;
-use rules::{EachRule, IdRule, Mapping, Outside, Suffix};
+use rules::{EachRule, IdRule, Mapping, Outside, Suffix, WordRule};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
 /// One record of a spoke's topic.
@@ -69,6 +72,23 @@ impl Headers for Vec<(String, String)> {
             take(value.as_bytes());
         }
     }
+}
+
+/// Hears what else is worth counting of a record.
+pub trait Notes {
+    /// The record names this schema, and it is known.
+    fn schema(&mut self, schema: SchemaName);
+    /// One touchpoint has a kind that has no mapping: the department's own word. It may be anything.
+    fn unmapped_kind(&mut self, word: &str);
+}
+
+/// Hears nothing.
+struct Unheard;
+
+impl Notes for Unheard {
+    fn schema(&mut self, _: SchemaName) {}
+
+    fn unmapped_kind(&mut self, _: &str) {}
 }
 
 /// One outcome of a source record.
@@ -185,13 +205,21 @@ impl Spoke {
 
     /// Maps one record and hands each of its outcomes, at least one, to `each`. Never panics.
     pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
+        self.map_noting(record, &mut Unheard, each);
+    }
+
+    /// [`Spoke::map`], with a word about schemas and kinds.
+    pub fn map_noting(&self, record: &SourceRecord<'_>, notes: &mut dyn Notes, each: &mut dyn FnMut(Mapped<'_>)) {
         let mut capture = Capture::default();
         let decoded = self.decode(record, &mut capture).and_then(|()| self.take_outside(record, &mut capture));
+        self.note_schema(record, &decoded, notes);
         if let Err(rejection) = decoded {
             return each(Mapped::Rejected(rejection));
         }
         let Some(rule) = &self.mapping.each else {
-            return match self.draft(record, &capture, None) {
+            let drafted = self.draft(record, &capture, None);
+            self.note_kind(&drafted, &capture, notes);
+            return match drafted {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
                 Err(rejection) => each(Mapped::Rejected(rejection)),
             };
@@ -201,7 +229,9 @@ impl Spoke {
         }
         for index in 0..capture.elements() {
             capture.select(&self.mapping.shape, index);
-            match self.draft(record, &capture, Some((rule, index))) {
+            let drafted = self.draft(record, &capture, Some((rule, index)));
+            self.note_kind(&drafted, &capture, notes);
+            match drafted {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
                 Err(mut rejection) => {
                     rejection.touchpoint = index;
@@ -211,6 +241,30 @@ impl Spoke {
                     each(Mapped::Rejected(rejection));
                 }
             }
+        }
+    }
+
+    /// A schema that is not known says nothing of the department's records, and anybody can make one up.
+    fn note_schema(&self, record: &SourceRecord<'_>, decoded: &Result<(), Rejection>, notes: &mut dyn Notes) {
+        let unknown = matches!(decoded, Err(Rejection { reason: Reason::UnknownSchema | Reason::TooLarge, .. }));
+        if self.avro
+            && !unknown
+            && let Some(schema) = record.payload.and_then(wire::avro::named_schema)
+        {
+            notes.schema(schema);
+        }
+    }
+
+    fn note_kind(&self, drafted: &Result<Draft<'_>, Rejection>, capture: &Capture<'_>, notes: &mut dyn Notes) {
+        let of_note = match drafted {
+            Ok(draft) => draft.kind() == Kind::Other,
+            Err(rejection) => rejection.reason == Reason::UnknownKind,
+        };
+        if let (true, WordRule::Slot { place, map, .. }) = (of_note, &self.mapping.kind)
+            && let Ok(Some(word)) = validate::text(capture.scalar(place.slot(capture)), validate::TEXT_CHARACTERS_MAX)
+            && draft::translated(&word, map, Kind::parse).is_none()
+        {
+            notes.unmapped_kind(&word);
         }
     }
 

@@ -4,6 +4,7 @@ mod canonical;
 mod elements;
 mod hostile;
 mod mapped;
+mod notes;
 mod numbers;
 mod outside;
 mod reasons;

@@ -42,6 +42,33 @@ pub enum AvroError {
     Trailing,
 }
 
+/// How a message names its writer's schema. Shown as `id:17`, or as `fp:` and 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SchemaName {
+    /// The id in a registry.
+    Id(u32),
+    /// The CRC-64-AVRO of its parsing canonical form.
+    Fingerprint(u64),
+}
+
+impl std::fmt::Display for SchemaName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SchemaName::Id(id) => write!(formatter, "id:{id}"),
+            SchemaName::Fingerprint(fingerprint) => write!(formatter, "fp:{fingerprint:016x}"),
+        }
+    }
+}
+
+/// The name of the schema that a message was written with; `None` without a framing.
+pub fn named_schema(bytes: &[u8]) -> Option<SchemaName> {
+    if let Some(rest) = bytes.strip_prefix(&SINGLE_OBJECT) {
+        return rest.first_chunk().map(|fingerprint| SchemaName::Fingerprint(u64::from_le_bytes(*fingerprint)));
+    }
+    let id = bytes.strip_prefix(&[REGISTRY])?.first_chunk()?;
+    Some(SchemaName::Id(u32::from_be_bytes(*id)))
+}
+
 /// The schema that a message names, and the bytes of its value.
 pub fn unframe<'a, 's>(bytes: &'a [u8], schemas: &'s SchemaFolder) -> Result<(&'s WriterSchema, &'a [u8]), AvroError> {
     if let Some(rest) = bytes.strip_prefix(&SINGLE_OBJECT) {
