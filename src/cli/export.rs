@@ -26,7 +26,7 @@ use crate::{
 /// Flags of `export`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ExportArguments {
-    /// customers, touchpoints, metrics, catalogue or rejected; or the topic's whole name
+    /// customers, touchpoints, metrics, catalogue, spokes or rejected; or the topic's whole name
     #[arg(value_name = "FEED")]
     pub feed: String,
     /// Where to; it must not exist. Without it, standard output

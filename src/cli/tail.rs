@@ -28,7 +28,7 @@ const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// Flags of `tail`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct TailArguments {
-    /// customers, touchpoints, metrics, catalogue or rejected; or the topic's whole name
+    /// customers, touchpoints, metrics, catalogue, spokes or rejected; or the topic's whole name
     #[arg(value_name = "FEED")]
     pub feed: String,
     /// Start with the oldest record that is kept; without it, with what comes next

@@ -16,6 +16,7 @@ mod notation;
 mod reader;
 mod rejected;
 mod replay;
+mod spokes;
 mod table;
 mod touchpoints;
 
@@ -30,5 +31,6 @@ pub use notation::{Binary, Notation, Text};
 pub use reader::{ReadError, Reader};
 pub use rejected::{DeadLetter, HEADER_PREFIX};
 pub use replay::{Origin, OriginReader, REPLAY_OF, REPLAY_TIMESTAMP, position};
+pub use spokes::{SpokeShape, Spokes};
 pub use table::{Cleanup, Description, Feed, TOPIC_PREFIX};
 pub use touchpoints::{PersonTouchpoint, TouchpointShape, Touchpoints};

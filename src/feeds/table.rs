@@ -14,6 +14,8 @@ pub enum Feed {
     Metrics,
     /// Metric definitions.
     Catalogue,
+    /// What arrived from each department.
+    Spokes,
     /// Dead letters.
     Rejected,
 }
@@ -101,6 +103,13 @@ static CATALOGUE: Description = describe!(
     encoded: true,
     "What each metric means: formula, inclusion, source, version."
 );
+static SPOKES: Description = describe!(
+    "spokes",
+    "spoke",
+    Compact,
+    encoded: true,
+    "What arrived from each department, what was rejected and why, and how fresh it is."
+);
 static REJECTED: Description = describe!(
     "rejected",
     "topic|partition|offset",
@@ -111,7 +120,8 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 5] = [Feed::Customers, Feed::Touchpoints, Feed::Metrics, Feed::Catalogue, Feed::Rejected];
+    pub const ALL: [Feed; 6] =
+        [Feed::Customers, Feed::Touchpoints, Feed::Metrics, Feed::Catalogue, Feed::Spokes, Feed::Rejected];
 
     /// The feed's row.
     pub fn description(self) -> &'static Description {
@@ -120,6 +130,7 @@ impl Feed {
             Feed::Touchpoints => &TOUCHPOINTS,
             Feed::Metrics => &METRICS,
             Feed::Catalogue => &CATALOGUE,
+            Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,
         }
     }

@@ -81,6 +81,11 @@ fn definitions_are_written_as_the_golden_files_say() {
 }
 
 #[test]
+fn accounts_of_spokes_are_written_as_the_golden_files_say() {
+    check_golden!(Spokes, "spokes", &examples::spoke_account());
+}
+
+#[test]
 fn dead_letters_are_written_as_the_golden_file_says() {
     let letter = examples::dead_letter();
     let mut headers = Vec::new();
@@ -117,6 +122,11 @@ proptest! {
     #[test]
     fn metrics_are_the_same_in_json_and_avro(parts in generators::metric()) {
         check_formats_agree::<Metrics>(&parts.metric());
+    }
+
+    #[test]
+    fn accounts_of_spokes_are_the_same_in_json_and_avro(record in generators::spoke_account()) {
+        check_formats_agree::<Spokes>(&record);
     }
 
     #[test]

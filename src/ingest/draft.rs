@@ -154,6 +154,11 @@ impl<'c> Draft<'c> {
         &self.id
     }
 
+    /// What happened.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Gives it another id.
     pub(super) fn set_id(&mut self, id: String) {
         self.id = Cow::Owned(id);
@@ -559,7 +564,7 @@ impl<'c, 'a> Taker<'c, 'a> {
 const IDENTIFIER_TYPES: &str = "customer_id, email, phone, loyalty, device, cookie, anonymous, order, case or contract";
 
 /// The department's word in our vocabulary: by the map, or as it is.
-fn translated<T: Copy>(word: &str, map: &[(Box<str>, T)], parse: fn(&str) -> Option<T>) -> Option<T> {
+pub(super) fn translated<T: Copy>(word: &str, map: &[(Box<str>, T)], parse: fn(&str) -> Option<T>) -> Option<T> {
     match map.binary_search_by(|(known, _)| known.as_ref().cmp(word)) {
         Ok(index) => Some(map[index].1),
         Err(_) => parse(word),

@@ -31,7 +31,7 @@ mod validate;
 use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    model::{Reason, Touchpoint},
+    model::{Kind, Reason, Touchpoint},
     wire::{self, Capture, Schemas, schemas::SchemaRef},
 };
 use condition::Undecided;
@@ -40,7 +40,7 @@ use decode::{Decoder, Undecoded, misfit, take_outside};
 use draft::Draft;
 pub use fields::fields;
 pub use live::{LiveSpokes, SpokeChanges};
-use rules::{EachRule, IdRule, Mapping, Suffix};
+use rules::{EachRule, IdRule, Mapping, Suffix, WordRule};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
 /// One record of a spoke's topic.
@@ -81,6 +81,23 @@ impl Headers for Vec<(String, String)> {
             take(value.as_bytes());
         }
     }
+}
+
+/// Hears what else is worth counting of a record.
+pub trait Notes {
+    /// The record names this schema, and it is known.
+    fn schema(&mut self, schema: SchemaRef);
+    /// One touchpoint has a kind that has no mapping: the department's own word. It may be anything.
+    fn unmapped_kind(&mut self, word: &str);
+}
+
+/// Hears nothing.
+struct Unheard;
+
+impl Notes for Unheard {
+    fn schema(&mut self, _: SchemaRef) {}
+
+    fn unmapped_kind(&mut self, _: &str) {}
 }
 
 /// One outcome of a source record.
@@ -230,26 +247,43 @@ impl Spoke {
     /// Maps one record and hands each of its outcomes, at least one, to `each`; none if the schema that it was written
     /// with is not here yet. Never panics.
     pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) -> Result<(), NotYet> {
-        self.map_form(record, false, each)
+        self.map_form(record, false, &mut Unheard, each)
+    }
+
+    /// [`Spoke::map`], with a word about schemas and kinds.
+    pub fn map_noting(
+        &self,
+        record: &SourceRecord<'_>,
+        notes: &mut dyn Notes,
+        each: &mut dyn FnMut(Mapped<'_>),
+    ) -> Result<(), NotYet> {
+        self.map_form(record, false, notes, each)
     }
 
     /// The same for a record of an Avro spoke that is given as the JSON that it would be: tests and samples.
     pub fn map_json(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
         // What is given as JSON needs no schema.
-        self.map_form(record, true, each).ok();
+        self.map_form(record, true, &mut Unheard, each).ok();
     }
 
     fn map_form(
         &self,
         record: &SourceRecord<'_>,
         as_json: bool,
+        notes: &mut dyn Notes,
         each: &mut dyn FnMut(Mapped<'_>),
     ) -> Result<(), NotYet> {
         let mut capture = Capture::default();
         match self.decoder.decode(&self.mapping, record, as_json, &mut capture) {
-            Ok(()) => self.take(record, &mut capture, each),
+            Ok(()) => {
+                self.note_schema(record, None, notes);
+                self.take(record, &mut capture, notes, each);
+            }
             Err(Undecoded::NotYet(not_yet)) => return Err(not_yet),
-            Err(Undecoded::Rejected(rejection)) => each(Mapped::Rejected(rejection)),
+            Err(Undecoded::Rejected(rejection)) => {
+                self.note_schema(record, Some(rejection.reason), notes);
+                each(Mapped::Rejected(rejection));
+            }
         }
         Ok(())
     }
@@ -260,7 +294,13 @@ impl Spoke {
     }
 
     /// Makes touchpoints of what was captured.
-    fn take<'a>(&self, record: &SourceRecord<'a>, capture: &mut Capture<'a>, each: &mut dyn FnMut(Mapped<'_>)) {
+    fn take<'a>(
+        &self,
+        record: &SourceRecord<'a>,
+        capture: &mut Capture<'a>,
+        notes: &mut dyn Notes,
+        each: &mut dyn FnMut(Mapped<'_>),
+    ) {
         let outside = take_outside(&self.mapping, record, capture);
         // The condition comes first: of what it leaves out, no other shape is expected.
         let misfit = misfit(&self.mapping, capture).err().or(outside.err());
@@ -272,7 +312,9 @@ impl Spoke {
             (Some(Ok(true)) | None, None) => {}
         }
         let Some(rule) = &self.mapping.each else {
-            return match self.draft(record, capture, None) {
+            let drafted = self.draft(record, capture, None);
+            self.note_kind(&drafted, capture, notes);
+            return match drafted {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
                 Err(rejection) => each(Mapped::Rejected(rejection)),
             };
@@ -291,6 +333,7 @@ impl Spoke {
                 Some(Err(undecided)) => Err(self.undecided(undecided)),
                 Some(Ok(true)) | None => self.draft(record, capture, Some((rule, index))),
             };
+            self.note_kind(&drafted, capture, notes);
             match drafted {
                 Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
                 Err(mut rejection) => {
@@ -311,6 +354,30 @@ impl Spoke {
             field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
             message: format!("condition: {problem}."),
             touchpoint: 0,
+        }
+    }
+
+    /// A schema that is not known says nothing of the department's records, and anybody can make one up.
+    fn note_schema(&self, record: &SourceRecord<'_>, rejected: Option<Reason>, notes: &mut dyn Notes) {
+        let unknown = matches!(rejected, Some(Reason::UnknownSchema | Reason::TooLarge));
+        if self.is_avro()
+            && !unknown
+            && let Some(Ok((schema, _))) = record.payload.map(wire::avro::unframe)
+        {
+            notes.schema(schema);
+        }
+    }
+
+    fn note_kind(&self, drafted: &Result<Draft<'_>, Rejection>, capture: &Capture<'_>, notes: &mut dyn Notes) {
+        let of_note = match drafted {
+            Ok(draft) => draft.kind() == Kind::Other,
+            Err(rejection) => rejection.reason == Reason::UnknownKind,
+        };
+        if let (true, WordRule::Slot { place, map, .. }) = (of_note, &self.mapping.kind)
+            && let Ok(Some(word)) = validate::text(capture.scalar(place.slot(capture)), validate::TEXT_CHARACTERS_MAX)
+            && draft::translated(&word, map, Kind::parse).is_none()
+        {
+            notes.unmapped_kind(&word);
         }
     }
 

@@ -6,6 +6,7 @@ mod conditions;
 mod elements;
 mod hostile;
 mod mapped;
+mod notes;
 mod numbers;
 mod outside;
 mod reasons;

@@ -7,12 +7,14 @@
 //! - `levels`: metrics that are a level at a day's close (orders overdue): changes by day into cells.
 //! - `settling`: watermarks, and from which day on windows are still provisional.
 //! - `rebuild`: a change of definition: cells emptied, filled again unseen, published once.
+//! - [`spokes`]: what arrived from each department, counted beside the cells.
 //! - [`stage`]: all of it together, as the engine drives it.
 //!
 //! Invariants: what the store holds for a cell is what was last published for it, and a cell is published in the commit that
 //! changed it, except in the time of a rebuild; nothing here sees a clock; no result depends on what happens to be cached.
 
 pub mod catalogue;
+pub mod spokes;
 pub mod stage;
 pub mod values;
 
@@ -23,4 +25,5 @@ mod settling;
 #[cfg(test)]
 mod tests;
 
+pub use spokes::Spokes;
 pub use stage::{Effects, Metrics, MetricsError, Options};

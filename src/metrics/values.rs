@@ -111,10 +111,7 @@ pub fn rate(cell: &Accumulator) -> Figures {
 
 /// The accepted share of arrivals, with the count of each outcome as a detail. The buckets are outcomes, see [`outcomes`].
 pub fn data_quality(cell: &Accumulator) -> Figures {
-    let of = |outcome: Outcome| {
-        let position = cell.buckets.binary_search_by_key(&(outcome as i16), |&(bucket, _)| bucket);
-        position.map_or(0, |index| cell.buckets[index].1)
-    };
+    let of = |outcome| outcome_count(cell, outcome);
     let accepted = of(Outcome::Accepted);
     let arrivals = accepted.wrapping_add(of(Outcome::Rejected)).wrapping_add(of(Outcome::Skipped));
     Figures {
@@ -125,6 +122,12 @@ pub fn data_quality(cell: &Accumulator) -> Figures {
         details: Outcome::ALL.iter().map(|&outcome| (outcome.as_str(), of(outcome) as f64)).collect(),
         ..Figures::default()
     }
+}
+
+/// How many outcomes of one kind a cell of `data_quality` holds, or is given.
+pub fn outcome_count(cell: &Accumulator, outcome: Outcome) -> i64 {
+    let position = cell.buckets.binary_search_by_key(&(outcome as i16), |&(bucket, _)| bucket);
+    position.map_or(0, |index| cell.buckets[index].1)
 }
 
 /// What `times` outcomes of one kind add to a cell of `data_quality`.

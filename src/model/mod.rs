@@ -1,5 +1,6 @@
 //! The nouns that stages exchange: plain values in, plain values out; no IO, no clock, no randomness.
 
+mod arrival;
 mod calendar;
 mod contribution;
 mod identifier;
@@ -12,6 +13,7 @@ mod touchpoint;
 
 pub mod keys;
 
+pub use arrival::{Arrivals, SpokeAccount, SpokePartition, SpokeSchema};
 pub use calendar::{Calendar, CalendarError};
 pub use contribution::{Accumulator, CellKey, Contribution, Dimension, log_bucket, log_bucket_middle};
 pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey, hexadecimal};

@@ -1,6 +1,10 @@
 //! Every Prometheus figure, defined once: name with unit, help text, labels with bounded values.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, RwLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -34,6 +38,10 @@ pub(super) struct Figures {
     pub outcomes: IntCounterVec,
     pub rejections: IntCounterVec,
     pub unmapped_kinds: IntCounterVec,
+    pub spoke_records: IntCounterVec,
+    pub spoke_newest_record_seconds: GaugeVec,
+    /// Topic → the department that it belongs to.
+    spokes: RwLock<BTreeMap<String, String>>,
     pub capped: IntCounterVec,
     pub reloads: IntCounterVec,
     pub mappings_loaded: IntGauge,
@@ -153,8 +161,8 @@ impl Maker {
 impl Figures {
     pub(super) fn new() -> Figures {
         let mut make = Maker { registry: Registry::new(), names: Vec::new() };
-        let by_partition = &["topic", "partition"];
-        // Topics and partitions are configuration: the labels are bounded by it.
+        // Topics, partitions and departments are configuration: the labels are bounded by it. Internal topics have no spoke.
+        let by_partition = &["topic", "partition", "spoke"];
         let by_task = &["stage", "topic", "partition"];
         let started = make.gauges(
             "insight_hub_process_start_time_seconds",
@@ -202,9 +210,20 @@ impl Figures {
             ),
             unmapped_kinds: make.counters(
                 "insight_hub_unmapped_kinds_total",
-                "Touchpoints of kind `other` that carry the department's own word: kinds without a mapping.",
+                "Touchpoints whose department's own kind has no mapping: taken as `other`, or rejected.",
                 &["spoke"],
             ),
+            spoke_records: make.counters(
+                "insight_hub_spoke_records_total",
+                "Records taken from a department's topic, in committed transactions.",
+                &["spoke"],
+            ),
+            spoke_newest_record_seconds: make.gauges(
+                "insight_hub_spoke_newest_record_seconds",
+                "Timestamp of a department's newest record, seconds since 1970-01-01T00:00:00Z.",
+                &["spoke"],
+            ),
+            spokes: RwLock::default(),
             capped: make.counters(
                 "insight_hub_capped_total",
                 "Times that a bound on what is remembered of one customer was hit.",
@@ -326,9 +345,24 @@ impl Figures {
         }
     }
 
+    pub(super) fn name_spoke(&self, topic: &str, spoke: &str) {
+        let mut spokes = self.spokes.write().unwrap_or_else(PoisonError::into_inner);
+        spokes.insert(topic.to_owned(), spoke.to_owned());
+    }
+
+    fn spoke_of(&self, topic: &str) -> String {
+        let spokes = self.spokes.read().unwrap_or_else(PoisonError::into_inner);
+        spokes.get(topic).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn forget_spoke(&self, spoke: &str) {
+        // Removing what is not there is an error that nobody needs to hear of.
+        let _ = self.spoke_newest_record_seconds.remove_label_values(&[spoke]);
+    }
+
     pub(super) fn partition(&self, topic: &str, partition: i32) -> PartitionFigures {
-        let partition = partition.to_string();
-        let labels = [topic, partition.as_str()];
+        let (partition, spoke) = (partition.to_string(), self.spoke_of(topic));
+        let labels = [topic, partition.as_str(), spoke.as_str()];
         PartitionFigures {
             lag_records: self.lag_records.with_label_values(&labels),
             lag_seconds: self.lag_seconds.with_label_values(&labels),
@@ -337,8 +371,8 @@ impl Figures {
     }
 
     pub(super) fn forget_partition(&self, topic: &str, partition: i32) {
-        let partition = partition.to_string();
-        let labels = [topic, partition.as_str()];
+        let (partition, spoke) = (partition.to_string(), self.spoke_of(topic));
+        let labels = [topic, partition.as_str(), spoke.as_str()];
         // Removing what is not there is an error that nobody needs to hear of.
         let _ = self.lag_records.remove_label_values(&labels);
         let _ = self.lag_seconds.remove_label_values(&labels);

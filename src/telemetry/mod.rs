@@ -100,6 +100,26 @@ impl Telemetry {
         self.figures.capped.with_label_values(&[cap])
     }
 
+    /// Records taken from a department's topic, in committed transactions.
+    pub fn spoke_records(&self, spoke: &str) -> IntCounter {
+        self.figures.spoke_records.with_label_values(&[spoke])
+    }
+
+    /// Shows the timestamp of the newest record of a department: seconds since 1970-01-01T00:00:00Z.
+    pub fn spoke_newest_record(&self, spoke: &str, seconds: f64) {
+        self.figures.spoke_newest_record_seconds.with_label_values(&[spoke]).set(seconds);
+    }
+
+    /// Removes what [`Telemetry::spoke_newest_record`] shows of a department: another instance keeps its account now.
+    pub fn forget_spoke(&self, spoke: &str) {
+        self.figures.forget_spoke(spoke);
+    }
+
+    /// Says whose topic it is: from then on its lag carries the name.
+    pub fn name_spoke(&self, topic: &str, spoke: &str) {
+        self.figures.name_spoke(topic, spoke);
+    }
+
     /// The gauges of one partition of an input topic. Forget them when the partition is revoked.
     pub fn partition(&self, topic: &str, partition: i32) -> PartitionFigures {
         self.figures.partition(topic, partition)

@@ -25,6 +25,8 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
         });
     }),
     ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindsUnmapped { spoke: "sales", count: 1 })),
+    ("insight_hub_spoke_records_total", |t| t.spoke_records("sales").inc_by(3)),
+    ("insight_hub_spoke_newest_record_seconds", |t| t.spoke_newest_record("sales", 1.5)),
     ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),
     ("insight_hub_registry_requests_total", |t| {
         t.emit(Event::SchemaAnswered { id: 17, outcome: "unknown", message: "there is none" });
@@ -170,6 +172,26 @@ fn a_closed_task_leaves_no_gauge_behind() {
     telemetry.partition("sales.orders", 1).lag_records.set(3);
     telemetry.forget_partition("sales.orders", 1);
     assert!(lines_of(&telemetry, "insight_hub_lag_records").is_empty());
+}
+
+#[test]
+fn lag_names_the_department_and_freshness_goes_with_its_account() {
+    let telemetry = Telemetry::new();
+    telemetry.name_spoke("sales.orders", "sales");
+    telemetry.partition("sales.orders", 1).lag_records.set(3);
+    telemetry.partition("hub-customers-repartition", 0).lag_records.set(4);
+    assert_eq!(
+        lines_of(&telemetry, "insight_hub_lag_records"),
+        [
+            r#"insight_hub_lag_records{partition="0",spoke="",topic="hub-customers-repartition"} 4"#,
+            r#"insight_hub_lag_records{partition="1",spoke="sales",topic="sales.orders"} 3"#,
+        ]
+    );
+    telemetry.forget_partition("sales.orders", 1);
+    assert_eq!(lines_of(&telemetry, "insight_hub_lag_records").len(), 1);
+    telemetry.spoke_newest_record("sales", 1_769_850_000.0);
+    telemetry.forget_spoke("sales");
+    assert!(lines_of(&telemetry, "insight_hub_spoke_newest_record_seconds").is_empty());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The ingest stage on the engine: source records in; batches of touchpoints, outcomes and dead letters out.
+//! The ingest stage on the engine: source records in; batches of touchpoints, outcomes, reports and dead letters out.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,6 +7,7 @@ use prometheus::IntCounter;
 use super::{
     TopicMap, TopologyOptions,
     messages::{Batch, Header},
+    tally::Tally,
     watermarks::source_number,
 };
 use crate::{
@@ -20,8 +21,7 @@ use crate::{
     ingest::{LiveSpokes, Mapped, Rejection, SourceRecord, SpokeSet},
     metrics::{catalogue, values::outcomes},
     model::{
-        Calendar, CellKey, Contribution, Day, Dimension, EventTime, Kind, Outcome, PersonKey, Reason, Window,
-        WindowKind,
+        Calendar, CellKey, Contribution, Day, Dimension, EventTime, Outcome, PersonKey, Reason, Window, WindowKind,
     },
     telemetry::{Event, Telemetry},
 };
@@ -66,9 +66,10 @@ struct IngestStage {
     spoke_name: String,
     telemetry: Telemetry,
     counters: BTreeMap<Outcome, IntCounter>,
-    /// What the running transaction has to tell once it is committed: outcomes and unmapped kinds …
+    records: IntCounter,
+    /// What the running transaction has to tell once it is committed: outcomes, records, unmapped kinds …
     uncounted: Vec<(Outcome, u64)>,
-    unmapped: u64,
+    tally: Tally,
     /// … and rejections: reason, field, partition, offset.
     untold: Vec<(Reason, String, i32, i64)>,
 }
@@ -122,10 +123,11 @@ impl IngestStage {
                 .iter()
                 .map(|outcome| (*outcome, options.telemetry.outcomes(&spoke_name, outcome.as_str())))
                 .collect(),
+            records: options.telemetry.spoke_records(&spoke_name),
             spoke_name,
             telemetry: options.telemetry.clone(),
             uncounted: Vec::new(),
-            unmapped: 0,
+            tally: Tally::default(),
             untold: Vec::new(),
         }
     }
@@ -216,7 +218,9 @@ impl Stage for IngestStage {
         };
         let mut failure = Ok(());
         let mut letters = 0;
-        let not_yet = spoke.map(&source, &mut |mapped| {
+        let mut tally = std::mem::take(&mut self.tally);
+        tally.arrives(record);
+        let mapped = spoke.map_noting(&source, &mut tally, &mut |mapped| {
             if failure.is_err() {
                 return;
             }
@@ -234,7 +238,6 @@ impl Stage for IngestStage {
                         // Those who count on its silence hear of its first touchpoint at once.
                         self.told = None;
                     }
-                    self.unmapped += u64::from(touchpoint.kind == Kind::Other && touchpoint.label.is_some());
                     if batch.is_full() {
                         failure = self.send_batch(partition, outputs);
                     }
@@ -249,9 +252,11 @@ impl Stage for IngestStage {
             };
             *self.outcomes.entry((self.arrived, outcome)).or_default() += 1;
         });
-        if let Err(not_yet) = not_yet {
-            return Err(StageError::NotYet(not_yet.to_string()));
+        if mapped.is_ok() {
+            tally.taken(record);
         }
+        self.tally = tally;
+        mapped.map_err(|not_yet| StageError::NotYet(not_yet.to_string()))?;
         failure
     }
 
@@ -272,12 +277,15 @@ impl Stage for IngestStage {
                 batch.push_contribution(&contribution);
             }
         }
-        if !batch.is_empty() {
+        if self.tally.records() > 0 {
             let quality_cell = quality(&self.spoke_name, Day(0), Outcome::Accepted, 1);
-            // Data quality is one family per spoke: all its windows are on one partition.
+            // Data quality is one family per spoke: all its windows are on one partition, and the spoke's account too.
             let partition = metrics_partition(&quality_cell[0].cell, self.metrics_partitions);
             let header = Header::timeless(self.arrived, None);
-            batch.take(&header, &mut self.record);
+            let place = (&*self.topic, self.input.partition);
+            let reasons = self.untold.iter().map(|(reason, ..)| *reason);
+            let arrivals = self.tally.report(&self.spoke_name, place, self.as_of, reasons);
+            batch.take_with_arrivals(&header, &arrivals, &mut self.record);
             outputs.send(&Output {
                 topic: self.map.metrics_repartition,
                 placement: Placement::At(partition),
@@ -295,8 +303,10 @@ impl Stage for IngestStage {
         for (outcome, count) in self.uncounted.drain(..) {
             self.counters[&outcome].inc_by(count);
         }
-        if self.unmapped > 0 {
-            let count = std::mem::take(&mut self.unmapped);
+        let tally = std::mem::take(&mut self.tally);
+        self.records.inc_by(tally.records());
+        let count = tally.unmapped_kinds();
+        if count > 0 {
             self.telemetry.emit(Event::KindsUnmapped { spoke: &self.spoke_name, count });
         }
         for (reason, field, partition, offset) in self.untold.drain(..) {
@@ -308,7 +318,7 @@ impl Stage for IngestStage {
     fn rolled_back(&mut self) {
         self.spokes = None;
         self.uncounted.clear();
-        self.unmapped = 0;
+        self.tally = Tally::default();
         self.untold.clear();
         self.batches.iter_mut().for_each(Batch::clear);
         self.outcomes.clear();

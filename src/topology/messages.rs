@@ -1,8 +1,8 @@
 //! The records of the repartition topics: batches, so that one record carries many touchpoints or contributions.
 //!
 //! ```text
-//! record   = version(1) · header · entry*
-//! header   = postcard(Header)
+//! record   = form(1) · header · entry*
+//! header   = postcard(Header), in the form with arrivals followed by postcard(Arrivals)
 //! entry to customers = person(16) · length(u32 LE) · touchpoint (its internal form)
 //! entry to metrics   = postcard(Contribution)
 //! ```
@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{generation::Generation, stage::StageError},
-    model::{Contribution, Day, EventTime, PersonId},
+    model::{Arrivals, Contribution, Day, EventTime, PersonId},
 };
 
-/// The version that this program writes, and the only one that it reads.
+/// The first byte of a batch.
 pub const VERSION: u8 = 2;
+/// The first byte of a batch to metrics that says what arrived from a department, before its entries. Golden file:
+/// `tests/fixtures/arrivals_v3.hex`.
+pub const VERSION_WITH_ARRIVALS: u8 = 3;
 
 /// A batch is sent when it is this large.
 pub const BATCH_BYTES: usize = 64 << 10;
@@ -108,6 +111,16 @@ impl Batch {
         self.clear();
     }
 
+    /// [`Batch::take`], with a report of arrivals before the entries.
+    pub fn take_with_arrivals(&mut self, header: &Header, arrivals: &Arrivals<'_>, record: &mut Vec<u8>) {
+        record.clear();
+        record.push(VERSION_WITH_ARRIVALS);
+        postcard::to_io(header, &mut *record).expect("a vector takes every byte");
+        postcard::to_io(arrivals, &mut *record).expect("a vector takes every byte");
+        record.extend_from_slice(&self.entries);
+        self.clear();
+    }
+
     /// Empties it.
     pub fn clear(&mut self) {
         self.entries.clear();
@@ -122,6 +135,16 @@ pub fn open(record: &[u8]) -> Result<(Header, &[u8]), Unreadable> {
         Some(_) => Err(Unreadable("version")),
         None => Err(Unreadable("empty")),
     }
+}
+
+/// The header of a record to metrics, what it says of arrivals, and its entries still to be read.
+pub fn open_with_arrivals(record: &[u8]) -> Result<(Header, Option<Arrivals<'_>>, &[u8]), Unreadable> {
+    let Some((&VERSION_WITH_ARRIVALS, rest)) = record.split_first() else {
+        return open(record).map(|(header, entries)| (header, None, entries));
+    };
+    let (header, rest) = postcard::take_from_bytes(rest).map_err(|_| Unreadable("header"))?;
+    let (arrivals, entries) = postcard::take_from_bytes(rest).map_err(|_| Unreadable("arrivals"))?;
+    Ok((header, Some(arrivals), entries))
 }
 
 /// The next touchpoint of a batch, in its internal form.
@@ -145,4 +168,66 @@ pub fn next_contribution<'a>(entries: &mut &'a [u8]) -> Result<Option<Contributi
     let (contribution, rest) = postcard::take_from_bytes(entries).map_err(|_| Unreadable("contribution"))?;
     *entries = rest;
     Ok(Some(contribution))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::model::{Outcome, Reason};
+
+    fn arrivals() -> Arrivals<'static> {
+        Arrivals {
+            spoke: "sales",
+            topic: "sales.orders",
+            partition: 3,
+            next_offset: 1_250,
+            records: 7,
+            arrived: Some((EventTime(1_769_850_000_000), EventTime(1_769_850_000_123))),
+            newest_occurred_at: Some(EventTime(1_769_849_999_000)),
+            rejections: vec![(Reason::UnknownSchema, 1), (Reason::BadTimestamp, 2)],
+            unmapped_kinds: vec![("order.archived", 2)],
+            unmapped_kinds_unnamed: 1,
+            schemas: vec![("id:17".to_owned(), 6, Some(EventTime(1_769_850_000_123)))],
+            schemas_unnamed: 0,
+        }
+    }
+
+    #[test]
+    fn a_report_of_arrivals_travels_before_the_entries_in_the_form_of_the_golden_file() {
+        let quality = super::super::ingest::quality("sales", Day(20_484), Outcome::Accepted, 4);
+        let header = Header::timeless(Day(20_484), None);
+        let (mut batch, mut record) = (Batch::default(), Vec::new());
+        batch.push_contribution(&quality[0]);
+        batch.take_with_arrivals(&header, &arrivals(), &mut record);
+        let lines: String = record
+            .chunks(40)
+            .map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n")
+            .collect();
+        expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/arrivals_v3.hex")].assert_eq(&lines);
+
+        let (read, report, mut entries) = open_with_arrivals(&record).expect("the form that was written");
+        assert_eq!((read, report), (header, Some(arrivals())));
+        assert_eq!(next_contribution(&mut entries).expect("readable").as_ref(), Some(&quality[0]));
+        assert!(entries.is_empty());
+        assert!(open(&record).is_err(), "those who know no reports do not pass over them");
+        for length in 0..record.len() - 1 {
+            let cut = open_with_arrivals(&record[..length]);
+            let contribution =
+                cut.and_then(|(_, _, mut entries)| next_contribution(&mut entries).map(|it| it.is_some()));
+            assert!(!matches!(contribution, Ok(true)), "{length} bytes are not the whole record");
+        }
+    }
+
+    #[test]
+    fn a_batch_without_a_report_is_read_as_before() {
+        let quality = super::super::ingest::quality("sales", Day(1), Outcome::Rejected, 2);
+        let (mut batch, mut record) = (Batch::default(), Vec::new());
+        batch.push_contribution(&quality[0]);
+        batch.take(&Header::timeless(Day(1), None), &mut record);
+        let (_, report, mut entries) = open_with_arrivals(&record).expect("a batch");
+        assert_eq!(report, None);
+        assert!(next_contribution(&mut entries).expect("readable").is_some());
+    }
 }

@@ -1,6 +1,7 @@
-//! The metrics stage on the engine: contributions in; published values and the catalogue out.
+//! The metrics stage on the engine: contributions and reports of arrivals in; published values, the catalogue and the
+//! departments' accounts out.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{TopicMap, TopologyOptions, customers::send_feed, messages, store_view::StoreView};
 use crate::{
@@ -11,8 +12,9 @@ use crate::{
         store::Store,
     },
     feeds::{self, CE_ID, Encoder},
-    metrics::{self, Metrics, MetricsError, catalogue},
-    model::MetricValue,
+    metrics::{self, Metrics, MetricsError, Spokes, catalogue},
+    model::{Contribution, EventTime, MetricValue, WindowKind},
+    telemetry::Telemetry,
 };
 
 /// Which catalogue was published last, in the store of the first partition.
@@ -31,6 +33,11 @@ pub(super) fn maker(
             metrics: Metrics::new(options.metrics.clone()),
             values: Encoder::new(options.feed_format, &options.application_id),
             definitions: Encoder::new(options.feed_format, &options.application_id),
+            spokes: Spokes::default(),
+            accounts: Encoder::new(options.feed_format, &options.application_id),
+            telemetry: options.telemetry.clone(),
+            untold: Vec::new(),
+            shown: BTreeSet::new(),
             sequence: 0,
             taken_bytes: 0,
         })
@@ -45,6 +52,13 @@ struct MetricsStage {
     metrics: Metrics,
     values: Encoder<feeds::Metrics>,
     definitions: Encoder<feeds::Definitions>,
+    spokes: Spokes,
+    accounts: Encoder<feeds::Spokes>,
+    telemetry: Telemetry,
+    /// Accounts of the running transaction: department and timestamp of its newest record.
+    untold: Vec<(String, Option<EventTime>)>,
+    /// Departments whose freshness is shown from here.
+    shown: BTreeSet<String>,
     sequence: u64,
     /// Bytes of contributions taken in this transaction.
     taken_bytes: usize,
@@ -108,6 +122,38 @@ impl MetricsStage {
         ))
     }
 
+    /// Outcomes are counted by the day; the windows that hold the day repeat them.
+    fn count_outcomes(&mut self, contribution: &Contribution<'_>, view: &StoreView<'_>) -> Result<(), StageError> {
+        let cell = &contribution.cell;
+        if cell.metric == catalogue::index::DATA_QUALITY && cell.window.kind == WindowKind::Day {
+            self.spokes.outcomes(cell.value, &contribution.add, view).map_err(stop)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an account waits for the next commit.
+    fn publish_accounts(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
+        let (topic, accounts, untold) = (self.map.spokes_feed, &mut self.accounts, &mut self.untold);
+        let mut sent = Ok(());
+        let waits = self.spokes.publish(&mut StoreView(store), &mut |account| {
+            if sent.is_ok() {
+                accounts.encode(account);
+                // An account counts its own publications.
+                sent = send_feed(outputs, topic, accounts, account.spoke.as_bytes(), account.revision);
+            }
+            untold.push((account.spoke.clone(), account.last_arrived_at));
+        });
+        sent?;
+        waits.map_err(stop)
+    }
+
+    fn show_freshness(&mut self, spoke: String, newest: Option<EventTime>) {
+        if let Some(newest) = newest {
+            self.telemetry.spoke_newest_record(&spoke, newest.0 as f64 / 1_000.0);
+            self.shown.insert(spoke);
+        }
+    }
+
     fn publish_catalogue(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         let fingerprint = catalogue::fingerprint().to_be_bytes();
         let published = store.get(CATALOGUE_KEY).map_err(|error| StageError::Stop(error.to_string()))?;
@@ -124,12 +170,22 @@ impl MetricsStage {
     }
 }
 
+impl Drop for MetricsStage {
+    /// Another instance may go on with its departments: what this one showed of them would grow old.
+    fn drop(&mut self) {
+        self.shown.iter().for_each(|spoke| self.telemetry.forget_spoke(spoke));
+    }
+}
+
 impl Stage for MetricsStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, _: &mut dyn Outputs) -> Result<(), StageError> {
-        let (header, mut entries) = messages::open(record.value.unwrap_or_default())?;
+        let (header, arrivals, mut entries) = messages::open_with_arrivals(record.value.unwrap_or_default())?;
         self.sequence = u64::try_from(record.offset).unwrap_or_default();
         self.taken_bytes += entries.len();
         let mut view = StoreView(store);
+        if let Some(arrivals) = arrivals {
+            self.spokes.arrivals(&arrivals, &view).map_err(stop)?;
+        }
         let foreign = header.generation.filter(|generation| Some(*generation) != self.generation);
         // Contributions before the watermark that travels with them: what comes with it is not late.
         while let Some(contribution) = messages::next_contribution(&mut entries)? {
@@ -139,6 +195,7 @@ impl Stage for MetricsStage {
                 self.expect_foreign(foreign, &view)?;
                 continue; // they come again from the refold
             }
+            self.count_outcomes(&contribution, &view)?;
             self.metrics.contribution(contribution.cell, &contribution.add, &mut view).map_err(stop)?;
         }
         if let Some(as_of) = header.as_of {
@@ -159,11 +216,12 @@ impl Stage for MetricsStage {
         if self.input.partition == 0 && !self.metrics.is_withheld(&StoreView(store)).map_err(stop)? {
             self.publish_catalogue(store, outputs)?;
         }
+        let waits = self.publish_accounts(store, outputs)?;
         let mut sending = Sending { map: self.map, values: &mut self.values, outputs, failure: None };
         let more = self.metrics.publish(&mut StoreView(store), &mut sending).map_err(stop)?;
         match sending.failure {
             Some(error) => Err(error.into()),
-            None => Ok(more),
+            None => Ok(more || waits),
         }
     }
 
@@ -172,6 +230,9 @@ impl Stage for MetricsStage {
         if self.metrics.is_rebuilding(&StoreView(store)).map_err(stop)? && !rebuilding {
             return Err(generation::unfinished());
         }
+        let known = self.spokes.newest(&StoreView(store)).map_err(stop)?;
+        let known: Vec<_> = known.into_iter().map(|(spoke, newest)| (spoke.to_owned(), newest)).collect();
+        known.into_iter().for_each(|(spoke, newest)| self.show_freshness(spoke, newest));
         Ok(())
     }
 
@@ -194,6 +255,9 @@ impl Stage for MetricsStage {
     fn post_commit(&mut self) {
         self.taken_bytes = 0;
         self.metrics.committed();
+        for (spoke, newest) in std::mem::take(&mut self.untold) {
+            self.show_freshness(spoke, newest);
+        }
     }
 
     fn wants_commit(&self) -> bool {
@@ -203,6 +267,8 @@ impl Stage for MetricsStage {
     fn rolled_back(&mut self) {
         self.taken_bytes = 0;
         self.metrics.rolled_back();
+        self.spokes.rolled_back();
+        self.untold.clear();
     }
 
     fn restored(&mut self, key: &[u8], value: Option<&[u8]>, store: &mut Store) -> Result<(), StageError> {

@@ -2,16 +2,17 @@
 //!
 //! ```text
 //!  spoke topics ──▶ ingest ──touchpoints, 64 KiB batches──▶ customers ──contributions──▶ metrics ──▶ insight.metrics
-//!                     │                                        │                             └─────▶ insight.catalogue
-//!                     └─▶ insight.rejected                     ├─▶ insight.customers
-//!                                                              └─▶ insight.touchpoints
+//!                    │  │                                      │                          ▲  ├─────▶ insight.catalogue
+//!                    │  └─▶ insight.rejected                   ├─▶ insight.customers      │  └─────▶ insight.spokes
+//!                    │                                         └─▶ insight.touchpoints    │
+//!                    └────────────────────outcomes, reports of arrivals───────────────────┘
 //! ```
 //!
 //! | stage | reads | keyed by | keeps | writes |
 //! | --- | --- | --- | --- | --- |
-//! | `ingest` | spoke topics | – | nothing | customers repartition, metrics repartition (data quality), `insight.rejected` |
+//! | `ingest` | spoke topics | – | nothing | customers repartition, metrics repartition (data quality, arrivals), `insight.rejected` |
 //! | `customers` | customers repartition | person | timelines, heads, snapshots, timers | metrics repartition, `insight.customers`, `insight.touchpoints` |
-//! | `metrics` | metrics repartition | cell family | cells, levels, settling | `insight.metrics`, `insight.catalogue` |
+//! | `metrics` | metrics repartition | cell family, spoke | cells, levels, settling, accounts of spokes | `insight.metrics`, `insight.catalogue`, `insight.spokes` |
 //!
 //! Internal topics are `<application>-<stage>-repartition` and `<application>-<stage>-changelog`; their records are in
 //! [`messages`]. The instant as of which the hub speaks, and the watermark of each source, travel on them: a sender
@@ -27,6 +28,7 @@ pub mod messages;
 mod metrics;
 mod observer;
 mod store_view;
+mod tally;
 mod watermarks;
 
 pub use observer::{Deed, PlannedFault, TelemetryObserver};
@@ -111,6 +113,8 @@ pub struct TopicMap {
     pub metrics_feed: TopicIndex,
     /// `insight.catalogue`.
     pub catalogue_feed: TopicIndex,
+    /// `insight.spokes`.
+    pub spokes_feed: TopicIndex,
     /// `insight.rejected`.
     pub rejected_feed: TopicIndex,
 }
@@ -124,6 +128,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         .now()
         .iter()
         .map(|spoke| {
+            options.telemetry.name_spoke(spoke.topic(), spoke.name());
             topics.add(TopicSpec {
                 name: Arc::from(spoke.topic()),
                 ownership: Ownership::Spoke,
@@ -165,6 +170,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         touchpoints_feed: feed(Feed::Touchpoints),
         metrics_feed: feed(Feed::Metrics),
         catalogue_feed: feed(Feed::Catalogue),
+        spokes_feed: feed(Feed::Spokes),
         rejected_feed: feed(Feed::Rejected),
     };
     let stages = vec![

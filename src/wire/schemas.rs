@@ -179,12 +179,22 @@ impl SchemaFolder {
 }
 
 /// How a message names the schema that it was written with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SchemaRef {
     /// By its fingerprint, as it stands in single-object encoding.
     Fingerprint([u8; 8]),
     /// By its id in a registry.
     Id(u32),
+}
+
+impl SchemaRef {
+    /// `id:17`, or `fp:` and 16 hexadecimal digits.
+    pub fn short(self) -> String {
+        match self {
+            SchemaRef::Fingerprint(bytes) => format!("fp:{:016x}", u64::from_le_bytes(bytes)),
+            SchemaRef::Id(id) => format!("id:{id}"),
+        }
+    }
 }
 
 impl fmt::Display for SchemaRef {

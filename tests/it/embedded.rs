@@ -1,5 +1,7 @@
 //! The hub without Kafka: its log lies in a directory, and the feeds in it hold what the oracle says.
 
+mod accounting;
+mod bombs;
 mod commands;
 mod faults;
 mod house;

@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod accounts;
 mod commit_log;
 mod company;
 mod embedded;

@@ -19,8 +19,10 @@ use insight_hub::{
     },
     topology::{self, TopicMap, TopologyOptions},
 };
+use serde_json::Value;
 
 use crate::{
+    accounts::assert_accounts,
     oracle::Feeds,
     world::{SPOKE_PARTITIONS, assert_truth, events, latest, topology_options, truth},
 };
@@ -74,6 +76,11 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
     }
 }
 
+/// The accounts of the departments, as a subscriber sees them.
+pub fn accounts(cluster: &Cluster, map: &TopicMap) -> BTreeMap<String, Value> {
+    latest(cluster.read_committed(map.spokes_feed).into_iter().map(|it| (it.key.unwrap(), it.value)))
+}
+
 /// Limits so small that everything happens in a short run: commits, flushes, idle partitions.
 pub fn small_worker() -> WorkerOptions {
     WorkerOptions {
@@ -111,8 +118,11 @@ fn a_quiet_run_gives_the_truth() {
     let events = events(small_company(1));
     let expected = truth(&events);
     assert!(expected.feeds.metrics.len() > 500 && expected.feeds.customers.len() > 5);
-    let (feeds, _) = simulate(&events, &topology_options("quiet", 3), 1, 1, 0);
+    let options = topology_options("quiet", 3);
+    let (feeds, simulation) = simulate(&events, &options, 1, 1, 0);
     assert_truth(&expected.feeds, &feeds, "one instance, no faults");
+    let (_, map) = topology::topology(&options);
+    assert_accounts(&events, &accounts(&simulation.cluster().borrow(), &map), "one instance, no faults");
 }
 
 /// What the faults of one seed did.
@@ -127,12 +137,12 @@ fn run_seed(seed: u64) -> Ran {
     let events = events(small_company(seed));
     assert!(events.len() >= 300);
     let expected = truth(&events);
-    let (feeds, simulation) = simulate(&events, &topology_options("sim", 2), seed, 3, 30);
-    assert_truth(
-        &expected.feeds,
-        &feeds,
-        &format!("seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)"),
-    );
+    let options = topology_options("sim", 2);
+    let (feeds, simulation) = simulate(&events, &options, seed, 3, 30);
+    let what = format!("seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)");
+    assert_truth(&expected.feeds, &feeds, &what);
+    let (_, map) = topology::topology(&options);
+    assert_accounts(&events, &accounts(&simulation.cluster().borrow(), &map), &what);
     Ran {
         faults: simulation.faults().clone(),
         instances: simulation.instances_started(),

@@ -6,8 +6,9 @@ use crate::{
     feeds::{DeadLetter, PersonTouchpoint},
     model::{
         CatalogueEntry, Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
-        Initiator, InsightRecord, JourneyStep, Kind, MetricValue, Money, Percentiles, PersonId, Phase, Reason, Score,
-        ScoreScale, ScoreSummary, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
+        Initiator, InsightRecord, JourneyStep, Kind, MetricValue, Money, Outcome, Percentiles, PersonId, Phase, Reason,
+        Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty,
+        Visibility, Window, WindowKind,
     },
 };
 
@@ -136,6 +137,43 @@ pub fn definition() -> CatalogueEntry<'static> {
         source: "Reichheld 2003",
         dimensions: vec!["company", "spoke"],
         version: 1,
+    }
+}
+
+pub fn spoke_account() -> SpokeAccount {
+    SpokeAccount {
+        spoke: "sales".into(),
+        records: 1_203,
+        outcomes: BTreeMap::from([(Outcome::Accepted, 1_300), (Outcome::Rejected, 3), (Outcome::Duplicate, 12)]),
+        rejections: BTreeMap::from([(Reason::UnknownSchema, 1), (Reason::BadTimestamp, 2)]),
+        unmapped_kinds: BTreeMap::from([("Bestellung geändert".into(), 2), ("order.archived".into(), 7)]),
+        unmapped_kinds_unnamed: 1,
+        schemas: vec![
+            SpokeSchema { schema: "fp:0123456789abcdef".into(), records: 200, last_arrived_at: None },
+            SpokeSchema { schema: "id:17".into(), records: 1_000, last_arrived_at: Some(NINE_O_CLOCK) },
+        ],
+        schemas_unnamed: 3,
+        first_arrived_at: Some(EventTime(NINE_O_CLOCK.0 - 86_400_000)),
+        last_arrived_at: Some(NINE_O_CLOCK),
+        newest_occurred_at: Some(EventTime(NINE_O_CLOCK.0 - 1_234)),
+        partitions: vec![
+            SpokePartition {
+                topic: "sales.orders".into(),
+                partition: 0,
+                next_offset: 1_250,
+                records: 1_200,
+                last_arrived_at: Some(NINE_O_CLOCK),
+                newest_occurred_at: Some(EventTime(NINE_O_CLOCK.0 - 1_234)),
+            },
+            SpokePartition {
+                topic: "sales.orders".into(),
+                partition: 1,
+                next_offset: 3,
+                records: 3,
+                ..SpokePartition::default()
+            },
+        ],
+        revision: 17,
     }
 }
 

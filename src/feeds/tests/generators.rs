@@ -6,8 +6,9 @@ use proptest::{collection::vec, option::of, prelude::*, sample::select};
 
 use crate::model::{
     Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType, Initiator,
-    InsightRecord, JourneyStep, Kind, MetricValue, Money, Percentiles, Phase, Score, ScoreScale, ScoreSummary, Status,
-    Touchpoint, Uncertainty, Visibility, Window, WindowKind,
+    InsightRecord, JourneyStep, Kind, MetricValue, Money, Outcome, Percentiles, Phase, Reason, Score, ScoreScale,
+    ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window,
+    WindowKind,
 };
 
 fn number() -> impl Strategy<Value = i64> {
@@ -40,6 +41,45 @@ fn step() -> impl Strategy<Value = JourneyStep> {
         spoke,
         kind,
         channel,
+    })
+}
+
+fn count() -> impl Strategy<Value = u64> {
+    number().prop_map(i64::unsigned_abs)
+}
+
+fn instant() -> impl Strategy<Value = Option<EventTime>> {
+    of(number().prop_map(EventTime))
+}
+
+pub fn spoke_account() -> impl Strategy<Value = SpokeAccount> {
+    let schema = (text(), count(), instant()).prop_map(|(schema, records, last_arrived_at)| SpokeSchema {
+        schema,
+        records,
+        last_arrived_at,
+    });
+    let partition = (text(), any::<i32>(), number(), count(), instant(), instant());
+    let partition =
+        partition.prop_map(|(topic, partition, next_offset, records, last_arrived_at, newest_occurred_at)| {
+            SpokePartition { topic, partition, next_offset, records, last_arrived_at, newest_occurred_at }
+        });
+    let outcomes = vec((select(Outcome::ALL), number()), 0..8).prop_map(|entries| entries.into_iter().collect());
+    let rejections = vec((select(Reason::ALL), count()), 0..13).prop_map(|entries| entries.into_iter().collect());
+    let maps = (outcomes, rejections, map(count()), vec(schema, 0..4), vec(partition, 0..4));
+    (text(), maps, vec(count(), 4), vec(instant(), 3)).prop_map(|(spoke, maps, counts, times)| SpokeAccount {
+        spoke,
+        records: counts[0],
+        outcomes: maps.0,
+        rejections: maps.1,
+        unmapped_kinds: maps.2,
+        unmapped_kinds_unnamed: counts[1],
+        schemas: maps.3,
+        schemas_unnamed: counts[2],
+        first_arrived_at: times[0],
+        last_arrived_at: times[1],
+        newest_occurred_at: times[2],
+        partitions: maps.4,
+        revision: counts[3],
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod promises;
 mod rebuild;
+mod spokes;
 mod stories;
 
 use std::{collections::BTreeMap, fmt::Write, ops::ControlFlow};

@@ -16,9 +16,11 @@ use insight_hub::{
         access::{AccessError, Durability, LogAccess, NewRecord, socket::Remote},
         commit_log::Policy,
         embedded::AccessFeed,
-        outside::{FeedRead as _, Next, Span},
+        outside::{CommittedRecord, FeedRead as _, Next, Span},
     },
 };
+
+use serde_json::Value;
 
 use crate::{
     harness::{
@@ -85,12 +87,18 @@ impl Running {
         }
     }
 
-    /// The sum of a figure's samples.
-    pub fn figure(&self, name: &str) -> Option<f64> {
+    /// What it tells Prometheus.
+    pub fn metrics(&self) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n\r\n").ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// The sum of a figure's samples.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        let text = self.metrics()?;
         let samples = text
             .lines()
             .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' ')));
@@ -116,17 +124,25 @@ impl Running {
     }
 }
 
+/// Every record of a topic that is kept.
+pub fn records(access: &Arc<dyn LogAccess>, topic: &str) -> Result<Vec<CommittedRecord>, String> {
+    let whole = Span { from_beginning: true, until_end: true };
+    let mut log = AccessFeed::open(Arc::clone(access), topic, whole).map_err(|error| error.to_string())?;
+    let mut records = Vec::new();
+    while let Next::Record(record) = log.next(Duration::ZERO).map_err(|error| error.to_string())? {
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// The newest value of each key of a feed.
+pub fn feed(access: &Arc<dyn LogAccess>, topic: &str) -> Result<BTreeMap<String, Value>, String> {
+    Ok(latest(records(access, topic)?.into_iter().map(|record| (record.key, record.value))))
+}
+
 /// The feeds as a subscriber sees them.
 pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
-    let feed = |name: &str| {
-        let whole = Span { from_beginning: true, until_end: true };
-        let mut log = AccessFeed::open(Arc::clone(access), name, whole).map_err(|error| error.to_string())?;
-        let mut records = Vec::new();
-        while let Next::Record(record) = log.next(Duration::ZERO).map_err(|error| error.to_string())? {
-            records.push((record.key, record.value));
-        }
-        Ok::<_, String>(latest(records))
-    };
+    let feed = |name: &str| feed(access, name);
     Ok(Feeds {
         customers: feed("insight.customers")?,
         touchpoints: feed("insight.touchpoints")?,

@@ -417,7 +417,8 @@ impl House {
         }
     }
 
-    fn latest(&self, feed: &str) -> BTreeMap<String, Value> {
+    /// The newest value of each key of one feed.
+    pub fn latest(&self, feed: &str) -> BTreeMap<String, Value> {
         let records = read_settled(&self.bootstrap, &self.feed_topic(feed), Duration::from_secs(60));
         state_of(&records)
     }

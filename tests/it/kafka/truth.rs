@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::house::{House, company};
 use crate::{
+    accounts::assert_accounts,
     harness::kafka::Broker,
     simulation::simulate,
     world::{assert_truth, events, topology_options, truth},
@@ -33,6 +34,7 @@ fn the_feeds_on_kafka_equal_the_oracle() {
         .iter()
         .sum();
     assert_eq!(outcomes as usize, events.len(), "every record is accounted for, once");
+    assert_accounts(&events, &house.latest("spokes"), "one process on Kafka");
     let status = hubs[0].process().terminate(Duration::from_secs(20));
     assert_eq!(status.code(), Some(0), "asked to stop, it commits and leaves");
 }
@@ -50,6 +52,7 @@ fn three_processes_give_the_same_feeds() {
     }
     let alone = House::new(&Broker::shared().bootstrap(), "alone");
     alone.write(&events);
+    assert_accounts(&events, &house.latest("spokes"), "three processes");
     alone.assert_becomes(&expected, &mut [alone.start("a", &[], None)], Duration::from_secs(240));
     assert_truth(&house.feeds(), &alone.feeds(), "three processes and one");
     let (simulated, _) = simulate(&events, &topology_options("one-truth", 4), 2, 3, 5);

@@ -19,7 +19,7 @@ use serde_json::Value;
 #[allow(unused_imports, reason = "for those who look into differences")]
 pub use compare::Difference;
 pub use compare::{Feeds, compare};
-pub use sources::{Source, Touch};
+pub use sources::{Source, Touch, instant, read};
 
 /// What the meaning of the feeds depends on; the defaults are the product's.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Options {
     pub too_far_in_future_ms: i64,
     /// The key of person ids.
     pub person_key: [u8; 32],
+    /// Whether the timeline is published.
+    pub touchpoints: bool,
 }
 
 impl Default for Options {
@@ -44,6 +46,7 @@ impl Default for Options {
             unanswered_target_ms: 86_400_000,
             too_far_in_future_ms: 86_400_000,
             person_key: [7; 32],
+            touchpoints: true,
         }
     }
 }
@@ -87,7 +90,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     for (home, timeline) in persons {
         let timeline = without_conflicting_copies(timeline);
         let name = person_id(&options.person_key, &home);
-        for touch in &timeline {
+        for touch in timeline.iter().filter(|_| options.touchpoints) {
             let mut value = touch.to_json();
             value["person"] = Value::from(name.as_str());
             let key = format!("{name}|{}|{}", escaped(&touch.spoke), escaped(&touch.id));
