@@ -199,14 +199,25 @@ fn summary(settings: &Settings, arguments: &NewArguments, spoke: &str, glance: &
     let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = match directory == settings.spokes.directory {
         true => String::new(),
-        false => format!(" --set spokes.directory={}", directory.display()),
+        false => format!(" --set spokes.directory={}", shell_word(directory)),
     };
     said.push_str(&format!(
         "next: read {}, then insight-hub check --spoke {spoke} --sample {}{folder}\n",
         file.display(),
-        arguments.from.display(),
+        shell_word(&arguments.from),
     ));
     said
+}
+
+/// A path as a shell takes it for one word.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '/' | '.' | '_' | '-' | '+' | ',');
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
 }
 
 #[cfg(test)]

@@ -146,8 +146,19 @@ pub(super) fn report(findings: &[Finding], format: Format, output: &mut dyn Writ
         listing.push_rows(row, || finding.as_json())?;
     }
     let output = listing.end(&[])?;
+    // What is to be done about several is said once.
+    let mut groups: Vec<(&Finding, Vec<&str>)> = Vec::new();
     for finding in findings.iter().filter(|finding| !finding.next.is_empty()) {
-        writeln!(output, "\n{} {}: {}\n  next: {}", finding.of, finding.name, finding.seen, finding.next)?;
+        let is_alike =
+            |other: &Finding| (other.of, &other.seen, &other.next) == (finding.of, &finding.seen, &finding.next);
+        match groups.iter_mut().find(|(first, _)| is_alike(first)) {
+            Some((_, names)) => names.push(&finding.name),
+            None => groups.push((finding, vec![&finding.name])),
+        }
+    }
+    for (first, names) in groups {
+        let (of, names) = (first.of, escaped(&names.join(", ")));
+        writeln!(output, "\n{of} {names}: {}\n  next: {}", escaped(&first.seen), escaped(&first.next))?;
     }
     Ok(())
 }
@@ -163,20 +174,27 @@ fn look_at_kafka(settings: &Settings, findings: &mut Vec<Finding>) -> Result<(),
     }
     let kafka = hub::kafka_options(settings, "check".to_owned())?;
     let admin = topics::connect(settings, &kafka)?;
-    let plans = match admin.plan(&topology.topics, ANSWER_WITHIN) {
-        Ok(plans) => plans,
+    let names: Vec<Arc<str>> = topology.topics.iter().map(|(_, topic)| Arc::clone(&topic.name)).collect();
+    // Before anything that waits for them for long.
+    if !look_at_leaders(&admin, &names, findings) {
+        let (seen, next) = ("a broker of the cluster does not answer", "mend the connection to it first");
+        findings.push(Finding::unseen("topics", "all", seen, next));
+        findings.push(Finding::unseen("rights", "all", seen, next));
+        return Ok(());
+    }
+    let rights = admin.rights_on_topics(&names.iter().map(|name| &**name).collect::<Vec<_>>());
+    let next = "see to the brokers, then look again";
+    if let Some(Rights::Unanswered(why)) = rights.first() {
+        findings.push(Finding::missing("topics", "all", why.clone(), next));
+        return Ok(());
+    }
+    match admin.plan(&topology.topics, ANSWER_WITHIN) {
+        Ok(plans) => plans.iter().zip(&rights).for_each(|(plan, rights)| look_at_topic(plan, rights, findings)),
         Err(error) => {
-            let next = "see to the brokers, then look again";
             findings.push(Finding::missing("topics", "all", error.to_string(), next));
             return Ok(());
         }
-    };
-    let names: Vec<&str> = plans.iter().map(|plan| &*plan.topic.name).collect();
-    let rights = admin.rights_on_topics(&names);
-    for (plan, rights) in plans.iter().zip(&rights) {
-        look_at_topic(plan, rights, findings);
     }
-    look_at_leaders(&admin, &plans, &rights, findings);
     let application = &settings.hub.application_id;
     look_at_group(application, &admin.rights_on_group(application), findings);
     findings.push(Finding::unseen(
@@ -272,13 +290,9 @@ fn look_at_topic(plan: &TopicPlan, rights: &Rights, findings: &mut Vec<Finding>)
                 missing => Finding::missing("rights", name, format!("without {}", words(missing)), grant(missing)),
             }
         }
-        Rights::Absent | Rights::Hidden => Finding::unseen(
-            "rights",
-            name,
-            "what does not exist has none",
-            format!("{} when it is there", grant(needed)),
-        ),
-        Rights::Unknown(why) => Finding::unseen("rights", name, why.clone(), grant(needed)),
+        // What to do about that is said of the topic.
+        Rights::Absent | Rights::Hidden => Finding::unseen("rights", name, "what does not exist has none", ""),
+        Rights::Unknown(why) | Rights::Unanswered(why) => Finding::unseen("rights", name, why.clone(), grant(needed)),
     });
 }
 
@@ -289,22 +303,19 @@ fn maker(is_spoke: bool) -> &'static str {
     }
 }
 
-/// Brokers that the cluster names are reached by the addresses that they advertise, which may be wrong from here.
-fn look_at_leaders(admin: &Admin, plans: &[TopicPlan], rights: &[Rights], findings: &mut Vec<Finding>) {
-    let is_visible = |rights: &Rights| matches!(rights, Rights::Known(known) if known.contains(&Right::Describe));
-    let visible: Vec<Arc<str>> = plans
-        .iter()
-        .zip(rights)
-        .filter(|(plan, rights)| plan.partitions.is_some() && is_visible(rights))
-        .map(|(plan, _)| Arc::clone(&plan.topic.name))
-        .collect();
+/// Brokers that the cluster names are reached by the addresses that they advertise, which may be wrong from here. Whether all
+/// answer that lead a topic which this user may see.
+fn look_at_leaders(admin: &Admin, names: &[Arc<str>], findings: &mut Vec<Finding>) -> bool {
+    let mut all_answer = true;
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    for leader in admin.leaders(&visible, ANSWER_WITHIN) {
+    for leader in admin.leaders(names, ANSWER_WITHIN) {
         if !seen.insert(leader.address.clone()) {
             continue;
         }
         let name = format!("{} ({})", leader.broker, leader.address);
-        findings.push(match admin.reaches(&leader, ANSWER_WITHIN) {
+        let answer = admin.reaches(&leader, ANSWER_WITHIN);
+        all_answer &= answer.is_ok();
+        findings.push(match answer {
             Ok(()) => Finding::right("broker", name, "answers at the address that it advertises"),
             Err(error) => Finding::missing(
                 "broker",
@@ -314,6 +325,7 @@ fn look_at_leaders(admin: &Admin, plans: &[TopicPlan], rights: &[Rights], findin
             ),
         });
     }
+    all_answer
 }
 
 fn look_at_group(name: &str, rights: &Rights, findings: &mut Vec<Finding>) {
@@ -335,7 +347,7 @@ fn look_at_group(name: &str, rights: &Rights, findings: &mut Vec<Finding>) {
             "it does not exist before the hub's first start, and what does not exist has none",
             grant(&needed),
         ),
-        Rights::Unknown(why) => Finding::unseen("rights", named, why.clone(), grant(&needed)),
+        Rights::Unknown(why) | Rights::Unanswered(why) => Finding::unseen("rights", named, why.clone(), grant(&needed)),
     });
 }
 

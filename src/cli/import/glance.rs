@@ -65,7 +65,13 @@ pub(in crate::cli) fn glance(path: &Path, delimiter: Option<u8>, limits: Limits)
         None => likely_delimiter(&source, &read).map_err(|error| source.failed(0, &error))?,
     };
     let mut rows = Rows::open(&source, RowFormat::Csv { delimiter }, ROW_BYTES_MAX, (0, 0), &read)?;
-    let mut found = Glance { form: "CSV", ..Glance::default() };
+    let form = match delimiter {
+        b',' => "CSV",
+        b'\t' => "CSV with tabs between cells",
+        b';' => "CSV with ; between cells: import needs --delimiter ';'",
+        _ => "CSV: import needs the same --delimiter",
+    };
+    let mut found = Glance { form, ..Glance::default() };
     loop {
         let (position, line) = rows.place();
         found.is_cut = found.records.len() >= limits.records || position >= limits.bytes as u64;

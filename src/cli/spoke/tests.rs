@@ -54,13 +54,14 @@ fn csv_is_drafted_and_summed_up() {
     }
     for expected in [
         "drafted from 4 records",
-        "(CSV)\n",
+        "(CSV with ; between cells: import needs --delimiter ';')\n",
         "takes 3 of 4 records: 3 touchpoints, 0 records skipped, 1 record rejected\n",
         "  1 × undecodable\n",
         "look at\n",
         "Storno",
         "next: read ",
-        "check --spoke garden-shop --sample ",
+        "check --spoke garden-shop --sample '",
+        "/Garden shop.csv' --set spokes.directory=",
     ] {
         assert!(said.contains(expected), "{expected} in\n{said}");
     }
@@ -98,6 +99,13 @@ fn a_draft_that_takes_nothing_is_written_and_is_a_failure() {
     assert_eq!(ended.expect_err("nothing is taken").exit, Exit::Failure);
     assert!(text.contains("LOOK: no time was found") && said.contains("takes 0 of 2 records"), "{text}{said}");
     assert!(said.contains("next: write it to the folder of mappings"), "{said}");
+}
+
+#[test]
+fn paths_are_one_word_of_a_shell() {
+    for (path, expected) in [("a/b-1.csv", "a/b-1.csv"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$(x)", "'$(x)'")] {
+        assert_eq!(shell_word(Path::new(path)), expected);
+    }
 }
 
 #[test]

@@ -254,7 +254,8 @@ impl<'v> Guesser<'_, 'v> {
         let is_cost = |place: &Place<'v>| has(&place.last, &COSTS) || has(&place.before, &COSTS);
         let found = self.best(|place| {
             let at = AMOUNTS.iter().position(|name| has(&place.last, &[name]))?;
-            let is_money = !place.is_list && place.percent(|value| forms::decimal(value).is_some()) >= MOSTLY;
+            let is_number = |value: &Value| forms::decimal(value).is_some() || forms::has_comma(value);
+            let is_money = !place.is_list && place.percent(is_number) >= MOSTLY;
             let is_taken = if is_cost(place) { has_cost } else { has_amount };
             let has_currency = self.currency(place).is_some_and(|(_, beside)| beside.is_some());
             (is_money && !is_taken).then_some((has_currency, place.present, std::cmp::Reverse(at)))
@@ -262,6 +263,11 @@ impl<'v> Guesser<'_, 'v> {
         let Some(place) = found else { return };
         self.take(place);
         let field = if is_cost(place) { "cost" } else { "amount" };
+        if place.percent(forms::has_comma) > 0 {
+            let remark =
+                format!("{} looks like money, but some is written with a comma: have a point written", place.path);
+            return self.parts.push(Part::default().look(field, remark));
+        }
         let is_minor = has(&place.last, &MINOR);
         let has_decimals = place.percent(|value| forms::decimal(value) == Some(true)) > 0;
         let unit = if is_minor { "minor" } else { "major" };

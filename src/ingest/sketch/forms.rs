@@ -185,6 +185,17 @@ pub(super) fn decimal(value: &Value) -> Option<bool> {
     number::scaled(&scalar(value), exponent).map(|_| has_point)
 }
 
+/// Whether a text is a decimal number with a comma, such as `1.234,50`: no mapping reads it.
+pub(super) fn has_comma(value: &Value) -> bool {
+    let Some((whole, decimals)) = value.as_str().and_then(|text| text.trim().rsplit_once(',')) else { return false };
+    let whole = whole.strip_prefix('-').unwrap_or(whole);
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    whole.starts_with(|first: char| first.is_ascii_digit())
+        && whole.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b' '))
+        && is_digits(decimals)
+        && decimals.len() <= 2
+}
+
 /// A whole number, as JSON or as text.
 pub(super) fn whole(value: &Value) -> Option<i64> {
     match scalar(value) {

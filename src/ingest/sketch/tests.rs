@@ -189,6 +189,7 @@ fn what_is_not_known_is_said_and_not_made_up() {
         .map(|n| json!({"id": n + 1, "time": "2026-01-31T09:00:00Z", "customer_id": n + 1, "type": "purchase", "total": "3.50"}))
         .collect();
     let made = check("kiosk", &records, &["purchase = \"order_placed\""]);
+    assert!(made.text.contains("# amount = { value = \"total\", unit = \"major\""), "{}", made.text);
     assert!(made.text.contains("# LOOK: total may be money") && !made.text.contains("\namount"), "{}", made.text);
 }
 
@@ -229,6 +230,18 @@ fn names_that_nobody_foresaw_are_found_by_their_values() {
         .collect();
     let made = check("parcels", &records, &["customer_id = \"customer_no\""]);
     assert!(made.text.contains("driver.email is left out"), "{}", made.text);
+}
+
+#[test]
+fn money_with_a_comma_is_told() {
+    let records: Vec<Value> = (0..10)
+        .map(|n| {
+            json!({"id": n + 1, "time": "2026-01-31T09:00:00Z", "customer_id": n + 1, "type": "purchase", "paid": format!("{n},50"),
+                "currency": "EUR"})
+        })
+        .collect();
+    let made = check("till", &records, &[]);
+    assert!(made.remarks.iter().any(|remark| remark.contains("with a comma")), "{:?}", made.remarks);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     ffi::{CStr, CString, c_char},
     ptr::{NonNull, null_mut},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::bindings::{
@@ -30,6 +30,8 @@ use super::admin::Admin;
 
 /// How long the brokers have for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(300);
 
 /// One thing that a user may do with a topic or a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +87,8 @@ pub enum Rights {
     Absent,
     /// The brokers do not say, and why.
     Unknown(String),
+    /// Nobody answers in time, or the question cannot be put.
+    Unanswered(String),
 }
 
 impl Admin {
@@ -96,7 +100,7 @@ impl Admin {
             return all(Rights::Unknown("a topic's name has a zero byte".to_owned()));
         }
         match describe_topics(self.native(), &texts) {
-            Err(why) => all(Rights::Unknown(why)),
+            Err(why) => all(Rights::Unanswered(why)),
             Ok(found) => names
                 .iter()
                 .map(|name| {
@@ -114,7 +118,17 @@ impl Admin {
     pub fn rights_on_group(&self, name: &str) -> Rights {
         match CString::new(name) {
             Err(_) => Rights::Unknown("the group's name has a zero byte".to_owned()),
-            Ok(text) => describe_group(self.native(), &text).unwrap_or_else(Rights::Unknown),
+            Ok(text) => {
+                let deadline = Instant::now() + ANSWER_WITHIN;
+                loop {
+                    let found = describe_group(self.native(), &text).unwrap_or_else(Rights::Unanswered);
+                    // The broker that answers for the group may only just learn that it does: the first question makes it so.
+                    if !matches!(found, Rights::Unknown(_) | Rights::Unanswered(_)) || Instant::now() >= deadline {
+                        return found;
+                    }
+                    std::thread::sleep(TRY_AGAIN_AFTER);
+                }
+            }
         }
     }
 }
