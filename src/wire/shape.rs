@@ -53,7 +53,7 @@ impl ShapeBuilder {
         Ok(slot)
     }
 
-    /// The list at this path is read element by element ([`Capture::select`]). From now on a path that begins with a dot
+    /// The list at this path is read element by element ([`super::Capture::select`]). From now on a path that begins with a dot
     /// leads into the element, and `.` is the element itself.
     pub fn each(&mut self, path: &str) -> Result<(), PathError> {
         let node = self.node(path)?;
