@@ -20,8 +20,6 @@ use crate::{
     settings::Settings,
 };
 
-/// The feeds of this version, by their name after the prefix.
-const FEEDS: &[&str] = &["customers", "touchpoints", "metrics", "catalogue", "rejected"];
 /// Silence after which what has come is shown.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 
@@ -102,11 +100,12 @@ pub(super) fn execute(settings: &Settings, arguments: &TailArguments, output: &m
 pub(super) fn topic_of(settings: &Settings, feed: &str) -> Result<String, Failure> {
     let prefix = &settings.topics.prefix;
     let word = feed.strip_prefix(prefix.as_str()).unwrap_or(feed);
-    if !FEEDS.contains(&word) {
+    let feeds = Feed::ALL.map(|feed| feed.description().suffix);
+    if !feeds.contains(&word) {
         return Err(Failure::new(
             Exit::Usage,
             format!("there is no feed {feed:?}"),
-            format!("name one of {}", FEEDS.join(", ")),
+            format!("name one of {}", feeds.join(", ")),
         ));
     }
     if word == "touchpoints" && !settings.topics.touchpoints_feed {
@@ -188,6 +187,14 @@ fn columns(feed: &str) -> &'static [Column] {
             ("currency", "/currency"),
             ("n", "/n"),
             ("status", "/status"),
+        ],
+        "spokes" => &[
+            ("records", "/records"),
+            ("accepted", "/outcomes/accepted"),
+            ("rejected", "/outcomes/rejected"),
+            ("last arrived", "/last_arrived_at"),
+            ("newest", "/newest_occurred_at"),
+            ("unmapped kinds", "/unmapped_kinds"),
         ],
         // `#`: a header.
         "rejected" => &[
@@ -331,6 +338,18 @@ mod tests {
         let document = shown(Format::Json, "metrics", vec![FeedValue::Tombstone, FeedValue::Tombstone]);
         let document: Value = serde_json::from_str(&document).expect("one document");
         assert_eq!(document["records"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn every_feed_is_known_by_its_word_and_by_its_topic() {
+        let settings = Settings::default();
+        for feed in Feed::ALL {
+            for name in [feed.topic(), feed.description().suffix] {
+                assert_eq!(topic_of(&settings, name).expect("a feed"), feed.topic());
+            }
+        }
+        let refused = topic_of(&settings, "insight.nothing").expect_err("no feed");
+        assert!(refused.next.contains("catalogue, spokes"), "{}", refused.next);
     }
 
     #[test]
