@@ -224,7 +224,16 @@ fn look_at_brokers(settings: &Settings, findings: &mut Vec<Finding>) -> Result<b
                 Finding::right("broker", *address, format!("answers, by {protocol}"))
             }
             Err(failure) => {
-                Finding { exit: failure.exit, ..Finding::missing("broker", *address, failure.happened, failure.next) }
+                // It answered once, and named another place to ask at.
+                let is_elsewhere = failure.happened.contains("Connect to") && !failure.happened.contains(*address);
+                let next = match is_elsewhere {
+                    true => {
+                        "make the address that the broker names reachable from here, or correct advertised.listeners"
+                            .to_owned()
+                    }
+                    false => failure.next,
+                };
+                Finding { exit: failure.exit, ..Finding::missing("broker", *address, failure.happened, next) }
             }
         });
     }
