@@ -73,6 +73,11 @@ pub(super) fn schemas(settings: &Settings, watcher: RegistryWatcher) -> Result<A
     Ok(Arc::new(Schemas { folder, registry }))
 }
 
+/// Under what the values of a feed are registered: Confluent's TopicNameStrategy.
+pub(super) fn subject(settings: &Settings, feed: Feed) -> String {
+    format!("{}{}-value", settings.topics.prefix, feed.description().suffix)
+}
+
 /// Registers the schemas of the feeds, each under `<topic>-value`, and returns their ids. A registry that does not answer
 /// is asked again until it does or a stop is requested (`None`). A schema that it does not take is an error: somebody who
 /// reads the feed by an older one could not read what this version writes.
@@ -86,7 +91,7 @@ pub(super) fn register(
     let mut ids = SchemaIds::default();
     for feed in Feed::ALL.into_iter().filter(|feed| feed.description().encoded) {
         let description = feed.description();
-        let subject = format!("{}{}-value", settings.topics.prefix, description.suffix);
+        let subject = subject(settings, feed);
         let refused = |problem: String| {
             Failure::new(
                 Exit::Usage,

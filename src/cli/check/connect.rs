@@ -1,8 +1,7 @@
 //! The configuration in; whether what a hub needs around it is there, and what to do about what is not, out.
 //!
 //! With brokers: do they answer, are the topics there and as they must be, may this user do what the hub does. Without: is the
-//! data directory usable. Nothing is changed, no group joined, no name taken. One more thing to look at (a schema registry, say)
-//! is one more function that [`look`] calls.
+//! data directory usable. Does the schema registry answer. Nothing is changed, no group joined, no name taken.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +19,7 @@ use crate::{
         exit::{Exit, Failure},
         hub,
         output::{Format, Listing, escaped, write_json},
-        place, topics,
+        place, schemas, topics,
     },
     engine::{
         log::{
@@ -29,8 +28,9 @@ use crate::{
         },
         topics::Ownership,
     },
+    feeds::Feed,
     model::PersonKey,
-    settings::Settings,
+    settings::{FeedFormat, Settings},
     telemetry::Telemetry,
     topology,
 };
@@ -66,7 +66,7 @@ impl State {
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// `broker`, `topic`, `rights`, `directory`.
+    /// `broker`, `topic`, `rights`, `directory`, `registry`, `schema`.
     of: &'static str,
     /// Which one.
     name: String,
@@ -106,6 +106,7 @@ pub(super) fn look(settings: &Settings) -> Result<Vec<Finding>, Failure> {
     } else {
         look_at_kafka(settings, &mut findings)?;
     }
+    look_at_registry(settings, &mut findings);
     Ok(findings)
 }
 
@@ -204,6 +205,41 @@ fn look_at_kafka(settings: &Settings, findings: &mut Vec<Finding>) -> Result<(),
         "grant Write and Describe on them; the start of the hub says it if they are missing",
     ));
     Ok(())
+}
+
+/// Whether the schema registry answers, and takes the schemas of the feeds where they are to be there. Nothing is registered.
+fn look_at_registry(settings: &Settings, findings: &mut Vec<Finding>) {
+    let Some(url) = &settings.registry.url else { return };
+    let client = match schemas::client(settings) {
+        Ok(Some(client)) => client,
+        Ok(None) => return,
+        Err(problem) => {
+            findings.push(Finding::missing("registry", url, problem, "correct the section [registry]"));
+            return;
+        }
+    };
+    if let Err(error) = client.probe() {
+        let next = "records in Avro would wait for it; mend what it says, or correct the section [registry]";
+        findings.push(Finding::missing("registry", url, error.to_string(), next));
+        return;
+    }
+    findings.push(Finding::right("registry", url, "answers"));
+    if settings.topics.feed_format != FeedFormat::AvroRegistry {
+        return;
+    }
+    for feed in Feed::ALL.into_iter().filter(|feed| feed.description().encoded) {
+        let subject = schemas::subject(settings, feed);
+        findings.push(match client.is_compatible(&subject, feed.description().schema) {
+            Ok(true) => Finding::right("schema", subject, "goes together with what is registered"),
+            Ok(false) => Finding::missing(
+                "schema",
+                subject,
+                "what is registered there is not compatible with the feed's schema",
+                "remove the subject, loosen its compatibility, or set another topics.prefix",
+            ),
+            Err(error) => Finding::missing("schema", subject, error.to_string(), "mend what the registry says"),
+        });
+    }
 }
 
 /// Each address alone, so that one that is wrong is seen though others answer. Whether any answers.

@@ -212,9 +212,19 @@ fn feeds_are_avro_whose_schemas_are_in_the_registry() {
     assert!(status.success() && said.contains("\"person\""), "{feed}: {said}\n{errors}");
     assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
 
+    // What a hub would meet there is told without one.
+    let look = |house: &House| {
+        let command = house.command_line(&["check", "--connect", "-o", "jsonl"], &settings);
+        let (_, said, errors) = command.run(WITHIN);
+        assert!(said.contains("\"of\":\"registry\"") || errors.contains("registry"), "{said}\n{errors}");
+        said
+    };
+    assert!(!look(&house).contains("not compatible"));
+
     // Where something else is registered under the feed's name, nothing is published under it.
     let taken = House::new(&Broker::shared().bootstrap(), "taken");
     registry.register(&format!("{}.metrics-value", taken.name), OTHER);
+    assert!(look(&taken).contains("what is registered there is not compatible"));
     let mut hub = taken.start("a", &settings, None);
     let status = hub.process().wait_or_fail(WITHIN);
     let said = hub.process().stderr();
