@@ -20,8 +20,6 @@ use crate::{
     settings::Settings,
 };
 
-/// The feeds of this version, by their name after the prefix.
-const FEEDS: &[&str] = &["customers", "touchpoints", "metrics", "catalogue", "rejected"];
 /// Rows of a table that is written at once: so that columns line up without keeping a whole feed in memory.
 const TABLE_ROWS: usize = 50;
 /// Silence after which what has come is shown.
@@ -103,11 +101,12 @@ pub(super) fn execute(settings: &Settings, arguments: &TailArguments, output: &m
 pub(super) fn topic_of(settings: &Settings, feed: &str) -> Result<String, Failure> {
     let prefix = &settings.topics.prefix;
     let word = feed.strip_prefix(prefix.as_str()).unwrap_or(feed);
-    if !FEEDS.contains(&word) {
+    let feeds = Feed::ALL.map(|feed| feed.description().suffix);
+    if !feeds.contains(&word) {
         return Err(Failure::new(
             Exit::Usage,
             format!("there is no feed {feed:?}"),
-            format!("name one of {}", FEEDS.join(", ")),
+            format!("name one of {}", feeds.join(", ")),
         ));
     }
     if word == "touchpoints" && !settings.topics.touchpoints_feed {
@@ -189,6 +188,14 @@ fn columns(feed: &str) -> &'static [Column] {
             ("currency", "/currency"),
             ("n", "/n"),
             ("status", "/status"),
+        ],
+        "spokes" => &[
+            ("records", "/records"),
+            ("accepted", "/outcomes/accepted"),
+            ("rejected", "/outcomes/rejected"),
+            ("last arrived", "/last_arrived_at"),
+            ("newest", "/newest_occurred_at"),
+            ("unmapped kinds", "/unmapped_kinds"),
         ],
         // `#`: a header.
         "rejected" => &[
@@ -333,6 +340,18 @@ mod tests {
         assert!(lines[1]["value"].is_null());
         assert_eq!(lines[2]["value_text"], "not json");
         assert_eq!(lines[3]["value_hex"], "ff00");
+    }
+
+    #[test]
+    fn every_feed_is_known_by_its_word_and_by_its_topic() {
+        let settings = Settings::default();
+        for feed in Feed::ALL {
+            for name in [feed.topic(), feed.description().suffix] {
+                assert_eq!(topic_of(&settings, name).expect("a feed"), feed.topic());
+            }
+        }
+        let refused = topic_of(&settings, "insight.nothing").expect_err("no feed");
+        assert!(refused.next.contains("catalogue, spokes"), "{}", refused.next);
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! The commands that a small company uses, beside a running hub and without one.
 
-use std::{process::ExitStatus, time::Duration};
+use std::{
+    collections::BTreeMap,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 use insight_hub::{company::CompanyOptions, hub as library, settings::Settings};
 use serde_json::Value;
 
 use super::process::{Departments, Running, command};
 use crate::{
+    accounts::assert_accounts,
     harness::{process::Hub, sweeper::Scratch},
     world::{events, truth},
 };
@@ -26,6 +31,25 @@ fn succeed(running: &Running, arguments: &[&str]) -> String {
     output
 }
 
+/// The departments' accounts, once they have everything that was counted: they may come a moment after the other feeds.
+fn accounts(running: &Running) -> BTreeMap<String, Value> {
+    let deadline = Instant::now() + WITHIN;
+    loop {
+        let exported = succeed(running, &["export", "spokes"]);
+        let rows = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let accounts: BTreeMap<_, _> =
+            rows.map(|row| (row["key"].as_str().unwrap().to_owned(), row["value"].clone())).collect();
+        let outcomes = |account: &Value| -> f64 {
+            account["outcomes"].as_object().unwrap().values().map(|count| count.as_f64().unwrap()).sum()
+        };
+        let counted = running.figure("insight_hub_outcomes_total");
+        if counted == Some(accounts.values().map(outcomes).sum()) {
+            return accounts;
+        }
+        assert!(Instant::now() < deadline, "{counted:?} outcomes were counted, not those of {accounts:?}");
+    }
+}
+
 #[test]
 fn a_small_company_can_look_export_back_up_and_verify() {
     let events = events(CompanyOptions { seed: 3, customers: 100, touchpoints: 2_000, ..CompanyOptions::default() });
@@ -42,6 +66,9 @@ fn a_small_company_can_look_export_back_up_and_verify() {
     let promised = rows.iter().filter(|row| !row["key"].as_str().unwrap().starts_with("data_quality|"));
     let known = expected.feeds.metrics.keys().filter(|key| !key.starts_with("data_quality|"));
     assert_eq!(promised.count(), known.count());
+    assert_accounts(&events, &accounts(&running), "exported");
+    let table = succeed(&running, &["tail", "spokes", "--from-beginning", "--until-end"]);
+    assert!(table.contains("last arrived") && table.contains("marketing"), "{table}");
     let (person, record) =
         expected.feeds.customers.iter().max_by_key(|(_, record)| record["touchpoints"].as_i64().unwrap()).unwrap();
     let number = record["identifiers"]["customer_id"][0].as_str().unwrap();
