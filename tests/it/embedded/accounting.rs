@@ -25,7 +25,7 @@ use crate::{
     world::{events, truth_under},
 };
 
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(900);
 const DAY_MS: i64 = 86_400_000;
 /// What is too large for the hub that is not mended yet.
 const MESSAGE_BYTES_MAX: usize = 32_768;
