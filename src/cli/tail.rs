@@ -353,18 +353,6 @@ mod tests {
     }
 
     #[test]
-    fn every_feed_is_known_by_its_word_and_by_its_topic() {
-        let settings = Settings::default();
-        for feed in Feed::ALL {
-            for name in [feed.topic(), feed.description().suffix] {
-                assert_eq!(topic_of(&settings, name).expect("a feed"), feed.topic());
-            }
-        }
-        let refused = topic_of(&settings, "insight.nothing").expect_err("no feed");
-        assert!(refused.next.contains("catalogue, spokes"), "{}", refused.next);
-    }
-
-    #[test]
     fn a_table_shows_what_matters_of_a_feed_and_no_control_characters() {
         let value =
             json!({"metric": "nps", "window": {"start": "2026-01-31"}, "value": 50.0, "n": 4, "currency": null});

@@ -239,8 +239,9 @@ fn report(listing: Listing<'_>, report: &Report, format: Format) -> Result<(), F
                 (true, records) => writeln!(output, "\n{records} records would be sent; nothing was")?,
                 (false, records) => writeln!(
                     output,
-                    "\n{records} records went back to their topics; a hub that was started before the mapping was mended \
-                     rejects them again: restart it, then replay again, each counts once"
+                    "\n{records} records went back to their topics; a hub that does not have the mended mapping yet \
+                     rejects them again: reload it then, and replay again, each counts once. Their dead letters stay until \
+                     topics.rejected_retention_hours"
                 )?,
             }
             output

@@ -232,6 +232,8 @@ impl<'s, 'v> Guesser<'s, 'v> {
                 ["event" | "message" | "record" | "touchpoint", "id" | "uuid" | "key"] => 45,
                 [.., "id" | "uuid" | "guid"] => 25,
                 [.., "number" | "no" | "nr" | "nummer" | "key" | "ref" | "reference"] => 15,
+                [.., word] if is_numbered(word) && place.values.len() >= 3 => 13,
+                _ if place.values.len() >= 3 && place.percent(is_code) == 100 => 5,
                 _ => return None,
             };
             // Somebody's number is nobody's contact.
@@ -259,6 +261,7 @@ impl<'s, 'v> Guesser<'s, 'v> {
                 match place.values.len() {
                     1 => part.look("id", "one record alone does not show whether it is different in each"),
                     _ if super::people::is_of_somebody(place)
+                        || !has(&place.last, &NUMBERS)
                         || place.last.len() > 1 && !has(&place.last, &["event"]) =>
                     {
                         part.look(
@@ -463,6 +466,20 @@ impl<'s, 'v> Guesser<'s, 'v> {
 }
 
 /// The words that at least half of the values have: `ticket` of `ticket.opened` and `ticket.closed`.
+/// Whether a word ends as names of numbers do where they are written in one: `belegnr`, `buchungsnummer`.
+fn is_numbered(word: &str) -> bool {
+    ["nr", "nummer", "number", "id"].iter().any(|end| word.len() > end.len() + 2 && word.ends_with(end))
+}
+
+/// Whether a text has the form of a number that something was given: letters, digits and hyphens, a digit among them, and
+/// no date.
+fn is_code(value: &serde_json::Value) -> bool {
+    let Some(text) = value.as_str() else { return false };
+    let is_date = text.len() >= 8 && text.split(['-', '/', '_']).map(str::len).take(2).eq([4, 2]);
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '/');
+    !is_date && text.len() <= 40 && text.chars().all(fits) && text.chars().any(|letter| letter.is_ascii_digit())
+}
+
 fn common_words(values: &BTreeMap<Cow<'_, str>, usize>) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for value in values.keys() {

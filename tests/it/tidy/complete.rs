@@ -149,3 +149,23 @@ fn a_command_that_does_not_exist_is_named() {
     let expected = ["run --loud", "run --mad", "mend"].map(|line| format!("the program does not know {line:?}"));
     assert_eq!(complaints, expected);
 }
+
+#[test]
+fn the_words_of_the_readme_are_those_of_the_program() {
+    use insight_hub::model::{Channel, IdentifierType, Initiator, Kind, ScoreScale, Visibility};
+    let readme = text("README.md");
+    let (_, section) = readme.split_once("### The words").expect("README lists them");
+    let (section, _) = section.split_once("\n### ").expect("another section follows");
+    let known: Vec<&str> = [
+        Kind::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>(),
+        Channel::ALL.iter().map(|word| word.as_str()).collect(),
+        IdentifierType::ALL.iter().map(|word| word.as_str()).collect(),
+        Initiator::ALL.iter().map(|word| word.as_str()).collect(),
+        Visibility::ALL.iter().map(|word| word.as_str()).collect(),
+        ScoreScale::ALL.iter().map(|word| word.as_str()).collect(),
+    ]
+    .concat();
+    for word in known {
+        assert!(section.contains(&format!("`{word}`")), "README does not list {word}");
+    }
+}
