@@ -50,10 +50,14 @@ impl<'a> Figures<'a> {
             // Not started yet: everything after the last commit is still to be read.
             let committed = || task.and_then(|task| task.committed).unwrap_or(0);
             let lag = lag.unwrap_or_else(|| (ends.last_stable_offset - committed()).max(0));
+            // A record that waits was delivered, and is still to be taken.
+            let waiting = task.and_then(|task| task.waiting);
+            let lag = lag + i64::from(waiting.is_some());
             shown.lag_records.set(lag);
             shown.unstable_records.set((ends.high_watermark - ends.last_stable_offset).max(0));
             // How far behind the wall clock the newest record is that was taken, while there are more.
-            let behind = task.and_then(|task| task.newest_ms).map_or(0, |newest| now_ms.saturating_sub(newest).max(0));
+            let newest = waiting.map(|waiting| waiting.timestamp_ms).or(task.and_then(|task| task.newest_ms));
+            let behind = newest.map_or(0, |newest| now_ms.saturating_sub(newest).max(0));
             shown.lag_seconds.set(if lag == 0 { 0.0 } else { behind as f64 / 1_000.0 });
         }
         for task in worker.tasks() {

@@ -26,7 +26,7 @@ use crate::{
     settings::{ClientRole, FeedFormat, Settings},
     telemetry::Telemetry,
     topology::TopologyOptions,
-    wire::registry::RegistryWatcher,
+    wire::{Schemas, registry::RegistryWatcher},
 };
 
 /// Limits that hold for every spoke.
@@ -48,7 +48,8 @@ pub(super) fn spokes(settings: &Settings) -> Result<SpokeSet, Failure> {
 
 /// The same; `watcher` hears of the schema registry.
 fn spokes_watched(settings: &Settings, watcher: RegistryWatcher) -> Result<SpokeSet, Failure> {
-    let compiled = compiled_spokes(settings, watcher)?.into_iter().map(|compiled| compiled.spoke);
+    let schemas = schemas::schemas(settings, watcher).map_err(wrong)?;
+    let compiled = compiled_spokes(settings, &schemas)?.into_iter().map(|compiled| compiled.spoke);
     SpokeSet::new(compiled).map_err(|error| wrong(error.to_string()))
 }
 
@@ -60,12 +61,11 @@ pub(super) struct Compiled {
     pub tests: Vec<Trial>,
 }
 
-/// Every file of the folder of spokes, by name. Any that is wrong is an error that names it. `watcher` hears of the schema
-/// registry.
-pub(super) fn compiled_spokes(settings: &Settings, watcher: RegistryWatcher) -> Result<Vec<Compiled>, Failure> {
+/// Every file of the folder of spokes, by name. Any that is wrong is an error that names it. `schemas`: those that
+/// messages may be written with.
+pub(super) fn compiled_spokes(settings: &Settings, schemas: &Arc<Schemas>) -> Result<Vec<Compiled>, Failure> {
     let directory = &settings.spokes.directory;
     let unreadable = |error: std::io::Error| wrong(format!("the folder of spokes, {}: {error}", directory.display()));
-    let schemas = schemas::schemas(settings, watcher).map_err(wrong)?;
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -82,7 +82,7 @@ pub(super) fn compiled_spokes(settings: &Settings, watcher: RegistryWatcher) -> 
         let text = std::fs::read_to_string(&file).map_err(unreadable)?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let (spoke, tests) = SpokeFile::parse(&name, &text)
-            .and_then(|parsed| Ok((Spoke::compile(&parsed, ingest_options(settings), &schemas)?, parsed.tests)))
+            .and_then(|parsed| Ok((Spoke::compile(&parsed, ingest_options(settings), schemas)?, parsed.tests)))
             .map_err(|error| wrong(format!("{}: {error}", file.display())))?;
         compiled.push(Compiled { file, spoke, tests });
     }

@@ -61,16 +61,26 @@ pub(super) fn client(settings: &Settings) -> Result<Option<RegistryClient>, Stri
 
 /// Every schema that messages may be written with. The error names what cannot be used.
 pub(super) fn schemas(settings: &Settings, watcher: RegistryWatcher) -> Result<Arc<Schemas>, String> {
-    let folder = folder(settings.schemas.directory.as_deref())?;
-    let registry = match client(settings)? {
+    Ok(Arc::new(Schemas {
+        folder: folder(settings.schemas.directory.as_deref())?,
+        registry: registry(settings, watcher)?,
+    }))
+}
+
+/// The same on a registry that is asked already: what was fetched is kept.
+pub(super) fn schemas_with(settings: &Settings, registry: Option<Registry>) -> Result<Arc<Schemas>, String> {
+    Ok(Arc::new(Schemas { folder: folder(settings.schemas.directory.as_deref())?, registry }))
+}
+
+fn registry(settings: &Settings, watcher: RegistryWatcher) -> Result<Option<Registry>, String> {
+    Ok(match client(settings)? {
         None => None,
         Some(client) => {
             let unknown_for = Duration::from_secs(settings.registry.unknown_seconds.into());
             let started = Registry::start(client, unknown_for, watcher);
             Some(started.map_err(|error| format!("the thread of the schema registry: {error}"))?)
         }
-    };
-    Ok(Arc::new(Schemas { folder, registry }))
+    })
 }
 
 /// Under what the values of a feed are registered: Confluent's TopicNameStrategy.

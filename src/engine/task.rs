@@ -107,6 +107,8 @@ pub struct Waiting {
     pub tries: u32,
     /// When it is offered again; `None`: it was, and nothing is known yet.
     pub until: Option<Duration>,
+    /// Its own timestamp, in milliseconds.
+    pub timestamp_ms: i64,
 }
 
 /// One stage on one partition.

@@ -228,8 +228,9 @@ impl<L: Log> Worker<L> {
                 return Err(match error {
                     StageError::NotYet(_) => {
                         task.touched = was_touched;
-                        task.wait(now);
-                        return Ok(ControlFlow::Continue(()));
+                        task.wait(now, record.timestamp_ms);
+                        // Nothing more is delivered of it: what is passed over would look as if it had been read.
+                        return Ok(ControlFlow::Break(()));
                     }
                     StageError::Log(error) => error,
                     error => {

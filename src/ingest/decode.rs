@@ -19,7 +19,7 @@ use crate::{
     wire::{
         self, Capture, Fault, Scalar, Schemas, Slot,
         projection::{Mismatch, Projection},
-        registry::Found,
+        registry::{Found, Registry},
         schemas::{SchemaRef, WriterSchema},
     },
 };
@@ -136,6 +136,10 @@ impl Decoder {
             (SchemaRef::Id(id), Some(registry)) => registry.wait(id, at_most).map(|_| ()),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn registry(&self) -> Option<Registry> {
+        self.schemas.registry.clone()
     }
 
     pub(super) fn options(&self) -> &Options {

@@ -32,7 +32,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{Kind, Reason, Touchpoint},
-    wire::{self, Capture, Schemas, schemas::SchemaRef},
+    wire::{self, Capture, Schemas, registry::Registry, schemas::SchemaRef},
 };
 use condition::Undecided;
 pub use decode::NotYet;
@@ -456,6 +456,11 @@ impl SpokeSet {
             set.by_topic.insert(spoke.topic.clone(), spoke);
         }
         Ok(set)
+    }
+
+    /// The schema registry that their records are read by, if there is one.
+    pub fn registry(&self) -> Option<Registry> {
+        self.by_topic.values().find_map(|spoke| spoke.decoder.registry())
     }
 
     /// The spoke that a topic belongs to.

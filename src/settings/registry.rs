@@ -43,10 +43,24 @@ impl Settings {
         rule(url.is_some() || self.topics.feed_format != FeedFormat::AvroRegistry, "topics.feed_format", || {
             "\"avro-registry\" needs a registry; set registry.url, or use \"avro\"".into()
         })?;
+        rule(registry.unknown_seconds >= 2, "registry.unknown_seconds", || {
+            "must be 2 or more: a record is offered again after at most one".into()
+        })?;
+        rule(registry.username.is_none() || encrypts || url.is_none_or(is_of_this_machine), "registry.url", || {
+            "the password would be sent in clear; write https://, or remove registry.username".into()
+        })?;
         rule((100..=60_000).contains(&registry.timeout_ms), "registry.timeout_ms", || {
             "must be between 100 and 60000".into()
         })
     }
+}
+
+/// Whether an address does not leave this machine.
+fn is_of_this_machine(url: &str) -> bool {
+    let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    ["localhost", "127.0.0.1", "[::1]"]
+        .iter()
+        .any(|own| host.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')))
 }
 
 /// Whether an address can be one of a registry. The error says what to write instead.

@@ -197,7 +197,10 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         }
         Event::KindsUnmapped { spoke, count } => figures.unmapped_kinds.with_label_values(&[spoke]).inc_by(count),
         Event::Capped { cap } => figures.capped.with_label_values(&[cap]).inc(),
-        Event::SchemaAnswered { outcome, .. } => figures.registry_requests.with_label_values(&[outcome]).inc(),
+        Event::SchemaAnswered { outcome, .. } => {
+            figures.registry_requests.with_label_values(&[outcome]).inc();
+            figures.registry_available.set(1);
+        }
         Event::RegistryUnavailable { .. } => {
             figures.registry_requests.with_label_values(&["unavailable"]).inc();
             figures.registry_available.set(0);

@@ -256,7 +256,13 @@ impl Stage for IngestStage {
             tally.taken(record);
         }
         self.tally = tally;
-        mapped.map_err(|not_yet| StageError::NotYet(not_yet.to_string()))?;
+        if let Err(not_yet) = mapped {
+            if self.tally.records() == 0 {
+                // No transaction holds this mapping: what is reloaded while the record waits may be what it waits for.
+                self.spokes = None;
+            }
+            return Err(StageError::NotYet(not_yet.to_string()));
+        }
         failure
     }
 

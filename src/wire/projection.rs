@@ -11,15 +11,21 @@ mod defaults;
 mod tests;
 mod types;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use apache_avro::Schema;
+use apache_avro::{
+    Schema,
+    schema::{RecordField, RecordSchema},
+};
 
 use super::{
     capture::{Capture, Entry},
     scalar::Scalar,
     schemas::WriterSchema,
-    shape::{Shape, Slot},
+    shape::{Node, Shape, Slot},
 };
 use defaults::filler;
 use types::{Names, fits, of_path, time_of};
@@ -51,6 +57,7 @@ pub struct Projection {
     writer: Arc<WriterSchema>,
     /// Under the writer's names; `None`: the mapping's own shape will do.
     shape: Option<Shape>,
+    /// In the order of their slots: what holds others comes before them.
     fixes: Vec<Fix>,
 }
 
@@ -58,6 +65,8 @@ pub struct Projection {
 #[derive(Debug)]
 struct Fix {
     slot: u16,
+    /// The slot that it is inside of. A default stands only where that holds something.
+    parent: u16,
     /// What is there if the writer has nothing.
     default: Option<Filler>,
     /// The symbols that the reader knows, in ascending order, and what it takes others for.
@@ -117,6 +126,7 @@ impl Projection {
             writer_names,
         };
         walker.visit(root.map_or(0, |slot| slot.0), &readers, &writers)?;
+        walker.fixes.sort_by_key(|fix| fix.slot);
         Ok(Projection {
             writer: Arc::clone(writer),
             shape: walker.is_renamed.then_some(walker.renamed),
@@ -136,12 +146,18 @@ impl Projection {
 
     /// Puts in place what the schemas say of what was captured.
     pub fn settle(&self, shape: &Shape, capture: &mut Capture<'_>) {
+        let in_element = |slot: u16| shape.of_element.iter().position(|&node| node == slot);
         for fix in &self.fixes {
-            match shape.of_element.iter().position(|&node| node == fix.slot) {
-                None => fix.apply(&mut capture.scalars[usize::from(fix.slot)], &mut capture.entries),
+            match in_element(fix.slot) {
+                None => {
+                    let has_parent = capture.scalars[usize::from(fix.parent)] == Scalar::Composite;
+                    fix.apply(has_parent, &mut capture.scalars[usize::from(fix.slot)], &mut capture.entries);
+                }
                 Some(index) => {
+                    let parent = in_element(fix.parent);
                     for (scalars, entries) in &mut capture.elements {
-                        fix.apply(&mut scalars[index], entries);
+                        let has_parent = parent.is_none_or(|parent| scalars[parent] == Scalar::Composite);
+                        fix.apply(has_parent, &mut scalars[index], entries);
                     }
                 }
             }
@@ -150,8 +166,9 @@ impl Projection {
 }
 
 impl Fix {
-    fn apply(&self, scalar: &mut Scalar<'_>, entries: &mut Vec<Entry<'_>>) {
+    fn apply(&self, has_parent: bool, scalar: &mut Scalar<'_>, entries: &mut Vec<Entry<'_>>) {
         let settled = match (&*scalar, &self.default, &self.symbols, self.time) {
+            (Scalar::Missing, Some(_), _, _) if !has_parent => return,
             (Scalar::Missing, Some(Filler::Scalar(default)), _, _) => default.clone(),
             (Scalar::Missing, Some(Filler::Entries(defaults)), _, _) => {
                 let entry = |(key, value): &(String, Scalar<'static>)| Entry {
@@ -246,13 +263,12 @@ impl<'s> Walker<'s> {
         readers: &[&'s Schema],
         writers: &[&'s Schema],
     ) -> Result<(), Mismatch> {
-        let (mut read, mut aliases, mut default) = (Vec::new(), BTreeSet::new(), None);
+        let (mut read, mut default) = (Vec::new(), None);
         for reader in readers {
             match reader {
                 Schema::Record(record) => {
                     for field in record.fields.iter().filter(|field| field.name == key) {
                         read.extend(self.reader_names.branches(&field.schema));
-                        aliases.extend(field.aliases.iter().map(String::as_str));
                         default = default.or(field.default.as_ref().map(|default| (&field.schema, default)));
                     }
                 }
@@ -268,9 +284,12 @@ impl<'s> Walker<'s> {
         for writer in writers {
             match writer {
                 Schema::Record(record) => {
-                    // The reader's own name before its aliases.
-                    let named = |name: &str| record.fields.iter().find(|field| field.name == name);
-                    match named(key).or_else(|| aliases.iter().copied().find_map(named)) {
+                    let reader = readers.iter().find(|reader| fits(reader, writer));
+                    let found = match reader {
+                        Some(Schema::Record(reader)) if self.is_resolved => written_as(reader, record, key),
+                        _ => record.fields.iter().find(|field| field.name == key),
+                    };
+                    match found {
                         Some(field) => {
                             written.extend(self.writer_names.branches(&field.schema));
                             names.insert(field.name.as_str());
@@ -285,18 +304,13 @@ impl<'s> Walker<'s> {
                 _ => {}
             }
         }
-        let mut others = names.iter().filter(|name| **name != key).peekable();
-        if others.peek().is_some() {
+        if self.is_resolved && (names.len() > 1 || !names.contains(key)) {
             self.is_renamed = true;
             let keys = &mut self.renamed.nodes[usize::from(node)].keys;
-            if !names.contains(key) {
-                // What the writer has under the reader's name is something else, or nothing.
-                let (first, rest) = (others.next(), others);
-                keys[index].0 = first.copied().unwrap_or(key).into();
-                keys.extend(rest.map(|name| (Box::from(*name), child)));
-            } else {
-                keys.extend(others.map(|name| (Box::from(*name), child)));
-            }
+            // Without any, what the writer has under the reader's name is another's: no field is called by nothing.
+            let mut names = names.iter();
+            keys[index].0 = names.next().copied().unwrap_or_default().into();
+            keys.extend(names.map(|name| (Box::from(*name), child)));
         }
         if is_lacking && self.is_resolved {
             match default {
@@ -318,7 +332,13 @@ impl<'s> Walker<'s> {
 
     fn fix(&mut self, slot: u16) -> &mut Fix {
         let index = self.fixes.iter().position(|fix| fix.slot == slot).unwrap_or_else(|| {
-            self.fixes.push(Fix { slot, default: None, symbols: None, time: None });
+            let holds = |node: &Node| {
+                let children =
+                    node.keys.iter().map(|(_, child)| *child).chain(node.items.iter().map(|(_, child)| *child));
+                children.chain(node.element).any(|child| child == slot)
+            };
+            let parent = self.shape.nodes.iter().position(holds).and_then(|node| u16::try_from(node).ok()).unwrap_or(0);
+            self.fixes.push(Fix { slot, parent, default: None, symbols: None, time: None });
             self.fixes.len() - 1
         });
         &mut self.fixes[index]
@@ -364,6 +384,7 @@ impl<'s> Walker<'s> {
 
     /// What the schemas say of a scalar beyond its type.
     fn scalar(&mut self, node: u16, readers: &[&'s Schema], writers: &[&'s Schema]) -> Result<(), Mismatch> {
+        let writes_text = writers.iter().any(|writer| matches!(writer, Schema::String | Schema::Bytes));
         let reads_text = readers.iter().any(|reader| matches!(reader, Schema::String));
         let writes_bytes = writers.iter().any(|writer| matches!(writer, Schema::Bytes));
         if self.is_resolved && reads_text && writes_bytes {
@@ -379,6 +400,7 @@ impl<'s> Walker<'s> {
         };
         if let ([reader], [writer, ..]) = (symbols(readers).as_slice(), symbols(writers).as_slice())
             && let Some(default) = &reader.default
+            && !writes_text // which of the two a text was is not to be seen any more
             && writer.symbols.iter().any(|symbol| !reader.symbols.contains(symbol))
         {
             let mut known: Vec<Box<str>> = reader.symbols.iter().map(|symbol| symbol.as_str().into()).collect();
@@ -388,7 +410,10 @@ impl<'s> Walker<'s> {
         let Some(&(_, wanted)) = self.times.iter().find(|(slot, _)| slot.0 == node) else {
             return Ok(());
         };
-        let units: BTreeSet<Option<Unit>> = writers.iter().filter_map(|writer| time_of(writer, wanted)).collect();
+        // A number that was written before its schema said what it is: the reader's says it.
+        let read = readers.iter().find_map(|reader| time_of(reader, wanted)).flatten().filter(|_| self.is_resolved);
+        let unit = |writer: &&'s Schema| time_of(writer, wanted).map(|unit| unit.or(read));
+        let units: BTreeSet<Option<Unit>> = writers.iter().filter_map(unit).collect();
         match units.iter().collect::<Vec<_>>().as_slice() {
             [] => Ok(()),
             [Some(unit)] => {
@@ -408,4 +433,22 @@ impl<'s> Walker<'s> {
             }),
         }
     }
+}
+
+/// The field of a writer's record that a reader's field is read from. A field that the writer does not have under its own
+/// name takes one by an alias, and nobody else has that then; each field of the writer is read once.
+fn written_as<'w>(reader: &RecordSchema, writer: &'w RecordSchema, key: &str) -> Option<&'w RecordField> {
+    let named = |name: &str| writer.fields.iter().find(|field| field.name == name);
+    let mut claimed: BTreeMap<&str, &str> = BTreeMap::new(); // the writer's field → the reader's
+    let lacking = reader.fields.iter().filter(|field| named(&field.name).is_none());
+    let having = reader.fields.iter().filter(|field| named(&field.name).is_some());
+    for field in lacking.chain(having) {
+        let own = named(&field.name).filter(|own| !claimed.contains_key(own.name.as_str()));
+        let by_alias =
+            || field.aliases.iter().filter_map(|alias| named(alias)).find(|it| !claimed.contains_key(it.name.as_str()));
+        if let Some(found) = own.or_else(by_alias) {
+            claimed.insert(&found.name, &field.name);
+        }
+    }
+    claimed.iter().find(|(_, reader)| **reader == key).and_then(|(writer, _)| named(writer))
 }

@@ -36,7 +36,7 @@ use crate::{
     ingest::{LiveSpokes, SpokeChanges, SpokeSet, trial},
     settings::Settings,
     telemetry::{Event, ReloadOutcome, Telemetry},
-    wire::registry::RegistryWatcher,
+    wire::registry::Registry,
 };
 
 /// How often a hub looks whether somebody asks. A look costs some microseconds.
@@ -106,7 +106,7 @@ impl Running<'_> {
 
     /// Reads everything again, and applies it if that can be done while the hub runs. `schemas`: those in force.
     fn reload(&self, read: &Read, schemas: &mut Schemas) -> Answer {
-        let answer = match read().and_then(|new| Ok((candidate(&new, schemas::watched(self.telemetry))?, new))) {
+        let answer = match read().and_then(|new| Ok((candidate(&new, self.spokes.now().registry())?, new))) {
             Err(failure) => Answer { problem: failure.happened, ..answer(ReloadOutcome::Invalid) },
             Ok(((spokes, new_schemas), new)) => {
                 let SpokeChanges { mappings, others } = self.spokes.now().changes(&spokes);
@@ -165,12 +165,14 @@ pub(super) fn schemas_of(settings: &Settings) -> Result<Schemas, Failure> {
     files.map(|files| files.into_iter().collect()).map_err(|problem| Failure::new(Exit::Usage, problem, "correct it"))
 }
 
-/// The spokes and schemas of a configuration, all of them valid and each mapping as its own tests want it. `watcher` hears
-/// of the schema registry.
-fn candidate(settings: &Settings, watcher: RegistryWatcher) -> Result<(SpokeSet, Schemas), Failure> {
+/// The spokes and schemas of a configuration, all of them valid and each mapping as its own tests want it. `registry`: the
+/// one that is asked already.
+fn candidate(settings: &Settings, registry: Option<Registry>) -> Result<(SpokeSet, Schemas), Failure> {
     settings.calendar()?;
     let schemas = schemas_of(settings)?;
-    let compiled = hub::compiled_spokes(settings, watcher)?;
+    let known = schemas::schemas_with(settings, registry)
+        .map_err(|problem| Failure::new(Exit::Usage, problem, "correct it; `insight-hub check` shows every mistake"))?;
+    let compiled = hub::compiled_spokes(settings, &known)?;
     for Compiled { file, spoke, tests } in &compiled {
         // What was found is in the samples, and no matter for the log.
         if let Some(failure) = trial::run(spoke, tests).first() {

@@ -20,7 +20,7 @@ impl House {
         write(home.path(), "spokes/shop.toml", SPOKE);
         write(home.path(), "schemas/other.txt", "no schema");
         let settings = settings(home.path(), &[]);
-        let (spokes, schemas) = candidate(&settings, schemas::unwatched()).expect("a configuration of this test");
+        let (spokes, schemas) = candidate(&settings, None).expect("a configuration of this test");
         House { home, settings, spokes: LiveSpokes::new(spokes), telemetry: Telemetry::new(), schemas }
     }
 

@@ -23,10 +23,10 @@ impl Task {
     }
 
     /// Its next record is to be offered again.
-    pub(super) fn wait(&mut self, now: Duration) {
+    pub(super) fn wait(&mut self, now: Duration, timestamp_ms: i64) {
         let tries = self.waiting.map_or(0, |waiting| waiting.tries).saturating_add(1);
         let after = FIRST.saturating_mul(1 << tries.min(16).saturating_sub(1)).min(LAST);
-        self.waiting = Some(Waiting { tries, until: Some(now + after) });
+        self.waiting = Some(Waiting { tries, until: Some(now + after), timestamp_ms });
     }
 }
 

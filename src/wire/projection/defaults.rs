@@ -63,6 +63,9 @@ fn scalar(branches: &[&Schema], value: &Value, wanted: Option<TimeUse>) -> Resul
 /// A default of a decimal: its bytes, each as a character, are a big-endian number in two's complement.
 fn decimal_text(bytes: &str, scale: usize) -> Result<String, &'static str> {
     const UNREADABLE: &str = "the default of a decimal is no number of at most 16 bytes";
+    if scale > 38 {
+        return Err(UNREADABLE);
+    }
     let bytes: Option<Vec<u8>> = bytes.chars().map(|byte| u8::try_from(u32::from(byte)).ok()).collect();
     let bytes = bytes.filter(|bytes| (1..=16).contains(&bytes.len())).ok_or(UNREADABLE)?;
     let sign = if bytes[0] & 0x80 == 0 { 0 } else { -1 };

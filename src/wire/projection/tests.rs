@@ -488,3 +488,43 @@ fn times_are_what_the_schema_says() {
         assert!(read(logical, wanted).expect_err(logical).contains("does not say"), "{logical}");
     }
 }
+
+#[test]
+fn a_default_stands_only_where_there_is_something_for_it_to_stand_in() {
+    let record = |fields: &str| {
+        format!(
+            r#"{{"type":"record","name":"R","fields":[{{"name":"n","type":["null",{{"type":"record","name":"N","fields":[{fields}]}}]}},
+            {{"name":"l","type":{{"type":"array","items":["null",{{"type":"record","name":"L","fields":[{fields}]}}]}}}},
+            {{"name":"m","type":{{"type":"map","values":{{"type":"record","name":"M","fields":[{fields}]}}}}}}]}}"#
+        )
+    };
+    let old = record(r#"{"name":"y","type":"int"}"#);
+    let new = record(r#"{"name":"y","type":"int"},{"name":"x","type":"string","default":"gold"}"#);
+    let full = r#"{"n":{"y":1},"l":[{"y":2}],"m":{"k":{"y":3}}}"#;
+    let empty = r#"{"n":null,"l":[null],"m":{}}"#;
+    for path in ["n.x", "l[0].x", "m.k.x"] {
+        let found = |json| read(&old, json, Some(&new), path);
+        assert_eq!((found(full).as_str(), found(empty).as_str()), ("gold", "-"), "{path}");
+    }
+    assert_eq!(read(&old, r#"{"n":null,"l":[],"m":{}}"#, Some(&new), "l[0].x"), "-");
+}
+
+#[test]
+fn each_field_of_a_writer_is_read_once_whatever_aliases_there_are() {
+    let record = |fields: &str| format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+    let old = record(r#"{"name":"amount","type":"int"}"#);
+    let new =
+        record(r#"{"name":"amount","type":"int","default":0},{"name":"total","type":"int","aliases":["amount"]}"#);
+    assert_eq!(read(&old, r#"{"amount":5}"#, Some(&new), "total"), "5");
+    assert_eq!(read(&old, r#"{"amount":5}"#, Some(&new), "amount"), "0");
+}
+
+#[test]
+fn a_default_of_words_does_not_touch_texts() {
+    let field = |symbols: &str| {
+        format!(
+            r#"{{"type":"record","name":"R","fields":[{{"name":"x","type":["string",{{"type":"enum","name":"E","symbols":[{symbols}],"default":"A"}}]}}]}}"#
+        )
+    };
+    assert_eq!(read(&field(r#""A","B""#), r#"{"x":"hello"}"#, Some(&field(r#""A""#)), "x"), "hello");
+}

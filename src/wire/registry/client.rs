@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use apache_avro::schema_compatibility::SchemaCompatibility;
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use serde_json::{Value, json};
 use ureq::{
@@ -99,9 +100,12 @@ impl RegistryClient {
         Ok(RegistryClient { agent, options })
     }
 
-    /// Whether it answers, as whom it knows us.
+    /// Whether it answers, and lets this client read schemas.
     pub fn probe(&self) -> Result<(), RegistryError> {
-        self.get("/subjects").map(|_| ())
+        match self.get("/schemas/ids/1") {
+            Ok(_) | Err(RegistryError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The text of a schema by its id, with everything that it refers to.
@@ -115,11 +119,23 @@ impl RegistryClient {
     /// that is not there yet takes any.
     pub fn is_compatible(&self, subject: &str, schema: &str) -> Result<bool, RegistryError> {
         let path = format!("/compatibility/subjects/{}/versions/latest", escaped(subject));
-        match self.post(&path, schema) {
-            Ok(answer) => answer.get("is_compatible").and_then(Value::as_bool).ok_or_else(|| nonsense("is_compatible")),
-            Err(RegistryError::NotFound) => Ok(true),
-            Err(error) => Err(error),
+        let says = match self.post(&path, schema) {
+            Ok(answer) => {
+                answer.get("is_compatible").and_then(Value::as_bool).ok_or_else(|| nonsense("is_compatible"))?
+            }
+            Err(RegistryError::NotFound) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        if !says {
+            return Ok(false);
         }
+        // A registry that was told to check nothing says yes to everything.
+        let latest = match self.get(&format!("/subjects/{}/versions/latest", escaped(subject))) {
+            Ok(answer) => self.whole(&answer, &mut REFERENCES_MAX.clone())?,
+            Err(RegistryError::NotFound) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        Ok(reads(schema, &latest))
     }
 
     /// Registers a schema under a subject, unless it is there. Returns its id.
@@ -187,6 +203,15 @@ impl RegistryClient {
 impl Fetch for RegistryClient {
     fn schema(&mut self, id: u32) -> Result<String, RegistryError> {
         RegistryClient::schema(self, id)
+    }
+}
+
+/// Whether a reader with one schema can read what was written with another.
+fn reads(reader: &str, writer: &str) -> bool {
+    let parse = |text: &str| apache_avro::Schema::parse_str(text);
+    match (parse(writer), parse(reader)) {
+        (Ok(writer), Ok(reader)) => SchemaCompatibility::can_read(&writer, &reader).is_ok(),
+        _ => false,
     }
 }
 

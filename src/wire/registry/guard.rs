@@ -48,8 +48,8 @@ fn is_forbidden(address: IpAddr) -> bool {
                 || address.is_unspecified()
                 || address == METADATA_V4
         }
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(mapped) => is_forbidden(IpAddr::V4(mapped)),
+        IpAddr::V6(address) => match inner(address) {
+            Some(inner) => is_forbidden(IpAddr::V4(inner)),
             None => {
                 address.is_unicast_link_local()
                     || address.is_multicast()
@@ -57,6 +57,22 @@ fn is_forbidden(address: IpAddr) -> bool {
                     || address == METADATA
             }
         },
+    }
+}
+
+/// The address of IPv4 that one of IPv6 leads to: mapped (`::ffff:0:0/96`), compatible (`::/96`), translated
+/// (`64:ff9b::/96`, RFC 6052) or tunnelled (`2002::/16`, RFC 3056).
+fn inner(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let part = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Some(Ipv4Addr::new(a, b, c, d))
+    };
+    match address.segments() {
+        // Loopback and unspecified are addresses of their own.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => part(high, low),
+        [0x2002, high, low, ..] => part(high, low),
+        _ => None,
     }
 }
 
@@ -69,6 +85,9 @@ mod tests {
         for address in [
             "169.254.169.254",
             "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
             "fe80::1",
             "0.0.0.0",
             "::",

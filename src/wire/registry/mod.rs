@@ -12,7 +12,6 @@ mod guard;
 pub mod references;
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -28,7 +27,9 @@ const SCHEMAS_MAX: usize = 2_000;
 const UNKNOWN_MAX: usize = 10_000;
 /// Ids that are being asked for. Each partition that waits asks for one.
 const WANTED_MAX: usize = 4_096;
-/// Between tries while the registry cannot be reached: from this …
+/// What nobody has asked for during so long is not asked for any more.
+const WANTED_FOR: Duration = Duration::from_secs(60);
+/// Between tries of one id while the registry cannot be reached: from this …
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// … to this, doubling.
 const RETRY_LAST: Duration = Duration::from_secs(10);
@@ -108,9 +109,18 @@ struct Shared {
 struct State {
     known: IndexMap<u32, Known, ahash::RandomState>,
     unknown: IndexMap<u32, Instant, ahash::RandomState>,
-    wanted: VecDeque<u32>,
+    wanted: IndexMap<u32, Wish, ahash::RandomState>,
     /// What was in the way at the last try.
     problem: Option<Arc<str>>,
+}
+
+/// An id that is being asked for.
+struct Wish {
+    /// How often it was asked for in vain, and when it is asked for again.
+    tries: u32,
+    not_before: Instant,
+    /// When somebody last wanted it.
+    wanted: Instant,
 }
 
 #[derive(Clone)]
@@ -136,6 +146,10 @@ impl Registry {
 
     /// What is known of an id, without waiting. What is not known is asked for.
     pub fn find(&self, id: u32) -> Found {
+        if i32::try_from(id).is_err() {
+            // Registries count in 31 bits, and answer as if they had no such page.
+            return Found::Unknown;
+        }
         let mut state = self.shared.lock();
         match state.known.get(&id) {
             Some(Known::Schema(schema)) => return Found::Schema(Arc::clone(schema)),
@@ -147,9 +161,15 @@ impl Registry {
             Some(_) => drop(state.unknown.shift_remove(&id)),
             None => {}
         }
-        if state.wanted.len() < WANTED_MAX && !state.wanted.contains(&id) {
-            state.wanted.push_back(id);
-            self.shared.changed.notify_all();
+        let now = Instant::now();
+        let has_room = state.wanted.len() < WANTED_MAX;
+        match state.wanted.get_mut(&id) {
+            Some(wish) => wish.wanted = now,
+            None if has_room => {
+                state.wanted.insert(id, Wish { tries: 0, not_before: now, wanted: now });
+                self.shared.changed.notify_all();
+            }
+            None => {} // asked for when there is room
         }
         Found::Waiting
     }
@@ -190,8 +210,12 @@ impl<F: Fetch> Fetcher<F> {
     /// Fetches the first that is wanted, or waits a moment for a wish.
     fn step(&mut self, shared: &Shared) {
         const MOMENT: Duration = Duration::from_millis(200);
-        let state = shared.lock();
-        let Some(&id) = state.wanted.front() else {
+        let mut state = shared.lock();
+        let now = Instant::now();
+        state.wanted.retain(|_, wish| now.duration_since(wish.wanted) < WANTED_FOR);
+        let due =
+            state.wanted.iter().filter(|(_, wish)| wish.not_before <= now).min_by_key(|(_, wish)| wish.not_before);
+        let Some((&id, _)) = due else {
             drop(shared.changed.wait_timeout(state, MOMENT).unwrap_or_else(PoisonError::into_inner));
             return;
         };
@@ -199,7 +223,7 @@ impl<F: Fetch> Fetcher<F> {
         let answer = self.fetch.schema(id);
         let parsed = answer.map(|text| WriterSchema::parse(&format!("the schema with the id {id}"), &text));
         let known = match parsed {
-            Err(RegistryError::Unavailable(problem)) => return self.unavailable(shared, &problem),
+            Err(RegistryError::Unavailable(problem)) => return self.unavailable(shared, id, &problem),
             Ok(Ok(schema)) => Some(Known::Schema(Arc::new(schema))),
             Ok(Err(error)) => Some(Known::Unusable(error.to_string().into())),
             Err(RegistryError::Unusable(problem)) => Some(Known::Unusable(problem.into())),
@@ -215,7 +239,7 @@ impl<F: Fetch> Fetcher<F> {
             None => RegistryEvent::Unknown { id },
         });
         let mut state = shared.lock();
-        state.wanted.retain(|wanted| *wanted != id);
+        state.wanted.shift_remove(&id);
         state.problem = None;
         match known {
             Some(known) => {
@@ -231,15 +255,17 @@ impl<F: Fetch> Fetcher<F> {
         shared.changed.notify_all();
     }
 
-    fn unavailable(&mut self, shared: &Shared, problem: &str) {
+    fn unavailable(&mut self, shared: &Shared, id: u32, problem: &str) {
         self.tries = self.tries.saturating_add(1);
         (self.watcher)(RegistryEvent::Unavailable { problem, tries: self.tries });
         let mut state = shared.lock();
-        // The others that wait are asked for in turn: the registry may refuse one of them and not all.
-        state.wanted.rotate_left(1);
         state.problem = Some(problem.into());
-        drop(state);
-        std::thread::sleep(RETRY_FIRST.saturating_mul(1 << self.tries.min(16).saturating_sub(1)).min(RETRY_LAST));
+        // Each id waits for itself: the registry may refuse one of them and not all.
+        if let Some(wish) = state.wanted.get_mut(&id) {
+            wish.tries = wish.tries.saturating_add(1);
+            let pause = RETRY_FIRST.saturating_mul(1 << wish.tries.min(16).saturating_sub(1)).min(RETRY_LAST);
+            wish.not_before = Instant::now() + pause;
+        }
     }
 }
 
@@ -303,6 +329,36 @@ mod tests {
         let told = told.lock().expect("unpoisoned").join(", ");
         assert!(told.contains("tries: 1") && told.contains("tries: 2"), "{told}");
         assert!(told.ends_with("Available, Fetched { id: 7 }"), "{told}");
+    }
+
+    #[test]
+    fn an_id_that_no_registry_can_have_is_unknown_at_once() {
+        let (registry, asked, _) = registry(vec![Ok("\"string\"".into())], LONG);
+        for id in [u32::MAX, 1 << 31] {
+            assert!(matches!(registry.find(id), Found::Unknown), "{id}");
+        }
+        assert!(matches!(registry.wait((1 << 31) - 1, LONG), Ok(Found::Schema(_))));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn an_id_that_is_refused_holds_up_no_other() {
+        struct Picky;
+        impl Fetch for Picky {
+            fn schema(&mut self, id: u32) -> Answer {
+                match id {
+                    7 => Err(RegistryError::Unavailable("it does not allow this (403)".into())),
+                    _ => Ok("\"string\"".into()),
+                }
+            }
+        }
+        let registry = Registry::start(Picky, LONG, Arc::new(|_| {})).expect("a thread");
+        assert!(registry.wait(7, Duration::from_millis(1_500)).is_err());
+        for id in 8..28 {
+            // The refused one waits for seconds by now.
+            assert!(matches!(registry.wait(id, LONG), Ok(Found::Schema(_))), "{id}");
+        }
+        assert!(matches!(registry.find(7), Found::Waiting));
     }
 
     #[test]

@@ -29,17 +29,37 @@ fn bare_name(text: &str) -> Result<Value, String> {
     }
 }
 
+/// Takes every definition out of a schema, those inside of others too, and leaves names in their places. Two schemas that
+/// refer to a third each have its definition: the first holds.
 fn define(schema: Value, definitions: &mut BTreeMap<String, Value>) {
     match schema {
         Value::Array(schemas) => schemas.into_iter().for_each(|schema| define(schema, definitions)),
-        mut schema => {
-            let Some(name) = full_name(&schema, "") else { return };
-            // Where it is put, another namespace may be around it.
-            if let (Some(object), Some((namespace, _))) = (schema.as_object_mut(), split(&name)) {
-                object.insert("namespace".into(), namespace.into());
-            }
-            definitions.insert(name, schema);
+        mut schema => take_out(&mut schema, "", definitions),
+    }
+}
+
+fn take_out(schema: &mut Value, namespace: &str, definitions: &mut BTreeMap<String, Value>) {
+    if let Value::Array(branches) = schema {
+        return branches.iter_mut().for_each(|branch| take_out(branch, namespace, definitions));
+    }
+    let name = full_name(schema, namespace);
+    let inner = name.as_deref().and_then(split).map_or(namespace, |(namespace, _)| namespace).to_owned();
+    let Some(object) = schema.as_object_mut() else { return };
+    for key in ["type", "items", "values"] {
+        if let Some(place) = object.get_mut(key) {
+            take_out(place, &inner, definitions);
         }
+    }
+    for field in object.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(place) = field.get_mut("type") {
+            take_out(place, &inner, definitions);
+        }
+    }
+    if let Some(name) = name {
+        // Where it is put, another namespace may be around it.
+        object.insert("namespace".into(), inner.into());
+        let definition = std::mem::replace(schema, Value::from(name.as_str()));
+        definitions.entry(name).or_insert(definition);
     }
 }
 
@@ -119,6 +139,23 @@ mod tests {
         WriterSchema::parse("order.avsc", &text).expect("one schema that is whole");
         assert_eq!(text.matches("\"symbols\"").count(), 1);
         assert!(WriterSchema::parse("order.avsc", order).is_err());
+    }
+
+    #[test]
+    fn what_two_schemas_refer_to_is_defined_once_and_what_is_inside_of_one_is_known_to_all() {
+        let code = r#"{"type":"enum","name":"Code","namespace":"c","symbols":["A","B"]}"#.to_owned();
+        let using = |name: &str| {
+            let text = format!(
+                r#"{{"type":"record","name":"{name}","namespace":"c","fields":[{{"name":"x","type":"Code"}},
+                {{"name":"y","type":{{"type":"fixed","name":"In{name}","size":2}}}}]}}"#
+            );
+            inline(&text, std::slice::from_ref(&code)).expect("JSON")
+        };
+        let order = r#"{"type":"record","name":"Order","namespace":"s","fields":[{"name":"early","type":"c.InLine"},
+            {"name":"money","type":"c.Money"},{"name":"line","type":"c.Line"},{"name":"code","type":"c.Code"}]}"#;
+        let text = inline(order, &[using("Money"), using("Line")]).expect("JSON");
+        WriterSchema::parse("order.avsc", &text).expect("one schema that is whole");
+        assert_eq!(text.matches("\"symbols\"").count(), 1, "{text}");
     }
 
     #[test]
