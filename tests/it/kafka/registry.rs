@@ -12,6 +12,7 @@ use apache_avro::{Schema, types::Value as Avro};
 use super::house::{House, Instance};
 use crate::harness::{
     kafka::Broker,
+    process::Signal,
     reader::read_settled,
     registry::Registry,
     sweeper::Scratch,
@@ -113,7 +114,7 @@ fn records_wait_for_a_registry_that_is_down_and_nothing_else_does() {
         format!("spokes.directory={}", folder.path().display()),
         format!("schemas.directory={}", folder.path().display()),
         format!("registry.url={}", registry.url()),
-        "registry.unknown_seconds=1".to_owned(),
+        "registry.unknown_seconds=2".to_owned(),
     ];
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let mut hub = house.start("a", &settings, None);
@@ -143,24 +144,46 @@ fn records_wait_for_a_registry_that_is_down_and_nothing_else_does() {
     hub.wait_until_labelled_figure(outcomes, "spoke=\"sales\"", 30.0, WITHIN);
     assert_eq!(house.rejected().values().sum::<u64>(), 0, "nothing was rejected for a registry that was away");
 
+    // Gone for good: its schema in the folder and a reload are enough for the records that wait.
+    let third =
+        registry.register(&subject, &ORDER_2.replace("\"name\":\"Order\"", "\"name\":\"Order\",\"doc\":\"third\""));
+    registry.stop();
+    writer.write(&sales, &(40..44).map(|number| order(third, ORDER_2, number)).collect::<Vec<_>>());
+    let begin = Instant::now();
+    while hub.figure("insight_hub_registry_available") != Some(0.0) {
+        assert!(begin.elapsed() < WITHIN, "{}", hub.process().story());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    hub.wait_until_labelled_figure("insight_hub_lag_records", "spoke=\"sales\"", 1.0, WITHIN);
+    std::fs::write(folder.path().join(format!("{third}.avsc")), ORDER_2).unwrap();
+    hub.process().signal(Signal::Hangup);
+    hub.wait_until_labelled_figure(outcomes, "spoke=\"sales\"", 34.0, WITHIN);
+    registry.start_again();
+
     // What no registry can mend is rejected at once, between neighbours that are taken.
     let (other, endless) = (registry.register("strange-value", OTHER), registry.register("endless-value", ENDLESS));
     let strange = |id: u32| Message::new("", [&[0][..], &id.to_be_bytes(), &[1, 0]].concat()).at(AT_MS).to(0);
-    let messages =
-        [order(second, ORDER_2, 32), strange(900_001), strange(other), strange(endless), order(first, ORDER, 36)];
+    let messages = [
+        order(second, ORDER_2, 32),
+        strange(900_001),
+        strange(u32::MAX),
+        strange(other),
+        strange(endless),
+        order(first, ORDER, 36),
+    ];
     writer.write(&sales, &messages);
-    hub.wait_until_labelled_figure(outcomes, "spoke=\"sales\"", 35.0, WITHIN);
+    hub.wait_until_labelled_figure(outcomes, "spoke=\"sales\"", 40.0, WITHIN);
     let rejections =
         |reason: &str| hub.labelled_figure("insight_hub_rejections_total", &format!("reason=\"{reason}\""));
-    let expected = BTreeMap::from([("unknown_schema", 1.0), ("wrong_type", 1.0), ("undecodable", 1.0)]);
+    let expected = BTreeMap::from([("unknown_schema", 2.0), ("wrong_type", 1.0), ("undecodable", 1.0)]);
     for (reason, count) in &expected {
         assert_eq!(rejections(reason), Some(*count), "{reason}");
     }
     let touchpoints = house.feeds().touchpoints;
-    assert_eq!(touchpoints.len(), 47);
+    assert_eq!(touchpoints.len(), 51);
     let channels = touchpoints.values().filter(|touchpoint| touchpoint["channel"] == "store").count();
     let defaults = touchpoints.values().filter(|touchpoint| touchpoint["channel"] == "web").count();
-    assert_eq!((channels, defaults), (11, 21), "the reader's schema says what an older order lacks");
+    assert_eq!((channels, defaults), (15, 21), "the reader's schema says what an older order lacks");
     assert!(touchpoints.values().any(|touchpoint| touchpoint["amount"]["minor"] == 12_345));
     assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
 
