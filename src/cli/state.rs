@@ -382,7 +382,7 @@ fn compare_with_input(
                     let record = SpokeRecord {
                         topic: spoke,
                         key: Some(&record.key),
-                        payload: &payload,
+                        payload: Some(&payload),
                         timestamp_ms: record.timestamp_ms,
                         headers: &headers,
                     };

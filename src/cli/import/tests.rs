@@ -152,7 +152,7 @@ impl SpokeAppend for Log {
         self.called()?;
         assert_eq!((record.topic, record.key, record.headers.len()), ("shop.events", None, 0));
         assert!(record.timestamp_ms > 0);
-        self.0.borrow_mut().records.push(String::from_utf8_lossy(record.payload).into_owned());
+        self.0.borrow_mut().records.push(String::from_utf8_lossy(record.payload.unwrap_or_default()).into_owned());
         Ok(())
     }
 

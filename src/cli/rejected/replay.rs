@@ -184,7 +184,7 @@ fn send(letter: &Letter, appender: &mut dyn SpokeAppend) -> Result<(), Failure> 
     let record = SpokeRecord {
         topic: &letter.topic,
         key: letter.key.as_deref(),
-        payload: letter.value.as_deref().unwrap_or_default(),
+        payload: letter.value.as_deref(),
         // Retention goes by it: with the first one, an old record might be gone before it is read.
         timestamp_ms: hub::now_ms(),
         headers: &headers,

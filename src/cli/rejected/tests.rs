@@ -48,7 +48,7 @@ impl SpokeAppend for Topic {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
         self.sent.push(Sent {
             key: record.key.map(<[u8]>::to_vec),
-            payload: text(record.payload),
+            payload: text(record.payload.unwrap_or_default()),
             timestamp_ms: record.timestamp_ms,
             headers: record.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
         });

@@ -57,8 +57,8 @@ pub struct SpokeRecord<'a> {
     pub topic: &'a str,
     /// Its key.
     pub key: Option<&'a [u8]>,
-    /// Its value.
-    pub payload: &'a [u8],
+    /// Its value; `None`: it has none, as a replay of a record without one.
+    pub payload: Option<&'a [u8]>,
     /// Its timestamp in milliseconds since 1970-01-01T00:00:00Z.
     pub timestamp_ms: i64,
     /// Its headers, in order.
@@ -79,7 +79,7 @@ pub trait SpokeAppend {
     /// # Errors
     /// As [`SpokeAppend::send_record`].
     fn send(&mut self, topic: &str, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), LogError> {
-        self.send_record(&SpokeRecord { topic, key, payload, timestamp_ms, headers: &[] })
+        self.send_record(&SpokeRecord { topic, key, payload: Some(payload), timestamp_ms, headers: &[] })
     }
 
     /// Waits until everything that was handed over is stored.

@@ -131,7 +131,7 @@ struct Waiting {
 
 struct Kept {
     key: Option<Vec<u8>>,
-    payload: Vec<u8>,
+    payload: Option<Vec<u8>>,
     timestamp_ms: i64,
     headers: Vec<(String, Vec<u8>)>,
 }
@@ -171,7 +171,7 @@ impl AccessSpokes {
                 partition: None,
                 timestamp_ms: kept.timestamp_ms,
                 key: kept.key.as_deref(),
-                value: Some(&kept.payload),
+                value: kept.payload.as_deref(),
                 headers,
             })
             .collect();
@@ -195,8 +195,9 @@ impl SpokeAppend for AccessSpokes {
         let Some(waiting) = self.waiting.get_mut(topic) else { return Ok(()) };
         let key = key.map(<[u8]>::to_vec);
         let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-        waiting.bytes += payload.len() + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        waiting.records.push(Kept { key, payload: payload.to_vec(), timestamp_ms, headers });
+        waiting.bytes += payload.map_or(0, <[u8]>::len)
+            + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        waiting.records.push(Kept { key, payload: payload.map(<[u8]>::to_vec), timestamp_ms, headers });
         if waiting.bytes >= APPEND_BYTES || waiting.records.len() >= APPEND_RECORDS {
             self.append(topic)?;
         }

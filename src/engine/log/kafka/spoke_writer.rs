@@ -50,7 +50,10 @@ impl SpokeAppend for SpokeWriter {
     /// Waits while the producer's queue is full.
     fn send_record(&mut self, record: &SpokeRecord<'_>) -> Result<(), LogError> {
         let SpokeRecord { topic, key, payload, timestamp_ms, headers } = *record;
-        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(payload).timestamp(timestamp_ms);
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).timestamp(timestamp_ms);
+        if let Some(payload) = payload {
+            record = record.payload(payload);
+        }
         if let Some(key) = key {
             record = record.key(key);
         }
