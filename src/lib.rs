@@ -2,7 +2,7 @@
 //!
 //! The rooms, in the order data flows:
 //! - [`model`]: the nouns that stages exchange.
-//! - [`wire`]: bytes to values and back: JSON, Avro, schemas.
+//! - [`wire`]: bytes to values and back: JSON, Avro, schemas and the registry that they are in.
 //! - [`ingest`]: spokes: a department's event becomes touchpoints, or a rejection that says which field and why.
 //! - [`customers`]: homes and persons: fold a timeline into an insight record and contributions, and take them back.
 //! - [`metrics`]: the catalogue; contributions into cells, cells into published values.

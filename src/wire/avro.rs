@@ -13,12 +13,9 @@ use super::{
     projection::Projection,
     schemas::{SchemaRef, TOUCHPOINT_SCHEMA, fingerprint},
     shape::{Shape, Slot},
-    single_object::REGISTRY,
+    single_object::{MARKER, REGISTRY},
 };
 use crate::model::{IdentifierType, Touchpoint};
-
-/// The marker of single-object encoding (Avro specification 1.12, "Single-object encoding").
-const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
 
 /// What apache-avro may allocate for one value. It decodes no foreign data here; the limit holds for whatever else does.
 const AVRO_ALLOCATION_BYTES_MAX: usize = 16 << 20;
@@ -39,7 +36,7 @@ pub enum AvroError {
 
 /// The schema that a message names, and the bytes of its value.
 pub fn unframe(bytes: &[u8]) -> Result<(SchemaRef, &[u8]), AvroError> {
-    if let Some(rest) = bytes.strip_prefix(&SINGLE_OBJECT) {
+    if let Some(rest) = bytes.strip_prefix(&MARKER) {
         let (&fingerprint, datum) = rest.split_first_chunk::<8>().ok_or(AvroError::NoFraming)?;
         return Ok((SchemaRef::Fingerprint(fingerprint), datum));
     }
@@ -91,7 +88,7 @@ impl<'s> SingleObjectEncoder<'s> {
     pub fn new(schema: &'s Schema, fingerprint: [u8; 8]) -> Result<SingleObjectEncoder<'s>, EncodeError> {
         limit_allocations();
         let mut header = [0; 10];
-        header[..2].copy_from_slice(&SINGLE_OBJECT);
+        header[..2].copy_from_slice(&MARKER);
         header[2..].copy_from_slice(&fingerprint);
         let writer = GenericDatumWriter::builder(schema)
             .human_readable(false)

@@ -28,7 +28,7 @@ use super::{
     shape::{Node, Shape, Slot},
 };
 use defaults::filler;
-use types::{Names, fits, of_path, time_of};
+use types::{Names, fits, time_of};
 
 /// How a mapping reads a time whose schema says what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -421,7 +421,7 @@ impl<'s> Walker<'s> {
                 Ok(())
             }
             _ => Err(Mismatch {
-                path: of_path(self.shape, node),
+                path: self.shape.nodes[usize::from(node)].path.clone(),
                 is_missing: false,
                 problem: match wanted {
                     TimeUse::Instant => {

@@ -7,7 +7,7 @@ use apache_avro::{
     schema::{InnerDecimalSchema, Name, UuidSchema},
 };
 
-use super::{Shape, TimeUse, Unit};
+use super::{TimeUse, Unit};
 
 /// The named types of one schema.
 pub(super) struct Names<'s>(HashMap<&'s Name, &'s Schema>);
@@ -140,9 +140,4 @@ pub(super) fn time_of(schema: &Schema, wanted: TimeUse) -> Option<Option<Unit>> 
         (schema, _) => return matches!(plain(schema), Plain::Int | Plain::Long).then_some(None),
     };
     Some(Some(unit))
-}
-
-/// The path of a node.
-pub(super) fn of_path(shape: &Shape, node: u16) -> String {
-    shape.nodes[usize::from(node)].path.clone()
 }
