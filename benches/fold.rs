@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, hint::black_box, time::Instant};
 use bytes::Bytes;
 use insight_hub::{
     customers::{
-        Contributions, Customers, Effects, FoldOptions, Head, Incoming, Options, contributions::Signed, fold,
+        Contributions, Customers, Effects, FoldOptions, Head, Incoming, Item, Options, Pair, contributions::Signed, fold,
         record::render,
     },
     model::*,
@@ -101,6 +101,14 @@ fn touchpoint(sequence: &mut Sequence, customer: u64, number: u64, at_ms: i64) -
 struct Quiet;
 
 impl Effects for Quiet {
+    fn touchpoint_gone(&mut self, _: PersonId, _: &str, _: &str) {}
+    fn record_gone(&mut self, _: PersonId) {}
+    fn erased(&mut self, _: &str) {}
+    fn pairs(&mut self, _: Identifier<'_>, _: &[Pair<'_>]) {}
+    fn put(&mut self, _: PersonId, _: PersonId, _: &[Item<'_>], _: bool) {}
+    fn drop_fragment(&mut self, _: PersonId, _: PersonId) {}
+    fn more(&mut self, _: PersonId) {}
+
     fn touchpoint(&mut self, _: PersonId, _: &Touchpoint<'_>) {}
     fn record(&mut self, _: PersonId, record: &InsightRecord) {
         black_box(record);

@@ -5,6 +5,7 @@
 //! - [`wire`]: bytes to values and back: JSON, Avro, schemas and the registry that they are in.
 //! - [`ingest`]: spokes: a department's event becomes touchpoints, or a rejection that says which field and why.
 //! - [`customers`]: homes and persons: fold a timeline into an insight record and contributions, and take them back.
+//! - [`links`]: pairs of identifiers and operators' decisions: who is one person.
 //! - [`metrics`]: the catalogue; contributions into cells, cells into published values.
 //! - [`feeds`]: the public records and their schemas.
 //! - [`telemetry`]: the closed set of operational events; one place turns each into a log line and a Prometheus figure.
@@ -24,6 +25,8 @@ pub mod wire;
 pub mod ingest;
 
 pub mod customers;
+
+pub mod links;
 
 pub mod metrics;
 

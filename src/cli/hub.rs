@@ -97,12 +97,13 @@ pub(super) fn topology_options(
 ) -> Result<TopologyOptions, Failure> {
     let calendar = settings.calendar()?;
     let customers_partitions = i32::from(settings.topics.customers_partitions);
+    let links = crate::links::Rules::default();
     let milliseconds = |seconds: u32| i64::from(seconds) * 1_000;
     Ok(TopologyOptions {
         application_id: settings.hub.application_id.clone(),
         spokes: Arc::new(LiveSpokes::new(spokes_watched(settings, schemas::watched(telemetry))?)),
         spoke_partitions: BTreeMap::new(),
-        person_key,
+        person_key: person_key.clone(),
         customers_partitions,
         metrics_partitions: i32::from(settings.topics.metrics_partitions),
         feed_partitions: i32::from(settings.topics.feed_partitions),
@@ -123,9 +124,12 @@ pub(super) fn topology_options(
                 unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
             },
             // A decoded head takes about 2 KiB.
+            person_key,
+            unique: links.unique().collect(),
             heads_max: (table_bytes(settings) / 2_048 / usize::from(settings.topics.customers_partitions)).max(1_000),
             ..customers::Options::default()
         },
+        links,
         metrics: metrics::Options {
             grace_ms: milliseconds(settings.time.grace_seconds),
             ..metrics::Options::new(calendar.clone(), customers_partitions.unsigned_abs())

@@ -6,6 +6,9 @@
 //! - [`contributions`]: what a commit contributes, combined by cell.
 //! - [`store_keys`]: the entries of the store.
 //! - `refold`: a touchpoint out of order → the difference between two folds.
+//! - [`person`]: the versions in a timeline, its copies from other homes, and what a change of them does.
+//! - [`home`]: where a touchpoint is kept, whoever it belongs to: pairs, versions, moves.
+//! - `erasure`: what was erased goes from a home.
 //! - `rebuild`: a change of definition → every timeline folded anew.
 //! - [`stage`]: batches of touchpoints, closed days, commits.
 //!
@@ -13,7 +16,10 @@
 //! of all contributions ever drained of the sets of all persons. Nothing depends on arrival, batches or commits.
 
 pub mod contributions;
+mod erasure;
 pub mod fold;
+pub mod home;
+pub mod person;
 mod rebuild;
 pub mod record;
 mod refold;
@@ -25,4 +31,6 @@ mod tests;
 
 pub use contributions::Contributions;
 pub use fold::{FoldOptions, Head};
+pub use home::Pair;
+pub use person::Item;
 pub use stage::{Customers, Effects, Incoming, Options};

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use super::{
     contributions::Signed,
     fold::{Head, step},
+    person::each_counted,
     refold::{SNAPSHOT_TOUCHPOINTS, is_kept},
     stage::{AsOf, Customers, Person},
     store_keys::{self, Envelope},
@@ -57,10 +58,13 @@ impl Customers {
     }
 
     fn refold_person<S: KeyValue + ?Sized>(&mut self, id: PersonId, store: &mut S) -> Result<u64, StoreError> {
+        // What cannot be read is published again, and its timer is found stale when it fires.
+        let stored = store.get(&store_keys::head(id))?;
+        let mut envelope = stored.and_then(|bytes| Some(Envelope::decode(&bytes).ok()?.0)).unwrap_or_default();
         let mut head = Head::default();
         let mut snapshots: Vec<(u64, Vec<u8>, Vec<u8>)> = Vec::new();
         let mut result = Ok(());
-        store.scan(&store_keys::of_person(b't', id), &store_keys::after_person(b't', id), &mut |key, value| {
+        each_counted(id, envelope.ties.as_deref(), store, &mut |position, value| {
             let touchpoint = match Touchpoint::decode(value) {
                 Ok(touchpoint) => touchpoint,
                 Err(error) => {
@@ -72,7 +76,7 @@ impl Customers {
             step(&mut head, &touchpoint, &self.options.fold, &mut contribute);
             if head.touchpoints.is_multiple_of(SNAPSHOT_TOUCHPOINTS) {
                 let newest = head.touchpoints / SNAPSHOT_TOUCHPOINTS;
-                let key = [b"s", &key[1..]].concat();
+                let key = store_keys::with_rest(b's', id, position);
                 snapshots.push((newest, key, store_keys::encode_snapshot(&head)));
                 snapshots.retain(|(number, ..)| is_kept(*number, newest));
             }
@@ -81,14 +85,11 @@ impl Customers {
         result?;
         self.replace_snapshots(id, snapshots, store)?;
 
-        // What cannot be read is published again, and its timer is found stale when it fires.
-        let stored = store.get(&store_keys::head(id))?;
-        let mut envelope = stored.and_then(|bytes| Some(Envelope::decode(&bytes).ok()?.0)).unwrap_or_default();
         if let Some(day) = envelope.timer.take() {
             store.delete_local(&store_keys::timer(day, id));
         }
         let touchpoints = head.touchpoints;
-        self.people.insert(id, Person { head, envelope, dirty: true, recent: false });
+        self.people.insert(id, Person { head, envelope, dirty: true, ..Person::default() });
         self.dirty.push(id);
         Ok(touchpoints)
     }

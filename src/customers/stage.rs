@@ -12,16 +12,19 @@ use std::{
 };
 
 use ahash::RandomState;
+use smallvec::SmallVec;
 
 use super::{
-    contributions::{Contributions, Signed},
-    fold::{FoldOptions, Head, step},
+    contributions::Contributions,
+    fold::{FoldOptions, Head},
+    home::Pair,
+    person::Item,
     record::{self, AtClose, NOTHING_CLOSED},
-    refold::{self, Change, SNAPSHOT_TOUCHPOINTS},
-    store_keys::{self, Envelope, IndexEntry},
+    store_keys::{self, Envelope, Ties},
 };
 use crate::model::{
-    Accumulator, CellKey, Day, EventTime, InsightRecord, KeyValue, Outcome, PersonId, StoreError, Touchpoint,
+    Accumulator, CellKey, Day, EventTime, Identifier, IdentifierType, InsightRecord, KeyValue, Outcome, PersonId,
+    PersonKey, StoreError, Touchpoint,
 };
 
 /// What the stage is configured with.
@@ -29,6 +32,10 @@ use crate::model::{
 pub struct Options {
     /// What the fold's meaning depends on.
     pub fold: FoldOptions,
+    /// Names homes and people.
+    pub person_key: PersonKey,
+    /// The types of which one person has one value at most: each value of theirs is evidence with every other identifier.
+    pub unique: Vec<IdentifierType>,
     /// How many decoded heads are kept between commits.
     pub heads_max: usize,
     /// From how many distinct cells on the stage asks for a commit.
@@ -37,7 +44,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { fold: FoldOptions::default(), heads_max: 10_000, cells_max: 100_000 }
+        Options {
+            fold: FoldOptions::default(),
+            person_key: PersonKey([0; 32]),
+            unique: vec![IdentifierType::CustomerId],
+            heads_max: 10_000,
+            cells_max: 100_000,
+        }
     }
 }
 
@@ -50,40 +63,38 @@ pub struct Incoming<'a> {
     pub encoded: &'a [u8],
 }
 
-/// The same, decoded.
-struct Arrived<'a> {
-    encoded: &'a [u8],
-    touchpoint: Touchpoint<'a>,
-}
-
-impl<'a> Arrived<'a> {
-    fn decode(encoded: &'a [u8]) -> Result<Arrived<'a>, StoreError> {
-        let touchpoint = Touchpoint::decode(encoded).map_err(unreadable)?;
-        Ok(Arrived { encoded, touchpoint })
-    }
-
-    fn position(&self) -> (EventTime, &'a str, &'a str) {
-        (self.touchpoint.occurred_at, self.touchpoint.id, self.touchpoint.spoke)
-    }
-}
-
-fn unreadable(error: impl std::fmt::Display) -> StoreError {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError(format!("an arriving touchpoint cannot be read ({error}): instances of different versions are running"))
 }
 
-/// What the stage tells the rest of the hub.
+/// What the stage tells the rest of the hub. People in it are named as the public knows them, unless it says otherwise.
 pub trait Effects {
     /// A touchpoint entered the person's timeline, or took the place of another version of the same (spoke, id).
     fn touchpoint(&mut self, person: PersonId, touchpoint: &Touchpoint<'_>);
+    /// A touchpoint left the person's timeline.
+    fn touchpoint_gone(&mut self, person: PersonId, spoke: &str, id: &str);
     /// A person's record changed.
     fn record(&mut self, person: PersonId, record: &InsightRecord);
+    /// Nothing is left of a person.
+    fn record_gone(&mut self, person: PersonId);
+    /// An erasure took a touchpoint, or identifiers of it, or kept one that came late from being taken.
+    fn erased(&mut self, spoke: &str);
+    /// Pairs of identifiers that this home had not reported, or has to report again; not none.
+    fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]);
+    /// Touchpoints of a home for a person; both by name, not by public id. `moved`: because the person is another now, not
+    /// because they just came.
+    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool);
+    /// Everything of a home leaves a person; both by name.
+    fn drop_fragment(&mut self, person: PersonId, home: PersonId);
+    /// A home, by name, has more to move.
+    fn more(&mut self, home: PersonId);
     /// What became of a touchpoint of a spoke: duplicate, conflicting or capped.
     fn outcome(&mut self, spoke: &str, outcome: Outcome);
     /// What this commit adds to a cell; in the order of [`CellKey`].
     fn contribution(&mut self, cell: CellKey<'_>, add: &Accumulator);
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Person {
     pub(super) head: Head,
     pub(super) envelope: Envelope,
@@ -91,6 +102,28 @@ pub(super) struct Person {
     pub(super) dirty: bool,
     /// Used since the last eviction.
     pub(super) recent: bool,
+    /// Hashes of pairs that are known to be reported: nearly every touchpoint brings the pairs of the one before.
+    pub(super) reported: SmallVec<[u128; REPORTED_PAIRS]>,
+}
+
+/// Pairs that are remembered of each cached home.
+const REPORTED_PAIRS: usize = 8;
+
+impl Person {
+    pub(super) fn ties(&self) -> Option<&Ties> {
+        self.envelope.ties.as_deref()
+    }
+
+    pub(super) fn ties_mut(&mut self) -> &mut Ties {
+        self.envelope.ties.get_or_insert_default()
+    }
+
+    pub(super) fn note_reported(&mut self, pair: u128) {
+        if self.reported.len() == REPORTED_PAIRS {
+            self.reported.remove(0);
+        }
+        self.reported.push(pair);
+    }
 }
 
 /// The stage's state of one partition: a cache of the store, and what the running commit will hold.
@@ -102,8 +135,8 @@ pub struct Customers {
     pub(super) people: HashMap<PersonId, Person, RandomState>,
     pub(super) dirty: Vec<PersonId>,
     pub(super) contributions: Contributions,
-    /// Person, time and index in the batch: kept for its memory.
-    order: Vec<(PersonId, EventTime, u32)>,
+    /// Home, time and index in the batch: kept for its memory.
+    pub(super) order: Vec<(PersonId, EventTime, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,141 +169,6 @@ impl Customers {
     /// Whether the engine should commit now, so that memory stays bounded.
     pub fn is_full(&self) -> bool {
         self.contributions.is_full() || self.dirty.len() >= self.options.heads_max
-    }
-
-    /// Takes a batch into the timelines of its people, in whatever order it comes.
-    pub fn touchpoints<S: KeyValue + ?Sized>(
-        &mut self,
-        batch: &[Incoming<'_>],
-        store: &mut S,
-        effects: &mut impl Effects,
-    ) -> Result<(), StoreError> {
-        // What nearly always decides lies next to the index: the batch itself is too large for the processor's cache.
-        let mut order = std::mem::take(&mut self.order);
-        order.clear();
-        for (index, incoming) in (0..).zip(batch) {
-            order.push((incoming.person, Touchpoint::occurred_at_of(incoming.encoded).map_err(unreadable)?, index));
-        }
-        order.sort_unstable();
-        let mut arrived = Vec::new();
-        for of_person in order.chunk_by(|a, b| a.0 == b.0) {
-            for &(_, _, index) in of_person {
-                arrived.push(Arrived::decode(batch[index as usize].encoded)?);
-            }
-            // By time they are sorted already.
-            arrived.sort_by(|a, b| a.position().cmp(&b.position()));
-            self.touchpoints_of_person(of_person[0].0, &arrived, store, effects)?;
-            arrived.clear();
-        }
-        self.order = order;
-        Ok(())
-    }
-
-    /// `batch` ascends by position.
-    fn touchpoints_of_person<S: KeyValue + ?Sized>(
-        &mut self,
-        person_id: PersonId,
-        batch: &[Arrived<'_>],
-        store: &mut S,
-        effects: &mut impl Effects,
-    ) -> Result<(), StoreError> {
-        let mut accepted: smallvec::SmallVec<[usize; 16]> = smallvec::SmallVec::new();
-        let mut removals: Vec<Vec<u8>> = Vec::new();
-        for (index, incoming) in batch.iter().enumerate() {
-            let touchpoint = &incoming.touchpoint;
-            let content_hash = Touchpoint::content_hash(incoming.encoded);
-            let index_key = store_keys::index(person_id, touchpoint.id, touchpoint.spoke);
-            if let Some(known) = store.get(&index_key)? {
-                let known = IndexEntry::decode(&known)?;
-                if known.content_hash == content_hash {
-                    effects.outcome(touchpoint.spoke, Outcome::Duplicate);
-                    continue;
-                }
-                effects.outcome(touchpoint.spoke, Outcome::Conflicting);
-                if known.content_hash < content_hash {
-                    continue;
-                }
-                let is_same = |&other: &usize| {
-                    let other = &batch[other].touchpoint;
-                    (other.id, other.spoke) == (touchpoint.id, touchpoint.spoke)
-                };
-                match accepted.iter().position(is_same) {
-                    Some(index) => {
-                        accepted.remove(index);
-                    }
-                    None => {
-                        let mut position = Vec::with_capacity(64);
-                        store_keys::push_position(&mut position, known.occurred_at, touchpoint.id, touchpoint.spoke);
-                        removals.push(position);
-                    }
-                }
-            }
-            let entry = IndexEntry { occurred_at: touchpoint.occurred_at, content_hash };
-            store.put_local(&index_key, &entry.encode());
-            accepted.push(index);
-        }
-        let Some(&first) = accepted.first() else {
-            return Ok(());
-        };
-        removals.sort_unstable();
-
-        let person = person(&mut self.people, person_id, store)?;
-        if !person.dirty {
-            person.dirty = true;
-            self.dirty.push(person_id);
-        }
-        if removals.is_empty() && person.head.is_before(&batch[first].touchpoint) {
-            for &index in &accepted {
-                let incoming = &batch[index];
-                let mut contribute = Signed { contributions: &mut self.contributions, sign: 1 };
-                let stepped = step(&mut person.head, &incoming.touchpoint, &self.options.fold, &mut contribute);
-                if stepped.capped {
-                    effects.outcome(incoming.touchpoint.spoke, Outcome::Capped);
-                }
-                let key = store_keys::touchpoint(person_id, &incoming.touchpoint);
-                if person.head.touchpoints.is_multiple_of(SNAPSHOT_TOUCHPOINTS) {
-                    let mut snapshot = key.clone();
-                    snapshot[0] = b's';
-                    store.put(&snapshot, &store_keys::encode_snapshot(&person.head));
-                    refold::thin_snapshots(person_id, person.head.touchpoints / SNAPSHOT_TOUCHPOINTS, store)?;
-                }
-                store.put(&key, incoming.encoded);
-                effects.touchpoint(person_id, &incoming.touchpoint);
-            }
-            return Ok(());
-        }
-
-        let additions: Vec<(Vec<u8>, &Touchpoint<'_>)> = accepted
-            .iter()
-            .map(|&index| {
-                let touchpoint = &batch[index].touchpoint;
-                let key = store_keys::touchpoint(person_id, touchpoint);
-                (key[store_keys::PERSON_PREFIX..].to_vec(), touchpoint)
-            })
-            .collect();
-        let change = Change { person: person_id, additions: &additions, removals: &removals };
-        let touchpoints = person.head.touchpoints;
-        let refolded = refold::refold(&change, touchpoints, store, &self.options.fold, &mut self.contributions)?;
-        person.head = refolded.head;
-        let with_prefix = |first: u8, position: &[u8]| [&store_keys::of_person(first, person_id), position].concat();
-        // A replaced version may have had the same position: delete before writing.
-        for position in &removals {
-            store.delete(&with_prefix(b't', position));
-        }
-        for key in &refolded.stale_snapshots {
-            store.delete(key);
-        }
-        for (&index, (position, touchpoint)) in accepted.iter().zip(&additions) {
-            store.put(&with_prefix(b't', position), batch[index].encoded);
-            effects.touchpoint(person_id, touchpoint);
-        }
-        for (position, snapshot) in refolded.snapshots {
-            store.put(&with_prefix(b's', &position), &snapshot);
-        }
-        for spoke in refolded.capped {
-            effects.outcome(&spoke, Outcome::Capped);
-        }
-        Ok(())
     }
 
     /// The day of the hub's `as_of` is now `day`, so the day before is closed. Never goes back.
@@ -338,11 +236,20 @@ impl Customers {
             let Some(person) = self.people.get_mut(&person_id) else {
                 continue;
             };
+            person.envelope.ties.take_if(|ties| ties.is_empty());
+            let erased_at = person.ties().and_then(|ties| ties.erased_at(person_id));
+            let public = erased_at.map_or(person_id, |at| self.options.person_key.reborn(person_id, at));
             encoded.clear();
-            person.head.encode_into(&mut encoded);
-            let published = what_is_published(&encoded, AtClose::of(&person.head, closed_day));
+            let mut published = 0;
+            if person.head.touchpoints > 0 {
+                person.head.encode_into(&mut encoded);
+                published = what_is_published(&encoded, AtClose::of(&person.head, closed_day));
+            }
             if published != person.envelope.published {
-                effects.record(person_id, &record::render(person_id, &person.head, closed_day));
+                match published {
+                    0 => effects.record_gone(public),
+                    _ => effects.record(public, &record::render(public, &person.head, closed_day)),
+                }
                 person.envelope.published = published;
             }
             let timer = record::next_change(&person.head, closed_day);
@@ -354,6 +261,10 @@ impl Customers {
                     store.put_local(&store_keys::timer(day, person_id), &[]);
                 }
                 person.envelope.timer = timer;
+            }
+            if encoded.is_empty() && person.envelope.ties.is_none() {
+                store.delete(&store_keys::head(person_id));
+                continue;
             }
             value.clear();
             person.envelope.encode_into(&mut value);
@@ -388,6 +299,8 @@ impl Customers {
         for person_id in self.dirty.drain(..) {
             self.people.remove(&person_id);
         }
+        // What was reported in it was not.
+        self.people.values_mut().for_each(|person| person.reported.clear());
         self.contributions.clear();
         self.as_of = None;
     }
@@ -402,7 +315,7 @@ impl Customers {
 }
 
 /// A person, from the cache or the store, or new.
-fn person<'a, S: KeyValue + ?Sized>(
+pub(super) fn person<'a, S: KeyValue + ?Sized>(
     people: &'a mut HashMap<PersonId, Person, RandomState>,
     person_id: PersonId,
     store: &S,
@@ -414,11 +327,12 @@ fn person<'a, S: KeyValue + ?Sized>(
             Ok(person)
         }
         hash_map::Entry::Vacant(entry) => {
-            let mut person =
-                Person { head: Head::default(), envelope: Envelope::default(), dirty: false, recent: true };
+            let mut person = Person { recent: true, ..Person::default() };
             if let Some(bytes) = store.get(&store_keys::head(person_id))? {
                 let (envelope, encoded) = Envelope::decode(&bytes)?;
-                person.head = Head::decode(encoded).map_err(|error| store_keys::damaged("head", error))?;
+                if !encoded.is_empty() {
+                    person.head = Head::decode(encoded).map_err(|error| store_keys::damaged("head", error))?;
+                }
                 person.envelope = envelope;
             }
             Ok(entry.insert(person))

@@ -1,19 +1,30 @@
 //! The entries of the customers store: bytes ⇄ keys and values. All of it is stored format, version 1.
 //!
+//! A home and the person of the same identifier have one name, 16 bytes, and one place: the home's own touchpoints are the
+//! timeline of the person, unless they belong to another. Copies from other homes lie among them, marked with their home.
+//!
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
-//! | `h` | person (16) | envelope: version, timer day, hash of what was published, head | yes |
-//! | `t` | person (16), position | touchpoint, internal form | yes |
-//! | `s` | person (16), position | snapshot: number in the timeline (8), head after that position | yes |
+//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2), head | yes |
+//! | `t` | name, position | touchpoint, internal form | yes |
+//! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
+//! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
+//! | `o` | name, position | nothing: another version of the same (spoke, id) is counted, not this one | yes |
+//! | `v` | home, id, 0x00, spoke, 0x00, content hash (16) | touchpoint: a version that an erasure may bring back | yes |
+//! | `q` | home, hash of a pair (16) | nothing, or what only versions that are gone said: see [`ReportedPair`] | yes |
 //! | `m` | `as_of` | day of `as_of` (4) | yes |
-//! | `i` | person (16), id, 0x00, spoke | time (8), content hash (16) | derived from `t` |
-//! | `w` | day (4), person (16) | nothing | derived from `h` |
+//! | `i` | home, id, 0x00, spoke | time (8), content hash (16) | derived from `t` |
+//! | `j` | person, id, 0x00, spoke, 0x00, home | the same, of a copy | derived from `t` |
+//! | `g` | person, home, id, 0x00, spoke | the same | derived from `t` |
+//! | `w` | day (4), person | nothing | derived from `h` |
 //!
-//! A *position* is time (8), id, 0x00, spoke: ids and spokes have no control characters, so the order of bytes is the
-//! order of the timeline. Numbers are big-endian, signed ones with the sign flipped.
+//! A *position* is time (8), id, 0x00, spoke and, of a copy, 0x00, home: ids and spokes have no control characters, so the
+//! order of bytes is the order of the timeline. Numbers are big-endian, signed ones with the sign flipped.
+
+use serde::{Deserialize, Serialize};
 
 use super::fold::Head;
-use crate::model::{Day, EventTime, KeyValue, PersonId, StoreError, Touchpoint};
+use crate::model::{Day, EventTime, Identifier, KeyValue, PersonId, StoreError, Touchpoint};
 
 /// Where the day of `as_of` is kept.
 pub const AS_OF: &[u8] = b"mas_of";
@@ -23,6 +34,8 @@ pub const PERSON_PREFIX: usize = 17;
 
 /// The format that [`Envelope::encode_into`] writes.
 pub const ENVELOPE_VERSION: u8 = 1;
+/// The same with ties before the head.
+const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
 
 const NO_TIMER: i32 = i32::MAX;
 
@@ -61,13 +74,25 @@ pub fn of_person(first: u8, person: PersonId) -> Vec<u8> {
 
 /// The first key after every key that starts with a person's prefix.
 pub fn after_person(first: u8, person: PersonId) -> Vec<u8> {
-    let mut key = of_person(first, person);
+    after(&of_person(first, person))
+}
+
+/// The first key after every key that starts with a prefix.
+pub fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut key = prefix.to_vec();
     while let Some(last) = key.pop() {
         if last < u8::MAX {
             key.push(last + 1);
             break;
         }
     }
+    key
+}
+
+/// `first`, then the person and whatever follows.
+pub fn with_rest(first: u8, person: PersonId, rest: &[u8]) -> Vec<u8> {
+    let mut key = of_person(first, person);
+    key.extend_from_slice(rest);
     key
 }
 
@@ -90,6 +115,48 @@ pub fn index(person: PersonId, id: &str, spoke: &str) -> Vec<u8> {
     key.push(0);
     key.extend_from_slice(spoke.as_bytes());
     key
+}
+
+/// Appends a (spoke, id) as index keys have it.
+pub fn push_id(key: &mut Vec<u8>, id: &str, spoke: &str) {
+    key.extend_from_slice(id.as_bytes());
+    key.push(0);
+    key.extend_from_slice(spoke.as_bytes());
+}
+
+/// Appends what marks a copy of another home's touchpoint.
+pub fn push_home(key: &mut Vec<u8>, home: PersonId) {
+    key.push(0);
+    key.extend_from_slice(&home.0);
+}
+
+/// What a position, or the key of an index after its person, says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'k> {
+    /// id, 0x00, spoke.
+    pub id_and_spoke: &'k [u8],
+    /// Whose touchpoint it is a copy of; `None`: the home's own.
+    pub home: Option<PersonId>,
+}
+
+impl<'k> Place<'k> {
+    /// Of a position: its time is left out.
+    pub fn of_position(position: &'k [u8]) -> Option<Place<'k>> {
+        Place::of_index(position.get(8..)?)
+    }
+
+    /// Of an index key after its person.
+    pub fn of_index(rest: &'k [u8]) -> Option<Place<'k>> {
+        let zero = |bytes: &[u8]| bytes.iter().position(|&byte| byte == 0);
+        let spoke_at = zero(rest)? + 1;
+        match zero(&rest[spoke_at..]) {
+            None => Some(Place { id_and_spoke: rest, home: None }),
+            Some(length) => {
+                let (id_and_spoke, home) = rest.split_at(spoke_at + length);
+                Some(Place { id_and_spoke, home: Some(PersonId(home[1..].try_into().ok()?)) })
+            }
+        }
+    }
 }
 
 /// Key of a timer.
@@ -140,6 +207,75 @@ impl IndexEntry {
             content_hash: u128::from_be_bytes(hash.try_into().map_err(|_| wrong())?),
         })
     }
+
+    /// The position of the touchpoint that it names.
+    pub fn position(self, id_and_spoke: &[u8], home: Option<PersonId>) -> Vec<u8> {
+        let mut position = Vec::with_capacity(id_and_spoke.len() + 25);
+        position.extend_from_slice(&flip_time(self.occurred_at.0));
+        position.extend_from_slice(id_and_spoke);
+        if let Some(home) = home {
+            push_home(&mut position, home);
+        }
+        position
+    }
+}
+
+/// Value of a pair that was reported: nothing as long as a kept touchpoint has it. Once the last version of a touchpoint
+/// that had it gave way to another, what is needed to report it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedPair<'a> {
+    /// The stronger.
+    #[serde(borrow)]
+    pub a: Identifier<'a>,
+    /// The weaker.
+    #[serde(borrow)]
+    pub b: Identifier<'a>,
+    /// When they were last seen together by a version that is gone.
+    pub at: EventTime,
+}
+
+impl<'a> ReportedPair<'a> {
+    /// The stored form.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("a vector takes every byte")
+    }
+
+    /// From the stored form; `None` if kept touchpoints say it.
+    pub fn decode(bytes: &'a [u8]) -> Result<Option<ReportedPair<'a>>, StoreError> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        postcard::from_bytes(bytes).map(Some).map_err(|error| damaged("pair of identifiers", error))
+    }
+}
+
+/// What ties an identifier to others. Without any: a known customer, home and person in one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ties {
+    /// To whom the home's touchpoints belong; `None`: to the person of the same name.
+    pub person: Option<PersonId>,
+    /// The version of that assignment.
+    pub version: u64,
+    /// While a move is running, the position up to which it came; empty at its start.
+    pub moving: Option<Vec<u8>>,
+    /// Identifiers that were erased, by name, and until when.
+    pub erased: Vec<(PersonId, EventTime)>,
+    /// Copies of other homes' touchpoints in the timeline.
+    pub copies: u64,
+    /// Touchpoints in the timeline that are not counted, since another version of the same (spoke, id) is.
+    pub hidden: u64,
+}
+
+impl Ties {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Ties::default()
+    }
+
+    /// Until when an identifier was erased.
+    pub fn erased_at(&self, name: PersonId) -> Option<EventTime> {
+        self.erased.iter().find(|(erased, _)| *erased == name).map(|&(_, at)| at)
+    }
 }
 
 /// What is stored of a person besides the timeline.
@@ -148,8 +284,10 @@ pub struct Envelope {
     /// The day on which the record changes by itself.
     pub timer: Option<Day>,
     /// Tells whether the published record is still right: XXH3-64 of the encoded head, seeded with its figures at the
-    /// close. 0 if nothing was published.
+    /// close. 0 if nothing is published.
     pub published: u64,
+    /// What ties it to other identifiers.
+    pub ties: Option<Box<Ties>>,
 }
 
 const ENVELOPE_LENGTH: usize = 13;
@@ -157,22 +295,29 @@ const ENVELOPE_LENGTH: usize = 13;
 impl Envelope {
     /// Appends the stored form; the head follows.
     pub fn encode_into(&self, bytes: &mut Vec<u8>) {
-        bytes.push(ENVELOPE_VERSION);
+        bytes.push(if self.ties.is_some() { ENVELOPE_VERSION_WITH_TIES } else { ENVELOPE_VERSION });
         bytes.extend_from_slice(&self.timer.map_or(NO_TIMER, |day| day.0).to_be_bytes());
         bytes.extend_from_slice(&self.published.to_be_bytes());
+        if let Some(ties) = &self.ties {
+            postcard::to_io(ties, bytes).expect("a vector takes every byte");
+        }
     }
 
-    /// From the stored form, with the encoded head that follows.
+    /// From the stored form, with the encoded head that follows: nothing where no touchpoint is counted.
     pub fn decode(bytes: &[u8]) -> Result<(Envelope, &[u8]), StoreError> {
         let wrong = || damaged("head", "its envelope is damaged or of another version");
-        let (prefix, head) = bytes.split_first_chunk::<ENVELOPE_LENGTH>().ok_or_else(wrong)?;
+        let (prefix, mut head) = bytes.split_first_chunk::<ENVELOPE_LENGTH>().ok_or_else(wrong)?;
         let [version, d0, d1, d2, d3, published @ ..] = *prefix;
-        if version != ENVELOPE_VERSION {
+        let mut ties = None;
+        if version == ENVELOPE_VERSION_WITH_TIES {
+            (ties, head) =
+                postcard::take_from_bytes(head).map(|(ties, rest)| (Some(Box::new(ties)), rest)).map_err(|_| wrong())?;
+        } else if version != ENVELOPE_VERSION {
             return Err(wrong());
         }
         let day = i32::from_be_bytes([d0, d1, d2, d3]);
         let envelope =
-            Envelope { timer: (day != NO_TIMER).then_some(Day(day)), published: u64::from_be_bytes(published) };
+            Envelope { timer: (day != NO_TIMER).then_some(Day(day)), published: u64::from_be_bytes(published), ties };
         Ok((envelope, head))
     }
 }
@@ -209,26 +354,43 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<(u64, &[u8]), StoreError> {
 /// heads. `value` is absent for a deletion.
 pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &mut S) -> Result<(), StoreError> {
     let wrong = || damaged("key", "too short");
+    let name_and_rest = || key[1..].split_first_chunk::<16>().ok_or_else(wrong);
     match (key.first(), value) {
         (Some(b't'), value) => {
-            let (person, position) = key[1..].split_first_chunk::<16>().ok_or_else(wrong)?;
-            let (time, id_and_spoke) = position.split_first_chunk::<8>().ok_or_else(wrong)?;
-            let mut index = of_person(b'i', PersonId(*person));
-            index.extend_from_slice(id_and_spoke);
-            match value {
+            let (name, position) = name_and_rest()?;
+            let (time, rest) = position.split_first_chunk::<8>().ok_or_else(wrong)?;
+            let place = Place::of_index(rest).ok_or_else(wrong)?;
+            let entry = match value {
                 Some(value) => {
-                    let entry = IndexEntry {
+                    let as_it_came = store.get(&with_rest(b'x', PersonId(*name), rest))?;
+                    Some(IndexEntry {
                         occurred_at: EventTime(i64::from_be_bytes(*time) ^ i64::MIN),
-                        content_hash: Touchpoint::content_hash(value),
-                    };
-                    store.put_local(&index, &entry.encode());
+                        content_hash: match as_it_came {
+                            Some(hash) => decode_hash(&hash)?,
+                            None => Touchpoint::content_hash(value),
+                        },
+                    })
                 }
-                // A variant that was replaced leaves its old position; the entry may name the new one already.
-                None => {
-                    if store.get(&index)?.is_some_and(|entry| entry.starts_with(time)) {
-                        store.delete_local(&index);
-                    }
-                }
+                None => None,
+            };
+            restore_index(PersonId(*name), place, time, entry, store)?;
+        }
+        (Some(b'x'), value) => {
+            let (name, rest) = name_and_rest()?;
+            let place = Place::of_index(rest).ok_or_else(wrong)?;
+            let (by_id, _) = index_keys(PersonId(*name), place);
+            // Without an entry the touchpoint is still to come, or gone.
+            if let Some(entry) = store.get(&by_id)? {
+                let entry = IndexEntry::decode(&entry)?;
+                let position = entry.position(place.id_and_spoke, place.home);
+                let content_hash = match (value, store.get(&with_rest(b't', PersonId(*name), &position))?) {
+                    (Some(hash), _) => decode_hash(hash)?,
+                    (None, Some(touchpoint)) => Touchpoint::content_hash(&touchpoint),
+                    (None, None) => return Ok(()),
+                };
+                let time = flip_time(entry.occurred_at.0);
+                let entry = IndexEntry { content_hash, ..entry };
+                restore_index(PersonId(*name), place, &time, Some(entry), store)?;
             }
         }
         (Some(b'h'), Some(value)) => {
@@ -242,4 +404,48 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
         _ => {}
     }
     Ok(())
+}
+
+/// The index keys of a touchpoint: by (spoke, id) and, of a copy, by home.
+pub fn index_keys(name: PersonId, place: Place<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
+    let Some(home) = place.home else {
+        return (with_rest(b'i', name, place.id_and_spoke), None);
+    };
+    let mut by_id = with_rest(b'j', name, place.id_and_spoke);
+    push_home(&mut by_id, home);
+    let mut by_home = of_person(b'g', name);
+    by_home.extend_from_slice(&home.0);
+    by_home.extend_from_slice(place.id_and_spoke);
+    (by_id, Some(by_home))
+}
+
+fn restore_index<S: KeyValue + ?Sized>(
+    name: PersonId,
+    place: Place<'_>,
+    time: &[u8; 8],
+    entry: Option<IndexEntry>,
+    store: &mut S,
+) -> Result<(), StoreError> {
+    let (by_id, by_home) = index_keys(name, place);
+    match entry {
+        Some(entry) => {
+            for key in [Some(by_id), by_home].into_iter().flatten() {
+                store.put_local(&key, &entry.encode());
+            }
+        }
+        // A version that was replaced leaves its old position; the entry may name the new one already.
+        None => {
+            if store.get(&by_id)?.is_some_and(|entry| entry.starts_with(time)) {
+                for key in [Some(by_id), by_home].into_iter().flatten() {
+                    store.delete_local(&key);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A stored content hash.
+pub fn decode_hash(bytes: &[u8]) -> Result<u128, StoreError> {
+    bytes.try_into().map(u128::from_be_bytes).map_err(|_| damaged("content hash", "16 bytes expected"))
 }

@@ -11,6 +11,7 @@
 mod catalogue;
 mod customers;
 mod encoder;
+mod identities;
 mod metrics;
 mod notation;
 mod reader;
@@ -26,6 +27,7 @@ mod tests;
 pub use catalogue::{CatalogueShape, Definitions};
 pub use customers::{CustomerShape, Customers};
 pub use encoder::{CE_ID, CE_SUBJECT, Encoder, FeedFormat, FeedRecord, SchemaIds, event_id};
+pub use identities::{Identities, Identity, IdentityJournal, IdentityShape, JournalShape};
 pub use metrics::{MetricShape, Metrics};
 pub use notation::{Binary, Notation, Text};
 pub use reader::{ReadError, Reader};

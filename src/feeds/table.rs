@@ -10,6 +10,10 @@ pub enum Feed {
     Customers,
     /// The unified timeline.
     Touchpoints,
+    /// Whom an identifier names.
+    Identities,
+    /// How that came about.
+    IdentityJournal,
     /// Metric values.
     Metrics,
     /// Metric definitions.
@@ -89,6 +93,20 @@ static TOUCHPOINTS: Description = describe!(
     encoded: true,
     "Every touchpoint on its person's timeline."
 );
+static IDENTITIES: Description = describe!(
+    "identities",
+    "public id of an identifier",
+    Compact,
+    encoded: true,
+    "Whom each identifier names: a person with all identifiers and conflicts, or a redirect to one."
+);
+static IDENTITY_JOURNAL: Description = describe!(
+    "identity-journal",
+    "keyed hash of an identifier",
+    Delete,
+    encoded: true,
+    "Every link, refusal, decision, redirect and erasure, with its cause."
+);
 static METRICS: Description = describe!(
     "metrics",
     "metric|window|dimensions",
@@ -120,14 +138,24 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 6] =
-        [Feed::Customers, Feed::Touchpoints, Feed::Metrics, Feed::Catalogue, Feed::Spokes, Feed::Rejected];
+    pub const ALL: [Feed; 8] = [
+        Feed::Customers,
+        Feed::Touchpoints,
+        Feed::Identities,
+        Feed::IdentityJournal,
+        Feed::Metrics,
+        Feed::Catalogue,
+        Feed::Spokes,
+        Feed::Rejected,
+    ];
 
     /// The feed's row.
     pub fn description(self) -> &'static Description {
         match self {
             Feed::Customers => &CUSTOMERS,
             Feed::Touchpoints => &TOUCHPOINTS,
+            Feed::Identities => &IDENTITIES,
+            Feed::IdentityJournal => &IDENTITY_JOURNAL,
             Feed::Metrics => &METRICS,
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,

@@ -123,6 +123,16 @@ pub enum Event<'a> {
     KindsUnmapped { spoke: &'a str, count: u64 },
     /// A bound on what is remembered was hit.
     Capped { cap: &'static str },
+    /// Pairs of identifiers link that did not, or no longer do; homes learned that they belong to another person.
+    LinksChanged { linked: u64, unlinked: u64, homes_moved: u64 },
+    /// Pairs were refused by a rule: conflicts.
+    LinksRefused { rule: &'a str, count: u64 },
+    /// So many identifiers, things not counted, are one person since a change.
+    PersonGrew { identifiers: u64 },
+    /// Touchpoints went from their home to the person that they belong to: because the person changed, or as they came.
+    TouchpointsSent { moved: u64, forwarded: u64 },
+    /// An erasure took touchpoints or identifiers of them, or kept some that came late from being taken.
+    TouchpointsErased { spoke: &'a str, count: u64 },
     /// The schema registry answered a request for a schema: `fetched`, `unknown` or `unusable` (with why).
     SchemaAnswered { id: u32, outcome: &'static str, message: &'a str },
     /// The schema registry cannot be used: what needs it waits. `tries`: how many in a row failed.
@@ -197,6 +207,23 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         }
         Event::KindsUnmapped { spoke, count } => figures.unmapped_kinds.with_label_values(&[spoke]).inc_by(count),
         Event::Capped { cap } => figures.capped.with_label_values(&[cap]).inc(),
+        Event::LinksChanged { linked, unlinked, homes_moved } => {
+            figures.links.with_label_values(&["linked"]).inc_by(linked);
+            figures.links.with_label_values(&["unlinked"]).inc_by(unlinked);
+            figures.homes_moved.inc_by(homes_moved);
+        }
+        Event::LinksRefused { rule, count } => figures.links_refused.with_label_values(&[rule]).inc_by(count),
+        Event::PersonGrew { identifiers } => {
+            let identifiers = i64::try_from(identifiers).unwrap_or(i64::MAX);
+            figures.person_identifiers_max.set(figures.person_identifiers_max.get().max(identifiers));
+        }
+        Event::TouchpointsSent { moved, forwarded } => {
+            figures.touchpoints_sent.with_label_values(&["moved"]).inc_by(moved);
+            figures.touchpoints_sent.with_label_values(&["forwarded"]).inc_by(forwarded);
+        }
+        Event::TouchpointsErased { spoke, count } => {
+            figures.touchpoints_erased.with_label_values(&[spoke]).inc_by(count);
+        }
         Event::SchemaAnswered { outcome, .. } => {
             figures.registry_requests.with_label_values(&[outcome]).inc();
             figures.registry_available.set(1);
@@ -312,6 +339,13 @@ pub(super) fn log(event: &Event<'_>) {
         }
         Event::KindsUnmapped { spoke, count } => debug!(spoke, count, "kinds without a mapping"),
         Event::Capped { cap } => debug!(cap, "bound on what is remembered was hit"),
+        Event::LinksChanged { linked, unlinked, homes_moved } => {
+            trace!(linked, unlinked, homes_moved, "identities changed")
+        }
+        Event::LinksRefused { rule, count } => debug!(rule, count, "links refused"),
+        Event::PersonGrew { identifiers } => trace!(identifiers, "person grew"),
+        Event::TouchpointsSent { moved, forwarded } => trace!(moved, forwarded, "touchpoints sent to their person"),
+        Event::TouchpointsErased { spoke, count } => debug!(spoke, count, "touchpoints erased"),
         Event::SchemaAnswered { id, outcome: "fetched", .. } => info!(id, "schema fetched from the registry"),
         Event::SchemaAnswered { id, outcome, message } => {
             warn!(id, outcome, message, "a schema cannot be used: records that were written with it are rejected")

@@ -43,6 +43,12 @@ pub(super) struct Figures {
     /// Topic → the department that it belongs to.
     spokes: RwLock<BTreeMap<String, String>>,
     pub capped: IntCounterVec,
+    pub links: IntCounterVec,
+    pub links_refused: IntCounterVec,
+    pub homes_moved: IntCounter,
+    pub person_identifiers_max: IntGauge,
+    pub touchpoints_sent: IntCounterVec,
+    pub touchpoints_erased: IntCounterVec,
     pub reloads: IntCounterVec,
     pub mappings_loaded: IntGauge,
     pub mappings_hash: IntGauge,
@@ -228,6 +234,34 @@ impl Figures {
                 "insight_hub_capped_total",
                 "Times that a bound on what is remembered of one customer was hit.",
                 &["cap"],
+            ),
+            links: make.counters(
+                "insight_hub_links_total",
+                "Pairs of identifiers that link since a change (linked), or no longer do (unlinked).",
+                &["change"],
+            ),
+            links_refused: make.counters(
+                "insight_hub_links_refused_total",
+                "Pairs of identifiers that were refused, by rule: conflicts on insight.identities.",
+                &["rule"],
+            ),
+            homes_moved: make.counter(
+                "insight_hub_homes_moved_total",
+                "Identifiers whose touchpoints were told to belong to another person.",
+            ),
+            person_identifiers_max: make.whole_gauge(
+                "insight_hub_person_identifiers_max",
+                "Identifiers, things not counted, of the largest person that a link made since the start.",
+            ),
+            touchpoints_sent: make.counters(
+                "insight_hub_touchpoints_sent_total",
+                "Touchpoints that went from their home to another person: moved by a link or split, or forwarded as they came.",
+                &["why"],
+            ),
+            touchpoints_erased: make.counters(
+                "insight_hub_touchpoints_erased_total",
+                "Touchpoints that an erasure took, or took identifiers of, late ones included.",
+                &["spoke"],
             ),
             reloads: make.counters(
                 "insight_hub_reloads_total",

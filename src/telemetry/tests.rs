@@ -27,6 +27,12 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindsUnmapped { spoke: "sales", count: 1 })),
     ("insight_hub_spoke_records_total", |t| t.spoke_records("sales").inc_by(3)),
     ("insight_hub_spoke_newest_record_seconds", |t| t.spoke_newest_record("sales", 1.5)),
+    ("insight_hub_links_total", |t| t.emit(Event::LinksChanged { linked: 1, unlinked: 0, homes_moved: 0 })),
+    ("insight_hub_links_refused_total", |t| t.emit(Event::LinksRefused { rule: "oversize", count: 1 })),
+    ("insight_hub_homes_moved_total", |t| t.emit(Event::LinksChanged { linked: 0, unlinked: 0, homes_moved: 1 })),
+    ("insight_hub_person_identifiers_max", |t| t.emit(Event::PersonGrew { identifiers: 3 })),
+    ("insight_hub_touchpoints_sent_total", |t| t.emit(Event::TouchpointsSent { moved: 1, forwarded: 0 })),
+    ("insight_hub_touchpoints_erased_total", |t| t.emit(Event::TouchpointsErased { spoke: "sales", count: 1 })),
     ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),
     ("insight_hub_registry_requests_total", |t| {
         t.emit(Event::SchemaAnswered { id: 17, outcome: "unknown", message: "there is none" });

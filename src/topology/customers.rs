@@ -1,15 +1,17 @@
 //! The customers stage on the engine: batches of touchpoints in; public records, outcomes and contributions out.
 
+mod publisher;
 mod rebuild;
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use prometheus::IntCounter;
+use std::sync::Arc;
 
 use super::{
     TopicMap, TopologyOptions,
     ingest::{metrics_partition, quality},
-    messages::{self, Batch, Header},
+    messages::{
+        self, Header,
+        moves::{self, Move, VERSION_MOVES},
+    },
     store_view::StoreView,
     watermarks::{Sources, Watermark, Watermarks},
 };
@@ -17,18 +19,16 @@ use crate::{
     customers::{self, Customers, Incoming},
     engine::{
         generation::Generation,
-        log::{LogError, Output, Placement, Record, TopicPartition},
+        log::{Record, TopicPartition},
         stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
-        topics::TopicIndex,
     },
-    feeds::{self, CE_ID, Encoder, FeedRecord, PersonTouchpoint},
-    model::{
-        Accumulator, Calendar, CellKey, Contribution, Day, EventTime, InsightRecord, KeyValue, Outcome, PersonId,
-        StoreError, Touchpoint, keys,
-    },
-    telemetry::{Event, Telemetry},
+    model::{Calendar, Day, EventTime, KeyValue, Outcome, StoreError},
+    telemetry::Event,
 };
+
+pub(super) use publisher::{partition_of, send_feed, send_tombstone};
+use publisher::{Publisher, Sending};
 
 /// Timers that one commit fires at most: bounds the transaction when a day closes for everybody at once.
 const TIMERS_PER_COMMIT: usize = 20_000;
@@ -73,168 +73,17 @@ struct Times {
     watermarks: Watermarks,
 }
 
-/// Turns effects into public records and batches.
-struct Publisher {
-    map: TopicMap,
-    touchpoints_feed: bool,
-    customers: Encoder<feeds::Customers>,
-    touchpoints: Encoder<feeds::Touchpoints>,
-    customers_partitions: i32,
-    metrics_partitions: i32,
-    batches: Vec<Batch>,
-    record: Vec<u8>,
-    arrived: Day,
-    /// What contributions are computed by; known once the stage starts.
-    generation: Option<Generation>,
-    timestamp_ms: i64,
-    sequence: u64,
-    outcomes: BTreeMap<(String, Day, Outcome), i64>,
-    telemetry: Telemetry,
-    counters: BTreeMap<(String, Outcome), IntCounter>,
-    /// What is to be counted once the running transaction is committed.
-    uncounted: Vec<(IntCounter, Outcome, u64)>,
-}
-
-/// The publisher with somewhere to send to, for the time of one call.
-struct Sending<'a, 'o> {
-    publisher: &'a mut Publisher,
-    outputs: &'a mut (dyn Outputs + 'o),
-    failure: Option<LogError>,
-}
-
-impl Sending<'_, '_> {
-    fn finish(self) -> Result<(), StageError> {
-        match self.failure {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
-        }
-    }
-
-    fn note(&mut self, outcome: Result<(), LogError>) {
-        if let Err(error) = outcome {
-            self.failure.get_or_insert(error);
-        }
-    }
-}
-
-impl customers::Effects for Sending<'_, '_> {
-    fn touchpoint(&mut self, person: PersonId, touchpoint: &Touchpoint<'_>) {
-        if !self.publisher.touchpoints_feed {
-            return;
-        }
-        let key = keys::touchpoint(person, touchpoint.spoke, touchpoint.id);
-        let publisher = &mut *self.publisher;
-        let shape = PersonTouchpoint { person, touchpoint };
-        publisher.touchpoints.encode(&shape);
-        let sent = send_feed(
-            self.outputs,
-            publisher.map.touchpoints_feed,
-            &publisher.touchpoints,
-            key.as_bytes(),
-            publisher.sequence,
-        );
-        self.note(sent);
-    }
-
-    fn record(&mut self, person: PersonId, record: &InsightRecord) {
-        let publisher = &mut *self.publisher;
-        publisher.customers.encode(record);
-        let sent = send_feed(
-            self.outputs,
-            publisher.map.customers_feed,
-            &publisher.customers,
-            &person.hexadecimal(),
-            publisher.sequence,
-        );
-        self.note(sent);
-    }
-
-    fn outcome(&mut self, spoke: &str, outcome: Outcome) {
-        let publisher = &mut *self.publisher;
-        *publisher.outcomes.entry((spoke.to_owned(), publisher.arrived, outcome)).or_default() += 1;
-    }
-
-    fn contribution(&mut self, cell: CellKey<'_>, add: &Accumulator) {
-        let partition = metrics_partition(&cell, self.publisher.metrics_partitions);
-        let index = usize::try_from(partition).expect("a partition is not negative");
-        let batch = &mut self.publisher.batches[index];
-        batch.push_contribution(&Contribution { cell, add: add.clone() });
-        if batch.is_full() {
-            let header = Header::timeless(self.publisher.arrived, self.publisher.generation);
-            let sent = self.publisher.send_batch(index, &header, self.outputs);
-            self.note(sent);
-        }
-    }
-}
-
-/// Sends what an encoder holds.
-pub(super) fn send_feed<F: FeedRecord>(
-    outputs: &mut dyn Outputs,
-    topic: TopicIndex,
-    encoder: &Encoder<F>,
-    key: &[u8],
-    sequence: u64,
-) -> Result<(), LogError> {
-    let id = feeds::event_id(key, sequence, Some(encoder.encoded()));
-    let statics = encoder.feed_headers();
-    let mut headers: smallvec::SmallVec<[(&str, &[u8]); 8]> = smallvec::SmallVec::new();
-    headers.extend(statics.iter().map(|(name, value)| (*name, value.as_ref())));
-    headers.push((CE_ID, &id));
-    outputs.send(&Output {
-        topic,
-        placement: Placement::ByKey,
-        key,
-        value: Some(encoder.encoded()),
-        headers: &headers,
-        timestamp_ms: None,
-    })
-}
-
-impl Publisher {
-    fn send_batch(&mut self, index: usize, header: &Header, outputs: &mut dyn Outputs) -> Result<(), LogError> {
-        self.batches[index].take(header, &mut self.record);
-        outputs.send(&Output {
-            topic: self.map.metrics_repartition,
-            placement: Placement::At(i32::try_from(index).expect("it counts partitions of a topic")),
-            key: &[],
-            value: Some(&self.record),
-            headers: &[],
-            // The time of the source records, so that latency is measured from end to end.
-            timestamp_ms: (self.timestamp_ms > 0).then_some(self.timestamp_ms),
-        })
-    }
-}
-
 fn stop(error: StoreError) -> StageError {
     StageError::Stop(error.to_string())
 }
 
 impl CustomersStage {
     fn new(options: &TopologyOptions, sources: Arc<Sources>, map: TopicMap, input: TopicPartition) -> CustomersStage {
-        let partitions =
-            usize::try_from(options.metrics_partitions).expect("a topic has a positive number of partitions");
         CustomersStage {
             input,
             customers: Customers::new(options.customers.clone()),
             waiting: Vec::new(),
-            publisher: Publisher {
-                map,
-                touchpoints_feed: options.touchpoints_feed,
-                customers: Encoder::new(options.feed_format, &options.application_id),
-                touchpoints: Encoder::new(options.feed_format, &options.application_id),
-                customers_partitions: options.customers_partitions,
-                metrics_partitions: options.metrics_partitions,
-                batches: std::iter::repeat_with(Batch::default).take(partitions).collect(),
-                record: Vec::new(),
-                arrived: Day(0),
-                generation: None,
-                timestamp_ms: 0,
-                sequence: 0,
-                outcomes: BTreeMap::new(),
-                telemetry: options.telemetry.clone(),
-                counters: BTreeMap::new(),
-                uncounted: Vec::new(),
-            },
+            publisher: Publisher::new(options, map),
             calendar: options.calendar.clone(),
             times: None,
             sources,
@@ -269,6 +118,10 @@ impl CustomersStage {
     }
 
     fn fold_waiting(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.publisher.as_of = self.times(store)?.as_of;
         let mut entries = self.waiting.as_slice();
         let mut batch = Vec::new();
         while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
@@ -307,13 +160,30 @@ impl CustomersStage {
     }
 }
 
+fn take_move(
+    customers: &mut Customers,
+    next: &Move<'_>,
+    store: &mut StoreView<'_>,
+    effects: &mut Sending<'_, '_>,
+) -> Result<(), StoreError> {
+    match next {
+        Move::Put { person, home, items } => customers.put(*person, *home, items, store, effects),
+        Move::Drop { person, home } => customers.drop_fragment(*person, *home, store, effects),
+        Move::Assign { home, person, version } => customers.assign(*home, *person, *version, store, effects),
+        Move::More { home } => customers.go_on_moving(*home, store, effects),
+        Move::Erased { home, what } => customers.erased(*home, what, store, effects),
+    }
+}
+
 fn eight(bytes: &[u8]) -> Result<[u8; 8], StageError> {
     bytes.try_into().map_err(|_| StageError::Stop("a stored time cannot be read".into()))
 }
 
 impl Stage for CustomersStage {
-    fn process(&mut self, record: &Record<'_>, store: &mut Store, _: &mut dyn Outputs) -> Result<(), StageError> {
-        let (header, entries) = messages::open(record.value.unwrap_or_default())?;
+    fn process(&mut self, record: &Record<'_>, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        let value = record.value.unwrap_or_default();
+        let are_moves = moves::is_moves(value);
+        let (header, mut entries) = if are_moves { moves::open(VERSION_MOVES, value) } else { messages::open(value) }?;
         self.take_times(&header, store)?;
         self.rebuilding.hear(&header, self.publisher.generation, self.publisher.customers_partitions, store)?;
         if !entries.is_empty() {
@@ -324,8 +194,18 @@ impl Stage for CustomersStage {
             known => known.min(record.timestamp_ms),
         };
         self.publisher.sequence = u64::try_from(record.offset).unwrap_or_default();
-        self.waiting.extend_from_slice(entries);
-        Ok(())
+        if !are_moves {
+            self.waiting.extend_from_slice(entries);
+            return Ok(());
+        }
+        // What came before has its effect before.
+        self.fold_waiting(store, outputs)?;
+        self.publisher.as_of = self.times(store)?.as_of;
+        let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
+        while let Some(next) = moves::next_move(&mut entries)? {
+            take_move(&mut self.customers, &next, &mut StoreView(store), &mut sending).map_err(stop)?;
+        }
+        sending.finish()
     }
 
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
@@ -337,6 +217,7 @@ impl Stage for CustomersStage {
         self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;
         sending.finish()?;
         let publisher = &mut self.publisher;
+        publisher.send_all_moves(outputs)?;
         for ((spoke, day, outcome), count) in std::mem::take(&mut publisher.outcomes) {
             let counter = publisher
                 .counters
@@ -398,16 +279,20 @@ impl Stage for CustomersStage {
                 self.publisher.telemetry.emit(Event::Capped { cap: "person" });
             }
         }
+        let (moved, forwarded) = std::mem::take(&mut self.publisher.sent);
+        if moved + forwarded > 0 {
+            self.publisher.telemetry.emit(Event::TouchpointsSent { moved, forwarded });
+        }
+        for (spoke, count) in std::mem::take(&mut self.publisher.erased) {
+            self.publisher.telemetry.emit(Event::TouchpointsErased { spoke: &spoke, count });
+        }
         self.customers.committed();
     }
 
     fn rolled_back(&mut self) {
         self.customers.rolled_back();
         self.waiting.clear();
-        self.publisher.batches.iter_mut().for_each(Batch::clear);
-        self.publisher.outcomes.clear();
-        self.publisher.uncounted.clear();
-        self.publisher.timestamp_ms = 0;
+        self.publisher.clear();
         self.times = None;
         self.rebuilding = rebuild::Rebuilding::default();
         self.told = None;

@@ -7,6 +7,8 @@
 //! entry to metrics   = postcard(Contribution)
 //! ```
 
+pub mod moves;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{

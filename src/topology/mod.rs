@@ -24,6 +24,7 @@
 
 mod customers;
 mod ingest;
+mod links;
 pub mod messages;
 mod metrics;
 mod observer;
@@ -82,6 +83,8 @@ pub struct TopologyOptions {
     pub allowed_disorder_ms: i64,
     /// The customers stage.
     pub customers: crate::customers::Options,
+    /// What links people.
+    pub links: crate::links::Rules,
     /// The metrics stage.
     pub metrics: crate::metrics::Options,
     /// Where operational events go.
@@ -103,12 +106,18 @@ impl TopologyOptions {
 pub struct TopicMap {
     /// ingest → customers.
     pub customers_repartition: TopicIndex,
+    /// ingest and customers → links.
+    pub links_repartition: TopicIndex,
     /// ingest and customers → metrics.
     pub metrics_repartition: TopicIndex,
     /// `insight.customers`.
     pub customers_feed: TopicIndex,
     /// `insight.touchpoints`.
     pub touchpoints_feed: TopicIndex,
+    /// `insight.identities`.
+    pub identities_feed: TopicIndex,
+    /// `insight.identity-journal`.
+    pub journal_feed: TopicIndex,
     /// `insight.metrics`.
     pub metrics_feed: TopicIndex,
     /// `insight.catalogue`.
@@ -148,6 +157,8 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
     let customers_repartition =
         internal("customers", "repartition", Ownership::Repartition, options.customers_partitions);
     let customers_changelog = internal("customers", "changelog", Ownership::Changelog, options.customers_partitions);
+    let links_repartition = internal("links", "repartition", Ownership::Repartition, 1);
+    let links_changelog = internal("links", "changelog", Ownership::Changelog, 1);
     let metrics_repartition = internal("metrics", "repartition", Ownership::Repartition, options.metrics_partitions);
     let metrics_changelog = internal("metrics", "changelog", Ownership::Changelog, options.metrics_partitions);
     let mut feed = |feed: Feed| {
@@ -165,9 +176,12 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
     };
     let map = TopicMap {
         customers_repartition,
+        links_repartition,
         metrics_repartition,
         customers_feed: feed(Feed::Customers),
         touchpoints_feed: feed(Feed::Touchpoints),
+        identities_feed: feed(Feed::Identities),
+        journal_feed: feed(Feed::IdentityJournal),
         metrics_feed: feed(Feed::Metrics),
         catalogue_feed: feed(Feed::Catalogue),
         spokes_feed: feed(Feed::Spokes),
@@ -180,6 +194,12 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
             inputs: vec![customers_repartition],
             changelog: Some(customers_changelog),
             make: customers::maker(options, map),
+        },
+        StageSpec {
+            name: "links",
+            inputs: vec![links_repartition],
+            changelog: Some(links_changelog),
+            make: links::maker(options, map),
         },
         StageSpec {
             name: "metrics",

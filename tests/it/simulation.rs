@@ -72,7 +72,8 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
     Feeds {
         customers: feed(map.customers_feed),
         touchpoints: feed(map.touchpoints_feed),
-        metrics: feed(map.metrics_feed),
+        identities: feed(map.identities_feed),
+            metrics: feed(map.metrics_feed),
     }
 }
 

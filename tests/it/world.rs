@@ -6,6 +6,7 @@ use insight_hub::{
     company::{Company, CompanyOptions, SalesFormat, SourceEvent},
     customers, feeds,
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet},
+    links,
     metrics,
     model::{Calendar, PersonKey},
     telemetry::Telemetry,
@@ -56,7 +57,8 @@ pub fn topology_options(application_id: &str, customers_partitions: i32) -> Topo
         touchpoints_feed: true,
         rejected_retention_ms: 604_800_000,
         allowed_disorder_ms: 86_400_000,
-        customers: customers::Options::default(),
+        customers: customers::Options { person_key: PersonKey(PERSON_KEY), ..customers::Options::default() },
+        links: links::Rules::default(),
         metrics: metrics::Options::new(Calendar::utc(), customers_partitions.unsigned_abs()),
         telemetry: Telemetry::new(),
     }

@@ -232,7 +232,7 @@ impl Feeds {
             while let Next::Record(record) = log.next(Duration::ZERO).map_err(|error| hub::log_failure(&error))? {
                 match feed {
                     Feed::Rejected => view.rejected(&record),
-                    Feed::Metrics | Feed::Customers | Feed::Touchpoints | Feed::Catalogue | Feed::Spokes => {
+                    _ => {
                         let key = String::from_utf8_lossy(&record.key).into_owned();
                         let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
                         let value = value.map_err(hub::foreign_value)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    customers::{Customers, Effects, FoldOptions, Incoming, Options, record::render, store_keys},
+    customers::{Customers, Effects, Incoming, Item, Options, Pair, record::render, store_keys},
     metrics::catalogue::index,
     model::*,
 };
@@ -37,6 +37,21 @@ pub fn person_of(identifier: Identifier<'_>) -> PersonId {
     PersonKey([7; 32]).person(identifier)
 }
 
+/// What a home tells others.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    Pairs(OwnedIdentifier, Vec<(OwnedIdentifier, OwnedIdentifier, EventTime)>),
+    Put(PersonId, PersonId, Vec<(u128, Vec<u8>)>),
+    Drop(PersonId, PersonId),
+    More(PersonId),
+}
+
+pub type OwnedIdentifier = (IdentifierType, String);
+
+pub fn owned(identifier: Identifier<'_>) -> OwnedIdentifier {
+    (identifier.kind, identifier.value.to_owned())
+}
+
 /// What the stage said since the last commit, and, kept apart, until then.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Told {
@@ -44,6 +59,8 @@ pub struct Told {
     pub records: BTreeMap<PersonId, InsightRecord>,
     pub touchpoints: BTreeMap<String, Vec<u8>>,
     pub outcomes: Vec<(String, Outcome)>,
+    /// What homes, persons and links are told, in order.
+    pub messages: Vec<Message>,
     last_cell: Option<String>,
 }
 
@@ -56,6 +73,34 @@ impl Effects for Told {
 
     fn record(&mut self, person: PersonId, record: &InsightRecord) {
         self.records.insert(person, record.clone());
+    }
+
+    fn touchpoint_gone(&mut self, person: PersonId, spoke: &str, id: &str) {
+        self.touchpoints.remove(&keys::touchpoint(person, spoke, id)).expect("only what was published goes");
+    }
+
+    fn record_gone(&mut self, person: PersonId) {
+        self.records.remove(&person).expect("only what was published goes");
+    }
+
+    fn erased(&mut self, _: &str) {}
+
+    fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]) {
+        let pairs = pairs.iter().map(|&(a, b, at)| (owned(a), owned(b), at)).collect();
+        self.messages.push(Message::Pairs(owned(home), pairs));
+    }
+
+    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], _: bool) {
+        let items = items.iter().map(|item| (item.content_hash, item.encoded.to_vec())).collect();
+        self.messages.push(Message::Put(person, home, items));
+    }
+
+    fn drop_fragment(&mut self, person: PersonId, home: PersonId) {
+        self.messages.push(Message::Drop(person, home));
+    }
+
+    fn more(&mut self, home: PersonId) {
+        self.messages.push(Message::More(home));
     }
 
     fn outcome(&mut self, spoke: &str, outcome: Outcome) {
@@ -158,7 +203,7 @@ impl World {
         self.restart();
         let mut store = BTreeMap::new();
         for (key, value) in &self.committed_store {
-            if !matches!(key[0], b'i' | b'w') {
+            if !matches!(key[0], b'i' | b'j' | b'g' | b'w') {
                 store.insert(key.clone(), value.clone());
                 store_keys::restored(key, Some(value), &mut store).expect("a map never fails");
             }
@@ -205,7 +250,7 @@ impl World {
 }
 
 pub fn options(heads_max: usize) -> Options {
-    Options { fold: FoldOptions::default(), heads_max, cells_max: 1_000_000 }
+    Options { heads_max, cells_max: 1_000_000, person_key: PersonKey([7; 32]), ..Options::default() }
 }
 
 /// A touchpoint with nothing but the required.

@@ -153,6 +153,7 @@ impl House {
         Feeds {
             customers: feed(self.map.customers_feed),
             touchpoints: feed(self.map.touchpoints_feed),
+            identities: feed(self.map.identities_feed),
             metrics: feed(self.map.metrics_feed),
         }
     }

@@ -146,7 +146,8 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
     Ok(Feeds {
         customers: feed("insight.customers")?,
         touchpoints: feed("insight.touchpoints")?,
-        metrics: feed("insight.metrics")?,
+        identities: feed("insight.identities")?,
+            metrics: feed("insight.metrics")?,
     })
 }
 

@@ -428,6 +428,7 @@ impl House {
         Feeds {
             customers: self.latest("customers"),
             touchpoints: self.latest("touchpoints"),
+            identities: self.latest("identities"),
             metrics: self.latest("metrics"),
         }
     }

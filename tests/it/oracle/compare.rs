@@ -11,6 +11,8 @@ pub struct Feeds {
     pub customers: BTreeMap<String, Value>,
     /// `insight.touchpoints`.
     pub touchpoints: BTreeMap<String, Value>,
+    /// `insight.identities`.
+    pub identities: BTreeMap<String, Value>,
     /// `insight.metrics`.
     pub metrics: BTreeMap<String, Value>,
 }
@@ -18,7 +20,7 @@ pub struct Feeds {
 /// One field (or a whole value, if `field` is empty) that is not as it should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// `customers`, `touchpoints` or `metrics`.
+    /// `customers`, `touchpoints`, `identities` or `metrics`.
     pub feed: &'static str,
     /// The record's key.
     pub key: String,
@@ -53,6 +55,7 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     let mut found = Vec::new();
     compare_feed("customers", &expected.customers, &actual.customers, &mut found);
     compare_feed("touchpoints", &expected.touchpoints, &actual.touchpoints, &mut found);
+    compare_feed("identities", &expected.identities, &actual.identities, &mut found);
     compare_feed("metrics", &expected.metrics, &actual.metrics, &mut found);
     found
 }

@@ -6,6 +6,7 @@
 mod cells;
 mod compare;
 mod fields;
+mod identity;
 mod person;
 mod source_tests;
 mod sources;
@@ -67,7 +68,7 @@ pub struct Expected {
 /// What the feeds must hold for a set of source events.
 pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options) -> Expected {
     let mut result = Expected::default();
-    let mut persons: HashMap<(usize, String), BTreeSet<Placed>> = HashMap::new();
+    let mut homes: HashMap<(usize, String), BTreeSet<Placed>> = HashMap::new();
     let mut as_of = i64::MIN;
     for source in sources {
         match sources::read(&source, options) {
@@ -75,7 +76,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
                 result.accepted += 1;
                 as_of = as_of.max(touch.occurred_at);
                 let home = touch.identifiers.first().unwrap().clone();
-                if !persons.entry(home).or_default().insert(Placed(touch)) {
+                if !homes.entry(home).or_default().insert(Placed(touch)) {
                     result.repeated += 1;
                 }
             }
@@ -87,9 +88,15 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     }
     let calendar = cells::Calendar::new(&options.time_zone);
     let mut world = cells::World::new(calendar, as_of);
-    for (home, timeline) in persons {
+    let resolved = identity::resolve(homes.values().flatten().map(|Placed(touch)| &touch.identifiers));
+    result.feeds.identities = resolved.feed(&options.person_key);
+    let mut persons: HashMap<&(usize, String), BTreeSet<Placed>> = HashMap::new();
+    for (home, timeline) in homes {
+        persons.entry(&resolved.of[&home]).or_default().extend(timeline);
+    }
+    for (strongest, timeline) in persons {
         let timeline = without_conflicting_copies(timeline);
-        let name = person_id(&options.person_key, &home);
+        let name = person_id(&options.person_key, strongest);
         for touch in timeline.iter().filter(|_| options.touchpoints) {
             let mut value = touch.to_json();
             value["person"] = Value::from(name.as_str());

@@ -1,0 +1,43 @@
+//! What the links stage tells the rest of the hub.
+
+use super::rules::Refusal;
+use crate::model::{EventTime, PersonId};
+
+pub use crate::model::{Cause, Conflict, IdentityState, JournalChange, JournalEntry, Named};
+
+/// The most identifiers that a published person lists.
+pub const IDENTIFIERS_LISTED_MAX: usize = 256;
+
+/// The most conflicts that a published person lists.
+pub const CONFLICTS_LISTED_MAX: usize = 50;
+
+/// Receives what follows from pairs and commands. All of a call come in an order that depends on nothing but the graph.
+pub trait Effects {
+    /// The home of an identifier learns whose it is. Versions of one home grow.
+    fn assign(&mut self, home: PersonId, person: PersonId, version: u64);
+    /// A home learns what is erased, and up to when.
+    fn erased(&mut self, home: PersonId, erased: &[(PersonId, EventTime)]);
+    /// The feed of identities: `key` is the public id of an identifier. From [`Links::publish`](super::Links::publish) only.
+    fn identity(&mut self, key: PersonId, state: &IdentityState<'_>);
+    /// The journal of links, refusals, decisions, redirects and erasures.
+    fn journal(&mut self, entry: &JournalEntry<'_>);
+    /// For telemetry.
+    fn counted(&mut self, event: Counted);
+}
+
+/// What telemetry counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counted {
+    /// A pair links.
+    Linked,
+    /// A pair links no more.
+    Unlinked,
+    /// A pair was refused.
+    Refused(Refusal),
+    /// A refusal is over.
+    Lifted(Refusal),
+    /// A home was told another person: its touchpoints move.
+    Moved,
+    /// So many identifiers, things not counted, are one person since this change.
+    PersonOf(u64),
+}

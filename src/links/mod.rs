@@ -1,0 +1,56 @@
+//! Links: pairs of identifiers and operators' commands in; who is one person, and why, out. Pure: no clock, no IO.
+//!
+//! In reading order:
+//! - [`rules`]: what the meaning depends on: unique types, limits, when an identifier is shared.
+//! - [`decisions`]: the command log → the links and never-links that stand.
+//! - `component`: the order of joining: decisions, then pairs, strongest first.
+//! - [`resolve`]: the definition: all pairs and decisions → persons and conflicts.
+//! - [`store_keys`]: the entries of the store.
+//! - `graph`, `explore`: what the store says around an identifier, before and after a change.
+//! - `change`: a change → the part of the graph that it can touch, resolved anew; the argument why that is enough.
+//! - `ledger`, `erase`: commands and erasures in the store.
+//! - `publish`: the feed of identities.
+//! - [`stage`]: pairs and commands, effects, commits.
+//!
+//! Invariants: after each call the store holds what `resolve` says of all evidence and decisions that are left, whatever the
+//! order in which they came. An identifier is in clear in its own node alone; after its erasure nowhere. Nothing is kept in
+//! memory but what the next commit publishes.
+
+pub mod rules;
+
+pub mod decisions;
+
+mod component;
+
+pub mod resolve;
+
+pub mod store_keys;
+
+mod graph;
+
+mod explore;
+
+mod change;
+
+mod ledger;
+
+mod erase;
+
+mod publish;
+
+pub mod effects;
+
+pub mod stage;
+
+#[cfg(test)]
+mod tests;
+
+pub use decisions::Decision;
+pub use effects::{Cause, Conflict, Counted, Effects, IdentityState, JournalChange, JournalEntry, Named};
+pub use rules::{Refusal, Rules};
+pub use stage::{Command, Links, ReportedPair};
+
+/// A pair as it is kept: the stronger first.
+fn stronger_first<T: Ord>(one: T, other: T) -> (T, T) {
+    if one <= other { (one, other) } else { (other, one) }
+}

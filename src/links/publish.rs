@@ -1,0 +1,185 @@
+//! From the graph to the feed of identities: a person with its identifiers and conflicts, a redirect, or nothing any more.
+
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+use super::{
+    decisions::Decision,
+    effects::{CONFLICTS_LISTED_MAX, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState},
+    graph::{Adjacent, Graph, View},
+    rules::{RANKS, Refusal},
+    stage::Links,
+    store_keys::{self, Node, damaged},
+};
+use crate::model::{Identifier, KeyValue, PersonId, StoreError};
+
+impl Links {
+    /// Before a commit: hands out the state of each identifier that changed, once, in the order of keys.
+    pub fn publish<S: KeyValue + ?Sized>(
+        &mut self,
+        store: &mut S,
+        effects: &mut impl Effects,
+    ) -> Result<(), StoreError> {
+        let rules = self.rules.clone();
+        let mut keys: BTreeMap<PersonId, Option<PersonId>> =
+            std::mem::take(&mut self.gone).into_iter().map(|key| (key, None)).collect();
+        for id in std::mem::take(&mut self.touched) {
+            if Graph::new(&mut *store, &rules).node(id)?.is_some_and(|node| node.published) {
+                keys.insert(self.public_id(store, id)?, Some(id));
+            }
+        }
+        for (key, id) in keys {
+            match id {
+                None => effects.identity(key, &IdentityState::Gone),
+                Some(id) => self.identity(id, store, &mut |state| effects.identity(key, state))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the feed of identities says of an identifier that is known, with its key.
+    pub fn show<S: KeyValue + ?Sized>(
+        &self,
+        identifier: Identifier<'_>,
+        store: &mut S,
+        show: &mut dyn FnMut(PersonId, &IdentityState<'_>),
+    ) -> Result<(), StoreError> {
+        let id = self.key.person(identifier);
+        let key = self.public_id(store, id)?;
+        if Graph::new(&mut *store, &self.rules).node(id)?.is_none_or(|node| !node.published) {
+            show(key, &IdentityState::Gone);
+            return Ok(());
+        }
+        self.identity(id, store, &mut |state| show(key, state))
+    }
+
+    fn identity<S: KeyValue + ?Sized>(
+        &self,
+        id: PersonId,
+        store: &mut S,
+        show: &mut dyn FnMut(&IdentityState<'_>),
+    ) -> Result<(), StoreError> {
+        let mut graph = Graph::new(store, &self.rules);
+        let node = graph.known(id)?.clone();
+        if node.person != id {
+            let strongest = graph.known(node.person)?.clone();
+            let person = self.public_id(graph.store, node.person)?;
+            show(&IdentityState::Redirect { identifier: name(&node), person, strongest: name(&strongest) });
+            return Ok(());
+        }
+        let (members, total) = graph.strongest_members(id, &node)?;
+        let (conflicts, conflicts_total) = graph.conflicts(id, &members)?;
+        let conflicts = conflicts
+            .iter()
+            .map(|(pair, rule, decided)| Conflict {
+                stronger: name(&pair[0]),
+                weaker: name(&pair[1]),
+                rule: *rule,
+                decided: *decided,
+            })
+            .collect();
+        show(&IdentityState::Person {
+            identifiers: members.iter().take(IDENTIFIERS_LISTED_MAX).map(|(_, node)| name(node)).collect(),
+            identifiers_total: total,
+            conflicts,
+            conflicts_total,
+            shared: node.shared,
+        });
+        Ok(())
+    }
+}
+
+fn name(node: &Node) -> Identifier<'_> {
+    Identifier { kind: node.kind, value: &node.value }
+}
+
+/// The two nodes of a refused pair, the rule, and whether a decision was refused.
+type Refused = ([Node; 2], Refusal, bool);
+
+impl<S: KeyValue + ?Sized> Graph<'_, S> {
+    /// The strongest identifiers of a person, and how many there are. Where too many are of one type, those of that type are
+    /// listed whose keyed hashes are smallest, so that the rest need not be read.
+    fn strongest_members(&mut self, person: PersonId, node: &Node) -> Result<(Vec<(PersonId, Node)>, u64), StoreError> {
+        if node.members <= 1 {
+            return Ok((vec![(person, node.clone())], 1));
+        }
+        let prefix = store_keys::prefix(b'm', &[&person.0]);
+        let mut ids = Vec::new();
+        self.store.scan(&prefix, &store_keys::after(&prefix), &mut |key, _| {
+            ids.push(store_keys::parse_ids::<1>(key));
+            if ids.len() < IDENTIFIERS_LISTED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let mut members = Vec::with_capacity(ids.len());
+        for id in ids {
+            let [id] = id?;
+            members.push((id, self.known(id)?.clone()));
+        }
+        members.sort_by(|(_, one), (_, other)| name(one).cmp(&name(other)));
+        // The person is named by its strongest, whatever the hashes of the others of its type.
+        if members.first().is_none_or(|(first, _)| *first != person) {
+            members.pop();
+            members.insert(0, (person, node.clone()));
+        }
+        Ok((members, u64::from(node.members)))
+    }
+
+    /// Conflicts of a person's listed identifiers, and how many all of them have.
+    fn conflicts(&mut self, person: PersonId, members: &[(PersonId, Node)]) -> Result<(Vec<Refused>, u64), StoreError> {
+        let mut found: BTreeMap<(PersonId, PersonId, Refusal, bool), ()> = BTreeMap::new();
+        let mut ends: u64 = 0;
+        let listed_all = self.known(person)?.members as usize <= members.len();
+        let ids: Vec<PersonId> = if listed_all {
+            members.iter().map(|(id, _)| *id).collect()
+        } else {
+            self.members(person)?.into_iter().collect()
+        };
+        for id in &ids {
+            let node = self.known(*id)?;
+            let (mut refused, decided) = (u64::from(node.refused), node.decided);
+            ends += refused;
+            let mut from = Some(store_keys::pairs_from(*id, 0));
+            while refused > 0
+                && found.len() < CONFLICTS_LISTED_MAX
+                && let Some(key) = from.take()
+            {
+                let (adjacent, go_on) = self.adjacent(&key, &store_keys::pairs_from(*id, RANKS), 64)?;
+                from = go_on;
+                for pair @ Adjacent { other, evidence, .. } in adjacent {
+                    if let Some(rule) = evidence.fate().refusal() {
+                        refused -= 1;
+                        let (one, other) = if pair.is_weaker() { (*id, other) } else { (other, *id) };
+                        found.insert((one, other, rule, false), ());
+                        if refused == 0 || found.len() >= CONFLICTS_LISTED_MAX {
+                            break;
+                        }
+                    }
+                }
+            }
+            if decided && self.standing_of(*id, View::New)?.any(|(_, decision, _)| decision == Decision::Link) {
+                for (one, other) in self.classes(*id, View::New)?.1 {
+                    if one == *id || other == *id {
+                        ends += 1;
+                        found.insert((one, other, Refusal::Never, true), ());
+                    }
+                }
+            }
+        }
+        let total = if found.len() < CONFLICTS_LISTED_MAX { found.len() as u64 } else { ends };
+        let mut conflicts = Vec::with_capacity(found.len());
+        for ((one, other, rule, decided), ()) in found {
+            conflicts.push(([self.known(one)?.clone(), self.known(other)?.clone()], rule, decided));
+        }
+        conflicts.sort_by(|(one, rule, decided), (other, other_rule, other_decided)| {
+            (name(&one[0]), name(&one[1]), rule, decided).cmp(&(
+                name(&other[0]),
+                name(&other[1]),
+                other_rule,
+                other_decided,
+            ))
+        });
+        conflicts.truncate(CONFLICTS_LISTED_MAX);
+        if conflicts.is_empty() && total > 0 {
+            return Err(damaged("count of conflicts", "no pair was refused"));
+        }
+        Ok((conflicts, total))
+    }
+}

@@ -1,0 +1,113 @@
+//! What the meaning of a link depends on: unique types, limits, when an identifier counts as shared, and how far a chain goes.
+
+use crate::model::IdentifierType;
+
+pub use crate::model::Refusal;
+
+/// One more than the rank of the weakest type: ranks, and the levels of pairs, are below it.
+pub const RANKS: u8 = IdentifierType::ALL.len() as u8;
+
+/// Strength as a number: 0 is the strongest.
+pub const fn rank(kind: IdentifierType) -> u8 {
+    kind as u8
+}
+
+/// Part of the definition of everything that the links store holds: a change of them is a rebuild.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The most identifiers of a type that evidence may bring together in one person; by rank, `None` without a limit.
+    limits: [Option<u32>; RANKS as usize],
+    unique: [bool; RANKS as usize],
+    shared_above: usize,
+    component_max: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        use IdentifierType::{Anonymous, Cookie, Device, Email, Loyalty, Phone};
+        let mut rules = Rules {
+            limits: [None; RANKS as usize],
+            unique: [false; RANKS as usize],
+            shared_above: 4,
+            component_max: 1_000,
+        };
+        for (kind, limit) in [(Email, 5), (Phone, 5), (Loyalty, 5), (Device, 5), (Cookie, 100), (Anonymous, 100)] {
+            rules.limits[kind as usize] = Some(limit);
+        }
+        rules.with_unique(IdentifierType::CustomerId)
+    }
+}
+
+impl Rules {
+    /// A person has at most one identifier of this type, and whatever meets two of them belongs to neither.
+    #[must_use]
+    pub fn with_unique(mut self, kind: IdentifierType) -> Rules {
+        self.unique[kind as usize] = true;
+        self.limits[kind as usize] = Some(1);
+        self
+    }
+
+    /// Evidence brings at most so many identifiers of this type together; `None`: any number. A unique type keeps its limit.
+    #[must_use]
+    pub fn with_limit(mut self, kind: IdentifierType, limit: Option<u32>) -> Rules {
+        if !self.unique[kind as usize] {
+            self.limits[kind as usize] = limit;
+        }
+        self
+    }
+
+    /// An identifier seen with more stronger ones than this is shared.
+    #[must_use]
+    pub fn with_shared_above(mut self, stronger: usize) -> Rules {
+        self.shared_above = stronger;
+        self
+    }
+
+    /// The most identifiers, things not counted, that pairs up to a level may connect before those of the level are set aside.
+    #[must_use]
+    pub fn with_component_max(mut self, identifiers: usize) -> Rules {
+        self.component_max = identifiers;
+        self
+    }
+
+    /// Whether a person has at most one of the type.
+    pub fn is_unique(&self, kind: IdentifierType) -> bool {
+        self.unique[kind as usize]
+    }
+
+    /// The types of which a person has at most one, strongest first.
+    pub fn unique(&self) -> impl Iterator<Item = IdentifierType> + '_ {
+        IdentifierType::ALL.iter().copied().filter(|kind| self.is_unique(*kind))
+    }
+
+    /// The most of a type that evidence may bring together.
+    pub fn limit(&self, kind: IdentifierType) -> Option<u32> {
+        self.limits[kind as usize]
+    }
+
+    /// More stronger neighbours than this make an identifier shared.
+    pub fn shared_above(&self) -> usize {
+        self.shared_above
+    }
+
+    /// The most identifiers of a component.
+    pub fn component_max(&self) -> usize {
+        self.component_max
+    }
+
+    /// Whether identifiers of the type count for the size of a component.
+    pub fn counts(kind: IdentifierType) -> bool {
+        !kind.is_thing()
+    }
+
+    /// Tells rules apart: equal for equal rules, in every program of this version of the stored format.
+    pub fn fingerprint(&self) -> u64 {
+        let mut text = format!("links 1 shared {} component {}", self.shared_above, self.component_max);
+        for kind in IdentifierType::ALL {
+            let limit = self.limit(*kind).map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+            let unique = if self.is_unique(*kind) { " unique" } else { "" };
+            text.push_str(&format!(" {kind} {limit}{unique}"));
+        }
+        xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+    }
+}

@@ -1,0 +1,374 @@
+//! The links stage: pairs of identifiers and commands in; whose each home is, the feed of identities and its journal out.
+//!
+//! Between two commits: [`Links::pairs`] and [`Links::command`] in the order in which they come, then [`Links::publish`]; then
+//! commit, or [`Links::rolled_back`] with the store back where it was. After each call the store holds what
+//! [`resolve`](super::resolve::resolve) says of all that came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    change::{Change, Line},
+    decisions::Decision,
+    effects::{Cause, Counted, Effects, JournalChange, JournalEntry, Named},
+    graph::Graph,
+    rules::Rules,
+    store_keys::{self, Counters, Evidence, Fate},
+};
+use crate::model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, PersonKey, StoreError};
+
+/// What an operator orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// The two of each pair are one person.
+    Link(&'a [(Identifier<'a>, Identifier<'a>)]),
+    /// The two of each pair are never one. A split is every one of a side with every one of the other.
+    NeverLink(&'a [(Identifier<'a>, Identifier<'a>)]),
+    /// Takes back the earlier command with this id.
+    Undo(&'a str),
+    /// The person of this identifier is erased, up to the time of the command.
+    Erase(Identifier<'a>),
+}
+
+/// A pair of identifiers that a home reports: the latest time at which it was seen so far.
+pub type ReportedPair<'a> = (Identifier<'a>, Identifier<'a>, EventTime);
+
+/// The stage. All it knows is in the store, but for what has to be published with the next commit.
+#[derive(Debug)]
+pub struct Links {
+    pub(super) rules: Rules,
+    pub(super) key: PersonKey,
+    /// Identifiers whose state has to be published.
+    pub(super) touched: BTreeSet<PersonId>,
+    /// Keys of the feed that nothing is known of any more.
+    pub(super) gone: BTreeSet<PersonId>,
+}
+
+/// A set of ids by home.
+type Told = BTreeMap<PersonId, BTreeSet<PersonId>>;
+
+impl Links {
+    /// A stage that has nothing to publish.
+    pub fn new(rules: Rules, key: PersonKey) -> Links {
+        Links { rules, key, touched: BTreeSet::new(), gone: BTreeSet::new() }
+    }
+
+    /// How many identifiers have to be published: from some ten thousand on a commit should come.
+    pub fn unpublished(&self) -> usize {
+        self.touched.len() + self.gone.len()
+    }
+
+    /// The commit failed and the store is back where it was after the last one.
+    pub fn rolled_back(&mut self) {
+        self.touched.clear();
+        self.gone.clear();
+    }
+
+    /// Up to when an identifier is erased.
+    pub(super) fn erased_at<S: KeyValue + ?Sized>(store: &S, id: PersonId) -> Result<Option<EventTime>, StoreError> {
+        store.get(&store_keys::erased(id))?.map(|bytes| store_keys::decode_time(&bytes)).transpose()
+    }
+
+    /// The public id of the person whose strongest identifier has this internal id.
+    pub fn public_id<S: KeyValue + ?Sized>(&self, store: &S, id: PersonId) -> Result<PersonId, StoreError> {
+        Ok(Links::erased_at(store, id)?.map_or(id, |at| self.key.reborn(id, at)))
+    }
+
+    /// Takes pairs that a home has not reported before, or seen later than an erasure. The home's first report names the home
+    /// itself, and is answered if its person is another; from then on the home learns each change.
+    pub fn pairs<S: KeyValue + ?Sized>(
+        &mut self,
+        home: Identifier<'_>,
+        pairs: &[ReportedPair<'_>],
+        store: &mut S,
+        effects: &mut impl Effects,
+    ) -> Result<(), StoreError> {
+        let home_id = self.key.person(home);
+        let home_erased = Links::erased_at(store, home_id)?;
+        let mut told: BTreeMap<PersonId, EventTime> = BTreeMap::new();
+        let rules = self.rules.clone();
+        let mut graph = Graph::new(store, &rules);
+        let mut change = Change::new(Cause::Report { home: home_id });
+        for &(one, other, at) in pairs {
+            let (stronger, weaker) = super::stronger_first(one, other);
+            let (stronger_id, weaker_id) = (self.key.person(stronger), self.key.person(weaker));
+            let mut is_erased = false;
+            for id in [home_id, stronger_id, weaker_id] {
+                let erased = if id == home_id { home_erased } else { Links::erased_at(graph.store, id)? };
+                if let Some(erased) = erased {
+                    told.insert(id, erased);
+                    is_erased |= at <= erased;
+                }
+            }
+            if !is_erased {
+                report(&mut graph, home_id, (stronger, stronger_id), (weaker, weaker_id), at, &mut change)?;
+            }
+        }
+        if !told.is_empty() {
+            effects.erased(home_id, &told.into_iter().collect::<Vec<_>>());
+        }
+        if !change.starts.is_empty() || !change.added.is_empty() {
+            graph.settle(&mut change)?;
+        }
+        graph.note_assignment(home_id, &mut change)?;
+        self.conclude(&mut graph, change, effects)
+    }
+
+    /// Takes a command; `number` is its place in the command log. A repetition of an id is ignored. For an erasure `at` is the
+    /// later of the command's time and `as_of`.
+    pub fn command<S: KeyValue + ?Sized>(
+        &mut self,
+        number: u64,
+        id: &str,
+        command: &Command<'_>,
+        at: EventTime,
+        store: &mut S,
+        effects: &mut impl Effects,
+    ) -> Result<(), StoreError> {
+        let rules = self.rules.clone();
+        let mut graph = Graph::new(store, &rules);
+        let id_hash = self.command_hash(id);
+        if graph.number_of(id_hash)?.is_some() {
+            return Ok(());
+        }
+        let mut change = Change::new(Cause::Command { number });
+        match command {
+            Command::Link(pairs) => self.decide(&mut graph, number, Decision::Link, pairs, &mut change)?,
+            Command::NeverLink(pairs) => self.decide(&mut graph, number, Decision::Never, pairs, &mut change)?,
+            Command::Undo(target) => {
+                let target = graph.number_of(self.command_hash(target))?;
+                graph.record_undo(number, target)?;
+            }
+            Command::Erase(identifier) => {
+                let told = self.erase(&mut graph, self.key.person(*identifier), at, &mut change)?;
+                for (home, ids) in told {
+                    let mut erased = Vec::with_capacity(ids.len());
+                    for id in ids {
+                        erased.extend(Links::erased_at(graph.store, id)?.map(|at| (id, at)));
+                    }
+                    effects.erased(home, &erased);
+                }
+            }
+        }
+        graph.record_id(id_hash, number);
+        graph.settle(&mut change)?;
+        self.conclude(&mut graph, change, effects)
+    }
+
+    /// A command's id may hold an identifier: only its keyed hash is kept.
+    fn command_hash(&self, id: &str) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key.0);
+        hasher.update(b"command\0");
+        hasher.update(id.as_bytes());
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        hash
+    }
+
+    fn decide<S: KeyValue + ?Sized>(
+        &self,
+        graph: &mut Graph<'_, S>,
+        number: u64,
+        decision: Decision,
+        pairs: &[(Identifier<'_>, Identifier<'_>)],
+        change: &mut Change,
+    ) -> Result<(), StoreError> {
+        let mut ids = BTreeSet::new();
+        for &(one, other) in pairs.iter().filter(|(one, other)| one != other) {
+            let (one_id, other_id) = (self.key.person(one), self.key.person(other));
+            if decision == Decision::Link {
+                // A link makes an identifier known, even one that nobody has seen.
+                for (identifier, id) in [(one, one_id), (other, other_id)] {
+                    if graph.node_of(id, identifier)?.1 {
+                        change.starts.insert(id);
+                    }
+                }
+            }
+            ids.insert((one_id.min(other_id), one_id.max(other_id)));
+        }
+        graph.record_decision(number, decision, &ids.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Deletes what is known of a person up to a time. Returns which homes have to learn what.
+    fn erase<S: KeyValue + ?Sized>(
+        &mut self,
+        graph: &mut Graph<'_, S>,
+        id: PersonId,
+        at: EventTime,
+        change: &mut Change,
+    ) -> Result<Told, StoreError> {
+        let members = graph.members_with(id)?;
+        let mut told: Told = members.iter().map(|member| (*member, BTreeSet::from([*member]))).collect();
+        for member in &members {
+            let before = Links::erased_at(graph.store, *member)?;
+            let public = before.map_or(*member, |at| self.key.reborn(*member, at));
+            let at = before.map_or(at, |before| before.max(at));
+            let was_published = graph.node(*member)?.is_some_and(|node| node.published);
+            if was_published && before != Some(at) {
+                self.gone.insert(public);
+            } else if was_published {
+                // Under the same key as before, if anything is left.
+                change.kept_keys.insert(*member);
+            }
+            change.erased.insert(*member);
+            change.touched.insert(*member);
+            change.starts.insert(*member);
+            change.bereft.insert(*member);
+            change.journal.push(Line::Erased(*member, at));
+            graph.store.put(&store_keys::erased(*member), &store_keys::encode_time(at));
+        }
+        for member in &members {
+            graph.forget(*member, &members, at, &mut told, change)?;
+            let others = graph.strip(*member)?;
+            change.bereft.extend(others);
+        }
+        Ok(told)
+    }
+
+    /// Writes the nodes, and hands out what follows from a change.
+    fn conclude<S: KeyValue + ?Sized>(
+        &mut self,
+        graph: &mut Graph<'_, S>,
+        mut change: Change,
+        effects: &mut impl Effects,
+    ) -> Result<(), StoreError> {
+        let counters = read_counters(graph.store)?;
+        let mut counted = counters;
+        counted.identifiers = counters.identifiers.saturating_add_signed(graph.growth());
+        counted.pairs = (counters.pairs + change.added.len() as u64).saturating_sub(change.removed.len() as u64);
+        if !change.assigned.is_empty() {
+            counted.version += 1;
+        }
+        if counted != counters {
+            graph.store.put(store_keys::COUNTERS, &counted.encode());
+        }
+        for (home, person) in &change.assigned {
+            effects.assign(*home, *person, counted.version);
+            change.counted.push(Counted::Moved);
+        }
+        self.journal(graph, &mut change, effects)?;
+        change.counted.sort_unstable();
+        for event in change.counted {
+            effects.counted(event);
+        }
+        graph.write_nodes();
+        for id in change.unpublished {
+            let key = self.public_id(graph.store, id)?;
+            self.gone.insert(key);
+        }
+        self.touched.append(&mut change.touched);
+        Ok(())
+    }
+
+    fn journal<S: KeyValue + ?Sized>(
+        &self,
+        graph: &mut Graph<'_, S>,
+        change: &mut Change,
+        effects: &mut impl Effects,
+    ) -> Result<(), StoreError> {
+        change.journal.sort_unstable();
+        for line in &change.journal {
+            let mut name = |id: PersonId| -> Result<(PersonId, Option<(IdentifierType, Box<str>)>), StoreError> {
+                if change.erased.contains(&id) {
+                    return Ok((id, None));
+                }
+                let name = |node: &store_keys::Node| (node.kind, node.value.clone());
+                let known = graph.node(id)?.map(name);
+                Ok((id, if known.is_some() { known } else { graph.old(id)?.map(name) }))
+            };
+            let (one, other) = match line {
+                Line::Erased(id, _) => ((*id, None), (*id, None)),
+                Line::Decided(pair, _)
+                | Line::Unlinked(pair)
+                | Line::Lifted(pair, ..)
+                | Line::Linked(pair)
+                | Line::Refused(pair, ..) => (name(pair.0)?, name(pair.1)?),
+                Line::Redirected(id, ..) => (name(*id)?, (*id, None)),
+            };
+            let (one, other) = (named(&one), named(&other));
+            let entry = match *line {
+                Line::Erased(identifier, at) => JournalChange::Erased { identifier, at },
+                Line::Decided(_, decision) => JournalChange::Decided { one, other, decision },
+                Line::Unlinked(_) => JournalChange::Unlinked { one, other },
+                Line::Lifted(_, rule, decided) => JournalChange::Lifted { one, other, rule, decided },
+                Line::Linked(_) => JournalChange::Linked { one, other },
+                Line::Refused(_, rule, decided) => JournalChange::Refused { one, other, rule, decided },
+                // Whose members are erased are not redirected: their lines say that they are erased.
+                Line::Redirected(id, ..) if change.erased.contains(&id) => continue,
+                Line::Redirected(_, from, to) => JournalChange::Redirected {
+                    identifier: one,
+                    from: self.public_id(graph.store, from)?,
+                    to: self.public_id(graph.store, to)?,
+                },
+            };
+            effects.journal(&JournalEntry { cause: change.cause, change: entry });
+        }
+        Ok(())
+    }
+}
+
+fn named((id, name): &(PersonId, Option<(IdentifierType, Box<str>)>)) -> Named<'_> {
+    let identifier = name.as_ref().map(|(kind, value)| Identifier { kind: *kind, value });
+    Named { id: *id, identifier }
+}
+
+/// The counters in the store.
+pub(super) fn read_counters<S: KeyValue + ?Sized>(store: &S) -> Result<Counters, StoreError> {
+    store.get(store_keys::COUNTERS)?.map_or(Ok(Counters::default()), |bytes| Counters::decode(&bytes))
+}
+
+/// One pair of a report. A pair that is known gets its time, a new one is added by the change.
+fn report<S: KeyValue + ?Sized>(
+    graph: &mut Graph<'_, S>,
+    home: PersonId,
+    (stronger, stronger_id): (Identifier<'_>, PersonId),
+    (weaker, weaker_id): (Identifier<'_>, PersonId),
+    at: EventTime,
+    change: &mut Change,
+) -> Result<(), StoreError> {
+    for (identifier, id) in [(stronger, stronger_id), (weaker, weaker_id)] {
+        let (node, is_new) = graph.node_of(id, identifier)?;
+        // One that a decision named without evidence is published from now on.
+        if is_new || !node.published {
+            change.starts.insert(id);
+        }
+    }
+    let is_own = home == stronger_id;
+    if !is_own {
+        let key = store_keys::third_party(stronger_id, weaker_id, home);
+        let known = graph.store.get(&key)?.map(|bytes| store_keys::decode_time(&bytes)).transpose()?;
+        if known.is_none_or(|known| known < at) {
+            graph.store.put(&key, &store_keys::encode_time(at));
+            graph.store.put(&store_keys::by_home(home, stronger_id, weaker_id), &[]);
+        }
+    }
+    if stronger_id == weaker_id {
+        let node = graph.known(stronger_id)?;
+        if is_own {
+            node.own = node.own.max(Some(at));
+        } else {
+            node.third_parties = true;
+        }
+    } else {
+        let pair = (stronger_id, weaker_id);
+        let staged = change.added.get(&pair).copied();
+        let known = match staged {
+            Some(evidence) => Some(evidence),
+            None => graph.evidence(stronger_id, weaker_id)?,
+        };
+        let (fate, own, third_parties) = match known {
+            Some(Evidence::Stronger { fate, own, third_parties }) => (fate, own, third_parties),
+            Some(Evidence::Weaker { .. }) | None => (Fate::Unused, None, false),
+        };
+        let own = if is_own { own.max(Some(at)) } else { own };
+        let evidence = Evidence::Stronger { fate, own, third_parties: third_parties || !is_own };
+        if known.is_none() || staged.is_some() {
+            change.added.insert(pair, evidence);
+        } else if known != Some(evidence) {
+            graph.put_pair(stronger_id, weaker_id, evidence)?;
+        }
+    }
+    if let Some(node) = graph.edit(home)? {
+        node.home = true;
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! The disasters that customer-data platforms are known for, one test each.
+
+use super::{
+    oracle::Order,
+    properties::Random,
+    world::{World, id, name, usual},
+};
+use crate::links::{Counted, Refusal, store_keys};
+
+fn world() -> World {
+    World::new(usual())
+}
+
+/// Checks everything against the oracle, the feed too. Only for small worlds: the oracle is slow.
+fn check(world: &mut World) {
+    world.check();
+    world.publish();
+    world.check_feed();
+}
+
+/// How many keys the last step wrote or deleted, by difference.
+fn changed_keys(world: &mut World, step: impl FnOnce(&mut World)) -> usize {
+    let before = world.store.clone();
+    step(world);
+    let changed = world.store.iter().filter(|(key, value)| before.get(*key) != Some(*value)).count();
+    changed + before.keys().filter(|key| !world.store.contains_key(*key)).count()
+}
+
+#[test]
+fn a_guest_address_of_2500_customers_links_nobody_and_costs_nothing_more() {
+    let mut world = world();
+    for number in 0..2_500 {
+        let (customer, phone) = (format!("customer_id:{number}"), format!("phone:+49{number}"));
+        world.touch(&[&customer, "email:guest@example.com", &phone], 10);
+    }
+    for number in [0, 1, 2_499] {
+        assert_eq!(world.person(&format!("phone:+49{number}")), format!("customer_id:{number}"));
+    }
+    assert_eq!(world.person("email:guest@example.com"), "email:guest@example.com");
+    world.publish();
+    let of_guest = &world.out.feed[&id(&name("email:guest@example.com"))];
+    assert_eq!(of_guest, "email:guest@example.com/1 []/0 shared");
+    // A new customer, its pair with the address (both ends), itself, and the counters.
+    let changed = changed_keys(&mut world, |world| {
+        world.touch(&["customer_id:new", "email:guest@example.com"], 10);
+    });
+    assert_eq!(changed, 4);
+}
+
+#[test]
+fn a_shop_tablet_of_300_links_nobody() {
+    let mut world = world();
+    for number in 0..300 {
+        world.touch(&[&format!("email:{number}@x.org"), "device:tablet", &format!("order:{number}")], 10);
+    }
+    assert_eq!(world.person("device:tablet"), "device:tablet");
+    for number in 0..300 {
+        assert_eq!(world.person(&format!("order:{number}")), format!("email:{number}@x.org"));
+    }
+    assert!(world.node(&name("device:tablet")).expect("it is known").shared);
+}
+
+#[test]
+fn two_users_of_one_phone_stay_two() {
+    let mut world = world();
+    world.touch(&["customer_id:ann", "email:ann@x.org", "device:phone"], 10);
+    assert_eq!(world.person("device:phone"), "customer_id:ann");
+    world.touch(&["customer_id:bob", "email:bob@x.org", "device:phone"], 20);
+    check(&mut world);
+    assert_eq!(world.person("device:phone"), "device:phone");
+    assert_eq!(world.person("email:ann@x.org"), "customer_id:ann");
+    assert_eq!(world.person("email:bob@x.org"), "customer_id:bob");
+    assert!(world.out.journal.contains(&"unlinked customer_id:ann device:phone".to_owned()), "{:?}", world.out.journal);
+}
+
+#[test]
+fn a_family_address_belongs_to_none_of_the_family() {
+    let mut world = world();
+    for member in ["ann", "bob", "cid", "dot"] {
+        let customer = format!("customer_id:{member}");
+        world.touch(&[&customer, "email:family@x.org", &format!("cookie:{member}")], 10);
+    }
+    // Something that knows only the address stays with the address.
+    world.touch(&["email:family@x.org", "order:1"], 30);
+    check(&mut world);
+    assert_eq!(world.person("order:1"), "order:1");
+    for member in ["ann", "bob", "cid", "dot"] {
+        assert_eq!(world.person(&format!("cookie:{member}")), format!("customer_id:{member}"));
+    }
+}
+
+#[test]
+fn logout_and_second_login_on_one_device_part_it_from_both() {
+    let mut world = world();
+    world.touch(&["device:laptop", "cookie:k"], 10);
+    world.touch(&["customer_id:ann", "device:laptop", "cookie:k"], 20);
+    assert_eq!(world.person("cookie:k"), "customer_id:ann");
+    world.touch(&["customer_id:bob", "device:laptop", "cookie:k"], 30);
+    check(&mut world);
+    for shared in ["device:laptop", "cookie:k"] {
+        assert_eq!(world.person(shared), shared);
+    }
+    assert_eq!(world.out.told[&id(&name("device:laptop"))], id(&name("device:laptop")), "its touchpoints come back");
+}
+
+#[test]
+fn a_mistyped_address_that_two_customers_claim_joins_neither() {
+    let mut world = world();
+    world.touch(&["customer_id:ann", "email:ann@x.org"], 10);
+    world.touch(&["customer_id:anna", "email:anna@x.org"], 10);
+    world.touch(&["customer_id:anna", "email:ann@x.org"], 20);
+    check(&mut world);
+    assert_eq!(world.person("email:anna@x.org"), "customer_id:anna");
+    assert_eq!(world.person("customer_id:ann"), "customer_id:ann");
+    assert_eq!(world.person("email:ann@x.org"), "email:ann@x.org");
+    // The operator knows whose it is.
+    world.order("1", Order::Link(vec![(name("customer_id:ann"), name("email:ann@x.org"))]));
+    check(&mut world);
+    assert_eq!(world.person("email:ann@x.org"), "customer_id:ann");
+}
+
+#[test]
+fn a_merge_taken_back_stays_taken_back_when_the_same_evidence_comes_again() {
+    let mut world = world();
+    world.touch(&["email:ann@x.org", "phone:+491"], 10);
+    world.touch(&["email:bob@x.org", "phone:+491"], 20);
+    assert_eq!(world.person("email:bob@x.org"), "email:ann@x.org", "too few stronger ones to be shared");
+    let split = |phones: &[&str]| {
+        let ends = phones.iter().map(|phone| (name("email:ann@x.org"), name(phone)));
+        Order::Never(ends.chain([(name("email:ann@x.org"), name("email:bob@x.org"))]).collect())
+    };
+    world.order("split", split(&["phone:+491"]));
+    check(&mut world);
+    assert_eq!(world.person("email:ann@x.org"), "email:ann@x.org");
+    assert_eq!(world.person("phone:+491"), "email:bob@x.org");
+    world.touch(&["email:bob@x.org", "phone:+491"], 30);
+    world.touch(&["email:ann@x.org", "phone:+491"], 40);
+    check(&mut world);
+    assert_eq!(world.person("phone:+491"), "email:bob@x.org");
+    world.order("undo", Order::Undo("split".to_owned()));
+    check(&mut world);
+    assert_eq!(world.person("email:bob@x.org"), "email:ann@x.org");
+}
+
+#[test]
+fn a_customer_keeps_1001_orders_and_each_costs_the_same() {
+    let mut world = world();
+    world.touch(&["customer_id:ann", "email:ann@x.org"], 1);
+    let mut costs = std::collections::BTreeSet::new();
+    for number in 0..1_001 {
+        let order = format!("order:{number}");
+        costs.insert(changed_keys(&mut world, |world| world.touch(&["customer_id:ann", &order], 10)));
+    }
+    // The order, its pair from both ends and from the e-mail's side none, its place among the members, the customer's count
+    // of members, the counters.
+    assert_eq!(costs.into_iter().collect::<Vec<_>>(), [6]);
+    assert_eq!(world.person("order:1000"), "customer_id:ann");
+    world.publish();
+    let record = &world.out.feed[&id(&name("customer_id:ann"))];
+    assert!(record.contains("/1003 []/0") && record.starts_with("customer_id:ann email:ann@x.org order:"), "{record}");
+    assert_eq!(record.split(' ').filter(|word| word.starts_with("order:")).count(), 254);
+}
+
+#[test]
+fn erased_and_reused_is_someone_new() {
+    let mut world = world();
+    world.touch(&["customer_id:ann", "email:ann@x.org", "order:1"], 10);
+    world.touch(&["email:ann@x.org", "cookie:k"], 20);
+    check(&mut world);
+    world.erase("1 for ann@x.org", &name("email:ann@x.org"), 50);
+    check(&mut world);
+    world.check_erased();
+    assert!(world.out.feed.is_empty(), "{:?}", world.out.feed);
+    assert!(world.store.keys().all(|key| [b'x', b'i', b'c'].contains(&key[0])), "only keyed hashes and counters");
+    // The whole history comes again, and then somebody with the old address.
+    world.touch(&["customer_id:ann", "email:ann@x.org", "order:1"], 10);
+    check(&mut world);
+    assert!(world.out.feed.is_empty());
+    world.touch(&["email:ann@x.org", "order:2"], 60);
+    check(&mut world);
+    let reborn = super::world::KEY.reborn(id(&name("email:ann@x.org")), crate::model::EventTime(50));
+    assert_eq!(world.out.feed[&reborn], "email:ann@x.org order:2/2 []/0");
+    assert_eq!(world.out.feed.len(), 2);
+}
+
+/// A company that knows only e-mails, each pair of neighbours seen together: one chain of 3,000.
+#[test]
+fn a_giant_is_set_aside_and_is_not_walked_through() {
+    let mut world = world();
+    let mut random = Random::new(1);
+    let address = |number: usize| format!("email:{number:04}@x.org");
+    let mut places: Vec<usize> = (0..3_000).collect();
+    for place in (1..places.len()).rev() {
+        places.swap(place, random.below(place + 1));
+    }
+    for place in places {
+        world.touch(&[&address(place), &address(place + 1)], 10);
+    }
+    let rule = Counted::Refused(Refusal::Oversize);
+    assert_eq!(world.out.counted.iter().filter(|event| **event == rule).count(), 3_000);
+    let giant = world.node(&name("email:0007@x.org")).expect("it is known");
+    assert_eq!((giant.oversize_from, giant.members), (1, 1));
+    // One more address of it: itself, a pair from both ends, the other end's count of refusals, the counters.
+    let changed = changed_keys(&mut world, |world| world.touch(&["email:0007@x.org", "email:new@x.org"], 10));
+    assert_eq!(changed, 5);
+    // Its parts are joined by nothing, and what is stronger still holds.
+    world.touch(&["customer_id:ann", "email:0007@x.org", "order:1"], 20);
+    assert_eq!(world.person("order:1"), "customer_id:ann");
+    // Cut in the middle by erasures, the halves are still too large; cut into small pieces, they are not.
+    let pieces = 10;
+    for piece in 0..pieces {
+        world.erase(&format!("cut {piece}"), &name(&address(piece * 300)), 50);
+    }
+    let piece = world.node(&name(&address(301))).expect("it is known");
+    assert_eq!(piece.oversize_from, store_keys::NO_LEVEL);
+    assert!(piece.refused > 0 || world.person(&address(302)) == address(301), "by the limit of e-mails, not by size");
+}

@@ -1,0 +1,7 @@
+//! The promise of links: random worlds against an oracle that shares no code, known disasters, stored formats.
+
+mod disasters;
+mod golden;
+mod oracle;
+mod properties;
+mod world;

@@ -1,0 +1,467 @@
+//! A links stage over a plain map, beside a clerk who keeps what came in sets and asks the oracle after each step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::oracle::{self, Name, Numbers, Order, Truth};
+use crate::{
+    links::{
+        Command, Counted, Effects, IdentityState, JournalChange, JournalEntry, Links, Rules,
+        store_keys::{self, Counters, Evidence, Fate, NO_LEVEL, Node},
+    },
+    model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, PersonKey},
+};
+
+pub const KEY: PersonKey = PersonKey([7; 32]);
+
+pub fn identifier(name: &Name) -> Identifier<'_> {
+    Identifier { kind: name.0, value: &name.1 }
+}
+
+pub fn id(name: &Name) -> PersonId {
+    KEY.person(identifier(name))
+}
+
+/// `email:ann@x.org`
+pub fn name(text: &str) -> Name {
+    let (kind, value) = text.split_once(':').expect("type:value");
+    (IdentifierType::parse(kind).expect("a type of identifier"), value.to_owned())
+}
+
+fn show(identifier: Identifier<'_>) -> String {
+    format!("{}:{}", identifier.kind, identifier.value)
+}
+
+fn shown(name: &Name) -> String {
+    show(identifier(name))
+}
+
+pub fn rules(numbers: &Numbers) -> Rules {
+    let mut rules = IdentifierType::ALL.iter().fold(Rules::default(), |rules, kind| rules.with_limit(*kind, None));
+    for (kind, limit) in &numbers.limits {
+        rules = rules.with_limit(*kind, Some(u32::try_from(*limit).expect("a small limit")));
+    }
+    for kind in &numbers.unique {
+        rules = rules.with_unique(*kind);
+    }
+    rules.with_shared_above(numbers.shared_above).with_component_max(numbers.component_max)
+}
+
+/// The numbers of the default rules.
+pub fn usual() -> Numbers {
+    use IdentifierType::{Anonymous, Cookie, CustomerId, Device, Email, Loyalty, Phone};
+    Numbers {
+        unique: vec![CustomerId],
+        limits: [(Email, 5), (Phone, 5), (Loyalty, 5), (Device, 5), (Cookie, 100), (Anonymous, 100)].into(),
+        shared_above: Rules::default().shared_above(),
+        component_max: 1_000,
+    }
+}
+
+/// What came out of the stage.
+#[derive(Default)]
+pub struct Recorded {
+    /// Whose each home believes to be.
+    pub told: BTreeMap<PersonId, PersonId>,
+    versions: BTreeMap<PersonId, u64>,
+    pub assigned: usize,
+    pub erased: Vec<(PersonId, Vec<(PersonId, EventTime)>)>,
+    pub feed: BTreeMap<PersonId, String>,
+    pub published: usize,
+    pub journal: Vec<String>,
+    pub counted: Vec<Counted>,
+}
+
+impl Effects for Recorded {
+    fn assign(&mut self, home: PersonId, person: PersonId, version: u64) {
+        assert!(self.versions.insert(home, version).is_none_or(|before| before < version), "versions grow");
+        assert_ne!(self.told.insert(home, person).unwrap_or(home), person, "only what changes is told");
+        self.assigned += 1;
+    }
+
+    fn erased(&mut self, home: PersonId, erased: &[(PersonId, EventTime)]) {
+        self.erased.push((home, erased.to_vec()));
+    }
+
+    fn identity(&mut self, key: PersonId, state: &IdentityState<'_>) {
+        self.published += 1;
+        let text = match state {
+            IdentityState::Gone => {
+                self.feed.remove(&key);
+                return;
+            }
+            IdentityState::Redirect { identifier, person, strongest } => {
+                format!("{} → {person} {}", show(*identifier), show(*strongest))
+            }
+            IdentityState::Person { identifiers, identifiers_total, conflicts, conflicts_total, shared } => {
+                let identifiers: Vec<String> = identifiers.iter().map(|identifier| show(*identifier)).collect();
+                let mut conflicts: Vec<String> = conflicts
+                    .iter()
+                    .map(|it| format!("{}+{} {}{}", show(it.stronger), show(it.weaker), it.rule, by(it.decided)))
+                    .collect();
+                conflicts.sort();
+                person_text(&identifiers, *identifiers_total, &conflicts, *conflicts_total, *shared)
+            }
+        };
+        self.feed.insert(key, text);
+    }
+
+    fn journal(&mut self, entry: &JournalEntry<'_>) {
+        let name = |named: &crate::links::Named<'_>| named.identifier.map_or_else(|| "?".to_owned(), show);
+        self.journal.push(match &entry.change {
+            JournalChange::Erased { .. } => "erased".to_owned(),
+            JournalChange::Decided { one, other, decision } => {
+                format!("decided {} {} {decision:?}", name(one), name(other))
+            }
+            JournalChange::Unlinked { one, other } => format!("unlinked {} {}", name(one), name(other)),
+            JournalChange::Lifted { one, other, rule, decided } => {
+                format!("lifted {} {} {rule}{}", name(one), name(other), by(*decided))
+            }
+            JournalChange::Linked { one, other } => format!("linked {} {}", name(one), name(other)),
+            JournalChange::Refused { one, other, rule, decided } => {
+                format!("refused {} {} {rule}{}", name(one), name(other), by(*decided))
+            }
+            JournalChange::Redirected { identifier, .. } => format!("redirected {}", name(identifier)),
+        });
+    }
+
+    fn counted(&mut self, event: Counted) {
+        self.counted.push(event);
+    }
+}
+
+fn by(decided: bool) -> &'static str {
+    if decided { " (decided)" } else { "" }
+}
+
+fn person_text(identifiers: &[String], total: u64, conflicts: &[String], conflicts_total: u64, shared: bool) -> String {
+    format!(
+        "{}/{total} [{}]/{conflicts_total}{}",
+        identifiers.join(" "),
+        conflicts.join(", "),
+        if shared { " shared" } else { "" }
+    )
+}
+
+/// What came, in sets.
+#[derive(Clone, Default)]
+pub struct Clerk {
+    /// (home, stronger, weaker) → time.
+    pub evidence: BTreeMap<(Name, Name, Name), i64>,
+    pub orders: Vec<(String, Order)>,
+    ids: BTreeSet<String>,
+    pub erased: BTreeMap<Name, i64>,
+}
+
+impl Clerk {
+    pub fn pairs(&self) -> BTreeSet<(Name, Name)> {
+        self.evidence.keys().map(|(_, one, other)| (one.clone(), other.clone())).collect()
+    }
+
+    fn public(&self, name: &Name) -> PersonId {
+        self.erased.get(name).map_or(id(name), |at| KEY.reborn(id(name), EventTime(*at)))
+    }
+
+    /// The feed of identities as a function of all that came.
+    fn feed(&self, truth: &Truth) -> BTreeMap<PersonId, String> {
+        let seen: BTreeSet<Name> = self.pairs().into_iter().flat_map(|(one, other)| [one, other]).collect();
+        let mut groups: BTreeMap<&Name, BTreeSet<&Name>> = BTreeMap::new();
+        for (name, person) in &truth.persons {
+            groups.entry(person).or_default().insert(name);
+        }
+        let mut feed = BTreeMap::new();
+        for (person, group) in groups.iter().filter(|(_, group)| group.iter().any(|name| seen.contains(*name))) {
+            let identifiers: Vec<String> = group.iter().map(|name| shown(name)).collect();
+            let mut conflicts: Vec<String> = truth
+                .refused
+                .iter()
+                .filter(|((one, other), ..)| group.contains(one) || group.contains(other))
+                .map(|((one, other), rule, decided)| format!("{}+{} {rule}{}", shown(one), shown(other), by(*decided)))
+                .collect();
+            conflicts.sort();
+            let shared = truth.shared.contains(*person);
+            let (total, conflicts_total) = (identifiers.len() as u64, conflicts.len() as u64);
+            for name in group {
+                let text = if name == person {
+                    person_text(&identifiers, total, &conflicts, conflicts_total, shared)
+                } else {
+                    format!("{} → {} {}", shown(name), self.public(person), shown(person))
+                };
+                feed.insert(self.public(name), text);
+            }
+        }
+        feed
+    }
+}
+
+pub struct World {
+    pub links: Links,
+    pub numbers: Numbers,
+    pub store: BTreeMap<Vec<u8>, Bytes>,
+    pub out: Recorded,
+    pub clerk: Clerk,
+    commands: u64,
+}
+
+impl World {
+    pub fn new(numbers: Numbers) -> World {
+        World {
+            links: Links::new(rules(&numbers), KEY),
+            numbers,
+            store: BTreeMap::new(),
+            out: Recorded::default(),
+            clerk: Clerk::default(),
+            commands: 0,
+        }
+    }
+
+    pub fn truth(&self) -> Truth {
+        oracle::truth(&self.clerk.pairs(), &self.clerk.orders, &self.numbers)
+    }
+
+    /// A home reports pairs.
+    pub fn report(&mut self, home: &Name, pairs: &[((Name, Name), i64)]) {
+        let mut answer = BTreeMap::new();
+        for ((one, other), at) in pairs {
+            let (one, other) = oracle::in_order(one, other);
+            let mut bad = false;
+            for name in [home, &one, &other] {
+                if let Some(erased) = self.clerk.erased.get(name) {
+                    answer.insert(id(name), EventTime(*erased));
+                    bad |= at <= erased;
+                }
+            }
+            if !bad {
+                let known = self.clerk.evidence.entry((home.clone(), one, other)).or_insert(*at);
+                *known = (*known).max(*at);
+            }
+        }
+        let expected: Vec<_> =
+            (!answer.is_empty()).then(|| (id(home), answer.into_iter().collect())).into_iter().collect();
+        let reported: Vec<_> =
+            pairs.iter().map(|((one, other), at)| (identifier(one), identifier(other), EventTime(*at))).collect();
+        self.out.erased.clear();
+        self.links.pairs(identifier(home), &reported, &mut self.store, &mut self.out).expect("a map does not fail");
+        assert_eq!(self.out.erased, expected, "the answer");
+    }
+
+    /// What a touchpoint with these identifiers makes its home report.
+    pub fn touch(&mut self, names: &[&str], at: i64) {
+        let names: BTreeSet<Name> = names.iter().map(|text| name(text)).collect();
+        let home = names.first().expect("an identifier").clone();
+        let mut pairs: BTreeSet<(Name, Name)> = names.iter().map(|name| (home.clone(), name.clone())).collect();
+        for unique in names.iter().filter(|name| self.numbers.unique.contains(&name.0)) {
+            pairs.extend(names.iter().filter(|name| *name != unique).map(|name| oracle::in_order(unique, name)));
+        }
+        let pairs: Vec<_> = pairs.into_iter().map(|pair| (pair, at)).collect();
+        self.report(&home, &pairs);
+    }
+
+    /// An operator decides.
+    pub fn order(&mut self, command_id: &str, order: Order) {
+        let borrowed = |pairs: &[(Name, Name)]| -> Vec<(Identifier<'static>, Identifier<'static>)> {
+            let leaked = |name: &Name| Identifier { kind: name.0, value: name.1.clone().leak() };
+            pairs.iter().map(|(one, other)| (leaked(one), leaked(other))).collect()
+        };
+        let (pairs, undone) = match &order {
+            Order::Link(pairs) | Order::Never(pairs) => (borrowed(pairs), String::new()),
+            Order::Undo(undone) => (Vec::new(), undone.clone()),
+        };
+        let command = match order {
+            Order::Link(_) => Command::Link(&pairs),
+            Order::Never(_) => Command::NeverLink(&pairs),
+            Order::Undo(_) => Command::Undo(&undone),
+        };
+        if self.clerk.ids.insert(command_id.to_owned()) {
+            self.clerk.orders.push((command_id.to_owned(), order));
+        }
+        self.command(command_id, &command, 0);
+    }
+
+    fn command(&mut self, command_id: &str, command: &Command<'_>, at: i64) {
+        self.commands += 1;
+        self.links
+            .command(self.commands, command_id, command, EventTime(at), &mut self.store, &mut self.out)
+            .expect("a map does not fail");
+    }
+
+    /// An operator erases.
+    pub fn erase(&mut self, command_id: &str, erased: &Name, at: i64) {
+        let mut expected: BTreeMap<PersonId, BTreeMap<PersonId, EventTime>> = BTreeMap::new();
+        if self.clerk.ids.insert(command_id.to_owned()) {
+            let persons = self.truth().persons;
+            let person = persons.get(erased).unwrap_or(erased);
+            let members: BTreeSet<Name> = persons
+                .iter()
+                .filter(|(_, other)| *other == person)
+                .map(|(name, _)| name.clone())
+                .chain([erased.clone()])
+                .collect();
+            let clerk = &mut self.clerk;
+            for member in &members {
+                let known = clerk.erased.entry(member.clone()).or_insert(at);
+                *known = (*known).max(at);
+            }
+            let mut tell = |home: &Name, what: &Name| {
+                expected.entry(id(home)).or_default().insert(id(what), EventTime(clerk.erased[what]));
+            };
+            for member in &members {
+                tell(member, member);
+            }
+            for (home, one, other) in clerk.evidence.keys() {
+                for member in members.iter().filter(|member| [home, one, other].contains(member)) {
+                    tell(home, member);
+                }
+            }
+            clerk.evidence.retain(|(home, one, other), seen| {
+                *seen > at || ![home, one, other].into_iter().any(|name| members.contains(name))
+            });
+            for (_, order) in &mut clerk.orders {
+                if let Order::Link(pairs) | Order::Never(pairs) = order {
+                    pairs.retain(|(one, other)| !members.contains(one) && !members.contains(other));
+                }
+            }
+        }
+        self.out.erased.clear();
+        self.command(command_id, &Command::Erase(identifier(erased)), at);
+        let expected: Vec<_> = expected.into_iter().map(|(home, what)| (home, what.into_iter().collect())).collect();
+        assert_eq!(self.out.erased, expected, "who is told of the erasure");
+    }
+
+    pub fn publish(&mut self) {
+        self.links.publish(&mut self.store, &mut self.out).expect("a map does not fail");
+    }
+
+    /// The person of an identifier, by its strongest.
+    pub fn person(&self, text: &str) -> String {
+        let person = self.node(&name(text)).map_or(id(&name(text)), |node| node.person);
+        let bytes = &self.store[&store_keys::node(person)];
+        let node = Node::decode(person, bytes).expect("a node");
+        format!("{}:{}", node.kind, node.value)
+    }
+
+    pub fn node(&self, name: &Name) -> Option<Node> {
+        let bytes = KeyValue::get(&self.store, &store_keys::node(id(name))).expect("a map does not fail")?;
+        Some(Node::decode(id(name), &bytes).expect("a node"))
+    }
+
+    /// Compares all that the stage holds and told with what the oracle says of all that came.
+    pub fn check(&self) {
+        let truth = self.truth();
+        let nodes: BTreeMap<PersonId, Node> = self
+            .entries(b'n')
+            .map(|(key, value)| {
+                let [id] = store_keys::parse_ids::<1>(key).expect("a key");
+                (id, Node::decode(id, value).expect("a node"))
+            })
+            .collect();
+        let mut persons = BTreeMap::new();
+        let mut shared = BTreeSet::new();
+        let mut levels = BTreeMap::new();
+        for (id, node) in &nodes {
+            let name = (node.kind, node.value.to_string());
+            if !truth.persons.contains_key(&name) {
+                assert!(!node.published && node.person == *id && !node.shared, "{name:?} is not known any more");
+                continue;
+            }
+            let person = &nodes[&node.person];
+            if node.shared {
+                shared.insert(name.clone());
+            }
+            if node.oversize_from != NO_LEVEL {
+                levels.insert(name.clone(), node.oversize_from);
+            }
+            persons.insert(name, (person.kind, person.value.to_string()));
+        }
+        assert_eq!(persons, truth.persons, "persons");
+        assert_eq!(shared, truth.shared, "shared");
+        assert_eq!(levels, truth.levels, "oversize levels");
+        self.check_pairs(&truth, &nodes);
+        for (home, ..) in self.clerk.evidence.keys() {
+            assert_eq!(
+                self.out.told.get(&id(home)).copied().unwrap_or(id(home)),
+                id(&truth.persons[home]),
+                "{home:?} knows"
+            );
+        }
+    }
+
+    fn check_pairs(&self, truth: &Truth, nodes: &BTreeMap<PersonId, Node>) {
+        let full_name = |id: &PersonId| (nodes[id].kind, nodes[id].value.to_string());
+        let mut refused = BTreeSet::new();
+        let mut ends: BTreeMap<PersonId, u32> = BTreeMap::new();
+        let mut pairs = BTreeSet::new();
+        for (key, value) in self.entries(b'e') {
+            let from = PersonId(key[1..17].try_into().expect("16 bytes"));
+            let (rank, other) = store_keys::parse_pair(key).expect("a key");
+            assert_eq!(rank, nodes[&other].kind as u8);
+            let evidence = Evidence::decode(value).expect("a pair");
+            let (one, another) = (full_name(&from), full_name(&other));
+            assert_eq!(matches!(evidence, Evidence::Stronger { .. }), one < another);
+            if evidence.fate().refusal().is_some() {
+                *ends.entry(from).or_default() += 1;
+            }
+            if one > another {
+                let mirrored = store_keys::pair(other, one.0, from);
+                assert_eq!(Evidence::decode(&self.store[&mirrored]).expect("a pair").fate(), evidence.fate());
+                continue;
+            }
+            let usable = !truth.shared.contains(&one) && !truth.shared.contains(&another);
+            assert_eq!(evidence.fate() == Fate::Unused, !usable, "{one:?} {another:?}");
+            if evidence.fate() == Fate::Joined {
+                assert_eq!(truth.persons[&one], truth.persons[&another]);
+            }
+            pairs.insert((one.clone(), another.clone()));
+            refused.extend(evidence.fate().refusal().map(|rule| ((one, another), rule.to_string(), false)));
+        }
+        let known: BTreeSet<_> = self.clerk.pairs().into_iter().filter(|(one, other)| one != other).collect();
+        assert_eq!(pairs, known, "pairs");
+        let expected: BTreeSet<_> = truth.refused.iter().filter(|(.., decided)| !decided).cloned().collect();
+        assert_eq!(refused, expected, "refused pairs");
+        for (id, node) in nodes {
+            assert_eq!(node.refused, ends.get(id).copied().unwrap_or_default(), "refused pairs of {node:?}");
+        }
+        let mut members: BTreeMap<PersonId, BTreeSet<PersonId>> = BTreeMap::new();
+        for (key, _) in self.entries(b'm') {
+            let [_, member] = store_keys::parse_ids::<2>(&[&key[..17], &key[18..]].concat()).expect("a key");
+            members.entry(PersonId(key[1..17].try_into().expect("16 bytes"))).or_default().insert(member);
+        }
+        let mut groups: BTreeMap<PersonId, BTreeSet<PersonId>> = BTreeMap::new();
+        for (id, node) in nodes {
+            groups.entry(node.person).or_default().insert(*id);
+        }
+        for (person, group) in &groups {
+            assert_eq!(nodes[person].members as usize, group.len(), "members of {:?}", nodes[person]);
+        }
+        groups.retain(|_, group| group.len() > 1);
+        assert_eq!(members, groups, "the index of members");
+        let counters = self.store.get(store_keys::COUNTERS).map(|bytes| Counters::decode(bytes).expect("counters"));
+        let counters = counters.unwrap_or_default();
+        assert_eq!((counters.identifiers, counters.pairs), (nodes.len() as u64, pairs.len() as u64), "counters");
+    }
+
+    /// Compares the feed of identities, after a publication.
+    pub fn check_feed(&self) {
+        assert_eq!(self.out.feed, self.clerk.feed(&self.truth()), "the feed of identities");
+    }
+
+    /// No byte of what is erased and was not seen again is left.
+    pub fn check_erased(&self) {
+        let seen: BTreeSet<Name> = self.clerk.pairs().into_iter().flat_map(|(one, other)| [one, other]).collect();
+        let decided = format!("{:?}", self.clerk.orders);
+        for (name, _) in self.clerk.erased.iter().filter(|(name, _)| !seen.contains(*name)) {
+            if decided.contains(&name.1) {
+                continue;
+            }
+            for (key, value) in &self.store {
+                let holds = |bytes: &[u8]| bytes.windows(name.1.len()).any(|window| window == name.1.as_bytes());
+                assert!(!holds(key) && !holds(value), "{name:?} is left in {key:?}");
+            }
+        }
+    }
+
+    fn entries(&self, first: u8) -> impl Iterator<Item = (&Vec<u8>, &Bytes)> {
+        self.store.range(vec![first]..vec![first + 1])
+    }
+}

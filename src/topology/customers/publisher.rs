@@ -1,0 +1,329 @@
+//! Turns effects of the customers stage into public records and batches.
+
+use std::collections::BTreeMap;
+
+use prometheus::IntCounter;
+
+use super::super::{
+    TopicMap, TopologyOptions,
+    ingest::metrics_partition,
+    messages::{
+        Batch, Header,
+        moves::{MoveBatch, ToLinks, VERSION_MOVES, VERSION_TO_LINKS},
+    },
+};
+use crate::{
+    customers::{self, Item, Pair},
+    engine::{
+        generation::Generation,
+        log::{LogError, Output, Placement},
+        stage::{Outputs, StageError},
+        topics::TopicIndex,
+    },
+    feeds::{self, CE_ID, Encoder, FeedRecord, PersonTouchpoint},
+    model::{
+        Accumulator, CellKey, Contribution, Day, EventTime, Identifier, InsightRecord, Outcome, PersonId, Touchpoint,
+        keys,
+    },
+    telemetry::Telemetry,
+};
+
+/// Turns effects into public records and batches.
+pub(super) struct Publisher {
+    pub(super) map: TopicMap,
+    pub(super) touchpoints_feed: bool,
+    pub(super) customers: Encoder<feeds::Customers>,
+    pub(super) touchpoints: Encoder<feeds::Touchpoints>,
+    pub(super) customers_partitions: i32,
+    pub(super) metrics_partitions: i32,
+    pub(super) batches: Vec<Batch>,
+    /// For each partition of customers: what homes and persons tell each other.
+    pub(super) moves: Vec<MoveBatch>,
+    pub(super) to_links: MoveBatch,
+    /// The newest accepted touchpoint that is known of: travels with moves.
+    pub(super) as_of: Option<EventTime>,
+    pub(super) record: Vec<u8>,
+    pub(super) arrived: Day,
+    /// What contributions are computed by; known once the stage starts.
+    pub(super) generation: Option<Generation>,
+    pub(super) timestamp_ms: i64,
+    pub(super) sequence: u64,
+    pub(super) outcomes: BTreeMap<(String, Day, Outcome), i64>,
+    /// Touchpoints that an erasure took, or identifiers of them, by spoke.
+    pub(super) erased: BTreeMap<String, u64>,
+    /// Touchpoints that were moved, and forwarded.
+    pub(super) sent: (u64, u64),
+    pub(super) telemetry: Telemetry,
+    pub(super) counters: BTreeMap<(String, Outcome), IntCounter>,
+    /// What is to be counted once the running transaction is committed.
+    pub(super) uncounted: Vec<(IntCounter, Outcome, u64)>,
+}
+
+/// The publisher with somewhere to send to, for the time of one call.
+pub(super) struct Sending<'a, 'o> {
+    pub(super) publisher: &'a mut Publisher,
+    pub(super) outputs: &'a mut (dyn Outputs + 'o),
+    pub(super) failure: Option<LogError>,
+}
+
+impl Sending<'_, '_> {
+    pub(super) fn finish(self) -> Result<(), StageError> {
+        match self.failure {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a move for the task of a home or person.
+    fn tell(&mut self, name: PersonId, add: impl FnOnce(&mut MoveBatch)) {
+        let partition = partition_of(name, self.publisher.customers_partitions);
+        let moves = &mut self.publisher.moves[partition];
+        add(moves);
+        if moves.is_full() {
+            let sent = self.publisher.send_moves(partition, self.outputs);
+            self.note(sent);
+        }
+    }
+
+    fn note(&mut self, outcome: Result<(), LogError>) {
+        if let Err(error) = outcome {
+            self.failure.get_or_insert(error);
+        }
+    }
+}
+
+impl customers::Effects for Sending<'_, '_> {
+    fn touchpoint(&mut self, person: PersonId, touchpoint: &Touchpoint<'_>) {
+        if !self.publisher.touchpoints_feed {
+            return;
+        }
+        let key = keys::touchpoint(person, touchpoint.spoke, touchpoint.id);
+        let publisher = &mut *self.publisher;
+        let shape = PersonTouchpoint { person, touchpoint };
+        publisher.touchpoints.encode(&shape);
+        let sent = send_feed(
+            self.outputs,
+            publisher.map.touchpoints_feed,
+            &publisher.touchpoints,
+            key.as_bytes(),
+            publisher.sequence,
+        );
+        self.note(sent);
+    }
+
+    fn touchpoint_gone(&mut self, person: PersonId, spoke: &str, id: &str) {
+        if !self.publisher.touchpoints_feed {
+            return;
+        }
+        let key = keys::touchpoint(person, spoke, id);
+        let gone = send_tombstone::<feeds::Touchpoints>(
+            self.outputs,
+            self.publisher.map.touchpoints_feed,
+            &self.publisher.touchpoints,
+            key.as_bytes(),
+            self.publisher.sequence,
+        );
+        self.note(gone);
+    }
+
+    fn record_gone(&mut self, person: PersonId) {
+        let gone = send_tombstone::<feeds::Customers>(
+            self.outputs,
+            self.publisher.map.customers_feed,
+            &self.publisher.customers,
+            &person.hexadecimal(),
+            self.publisher.sequence,
+        );
+        self.note(gone);
+    }
+
+    fn erased(&mut self, spoke: &str) {
+        *self.publisher.erased.entry(spoke.to_owned()).or_default() += 1;
+    }
+
+    fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]) {
+        self.publisher.to_links.to_links(&ToLinks::Pairs { home, pairs: pairs.to_vec() });
+        if self.publisher.to_links.is_full() {
+            let sent = self.publisher.send_to_links(self.outputs);
+            self.note(sent);
+        }
+    }
+
+    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool) {
+        let sent = if moved { &mut self.publisher.sent.0 } else { &mut self.publisher.sent.1 };
+        *sent += items.len() as u64;
+        self.tell(person, |moves| moves.put(person, home, items));
+    }
+
+    fn drop_fragment(&mut self, person: PersonId, home: PersonId) {
+        self.tell(person, |moves| moves.drop_fragment(person, home));
+    }
+
+    fn more(&mut self, home: PersonId) {
+        self.tell(home, |moves| moves.more(home));
+    }
+
+    fn record(&mut self, person: PersonId, record: &InsightRecord) {
+        let publisher = &mut *self.publisher;
+        publisher.customers.encode(record);
+        let sent = send_feed(
+            self.outputs,
+            publisher.map.customers_feed,
+            &publisher.customers,
+            &person.hexadecimal(),
+            publisher.sequence,
+        );
+        self.note(sent);
+    }
+
+    fn outcome(&mut self, spoke: &str, outcome: Outcome) {
+        let publisher = &mut *self.publisher;
+        *publisher.outcomes.entry((spoke.to_owned(), publisher.arrived, outcome)).or_default() += 1;
+    }
+
+    fn contribution(&mut self, cell: CellKey<'_>, add: &Accumulator) {
+        let partition = metrics_partition(&cell, self.publisher.metrics_partitions);
+        let index = usize::try_from(partition).expect("a partition is not negative");
+        let batch = &mut self.publisher.batches[index];
+        batch.push_contribution(&Contribution { cell, add: add.clone() });
+        if batch.is_full() {
+            let header = Header::timeless(self.publisher.arrived, self.publisher.generation);
+            let sent = self.publisher.send_batch(index, &header, self.outputs);
+            self.note(sent);
+        }
+    }
+}
+
+/// Sends what an encoder holds.
+pub fn send_feed<F: FeedRecord>(
+    outputs: &mut dyn Outputs,
+    topic: TopicIndex,
+    encoder: &Encoder<F>,
+    key: &[u8],
+    sequence: u64,
+) -> Result<(), LogError> {
+    let id = feeds::event_id(key, sequence, Some(encoder.encoded()));
+    let statics = encoder.feed_headers();
+    let mut headers: smallvec::SmallVec<[(&str, &[u8]); 8]> = smallvec::SmallVec::new();
+    headers.extend(statics.iter().map(|(name, value)| (*name, value.as_ref())));
+    headers.push((CE_ID, &id));
+    outputs.send(&Output {
+        topic,
+        placement: Placement::ByKey,
+        key,
+        value: Some(encoder.encoded()),
+        headers: &headers,
+        timestamp_ms: None,
+    })
+}
+
+/// Which partition of customers a home or person lives on.
+pub fn partition_of(name: PersonId, partitions: i32) -> usize {
+    usize::try_from(name.placement() % u64::from(partitions.unsigned_abs())).expect("less than a number of partitions")
+}
+
+/// Says that nothing is left under a key.
+pub fn send_tombstone<F: FeedRecord>(
+    outputs: &mut dyn Outputs,
+    topic: TopicIndex,
+    encoder: &Encoder<F>,
+    key: &[u8],
+    sequence: u64,
+) -> Result<(), LogError> {
+    let id = feeds::event_id(key, sequence, None);
+    let statics = encoder.feed_headers();
+    let mut headers: smallvec::SmallVec<[(&str, &[u8]); 8]> = smallvec::SmallVec::new();
+    headers.extend(statics.iter().map(|(name, value)| (*name, value.as_ref())));
+    headers.push((CE_ID, &id));
+    outputs.send(&Output { topic, placement: Placement::ByKey, key, value: None, headers: &headers, timestamp_ms: None })
+}
+
+impl Publisher {
+    pub(super) fn new(options: &TopologyOptions, map: TopicMap) -> Publisher {
+        fn batches<T: Default>(partitions: i32) -> Vec<T> {
+            let partitions = usize::try_from(partitions).expect("a topic has a positive number of partitions");
+            std::iter::repeat_with(T::default).take(partitions).collect()
+        }
+        Publisher {
+            map,
+            touchpoints_feed: options.touchpoints_feed,
+            customers: Encoder::new(options.feed_format, &options.application_id),
+            touchpoints: Encoder::new(options.feed_format, &options.application_id),
+            customers_partitions: options.customers_partitions,
+            metrics_partitions: options.metrics_partitions,
+            batches: batches(options.metrics_partitions),
+            moves: batches(options.customers_partitions),
+            to_links: MoveBatch::default(),
+            as_of: None,
+            record: Vec::new(),
+            arrived: Day(0),
+            generation: None,
+            timestamp_ms: 0,
+            sequence: 0,
+            outcomes: BTreeMap::new(),
+            erased: BTreeMap::new(),
+            sent: (0, 0),
+            telemetry: options.telemetry.clone(),
+            counters: BTreeMap::new(),
+            uncounted: Vec::new(),
+        }
+    }
+
+    /// The transaction was rolled back.
+    pub(super) fn clear(&mut self) {
+        self.batches.iter_mut().for_each(Batch::clear);
+        self.moves.iter_mut().for_each(MoveBatch::clear);
+        self.to_links.clear();
+        self.outcomes.clear();
+        self.erased.clear();
+        self.sent = (0, 0);
+        self.uncounted.clear();
+        self.timestamp_ms = 0;
+    }
+
+    fn moves_header(&self) -> Header {
+        Header { as_of: self.as_of, ..Header::timeless(self.arrived, None) }
+    }
+
+    pub(super) fn send_moves(&mut self, partition: usize, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+        let header = self.moves_header();
+        self.moves[partition].take(VERSION_MOVES, &header, &mut self.record);
+        let partition = i32::try_from(partition).expect("it counts partitions of a topic");
+        self.send_internal(self.map.customers_repartition, partition, outputs)
+    }
+
+    pub(super) fn send_to_links(&mut self, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+        let header = self.moves_header();
+        self.to_links.take(VERSION_TO_LINKS, &header, &mut self.record);
+        self.send_internal(self.map.links_repartition, 0, outputs)
+    }
+
+    fn send_internal(&self, topic: TopicIndex, partition: i32, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+        outputs.send(&Output {
+            topic,
+            placement: Placement::At(partition),
+            key: &[],
+            value: Some(&self.record),
+            headers: &[],
+            // The time of the source records, so that latency is measured from end to end.
+            timestamp_ms: (self.timestamp_ms > 0).then_some(self.timestamp_ms),
+        })
+    }
+
+    /// Everything that homes, persons and links are still to be told.
+    pub(super) fn send_all_moves(&mut self, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+        for partition in 0..self.moves.len() {
+            if !self.moves[partition].is_empty() {
+                self.send_moves(partition, outputs)?;
+            }
+        }
+        if self.to_links.is_empty() { Ok(()) } else { self.send_to_links(outputs) }
+    }
+
+    pub(super) fn send_batch(&mut self, index: usize, header: &Header, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+        self.batches[index].take(header, &mut self.record);
+        let partition = i32::try_from(index).expect("it counts partitions of a topic");
+        self.send_internal(self.map.metrics_repartition, partition, outputs)
+    }
+}
+

@@ -1,0 +1,253 @@
+//! What homes, persons and links tell each other.
+//!
+//! ```text
+//! record to customers = form(4) · postcard(Header) · move*
+//! move   = 1 · person(16) · home(16) · count(u32 LE) · (content hash(16 LE) · length(u32 LE) · touchpoint)*     Put
+//!        | 2 · person(16) · home(16)                                                                           Drop
+//!        | 3 · home(16) · person(16) · version(u64 LE)                                                         Assign
+//!        | 4 · home(16)                                                                                        More
+//!        | 5 · home(16) · count(u32 LE) · (name(16) · erased until(i64 LE))*                                   Erased
+//!
+//! record to links = form(5) · postcard(Header) · postcard(ToLinks)*
+//! ```
+//! People, homes and erased identifiers are named by the keyed hash of their identifier. Golden file of both:
+//! `tests/fixtures/moves_v1.hex`.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Header, Unreadable};
+use crate::{
+    customers::Item,
+    model::{EventTime, Identifier, PersonId},
+};
+
+/// The first byte of a batch of moves.
+pub const VERSION_MOVES: u8 = 4;
+/// The first byte of a batch to links.
+pub const VERSION_TO_LINKS: u8 = 5;
+
+/// Told to a task of customers.
+#[derive(Clone, Debug)]
+pub enum Move<'a> {
+    /// Touchpoints of a home for a person.
+    Put {
+        /// Whose timeline.
+        person: PersonId,
+        /// Where they are kept.
+        home: PersonId,
+        /// The touchpoints.
+        items: Vec<Item<'a>>,
+    },
+    /// Everything of a home leaves a person.
+    Drop {
+        /// Whose timeline.
+        person: PersonId,
+        /// What leaves it.
+        home: PersonId,
+    },
+    /// A home's touchpoints belong to a person from now on.
+    Assign {
+        /// Which home.
+        home: PersonId,
+        /// To whom they belong.
+        person: PersonId,
+        /// Larger than that of every assignment before.
+        version: u64,
+    },
+    /// A home has more to move.
+    More {
+        /// Which.
+        home: PersonId,
+    },
+    /// Identifiers were erased.
+    Erased {
+        /// Who is told.
+        home: PersonId,
+        /// Which, and until when.
+        what: Vec<(PersonId, EventTime)>,
+    },
+}
+
+/// Told to links.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToLinks<'a> {
+    /// Pairs of identifiers that a home saw.
+    Pairs {
+        /// The identifier of the home.
+        #[serde(borrow)]
+        home: Identifier<'a>,
+        /// The stronger, the weaker, when they were seen together; both the same: it was seen.
+        #[serde(borrow)]
+        pairs: Vec<(Identifier<'a>, Identifier<'a>, EventTime)>,
+    },
+}
+
+/// A batch of moves, or to links, that is being filled for one partition.
+#[derive(Debug, Default)]
+pub struct MoveBatch {
+    entries: Vec<u8>,
+}
+
+impl MoveBatch {
+    /// Whether it should go out.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= super::BATCH_BYTES
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    fn count(&mut self, count: usize) {
+        let count = u32::try_from(count).expect("what is sent at once is bounded far below 2³²");
+        self.entries.extend_from_slice(&count.to_le_bytes());
+    }
+
+    /// Adds a [`Move::Put`].
+    pub fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>]) {
+        self.entries.push(1);
+        self.entries.extend_from_slice(&person.0);
+        self.entries.extend_from_slice(&home.0);
+        self.count(items.len());
+        for item in items {
+            self.entries.extend_from_slice(&item.content_hash.to_le_bytes());
+            self.count(item.encoded.len());
+            self.entries.extend_from_slice(&item.encoded);
+        }
+    }
+
+    /// Adds a [`Move::Drop`].
+    pub fn drop_fragment(&mut self, person: PersonId, home: PersonId) {
+        self.entries.push(2);
+        self.entries.extend_from_slice(&person.0);
+        self.entries.extend_from_slice(&home.0);
+    }
+
+    /// Adds a [`Move::Assign`].
+    pub fn assign(&mut self, home: PersonId, person: PersonId, version: u64) {
+        self.entries.push(3);
+        self.entries.extend_from_slice(&home.0);
+        self.entries.extend_from_slice(&person.0);
+        self.entries.extend_from_slice(&version.to_le_bytes());
+    }
+
+    /// Adds a [`Move::More`].
+    pub fn more(&mut self, home: PersonId) {
+        self.entries.push(4);
+        self.entries.extend_from_slice(&home.0);
+    }
+
+    /// Adds a [`Move::Erased`].
+    pub fn erased(&mut self, home: PersonId, what: &[(PersonId, EventTime)]) {
+        self.entries.push(5);
+        self.entries.extend_from_slice(&home.0);
+        self.count(what.len());
+        for (name, at) in what {
+            self.entries.extend_from_slice(&name.0);
+            self.entries.extend_from_slice(&at.0.to_le_bytes());
+        }
+    }
+
+    /// Adds what links is told.
+    pub fn to_links(&mut self, told: &ToLinks<'_>) {
+        postcard::to_io(told, &mut self.entries).expect("a vector takes every byte");
+    }
+
+    /// Writes the record into `record` and empties the batch. `form`: [`VERSION_MOVES`] or [`VERSION_TO_LINKS`].
+    pub fn take(&mut self, form: u8, header: &Header, record: &mut Vec<u8>) {
+        record.clear();
+        record.push(form);
+        postcard::to_io(header, &mut *record).expect("a vector takes every byte");
+        record.extend_from_slice(&self.entries);
+        self.clear();
+    }
+}
+
+/// Whether a record holds moves: what follows its header is read by [`next_move`].
+pub fn is_moves(record: &[u8]) -> bool {
+    record.first() == Some(&VERSION_MOVES)
+}
+
+/// The header of a batch of this form, and its entries still to be read.
+pub fn open(form: u8, record: &[u8]) -> Result<(Header, &[u8]), Unreadable> {
+    match record.split_first() {
+        Some((&found, rest)) if found == form => postcard::take_from_bytes(rest).map_err(|_| Unreadable("header")),
+        Some(_) => Err(Unreadable("version")),
+        None => Err(Unreadable("empty")),
+    }
+}
+
+fn take<'a, const N: usize>(entries: &mut &'a [u8], what: &'static str) -> Result<&'a [u8; N], Unreadable> {
+    let (taken, rest) = entries.split_first_chunk::<N>().ok_or(Unreadable(what))?;
+    *entries = rest;
+    Ok(taken)
+}
+
+fn take_name(entries: &mut &[u8]) -> Result<PersonId, Unreadable> {
+    Ok(PersonId(*take::<16>(entries, "name")?))
+}
+
+/// A count of what takes at least `each` bytes: more than are left are not believed.
+fn take_count(entries: &mut &[u8], each: usize) -> Result<usize, Unreadable> {
+    let count = u32::from_le_bytes(*take::<4>(entries, "count")?);
+    let count = usize::try_from(count).map_err(|_| Unreadable("count"))?;
+    if count > entries.len() / each { Err(Unreadable("count")) } else { Ok(count) }
+}
+
+/// The next move of a batch.
+pub fn next_move<'a>(entries: &mut &'a [u8]) -> Result<Option<Move<'a>>, Unreadable> {
+    let Some((&tag, rest)) = entries.split_first() else {
+        return Ok(None);
+    };
+    *entries = rest;
+    Ok(Some(match tag {
+        1 => {
+            let (person, home) = (take_name(entries)?, take_name(entries)?);
+            let count = take_count(entries, 20)?;
+            let mut items = Vec::with_capacity(count);
+            for _ in 0..count {
+                let content_hash = u128::from_le_bytes(*take::<16>(entries, "content hash")?);
+                let length = take_count(entries, 1)?;
+                let (encoded, rest) = entries.split_at_checked(length).ok_or(Unreadable("touchpoint"))?;
+                *entries = rest;
+                items.push(Item { content_hash, encoded: Cow::Borrowed(encoded) });
+            }
+            Move::Put { person, home, items }
+        }
+        2 => Move::Drop { person: take_name(entries)?, home: take_name(entries)? },
+        3 => Move::Assign {
+            home: take_name(entries)?,
+            person: take_name(entries)?,
+            version: u64::from_le_bytes(*take::<8>(entries, "version")?),
+        },
+        4 => Move::More { home: take_name(entries)? },
+        5 => {
+            let home = take_name(entries)?;
+            let count = take_count(entries, 24)?;
+            let mut what = Vec::with_capacity(count);
+            for _ in 0..count {
+                what.push((take_name(entries)?, EventTime(i64::from_le_bytes(*take::<8>(entries, "time")?))));
+            }
+            Move::Erased { home, what }
+        }
+        _ => return Err(Unreadable("move")),
+    }))
+}
+
+/// The next thing that links is told.
+pub fn next_to_links<'a>(entries: &mut &'a [u8]) -> Result<Option<ToLinks<'a>>, Unreadable> {
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let (told, rest) = postcard::take_from_bytes(entries).map_err(|_| Unreadable("pairs"))?;
+    *entries = rest;
+    Ok(Some(told))
+}
