@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     exit::{Exit, Failure},
     hub,
+    identity::{Sought, find},
     output::{Format, write_json, write_table},
     place,
 };
@@ -46,36 +47,7 @@ pub struct CustomerArguments {
     pub output: Format,
 }
 
-/// Whom to look for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Sought {
-    Person(String),
-    Identifier(IdentifierType, String),
-}
-
 impl Sought {
-    fn parse(text: &str) -> Result<Sought, Failure> {
-        let wrong = |happened: String| {
-            let kinds: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
-            Failure::new(
-                Exit::Usage,
-                happened,
-                format!("name TYPE:VALUE with a type of {}; or the 32 digits of a person's id", kinds.join(", ")),
-            )
-        };
-        let Some((kind, value)) = text.split_once(':') else {
-            if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Ok(Sought::Person(text.to_ascii_lowercase()));
-            }
-            return Err(wrong("that is neither an identifier nor a person's id".to_owned()));
-        };
-        let kind = IdentifierType::parse(kind.trim())
-            .ok_or_else(|| wrong(format!("there is no type of identifier {:?}", kind.trim())))?;
-        let value = value.trim();
-        let value = if kind == IdentifierType::Email { value.to_lowercase() } else { value.to_owned() };
-        Ok(Sought::Identifier(kind, value))
-    }
-
     fn is(&self, person: &str, record: &Value) -> bool {
         match self {
             Sought::Person(sought) => sought == person,
@@ -92,7 +64,13 @@ pub(super) fn execute(
     arguments: &CustomerArguments,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let sought = Sought::parse(&arguments.identifier)?;
+    let mut sought = Sought::parse(&arguments.identifier)?;
+    if matches!(sought, Sought::Person(_))
+        && let Some((person, _, true)) = find(settings, &sought)?
+    {
+        // An id that is no longer in use.
+        sought = Sought::Person(person);
+    }
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
     let mut more = BTreeSet::new();
     read(settings, Feed::Customers, &mut |key, value| {

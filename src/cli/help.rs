@@ -11,10 +11,11 @@ use super::{
 use std::{io::Write, path::PathBuf};
 
 /// Who needs which command. Every command is in one group: a test says which is not.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["demo", "generate"]),
     ("Departments: plug in, and see what becomes of an event", &["spoke", "import", "tap", "rejected", "explain"]),
     ("Downstream: what the hub publishes", &["tail", "export", "customer"]),
+    ("Who is one person: look, decide, erase", &["identity", "erase"]),
     ("Operators: run it, and keep it", &["run", "reload", "check", "topics", "rebuild", "state", "backup", "restore"]),
     ("This program", &["completions", "man", "help"]),
 ];

@@ -21,8 +21,9 @@ use crate::{
     },
     feeds,
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, trial::Trial},
+    links::Rules,
     metrics,
-    model::PersonKey,
+    model::{IdentifierType, PersonKey},
     settings::{ClientRole, FeedFormat, Settings},
     telemetry::Telemetry,
     topology::TopologyOptions,
@@ -89,6 +90,24 @@ pub(super) fn compiled_spokes(settings: &Settings, schemas: &Arc<Schemas>) -> Re
     Ok(compiled)
 }
 
+/// What links people.
+pub(super) fn link_rules(settings: &Settings) -> Rules {
+    let identity = &settings.identity;
+    let whole = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let mut rules = Rules::without_limits()
+        .with_shared_above(whole(identity.shared_above))
+        .with_component_max(whole(identity.component_max));
+    for (kind, limit) in &identity.limits {
+        if let Some(kind) = IdentifierType::parse(kind) {
+            rules = rules.with_limit(kind, Some(*limit));
+        }
+    }
+    for kind in identity.unique.iter().filter_map(|kind| IdentifierType::parse(kind)) {
+        rules = rules.with_unique(kind);
+    }
+    rules
+}
+
 /// The options of the topology.
 pub(super) fn topology_options(
     settings: &Settings,
@@ -97,7 +116,7 @@ pub(super) fn topology_options(
 ) -> Result<TopologyOptions, Failure> {
     let calendar = settings.calendar()?;
     let customers_partitions = i32::from(settings.topics.customers_partitions);
-    let links = crate::links::Rules::default();
+    let links = link_rules(settings);
     let milliseconds = |seconds: u32| i64::from(seconds) * 1_000;
     Ok(TopologyOptions {
         application_id: settings.hub.application_id.clone(),

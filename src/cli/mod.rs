@@ -14,6 +14,7 @@ mod generate;
 mod help;
 mod housekeeping;
 mod hub;
+mod identity;
 mod import;
 mod judge;
 mod output;
@@ -48,6 +49,7 @@ pub use explain::ExplainArguments;
 pub use export::{ExportArguments, ExportFormat};
 pub use generate::{Destination, GenerateArguments, Written};
 pub use help::{CompletionsArguments, ManArguments};
+pub use identity::{EraseArguments, IdentityAction, IdentityArguments};
 pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
 pub(crate) use place::embedded_options;
@@ -113,6 +115,10 @@ pub enum Command {
     Export(ExportArguments),
     /// Show one customer: the record, the timeline, and why
     Customer(CustomerArguments),
+    /// See who is one person and why; decide what the evidence cannot: link, split, take back
+    Identity(IdentityArguments),
+    /// Erase a person: record, touchpoints, identifiers, now and for what comes late
+    Erase(EraseArguments),
     /// Show what comes into a department's topic and what its mapping makes of it, with who it is about hidden
     Tap(TapArguments),
     /// Say where an event counts, by its id, or why it does not
@@ -185,6 +191,8 @@ impl Cli {
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Export(arguments) => export::execute(settings, arguments, output),
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
+            Command::Identity(arguments) => identity::execute(settings, arguments, output),
+            Command::Erase(arguments) => identity::erase(settings, arguments, output),
             Command::Tap(arguments) => tap::execute(settings, arguments, output),
             Command::Explain(arguments) => explain::execute(settings, arguments, output),
             Command::Rejected(arguments) => rejected::execute(settings, arguments, output),

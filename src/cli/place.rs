@@ -114,6 +114,11 @@ fn open(settings: &Settings) -> Result<Arc<SharedLog>, Failure> {
 /// Everything that a topic holds now.
 pub(super) const WHOLE: Span = Span { from_beginning: true, until_end: true };
 
+/// The topic of operators' commands.
+pub(super) fn commands_topic(settings: &Settings) -> String {
+    format!("{}{}", settings.topics.prefix, topology::COMMANDS_SUFFIX)
+}
+
 /// The topic of a feed.
 pub(super) fn topic_of(settings: &Settings, feed: Feed) -> String {
     format!("{}{}", settings.topics.prefix, feed.description().suffix)
@@ -217,5 +222,6 @@ pub(crate) fn embedded_options(settings: &Settings) -> EmbeddedOptions {
         reserved_bytes: embedded.reserved_bytes,
         spoke_retention: (kept_hours > 0).then(|| Duration::from_secs(kept_hours * 3_600)),
         reserved_names: vec![settings.topics.prefix.clone(), format!("{}-", settings.hub.application_id)],
+        inputs: vec![commands_topic(settings)],
     }
 }

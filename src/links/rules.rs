@@ -39,6 +39,11 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// No type is unique, none has a limit.
+    pub fn without_limits() -> Rules {
+        Rules { limits: [None; RANKS as usize], unique: [false; RANKS as usize], ..Rules::default() }
+    }
+
     /// A person has at most one identifier of this type, and whatever meets two of them belongs to neither.
     #[must_use]
     pub fn with_unique(mut self, kind: IdentifierType) -> Rules {

@@ -99,6 +99,17 @@ impl PersonId {
         hexadecimal(&self.0)
     }
 
+    /// From 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<PersonId> {
+        let digits: &[u8; 32] = text.as_bytes().try_into().ok()?;
+        let mut id = [0; 16];
+        for (byte, pair) in id.iter_mut().zip(digits.as_chunks::<2>().0) {
+            let digit = |digit: u8| char::from(digit).to_digit(16);
+            *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
+        }
+        Some(PersonId(id))
+    }
+
     /// A uniformly distributed number, for placing the person on a partition.
     pub fn placement(self) -> u64 {
         let mut first = [0; 8];

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod calendar;
+mod command;
 mod contribution;
 mod identifier;
 mod identity;
@@ -16,6 +17,7 @@ pub mod keys;
 
 pub use arrival::{Arrivals, SpokeAccount, SpokePartition, SpokeSchema};
 pub use calendar::{Calendar, CalendarError};
+pub use command::{COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord, Name, Order};
 pub use contribution::{Accumulator, CellKey, Contribution, Dimension, log_bucket, log_bucket_middle};
 pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey, hexadecimal};
 pub use identity::{Cause, Conflict, Decision, IdentityState, JournalChange, JournalEntry, Named, Refusal};

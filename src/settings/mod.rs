@@ -43,6 +43,8 @@ pub struct Settings {
     pub time: Time,
     /// What metrics mean here.
     pub metrics: Metrics,
+    /// Who is one person.
+    pub identity: Identity,
     /// Operators' endpoints.
     pub http: Http,
     /// Log lines.
@@ -193,6 +195,20 @@ pub struct Metrics {
     pub on_time_tolerance_seconds: u32,
     /// A case without a reply for so many seconds is unanswered.
     pub unanswered_target_seconds: u32,
+}
+
+/// `[identity]`: who is one person. Stored state depends on it: it never changes later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    /// Types of which one person has one value at most; what was seen with two of them belongs to neither.
+    pub unique: Vec<String>,
+    /// An identifier that was seen with more stronger ones than this is shared: it links nobody.
+    pub shared_above: u32,
+    /// Evidence never connects more identifiers than this, things (orders, cases, contracts) not counted.
+    pub component_max: u32,
+    /// By type, the most identifiers that evidence brings together in one person.
+    pub limits: BTreeMap<String, u32>,
 }
 
 /// `[http]`: operators' endpoints.
@@ -354,6 +370,18 @@ impl Default for Time {
 impl Default for Metrics {
     fn default() -> Self {
         Metrics { on_time_tolerance_seconds: 0, unanswered_target_seconds: 86_400 }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        let limits = [("email", 5), ("phone", 5), ("loyalty", 5), ("device", 5), ("cookie", 100), ("anonymous", 100)];
+        Identity {
+            unique: vec!["customer_id".into()],
+            shared_above: 4,
+            component_max: 1_000,
+            limits: limits.map(|(kind, limit)| (kind.to_owned(), limit)).into(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What must hold within a setting and between settings, checked once, before anything starts.
 
-use crate::model::Calendar;
+use crate::model::{Calendar, IdentifierType};
 
 use super::{Hub, Settings, SettingsError};
 
@@ -28,6 +28,7 @@ impl Settings {
         self.validate_embedded()?;
         self.validate_registry()?;
         self.validate_topics()?;
+        self.validate_identity()?;
         self.validate_limits()?;
         self.log.options().check().map_err(|error| ("log.level", error.to_string()))
     }
@@ -111,6 +112,30 @@ impl Settings {
         }
         rule(kafka.certificate_file.is_some() == kafka.key_file.is_some(), "kafka.key_file", || {
             "a certificate and its key are set together (kafka.certificate_file, kafka.key_file)".into()
+        })
+    }
+
+    fn validate_identity(&self) -> Result<(), Broken> {
+        let identity = &self.identity;
+        let all: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+        for (key, kinds) in [
+            ("identity.unique", identity.unique.iter().collect::<Vec<_>>()),
+            ("identity.limits", identity.limits.keys().collect()),
+        ] {
+            let known = |kind: &&String| IdentifierType::parse(kind).is_some_and(|kind| !kind.is_thing());
+            let wrong = kinds.iter().find(|kind| !known(kind));
+            rule(wrong.is_none(), key, || {
+                let wrong = wrong.map(|it| it.as_str()).unwrap_or_default();
+                format!("{wrong:?} is no type of a person's identifiers: {}", all.join(", "))
+            })?;
+        }
+        let smallest = identity.limits.iter().find(|(_, limit)| **limit == 0);
+        rule(smallest.is_none(), "identity.limits", || "a limit is 1 or more; leave a type out to have none".into())?;
+        rule((1..=1_000).contains(&identity.shared_above), "identity.shared_above", || {
+            "must be between 1 and 1000".into()
+        })?;
+        rule((2..=100_000).contains(&identity.component_max), "identity.component_max", || {
+            "must be between 2 and 100000".into()
         })
     }
 

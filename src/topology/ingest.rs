@@ -6,6 +6,7 @@ use prometheus::IntCounter;
 
 use super::{
     TopicMap, TopologyOptions,
+    commands::CommandsStage,
     messages::{Batch, Header},
     tally::Tally,
     watermarks::source_number,
@@ -33,7 +34,13 @@ pub(super) fn maker(
 ) -> Arc<dyn Fn(TopicPartition) -> Box<dyn Stage> + Send + Sync> {
     let options = options.clone();
     let names: BTreeMap<_, Arc<str>> = topics.iter().map(|(index, spec)| (index, spec.name.clone())).collect();
-    Arc::new(move |input| Box::new(IngestStage::new(&options, map, input, names[&input.topic].clone())))
+    Arc::new(move |input| {
+        let topic = names[&input.topic].clone();
+        if input.topic == map.commands {
+            return Box::new(CommandsStage::new(&options, map, topic));
+        }
+        Box::new(IngestStage::new(&options, map, input, topic))
+    })
 }
 
 /// One source partition. It keeps nothing: what it knows of time it tells again after a restart.

@@ -203,6 +203,7 @@ impl Stage for LinksStage {
         while let Some(told) = moves::next_to_links(&mut entries)? {
             match told {
                 ToLinks::Pairs { home, pairs } => self.links.pairs(home, &pairs, &mut view, &mut sending),
+                ToLinks::Command { .. } => Ok(()),
             }
             .map_err(stop)?;
         }

@@ -22,6 +22,7 @@
 //! A rebuild (`engine::rebuild`) is told on them as well: contributions name the generation that they belong to, so that
 //! no cell holds two; each customers partition says when it has refolded everything, and only then are cells published.
 
+mod commands;
 mod customers;
 mod ingest;
 mod links;
@@ -101,6 +102,9 @@ impl TopologyOptions {
     }
 }
 
+/// The name of the topic of operators' commands, after the prefix of public topics.
+pub const COMMANDS_SUFFIX: &str = "commands";
+
 /// Where each topic is in the topology's list.
 #[derive(Clone, Copy, Debug)]
 pub struct TopicMap {
@@ -126,13 +130,15 @@ pub struct TopicMap {
     pub spokes_feed: TopicIndex,
     /// `insight.rejected`.
     pub rejected_feed: TopicIndex,
+    /// `insight.commands`: operators' decisions and erasures. Read, not written.
+    pub commands: TopicIndex,
 }
 
 /// The hub's topology, and where its topics are in it.
 pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
     let application = &options.application_id;
     let mut topics = Topics::default();
-    let sources: Vec<TopicIndex> = options
+    let mut sources: Vec<TopicIndex> = options
         .spokes
         .now()
         .iter()
@@ -186,7 +192,15 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         catalogue_feed: feed(Feed::Catalogue),
         spokes_feed: feed(Feed::Spokes),
         rejected_feed: feed(Feed::Rejected),
+        commands: topics.add(TopicSpec {
+            name: Arc::from(format!("{}{COMMANDS_SUFFIX}", options.feed_prefix)),
+            ownership: Ownership::Feed,
+            // Their order is what they mean.
+            partitions: 1,
+            cleanup: Cleanup::Delete { retention_ms: Some(options.rejected_retention_ms) },
+        }),
     };
+    sources.push(map.commands);
     let stages = vec![
         StageSpec { name: "ingest", inputs: sources, changelog: None, make: ingest::maker(options, map, &topics) },
         StageSpec {
@@ -223,6 +237,8 @@ fn placement(options: &TopologyOptions) -> [u8; 16] {
     let mut hash = blake3::Hasher::new_derive_key("insight-hub placement 1");
     hash.update(&options.customers_partitions.to_le_bytes());
     hash.update(&options.metrics_partitions.to_le_bytes());
+    // What the graph of identifiers holds follows from its rules.
+    hash.update(&options.links.fingerprint().to_le_bytes());
     // Another key names every person anew. What is stored of it is a hash of a hash.
     hash.update(blake3::keyed_hash(&options.person_key.0, b"placement").as_bytes());
     first_half(&hash)

@@ -70,6 +70,19 @@ pub enum Move<'a> {
     },
 }
 
+/// What an operator orders. Identifiers are named by their keyed hashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order<'a> {
+    /// The two of each pair are one person.
+    Link(Vec<(PersonId, PersonId)>),
+    /// The two of each pair are never one.
+    NeverLink(Vec<(PersonId, PersonId)>),
+    /// Takes back the earlier command with this id.
+    Undo(&'a str),
+    /// The person of this identifier is erased.
+    Erase(PersonId),
+}
+
 /// Told to links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToLinks<'a> {
@@ -81,6 +94,18 @@ pub enum ToLinks<'a> {
         /// The stronger, the weaker, when they were seen together; both the same: it was seen.
         #[serde(borrow)]
         pairs: Vec<(Identifier<'a>, Identifier<'a>, EventTime)>,
+    },
+    /// An operator's command.
+    Command {
+        /// Its place in the command log.
+        number: u64,
+        /// Its id: the first of each counts.
+        id: &'a str,
+        /// What is ordered.
+        #[serde(borrow)]
+        order: Order<'a>,
+        /// When.
+        at: EventTime,
     },
 }
 

@@ -63,6 +63,8 @@ pub struct EmbeddedOptions {
     pub spoke_retention: Option<Duration>,
     /// What names of topics begin with that are the hub's alone.
     pub reserved_names: Vec<String>,
+    /// Topics with such a name that others do write to.
+    pub inputs: Vec<String>,
 }
 
 impl Default for EmbeddedOptions {
@@ -73,6 +75,7 @@ impl Default for EmbeddedOptions {
             reserved_bytes: 256 << 20,
             spoke_retention: None,
             reserved_names: Vec::new(),
+            inputs: Vec::new(),
         }
     }
 }

@@ -29,7 +29,8 @@ impl SharedLog {
 
 impl Owner for SharedLog {
     fn is_departments(&self, topic: &str) -> bool {
-        topic != IDENTITY_TOPIC && !self.options.reserved_names.iter().any(|reserved| topic.starts_with(reserved))
+        let is_reserved = || self.options.reserved_names.iter().any(|reserved| topic.starts_with(reserved));
+        topic != IDENTITY_TOPIC && (self.options.inputs.iter().any(|input| input == topic) || !is_reserved())
     }
 
     fn after_append(&self, log: &CommitLog, _sequence: u64) -> Result<(), CommitLogError> {

@@ -1,0 +1,162 @@
+//! `insight-hub identity …` and `insight-hub erase`: who is one person and why in; operators' decisions out, as commands.
+
+mod decide;
+mod show;
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+
+use super::{
+    exit::{Exit, Failure},
+    output::Format,
+};
+use crate::{
+    model::{Identifier, IdentifierType, PersonId, PersonKey},
+    settings::Settings,
+};
+
+pub(super) use show::find;
+
+/// Flags of `identity`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct IdentityArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: IdentityAction,
+}
+
+/// What to do with identities.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum IdentityAction {
+    /// Show whom an identifier names, by which identifiers, and what was refused
+    Show {
+        /// TYPE:VALUE, for example email:ann@example.org; or the 32 digits of a person's id, also one no longer in use
+        #[arg(value_name = "IDENTIFIER")]
+        identifier: String,
+        /// How it is shown
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// List people with conflicts, identifiers that belong to too many, and people close to a limit
+    Conflicts {
+        /// How they are shown
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Decide that identifiers are one person, over shared identifiers and limits
+    Link {
+        /// Two or more, each TYPE:VALUE
+        #[arg(value_name = "IDENTIFIER", num_args = 2..)]
+        identifiers: Vec<String>,
+        /// How the command is called, for an undo; one that was used has no effect
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+    },
+    /// Decide that identifiers are never one person, by any path
+    NeverLink {
+        /// Two or more, each TYPE:VALUE: every two of them are never one
+        #[arg(value_name = "IDENTIFIER", num_args = 2..)]
+        identifiers: Vec<String>,
+        /// How the command is called, for an undo; one that was used has no effect
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+    },
+    /// Split a person: none of some identifiers is one person with any of the others
+    Split {
+        /// One side, each TYPE:VALUE
+        #[arg(value_name = "IDENTIFIER", num_args = 1..)]
+        identifiers: Vec<String>,
+        /// The other side, each TYPE:VALUE
+        #[arg(long, value_name = "IDENTIFIER", num_args = 1.., required = true)]
+        from: Vec<String>,
+        /// How the command is called, for an undo; one that was used has no effect
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+    },
+    /// Take an earlier command back
+    Undo {
+        /// The id that the command was given or told
+        #[arg(value_name = "COMMAND")]
+        command: String,
+        /// How this command is called, so that it can be undone itself
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+    },
+}
+
+/// Flags of `erase`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct EraseArguments {
+    /// TYPE:VALUE of any identifier of the person
+    #[arg(value_name = "IDENTIFIER")]
+    pub identifier: String,
+    /// Show what would be erased, and erase nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Erase: there is no way back
+    #[arg(long, conflicts_with = "dry_run")]
+    pub yes: bool,
+}
+
+pub(super) fn execute(
+    settings: &Settings,
+    arguments: &IdentityArguments,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    match &arguments.action {
+        IdentityAction::Show { identifier, output: format } => show::one(settings, identifier, *format, output),
+        IdentityAction::Conflicts { output: format } => show::conflicts(settings, *format, output),
+        IdentityAction::Link { identifiers, id } => decide::link(settings, identifiers, id.as_deref(), output),
+        IdentityAction::NeverLink { identifiers, id } => decide::never(settings, identifiers, id.as_deref(), output),
+        IdentityAction::Split { identifiers, from, id } => {
+            decide::split(settings, identifiers, from, id.as_deref(), output)
+        }
+        IdentityAction::Undo { command, id } => decide::undo(settings, command, id.as_deref(), output),
+    }
+}
+
+pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    decide::erase(settings, arguments, output)
+}
+
+/// Whom to look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Sought {
+    /// By the id of the feeds.
+    Person(String),
+    /// By one of the identifiers.
+    Identifier(IdentifierType, String),
+}
+
+impl Sought {
+    pub(super) fn parse(text: &str) -> Result<Sought, Failure> {
+        let wrong = |happened: String| {
+            let kinds: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+            Failure::new(
+                Exit::Usage,
+                happened,
+                format!("name TYPE:VALUE with a type of {}; or the 32 digits of a person's id", kinds.join(", ")),
+            )
+        };
+        let Some((kind, value)) = text.split_once(':') else {
+            return match PersonId::parse(text) {
+                Some(person) => Ok(Sought::Person(person.to_string())),
+                None => Err(wrong("that is neither an identifier nor a person's id".to_owned())),
+            };
+        };
+        let kind = IdentifierType::parse(kind.trim())
+            .ok_or_else(|| wrong(format!("there is no type of identifier {:?}", kind.trim())))?;
+        let value = value.trim();
+        let value = if kind == IdentifierType::Email { value.to_lowercase() } else { value.to_owned() };
+        Ok(Sought::Identifier(kind, value))
+    }
+
+    /// The keyed hash that names it: of an identifier, or the person's id itself.
+    pub(super) fn name(&self, key: &PersonKey) -> PersonId {
+        match self {
+            Sought::Person(person) => PersonId::parse(person).expect("it was parsed before"),
+            Sought::Identifier(kind, value) => key.person(Identifier { kind: *kind, value }),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What an operator decides in; a command on `insight.commands` out.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    io::Write,
+};
+
+use super::{EraseArguments, Sought, show};
+use crate::{
+    cli::{
+        exit::{Exit, Failure},
+        hub, place,
+    },
+    model::{COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord, Name, Order, PersonKey},
+    settings::Settings,
+};
+
+fn names(identifiers: &[String], key: &PersonKey) -> Result<Vec<Name>, Failure> {
+    let mut names = Vec::with_capacity(identifiers.len());
+    for identifier in identifiers {
+        names.push(Name(Sought::parse(identifier)?.name(key)));
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+/// Every two of a list.
+fn every_two(names: &[Name]) -> Vec<(Name, Name)> {
+    let rest = |index: usize| names[index + 1..].iter();
+    names.iter().enumerate().flat_map(|(index, one)| rest(index).map(move |other| (*one, *other))).collect()
+}
+
+pub(super) fn link(
+    settings: &Settings,
+    identifiers: &[String],
+    id: Option<&str>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let names = names(identifiers, &hub::person_key(settings)?)?;
+    send(settings, id, Order::Link { pairs: names.windows(2).map(|two| (two[0], two[1])).collect() }, output)
+}
+
+pub(super) fn never(
+    settings: &Settings,
+    identifiers: &[String],
+    id: Option<&str>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let names = names(identifiers, &hub::person_key(settings)?)?;
+    send(settings, id, Order::NeverLink { pairs: every_two(&names) }, output)
+}
+
+pub(super) fn split(
+    settings: &Settings,
+    one_side: &[String],
+    other_side: &[String],
+    id: Option<&str>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let key = hub::person_key(settings)?;
+    let (one_side, other_side) = (names(one_side, &key)?, names(other_side, &key)?);
+    if one_side.iter().any(|name| other_side.contains(name)) {
+        return Err(Failure::new(Exit::Usage, "an identifier is on both sides", "name each on one side"));
+    }
+    let pairs = one_side.iter().flat_map(|one| other_side.iter().map(move |other| (*one, *other))).collect();
+    send(settings, id, Order::NeverLink { pairs }, output)
+}
+
+pub(super) fn undo(
+    settings: &Settings,
+    command: &str,
+    id: Option<&str>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    send(settings, id, Order::Undo { undo: command.to_owned() }, output)
+}
+
+pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mut dyn Write) -> Result<(), Failure> {
+    let sought = Sought::parse(&arguments.identifier)?;
+    let identifier = Name(sought.name(&hub::person_key(settings)?));
+    if arguments.dry_run {
+        return show::what_goes(settings, &sought, output);
+    }
+    if !arguments.yes {
+        return Err(Failure::new(
+            Exit::Usage,
+            "an erasure cannot be taken back",
+            "look at it first with --dry-run, then add --yes",
+        ));
+    }
+    send(settings, None, Order::Erase { identifier }, output)
+}
+
+fn send(settings: &Settings, id: Option<&str>, order: Order, output: &mut dyn Write) -> Result<(), Failure> {
+    if let Order::Link { pairs } | Order::NeverLink { pairs } = &order
+        && (pairs.is_empty() || pairs.len() > COMMAND_PAIRS_MAX)
+    {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("that makes {} pairs of identifiers", pairs.len()),
+            format!("name at least two that differ, and so many that at most {COMMAND_PAIRS_MAX} pairs come of it"),
+        ));
+    }
+    let id = match id {
+        Some(id) if id.is_empty() || id.chars().count() > COMMAND_ID_CHARACTERS_MAX => {
+            let next = format!("give it one of 1 to {COMMAND_ID_CHARACTERS_MAX} characters");
+            return Err(Failure::new(Exit::Usage, "the command's id is empty or too long", next));
+        }
+        Some(id) => id.to_owned(),
+        // The state of the hasher is random.
+        None => format!("{:016x}", RandomState::new().build_hasher().finish()),
+    };
+    let command = CommandRecord { id, order };
+    let topic = place::commands_topic(settings);
+    let failed = |error| hub::log_failure(&error);
+    let mut appender = place::appender(settings, "identity")?;
+    appender.send(&topic, Some(command.id.as_bytes()), &command.encode(), hub::now_ms()).map_err(failed)?;
+    appender.flush().map_err(failed)?;
+    writeln!(output, "command {} was handed over; a running hub takes it at once", command.id)?;
+    Ok(output.flush()?)
+}

@@ -1,0 +1,132 @@
+//! Operators' commands in; orders to links out. A built-in spoke: one partition, read in order.
+
+use super::{
+    TopicMap, TopologyOptions,
+    messages::{
+        Header,
+        moves::{MoveBatch, Order, ToLinks, VERSION_TO_LINKS},
+    },
+};
+use crate::{
+    engine::{
+        log::{Output, Placement, Record},
+        stage::{Outputs, Stage, StageError},
+        store::Store,
+    },
+    feeds::DeadLetter,
+    model::{self, CommandRecord, Day, EventTime, Reason},
+    telemetry::{Event, Telemetry},
+};
+
+/// What commands are called among spokes.
+const SPOKE: &str = "commands";
+
+pub(super) struct CommandsStage {
+    map: TopicMap,
+    topic: std::sync::Arc<str>,
+    batch: MoveBatch,
+    record: Vec<u8>,
+    telemetry: Telemetry,
+    /// Of the running transaction: field and offset of what is no command.
+    rejected: Vec<(&'static str, i64)>,
+}
+
+impl CommandsStage {
+    pub(super) fn new(options: &TopologyOptions, map: TopicMap, topic: std::sync::Arc<str>) -> CommandsStage {
+        CommandsStage {
+            map,
+            topic,
+            batch: MoveBatch::default(),
+            record: Vec::new(),
+            telemetry: options.telemetry.clone(),
+            rejected: Vec::new(),
+        }
+    }
+
+    fn send(&mut self, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        self.batch.take(VERSION_TO_LINKS, &Header::timeless(Day(0), None), &mut self.record);
+        Ok(outputs.send(&Output {
+            topic: self.map.links_repartition,
+            placement: Placement::At(0),
+            key: &[],
+            value: Some(&self.record),
+            headers: &[],
+            timestamp_ms: None,
+        })?)
+    }
+}
+
+fn order(order: &model::Order) -> Order<'_> {
+    let named = |pairs: &[(model::Name, model::Name)]| pairs.iter().map(|(a, b)| (a.0, b.0)).collect();
+    match order {
+        model::Order::Link { pairs } => Order::Link(named(pairs)),
+        model::Order::NeverLink { pairs } => Order::NeverLink(named(pairs)),
+        model::Order::Undo { undo } => Order::Undo(undo),
+        model::Order::Erase { identifier } => Order::Erase(identifier.0),
+    }
+}
+
+impl Stage for CommandsStage {
+    fn process(&mut self, record: &Record<'_>, _: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        match CommandRecord::parse(record.value.unwrap_or_default()) {
+            Ok(command) => {
+                self.batch.to_links(&ToLinks::Command {
+                    number: record.offset.unsigned_abs(),
+                    id: &command.id,
+                    order: order(&command.order),
+                    at: EventTime(record.timestamp_ms),
+                });
+                if self.batch.is_full() {
+                    self.send(outputs)?;
+                }
+                Ok(())
+            }
+            Err((field, message)) => {
+                self.rejected.push((field, record.offset));
+                let letter = DeadLetter {
+                    topic: &self.topic,
+                    partition: record.from.partition,
+                    offset: record.offset,
+                    timestamp_ms: record.timestamp_ms,
+                    touchpoint: 0,
+                    spoke: SPOKE,
+                    reason: Reason::WrongType,
+                    field,
+                    message: &message,
+                    source_key: record.key,
+                };
+                let mut headers: Vec<(&str, Vec<u8>)> = Vec::new();
+                letter.headers(|name, value| headers.push((name, value.to_vec())));
+                let headers: Vec<(&str, &[u8])> =
+                    headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+                Ok(outputs.send(&Output {
+                    topic: self.map.rejected_feed,
+                    placement: Placement::ByKey,
+                    key: letter.key().as_bytes(),
+                    value: record.value,
+                    headers: &headers,
+                    timestamp_ms: None,
+                })?)
+            }
+        }
+    }
+
+    fn prepare_commit(&mut self, _: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
+        if !self.batch.is_empty() {
+            self.send(outputs)?;
+        }
+        Ok(false)
+    }
+
+    fn post_commit(&mut self) {
+        for (field, offset) in self.rejected.drain(..) {
+            let reason = Reason::WrongType.as_str();
+            self.telemetry.emit(Event::TouchpointRejected { spoke: SPOKE, reason, field, partition: 0, offset });
+        }
+    }
+
+    fn rolled_back(&mut self) {
+        self.batch.clear();
+        self.rejected.clear();
+    }
+}
