@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, hint::black_box, time::Instant};
 use bytes::Bytes;
 use insight_hub::{
     customers::{
-        Contributions, Customers, Effects, FoldOptions, Head, Incoming, Item, Options, Pair, contributions::Signed, fold,
-        record::render,
+        Contributions, Customers, Effects, FoldOptions, Head, Incoming, Item, Options, Pair, contributions::Signed,
+        fold, record::render,
     },
     model::*,
 };

@@ -141,8 +141,7 @@ impl Customers {
             }
         };
         for (_, encoded) in kept.iter().flat_map(|kept| &kept.versions) {
-            let touchpoint =
-                Touchpoint::decode(encoded).map_err(|error| store_keys::damaged("touchpoint", error))?;
+            let touchpoint = Touchpoint::decode(encoded).map_err(|error| store_keys::damaged("touchpoint", error))?;
             pairs_of(&touchpoint, &self.options.unique, &mut note);
         }
         let mut result = Ok(());
@@ -166,7 +165,11 @@ impl Customers {
             } else {
                 again.push((a, b, *at));
             }
-            home_identifier = [a, b].into_iter().zip(&names[1..]).find(|(_, name)| **name == home).map(|(it, _)| it)
+            home_identifier = [a, b]
+                .into_iter()
+                .zip(&names[1..])
+                .find(|(_, name)| **name == home)
+                .map(|(it, _)| it)
                 .or(home_identifier);
         }
         if !again.is_empty() {

@@ -207,9 +207,7 @@ impl Customers {
             return Ok(());
         }
         match ties {
-            Some(ties) if ties.person.is_some() => {
-                self.keep_for_another(home, batch, &accepted, &ties, store, effects)
-            }
+            Some(ties) if ties.person.is_some() => self.keep_for_another(home, batch, &accepted, &ties, store, effects),
             ties => {
                 let has_copies = ties.is_some_and(|ties| ties.copies > 0);
                 let mut edit = Edit::default();
@@ -276,7 +274,8 @@ impl Customers {
                     None => {
                         let position = known.position(id_and_spoke, None);
                         let stored = store.get(&with_rest(b't', home, &position))?;
-                        let stored = stored.ok_or_else(|| store_keys::damaged("timeline", "a touchpoint is missing"))?;
+                        let stored =
+                            stored.ok_or_else(|| store_keys::damaged("timeline", "a touchpoint is missing"))?;
                         let mut earlier = Arrived::decode(&stored)?;
                         earlier.item.content_hash = known.content_hash;
                         self.keep_version(home, arrived.entry(), &earlier, store)?;

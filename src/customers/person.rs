@@ -162,8 +162,9 @@ pub(super) fn scan_entries<S: KeyValue + ?Sized>(
 ) -> Result<(), StoreError> {
     let mut result = Ok(());
     store.scan(from, to, &mut |key, value| {
-        result = IndexEntry::decode(value)
-            .and_then(|entry| each(key, entry).ok_or_else(|| store_keys::damaged("index entry", "its key is too short")));
+        result = IndexEntry::decode(value).and_then(|entry| {
+            each(key, entry).ok_or_else(|| store_keys::damaged("index entry", "its key is too short"))
+        });
         if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     result
@@ -183,12 +184,7 @@ pub(super) fn own_version<S: KeyValue + ?Sized>(
 }
 
 /// Writes, or deletes, what a version of a touchpoint is found by.
-pub(super) fn index<S: KeyValue + ?Sized>(
-    name: PersonId,
-    place: Place<'_>,
-    entry: Option<IndexEntry>,
-    store: &mut S,
-) {
+pub(super) fn index<S: KeyValue + ?Sized>(name: PersonId, place: Place<'_>, entry: Option<IndexEntry>, store: &mut S) {
     let (by_id, by_home) = store_keys::index_keys(name, place);
     for key in [Some(by_id), by_home].into_iter().flatten() {
         match entry {
@@ -348,15 +344,17 @@ impl Customers {
             id_and_spoke.clear();
             store_keys::push_id(&mut id_and_spoke, touchpoint.id, touchpoint.spoke);
             let entry = IndexEntry { occurred_at: touchpoint.occurred_at, content_hash: item.content_hash };
-            let version =
-                Version { position: entry.position(&id_and_spoke, Some(home)), content_hash: item.content_hash, edition: 0 };
+            let version = Version {
+                position: entry.position(&id_and_spoke, Some(home)),
+                content_hash: item.content_hash,
+                edition: 0,
+            };
             let mut before = copies_of(id, &id_and_spoke, store)?;
             if own && let Some(own) = own_version(id, &id_and_spoke, store)? {
                 before.push(own);
             }
-            let of_home = |version: &Version| {
-                Place::of_position(&version.position).is_some_and(|place| place.home == Some(home))
-            };
+            let of_home =
+                |version: &Version| Place::of_position(&version.position).is_some_and(|place| place.home == Some(home));
             let mut after = before.clone();
             after.retain(|version| !of_home(version));
             let replaced = before.len() != after.len();

@@ -310,8 +310,9 @@ impl Envelope {
         let [version, d0, d1, d2, d3, published @ ..] = *prefix;
         let mut ties = None;
         if version == ENVELOPE_VERSION_WITH_TIES {
-            (ties, head) =
-                postcard::take_from_bytes(head).map(|(ties, rest)| (Some(Box::new(ties)), rest)).map_err(|_| wrong())?;
+            (ties, head) = postcard::take_from_bytes(head)
+                .map(|(ties, rest)| (Some(Box::new(ties)), rest))
+                .map_err(|_| wrong())?;
         } else if version != ENVELOPE_VERSION {
             return Err(wrong());
         }

@@ -7,7 +7,9 @@ use super::{
     notation::{Instant, Notation},
     table::Feed,
 };
-use crate::model::{Cause, Conflict, Decision, Identifier, IdentityState, JournalChange, JournalEntry, Named, PersonId};
+use crate::model::{
+    Cause, Conflict, Decision, Identifier, IdentityState, JournalChange, JournalEntry, Named, PersonId,
+};
 
 /// The feed `insight.identities`. Key: the public id of an identifier.
 #[derive(Debug)]

@@ -27,8 +27,8 @@ use crate::{
     telemetry::Event,
 };
 
-pub(super) use publisher::{partition_of, send_feed, send_tombstone};
 use publisher::{Publisher, Sending};
+pub(super) use publisher::{partition_of, send_feed, send_tombstone};
 
 /// Timers that one commit fires at most: bounds the transaction when a day closes for everybody at once.
 const TIMERS_PER_COMMIT: usize = 20_000;

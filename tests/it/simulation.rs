@@ -73,7 +73,7 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         customers: feed(map.customers_feed),
         touchpoints: feed(map.touchpoints_feed),
         identities: feed(map.identities_feed),
-            metrics: feed(map.metrics_feed),
+        metrics: feed(map.metrics_feed),
     }
 }
 

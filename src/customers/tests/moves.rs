@@ -242,8 +242,9 @@ fn oracle(touchpoints: &[Touchpoint<'static>], told: &[Told1]) -> (Told, BTreeSe
             Told1::Touchpoint(_) => {}
         }
     }
-    let is_erased =
-        |identifier: Identifier<'_>, at: EventTime| erased.get(&person_of(identifier)).is_some_and(|until| *until >= at);
+    let is_erased = |identifier: Identifier<'_>, at: EventTime| {
+        erased.get(&person_of(identifier)).is_some_and(|until| *until >= at)
+    };
     // home → (spoke, id) → the version with the smallest hash
     let mut kept: BTreeMap<(PersonId, &str, &str), (u128, Touchpoint<'static>)> = BTreeMap::new();
     let mut pairs = BTreeSet::new();

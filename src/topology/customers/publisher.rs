@@ -235,7 +235,14 @@ pub fn send_tombstone<F: FeedRecord>(
     let mut headers: smallvec::SmallVec<[(&str, &[u8]); 8]> = smallvec::SmallVec::new();
     headers.extend(statics.iter().map(|(name, value)| (*name, value.as_ref())));
     headers.push((CE_ID, &id));
-    outputs.send(&Output { topic, placement: Placement::ByKey, key, value: None, headers: &headers, timestamp_ms: None })
+    outputs.send(&Output {
+        topic,
+        placement: Placement::ByKey,
+        key,
+        value: None,
+        headers: &headers,
+        timestamp_ms: None,
+    })
 }
 
 impl Publisher {
@@ -320,10 +327,14 @@ impl Publisher {
         if self.to_links.is_empty() { Ok(()) } else { self.send_to_links(outputs) }
     }
 
-    pub(super) fn send_batch(&mut self, index: usize, header: &Header, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+    pub(super) fn send_batch(
+        &mut self,
+        index: usize,
+        header: &Header,
+        outputs: &mut dyn Outputs,
+    ) -> Result<(), LogError> {
         self.batches[index].take(header, &mut self.record);
         let partition = i32::try_from(index).expect("it counts partitions of a topic");
         self.send_internal(self.map.metrics_repartition, partition, outputs)
     }
 }
-

@@ -147,7 +147,7 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         customers: feed("insight.customers")?,
         touchpoints: feed("insight.touchpoints")?,
         identities: feed("insight.identities")?,
-            metrics: feed("insight.metrics")?,
+        metrics: feed("insight.metrics")?,
     })
 }
 

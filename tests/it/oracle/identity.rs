@@ -97,10 +97,8 @@ pub fn resolve<'a>(touches: impl Iterator<Item = &'a BTreeSet<Identifier>>) -> P
         })
         .map(|(node, _)| (*node).clone())
         .collect();
-    let usable: Vec<&(Identifier, Identifier)> = pairs
-        .iter()
-        .filter(|(one, other)| one != other && !shared.contains(one) && !shared.contains(other))
-        .collect();
+    let usable: Vec<&(Identifier, Identifier)> =
+        pairs.iter().filter(|(one, other)| one != other && !shared.contains(one) && !shared.contains(other)).collect();
 
     let mut oversize: BTreeSet<&(Identifier, Identifier)> = BTreeSet::new();
     for rank in 0..IDENTIFIER_TYPES.len() {
@@ -114,7 +112,8 @@ pub fn resolve<'a>(touches: impl Iterator<Item = &'a BTreeSet<Identifier>>) -> P
 
     let mut left: Vec<_> = usable.iter().copied().filter(|pair| !oversize.contains(pair)).collect();
     left.sort_by_key(|(one, other)| (one.0, other.0, one.clone(), other.clone()));
-    let mut label: BTreeMap<&Identifier, usize> = nodes.iter().enumerate().map(|(index, node)| (*node, index)).collect();
+    let mut label: BTreeMap<&Identifier, usize> =
+        nodes.iter().enumerate().map(|(index, node)| (*node, index)).collect();
     let mut members: Vec<Vec<&Identifier>> = nodes.iter().map(|node| vec![*node]).collect();
     let mut refused: Vec<_> =
         oversize.iter().map(|(one, other)| (one.clone(), other.clone(), "oversize".to_owned())).collect();
@@ -173,9 +172,7 @@ impl Persons {
                 if *node == strongest {
                     value["identifiers"] = group.iter().take(256).map(|it| show(it)).collect();
                     value["identifiers_total"] = group.len().into();
-                    let show = |(one, other, rule): &(Identifier, Identifier, String)| {
-                        json!({ "stronger": show(one), "weaker": show(other), "rule": rule, "decided": false })
-                    };
+                    let show = |(one, other, rule): &(Identifier, Identifier, String)| json!({ "stronger": show(one), "weaker": show(other), "rule": rule, "decided": false });
                     value["conflicts"] = conflicts.iter().take(50).map(|it| show(it)).collect();
                     value["conflicts_total"] = conflicts.len().into();
                     value["shared"] = self.shared.contains(strongest).into();
