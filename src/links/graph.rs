@@ -370,7 +370,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
     }
 
     /// Sorts identifiers that are, or were, known: strongest first.
-    pub fn sort_by_strength(&mut self, ids: &mut Vec<PersonId>) -> Result<(), StoreError> {
+    pub fn sort_by_strength(&mut self, ids: &mut [PersonId]) -> Result<(), StoreError> {
         for id in ids.iter() {
             self.versions(*id)?;
         }

@@ -5,7 +5,7 @@ use super::{
     properties::Random,
     world::{World, id, name, usual},
 };
-use crate::links::{Counted, Refusal, store_keys};
+use crate::links::{Command, Counted, Refusal, store_keys};
 
 fn world() -> World {
     World::new(usual())
@@ -203,15 +203,24 @@ fn a_giant_is_set_aside_and_is_not_walked_through() {
     // One more address of it: itself, a pair from both ends, the other end's count of refusals, the counters.
     let changed = changed_keys(&mut world, |world| world.touch(&["email:0007@x.org", "email:new@x.org"], 10));
     assert_eq!(changed, 5);
-    // Its parts are joined by nothing, and what is stronger still holds.
+    // A customer known by one of its addresses is part of it: from that level on, nothing weaker is believed either.
     world.touch(&["customer_id:ann", "email:0007@x.org", "order:1"], 20);
-    assert_eq!(world.person("order:1"), "customer_id:ann");
+    assert_eq!(world.person("order:1"), "order:1");
+    world.touch(&["customer_id:bob", "order:2"], 20);
+    assert_eq!(world.person("order:2"), "customer_id:bob");
     // Cut in the middle by erasures, the halves are still too large; cut into small pieces, they are not.
     let pieces = 10;
     for piece in 0..pieces {
-        world.erase(&format!("cut {piece}"), &name(&address(piece * 300)), 50);
+        // Not by the clerk, who would ask the oracle whose it is.
+        let address = name(&address(piece * 300));
+        world.command(&format!("cut {piece}"), &Command::Erase(super::world::identifier(&address)), 50);
     }
-    let piece = world.node(&name(&address(301))).expect("it is known");
-    assert_eq!(piece.oversize_from, store_keys::NO_LEVEL);
-    assert!(piece.refused > 0 || world.person(&address(302)) == address(301), "by the limit of e-mails, not by size");
+    let mut persons = std::collections::BTreeSet::new();
+    for number in 301..600 {
+        let node = world.node(&name(&address(number))).expect("it is known");
+        assert_eq!(node.oversize_from, store_keys::NO_LEVEL, "{number}");
+        assert!(node.members <= 5, "the limit of e-mails holds: {number}");
+        persons.insert(node.person);
+    }
+    assert!((60..150).contains(&persons.len()), "they are together as far as the limit goes: {}", persons.len());
 }

@@ -179,9 +179,6 @@ fn world(seed: u64) {
     let mut reports: Vec<(Name, Vec<((Name, Name), i64)>)> = Vec::new();
     let mut orders: Vec<(String, Order)> = Vec::new();
     let mut erasures: Vec<(String, Name, i64)> = Vec::new();
-    if std::env::var_os("LINKS_TRACE").is_some() {
-        println!("{:?}", world.numbers);
-    }
     for step in 0..4 + random.below(12) {
         match random.below(20) {
             0..13 => {
@@ -195,9 +192,6 @@ fn world(seed: u64) {
                 for unique in names.iter().filter(|name| world.numbers.unique.contains(&name.0)) {
                     let others = names.iter().filter(|name| *name != unique);
                     pairs.extend(others.map(|name| (oracle::in_order(unique, name), at)));
-                }
-                if std::env::var_os("LINKS_TRACE").is_some() {
-                    println!("report {home:?} {pairs:?}");
                 }
                 world.report(&home, &pairs);
                 reports.push((home, pairs));
@@ -219,9 +213,6 @@ fn world(seed: u64) {
             13..18 => {
                 let id = format!("order-{}", orders.len());
                 let order = order(&mut random, &pool, orders.len());
-                if std::env::var_os("LINKS_TRACE").is_some() {
-                    println!("order {id} {order:?}");
-                }
                 world.order(&id, order.clone());
                 orders.push((id, order));
             }
@@ -229,9 +220,6 @@ fn world(seed: u64) {
                 let erased = random.pick(&pool).clone();
                 let id = format!("erase {} {step}", erased.1);
                 let at = random.below(40) as i64;
-                if std::env::var_os("LINKS_TRACE").is_some() {
-                    println!("erase {erased:?} {at}");
-                }
                 world.erase(&id, &erased, at);
                 erasures.push((id, erased, at));
                 world.check_erased();
@@ -251,10 +239,7 @@ fn world(seed: u64) {
 }
 
 fn worlds(from: u64) {
-    let mut seeds = cases(5_000, 50_000);
-    if let Ok(seed) = std::env::var("LINKS_SEED") {
-        seeds = seed.parse().unwrap()..seed.parse::<u64>().unwrap() + 1;
-    }
+    let seeds = cases(5_000, 50_000);
     for seed in seeds.start + from * 1_000_000..seeds.end + from * 1_000_000 {
         let outcome = std::panic::catch_unwind(|| world(seed));
         if let Err(panic) = outcome {

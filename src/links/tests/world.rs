@@ -279,7 +279,7 @@ impl World {
         self.command(command_id, &command, 0);
     }
 
-    fn command(&mut self, command_id: &str, command: &Command<'_>, at: i64) {
+    pub fn command(&mut self, command_id: &str, command: &Command<'_>, at: i64) {
         self.commands += 1;
         self.links
             .command(self.commands, command_id, command, EventTime(at), &mut self.store, &mut self.out)
