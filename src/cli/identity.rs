@@ -12,7 +12,7 @@ use super::{
     output::Format,
 };
 use crate::{
-    model::{Identifier, IdentifierType, PersonId, PersonKey},
+    model::{Identifier, IdentifierType, Name, PersonId, PersonKey},
     settings::Settings,
 };
 
@@ -152,11 +152,17 @@ impl Sought {
         Ok(Sought::Identifier(kind, value))
     }
 
-    /// The keyed hash that names it: of an identifier, or the person's id itself.
-    pub(super) fn name(&self, key: &PersonKey) -> PersonId {
+    /// As a command names it. A person's id says no type, and may be that of somebody who reuses an erased identifier.
+    pub(super) fn name(&self, key: &PersonKey) -> Result<Name, Failure> {
         match self {
-            Sought::Person(person) => PersonId::parse(person).expect("it was parsed before"),
-            Sought::Identifier(kind, value) => key.person(Identifier { kind: *kind, value }),
+            Sought::Identifier(kind, value) => {
+                Ok(Name { kind: *kind, id: key.person(Identifier { kind: *kind, value }) })
+            }
+            Sought::Person(_) => Err(Failure::new(
+                Exit::Usage,
+                "a decision is about identifiers, not about ids of the feeds",
+                "name them as TYPE:VALUE; `insight-hub identity show` has those of a person",
+            )),
         }
     }
 }

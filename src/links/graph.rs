@@ -119,7 +119,12 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
             node.decided = self.has_any(&store_keys::prefix(b'd', &[&id.0]))?;
             self.versions(id)?.new = Some(node);
         }
-        Ok((self.known(id)?, is_new))
+        let node = self.known(id)?;
+        if node.value.is_empty() {
+            // So far only a decision named it, by its hash.
+            node.value = identifier.value.into();
+        }
+        Ok((node, is_new))
     }
 
     /// Removes a node.
@@ -379,7 +384,8 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
             let node = versions.new.as_ref().or(versions.old.as_ref())?;
             Some((node.kind, &*node.value))
         };
-        ids.sort_by(|one, other| name(one).cmp(&name(other)));
+        // Those that nobody has seen have no values.
+        ids.sort_by(|one, other| name(one).cmp(&name(other)).then_with(|| one.cmp(other)));
         Ok(())
     }
 

@@ -48,7 +48,7 @@ mod tests;
 pub use decisions::Decision;
 pub use effects::{Cause, Conflict, Counted, Effects, IdentityState, JournalChange, JournalEntry, Named};
 pub use rules::{Refusal, Rules};
-pub use stage::{Command, Links, ReportedPair};
+pub use stage::{Command, Links, ReportedPair, Target};
 
 /// A pair as it is kept: the stronger first.
 fn stronger_first<T: Ord>(one: T, other: T) -> (T, T) {

@@ -16,17 +16,27 @@ use super::{
 };
 use crate::model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, PersonKey, StoreError};
 
+/// An identifier as a command names it: by its keyed hash, since what is to be forgotten is not written down once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its type.
+    pub kind: IdentifierType,
+    /// [`PersonKey::person`] of it.
+    pub id: PersonId,
+}
+
 /// What an operator orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// The two of each pair are one person.
-    Link(&'a [(Identifier<'a>, Identifier<'a>)]),
+    /// The two of each pair are one person. An identifier that nobody has seen yet counts as the strongest of its type: its
+    /// value is not known.
+    Link(&'a [(Target, Target)]),
     /// The two of each pair are never one. A split is every one of a side with every one of the other.
-    NeverLink(&'a [(Identifier<'a>, Identifier<'a>)]),
+    NeverLink(&'a [(Target, Target)]),
     /// Takes back the earlier command with this id.
     Undo(&'a str),
     /// The person of this identifier is erased, up to the time of the command.
-    Erase(Identifier<'a>),
+    Erase(PersonId),
 }
 
 /// A pair of identifiers that a home reports: the latest time at which it was seen so far.
@@ -139,7 +149,7 @@ impl Links {
                 graph.record_undo(number, target)?;
             }
             Command::Erase(identifier) => {
-                let told = self.erase(&mut graph, self.key.person(*identifier), at, &mut change)?;
+                let told = self.erase(&mut graph, *identifier, at, &mut change)?;
                 for (home, ids) in told {
                     let mut erased = Vec::with_capacity(ids.len());
                     for id in ids {
@@ -169,21 +179,20 @@ impl Links {
         graph: &mut Graph<'_, S>,
         number: u64,
         decision: Decision,
-        pairs: &[(Identifier<'_>, Identifier<'_>)],
+        pairs: &[(Target, Target)],
         change: &mut Change,
     ) -> Result<(), StoreError> {
         let mut ids = BTreeSet::new();
-        for &(one, other) in pairs.iter().filter(|(one, other)| one != other) {
-            let (one_id, other_id) = (self.key.person(one), self.key.person(other));
+        for &(one, other) in pairs.iter().filter(|(one, other)| one.id != other.id) {
             if decision == Decision::Link {
                 // A link makes an identifier known, even one that nobody has seen.
-                for (identifier, id) in [(one, one_id), (other, other_id)] {
-                    if graph.node_of(id, identifier)?.1 {
+                for Target { kind, id } in [one, other] {
+                    if graph.node_of(id, Identifier { kind, value: "" })?.1 {
                         change.starts.insert(id);
                     }
                 }
             }
-            ids.insert((one_id.min(other_id), one_id.max(other_id)));
+            ids.insert((one.id.min(other.id), one.id.max(other.id)));
         }
         graph.record_decision(number, decision, &ids.into_iter().collect::<Vec<_>>())
     }

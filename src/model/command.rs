@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PersonId;
+use super::{IdentifierType, PersonId};
 
 /// Characters of a command's id.
 pub const COMMAND_ID_CHARACTERS_MAX: usize = 128;
@@ -13,10 +13,10 @@ pub const COMMAND_PAIRS_MAX: usize = 10_000;
 /// forgotten is not written down once more.
 ///
 /// ```json
-/// {"id": "a1", "command": "link", "pairs": [["0123456789abcdef0123456789abcdef", "fedcba98765432100123456789abcdef"]]}
-/// {"id": "a2", "command": "never_link", "pairs": [["0123456789abcdef0123456789abcdef", "fedcba98765432100123456789abcdef"]]}
+/// {"id": "a1", "command": "link", "pairs": [["email:0123456789abcdef0123456789abcdef", "phone:fedcba98765432100123456789abcdef"]]}
+/// {"id": "a2", "command": "never_link", "pairs": [["email:0123456789abcdef0123456789abcdef", "phone:fedcba98765432100123456789abcdef"]]}
 /// {"id": "a3", "command": "undo", "undo": "a1"}
-/// {"id": "a4", "command": "erase", "identifier": "0123456789abcdef0123456789abcdef"}
+/// {"id": "a4", "command": "erase", "identifier": "email:0123456789abcdef0123456789abcdef"}
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandRecord {
@@ -53,13 +53,25 @@ pub enum Order {
     },
 }
 
-/// The keyed hash of an identifier: in JSON 32 hexadecimal digits.
+/// An identifier as a command names it: in JSON its type and the 32 hexadecimal digits of its keyed hash, `email:0123…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name(pub PersonId);
+pub struct Name {
+    /// Its type.
+    pub kind: IdentifierType,
+    /// Its keyed hash.
+    pub id: PersonId,
+}
+
+impl Name {
+    fn parse(text: &str) -> Option<Name> {
+        let (kind, id) = text.split_once(':')?;
+        Some(Name { kind: IdentifierType::parse(kind)?, id: PersonId::parse(id)? })
+    }
+}
 
 impl Serialize for Name {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.collect_str(&format_args!("{}:{}", self.kind, self.id))
     }
 }
 
@@ -67,8 +79,8 @@ impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
         let text = String::deserialize(deserializer)?;
         let wrong =
-            || serde::de::Error::custom("an identifier is named by the 32 hexadecimal digits of its keyed hash");
-        PersonId::parse(&text).map(Name).ok_or_else(wrong)
+            || serde::de::Error::custom("an identifier is named by its type and the 32 hexadecimal digits of its hash");
+        Name::parse(&text).ok_or_else(wrong)
     }
 }
 
@@ -109,8 +121,9 @@ mod tests {
 
     #[test]
     fn commands_are_written_and_read_as_documented() {
-        let (a, b) = (Name(PersonId([0x01; 16])), Name(PersonId([0xfe; 16])));
-        let (hex_a, hex_b) = ("01".repeat(16), "fe".repeat(16));
+        let a = Name { kind: IdentifierType::Email, id: PersonId([0x01; 16]) };
+        let b = Name { kind: IdentifierType::Phone, id: PersonId([0xfe; 16]) };
+        let (hex_a, hex_b) = (format!("email:{}", "01".repeat(16)), format!("phone:{}", "fe".repeat(16)));
         for (order, text) in [
             (
                 Order::Link { pairs: vec![(a, b)] },

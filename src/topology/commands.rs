@@ -57,12 +57,13 @@ impl CommandsStage {
 }
 
 fn order(order: &model::Order) -> Order<'_> {
-    let named = |pairs: &[(model::Name, model::Name)]| pairs.iter().map(|(a, b)| (a.0, b.0)).collect();
+    let named =
+        |pairs: &[(model::Name, model::Name)]| pairs.iter().map(|(a, b)| ((a.kind, a.id), (b.kind, b.id))).collect();
     match order {
         model::Order::Link { pairs } => Order::Link(named(pairs)),
         model::Order::NeverLink { pairs } => Order::NeverLink(named(pairs)),
         model::Order::Undo { undo } => Order::Undo(undo),
-        model::Order::Erase { identifier } => Order::Erase(identifier.0),
+        model::Order::Erase { identifier } => Order::Erase(identifier.id),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     customers::{partition_of, send_feed, send_tombstone},
     messages::{
         Header,
-        moves::{self, MoveBatch, ToLinks, VERSION_MOVES, VERSION_TO_LINKS},
+        moves::{self, MoveBatch, Name, Order, ToLinks, VERSION_MOVES, VERSION_TO_LINKS},
     },
     store_view::StoreView,
 };
@@ -19,7 +19,7 @@ use crate::{
         store::Store,
     },
     feeds::{self, Encoder, Identity},
-    links::{self, Counted, Links},
+    links::{self, Command, Counted, Links, Target},
     model::{Day, EventTime, IdentityState, JournalEntry, PersonId, Refusal, StoreError},
     telemetry::{Event, Telemetry},
 };
@@ -203,7 +203,25 @@ impl Stage for LinksStage {
         while let Some(told) = moves::next_to_links(&mut entries)? {
             match told {
                 ToLinks::Pairs { home, pairs } => self.links.pairs(home, &pairs, &mut view, &mut sending),
-                ToLinks::Command { .. } => Ok(()),
+                ToLinks::Command { number, id, order, at } => {
+                    let targets = |pairs: &[(Name, Name)]| -> Vec<(Target, Target)> {
+                        let target = |(kind, id): Name| Target { kind, id };
+                        pairs.iter().map(|(one, other)| (target(*one), target(*other))).collect()
+                    };
+                    let pairs = match &order {
+                        Order::Link(pairs) | Order::NeverLink(pairs) => targets(pairs),
+                        Order::Undo(_) | Order::Erase(_) => Vec::new(),
+                    };
+                    let command = match &order {
+                        Order::Link(_) => Command::Link(&pairs),
+                        Order::NeverLink(_) => Command::NeverLink(&pairs),
+                        Order::Undo(id) => Command::Undo(id),
+                        Order::Erase(identifier) => Command::Erase(*identifier),
+                    };
+                    // What was accepted before the erasure is erased, also where it happened later than the command was given.
+                    let at = as_of.map_or(at, |as_of| as_of.max(at));
+                    self.links.command(number, id, &command, at, &mut view, &mut sending)
+                }
             }
             .map_err(stop)?;
         }

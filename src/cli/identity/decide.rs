@@ -18,7 +18,7 @@ use crate::{
 fn names(identifiers: &[String], key: &PersonKey) -> Result<Vec<Name>, Failure> {
     let mut names = Vec::with_capacity(identifiers.len());
     for identifier in identifiers {
-        names.push(Name(Sought::parse(identifier)?.name(key)));
+        names.push(Sought::parse(identifier)?.name(key)?);
     }
     names.sort_unstable();
     names.dedup();
@@ -78,7 +78,7 @@ pub(super) fn undo(
 
 pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mut dyn Write) -> Result<(), Failure> {
     let sought = Sought::parse(&arguments.identifier)?;
-    let identifier = Name(sought.name(&hub::person_key(settings)?));
+    let identifier = sought.name(&hub::person_key(settings)?)?;
     if arguments.dry_run {
         return show::what_goes(settings, &sought, output);
     }

@@ -213,7 +213,7 @@ fn a_giant_is_set_aside_and_is_not_walked_through() {
     for piece in 0..pieces {
         // Not by the clerk, who would ask the oracle whose it is.
         let address = name(&address(piece * 300));
-        world.command(&format!("cut {piece}"), &Command::Erase(super::world::identifier(&address)), 50);
+        world.command(&format!("cut {piece}"), &Command::Erase(super::world::id(&address)), 50);
     }
     let mut persons = std::collections::BTreeSet::new();
     for number in 301..600 {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::oracle::{self, Name, Numbers, Order, Truth};
 use crate::{
     links::{
-        Command, Counted, Effects, IdentityState, JournalChange, JournalEntry, Links, Rules,
+        Command, Counted, Effects, IdentityState, JournalChange, JournalEntry, Links, Rules, Target,
         store_keys::{self, Counters, Evidence, Fate, NO_LEVEL, Node},
     },
     model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, PersonKey},
@@ -260,12 +260,20 @@ impl World {
 
     /// An operator decides.
     pub fn order(&mut self, command_id: &str, order: Order) {
-        let borrowed = |pairs: &[(Name, Name)]| -> Vec<(Identifier<'static>, Identifier<'static>)> {
-            let leaked = |name: &Name| Identifier { kind: name.0, value: name.1.clone().leak() };
-            pairs.iter().map(|(one, other)| (leaked(one), leaked(other))).collect()
+        // What nobody has seen has no value to be ordered by, and the oracle knows only values.
+        if let Order::Link(pairs) = &order {
+            for name in pairs.iter().flat_map(|(one, other)| [one, other]) {
+                if !self.clerk.evidence.keys().any(|(_, one, other)| one == name || other == name) {
+                    self.report(name, &[((name.clone(), name.clone()), i64::MAX / 2)]);
+                }
+            }
+        }
+        let targets = |pairs: &[(Name, Name)]| -> Vec<(Target, Target)> {
+            let target = |name: &Name| Target { kind: name.0, id: id(name) };
+            pairs.iter().map(|(one, other)| (target(one), target(other))).collect()
         };
         let (pairs, undone) = match &order {
-            Order::Link(pairs) | Order::Never(pairs) => (borrowed(pairs), String::new()),
+            Order::Link(pairs) | Order::Never(pairs) => (targets(pairs), String::new()),
             Order::Undo(undone) => (Vec::new(), undone.clone()),
         };
         let command = match order {
@@ -324,7 +332,7 @@ impl World {
             }
         }
         self.out.erased.clear();
-        self.command(command_id, &Command::Erase(identifier(erased)), at);
+        self.command(command_id, &Command::Erase(id(erased)), at);
         let expected: Vec<_> = expected.into_iter().map(|(home, what)| (home, what.into_iter().collect())).collect();
         assert_eq!(self.out.erased, expected, "who is told of the erasure");
     }

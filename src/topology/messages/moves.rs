@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Header, Unreadable};
 use crate::{
     customers::Item,
-    model::{EventTime, Identifier, PersonId},
+    model::{EventTime, Identifier, IdentifierType, PersonId},
 };
 
 /// The first byte of a batch of moves.
@@ -70,13 +70,16 @@ pub enum Move<'a> {
     },
 }
 
+/// An identifier in a command.
+pub type Name = (IdentifierType, PersonId);
+
 /// What an operator orders. Identifiers are named by their keyed hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order<'a> {
     /// The two of each pair are one person.
-    Link(Vec<(PersonId, PersonId)>),
+    Link(Vec<(Name, Name)>),
     /// The two of each pair are never one.
-    NeverLink(Vec<(PersonId, PersonId)>),
+    NeverLink(Vec<(Name, Name)>),
     /// Takes back the earlier command with this id.
     Undo(&'a str),
     /// The person of this identifier is erased.
