@@ -7,12 +7,14 @@ use super::{
     decode::Envelope,
     keys::unknown_word,
     local::{self, LocalForm},
+    made::{Keeper, Made},
     rules::{
         EachRule, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Outside, Place, PropertiesRule,
         ReferrerRule, ScoreRule, Suffix, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
     },
     spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
+    words::Words,
 };
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
@@ -203,10 +205,10 @@ impl<'f> Compiler<'f> {
     /// in which they are found fastest.
     fn canonical(mut self) -> Result<Mapping, SpokeError> {
         fn word<T>(slot: Slot) -> WordRule<T> {
-            WordRule::Slot { place: Place::one(slot), map: Vec::new(), default: None }
+            WordRule::Slot { place: Place::one(slot), map: Words::default(), default: None }
         }
         fn text(slot: Slot) -> TextRule {
-            TextRule::Slot { place: Place::one(slot), map: Vec::new(), default: None }
+            TextRule::Slot { place: Place::one(slot), map: Words::default(), default: None }
         }
         let spoke = self.spoke.to_owned();
         let wrong = |error: crate::wire::PathError| SpokeError {
@@ -434,8 +436,7 @@ impl<'f> Compiler<'f> {
                         .ok_or_else(|| self.error(&format!("{key}.map.{word}"), unknown_word(ours, known)))?;
                     map.push((word.clone().into_boxed_str(), ours));
                 }
-                map.sort_by(|a, b| a.0.cmp(&b.0));
-                Ok(WordRule::Slot { place, map, default })
+                Ok(WordRule::Slot { place, map: map.into_iter().collect(), default })
             }
         }
     }
@@ -452,7 +453,7 @@ impl<'f> Compiler<'f> {
 
     fn text(&mut self, key: &str, source: &Source, characters_max: usize) -> Result<TextRule, SpokeError> {
         let checked = |compiler: &Self, key: String, value: &str| -> Result<Box<str>, SpokeError> {
-            match text(&Scalar::Text(value.into()), characters_max) {
+            match text(&Scalar::Text(value.into()), characters_max, &Keeper::new(&Made::default())) {
                 Ok(Some(text)) => Ok(text.into()),
                 Ok(None) => Err(compiler.error(&key, "it is blank; fill it in or remove it")),
                 Err(refused) => Err(compiler.error(&key, refused.message)),
@@ -471,8 +472,7 @@ impl<'f> Compiler<'f> {
                     let ours = checked(self, format!("{key}.map.{word}"), ours)?;
                     map.push((word.clone().into_boxed_str(), ours));
                 }
-                map.sort_by(|a, b| a.0.cmp(&b.0));
-                Ok(TextRule::Slot { place, map, default })
+                Ok(TextRule::Slot { place, map: map.into_iter().collect(), default })
             }
         }
     }

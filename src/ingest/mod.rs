@@ -8,7 +8,8 @@
 //! - [`LiveSpokes`]: spokes that are replaced while records come.
 //! - [`sketch`]: sample records → a spoke file for them.
 //! - `draft`: one captured payload → one touchpoint, part by part.
-//! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
+//! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits; `words`: what it means to us;
+//!   `made`: texts that are not in the payload.
 //!
 //! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
 
@@ -20,6 +21,7 @@ mod keys;
 mod lines;
 mod live;
 mod local;
+mod made;
 mod mapping;
 mod number;
 mod rules;
@@ -27,8 +29,9 @@ pub mod sketch;
 pub mod spoke_file;
 pub mod trial;
 mod validate;
+mod words;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{Kind, Reason, Touchpoint},
@@ -37,9 +40,9 @@ use crate::{
 use condition::Undecided;
 pub use decode::NotYet;
 use decode::{Decoder, Undecoded, misfit, take_outside};
-use draft::Draft;
 pub use fields::fields;
 pub use live::{LiveSpokes, SpokeChanges};
+use made::{Keeper, Made};
 use rules::{EachRule, IdRule, Mapping, Suffix, WordRule};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
@@ -312,11 +315,12 @@ impl Spoke {
             (Some(Ok(true)) | None, None) => {}
         }
         let Some(rule) = &self.mapping.each else {
-            let drafted = self.draft(record, capture, None);
+            let made = Made::default();
+            let drafted = self.draft(record, capture, &made, None);
             self.note_kind(&drafted, capture, notes);
             return match drafted {
-                Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
-                Err(rejection) => each(Mapped::Rejected(rejection)),
+                Ok(touchpoint) => each(Mapped::Touchpoint(touchpoint)),
+                Err(rejection) => each(Mapped::Rejected(*rejection)),
             };
         };
         if capture.elements() == 0 {
@@ -325,23 +329,24 @@ impl Spoke {
         for index in 0..capture.elements() {
             capture.select(&self.mapping.shape, index);
             let of_element = self.mapping.condition.as_ref().filter(|condition| condition.is_of_element());
+            let made = Made::default();
             let drafted = match of_element.map(|condition| condition.holds(capture)) {
                 Some(Ok(false)) => {
                     each(Mapped::Skipped(Skip::Condition));
                     continue;
                 }
-                Some(Err(undecided)) => Err(self.undecided(undecided)),
-                Some(Ok(true)) | None => self.draft(record, capture, Some((rule, index))),
+                Some(Err(undecided)) => Err(Box::new(self.undecided(undecided))),
+                Some(Ok(true)) | None => self.draft(record, capture, &made, Some((rule, index))),
             };
             self.note_kind(&drafted, capture, notes);
             match drafted {
-                Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
+                Ok(touchpoint) => each(Mapped::Touchpoint(touchpoint)),
                 Err(mut rejection) => {
                     rejection.touchpoint = index;
                     if let Some(rest) = rejection.field.strip_prefix(&rule.path) {
                         rejection.field = format!("{}{index}]{rest}", &rule.path[..rule.path.len() - 1]);
                     }
-                    each(Mapped::Rejected(rejection));
+                    each(Mapped::Rejected(*rejection));
                 }
             }
         }
@@ -368,16 +373,25 @@ impl Spoke {
         }
     }
 
-    fn note_kind(&self, drafted: &Result<Draft<'_>, Rejection>, capture: &Capture<'_>, notes: &mut dyn Notes) {
+    fn note_kind(
+        &self,
+        drafted: &Result<Touchpoint<'_>, Box<Rejection>>,
+        capture: &Capture<'_>,
+        notes: &mut dyn Notes,
+    ) {
         let of_note = match drafted {
-            Ok(draft) => draft.kind() == Kind::Other,
+            Ok(touchpoint) => touchpoint.kind == Kind::Other,
             Err(rejection) => rejection.reason == Reason::UnknownKind,
         };
         if let (true, WordRule::Slot { place, map, .. }) = (of_note, &self.mapping.kind)
-            && let Ok(Some(word)) = validate::text(capture.scalar(place.slot(capture)), validate::TEXT_CHARACTERS_MAX)
-            && draft::translated(&word, map, Kind::parse).is_none()
+            && let Ok(Some(word)) = validate::text(
+                capture.scalar(place.slot(capture)),
+                validate::TEXT_CHARACTERS_MAX,
+                &Keeper::new(&Made::default()),
+            )
+            && draft::translated(word, map, Kind::parse).is_none()
         {
-            notes.unmapped_kind(&word);
+            notes.unmapped_kind(word);
         }
     }
 
@@ -386,22 +400,25 @@ impl Spoke {
         &'c self,
         record: &SourceRecord<'_>,
         capture: &'c Capture<'_>,
+        made: &'c Made,
         element: Option<(&EachRule, usize)>,
-    ) -> Result<Draft<'c>, Rejection> {
+    ) -> Result<Touchpoint<'c>, Box<Rejection>> {
         let too_far_in_future_ms = self.decoder.options().too_far_in_future_ms;
-        let mut draft = Draft::take(&self.mapping, &self.name, capture, record, too_far_in_future_ms)?;
+        let keeper = Keeper::new(made);
+        let mut touchpoint =
+            draft::take(&self.mapping, &self.name, capture, &keeper, record, too_far_in_future_ms)?;
         if let IdRule::Content = self.mapping.id {
             let mut encoded = Vec::with_capacity(256);
-            draft.touchpoint().encode_into(&mut encoded);
-            draft.set_id(format!("{:032x}", Touchpoint::content_hash(&encoded)));
+            touchpoint.encode_into(&mut encoded);
+            touchpoint.id = keeper.keep(format!("{:032x}", Touchpoint::content_hash(&encoded)));
         }
         if let Some((EachRule { suffix: Some(suffix), .. }, index)) = element {
             let (slot, key) = match suffix {
-                Suffix::Number => (None, Ok(Cow::Owned((index + 1).to_string()))),
+                Suffix::Number => (None, Ok(keeper.keep((index + 1).to_string()))),
                 Suffix::Place(place) => {
                     let slot = place.slot(capture);
                     let key = match capture.scalar(slot).is_absent() {
-                        false => validate::id(capture.scalar(slot)),
+                        false => validate::id(capture.scalar(slot), &keeper),
                         true => validate::refused(
                             Reason::MissingField,
                             "there is nothing that tells the element from the others of its record; send it",
@@ -411,7 +428,7 @@ impl Spoke {
                 }
             };
             let key = key.and_then(|key| {
-                let id = format!("{}#{key}", draft.id());
+                let id = format!("{}#{key}", touchpoint.id);
                 match id.chars().count() <= validate::ID_CHARACTERS_MAX {
                     true => Ok(id),
                     false => {
@@ -419,14 +436,17 @@ impl Spoke {
                     }
                 }
             });
-            draft.set_id(key.map_err(|refused| Rejection {
-                reason: refused.reason,
-                field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
-                message: format!("each.key: {}.", refused.message),
-                touchpoint: 0,
-            })?);
+            let id = key.map_err(|refused| {
+                Box::new(Rejection {
+                    reason: refused.reason,
+                    field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
+                    message: format!("each.key: {}.", refused.message),
+                    touchpoint: 0,
+                })
+            })?;
+            touchpoint.id = keeper.keep(id);
         }
-        Ok(draft)
+        Ok(touchpoint)
     }
 }
 

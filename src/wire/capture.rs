@@ -107,9 +107,10 @@ impl<'a> Capture<'a> {
         self.fault
     }
 
+    #[inline]
     fn put<E: serde::de::Error>(&mut self, node: u16, scalar: Scalar<'a>) -> Result<(), E> {
         let place = &mut self.scalars[usize::from(node)];
-        if *place != Scalar::Missing {
+        if !matches!(place, Scalar::Missing) {
             self.fault = Some(Fault::Repeated(Slot(node)));
             return Err(E::custom("a key is there twice"));
         }
@@ -258,12 +259,9 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
             return Ok(());
         }
-        // Producers write keys in the same order again and again: the search starts after the last one that was found.
-        let mut start = 0;
-        while let Some(found) = map.next_key_seed(Key { node, start })? {
+        while let Some(found) = map.next_key_seed(Key { node })? {
             match found {
                 Some(index) => {
-                    start = index + 1;
                     map.next_value_seed(Seed { shape: self.shape, node: node.keys[index].1, capture: self.capture })?;
                 }
                 None => {
@@ -316,7 +314,6 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
 /// Finds a key among a node's children.
 struct Key<'s> {
     node: &'s Node,
-    start: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
@@ -335,16 +332,7 @@ impl<'de> Visitor<'de> for Key<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Option<usize>, E> {
-        let keys = &self.node.keys;
-        let start = self.start.min(keys.len());
-        // Lengths and last bytes tell nearly all keys apart without a call.
-        let is_key = |(known, _): &(Box<str>, u16)| {
-            known.len() == key.len() && known.as_bytes().last() == key.as_bytes().last() && **known == *key
-        };
-        Ok(match keys[start..].iter().position(is_key) {
-            Some(index) => Some(start + index),
-            None => keys[..start].iter().position(is_key),
-        })
+        Ok(self.node.index.find(&self.node.keys, key))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bytes ⇄ values: what departments send becomes captured scalars, touchpoints and public records become Avro.
 //!
 //! - [`scalar`]: one value at one place of a payload.
-//! - [`path`], [`shape`], [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in
+//! - [`path`], [`shape`], `key_index`, [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in
 //!   one pass.
 //! - [`json`], [`avro`]: the two formats; Avro's framings and encoders.
 //! - [`projection`]: a shape over the schema that a message was written with.
@@ -15,6 +15,7 @@ pub mod avro;
 pub mod capture;
 pub mod json;
 pub mod json_text;
+mod key_index;
 pub mod path;
 pub mod projection;
 pub mod registry;

@@ -127,6 +127,9 @@ impl Projection {
         };
         walker.visit(root.map_or(0, |slot| slot.0), &readers, &writers)?;
         walker.fixes.sort_by_key(|fix| fix.slot);
+        if walker.is_renamed {
+            walker.renamed.index_keys();
+        }
         Ok(Projection {
             writer: Arc::clone(writer),
             shape: walker.is_renamed.then_some(walker.renamed),
