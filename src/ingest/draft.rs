@@ -25,6 +25,11 @@ use crate::{
     wire::{Capture, Scalar, Slot},
 };
 
+/// Characters of an unknown kind's word that a message shows.
+const KIND_CHARACTERS_SHOWN: usize = 64;
+/// Digits of one that is shown: more of them are a number of something.
+const KIND_DIGITS_SHOWN: usize = 4;
+
 /// A rejection is large and rare: what is handed on is small.
 type Part<T> = Result<T, Box<Rejection>>;
 
@@ -176,8 +181,10 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
             (Some(kind), _) => Ok((kind, None)),
             (None, UnmappedKind::Other) => Ok((Kind::Other, Some(word))),
             (None, UnmappedKind::Reject) => {
-                let message =
-                    "the kind is not known; use a word of the vocabulary (or \"other\" with a label), or map it";
+                let message = format!(
+                    "{} is no kind that is known; use a word of the vocabulary (or \"other\" with a label), or map it",
+                    shown_kind(word)
+                );
                 self.at(slot, "kind", refused(Reason::UnknownKind, message))
             }
         }
@@ -210,10 +217,12 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
     /// The time zone that the payload names, or the one that holds where it names none.
     fn zone(&self, field: &str, place: &Place, default: Option<&TimeZone>) -> Part<TimeZone> {
         let slot = place.slot(self.capture);
-        let found = match (self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX, self.keeper))?, default) {
-            (Some(name), _) => local::zone(name),
-            (None, default) => default.cloned(),
-        };
+        let found =
+            match (self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX, self.keeper))?, default)
+            {
+                (Some(name), _) => local::zone(name),
+                (None, default) => default.cloned(),
+            };
         let message = "the time zone is missing or not in the IANA database; send a name such as Europe/Amsterdam";
         self.at(slot, field, found.map_or_else(|| refused(Reason::BadTimestamp, message), Ok))
     }
@@ -233,12 +242,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
     }
 
     /// The word if there is one: `None` inside if it is not known.
-    fn word<T: Copy>(
-        &self,
-        field: &str,
-        rule: &WordRule<T>,
-        parse: fn(&str) -> Option<T>,
-    ) -> Part<Option<Option<T>>> {
+    fn word<T: Copy>(&self, field: &str, rule: &WordRule<T>, parse: fn(&str) -> Option<T>) -> Part<Option<Option<T>>> {
         match rule {
             WordRule::Constant(word) => Ok(Some(Some(*word))),
             WordRule::Slot { place, map, default } => {
@@ -273,13 +277,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         }
     }
 
-    fn number(
-        &self,
-        field: &str,
-        rule: Option<&NumberRule>,
-        range: (i64, i64),
-        outside: Reason,
-    ) -> Part<Option<i64>> {
+    fn number(&self, field: &str, rule: Option<&NumberRule>, range: (i64, i64), outside: Reason) -> Part<Option<i64>> {
         match rule {
             None => Ok(None),
             Some(NumberRule::Constant(number)) => Ok(Some(*number)),
@@ -477,6 +475,16 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
 }
 
 const IDENTIFIER_TYPES: &str = "customer_id, email, phone, loyalty, device, cookie, anonymous, order, case or contract";
+
+/// A department's word for a kind, as a message shows it: cut, and nothing in it that does something to a terminal. What is
+/// an address or a number of somebody stands there by mistake, and is not shown.
+fn shown_kind(word: &str) -> String {
+    let digits = word.chars().filter(|character| character.is_numeric()).count();
+    if word.contains('@') || digits > KIND_DIGITS_SHOWN {
+        return "what stands there".to_owned();
+    }
+    format!("{:?}", word.chars().take(KIND_CHARACTERS_SHOWN).collect::<String>())
+}
 
 /// The department's word in our vocabulary: by the map, or as it is.
 #[inline]

@@ -62,12 +62,14 @@ impl<'f> Compiler<'f> {
         }
         let (version, data) = (self.slot("envelope", "specversion")?, self.builder.container("data"));
         let data = data.map_err(|problem| self.error("envelope", problem.to_string()))?;
-        let attributes = self.builder.top_level().filter(|(_, slot)| *slot != data).map(|(name, slot)| {
+        let data_base64 = self.slot("envelope", "data_base64")?;
+        let is_attribute = |slot: Slot| slot != data && slot != data_base64;
+        let attributes = self.builder.top_level().filter(|(_, slot)| is_attribute(*slot)).map(|(name, slot)| {
             // The one attribute that the bindings have under a name of their own (CloudEvents 1.0, Kafka binding).
             let header = if name == "datacontenttype" { "content-type".into() } else { format!("ce_{name}") };
             (slot, header.into_boxed_str())
         });
-        Ok(Some(Envelope { version, data, attributes: attributes.collect() }))
+        Ok(Some(Envelope { version, data, data_base64, attributes: attributes.collect() }))
     }
 
     fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {

@@ -11,7 +11,8 @@
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits; `words`: what it means to us;
 //!   `made`: texts that are not in the payload.
 //!
-//! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
+//! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message; but for the word of a kind
+//! that is not known, which is the department's and no customer's.
 
 mod condition;
 mod decode;
@@ -31,7 +32,7 @@ pub mod trial;
 mod validate;
 mod words;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{cell::OnceCell, collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{Kind, Reason, Touchpoint},
@@ -152,7 +153,7 @@ pub struct Rejection {
     pub reason: Reason,
     /// The field to blame, as a path into the payload; empty if it is the payload as a whole.
     pub field: String,
-    /// A sentence that says what is wrong and what to do. Nothing of the payload is in it.
+    /// A sentence that says what is wrong and what to do. Nothing of the payload is in it but the word of an unknown kind.
     pub message: String,
     /// Which touchpoint of the record, from 0.
     pub touchpoint: usize,
@@ -265,8 +266,15 @@ impl Spoke {
 
     /// The same for a record of an Avro spoke that is given as the JSON that it would be: tests and samples.
     pub fn map_json(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
-        // What is given as JSON needs no schema.
-        self.map_form(record, true, &mut Unheard, each).ok();
+        // What is given as JSON needs no schema, unless Avro is inside of it.
+        if let Err(NotYet(named)) = self.map_form(record, true, &mut Unheard, each) {
+            each(Mapped::Rejected(Rejection {
+                reason: Reason::UnknownSchema,
+                field: String::new(),
+                message: format!("The schema with the {named} is not at hand; try again, or send the data as JSON."),
+                touchpoint: 0,
+            }));
+        }
     }
 
     fn map_form(
@@ -276,15 +284,16 @@ impl Spoke {
         notes: &mut dyn Notes,
         each: &mut dyn FnMut(Mapped<'_>),
     ) -> Result<(), NotYet> {
+        let unpacked = OnceCell::new();
         let mut capture = Capture::default();
-        match self.decoder.decode(&self.mapping, record, as_json, &mut capture) {
+        match self.decoder.decode(&self.mapping, record, as_json, &unpacked, &mut capture) {
             Ok(()) => {
-                self.note_schema(record, None, notes);
+                self.note_schema(record, &unpacked, None, notes);
                 self.take(record, &mut capture, notes, each);
             }
             Err(Undecoded::NotYet(not_yet)) => return Err(not_yet),
             Err(Undecoded::Rejected(rejection)) => {
-                self.note_schema(record, Some(rejection.reason), notes);
+                self.note_schema(record, &unpacked, Some(rejection.reason), notes);
                 each(Mapped::Rejected(rejection));
             }
         }
@@ -363,11 +372,17 @@ impl Spoke {
     }
 
     /// A schema that is not known says nothing of the department's records, and anybody can make one up.
-    fn note_schema(&self, record: &SourceRecord<'_>, rejected: Option<Reason>, notes: &mut dyn Notes) {
+    fn note_schema(
+        &self,
+        record: &SourceRecord<'_>,
+        unpacked: &OnceCell<Vec<u8>>,
+        rejected: Option<Reason>,
+        notes: &mut dyn Notes,
+    ) {
         let unknown = matches!(rejected, Some(Reason::UnknownSchema | Reason::TooLarge));
         if self.is_avro()
             && !unknown
-            && let Some(Ok((schema, _))) = record.payload.map(wire::avro::unframe)
+            && let Some(Ok((schema, _))) = unpacked.get().map(Vec::as_slice).or(record.payload).map(wire::avro::unframe)
         {
             notes.schema(schema);
         }
@@ -405,8 +420,7 @@ impl Spoke {
     ) -> Result<Touchpoint<'c>, Box<Rejection>> {
         let too_far_in_future_ms = self.decoder.options().too_far_in_future_ms;
         let keeper = Keeper::new(made);
-        let mut touchpoint =
-            draft::take(&self.mapping, &self.name, capture, &keeper, record, too_far_in_future_ms)?;
+        let mut touchpoint = draft::take(&self.mapping, &self.name, capture, &keeper, record, too_far_in_future_ms)?;
         if let IdRule::Content = self.mapping.id {
             let mut encoded = Vec::with_capacity(256);
             touchpoint.encode_into(&mut encoded);

@@ -107,7 +107,13 @@ fn as_text<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<Option<&'c
         Scalar::Int(value) => keeper.keep(value.to_string()),
         Scalar::Large(value) => keeper.keep(value.to_string()),
         Scalar::Float(value) => keeper.keep(value.to_string()),
-        Scalar::Bool(value) => if *value { "true" } else { "false" },
+        Scalar::Bool(value) => {
+            if *value {
+                "true"
+            } else {
+                "false"
+            }
+        }
         Scalar::Composite => {
             return refused(Reason::WrongType, "it is an object or a list; send a single text, number or true/false");
         }
@@ -292,16 +298,17 @@ mod tests {
         assert_eq!(shown(customer, &"é".repeat(256)), "é".repeat(256));
         assert_eq!(shown(customer, &"é".repeat(257)), "too_large");
         let made = Made::default();
-        let number = |value| identifier(customer, &Scalar::Int(value), &Keeper::new(&made)).map(|value| value.map(str::to_owned));
+        let number = |value| {
+            identifier(customer, &Scalar::Int(value), &Keeper::new(&made)).map(|value| value.map(str::to_owned))
+        };
         assert_eq!(number(4711), Ok(Some("4711".into())));
         assert_eq!(number(0), Ok(None));
     }
 
     #[test]
     fn texts_are_trimmed_and_lose_their_control_characters() {
-        let of = |scalar: Scalar<'_>| {
-            text(&scalar, 5, &Keeper::new(&Made::default())).map(|text| text.map(str::to_owned))
-        };
+        let of =
+            |scalar: Scalar<'_>| text(&scalar, 5, &Keeper::new(&Made::default())).map(|text| text.map(str::to_owned));
         let shown = |value: &str| of(Scalar::Text(Cow::Borrowed(value)));
         assert_eq!(shown(" a\tb "), Ok(Some("a b".into())));
         assert_eq!(shown("\u{85}\u{0}\n"), Ok(None));

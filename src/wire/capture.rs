@@ -25,15 +25,14 @@ impl Shape {
         capture.fault = None;
     }
 
-    /// Picks the scalars out of one value, which stands at `root` (`None`: it is the whole payload). The error is the
-    /// format's own; [`Capture::fault`] says more if the payload is well formed and yet cannot be read unambiguously.
+    /// Picks the scalars out of one value, which stands at `root` (`None`: it is the whole payload). The capture must have
+    /// been begun, and is added to: what stands elsewhere may be read from something else. The error is the format's own; [`Capture::fault`] says more if the payload is well formed and yet cannot be read unambiguously.
     pub fn capture<'de, D: Deserializer<'de>>(
         &self,
         root: Option<Slot>,
         capture: &mut Capture<'de>,
         deserializer: D,
     ) -> Result<(), D::Error> {
-        self.begin(capture);
         Seed { shape: self, node: root.map_or(0, |slot| slot.0), capture }.deserialize(deserializer)
     }
 }

@@ -15,7 +15,7 @@ pub struct JsonError {
 }
 
 /// Picks the shape's scalars out of one JSON document; nothing but white space may follow it. `root`: where the document
-/// stands in the shape; `None`: it is the whole payload.
+/// stands in the shape; `None`: it is the whole payload. The capture must have been begun.
 pub fn capture_at<'a>(
     shape: &Shape,
     root: Option<Slot>,
@@ -50,6 +50,7 @@ mod tests {
         let slots: Vec<_> = paths.iter().map(|path| builder.leaf(path).expect("a path of this test")).collect();
         let shape = builder.build();
         let mut captured = Capture::default();
+        shape.begin(&mut captured);
         if let Err(error) = capture_at(&shape, None, json.as_bytes(), &mut captured) {
             return vec![captured.fault().map_or(error.to_string(), |fault| format!("{fault:?}"))];
         }
@@ -114,7 +115,9 @@ mod tests {
     fn errors_name_the_place_and_never_the_payload() {
         assert_eq!(scalars(&["a"], "{\"a\":\n secret}"), ["not valid JSON at line 2, column 2"]);
         assert_eq!(scalars(&["a"], "{\"a\":"), ["not valid JSON at line 1, column 5 (it ends too early)"]);
-        let no_text = capture_at(&ShapeBuilder::default().build(), None, b"{\n \xff}", &mut Capture::default());
+        let (shape, mut captured) = (ShapeBuilder::default().build(), Capture::default());
+        shape.begin(&mut captured);
+        let no_text = capture_at(&shape, None, b"{\n \xff}", &mut captured);
         assert_eq!(no_text.map_err(|error| error.to_string()), Err("not valid JSON at line 2, column 2".into()));
         assert_eq!(scalars(&["a"], "{\"a\":1} x"), ["not valid JSON at line 1, column 9"]);
     }

@@ -17,7 +17,8 @@ impl KeyIndex {
     pub(super) fn of<T>(keys: &[(Box<str>, T)]) -> KeyIndex {
         let smallest = (keys.len() * 2).next_power_of_two().max(2);
         let sizes = std::iter::successors(Some(smallest), |size| Some(size * 2));
-        for size in sizes.take_while(|size| keys.len() < usize::from(u8::MAX) && *size <= keys.len() * PLACES_A_KEY_MAX) {
+        for size in sizes.take_while(|size| keys.len() < usize::from(u8::MAX) && *size <= keys.len() * PLACES_A_KEY_MAX)
+        {
             let shift = 32 - size.trailing_zeros();
             for attempt in 1..=TRIES {
                 // Odd, and with bits everywhere (the golden ratio's, as D. Knuth takes for multiplicative hashing).

@@ -32,3 +32,14 @@ pub use shape::{Shape, ShapeBuilder, Slot};
 
 /// The largest message that is decoded unless configured otherwise: 1 MiB, a broker's own default.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// The bytes that a text in base64 is (RFC 4648, section 4), with or without padding; `None` if it is none.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    use base64::{
+        Engine as _,
+        alphabet::STANDARD,
+        engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    };
+    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    GeneralPurpose::new(&STANDARD, lenient).decode(text.trim()).ok()
+}

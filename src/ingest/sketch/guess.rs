@@ -303,8 +303,7 @@ impl<'s, 'v> Guesser<'s, 'v> {
                 && place.is_everywhere()
                 && place.last.last().is_some_and(|last| NUMBERS.contains(&last.as_str()))
                 && place.values.iter().all(|(element, value)| {
-                    is_id(value)
-                        && seen.insert((record.get(*element).copied(), super::survey::text(value)))
+                    is_id(value) && seen.insert((record.get(*element).copied(), super::survey::text(value)))
                 })
         })
     }

@@ -402,6 +402,7 @@ fn read(writer: &str, json: &str, reader: Option<&str>, path: &str) -> String {
         }
     };
     let mut capture = Capture::default();
+    shape.begin(&mut capture);
     avro::capture_at(&shape, None, &datum, &projection, &mut capture).expect("what was written is readable");
     if path.starts_with('.') {
         let elements: Vec<String> = (0..capture.elements())
@@ -476,6 +477,7 @@ fn times_are_what_the_schema_says() {
         }
         datum.push(number as u8);
         let mut capture = Capture::default();
+        shape.begin(&mut capture);
         avro::capture_at(&shape, None, &datum, &projection, &mut capture).expect("a number");
         Ok::<_, String>(shown(capture.scalar(slot)))
     };
