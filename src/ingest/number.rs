@@ -25,7 +25,7 @@ pub(super) fn scaled(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
     let scaled = match scalar {
         Scalar::Int(value) => value.checked_mul(10_i64.checked_pow(exponent)?)?,
         Scalar::Float(value) => {
-            // serde_json reads decimals of up to 15 digits to the nearest double; its product with a power of ten is then
+            // Decimals of up to 15 digits are read to the nearest double (of more they come as digits); its product with a power of ten is then
             // within 2^-51 of the whole number that was meant, and anything further away was meant otherwise.
             let scaled = value * 10_f64.powi(exponent as i32);
             let whole = scaled.round();
@@ -35,6 +35,7 @@ pub(super) fn scaled(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
             whole as i64
         }
         Scalar::Text(text) => scaled_text(text.trim(), exponent)?,
+        Scalar::Digits(number) => scaled_text(number, exponent)?,
         _ => return None,
     };
     (scaled.unsigned_abs() <= LARGEST.unsigned_abs()).then_some(scaled)
@@ -103,7 +104,7 @@ pub(super) fn rescaled(scalar: &Scalar<'_>, own: (i64, i64), ours: (i64, i64)) -
 /// Whether it is a number at all, also as text.
 pub(super) fn is_number(scalar: &Scalar<'_>) -> bool {
     match scalar {
-        Scalar::Int(_) | Scalar::Large(_) | Scalar::Float(_) => true,
+        Scalar::Int(_) | Scalar::Large(_) | Scalar::Float(_) | Scalar::Digits(_) => true,
         Scalar::Text(text) => text.trim().parse::<f64>().is_ok_and(f64::is_finite),
         _ => false,
     }
@@ -119,6 +120,7 @@ pub(super) fn instant(scalar: &Scalar<'_>, format: TimeFormat) -> Option<EventTi
         (TimeFormat::EpochMilliseconds | TimeFormat::Canonical | TimeFormat::Logical, _) => epoch(scalar, 0)?,
         (TimeFormat::EpochMicroseconds, Scalar::Int(value)) => value.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, Scalar::Text(text)) => text.trim().parse::<i64>().ok()?.div_euclid(1_000),
+        (TimeFormat::EpochMicroseconds, Scalar::Digits(number)) => number.parse::<i64>().ok()?.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, _) => return None,
     };
     Some(EventTime(milliseconds)).filter(|at| at.is_supported())
@@ -133,8 +135,12 @@ fn epoch(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
             let milliseconds = (value * unit as f64 + 1.0 / 256.0).floor();
             (milliseconds.abs() < 1e14).then_some(milliseconds as i64)
         }
-        Scalar::Text(text) => {
-            let text = text.trim();
+        Scalar::Text(_) | Scalar::Digits(_) => {
+            let text = match scalar {
+                Scalar::Text(text) => text.trim(),
+                Scalar::Digits(number) => number,
+                _ => return None,
+            };
             // Cut off what is finer than a millisecond; negative times are so old that nobody writes them with fractions.
             let end = text.find('.').map_or(text.len(), |dot| text.len().min(dot + 1 + exponent as usize));
             let kept = text.get(..end)?;

@@ -107,6 +107,7 @@ fn as_text<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<Option<&'c
         Scalar::Int(value) => keeper.keep(value.to_string()),
         Scalar::Large(value) => keeper.keep(value.to_string()),
         Scalar::Float(value) => keeper.keep(value.to_string()),
+        Scalar::Digits(number) => number,
         Scalar::Bool(value) => {
             if *value {
                 "true"
@@ -158,9 +159,19 @@ fn any_text<'c>(
     Ok(Some(text))
 }
 
+/// Whether it is a number that is not whole, or not written as such.
+#[inline]
+fn is_fraction(scalar: &Scalar<'_>) -> bool {
+    match scalar {
+        Scalar::Float(_) => true,
+        Scalar::Digits(number) => !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'),
+        _ => false,
+    }
+}
+
 /// The touchpoint's id, as it was written.
 pub(super) fn id<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<&'c str, Box<Refused>> {
-    if matches!(scalar, Scalar::Float(_)) {
+    if is_fraction(scalar) {
         return refused(Reason::WrongType, "the id is a fraction; send it as text or as a whole number");
     }
     let id = as_text(scalar, keeper)?.unwrap_or_default();
@@ -185,7 +196,7 @@ pub(super) fn identifier<'c>(
     scalar: &'c Scalar<'_>,
     keeper: &Keeper<'c>,
 ) -> Result<Option<&'c str>, Box<Refused>> {
-    if matches!(scalar, Scalar::Float(_)) {
+    if is_fraction(scalar) {
         return refused(Reason::WrongType, "the identifier is a fraction; send it as text or as a whole number");
     }
     let Some(value) = as_text(scalar, keeper)? else {

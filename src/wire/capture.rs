@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
     scalar::Scalar,
@@ -197,6 +197,11 @@ macro_rules! scalar_visits {
 
         fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
             self.scalar(Scalar::Float(value))
+        }
+
+        /// How a number comes that has more digits than a float holds ([`super::json_digits`]).
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, number: D) -> Result<Self::Value, D::Error> {
+            self.scalar(Scalar::Digits(<&'de str>::deserialize(number)?))
         }
 
         fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {

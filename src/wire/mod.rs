@@ -3,7 +3,7 @@
 //! - [`scalar`]: one value at one place of a payload.
 //! - [`path`], [`shape`], `key_index`, [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in
 //!   one pass.
-//! - [`json`], [`avro`]: the two formats; Avro's framings and encoders.
+//! - [`json`], `json_digits`, [`avro`]: the two formats; numbers that no float holds; Avro's framings and encoders.
 //! - [`projection`]: a shape over the schema that a message was written with.
 //! - [`json_text`], [`single_object`]: what the feeds are written with.
 //! - [`schemas`], [`registry`]: which Avro schema a message was written with, where it is, and which are safe to decode.
@@ -14,6 +14,7 @@
 pub mod avro;
 pub mod capture;
 pub mod json;
+mod json_digits;
 pub mod json_text;
 mod key_index;
 pub mod path;

@@ -323,6 +323,7 @@ fn shown(scalar: &Scalar<'_>) -> String {
         Scalar::Int(value) => value.to_string(),
         Scalar::Large(value) => value.to_string(),
         Scalar::Float(value) => value.to_string(),
+        Scalar::Digits(number) => (*number).to_owned(),
         Scalar::Text(text) => text.to_string(),
         Scalar::Composite => "composite".into(),
     }
