@@ -19,7 +19,10 @@ use crate::{
     model::Reason,
     wire::{
         self, Capture, Fault, Scalar, Schemas, Slot,
-        projection::{Mismatch, Projection},
+        projection::{
+            Mismatch, Projection,
+            sample::{Misfit, misfit as sample_misfit},
+        },
         registry::{Found, Registry},
         schemas::{SchemaRef, WriterSchema},
     },
@@ -129,6 +132,11 @@ impl Decoder {
         self.avro.is_some()
     }
 
+    /// Places that an envelope has whatever the mapping.
+    pub(super) fn envelope_slots(&self) -> Vec<Slot> {
+        self.envelope.iter().flat_map(|envelope| [envelope.version, envelope.data_base64]).collect()
+    }
+
     /// Where an envelope has the data that a schema describes.
     fn data(&self) -> Option<Slot> {
         self.envelope.as_ref().map(|envelope| envelope.data)
@@ -147,6 +155,25 @@ impl Decoder {
 
     pub(super) fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Where JSON that stands for an Avro record is not what the reader's schema describes. Without a reader's schema, and
+    /// where the payload is no JSON or the data in it is Avro, there is nothing to say.
+    pub(super) fn misfit(&self, payload: &[u8]) -> Option<Rejection> {
+        let reader = self.avro.as_ref()?.reader.as_ref()?;
+        let sample: serde_json::Value = serde_json::from_slice(payload).ok()?;
+        let (at, described) = match &self.envelope {
+            None => ("", &sample),
+            Some(_) => ("data", sample.get("data").filter(|data| !data.is_null())?),
+        };
+        let Misfit { path, problem } = sample_misfit(reader, described)?;
+        let dot = if at.is_empty() || path.is_empty() { "" } else { "." };
+        Some(Rejection {
+            reason: Reason::Undecodable,
+            field: format!("{at}{dot}{path}"),
+            message: format!("No record of the reader's schema is like this: {problem}."),
+            touchpoint: 0,
+        })
     }
 
     /// Decodes a record. `as_json`: an Avro record is given as the JSON that it would be. `unpacked`: where bytes are kept

@@ -332,14 +332,18 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         let known = "a code of ISO 4217 in capitals, such as EUR";
         let currency = self.needed_word(field, &rule.currency, Currency::parse, known)?;
         let exponent = if rule.major { number::currency_exponent(currency) } else { 0 };
-        match number::scaled(self.scalar(slot), exponent) {
+        match number::scaled(&number::respelled(self.scalar(slot), rule.decimal), exponent) {
             Some(minor) if minor.unsigned_abs() <= MINOR_UNITS_MAX.unsigned_abs() => {
                 Ok(Some(Money { minor, currency }))
             }
             _ => {
                 let message = format!(
-                    "it is no amount of at most 10^15 minor units with at most {exponent} decimals (nothing is rounded); send a \
-                     plain decimal number"
+                    "it is no amount of at most 10^15 minor units with at most {exponent} decimals (nothing is rounded); send {}",
+                    match rule.decimal {
+                        None => "a plain decimal number, or say with `decimal` how yours are written",
+                        Some(',') => "a number such as 1234,50 or 1.234,50, as the spoke is configured for",
+                        Some(_) => "a number such as 1234.50 or 1,234.50, as the spoke is configured for",
+                    }
                 );
                 self.at(slot, field, refused(Reason::WrongType, message))
             }
@@ -356,9 +360,10 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         }
         let known = "nps, csat, ces, expectation, perception or review";
         let scale = self.needed_word("score.scale", &rule.scale, ScoreScale::parse, known)?;
+        let value = number::respelled(self.scalar(slot), rule.decimal);
         let answer = match rule.own_range {
-            None => validate::within(self.scalar(slot), scale.range(), Reason::ScoreOutOfRange),
-            Some(own) => validate::rescaled(self.scalar(slot), own, scale.range()),
+            None => validate::within(&value, scale.range(), Reason::ScoreOutOfRange),
+            Some(own) => validate::rescaled(&value, own, scale.range()),
         };
         let item = match &rule.item {
             Some(item) => self.text("score.item", item, TEXT_CHARACTERS_MAX)?,

@@ -140,6 +140,7 @@ impl<'f> Compiler<'f> {
                 )?,
                 value: self.place("score.value", &score.value)?,
                 own_range: score.range,
+                decimal: score.decimal,
                 item: match &score.item {
                     None => None,
                     Some(item) => Some(self.text("score.item", item, TEXT_CHARACTERS_MAX)?),
@@ -260,12 +261,14 @@ impl<'f> Compiler<'f> {
                 container: container("amount")?,
                 value: Place::one(amount.0),
                 major: false,
+                decimal: None,
                 currency: word(amount.1),
             }),
             cost: Some(MoneyRule {
                 container: container("cost")?,
                 value: Place::one(cost.0),
                 major: false,
+                decimal: None,
                 currency: word(cost.1),
             }),
             score: Some(ScoreRule {
@@ -273,6 +276,7 @@ impl<'f> Compiler<'f> {
                 scale: word(score.0),
                 value: Place::one(score.1),
                 own_range: None,
+                decimal: None,
                 item: Some(text(score.2)),
             }),
             promised_at: Some(TimeRule {
@@ -520,6 +524,7 @@ impl<'f> Compiler<'f> {
             container: None,
             value: self.place(&format!("{key}.value"), &money.paths)?,
             major: money.major,
+            decimal: money.decimal,
             currency: self.word(&format!("{key}.currency"), &money.currency, &known, Currency::parse)?,
         }))
     }

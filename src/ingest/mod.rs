@@ -159,6 +159,10 @@ pub struct Rejection {
     pub touchpoint: usize,
 }
 
+/// What a mapping's paths found in records ([`Spoke::look`]).
+#[derive(Clone, Debug, Default)]
+pub struct Finds(Vec<bool>);
+
 /// What holds for every spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -298,6 +302,29 @@ impl Spoke {
             }
         }
         Ok(())
+    }
+
+    /// Why no record can be like a sample that stands for one as JSON: it is not what the reader's schema describes.
+    pub fn misfit(&self, sample: &[u8]) -> Option<Rejection> {
+        self.decoder.misfit(sample)
+    }
+
+    /// Notes which paths of the mapping find something in a record, which may be given as the JSON that it would be.
+    pub fn look(&self, record: &SourceRecord<'_>, as_json: bool, finds: &mut Finds) {
+        let unpacked = OnceCell::new();
+        let mut capture = Capture::default();
+        if self.decoder.decode(&self.mapping, record, as_json, &unpacked, &mut capture).is_ok() {
+            self.mapping.shape.note_found(&mut capture, &mut finds.0);
+        }
+    }
+
+    /// The paths of the mapping that found nothing so far. What the format itself looks for is not among them, nor what
+    /// samples do not have: keys and headers.
+    pub fn not_found(&self, finds: &Finds) -> Vec<&str> {
+        match self.is_canonical() {
+            true => Vec::new(), // every field of the canonical touchpoint may be left out
+            false => self.mapping.shape.unfound(&finds.0, &self.decoder.envelope_slots()),
+        }
     }
 
     /// Waits until a schema is here or known not to be anywhere, at most so long. The error says what was in the way.

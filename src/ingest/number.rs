@@ -1,5 +1,7 @@
 //! Numbers as departments write them → exact integers: money in minor units, counts and answers, instants.
 
+use std::borrow::Cow;
+
 use crate::{
     ingest::spoke_file::TimeFormat,
     model::{Currency, Day, EventTime},
@@ -76,6 +78,50 @@ fn scaled_text(text: &str, exponent: u32) -> Option<i64> {
     let missing = exponent - decimals.unwrap_or(0);
     let value = value.checked_mul(10_i64.checked_pow(missing)?)?;
     Some(if negative { -value } else { value })
+}
+
+/// A number as a department writes it in text, `1.234,50` say, as `1234.50`. `decimal`: what stands before the decimals, `,` or
+/// `.`. Thousands may be told apart by the other of the two, by a space or by an apostrophe, all by the same and all of them.
+/// What is no text stays as it is; what is not written like this becomes nothing that is a number.
+pub(super) fn respelled<'c>(scalar: &'c Scalar<'_>, decimal: Option<char>) -> Cow<'c, Scalar<'c>> {
+    let (Scalar::Text(text), Some(decimal)) = (scalar, decimal) else {
+        return Cow::Borrowed(scalar);
+    };
+    Cow::Owned(plain_decimal(text.trim(), decimal).map_or(Scalar::Composite, |plain| Scalar::Text(plain.into())))
+}
+
+fn plain_decimal(text: &str, decimal: char) -> Option<String> {
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (sign, number) = match text.strip_prefix(['-', '+']) {
+        Some(number) => (&text[..1], number),
+        None => ("", text),
+    };
+    let (whole, decimals) = match number.split_once(decimal) {
+        Some((whole, decimals)) => (whole, Some(decimals).filter(|decimals| is_digits(decimals))?),
+        None => (number, ""),
+    };
+    let mut plain = String::with_capacity(text.len());
+    plain.push_str(sign);
+    match whole.chars().find(|character| !character.is_ascii_digit()) {
+        None if is_digits(whole) => plain.push_str(whole),
+        None => return None,
+        Some(separator) => {
+            // A space, one that does not break a line, a narrow one; an apostrophe, typewritten and printed.
+            let known = ['.', ',', ' ', '\u{a0}', '\u{202f}', '\'', '\u{2019}'];
+            if separator == decimal || !known.contains(&separator) {
+                return None;
+            }
+            for (index, group) in whole.split(separator).enumerate() {
+                let is_group = is_digits(group) && if index == 0 { group.len() <= 3 } else { group.len() == 3 };
+                plain.push_str(Some(group).filter(|_| is_group)?);
+            }
+        }
+    }
+    if !decimals.is_empty() {
+        plain.push('.');
+        plain.push_str(decimals);
+    }
+    Some(plain)
 }
 
 /// A whole number, also as text or as `9.0`.
@@ -218,7 +264,6 @@ fn rfc3339(text: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::borrow::Cow;
 
     fn text(text: &str) -> Scalar<'_> {
         Scalar::Text(Cow::Borrowed(text))
@@ -251,6 +296,44 @@ mod tests {
             assert_eq!(scaled(&text(no_number), 2), None, "{no_number}");
         }
         assert_eq!(scaled(&json("1e300"), 2), None);
+    }
+
+    #[test]
+    fn decimals_are_read_as_departments_write_them() {
+        let read = |written: &str, decimal| scaled(&respelled(&text(written), Some(decimal)), 2);
+        for (written, decimal, expected) in [
+            ("12,50", ',', Some(1_250)),
+            (" -1.234,50 ", ',', Some(-123_450)),
+            ("1.234.567,5", ',', Some(123_456_750)),
+            ("1 234,50", ',', Some(123_450)),
+            ("1\u{202f}234\u{202f}567", ',', Some(123_456_700)),
+            ("1'234.50", '.', Some(123_450)),
+            ("1,234.50", '.', Some(123_450)),
+            ("1234,5", ',', Some(123_450)),
+            ("1.234", ',', Some(123_400)),
+            ("+0,07", ',', Some(7)),
+            ("12.50", ',', None),
+            ("12,50", '.', None),
+            ("1.23,50", ',', None),
+            ("1234.567,50", ',', None),
+            ("1.234 567,50", ',', None),
+            ("1..234,50", ',', None),
+            (".234,50", ',', None),
+            ("12,5.0", ',', None),
+            ("12,", ',', None),
+            (",50", ',', None),
+            ("12,5,0", ',', None),
+            ("12,345", ',', None),
+            ("--1", ',', None),
+            ("1e3", ',', None),
+            ("1_000", ',', None),
+            ("", ',', None),
+        ] {
+            assert_eq!(read(written, decimal), expected, "{written:?} with {decimal:?}");
+        }
+        // What is a number in JSON is one, whatever its texts look like.
+        assert_eq!(scaled(&respelled(&json("12.5"), Some(',')), 2), Some(1_250));
+        assert_eq!(scaled(&respelled(&text("12.5"), None), 2), Some(1_250));
     }
 
     #[test]

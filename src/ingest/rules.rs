@@ -197,6 +197,8 @@ pub(super) struct MoneyRule {
     pub container: Option<Slot>,
     pub value: Place,
     pub major: bool,
+    /// How one in text is written, if not plainly.
+    pub decimal: Option<char>,
     pub currency: WordRule<Currency>,
 }
 
@@ -208,6 +210,8 @@ pub(super) struct ScoreRule {
     pub value: Place,
     /// The ends of the department's own scale, if it has one.
     pub own_range: Option<(i64, i64)>,
+    /// How one in text is written, if not plainly.
+    pub decimal: Option<char>,
     pub item: Option<TextRule>,
 }
 

@@ -25,6 +25,33 @@ impl Shape {
         capture.fault = None;
     }
 
+    /// Notes which places hold something in a capture, by their nodes: in one of the elements of a list if they are in it.
+    pub fn note_found(&self, capture: &mut Capture<'_>, found: &mut Vec<bool>) {
+        found.resize(self.nodes.len(), false);
+        let mut note = |capture: &Capture<'_>| {
+            for (node, found) in found.iter_mut().enumerate() {
+                let has_entries = capture.entries.iter().any(|entry| usize::from(entry.slot) == node);
+                *found |= has_entries || !capture.scalars[node].is_absent();
+            }
+        };
+        note(capture);
+        for index in 0..capture.elements() {
+            capture.select(self, index);
+            note(capture);
+        }
+    }
+
+    /// The paths that hold nothing in any of the captures that were noted, in the order in which they were asked for.
+    pub fn unfound(&self, found: &[bool], but: &[Slot]) -> Vec<&str> {
+        let is_wanted = |node: &Node| (node.leaf || node.entries) && !node.outside;
+        let nodes = self.nodes.iter().enumerate().filter(|(index, node)| {
+            is_wanted(node)
+                && !found.get(*index).copied().unwrap_or(false)
+                && !but.iter().any(|slot| usize::from(slot.0) == *index)
+        });
+        nodes.map(|(_, node)| node.path.as_str()).collect()
+    }
+
     /// Picks the scalars out of one value, which stands at `root` (`None`: it is the whole payload). The capture must have
     /// been begun, and is added to: what stands elsewhere may be read from something else. The error is the format's own; [`Capture::fault`] says more if the payload is well formed and yet cannot be read unambiguously.
     pub fn capture<'de, D: Deserializer<'de>>(

@@ -7,6 +7,7 @@
 //! taken, and of a union one branch must fit, not all. Without a reader's schema, the writer's is the reader's.
 
 mod defaults;
+pub mod sample;
 #[cfg(test)]
 mod tests;
 mod types;

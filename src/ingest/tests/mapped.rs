@@ -129,7 +129,7 @@ fn constants_maps_and_money_fill_the_fields() {
         &toml,
         r#"{"n":"7","what":"order_placed","at":1769850000250,"who":"C1","land":"FR","total":12.5}"#,
         expect![[r#"
-            wrong_type [total] amount: it is no amount of at most 10^15 minor units with at most 0 decimals (nothing is rounded); send a plain decimal number.
+            wrong_type [total] amount: it is no amount of at most 10^15 minor units with at most 0 decimals (nothing is rounded); send a plain decimal number, or say with `decimal` how yours are written.
         "#]],
     );
 }
