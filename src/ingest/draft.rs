@@ -425,8 +425,11 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
                 *slot
             }
         };
-        identifiers.sort_unstable();
-        identifiers.dedup();
+        // As they mostly are: mappings name them strongest first.
+        if !identifiers.is_sorted_by(|one: &Identifier<'_>, next| one < next) {
+            identifiers.sort_unstable();
+            identifiers.dedup();
+        }
         if identifiers.is_empty() {
             let message = "no identifier is usable; send a customer number, an e-mail address or another name of the \
                  customer, or of an order, case or contract";

@@ -85,7 +85,10 @@ fn is_printable(bytes: &[u8]) -> bool {
     // The rest is seen in the last eight bytes, some of them for the second time.
     match bytes.last_chunk::<8>() {
         Some(&last) => words.iter().fold(unprintable(last), |found, &word| found | unprintable(word)) == 0,
-        None => bytes.iter().fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7E)),
+        None => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(&[a, b, c, d]), Some(&[e, f, g, h])) => unprintable([a, b, c, d, e, f, g, h]) == 0,
+            _ => bytes.iter().fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7E)),
+        },
     }
 }
 

@@ -1,5 +1,7 @@
 //! A department's words → what they mean to us.
 
+use crate::wire::{is_same, outline};
+
 /// Words in an order in which one is found by comparing numbers.
 #[derive(Debug)]
 pub(super) struct Words<T>(Vec<(u64, Box<str>, T)>);
@@ -28,19 +30,8 @@ impl<T> Words<T> {
         let outline = outline(word);
         let start = self.0.partition_point(|(known, ..)| *known < outline);
         let alike = self.0[start..].iter().take_while(|(known, ..)| *known == outline);
-        alike.into_iter().find(|(_, known, _)| **known == *word).map(|(.., meaning)| meaning)
+        alike.into_iter().find(|(_, known, _)| is_same(known, word)).map(|(.., meaning)| meaning)
     }
-}
-
-/// A number that tells nearly all words apart: the length and the bytes at both ends.
-#[inline]
-fn outline(word: &str) -> u64 {
-    let bytes = word.as_bytes();
-    let ends = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        (Some(&first), Some(&last)) => u64::from(u32::from_le_bytes(first)) << 32 | u64::from(u32::from_le_bytes(last)),
-        _ => bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)),
-    };
-    ends ^ (bytes.len() as u64).rotate_right(8)
 }
 
 #[cfg(test)]

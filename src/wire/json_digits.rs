@@ -16,6 +16,9 @@ use serde::{
 /// Digits of a decimal that a float holds (IEEE 754: every decimal of so many comes back from the nearest double).
 const FLOAT_DIGITS: usize = 15;
 
+/// Half of the shortest run that is too long.
+const HALF_RUN: usize = FLOAT_DIGITS.div_ceil(2);
+
 /// Whether a document may have a number with more digits than a float holds. A text that looks like one may be taken for
 /// it, and one is never missed.
 #[inline]
@@ -24,7 +27,9 @@ pub(super) fn may_have_long_numbers(text: &str) -> bool {
     // A run of more than fifteen has one of every sixteen places in it.
     let mut place = FLOAT_DIGITS;
     while let Some(byte) = bytes.get(place) {
-        if is_of_run(*byte) {
+        // One that has this place in it has one of the places eight away, too.
+        let is_near = |at: usize| bytes.get(at).is_some_and(|byte| is_of_run(*byte));
+        if is_of_run(*byte) && (is_near(place - HALF_RUN) || is_near(place + HALF_RUN)) {
             match run_around(bytes, place) {
                 (_, true) => return true,
                 (end, false) => place = end,

@@ -26,6 +26,7 @@ pub mod shape;
 pub mod single_object;
 
 pub use capture::{Capture, Fault};
+pub use key_index::{is_same, outline};
 pub use path::PathError;
 pub use scalar::Scalar;
 pub use schemas::{SchemaError, SchemaFolder, Schemas};
