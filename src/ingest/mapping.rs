@@ -102,6 +102,8 @@ impl<'f> Compiler<'f> {
                 identifiers.push((kind, slot));
             }
         }
+        // Strongest first, as they are in a touchpoint.
+        identifiers.sort_by_key(|(kind, _)| *kind);
         if identifiers.is_empty() {
             return Err(self.error("identifiers", "there is none; say where the customer's number or e-mail is"));
         }

@@ -289,7 +289,7 @@ impl Spoke {
         each: &mut dyn FnMut(Mapped<'_>),
     ) -> Result<(), NotYet> {
         let unpacked = OnceCell::new();
-        let mut capture = Capture::with_spare_room();
+        let mut capture = Capture::default();
         match self.decoder.decode(&self.mapping, record, as_json, &unpacked, &mut capture) {
             Ok(()) => {
                 self.note_schema(record, &unpacked, None, notes);
@@ -301,7 +301,6 @@ impl Spoke {
                 each(Mapped::Rejected(rejection));
             }
         }
-        capture.leave_room();
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! Everything that no path leads to is skipped by the format's own skipping, which neither builds values nor recurses.
 //! So the depth of recursion is the depth of the paths, whatever the payload.
 
-use std::{borrow::Cow, cell::Cell, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -95,33 +95,7 @@ pub struct Entry<'a> {
     pub value: Scalar<'a>,
 }
 
-/// The room of an empty vector for values of another lifetime: collecting in place keeps the allocation.
-fn recycled<T, U>(mut spent: Vec<T>) -> Vec<U> {
-    spent.clear();
-    spent.into_iter().filter_map(|_| None).collect()
-}
-
-thread_local! {
-    /// Room for scalars that the last capture of this thread needed, so that not every record allocates it.
-    static SPARE: Cell<Vec<Scalar<'static>>> = const { Cell::new(Vec::new()) };
-}
-
-/// Scalars of the largest capture whose room is kept.
-const SPARE_MAX: usize = 256;
-
 impl<'a> Capture<'a> {
-    /// An empty one, with the room that the last one left.
-    pub fn with_spare_room() -> Capture<'a> {
-        Capture { scalars: recycled(SPARE.take()), ..Capture::default() }
-    }
-
-    /// Leaves its room for the next one.
-    pub fn leave_room(self) {
-        if self.scalars.capacity() <= SPARE_MAX {
-            SPARE.set(recycled(self.scalars));
-        }
-    }
-
     /// The scalar at a slot.
     pub fn scalar(&self, slot: Slot) -> &Scalar<'a> {
         &self.scalars[usize::from(slot.0)]
@@ -316,9 +290,11 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
             return Ok(());
         }
-        while let Some(found) = map.next_key_seed(Key { node })? {
+        let mut after = 0;
+        while let Some(found) = map.next_key_seed(Key { node, after })? {
             match found {
                 Some(index) => {
+                    after = index + 1;
                     map.next_value_seed(Seed { shape: self.shape, node: node.keys[index].1, capture: self.capture })?;
                 }
                 None => {
@@ -371,6 +347,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
 /// Finds a key among a node's children.
 struct Key<'s> {
     node: &'s Node,
+    after: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
@@ -389,7 +366,7 @@ impl<'de> Visitor<'de> for Key<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Option<usize>, E> {
-        Ok(self.node.index.find(&self.node.keys, key))
+        Ok(self.node.index.find(&self.node.keys, self.after, key))
     }
 }
 
@@ -511,24 +488,5 @@ impl<'de> Visitor<'de> for Element {
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Scalar<'de>, A::Error> {
         while sequence.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Scalar::Composite)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_room_of_a_capture_is_used_again() {
-        let mut spent: Vec<Scalar<'static>> = Vec::with_capacity(40);
-        spent.push(Scalar::Text(Cow::Owned("gone".into())));
-        let place = spent.as_ptr().addr();
-        let room: Vec<Scalar<'_>> = recycled(spent);
-        assert_eq!((room.len(), room.capacity(), room.as_ptr().addr()), (0, 40, place));
-        let mut capture = Capture::with_spare_room();
-        capture.scalars = room;
-        capture.leave_room();
-        assert_eq!(Capture::with_spare_room().scalars.as_ptr().addr(), place);
-        assert_eq!(Capture::with_spare_room().scalars.capacity(), 0, "one at a time");
     }
 }

@@ -1,4 +1,6 @@
-//! The keys of one object → which of them a text is, by looking at one candidate.
+//! The keys of one object → which of them a text is, by looking at one candidate or two.
+
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Tries of another multiplier before the table is made larger, and how large it may become for each key.
 const TRIES: u64 = 64;
@@ -11,6 +13,18 @@ pub(super) struct KeyIndex {
     shift: u32,
     /// The number of a key and one; 0: none. Empty: the keys are too much alike, and are looked at one by one.
     places: Box<[u8]>,
+    next: Guesses,
+}
+
+/// Which key came after each, the last time: producers write them in the same order again and again. The processor looks at
+/// what is guessed before it has seen the text; a place that is computed from the text it has to wait for.
+#[derive(Debug, Default)]
+struct Guesses(Box<[AtomicU8]>);
+
+impl Clone for Guesses {
+    fn clone(&self) -> Guesses {
+        Guesses(self.0.iter().map(|_| AtomicU8::new(0)).collect())
+    }
 }
 
 impl KeyIndex {
@@ -31,22 +45,34 @@ impl KeyIndex {
                     is_free
                 };
                 if keys.iter().enumerate().all(is_free) {
-                    return KeyIndex { multiplier, shift, places };
+                    // One more for the first.
+                    let next = Guesses((0..=keys.len()).map(|_| AtomicU8::new(0)).collect());
+                    return KeyIndex { multiplier, shift, places, next };
                 }
             }
         }
         KeyIndex::default()
     }
 
-    /// Which of the keys that the index is of a text is.
+    /// Which of the keys that the index is of a text is. `after`: 0 for the first of an object, then what was found last and
+    /// one; only a help.
     #[inline]
-    pub(super) fn find<T>(&self, keys: &[(Box<str>, T)], text: &str) -> Option<usize> {
-        if self.places.is_empty() {
+    pub(super) fn find<T>(&self, keys: &[(Box<str>, T)], after: usize, text: &str) -> Option<usize> {
+        let Some(guess) = self.next.0.get(after) else {
             return keys.iter().position(|(key, _)| **key == *text);
+        };
+        let guessed = usize::from(guess.load(Ordering::Relaxed));
+        if keys.get(guessed).is_some_and(|(key, _)| is_same(key, text)) {
+            return Some(guessed);
         }
         let place = self.places.get(place(text, self.multiplier, self.shift))?;
-        let number = usize::from(*place).checked_sub(1)?;
-        keys.get(number).is_some_and(|(key, _)| is_same(key, text)).then_some(number)
+        let number = place.checked_sub(1)?;
+        let found = usize::from(number);
+        if keys.get(found).is_some_and(|(key, _)| is_same(key, text)) {
+            guess.store(number, Ordering::Relaxed);
+            return Some(found);
+        }
+        None
     }
 }
 
@@ -98,8 +124,13 @@ mod tests {
         ) {
             let keys: Vec<(Box<str>, ())> = keys.into_iter().map(|key| (key.into_boxed_str(), ())).collect();
             let index = KeyIndex::of(&keys);
-            for text in keys.iter().map(|(key, ())| &**key).chain(others.iter().map(String::as_str)) {
-                prop_assert_eq!(index.find(&keys, text), keys.iter().position(|(key, ())| **key == *text), "{}", text);
+            for _ in 0..2 {
+                let mut after = 0;
+                for text in keys.iter().map(|(key, ())| &**key).chain(others.iter().map(String::as_str)) {
+                    let found = index.find(&keys, after, text);
+                    prop_assert_eq!(found, keys.iter().position(|(key, ())| **key == *text), "{}", text);
+                    after = found.map_or(after, |found| found + 1);
+                }
             }
         }
     }
