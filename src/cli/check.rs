@@ -60,15 +60,17 @@ pub struct SpokeSummary {
 /// One file of the spokes' folder and what came of it.
 struct Verdict {
     file: PathBuf,
+    /// The name of the spoke, if its mapping compiles.
+    compiled: Option<String>,
     result: Result<SpokeSummary, String>,
 }
 
 impl Verdict {
     /// A file that cannot be read is taken for the spoke that it is named after.
     fn is_of(&self, name: &str) -> bool {
-        match &self.result {
-            Ok(summary) => summary.spoke == name,
-            Err(_) => self.file.file_stem().is_some_and(|stem| stem == name),
+        match &self.compiled {
+            Some(spoke) => spoke == name,
+            None => self.file.file_stem().is_some_and(|stem| stem == name),
         }
     }
 }
@@ -109,7 +111,9 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
         }
     }
     if let Some(file) = &arguments.sample {
-        if let Some(error) = verdicts.iter().find_map(|verdict| verdict.result.as_ref().err()) {
+        // What a mapping makes of samples is worth seeing when its own tests find something else than they expect.
+        let wrong = verdicts.iter().filter(|verdict| verdict.compiled.is_none());
+        if let Some(error) = wrong.filter_map(|verdict| verdict.result.as_ref().err()).next() {
             return Err(Failure::new(Exit::Usage, error.clone(), "correct the mapping, or name another with --spoke"));
         }
         let [spoke] = spokes.as_slice() else {
@@ -121,7 +125,14 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
             ));
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        return sample::show(file, spoke, i64::try_from(now.as_millis()).unwrap_or(-1), format, output);
+        let shown = sample::show(file, spoke, i64::try_from(now.as_millis()).unwrap_or(-1), format, output);
+        return match verdicts.iter().find_map(|verdict| verdict.result.as_ref().err()) {
+            Some(error) => {
+                let next = "correct the mapping or its tests; what it makes of the samples is shown above";
+                Err(Failure::new(Exit::Usage, error.clone(), next))
+            }
+            None => shown,
+        };
     }
     // Two files may each be right and not go together.
     if let Err(error) = SpokeSet::new(spokes) {
@@ -169,22 +180,31 @@ fn check_spokes(settings: &Settings, schemas: &Arc<Schemas>) -> Result<(Vec<Verd
     files.sort();
     let (mut verdicts, mut spokes) = (Vec::new(), Vec::new());
     for file in files {
-        let result = check_spoke(&file, hub::ingest_options(settings), schemas).map(|(summary, spoke)| {
-            spokes.push(spoke);
-            summary
-        });
-        verdicts.push(Verdict { file, result });
+        let (compiled, result) = match compile(&file, hub::ingest_options(settings), schemas) {
+            Ok((parsed, spoke)) => {
+                let (name, result) = (spoke.name().to_owned(), try_out(&parsed, &spoke));
+                spokes.push(spoke);
+                (Some(name), result)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        verdicts.push(Verdict { file, compiled, result });
     }
     Ok((verdicts, spokes))
 }
 
-/// Compiles one mapping and runs its tests. `Err` says which key is wrong and why, or which tests found something else.
-fn check_spoke(file: &Path, options: ingest::Options, schemas: &Arc<Schemas>) -> Result<(SpokeSummary, Spoke), String> {
+/// Compiles one mapping. The error says which key is wrong and why.
+fn compile(file: &Path, options: ingest::Options, schemas: &Arc<Schemas>) -> Result<(SpokeFile, Spoke), String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let parsed = SpokeFile::parse(&name, &text).map_err(|error| error.to_string())?;
     let spoke = Spoke::compile(&parsed, options, schemas).map_err(|error| error.to_string())?;
-    let failures = ingest::trial::run(&spoke, &parsed.tests);
+    Ok((parsed, spoke))
+}
+
+/// Runs a mapping's own tests. The error says which of them found something else.
+fn try_out(parsed: &SpokeFile, spoke: &Spoke) -> Result<SpokeSummary, String> {
+    let failures = ingest::trial::run(spoke, &parsed.tests);
     if !failures.is_empty() {
         let shown: Vec<String> = failures.iter().map(ToString::to_string).collect();
         return Err(format!("spoke {}: {}", spoke.name(), shown.join("\n")));
@@ -201,7 +221,7 @@ fn check_spoke(file: &Path, options: ingest::Options, schemas: &Arc<Schemas>) ->
         format: format.to_owned(),
         tests: parsed.tests.len(),
     };
-    Ok((summary, spoke))
+    Ok(summary)
 }
 
 fn report(
@@ -305,8 +325,59 @@ mod tests {
         let (output, ended) = sampled(&format!("{WEB}condition = \"kind != 'visit_made'\"\n"), VISIT, with_sample());
         assert!(output.starts_with("line 1: skipped by the condition\n") && ended.is_ok(), "{output}");
         assert!(output.ends_with("1 records: 0 touchpoints, 1 skipped, 0 rejected\n"), "{output}");
+        let failing = format!("{WEB}[[tests]]\nsample = '{{}}'\nexpect_rejected = \"too_large\"\n");
+        let (output, ended) = sampled(&failing, VISIT, with_sample());
+        assert!(output.starts_with("line 1: a touchpoint\n"), "{output}");
+        let failure = ended.expect_err("its own test fails");
+        assert!(failure.exit == Exit::Usage && failure.happened.contains("test 1: expected too_large"), "{failure:?}");
         let absent = CheckArguments { spoke: Some("shop".into()), ..with_sample() };
         assert!(sampled(WEB, VISIT, absent).1.expect_err("another spoke").next.contains("web"));
+    }
+
+    #[test]
+    fn paths_that_find_nothing_in_the_whole_sample_are_told() {
+        let mapping = "spoke = \"web\"\ntopic = \"web.events\"\nformat = \"json\"\neach = \"items\"\nid = [\"n\", \"nr\"]\n\
+            kind = { constant = \"visit_made\" }\noccurred_at = { path = \"at\", format = \"rfc3339\" }\n\
+            identifiers = { customer_id = \"who\", email = \"mails\", phone = \"@key\" }\nregion = \".land\"\nproduct = \".sku\"\n\
+            subject = \"x.y\"\n";
+        let samples = r#"{"n":1,"at":"2026-01-31T09:00:00Z","who":null,"mails":["a@x"],"items":[{"sku":"A"},{"land":"NL"}]}
+            {"n":2,"at":"2026-01-31T09:00:00Z","items":[]}"#;
+        let shown = |format| {
+            let arguments =
+                CheckArguments { sample: Some(PathBuf::new()), output: format, ..CheckArguments::default() };
+            sampled(mapping, samples, arguments).0
+        };
+        let table = shown(Format::Table);
+        assert!(
+            table.contains("in none of the records, so look whether they are written right: nr, who, x.y\n"),
+            "{table}"
+        );
+        let document: serde_json::Value = serde_json::from_str(&shown(Format::Json)).expect("a document");
+        assert_eq!(document["not_found"], json!(["nr", "who", "x.y"]));
+        assert!(shown(Format::Jsonl).ends_with("{\"not_found\":[\"nr\",\"who\",\"x.y\"]}\n"));
+    }
+
+    #[test]
+    fn a_sample_of_an_avro_spoke_is_held_to_its_schema() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let schema = r#"{"type":"record","name":"Order","fields":[{"name":"number","type":"string"},{"name":"buyer","type":"string"},
+            {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}}]}"#;
+        std::fs::write(directory.path().join("order.avsc"), schema).expect("a writable directory");
+        let mapping = "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"avro\"\nreader_schema = \"order.avsc\"\nid = \"number\"\n\
+            kind = { constant = \"order_placed\" }\noccurred_at = { path = \"at\", format = \"logical\" }\n\
+            identifiers = { customer_id = \"buyer\" }\n";
+        std::fs::write(directory.path().join("shop.toml"), mapping).expect("a writable directory");
+        let file = directory.path().join("samples.ndjson");
+        let right = r#"{"number":"1","buyer":"C1","at":1769850000250}"#;
+        std::fs::write(&file, format!("{right}\n{}\n", right.replace("buyer", "bier"))).expect("a writable directory");
+        let mut settings = settings(directory.path());
+        settings.schemas.directory = Some(directory.path().to_owned());
+        let mut output = Vec::new();
+        let arguments = CheckArguments { sample: Some(file), ..CheckArguments::default() };
+        execute(&settings, &arguments, &mut output).expect_err("one has another field than the schema");
+        let output = String::from_utf8(output).expect("text");
+        assert!(output.contains("line 1: a touchpoint\n"), "{output}");
+        assert!(output.contains("line 2: rejected, undecodable\n  field         bier\n"), "{output}");
     }
 
     #[test]

@@ -135,6 +135,9 @@ pub(super) fn register(
                     return Err(refused(problem));
                 }
                 Err(RegistryError::NotFound) => return Err(refused("the registry has no such subject".into())),
+                Err(RegistryError::ReferenceNotFound(referred)) => {
+                    return Err(refused(format!("the newest one there refers to {referred}, which is not there")));
+                }
             }
         };
         if tries > 0 {
@@ -154,10 +157,15 @@ pub(super) fn unwatched() -> RegistryWatcher {
 pub(super) fn watched(telemetry: &Telemetry) -> RegistryWatcher {
     let telemetry = telemetry.clone();
     Arc::new(move |event| {
+        let missing;
         telemetry.emit(match event {
             RegistryEvent::Fetched { id } => Event::SchemaAnswered { id, outcome: "fetched", message: "" },
-            RegistryEvent::Unknown { id } => {
-                Event::SchemaAnswered { id, outcome: "unknown", message: "the registry has no schema with this id" }
+            RegistryEvent::Unknown { id, referred } => {
+                missing = match referred {
+                    None => "the registry has no schema with this id".to_owned(),
+                    Some(referred) => format!("the schema refers to {referred}, which the registry does not have"),
+                };
+                Event::SchemaAnswered { id, outcome: "unknown", message: &missing }
             }
             RegistryEvent::Unusable { id, problem } => {
                 Event::SchemaAnswered { id, outcome: "unusable", message: problem }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     exit::{Exit, Failure},
     hub,
-    output::{Format, Listing},
+    output::{Format, Listing, escaped},
     place,
 };
 use crate::{
@@ -86,7 +86,7 @@ pub(super) fn execute(settings: &Settings, arguments: &TailArguments, output: &m
         until_end: arguments.until_end,
     };
     let feed = query.topic.strip_prefix(&settings.topics.prefix).unwrap_or_default();
-    let mut printer = Printer::new(arguments.output, columns(feed), output);
+    let mut printer = Printer::new(arguments.output, feed, output);
     let read = read_feed(settings, &query, &mut |record| match record {
         Some(record) => printer.show(&record),
         None => printer.pause(),
@@ -196,6 +196,8 @@ fn columns(feed: &str) -> &'static [Column] {
             ("newest", "/newest_occurred_at"),
             ("unmapped kinds", "/unmapped_kinds"),
         ],
+        // Sentences, which lose their sense when they are cut; the rest is in JSON.
+        "catalogue" => &[("title", "/title"), ("unit", "/unit"), ("formula", "/formula"), ("inclusion", "/inclusion")],
         // `#`: a header.
         "rejected" => &[
             ("reason", "#__streams.errors.reason"),
@@ -210,13 +212,16 @@ fn columns(feed: &str) -> &'static [Column] {
 /// Writes records as they come: JSON at once, tables in blocks.
 struct Printer<'a> {
     columns: &'static [Column],
+    /// Whether cells are shown in full.
+    in_full: bool,
     listing: Listing<'a>,
 }
 
 impl<'a> Printer<'a> {
-    fn new(format: Format, columns: &'static [Column], output: &'a mut dyn Write) -> Printer<'a> {
+    fn new(format: Format, feed: &str, output: &'a mut dyn Write) -> Printer<'a> {
+        let columns = columns(feed);
         let header: Vec<&str> = std::iter::once("key").chain(columns.iter().map(|(title, _)| *title)).collect();
-        Printer { columns, listing: Listing::new(format, "records", &header, output) }
+        Printer { columns, in_full: feed == "catalogue", listing: Listing::new(format, "records", &header, output) }
     }
 
     fn show(&mut self, record: &FeedRecord) -> Result<(), Failure> {
@@ -234,14 +239,20 @@ impl<'a> Printer<'a> {
             found.map(|(_, value)| value.clone()).unwrap_or_default()
         };
         let columns = self.columns;
-        let cells = || {
+        let cells = || -> Vec<String> {
             let cells = columns.iter().map(|(_, place)| match place.strip_prefix('#') {
                 Some(name) => header(name),
                 None => cell(place),
             });
             std::iter::once(record.key.clone()).chain(cells).collect()
         };
-        Ok(self.listing.push(cells, || as_json(record))?)
+        match self.in_full {
+            true => {
+                let whole = || cells().iter().map(|cell| escaped(cell)).collect();
+                Ok(self.listing.push_rows(|| vec![whole()], || as_json(record))?)
+            }
+            false => Ok(self.listing.push(cells, || as_json(record))?),
+        }
     }
 
     /// Nothing more at hand: show what has come.
@@ -299,7 +310,7 @@ mod tests {
 
     fn shown(format: Format, feed: &str, values: Vec<FeedValue>) -> String {
         let mut output = Vec::new();
-        let mut printer = Printer::new(format, columns(feed), &mut output);
+        let mut printer = Printer::new(format, feed, &mut output);
         for value in values {
             printer.show(&record(value)).expect("memory");
         }
@@ -358,6 +369,10 @@ mod tests {
             json!({"metric": "nps", "window": {"start": "2026-01-31"}, "value": 50.0, "n": 4, "currency": null});
         let text = shown(Format::Table, "metrics", vec![FeedValue::Document(value), FeedValue::Tombstone]);
         assert!(text.contains("2026-01-31") && text.contains("50.0") && text.contains("gone"), "{text}");
+        let inclusion = "every answer on the scale, of every customer who was asked in the window, once";
+        let definition = json!({"title": "Net Promoter Score", "formula": "a\u{1b}b", "inclusion": inclusion});
+        let text = shown(Format::Table, "catalogue", vec![FeedValue::Document(definition)]);
+        assert!(text.contains(inclusion) && text.contains("Net Promoter Score") && !text.contains('\u{1b}'), "{text}");
         let text = shown(Format::Table, "rejected", vec![FeedValue::Bytes(b"\x1b[2Jboo".to_vec())]);
         assert!(!text.contains('\u{1b}') && text.contains("boo"), "{text}");
     }
@@ -374,7 +389,7 @@ mod tests {
             }
         }
         let mut closed = Closed;
-        let mut printer = Printer::new(Format::Json, columns("metrics"), &mut closed);
+        let mut printer = Printer::new(Format::Json, "metrics", &mut closed);
         let end = printer.show(&record(FeedValue::Tombstone)).expect_err("nobody reads");
         assert_eq!(end.exit, Exit::Ok);
     }

@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Cow,
+    cell::OnceCell,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -18,7 +19,10 @@ use crate::{
     model::Reason,
     wire::{
         self, Capture, Fault, Scalar, Schemas, Slot,
-        projection::{Mismatch, Projection},
+        projection::{
+            Mismatch, Projection,
+            sample::{Misfit, misfit as sample_misfit},
+        },
         registry::{Found, Registry},
         schemas::{SchemaRef, WriterSchema},
     },
@@ -78,6 +82,8 @@ pub(super) struct Envelope {
     pub version: Slot,
     /// Where the data is.
     pub data: Slot,
+    /// Where it is in structured mode if it is no JSON, or not written as such: bytes as text.
+    pub data_base64: Slot,
     /// The attributes that the mapping names: each with its header.
     pub attributes: Vec<(Slot, Box<str>)>,
 }
@@ -126,6 +132,11 @@ impl Decoder {
         self.avro.is_some()
     }
 
+    /// Places that an envelope has whatever the mapping.
+    pub(super) fn envelope_slots(&self) -> Vec<Slot> {
+        self.envelope.iter().flat_map(|envelope| [envelope.version, envelope.data_base64]).collect()
+    }
+
     /// Where an envelope has the data that a schema describes.
     fn data(&self) -> Option<Slot> {
         self.envelope.as_ref().map(|envelope| envelope.data)
@@ -146,20 +157,42 @@ impl Decoder {
         &self.options
     }
 
-    /// Decodes a record. `as_json`: an Avro record is given as the JSON that it would be.
+    /// Where JSON that stands for an Avro record is not what the reader's schema describes. Without a reader's schema, and
+    /// where the payload is no JSON or the data in it is Avro, there is nothing to say.
+    pub(super) fn misfit(&self, payload: &[u8]) -> Option<Rejection> {
+        let reader = self.avro.as_ref()?.reader.as_ref()?;
+        let sample: serde_json::Value = serde_json::from_slice(payload).ok()?;
+        let (at, described) = match &self.envelope {
+            None => ("", &sample),
+            Some(_) => ("data", sample.get("data").filter(|data| !data.is_null())?),
+        };
+        let Misfit { path, problem } = sample_misfit(reader, described)?;
+        let dot = if at.is_empty() || path.is_empty() { "" } else { "." };
+        Some(Rejection {
+            reason: Reason::Undecodable,
+            field: format!("{at}{dot}{path}"),
+            message: format!("No record of the reader's schema is like this: {problem}."),
+            touchpoint: 0,
+        })
+    }
+
+    /// Decodes a record. `as_json`: an Avro record is given as the JSON that it would be. `unpacked`: where bytes are kept
+    /// that the record has as text.
     pub(super) fn decode<'a>(
         &self,
         mapping: &Mapping,
         record: &SourceRecord<'a>,
         as_json: bool,
+        unpacked: &'a OnceCell<Vec<u8>>,
         capture: &mut Capture<'a>,
     ) -> Result<(), Undecoded> {
-        let is_binary = self.envelope.is_some() && has_header(record, "ce_specversion");
+        let binary = self.envelope.as_ref().filter(|_| has_header(record, "ce_specversion"));
+        let structured = self.envelope.as_ref().filter(|_| binary.is_none());
         let shape = &mapping.shape;
+        shape.begin(capture);
         let Some(payload) = record.payload else {
-            if let (true, Some(envelope)) = (is_binary, &self.envelope) {
-                shape.begin(capture); // an event without data
-                return Ok(envelope.attributes(mapping, record, capture)?);
+            if let Some(envelope) = binary {
+                return Ok(envelope.attributes(mapping, record, capture)?); // an event without data
             }
             let message = "The record has no payload; send events, not tombstones.";
             return Err(whole(Reason::Undecodable, message).into());
@@ -169,35 +202,64 @@ impl Decoder {
             let message = format!("The payload is larger than {limit} bytes; send less, or raise the limit.");
             return Err(whole(Reason::TooLarge, message).into());
         }
-        let root = self.data().filter(|_| is_binary);
-        if self.envelope.is_some() && self.is_avro() && !is_binary && !as_json {
-            let message = "The header ce_specversion is not there; send CloudEvents with Avro in binary mode.";
-            return Err(whole(Reason::Undecodable, message).into());
+        let root = binary.map(|envelope| envelope.data);
+        match &self.avro {
+            Some(avro) if !as_json && structured.is_none() => self.avro(avro, mapping, payload, root, capture)?,
+            _ => json(mapping, payload, root, capture)?,
         }
-        let decoded = match &self.avro {
-            Some(avro) if !as_json => self.avro(avro, mapping, payload, root, capture)?,
-            _ => wire::json::capture_at(shape, root, payload, capture)
-                .map_err(|error| whole(Reason::Undecodable, format!("The payload is {error}; send one JSON object."))),
-        };
-        self.check(mapping, capture, decoded)?;
         if let (Some(avro), true) = (&self.avro, as_json)
             && let Some(reader) = &avro.reader
             && let Ok(projection) = Projection::new(shape, self.data(), &mapping.times, reader, Some(reader))
         {
             projection.settle(shape, capture);
         }
-        match &self.envelope {
-            Some(envelope) if is_binary => Ok(envelope.attributes(mapping, record, capture)?),
-            Some(envelope) if capture.scalar(envelope.version).is_absent() => Err(Rejection {
-                reason: Reason::MissingField,
-                field: shape.path(envelope.version).to_owned(),
-                message: "It is no CloudEvent: neither the header ce_specversion (binary) nor the field specversion \
-                          (structured) is there; send one, or remove envelope from the spoke file."
-                    .into(),
-                touchpoint: 0,
+        match (binary, structured) {
+            (Some(envelope), _) => Ok(envelope.attributes(mapping, record, capture)?),
+            (_, Some(envelope)) => self.structured(envelope, mapping, as_json, unpacked, capture),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The rest of an event in structured mode, whose object was read: its data, if that is bytes.
+    fn structured<'a>(
+        &self,
+        envelope: &Envelope,
+        mapping: &Mapping,
+        as_json: bool,
+        unpacked: &'a OnceCell<Vec<u8>>,
+        capture: &mut Capture<'a>,
+    ) -> Result<(), Undecoded> {
+        let at = |slot: Slot, reason, message: &str| -> Result<(), Undecoded> {
+            Err(fault(mapping, slot, reason, message).into())
+        };
+        if capture.scalar(envelope.version).is_absent() {
+            let message = "It is no CloudEvent: neither the header ce_specversion (binary) nor the field specversion \
+                           (structured) is there; send one, or remove envelope from the spoke file.";
+            return at(envelope.version, Reason::MissingField, message);
+        }
+        let has_data = !capture.scalar(envelope.data).is_absent();
+        let bytes = match capture.scalar(envelope.data_base64) {
+            Scalar::Missing | Scalar::Null if has_data && self.is_avro() && !as_json => {
+                let message = "The data of this spoke's events is Avro; send it as data_base64, or in binary mode.";
+                return at(envelope.data, Reason::Undecodable, message);
             }
-            .into()),
-            _ => Ok(()),
+            Scalar::Missing | Scalar::Null => return Ok(()),
+            _ if has_data => {
+                let message = "The event has both data and data_base64; send one of them.";
+                return at(envelope.data_base64, Reason::Undecodable, message);
+            }
+            Scalar::Text(text) => wire::from_base64(text),
+            _ => None,
+        };
+        let Some(bytes) = bytes else {
+            return at(envelope.data_base64, Reason::Undecodable, "It is no base64; send the data's bytes as such.");
+        };
+        // The object may say that there is no data, as null.
+        capture.set(envelope.data, Scalar::Missing);
+        let bytes = unpacked.get_or_init(|| bytes);
+        match &self.avro {
+            Some(avro) => self.avro(avro, mapping, bytes, Some(envelope.data), capture),
+            None => Ok(json(mapping, bytes, Some(envelope.data), capture)?),
         }
     }
 
@@ -208,13 +270,14 @@ impl Decoder {
         payload: &'a [u8],
         root: Option<Slot>,
         capture: &mut Capture<'a>,
-    ) -> Result<Result<(), Rejection>, Undecoded> {
+    ) -> Result<(), Undecoded> {
         let unreadable = |error| whole(Reason::Undecodable, format!("Not readable as Avro: {error}."));
         let (named, datum) = wire::avro::unframe(payload).map_err(unreadable)?;
         let known = avro.projections.read().unwrap_or_else(PoisonError::into_inner);
         let projected = match known.get(&named) {
             Some(Projected::Fits(projection)) => {
-                return Ok(wire::avro::capture_at(&mapping.shape, root, datum, projection, capture).map_err(unreadable));
+                let decoded = wire::avro::capture_at(&mapping.shape, root, datum, projection, capture);
+                return Ok(check(mapping, capture, decoded.map_err(unreadable))?);
             }
             Some(never) => never.clone(),
             None => {
@@ -224,7 +287,8 @@ impl Decoder {
         };
         match projected {
             Projected::Fits(projection) => {
-                Ok(wire::avro::capture_at(&mapping.shape, root, datum, &projection, capture).map_err(unreadable))
+                let decoded = wire::avro::capture_at(&mapping.shape, root, datum, &projection, capture);
+                Ok(check(mapping, capture, decoded.map_err(unreadable))?)
             }
             Projected::Never(rejection) => Err(rejection.into()),
         }
@@ -236,9 +300,17 @@ impl Decoder {
             Found::Schema(writer) => writer,
             Found::Waiting => return Err(Undecoded::NotYet(NotYet(named))),
             // Not kept: it may be there later.
-            Found::Unknown => {
-                let message =
-                    format!("Unknown schema: {}; put it there, or write with one that is.", self.schemas.advice(named));
+            Found::Unknown(referred) => {
+                let message = match referred {
+                    None => format!(
+                        "Unknown schema: {}; put it there, or write with one that is.",
+                        self.schemas.advice(named)
+                    ),
+                    Some(referred) => format!(
+                        "Unknown schema: the one with the {named} refers to {referred}, which the registry does not have; \
+                         register it there."
+                    ),
+                };
                 return Err(whole(Reason::UnknownSchema, message).into());
             }
             Found::Unusable(problem) => {
@@ -263,21 +335,33 @@ impl Decoder {
         known.insert(named, projected.clone());
         Ok(projected)
     }
+}
 
-    /// Whether a payload can be read at all.
-    fn check(&self, mapping: &Mapping, capture: &Capture<'_>, decoded: Result<(), Rejection>) -> Result<(), Rejection> {
-        match (capture.fault(), decoded) {
-            (Some(Fault::Repeated(slot)), _) => {
-                let message = "The key is there twice, and only one of them can hold; send it once.";
-                Err(fault(mapping, slot, Reason::Undecodable, message))
-            }
-            (_, Err(rejection)) => Err(rejection),
-            (Some(Fault::NotAContainer(slot)), Ok(())) if mapping.shape.path(slot).is_empty() => {
-                let message = "The payload is not an object; send one object for each event.";
-                Err(whole(Reason::Undecodable, message))
-            }
-            _ => Ok(()),
+/// Reads JSON, which is the whole payload or stands at `root`.
+fn json<'a>(
+    mapping: &Mapping,
+    bytes: &'a [u8],
+    root: Option<Slot>,
+    capture: &mut Capture<'a>,
+) -> Result<(), Rejection> {
+    let decoded = wire::json::capture_at(&mapping.shape, root, bytes, capture)
+        .map_err(|error| whole(Reason::Undecodable, format!("The payload is {error}; send one JSON object.")));
+    check(mapping, capture, decoded)
+}
+
+/// Whether a payload can be read at all.
+fn check(mapping: &Mapping, capture: &Capture<'_>, decoded: Result<(), Rejection>) -> Result<(), Rejection> {
+    match (capture.fault(), decoded) {
+        (Some(Fault::Repeated(slot)), _) => {
+            let message = "The key is there twice, and only one of them can hold; send it once.";
+            Err(fault(mapping, slot, Reason::Undecodable, message))
         }
+        (_, Err(rejection)) => Err(rejection),
+        (Some(Fault::NotAContainer(slot)), Ok(())) if mapping.shape.path(slot).is_empty() => {
+            let message = "The payload is not an object; send one object for each event.";
+            Err(whole(Reason::Undecodable, message))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,12 +1,10 @@
 //! One captured payload → the parts of one touchpoint, each taken or the whole rejected with the field that is to blame.
 
-use std::borrow::Cow;
-
 use jiff::tz::TimeZone;
-use smallvec::SmallVec;
 
 use super::{
     Rejection, SourceRecord, local,
+    made::Keeper,
     mapping::{EFFORT, SENTIMENT},
     number,
     rules::{
@@ -17,6 +15,7 @@ use super::{
         self, IDENTIFIERS_MAX, MINOR_UNITS_MAX, PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, Refused, TEXT_CHARACTERS_MAX,
         refused,
     },
+    words::Words,
 };
 use crate::{
     model::{
@@ -26,211 +25,135 @@ use crate::{
     wire::{Capture, Scalar, Slot},
 };
 
-type Text<'c> = Cow<'c, str>;
+/// Characters of an unknown kind's word that a message shows.
+const KIND_CHARACTERS_SHOWN: usize = 64;
+/// Digits of one that is shown: more of them are a number of something.
+const KIND_DIGITS_SHOWN: usize = 4;
 
-/// Everything of a touchpoint, in text that is borrowed from the payload or was made for it.
-pub(super) struct Draft<'c> {
-    id: Text<'c>,
+/// A rejection is large and rare: what is handed on is small.
+type Part<T> = Result<T, Box<Rejection>>;
+
+/// Takes the parts that a mapping names. With `id = "content"` the id is empty.
+pub(super) fn take<'c>(
+    mapping: &'c Mapping,
     spoke: &'c str,
-    kind: Kind,
-    label: Option<Text<'c>>,
-    occurred_at: EventTime,
-    identifiers: SmallVec<[(IdentifierType, Text<'c>); 4]>,
-    channel: Option<Channel>,
-    subject: Option<Text<'c>>,
-    product: Option<Text<'c>>,
-    region: Option<Text<'c>>,
-    segment: Option<Text<'c>>,
-    campaign: Option<Text<'c>>,
-    content: Option<Text<'c>>,
-    account: Option<Text<'c>>,
-    amount: Option<Money>,
-    cost: Option<Money>,
-    score: Option<(ScoreScale, u8, Option<Text<'c>>)>,
-    promised_at: Option<EventTime>,
-    initiator: Initiator,
-    visibility: Visibility,
-    sentiment: Option<i8>,
-    referrer: Option<(IdentifierType, Text<'c>)>,
-    effort: Option<i32>,
-    properties: SmallVec<[(Text<'c>, Text<'c>); 2]>,
-}
-
-impl<'c> Draft<'c> {
-    /// Takes the parts that a mapping names.
-    pub(super) fn take(
-        mapping: &'c Mapping,
-        spoke: &'c str,
-        capture: &'c Capture<'_>,
-        record: &SourceRecord<'_>,
-        too_far_in_future_ms: i64,
-    ) -> Result<Draft<'c>, Rejection> {
-        let taker = Taker { mapping, capture };
-        if let Some(slot) = mapping.spoke {
-            taker.own_spoke(slot, spoke)?;
+    capture: &'c Capture<'_>,
+    keeper: &Keeper<'c>,
+    record: &SourceRecord<'_>,
+    too_far_in_future_ms: i64,
+) -> Part<Touchpoint<'c>> {
+    let taker = Taker { mapping, capture, keeper };
+    if let Some(slot) = mapping.spoke {
+        taker.own_spoke(slot, spoke)?;
+    }
+    let id = match &mapping.id {
+        IdRule::Slot(place) => {
+            let slot = place.slot(capture);
+            taker.at(slot, "id", validate::id(capture.scalar(slot), keeper))?
         }
-        let id = match &mapping.id {
-            IdRule::Slot(place) => {
-                let slot = place.slot(capture);
-                taker.at(slot, "id", validate::id(capture.scalar(slot)))?
-            }
-            // The hash is of everything else, so it comes last.
-            IdRule::Content => Cow::Borrowed(""),
-            IdRule::Position => Cow::Owned(format!("{}-{}-{}", record.topic, record.partition, record.offset)),
-        };
-        let (kind, own_word) = taker.kind()?;
-        let occurred_at = match taker.time("occurred_at", &mapping.occurred_at)? {
-            Some(at) => at,
-            None => {
-                let slot = mapping.occurred_at.place.slot(capture);
-                let message = "there is no time; send when it happened";
-                return taker.at(slot, "occurred_at", refused(Reason::MissingField, message));
-            }
-        };
-        // A record without a timestamp (before 1970, as brokers say it) gives nothing to judge by.
-        if record.timestamp_ms >= 0 && occurred_at.0 > record.timestamp_ms.saturating_add(too_far_in_future_ms) {
-            let message = "the time is too far after the record's own timestamp; check the sender's clock and the unit";
+        // The hash is of everything else, so it comes last.
+        IdRule::Content => "",
+        IdRule::Position => keeper.keep(format!("{}-{}-{}", record.topic, record.partition, record.offset)),
+    };
+    let (kind, own_word) = taker.kind()?;
+    let occurred_at = match taker.time("occurred_at", &mapping.occurred_at)? {
+        Some(at) => at,
+        None => {
             let slot = mapping.occurred_at.place.slot(capture);
-            return taker.at(slot, "occurred_at", refused(Reason::TooFarInFuture, message));
+            let message = "there is no time; send when it happened";
+            return taker.at(slot, "occurred_at", refused(Reason::MissingField, message));
         }
-        let text = |field: &'static str, rule: &'c Option<TextRule>| match rule {
-            Some(rule) => taker.text(field, rule, TEXT_CHARACTERS_MAX),
-            None => Ok(None),
-        };
-        let label = match text("label", &mapping.label)? {
-            Some(label) => Some(label),
-            None => own_word,
-        };
-        Ok(Draft {
-            id,
-            spoke,
-            kind,
-            label,
-            occurred_at,
-            identifiers: taker.identifiers()?,
-            channel: match &mapping.channel {
-                // The method of contact is open: departments invent new ones, and all of them are contacts.
-                Some(rule) => taker.word("channel", rule, Channel::parse)?.map(|word| word.unwrap_or(Channel::Other)),
-                None => None,
-            },
-            subject: text("subject", &mapping.subject)?,
-            product: text("product", &mapping.product)?,
-            region: text("region", &mapping.region)?,
-            segment: text("segment", &mapping.segment)?,
-            campaign: text("campaign", &mapping.campaign)?,
-            content: text("content", &mapping.content)?,
-            account: text("account", &mapping.account)?,
-            amount: taker.money("amount", mapping.amount.as_ref())?,
-            cost: taker.money("cost", mapping.cost.as_ref())?,
-            score: taker.score(mapping.score.as_ref())?,
-            promised_at: match &mapping.promised_at {
-                Some(rule) => taker.time("promised_at", rule)?,
-                None => None,
-            },
-            initiator: taker
-                .known_word(
-                    "initiator",
-                    mapping.initiator.as_ref(),
-                    Initiator::parse,
-                    "customer, agent, bot or system",
-                )?
-                .unwrap_or(kind.default_initiator()),
-            visibility: taker
-                .known_word("visibility", mapping.visibility.as_ref(), Visibility::parse, "public or internal")?
-                .unwrap_or(Visibility::Public),
-            sentiment: taker
-                .number("sentiment", mapping.sentiment.as_ref(), SENTIMENT, Reason::ScoreOutOfRange)?
-                .and_then(|value| i8::try_from(value).ok()),
-            referrer: taker.referrer(mapping.referrer.as_ref())?,
-            effort: taker
-                .number("effort", mapping.effort.as_ref(), EFFORT, Reason::WrongType)?
-                .and_then(|value| i32::try_from(value).ok()),
-            properties: taker.properties()?,
-        })
+    };
+    // A record without a timestamp (before 1970, as brokers say it) gives nothing to judge by.
+    if record.timestamp_ms >= 0 && occurred_at.0 > record.timestamp_ms.saturating_add(too_far_in_future_ms) {
+        let message = "the time is too far after the record's own timestamp; check the sender's clock and the unit";
+        let slot = mapping.occurred_at.place.slot(capture);
+        return taker.at(slot, "occurred_at", refused(Reason::TooFarInFuture, message));
     }
-
-    /// Its id.
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// What happened.
-    pub(super) fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// Gives it another id.
-    pub(super) fn set_id(&mut self, id: String) {
-        self.id = Cow::Owned(id);
-    }
-
-    /// The touchpoint, borrowed.
-    pub(super) fn touchpoint(&self) -> Touchpoint<'_> {
-        Touchpoint {
-            occurred_at: self.occurred_at,
-            id: &self.id,
-            spoke: self.spoke,
-            kind: self.kind,
-            label: self.label.as_deref(),
-            identifiers: self.identifiers.iter().map(|(kind, value)| Identifier { kind: *kind, value }).collect(),
-            channel: self.channel,
-            subject: self.subject.as_deref(),
-            product: self.product.as_deref(),
-            region: self.region.as_deref(),
-            segment: self.segment.as_deref(),
-            campaign: self.campaign.as_deref(),
-            content: self.content.as_deref(),
-            account: self.account.as_deref(),
-            amount: self.amount,
-            cost: self.cost,
-            score: self.score.as_ref().map(|(scale, value, item)| Score {
-                scale: *scale,
-                value: *value,
-                item: item.as_deref(),
-            }),
-            promised_at: self.promised_at,
-            initiator: self.initiator,
-            visibility: self.visibility,
-            sentiment: self.sentiment,
-            referrer: self.referrer.as_ref().map(|(kind, value)| Identifier { kind: *kind, value }),
-            effort: self.effort,
-            properties: self.properties.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect(),
-        }
-    }
+    Ok(Touchpoint {
+        occurred_at,
+        id,
+        spoke,
+        kind,
+        label: taker.dimension("label", &mapping.label)?.or(own_word),
+        identifiers: taker.identifiers()?,
+        channel: match &mapping.channel {
+            // The method of contact is open: departments invent new ones, and all of them are contacts.
+            Some(rule) => taker.word("channel", rule, Channel::parse)?.map(|word| word.unwrap_or(Channel::Other)),
+            None => None,
+        },
+        subject: taker.dimension("subject", &mapping.subject)?,
+        product: taker.dimension("product", &mapping.product)?,
+        region: taker.dimension("region", &mapping.region)?,
+        segment: taker.dimension("segment", &mapping.segment)?,
+        campaign: taker.dimension("campaign", &mapping.campaign)?,
+        content: taker.dimension("content", &mapping.content)?,
+        account: taker.dimension("account", &mapping.account)?,
+        amount: taker.money("amount", mapping.amount.as_ref())?,
+        cost: taker.money("cost", mapping.cost.as_ref())?,
+        score: taker.score(mapping.score.as_ref())?,
+        promised_at: match &mapping.promised_at {
+            Some(rule) => taker.time("promised_at", rule)?,
+            None => None,
+        },
+        initiator: taker
+            .known_word("initiator", mapping.initiator.as_ref(), Initiator::parse, "customer, agent, bot or system")?
+            .unwrap_or(kind.default_initiator()),
+        visibility: taker
+            .known_word("visibility", mapping.visibility.as_ref(), Visibility::parse, "public or internal")?
+            .unwrap_or(Visibility::Public),
+        sentiment: taker
+            .number("sentiment", mapping.sentiment.as_ref(), SENTIMENT, Reason::ScoreOutOfRange)?
+            .and_then(|value| i8::try_from(value).ok()),
+        referrer: taker.referrer(mapping.referrer.as_ref())?,
+        effort: taker
+            .number("effort", mapping.effort.as_ref(), EFFORT, Reason::WrongType)?
+            .and_then(|value| i32::try_from(value).ok()),
+        properties: taker.properties()?,
+    })
 }
 
 /// Takes one part after the other.
-struct Taker<'c, 'a> {
+struct Taker<'c, 'a, 'k> {
     mapping: &'c Mapping,
     capture: &'c Capture<'a>,
+    keeper: &'k Keeper<'c>,
 }
 
-impl<'c, 'a> Taker<'c, 'a> {
+impl<'c, 'a> Taker<'c, 'a, '_> {
     fn scalar(&self, slot: Slot) -> &'c Scalar<'a> {
         self.capture.scalar(slot)
     }
 
     /// Names the field of the payload to blame, and ours in the sentence.
     #[inline]
-    fn at<T>(&self, slot: Slot, field: &str, result: Result<T, Refused>) -> Result<T, Rejection> {
+    fn at<T>(&self, slot: Slot, field: &str, result: Result<T, Box<Refused>>) -> Part<T> {
         match result {
             Ok(part) => Ok(part),
-            Err(refused) => Err(self.rejection(slot, field, refused)),
+            Err(refused) => Err(self.rejection(slot, field, &refused)),
         }
     }
 
     #[cold]
-    fn rejection(&self, slot: Slot, field: &str, refused: Refused) -> Rejection {
-        Rejection {
+    fn rejection(&self, slot: Slot, field: &str, refused: &Refused) -> Box<Rejection> {
+        Box::new(Rejection {
             reason: refused.reason,
             field: self.mapping.shape.path(slot).to_owned(),
             message: format!("{field}: {}.", refused.message),
             touchpoint: 0,
+        })
+    }
+
+    #[inline]
+    fn dimension(&self, field: &'static str, rule: &'c Option<TextRule>) -> Part<Option<&'c str>> {
+        match rule {
+            Some(rule) => self.text(field, rule, TEXT_CHARACTERS_MAX),
+            None => Ok(None),
         }
     }
 
-    fn own_spoke(&self, slot: Slot, spoke: &str) -> Result<(), Rejection> {
-        match self.at(slot, "spoke", validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX))? {
+    fn own_spoke(&self, slot: Slot, spoke: &str) -> Part<()> {
+        match self.at(slot, "spoke", validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX, self.keeper))? {
             Some(named) if named != spoke => {
                 let message = "the payload names another spoke than the one that owns this topic; leave the field out";
                 self.at(slot, "spoke", refused(Reason::SpokeNotAllowed, message))
@@ -240,12 +163,12 @@ impl<'c, 'a> Taker<'c, 'a> {
     }
 
     /// The kind, and the department's own word if it becomes the label.
-    fn kind(&self) -> Result<(Kind, Option<Text<'c>>), Rejection> {
+    fn kind(&self) -> Part<(Kind, Option<&'c str>)> {
         let (slot, map, default) = match &self.mapping.kind {
             WordRule::Constant(kind) => return Ok((*kind, None)),
             WordRule::Slot { place, map, default } => (place.slot(self.capture), map, default),
         };
-        let word = match self.at(slot, "kind", validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX))? {
+        let word = match self.at(slot, "kind", validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX, self.keeper))? {
             Some(word) => word,
             None => {
                 let message = "there is no kind; send what happened";
@@ -253,19 +176,21 @@ impl<'c, 'a> Taker<'c, 'a> {
                 return default.map_or_else(missing, |kind| Ok((kind, None)));
             }
         };
-        match (translated(&word, map, Kind::parse), self.mapping.unmapped_kind) {
+        match (translated(word, map, Kind::parse), self.mapping.unmapped_kind) {
             (Some(Kind::Other), UnmappedKind::Other) => Ok((Kind::Other, Some(word))),
             (Some(kind), _) => Ok((kind, None)),
             (None, UnmappedKind::Other) => Ok((Kind::Other, Some(word))),
             (None, UnmappedKind::Reject) => {
-                let message =
-                    "the kind is not known; use a word of the vocabulary (or \"other\" with a label), or map it";
+                let message = format!(
+                    "{} is no kind that is known; use a word of the vocabulary (or \"other\" with a label), or map it",
+                    shown_kind(word)
+                );
                 self.at(slot, "kind", refused(Reason::UnknownKind, message))
             }
         }
     }
 
-    fn time(&self, field: &str, rule: &TimeRule) -> Result<Option<EventTime>, Rejection> {
+    fn time(&self, field: &str, rule: &TimeRule) -> Part<Option<EventTime>> {
         let slot = rule.place.slot(self.capture);
         let scalar = self.scalar(slot);
         if scalar.is_absent() {
@@ -290,47 +215,41 @@ impl<'c, 'a> Taker<'c, 'a> {
     }
 
     /// The time zone that the payload names, or the one that holds where it names none.
-    fn zone(&self, field: &str, place: &Place, default: Option<&TimeZone>) -> Result<TimeZone, Rejection> {
+    fn zone(&self, field: &str, place: &Place, default: Option<&TimeZone>) -> Part<TimeZone> {
         let slot = place.slot(self.capture);
-        let found = match (self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX))?, default) {
-            (Some(name), _) => local::zone(&name),
-            (None, default) => default.cloned(),
-        };
+        let found =
+            match (self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX, self.keeper))?, default)
+            {
+                (Some(name), _) => local::zone(name),
+                (None, default) => default.cloned(),
+            };
         let message = "the time zone is missing or not in the IANA database; send a name such as Europe/Amsterdam";
         self.at(slot, field, found.map_or_else(|| refused(Reason::BadTimestamp, message), Ok))
     }
 
-    fn text(&self, field: &str, rule: &'c TextRule, characters_max: usize) -> Result<Option<Text<'c>>, Rejection> {
+    fn text(&self, field: &str, rule: &'c TextRule, characters_max: usize) -> Part<Option<&'c str>> {
         match rule {
-            TextRule::Constant(text) => Ok(Some(Cow::Borrowed(text))),
+            TextRule::Constant(text) => Ok(Some(text)),
             TextRule::Slot { place, map, default } => {
                 let slot = place.slot(self.capture);
-                let text = self.at(slot, field, validate::text(self.scalar(slot), characters_max))?;
+                let text = self.at(slot, field, validate::text(self.scalar(slot), characters_max, self.keeper))?;
                 let Some(text) = text else {
-                    return Ok(default.as_deref().map(Cow::Borrowed));
+                    return Ok(default.as_deref());
                 };
-                Ok(Some(match map.binary_search_by(|(word, _)| word.as_ref().cmp(&text)) {
-                    Ok(index) => Cow::Borrowed(map[index].1.as_ref()),
-                    Err(_) => text,
-                }))
+                Ok(Some(map.get(text).map_or(text, |translation| translation)))
             }
         }
     }
 
     /// The word if there is one: `None` inside if it is not known.
-    fn word<T: Copy>(
-        &self,
-        field: &str,
-        rule: &WordRule<T>,
-        parse: fn(&str) -> Option<T>,
-    ) -> Result<Option<Option<T>>, Rejection> {
+    fn word<T: Copy>(&self, field: &str, rule: &WordRule<T>, parse: fn(&str) -> Option<T>) -> Part<Option<Option<T>>> {
         match rule {
             WordRule::Constant(word) => Ok(Some(Some(*word))),
             WordRule::Slot { place, map, default } => {
                 let slot = place.slot(self.capture);
-                let word = self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX))?;
+                let word = self.at(slot, field, validate::text(self.scalar(slot), TEXT_CHARACTERS_MAX, self.keeper))?;
                 Ok(match word {
-                    Some(word) => Some(translated(&word, map, parse)),
+                    Some(word) => Some(translated(word, map, parse)),
                     None => default.map(Some),
                 })
             }
@@ -344,7 +263,7 @@ impl<'c, 'a> Taker<'c, 'a> {
         rule: Option<&WordRule<T>>,
         parse: fn(&str) -> Option<T>,
         known: &str,
-    ) -> Result<Option<T>, Rejection> {
+    ) -> Part<Option<T>> {
         let Some(rule) = rule else {
             return Ok(None);
         };
@@ -358,13 +277,7 @@ impl<'c, 'a> Taker<'c, 'a> {
         }
     }
 
-    fn number(
-        &self,
-        field: &str,
-        rule: Option<&NumberRule>,
-        range: (i64, i64),
-        outside: Reason,
-    ) -> Result<Option<i64>, Rejection> {
+    fn number(&self, field: &str, rule: Option<&NumberRule>, range: (i64, i64), outside: Reason) -> Part<Option<i64>> {
         match rule {
             None => Ok(None),
             Some(NumberRule::Constant(number)) => Ok(Some(*number)),
@@ -377,7 +290,7 @@ impl<'c, 'a> Taker<'c, 'a> {
     }
 
     /// Whether a part's main value is absent; if it is absent from an object that is there for it, that is an error.
-    fn is_absent(&self, field: &str, container: Option<Slot>, value: Slot) -> Result<bool, Rejection> {
+    fn is_absent(&self, field: &str, container: Option<Slot>, value: Slot) -> Part<bool> {
         if !self.scalar(value).is_absent() {
             return Ok(false);
         }
@@ -397,7 +310,7 @@ impl<'c, 'a> Taker<'c, 'a> {
         rule: &WordRule<T>,
         parse: fn(&str) -> Option<T>,
         known: &str,
-    ) -> Result<T, Rejection> {
+    ) -> Part<T> {
         match (self.known_word(field, Some(rule), parse, known)?, rule) {
             (Some(word), _) => Ok(word),
             (None, WordRule::Constant(word)) => Ok(*word),
@@ -408,7 +321,7 @@ impl<'c, 'a> Taker<'c, 'a> {
         }
     }
 
-    fn money(&self, field: &str, rule: Option<&MoneyRule>) -> Result<Option<Money>, Rejection> {
+    fn money(&self, field: &str, rule: Option<&MoneyRule>) -> Part<Option<Money>> {
         let Some(rule) = rule else {
             return Ok(None);
         };
@@ -419,21 +332,25 @@ impl<'c, 'a> Taker<'c, 'a> {
         let known = "a code of ISO 4217 in capitals, such as EUR";
         let currency = self.needed_word(field, &rule.currency, Currency::parse, known)?;
         let exponent = if rule.major { number::currency_exponent(currency) } else { 0 };
-        match number::scaled(self.scalar(slot), exponent) {
+        match number::scaled(&number::respelled(self.scalar(slot), rule.decimal), exponent) {
             Some(minor) if minor.unsigned_abs() <= MINOR_UNITS_MAX.unsigned_abs() => {
                 Ok(Some(Money { minor, currency }))
             }
             _ => {
                 let message = format!(
-                    "it is no amount of at most 10^15 minor units with at most {exponent} decimals (nothing is rounded); send a \
-                     plain decimal number"
+                    "it is no amount of at most 10^15 minor units with at most {exponent} decimals (nothing is rounded); send {}",
+                    match rule.decimal {
+                        None => "a plain decimal number, or say with `decimal` how yours are written",
+                        Some(',') => "a number such as 1234,50 or 1.234,50, as the spoke is configured for",
+                        Some(_) => "a number such as 1234.50 or 1,234.50, as the spoke is configured for",
+                    }
                 );
                 self.at(slot, field, refused(Reason::WrongType, message))
             }
         }
     }
 
-    fn score(&self, rule: Option<&'c ScoreRule>) -> Result<Option<(ScoreScale, u8, Option<Text<'c>>)>, Rejection> {
+    fn score(&self, rule: Option<&'c ScoreRule>) -> Part<Option<Score<'c>>> {
         let Some(rule) = rule else {
             return Ok(None);
         };
@@ -443,19 +360,20 @@ impl<'c, 'a> Taker<'c, 'a> {
         }
         let known = "nps, csat, ces, expectation, perception or review";
         let scale = self.needed_word("score.scale", &rule.scale, ScoreScale::parse, known)?;
+        let value = number::respelled(self.scalar(slot), rule.decimal);
         let answer = match rule.own_range {
-            None => validate::within(self.scalar(slot), scale.range(), Reason::ScoreOutOfRange),
-            Some(own) => validate::rescaled(self.scalar(slot), own, scale.range()),
+            None => validate::within(&value, scale.range(), Reason::ScoreOutOfRange),
+            Some(own) => validate::rescaled(&value, own, scale.range()),
         };
         let item = match &rule.item {
             Some(item) => self.text("score.item", item, TEXT_CHARACTERS_MAX)?,
             None => None,
         };
         let answer = self.at(slot, "score.value", answer)?;
-        Ok(answer.and_then(|answer| Some((scale, u8::try_from(answer).ok()?, item))))
+        Ok(answer.and_then(|answer| Some(Score { scale, value: u8::try_from(answer).ok()?, item })))
     }
 
-    fn referrer(&self, rule: Option<&ReferrerRule>) -> Result<Option<(IdentifierType, Text<'c>)>, Rejection> {
+    fn referrer(&self, rule: Option<&ReferrerRule>) -> Part<Option<Identifier<'c>>> {
         let Some(rule) = rule else {
             return Ok(None);
         };
@@ -464,12 +382,12 @@ impl<'c, 'a> Taker<'c, 'a> {
             return Ok(None);
         }
         let kind = self.needed_word("referrer.type", &rule.kind, IdentifierType::parse, IDENTIFIER_TYPES)?;
-        let value = validate::identifier(kind, self.scalar(slot));
-        Ok(self.at(slot, "referrer.value", value)?.map(|value| (kind, value)))
+        let value = validate::identifier(kind, self.scalar(slot), self.keeper);
+        Ok(self.at(slot, "referrer.value", value)?.map(|value| Identifier { kind, value }))
     }
 
-    fn identifiers(&self) -> Result<SmallVec<[(IdentifierType, Text<'c>); 4]>, Rejection> {
-        let mut identifiers = SmallVec::new();
+    fn identifiers(&self) -> Part<Vec<Identifier<'c>>> {
+        let mut identifiers = Vec::new();
         let first_slot = match &self.mapping.identifiers {
             IdentifiersRule::Slots(rules) => {
                 for &(kind, slot) in rules {
@@ -477,16 +395,16 @@ impl<'c, 'a> Taker<'c, 'a> {
                     // A list is read as null, with an entry for each element.
                     if *scalar == Scalar::Null {
                         for entry in self.capture.entries(slot) {
-                            let value = validate::identifier(kind, &entry.value);
+                            let value = validate::identifier(kind, &entry.value, self.keeper);
                             if let Some(value) = self.at(slot, kind.as_str(), value)? {
-                                identifiers.push((kind, value));
+                                identifiers.push(Identifier { kind, value });
                             }
                         }
                         continue;
                     }
-                    let value = validate::identifier(kind, scalar);
+                    let value = validate::identifier(kind, scalar, self.keeper);
                     if let Some(value) = self.at(slot, kind.as_str(), value)? {
-                        identifiers.push((kind, value));
+                        identifiers.push(Identifier { kind, value });
                     }
                 }
                 rules[0].1
@@ -494,21 +412,24 @@ impl<'c, 'a> Taker<'c, 'a> {
             IdentifiersRule::Entries(slot) => {
                 for entry in self.capture.entries(*slot) {
                     let value = match IdentifierType::parse(&entry.key) {
-                        Some(kind) => validate::identifier(kind, &entry.value).map(|value| (kind, value)),
+                        Some(kind) => validate::identifier(kind, &entry.value, self.keeper).map(|value| (kind, value)),
                         None => refused(
                             Reason::WrongType,
                             format!("a type of identifier is not known; use {IDENTIFIER_TYPES}"),
                         ),
                     };
                     if let (kind, Some(value)) = self.at(*slot, "identifiers", value)? {
-                        identifiers.push((kind, value));
+                        identifiers.push(Identifier { kind, value });
                     }
                 }
                 *slot
             }
         };
-        identifiers.sort_unstable();
-        identifiers.dedup();
+        // As they mostly are: mappings name them strongest first.
+        if !identifiers.is_sorted_by(|one: &Identifier<'_>, next| one < next) {
+            identifiers.sort_unstable();
+            identifiers.dedup();
+        }
         if identifiers.is_empty() {
             let message = "no identifier is usable; send a customer number, an e-mail address or another name of the \
                  customer, or of an order, case or contract";
@@ -521,13 +442,13 @@ impl<'c, 'a> Taker<'c, 'a> {
         Ok(identifiers)
     }
 
-    fn properties(&self) -> Result<SmallVec<[(Text<'c>, Text<'c>); 2]>, Rejection> {
-        let mut properties: SmallVec<[(Text<'c>, Text<'c>); 2]> = SmallVec::new();
+    fn properties(&self) -> Part<Vec<(&'c str, &'c str)>> {
+        let mut properties: Vec<(&'c str, &'c str)> = Vec::new();
         match &self.mapping.properties {
             PropertiesRule::Named(rules) => {
                 for (name, rule) in rules {
                     if let Some(value) = self.text("properties", rule, PROPERTY_CHARACTERS_MAX)? {
-                        properties.push((Cow::Borrowed(name), value));
+                        properties.push((name.as_ref(), value));
                     }
                 }
             }
@@ -535,7 +456,7 @@ impl<'c, 'a> Taker<'c, 'a> {
                 let slot = *slot;
                 for entry in self.capture.entries(slot) {
                     let name = &entry.key;
-                    let value = validate::text(&entry.value, PROPERTY_CHARACTERS_MAX);
+                    let value = validate::text(&entry.value, PROPERTY_CHARACTERS_MAX, self.keeper);
                     let Some(value) = self.at(slot, "properties", value)? else {
                         continue;
                     };
@@ -548,7 +469,7 @@ impl<'c, 'a> Taker<'c, 'a> {
                              those that somebody looks at";
                         return self.at(slot, "properties", refused(Reason::TooLarge, message));
                     }
-                    properties.push((Cow::Borrowed(name.as_ref()), value));
+                    properties.push((name.as_ref(), value));
                 }
                 properties.sort_unstable();
                 if properties.windows(2).any(|pair| pair[0].0 == pair[1].0) {
@@ -563,10 +484,18 @@ impl<'c, 'a> Taker<'c, 'a> {
 
 const IDENTIFIER_TYPES: &str = "customer_id, email, phone, loyalty, device, cookie, anonymous, order, case or contract";
 
-/// The department's word in our vocabulary: by the map, or as it is.
-pub(super) fn translated<T: Copy>(word: &str, map: &[(Box<str>, T)], parse: fn(&str) -> Option<T>) -> Option<T> {
-    match map.binary_search_by(|(known, _)| known.as_ref().cmp(word)) {
-        Ok(index) => Some(map[index].1),
-        Err(_) => parse(word),
+/// A department's word for a kind, as a message shows it: cut, and nothing in it that does something to a terminal. What is
+/// an address or a number of somebody stands there by mistake, and is not shown.
+fn shown_kind(word: &str) -> String {
+    let digits = word.chars().filter(|character| character.is_numeric()).count();
+    if word.contains('@') || digits > KIND_DIGITS_SHOWN {
+        return "what stands there".to_owned();
     }
+    format!("{:?}", word.chars().take(KIND_CHARACTERS_SHOWN).collect::<String>())
+}
+
+/// The department's word in our vocabulary: by the map, or as it is.
+#[inline]
+pub(super) fn translated<T: Copy>(word: &str, map: &Words<T>, parse: fn(&str) -> Option<T>) -> Option<T> {
+    map.get(word).copied().or_else(|| parse(word))
 }

@@ -100,6 +100,19 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// `decimal`: how numbers in text are written.
+    pub(super) fn decimal(&self) -> Result<Option<char>, SpokeError> {
+        match self.optional_text("decimal")?.as_deref() {
+            None => Ok(None),
+            Some(",") => Ok(Some(',')),
+            Some(".") => Ok(Some('.')),
+            Some(_) => {
+                let problem = "write what stands before the decimals: decimal = \",\" for 1.234,50 or decimal = \".\" for 1,234.50";
+                Err(self.error("decimal", problem.into()))
+            }
+        }
+    }
+
     pub(super) fn optional_table(&self, key: &str) -> Result<Option<Keys<'a>>, SpokeError> {
         match self.table.get(key) {
             None => Ok(None),

@@ -60,6 +60,7 @@ impl LocalForm {
             Scalar::Text(text) => Cow::Borrowed(text.trim()),
             // `20260131090000` may be a number.
             Scalar::Int(number) => Cow::Owned(number.to_string()),
+            Scalar::Digits(number) => Cow::Borrowed(*number),
             _ => return None,
         };
         if text.len() > TEXT_BYTES_MAX {

@@ -7,12 +7,14 @@ use super::{
     decode::Envelope,
     keys::unknown_word,
     local::{self, LocalForm},
+    made::{Keeper, Made},
     rules::{
         EachRule, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Outside, Place, PropertiesRule,
         ReferrerRule, ScoreRule, Suffix, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
     },
     spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
+    words::Words,
 };
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
@@ -60,12 +62,14 @@ impl<'f> Compiler<'f> {
         }
         let (version, data) = (self.slot("envelope", "specversion")?, self.builder.container("data"));
         let data = data.map_err(|problem| self.error("envelope", problem.to_string()))?;
-        let attributes = self.builder.top_level().filter(|(_, slot)| *slot != data).map(|(name, slot)| {
+        let data_base64 = self.slot("envelope", "data_base64")?;
+        let is_attribute = |slot: Slot| slot != data && slot != data_base64;
+        let attributes = self.builder.top_level().filter(|(_, slot)| is_attribute(*slot)).map(|(name, slot)| {
             // The one attribute that the bindings have under a name of their own (CloudEvents 1.0, Kafka binding).
             let header = if name == "datacontenttype" { "content-type".into() } else { format!("ce_{name}") };
             (slot, header.into_boxed_str())
         });
-        Ok(Some(Envelope { version, data, attributes: attributes.collect() }))
+        Ok(Some(Envelope { version, data, data_base64, attributes: attributes.collect() }))
     }
 
     fn error(&self, key: &str, problem: impl Into<String>) -> SpokeError {
@@ -98,6 +102,8 @@ impl<'f> Compiler<'f> {
                 identifiers.push((kind, slot));
             }
         }
+        // Strongest first, as they are in a touchpoint.
+        identifiers.sort_by_key(|(kind, _)| *kind);
         if identifiers.is_empty() {
             return Err(self.error("identifiers", "there is none; say where the customer's number or e-mail is"));
         }
@@ -136,6 +142,7 @@ impl<'f> Compiler<'f> {
                 )?,
                 value: self.place("score.value", &score.value)?,
                 own_range: score.range,
+                decimal: score.decimal,
                 item: match &score.item {
                     None => None,
                     Some(item) => Some(self.text("score.item", item, TEXT_CHARACTERS_MAX)?),
@@ -203,10 +210,10 @@ impl<'f> Compiler<'f> {
     /// in which they are found fastest.
     fn canonical(mut self) -> Result<Mapping, SpokeError> {
         fn word<T>(slot: Slot) -> WordRule<T> {
-            WordRule::Slot { place: Place::one(slot), map: Vec::new(), default: None }
+            WordRule::Slot { place: Place::one(slot), map: Words::default(), default: None }
         }
         fn text(slot: Slot) -> TextRule {
-            TextRule::Slot { place: Place::one(slot), map: Vec::new(), default: None }
+            TextRule::Slot { place: Place::one(slot), map: Words::default(), default: None }
         }
         let spoke = self.spoke.to_owned();
         let wrong = |error: crate::wire::PathError| SpokeError {
@@ -256,12 +263,14 @@ impl<'f> Compiler<'f> {
                 container: container("amount")?,
                 value: Place::one(amount.0),
                 major: false,
+                decimal: None,
                 currency: word(amount.1),
             }),
             cost: Some(MoneyRule {
                 container: container("cost")?,
                 value: Place::one(cost.0),
                 major: false,
+                decimal: None,
                 currency: word(cost.1),
             }),
             score: Some(ScoreRule {
@@ -269,6 +278,7 @@ impl<'f> Compiler<'f> {
                 scale: word(score.0),
                 value: Place::one(score.1),
                 own_range: None,
+                decimal: None,
                 item: Some(text(score.2)),
             }),
             promised_at: Some(TimeRule {
@@ -434,8 +444,7 @@ impl<'f> Compiler<'f> {
                         .ok_or_else(|| self.error(&format!("{key}.map.{word}"), unknown_word(ours, known)))?;
                     map.push((word.clone().into_boxed_str(), ours));
                 }
-                map.sort_by(|a, b| a.0.cmp(&b.0));
-                Ok(WordRule::Slot { place, map, default })
+                Ok(WordRule::Slot { place, map: map.into_iter().collect(), default })
             }
         }
     }
@@ -452,7 +461,7 @@ impl<'f> Compiler<'f> {
 
     fn text(&mut self, key: &str, source: &Source, characters_max: usize) -> Result<TextRule, SpokeError> {
         let checked = |compiler: &Self, key: String, value: &str| -> Result<Box<str>, SpokeError> {
-            match text(&Scalar::Text(value.into()), characters_max) {
+            match text(&Scalar::Text(value.into()), characters_max, &Keeper::new(&Made::default())) {
                 Ok(Some(text)) => Ok(text.into()),
                 Ok(None) => Err(compiler.error(&key, "it is blank; fill it in or remove it")),
                 Err(refused) => Err(compiler.error(&key, refused.message)),
@@ -471,8 +480,7 @@ impl<'f> Compiler<'f> {
                     let ours = checked(self, format!("{key}.map.{word}"), ours)?;
                     map.push((word.clone().into_boxed_str(), ours));
                 }
-                map.sort_by(|a, b| a.0.cmp(&b.0));
-                Ok(TextRule::Slot { place, map, default })
+                Ok(TextRule::Slot { place, map: map.into_iter().collect(), default })
             }
         }
     }
@@ -518,6 +526,7 @@ impl<'f> Compiler<'f> {
             container: None,
             value: self.place(&format!("{key}.value"), &money.paths)?,
             major: money.major,
+            decimal: money.decimal,
             currency: self.word(&format!("{key}.currency"), &money.currency, &known, Currency::parse)?,
         }))
     }

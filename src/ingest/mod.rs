@@ -8,9 +8,11 @@
 //! - [`LiveSpokes`]: spokes that are replaced while records come.
 //! - [`sketch`]: sample records → a spoke file for them.
 //! - `draft`: one captured payload → one touchpoint, part by part.
-//! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits.
+//! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits; `words`: what it means to us;
+//!   `made`: texts that are not in the payload.
 //!
-//! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message.
+//! Nothing here panics on a payload, looks at a clock, or repeats a payload's values in a message; but for the word of a kind
+//! that is not known, which is the department's and no customer's.
 
 mod condition;
 mod decode;
@@ -20,6 +22,7 @@ mod keys;
 mod lines;
 mod live;
 mod local;
+mod made;
 mod mapping;
 mod number;
 mod rules;
@@ -27,8 +30,9 @@ pub mod sketch;
 pub mod spoke_file;
 pub mod trial;
 mod validate;
+mod words;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{cell::OnceCell, collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{Kind, Reason, Touchpoint},
@@ -37,9 +41,9 @@ use crate::{
 use condition::Undecided;
 pub use decode::NotYet;
 use decode::{Decoder, Undecoded, misfit, take_outside};
-use draft::Draft;
 pub use fields::fields;
 pub use live::{LiveSpokes, SpokeChanges};
+use made::{Keeper, Made};
 use rules::{EachRule, IdRule, Mapping, Suffix, WordRule};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
@@ -149,11 +153,15 @@ pub struct Rejection {
     pub reason: Reason,
     /// The field to blame, as a path into the payload; empty if it is the payload as a whole.
     pub field: String,
-    /// A sentence that says what is wrong and what to do. Nothing of the payload is in it.
+    /// A sentence that says what is wrong and what to do. Nothing of the payload is in it but the word of an unknown kind.
     pub message: String,
     /// Which touchpoint of the record, from 0.
     pub touchpoint: usize,
 }
+
+/// What a mapping's paths found in records ([`Spoke::look`]).
+#[derive(Clone, Debug, Default)]
+pub struct Finds(Vec<bool>);
 
 /// What holds for every spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,8 +270,15 @@ impl Spoke {
 
     /// The same for a record of an Avro spoke that is given as the JSON that it would be: tests and samples.
     pub fn map_json(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) {
-        // What is given as JSON needs no schema.
-        self.map_form(record, true, &mut Unheard, each).ok();
+        // What is given as JSON needs no schema, unless Avro is inside of it.
+        if let Err(NotYet(named)) = self.map_form(record, true, &mut Unheard, each) {
+            each(Mapped::Rejected(Rejection {
+                reason: Reason::UnknownSchema,
+                field: String::new(),
+                message: format!("The schema with the {named} is not at hand; try again, or send the data as JSON."),
+                touchpoint: 0,
+            }));
+        }
     }
 
     fn map_form(
@@ -273,19 +288,43 @@ impl Spoke {
         notes: &mut dyn Notes,
         each: &mut dyn FnMut(Mapped<'_>),
     ) -> Result<(), NotYet> {
+        let unpacked = OnceCell::new();
         let mut capture = Capture::default();
-        match self.decoder.decode(&self.mapping, record, as_json, &mut capture) {
+        match self.decoder.decode(&self.mapping, record, as_json, &unpacked, &mut capture) {
             Ok(()) => {
-                self.note_schema(record, None, notes);
+                self.note_schema(record, &unpacked, None, notes);
                 self.take(record, &mut capture, notes, each);
             }
             Err(Undecoded::NotYet(not_yet)) => return Err(not_yet),
             Err(Undecoded::Rejected(rejection)) => {
-                self.note_schema(record, Some(rejection.reason), notes);
+                self.note_schema(record, &unpacked, Some(rejection.reason), notes);
                 each(Mapped::Rejected(rejection));
             }
         }
         Ok(())
+    }
+
+    /// Why no record can be like a sample that stands for one as JSON: it is not what the reader's schema describes.
+    pub fn misfit(&self, sample: &[u8]) -> Option<Rejection> {
+        self.decoder.misfit(sample)
+    }
+
+    /// Notes which paths of the mapping find something in a record, which may be given as the JSON that it would be.
+    pub fn look(&self, record: &SourceRecord<'_>, as_json: bool, finds: &mut Finds) {
+        let unpacked = OnceCell::new();
+        let mut capture = Capture::default();
+        if self.decoder.decode(&self.mapping, record, as_json, &unpacked, &mut capture).is_ok() {
+            self.mapping.shape.note_found(&mut capture, &mut finds.0);
+        }
+    }
+
+    /// The paths of the mapping that found nothing so far. What the format itself looks for is not among them, nor what
+    /// samples do not have: keys and headers.
+    pub fn not_found(&self, finds: &Finds) -> Vec<&str> {
+        match self.is_canonical() {
+            true => Vec::new(), // every field of the canonical touchpoint may be left out
+            false => self.mapping.shape.unfound(&finds.0, &self.decoder.envelope_slots()),
+        }
     }
 
     /// Waits until a schema is here or known not to be anywhere, at most so long. The error says what was in the way.
@@ -312,11 +351,12 @@ impl Spoke {
             (Some(Ok(true)) | None, None) => {}
         }
         let Some(rule) = &self.mapping.each else {
-            let drafted = self.draft(record, capture, None);
+            let made = Made::default();
+            let drafted = self.draft(record, capture, &made, None);
             self.note_kind(&drafted, capture, notes);
             return match drafted {
-                Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
-                Err(rejection) => each(Mapped::Rejected(rejection)),
+                Ok(touchpoint) => each(Mapped::Touchpoint(touchpoint)),
+                Err(rejection) => each(Mapped::Rejected(*rejection)),
             };
         };
         if capture.elements() == 0 {
@@ -325,23 +365,24 @@ impl Spoke {
         for index in 0..capture.elements() {
             capture.select(&self.mapping.shape, index);
             let of_element = self.mapping.condition.as_ref().filter(|condition| condition.is_of_element());
+            let made = Made::default();
             let drafted = match of_element.map(|condition| condition.holds(capture)) {
                 Some(Ok(false)) => {
                     each(Mapped::Skipped(Skip::Condition));
                     continue;
                 }
-                Some(Err(undecided)) => Err(self.undecided(undecided)),
-                Some(Ok(true)) | None => self.draft(record, capture, Some((rule, index))),
+                Some(Err(undecided)) => Err(Box::new(self.undecided(undecided))),
+                Some(Ok(true)) | None => self.draft(record, capture, &made, Some((rule, index))),
             };
             self.note_kind(&drafted, capture, notes);
             match drafted {
-                Ok(draft) => each(Mapped::Touchpoint(draft.touchpoint())),
+                Ok(touchpoint) => each(Mapped::Touchpoint(touchpoint)),
                 Err(mut rejection) => {
                     rejection.touchpoint = index;
                     if let Some(rest) = rejection.field.strip_prefix(&rule.path) {
                         rejection.field = format!("{}{index}]{rest}", &rule.path[..rule.path.len() - 1]);
                     }
-                    each(Mapped::Rejected(rejection));
+                    each(Mapped::Rejected(*rejection));
                 }
             }
         }
@@ -358,26 +399,41 @@ impl Spoke {
     }
 
     /// A schema that is not known says nothing of the department's records, and anybody can make one up.
-    fn note_schema(&self, record: &SourceRecord<'_>, rejected: Option<Reason>, notes: &mut dyn Notes) {
+    fn note_schema(
+        &self,
+        record: &SourceRecord<'_>,
+        unpacked: &OnceCell<Vec<u8>>,
+        rejected: Option<Reason>,
+        notes: &mut dyn Notes,
+    ) {
         let unknown = matches!(rejected, Some(Reason::UnknownSchema | Reason::TooLarge));
         if self.is_avro()
             && !unknown
-            && let Some(Ok((schema, _))) = record.payload.map(wire::avro::unframe)
+            && let Some(Ok((schema, _))) = unpacked.get().map(Vec::as_slice).or(record.payload).map(wire::avro::unframe)
         {
             notes.schema(schema);
         }
     }
 
-    fn note_kind(&self, drafted: &Result<Draft<'_>, Rejection>, capture: &Capture<'_>, notes: &mut dyn Notes) {
+    fn note_kind(
+        &self,
+        drafted: &Result<Touchpoint<'_>, Box<Rejection>>,
+        capture: &Capture<'_>,
+        notes: &mut dyn Notes,
+    ) {
         let of_note = match drafted {
-            Ok(draft) => draft.kind() == Kind::Other,
+            Ok(touchpoint) => touchpoint.kind == Kind::Other,
             Err(rejection) => rejection.reason == Reason::UnknownKind,
         };
         if let (true, WordRule::Slot { place, map, .. }) = (of_note, &self.mapping.kind)
-            && let Ok(Some(word)) = validate::text(capture.scalar(place.slot(capture)), validate::TEXT_CHARACTERS_MAX)
-            && draft::translated(&word, map, Kind::parse).is_none()
+            && let Ok(Some(word)) = validate::text(
+                capture.scalar(place.slot(capture)),
+                validate::TEXT_CHARACTERS_MAX,
+                &Keeper::new(&Made::default()),
+            )
+            && draft::translated(word, map, Kind::parse).is_none()
         {
-            notes.unmapped_kind(&word);
+            notes.unmapped_kind(word);
         }
     }
 
@@ -386,22 +442,24 @@ impl Spoke {
         &'c self,
         record: &SourceRecord<'_>,
         capture: &'c Capture<'_>,
+        made: &'c Made,
         element: Option<(&EachRule, usize)>,
-    ) -> Result<Draft<'c>, Rejection> {
+    ) -> Result<Touchpoint<'c>, Box<Rejection>> {
         let too_far_in_future_ms = self.decoder.options().too_far_in_future_ms;
-        let mut draft = Draft::take(&self.mapping, &self.name, capture, record, too_far_in_future_ms)?;
+        let keeper = Keeper::new(made);
+        let mut touchpoint = draft::take(&self.mapping, &self.name, capture, &keeper, record, too_far_in_future_ms)?;
         if let IdRule::Content = self.mapping.id {
             let mut encoded = Vec::with_capacity(256);
-            draft.touchpoint().encode_into(&mut encoded);
-            draft.set_id(format!("{:032x}", Touchpoint::content_hash(&encoded)));
+            touchpoint.encode_into(&mut encoded);
+            touchpoint.id = keeper.keep(format!("{:032x}", Touchpoint::content_hash(&encoded)));
         }
         if let Some((EachRule { suffix: Some(suffix), .. }, index)) = element {
             let (slot, key) = match suffix {
-                Suffix::Number => (None, Ok(Cow::Owned((index + 1).to_string()))),
+                Suffix::Number => (None, Ok(keeper.keep((index + 1).to_string()))),
                 Suffix::Place(place) => {
                     let slot = place.slot(capture);
                     let key = match capture.scalar(slot).is_absent() {
-                        false => validate::id(capture.scalar(slot)),
+                        false => validate::id(capture.scalar(slot), &keeper),
                         true => validate::refused(
                             Reason::MissingField,
                             "there is nothing that tells the element from the others of its record; send it",
@@ -411,7 +469,7 @@ impl Spoke {
                 }
             };
             let key = key.and_then(|key| {
-                let id = format!("{}#{key}", draft.id());
+                let id = format!("{}#{key}", touchpoint.id);
                 match id.chars().count() <= validate::ID_CHARACTERS_MAX {
                     true => Ok(id),
                     false => {
@@ -419,14 +477,17 @@ impl Spoke {
                     }
                 }
             });
-            draft.set_id(key.map_err(|refused| Rejection {
-                reason: refused.reason,
-                field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
-                message: format!("each.key: {}.", refused.message),
-                touchpoint: 0,
-            })?);
+            let id = key.map_err(|refused| {
+                Box::new(Rejection {
+                    reason: refused.reason,
+                    field: slot.map(|slot| self.mapping.shape.path(slot).to_owned()).unwrap_or_default(),
+                    message: format!("each.key: {}.", refused.message),
+                    touchpoint: 0,
+                })
+            })?;
+            touchpoint.id = keeper.keep(id);
         }
-        Ok(draft)
+        Ok(touchpoint)
     }
 }
 

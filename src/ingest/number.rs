@@ -1,5 +1,7 @@
 //! Numbers as departments write them → exact integers: money in minor units, counts and answers, instants.
 
+use std::borrow::Cow;
+
 use crate::{
     ingest::spoke_file::TimeFormat,
     model::{Currency, Day, EventTime},
@@ -25,7 +27,7 @@ pub(super) fn scaled(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
     let scaled = match scalar {
         Scalar::Int(value) => value.checked_mul(10_i64.checked_pow(exponent)?)?,
         Scalar::Float(value) => {
-            // serde_json reads decimals of up to 15 digits to the nearest double; its product with a power of ten is then
+            // Decimals of up to 15 digits are read to the nearest double (of more they come as digits); its product with a power of ten is then
             // within 2^-51 of the whole number that was meant, and anything further away was meant otherwise.
             let scaled = value * 10_f64.powi(exponent as i32);
             let whole = scaled.round();
@@ -35,6 +37,7 @@ pub(super) fn scaled(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
             whole as i64
         }
         Scalar::Text(text) => scaled_text(text.trim(), exponent)?,
+        Scalar::Digits(number) => scaled_text(number, exponent)?,
         _ => return None,
     };
     (scaled.unsigned_abs() <= LARGEST.unsigned_abs()).then_some(scaled)
@@ -77,6 +80,50 @@ fn scaled_text(text: &str, exponent: u32) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// A number as a department writes it in text, `1.234,50` say, as `1234.50`. `decimal`: what stands before the decimals, `,` or
+/// `.`. Thousands may be told apart by the other of the two, by a space or by an apostrophe, all by the same and all of them.
+/// What is no text stays as it is; what is not written like this becomes nothing that is a number.
+pub(super) fn respelled<'c>(scalar: &'c Scalar<'_>, decimal: Option<char>) -> Cow<'c, Scalar<'c>> {
+    let (Scalar::Text(text), Some(decimal)) = (scalar, decimal) else {
+        return Cow::Borrowed(scalar);
+    };
+    Cow::Owned(plain_decimal(text.trim(), decimal).map_or(Scalar::Composite, |plain| Scalar::Text(plain.into())))
+}
+
+fn plain_decimal(text: &str, decimal: char) -> Option<String> {
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (sign, number) = match text.strip_prefix(['-', '+']) {
+        Some(number) => (&text[..1], number),
+        None => ("", text),
+    };
+    let (whole, decimals) = match number.split_once(decimal) {
+        Some((whole, decimals)) => (whole, Some(decimals).filter(|decimals| is_digits(decimals))?),
+        None => (number, ""),
+    };
+    let mut plain = String::with_capacity(text.len());
+    plain.push_str(sign);
+    match whole.chars().find(|character| !character.is_ascii_digit()) {
+        None if is_digits(whole) => plain.push_str(whole),
+        None => return None,
+        Some(separator) => {
+            // A space, one that does not break a line, a narrow one; an apostrophe, typewritten and printed.
+            let known = ['.', ',', ' ', '\u{a0}', '\u{202f}', '\'', '\u{2019}'];
+            if separator == decimal || !known.contains(&separator) {
+                return None;
+            }
+            for (index, group) in whole.split(separator).enumerate() {
+                let is_group = is_digits(group) && if index == 0 { group.len() <= 3 } else { group.len() == 3 };
+                plain.push_str(Some(group).filter(|_| is_group)?);
+            }
+        }
+    }
+    if !decimals.is_empty() {
+        plain.push('.');
+        plain.push_str(decimals);
+    }
+    Some(plain)
+}
+
 /// A whole number, also as text or as `9.0`.
 pub(super) fn whole(scalar: &Scalar<'_>) -> Option<i64> {
     match scalar {
@@ -103,7 +150,7 @@ pub(super) fn rescaled(scalar: &Scalar<'_>, own: (i64, i64), ours: (i64, i64)) -
 /// Whether it is a number at all, also as text.
 pub(super) fn is_number(scalar: &Scalar<'_>) -> bool {
     match scalar {
-        Scalar::Int(_) | Scalar::Large(_) | Scalar::Float(_) => true,
+        Scalar::Int(_) | Scalar::Large(_) | Scalar::Float(_) | Scalar::Digits(_) => true,
         Scalar::Text(text) => text.trim().parse::<f64>().is_ok_and(f64::is_finite),
         _ => false,
     }
@@ -119,6 +166,7 @@ pub(super) fn instant(scalar: &Scalar<'_>, format: TimeFormat) -> Option<EventTi
         (TimeFormat::EpochMilliseconds | TimeFormat::Canonical | TimeFormat::Logical, _) => epoch(scalar, 0)?,
         (TimeFormat::EpochMicroseconds, Scalar::Int(value)) => value.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, Scalar::Text(text)) => text.trim().parse::<i64>().ok()?.div_euclid(1_000),
+        (TimeFormat::EpochMicroseconds, Scalar::Digits(number)) => number.parse::<i64>().ok()?.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, _) => return None,
     };
     Some(EventTime(milliseconds)).filter(|at| at.is_supported())
@@ -133,8 +181,12 @@ fn epoch(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
             let milliseconds = (value * unit as f64 + 1.0 / 256.0).floor();
             (milliseconds.abs() < 1e14).then_some(milliseconds as i64)
         }
-        Scalar::Text(text) => {
-            let text = text.trim();
+        Scalar::Text(_) | Scalar::Digits(_) => {
+            let text = match scalar {
+                Scalar::Text(text) => text.trim(),
+                Scalar::Digits(number) => number,
+                _ => return None,
+            };
             // Cut off what is finer than a millisecond; negative times are so old that nobody writes them with fractions.
             let end = text.find('.').map_or(text.len(), |dot| text.len().min(dot + 1 + exponent as usize));
             let kept = text.get(..end)?;
@@ -212,7 +264,6 @@ fn rfc3339(text: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::borrow::Cow;
 
     fn text(text: &str) -> Scalar<'_> {
         Scalar::Text(Cow::Borrowed(text))
@@ -245,6 +296,44 @@ mod tests {
             assert_eq!(scaled(&text(no_number), 2), None, "{no_number}");
         }
         assert_eq!(scaled(&json("1e300"), 2), None);
+    }
+
+    #[test]
+    fn decimals_are_read_as_departments_write_them() {
+        let read = |written: &str, decimal| scaled(&respelled(&text(written), Some(decimal)), 2);
+        for (written, decimal, expected) in [
+            ("12,50", ',', Some(1_250)),
+            (" -1.234,50 ", ',', Some(-123_450)),
+            ("1.234.567,5", ',', Some(123_456_750)),
+            ("1 234,50", ',', Some(123_450)),
+            ("1\u{202f}234\u{202f}567", ',', Some(123_456_700)),
+            ("1'234.50", '.', Some(123_450)),
+            ("1,234.50", '.', Some(123_450)),
+            ("1234,5", ',', Some(123_450)),
+            ("1.234", ',', Some(123_400)),
+            ("+0,07", ',', Some(7)),
+            ("12.50", ',', None),
+            ("12,50", '.', None),
+            ("1.23,50", ',', None),
+            ("1234.567,50", ',', None),
+            ("1.234 567,50", ',', None),
+            ("1..234,50", ',', None),
+            (".234,50", ',', None),
+            ("12,5.0", ',', None),
+            ("12,", ',', None),
+            (",50", ',', None),
+            ("12,5,0", ',', None),
+            ("12,345", ',', None),
+            ("--1", ',', None),
+            ("1e3", ',', None),
+            ("1_000", ',', None),
+            ("", ',', None),
+        ] {
+            assert_eq!(read(written, decimal), expected, "{written:?} with {decimal:?}");
+        }
+        // What is a number in JSON is one, whatever its texts look like.
+        assert_eq!(scaled(&respelled(&json("12.5"), Some(',')), 2), Some(1_250));
+        assert_eq!(scaled(&respelled(&text("12.5"), None), 2), Some(1_250));
     }
 
     #[test]

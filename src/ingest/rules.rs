@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{condition::Condition, decode::Envelope, local::LocalForm, spoke_file::TimeFormat};
+use super::{condition::Condition, decode::Envelope, local::LocalForm, spoke_file::TimeFormat, words::Words};
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, ScoreScale, Visibility},
     wire::{Capture, Shape, Slot, projection::TimeUse},
@@ -131,10 +131,10 @@ pub(super) enum UnmappedKind {
 #[derive(Debug)]
 pub(super) enum WordRule<T> {
     Constant(T),
-    /// The department's words in ascending order; a word of ours is its own translation.
+    /// A word of ours that the department's do not translate is its own translation.
     Slot {
         place: Place,
-        map: Vec<(Box<str>, T)>,
+        map: Words<T>,
         default: Option<T>,
     },
 }
@@ -142,10 +142,10 @@ pub(super) enum WordRule<T> {
 #[derive(Debug)]
 pub(super) enum TextRule {
     Constant(Box<str>),
-    /// The department's words in ascending order; others stay as they are.
+    /// Words that are not translated stay as they are.
     Slot {
         place: Place,
-        map: Vec<(Box<str>, Box<str>)>,
+        map: Words<Box<str>>,
         default: Option<Box<str>>,
     },
 }
@@ -197,6 +197,8 @@ pub(super) struct MoneyRule {
     pub container: Option<Slot>,
     pub value: Place,
     pub major: bool,
+    /// How one in text is written, if not plainly.
+    pub decimal: Option<char>,
     pub currency: WordRule<Currency>,
 }
 
@@ -208,6 +210,8 @@ pub(super) struct ScoreRule {
     pub value: Place,
     /// The ends of the department's own scale, if it has one.
     pub own_range: Option<(i64, i64)>,
+    /// How one in text is written, if not plainly.
+    pub decimal: Option<char>,
     pub item: Option<TextRule>,
 }
 

@@ -151,6 +151,8 @@ pub struct Money {
     pub paths: Vec<String>,
     /// Whether the number is in major units (euros) and not in minor ones (cents).
     pub major: bool,
+    /// What stands before the decimals of one in text, `,` or `.`, which may have thousands apart then.
+    pub decimal: Option<char>,
     /// The currency.
     pub currency: Source,
 }
@@ -164,6 +166,8 @@ pub struct Score {
     pub value: Vec<String>,
     /// The ends of the department's own scale, worst answer first; `None` if it is ours.
     pub range: Option<(i64, i64)>,
+    /// What stands before the decimals of one in text, `,` or `.`.
+    pub decimal: Option<char>,
     /// What was asked about.
     pub item: Option<Source>,
 }
@@ -330,13 +334,18 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
         let Some(table) = keys.optional_table(key)? else {
             return Ok(None);
         };
-        table.allow(&["value", "unit", "currency"], &[])?;
+        table.allow(&["value", "unit", "currency", "decimal"], &[])?;
         let major = match table.text("unit")?.as_str() {
             "major" => true,
             "minor" => false,
             other => return Err(table.error("unit", unknown_word(other, &["major", "minor"]))),
         };
-        Ok(Some(Money { paths: table.paths("value")?, major, currency: table.source("currency", &[])?.0 }))
+        Ok(Some(Money {
+            paths: table.paths("value")?,
+            major,
+            decimal: table.decimal()?,
+            currency: table.source("currency", &[])?.0,
+        }))
     };
     Ok(MappingFile {
         each: match keys.table.get("each") {
@@ -360,12 +369,13 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
         score: match keys.optional_table("score")? {
             None => None,
             Some(table) => {
-                table.allow(&["scale", "value", "range", "item"], &[])?;
+                table.allow(&["scale", "value", "range", "decimal", "item"], &[])?;
                 let item = table.table.contains_key("item");
                 Some(Score {
                     scale: table.source("scale", &[])?.0,
                     value: table.paths("value")?,
                     range: table.range("range")?,
+                    decimal: table.decimal()?,
                     item: if item { Some(table.source("item", &[])?.0) } else { None },
                 })
             }

@@ -6,7 +6,10 @@
 
 use std::borrow::Cow;
 
-use super::number::{self, is_number, whole};
+use super::{
+    made::Keeper,
+    number::{self, is_number, whole},
+};
 use crate::{
     model::{IdentifierType, Reason},
     wire::Scalar,
@@ -35,32 +38,26 @@ pub(super) struct Refused {
 }
 
 /// Says why, and what to do.
-pub(super) fn refused<T>(reason: Reason, message: impl Into<Cow<'static, str>>) -> Result<T, Refused> {
-    Err(Refused { reason, message: message.into() })
+#[cold]
+pub(super) fn refused<T>(reason: Reason, message: impl Into<Cow<'static, str>>) -> Result<T, Box<Refused>> {
+    Err(Box::new(Refused { reason, message: message.into() }))
 }
 
-/// Values that stand for "nobody" in somebody's system: a person who
-/// is identified by one of them would collect everybody's touchpoints.
-const BLOCKED: [&str; 13] = [
-    "null",
-    "none",
-    "nan",
-    "undefined",
-    "anonymous",
-    "guest",
-    "unknown",
-    "true",
-    "false",
-    "id",
-    "email",
-    "[object object]",
-    "-1",
-];
-
+/// Whether a value stands for "nobody" in somebody's system: a person who is identified by one of them would collect
+/// everybody's touchpoints.
+#[inline]
 fn is_blocked(value: &str) -> bool {
-    // The longest of the words has 15 letters.
-    value.bytes().all(|byte| matches!(byte, b'0' | b'-'))
-        || value.len() <= 15 && BLOCKED.iter().any(|word| word.eq_ignore_ascii_case(value))
+    let words: &[&str] = match value.len() {
+        2 => &["id", "-1"],
+        3 => &["nan"],
+        4 => &["null", "none", "true"],
+        5 => &["guest", "false", "email"],
+        7 => &["unknown"],
+        9 => &["undefined", "anonymous"],
+        15 => &["[object object]"],
+        _ => &[],
+    };
+    words.iter().any(|word| word.eq_ignore_ascii_case(value)) || value.bytes().all(|byte| matches!(byte, b'0' | b'-'))
 }
 
 /// Whether there is nothing to trim, to replace or to count: printable ASCII, no space at either end, short enough. Nearly
@@ -70,9 +67,28 @@ fn is_plain(text: &str, characters_max: usize) -> bool {
     let bytes = text.as_bytes();
     match bytes {
         [] | [b' ', ..] | [.., b' '] => false,
-        _ => {
-            bytes.len() <= characters_max && bytes.iter().fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7E))
-        }
+        _ => bytes.len() <= characters_max && is_printable(bytes),
+    }
+}
+
+/// Whether all bytes are printable ASCII, eight at a time.
+#[inline]
+fn is_printable(bytes: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    // The high bit of each byte below 0x20, of each 0x7F and of each above it. A borrow may mark more bytes, but only when
+    // one is marked rightly (S. Anderson, "Bit Twiddling Hacks": determine if a word has a byte less than n).
+    let unprintable = |word: [u8; 8]| {
+        let word = u64::from_le_bytes(word);
+        (word | word.wrapping_sub(ONES * 0x20) | (word & (ONES * 0x7F)).wrapping_add(ONES)) & (ONES * 0x80)
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    // The rest is seen in the last eight bytes, some of them for the second time.
+    match bytes.last_chunk::<8>() {
+        Some(&last) => words.iter().fold(unprintable(last), |found, &word| found | unprintable(word)) == 0,
+        None => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(&[a, b, c, d]), Some(&[e, f, g, h])) => unprintable([a, b, c, d, e, f, g, h]) == 0,
+            _ => bytes.iter().fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7E)),
+        },
     }
 }
 
@@ -86,49 +102,58 @@ fn is_longer(text: &str, characters_max: usize) -> bool {
 }
 
 /// A scalar as text; `None` if it is absent, an error if it is no scalar.
-fn as_text<'c>(scalar: &'c Scalar<'_>) -> Result<Option<Cow<'c, str>>, Refused> {
+#[inline]
+fn as_text<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<Option<&'c str>, Box<Refused>> {
     Ok(Some(match scalar {
         Scalar::Missing | Scalar::Null => return Ok(None),
-        Scalar::Text(text) => Cow::Borrowed(text.as_ref()),
-        Scalar::Int(value) => Cow::Owned(value.to_string()),
-        Scalar::Large(value) => Cow::Owned(value.to_string()),
-        Scalar::Float(value) => Cow::Owned(value.to_string()),
-        Scalar::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
+        Scalar::Text(text) => text,
+        Scalar::Int(value) => keeper.keep(value.to_string()),
+        Scalar::Large(value) => keeper.keep(value.to_string()),
+        Scalar::Float(value) => keeper.keep(value.to_string()),
+        Scalar::Digits(number) => number,
+        Scalar::Bool(value) => {
+            if *value {
+                "true"
+            } else {
+                "false"
+            }
+        }
         Scalar::Composite => {
             return refused(Reason::WrongType, "it is an object or a list; send a single text, number or true/false");
         }
     }))
 }
 
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-    }
-}
-
 /// A text, trimmed; `None` if nothing is left.
 #[inline]
-pub(super) fn text<'c>(scalar: &'c Scalar<'_>, characters_max: usize) -> Result<Option<Cow<'c, str>>, Refused> {
+pub(super) fn text<'c>(
+    scalar: &'c Scalar<'_>,
+    characters_max: usize,
+    keeper: &Keeper<'c>,
+) -> Result<Option<&'c str>, Box<Refused>> {
     match scalar {
         Scalar::Missing | Scalar::Null => Ok(None),
-        Scalar::Text(text) if is_plain(text, characters_max) => Ok(Some(Cow::Borrowed(text))),
-        _ => any_text(scalar, characters_max),
+        Scalar::Text(text) if is_plain(text, characters_max) => Ok(Some(text)),
+        _ => any_text(scalar, characters_max, keeper),
     }
 }
 
-fn any_text<'c>(scalar: &'c Scalar<'_>, characters_max: usize) -> Result<Option<Cow<'c, str>>, Refused> {
-    let Some(text) = as_text(scalar)? else {
+fn any_text<'c>(
+    scalar: &'c Scalar<'_>,
+    characters_max: usize,
+    keeper: &Keeper<'c>,
+) -> Result<Option<&'c str>, Box<Refused>> {
+    let Some(text) = as_text(scalar, keeper)? else {
         return Ok(None);
     };
-    let mut text = trimmed(text);
-    if has_control(&text) {
-        text = Cow::Owned(text.replace(char::is_control, " ").trim().to_owned());
+    let mut text = text.trim();
+    if has_control(text) {
+        text = keeper.keep(text.replace(char::is_control, " ")).trim();
     }
     if text.is_empty() {
         return Ok(None);
     }
-    if is_longer(&text, characters_max) {
+    if is_longer(text, characters_max) {
         return refused(
             Reason::TooLarge,
             format!("the text is longer than {characters_max} characters; shorten it, or send a code for it"),
@@ -137,49 +162,68 @@ fn any_text<'c>(scalar: &'c Scalar<'_>, characters_max: usize) -> Result<Option<
     Ok(Some(text))
 }
 
+/// Whether it is a number that is not whole, or not written as such.
+#[inline]
+fn is_fraction(scalar: &Scalar<'_>) -> bool {
+    match scalar {
+        Scalar::Float(_) => true,
+        Scalar::Digits(number) => !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'),
+        _ => false,
+    }
+}
+
 /// The touchpoint's id, as it was written.
-pub(super) fn id<'c>(scalar: &'c Scalar<'_>) -> Result<Cow<'c, str>, Refused> {
-    if matches!(scalar, Scalar::Float(_)) {
+pub(super) fn id<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<&'c str, Box<Refused>> {
+    if is_fraction(scalar) {
         return refused(Reason::WrongType, "the id is a fraction; send it as text or as a whole number");
     }
-    let id = as_text(scalar)?.unwrap_or_default();
-    if is_plain(&id, ID_CHARACTERS_MAX) {
+    let id = as_text(scalar, keeper)?.unwrap_or_default();
+    if is_plain(id, ID_CHARACTERS_MAX) {
         return Ok(id);
     }
     if id.is_empty() {
         return refused(Reason::MissingField, "there is no id; send one, or set id = \"content\" in the spoke file");
     }
-    if is_longer(&id, ID_CHARACTERS_MAX) {
+    if is_longer(id, ID_CHARACTERS_MAX) {
         return refused(Reason::TooLarge, "the id is longer than 128 characters; send a shorter one");
     }
-    if has_control(&id) {
+    if has_control(id) {
         return refused(Reason::WrongType, "the id has control characters; send one without them");
     }
     Ok(id)
 }
 
 /// The value of an identifier, normalised; `None` if it identifies nobody.
-pub(super) fn identifier<'c>(kind: IdentifierType, scalar: &'c Scalar<'_>) -> Result<Option<Cow<'c, str>>, Refused> {
-    if matches!(scalar, Scalar::Float(_)) {
+pub(super) fn identifier<'c>(
+    kind: IdentifierType,
+    scalar: &'c Scalar<'_>,
+    keeper: &Keeper<'c>,
+) -> Result<Option<&'c str>, Box<Refused>> {
+    if is_fraction(scalar) {
         return refused(Reason::WrongType, "the identifier is a fraction; send it as text or as a whole number");
     }
-    let Some(value) = as_text(scalar)? else {
+    let Some(value) = as_text(scalar, keeper)? else {
         return Ok(None);
     };
-    let plain = is_plain(&value, IDENTIFIER_CHARACTERS_MAX);
-    let mut value = if plain { value } else { trimmed(value) };
-    if value.is_empty() || is_blocked(&value) || !plain && has_control(&value) {
+    let plain = is_plain(value, IDENTIFIER_CHARACTERS_MAX);
+    let mut value = if plain { value } else { value.trim() };
+    if value.is_empty() || is_blocked(value) || !plain && has_control(value) {
         return Ok(None);
     }
     if kind == IdentifierType::Email {
-        if !value.contains('@') {
+        let (mut has_at, mut is_lower) = (false, plain);
+        for byte in value.bytes() {
+            has_at |= byte == b'@';
+            is_lower &= !byte.is_ascii_uppercase();
+        }
+        if !has_at {
             return Ok(None);
         }
-        if value.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-            value = Cow::Owned(value.to_lowercase());
+        if !is_lower && value.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+            value = keeper.keep(value.to_lowercase());
         }
     }
-    if !plain && is_longer(&value, IDENTIFIER_CHARACTERS_MAX) {
+    if !plain && is_longer(value, IDENTIFIER_CHARACTERS_MAX) {
         return refused(
             Reason::TooLarge,
             "the identifier is longer than 256 characters; send the one that your customers are known by",
@@ -193,7 +237,7 @@ pub(super) fn within(
     scalar: &Scalar<'_>,
     (smallest, largest): (i64, i64),
     outside: Reason,
-) -> Result<Option<i64>, Refused> {
+) -> Result<Option<i64>, Box<Refused>> {
     if scalar.is_absent() {
         return Ok(None);
     }
@@ -205,7 +249,7 @@ pub(super) fn within(
 }
 
 /// An answer on a department's own scale, brought to ours.
-pub(super) fn rescaled(scalar: &Scalar<'_>, own: (i64, i64), ours: (i64, i64)) -> Result<Option<i64>, Refused> {
+pub(super) fn rescaled(scalar: &Scalar<'_>, own: (i64, i64), ours: (i64, i64)) -> Result<Option<i64>, Box<Refused>> {
     if scalar.is_absent() {
         return Ok(None);
     }
@@ -223,11 +267,11 @@ pub(super) fn rescaled(scalar: &Scalar<'_>, own: (i64, i64), ours: (i64, i64)) -
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::made::Made, *};
 
     fn shown(kind: IdentifierType, value: &str) -> String {
-        match identifier(kind, &Scalar::Text(Cow::Borrowed(value))) {
-            Ok(Some(value)) => value.into_owned(),
+        match identifier(kind, &Scalar::Text(Cow::Borrowed(value)), &Keeper::new(&Made::default())) {
+            Ok(Some(value)) => value.to_owned(),
             Ok(None) => "nobody".into(),
             Err(refused) => refused.reason.to_string(),
         }
@@ -267,19 +311,37 @@ mod tests {
         assert_eq!(shown(IdentifierType::Email, "no address"), "nobody");
         assert_eq!(shown(customer, &"é".repeat(256)), "é".repeat(256));
         assert_eq!(shown(customer, &"é".repeat(257)), "too_large");
-        assert_eq!(identifier(customer, &Scalar::Int(4711)), Ok(Some(Cow::Borrowed("4711"))));
-        assert_eq!(identifier(customer, &Scalar::Int(0)), Ok(None));
+        let made = Made::default();
+        let number = |value| {
+            identifier(customer, &Scalar::Int(value), &Keeper::new(&made)).map(|value| value.map(str::to_owned))
+        };
+        assert_eq!(number(4711), Ok(Some("4711".into())));
+        assert_eq!(number(0), Ok(None));
     }
 
     #[test]
     fn texts_are_trimmed_and_lose_their_control_characters() {
-        let shown = |value: &str| text(&Scalar::Text(Cow::Borrowed(value)), 5).map(|text| text.map(Cow::into_owned));
+        let of =
+            |scalar: Scalar<'_>| text(&scalar, 5, &Keeper::new(&Made::default())).map(|text| text.map(str::to_owned));
+        let shown = |value: &str| of(Scalar::Text(Cow::Borrowed(value)));
         assert_eq!(shown(" a\tb "), Ok(Some("a b".into())));
         assert_eq!(shown("\u{85}\u{0}\n"), Ok(None));
         assert_eq!(shown("ééééé"), Ok(Some("ééééé".into())));
         assert_eq!(shown("123456").map_err(|refused| refused.reason), Err(Reason::TooLarge));
-        assert_eq!(text(&Scalar::Float(0.5), 5), Ok(Some(Cow::Borrowed("0.5"))));
-        assert_eq!(text(&Scalar::Bool(true), 5), Ok(Some(Cow::Borrowed("true"))));
-        assert_eq!(text(&Scalar::Null, 5), Ok(None));
+        assert_eq!(of(Scalar::Float(0.5)), Ok(Some("0.5".into())));
+        assert_eq!(of(Scalar::Bool(true)), Ok(Some("true".into())));
+        assert_eq!(of(Scalar::Null), Ok(None));
+    }
+
+    #[test]
+    fn printable_is_what_each_byte_says() {
+        for byte in 0..=255_u8 {
+            for (place, length) in (0..20).flat_map(|place| (place + 1..=20).map(move |length| (place, length))) {
+                let mut text = [b'a'; 20];
+                text[place] = byte;
+                let expected = (0x20..=0x7E).contains(&byte);
+                assert_eq!(is_printable(&text[..length]), expected, "byte {byte:#x} at {place} of {length}");
+            }
+        }
     }
 }

@@ -226,7 +226,7 @@ impl Figures {
             ),
             spoke_newest_record_seconds: make.gauges(
                 "insight_hub_spoke_newest_record_seconds",
-                "Timestamp of a department's newest record, seconds since 1970-01-01T00:00:00Z.",
+                "Timestamp of a department's newest record, seconds since 1970-01-01T00:00:00Z; one from the future is when it came.",
                 &["spoke"],
             ),
             spokes: RwLock::default(),

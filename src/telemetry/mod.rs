@@ -11,7 +11,10 @@ mod figures;
 mod health;
 mod log;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
@@ -105,9 +108,11 @@ impl Telemetry {
         self.figures.spoke_records.with_label_values(&[spoke])
     }
 
-    /// Shows the timestamp of the newest record of a department: seconds since 1970-01-01T00:00:00Z.
+    /// Shows the timestamp of the newest record of a department: seconds since 1970-01-01T00:00:00Z. One from the future is
+    /// shown as now: otherwise a single wrong clock would hide for years that the department is silent.
     pub fn spoke_newest_record(&self, spoke: &str, seconds: f64) {
-        self.figures.spoke_newest_record_seconds.with_label_values(&[spoke]).set(seconds);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        self.figures.spoke_newest_record_seconds.with_label_values(&[spoke]).set(seconds.min(now));
     }
 
     /// Removes what [`Telemetry::spoke_newest_record`] shows of a department: another instance keeps its account now.

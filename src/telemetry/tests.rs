@@ -196,6 +196,13 @@ fn lag_names_the_department_and_freshness_goes_with_its_account() {
     telemetry.forget_partition("sales.orders", 1);
     assert_eq!(lines_of(&telemetry, "insight_hub_lag_records").len(), 1);
     telemetry.spoke_newest_record("sales", 1_769_850_000.0);
+    assert!(lines_of(&telemetry, "insight_hub_spoke_newest_record_seconds")[0].ends_with(" 1769850000"));
+    // A record of the year 2200.
+    telemetry.spoke_newest_record("sales", 7_258_118_400.0);
+    let shown = lines_of(&telemetry, "insight_hub_spoke_newest_record_seconds");
+    let seconds: f64 = shown[0].rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a figure");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    assert!((now - 60.0..=now).contains(&seconds), "{seconds} at {now}");
     telemetry.forget_spoke("sales");
     assert!(lines_of(&telemetry, "insight_hub_spoke_newest_record_seconds").is_empty());
 }

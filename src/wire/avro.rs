@@ -48,7 +48,7 @@ pub fn unframe(bytes: &[u8]) -> Result<(SchemaRef, &[u8]), AvroError> {
 }
 
 /// Picks the shape's scalars out of one value, written with the schema that the projection lays the shape over. `root`:
-/// where the value stands in the shape; `None`: it is the whole payload.
+/// where the value stands in the shape; `None`: it is the whole payload. The capture must have been begun.
 pub fn capture_at<'a>(
     shape: &Shape,
     root: Option<Slot>,

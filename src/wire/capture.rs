@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
     scalar::Scalar,
@@ -25,15 +25,41 @@ impl Shape {
         capture.fault = None;
     }
 
-    /// Picks the scalars out of one value, which stands at `root` (`None`: it is the whole payload). The error is the
-    /// format's own; [`Capture::fault`] says more if the payload is well formed and yet cannot be read unambiguously.
+    /// Notes which places hold something in a capture, by their nodes: in one of the elements of a list if they are in it.
+    pub fn note_found(&self, capture: &mut Capture<'_>, found: &mut Vec<bool>) {
+        found.resize(self.nodes.len(), false);
+        let mut note = |capture: &Capture<'_>| {
+            for (node, found) in found.iter_mut().enumerate() {
+                let has_entries = capture.entries.iter().any(|entry| usize::from(entry.slot) == node);
+                *found |= has_entries || !capture.scalars[node].is_absent();
+            }
+        };
+        note(capture);
+        for index in 0..capture.elements() {
+            capture.select(self, index);
+            note(capture);
+        }
+    }
+
+    /// The paths that hold nothing in any of the captures that were noted, in the order in which they were asked for.
+    pub fn unfound(&self, found: &[bool], but: &[Slot]) -> Vec<&str> {
+        let is_wanted = |node: &Node| (node.leaf || node.entries) && !node.outside;
+        let nodes = self.nodes.iter().enumerate().filter(|(index, node)| {
+            is_wanted(node)
+                && !found.get(*index).copied().unwrap_or(false)
+                && !but.iter().any(|slot| usize::from(slot.0) == *index)
+        });
+        nodes.map(|(_, node)| node.path.as_str()).collect()
+    }
+
+    /// Picks the scalars out of one value, which stands at `root` (`None`: it is the whole payload). The capture must have
+    /// been begun, and is added to: what stands elsewhere may be read from something else. The error is the format's own; [`Capture::fault`] says more if the payload is well formed and yet cannot be read unambiguously.
     pub fn capture<'de, D: Deserializer<'de>>(
         &self,
         root: Option<Slot>,
         capture: &mut Capture<'de>,
         deserializer: D,
     ) -> Result<(), D::Error> {
-        self.begin(capture);
         Seed { shape: self, node: root.map_or(0, |slot| slot.0), capture }.deserialize(deserializer)
     }
 }
@@ -107,9 +133,10 @@ impl<'a> Capture<'a> {
         self.fault
     }
 
+    #[inline]
     fn put<E: serde::de::Error>(&mut self, node: u16, scalar: Scalar<'a>) -> Result<(), E> {
         let place = &mut self.scalars[usize::from(node)];
-        if *place != Scalar::Missing {
+        if !matches!(place, Scalar::Missing) {
             self.fault = Some(Fault::Repeated(Slot(node)));
             return Err(E::custom("a key is there twice"));
         }
@@ -199,6 +226,11 @@ macro_rules! scalar_visits {
             self.scalar(Scalar::Float(value))
         }
 
+        /// How a number comes that has more digits than a float holds ([`super::json_digits`]).
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, number: D) -> Result<Self::Value, D::Error> {
+            self.scalar(Scalar::Digits(<&'de str>::deserialize(number)?))
+        }
+
         fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
             self.scalar(Scalar::Text(Cow::Owned(value.to_owned())))
         }
@@ -258,12 +290,11 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
             return Ok(());
         }
-        // Producers write keys in the same order again and again: the search starts after the last one that was found.
-        let mut start = 0;
-        while let Some(found) = map.next_key_seed(Key { node, start })? {
+        let mut after = 0;
+        while let Some(found) = map.next_key_seed(Key { node, after })? {
             match found {
                 Some(index) => {
-                    start = index + 1;
+                    after = index + 1;
                     map.next_value_seed(Seed { shape: self.shape, node: node.keys[index].1, capture: self.capture })?;
                 }
                 None => {
@@ -316,7 +347,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
 /// Finds a key among a node's children.
 struct Key<'s> {
     node: &'s Node,
-    start: usize,
+    after: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
@@ -335,16 +366,7 @@ impl<'de> Visitor<'de> for Key<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Option<usize>, E> {
-        let keys = &self.node.keys;
-        let start = self.start.min(keys.len());
-        // Lengths and last bytes tell nearly all keys apart without a call.
-        let is_key = |(known, _): &(Box<str>, u16)| {
-            known.len() == key.len() && known.as_bytes().last() == key.as_bytes().last() && **known == *key
-        };
-        Ok(match keys[start..].iter().position(is_key) {
-            Some(index) => Some(start + index),
-            None => keys[..start].iter().position(is_key),
-        })
+        Ok(self.node.index.find(&self.node.keys, self.after, key))
     }
 }
 

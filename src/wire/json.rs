@@ -1,7 +1,10 @@
 //! JSON bytes → captured scalars.
 
+use serde::de::IgnoredAny;
+
 use super::{
     capture::Capture,
+    json_digits::{Document, may_have_long_numbers},
     shape::{Shape, Slot},
 };
 
@@ -15,7 +18,7 @@ pub struct JsonError {
 }
 
 /// Picks the shape's scalars out of one JSON document; nothing but white space may follow it. `root`: where the document
-/// stands in the shape; `None`: it is the whole payload.
+/// stands in the shape; `None`: it is the whole payload. The capture must have been begun.
 pub fn capture_at<'a>(
     shape: &Shape,
     root: Option<Slot>,
@@ -32,12 +35,16 @@ pub fn capture_at<'a>(
             cut_off: error.error_len().is_none(),
         }
     })?;
+    let wrong =
+        |error: serde_json::Error| JsonError { line: error.line(), column: error.column(), cut_off: error.is_eof() };
+    if may_have_long_numbers(text) {
+        serde_json::from_str::<IgnoredAny>(text).map_err(wrong)?;
+        // It is JSON: what is not read is a key that is there twice, which the capture's fault says.
+        let read = shape.capture(root, capture, &mut Document::new(text));
+        return read.map_err(|_| JsonError { line: 1, column: 1, cut_off: false });
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    shape.capture(root, capture, &mut deserializer).and_then(|()| deserializer.end()).map_err(|error| JsonError {
-        line: error.line(),
-        column: error.column(),
-        cut_off: error.is_eof(),
-    })
+    shape.capture(root, capture, &mut deserializer).and_then(|()| deserializer.end()).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -50,6 +57,7 @@ mod tests {
         let slots: Vec<_> = paths.iter().map(|path| builder.leaf(path).expect("a path of this test")).collect();
         let shape = builder.build();
         let mut captured = Capture::default();
+        shape.begin(&mut captured);
         if let Err(error) = capture_at(&shape, None, json.as_bytes(), &mut captured) {
             return vec![captured.fault().map_or(error.to_string(), |fault| format!("{fault:?}"))];
         }
@@ -88,6 +96,40 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_the_digits_that_a_float_does_not_hold() {
+        let json = r#" {"x":[[{}],"\"]"],"id":123456789012345678901234,"list":[{"v":-0.12345678901234567},{"v":1.5}],"t":"a\n",
+            "n":null,"b":true,"i":1234567890123456789,"u":18446744073709551615,"e":1.2345678901234567e2,"s":[]} "#;
+        assert_eq!(
+            scalars(&["id", "list[0].v", "list[1].v", "t", "n", "b", "i", "u", "e", "s", "y"], json),
+            [
+                "Digits(\"123456789012345678901234\")",
+                "Digits(\"-0.12345678901234567\")",
+                "Float(1.5)",
+                "a\n",
+                "Null",
+                "Bool(true)",
+                "Int(1234567890123456789)",
+                "Large(18446744073709551615)",
+                "Digits(\"1.2345678901234567e2\")",
+                "Composite",
+                "Missing",
+            ]
+        );
+        let twice = r#"{"a":1,"a":123456789012345678901234}"#;
+        assert_eq!(scalars(&["a"], twice), ["Repeated(Slot(1))"]);
+        assert_eq!(scalars(&["a"], r#"{"a":123456789012345678901234]"#), ["not valid JSON at line 1, column 30"]);
+        let mut builder = ShapeBuilder::default();
+        let (list, entries) = (builder.list("l").expect("a path"), builder.entries("e").expect("a path"));
+        let (shape, mut captured) = (builder.build(), Capture::default());
+        shape.begin(&mut captured);
+        let json = br#"{"l":[12345678901234567890123],"e":{"k":[0.1234567890123456],"o":{}}}"#;
+        capture_at(&shape, None, json, &mut captured).expect("JSON");
+        let values = |slot| captured.entries(slot).map(|entry| format!("{:?}", entry.value)).collect::<Vec<_>>();
+        assert_eq!(values(list), ["Digits(\"12345678901234567890123\")"]);
+        assert_eq!(values(entries), ["Digits(\"0.1234567890123456\")", "Composite"]);
+    }
+
+    #[test]
     fn what_cannot_be_a_path_is_an_error() {
         for path in ["", "a..b", ".a", "a.", "a[x]", "a[1", "a[1]b", r"a\b", "a[99999999]", "$.", &"a.".repeat(40)] {
             assert!(ShapeBuilder::default().leaf(path).is_err(), "{path}");
@@ -114,7 +156,9 @@ mod tests {
     fn errors_name_the_place_and_never_the_payload() {
         assert_eq!(scalars(&["a"], "{\"a\":\n secret}"), ["not valid JSON at line 2, column 2"]);
         assert_eq!(scalars(&["a"], "{\"a\":"), ["not valid JSON at line 1, column 5 (it ends too early)"]);
-        let no_text = capture_at(&ShapeBuilder::default().build(), None, b"{\n \xff}", &mut Capture::default());
+        let (shape, mut captured) = (ShapeBuilder::default().build(), Capture::default());
+        shape.begin(&mut captured);
+        let no_text = capture_at(&shape, None, b"{\n \xff}", &mut captured);
         assert_eq!(no_text.map_err(|error| error.to_string()), Err("not valid JSON at line 2, column 2".into()));
         assert_eq!(scalars(&["a"], "{\"a\":1} x"), ["not valid JSON at line 1, column 9"]);
     }

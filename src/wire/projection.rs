@@ -7,6 +7,7 @@
 //! taken, and of a union one branch must fit, not all. Without a reader's schema, the writer's is the reader's.
 
 mod defaults;
+pub mod sample;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -127,6 +128,9 @@ impl Projection {
         };
         walker.visit(root.map_or(0, |slot| slot.0), &readers, &writers)?;
         walker.fixes.sort_by_key(|fix| fix.slot);
+        if walker.is_renamed {
+            walker.renamed.index_keys();
+        }
         Ok(Projection {
             writer: Arc::clone(writer),
             shape: walker.is_renamed.then_some(walker.renamed),

@@ -18,6 +18,8 @@ pub enum Scalar<'a> {
     Large(u64),
     /// Any other number. A decimal of up to 15 digits is recovered exactly from it.
     Float(f64),
+    /// A number with more digits than a float holds, as it was written.
+    Digits(&'a str),
     /// Text.
     Text(Cow<'a, str>),
     /// An object, an array or bytes: no scalar.

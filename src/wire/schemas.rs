@@ -231,7 +231,7 @@ impl Schemas {
         match (at_hand, named, &self.registry) {
             (Some(schema), ..) => Found::Schema(Arc::clone(schema)),
             (None, SchemaRef::Id(id), Some(registry)) => registry.find(id),
-            (None, ..) => Found::Unknown,
+            (None, ..) => Found::Unknown(None),
         }
     }
 

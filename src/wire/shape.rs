@@ -1,6 +1,9 @@
 //! Paths, compiled into a trie: the shape of what is wanted of a payload.
 
-use super::path::{PathError, Segment, parse_path};
+use super::{
+    key_index::KeyIndex,
+    path::{PathError, Segment, parse_path},
+};
 
 /// Where a captured scalar is found: a node of the trie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub(super) struct Node {
     /// A list is wanted here, and this is the node of each of its elements in turn.
     pub element: Option<u16>,
     pub keys: Vec<(Box<str>, u16)>,
+    /// Of the keys, once they are complete.
+    pub index: KeyIndex,
     pub items: Vec<(usize, u16)>,
 }
 
@@ -105,7 +110,9 @@ impl ShapeBuilder {
             of_element.extend(node.items.iter().map(|&(_, child)| child));
             next += 1;
         }
-        Shape { nodes: self.nodes, of_element }
+        let mut shape = Shape { nodes: self.nodes, of_element };
+        shape.index_keys();
+        shape
     }
 
     fn node(&mut self, path: &str) -> Result<u16, PathError> {
@@ -160,6 +167,13 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// After keys were added or renamed.
+    pub(super) fn index_keys(&mut self) {
+        for node in &mut self.nodes {
+            node.index = KeyIndex::of(&node.keys);
+        }
+    }
+
     /// The path of a slot, as it would be written in a spoke file.
     pub fn path(&self, slot: Slot) -> &str {
         &self.nodes[usize::from(slot.0)].path

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     cli::{
@@ -14,7 +14,7 @@ use crate::{
         judge::{Outcome, judge, judge_json},
         output::{Format, Steps},
     },
-    ingest::{NoHeaders, SourceRecord, Spoke},
+    ingest::{Finds, NoHeaders, SourceRecord, Spoke},
 };
 
 /// The largest file of samples: they are looked at one by one, by a person.
@@ -63,7 +63,7 @@ pub(super) fn show(
             "put records there: JSON one after the other or as a list, or CSV in a file that is called .csv",
         ));
     }
-    let mut tally = Tally::default();
+    let (mut tally, mut finds) = (Tally::default(), Finds::default());
     let mut steps = Steps::new(format, "records", output);
     for (line, payload) in &samples {
         let record = SourceRecord {
@@ -76,7 +76,12 @@ pub(super) fn show(
             headers: &NoHeaders,
         };
         tally.records += 1;
-        let outcomes = if is_message { judge(spoke, &record) } else { judge_json(spoke, &record) };
+        let outcomes = match record.payload.filter(|_| !is_message).and_then(|sample| spoke.misfit(sample)) {
+            Some(misfit) => vec![Outcome::Rejected(misfit)],
+            None if is_message => judge(spoke, &record),
+            None => judge_json(spoke, &record),
+        };
+        spoke.look(&record, !is_message, &mut finds);
         for outcome in outcomes {
             match &outcome {
                 Outcome::Accepted(_) => tally.touchpoints += 1,
@@ -89,13 +94,22 @@ pub(super) fn show(
         }
     }
     let Tally { records, touchpoints, skipped, rejected } = tally;
+    let not_found = spoke.not_found(&finds);
+    if format == Format::Jsonl && !not_found.is_empty() {
+        steps.push("", &json!({"not_found": not_found}))?;
+    }
     steps.end(&[
         ("count", records.into()),
         ("touchpoints", touchpoints.into()),
         ("skipped", skipped.into()),
         ("rejected", rejected.into()),
+        ("not_found", not_found.clone().into()),
     ])?;
     if format == Format::Table {
+        if !not_found.is_empty() {
+            let paths = not_found.join(", ");
+            writeln!(output, "in none of the records, so look whether they are written right: {paths}")?;
+        }
         writeln!(output, "{records} records: {touchpoints} touchpoints, {skipped} skipped, {rejected} rejected")?;
     }
     output.flush()?;

@@ -153,6 +153,8 @@ fn read<'c>(slot: Slot, capture: &'c Capture<'_>) -> Result<Outcome<'c>, Undecid
         Scalar::Int(value) => Value::Int(*value),
         Scalar::Large(value) => Value::UInt(*value),
         Scalar::Float(value) => Value::Double(*value),
+        // As CEL has no longer numbers.
+        Scalar::Digits(number) => Value::Double(number.parse().unwrap_or(f64::NAN)),
         Scalar::Text(text) if text.len() > TEXT_BYTES_MAX => return error(TOO_LONG),
         Scalar::Text(text) => Value::Text(Cow::Borrowed(text)),
         Scalar::Composite => Value::Composite,

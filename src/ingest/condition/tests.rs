@@ -21,6 +21,7 @@ fn asked(source: &str, payload: &str) -> String {
     };
     let shape = builder.build();
     let mut capture = Capture::default();
+    shape.begin(&mut capture);
     json::capture_at(&shape, None, payload.as_bytes(), &mut capture).expect("a payload of this test");
     capture.select(&shape, 0);
     match condition.holds(&capture) {

@@ -15,7 +15,13 @@ use super::{
     survey::{List, Place, Survey, scalar},
     words::{has, words},
 };
-use crate::{ingest::validate, model::Kind};
+use crate::{
+    ingest::{
+        made::{Keeper, Made},
+        validate,
+    },
+    model::Kind,
+};
 
 /// Kinds of one spoke: what has more different values is no kind.
 const KINDS_MAX: usize = 100;
@@ -23,6 +29,11 @@ const KINDS_MAX: usize = 100;
 const WORD_CHARACTERS_MAX: usize = 64;
 /// Places of a time, of which the first that holds something counts.
 const TIMES_MAX: usize = 4;
+/// Whether a value can be a touchpoint's id.
+fn is_id(value: &serde_json::Value) -> bool {
+    validate::id(&scalar(value), &Keeper::new(&Made::default())).is_ok()
+}
+
 /// What names end with when they are of a number or a code.
 pub(super) const NUMBERS: [&str; 15] = [
     "id",
@@ -224,7 +235,7 @@ impl<'s, 'v> Guesser<'s, 'v> {
     pub(super) fn id(&mut self, each: Option<&'s List<'v>>) {
         let found = self.best(|place| {
             let is_sound = place.present * 20 >= place.count * 19
-                && place.percent(|value| validate::id(&scalar(value)).is_ok() && !value.is_boolean()) == 100
+                && place.percent(|value| is_id(value) && !value.is_boolean()) == 100
                 && !forms::is_email(&place.texts().next().unwrap_or_default());
             let last: Vec<&str> = place.last.iter().map(String::as_str).collect();
             let by_name = match last.as_slice() {
@@ -292,8 +303,7 @@ impl<'s, 'v> Guesser<'s, 'v> {
                 && place.is_everywhere()
                 && place.last.last().is_some_and(|last| NUMBERS.contains(&last.as_str()))
                 && place.values.iter().all(|(element, value)| {
-                    validate::id(&scalar(value)).is_ok()
-                        && seen.insert((record.get(*element).copied(), super::survey::text(value)))
+                    is_id(value) && seen.insert((record.get(*element).copied(), super::survey::text(value)))
                 })
         })
     }

@@ -201,8 +201,41 @@ fn cloudevents_are_the_same_event_in_both_modes() {
     assert!(outcomes(&spoke, b"null").contains("not an object"));
 }
 
+/// An event in structured mode whose data is these bytes.
+fn structured(data: &[u8]) -> String {
+    use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
+    format!(
+        r#"{{"specversion":"1.0","id":"e-9","type":"ticket.opened","time":"2026-01-31T09:00:00Z","data":null,"data_base64":"{}"}}"#,
+        BASE64.encode(data)
+    )
+}
+
 #[test]
-fn cloudevents_around_avro_come_in_binary_mode() {
+fn data_in_structured_mode_may_be_bytes() {
+    let spoke = compile(TICKET, Schemas::default()).expect("a right mapping");
+    let event = structured(br#"{"topic":"delivery","requester":{"email":"ann@x.org"}}"#);
+    let shown = outcomes(&spoke, event.as_bytes());
+    assert!(shown.contains("case_opened") && shown.contains("ann@x.org") && shown.contains("delivery"), "{shown}");
+    assert_eq!(outcomes(&spoke, event.replace("=\"", "\"").as_bytes()), shown);
+    let says = |event: &str| {
+        let rejection = rejection(&spoke, Some(event.as_bytes())).expect("it must be rejected");
+        format!("{} [{}] {}", rejection.reason, rejection.field, rejection.message)
+    };
+    for (event, expected) in [
+        (structured(b"{"), "undecodable [] The payload is not valid JSON"),
+        (structured(b""), "undecodable [] The payload is not valid JSON"),
+        (structured(b"{\"topic\":1,\"topic\":2}"), "undecodable [data.topic] The key is there twice"),
+        (event.replace("\"data\":null", "\"data\":{}"), "undecodable [data_base64] The event has both"),
+        (event.replace("base64\":\"", "base64\":\"*"), "undecodable [data_base64] It is no base64"),
+        (r#"{"specversion":"1.0","data_base64":[1]}"#.to_owned(), "undecodable [data_base64] It is no base64"),
+        (r#"{"data_base64":"e30="}"#.to_owned(), "missing_field [specversion]"),
+    ] {
+        assert!(says(&event).starts_with(expected), "{event}: {}", says(&event));
+    }
+}
+
+#[test]
+fn cloudevents_around_avro_come_in_both_modes() {
     let mapping = MAPPING
         .replace("format = \"avro\"", "format = \"avro\"\n    envelope = \"cloudevents\"")
         .replace("= \"number\"", "= \"id\"")
@@ -214,9 +247,38 @@ fn cloudevents_around_avro_come_in_binary_mode() {
     let spoke = compile(&mapping, folder(&[("7.avsc", ORDER)])).expect("a right mapping");
     let payload = framed(7, &order(0, Avro::Union(0, Box::new(Avro::Null))));
     let headers = vec![("ce_specversion".to_owned(), "1.0".to_owned()), ("ce_id".to_owned(), "e-9".to_owned())];
-    let mut lines = String::new();
+    let mut binary = String::new();
     let enveloped = SourceRecord { headers: &headers, ..record(Some(&payload)) };
-    spoke.map(&enveloped, &mut |outcome| lines += &shown(&outcome)).expect("its schema is at hand");
-    assert!(lines.contains("e-9") && lines.contains("order_placed"), "{lines}");
-    assert!(outcomes(&spoke, &payload).contains("ce_specversion"));
+    spoke.map(&enveloped, &mut |outcome| binary += &(shown(&outcome) + "\n")).expect("its schema is at hand");
+    assert!(binary.contains("e-9") && binary.contains("order_placed"), "{binary}");
+    let event = structured(&payload);
+    assert_eq!(outcomes(&spoke, event.as_bytes()), binary);
+    let mut schemas = Schemas7(0);
+    spoke.map_noting(&record(Some(event.as_bytes())), &mut schemas, &mut |_| {}).expect("its schema is at hand");
+    assert_eq!(schemas.0, 1);
+    // As a sample it may be either.
+    let mut sampled = String::new();
+    spoke.map_json(&record(Some(event.as_bytes())), &mut |outcome| sampled += &(shown(&outcome) + "\n"));
+    assert_eq!(sampled, binary);
+    for (event, expected) in [
+        (payload.clone(), "undecodable"),
+        (br#"{"specversion":"1.0","id":"e-9","data":{"state":"PLACED"}}"#.to_vec(), "send it as data_base64"),
+        (structured(&framed(8, &payload[5..])).into_bytes(), "not in the schema folder as 8.avsc"),
+        (structured(&payload[..payload.len() - 1]).into_bytes(), "does not follow the schema"),
+        (structured(b"{}").into_bytes(), "no Avro framing"),
+    ] {
+        let shown = outcomes(&spoke, &event);
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+}
+
+/// Counts how often a schema is told.
+struct Schemas7(u32);
+
+impl crate::ingest::Notes for Schemas7 {
+    fn schema(&mut self, schema: crate::wire::schemas::SchemaRef) {
+        self.0 += u32::from(schema == crate::wire::schemas::SchemaRef::Id(7));
+    }
+
+    fn unmapped_kind(&mut self, _: &str) {}
 }

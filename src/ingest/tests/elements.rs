@@ -121,7 +121,7 @@ fn one_bad_element_is_rejected_alone_and_a_list_that_is_none_altogether() {
         expect![[r#"
         web S1#1 order_shipped at 2026-01-31T09:00:00.250Z by customer_id:C1, product P-1, region north, amount 150 EUR, initiator system, first=a
         web S1#2 order_shipped at 2026-01-31T09:00:01.000Z by customer_id:C1, product P-2, region north, initiator system
-        wrong_type [parcels[2].price] amount: it is no amount of at most 10^15 minor units with at most 2 decimals (nothing is rounded); send a plain decimal number.
+        wrong_type [parcels[2].price] amount: it is no amount of at most 10^15 minor units with at most 2 decimals (nothing is rounded); send a plain decimal number, or say with `decimal` how yours are written.
     "#]],
     );
     check(

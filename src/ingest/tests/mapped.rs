@@ -55,9 +55,13 @@ fn an_unknown_kind_is_other_with_the_departments_word_or_rejected() {
         &strict,
         event,
         expect![[r#"
-        unknown_kind [what] kind: the kind is not known; use a word of the vocabulary (or "other" with a label), or map it.
+        unknown_kind [what] kind: "Juggled" is no kind that is known; use a word of the vocabulary (or "other" with a label), or map it.
     "#]],
     );
+    let hostile = format!(r#"{{"n":1,"what":"\u202e\u200b{}","at":1769850000250,"who":"C1"}}"#, "x".repeat(100));
+    let cut = format!(r#""\u{{202e}}\u{{200b}}{}" is no kind"#, "x".repeat(62));
+    let shown = outcomes(&spoke(&strict).expect("a mapping"), hostile.as_bytes());
+    assert!(shown.contains(&cut), "{shown}");
     let constant = MINIMAL.replace("\"what\"", r#"{ constant = "visit_made" }"#);
     check(
         &constant,
@@ -125,7 +129,7 @@ fn constants_maps_and_money_fill_the_fields() {
         &toml,
         r#"{"n":"7","what":"order_placed","at":1769850000250,"who":"C1","land":"FR","total":12.5}"#,
         expect![[r#"
-            wrong_type [total] amount: it is no amount of at most 10^15 minor units with at most 0 decimals (nothing is rounded); send a plain decimal number.
+            wrong_type [total] amount: it is no amount of at most 10^15 minor units with at most 0 decimals (nothing is rounded); send a plain decimal number, or say with `decimal` how yours are written.
         "#]],
     );
 }

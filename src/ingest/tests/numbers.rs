@@ -23,6 +23,9 @@ fn decimals_are_minor_units_of_their_currency_and_never_rounded() {
         ("1.2345", "KWD", None),
         ("9999999999999.99", "EUR", Some(999_999_999_999_999)),
         ("90000000000000000", "EUR", None),
+        ("1234567890123.45000000000000", "EUR", Some(123_456_789_012_345)),
+        ("1234567890123.45000000000001", "EUR", None),
+        ("0.1000000000000000055511151231257827", "EUR", None),
     ] {
         for written in [total.to_owned(), format!("\"{total}\"")] {
             let payload = event(&format!("\"total\":{written},\"cur\":\"{currency}\""));
@@ -37,6 +40,70 @@ fn decimals_are_minor_units_of_their_currency_and_never_rounded() {
             assert_eq!(found, expected, "{written} {currency}");
         }
     }
+}
+
+#[test]
+fn amounts_and_answers_may_have_decimal_commas() {
+    let toml = format!(
+        "{MINIMAL}amount = {{ value = \"total\", unit = \"major\", decimal = \",\", currency = {{ constant = \"EUR\" }} }}\n\
+         score = {{ scale = {{ constant = \"csat\" }}, value = \"stars\", range = [0, 10], decimal = \",\" }}"
+    );
+    check(
+        &toml,
+        &event("\"total\":\"1.234,50\",\"stars\":\"7,5\""),
+        expect![[r#"
+        web 1 survey_answered at 2026-01-31T09:00:00.250Z by customer_id:C1, amount 123450 EUR, score csat 4 -, initiator customer
+    "#]],
+    );
+    check(
+        &toml,
+        &event("\"total\":\"12.50\""),
+        expect![[r#"
+        wrong_type [total] amount: it is no amount of at most 10^15 minor units with at most 2 decimals (nothing is rounded); send a number such as 1234,50 or 1.234,50, as the spoke is configured for.
+    "#]],
+    );
+    check(
+        &toml,
+        &event("\"stars\":\"7.5\""),
+        expect![[r#"
+        wrong_type [stars] score.value: it is not a number; send a number.
+    "#]],
+    );
+    check(
+        &toml.replacen("\",\"", "\";\"", 1),
+        "",
+        expect![[
+            r#"spoke web, line 9: amount.decimal: write what stands before the decimals: decimal = "," for 1.234,50 or decimal = "." for 1,234.50"#
+        ]],
+    );
+}
+
+#[test]
+fn ids_and_identifiers_that_are_long_numbers_keep_every_digit() {
+    let long =
+        r#"{"n":123456789012345678901234,"what":"survey_answered","at":1769850000250,"who":98765432109876543210987}"#;
+    check(
+        MINIMAL,
+        long,
+        expect![[r#"
+        web 123456789012345678901234 survey_answered at 2026-01-31T09:00:00.250Z by customer_id:98765432109876543210987, initiator customer
+    "#]],
+    );
+    check(
+        MINIMAL,
+        &long.replace("\"n\":1", "\"n\":1."),
+        expect![[r#"
+        wrong_type [n] id: the id is a fraction; send it as text or as a whole number.
+    "#]],
+    );
+    let times = MINIMAL.replace("epoch_ms", "epoch_s");
+    check(
+        &times,
+        &long.replace("1769850000250", "1769850000.250999999999"),
+        expect![[r#"
+        web 123456789012345678901234 survey_answered at 2026-01-31T09:00:00.250Z by customer_id:98765432109876543210987, initiator customer
+    "#]],
+    );
 }
 
 #[test]

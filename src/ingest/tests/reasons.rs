@@ -126,7 +126,18 @@ fn identifiers_of_nobody_are_not_usable() {
 
 #[test]
 fn a_kind_outside_the_vocabulary_is_unknown() {
-    check_rejected(&event("order_delivered", "SECRET"), Reason::UnknownKind, "kind");
+    // The word is shown, unless it is somebody's.
+    let spoke = spoke(OPERATIONS).expect("an example spoke file");
+    let said = |word: &str| {
+        let rejection = rejection(&spoke, Some(event("order_delivered", word).as_bytes())).expect("no such kind");
+        assert_eq!((rejection.reason, &*rejection.field), (Reason::UnknownKind, "kind"));
+        rejection.message
+    };
+    assert!(said("order_lost_24h").starts_with("kind: \"order_lost_24h\" is no kind"));
+    for somebodys in ["SECRET@example.org", "SECRET 4711222"] {
+        let message = said(somebodys);
+        assert!(message.starts_with("kind: what stands there is no kind") && !message.contains("SECRET"), "{message}");
+    }
 }
 
 #[test]

@@ -323,6 +323,7 @@ fn shown(scalar: &Scalar<'_>) -> String {
         Scalar::Int(value) => value.to_string(),
         Scalar::Large(value) => value.to_string(),
         Scalar::Float(value) => value.to_string(),
+        Scalar::Digits(number) => (*number).to_owned(),
         Scalar::Text(text) => text.to_string(),
         Scalar::Composite => "composite".into(),
     }
@@ -402,6 +403,7 @@ fn read(writer: &str, json: &str, reader: Option<&str>, path: &str) -> String {
         }
     };
     let mut capture = Capture::default();
+    shape.begin(&mut capture);
     avro::capture_at(&shape, None, &datum, &projection, &mut capture).expect("what was written is readable");
     if path.starts_with('.') {
         let elements: Vec<String> = (0..capture.elements())
@@ -476,6 +478,7 @@ fn times_are_what_the_schema_says() {
         }
         datum.push(number as u8);
         let mut capture = Capture::default();
+        shape.begin(&mut capture);
         avro::capture_at(&shape, None, &datum, &projection, &mut capture).expect("a number");
         Ok::<_, String>(shown(capture.scalar(slot)))
     };

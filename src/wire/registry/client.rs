@@ -18,6 +18,8 @@ use super::{Fetch, guard::Guard, references::inline};
 const ANSWER_BYTES_MAX: u64 = 2 << 20;
 /// The schemas that one refers to, directly or not.
 const REFERENCES_MAX: usize = 32;
+/// Characters of a subject's name that a message shows; the registry is not ours.
+const SUBJECT_CHARACTERS_SHOWN: usize = 200;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 /// Reads a password when it is needed, so that a new one is taken without a restart. The error says what is wrong.
@@ -47,6 +49,9 @@ pub enum RegistryError {
     /// It has no such thing.
     #[error("the schema registry has no such schema")]
     NotFound,
+    /// It has the schema, but not one that this refers to.
+    #[error("the schema registry lacks a schema that is referred to: {0}")]
+    ReferenceNotFound(String),
     /// It does not take what it was given.
     #[error("the schema registry refuses it: {0}")]
     Refused(String),
@@ -161,7 +166,14 @@ impl RegistryClient {
             *left = left.checked_sub(1).ok_or_else(|| {
                 RegistryError::Unusable(format!("it refers to more than {REFERENCES_MAX} other schemas"))
             })?;
-            let answer = self.get(&format!("/subjects/{}/versions/{version}", escaped(subject)))?;
+            let answer = self.get(&format!("/subjects/{}/versions/{version}", escaped(subject)));
+            let answer = answer.map_err(|error| match error {
+                RegistryError::NotFound => RegistryError::ReferenceNotFound(format!(
+                    "version {version} of the subject {:?}",
+                    subject.chars().take(SUBJECT_CHARACTERS_SHOWN).collect::<String>()
+                )),
+                error => error,
+            })?;
             referred.push(self.whole(&answer, left)?);
         }
         match referred.is_empty() {
@@ -403,6 +415,23 @@ mod tests {
         assert!(asked[1].starts_with("GET /api/subjects/money%2Fvalue/versions/3 "), "{asked:?}");
         // hub:secret
         assert!(asked.iter().all(|request| request.contains("authorization: Basic aHViOnNlY3JldA==")), "{asked:?}");
+    }
+
+    #[test]
+    fn a_schema_that_is_referred_to_and_not_there_is_named() {
+        let (client, serving) = registry(
+            &[
+                (
+                    "200 OK",
+                    r#"{"schema":"\"string\"","references":[{"name":"common.Money","subject":"money/value","version":3}]}"#,
+                ),
+                ("404 Not Found", r#"{"error_code":40402,"message":"no such version"}"#),
+            ],
+            None,
+        );
+        let error = client.schema(7).expect_err("a part of it is missing");
+        assert_eq!(error, RegistryError::ReferenceNotFound("version 3 of the subject \"money/value\"".into()));
+        assert_eq!(serving.join().expect("it answered all").len(), 2);
     }
 
     #[test]

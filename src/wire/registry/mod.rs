@@ -52,6 +52,8 @@ pub enum RegistryEvent<'a> {
     Unknown {
         /// The id.
         id: u32,
+        /// The schema that is missing, if it is not this one but one that it refers to.
+        referred: Option<&'a str>,
     },
     /// There is one, but it is not decoded.
     Unusable {
@@ -79,8 +81,8 @@ pub type RegistryWatcher = Arc<dyn Fn(RegistryEvent<'_>) + Send + Sync>;
 pub enum Found {
     /// Its schema.
     Schema(Arc<WriterSchema>),
-    /// There is none.
-    Unknown,
+    /// There is none, or one that it refers to is not there: which.
+    Unknown(Option<Arc<str>>),
     /// There is one, but it is not decoded: why.
     Unusable(Arc<str>),
     /// It is being asked for: come again.
@@ -108,7 +110,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     known: IndexMap<u32, Known, ahash::RandomState>,
-    unknown: IndexMap<u32, Instant, ahash::RandomState>,
+    /// Since when, and which schema that it refers to is missing, if it is not itself.
+    unknown: IndexMap<u32, (Instant, Option<Arc<str>>), ahash::RandomState>,
     wanted: IndexMap<u32, Wish, ahash::RandomState>,
     /// What was in the way at the last try.
     problem: Option<Arc<str>>,
@@ -148,7 +151,7 @@ impl Registry {
     pub fn find(&self, id: u32) -> Found {
         if i32::try_from(id).is_err() {
             // Registries count in 31 bits, and answer as if they had no such page.
-            return Found::Unknown;
+            return Found::Unknown(None);
         }
         let mut state = self.shared.lock();
         match state.known.get(&id) {
@@ -157,7 +160,9 @@ impl Registry {
             None => {}
         }
         match state.unknown.get(&id) {
-            Some(since) if since.elapsed() < self.shared.unknown_for => return Found::Unknown,
+            Some((since, referred)) if since.elapsed() < self.shared.unknown_for => {
+                return Found::Unknown(referred.clone());
+            }
             Some(_) => drop(state.unknown.shift_remove(&id)),
             None => {}
         }
@@ -222,33 +227,35 @@ impl<F: Fetch> Fetcher<F> {
         drop(state);
         let answer = self.fetch.schema(id);
         let parsed = answer.map(|text| WriterSchema::parse(&format!("the schema with the id {id}"), &text));
-        let known = match parsed {
+        // The error: which schema that it refers to is missing, if it is not itself.
+        let known: Result<Known, Option<Arc<str>>> = match parsed {
             Err(RegistryError::Unavailable(problem)) => return self.unavailable(shared, id, &problem),
-            Ok(Ok(schema)) => Some(Known::Schema(Arc::new(schema))),
-            Ok(Err(error)) => Some(Known::Unusable(error.to_string().into())),
-            Err(RegistryError::Unusable(problem)) => Some(Known::Unusable(problem.into())),
-            Err(RegistryError::NotFound | RegistryError::Refused(_)) => None,
+            Ok(Ok(schema)) => Ok(Known::Schema(Arc::new(schema))),
+            Ok(Err(error)) => Ok(Known::Unusable(error.to_string().into())),
+            Err(RegistryError::Unusable(problem)) => Ok(Known::Unusable(problem.into())),
+            Err(RegistryError::NotFound | RegistryError::Refused(_)) => Err(None),
+            Err(RegistryError::ReferenceNotFound(referred)) => Err(Some(referred.into())),
         };
         // Told before those who wait are woken, so that what they do next is told after it.
         if std::mem::take(&mut self.tries) > 0 {
             (self.watcher)(RegistryEvent::Available);
         }
         (self.watcher)(match &known {
-            Some(Known::Schema(_)) => RegistryEvent::Fetched { id },
-            Some(Known::Unusable(problem)) => RegistryEvent::Unusable { id, problem },
-            None => RegistryEvent::Unknown { id },
+            Ok(Known::Schema(_)) => RegistryEvent::Fetched { id },
+            Ok(Known::Unusable(problem)) => RegistryEvent::Unusable { id, problem },
+            Err(referred) => RegistryEvent::Unknown { id, referred: referred.as_deref() },
         });
         let mut state = shared.lock();
         state.wanted.shift_remove(&id);
         state.problem = None;
         match known {
-            Some(known) => {
+            Ok(known) => {
                 bound(&mut state.known, SCHEMAS_MAX);
                 state.known.insert(id, known);
             }
-            None => {
+            Err(referred) => {
                 bound(&mut state.unknown, UNKNOWN_MAX);
-                state.unknown.insert(id, Instant::now());
+                state.unknown.insert(id, (Instant::now(), referred));
             }
         }
         drop(state);
@@ -335,7 +342,7 @@ mod tests {
     fn an_id_that_no_registry_can_have_is_unknown_at_once() {
         let (registry, asked, _) = registry(vec![Ok("\"string\"".into())], LONG);
         for id in [u32::MAX, 1 << 31] {
-            assert!(matches!(registry.find(id), Found::Unknown), "{id}");
+            assert!(matches!(registry.find(id), Found::Unknown(None)), "{id}");
         }
         assert!(matches!(registry.wait((1 << 31) - 1, LONG), Ok(Found::Schema(_))));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
@@ -364,9 +371,18 @@ mod tests {
     #[test]
     fn what_it_does_not_know_is_remembered_for_a_while_only() {
         let (registry, asked, _) = registry(vec![Err(RegistryError::NotFound), Ok("\"string\"".into())], LONG);
-        assert!(matches!(registry.wait(7, LONG), Ok(Found::Unknown)));
-        assert!(matches!(registry.find(7), Found::Unknown));
+        assert!(matches!(registry.wait(7, LONG), Ok(Found::Unknown(None))));
+        assert!(matches!(registry.find(7), Found::Unknown(None)));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let lacking = Err(RegistryError::ReferenceNotFound("version 3 of the subject \"money\"".into()));
+        let (lacks, _, told) = self::registry(vec![lacking], LONG);
+        let found = lacks.wait(7, LONG);
+        assert!(
+            matches!(&found, Ok(Found::Unknown(Some(referred))) if &**referred == "version 3 of the subject \"money\""),
+            "{found:?}"
+        );
+        let told = told.lock().expect("unpoisoned").join(", ");
+        assert!(told.contains("referred: Some(\"version 3 of the subject"), "{told}");
         let (registry, ..) =
             self::registry(vec![Err(RegistryError::NotFound), Ok("\"string\"".into())], Duration::ZERO);
         assert!(matches!(registry.wait(7, LONG), Ok(Found::Schema(_))));
