@@ -90,9 +90,7 @@ fn has_form(schema: &Schema, value: &Value) -> bool {
         Schema::Float | Schema::Double => value.is_number(),
         Schema::Array(_) => value.is_array(),
         Schema::Map(_) | Schema::Record(_) => value.is_object(),
-        Schema::Decimal(_) | Schema::BigDecimal => {
-            value.is_number() || value.as_str().is_some_and(|text| is_decimal(text))
-        }
+        Schema::Decimal(_) | Schema::BigDecimal => value.is_number() || value.as_str().is_some_and(is_decimal),
         Schema::Date
         | Schema::TimeMillis
         | Schema::TimeMicros
