@@ -97,12 +97,12 @@ pub(super) fn link_rules(settings: &Settings) -> Rules {
     let mut rules = Rules::without_limits()
         .with_shared_above(whole(identity.shared_above))
         .with_component_max(whole(identity.component_max));
-    for (kind, limit) in &identity.limits {
+    for (kind, limit) in identity.limits() {
         if let Some(kind) = IdentifierType::parse(kind) {
-            rules = rules.with_limit(kind, Some(*limit));
+            rules = rules.with_limit(kind, (limit > 0).then_some(limit));
         }
     }
-    for kind in identity.unique.iter().filter_map(|kind| IdentifierType::parse(kind)) {
+    for kind in identity.unique().filter_map(IdentifierType::parse) {
         rules = rules.with_unique(kind);
     }
     rules

@@ -97,6 +97,9 @@ pub struct EraseArguments {
     /// Erase: there is no way back
     #[arg(long, conflicts_with = "dry_run")]
     pub yes: bool,
+    /// How it is shown what would be erased
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
 }
 
 pub(super) fn execute(

@@ -84,8 +84,21 @@ fn every_command_of_the_readme_kind_parses() {
 }
 
 /// What shows no things: it makes files, is watched, or does one thing and says so.
-const SHOW_NOTHING: [&str; 9] =
-    ["demo", "run", "reload", "rebuild", "spoke new", "completions", "man", "help", "export"];
+const SHOW_NOTHING: [&str; 13] = [
+    "demo",
+    "run",
+    "reload",
+    "rebuild",
+    "spoke new",
+    "completions",
+    "man",
+    "help",
+    "export",
+    "identity link",
+    "identity never-link",
+    "identity split",
+    "identity undo",
+];
 
 /// Every command by its words, those inside of others too.
 fn commands(of: &clap::Command, before: &str) -> Vec<(String, clap::Command)> {

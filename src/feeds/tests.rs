@@ -86,6 +86,23 @@ fn accounts_of_spokes_are_written_as_the_golden_files_say() {
 }
 
 #[test]
+fn identities_are_written_as_the_golden_files_say() {
+    let state = examples::identity();
+    check_golden!(Identities, "identities", &Identity { key: crate::model::PersonId([0xa5; 16]), state: &state });
+    let redirect = examples::redirect();
+    check_formats_agree::<Identities>(&Identity { key: crate::model::PersonId([0xb6; 16]), state: &redirect });
+}
+
+#[test]
+fn changes_of_identities_are_written_as_the_golden_files_say() {
+    let changes = examples::identity_changes();
+    check_golden!(IdentityJournal, "identity-journal", &changes[0]);
+    for change in &changes {
+        check_formats_agree::<IdentityJournal>(change);
+    }
+}
+
+#[test]
 fn dead_letters_are_written_as_the_golden_file_says() {
     let letter = examples::dead_letter();
     let mut headers = Vec::new();

@@ -111,18 +111,19 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         Ok(self.versions(id)?.new.as_mut())
     }
 
-    /// The node of an identifier, made if there is none. Says whether it was made.
+    /// The node of an identifier, made if there is none. Says whether it was made, or is known by its value only now.
     pub fn node_of(&mut self, id: PersonId, identifier: Identifier<'_>) -> Result<(&mut Node, bool), StoreError> {
-        let is_new = self.versions(id)?.new.is_none();
+        let mut is_new = self.versions(id)?.new.is_none();
         if is_new {
             let mut node = Node::new(id, identifier.kind, identifier.value);
             node.decided = self.has_any(&store_keys::prefix(b'd', &[&id.0]))?;
             self.versions(id)?.new = Some(node);
         }
         let node = self.known(id)?;
-        if node.value.is_empty() {
+        if node.value.is_empty() && !identifier.value.is_empty() {
             // So far only a decision named it, by its hash.
             node.value = identifier.value.into();
+            is_new = true;
         }
         Ok((node, is_new))
     }

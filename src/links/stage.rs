@@ -337,8 +337,15 @@ fn report<S: KeyValue + ?Sized>(
     for (identifier, id) in [(stronger, stronger_id), (weaker, weaker_id)] {
         let (node, is_new) = graph.node_of(id, identifier)?;
         // One that a decision named without evidence is published from now on.
+        let was_named = node.named;
         if is_new || !node.published {
             change.starts.insert(id);
+        }
+        if is_new && was_named {
+            // Whoever shows it shows its value from now on.
+            let person = graph.known(id)?.person;
+            change.touched.extend(graph.members(person)?);
+            change.touched.insert(id);
         }
     }
     let is_own = home == stronger_id;

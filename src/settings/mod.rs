@@ -201,14 +201,24 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
-    /// Types of which one person has one value at most; what was seen with two of them belongs to neither.
-    pub unique: Vec<String>,
+    /// Types of which one person has one value at most, separated by commas; what was seen with two of them belongs to neither.
+    pub unique: String,
     /// An identifier that was seen with more stronger ones than this is shared: it links nobody.
     pub shared_above: u32,
     /// Evidence never connects more identifiers than this, things (orders, cases, contracts) not counted.
     pub component_max: u32,
-    /// By type, the most identifiers that evidence brings together in one person.
-    pub limits: BTreeMap<String, u32>,
+    /// The most e-mail addresses that evidence brings together in one person; 0: any number. The same of the others.
+    pub email_max: u32,
+    /// Phone numbers.
+    pub phone_max: u32,
+    /// Loyalty cards.
+    pub loyalty_max: u32,
+    /// Devices.
+    pub device_max: u32,
+    /// Cookies.
+    pub cookie_max: u32,
+    /// Anonymous ids.
+    pub anonymous_max: u32,
 }
 
 /// `[http]`: operators' endpoints.
@@ -375,13 +385,36 @@ impl Default for Metrics {
 
 impl Default for Identity {
     fn default() -> Self {
-        let limits = [("email", 5), ("phone", 5), ("loyalty", 5), ("device", 5), ("cookie", 100), ("anonymous", 100)];
         Identity {
-            unique: vec!["customer_id".into()],
+            unique: "customer_id".into(),
             shared_above: 4,
             component_max: 1_000,
-            limits: limits.map(|(kind, limit)| (kind.to_owned(), limit)).into(),
+            email_max: 5,
+            phone_max: 5,
+            loyalty_max: 5,
+            device_max: 5,
+            cookie_max: 100,
+            anonymous_max: 100,
         }
+    }
+}
+
+impl Identity {
+    /// The unique types, by name.
+    pub fn unique(&self) -> impl Iterator<Item = &str> {
+        self.unique.split(',').map(str::trim).filter(|kind| !kind.is_empty())
+    }
+
+    /// The limits, by type.
+    pub fn limits(&self) -> [(&'static str, u32); 6] {
+        [
+            ("email", self.email_max),
+            ("phone", self.phone_max),
+            ("loyalty", self.loyalty_max),
+            ("device", self.device_max),
+            ("cookie", self.cookie_max),
+            ("anonymous", self.anonymous_max),
+        ]
     }
 }
 

@@ -117,20 +117,13 @@ impl Settings {
 
     fn validate_identity(&self) -> Result<(), Broken> {
         let identity = &self.identity;
-        let all: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
-        for (key, kinds) in [
-            ("identity.unique", identity.unique.iter().collect::<Vec<_>>()),
-            ("identity.limits", identity.limits.keys().collect()),
-        ] {
-            let known = |kind: &&String| IdentifierType::parse(kind).is_some_and(|kind| !kind.is_thing());
-            let wrong = kinds.iter().find(|kind| !known(kind));
-            rule(wrong.is_none(), key, || {
-                let wrong = wrong.map(|it| it.as_str()).unwrap_or_default();
-                format!("{wrong:?} is no type of a person's identifiers: {}", all.join(", "))
-            })?;
-        }
-        let smallest = identity.limits.iter().find(|(_, limit)| **limit == 0);
-        rule(smallest.is_none(), "identity.limits", || "a limit is 1 or more; leave a type out to have none".into())?;
+        let persons = |kind: &&str| IdentifierType::parse(kind).is_some_and(|kind| !kind.is_thing());
+        let wrong = identity.unique().find(|kind| !persons(kind));
+        rule(wrong.is_none(), "identity.unique", || {
+            let of_people = IdentifierType::ALL.iter().filter(|kind| !kind.is_thing()).map(|kind| kind.as_str());
+            let of_people: Vec<&str> = of_people.collect();
+            format!("{:?} is no type of a person's identifiers: {}", wrong.unwrap_or_default(), of_people.join(", "))
+        })?;
         rule((1..=1_000).contains(&identity.shared_above), "identity.shared_above", || {
             "must be between 1 and 1000".into()
         })?;

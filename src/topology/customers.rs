@@ -48,12 +48,17 @@ pub(super) fn maker(
 /// A transaction holds at most about so many bytes of touchpoints that wait for their fold.
 const WAITING_BYTES_MAX: usize = 5 << 20;
 
+/// … and so many of moves, which are folded as they come.
+const MOVES_BYTES_MAX: usize = 2 << 20;
+
 struct CustomersStage {
     input: TopicPartition,
     customers: Customers,
     /// Entries of the batches of this transaction. They are folded together, once before the commit: a late touchpoint
     /// refolds what is after it, and many late ones of one person then share that work.
     waiting: Vec<u8>,
+    /// Bytes of moves taken in this transaction.
+    moves_bytes: usize,
     publisher: Publisher,
     calendar: Calendar,
     /// `None` until it was read from the store.
@@ -83,6 +88,7 @@ impl CustomersStage {
             input,
             customers: Customers::new(options.customers.clone()),
             waiting: Vec::new(),
+            moves_bytes: 0,
             publisher: Publisher::new(options, map),
             calendar: options.calendar.clone(),
             times: None,
@@ -198,6 +204,7 @@ impl Stage for CustomersStage {
             self.waiting.extend_from_slice(entries);
             return Ok(());
         }
+        self.moves_bytes += entries.len();
         // What came before has its effect before.
         self.fold_waiting(store, outputs)?;
         self.publisher.as_of = self.times(store)?.as_of;
@@ -273,6 +280,7 @@ impl Stage for CustomersStage {
     }
 
     fn post_commit(&mut self) {
+        self.moves_bytes = 0;
         for (counter, outcome, count) in self.publisher.uncounted.drain(..) {
             counter.inc_by(count);
             if outcome == Outcome::Capped {
@@ -292,6 +300,7 @@ impl Stage for CustomersStage {
     fn rolled_back(&mut self) {
         self.customers.rolled_back();
         self.waiting.clear();
+        self.moves_bytes = 0;
         self.publisher.clear();
         self.times = None;
         self.rebuilding = rebuild::Rebuilding::default();
@@ -314,6 +323,6 @@ impl Stage for CustomersStage {
     }
 
     fn wants_commit(&self) -> bool {
-        self.waiting.len() >= WAITING_BYTES_MAX || self.customers.is_full()
+        self.waiting.len() >= WAITING_BYTES_MAX || self.moves_bytes >= MOVES_BYTES_MAX || self.customers.is_full()
     }
 }

@@ -27,8 +27,11 @@ use crate::{
 /// The newest accepted touchpoint that the stage was told of.
 const AS_OF_KEY: &[u8] = b"\x01as-of";
 
-/// From so many identifiers on that are to be published the stage asks for a commit.
-const UNPUBLISHED_MAX: usize = 20_000;
+/// From so many identifiers on that are to be published the stage asks for a commit …
+const UNPUBLISHED_MAX: usize = 5_000;
+
+/// … or from so many bytes of pairs on: each may have a person resolved anew, and a transaction must end before its timeout.
+const TAKEN_BYTES_MAX: usize = 512 << 10;
 
 pub(super) fn maker(
     options: &TopologyOptions,
@@ -41,6 +44,7 @@ pub(super) fn maker(
         Box::new(LinksStage {
             links: Links::new(options.links.clone(), options.person_key.clone()),
             as_of: None,
+            taken_bytes: 0,
             publisher: Publisher {
                 map,
                 customers_partitions: options.customers_partitions,
@@ -63,6 +67,8 @@ struct LinksStage {
     links: Links,
     /// `None` until it was read from the store.
     as_of: Option<Option<EventTime>>,
+    /// Bytes of pairs taken in this transaction.
+    taken_bytes: usize,
     publisher: Publisher,
     telemetry: Telemetry,
 }
@@ -191,6 +197,7 @@ impl Stage for LinksStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         let (header, mut entries) = moves::open(VERSION_TO_LINKS, record.value.unwrap_or_default())?;
         let as_of = self.take_as_of(&header, store)?;
+        self.taken_bytes += entries.len();
         let publisher = &mut self.publisher;
         publisher.header = Header { as_of, ..Header::timeless(header.arrived, None) };
         publisher.timestamp_ms = match publisher.timestamp_ms {
@@ -242,6 +249,7 @@ impl Stage for LinksStage {
     }
 
     fn post_commit(&mut self) {
+        self.taken_bytes = 0;
         let (mut linked, mut unlinked, mut homes_moved) = (0, 0, 0);
         let mut refused: BTreeMap<Refusal, u64> = BTreeMap::new();
         for event in self.publisher.counted.drain(..) {
@@ -263,6 +271,7 @@ impl Stage for LinksStage {
     }
 
     fn rolled_back(&mut self) {
+        self.taken_bytes = 0;
         self.links.rolled_back();
         self.as_of = None;
         self.publisher.moves.iter_mut().for_each(MoveBatch::clear);
@@ -271,6 +280,6 @@ impl Stage for LinksStage {
     }
 
     fn wants_commit(&self) -> bool {
-        self.links.unpublished() >= UNPUBLISHED_MAX
+        self.links.unpublished() >= UNPUBLISHED_MAX || self.taken_bytes >= TAKEN_BYTES_MAX
     }
 }

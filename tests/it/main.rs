@@ -17,6 +17,7 @@ mod company;
 mod embedded;
 mod guide;
 mod harness;
+mod identity;
 mod idle;
 mod kafka;
 mod oracle;

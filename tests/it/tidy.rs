@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     // A library's door: what `run` does, for a program that has a hub inside.
     ("hub", &["cli", "settings", "engine::log", "telemetry"]),
-    // `customers` and `metrics` for their options, which it makes from the settings.
+    // `customers`, `links` and `metrics` for their options, which it makes from the settings.
     (
         "cli",
         &[
@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "settings",
             "ingest",
             "customers",
+            "links",
             "metrics",
             "feeds",
             "model",

@@ -80,7 +80,7 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mu
     let sought = Sought::parse(&arguments.identifier)?;
     let identifier = sought.name(&hub::person_key(settings)?)?;
     if arguments.dry_run {
-        return show::what_goes(settings, &sought, output);
+        return show::what_goes(settings, &sought, arguments.output, output);
     }
     if !arguments.yes {
         return Err(Failure::new(

@@ -183,7 +183,12 @@ pub(super) fn conflicts(settings: &Settings, format: Format, output: &mut dyn Wr
 }
 
 /// What an erasure would take.
-pub(super) fn what_goes(settings: &Settings, sought: &Sought, output: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn what_goes(
+    settings: &Settings,
+    sought: &Sought,
+    format: Format,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
     let (person, value, _) = find(settings, sought)?.ok_or_else(nobody)?;
     let mut touchpoints: BTreeMap<String, u64> = BTreeMap::new();
     let mut known: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
@@ -199,6 +204,13 @@ pub(super) fn what_goes(settings: &Settings, sought: &Sought, output: &mut dyn W
     }
     for key in &known {
         *touchpoints.entry(key.split('|').nth(1).unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    if format != Format::Table {
+        write_json(
+            output,
+            &json!({ "person": person, "identity": value, "touchpoints": touchpoints, "dry_run": true }),
+        )?;
+        return Ok(output.flush()?);
     }
     let total = value.get("identifiers_total").and_then(Value::as_u64).unwrap_or_default();
     writeln!(output, "person {person}: {total} identifiers and {} touchpoints would be erased", known.len())?;

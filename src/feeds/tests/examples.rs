@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::{
     feeds::{DeadLetter, PersonTouchpoint},
     model::{
-        CatalogueEntry, Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
-        Initiator, InsightRecord, JourneyStep, Kind, MetricValue, Money, Outcome, Percentiles, PersonId, Phase, Reason,
-        Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty,
-        Visibility, Window, WindowKind,
+        CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime,
+        Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep,
+        Kind, MetricValue, Money, Named, Outcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale,
+        ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window,
+        WindowKind,
     },
 };
 
@@ -175,6 +176,53 @@ pub fn spoke_account() -> SpokeAccount {
         ],
         revision: 17,
     }
+}
+
+const ANN: Identifier<'static> = Identifier { kind: IdentifierType::CustomerId, value: "4711" };
+const ADDRESS: Identifier<'static> = Identifier { kind: IdentifierType::Email, value: "änn@example.org" };
+const COOKIE: Identifier<'static> = Identifier { kind: IdentifierType::Cookie, value: "c-17" };
+
+pub fn identity() -> IdentityState<'static> {
+    IdentityState::Person {
+        identifiers: vec![ANN, ADDRESS],
+        identifiers_total: 3,
+        conflicts: vec![
+            Conflict {
+                stronger: ADDRESS,
+                weaker: COOKIE,
+                rule: Refusal::Limit(IdentifierType::Cookie),
+                decided: false,
+            },
+            Conflict { stronger: ANN, weaker: COOKIE, rule: Refusal::Never, decided: true },
+        ],
+        conflicts_total: 2,
+        shared: true,
+    }
+}
+
+pub fn redirect() -> IdentityState<'static> {
+    IdentityState::Redirect { identifier: ADDRESS, person: PersonId([0xa5; 16]), strongest: ANN }
+}
+
+/// One of each kind.
+pub fn identity_changes() -> Vec<JournalEntry<'static>> {
+    let one = Named { id: PersonId([0xa5; 16]), identifier: Some(ANN) };
+    let other = Named { id: PersonId([0xb6; 16]), identifier: None };
+    let rule = Refusal::Oversize;
+    let (from, to) = (PersonId([1; 16]), PersonId([2; 16]));
+    let changes = [
+        JournalChange::Refused { one, other, rule, decided: true },
+        JournalChange::Erased { identifier: from, at: NINE_O_CLOCK },
+        JournalChange::Decided { one, other, decision: Some(Decision::Never) },
+        JournalChange::Decided { one, other, decision: Some(Decision::Link) },
+        JournalChange::Decided { one, other, decision: None },
+        JournalChange::Unlinked { one, other },
+        JournalChange::Lifted { one, other, rule, decided: false },
+        JournalChange::Linked { one, other },
+        JournalChange::Redirected { identifier: one, from, to },
+    ];
+    let causes = [Cause::Command { number: 7 }, Cause::Report { home: PersonId([0xc7; 16]) }].into_iter().cycle();
+    causes.zip(changes).map(|(cause, change)| JournalEntry { cause, change }).collect()
 }
 
 pub fn dead_letter() -> DeadLetter<'static> {

@@ -224,3 +224,19 @@ fn a_giant_is_set_aside_and_is_not_walked_through() {
     }
     assert!((60..150).contains(&persons.len()), "they are together as far as the limit goes: {}", persons.len());
 }
+
+#[test]
+fn what_a_link_names_before_anybody_saw_it_gets_its_value_when_it_is_seen() {
+    let mut world = world();
+    let [ann, address] = ["customer_id:ann", "email:ann@x"].map(name);
+    let target = |name: &super::oracle::Name| crate::links::Target { kind: name.0, id: id(name) };
+    let pairs = [(target(&ann), target(&address))];
+    world.command("c1", &Command::Link(&pairs), 0);
+    world.publish();
+    for name in [&address, &ann] {
+        world.report(name, &[((name.clone(), name.clone()), 5)]);
+        world.publish();
+    }
+    let shown: Vec<&str> = world.out.feed.values().map(|text| text.split(" →").next().unwrap_or_default()).collect();
+    assert_eq!(shown, ["email:ann@x", "customer_id:ann email:ann@x/2 []/0"]);
+}

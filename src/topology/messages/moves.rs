@@ -279,3 +279,94 @@ pub fn next_to_links<'a>(entries: &mut &'a [u8]) -> Result<Option<ToLinks<'a>>, 
     *entries = rest;
     Ok(Some(told))
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::model::Day;
+
+    fn name(byte: u8) -> PersonId {
+        PersonId([byte; 16])
+    }
+
+    /// One of each, as the two records that hold them.
+    fn records() -> [Vec<u8>; 2] {
+        let header = Header { as_of: Some(EventTime(1_769_850_000_000)), ..Header::timeless(Day(20_484), None) };
+        let (mut moves, mut to_links, mut records) = (MoveBatch::default(), MoveBatch::default(), [vec![], vec![]]);
+        let item = |content_hash: u128, encoded: &'static [u8]| Item { content_hash, encoded: Cow::Borrowed(encoded) };
+        moves.put(name(1), name(2), &[item(7, b"touchpoint"), item(u128::MAX, b"")]);
+        moves.drop_fragment(name(1), name(2));
+        moves.assign(name(2), name(1), 258);
+        moves.more(name(2));
+        moves.erased(name(2), &[(name(3), EventTime(-1)), (name(4), EventTime(1_769_850_000_000))]);
+        moves.take(VERSION_MOVES, &header, &mut records[0]);
+        let ann = Identifier { kind: IdentifierType::CustomerId, value: "4711" };
+        let address = Identifier { kind: IdentifierType::Email, value: "ann@example.org" };
+        to_links.to_links(&ToLinks::Pairs {
+            home: ann,
+            pairs: vec![(ann, address, EventTime(5)), (ann, ann, EventTime(5))],
+        });
+        let pair = ((IdentifierType::Email, name(3)), (IdentifierType::Phone, name(4)));
+        for (id, order) in [
+            ("c1", Order::Link(vec![pair])),
+            ("c2", Order::NeverLink(vec![pair])),
+            ("c3", Order::Undo("c1")),
+            ("c4", Order::Erase(name(3))),
+        ] {
+            to_links.to_links(&ToLinks::Command { number: 300, id, order, at: EventTime(9) });
+        }
+        to_links.take(VERSION_TO_LINKS, &header, &mut records[1]);
+        records
+    }
+
+    #[test]
+    fn moves_travel_in_the_form_of_the_golden_file_and_are_read_as_written() {
+        let [moves, to_links] = records();
+        let lines = |record: &[u8]| -> String {
+            let digits = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
+            record.chunks(40).map(digits).collect()
+        };
+        expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/moves_v1.hex")].assert_eq(&format!(
+            "{}\n{}",
+            lines(&moves),
+            lines(&to_links)
+        ));
+        assert!(is_moves(&moves) && !is_moves(&to_links));
+        let (_, mut entries) = open(VERSION_MOVES, &moves).expect("the form that was written");
+        let mut read = Vec::new();
+        while let Some(next) = next_move(&mut entries).expect("readable") {
+            read.push(format!("{next:?}"));
+        }
+        assert_eq!(read.len(), 5);
+        assert!(read[0].contains("content_hash: 7") && read[2].contains("version: 258"), "{read:?}");
+        let (_, mut entries) = open(VERSION_TO_LINKS, &to_links).expect("the form that was written");
+        let mut told = 0;
+        while next_to_links(&mut entries).expect("readable").is_some() {
+            told += 1;
+        }
+        assert_eq!(told, 5);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_move_and_takes_no_memory() {
+        let [moves, _] = records();
+        let (_, entries) = open(VERSION_MOVES, &moves).expect("the form that was written");
+        for length in 0..entries.len() {
+            let mut cut = &entries[..length];
+            let mut read = 0;
+            let failed = loop {
+                match next_move(&mut cut) {
+                    Ok(Some(_)) => read += 1,
+                    Ok(None) => break false,
+                    Err(_) => break true,
+                }
+            };
+            assert!(failed || read < 5, "{length} bytes are not all of it");
+        }
+        let mut huge = [&[1_u8][..], &[0; 32], &u32::MAX.to_le_bytes()].concat();
+        huge.extend_from_slice(&[0; 40]);
+        assert!(next_move(&mut huge.as_slice()).is_err(), "a count beyond what is there is not believed");
+    }
+}

@@ -25,13 +25,23 @@ fn limit(rank: usize) -> usize {
     }
 }
 
+/// What operators decided; commands in their order, those that were undone left out, the last on a pair alone.
+#[derive(Clone, Debug, Default)]
+pub struct Decisions {
+    /// Joined first, in this order, the stronger of a pair first.
+    pub links: Vec<(Identifier, Identifier)>,
+    /// Never in one person, the stronger of a pair first.
+    pub nevers: BTreeSet<(Identifier, Identifier)>,
+}
+
 /// Everything that follows from the pairs.
 #[derive(Debug, Default)]
 pub struct Persons {
     /// The strongest identifier of the person of each identifier.
     pub of: BTreeMap<Identifier, Identifier>,
     shared: BTreeSet<Identifier>,
-    refused: Vec<(Identifier, Identifier, String)>,
+    /// The stronger, the weaker, the rule, and whether it is an operator's link.
+    refused: Vec<(Identifier, Identifier, String, bool)>,
 }
 
 type Pairs = BTreeSet<(Identifier, Identifier)>;
@@ -79,10 +89,60 @@ fn groups<'a>(
     groups
 }
 
-/// Who is one person, given what touchpoints carry.
-pub fn resolve<'a>(touches: impl Iterator<Item = &'a BTreeSet<Identifier>>) -> Persons {
+/// Groups that grow: who is in which, and who of two must not meet.
+struct Groups<'a> {
+    label: BTreeMap<&'a Identifier, usize>,
+    members: Vec<Vec<&'a Identifier>>,
+    nevers: &'a BTreeSet<(Identifier, Identifier)>,
+}
+
+impl<'a> Groups<'a> {
+    fn new(nodes: &BTreeSet<&'a Identifier>, nevers: &'a BTreeSet<(Identifier, Identifier)>) -> Groups<'a> {
+        Groups {
+            label: nodes.iter().enumerate().map(|(index, node)| (*node, index)).collect(),
+            members: nodes.iter().map(|node| vec![*node]).collect(),
+            nevers,
+        }
+    }
+
+    fn never(&self, here: usize, there: usize) -> bool {
+        let crosses = |one: &Identifier, other: &Identifier| {
+            let of = |node: &Identifier| self.label.get(node).copied();
+            (of(one), of(other)) == (Some(here), Some(there)) || (of(one), of(other)) == (Some(there), Some(here))
+        };
+        self.nevers.iter().any(|(one, other)| crosses(one, other))
+    }
+
+    fn join(&mut self, here: usize, there: usize) {
+        let moved = std::mem::take(&mut self.members[there]);
+        for node in &moved {
+            self.label.insert(node, here);
+        }
+        self.members[here].extend(moved);
+    }
+
+    /// Joins what operators linked; returns which links a never-link refuses.
+    fn force(&mut self, links: &'a [(Identifier, Identifier)]) -> Vec<&'a (Identifier, Identifier)> {
+        let mut refused = Vec::new();
+        for pair in links {
+            let (here, there) = (self.label[&pair.0], self.label[&pair.1]);
+            if here != there && self.never(here, there) {
+                refused.push(pair);
+            } else if here != there {
+                self.join(here, there);
+            }
+        }
+        refused
+    }
+}
+
+/// Who is one person, given what touchpoints carry and operators decided.
+pub fn resolve<'a>(touches: impl Iterator<Item = &'a BTreeSet<Identifier>>, decisions: &Decisions) -> Persons {
     let pairs = pairs(touches);
-    let nodes: BTreeSet<&Identifier> = pairs.iter().flat_map(|(one, other)| [one, other]).collect();
+    let linked = decisions.links.iter().flat_map(|(one, other)| [one, other]);
+    let nodes: BTreeSet<&Identifier> = pairs.iter().flat_map(|(one, other)| [one, other]).chain(linked).collect();
+    let mut classes = Groups::new(&nodes, &decisions.nevers);
+    classes.force(&decisions.links);
     let mut neighbours: BTreeMap<&Identifier, BTreeSet<&Identifier>> = BTreeMap::new();
     for (one, other) in pairs.iter().filter(|(one, other)| one != other) {
         neighbours.entry(one).or_default().insert(other);
@@ -91,8 +151,10 @@ pub fn resolve<'a>(touches: impl Iterator<Item = &'a BTreeSet<Identifier>>) -> P
     let shared: BTreeSet<Identifier> = neighbours
         .iter()
         .filter(|(node, neighbours)| {
-            let customers = neighbours.iter().filter(|it| it.0 == CUSTOMER_ID).count();
-            let stronger = neighbours.iter().filter(|it| *it < *node).count();
+            let different = |of: &dyn Fn(&Identifier) -> bool| {
+                neighbours.iter().filter(|it| of(it)).map(|it| classes.label[*it]).collect::<BTreeSet<_>>().len()
+            };
+            let (customers, stronger) = (different(&|it| it.0 == CUSTOMER_ID), different(&|it| it < *node));
             node.0 != CUSTOMER_ID && (customers > 1 || stronger > SHARED_ABOVE)
         })
         .map(|(node, _)| (*node).clone())
@@ -103,7 +165,8 @@ pub fn resolve<'a>(touches: impl Iterator<Item = &'a BTreeSet<Identifier>>) -> P
     let mut oversize: BTreeSet<&(Identifier, Identifier)> = BTreeSet::new();
     for rank in 0..IDENTIFIER_TYPES.len() {
         let up_to: Vec<_> = usable.iter().copied().filter(|(_, weaker)| weaker.0 <= rank).collect();
-        for group in groups(nodes.iter().copied(), &up_to) {
+        let connecting: Vec<_> = up_to.iter().copied().chain(&decisions.links).collect();
+        for group in groups(nodes.iter().copied(), &connecting) {
             if group.iter().filter(|node| node.0 < FIRST_THING).count() > COMPONENT_MAX {
                 oversize.extend(up_to.iter().filter(|(one, weaker)| weaker.0 == rank && group.contains(one)));
             }
@@ -112,31 +175,32 @@ pub fn resolve<'a>(touches: impl Iterator<Item = &'a BTreeSet<Identifier>>) -> P
 
     let mut left: Vec<_> = usable.iter().copied().filter(|pair| !oversize.contains(pair)).collect();
     left.sort_by_key(|(one, other)| (one.0, other.0, one.clone(), other.clone()));
-    let mut label: BTreeMap<&Identifier, usize> =
-        nodes.iter().enumerate().map(|(index, node)| (*node, index)).collect();
-    let mut members: Vec<Vec<&Identifier>> = nodes.iter().map(|node| vec![*node]).collect();
-    let mut refused: Vec<_> =
-        oversize.iter().map(|(one, other)| (one.clone(), other.clone(), "oversize".to_owned())).collect();
-    for (one, other) in left {
-        let (here, there) = (label[one], label[other]);
+    let mut joined = Groups::new(&nodes, &decisions.nevers);
+    let owned = |(one, other): &(Identifier, Identifier), rule: &str, decided: bool| {
+        (one.clone(), other.clone(), rule.to_owned(), decided)
+    };
+    let mut refused: Vec<_> = oversize.iter().map(|pair| owned(pair, "oversize", false)).collect();
+    refused.extend(joined.force(&decisions.links).into_iter().map(|pair| owned(pair, "never_link", true)));
+    for pair in left {
+        let (here, there) = (joined.label[&pair.0], joined.label[&pair.1]);
         if here == there {
             continue;
         }
-        let of_rank = |group: usize, rank: usize| members[group].iter().filter(|it| it.0 == rank).count();
+        if joined.never(here, there) {
+            refused.push(owned(pair, "never_link", false));
+            continue;
+        }
+        let of_rank = |group: usize, rank: usize| joined.members[group].iter().filter(|it| it.0 == rank).count();
         let too_many = (0..IDENTIFIER_TYPES.len()).find(|&rank| {
             let (here, there) = (of_rank(here, rank), of_rank(there, rank));
             here > 0 && there > 0 && here + there > limit(rank)
         });
-        if let Some(rank) = too_many {
-            refused.push((one.clone(), other.clone(), format!("limit_{}", IDENTIFIER_TYPES[rank])));
-            continue;
+        match too_many {
+            Some(rank) => refused.push(owned(pair, &format!("limit_{}", IDENTIFIER_TYPES[rank]), false)),
+            None => joined.join(here, there),
         }
-        let moved = std::mem::take(&mut members[there]);
-        for node in &moved {
-            label.insert(node, here);
-        }
-        members[here].extend(moved);
     }
+    let members = joined.members;
     let of = members.iter().filter(|group| !group.is_empty()).flat_map(|group| {
         let strongest = *group.iter().min().unwrap();
         group.iter().map(move |node| ((*node).clone(), strongest.clone()))
@@ -155,8 +219,8 @@ impl Persons {
         let mut feed = BTreeMap::new();
         for (strongest, group) in groups {
             let person = person_id(key, strongest);
-            let mut conflicts: Vec<&(Identifier, Identifier, String)> =
-                self.refused.iter().filter(|(one, other, _)| group.contains(&one) || group.contains(&other)).collect();
+            let mut conflicts: Vec<&(Identifier, Identifier, String, bool)> =
+                self.refused.iter().filter(|(one, other, ..)| group.contains(&one) || group.contains(&other)).collect();
             conflicts.sort();
             for node in &group {
                 let mut value = json!({
@@ -172,7 +236,7 @@ impl Persons {
                 if *node == strongest {
                     value["identifiers"] = group.iter().take(256).map(|it| show(it)).collect();
                     value["identifiers_total"] = group.len().into();
-                    let show = |(one, other, rule): &(Identifier, Identifier, String)| json!({ "stronger": show(one), "weaker": show(other), "rule": rule, "decided": false });
+                    let show = |(one, other, rule, decided): &(Identifier, Identifier, String, bool)| json!({ "stronger": show(one), "weaker": show(other), "rule": rule, "decided": decided });
                     value["conflicts"] = conflicts.iter().take(50).map(|it| show(it)).collect();
                     value["conflicts_total"] = conflicts.len().into();
                     value["shared"] = self.shared.contains(strongest).into();

@@ -20,6 +20,7 @@ use serde_json::Value;
 #[allow(unused_imports, reason = "for those who look into differences")]
 pub use compare::Difference;
 pub use compare::{Feeds, compare};
+pub use identity::Decisions;
 pub use sources::{Source, Touch, instant, read};
 
 /// What the meaning of the feeds depends on; the defaults are the product's.
@@ -37,6 +38,8 @@ pub struct Options {
     pub person_key: [u8; 32],
     /// Whether the timeline is published.
     pub touchpoints: bool,
+    /// What operators decided about identities.
+    pub decisions: Decisions,
 }
 
 impl Default for Options {
@@ -48,6 +51,7 @@ impl Default for Options {
             too_far_in_future_ms: 86_400_000,
             person_key: [7; 32],
             touchpoints: true,
+            decisions: Decisions::default(),
         }
     }
 }
@@ -88,7 +92,8 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     }
     let calendar = cells::Calendar::new(&options.time_zone);
     let mut world = cells::World::new(calendar, as_of);
-    let resolved = identity::resolve(homes.values().flatten().map(|Placed(touch)| &touch.identifiers));
+    let resolved =
+        identity::resolve(homes.values().flatten().map(|Placed(touch)| &touch.identifiers), &options.decisions);
     result.feeds.identities = resolved.feed(&options.person_key);
     let mut persons: HashMap<&(usize, String), BTreeSet<Placed>> = HashMap::new();
     for (home, timeline) in homes {
