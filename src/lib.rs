@@ -4,7 +4,8 @@
 //! - [`model`]: the nouns that stages exchange.
 //! - [`wire`]: bytes to values and back: JSON, Avro, schemas and the registry that they are in.
 //! - [`ingest`]: spokes: a department's event becomes touchpoints, or a rejection that says which field and why.
-//! - [`customers`]: homes and persons: fold a timeline into an insight record and contributions, and take them back.
+//! - [`customers`]: homes and persons: keep touchpoints, send them to whom they belong, fold a timeline into an insight record
+//!   and contributions, and take them back.
 //! - [`links`]: pairs of identifiers and operators' decisions: who is one person.
 //! - [`metrics`]: the catalogue; contributions into cells, cells into published values.
 //! - [`feeds`]: the public records and their schemas.

@@ -287,7 +287,8 @@ fn verify(settings: &Settings, from_input: bool, steps: &mut Steps<'_>) -> Resul
     }
     if from_input {
         let spokes = topology.topics.iter().filter(|(_, topic)| topic.ownership == Ownership::Spoke);
-        let spokes: Vec<String> = spokes.map(|(_, topic)| topic.name.to_string()).collect();
+        let mut spokes: Vec<String> = spokes.map(|(_, topic)| topic.name.to_string()).collect();
+        spokes.push(place::commands_topic(settings));
         for (index, topic) in topology.topics.iter() {
             let is_input = topology.stage_of(index).is_some();
             if is_input && !is_taken_in(shared, &topic.name)? {
@@ -398,7 +399,7 @@ fn compare_with_input(
                 }
             }
             let mut differences = 0;
-            for feed in [Feed::Customers, Feed::Touchpoints, Feed::Metrics] {
+            for feed in [Feed::Customers, Feed::Touchpoints, Feed::Identities, Feed::Metrics] {
                 if feed == Feed::Touchpoints && !settings.topics.touchpoints_feed {
                     continue;
                 }

@@ -2,17 +2,25 @@
 //!
 //! ```text
 //!  spoke topics ──▶ ingest ──touchpoints, 64 KiB batches──▶ customers ──contributions──▶ metrics ──▶ insight.metrics
-//!                    │  │                                      │                          ▲  ├─────▶ insight.catalogue
-//!                    │  └─▶ insight.rejected                   ├─▶ insight.customers      │  └─────▶ insight.spokes
-//!                    │                                         └─▶ insight.touchpoints    │
-//!                    └────────────────────outcomes, reports of arrivals───────────────────┘
+//!  insight.commands ─▶ │ │                                  ▲ │ │ │ ▲                       ▲  ├─────▶ insight.catalogue
+//!                      │ │                        fragments └─┘ │ │ │ assignments           │  └─────▶ insight.spokes
+//!                      │ │     ┌───────────pairs of identifiers─┘ │ │                       │
+//!                      │ └─────┴──orders──────────────▶ links ──────┘                       │
+//!                      │                                  └─▶ insight.identities, insight.identity-journal
+//!                      ├─▶ insight.rejected                       └─▶ insight.customers, insight.touchpoints
+//!                      └────────────────────outcomes, reports of arrivals───────────────────┘
 //! ```
 //!
 //! | stage | reads | keyed by | keeps | writes |
 //! | --- | --- | --- | --- | --- |
-//! | `ingest` | spoke topics | – | nothing | customers repartition, metrics repartition (data quality, arrivals), `insight.rejected` |
-//! | `customers` | customers repartition | person | timelines, heads, snapshots, timers | metrics repartition, `insight.customers`, `insight.touchpoints` |
+//! | `ingest` | spoke topics, `insight.commands` | – | nothing | customers repartition, metrics repartition (data quality, arrivals), links repartition (orders), `insight.rejected` |
+//! | `customers` | customers repartition | home and person | touchpoints of homes, copies of those that belong to a person, heads, snapshots, timers | customers repartition (fragments), links repartition (pairs), metrics repartition, `insight.customers`, `insight.touchpoints` |
+//! | `links` | links repartition, one partition | – | the graph of identifiers, decisions, erasures | customers repartition (assignments, erasures), `insight.identities`, `insight.identity-journal` |
 //! | `metrics` | metrics repartition | cell family, spoke | cells, levels, settling, accounts of spokes | `insight.metrics`, `insight.catalogue`, `insight.spokes` |
+//!
+//! A touchpoint goes to its *home*, the task of its strongest identifier, which keeps it, and reports pairs of identifiers
+//! that it had not seen together before. `links` says whose a home is; the home sends its *fragment* there, and each later
+//! touchpoint. For known customers home and person are one, and nothing of that happens.
 //!
 //! Internal topics are `<application>-<stage>-repartition` and `<application>-<stage>-changelog`; their records are in
 //! [`messages`]. The instant as of which the hub speaks, and the watermark of each source, travel on them: a sender

@@ -5,6 +5,7 @@ mod bombs;
 mod commands;
 mod faults;
 mod house;
+mod identity;
 mod letters;
 mod process;
 mod reload;

@@ -92,7 +92,7 @@ fn a_small_company_can_look_export_back_up_and_verify() {
     // Without it.
     let verified = succeed(&running, &["state", "verify", "--from-input"]);
     assert!(verified.contains("every checksum holds") && verified.contains(" 0 are not what"), "{verified}");
-    assert_eq!(verified.matches("values are those of the input").count(), 3, "{verified}");
+    assert_eq!(verified.matches("values are those of the input").count(), 4, "{verified}");
 
     // What is not all there is no backup.
     let broken = running.data().with_file_name("broken");

@@ -1,0 +1,158 @@
+//! Who is one person, at the command line beside a running hub: look, split, take back, link, erase.
+
+use std::{
+    process::ExitStatus,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use insight_hub::engine::log::{
+    access::{Durability, NewRecord},
+    commit_log::Policy,
+};
+use serde_json::{Value, json};
+
+use super::process::{Running, command};
+use crate::harness::sweeper::Scratch;
+
+const WITHIN: Duration = Duration::from_secs(120);
+/// 2026-03-20T00:00:00Z.
+const DAY_MS: i64 = 1_773_964_800_000;
+
+struct House {
+    running: Running,
+    spokes: String,
+    _home: Scratch,
+}
+
+impl House {
+    fn new() -> House {
+        let home = Scratch::new("identity");
+        let folder = home.path().join("spokes");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mapping = "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"touchpoint-json\"\n";
+        std::fs::write(folder.join("shop.toml"), mapping).unwrap();
+        let spokes = format!("spokes.directory={}", folder.display());
+        let running = Running::start("identity", Some(&home.path().join("data")), &[&spokes]);
+        House { running, spokes, _home: home }
+    }
+
+    fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
+        let (command, _) = command("command", Some(self.running.data()), &[&self.spokes]);
+        command.args(arguments).run(WITHIN)
+    }
+
+    #[track_caller]
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let (status, output, errors) = self.run(arguments);
+        assert!(status.success(), "{arguments:?}: {output}\n{errors}");
+        output
+    }
+
+    fn append(&mut self, timestamp_ms: i64, events: &[Value]) {
+        let access = self.running.connect();
+        access.create_topic("shop.events", 2, Policy::Keep).unwrap();
+        for (index, event) in (0..).zip(events) {
+            let payload = event.to_string();
+            let record = NewRecord {
+                partition: Some(index % 2),
+                timestamp_ms,
+                key: Some(b"key"),
+                value: Some(payload.as_bytes()),
+                headers: &[],
+            };
+            access.append("shop.events", &[record], Durability::AsConfigured).unwrap();
+        }
+    }
+
+    /// Whom an identifier names, once that is as it should be; `None`: nobody.
+    #[track_caller]
+    fn becomes(&self, identifier: &str, is_right: &dyn Fn(Option<&Value>) -> bool) -> Option<Value> {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let (status, output, errors) = self.run(&["identity", "show", identifier, "-o", "json"]);
+            let shown: Option<Value> = status.success().then(|| serde_json::from_str(output.trim()).unwrap());
+            if is_right(shown.as_ref()) {
+                return shown;
+            }
+            assert!(Instant::now() < deadline, "{identifier} is {shown:?}\n{errors}");
+        }
+    }
+
+    #[track_caller]
+    fn has(&self, identifier: &str, identifiers: u64) -> String {
+        let total = |shown: Option<&Value>| shown.map(|it| it["identifiers_total"].as_u64().unwrap());
+        let shown = self.becomes(identifier, &|shown| total(shown) == Some(identifiers));
+        shown.unwrap()["person"].as_str().unwrap().to_owned()
+    }
+}
+
+fn event(id: &str, day: i64, kind: &str, identifiers: Value) -> Value {
+    json!({ "id": id, "kind": kind, "occurred_at": DAY_MS - (30 - day) * 86_400_000, "identifiers": identifiers })
+}
+
+#[test]
+fn an_operator_looks_splits_takes_back_links_and_erases() {
+    let mut house = House::new();
+    house.append(
+        DAY_MS,
+        &[
+            event("1", 1, "page_viewed", json!({ "cookie": "c-1" })),
+            event("2", 2, "page_viewed", json!({ "cookie": "c-1" })),
+            event("3", 3, "order_placed", json!({ "email": "Ann@Example.org", "cookie": "c-1" })),
+            event("4", 4, "order_placed", json!({ "email": "ann@example.org", "order": "O-1" })),
+            event("5", 5, "order_delivered", json!({ "order": "O-1" })),
+            event("6", 6, "page_viewed", json!({ "email": "bob@example.org", "cookie": "c-2" })),
+        ],
+    );
+    let ann = house.has("cookie:c-1", 3);
+    assert_eq!(house.has("order:O-1", 3), ann, "the parcel finds its customer");
+    let bob = house.has("email:bob@example.org", 2);
+    let customer = house.succeed(&["customer", "cookie:c-1", "-o", "json"]);
+    let customer: Value = serde_json::from_str(customer.trim()).unwrap();
+    assert_eq!((customer["person"].as_str(), &customer["record"]["touchpoints"]), (Some(ann.as_str()), &json!(5)));
+    let table = house.succeed(&["identity", "show", "order:O-1"]);
+    assert!(table.contains(&ann) && table.contains("ann@example.org") && table.contains("redirect"), "{table}");
+    assert!(house.succeed(&["identity", "conflicts"]).contains("no conflicts"));
+
+    // A split, and what it refuses.
+    house.succeed(&["identity", "split", "cookie:c-1", "--from", "email:ann@example.org", "--id", "s-1"]);
+    let cookie = house.has("cookie:c-1", 1);
+    assert_ne!(cookie, ann);
+    let conflicts = house.succeed(&["identity", "conflicts", "-o", "json"]);
+    assert!(conflicts.contains("never_link") && conflicts.contains(&cookie), "{conflicts}");
+    house.succeed(&["identity", "undo", "s-1"]);
+    assert_eq!(house.has("cookie:c-1", 3), ann);
+
+    // Two who are one, as only somebody who knows them can say.
+    house.succeed(&["identity", "link", "email:ann@example.org", "email:bob@example.org"]);
+    house.has("cookie:c-2", 5);
+    let (old, new) = if house.has("email:ann@example.org", 5) == ann { (bob, ann) } else { (ann, bob) };
+    let moved = house.succeed(&["customer", &old, "-o", "json"]);
+    assert!(moved.contains(&new), "an id that is no longer in use finds the person: {moved}");
+
+    // An erasure is looked at, then made; what comes late of the time before is gone too, and who comes later is somebody else.
+    let (status, _, errors) = house.run(&["erase", "email:bob@example.org"]);
+    assert!(status.code() == Some(2) && errors.contains("--dry-run"), "{errors}");
+    let would = house.succeed(&["erase", "email:bob@example.org", "--dry-run"]);
+    assert!(would.contains("5 identifiers and 6 touchpoints would be erased"), "{would}");
+    house.succeed(&["erase", "email:bob@example.org", "--yes"]);
+    for identifier in ["email:bob@example.org", "email:ann@example.org", "cookie:c-1", "cookie:c-2", "order:O-1"] {
+        house.becomes(identifier, &|shown| shown.is_none());
+    }
+    for feed in ["customers", "touchpoints", "identities"] {
+        let deadline = Instant::now() + WITHIN;
+        while !house.succeed(&["export", feed]).trim().is_empty() {
+            assert!(Instant::now() < deadline, "{feed} has something left");
+        }
+    }
+    house.append(DAY_MS, &[event("7", 7, "page_viewed", json!({ "email": "ann@example.org" }))]);
+    let mut later = event("8", 8, "page_viewed", json!({ "email": "ann@example.org" }));
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    later["occurred_at"] = json!(now_ms);
+    house.append(now_ms, &[later]);
+    let reborn = house.has("email:ann@example.org", 1);
+    assert!(reborn != new && reborn != old, "an identifier that is used again names somebody else");
+    let customer = house.succeed(&["customer", &reborn, "-o", "json"]);
+    let customer: Value = serde_json::from_str(customer.trim()).unwrap();
+    assert_eq!(customer["record"]["touchpoints"], 1, "what came late of the time before is not there");
+}
