@@ -1,5 +1,6 @@
 //! The promise of links: random worlds against an oracle that shares no code, known disasters, stored formats.
 
+mod company;
 mod disasters;
 mod golden;
 mod oracle;
