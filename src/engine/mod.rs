@@ -4,6 +4,7 @@ pub mod generation;
 pub mod log;
 pub mod observer;
 pub mod rebuild;
+pub mod reread;
 pub mod stage;
 pub mod store;
 pub mod task;

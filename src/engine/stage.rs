@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     generation::Generation,
     log::{LogError, Output, Record},
+    reread::{Rereads, Span},
     store::Store,
     topics::{TopicIndex, Topics},
 };
@@ -76,6 +77,13 @@ pub trait Stage: Send {
         true
     }
 
+    /// Its input is read a second time ([`super::reread`]): so much of it, in order.
+    fn rereads(&mut self, _span: Span) {}
+
+    /// The second reading has reached its end. What the stage has to say about it goes with the next commit; after a
+    /// rollback it is told again.
+    fn reread_ended(&mut self) {}
+
     /// The transaction was committed.
     fn post_commit(&mut self) {}
 
@@ -129,6 +137,9 @@ pub struct StageSpec {
     pub inputs: Vec<TopicIndex>,
     /// The topic of its changelog, if it keeps anything.
     pub changelog: Option<TopicIndex>,
+    /// Who says from where its inputs are read again, up to what was committed; `None`: they are read on. Such a stage keeps
+    /// nothing.
+    pub rereads: Option<Arc<dyn Rereads>>,
     /// Makes its work on one partition of an input.
     pub make: Arc<dyn Fn(super::log::TopicPartition) -> Box<dyn Stage> + Send + Sync>,
 }

@@ -23,13 +23,15 @@
 //! ```
 //!
 //! A task that migrates takes no records: a rebuild makes its stage compute everything that it keeps anew, in many
-//! commits ([`super::rebuild`]).
+//! commits ([`super::rebuild`]). One whose input is read a second time waits there until it is known from where
+//! ([`super::reread`]).
 
 use std::time::Duration;
 
 use super::{
     generation::Stored,
     log::{ChangelogReader, LogError, Restored, TopicPartition},
+    reread::Reread,
     stage::{Stage, StageError},
     store::Store,
 };
@@ -41,7 +43,7 @@ pub enum TaskState {
     Created,
     /// Its store catches up with its changelog.
     Restoring,
-    /// Its entries are computed anew, by another definition; or it waits until that is decided.
+    /// Its entries are computed anew, by another definition; or it waits until that is decided, or from where to read again.
     Migrating,
     /// It takes records.
     Running,
@@ -129,6 +131,9 @@ pub struct Task {
     pub next: Option<i64>,
     /// The offset that the last commit covered.
     pub committed: Option<i64>,
+    /// Set while its input is read a second time: `next` and `committed` are then of that reading, and the group's own
+    /// offset stays.
+    pub reread: Option<Reread>,
     /// Whether the current transaction holds anything of this task.
     pub touched: bool,
     /// Whether the stage asked for another commit.
@@ -168,6 +173,7 @@ impl Task {
             stage,
             next: committed,
             committed,
+            reread: None,
             touched: false,
             more: false,
             waiting: None,
@@ -239,6 +245,11 @@ impl Task {
         Ok((progress, records))
     }
 
+    /// The offset of its input that a commit says for the group.
+    pub fn group_offset(&self) -> i64 {
+        self.reread.map_or(self.next.unwrap_or(0), |reread| reread.to)
+    }
+
     /// How many changelog records this task's current life has put back.
     pub fn restored_records(&self) -> u64 {
         self.restored_records
@@ -253,6 +264,9 @@ impl Task {
         self.more = true; // what the stage had found to do is still to be done
         self.oldest_ms = None;
         self.quiet = Quiet::No; // what the stage was told may have been rolled back with the rest
+        if let Some(reread) = &mut self.reread {
+            reread.told = false;
+        }
     }
 }
 

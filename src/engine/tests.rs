@@ -115,12 +115,14 @@ fn topology() -> (Topology, TopicIndex, TopicIndex, TopicIndex) {
             name: "split",
             inputs: vec![source],
             changelog: None,
+            rereads: None,
             make: Arc::new(move |_| Box::new(Split { to: repartition, offered: BTreeMap::new() })),
         },
         StageSpec {
             name: "sum",
             inputs: vec![repartition],
             changelog: Some(changelog),
+            rereads: None,
             make: Arc::new(move |_| Box::new(Sum { sums, additions, dirty: Default::default() })),
         },
     ];

@@ -3,6 +3,7 @@
 mod commit;
 mod idle;
 mod migrate;
+mod reread;
 mod waiting;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
@@ -181,6 +182,7 @@ impl<L: Log> Worker<L> {
             self.change_membership(change)?;
         }
         let restoring = self.restore_some()? | self.migrate_some(now)?;
+        self.reread_some()?;
         self.suspend_or_resume()?;
         self.offer_again(now)?;
         self.note_idle(now);
@@ -216,6 +218,12 @@ impl<L: Log> Worker<L> {
                 || task.next.is_some_and(|next| record.offset < next)
             {
                 return Ok(ControlFlow::Continue(())); // paused or rewound between fetch and delivery: it will be read again
+            }
+            if let Some(reread) = task.reread
+                && record.offset >= reread.to
+            {
+                task.next = Some(reread.to);
+                return Ok(ControlFlow::Continue(())); // not of the second reading: whoever runs the hub goes on there
             }
             if transaction.is_none() {
                 sink.begin()?;

@@ -210,23 +210,32 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
     };
     sources.push(map.commands);
     let stages = vec![
-        StageSpec { name: "ingest", inputs: sources, changelog: None, make: ingest::maker(options, map, &topics) },
+        StageSpec {
+            name: "ingest",
+            inputs: sources,
+            changelog: None,
+            rereads: None,
+            make: ingest::maker(options, map, &topics),
+        },
         StageSpec {
             name: "customers",
             inputs: vec![customers_repartition],
             changelog: Some(customers_changelog),
+            rereads: None,
             make: customers::maker(options, map),
         },
         StageSpec {
             name: "links",
             inputs: vec![links_repartition],
             changelog: Some(links_changelog),
+            rereads: None,
             make: links::maker(options, map),
         },
         StageSpec {
             name: "metrics",
             inputs: vec![metrics_repartition],
             changelog: Some(metrics_changelog),
+            rereads: None,
             make: metrics::maker(options, map),
         },
     ];

@@ -9,7 +9,11 @@ pub mod kafka;
 pub mod outside;
 pub mod sim;
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::topics::TopicIndex;
 
@@ -140,6 +144,9 @@ pub trait Source {
 
     /// The committed offset of each partition, stable ones only, in the order given.
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, LogError>;
+
+    /// The offsets that a partition still has: from its first to its end.
+    fn retained(&mut self, partition: TopicPartition) -> Result<Range<i64>, LogError>;
 
     /// Starts (or goes back to) reading a partition at an offset; `None`: at its beginning.
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError>;

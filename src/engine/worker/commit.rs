@@ -70,7 +70,7 @@ impl<L: Log> Worker<L> {
             }
             more.push((task.input, wants_more));
             // Offsets of every task that was written for, moved or not: that is what fences a worker that lost them.
-            offsets.push((task.input, task.next.unwrap_or(0)));
+            offsets.push((task.input, task.group_offset()));
         }
         let measure: Vec<_> =
             self.tasks.iter().filter(|task| flushes.contains(&task.input)).filter_map(|task| task.changelog).collect();

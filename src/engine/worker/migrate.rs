@@ -21,6 +21,11 @@ impl<L: Log> Worker<L> {
 
     pub(super) fn finish_restore(&mut self, index: usize) -> Result<(), StageError> {
         let task = &mut self.tasks[index];
+        if self.topology.stages[task.stage_index].rereads.is_some() {
+            task.become_state(TaskState::Migrating);
+            self.observer.observe(Observation::TaskState { task, state: TaskState::Migrating });
+            return Ok(());
+        }
         if task.changelog.is_none() {
             return self.start_running(index);
         }
@@ -51,7 +56,7 @@ impl<L: Log> Worker<L> {
         self.start_running(index)
     }
 
-    fn start_running(&mut self, index: usize) -> Result<(), StageError> {
+    pub(super) fn start_running(&mut self, index: usize) -> Result<(), StageError> {
         let task = &mut self.tasks[index];
         task.become_state(TaskState::Running);
         task.more = true; // work that the stage had begun, such as timers, goes on without waiting for a record
@@ -68,8 +73,13 @@ impl<L: Log> Worker<L> {
         let mut worked = false;
         for index in 0..self.tasks.len() {
             let task = &mut self.tasks[index];
+            if task.changelog.is_none() {
+                continue;
+            }
             if task.state() == TaskState::Running {
-                rebuild.serves(task.input, task.stage.is_rebuilt(), !task.touched && !task.more);
+                // What others have said of their work is to be taken as well.
+                let has_read = self.log.halves().0.lag(task.input).is_none_or(|lag| lag <= 0);
+                rebuild.serves(task.input, task.stage.is_rebuilt(), has_read && !task.touched && !task.more);
                 continue;
             }
             if task.state() != TaskState::Migrating {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -232,6 +232,12 @@ impl Source for EmbeddedSource {
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, LogError> {
         let committed = |key: &TopicPartition| self.shared.log.committed(self.places.of(*key)).map(u64::cast_signed);
         Ok(partitions.iter().map(committed).collect())
+    }
+
+    fn retained(&mut self, partition: TopicPartition) -> Result<Range<i64>, LogError> {
+        let (log, place) = (&self.shared.log, self.places.of(partition));
+        let beginning = log.beginning(place).map_err(stop)?;
+        Ok(beginning.cast_signed()..log.end(place).map_err(stop)?.cast_signed())
     }
 
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError> {

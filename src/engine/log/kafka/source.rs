@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -196,13 +196,13 @@ impl KafkaSource {
         }
     }
 
-    /// Where a partition begins that nobody has read yet: a commit may cover it before its first record, and retention
+    /// Where a partition begins and ends: a commit may cover one that nobody has read before its first record, and retention
     /// may have moved its beginning away from 0.
-    fn beginning(&self, key: TopicPartition, deadline: Instant) -> Result<i64, LogError> {
+    fn watermarks(&self, key: TopicPartition, deadline: Instant) -> Result<Range<i64>, LogError> {
         let topic = &self.topics.get(key.topic).name;
         loop {
             match self.uncommitted_reader.fetch_watermarks(topic, key.partition, TRY) {
-                Ok((beginning, _)) => return Ok(beginning),
+                Ok((beginning, end)) => return Ok(beginning..end),
                 Err(error) if Instant::now() >= deadline => {
                     return Err(LogError::Stop(format!("the beginning of {topic} cannot be found: {error}")));
                 }
@@ -449,7 +449,7 @@ impl Source for KafkaSource {
                     };
                     let mut offsets: Vec<Option<i64>> = partitions.iter().map(found).collect();
                     for (key, offset) in partitions.iter().zip(&mut offsets).filter(|(_, offset)| offset.is_none()) {
-                        *offset = Some(self.beginning(*key, deadline)?);
+                        *offset = Some(self.watermarks(*key, deadline)?.start);
                     }
                     return Ok(offsets);
                 }
@@ -461,6 +461,10 @@ impl Source for KafkaSource {
                 _ => std::thread::sleep(Duration::from_millis(50)),
             }
         }
+    }
+
+    fn retained(&mut self, partition: TopicPartition) -> Result<Range<i64>, LogError> {
+        self.watermarks(partition, Instant::now() + PATIENCE)
     }
 
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError> {

@@ -37,6 +37,8 @@ pub(super) struct Entry {
 #[derive(Default)]
 struct Partition {
     entries: Vec<Entry>,
+    /// Below this, retention has removed everything.
+    begin: i64,
     /// First offset of each transaction whose marker has not landed here.
     open: BTreeMap<u64, i64>,
     aborted: BTreeSet<u64>,
@@ -179,6 +181,20 @@ impl Cluster {
 
     pub(super) fn last_stable_offset(&self, key: TopicPartition) -> i64 {
         self.partitions[&key].last_stable_offset()
+    }
+
+    /// The first offset that a partition still has.
+    pub fn beginning(&self, key: TopicPartition) -> i64 {
+        self.partitions[&key].begin
+    }
+
+    /// Removes what is below an offset, as retention does.
+    pub fn remove_below(&mut self, key: TopicPartition, offset: i64) {
+        let partition = self.partitions.get_mut(&key).expect("a partition of the topology");
+        partition.begin = offset.clamp(partition.begin, partition.last_stable_offset());
+        for entry in &mut partition.entries[..usize::try_from(partition.begin).expect("an offset is not negative")] {
+            entry.record = None;
+        }
     }
 
     /// Removes values that a later committed value of the same key has replaced, as compaction does.

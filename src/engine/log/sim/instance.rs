@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     panic::resume_unwind,
     rc::Rc,
     sync::Arc,
@@ -180,6 +180,11 @@ impl Source for SimSource {
 
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>, LogError> {
         Ok(self.cluster.borrow_mut().stable_offsets(partitions))
+    }
+
+    fn retained(&mut self, partition: TopicPartition) -> Result<Range<i64>, LogError> {
+        let cluster = self.cluster.borrow();
+        Ok(cluster.beginning(partition)..cluster.high_watermark(partition))
     }
 
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError> {
