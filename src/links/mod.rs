@@ -9,6 +9,8 @@
 //! - `graph`, `explore`: what the store says around an identifier, before and after a change.
 //! - `change`: a change → the part of the graph that it can touch, resolved anew; the argument why that is enough.
 //! - `ledger`, `erase`: commands and erasures in the store.
+//! - `withdraw`: evidence that a home takes back. The executable model of the protocol does not have it: only a second reading
+//!   of a department's topic makes it.
 //! - `publish`: the feed of identities.
 //! - [`stage`]: pairs and commands, effects, commits.
 //!
@@ -36,6 +38,8 @@ mod ledger;
 
 mod erase;
 
+mod withdraw;
+
 mod publish;
 
 pub mod effects;
@@ -49,6 +53,7 @@ pub use decisions::Decision;
 pub use effects::{Cause, Conflict, Counted, Effects, IdentityState, JournalChange, JournalEntry, Named};
 pub use rules::{Refusal, Rules};
 pub use stage::{Command, Links, ReportedPair, Target};
+pub use withdraw::Withdrawn;
 
 /// A pair as it is kept: the stronger first.
 fn stronger_first<T: Ord>(one: T, other: T) -> (T, T) {

@@ -1,6 +1,6 @@
 //! The links stage: pairs of identifiers and commands in; whose each home is, the feed of identities and its journal out.
 //!
-//! Between two commits: [`Links::pairs`] and [`Links::command`] in the order in which they come, then [`Links::publish`]; then
+//! Between two commits: [`Links::pairs`], [`Links::withdraw`] and [`Links::command`] in the order in which they come, then [`Links::publish`]; then
 //! commit, or [`Links::rolled_back`] with the store back where it was. After each call the store holds what
 //! [`resolve`](super::resolve::resolve) says of all that came.
 
@@ -234,7 +234,7 @@ impl Links {
     }
 
     /// Writes the nodes, and hands out what follows from a change.
-    fn conclude<S: KeyValue + ?Sized>(
+    pub(super) fn conclude<S: KeyValue + ?Sized>(
         &mut self,
         graph: &mut Graph<'_, S>,
         mut change: Change,

@@ -210,6 +210,7 @@ impl Stage for LinksStage {
         while let Some(told) = moves::next_to_links(&mut entries)? {
             match told {
                 ToLinks::Pairs { home, pairs } => self.links.pairs(home, &pairs, &mut view, &mut sending),
+                ToLinks::Withdraw { home, pairs } => self.links.withdraw(home, &pairs, &mut view, &mut sending),
                 ToLinks::Command { number, id, order, at } => {
                     let targets = |pairs: &[(Name, Name)]| -> Vec<(Target, Target)> {
                         let target = |(kind, id): Name| Target { kind, id };

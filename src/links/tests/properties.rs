@@ -170,8 +170,9 @@ fn pairs_and_duplicates_in_any_order_give_the_persons_of_the_oracle() {
     }
 }
 
-/// One world: touchpoints with few identifiers, commands, erasures, repetitions of each; checked after every step.
-fn world(seed: u64) {
+/// One world: touchpoints with few identifiers, commands, erasures, repetitions of each, and, if asked for, reports that are
+/// taken back; checked after every step.
+fn world(seed: u64, withdraws: bool) {
     let mut random = Random::new(seed);
     let numbers = numbers(&mut random);
     let pool = pool(&mut random);
@@ -181,7 +182,7 @@ fn world(seed: u64) {
     let mut erasures: Vec<(String, Name, i64)> = Vec::new();
     for step in 0..4 + random.below(12) {
         match random.below(20) {
-            0..13 => {
+            number if number < if withdraws { 10 } else { 13 } => {
                 let mut names: Vec<Name> = (0..1 + random.below(4)).map(|_| random.pick(&pool).clone()).collect();
                 names.sort();
                 names.dedup();
@@ -195,6 +196,18 @@ fn world(seed: u64) {
                 }
                 world.report(&home, &pairs);
                 reports.push((home, pairs));
+            }
+            10..=12 if withdraws && !reports.is_empty() => {
+                // What it reported once, all or in part, also what was taken back or erased since.
+                let (home, pairs) = random.pick(&reports).clone();
+                let mut less = std::collections::BTreeMap::new();
+                let all = random.chance(50);
+                for (pair, at) in pairs {
+                    if all || random.chance(50) {
+                        less.insert(pair, random.chance(25).then(|| at - random.below(20) as i64));
+                    }
+                }
+                world.withdraw(&home, &less.into_iter().collect::<Vec<_>>());
             }
             13 if !reports.is_empty() => {
                 let (home, mut pairs) = random.pick(&reports).clone();
@@ -241,7 +254,7 @@ fn world(seed: u64) {
 fn worlds(from: u64) {
     let seeds = cases(5_000, 50_000);
     for seed in seeds.start + from * 1_000_000..seeds.end + from * 1_000_000 {
-        let outcome = std::panic::catch_unwind(|| world(seed));
+        let outcome = std::panic::catch_unwind(|| world(seed, from >= 4));
         if let Err(panic) = outcome {
             println!("seed {seed}");
             std::panic::resume_unwind(panic);
@@ -249,7 +262,7 @@ fn worlds(from: u64) {
     }
 }
 
-// In four parts, so that they run beside each other.
+// In parts, so that they run beside each other.
 
 #[test]
 fn after_every_step_the_graph_is_what_the_oracle_says_1() {
@@ -269,4 +282,14 @@ fn after_every_step_the_graph_is_what_the_oracle_says_3() {
 #[test]
 fn after_every_step_the_graph_is_what_the_oracle_says_4() {
     worlds(3);
+}
+
+#[test]
+fn what_homes_take_back_is_gone_from_the_graph_1() {
+    worlds(4);
+}
+
+#[test]
+fn what_homes_take_back_is_gone_from_the_graph_2() {
+    worlds(5);
 }

@@ -110,6 +110,13 @@ pub enum ToLinks<'a> {
         /// When.
         at: EventTime,
     },
+    /// Pairs of identifiers, by name, that a home saw no more, or last at the time. See [`crate::links::Withdrawn`].
+    Withdraw {
+        /// Which home.
+        home: PersonId,
+        /// The stronger, the weaker, when what is left of their evidence saw them last.
+        pairs: Vec<(PersonId, PersonId, Option<EventTime>)>,
+    },
 }
 
 /// A batch of moves, or to links, that is being filled for one partition.
@@ -317,6 +324,8 @@ mod tests {
         ] {
             to_links.to_links(&ToLinks::Command { number: 300, id, order, at: EventTime(9) });
         }
+        let pairs = vec![(name(2), name(3), None), (name(2), name(2), Some(EventTime(4)))];
+        to_links.to_links(&ToLinks::Withdraw { home: name(2), pairs });
         to_links.take(VERSION_TO_LINKS, &header, &mut records[1]);
         records
     }
@@ -346,7 +355,7 @@ mod tests {
         while next_to_links(&mut entries).expect("readable").is_some() {
             told += 1;
         }
-        assert_eq!(told, 5);
+        assert_eq!(told, 6);
     }
 
     #[test]
