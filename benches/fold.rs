@@ -103,6 +103,7 @@ struct Quiet;
 impl Effects for Quiet {
     fn touchpoint_gone(&mut self, _: PersonId, _: &str, _: &str) {}
     fn record_gone(&mut self, _: PersonId) {}
+    fn withdraw(&mut self, _: PersonId, _: &[insight_hub::customers::WithdrawnPair]) {}
     fn erased(&mut self, _: &str) {}
     fn pairs(&mut self, _: Identifier<'_>, _: &[Pair<'_>]) {}
     fn put(&mut self, _: PersonId, _: PersonId, _: &[Item<'_>], _: bool) {}

@@ -17,7 +17,8 @@ pub enum Exit {
     TopicsDiffer = 3,
     /// No broker answers, or it refuses the login.
     Unreachable = 4,
-    /// Stored state was computed by another definition, or a rebuild is not complete: `insight-hub rebuild`.
+    /// Stored state was computed by another definition, or a rebuild is not complete: `insight-hub rebuild`, or with
+    /// `--from-sources` if the error says so.
     Generation = 5,
     /// A stop took longer than its deadline; what was not committed is read again.
     StopDeadline = 6,
@@ -31,7 +32,7 @@ Exit codes:
   2  the command line or the configuration is wrong; nothing was done
   3  topics are not as the configuration says
   4  no broker answers, or it refuses the login
-  5  stored state was computed by another definition, or a rebuild is not complete: run `insight-hub rebuild`
+  5  stored state was computed by another definition, or a rebuild is not complete: run `insight-hub rebuild`, with `--from-sources` if it says so
   6  a stop took longer than its deadline; what was not committed is read again
 
 Configuration: defaults, then --config FILE, then INSIGHT_HUB__SECTION__KEY in the environment, then flags.";

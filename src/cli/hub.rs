@@ -295,6 +295,9 @@ pub(super) fn engine_failure(error: &StageError) -> Failure {
         StageError::NotYet(text) => {
             Failure::new(Exit::Failure, text.clone(), "see whether the schema registry runs, and try again")
         }
+        StageError::Generation(text) if text.contains("--from-sources") => {
+            Failure::new(Exit::Generation, text.clone(), "it goes on where it was; nothing was changed by this command")
+        }
         StageError::Generation(text) => {
             Failure::new(Exit::Generation, text.clone(), "run `insight-hub rebuild`, or go back to that configuration")
         }

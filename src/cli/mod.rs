@@ -23,6 +23,7 @@ mod private;
 mod rebuild;
 mod rejected;
 mod reload;
+mod reread;
 mod rest;
 mod run;
 mod schemas;
@@ -53,6 +54,7 @@ pub use identity::{EraseArguments, IdentityAction, IdentityArguments};
 pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
 pub(crate) use place::embedded_options;
+pub use rebuild::RebuildArguments;
 pub use rejected::{FilterArguments, RejectedAction, RejectedArguments};
 pub use reload::Reloading;
 pub use run::{HubInput, RunArguments, run_until_stopped};
@@ -135,8 +137,9 @@ pub enum Command {
     Restore(RestoreArguments),
     /// Check what a hub without Kafka keeps
     State(StateArguments),
-    /// Fold all kept touchpoints again after a change of definition, and switch over; no instance may run meanwhile
-    Rebuild,
+    /// Fold all kept touchpoints again after a change of definition, and switch over; with --from-sources read departments'
+    /// topics again after a change of mappings; no instance may run meanwhile
+    Rebuild(RebuildArguments),
     /// Write what a shell reads to complete commands and flags
     Completions(CompletionsArguments),
     /// Write the manual page, or a folder with a page for each command
@@ -201,7 +204,7 @@ impl Cli {
             Command::Backup(arguments) => state::backup(settings, arguments, output),
             Command::Restore(arguments) => state::restore(settings, arguments, output),
             Command::State(arguments) => state::execute(settings, *arguments, output),
-            Command::Rebuild => rebuild::execute(settings, output),
+            Command::Rebuild(arguments) => rebuild::execute(settings, arguments, output),
             Command::Completions(arguments) => help::completions(arguments, output),
             Command::Man(arguments) => help::man(arguments, output),
         }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 use super::{
     home::{Arrived, Pair, pair_hash, pair_key, pairs_of, version_key, versions_of},
     person::{Edit, Version, Versions, copies_of, each_counted, forget_hash, hash_of, index, keep_hash},
+    readings::unmark,
     refold::Own,
     stage::{Customers, Effects, person},
     store_keys::{self, PERSON_PREFIX, Place, ReportedPair, with_rest},
@@ -19,6 +20,8 @@ struct Kept {
     versions: Vec<(u128, Vec<u8>)>,
     /// Where the home's version is.
     position: Vec<u8>,
+    /// Which reading has met it last.
+    reading: u32,
 }
 
 /// What pairs say that have to do with the erasure: by hash, both identifiers and when they were last seen together.
@@ -98,11 +101,15 @@ impl Customers {
         store.scan(&store_keys::of_person(b't', home), &store_keys::after_person(b't', home), &mut |key, value| {
             let position = &key[PERSON_PREFIX..];
             match Place::of_position(position) {
-                Some(Place { id_and_spoke, home: None }) => kept.push(Kept {
-                    id_and_spoke: id_and_spoke.to_vec(),
-                    versions: vec![(0, value.to_vec())],
-                    position: position.to_vec(),
-                }),
+                Some(Place { id_and_spoke, home: None }) => {
+                    let (encoded, reading) = unmark(value);
+                    kept.push(Kept {
+                        id_and_spoke: id_and_spoke.to_vec(),
+                        versions: vec![(0, encoded.to_vec())],
+                        position: position.to_vec(),
+                        reading,
+                    });
+                }
                 Some(_) => {}
                 None => result = Err(store_keys::damaged("position", "too short")),
             }
@@ -147,7 +154,7 @@ impl Customers {
         let mut result = Ok(());
         store.scan(&store_keys::of_person(b'q', home), &store_keys::after_person(b'q', home), &mut |_, value| {
             match ReportedPair::decode(value) {
-                Ok(Some(ReportedPair { a, b, at })) => note((a, b, at)),
+                Ok(Some(pair)) => note((pair.a, pair.b, pair.at())),
                 Ok(None) => {}
                 Err(error) => result = Err(error),
             }
@@ -216,7 +223,8 @@ impl Customers {
             }
             left.sort_by_key(|version| version.item.content_hash);
             let mut left = left.into_iter();
-            let winner = left.next();
+            let mut winner = left.next();
+            winner.iter_mut().for_each(|winner| winner.mark(kept.reading));
             for version in left {
                 let key = version_key(home, &kept.id_and_spoke, version.item.content_hash);
                 store.put(&key, &version.item.encoded);
@@ -264,13 +272,13 @@ impl Customers {
                 if let (Some(winner), Some(position)) = (winner, after) {
                     let content_hash = winner.item.content_hash;
                     versions.after.push(Version { position, content_hash, edition: 1 });
-                    versions.new = Some((&winner.touchpoint, &winner.item.encoded));
+                    versions.new = Some((&winner.touchpoint, winner.stored()));
                 }
                 edit.settle(versions);
             } else {
                 store.delete(&with_rest(b't', home, &kept.position));
                 if let (Some(winner), Some(position)) = (winner, after) {
-                    store.put(&with_rest(b't', home, &position), &winner.item.encoded);
+                    store.put(&with_rest(b't', home, &position), winner.stored());
                 }
             }
         }

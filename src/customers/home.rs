@@ -7,7 +7,7 @@
 //! ```
 //! Of several versions of one (spoke, id) the one with the smallest content hash is the home's; a later one with a larger
 //! hash is kept beside it, since an erasure may take the first and leave the second. What their pairs of identifiers said
-//! remains, also once the versions are gone.
+//! remains, also once the versions are gone. One of a newer reading takes the place of all that older ones had (`readings`).
 
 use std::{borrow::Cow, ops::ControlFlow};
 
@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::{
     person::{Edit, Item, Version, Versions, copies_of, hash_of, keep_hash},
+    readings,
     stage::{Customers, Effects, Incoming, person, unreadable},
     store_keys::{self, IndexEntry, PERSON_PREFIX, Place, ReportedPair, with_rest},
 };
@@ -34,13 +35,17 @@ const CHUNK_BYTES: usize = 48 << 10;
 pub(super) struct Arrived<'a> {
     pub item: Item<'a>,
     pub touchpoint: Touchpoint<'a>,
+    /// Which reading of its department's topic has met it last.
+    pub reading: u32,
+    /// Its internal form with the reading; empty in the first.
+    marked: Vec<u8>,
 }
 
 impl<'a> Arrived<'a> {
     pub(super) fn decode(encoded: &'a [u8]) -> Result<Arrived<'a>, StoreError> {
         let touchpoint = Touchpoint::decode(encoded).map_err(unreadable)?;
         let item = Item { content_hash: Touchpoint::content_hash(encoded), encoded: Cow::Borrowed(encoded) };
-        Ok(Arrived { item, touchpoint })
+        Ok(Arrived { item, touchpoint, reading: 0, marked: Vec::new() })
     }
 
     pub(super) fn position(&self) -> (EventTime, &'a str, &'a str) {
@@ -48,10 +53,28 @@ impl<'a> Arrived<'a> {
     }
 
     pub(super) fn entry(&self) -> IndexEntry {
-        IndexEntry { occurred_at: self.touchpoint.occurred_at, content_hash: self.item.content_hash }
+        IndexEntry {
+            occurred_at: self.touchpoint.occurred_at,
+            content_hash: self.item.content_hash,
+            reading: self.reading,
+        }
     }
 
-    fn id_and_spoke(&self) -> Vec<u8> {
+    /// Says of which reading it is, once it is stripped.
+    pub(super) fn mark(&mut self, reading: u32) {
+        self.reading = reading;
+        self.marked.clear();
+        if reading > 0 {
+            readings::mark(&self.item.encoded, reading, &mut self.marked);
+        }
+    }
+
+    /// As its home keeps it.
+    pub(super) fn stored(&self) -> &[u8] {
+        if self.marked.is_empty() { &self.item.encoded } else { &self.marked }
+    }
+
+    pub(super) fn id_and_spoke(&self) -> Vec<u8> {
         let mut key = Vec::with_capacity(48);
         store_keys::push_id(&mut key, self.touchpoint.id, self.touchpoint.spoke);
         key
@@ -177,6 +200,9 @@ impl Customers {
         if batch.is_empty() {
             return Ok(());
         }
+        for arrived in batch.iter_mut() {
+            arrived.mark(self.readings.of(arrived.touchpoint.spoke));
+        }
         let mut new: SmallVec<[Pair<'_>; 8]> = SmallVec::new();
         let mut result = Ok(());
         for arrived in batch.iter() {
@@ -219,14 +245,14 @@ impl Customers {
                         if let Some(replaced) = replaced {
                             edit.remove(replaced.position.clone());
                         }
-                        edit.add(position, &arrived.touchpoint, &arrived.item.encoded);
+                        edit.add(position, &arrived.touchpoint, arrived.stored());
                         continue;
                     }
                     let copies = copies_of(home, &id_and_spoke, store)?;
                     let (mut before, mut after) = (copies.clone(), copies);
                     before.extend(replaced.clone());
                     after.push(Version { position, content_hash: arrived.item.content_hash, edition: 0 });
-                    let new = Some((&arrived.touchpoint, &*arrived.item.encoded));
+                    let new = Some((&arrived.touchpoint, arrived.stored()));
                     edit.settle(Versions { before, after, new });
                 }
                 self.apply(home, edit, store, effects)
@@ -250,14 +276,20 @@ impl Customers {
             if let Some(known) = store.get(&index_key)? {
                 let known = IndexEntry::decode(&known)?;
                 let id_and_spoke = &index_key[PERSON_PREFIX..];
+                let is_newer = known.reading < arrived.reading;
+                if is_newer && known.content_hash == arrived.item.content_hash {
+                    self.met_again(home, known, arrived, store)?;
+                    effects.outcome(touchpoint.spoke, Outcome::Duplicate);
+                    continue;
+                }
                 if known.content_hash == arrived.item.content_hash
-                    || store.get(&version_key(home, id_and_spoke, arrived.item.content_hash))?.is_some()
+                    || !is_newer && store.get(&version_key(home, id_and_spoke, arrived.item.content_hash))?.is_some()
                 {
                     effects.outcome(touchpoint.spoke, Outcome::Duplicate);
                     continue;
                 }
                 effects.outcome(touchpoint.spoke, Outcome::Conflicting);
-                if known.content_hash < arrived.item.content_hash {
+                if !is_newer && known.content_hash < arrived.item.content_hash {
                     self.keep_version(home, known, arrived, store)?;
                     continue;
                 }
@@ -276,9 +308,13 @@ impl Customers {
                         let stored = store.get(&with_rest(b't', home, &position))?;
                         let stored =
                             stored.ok_or_else(|| store_keys::damaged("timeline", "a touchpoint is missing"))?;
-                        let mut earlier = Arrived::decode(&stored)?;
+                        let mut earlier = Arrived::decode(readings::unmark(&stored).0)?;
                         earlier.item.content_hash = known.content_hash;
-                        self.keep_version(home, arrived.entry(), &earlier, store)?;
+                        if is_newer {
+                            self.give_way(home, Some(&earlier.touchpoint), arrived, store)?;
+                        } else {
+                            self.keep_version(home, arrived.entry(), &earlier, store)?;
+                        }
                         replaced = Some(Version { position, content_hash: known.content_hash, edition: 0 });
                     }
                 }
@@ -329,7 +365,7 @@ impl Customers {
             }
         }
         for encoded in dropped {
-            self.keep_pairs(home, &Touchpoint::decode(&encoded).map_err(unreadable)?, store)?;
+            self.keep_pairs(home, &Touchpoint::decode(&encoded).map_err(unreadable)?, winner.reading, store)?;
         }
         Ok(())
     }
@@ -339,6 +375,7 @@ impl Customers {
         &self,
         home: PersonId,
         touchpoint: &Touchpoint<'_>,
+        reading: u32,
         store: &mut S,
     ) -> Result<(), StoreError> {
         let mut result = Ok(());
@@ -347,10 +384,15 @@ impl Customers {
             let kept = store.get(&key).and_then(|kept| match kept {
                 // Erased since: it says nothing any more.
                 None => Ok(None),
-                Some(kept) => Ok(Some(ReportedPair::decode(&kept)?.map_or(at, |pair| pair.at.max(at)))),
+                Some(kept) => {
+                    let known = ReportedPair::decode(&kept)?;
+                    let mut pair = known.unwrap_or(ReportedPair { a, b, said: Vec::new() });
+                    pair.note(touchpoint.spoke, reading, at);
+                    Ok(Some(pair.encode()))
+                }
             });
             match kept {
-                Ok(Some(at)) => store.put(&key, &ReportedPair { a, b, at }.encode()),
+                Ok(Some(pair)) => store.put(&key, &pair),
                 Ok(None) => {}
                 Err(error) => result = Err(error),
             }
@@ -375,7 +417,7 @@ impl Customers {
             if let Some(replaced) = replaced {
                 store.delete(&with_rest(b't', home, &replaced.position));
             }
-            store.put(&with_rest(b't', home, &position), &arrived.item.encoded);
+            store.put(&with_rest(b't', home, &position), arrived.stored());
             // What lies beyond the cursor of a running move comes with it.
             if ties.moving.as_ref().is_none_or(|cursor| position <= *cursor) {
                 sent.push(arrived.item.clone());
@@ -472,7 +514,7 @@ impl Customers {
         for (position, encoded) in &chunk {
             let place = Place::of_position(position).expect("it was looked at above");
             let content_hash = hash_of(home, place, encoded, store)?;
-            items.push(Item { content_hash, encoded: Cow::Borrowed(encoded) });
+            items.push(Item { content_hash, encoded: Cow::Borrowed(readings::unmark(encoded).0) });
         }
         if !items.is_empty() {
             effects.put(to, home, &items, true);

@@ -9,6 +9,7 @@
 //! - [`person`]: the versions in a timeline, its copies from other homes, and what a change of them does.
 //! - [`home`]: where a touchpoint is kept, whoever it belongs to: pairs, versions, moves.
 //! - `erasure`: what was erased goes from a home.
+//! - [`readings`]: a department's topic that is read again → what its mapping makes of it now takes the place of what it made.
 //! - `rebuild`: a change of definition → every timeline folded anew.
 //! - [`stage`]: batches of touchpoints, closed days, commits.
 //!
@@ -20,6 +21,7 @@ mod erasure;
 pub mod fold;
 pub mod home;
 pub mod person;
+pub mod readings;
 mod rebuild;
 pub mod record;
 mod refold;
@@ -33,4 +35,5 @@ pub use contributions::Contributions;
 pub use fold::{FoldOptions, Head};
 pub use home::Pair;
 pub use person::Item;
+pub use readings::WithdrawnPair;
 pub use stage::{Customers, Effects, Incoming, Options};

@@ -6,7 +6,9 @@
 //!   versions after ──┘
 //! ```
 //! Of several versions the one with the smallest content hash is counted; the others lie beside it, marked, since a
-//! fragment that leaves may uncover them.
+//! fragment that leaves may uncover them. Readings (see `readings`) are compared by homes alone: once one is over, what
+//! older ones had is gone from every home, and so from every person. Only where it is kept, because retention removed its
+//! records, may a person count a version of an older reading that another home of theirs has, by its hash.
 
 use std::ops::ControlFlow;
 
@@ -15,6 +17,7 @@ use smallvec::SmallVec;
 use super::{
     contributions::Signed,
     fold::step,
+    readings::unmark,
     refold::{self, Change, Own, SNAPSHOT_TOUCHPOINTS},
     stage::{Customers, Effects, person},
     store_keys::{self, IndexEntry, PERSON_PREFIX, Place, Ties, decode_hash, with_rest},
@@ -343,7 +346,7 @@ impl Customers {
             let (item, touchpoint) = (&items[number], &touchpoints[number]);
             id_and_spoke.clear();
             store_keys::push_id(&mut id_and_spoke, touchpoint.id, touchpoint.spoke);
-            let entry = IndexEntry { occurred_at: touchpoint.occurred_at, content_hash: item.content_hash };
+            let entry = IndexEntry { occurred_at: touchpoint.occurred_at, content_hash: item.content_hash, reading: 0 };
             let version = Version {
                 position: entry.position(&id_and_spoke, Some(home)),
                 content_hash: item.content_hash,
@@ -511,7 +514,7 @@ pub(super) fn forget_hash<S: KeyValue + ?Sized>(
     Ok(())
 }
 
-/// The hash that a stored touchpoint came with.
+/// The hash that a stored touchpoint, with its reading or without, came with.
 pub(super) fn hash_of<S: KeyValue + ?Sized>(
     name: PersonId,
     place: Place<'_>,
@@ -520,7 +523,7 @@ pub(super) fn hash_of<S: KeyValue + ?Sized>(
 ) -> Result<u128, StoreError> {
     match store.get(&hash_key(name, place))? {
         Some(hash) => decode_hash(&hash),
-        None => Ok(Touchpoint::content_hash(encoded)),
+        None => Ok(Touchpoint::content_hash(unmark(encoded).0)),
     }
 }
 

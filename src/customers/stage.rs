@@ -19,6 +19,7 @@ use super::{
     fold::{FoldOptions, Head},
     home::Pair,
     person::Item,
+    readings::{Readings, WithdrawnPair},
     record::{self, AtClose, NOTHING_CLOSED},
     store_keys::{self, Envelope, Ties},
 };
@@ -81,6 +82,8 @@ pub trait Effects {
     fn erased(&mut self, spoke: &str);
     /// Pairs of identifiers that this home had not reported, or has to report again; not none.
     fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]);
+    /// What is left of pairs that a home, by name, has reported.
+    fn withdraw(&mut self, home: PersonId, pairs: &[WithdrawnPair]);
     /// Touchpoints of a home for a person; both by name, not by public id. `moved`: because the person is another now, not
     /// because they just came.
     fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool);
@@ -135,6 +138,8 @@ pub struct Customers {
     pub(super) people: HashMap<PersonId, Person, RandomState>,
     pub(super) dirty: Vec<PersonId>,
     pub(super) contributions: Contributions,
+    /// Of which reading what comes from each department is.
+    pub readings: Readings,
     /// Home, time and index in the batch: kept for its memory.
     pub(super) order: Vec<(PersonId, EventTime, u32)>,
 }
@@ -161,6 +166,7 @@ impl Customers {
             people: HashMap::with_hasher(RandomState::with_seeds(5, 6, 7, 8)),
             dirty: Vec::new(),
             contributions: Contributions::new(options.cells_max),
+            readings: Readings::default(),
             order: Vec::new(),
             options,
         }

@@ -6,14 +6,15 @@
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
 //! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2), head | yes |
-//! | `t` | name, position | touchpoint, internal form | yes |
+//! | `t` | name, position | touchpoint, internal form; of a home's own, after the first reading, its number (4, little-endian), 0xff | yes |
 //! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
 //! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
 //! | `o` | name, position | nothing: another version of the same (spoke, id) is counted, not this one | yes |
 //! | `v` | home, id, 0x00, spoke, 0x00, content hash (16) | touchpoint: a version that an erasure may bring back | yes |
 //! | `q` | home, hash of a pair (16) | nothing, or what only versions that are gone said: see [`ReportedPair`] | yes |
+//! | `z` | home, hash of a pair (16) | names of both (32), time (8): a version that gave way to one of a newer reading said it | yes |
 //! | `m` | `as_of` | day of `as_of` (4) | yes |
-//! | `i` | home, id, 0x00, spoke | time (8), content hash (16) | derived from `t` |
+//! | `i` | home, id, 0x00, spoke | time (8), content hash (16); after the first reading its number (4) | derived from `t` |
 //! | `j` | person, id, 0x00, spoke, 0x00, home | the same, of a copy | derived from `t` |
 //! | `g` | person, home, id, 0x00, spoke | the same | derived from `t` |
 //! | `w` | day (4), person | nothing | derived from `h` |
@@ -23,7 +24,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fold::Head;
+use super::{fold::Head, readings};
 use crate::model::{Day, EventTime, Identifier, KeyValue, PersonId, StoreError, Touchpoint};
 
 /// Where the day of `as_of` is kept.
@@ -187,24 +188,34 @@ pub struct IndexEntry {
     pub occurred_at: EventTime,
     /// [`Touchpoint::content_hash`].
     pub content_hash: u128,
+    /// Which reading of its department's topic has met it last; of a copy its home alone knows.
+    pub reading: u32,
 }
 
 impl IndexEntry {
     /// The stored form.
-    pub fn encode(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        bytes[..8].copy_from_slice(&flip_time(self.occurred_at.0));
-        bytes[8..].copy_from_slice(&self.content_hash.to_be_bytes());
+    pub fn encode(self) -> impl std::ops::Deref<Target = [u8]> {
+        let mut bytes: smallvec::SmallVec<[u8; 28]> = smallvec::SmallVec::new();
+        bytes.extend_from_slice(&flip_time(self.occurred_at.0));
+        bytes.extend_from_slice(&self.content_hash.to_be_bytes());
+        if self.reading > 0 {
+            bytes.extend_from_slice(&self.reading.to_be_bytes());
+        }
         bytes
     }
 
     /// From the stored form.
     pub fn decode(bytes: &[u8]) -> Result<IndexEntry, StoreError> {
-        let wrong = || damaged("index entry", "24 bytes expected");
-        let (time, hash) = bytes.split_first_chunk::<8>().ok_or_else(wrong)?;
+        let wrong = || damaged("index entry", "24 or 28 bytes expected");
+        let (time, rest) = bytes.split_first_chunk::<8>().ok_or_else(wrong)?;
+        let (hash, reading) = rest.split_first_chunk::<16>().ok_or_else(wrong)?;
         Ok(IndexEntry {
             occurred_at: EventTime(i64::from_be_bytes(*time) ^ i64::MIN),
-            content_hash: u128::from_be_bytes(hash.try_into().map_err(|_| wrong())?),
+            content_hash: u128::from_be_bytes(*hash),
+            reading: match reading {
+                [] => 0,
+                reading => u32::from_be_bytes(reading.try_into().map_err(|_| wrong())?),
+            },
         })
     }
 
@@ -230,11 +241,25 @@ pub struct ReportedPair<'a> {
     /// The weaker.
     #[serde(borrow)]
     pub b: Identifier<'a>,
-    /// When they were last seen together by a version that is gone.
-    pub at: EventTime,
+    /// When they were last seen together by a version that is gone, by department and the reading of its topic; ascends.
+    #[serde(borrow)]
+    pub said: Vec<(&'a str, u32, EventTime)>,
 }
 
 impl<'a> ReportedPair<'a> {
+    /// When they were last seen together by a version that is gone.
+    pub fn at(&self) -> EventTime {
+        self.said.iter().map(|&(_, _, at)| at).max().unwrap_or(EventTime(i64::MIN))
+    }
+
+    /// A version of a department's touchpoint, of a reading, said it and is gone.
+    pub fn note(&mut self, spoke: &'a str, reading: u32, at: EventTime) {
+        match self.said.binary_search_by(|&(other, number, _)| (other, number).cmp(&(spoke, reading))) {
+            Ok(known) => self.said[known].2 = self.said[known].2.max(at),
+            Err(place) => self.said.insert(place, (spoke, reading, at)),
+        }
+    }
+
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_stdvec(self).expect("a vector takes every byte")
@@ -363,13 +388,15 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
             let place = Place::of_index(rest).ok_or_else(wrong)?;
             let entry = match value {
                 Some(value) => {
+                    let (encoded, reading) = readings::unmark(value);
                     let as_it_came = store.get(&with_rest(b'x', PersonId(*name), rest))?;
                     Some(IndexEntry {
                         occurred_at: EventTime(i64::from_be_bytes(*time) ^ i64::MIN),
                         content_hash: match as_it_came {
                             Some(hash) => decode_hash(&hash)?,
-                            None => Touchpoint::content_hash(value),
+                            None => Touchpoint::content_hash(encoded),
                         },
+                        reading,
                     })
                 }
                 None => None,
@@ -386,7 +413,7 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
                 let position = entry.position(place.id_and_spoke, place.home);
                 let content_hash = match (value, store.get(&with_rest(b't', PersonId(*name), &position))?) {
                     (Some(hash), _) => decode_hash(hash)?,
-                    (None, Some(touchpoint)) => Touchpoint::content_hash(&touchpoint),
+                    (None, Some(touchpoint)) => Touchpoint::content_hash(readings::unmark(&touchpoint).0),
                     (None, None) => return Ok(()),
                 };
                 let time = flip_time(entry.occurred_at.0);

@@ -1,6 +1,7 @@
 //! The customers stage on the engine: batches of touchpoints in; public records, outcomes and contributions out.
 
 mod publisher;
+mod readings;
 mod rebuild;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::{
         self, Header,
         moves::{self, Move, VERSION_MOVES},
     },
+    readings::{Rereading, open},
     store_view::StoreView,
     watermarks::{Sources, Watermark, Watermarks},
 };
@@ -40,9 +42,14 @@ const WATERMARK_PREFIX: &[u8] = b"\x01watermark";
 pub(super) fn maker(
     options: &TopologyOptions,
     map: TopicMap,
+    rereading: Option<Arc<Rereading>>,
 ) -> Arc<dyn Fn(TopicPartition) -> Box<dyn Stage> + Send + Sync> {
     let (options, sources) = (options.clone(), Arc::new(options.sources()));
-    Arc::new(move |input| Box::new(CustomersStage::new(&options, sources.clone(), map, input)))
+    Arc::new(move |input| {
+        let mut stage = CustomersStage::new(&options, sources.clone(), map, input);
+        stage.readings = readings::Readings::new(&options.spokes, rereading.clone());
+        Box::new(stage)
+    })
 }
 
 /// A transaction holds at most about so many bytes of touchpoints that wait for their fold.
@@ -67,6 +74,8 @@ struct CustomersStage {
     sources: Arc<Sources>,
     /// Whether a rebuild waits for other partitions.
     rebuilding: rebuild::Rebuilding,
+    /// What is known of departments whose topics were read again.
+    readings: readings::Readings,
     /// What every metrics partition was told last: days of as-of and watermark, and whether the latter is known.
     told: Option<((Option<Day>, Option<Day>), bool)>,
 }
@@ -94,6 +103,7 @@ impl CustomersStage {
             times: None,
             sources,
             rebuilding: rebuild::Rebuilding::default(),
+            readings: readings::Readings::default(),
             told: None,
         }
     }
@@ -124,6 +134,8 @@ impl CustomersStage {
     }
 
     fn fold_waiting(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        // What was heard in a transaction that was rolled back does not hold.
+        self.readings.load(&mut self.customers, store)?;
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -133,9 +145,11 @@ impl CustomersStage {
         while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
             batch.push(Incoming { person, encoded });
         }
+        self.publisher.is_counted = self.readings.waiting_was_reread;
         let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
         self.customers.touchpoints(&batch, &mut StoreView(store), &mut sending).map_err(stop)?;
         sending.finish()?;
+        self.publisher.is_counted = false;
         self.waiting.clear();
         Ok(())
     }
@@ -189,10 +203,18 @@ impl Stage for CustomersStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         let value = record.value.unwrap_or_default();
         let are_moves = moves::is_moves(value);
-        let (header, mut entries) = if are_moves { moves::open(VERSION_MOVES, value) } else { messages::open(value) }?;
+        let (header, says, mut entries) = if are_moves {
+            let (header, moves) = moves::open(VERSION_MOVES, value)?;
+            (header, None, moves)
+        } else {
+            open(value)?
+        };
+        if !self.hear_reading(says, record.offset, store, outputs)? {
+            return Ok(());
+        }
         self.take_times(&header, store)?;
         self.rebuilding.hear(&header, self.publisher.generation, self.publisher.customers_partitions, store)?;
-        if !entries.is_empty() {
+        if !entries.is_empty() && says.is_none() {
             self.publisher.arrived = header.arrived;
         }
         self.publisher.timestamp_ms = match self.publisher.timestamp_ms {
@@ -219,7 +241,8 @@ impl Stage for CustomersStage {
         self.times(store)?;
         self.rebuilding.load(store)?;
         self.fold_waiting(store, outputs)?;
-        let more = self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
+        let more = self.go_on_with_readings(store, outputs)?;
+        let more = more | self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
         self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;
         sending.finish()?;
@@ -260,8 +283,9 @@ impl Stage for CustomersStage {
         Ok(more)
     }
 
-    fn starts(&mut self, generation: Generation, _: bool, store: &mut Store) -> Result<(), StageError> {
+    fn starts(&mut self, generation: Generation, rebuilding: bool, store: &mut Store) -> Result<(), StageError> {
         self.publisher.generation = Some(generation);
+        self.starts_readings(rebuilding, store)?;
         self.rebuilding.load(store)
     }
 
@@ -276,7 +300,7 @@ impl Stage for CustomersStage {
     }
 
     fn is_rebuilt(&self) -> bool {
-        self.rebuilding.is_over()
+        self.rebuilding.is_over() && self.readings.is_over(self.input.partition)
     }
 
     fn post_commit(&mut self) {
@@ -295,6 +319,7 @@ impl Stage for CustomersStage {
             self.publisher.telemetry.emit(Event::TouchpointsErased { spoke: &spoke, count });
         }
         self.customers.committed();
+        self.tell_readings();
     }
 
     fn rolled_back(&mut self) {
@@ -304,6 +329,7 @@ impl Stage for CustomersStage {
         self.publisher.clear();
         self.times = None;
         self.rebuilding = rebuild::Rebuilding::default();
+        self.readings.rolled_back();
         self.told = None;
     }
 

@@ -85,7 +85,8 @@ struct IngestStage {
 /// beyond is counted and told to the operator, and replayed with the others.
 const LETTERS_MAX: usize = 8;
 
-struct HeaderView<'a>(&'a dyn Headers);
+/// A record's headers as ingest sees them.
+pub(super) struct HeaderView<'a>(pub(super) &'a dyn Headers);
 
 impl crate::ingest::Headers for HeaderView<'_> {
     fn header(&self, name: &str, take: &mut dyn FnMut(&[u8])) {
@@ -353,7 +354,7 @@ impl Stage for IngestStage {
 }
 
 /// Where and when a record came first: a replay of a dead letter is judged, and named, as the record that it was.
-fn origin(topic: &str, record: &Record<'_>) -> Origin {
+pub(super) fn origin(topic: &str, record: &Record<'_>) -> Origin {
     let mut reader = OriginReader::new(topic);
     record.headers.each(&mut |name, value| reader.take(name, value));
     let Record { from, offset, timestamp_ms, .. } = *record;

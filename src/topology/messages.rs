@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! record   = form(1) · header · entry*
-//! header   = postcard(Header), in the form with arrivals followed by postcard(Arrivals)
+//! header   = postcard(Header), in the form with arrivals followed by postcard(Arrivals), in that of a reading by what
+//!            [`super::readings`] says
 //! entry to customers = person(16) · length(u32 LE) · touchpoint (its internal form)
 //! entry to metrics   = postcard(Contribution)
 //! ```
@@ -115,10 +116,15 @@ impl Batch {
 
     /// [`Batch::take`], with a report of arrivals before the entries.
     pub fn take_with_arrivals(&mut self, header: &Header, arrivals: &Arrivals<'_>, record: &mut Vec<u8>) {
+        self.take_with(VERSION_WITH_ARRIVALS, header, arrivals, record);
+    }
+
+    /// [`Batch::take`] in another form: `word` goes before the entries.
+    pub fn take_with(&mut self, version: u8, header: &Header, word: &impl Serialize, record: &mut Vec<u8>) {
         record.clear();
-        record.push(VERSION_WITH_ARRIVALS);
+        record.push(version);
         postcard::to_io(header, &mut *record).expect("a vector takes every byte");
-        postcard::to_io(arrivals, &mut *record).expect("a vector takes every byte");
+        postcard::to_io(word, &mut *record).expect("a vector takes every byte");
         record.extend_from_slice(&self.entries);
         self.clear();
     }

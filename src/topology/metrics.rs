@@ -3,15 +3,20 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{TopicMap, TopologyOptions, customers::send_feed, messages, store_view::StoreView};
+use super::{
+    TopicMap, TopologyOptions,
+    customers::{send_feed, send_tombstone},
+    messages,
+    store_view::StoreView,
+};
 use crate::{
     engine::{
         generation::{self, Generation},
-        log::{LogError, Output, Placement, Record, TopicPartition},
+        log::{LogError, Record, TopicPartition},
         stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
     },
-    feeds::{self, CE_ID, Encoder},
+    feeds::{self, Encoder},
     metrics::{self, Metrics, MetricsError, Spokes, catalogue},
     model::{Contribution, EventTime, MetricValue, WindowKind},
     telemetry::Telemetry,
@@ -88,18 +93,7 @@ impl metrics::Effects for Sending<'_, '_> {
     }
 
     fn tombstone(&mut self, key: &str) {
-        let id = feeds::event_id(key.as_bytes(), 0, None);
-        let mut headers: smallvec::SmallVec<[(&str, &[u8]); 8]> =
-            self.values.feed_headers().iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        headers.push((CE_ID, &id));
-        let sent = self.outputs.send(&Output {
-            topic: self.map.metrics_feed,
-            placement: Placement::ByKey,
-            key: key.as_bytes(),
-            value: None,
-            headers: &headers,
-            timestamp_ms: None,
-        });
+        let sent = send_tombstone(self.outputs, self.map.metrics_feed, self.values, key.as_bytes(), 0);
         if let Err(error) = sent {
             self.failure.get_or_insert(error);
         }

@@ -27,6 +27,9 @@
 //! tells every partition when the day changes, a receiver keeps the largest (as of) or the one per sender (watermark). A
 //! source partition that has been quiet for long says that it is idle, and is left out until it speaks again.
 //!
+//! `insight-hub rebuild --from-sources` runs the stage `reread` in the place of `ingest` ([`rereading`]): the same records
+//! through the mappings of now, to customers and to nobody else.
+//!
 //! A rebuild (`engine::rebuild`) is told on them as well: contributions name the generation that they belong to, so that
 //! no cell holds two; each customers partition says when it has refolded everything, and only then are cells published.
 
@@ -37,6 +40,8 @@ mod links;
 pub mod messages;
 mod metrics;
 mod observer;
+pub mod readings;
+mod reread;
 mod store_view;
 mod tally;
 mod watermarks;
@@ -57,6 +62,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
+use readings::{Rereading, Wanted};
 use watermarks::Sources;
 
 /// Everything that the topology is made from.
@@ -222,7 +228,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
             inputs: vec![customers_repartition],
             changelog: Some(customers_changelog),
             rereads: None,
-            make: customers::maker(options, map),
+            make: customers::maker(options, map, None),
         },
         StageSpec {
             name: "links",
@@ -247,6 +253,55 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         definition: definition(options),
     };
     (topology, map)
+}
+
+/// A department's topic that is to be read again.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// The department.
+    pub spoke: String,
+    /// Whether its topic is compacted: then nobody knows what else was once in it.
+    pub is_compacted: bool,
+}
+
+/// A topology that reads departments' topics again, with the mappings of now, up to where the hub has read them; and how far
+/// it is. `prepared`: the hub's topology, which knows how many partitions topics have. `forgets`: whether touchpoints whose
+/// records may only be gone go as well.
+pub fn rereading(
+    options: &TopologyOptions,
+    prepared: &Topology,
+    again: &[Again],
+    forgets: bool,
+) -> (Topology, Arc<Rereading>) {
+    let mut options = options.clone();
+    let spokes = prepared.topics.iter().filter(|(_, topic)| topic.ownership == Ownership::Spoke);
+    options.spoke_partitions = spokes.map(|(_, topic)| (topic.name.to_string(), topic.partitions)).collect();
+    let (mut topology, map) = topology(&options);
+    let mut wanted = BTreeMap::new();
+    for spoke in options.spokes.now().iter() {
+        let again = again.iter().find(|again| again.spoke == spoke.name());
+        if let (Some(again), Some(topic)) = (again, topology.topics.find(spoke.topic())) {
+            let partitions = topology.topics.get(topic).partitions;
+            let (mapping, is_compacted) = (spoke.fingerprint(), again.is_compacted);
+            wanted.insert(spoke.name().to_owned(), Wanted { topic, partitions, mapping, is_compacted });
+        }
+    }
+    let inputs = wanted.values().map(|wanted| wanted.topic).collect();
+    let spokes = options.spokes.now();
+    let names = spokes.iter().map(|spoke| spoke.name().to_owned());
+    let others = names.filter(|name| !wanted.contains_key(name)).collect();
+    let rereading = Arc::new(Rereading::new(wanted, others, options.customers_partitions, forgets));
+    let mut stages = topology.stages.to_vec();
+    stages[0] = StageSpec {
+        name: "reread",
+        inputs,
+        changelog: None,
+        rereads: Some(rereading.clone()),
+        make: reread::maker(&options, map, &topology.topics, &rereading),
+    };
+    stages[1].make = customers::maker(&options, map, Some(rereading.clone()));
+    topology.stages = Arc::new(stages);
+    (topology, rereading)
 }
 
 /// Hash of what decides where stored state lies. A change is not for a rebuild: nobody would find what is there.

@@ -9,4 +9,5 @@ mod identity;
 mod letters;
 mod process;
 mod reload;
+mod rereading;
 mod truth;

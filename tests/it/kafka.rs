@@ -7,6 +7,7 @@
 //! - [`letters`]: a replay of what was rejected.
 //! - [`rebuild`]: a change of definition, killed in the middle.
 //! - [`reload`]: a mapping that is replaced while it runs.
+//! - [`rereading`]: mappings that are changed, and departments' topics that are read again, killed in the middle.
 //! - [`members`]: two processes under one name, and one that was taken for two.
 //! - [`registry`]: a schema registry that is down, and schemas that do not fit.
 //! - [`restore`]: how much is restored.
@@ -20,6 +21,7 @@ mod members;
 mod rebuild;
 mod registry;
 mod reload;
+mod rereading;
 mod restore;
 mod secured;
 mod truth;

@@ -23,6 +23,7 @@ mod kafka;
 mod oracle;
 mod rebuild;
 mod reload;
+mod rereading;
 mod simulation;
 mod smoke;
 mod tidy;

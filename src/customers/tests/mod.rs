@@ -3,5 +3,6 @@
 mod golden;
 mod moves;
 mod properties;
+mod readings;
 mod stories;
 mod world;

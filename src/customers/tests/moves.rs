@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
-use super::world::{MONDAY, Message, Told, World, person_of, plain};
+use super::world::{MONDAY, Message, OwnedIdentifier, Told, World, person_of, plain};
 use crate::{
     customers::{
         Contributions, Effects, FoldOptions, Head,
@@ -62,7 +62,14 @@ enum Told1 {
     Touchpoint(usize),
     Assign(usize, usize),
     Erased(Vec<usize>, i64),
+    /// From here on touchpoints of [`AGAIN`] are of the next reading …
+    Reading,
+    /// … which is over: what it has not met goes.
+    Sweep,
 }
+
+/// The department whose topic is read again.
+const AGAIN: &str = "sales";
 
 #[derive(Clone, Copy, Debug)]
 enum Then {
@@ -101,6 +108,8 @@ enum Input {
     Touchpoint(usize),
     Assign(PersonId, PersonId, u64),
     Erased(PersonId, Vec<(PersonId, EventTime)>),
+    Reading,
+    Sweep,
     Told(Message),
 }
 
@@ -110,7 +119,9 @@ struct Tasks {
     logs: Vec<Vec<Input>>,
     read: Vec<usize>,
     /// Pairs that links holds.
-    pairs: BTreeMap<(PersonId, String, String), EventTime>,
+    pairs: BTreeMap<(PersonId, PersonId, PersonId), EventTime>,
+    /// Which reading each task has committed.
+    readings: Vec<u32>,
 }
 
 impl Tasks {
@@ -149,7 +160,21 @@ impl Tasks {
                 }
                 Input::Told(Message::Drop(person, home)) => stage.drop_fragment(*person, *home, store, told),
                 Input::Told(Message::More(home)) => stage.go_on_moving(*home, store, told),
-                Input::Told(Message::Pairs(..)) => unreachable!("links is told"),
+                Input::Reading => {
+                    let number = stage.readings.of(AGAIN) + 1;
+                    stage.readings.set(AGAIN, number);
+                    Ok(())
+                }
+                Input::Sweep => {
+                    let mut next = None;
+                    loop {
+                        next = stage.sweep(AGAIN, false, next, 3, store, told).expect("a map never fails").next;
+                        if next.is_none() {
+                            break Ok(());
+                        }
+                    }
+                }
+                Input::Told(Message::Pairs(..) | Message::Withdraw(..)) => unreachable!("links is told"),
             }
             .expect("a map never fails");
         }
@@ -157,15 +182,27 @@ impl Tasks {
             Then::Commit => {
                 let told = std::mem::take(&mut world.told.messages);
                 world.commit();
+                self.readings[task] = world.stage.readings.of(AGAIN);
                 self.read[task] += inputs.len();
                 for message in told {
                     match &message {
                         Message::Pairs(home, pairs) => {
                             let home = person_of(Identifier { kind: home.0, value: &home.1 });
                             for (a, b, at) in pairs {
-                                let key = (home, format!("{}:{}", a.0, a.1), format!("{}:{}", b.0, b.1));
+                                let name = |it: &OwnedIdentifier| person_of(Identifier { kind: it.0, value: &it.1 });
+                                let key = (home, name(a), name(b));
                                 let known = self.pairs.entry(key).or_insert(*at);
                                 *known = (*known).max(*at);
+                            }
+                        }
+                        Message::Withdraw(home, pairs) => {
+                            for (a, b, left) in pairs {
+                                let known =
+                                    self.pairs.get_mut(&(*home, *a, *b)).expect("what it takes back it has said");
+                                match left {
+                                    Some(left) => *known = (*known).min(*left),
+                                    None => drop(self.pairs.remove(&(*home, *a, *b))),
+                                }
                             }
                         }
                         Message::Put(name, ..) | Message::Drop(name, _) | Message::More(name) => {
@@ -178,6 +215,9 @@ impl Tasks {
             Then::Restart => world.restart(),
             Then::Restore => world.restore(),
         }
+        // As its owner tells it when it starts anew.
+        self.worlds[task].stage.readings.clear();
+        self.worlds[task].stage.readings.set(AGAIN, self.readings[task]);
     }
 }
 
@@ -187,6 +227,7 @@ fn run(touchpoints: &[Touchpoint<'static>], told: &[Told1], steps: &[(usize, The
         logs: vec![Vec::new(); partitions],
         read: vec![0; partitions],
         pairs: BTreeMap::new(),
+        readings: vec![0; partitions],
     };
     let mut outside: VecDeque<&Told1> = told.iter().collect();
     let mut steps = steps.iter().copied();
@@ -204,6 +245,12 @@ fn run(touchpoints: &[Touchpoint<'static>], told: &[Told1], steps: &[(usize, The
                     version += 1;
                     let (home, person) = (person_of(NAMES[*home]), person_of(NAMES[*person]));
                     tasks.send(home, Input::Assign(home, person, version));
+                }
+                Some(told @ (Told1::Reading | Told1::Sweep)) => {
+                    let is_sweep = matches!(told, Told1::Sweep);
+                    for log in &mut tasks.logs {
+                        log.push(if is_sweep { Input::Sweep } else { Input::Reading });
+                    }
                 }
                 Some(Told1::Erased(who, hour)) => {
                     let what: Vec<_> = who.iter().map(|&index| (person_of(NAMES[index]), at(*hour))).collect();
@@ -224,7 +271,10 @@ fn run(touchpoints: &[Touchpoint<'static>], told: &[Told1], steps: &[(usize, The
 }
 
 /// What the feeds must hold: from the sets alone.
-fn oracle(touchpoints: &[Touchpoint<'static>], told: &[Told1]) -> (Told, BTreeSet<(PersonId, String, String)>) {
+fn oracle(
+    touchpoints: &[Touchpoint<'static>],
+    told: &[Told1],
+) -> (Told, BTreeMap<(PersonId, PersonId, PersonId), EventTime>) {
     let key = PersonKey([7; 32]);
     let mut erased: BTreeMap<PersonId, EventTime> = BTreeMap::new();
     let mut person_of_home: BTreeMap<PersonId, PersonId> = BTreeMap::new();
@@ -239,7 +289,7 @@ fn oracle(touchpoints: &[Touchpoint<'static>], told: &[Told1]) -> (Told, BTreeSe
             Told1::Assign(home, person) => {
                 person_of_home.insert(person_of(NAMES[*home]), person_of(NAMES[*person]));
             }
-            Told1::Touchpoint(_) => {}
+            Told1::Touchpoint(_) | Told1::Reading | Told1::Sweep => {}
         }
     }
     let is_erased = |identifier: Identifier<'_>, at: EventTime| {
@@ -247,7 +297,7 @@ fn oracle(touchpoints: &[Touchpoint<'static>], told: &[Told1]) -> (Told, BTreeSe
     };
     // home → (spoke, id) → the version with the smallest hash
     let mut kept: BTreeMap<(PersonId, &str, &str), (u128, Touchpoint<'static>)> = BTreeMap::new();
-    let mut pairs = BTreeSet::new();
+    let mut pairs = BTreeMap::new();
     for touchpoint in touchpoints {
         let (home, at) = (touchpoint.home(), touchpoint.occurred_at);
         if is_erased(home, at) {
@@ -261,8 +311,8 @@ fn oracle(touchpoints: &[Touchpoint<'static>], told: &[Told1]) -> (Told, BTreeSe
         for a in &stripped.identifiers {
             for b in &stripped.identifiers {
                 if a <= b && (*a == home || a.kind == IdentifierType::CustomerId) {
-                    let show = |identifier: &Identifier<'_>| format!("{}:{}", identifier.kind, identifier.value);
-                    pairs.insert((person_of(home), show(a), show(b)));
+                    let last = pairs.entry((person_of(home), person_of(*a), person_of(*b))).or_insert(at);
+                    *last = at.max(*last);
                 }
             }
         }
@@ -299,8 +349,19 @@ fn timeless(record: &InsightRecord) -> InsightRecord {
 }
 
 fn check(touchpoints: &[Touchpoint<'static>], told: &[Told1], steps: &[(usize, Then)], partitions: usize) {
+    check_left(touchpoints, touchpoints, told, steps, partitions);
+}
+
+/// `left`: the touchpoints that no reading after theirs has swept.
+fn check_left(
+    touchpoints: &[Touchpoint<'static>],
+    left: &[Touchpoint<'static>],
+    told: &[Told1],
+    steps: &[(usize, Then)],
+    partitions: usize,
+) {
     let tasks = run(touchpoints, told, steps, partitions);
-    let (expected, pairs) = oracle(touchpoints, told);
+    let (expected, pairs) = oracle(left, told);
     let mut all = Told::default();
     for world in &tasks.worlds {
         all.records.extend(world.told.records.clone());
@@ -331,8 +392,13 @@ fn check(touchpoints: &[Touchpoint<'static>], told: &[Told1], steps: &[(usize, T
     assert_eq!(all.touchpoints, expected.touchpoints);
     assert_eq!(all.cells, expected.cells);
     // Links may hold pairs that an erasure took since; it forgets them by itself. None may be missing.
-    for pair in &pairs {
-        assert!(tasks.pairs.contains_key(pair), "{pair:?} was never reported");
+    for pair in pairs.keys() {
+        assert!(tasks.pairs.contains_key(pair), "{pair:?} was never reported: {}", story());
+    }
+    if !told.iter().any(|told| matches!(told, Told1::Erased(..))) {
+        for (pair, at) in &tasks.pairs {
+            assert!(pairs.get(pair).is_some_and(|last| at <= last), "nothing says {pair:?} at {at:?}: {}", story());
+        }
     }
     // Nothing is left over where nobody is.
     for world in &tasks.worlds {
@@ -353,6 +419,50 @@ proptest! {
         partitions in 1..4_usize,
     ) {
         check(&touchpoints, &told, &steps, partitions);
+    }
+}
+
+/// What comes before a reading and with it; the second's touchpoints are numbered after the first's.
+fn two_readings(
+    (mut touchpoints, mut told, mut steps): (Vec<Touchpoint<'static>>, Vec<Told1>, Vec<(usize, Then)>),
+    (mut again, told_again, steps_again): (Vec<Touchpoint<'static>>, Vec<Told1>, Vec<(usize, Then)>),
+    same: &[prop::sample::Index],
+) -> (Vec<Touchpoint<'static>>, Vec<Touchpoint<'static>>, Vec<Told1>, Vec<(usize, Then)>) {
+    // Most mappings change little: much of what was there is met again as it was.
+    for (place, index) in same.iter().enumerate().take(again.len()) {
+        again[place] = index.get(&touchpoints).clone();
+    }
+    again.iter_mut().for_each(|it| it.spoke = AGAIN);
+    let first = touchpoints.len();
+    let mut left: Vec<Touchpoint<'static>> = touchpoints.iter().filter(|it| it.spoke != AGAIN).cloned().collect();
+    left.extend(again.iter().cloned());
+    touchpoints.extend(again);
+    told.push(Told1::Reading);
+    told.extend(told_again.into_iter().map(|told| match told {
+        Told1::Touchpoint(index) => Told1::Touchpoint(first + index),
+        other => other,
+    }));
+    told.push(Told1::Sweep);
+    steps.extend(steps_again);
+    (touchpoints, left, told, steps)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn after_a_second_reading_homes_persons_and_links_know_what_it_met_and_nothing_else(
+        before in any_run(),
+        again in any_run(),
+        same in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        erases in any::<bool>(),
+        partitions in 1..4_usize,
+    ) {
+        let (touchpoints, left, mut told, steps) = two_readings(before, again, &same);
+        if !erases {
+            told.retain(|told| !matches!(told, Told1::Erased(..)));
+        }
+        check_left(&touchpoints, &left, &told, &steps, partitions);
     }
 }
 

@@ -13,7 +13,7 @@ fn pick<T: Copy + std::fmt::Debug>(values: &'static [T]) -> impl Strategy<Value 
 }
 
 /// Touchpoints from alphabets small enough that orders, cases, ids and windows meet.
-fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
+pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
     const KINDS: &[Kind] = &[
         Kind::OrderPlaced,
         Kind::OrderPlaced,

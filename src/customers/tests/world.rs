@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    customers::{Customers, Effects, Incoming, Item, Options, Pair, record::render, store_keys},
+    customers::{Customers, Effects, Incoming, Item, Options, Pair, WithdrawnPair, record::render, store_keys},
     metrics::catalogue::index,
     model::*,
 };
@@ -41,6 +41,7 @@ pub fn person_of(identifier: Identifier<'_>) -> PersonId {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     Pairs(OwnedIdentifier, Vec<(OwnedIdentifier, OwnedIdentifier, EventTime)>),
+    Withdraw(PersonId, Vec<WithdrawnPair>),
     Put(PersonId, PersonId, Vec<(u128, Vec<u8>)>),
     Drop(PersonId, PersonId),
     More(PersonId),
@@ -88,6 +89,10 @@ impl Effects for Told {
     fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]) {
         let pairs = pairs.iter().map(|&(a, b, at)| (owned(a), owned(b), at)).collect();
         self.messages.push(Message::Pairs(owned(home), pairs));
+    }
+
+    fn withdraw(&mut self, home: PersonId, pairs: &[WithdrawnPair]) {
+        self.messages.push(Message::Withdraw(home, pairs.to_vec()));
     }
 
     fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], _: bool) {

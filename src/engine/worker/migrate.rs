@@ -70,6 +70,7 @@ impl<L: Log> Worker<L> {
         let Some(rebuild) = self.rebuild.clone() else {
             return Ok(false);
         };
+        let rereads = self.topology.stages.iter().any(|stage| stage.rereads.is_some());
         let mut worked = false;
         for index in 0..self.tasks.len() {
             let task = &mut self.tasks[index];
@@ -77,8 +78,8 @@ impl<L: Log> Worker<L> {
                 continue;
             }
             if task.state() == TaskState::Running {
-                // What others have said of their work is to be taken as well.
-                let has_read = self.log.halves().0.lag(task.input).is_none_or(|lag| lag <= 0);
+                // After a second reading nobody says that it is over: what others have sent is to be taken.
+                let has_read = !rereads || self.log.halves().0.lag(task.input).is_none_or(|lag| lag <= 0);
                 rebuild.serves(task.input, task.stage.is_rebuilt(), has_read && !task.touched && !task.more);
                 continue;
             }

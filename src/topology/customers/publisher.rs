@@ -13,7 +13,7 @@ use super::super::{
     },
 };
 use crate::{
-    customers::{self, Item, Pair},
+    customers::{self, Item, Pair, WithdrawnPair},
     engine::{
         generation::Generation,
         log::{LogError, Output, Placement},
@@ -49,6 +49,8 @@ pub(super) struct Publisher {
     pub(super) timestamp_ms: i64,
     pub(super) sequence: u64,
     pub(super) outcomes: BTreeMap<(String, Day, Outcome), i64>,
+    /// Whether what is folded has been counted before.
+    pub(super) is_counted: bool,
     /// Touchpoints that an erasure took, or identifiers of them, by spoke.
     pub(super) erased: BTreeMap<String, u64>,
     /// Touchpoints that were moved, and forwarded.
@@ -138,11 +140,22 @@ impl customers::Effects for Sending<'_, '_> {
     }
 
     fn erased(&mut self, spoke: &str) {
+        if self.publisher.is_counted {
+            return;
+        }
         *self.publisher.erased.entry(spoke.to_owned()).or_default() += 1;
     }
 
     fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]) {
         self.publisher.to_links.to_links(&ToLinks::Pairs { home, pairs: pairs.to_vec() });
+        if self.publisher.to_links.is_full() {
+            let sent = self.publisher.send_to_links(self.outputs);
+            self.note(sent);
+        }
+    }
+
+    fn withdraw(&mut self, home: PersonId, pairs: &[WithdrawnPair]) {
+        self.publisher.to_links.to_links(&ToLinks::Withdraw { home, pairs: pairs.to_vec() });
         if self.publisher.to_links.is_full() {
             let sent = self.publisher.send_to_links(self.outputs);
             self.note(sent);
@@ -178,6 +191,9 @@ impl customers::Effects for Sending<'_, '_> {
 
     fn outcome(&mut self, spoke: &str, outcome: Outcome) {
         let publisher = &mut *self.publisher;
+        if publisher.is_counted {
+            return;
+        }
         *publisher.outcomes.entry((spoke.to_owned(), publisher.arrived, outcome)).or_default() += 1;
     }
 
@@ -268,6 +284,7 @@ impl Publisher {
             timestamp_ms: 0,
             sequence: 0,
             outcomes: BTreeMap::new(),
+            is_counted: false,
             erased: BTreeMap::new(),
             sent: (0, 0),
             telemetry: options.telemetry.clone(),
@@ -282,6 +299,7 @@ impl Publisher {
         self.moves.iter_mut().for_each(MoveBatch::clear);
         self.to_links.clear();
         self.outcomes.clear();
+        self.is_counted = false;
         self.erased.clear();
         self.sent = (0, 0);
         self.uncounted.clear();

@@ -220,6 +220,12 @@ impl House {
         self.command(instance, &["rebuild"], extra, crash).spawn()
     }
 
+    /// Starts a second reading of departments' topics on the data directory of an instance.
+    pub fn reread(&self, instance: &'static str, extra: &[&str], more: &[&str], crash: Option<&str>) -> Hub {
+        let arguments = [&["rebuild", "--from-sources"], more].concat();
+        self.command(instance, &arguments, extra, crash).spawn()
+    }
+
     /// A command beside its instances.
     pub fn command_line(&self, arguments: &[&str], extra: &[&str]) -> HubCommand {
         self.command("command", arguments, extra, None)

@@ -232,6 +232,26 @@ impl Admin {
         Ok(None)
     }
 
+    /// Whether a topic is compacted; `None`: this client may not ask.
+    pub fn is_compacted(&self, topic: &str) -> Result<Option<bool>, LogError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            LogError::Stop(format!("whether {topic} is compacted cannot be asked: {error}"))
+        };
+        let described = persist(|| {
+            let resources = [&ResourceSpecifier::Topic(topic)];
+            self.runtime.block_on(self.client.describe_configs(resources, &AdminOptions::new()))
+        })
+        .map_err(|error| failed(&error))?;
+        match described.into_iter().next() {
+            Some(Ok(resource)) => {
+                let policy = resource.entries.into_iter().find(|entry| entry.name == "cleanup.policy");
+                Ok(policy.and_then(|entry| entry.value).map(|policy| policy.contains("compact")))
+            }
+            Some(Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)) | None => Ok(None),
+            Some(Err(error)) => Err(failed(&error)),
+        }
+    }
+
     /// Creates the topics that a plan found missing; spokes' topics are their departments' to create.
     pub fn apply(&self, plans: &[TopicPlan]) -> Result<Vec<Arc<str>>, LogError> {
         let missing: Vec<&TopicSpec> = plans
