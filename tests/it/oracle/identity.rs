@@ -14,6 +14,8 @@ const FIRST_THING: usize = 7;
 /// An identifier with more stronger neighbours is shared.
 const SHARED_ABOVE: usize = 4;
 const COMPONENT_MAX: usize = 1_000;
+/// Identifiers that a published person lists.
+const LISTED_MAX: usize = 256;
 
 /// The most of a type that one person may have, by rank.
 fn limit(rank: usize) -> usize {
@@ -234,7 +236,7 @@ impl Persons {
                     "shared": false,
                 });
                 if *node == strongest {
-                    value["identifiers"] = group.iter().take(256).map(|it| show(it)).collect();
+                    value["identifiers"] = listed(&group, strongest, key).into_iter().map(show).collect();
                     value["identifiers_total"] = group.len().into();
                     let show = |(one, other, rule, decided): &(Identifier, Identifier, String, bool)| json!({ "stronger": show(one), "weaker": show(other), "rule": rule, "decided": decided });
                     value["conflicts"] = conflicts.iter().take(50).map(|it| show(it)).collect();
@@ -246,4 +248,18 @@ impl Persons {
         }
         feed
     }
+}
+
+/// The identifiers that a person lists: all, or where there are too many the strongest types first, and of a type those with
+/// the smallest keyed hashes; the strongest always.
+fn listed<'a>(group: &[&'a Identifier], strongest: &'a Identifier, key: &[u8; 32]) -> Vec<&'a Identifier> {
+    let mut listed = group.to_vec();
+    listed.sort_by_cached_key(|it| (it.0, person_id(key, it)));
+    listed.truncate(LISTED_MAX);
+    if !listed.contains(&strongest) {
+        listed.pop();
+        listed.push(strongest);
+    }
+    listed.sort();
+    listed
 }

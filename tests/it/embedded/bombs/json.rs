@@ -250,14 +250,14 @@ fn size(table: &mut Table) {
         "missing_field",
         "id",
     );
-    table.member("a time of a million digits", ("occurred_at", &digits), "undecodable", "");
+    table.member("a time of a million digits", ("occurred_at", &digits), "bad_timestamp", "occurred_at");
     table.member(
         "a time in text of a million digits",
         ("occurred_at", &quoted(&digits)),
         "bad_timestamp",
         "occurred_at",
     );
-    table.member("a mood of a million digits", ("sentiment", &digits), "undecodable", "");
+    table.member("a mood of a million digits", ("sentiment", &digits), "score_out_of_range", "sentiment");
     table.member(
         "a mood of a million digits after the point",
         ("sentiment", &format!("0.5{}", "0".repeat(900_000))),
@@ -273,8 +273,8 @@ fn size(table: &mut Table) {
     table.member(
         "money of a million digits",
         ("amount", &format!("{{\"minor\":{digits},\"currency\":\"EUR\"}}")),
-        "undecodable",
-        "",
+        "wrong_type",
+        "amount.minor",
     );
     table.member(
         "money of a million digits in text",
@@ -285,8 +285,8 @@ fn size(table: &mut Table) {
     table.member(
         "an answer of a million digits",
         ("score", &format!("{{\"scale\":\"nps\",\"value\":{digits}}}")),
-        "undecodable",
-        "",
+        "score_out_of_range",
+        "score.value",
     );
 }
 
@@ -424,8 +424,8 @@ fn mapped(table: &mut Table) {
     add(
         "a hit that cost a million digits",
         &format!(r#"{{"n":1,"at":1773000000,"what":"look","paid":{}}}"#, "9".repeat(900_000)),
-        "undecodable",
-        "",
+        "wrong_type",
+        "hits[0].paid",
     );
     add(
         "a hit with its time twice",
