@@ -143,7 +143,7 @@ fn a_second_reading_that_is_killed_goes_on_to_what_the_mapping_of_now_makes() {
     // Everything that is published is what a new hub makes of the input.
     let (status, output, errors) = run(&data, &spokes, None, &["state", "verify", "--from-input"]);
     assert!(status.success() && output.contains(" 0 are not what"), "{output}{errors}");
-    assert_eq!(output.matches("values are those of the input").count(), 3, "{output}");
+    assert_eq!(output.matches("values are those of the input").count(), 4, "{output}");
 
     let mut running = Running::start("rereading", Some(&data), &[&spokes]);
     let access = running.connect();
