@@ -299,11 +299,11 @@ impl House {
     }
 
     fn repartition_topics(&self) -> Vec<String> {
-        ["customers", "metrics"].iter().map(|stage| format!("{}-{stage}-repartition", self.name)).collect()
+        ["customers", "links", "metrics"].iter().map(|stage| format!("{}-{stage}-repartition", self.name)).collect()
     }
 
     pub fn changelog_topics(&self) -> Vec<String> {
-        ["customers", "metrics"].iter().map(|stage| format!("{}-{stage}-changelog", self.name)).collect()
+        ["customers", "links", "metrics"].iter().map(|stage| format!("{}-{stage}-changelog", self.name)).collect()
     }
 
     pub fn feed_topic(&self, feed: &str) -> String {
