@@ -218,19 +218,7 @@ pub fn send_feed<F: FeedRecord>(
     key: &[u8],
     sequence: u64,
 ) -> Result<(), LogError> {
-    let id = feeds::event_id(key, sequence, Some(encoder.encoded()));
-    let statics = encoder.feed_headers();
-    let mut headers: smallvec::SmallVec<[(&str, &[u8]); 8]> = smallvec::SmallVec::new();
-    headers.extend(statics.iter().map(|(name, value)| (*name, value.as_ref())));
-    headers.push((CE_ID, &id));
-    outputs.send(&Output {
-        topic,
-        placement: Placement::ByKey,
-        key,
-        value: Some(encoder.encoded()),
-        headers: &headers,
-        timestamp_ms: None,
-    })
+    send_value(outputs, topic, encoder, key, sequence, Some(encoder.encoded()))
 }
 
 /// Which partition of customers a home or person lives on.
@@ -246,19 +234,23 @@ pub fn send_tombstone<F: FeedRecord>(
     key: &[u8],
     sequence: u64,
 ) -> Result<(), LogError> {
-    let id = feeds::event_id(key, sequence, None);
+    send_value(outputs, topic, encoder, key, sequence, None)
+}
+
+fn send_value<F: FeedRecord>(
+    outputs: &mut dyn Outputs,
+    topic: TopicIndex,
+    encoder: &Encoder<F>,
+    key: &[u8],
+    sequence: u64,
+    value: Option<&[u8]>,
+) -> Result<(), LogError> {
+    let id = feeds::event_id(key, sequence, value);
     let statics = encoder.feed_headers();
     let mut headers: smallvec::SmallVec<[(&str, &[u8]); 8]> = smallvec::SmallVec::new();
     headers.extend(statics.iter().map(|(name, value)| (*name, value.as_ref())));
     headers.push((CE_ID, &id));
-    outputs.send(&Output {
-        topic,
-        placement: Placement::ByKey,
-        key,
-        value: None,
-        headers: &headers,
-        timestamp_ms: None,
-    })
+    outputs.send(&Output { topic, placement: Placement::ByKey, key, value, headers: &headers, timestamp_ms: None })
 }
 
 impl Publisher {
