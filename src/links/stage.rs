@@ -272,7 +272,8 @@ impl Links {
             let key = self.public_id(graph.store, id)?;
             self.gone.insert(key);
         }
-        self.touched.append(&mut change.touched);
+        // Not `append`, which rebuilds the whole set.
+        self.touched.extend(std::mem::take(&mut change.touched));
         Ok(())
     }
 
