@@ -18,8 +18,7 @@
 //!
 //! It is bounded: a reach ends at the maximum, and a walk that meets a member whose level is known goes no further. A giant
 //! component is never walked through: of a new pair between two giants, only the small reaches of its ends are looked at; of
-//! one to a shared identifier, nothing but the identifier that is new; of a thing known by one other identifier, nothing
-//! ([`Graph::add_leaves`]).
+//! one to a shared identifier, nothing but the identifier that is new. Most changes do not even come here ([`Graph::add_easily`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +31,7 @@ use super::{
     rules::{RANKS, Refusal, Rules, rank},
     store_keys::{self, Evidence, Fate, NO_LEVEL},
 };
-use crate::model::{EventTime, IdentifierType, KeyValue, PersonId, StoreError};
+use crate::model::{EventTime, KeyValue, PersonId, StoreError};
 
 /// A pair of known identifiers, the stronger first.
 pub(super) type Pair = (PersonId, PersonId);
@@ -68,7 +67,10 @@ pub(super) struct Change {
     pub kept_keys: BTreeSet<PersonId>,
 
     /// Homes and whose they are now.
-    pub assigned: BTreeMap<PersonId, PersonId>,
+    /// With whose they were told to be before.
+    pub assigned: BTreeMap<PersonId, (PersonId, PersonId)>,
+    /// New pairs that are written already.
+    pub pairs_added: u64,
     /// Identifiers whose state has to be published.
     pub touched: BTreeSet<PersonId>,
     /// Identifiers, not erased, that the feed had and has no more.
@@ -89,10 +91,37 @@ impl Change {
             contested: BTreeSet::new(),
             kept_keys: BTreeSet::new(),
             assigned: BTreeMap::new(),
+            pairs_added: 0,
             touched: BTreeSet::new(),
             unpublished: BTreeSet::new(),
             journal: Vec::new(),
             counted: Vec::new(),
+        }
+    }
+
+    /// A pair that linked and ceased to within the change is no news.
+    pub fn forget_detours(&mut self) {
+        let linked: BTreeSet<Pair> = self
+            .journal
+            .iter()
+            .filter_map(|line| if let Line::Linked(pair) = line { Some(*pair) } else { None })
+            .collect();
+        let undone: BTreeSet<Pair> = self
+            .journal
+            .iter()
+            .filter_map(|line| if let Line::Unlinked(pair) = line { Some(*pair) } else { None })
+            .filter(|pair| linked.contains(pair))
+            .collect();
+        if undone.is_empty() {
+            return;
+        }
+        self.journal.retain(|line| !matches!(line, Line::Linked(pair) | Line::Unlinked(pair) if undone.contains(pair)));
+        for event in [Counted::Linked, Counted::Unlinked] {
+            for _ in &undone {
+                if let Some(place) = self.counted.iter().position(|counted| *counted == event) {
+                    self.counted.swap_remove(place);
+                }
+            }
         }
     }
 
@@ -115,9 +144,6 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
     /// Makes a change. Decisions are in the store already, with what stood before in [`Graph::stood`]; nodes of new
     /// identifiers are made, and of pairs nothing is written yet.
     pub fn settle(&mut self, change: &mut Change) -> Result<(), StoreError> {
-        if self.stood.is_empty() && change.removed.is_empty() && self.add_leaves(change)? {
-            return Ok(());
-        }
         let flips = self.flips(change)?;
         let mut region = BTreeSet::new();
         let mut before = Bounds::new(true);
@@ -318,7 +344,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
     }
 
     /// Counts a pair's change of fate at both ends and in the journal.
-    fn note_fate(&mut self, pair: Pair, was: Fate, is: Fate, change: &mut Change) -> Result<(), StoreError> {
+    pub fn note_fate(&mut self, pair: Pair, was: Fate, is: Fate, change: &mut Change) -> Result<(), StoreError> {
         if was == is {
             return Ok(());
         }
@@ -454,10 +480,11 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         persons: &[PersonId],
         change: &mut Change,
     ) -> Result<(), StoreError> {
-        // Of each person: members, those that count for the size, and whether evidence names any of them.
-        let mut groups: BTreeMap<PersonId, (u32, u64, bool)> = BTreeMap::new();
+        // Of each person: members, those that count for the size, whether evidence names any of them, whether it is contested.
+        let mut groups: BTreeMap<PersonId, (u32, u64, bool, bool)> = BTreeMap::new();
         for (id, person) in members.iter().zip(persons) {
             let node = self.known(*id)?;
+            let contested = node.refused > 0 || node.decided;
             let (kind, mut seen) = (node.kind, node.own.is_some() || node.third_parties || !node.named);
             if !seen {
                 seen = self.has_any(&store_keys::prefix(b'e', &[&id.0]))?;
@@ -466,6 +493,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             group.0 += 1;
             group.1 += u64::from(Rules::counts(kind));
             group.2 |= seen;
+            group.3 |= contested;
         }
         let mut largest = 0;
         let assigned: BTreeMap<PersonId, PersonId> = members.iter().copied().zip(persons.iter().copied()).collect();
@@ -474,8 +502,8 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             let old_person = old.map_or(*id, |(_, person, ..)| person);
             let old_size = self.old(old_person)?.map_or(1, |node| node.members);
             let new_person = assigned.get(id).copied();
-            let (size, counted, seen) =
-                new_person.and_then(|person| groups.get(&person)).copied().unwrap_or((1, 1, false));
+            let (size, counted, seen, contested) =
+                new_person.and_then(|person| groups.get(&person)).copied().unwrap_or((1, 1, false, false));
             let kind = match (self.node(*id)?, old) {
                 (Some(node), _) => node.kind,
                 (None, Some((kind, ..))) => kind,
@@ -509,6 +537,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
                 node.person = person;
                 node.members = if person == *id { size } else { 1 };
                 node.published = seen;
+                node.contested = contested && person == *id;
                 if moved && was_published {
                     change.journal.push(Line::Redirected(*id, old_person, person));
                 }
@@ -525,72 +554,9 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
     pub fn note_assignment(&mut self, id: PersonId, change: &mut Change) -> Result<(), StoreError> {
         let told = self.old(id)?.filter(|node| node.home).map_or(id, |node| node.person);
         let person = self.node(id)?.filter(|node| node.home).map_or(id, |node| node.person);
-        if told != person {
-            change.assigned.insert(id, person);
+        if told != person || change.assigned.contains_key(&id) {
+            change.assigned.entry(id).or_insert((told, person)).1 = person;
         }
         Ok(())
-    }
-
-    /// If all that a change adds are identifiers each known by one pair with a stronger one, and nothing but their place can
-    /// change (the pair is oversize, or they are things without a limit), does it without looking at anything else.
-    fn add_leaves(&mut self, change: &mut Change) -> Result<bool, StoreError> {
-        let mut leaves = BTreeSet::new();
-        for &(stronger, weaker) in change.added.keys() {
-            if self.old(weaker)?.is_some() || self.old(stronger)?.is_none() || !leaves.insert(weaker) {
-                return Ok(false);
-            }
-            let leaf = self.known(weaker)?;
-            let (kind, decided) = (leaf.kind, leaf.decided);
-            let root = self.known(stronger)?;
-            let (shared, published, is_oversize) = (root.shared, root.published, rank(kind) >= root.oversize_from);
-            let is_free = kind.is_thing() && self.rules.limit(kind).is_none();
-            if shared
-                || !published
-                || decided
-                || self.rules.is_unique(kind)
-                || self.rules.shared_above() == 0
-                || !(is_oversize || is_free)
-            {
-                return Ok(false);
-            }
-        }
-        if leaves.iter().ne(&change.starts) {
-            return Ok(false);
-        }
-        let added: Vec<(Pair, Evidence)> = change.added.iter().map(|(pair, evidence)| (*pair, *evidence)).collect();
-        for ((root, leaf), evidence) in added {
-            let Evidence::Stronger { own, third_parties, .. } = evidence else {
-                continue;
-            };
-            let (person, oversize_from) = {
-                let root = self.known(root)?;
-                (root.person, root.oversize_from)
-            };
-            let node = self.known(leaf)?;
-            let kind = node.kind;
-            node.published = true;
-            let fate = if rank(kind) >= oversize_from {
-                node.oversize_from = rank(kind);
-                Fate::Refused(Refusal::Oversize)
-            } else {
-                node.oversize_from = oversize_from;
-                node.person = person;
-                Fate::Joined
-            };
-            self.put_pair(root, leaf, Evidence::Stronger { fate, own, third_parties })?;
-            self.note_fate((root, leaf), Fate::Unused, fate, change)?;
-            if fate == Fate::Joined {
-                let strongest = self.known(person)?;
-                let (strongest_kind, was_alone): (IdentifierType, bool) = (strongest.kind, strongest.members == 1);
-                strongest.members += 1;
-                if was_alone {
-                    self.store.put(&store_keys::member(person, strongest_kind, person), &[]);
-                }
-                self.store.put(&store_keys::member(person, kind, leaf), &[]);
-            }
-            change.touched.extend([leaf, person]);
-            self.note_assignment(leaf, change)?;
-        }
-        Ok(true)
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Graph<'a, S: KeyValue + ?Sized> {
     pub store: &'a mut S,
     pub rules: &'a Rules,
     nodes: HashMap<PersonId, Versions, RandomState>,
+    /// How many nodes more there are than before, as far as they are written.
+    pub growth: i64,
     /// What stood of pairs whose decisions the change touches; under both ends.
     pub stood: BTreeMap<PersonId, BTreeMap<PersonId, Option<Standing>>>,
 }
@@ -74,6 +76,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
             store,
             rules,
             nodes: HashMap::with_hasher(RandomState::with_seeds(11, 12, 13, 14)),
+            growth: 0,
             stood: BTreeMap::new(),
         }
     }
@@ -161,21 +164,19 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         Ok(value(&one) < value(&other))
     }
 
-    /// Writes the nodes that changed.
+    /// Writes the nodes that changed: what comes next is a change of its own.
     pub fn write_nodes(&mut self) {
-        for (id, versions) in &self.nodes {
+        for (id, versions) in &mut self.nodes {
+            if versions.old == versions.new {
+                continue;
+            }
             match &versions.new {
-                _ if versions.old == versions.new => {}
                 Some(node) => self.store.put(&store_keys::node(*id), &node.encode(*id)),
                 None => self.store.delete(&store_keys::node(*id)),
             }
+            self.growth += i64::from(versions.new.is_some()) - i64::from(versions.old.is_some());
+            versions.old.clone_from(&versions.new);
         }
-    }
-
-    /// How many nodes more there are than before.
-    pub fn growth(&self) -> i64 {
-        let growth = |versions: &Versions| i64::from(versions.new.is_some()) - i64::from(versions.old.is_some());
-        self.nodes.values().map(growth).sum()
     }
 
     /// Whether any key begins with a prefix.

@@ -8,6 +8,7 @@
 //! - [`store_keys`]: the entries of the store.
 //! - `graph`, `explore`: what the store says around an identifier, before and after a change.
 //! - `change`: a change → the part of the graph that it can touch, resolved anew; the argument why that is enough.
+//! - `easy`: the pairs for which nothing has to be resolved.
 //! - `ledger`, `erase`: commands and erasures in the store.
 //! - `withdraw`: evidence that a home takes back. The executable model of the protocol does not have it: only a second reading
 //!   of a department's topic makes it.
@@ -33,6 +34,8 @@ mod graph;
 mod explore;
 
 mod change;
+
+mod easy;
 
 mod ledger;
 

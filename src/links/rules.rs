@@ -20,9 +20,9 @@ pub const fn rank(kind: IdentifierType) -> u8 {
 /// where they reach a precision of 0.9993 and a recall of 0.9997 of the pairs that evidence connects. Where one customer in four
 /// lives in a household that shares something and one in ten has no customer_id, precision is 0.990 and recall 0.999 (20,000
 /// customers): two people known by e-mail alone who call from one telephone look like one with two addresses. There, of
-/// 10,000, by `shared_above`: 2: precision 0.993 and recall 0.905; 3: 0.992 and 0.990; 4: 0.991 and 0.999; 5 and 6 the same as 4. An order is
-/// named together with a customer, two addresses and a cookie, so fewer than 4 lose it. A limit of 2 e-mails and phones instead of
-/// 5 gives 0.994 and 0.996.
+/// 10,000, by `shared_above`: 2: precision 0.993 and recall 0.905; 3: 0.992 and 0.990; 4: 0.991 and 0.999; 5 and 6 the same as
+/// 4. An order is named together with a customer, two addresses and a cookie, so fewer than 4 lose it. A limit of 2 e-mails and
+/// phones instead of 5 gives 0.994 and 0.996.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The most identifiers of a type that evidence may bring together in one person; by rank, `None` without a limit.

@@ -110,7 +110,12 @@ impl Links {
                 }
             }
             if !is_erased {
+                let was_easy = change.starts.is_empty() && change.added.is_empty();
                 report(&mut graph, home_id, (stronger, stronger_id), (weaker, weaker_id), at, &mut change)?;
+                if was_easy && graph.add_easily(&mut change)? {
+                    graph.note_assignment(home_id, &mut change)?;
+                    graph.write_nodes();
+                }
             }
         }
         if !told.is_empty() {
@@ -240,31 +245,35 @@ impl Links {
         mut change: Change,
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
+        change.assigned.retain(|_, (told, person)| told != person);
+        change.forget_detours();
+        self.journal(graph, &mut change, effects)?;
+        graph.write_nodes();
         let counters = read_counters(graph.store)?;
         let mut counted = counters;
-        counted.identifiers = counters.identifiers.saturating_add_signed(graph.growth());
-        counted.pairs = (counters.pairs + change.added.len() as u64).saturating_sub(change.removed.len() as u64);
+        counted.identifiers = counters.identifiers.saturating_add_signed(graph.growth);
+        counted.pairs = (counters.pairs + change.pairs_added + change.added.len() as u64)
+            .saturating_sub(change.removed.len() as u64);
         if !change.assigned.is_empty() {
             counted.version += 1;
         }
         if counted != counters {
             graph.store.put(store_keys::COUNTERS, &counted.encode());
         }
-        for (home, person) in &change.assigned {
+        for (home, (_, person)) in &change.assigned {
             effects.assign(*home, *person, counted.version);
             change.counted.push(Counted::Moved);
         }
-        self.journal(graph, &mut change, effects)?;
         change.counted.sort_unstable();
         for event in change.counted {
             effects.counted(event);
         }
-        graph.write_nodes();
         for id in change.unpublished {
             let key = self.public_id(graph.store, id)?;
             self.gone.insert(key);
         }
-        self.touched.append(&mut change.touched);
+        // Not `append`, which rebuilds the whole set.
+        self.touched.extend(std::mem::take(&mut change.touched));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! | first byte | rest of the key | value |
 //! | --- | --- | --- |
-//! | `n` | identifier (16) | node: version, type, flags, oversize level, refused pairs, members, person (16) if another, time (8) if it reported itself, value in clear |
+//! | `n` | identifier (16) | node: version, type (and whether its person is contested), flags, oversize level, refused pairs, members, person (16) if another, time (8) if it reported itself, value in clear |
 //! | `e` | identifier (16), rank of the other (1), other (16) | from the stronger end: what became of the pair, whether third parties reported it, time (8) if the stronger end did; from the weaker end: what became of the pair |
 //! | `t` | stronger (16), weaker (16), home (16) | time (8): evidence that a third party reported |
 //! | `h` | home (16), stronger (16), weaker (16) | nothing: the same by home |
@@ -279,6 +279,8 @@ pub struct Node {
     pub members: u32,
     /// Pairs of it that were refused.
     pub refused: u32,
+    /// Of a person's strongest: a pair of a member may have been refused, or a command may decide one.
+    pub contested: bool,
     /// The first level at which it belongs to an oversize component: pairs with a weaker end of that rank or more are set
     /// aside. [`NO_LEVEL`] if there is none.
     pub oversize_from: u8,
@@ -306,6 +308,9 @@ const NAMED: u8 = 16;
 const OWN: u8 = 32;
 const THIRD_PARTIES: u8 = 64;
 const MOVED: u8 = 128;
+/// In the byte of the type, whose ranks are far below.
+const CONTESTED: u8 = 128;
+const _: () = assert!(RANKS < CONTESTED);
 
 impl Node {
     /// One that nothing is known of.
@@ -316,6 +321,7 @@ impl Node {
             person: id,
             members: 1,
             refused: 0,
+            contested: false,
             oversize_from: NO_LEVEL,
             shared: false,
             home: false,
@@ -342,7 +348,8 @@ impl Node {
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
         let mut bytes = Vec::with_capacity(40 + self.value.len());
-        bytes.extend_from_slice(&[VERSION, rank(self.kind), flags, self.oversize_from]);
+        let kind = rank(self.kind) | if self.contested { CONTESTED } else { 0 };
+        bytes.extend_from_slice(&[VERSION, kind, flags, self.oversize_from]);
         push_count(&mut bytes, self.refused);
         push_count(&mut bytes, self.members);
         if moved {
@@ -379,11 +386,12 @@ impl Node {
             Some(decode_time(at)?)
         };
         Ok(Node {
-            kind: decode_kind(*kind)?,
+            kind: decode_kind(*kind & !CONTESTED)?,
             value: std::str::from_utf8(rest).map_err(|_| wrong())?.into(),
             person,
             members,
             refused,
+            contested: *kind & CONTESTED != 0,
             oversize_from: *oversize_from,
             shared: flags & SHARED != 0,
             home: flags & HOME != 0,

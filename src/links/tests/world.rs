@@ -448,6 +448,9 @@ impl World {
         let expected: BTreeSet<_> = truth.refused.iter().filter(|(.., decided)| !decided).cloned().collect();
         assert_eq!(refused, expected, "refused pairs");
         for (id, node) in nodes {
+            if node.refused > 0 || node.decided {
+                assert!(nodes[&node.person].contested, "the person of {node:?}");
+            }
             assert_eq!(node.refused, ends.get(id).copied().unwrap_or_default(), "refused pairs of {node:?}");
         }
         let mut members: BTreeMap<PersonId, BTreeSet<PersonId>> = BTreeMap::new();
