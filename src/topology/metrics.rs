@@ -199,7 +199,11 @@ impl Stage for MetricsStage {
         if header.source != u32::MAX && !(header.refolded && header.watermark.is_none()) {
             self.metrics.watermark(header.source, header.watermark, &view).map_err(stop)?;
         }
-        if header.refolded && foreign.is_none() {
+        if header.refolded
+            && let Some(foreign) = foreign
+        {
+            self.expect_foreign(foreign, &view)?;
+        } else if header.refolded {
             self.metrics.refolded(header.source, &mut view).map_err(stop)?;
         }
         Ok(())

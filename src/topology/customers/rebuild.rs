@@ -8,7 +8,7 @@
 use super::{CustomersStage, Sending, StoreView, stop};
 use crate::{
     engine::{
-        generation::Generation,
+        generation::{self, Generation},
         log::{LogError, Output, Placement},
         stage::{Migrated, Outputs, StageError},
         store::Store,
@@ -55,12 +55,14 @@ impl Rebuilding {
     pub(super) fn hear(
         &mut self,
         header: &Header,
-        generation: Option<Generation>,
+        mine: Option<Generation>,
         partitions: i32,
         store: &mut Store,
     ) -> Result<(), StageError> {
-        if !header.refolded || header.generation != generation {
-            return Ok(());
+        if !header.refolded || header.generation != mine {
+            let is_newer = header.generation.is_some_and(|it| mine.is_none_or(|mine| it.epoch > mine.epoch));
+            // Whoever goes on with the rebuild has to hear it: to pass it over would leave that waiting for ever.
+            return if header.refolded && is_newer { Err(generation::unfinished()) } else { Ok(()) };
         }
         self.load(store)?;
         let Some(Some(heard)) = &mut self.0 else {
