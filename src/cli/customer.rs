@@ -64,7 +64,7 @@ pub(super) fn execute(
     arguments: &CustomerArguments,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let mut sought = Sought::parse(&arguments.identifier)?;
+    let mut sought = Sought::parse(&arguments.identifier, &hub::identifier_rules(settings))?;
     if matches!(sought, Sought::Person(_))
         && let Some((person, _, true)) = find(settings, &sought)?
     {
@@ -361,17 +361,22 @@ fn in_words(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::IdentifierRules;
+
+    fn parse(text: &str) -> Result<Sought, Failure> {
+        Sought::parse(text, &IdentifierRules::default())
+    }
 
     #[test]
     fn identifiers_and_ids_are_told_apart() {
         assert_eq!(
-            Sought::parse("email: Ann@X.org").expect("an identifier"),
+            parse("email: Ann@X.org").expect("an identifier"),
             Sought::Identifier(IdentifierType::Email, "ann@x.org".into())
         );
         let id = "D4A1C97269163F668D179FBBC81625A0";
-        assert_eq!(Sought::parse(id).expect("a person"), Sought::Person(id.to_lowercase()));
+        assert_eq!(parse(id).expect("a person"), Sought::Person(id.to_lowercase()));
         for wrong in ["ann", "mail:ann@x.org", "d4a1c9"] {
-            let failure = Sought::parse(wrong).expect_err(wrong);
+            let failure = parse(wrong).expect_err(wrong);
             assert!(failure.exit == Exit::Usage && failure.next.contains("customer_id"), "{failure}");
         }
     }
@@ -379,7 +384,7 @@ mod tests {
     #[test]
     fn a_customer_is_found_by_any_identifier_of_the_record() {
         let record = json!({"identifiers": {"email": ["ann@x.org", "a@y.org"], "customer_id": ["C1"]}});
-        let is = |text: &str| Sought::parse(text).expect("right").is("p", &record);
+        let is = |text: &str| parse(text).expect("right").is("p", &record);
         assert!(is("email:a@y.org") && is("customer_id:C1"));
         assert!(!is("customer_id:C2") && !is("phone:C1"));
     }

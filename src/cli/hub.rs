@@ -23,7 +23,7 @@ use crate::{
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, trial::Trial},
     links::Rules,
     metrics,
-    model::{IdentifierType, PersonKey},
+    model::{IdentifierRules, IdentifierType, PersonKey},
     settings::{ClientRole, FeedFormat, Settings},
     telemetry::Telemetry,
     topology::TopologyOptions,
@@ -35,6 +35,7 @@ pub(super) fn ingest_options(settings: &Settings) -> ingest::Options {
     ingest::Options {
         too_far_in_future_ms: i64::from(settings.time.too_far_in_future_seconds) * 1_000,
         message_bytes_max: usize::try_from(settings.spokes.message_bytes_max).unwrap_or(usize::MAX),
+        identifiers: identifier_rules(settings),
     }
 }
 
@@ -88,6 +89,11 @@ pub(super) fn compiled_spokes(settings: &Settings, schemas: &Arc<Schemas>) -> Re
         compiled.push(Compiled { file, spoke, tests });
     }
     Ok(compiled)
+}
+
+/// How identifiers are compared.
+pub(super) fn identifier_rules(settings: &Settings) -> IdentifierRules {
+    settings.identity.rules().expect("settings are valid once they are loaded")
 }
 
 /// What links people.

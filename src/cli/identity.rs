@@ -12,7 +12,7 @@ use super::{
     output::Format,
 };
 use crate::{
-    model::{Identifier, IdentifierType, Name, PersonId, PersonKey},
+    model::{Identifier, IdentifierRules, IdentifierType, Name, PersonId, PersonKey},
     settings::Settings,
 };
 
@@ -133,7 +133,8 @@ pub(super) enum Sought {
 }
 
 impl Sought {
-    pub(super) fn parse(text: &str) -> Result<Sought, Failure> {
+    /// In the form in which the hub compares it.
+    pub(super) fn parse(text: &str, rules: &IdentifierRules) -> Result<Sought, Failure> {
         let wrong = |happened: String| {
             let kinds: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
             Failure::new(
@@ -150,9 +151,9 @@ impl Sought {
         };
         let kind = IdentifierType::parse(kind.trim())
             .ok_or_else(|| wrong(format!("there is no type of identifier {:?}", kind.trim())))?;
-        let value = value.trim();
-        let value = if kind == IdentifierType::Email { value.to_lowercase() } else { value.to_owned() };
-        Ok(Sought::Identifier(kind, value))
+        // One that identifies nobody may have been taken before it was blocked.
+        let form = rules.normalize(kind, value).unwrap_or_else(|| value.trim().into());
+        Ok(Sought::Identifier(kind, form.into_owned()))
     }
 
     /// As a command names it. A person's id says no type, and may be that of somebody who reuses an erased identifier.

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{
-    Rejection, SourceRecord, local,
+    Options, Rejection, SourceRecord, local,
     made::Keeper,
     mapping::{EFFORT, SENTIMENT},
     number,
@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     model::{
-        Channel, Currency, EventTime, Identifier, IdentifierType, Initiator, Kind, Money, Reason, Score, ScoreScale,
-        Touchpoint, Visibility,
+        Channel, Currency, EventTime, Identifier, IdentifierRules, IdentifierType, Initiator, Kind, Money, Reason,
+        Score, ScoreScale, Touchpoint, Visibility,
     },
     wire::{Capture, Scalar, Slot},
 };
@@ -40,9 +40,9 @@ pub(super) fn take<'c>(
     capture: &'c Capture<'_>,
     keeper: &Keeper<'c>,
     record: &SourceRecord<'_>,
-    too_far_in_future_ms: i64,
+    options: &'c Options,
 ) -> Part<Touchpoint<'c>> {
-    let taker = Taker { mapping, capture, keeper };
+    let taker = Taker { mapping, capture, keeper, identifiers: &options.identifiers };
     if let Some(slot) = mapping.spoke {
         taker.own_spoke(slot, spoke)?;
     }
@@ -65,7 +65,7 @@ pub(super) fn take<'c>(
         }
     };
     // A record without a timestamp (before 1970, as brokers say it) gives nothing to judge by.
-    if record.timestamp_ms >= 0 && occurred_at.0 > record.timestamp_ms.saturating_add(too_far_in_future_ms) {
+    if record.timestamp_ms >= 0 && occurred_at.0 > record.timestamp_ms.saturating_add(options.too_far_in_future_ms) {
         let message = "the time is too far after the record's own timestamp; check the sender's clock and the unit";
         let slot = mapping.occurred_at.place.slot(capture);
         return taker.at(slot, "occurred_at", refused(Reason::TooFarInFuture, message));
@@ -118,6 +118,7 @@ struct Taker<'c, 'a, 'k> {
     mapping: &'c Mapping,
     capture: &'c Capture<'a>,
     keeper: &'k Keeper<'c>,
+    identifiers: &'c IdentifierRules,
 }
 
 impl<'c, 'a> Taker<'c, 'a, '_> {
@@ -382,7 +383,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
             return Ok(None);
         }
         let kind = self.needed_word("referrer.type", &rule.kind, IdentifierType::parse, IDENTIFIER_TYPES)?;
-        let value = validate::identifier(kind, self.scalar(slot), self.keeper);
+        let value = validate::identifier(self.identifiers, kind, self.scalar(slot), self.keeper);
         Ok(self.at(slot, "referrer.value", value)?.map(|value| Identifier { kind, value }))
     }
 
@@ -395,14 +396,14 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
                     // A list is read as null, with an entry for each element.
                     if *scalar == Scalar::Null {
                         for entry in self.capture.entries(slot) {
-                            let value = validate::identifier(kind, &entry.value, self.keeper);
+                            let value = validate::identifier(self.identifiers, kind, &entry.value, self.keeper);
                             if let Some(value) = self.at(slot, kind.as_str(), value)? {
                                 identifiers.push(Identifier { kind, value });
                             }
                         }
                         continue;
                     }
-                    let value = validate::identifier(kind, scalar, self.keeper);
+                    let value = validate::identifier(self.identifiers, kind, scalar, self.keeper);
                     if let Some(value) = self.at(slot, kind.as_str(), value)? {
                         identifiers.push(Identifier { kind, value });
                     }
@@ -412,7 +413,8 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
             IdentifiersRule::Entries(slot) => {
                 for entry in self.capture.entries(*slot) {
                     let value = match IdentifierType::parse(&entry.key) {
-                        Some(kind) => validate::identifier(kind, &entry.value, self.keeper).map(|value| (kind, value)),
+                        Some(kind) => validate::identifier(self.identifiers, kind, &entry.value, self.keeper)
+                            .map(|value| (kind, value)),
                         None => refused(
                             Reason::WrongType,
                             format!("a type of identifier is not known; use {IDENTIFIER_TYPES}"),

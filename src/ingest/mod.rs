@@ -35,7 +35,7 @@ mod words;
 use std::{cell::OnceCell, collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    model::{Kind, Reason, Touchpoint},
+    model::{IdentifierRules, Kind, Reason, Touchpoint},
     wire::{self, Capture, Schemas, registry::Registry, schemas::SchemaRef},
 };
 use condition::Undecided;
@@ -164,18 +164,24 @@ pub struct Rejection {
 pub struct Finds(Vec<bool>);
 
 /// What holds for every spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How far after its record's timestamp a touchpoint may lie.
     pub too_far_in_future_ms: i64,
     /// The largest payload that is decoded.
     pub message_bytes_max: usize,
+    /// How identifiers are compared; a spoke may have a region of its own.
+    pub identifiers: IdentifierRules,
 }
 
 impl Default for Options {
     /// One day; 1 MiB.
     fn default() -> Options {
-        Options { too_far_in_future_ms: 86_400_000, message_bytes_max: wire::MESSAGE_BYTES_MAX }
+        Options {
+            too_far_in_future_ms: 86_400_000,
+            message_bytes_max: wire::MESSAGE_BYTES_MAX,
+            identifiers: IdentifierRules::default(),
+        }
     }
 }
 
@@ -191,7 +197,7 @@ pub struct Spoke {
 
 impl Spoke {
     /// Checks a spoke file and compiles it. `schemas` are those that Avro messages may be written with.
-    pub fn compile(file: &SpokeFile, options: Options, schemas: &Arc<Schemas>) -> Result<Spoke, SpokeError> {
+    pub fn compile(file: &SpokeFile, mut options: Options, schemas: &Arc<Schemas>) -> Result<Spoke, SpokeError> {
         let error = |key: &str, problem: &str| SpokeError {
             spoke: file.spoke.clone(),
             line: None,
@@ -210,6 +216,10 @@ impl Spoke {
         if !is_name(&file.topic, 249) {
             let problem = "a topic's name has 1 to 249 letters, digits, dots, hyphens or underscores";
             return Err(file.locate(error("topic", problem)));
+        }
+        if let Some(region) = &file.phone_region {
+            let with_region = options.identifiers.with_phone_region(region);
+            options.identifiers = with_region.map_err(|problem| file.locate(error("phone_region", &problem)))?;
         }
         let mut mapping = Mapping::compile(file).map_err(|error| file.locate(error))?;
         let decoder = Decoder::compile(file, &mut mapping, options, schemas).map_err(|error| file.locate(error))?;
@@ -445,9 +455,9 @@ impl Spoke {
         made: &'c Made,
         element: Option<(&EachRule, usize)>,
     ) -> Result<Touchpoint<'c>, Box<Rejection>> {
-        let too_far_in_future_ms = self.decoder.options().too_far_in_future_ms;
         let keeper = Keeper::new(made);
-        let mut touchpoint = draft::take(&self.mapping, &self.name, capture, &keeper, record, too_far_in_future_ms)?;
+        let options = self.decoder.options();
+        let mut touchpoint = draft::take(&self.mapping, &self.name, capture, &keeper, record, options)?;
         if let IdRule::Content = self.mapping.id {
             let mut encoded = Vec::with_capacity(256);
             touchpoint.encode_into(&mut encoded);

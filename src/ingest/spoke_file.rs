@@ -22,6 +22,8 @@ pub struct SpokeFile {
     pub is_cloudevents: bool,
     /// The file, in the folder of schemas, with the schema that its Avro is read as.
     pub reader_schema: Option<String>,
+    /// Of which region its phone numbers without a country's code are; `None`: as configured for all.
+    pub phone_region: Option<String>,
     /// What a record, or an element of it, must be like to be taken (CEL); `None`: every one is.
     pub condition: Option<String>,
     /// Samples, and what must become of them.
@@ -191,7 +193,7 @@ pub struct SpokeError {
 }
 
 /// The keys of every spoke file.
-const FILE_KEYS: [&str; 5] = ["spoke", "topic", "format", "condition", "tests"];
+const FILE_KEYS: [&str; 6] = ["spoke", "topic", "format", "phone_region", "condition", "tests"];
 /// The fields of a mapping that hold one word, text or number, by their keys.
 pub(super) const FIELDS: [&str; 13] = [
     "label",
@@ -290,11 +292,22 @@ impl SpokeFile {
             }
         };
         let condition = keys.optional_text("condition")?;
+        let phone_region = keys.optional_text("phone_region")?;
         let tests = keys.tests()?;
         if format == Format::TouchpointAvro && !tests.is_empty() {
             return Err(keys.error("tests", "Avro cannot be written as text; remove them".into()));
         }
-        Ok(SpokeFile { spoke, topic, format, is_cloudevents, reader_schema, condition, tests, text: text.to_owned() })
+        Ok(SpokeFile {
+            spoke,
+            topic,
+            format,
+            is_cloudevents,
+            reader_schema,
+            phone_region,
+            condition,
+            tests,
+            text: text.to_owned(),
+        })
     }
 }
 

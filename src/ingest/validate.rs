@@ -1,8 +1,8 @@
 //! Captured scalars → the parts of a touchpoint, normalised and within their limits, or the reason why not.
 //!
 //! Texts are trimmed; an empty one is absent; a control character in one becomes a space (tabs and line breaks slip into
-//! names, and are no reason to lose a customer's touchpoint). An identifier's value that identifies nobody is dropped: a
-//! blocked value, an e-mail address without `@`, one with control characters. No message here quotes the payload.
+//! names, and are no reason to lose a customer's touchpoint). An identifier's value that identifies nobody is dropped
+//! ([`IdentifierRules`]). No message here quotes the payload.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::{
     number::{self, is_number, whole},
 };
 use crate::{
-    model::{IdentifierType, Reason},
+    model::{IdentifierRules, IdentifierType, Reason, is_blocked},
     wire::Scalar,
 };
 
@@ -41,23 +41,6 @@ pub(super) struct Refused {
 #[cold]
 pub(super) fn refused<T>(reason: Reason, message: impl Into<Cow<'static, str>>) -> Result<T, Box<Refused>> {
     Err(Box::new(Refused { reason, message: message.into() }))
-}
-
-/// Whether a value stands for "nobody" in somebody's system: a person who is identified by one of them would collect
-/// everybody's touchpoints.
-#[inline]
-fn is_blocked(value: &str) -> bool {
-    let words: &[&str] = match value.len() {
-        2 => &["id", "-1"],
-        3 => &["nan"],
-        4 => &["null", "none", "true"],
-        5 => &["guest", "false", "email"],
-        7 => &["unknown"],
-        9 => &["undefined", "anonymous"],
-        15 => &["[object object]"],
-        _ => &[],
-    };
-    words.iter().any(|word| word.eq_ignore_ascii_case(value)) || value.bytes().all(|byte| matches!(byte, b'0' | b'-'))
 }
 
 /// Whether there is nothing to trim, to replace or to count: printable ASCII, no space at either end, short enough. Nearly
@@ -193,8 +176,9 @@ pub(super) fn id<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<&'c 
     Ok(id)
 }
 
-/// The value of an identifier, normalised; `None` if it identifies nobody.
+/// The value of an identifier in the form in which it is compared; `None` if it identifies nobody.
 pub(super) fn identifier<'c>(
+    rules: &IdentifierRules,
     kind: IdentifierType,
     scalar: &'c Scalar<'_>,
     keeper: &Keeper<'c>,
@@ -205,25 +189,15 @@ pub(super) fn identifier<'c>(
     let Some(value) = as_text(scalar, keeper)? else {
         return Ok(None);
     };
-    let plain = is_plain(value, IDENTIFIER_CHARACTERS_MAX);
-    let mut value = if plain { value } else { value.trim() };
-    if value.is_empty() || is_blocked(value) || !plain && has_control(value) {
-        return Ok(None);
+    if is_plain(value, IDENTIFIER_CHARACTERS_MAX) && rules.keeps(kind, value) {
+        return Ok((!is_blocked(value)).then_some(value));
     }
-    if kind == IdentifierType::Email {
-        let (mut has_at, mut is_lower) = (false, plain);
-        for byte in value.bytes() {
-            has_at |= byte == b'@';
-            is_lower &= !byte.is_ascii_uppercase();
-        }
-        if !has_at {
-            return Ok(None);
-        }
-        if !is_lower && value.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-            value = keeper.keep(value.to_lowercase());
-        }
-    }
-    if !plain && is_longer(value, IDENTIFIER_CHARACTERS_MAX) {
+    let value = match rules.normalize(kind, value) {
+        None => return Ok(None),
+        Some(Cow::Borrowed(form)) => form,
+        Some(Cow::Owned(form)) => keeper.keep(form),
+    };
+    if is_longer(value, IDENTIFIER_CHARACTERS_MAX) {
         return refused(
             Reason::TooLarge,
             "the identifier is longer than 256 characters; send the one that your customers are known by",
@@ -270,7 +244,12 @@ mod tests {
     use super::{super::made::Made, *};
 
     fn shown(kind: IdentifierType, value: &str) -> String {
-        match identifier(kind, &Scalar::Text(Cow::Borrowed(value)), &Keeper::new(&Made::default())) {
+        match identifier(
+            &IdentifierRules::default(),
+            kind,
+            &Scalar::Text(Cow::Borrowed(value)),
+            &Keeper::new(&Made::default()),
+        ) {
             Ok(Some(value)) => value.to_owned(),
             Ok(None) => "nobody".into(),
             Err(refused) => refused.reason.to_string(),
@@ -313,7 +292,8 @@ mod tests {
         assert_eq!(shown(customer, &"é".repeat(257)), "too_large");
         let made = Made::default();
         let number = |value| {
-            identifier(customer, &Scalar::Int(value), &Keeper::new(&made)).map(|value| value.map(str::to_owned))
+            identifier(&IdentifierRules::default(), customer, &Scalar::Int(value), &Keeper::new(&made))
+                .map(|value| value.map(str::to_owned))
         };
         assert_eq!(number(4711), Ok(Some("4711".into())));
         assert_eq!(number(0), Ok(None));

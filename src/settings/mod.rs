@@ -18,6 +18,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::IdentifierRules;
+
 pub use choice::{Compression, FeedFormat, Fsync, LogFormat, SaslMechanism, SecurityProtocol};
 pub use client::ClientRole;
 pub use error::SettingsError;
@@ -197,7 +199,7 @@ pub struct Metrics {
     pub unanswered_target_seconds: u32,
 }
 
-/// `[identity]`: who is one person. Stored state depends on it: it never changes later.
+/// `[identity]`: who is one person. Stored state depends on it: it never changes later, but for how identifiers are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
@@ -219,6 +221,13 @@ pub struct Identity {
     pub cookie_max: u32,
     /// Anonymous ids.
     pub anonymous_max: u32,
+    /// The region of phone numbers without a country's code, as in ISO 3166: `DE`. Without it they stay as they are written.
+    /// A spoke file may have its own. A change of this and the next two needs `insight-hub rebuild --from-sources`.
+    pub phone_region: Option<String>,
+    /// Whether e-mail addresses are compared without the tag after a `+`.
+    pub ignore_email_tags: bool,
+    /// More values that identify nobody, separated by commas: `VALUE`, or `TYPE:VALUE`.
+    pub blocked: String,
 }
 
 /// `[http]`: operators' endpoints.
@@ -395,6 +404,9 @@ impl Default for Identity {
             device_max: 5,
             cookie_max: 100,
             anonymous_max: 100,
+            phone_region: None,
+            ignore_email_tags: false,
+            blocked: String::new(),
         }
     }
 }
@@ -403,6 +415,15 @@ impl Identity {
     /// The unique types, by name.
     pub fn unique(&self) -> impl Iterator<Item = &str> {
         self.unique.split(',').map(str::trim).filter(|kind| !kind.is_empty())
+    }
+
+    /// How identifiers are compared; an error names the key.
+    pub fn rules(&self) -> Result<IdentifierRules, (&'static str, String)> {
+        let mut rules = IdentifierRules::default().with_plus_tags_dropped(self.ignore_email_tags);
+        if let Some(region) = &self.phone_region {
+            rules = rules.with_phone_region(region).map_err(|problem| ("identity.phone_region", problem))?;
+        }
+        rules.with_blocked(&self.blocked).map_err(|problem| ("identity.blocked", problem))
     }
 
     /// The limits, by type.

@@ -129,7 +129,8 @@ impl Settings {
         })?;
         rule((2..=100_000).contains(&identity.component_max), "identity.component_max", || {
             "must be between 2 and 100000".into()
-        })
+        })?;
+        identity.rules().map(drop)
     }
 
     fn validate_embedded(&self) -> Result<(), Broken> {

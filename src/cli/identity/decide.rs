@@ -15,10 +15,11 @@ use crate::{
     settings::Settings,
 };
 
-fn names(identifiers: &[String], key: &PersonKey) -> Result<Vec<Name>, Failure> {
+fn names(settings: &Settings, identifiers: &[String], key: &PersonKey) -> Result<Vec<Name>, Failure> {
+    let rules = hub::identifier_rules(settings);
     let mut names = Vec::with_capacity(identifiers.len());
     for identifier in identifiers {
-        names.push(Sought::parse(identifier)?.name(key)?);
+        names.push(Sought::parse(identifier, &rules)?.name(key)?);
     }
     names.sort_unstable();
     names.dedup();
@@ -37,7 +38,7 @@ pub(super) fn link(
     id: Option<&str>,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let names = names(identifiers, &hub::person_key(settings)?)?;
+    let names = names(settings, identifiers, &hub::person_key(settings)?)?;
     send(settings, id, Order::Link { pairs: names.windows(2).map(|two| (two[0], two[1])).collect() }, output)
 }
 
@@ -47,7 +48,7 @@ pub(super) fn never(
     id: Option<&str>,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let names = names(identifiers, &hub::person_key(settings)?)?;
+    let names = names(settings, identifiers, &hub::person_key(settings)?)?;
     send(settings, id, Order::NeverLink { pairs: every_two(&names) }, output)
 }
 
@@ -59,7 +60,7 @@ pub(super) fn split(
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
     let key = hub::person_key(settings)?;
-    let (one_side, other_side) = (names(one_side, &key)?, names(other_side, &key)?);
+    let (one_side, other_side) = (names(settings, one_side, &key)?, names(settings, other_side, &key)?);
     if one_side.iter().any(|name| other_side.contains(name)) {
         return Err(Failure::new(Exit::Usage, "an identifier is on both sides", "name each on one side"));
     }
@@ -77,7 +78,7 @@ pub(super) fn undo(
 }
 
 pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mut dyn Write) -> Result<(), Failure> {
-    let sought = Sought::parse(&arguments.identifier)?;
+    let sought = Sought::parse(&arguments.identifier, &hub::identifier_rules(settings))?;
     let identifier = sought.name(&hub::person_key(settings)?)?;
     if arguments.dry_run {
         return show::what_goes(settings, &sought, arguments.output, output);

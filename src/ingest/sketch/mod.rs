@@ -141,7 +141,7 @@ pub fn sketch(payloads: &[Vec<u8>], draft: &Draft) -> Result<Sketch, SpokeError>
 }
 
 fn compiled(text: &str, draft: &Draft) -> Result<Spoke, SpokeError> {
-    Spoke::compile(&SpokeFile::parse(&draft.spoke, text)?, draft.options, &Arc::new(Schemas::default()))
+    Spoke::compile(&SpokeFile::parse(&draft.spoke, text)?, draft.options.clone(), &Arc::new(Schemas::default()))
 }
 
 /// What a mapping makes of records.

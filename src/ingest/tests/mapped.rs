@@ -344,3 +344,27 @@ fn local_times_have_a_zone_of_the_file_or_of_the_record() {
         .join("\n"),
     );
 }
+
+#[test]
+fn a_spoke_says_where_its_phone_numbers_are() {
+    let event =
+        r#"{"n":1,"what":"order_placed","at":1769850000250,"who":"C1","call":["01 70 18 99 00","+49 30 123456"]}"#;
+    let with_phone = MINIMAL.replace("customer_id = \"who\" }", "customer_id = \"who\", phone = \"call\" }");
+    let french = with_phone.replace("format = \"json\"", "format = \"json\"\nphone_region = \"FR\"");
+    check(
+        &french,
+        event,
+        expect![[r#"
+        web 1 order_placed at 2026-01-31T09:00:00.250Z by customer_id:C1 phone:+33170189900 phone:+4930123456, initiator customer
+    "#]],
+    );
+    check(
+        &with_phone,
+        event,
+        expect![[r#"
+        web 1 order_placed at 2026-01-31T09:00:00.250Z by customer_id:C1 phone:+4930123456 phone:01 70 18 99 00, initiator customer
+    "#]],
+    );
+    let error = spoke(&french.replace("\"FR\"", "\"XX\"")).expect_err("no such region").to_string();
+    assert!(error.starts_with("spoke web, line 5: phone_region: \"XX\" is no region"), "{error}");
+}
