@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, hint::black_box, time::Instant};
 
 use insight_hub::{
     feeds::{
-        Customers, Definitions, Encoder, FeedFormat, FeedRecord, Metrics, PersonTouchpoint, Text, Touchpoints, event_id,
+        Customers, Definitions, Encoder, FeedFormat, FeedRecord, Metrics, Names, PersonTouchpoint, Text, Touchpoints,
+        event_id,
     },
     model::{
         CatalogueEntry, Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
@@ -56,10 +57,11 @@ fn measure<'a, F: FeedRecord>(name: &str, format: FeedFormat, record: &'a F::Rec
 /// The same JSON by the general writer: what `wire::json_text` has to be worth.
 fn measure_serde_json<'a, F: FeedRecord>(name: &str, record: &'a F::Record<'a>) {
     let mut bytes = Vec::with_capacity(4_096);
-    serde_json::to_writer(&mut bytes, &F::shape::<Text>(record)).expect("public shapes are JSON");
+    serde_json::to_writer(&mut bytes, &F::shape::<Text>(record, &Names::Clear)).expect("public shapes are JSON");
     report(name, "serde_json", bytes.len(), || {
         bytes.clear();
-        serde_json::to_writer(&mut bytes, &F::shape::<Text>(black_box(record))).expect("public shapes are JSON");
+        serde_json::to_writer(&mut bytes, &F::shape::<Text>(black_box(record), &Names::Clear))
+            .expect("public shapes are JSON");
         black_box(&bytes);
     });
 }

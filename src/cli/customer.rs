@@ -4,6 +4,7 @@
 //! again, by the fold that the hub itself uses, and what each step contributes to company-wide metrics is shown beside it.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     io::Write,
 };
@@ -24,7 +25,7 @@ use crate::{
     ingest::{Mapped, NoHeaders, SourceRecord, Spoke, SpokeFile},
     metrics::catalogue,
     model::{Accumulator, Currency, Dimension, IdentifierType, Window, WindowKind},
-    settings::Settings,
+    settings::{PublishedIdentifiers, Settings},
     wire::Schemas,
 };
 
@@ -64,7 +65,7 @@ pub(super) fn execute(
     arguments: &CustomerArguments,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let mut sought = Sought::parse(&arguments.identifier, &hub::identifier_rules(settings))?;
+    let mut sought = Sought::parse(&arguments.identifier, &hub::identifier_rules(settings))?.published(settings)?;
     if matches!(sought, Sought::Person(_))
         && let Some((person, _, true)) = find(settings, &sought)?
     {
@@ -191,7 +192,7 @@ fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, 
             spokes.insert(name.to_owned(), compiled);
         }
         let Some(spoke) = spokes.get(name) else { continue };
-        let payload = touchpoint.to_string();
+        let payload = foldable(settings, touchpoint).to_string();
         let record = SourceRecord {
             topic: name,
             partition: 0,
@@ -210,6 +211,20 @@ fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, 
         all.push(counts.in_words());
     }
     Ok(all)
+}
+
+/// A touchpoint of the feed as a department could have written it. Identifiers count for nothing here, and hashes of some are
+/// none that a department may write.
+fn foldable<'t>(settings: &Settings, touchpoint: &'t Value) -> Cow<'t, Value> {
+    if settings.identity.publish == PublishedIdentifiers::Clear {
+        return Cow::Borrowed(touchpoint);
+    }
+    let mut touchpoint = touchpoint.clone();
+    touchpoint["identifiers"] = json!({"customer_id": ["hashed"]});
+    if touchpoint["referrer"].is_object() {
+        touchpoint["referrer"]["type"] = json!("customer_id");
+    }
+    Cow::Owned(touchpoint)
 }
 
 /// Contributions to the whole company, by metric.

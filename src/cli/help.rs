@@ -15,7 +15,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["demo", "generate"]),
     ("Departments: plug in, and see what becomes of an event", &["spoke", "import", "tap", "rejected", "explain"]),
     ("Downstream: what the hub publishes", &["tail", "export", "customer"]),
-    ("Who is one person: look, decide, erase", &["identity", "erase"]),
+    ("Who is one person: look, decide, erase", &["identity", "export-person", "erase"]),
     ("Operators: run it, and keep it", &["run", "reload", "check", "topics", "rebuild", "state", "backup", "restore"]),
     ("This program", &["completions", "man", "help"]),
 ];

@@ -19,12 +19,12 @@ use crate::{
     engine::{
         log::LogError, log::access::AccessError, log::kafka::KafkaOptions, stage::StageError, worker::WorkerOptions,
     },
-    feeds,
+    feeds::{self, Names},
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, trial::Trial},
     links::Rules,
     metrics,
     model::{IdentifierRules, IdentifierType, PersonKey},
-    settings::{ClientRole, FeedFormat, Settings},
+    settings::{ClientRole, FeedFormat, PublishedIdentifiers, Settings},
     telemetry::Telemetry,
     topology::TopologyOptions,
     wire::{Schemas, registry::RegistryWatcher},
@@ -96,6 +96,14 @@ pub(super) fn identifier_rules(settings: &Settings) -> IdentifierRules {
     settings.identity.rules().expect("settings are valid once they are loaded")
 }
 
+/// How the feeds write identifiers.
+pub(super) fn names(settings: &Settings, person_key: &PersonKey) -> Names {
+    match settings.identity.publish {
+        PublishedIdentifiers::Clear => Names::Clear,
+        PublishedIdentifiers::Hashed => Names::Hashed(Arc::new(person_key.clone())),
+    }
+}
+
 /// What links people.
 pub(super) fn link_rules(settings: &Settings) -> Rules {
     let identity = &settings.identity;
@@ -140,6 +148,7 @@ pub(super) fn topology_options(
             FeedFormat::AvroRegistry => feeds::FeedFormat::AvroRegistry(feeds::SchemaIds::default()),
         },
         touchpoints_feed: settings.topics.touchpoints_feed,
+        names: names(settings, &person_key),
         rejected_retention_ms: i64::from(settings.topics.rejected_retention_hours) * 3_600_000,
         allowed_disorder_ms: milliseconds(settings.time.allowed_disorder_seconds),
         customers: customers::Options {

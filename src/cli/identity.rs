@@ -9,11 +9,12 @@ use clap::{Args, Subcommand};
 
 use super::{
     exit::{Exit, Failure},
+    hub,
     output::Format,
 };
 use crate::{
     model::{Identifier, IdentifierRules, IdentifierType, Name, PersonId, PersonKey},
-    settings::Settings,
+    settings::{PublishedIdentifiers, Settings},
 };
 
 pub(super) use show::find;
@@ -154,6 +155,17 @@ impl Sought {
         // One that identifies nobody may have been taken before it was blocked.
         let form = rules.normalize(kind, value).unwrap_or_else(|| value.trim().into());
         Ok(Sought::Identifier(kind, form.into_owned()))
+    }
+
+    /// As the feeds write it.
+    pub(super) fn published(self, settings: &Settings) -> Result<Sought, Failure> {
+        match self {
+            Sought::Identifier(kind, value) if settings.identity.publish == PublishedIdentifiers::Hashed => {
+                let names = hub::names(settings, &hub::person_key(settings)?);
+                Ok(Sought::Identifier(kind, names.show(Identifier { kind, value: &value }).as_str().to_owned()))
+            }
+            other => Ok(other),
+        }
     }
 
     /// As a command names it. A person's id says no type, and may be that of somebody who reuses an erased identifier.

@@ -9,6 +9,7 @@ mod demo;
 mod exit;
 mod explain;
 mod export;
+mod export_person;
 mod figures;
 mod generate;
 mod help;
@@ -48,6 +49,7 @@ pub use demo::DemoArguments;
 pub use exit::{Exit, Failure};
 pub use explain::ExplainArguments;
 pub use export::{ExportArguments, ExportFormat};
+pub use export_person::ExportPersonArguments;
 pub use generate::{Destination, GenerateArguments, Written};
 pub use help::{CompletionsArguments, ManArguments};
 pub use identity::{EraseArguments, IdentityAction, IdentityArguments};
@@ -121,6 +123,8 @@ pub enum Command {
     Identity(IdentityArguments),
     /// Erase a person: record, touchpoints, identifiers, now and for what comes late
     Erase(EraseArguments),
+    /// Write everything that the hub keeps about one person, for whoever asks for their data
+    ExportPerson(ExportPersonArguments),
     /// Show what comes into a department's topic and what its mapping makes of it, with who it is about hidden
     Tap(TapArguments),
     /// Say where an event counts, by its id, or why it does not
@@ -196,6 +200,7 @@ impl Cli {
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
             Command::Identity(arguments) => identity::execute(settings, arguments, output),
             Command::Erase(arguments) => identity::erase(settings, arguments, output),
+            Command::ExportPerson(arguments) => export_person::execute(settings, arguments, output),
             Command::Tap(arguments) => tap::execute(settings, arguments, output),
             Command::Explain(arguments) => explain::execute(settings, arguments, output),
             Command::Rejected(arguments) => rejected::execute(settings, arguments, output),

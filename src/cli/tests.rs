@@ -84,7 +84,7 @@ fn every_command_of_the_readme_kind_parses() {
 }
 
 /// What shows no things: it makes files, is watched, or does one thing and says so.
-const SHOW_NOTHING: [&str; 13] = [
+const SHOW_NOTHING: [&str; 14] = [
     "demo",
     "run",
     "reload",
@@ -94,6 +94,7 @@ const SHOW_NOTHING: [&str; 13] = [
     "man",
     "help",
     "export",
+    "export-person",
     "identity link",
     "identity never-link",
     "identity split",

@@ -10,6 +10,7 @@
 //! - [`home`]: where a touchpoint is kept, whoever it belongs to: pairs, versions, moves.
 //! - `erasure`: what was erased goes from a home.
 //! - [`readings`]: a department's topic that is read again → what its mapping makes of it now takes the place of what it made.
+//! - [`timeline()`]: everything that counts for one person, for whoever asks.
 //! - `rebuild`: a change of definition → every timeline folded anew.
 //! - [`stage`]: batches of touchpoints, closed days, commits.
 //!
@@ -27,6 +28,7 @@ pub mod record;
 mod refold;
 pub mod stage;
 pub mod store_keys;
+mod timeline;
 
 #[cfg(test)]
 mod tests;
@@ -37,3 +39,4 @@ pub use home::Pair;
 pub use person::Item;
 pub use readings::WithdrawnPair;
 pub use stage::{Customers, Effects, Incoming, Options};
+pub use timeline::{TIMELINE_ENTRIES, timeline};

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use serde::Serialize;
 
-use super::{encoder::FeedRecord, notation::Notation, table::Feed};
+use super::{encoder::FeedRecord, names::Names, notation::Notation, table::Feed};
 use crate::model::CatalogueEntry;
 
 /// The feed `insight.catalogue`. Key: the metric's id.
@@ -16,7 +16,7 @@ impl FeedRecord for Definitions {
     type Record<'a> = CatalogueEntry<'a>;
     type Shape<'a, N: Notation> = CatalogueShape<'a, N>;
 
-    fn shape<'a, N: Notation>(record: &'a CatalogueEntry<'a>) -> CatalogueShape<'a, N> {
+    fn shape<'a, N: Notation>(record: &'a CatalogueEntry<'a>, _: &Names) -> CatalogueShape<'a, N> {
         CatalogueShape {
             metric: record.metric,
             title: record.title,

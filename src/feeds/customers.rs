@@ -6,10 +6,11 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
     encoder::FeedRecord,
+    names::{Names, Shown},
     notation::{FiniteMap, Instant, Notation, finite},
     table::Feed,
 };
-use crate::model::{DurationSummary, InsightRecord, JourneyStep, ScoreSummary};
+use crate::model::{DurationSummary, Identifier, IdentifierType, InsightRecord, JourneyStep, ScoreSummary};
 
 /// The feed `insight.customers`. Key: the person id.
 #[derive(Debug)]
@@ -20,10 +21,10 @@ impl FeedRecord for Customers {
     type Record<'a> = InsightRecord;
     type Shape<'a, N: Notation> = CustomerShape<'a, N>;
 
-    fn shape<'a, N: Notation>(record: &'a InsightRecord) -> CustomerShape<'a, N> {
+    fn shape<'a, N: Notation>(record: &'a InsightRecord, names: &Names) -> CustomerShape<'a, N> {
         CustomerShape {
             person: &record.person,
-            identifiers: &record.identifiers,
+            identifiers: Identifiers(&record.identifiers, names.clone()),
             first_seen: Instant::new(record.first_seen),
             last_seen: Instant::new(record.last_seen),
             touchpoints: record.touchpoints,
@@ -58,7 +59,7 @@ impl FeedRecord for Customers {
 #[serde(bound(serialize = "N: Notation"))]
 pub struct CustomerShape<'a, N> {
     person: &'a str,
-    identifiers: &'a BTreeMap<String, Vec<String>>,
+    identifiers: Identifiers<'a>,
     first_seen: Instant<N>,
     last_seen: Instant<N>,
     touchpoints: i64,
@@ -84,6 +85,29 @@ pub struct CustomerShape<'a, N> {
     segment: Option<&'a str>,
     region: Option<&'a str>,
     account: Option<&'a str>,
+}
+
+struct Identifiers<'a>(&'a BTreeMap<String, Vec<String>>, Names);
+
+impl Serialize for Identifiers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (kind, values) in self.0 {
+            map.serialize_entry(kind, &Values(IdentifierType::parse(kind), values, &self.1))?;
+        }
+        map.end()
+    }
+}
+
+struct Values<'a>(Option<IdentifierType>, &'a [String], &'a Names);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.1.iter().map(|value| match self.0 {
+            Some(kind) => self.2.show(Identifier { kind, value }),
+            None => Shown::Clear(value),
+        }))
+    }
 }
 
 #[derive(Serialize)]

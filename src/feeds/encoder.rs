@@ -7,6 +7,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::{
+    names::Names,
     notation::{Binary, Notation, Text},
     table::Feed,
 };
@@ -84,14 +85,15 @@ pub trait FeedRecord {
     type Record<'a>;
     /// What the public reads, borrowed from the record.
     type Shape<'a, N: Notation>: Serialize;
-    /// The public shape of a record.
-    fn shape<'a, N: Notation>(record: &'a Self::Record<'a>) -> Self::Shape<'a, N>;
+    /// The public shape of a record, with its identifiers written in a way.
+    fn shape<'a, N: Notation>(record: &'a Self::Record<'a>, names: &Names) -> Self::Shape<'a, N>;
 }
 
 /// Encodes the values of one feed, with one buffer for all of them.
 #[derive(Debug)]
 pub struct Encoder<F> {
     format: FeedFormat,
+    names: Names,
     schema: SingleObject,
     headers: Vec<(&'static str, Bytes)>,
     buffer: Vec<u8>,
@@ -113,22 +115,27 @@ impl<F: FeedRecord> Encoder<F> {
             ("ce_type", Bytes::from_static(description.event_type.as_bytes())),
             ("ce_source", Bytes::copy_from_slice(source.as_bytes())),
         ];
-        Encoder { format, schema, headers, buffer: Vec::with_capacity(2_048), feed: PhantomData }
+        Encoder { format, names: Names::Clear, schema, headers, buffer: Vec::with_capacity(2_048), feed: PhantomData }
+    }
+
+    /// The same encoder, which writes identifiers in another way.
+    pub fn naming(self, names: Names) -> Encoder<F> {
+        Encoder { names, ..self }
     }
 
     /// The value of a record. The bytes are good until the next call.
     pub fn encode<'a>(&mut self, record: &'a F::Record<'a>) -> &[u8] {
         self.buffer.clear();
         match self.format {
-            FeedFormat::Json => json_text::write(&F::shape::<Text>(record), &mut self.buffer)
+            FeedFormat::Json => json_text::write(&F::shape::<Text>(record, &self.names), &mut self.buffer)
                 .expect("the shapes have only what the writer knows: property tests over all shapes"),
             FeedFormat::AvroSingleObject => self
                 .schema
-                .encode(&F::shape::<Binary>(record), &mut self.buffer)
+                .encode(&F::shape::<Binary>(record, &self.names), &mut self.buffer)
                 .expect("every shape fits its schema whatever its values: property tests over all shapes"),
             FeedFormat::AvroRegistry(ids) => self
                 .schema
-                .encode_as(ids.of(F::FEED), &F::shape::<Binary>(record), &mut self.buffer)
+                .encode_as(ids.of(F::FEED), &F::shape::<Binary>(record, &self.names), &mut self.buffer)
                 .expect("every shape fits its schema whatever its values: property tests over all shapes"),
         }
         &self.buffer

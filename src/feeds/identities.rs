@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     encoder::FeedRecord,
+    names::{Names, Shown},
     notation::{Instant, Notation},
     table::Feed,
 };
@@ -29,8 +30,9 @@ impl FeedRecord for Identities {
     type Record<'a> = Identity<'a>;
     type Shape<'a, N: Notation> = IdentityShape<'a>;
 
-    fn shape<'a, N: Notation>(record: &'a Identity<'a>) -> IdentityShape<'a> {
-        let nobody = IdentifierShape { kind: "", value: "" };
+    fn shape<'a, N: Notation>(record: &'a Identity<'a>, names: &Names) -> IdentityShape<'a> {
+        let nobody = IdentifierShape { kind: "", value: Shown::Clear("") };
+        let of = |identifier: &Identifier<'a>| IdentifierShape::of(identifier, names);
         let mut shape = IdentityShape {
             identifier: nobody,
             person: record.key.to_string(),
@@ -43,18 +45,18 @@ impl FeedRecord for Identities {
         };
         match record.state {
             IdentityState::Person { identifiers, identifiers_total, conflicts, conflicts_total, shared } => {
-                shape.identifier = identifiers.first().map_or(nobody, IdentifierShape::of);
+                shape.identifier = identifiers.first().map_or(nobody, of);
                 shape.strongest = shape.identifier;
-                shape.identifiers = identifiers.iter().map(IdentifierShape::of).collect();
+                shape.identifiers = identifiers.iter().map(of).collect();
                 shape.identifiers_total = long(*identifiers_total);
-                shape.conflicts = conflicts.iter().map(ConflictShape::of).collect();
+                shape.conflicts = conflicts.iter().map(|conflict| ConflictShape::of(conflict, names)).collect();
                 shape.conflicts_total = long(*conflicts_total);
                 shape.shared = *shared;
             }
             IdentityState::Redirect { identifier, person, strongest } => {
-                shape.identifier = IdentifierShape::of(identifier);
+                shape.identifier = of(identifier);
                 shape.person = person.to_string();
-                shape.strongest = IdentifierShape::of(strongest);
+                shape.strongest = of(strongest);
             }
             IdentityState::Gone => {}
         }
@@ -84,12 +86,12 @@ pub struct IdentityShape<'a> {
 struct IdentifierShape<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    value: &'a str,
+    value: Shown<'a>,
 }
 
 impl<'a> IdentifierShape<'a> {
-    fn of(identifier: &Identifier<'a>) -> IdentifierShape<'a> {
-        IdentifierShape { kind: identifier.kind.as_str(), value: identifier.value }
+    fn of(identifier: &Identifier<'a>, names: &Names) -> IdentifierShape<'a> {
+        IdentifierShape { kind: identifier.kind.as_str(), value: names.show(*identifier) }
     }
 }
 
@@ -103,10 +105,10 @@ struct ConflictShape<'a> {
 }
 
 impl<'a> ConflictShape<'a> {
-    fn of(conflict: &Conflict<'a>) -> ConflictShape<'a> {
+    fn of(conflict: &Conflict<'a>, names: &Names) -> ConflictShape<'a> {
         ConflictShape {
-            stronger: IdentifierShape::of(&conflict.stronger),
-            weaker: IdentifierShape::of(&conflict.weaker),
+            stronger: IdentifierShape::of(&conflict.stronger, names),
+            weaker: IdentifierShape::of(&conflict.weaker, names),
             rule: conflict.rule.to_string(),
             decided: conflict.decided,
         }
@@ -122,7 +124,7 @@ impl FeedRecord for IdentityJournal {
     type Record<'a> = JournalEntry<'a>;
     type Shape<'a, N: Notation> = JournalShape<'a, N>;
 
-    fn shape<'a, N: Notation>(record: &'a JournalEntry<'a>) -> JournalShape<'a, N> {
+    fn shape<'a, N: Notation>(record: &'a JournalEntry<'a>, names: &Names) -> JournalShape<'a, N> {
         let mut shape = JournalShape {
             change: "",
             one: NamedShape { id: String::new(), kind: None, value: None },
@@ -169,8 +171,8 @@ impl FeedRecord for IdentityJournal {
             }
         };
         shape.change = change;
-        shape.one = NamedShape::of(one);
-        shape.other = other.map(NamedShape::of);
+        shape.one = NamedShape::of(one, names);
+        shape.other = other.map(|other| NamedShape::of(other, names));
         shape
     }
 }
@@ -213,15 +215,15 @@ struct NamedShape<'a> {
     id: String,
     #[serde(rename = "type")]
     kind: Option<&'static str>,
-    value: Option<&'a str>,
+    value: Option<Shown<'a>>,
 }
 
 impl<'a> NamedShape<'a> {
-    fn of(named: Named<'a>) -> NamedShape<'a> {
+    fn of(named: Named<'a>, names: &Names) -> NamedShape<'a> {
         NamedShape {
             id: named.id.to_string(),
             kind: named.identifier.map(|identifier| identifier.kind.as_str()),
-            value: named.identifier.map(|identifier| identifier.value),
+            value: named.identifier.map(|identifier| names.show(identifier)),
         }
     }
 }

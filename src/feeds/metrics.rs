@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     encoder::FeedRecord,
+    names::Names,
     notation::{Date, FiniteMap, Notation, finite},
     table::Feed,
 };
@@ -18,7 +19,7 @@ impl FeedRecord for Metrics {
     type Record<'a> = MetricValue<'a>;
     type Shape<'a, N: Notation> = MetricShape<'a, N>;
 
-    fn shape<'a, N: Notation>(record: &'a MetricValue<'a>) -> MetricShape<'a, N> {
+    fn shape<'a, N: Notation>(record: &'a MetricValue<'a>, _: &Names) -> MetricShape<'a, N> {
         let (standard_error, interval) = match record.uncertainty {
             None => (None, None),
             Some(Uncertainty::StandardError(error)) => (finite(error), None),

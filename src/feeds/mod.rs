@@ -2,6 +2,7 @@
 //!
 //! - [`Feed`]: the table of every feed: topic, key, clean-up, schema, purpose.
 //! - [`Encoder`]: one feed's records as JSON or Avro (single-object, or with a registry's ids), with their headers.
+//! - [`Names`]: whether identifiers are written in clear or as keyed hashes.
 //! - [`DeadLetter`]: what `insight.rejected` says about a source record that could not be taken.
 //! - [`Reader`]: a feed's bytes, in either format, as JSON for people.
 //!
@@ -13,6 +14,7 @@ mod customers;
 mod encoder;
 mod identities;
 mod metrics;
+mod names;
 mod notation;
 mod reader;
 mod rejected;
@@ -29,6 +31,7 @@ pub use customers::{CustomerShape, Customers};
 pub use encoder::{CE_ID, CE_SUBJECT, Encoder, FeedFormat, FeedRecord, SchemaIds, event_id};
 pub use identities::{Identities, Identity, IdentityJournal, IdentityShape, JournalShape};
 pub use metrics::{MetricShape, Metrics};
+pub use names::{Names, Shown};
 pub use notation::{Binary, Notation, Text};
 pub use reader::{ReadError, Reader};
 pub use rejected::{DeadLetter, HEADER_PREFIX};

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     encoder::FeedRecord,
+    names::Names,
     notation::{Instant, Notation},
     table::Feed,
 };
@@ -29,7 +30,7 @@ impl FeedRecord for Spokes {
     type Record<'a> = SpokeAccount;
     type Shape<'a, N: Notation> = SpokeShape<'a, N>;
 
-    fn shape<'a, N: Notation>(record: &'a SpokeAccount) -> SpokeShape<'a, N> {
+    fn shape<'a, N: Notation>(record: &'a SpokeAccount, _: &Names) -> SpokeShape<'a, N> {
         let of = |outcome: &Outcome| record.outcomes.get(outcome).copied().unwrap_or_default();
         SpokeShape {
             spoke: &record.spoke,

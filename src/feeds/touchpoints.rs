@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
     encoder::FeedRecord,
+    names::{Names, Shown},
     notation::{Instant, Notation},
     table::Feed,
 };
@@ -27,7 +28,7 @@ impl FeedRecord for Touchpoints {
     type Record<'a> = PersonTouchpoint<'a>;
     type Shape<'a, N: Notation> = TouchpointShape<'a, N>;
 
-    fn shape<'a, N: Notation>(record: &'a PersonTouchpoint<'a>) -> TouchpointShape<'a, N> {
+    fn shape<'a, N: Notation>(record: &'a PersonTouchpoint<'a>, names: &Names) -> TouchpointShape<'a, N> {
         let touchpoint = record.touchpoint;
         TouchpointShape {
             person: Person(record.person),
@@ -36,7 +37,7 @@ impl FeedRecord for Touchpoints {
             kind: touchpoint.kind.as_str(),
             label: touchpoint.label,
             occurred_at: Instant::new(touchpoint.occurred_at),
-            identifiers: Identifiers(&touchpoint.identifiers),
+            identifiers: Identifiers(&touchpoint.identifiers, names.clone()),
             channel: touchpoint.channel.map(|channel| channel.as_str()),
             subject: touchpoint.subject,
             product: touchpoint.product,
@@ -54,7 +55,7 @@ impl FeedRecord for Touchpoints {
             sentiment: touchpoint.sentiment.map(i32::from),
             referrer: touchpoint
                 .referrer
-                .map(|referrer| Referrer { kind: referrer.kind.as_str(), value: referrer.value }),
+                .map(|referrer| Referrer { kind: referrer.kind.as_str(), value: names.show(referrer) }),
             effort: touchpoint.effort,
             properties: Properties(&touchpoint.properties),
         }
@@ -101,7 +102,7 @@ impl Serialize for Person {
 }
 
 /// Identifiers, ascending, as a map from type to values.
-struct Identifiers<'a>(&'a [Identifier<'a>]);
+struct Identifiers<'a>(&'a [Identifier<'a>], Names);
 
 impl<'a> Identifiers<'a> {
     fn by_type(&self) -> impl Iterator<Item = &'a [Identifier<'a>]> + use<'a> {
@@ -114,17 +115,17 @@ impl Serialize for Identifiers<'_> {
         // Avro writes the number of entries first.
         let mut map = serializer.serialize_map(Some(self.by_type().count()))?;
         for identifiers in self.by_type() {
-            map.serialize_entry(identifiers[0].kind.as_str(), &Values(identifiers))?;
+            map.serialize_entry(identifiers[0].kind.as_str(), &Values(identifiers, &self.1))?;
         }
         map.end()
     }
 }
 
-struct Values<'a>(&'a [Identifier<'a>]);
+struct Values<'a>(&'a [Identifier<'a>], &'a Names);
 
 impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|identifier| identifier.value))
+        serializer.collect_seq(self.0.iter().map(|identifier| self.1.show(*identifier)))
     }
 }
 
@@ -160,7 +161,7 @@ impl<'a> Answer<'a> {
 struct Referrer<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    value: &'a str,
+    value: Shown<'a>,
 }
 
 struct Properties<'a>(&'a [(&'a str, &'a str)]);

@@ -109,3 +109,13 @@ choice! {
         Json => "json",
     }
 }
+
+choice! {
+    /// How the feeds write identifiers.
+    PublishedIdentifiers {
+        /// As they are compared.
+        Clear => "clear",
+        /// As keyed hashes.
+        Hashed => "hashed",
+    }
+}

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::IdentifierRules;
 
-pub use choice::{Compression, FeedFormat, Fsync, LogFormat, SaslMechanism, SecurityProtocol};
+pub use choice::{Compression, FeedFormat, Fsync, LogFormat, PublishedIdentifiers, SaslMechanism, SecurityProtocol};
 pub use client::ClientRole;
 pub use error::SettingsError;
 pub use secret::Secret;
@@ -228,6 +228,8 @@ pub struct Identity {
     pub ignore_email_tags: bool,
     /// More values that identify nobody, separated by commas: `VALUE`, or `TYPE:VALUE`.
     pub blocked: String,
+    /// How the feeds write identifiers. It never changes later.
+    pub publish: PublishedIdentifiers,
 }
 
 /// `[http]`: operators' endpoints.
@@ -407,6 +409,7 @@ impl Default for Identity {
             phone_region: None,
             ignore_email_tags: false,
             blocked: String::new(),
+            publish: PublishedIdentifiers::Clear,
         }
     }
 }

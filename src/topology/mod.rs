@@ -55,7 +55,7 @@ use crate::{
         stage::{StageSpec, Topology},
         topics::{Cleanup, Ownership, TopicIndex, TopicSpec, Topics},
     },
-    feeds::{self, Feed, FeedFormat},
+    feeds::{self, Feed, FeedFormat, Names},
     ingest::LiveSpokes,
     metrics::catalogue,
     model::{Calendar, PersonKey},
@@ -91,6 +91,8 @@ pub struct TopologyOptions {
     pub feed_format: FeedFormat,
     /// Whether `insight.touchpoints` is published.
     pub touchpoints_feed: bool,
+    /// How the feeds write identifiers.
+    pub names: Names,
     /// How long dead letters are kept, in milliseconds.
     pub rejected_retention_ms: i64,
     /// How far behind the newest touchpoint of its partition a touchpoint may come before its window is final, in
@@ -146,6 +148,11 @@ pub struct TopicMap {
     pub rejected_feed: TopicIndex,
     /// `insight.commands`: operators' decisions and erasures. Read, not written.
     pub commands: TopicIndex,
+}
+
+/// The topic of the customers' state.
+pub fn customers_changelog(application_id: &str) -> String {
+    format!("{application_id}-customers-changelog")
 }
 
 /// The hub's topology, and where its topics are in it.
@@ -313,6 +320,10 @@ fn placement(options: &TopologyOptions) -> [u8; 16] {
     hash.update(&options.links.fingerprint().to_le_bytes());
     // Another key names every person anew. What is stored of it is a hash of a hash.
     hash.update(blake3::keyed_hash(&options.person_key.0, b"placement").as_bytes());
+    // What is published under either would stay beside the other. The word is left out where it was before there was one.
+    if matches!(options.names, Names::Hashed(_)) {
+        hash.update(b"hashed");
+    }
     first_half(&hash)
 }
 

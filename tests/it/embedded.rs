@@ -7,6 +7,7 @@ mod faults;
 mod house;
 mod identity;
 mod letters;
+mod privacy;
 mod process;
 mod reload;
 mod rereading;

@@ -54,6 +54,7 @@ pub fn topology_options(application_id: &str, customers_partitions: i32) -> Topo
         feed_prefix: "insight.".into(),
         feed_format: feeds::FeedFormat::Json,
         touchpoints_feed: true,
+        names: insight_hub::feeds::Names::Clear,
         rejected_retention_ms: 604_800_000,
         allowed_disorder_ms: 86_400_000,
         customers: customers::Options { person_key: PersonKey(PERSON_KEY), ..customers::Options::default() },

@@ -81,7 +81,7 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mu
     let sought = Sought::parse(&arguments.identifier, &hub::identifier_rules(settings))?;
     let identifier = sought.name(&hub::person_key(settings)?)?;
     if arguments.dry_run {
-        return show::what_goes(settings, &sought, arguments.output, output);
+        return show::what_goes(settings, &sought.published(settings)?, arguments.output, output);
     }
     if !arguments.yes {
         return Err(Failure::new(

@@ -91,7 +91,7 @@ pub(super) fn one(
     format: Format,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let sought = Sought::parse(identifier, &hub::identifier_rules(settings))?;
+    let sought = Sought::parse(identifier, &hub::identifier_rules(settings))?.published(settings)?;
     let (person, value, redirected) = find(settings, &sought)?.ok_or_else(nobody)?;
     if format != Format::Table {
         write_json(output, &value)?;

@@ -262,8 +262,8 @@ impl Publisher {
         Publisher {
             map,
             touchpoints_feed: options.touchpoints_feed,
-            customers: Encoder::new(options.feed_format, &options.application_id),
-            touchpoints: Encoder::new(options.feed_format, &options.application_id),
+            customers: Encoder::new(options.feed_format, &options.application_id).naming(options.names.clone()),
+            touchpoints: Encoder::new(options.feed_format, &options.application_id).naming(options.names.clone()),
             customers_partitions: options.customers_partitions,
             metrics_partitions: options.metrics_partitions,
             batches: batches(options.metrics_partitions),

@@ -1,6 +1,7 @@
 //! Who is one person, at the command line beside a running hub: look, split, take back, link, erase.
 
 use std::{
+    path::Path,
     process::ExitStatus,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,39 +17,52 @@ use crate::harness::sweeper::Scratch;
 
 const WITHIN: Duration = Duration::from_secs(120);
 /// 2026-03-20T00:00:00Z.
-const DAY_MS: i64 = 1_773_964_800_000;
+pub(super) const DAY_MS: i64 = 1_773_964_800_000;
 
-struct House {
+pub(super) struct House {
     running: Running,
-    spokes: String,
-    _home: Scratch,
+    settings: Vec<String>,
+    home: Scratch,
 }
 
 impl House {
     fn new() -> House {
-        let home = Scratch::new("identity");
+        House::with("identity", &[])
+    }
+
+    /// A hub with some settings of its own.
+    pub(super) fn with(name: &str, settings: &[&str]) -> House {
+        let home = Scratch::new(name);
         let folder = home.path().join("spokes");
         std::fs::create_dir_all(&folder).unwrap();
         let mapping = "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"touchpoint-json\"\n";
         std::fs::write(folder.join("shop.toml"), mapping).unwrap();
         let spokes = format!("spokes.directory={}", folder.display());
-        let running = Running::start("identity", Some(&home.path().join("data")), &[&spokes]);
-        House { running, spokes, _home: home }
+        let mut settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        settings.push(spokes);
+        let of_all: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let running = Running::start(name, Some(&home.path().join("data")), &of_all);
+        House { running, settings, home }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.home.path()
     }
 
     fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
-        let (command, _) = command("command", Some(self.running.data()), &[&self.spokes]);
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        let (command, _) = command("command", Some(self.running.data()), &settings);
         command.args(arguments).run(WITHIN)
     }
 
     #[track_caller]
-    fn succeed(&self, arguments: &[&str]) -> String {
+    pub(super) fn succeed(&self, arguments: &[&str]) -> String {
         let (status, output, errors) = self.run(arguments);
         assert!(status.success(), "{arguments:?}: {output}\n{errors}");
         output
     }
 
-    fn append(&mut self, timestamp_ms: i64, events: &[Value]) {
+    pub(super) fn append(&mut self, timestamp_ms: i64, events: &[Value]) {
         let access = self.running.connect();
         access.create_topic("shop.events", 2, Policy::Keep).unwrap();
         for (index, event) in (0..).zip(events) {
@@ -81,7 +95,7 @@ impl House {
     /// The record of the one customer that an identifier or an id leads to, once it has so many touchpoints: records follow
     /// identities a moment later.
     #[track_caller]
-    fn customer(&self, identifier: &str, touchpoints: u64) -> Value {
+    pub(super) fn customer(&self, identifier: &str, touchpoints: u64) -> Value {
         let deadline = Instant::now() + WITHIN;
         loop {
             let (_, output, errors) = self.run(&["customer", identifier, "-o", "json"]);
@@ -94,14 +108,14 @@ impl House {
     }
 
     #[track_caller]
-    fn has(&self, identifier: &str, identifiers: u64) -> String {
+    pub(super) fn has(&self, identifier: &str, identifiers: u64) -> String {
         let total = |shown: Option<&Value>| shown.map(|it| it["identifiers_total"].as_u64().unwrap());
         let shown = self.becomes(identifier, &|shown| total(shown) == Some(identifiers));
         shown.unwrap()["person"].as_str().unwrap().to_owned()
     }
 }
 
-fn event(id: &str, day: i64, kind: &str, identifiers: Value) -> Value {
+pub(super) fn event(id: &str, day: i64, kind: &str, identifiers: Value) -> Value {
     json!({ "id": id, "kind": kind, "occurred_at": DAY_MS - (30 - day) * 86_400_000, "identifiers": identifiers })
 }
 

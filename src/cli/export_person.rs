@@ -1,0 +1,202 @@
+//! `insight-hub export-person IDENTIFIER`: everything that the hub keeps about one person, as one JSON document: what somebody
+//! who asks for their data is to be given.
+//!
+//! The timeline comes from the hub's own state (the changelog of customers), so that it is whole and in clear also where the
+//! feed of touchpoints is switched off or identifiers are published as hashes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    path::PathBuf,
+};
+
+use bytes::Bytes;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    exit::{Exit, Failure},
+    hub,
+    identity::{Sought, find},
+    output::write_json,
+    place, private,
+    rejected::read_letters,
+};
+use crate::{
+    customers::{self, TIMELINE_ENTRIES},
+    feeds::{Encoder, Feed, FeedFormat, PersonTouchpoint, Reader, Touchpoints},
+    model::{Identifier, IdentifierType, PersonId, PersonKey},
+    settings::{PublishedIdentifiers, Settings},
+    topology,
+};
+
+/// Flags of `export-person`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ExportPersonArguments {
+    /// TYPE:VALUE of any identifier of the person; or the 32 digits of the person's id
+    #[arg(value_name = "IDENTIFIER")]
+    pub identifier: String,
+    /// Where to; it must not exist, and only its owner may read it. Without it, standard output
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+}
+
+pub(super) fn execute(
+    settings: &Settings,
+    arguments: &ExportPersonArguments,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let key = hub::person_key(settings)?;
+    let sought = Sought::parse(&arguments.identifier, &hub::identifier_rules(settings))?.published(settings)?;
+    let (person, identity, _) = find(settings, &sought)?.ok_or_else(|| {
+        Failure::new(
+            Exit::Failure,
+            "nobody is known by that",
+            "see how the identifier is written in `insight-hub tail identities --from-beginning`, or whether it was erased",
+        )
+    })?;
+    let document = document(settings, &key, &person, identity)?;
+    let Some(path) = &arguments.to else {
+        write_json(output, &document)?;
+        return Ok(output.flush()?);
+    };
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            Exit::Failure,
+            format!("{} cannot be written: {error}", path.display()),
+            "name a file that does not exist, in a folder that this user may write to",
+        )
+    };
+    private::write_new(path, document.to_string().as_bytes()).map_err(failed)?;
+    let touchpoints = document["touchpoints"].as_array().map_or(0, Vec::len);
+    writeln!(output, "{touchpoints} touchpoints of person {person} in {}", path.display())?;
+    Ok(output.flush()?)
+}
+
+fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value) -> Result<Value, Failure> {
+    let unreadable = |what: &str| Failure::new(Exit::Failure, format!("{what} cannot be read"), "report it");
+    let public = PersonId::parse(person).ok_or_else(|| unreadable("the person's id"))?;
+    let internal =
+        internal_name(settings, key, &identity).ok_or_else(|| unreadable("the person's strongest identifier"))?;
+    let mut identifiers: BTreeMap<IdentifierType, BTreeSet<String>> = BTreeMap::new();
+    let mut touchpoints = Vec::new();
+    let store = entries(settings, internal)?;
+    let mut encoder = Encoder::<Touchpoints>::new(FeedFormat::Json, &settings.hub.application_id);
+    customers::timeline(internal, &store, &mut |touchpoint| {
+        for identifier in &touchpoint.identifiers {
+            identifiers.entry(identifier.kind).or_default().insert(identifier.value.to_owned());
+        }
+        encoder.encode(&PersonTouchpoint { person: public, touchpoint });
+        touchpoints.push(serde_json::from_slice::<Value>(encoder.encoded()).unwrap_or_default());
+    })
+    .map_err(|error| Failure::new(Exit::Failure, error.to_string(), "run `insight-hub state verify`"))?;
+    let names = of_person(settings, key, &identity, &identifiers);
+    let mut record = None;
+    read(settings, Feed::Customers, &mut |key, value| {
+        if key == person {
+            record = value;
+        }
+    })?;
+    let counted = record.as_ref().and_then(|record| record["touchpoints"].as_u64());
+    if counted != Some(touchpoints.len() as u64) {
+        tracing::warn!(
+            "the hub was taking something in about this person meanwhile: run it again for a picture of one moment"
+        );
+    }
+    let mut journal = Vec::new();
+    read(settings, Feed::IdentityJournal, &mut |_, line| {
+        let Some(line) = line else { return };
+        let names_one =
+            |end: &str| line[end]["id"].as_str().and_then(PersonId::parse).is_some_and(|id| names.contains(&id));
+        if names_one("one") || names_one("other") {
+            journal.push(line);
+        }
+    })?;
+    let rejected = letters(settings, &identifiers)?;
+    let shown: serde_json::Map<String, Value> =
+        identifiers.into_iter().map(|(kind, values)| (kind.as_str().to_owned(), json!(values))).collect();
+    Ok(json!({
+        "person": person,
+        "identifiers": shown,
+        "identity": identity,
+        "record": record,
+        "touchpoints": touchpoints,
+        "journal": journal,
+        "rejected": rejected,
+    }))
+}
+
+/// How the hub calls the person, whoever they were before an erasure.
+fn internal_name(settings: &Settings, key: &PersonKey, identity: &Value) -> Option<PersonId> {
+    let strongest = &identity["strongest"];
+    let (kind, value) = (IdentifierType::parse(strongest["type"].as_str()?)?, strongest["value"].as_str()?);
+    match settings.identity.publish {
+        PublishedIdentifiers::Clear => Some(key.person(Identifier { kind, value })),
+        PublishedIdentifiers::Hashed => PersonId::parse(value),
+    }
+}
+
+/// The keyed hashes of everything that the person is known by.
+fn of_person(
+    settings: &Settings,
+    key: &PersonKey,
+    identity: &Value,
+    identifiers: &BTreeMap<IdentifierType, BTreeSet<String>>,
+) -> BTreeSet<PersonId> {
+    let mut names: BTreeSet<PersonId> = internal_name(settings, key, identity).into_iter().collect();
+    for (kind, values) in identifiers {
+        names.extend(values.iter().map(|value| key.person(Identifier { kind: *kind, value })));
+    }
+    names
+}
+
+/// The person's own entries of the customers' state. The newest of each key stays.
+fn entries(settings: &Settings, person: PersonId) -> Result<BTreeMap<Vec<u8>, Bytes>, Failure> {
+    let topic = topology::customers_changelog(&settings.hub.application_id);
+    let mut log = place::feed(settings, &topic, place::WHOLE)?;
+    let mut found = BTreeMap::new();
+    place::read_whole(&mut *log, &mut |record| {
+        let is_theirs = matches!(record.key.as_slice(), [first, rest @ ..]
+            if TIMELINE_ENTRIES.contains(first) && rest.starts_with(&person.0));
+        match record.value {
+            _ if !is_theirs => {}
+            Some(value) => drop(found.insert(record.key, Bytes::from(value))),
+            None => drop(found.remove(&record.key)),
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn read(settings: &Settings, feed: Feed, each: &mut dyn FnMut(&str, Option<Value>)) -> Result<(), Failure> {
+    let mut log = place::feed(settings, &place::topic_of(settings, feed), place::WHOLE)?;
+    let reader = Reader::new(feed);
+    place::read_whole(&mut *log, &mut |record| {
+        let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
+        each(&String::from_utf8_lossy(&record.key), value.map_err(hub::foreign_value)?);
+        Ok(())
+    })
+}
+
+/// Dead letters in which one of the identifiers stands, wherever. What else is in such a record may be about others, so that
+/// only its place is told: `insight-hub rejected show` shows it.
+fn letters(
+    settings: &Settings,
+    identifiers: &BTreeMap<IdentifierType, BTreeSet<String>>,
+) -> Result<Vec<Value>, Failure> {
+    let values: Vec<&str> =
+        identifiers.values().flatten().map(String::as_str).filter(|value| value.len() >= SOUGHT_BYTES_MIN).collect();
+    let mut found = Vec::new();
+    let mut log = place::feed(settings, &place::topic_of(settings, Feed::Rejected), place::WHOLE)?;
+    read_letters(&mut *log, &mut |letter| {
+        let text = String::from_utf8_lossy(letter.value.as_deref().unwrap_or_default()).to_lowercase();
+        if values.iter().any(|value| text.contains(&value.to_lowercase())) {
+            found.push(json!({ "position": letter.position(), "spoke": letter.spoke, "reason": letter.reason }));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// A shorter value stands in any record by chance.
+const SOUGHT_BYTES_MIN: usize = 4;

@@ -1,0 +1,53 @@
+//! How the feeds write identifiers: in clear, or as keyed hashes that tell customers apart and say nothing of them.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::model::{Identifier, PersonKey, hexadecimal};
+
+/// How the feeds write identifiers.
+#[derive(Clone, Debug, Default)]
+pub enum Names {
+    /// As they are compared.
+    #[default]
+    Clear,
+    /// As 32 hexadecimal digits: [`PersonKey::person`] of the identifier, which is also its key in `insight.identities`
+    /// unless it was erased once. Whoever has the key can compute it; nobody can turn it back.
+    Hashed(Arc<PersonKey>),
+}
+
+impl Names {
+    /// The value of an identifier as it is published.
+    pub fn show<'a>(&self, identifier: Identifier<'a>) -> Shown<'a> {
+        match self {
+            Names::Clear => Shown::Clear(identifier.value),
+            Names::Hashed(key) => Shown::Hashed(hexadecimal(&key.person(identifier).0)),
+        }
+    }
+}
+
+/// The published value of an identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// In clear.
+    Clear(&'a str),
+    /// The digits of its keyed hash.
+    Hashed([u8; 32]),
+}
+
+impl Shown<'_> {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Shown::Clear(value) => value,
+            Shown::Hashed(digits) => std::str::from_utf8(digits).expect("hexadecimal digits are ASCII"),
+        }
+    }
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
