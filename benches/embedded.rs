@@ -1,7 +1,7 @@
 //! The whole hub without Kafka: a million touchpoints and more in a log of its own; CPU, memory, rate, stalls, disk and the
 //! time to the first result after a kill out.
 //!
-//! `cargo bench --profile release --bench embedded -- [--events N] [--customers N] [--workers N] [--restart]
+//! `cargo bench --profile release --bench embedded -- [--events N] [--customers N] [--workers N] [--anonymous PERCENT] [--restart]
 //! [--set section.key=value]…`
 
 #![allow(
@@ -112,7 +112,8 @@ fn main() {
     let command = measure::command(port, "");
     let log = command.directory().join("data/log");
     let filling = Instant::now();
-    fill(&log, BenchEvents::new(BenchOptions { customers, events, ..BenchOptions::default() }));
+    let anonymous_percent = u32::try_from(argument("--anonymous", 0)).unwrap();
+    fill(&log, BenchEvents::new(BenchOptions { customers, events, anonymous_percent, ..BenchOptions::default() }));
     eprintln!("{events} events of {customers} customers written in {:.1} s", filling.elapsed().as_secs_f64());
 
     let mut hub = command.spawn();

@@ -1,7 +1,8 @@
 //! The whole hub on a real broker: a million touchpoints and more in; CPU, memory, rate and latency out, next to a
 //! skeleton that moves the same records and does nothing else.
 //!
-//! `cargo bench --profile release --bench hub -- [--events N] [--customers N] [--workers N] [--latency RATE] [--restore]
+//! `cargo bench --profile release --bench hub -- [--events N] [--customers N] [--workers N] [--anonymous PERCENT] [--latency RATE]
+//! [--first-links RATE] [--restore]
 //! [--set section.key=value]…`. The broker is started from the
 //! artifacts that `tests/run kafka` fetches, on the same cores. CPU is user + system of the hub's (or the skeleton's)
 //! process; the broker's is not in it.
@@ -28,7 +29,7 @@ use harness::{
     kafka::{Broker, Options, free_port},
     writer::{Message, Writer, create_topics},
 };
-use insight_hub::company::{BenchEvents, BenchOptions, SourceEvent};
+use insight_hub::company::{BenchEvents, BenchOptions, FirstLinks, SourceEvent};
 use measure::{
     PARTITIONS, SOURCE, argument, explain, figures, header, largest, now_ms, restore, row, usage, wait_until_done,
 };
@@ -91,8 +92,12 @@ fn main() {
     create_topics(&broker.bootstrap(), &[(SOURCE, PARTITIONS)], &[("retention.ms", "-1")]);
     let filling = Instant::now();
     let rate = argument("--latency", 0);
-    let mut source =
-        BenchEvents::new(BenchOptions { customers, events: events + 25 * rate, ..BenchOptions::default() });
+    let mut source = BenchEvents::new(BenchOptions {
+        customers,
+        events: events + 25 * rate,
+        anonymous_percent: u32::try_from(argument("--anonymous", 0)).unwrap(),
+        ..BenchOptions::default()
+    });
     let writer = Writer::new(&broker.bootstrap());
     fill(&writer, &mut source, events, None);
     eprintln!("{events} events of {customers} customers written in {:.1} s", filling.elapsed().as_secs_f64());
@@ -111,6 +116,18 @@ fn main() {
         let [half, most, all] = latency(port, &writer, &mut source, rate);
         println!(
             "from event to insight.metrics at {rate} events/s: p50 ≤ {half:.0} ms, p99 ≤ {most:.0} ms, all ≤ {all:.0} ms"
+        );
+    }
+    let rate = argument("--first-links", 0);
+    if rate > 0 {
+        let mut source = FirstLinks::new(25 * rate);
+        fill(&writer, &mut source, 25 * rate * u64::from(FirstLinks::BEFORE), Some(now_ms()));
+        std::thread::sleep(Duration::from_secs(10));
+        let [half, most, all] = latency(port, &writer, &mut source, rate);
+        println!(
+            "from the event that links a cookie to its customer, with {} touchpoints moved, to insight.metrics, at {rate} links/s: \
+             p50 ≤ {half:.0} ms, p99 ≤ {most:.0} ms, all ≤ {all:.0} ms",
+            FirstLinks::BEFORE
         );
     }
     if std::env::args().any(|argument| argument == "--restore") {

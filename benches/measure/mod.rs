@@ -147,6 +147,9 @@ pub fn explain(figures: &BTreeMap<String, f64>) {
         name.starts_with("insight_hub_records_out_total")
             || name.starts_with("insight_hub_commit") && !name.contains("bucket")
             || name.starts_with("insight_hub_log_") && !name.contains("bucket")
+            || name.starts_with("insight_hub_links_total")
+            || name.starts_with("insight_hub_homes_moved")
+            || name.starts_with("insight_hub_touchpoints_sent")
             || name.starts_with("insight_hub_transaction_") && !name.contains("bucket")
     }) {
         println!("    {name} {value}");

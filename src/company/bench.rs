@@ -25,12 +25,24 @@ pub struct BenchOptions {
     pub start_ms: i64,
     /// Over how many days they arrive evenly.
     pub days: u32,
+    /// Of how many customers in a hundred only a cookie is known at first.
+    pub anonymous_percent: u32,
 }
+
+/// Touchpoints of a customer whom only a cookie names; the next names both.
+pub const ANONYMOUS_TOUCHPOINTS: u8 = 20;
 
 impl Default for BenchOptions {
     /// A million events of 100,000 customers over 30 days of 2026.
     fn default() -> BenchOptions {
-        BenchOptions { seed: 1, customers: 100_000, events: 1_000_000, start_ms: 1_767_225_600_000, days: 30 }
+        BenchOptions {
+            seed: 1,
+            customers: 100_000,
+            events: 1_000_000,
+            start_ms: 1_767_225_600_000,
+            days: 30,
+            anonymous_percent: 0,
+        }
     }
 }
 
@@ -38,6 +50,8 @@ impl Default for BenchOptions {
 pub struct BenchEvents {
     options: BenchOptions,
     customers: Zipf,
+    /// How many touchpoints of each customer there were, up to where it matters.
+    seen: Vec<u8>,
     random: Random,
     made: u64,
     bytes: u64,
@@ -48,6 +62,7 @@ impl BenchEvents {
     pub fn new(options: BenchOptions) -> BenchEvents {
         BenchEvents {
             customers: Zipf::new(options.customers, 100),
+            seen: vec![0; if options.anonymous_percent > 0 { options.customers as usize } else { 0 }],
             random: Random::of_part(options.seed, 1),
             made: 0,
             bytes: 0,
@@ -108,10 +123,29 @@ impl Iterator for BenchEvents {
         let mut payload = Vec::with_capacity(BENCH_PAYLOAD_BYTES + 64);
         payload.extend_from_slice(b"{\"id\":\"b-");
         push_padded(&mut payload, self.made, 9);
-        payload.extend_from_slice(b"\",\"identifiers\":{\"customer_id\":[\"");
-        payload.extend_from_slice(&key);
-        payload.extend_from_slice(b"\"]");
+        payload.extend_from_slice(b"\",\"identifiers\":{");
+        let before = match self.seen.get_mut(customer as usize) {
+            Some(seen) if customer % 100 < self.options.anonymous_percent => {
+                let before = *seen;
+                *seen = before.saturating_add(1);
+                before
+            }
+            Some(_) | None => u8::MAX,
+        };
+        let is_anonymous = before < ANONYMOUS_TOUCHPOINTS;
+        if before <= ANONYMOUS_TOUCHPOINTS {
+            payload.extend_from_slice(b"\"cookie\":[\"K-");
+            payload.extend_from_slice(&key);
+            payload.extend_from_slice(if is_anonymous { b"\"]" } else { b"\"]," });
+        }
+        if !is_anonymous {
+            payload.extend_from_slice(b"\"customer_id\":[\"");
+            payload.extend_from_slice(&key);
+            payload.extend_from_slice(b"\"]");
+        }
         let thing: Option<&[u8]> = match kind {
+            // An order of its own would join them sooner.
+            _ if is_anonymous => None,
             "order_placed" | "payment_received" | "delivery_promised" | "order_shipped" | "order_delivered" => {
                 Some(b",\"order\":[\"O-")
             }
@@ -176,5 +210,55 @@ impl BenchEvents {
         json.text("trace", &FILLING[..missing]);
         json.close();
         json.close();
+    }
+}
+
+/// The events of customers who become known: first what a cookie did, of all of them; then, of each, the event that names
+/// both the cookie and the customer.
+#[derive(Debug)]
+pub struct FirstLinks {
+    customers: u64,
+    made: u64,
+}
+
+impl FirstLinks {
+    /// Touchpoints of each cookie before its customer is known.
+    pub const BEFORE: u32 = 20;
+    /// When they happened: after those of [`BenchEvents`] by default, so that nothing is late.
+    const START_MS: i64 = 1_767_225_600_000 + 31 * DAY;
+
+    /// Of so many customers.
+    pub fn new(customers: u64) -> FirstLinks {
+        FirstLinks { customers, made: 0 }
+    }
+}
+
+impl Iterator for FirstLinks {
+    type Item = SourceEvent;
+
+    fn next(&mut self) -> Option<SourceEvent> {
+        let before = self.customers * u64::from(FirstLinks::BEFORE);
+        let customer = if self.made < before { self.made / u64::from(FirstLinks::BEFORE) } else { self.made - before };
+        if customer >= self.customers {
+            return None;
+        }
+        let occurred_at = FirstLinks::START_MS + self.made as i64;
+        let known = if self.made < before { String::new() } else { format!(",\"customer_id\":[\"F-{customer}\"]") };
+        let payload = format!(
+            "{{\"id\":\"f-{}\",\"kind\":\"page_viewed\",\"occurred_at\":\"{}\",\"identifiers\":{{\"cookie\":[\"F-{customer}\"]{known}}},\"channel\":\"web\"}}",
+            self.made,
+            EventTime(occurred_at),
+        );
+        self.made += 1;
+        Some(SourceEvent {
+            spoke: "operations",
+            key: customer.to_string().into_bytes(),
+            payload: payload.into_bytes(),
+            occurred_at,
+            timestamp_ms: occurred_at,
+            valid: true,
+            rejection: None,
+            duplicate: false,
+        })
     }
 }

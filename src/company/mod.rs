@@ -21,7 +21,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::model::{Day, Reason, Touchpoint};
 
-pub use bench::{BENCH_PAYLOAD_BYTES, BenchEvents, BenchOptions};
+pub use bench::{BENCH_PAYLOAD_BYTES, BenchEvents, BenchOptions, FirstLinks};
 pub use story::{Chapter, Days, Direction, Effect, Story};
 
 use journey::{DAY, HOUR, MINUTE, SECOND, Step};
