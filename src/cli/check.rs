@@ -427,7 +427,7 @@ mod tests {
         let mut output = Vec::new();
         execute(&settings(&example), &json_lines(), &mut output).expect("the examples are right");
         let output = String::from_utf8(output).expect("JSON lines are text");
-        assert!(output.contains(r#""spoke":"sales","tests":0,"topic":"sales.events""#), "{output}");
+        assert!(output.contains(r#""spoke":"sales","tests":2,"topic":"sales.events""#), "{output}");
         let more = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples");
         let mut settings_of_more = settings(&more.join("spokes"));
         settings_of_more.schemas.directory = Some(more.join("schemas"));

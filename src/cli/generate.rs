@@ -1,6 +1,7 @@
 //! `insight-hub generate`: a seeded company's touchpoints, to files or to the spokes' topics.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -18,14 +19,13 @@ use super::{
     place,
 };
 use crate::{
-    company::{Company, CompanyOptions, SalesFormat},
+    company::{Company, CompanyOptions, ORDER_SCHEMA, SalesFormat},
     engine::{
         log::{LogError, kafka::KafkaOptions},
         topics::{Cleanup, Ownership, TopicSpec},
     },
     ingest::SpokeFile,
     settings::Settings,
-    wire::avro::encode_touchpoint,
 };
 
 /// How long a cluster may take to answer the first question.
@@ -126,28 +126,28 @@ pub(super) fn execute(
 /// What the departments' mappings are, by department, and where its events go.
 struct Department {
     spoke: &'static str,
-    mapping: &'static str,
+    mapping: Cow<'static, str>,
     topic: String,
 }
 
-/// Sales writes Avro to its topic, and Avro has no lines.
-const SALES_IN_FILES: &str = "\
-# Sales writes the canonical touchpoint: here as JSON lines, on its topic as Avro (format = \"touchpoint-avro\").
+const SALES: &str = include_str!("../../deploy/spokes/sales.toml");
 
-spoke = \"sales\"
-topic = \"sales.events\"
-format = \"touchpoint-json\"
-";
+/// Sales writes Avro to its topic, and Avro has no lines: in files its records are the JSON that they would be, in which no
+/// schema says what a time is counted in.
+fn sales_in_files() -> String {
+    let (mapping, _) = SALES.split_once("\n# In a test").unwrap_or((SALES, ""));
+    mapping.replace("format = \"avro\"", "format = \"json\"").replace("format = \"logical\"", "format = \"epoch_us\"")
+}
 
 fn departments(in_files: bool) -> Result<Vec<Department>, Failure> {
     let mappings = [
-        ("marketing", include_str!("../../deploy/spokes/marketing.toml")),
-        ("operations", include_str!("../../deploy/spokes/operations.toml")),
-        ("sales", if in_files { SALES_IN_FILES } else { include_str!("../../deploy/spokes/sales.toml") }),
-        ("support", include_str!("../../deploy/spokes/support.toml")),
+        ("marketing", Cow::Borrowed(include_str!("../../deploy/spokes/marketing.toml"))),
+        ("operations", Cow::Borrowed(include_str!("../../deploy/spokes/operations.toml"))),
+        ("sales", if in_files { Cow::Owned(sales_in_files()) } else { Cow::Borrowed(SALES) }),
+        ("support", Cow::Borrowed(include_str!("../../deploy/spokes/support.toml"))),
     ];
     let departments = mappings.into_iter().map(|(spoke, mapping)| {
-        let file = SpokeFile::parse(spoke, mapping)
+        let file = SpokeFile::parse(spoke, &mapping)
             .map_err(|error| Failure::new(Exit::Failure, error.to_string(), "report it: this mapping is built in"))?;
         Ok(Department { spoke, mapping, topic: file.topic })
     });
@@ -166,7 +166,7 @@ fn write_company(settings: &Settings, arguments: &GenerateArguments) -> Result<V
         late_per_million: per_million(arguments.late),
         invalid_per_million: per_million(arguments.invalid),
         shuffled: arguments.shuffle,
-        sales: if in_files { SalesFormat::Json } else { SalesFormat::Avro(encode_touchpoint) },
+        sales: if in_files { SalesFormat::Json } else { SalesFormat::Avro },
         ..CompanyOptions::default()
     });
     let departments = departments(in_files)?;
@@ -189,7 +189,7 @@ fn write_files(company: Company, departments: &[Department], directory: &Path) -
     let mut files = BTreeMap::new();
     for department in departments {
         let mapping = spokes.join(format!("{}.toml", department.spoke));
-        std::fs::write(&mapping, department.mapping).map_err(|error| failed(&mapping, &error))?;
+        std::fs::write(&mapping, department.mapping.as_bytes()).map_err(|error| failed(&mapping, &error))?;
         let path = directory.join(format!("{}.ndjson", department.spoke));
         let file = std::fs::File::create(&path).map_err(|error| failed(&path, &error))?;
         files.insert(department.spoke, (path, BufWriter::new(file), 0_u64));
@@ -207,8 +207,8 @@ fn write_files(company: Company, departments: &[Department], directory: &Path) -
     Ok(written)
 }
 
-/// Writes the mappings of the made-up departments' topics into a folder.
-pub(super) fn write_mappings(folder: &Path) -> Result<(), Failure> {
+/// Writes the mappings of the made-up departments' topics into a folder, and the schemas that they are in into another.
+pub(super) fn write_mappings(folder: &Path, schemas: &Path) -> Result<(), Failure> {
     let failed = |path: &Path, error: &std::io::Error| {
         Failure::new(
             Exit::Failure,
@@ -219,9 +219,11 @@ pub(super) fn write_mappings(folder: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     for department in departments(false)? {
         let path = folder.join(format!("{}.toml", department.spoke));
-        std::fs::write(&path, department.mapping).map_err(|error| failed(&path, &error))?;
+        std::fs::write(&path, department.mapping.as_bytes()).map_err(|error| failed(&path, &error))?;
     }
-    Ok(())
+    std::fs::create_dir_all(schemas).map_err(|error| failed(schemas, &error))?;
+    let path = schemas.join("order-event.avsc");
+    std::fs::write(&path, ORDER_SCHEMA).map_err(|error| failed(&path, &error))
 }
 
 fn write_topics(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::Reason;
+use crate::model::{EventTime, Reason};
 
 use super::random::Random;
 
@@ -24,10 +24,9 @@ enum Defect {
     SentimentOutOfRange,
     TextTooLong,
     UnknownKind,
-    ForeignSpoke,
 }
 
-const EVERYWHERE: [Defect; 14] = [
+const EVERYWHERE: [Defect; 12] = [
     Defect::Truncated,
     Defect::Empty,
     Defect::NoId,
@@ -39,22 +38,22 @@ const EVERYWHERE: [Defect; 14] = [
     Defect::TimeInWords,
     Defect::TimeTooOld,
     Defect::TimeTooNew,
-    Defect::AnswerOutOfRange,
-    Defect::SentimentOutOfRange,
     Defect::TextTooLong,
 ];
-/// Only the canonical shape has a closed list of kinds and names a spoke.
-const CANONICAL: [Defect; 2] = [Defect::UnknownKind, Defect::ForeignSpoke];
+/// Only marketing and support ask customers something, and take any kind.
+const ASKING: [Defect; 2] = [Defect::AnswerOutOfRange, Defect::SentimentOutOfRange];
+/// Sales and operations have closed lists of kinds.
+const STRICT: [Defect; 1] = [Defect::UnknownKind];
 
 /// Spoils a payload of a spoke whose record arrives at `timestamp_ms`.
 pub(super) fn spoil(spoke: &str, payload: &mut Vec<u8>, timestamp_ms: i64, random: &mut Random) -> Reason {
     if payload.first() != Some(&b'{') {
         return spoil_binary(payload, random);
     }
-    let canonical = spoke == "sales" || spoke == "operations";
-    let choices = EVERYWHERE.len() + if canonical { CANONICAL.len() } else { 0 };
-    let index = random.below(choices as u64) as usize;
-    let defect = EVERYWHERE.get(index).copied().unwrap_or_else(|| CANONICAL[index - EVERYWHERE.len()]);
+    let is_strict = spoke == "sales" || spoke == "operations";
+    let own: &[Defect] = if is_strict { &STRICT } else { &ASKING };
+    let index = random.below((EVERYWHERE.len() + own.len()) as u64) as usize;
+    let defect = EVERYWHERE.get(index).copied().unwrap_or_else(|| own[index - EVERYWHERE.len()]);
     match defect {
         Defect::Truncated => {
             let kept = random.between(1, payload.len() as i64 - 1) as usize;
@@ -90,12 +89,18 @@ fn spoil_binary(payload: &mut Vec<u8>, random: &mut Random) -> Reason {
 }
 
 fn change(defect: Defect, spoke: &str, event: &mut Value, timestamp_ms: i64) -> Reason {
-    let (time, kind) = match spoke {
-        "marketing" => ("ts", "event"),
-        "support" => ("time", "type"),
-        _ => ("occurred_at", "kind"),
+    let (id, time, kind) = match spoke {
+        "marketing" => ("id", "ts", "event"),
+        "support" => ("id", "time", "type"),
+        "sales" => ("event_id", "changed_at", "state"),
+        _ => ("scan", "at", "what"),
     };
-    let dimension = if spoke == "support" { &mut event["data"]["product"] } else { &mut event["product"] };
+    let dimension = match spoke {
+        "marketing" => &mut event["product"],
+        "support" => &mut event["data"]["product"],
+        "sales" => &mut event["lines"][0]["article"],
+        _ => &mut event["article"],
+    };
     match defect {
         Defect::ObjectAsText => {
             *dimension = json!({"number": 12});
@@ -108,29 +113,25 @@ fn change(defect: Defect, spoke: &str, event: &mut Value, timestamp_ms: i64) -> 
         _ => {}
     }
     match defect {
-        Defect::NoId => remove(event, "id"),
+        Defect::NoId => remove(event, id),
         Defect::NoTime => remove(event, time),
         Defect::NoKind => remove(event, kind),
         Defect::BlockedIdentifiers => identify(event, spoke, json!("null"), json!("000")),
         Defect::NoIdentifiers => identify(event, spoke, Value::Null, Value::Null),
         Defect::TimeInWords => event[time] = Value::from("yesterday"),
-        Defect::TimeTooOld => event[time] = at(spoke, -5_364_662_400_000, "1800-01-01T00:00:00Z"),
+        Defect::TimeTooOld => event[time] = at(spoke, EventTime(-5_364_662_400_000)),
         Defect::TimeTooNew => {
-            let future = crate::model::EventTime(timestamp_ms + 3 * 86_400_000);
-            event[time] = at(spoke, future.0, &future.to_string());
+            event[time] = at(spoke, EventTime(timestamp_ms + 3 * 86_400_000));
         }
         Defect::AnswerOutOfRange => match spoke {
             "marketing" => event["survey"] = json!({"type": "nps", "answer": 11}),
-            "support" => event["data"]["rating"] = json!({"scale": "satisfaction", "value": 0}),
-            _ => event["score"] = json!({"scale": "nps", "value": 11}),
+            _ => event["data"]["rating"] = json!({"scale": "satisfaction", "value": 0}),
         },
         Defect::SentimentOutOfRange => match spoke {
             "marketing" => event["mood"] = json!(101),
-            "support" => event["data"]["mood"] = json!(-120),
-            _ => event["sentiment"] = json!(101),
+            _ => event["data"]["mood"] = json!(-120),
         },
         Defect::UnknownKind => event[kind] = Value::from("something_else"),
-        Defect::ForeignSpoke => event["spoke"] = Value::from("finance"),
         // Handled before: they are not changes of a member.
         Defect::Truncated | Defect::Empty | Defect::ObjectAsText | Defect::TextTooLong => {}
     }
@@ -141,7 +142,6 @@ fn change(defect: Defect, spoke: &str, event: &mut Value, timestamp_ms: i64) -> 
         Defect::TimeTooNew => Reason::TooFarInFuture,
         Defect::AnswerOutOfRange | Defect::SentimentOutOfRange => Reason::ScoreOutOfRange,
         Defect::UnknownKind => Reason::UnknownKind,
-        Defect::ForeignSpoke => Reason::SpokeNotAllowed,
         Defect::ObjectAsText => Reason::WrongType,
         Defect::TextTooLong => Reason::TooLarge,
         Defect::Truncated | Defect::Empty => Reason::Undecodable,
@@ -155,8 +155,14 @@ fn remove(event: &mut Value, name: &str) {
 }
 
 /// A time as the spoke writes it.
-fn at(spoke: &str, milliseconds: i64, text: &str) -> Value {
-    if spoke == "marketing" { Value::from(milliseconds.div_euclid(1_000)) } else { Value::from(text) }
+fn at(spoke: &str, at: EventTime) -> Value {
+    match spoke {
+        "marketing" => Value::from(at.0.div_euclid(1_000)),
+        "support" => Value::from(at.to_string()),
+        "sales" => Value::from(at.0 * 1_000),
+        // Local, and days off anyway.
+        _ => Value::from(at.to_string().trim_end_matches('Z')),
+    }
 }
 
 /// Replaces every identifier.
@@ -167,6 +173,13 @@ fn identify(event: &mut Value, spoke: &str, person: Value, thing: Value) {
             event["data"]["requester"] = json!({"number": person, "email": person});
             event["data"]["ticket"] = thing;
         }
-        _ => event["identifiers"] = json!({"customer_id": [person], "order": [thing]}),
+        "sales" => {
+            event["buyer"] = json!({"number": person, "cookie": ""});
+            (event["order"], event["contract"]) = (thing.clone(), thing);
+        }
+        _ => {
+            event["customer"] = json!({"number": person, "cookie": ""});
+            (event["order"], event["contract"]) = (thing.clone(), thing);
+        }
     }
 }

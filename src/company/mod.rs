@@ -10,6 +10,8 @@
 mod bench;
 mod defect;
 mod journey;
+mod orders;
+mod parcels;
 mod random;
 mod render;
 mod shape;
@@ -19,9 +21,10 @@ mod tests;
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use crate::model::{Day, Reason, Touchpoint};
+use crate::model::{Day, Reason};
 
 pub use bench::{BENCH_PAYLOAD_BYTES, BenchEvents, BenchOptions, FirstLinks};
+pub use orders::ORDER_SCHEMA;
 pub use story::{Chapter, Days, Direction, Effect, Story};
 
 use journey::{DAY, HOUR, MINUTE, SECOND, Step};
@@ -32,13 +35,13 @@ use story::Planner;
 /// The departments, in alphabetical order.
 pub const SPOKES: [&str; 4] = ["marketing", "operations", "sales", "support"];
 
-/// How sales writes its touchpoints.
-#[derive(Clone, Copy, Debug)]
+/// How sales writes its records, in the schema of its order desk ([`ORDER_SCHEMA`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SalesFormat {
-    /// The canonical touchpoint as JSON.
+    /// As the JSON that they would be.
     Json,
-    /// The canonical touchpoint as Avro in single-object encoding, by this encoder; the touchpoint's `spoke` is empty.
-    Avro(fn(&Touchpoint<'_>, &mut Vec<u8>)),
+    /// As Avro in single-object encoding.
+    Avro,
 }
 
 /// What company to make up.

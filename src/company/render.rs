@@ -10,6 +10,7 @@ use crate::model::{
 use super::{
     SalesFormat,
     journey::{Action, Step, Who},
+    orders, parcels,
     random::Random,
     shape, story,
 };
@@ -322,8 +323,9 @@ impl Renderer {
         match (spoke, sales) {
             ("marketing", _) => shape::marketing(&touchpoint, payload),
             ("support", _) => shape::support(&touchpoint, payload),
-            ("sales", SalesFormat::Avro(encode)) => encode(&touchpoint, payload),
-            _ => shape::canonical(&touchpoint, payload),
+            ("sales", SalesFormat::Avro) => orders::avro(&touchpoint, payload),
+            ("sales", SalesFormat::Json) => orders::json(&touchpoint, payload),
+            _ => parcels::json(&touchpoint, payload),
         }
         occurred_at
     }

@@ -1,5 +1,5 @@
-//! A touchpoint in, the bytes that its department writes out: a campaign tool's JSON, a ticket system's CloudEvents, the
-//! canonical touchpoint as JSON.
+//! A touchpoint in, the bytes that its department writes out: a campaign tool's JSON, a ticket system's CloudEvents; and JSON, member
+//! by member, for the others.
 
 use crate::model::{Channel, EventTime, IdentifierType, Kind, Touchpoint, Visibility};
 
@@ -123,6 +123,12 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// A member whose value is written by hand.
+    pub(super) fn value(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        self.name(name);
+        write(self.out);
+    }
+
     pub(super) fn number(&mut self, name: &str, value: i64) {
         self.name(name);
         push_number(self.out, value);
@@ -134,83 +140,6 @@ impl<'a> Writer<'a> {
         push_time(self.out, at);
         self.out.push(b'"');
     }
-}
-
-/// The canonical touchpoint as JSON, without `spoke`: absent fields are left out.
-pub(super) fn canonical(touchpoint: &Touchpoint<'_>, out: &mut Vec<u8>) {
-    let mut json = Writer::new(out);
-    json.open(None);
-    json.text("id", touchpoint.id);
-    json.text("kind", touchpoint.kind.as_str());
-    json.optional("label", touchpoint.label);
-    json.time("occurred_at", touchpoint.occurred_at);
-    json.open(Some("identifiers"));
-    let mut last = None;
-    for identifier in &touchpoint.identifiers {
-        if last == Some(identifier.kind) {
-            json.out.pop();
-            json.out.push(b',');
-        } else {
-            json.name(identifier.kind.as_str());
-            json.out.push(b'[');
-        }
-        json.quoted(identifier.value);
-        json.out.push(b']');
-        last = Some(identifier.kind);
-    }
-    json.close();
-    json.optional("channel", touchpoint.channel.map(Channel::as_str));
-    json.optional("subject", touchpoint.subject);
-    json.optional("product", touchpoint.product);
-    json.optional("region", touchpoint.region);
-    json.optional("segment", touchpoint.segment);
-    json.optional("campaign", touchpoint.campaign);
-    json.optional("content", touchpoint.content);
-    json.optional("account", touchpoint.account);
-    for (name, money) in [("amount", touchpoint.amount), ("cost", touchpoint.cost)] {
-        if let Some(money) = money {
-            json.open(Some(name));
-            json.number("minor", money.minor);
-            json.text("currency", money.currency.as_str());
-            json.close();
-        }
-    }
-    if let Some(score) = &touchpoint.score {
-        json.open(Some("score"));
-        json.text("scale", score.scale.as_str());
-        json.number("value", score.value.into());
-        json.optional("item", score.item);
-        json.close();
-    }
-    if let Some(promised_at) = touchpoint.promised_at {
-        json.time("promised_at", promised_at);
-    }
-    if touchpoint.initiator != touchpoint.kind.default_initiator() {
-        json.text("initiator", touchpoint.initiator.as_str());
-    }
-    if touchpoint.visibility == Visibility::Internal {
-        json.text("visibility", "internal");
-    }
-    if let Some(sentiment) = touchpoint.sentiment {
-        json.number("sentiment", sentiment.into());
-    }
-    if let Some(referrer) = touchpoint.referrer {
-        json.open(Some("referrer"));
-        json.text("type", referrer.kind.as_str());
-        json.text("value", referrer.value);
-        json.close();
-    }
-    if let Some(effort) = touchpoint.effort {
-        json.number("effort", effort.into());
-    }
-    if !touchpoint.properties.is_empty() {
-        json.open(Some("properties"));
-        for (name, value) in &touchpoint.properties {
-            json.text(name, value);
-        }
-        json.close();
-    }
-    json.close();
 }
 
 /// A campaign tool's event (`deploy/spokes/marketing.toml`).

@@ -117,7 +117,19 @@ fn check(toml: &str, payload: &str, expected: expect_test::Expect) {
     }
 }
 
-const OPERATIONS: &str = include_str!("../../deploy/spokes/operations.toml");
-const SALES: &str = include_str!("../../deploy/spokes/sales.toml");
+/// A department that writes canonical touchpoints as JSON …
+const OPERATIONS: &str = r#"
+# {"id":"o-0000001","kind":"delivery_promised","occurred_at":"2026-01-31T09:00:00.000Z","identifiers":{"customer_id":["C1"],"order":["O-1"]},"region":"north","product":"P-12","promised_at":"2026-02-03T12:00:00.000Z"}
+# {"id":"o-0000002","kind":"order_delivered","occurred_at":1770000000000,"identifiers":{"customer_id":"C1","order":"O-1"},"channel":"partner","cost":{"minor":499,"currency":"EUR"},"properties":{"carrier":"north-post"}}
+# {"id":"o-0000003","kind":"refund_issued","occurred_at":"2026-02-05T10:00:00Z","identifiers":{"order":["O-1"],"customer_id":["C1"]},"amount":{"minor":-2500,"currency":"EUR"}}
+spoke = "operations"
+topic = "operations.events"
+format = "touchpoint-json"
+"#;
+/// … and one that writes them as Avro.
+const SALES: &str = "spoke = \"sales\"\ntopic = \"sales.events\"\nformat = \"touchpoint-avro\"\n";
+/// The examples.
+const ORDERS: &str = include_str!("../../deploy/spokes/sales.toml");
+const PARCELS: &str = include_str!("../../deploy/spokes/operations.toml");
 const MARKETING: &str = include_str!("../../deploy/spokes/marketing.toml");
 const SUPPORT: &str = include_str!("../../deploy/spokes/support.toml");

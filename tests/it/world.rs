@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use insight_hub::{
-    company::{Company, CompanyOptions, SalesFormat, SourceEvent},
+    company::{Company, CompanyOptions, ORDER_SCHEMA, SalesFormat, SourceEvent},
     customers, feeds,
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet},
     links, metrics,
     model::{Calendar, PersonKey},
     telemetry::Telemetry,
     topology::TopologyOptions,
-    wire::{Schemas, avro::encode_touchpoint},
+    wire::{SchemaFolder, Schemas},
 };
 use serde_json::Value;
 
@@ -21,12 +21,16 @@ pub const PERSON_KEY: [u8; 32] = [7; 32];
 
 /// The events of a company, sales in Avro.
 pub fn events(options: CompanyOptions) -> Vec<SourceEvent> {
-    Company::new(CompanyOptions { sales: SalesFormat::Avro(encode_touchpoint), ..options }).collect()
+    Company::new(CompanyOptions { sales: SalesFormat::Avro, ..options }).collect()
 }
+
+/// The folder with the schemas that the departments write with.
+pub const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/schemas");
 
 /// The departments of `deploy/spokes`.
 pub fn spokes() -> SpokeSet {
-    let schemas = Arc::new(Schemas::default());
+    let folder = SchemaFolder::from_files([("order-event.avsc", ORDER_SCHEMA)]).unwrap();
+    let schemas: Arc<Schemas> = Arc::new(folder.into());
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes");
     let compiled = ["marketing", "operations", "sales", "support"].map(|name| {
         let text = std::fs::read_to_string(format!("{directory}/{name}.toml")).unwrap();

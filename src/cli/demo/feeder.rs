@@ -12,7 +12,6 @@ use crate::{
     },
     company::{Chapter, Company, CompanyOptions, SalesFormat, Story},
     engine::log::{access::LogAccess, commit_log::Policy, embedded::AccessSpokes, outside::SpokeAppend as _},
-    wire::avro::encode_touchpoint,
 };
 
 /// Partitions of a department's topic.
@@ -55,7 +54,7 @@ impl Feeder {
             customers: STORY.customers(begun.touchpoints),
             touchpoints: begun.touchpoints,
             days: STORY.days(),
-            sales: SalesFormat::Avro(encode_touchpoint),
+            sales: SalesFormat::Avro,
             story: Some(STORY),
             ..CompanyOptions::default()
         };

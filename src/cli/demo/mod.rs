@@ -146,13 +146,14 @@ impl Drop for Home {
 
 /// The configuration of the demo's hub: the user's, but for where everything lies.
 fn settings_of(settings: &Settings, arguments: &DemoArguments, home: &Path) -> Result<Settings, Failure> {
-    let spokes = home.join("spokes");
-    generate::write_mappings(&spokes)?;
+    let (spokes, schemas) = (home.join("spokes"), home.join("schemas"));
+    generate::write_mappings(&spokes, &schemas)?;
     let mut settings = settings.clone();
     settings.kafka.brokers = None;
     settings.hub.data_directory = home.join("data");
     settings.hub.person_key_file = None;
     settings.spokes.directory = spokes;
+    settings.schemas.directory = Some(schemas);
     settings.embedded.spoke_partitions = feeder::PARTITIONS as u16;
     if let Some(listen) = arguments.listen {
         settings.http.listen = listen;

@@ -23,11 +23,17 @@ fn the_samples_in_the_example_files_become_what_they_say() {
         support s-0000002 case_replied at 2026-01-31T09:20:00.000Z by customer_id:C1 email:ann@example.org case:T-1, channel email, subject delivery, initiator agent
         support s-0000003 survey_answered at 2026-02-01T08:00:00.000Z by customer_id:C1 case:T-1, channel web, subject delivery, score csat 4 -, initiator customer, sentiment -30
     "#]].assert_eq(&samples(SUPPORT));
-    expect![[r#"
+    let canonical = expect![[r#"
         operations o-0000001 delivery_promised at 2026-01-31T09:00:00.000Z by customer_id:C1 order:O-1, product P-12, region north, promised_at 2026-02-03T12:00:00.000Z, initiator system
         operations o-0000002 order_delivered at 2026-02-02T02:40:00.000Z by customer_id:C1 order:O-1, channel partner, cost 499 EUR, initiator system, carrier=north-post
         operations o-0000003 refund_issued at 2026-02-05T10:00:00.000Z by customer_id:C1 order:O-1, amount -2500 EUR, initiator system
-    "#]].assert_eq(&samples(OPERATIONS));
+    "#]];
+    canonical.assert_eq(&samples(OPERATIONS));
+    canonical.assert_eq(&samples(PARCELS));
+    expect![[r#"
+        sales s-0000001-02 order_placed at 2026-01-31T09:00:00.250Z by customer_id:C1 order:O-1, channel web, product P-12, region north, segment families, amount 1999 EUR, initiator customer
+        sales s-0000001-01 lead_created at 2026-01-31T08:00:00.000Z by cookie:ck-1, channel app, product P-12, region north, initiator customer
+    "#]].assert_eq(&samples(&ORDERS.replace("\"avro\"", "\"json\"").replace("\"logical\"", "\"epoch_us\"")));
 }
 
 pub(super) const MINIMAL: &str = r#"

@@ -22,7 +22,7 @@ use super::process::{Running, command, feed, feeds, records};
 use crate::{
     harness::sweeper::Scratch,
     oracle,
-    world::{events, truth_under},
+    world::{SCHEMAS, events, truth_under},
 };
 
 const WITHIN: Duration = Duration::from_secs(900);
@@ -127,6 +127,23 @@ fn change(event: &SourceEvent, change: impl FnOnce(&mut serde_json::Map<String, 
     serde_json::to_vec(&value).unwrap()
 }
 
+/// Only who writes canonical touchpoints can name another spoke: here operations does.
+const OPERATIONS: &str = "spoke = \"operations\"\ntopic = \"operations.events\"\nformat = \"touchpoint-json\"\n";
+
+/// An event of operations as the canonical touchpoint that it means.
+fn canonical(event: SourceEvent) -> SourceEvent {
+    if event.spoke != "operations" {
+        return event;
+    }
+    let source = oracle::Source { spoke: event.spoke, payload: &event.payload, timestamp_ms: event.timestamp_ms };
+    let touch = oracle::read(&source, &oracle::Options::default()).unwrap();
+    SourceEvent { payload: touch.to_json().to_string().into_bytes(), ..event }
+}
+
+fn order_schema() -> PathBuf {
+    Path::new(SCHEMAS).join("order-event.avsc")
+}
+
 /// The mapping of marketing with mistakes, or without.
 fn marketing(mended: bool) -> String {
     let original = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes/marketing.toml"));
@@ -201,6 +218,8 @@ impl House {
             let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("deploy/spokes/{spoke}.toml"));
             std::fs::copy(example, house.path("spokes").join(format!("{spoke}.toml"))).unwrap();
         }
+        std::fs::write(house.path("spokes").join("operations.toml"), OPERATIONS).unwrap();
+        std::fs::copy(order_schema(), house.path("schemas").join("order-event.avsc")).unwrap();
         house.map(false);
         house
     }
@@ -208,8 +227,7 @@ impl House {
     fn map(&self, mended: bool) {
         std::fs::write(self.path("spokes").join("marketing.toml"), marketing(mended)).unwrap();
         if mended {
-            let canonical = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/touchpoint.avsc");
-            std::fs::copy(canonical, self.path("schemas").join("17.avsc")).unwrap();
+            std::fs::copy(order_schema(), self.path("schemas").join("17.avsc")).unwrap();
         }
     }
 
@@ -368,6 +386,7 @@ fn one_in_a_hundred_of_each_defect_is_accounted_for_and_mended_leaves_no_trace()
         invalid_per_million: 0,
         ..CompanyOptions::default()
     });
+    let events: Vec<SourceEvent> = events.into_iter().map(canonical).collect();
     let ids: Vec<String> = events
         .iter()
         .map(|event| {

@@ -13,7 +13,7 @@ use super::process::{Departments, Running, command};
 use crate::{
     accounts::assert_accounts,
     harness::{process::Hub, sweeper::Scratch},
-    world::{events, truth},
+    world::{SCHEMAS, events, truth},
 };
 
 const WITHIN: Duration = Duration::from_secs(120);
@@ -178,6 +178,7 @@ fn a_program_does_not_take_the_hub_of_another_for_its_own() {
         let overrides = [
             set("hub.data_directory", data.to_str().unwrap()),
             set("spokes.directory", spokes),
+            set("schemas.directory", SCHEMAS),
             set("http.listen", "127.0.0.1:0"),
         ];
         Settings::load(None, &overrides, std::iter::empty()).unwrap()

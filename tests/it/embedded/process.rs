@@ -28,7 +28,7 @@ use crate::{
         process::{Hub, HubCommand},
     },
     oracle::{Expected, Feeds, compare},
-    world::{PERSON_KEY, latest},
+    world::{PERSON_KEY, SCHEMAS, latest},
 };
 
 /// Partitions of a department's topic.
@@ -51,7 +51,7 @@ pub fn command(name: &str, data: Option<&Path>, more: &[&str]) -> (HubCommand, u
          [embedded]\nspoke_partitions = {PARTITIONS}\nsegment_bytes = 1048576\n\
          [topics]\ncustomers_partitions = 4\nmetrics_partitions = 2\nfeed_partitions = 2\n\
          [memory]\nunflushed_bytes = 1048576\n\
-         [http]\nlisten = \"127.0.0.1:{port}\"\n[spokes]\ndirectory = \"{spokes}\"\n"
+         [http]\nlisten = \"127.0.0.1:{port}\"\n[spokes]\ndirectory = \"{spokes}\"\n[schemas]\ndirectory = \"{SCHEMAS}\"\n"
     );
     let key: String = PERSON_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut command = Hub::command(name).file("hub.toml", &configuration).file("person.key", &key);

@@ -26,7 +26,7 @@ use crate::{
         writer::{Message, Writer, create_topics},
     },
     oracle::{self, Expected, Feeds},
-    world::PERSON_KEY,
+    world::{PERSON_KEY, SCHEMAS},
 };
 
 /// Partitions of each department's topic.
@@ -239,7 +239,7 @@ impl House {
              [kafka]\nsession_timeout_ms = {session}\ntransaction_timeout_ms = {transaction}\nmessage_timeout_ms = {message}\n\
              [topics]\nprefix = \"{name}.\"\ncustomers_partitions = 4\nmetrics_partitions = 2\nfeed_partitions = 2\n\
              rejected_retention_hours = 1000000\n\
-             [spokes]\ndirectory = \"spokes\"\n",
+             [spokes]\ndirectory = \"spokes\"\n[schemas]\ndirectory = \"{SCHEMAS}\"\n",
             data = self.data.path().join(instance).display(),
             session = SESSION_TIMEOUT.as_millis(),
             transaction = TRANSACTION_TIMEOUT.as_millis(),

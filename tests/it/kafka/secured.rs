@@ -14,6 +14,7 @@ use crate::harness::{
     process::{Hub, HubCommand, Process},
     sweeper::Scratch,
 };
+use crate::world::SCHEMAS;
 
 const CLUSTER_ID: &str = "aW5zaWdodC1odWItdGVzdA";
 const START_WITHIN: Duration = Duration::from_secs(120);
@@ -165,7 +166,7 @@ impl Secured {
             "[hub]\ndata_directory = \"data\"\nperson_key_file = \"key\"\nworkers = 1\n\
              [kafka]\nbrokers = \"127.0.0.1:{}\"\nsecurity_protocol = \"sasl_ssl\"\n\
              sasl_mechanism = \"scram-sha-512\"\nusername = \"{user}\"\npassword_file = \"password\"\n\
-             ca_file = \"{}\"\n[spokes]\ndirectory = \"{}\"\n[http]\nlisten = \"127.0.0.1:{}\"\n",
+             ca_file = \"{}\"\n[schemas]\ndirectory = \"{SCHEMAS}\"\n[spokes]\ndirectory = \"{}\"\n[http]\nlisten = \"127.0.0.1:{}\"\n",
             self.port,
             self.scratch.path().join("ca.pem").display(),
             spokes.display(),

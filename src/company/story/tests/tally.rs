@@ -93,7 +93,8 @@ impl Tally {
             match event.spoke {
                 "marketing" => tally.marketing(&payload),
                 "support" => tally.support(&payload),
-                _ => tally.canonical(&payload),
+                "sales" => tally.order(&payload),
+                _ => tally.scan(&payload),
             }
         }
         tally
@@ -149,13 +150,57 @@ impl Tally {
         }
     }
 
-    fn canonical(&mut self, event: &Value) {
-        let at = time(&event["occurred_at"]).unwrap();
-        let (region, kind) = (text(&event["region"]), text(&event["kind"]));
-        let customer = text(&event["identifiers"]["customer_id"][0]);
-        self.seen(at, &kind, &customer, &region);
-        let amount = event["amount"]["minor"].as_i64().unwrap_or(0);
-        let thing = [&event["identifiers"]["order"][0], &event["identifiers"]["contract"][0]];
+    fn order(&mut self, event: &Value) {
+        let at = event["changed_at"].as_i64().unwrap() / 1_000;
+        let kind = match event["state"].as_str().unwrap() {
+            "LEAD" => "lead_created",
+            "MET" => "meeting_held",
+            "QUOTED" => "quote_sent",
+            "CART_LEFT" => "cart_abandoned",
+            "PLACED" => "order_placed",
+            "CANCELLED" => "order_cancelled",
+            "PAID" => "payment_received",
+            "SUBSCRIBED" => "subscription_started",
+            "RENEWED" => "subscription_renewed",
+            "ENDED" => "subscription_cancelled",
+            other => panic!("{other}"),
+        };
+        let amount = event["total"].as_str().map_or(0, |total| total.replace('.', "").parse().unwrap());
+        let (region, customer) = (text(&event["market"]), text(&event["buyer"]["number"]));
+        self.of_thing(at, kind, region, customer, (amount, None), event);
+    }
+
+    fn scan(&mut self, event: &Value) {
+        let instant = |value: &Value| {
+            let local: jiff::civil::DateTime = value.as_str()?.parse().ok()?;
+            Some(local.in_tz(event["tz"].as_str()?).ok()?.timestamp().as_millisecond())
+        };
+        let kind = match event["what"].as_str().unwrap() {
+            "announced" => "delivery_promised",
+            "left" => "order_shipped",
+            "handed over" => "order_delivered",
+            "came back" => "order_returned",
+            "paid back" => "refund_issued",
+            "down" => "service_interrupted",
+            "up again" => "service_restored",
+            other => panic!("{other}"),
+        };
+        let (region, customer) = (text(&event["site"]), text(&event["customer"]["number"]));
+        self.of_thing(instant(&event["at"]).unwrap(), kind, region, customer, (0, instant(&event["due"])), event);
+    }
+
+    /// An event about an order or a contract: its amount, and what was promised.
+    fn of_thing(
+        &mut self,
+        at: i64,
+        kind: &str,
+        region: String,
+        customer: String,
+        (amount, promised_at): (i64, Option<i64>),
+        event: &Value,
+    ) {
+        self.seen(at, kind, &customer, &region);
+        let thing = [&event["order"], &event["contract"]];
         let Some(thing) = thing.iter().find_map(|value| value.as_str()) else { return };
         if kind == "subscription_renewed" {
             self.renewals.push((at, region, amount));
@@ -163,11 +208,11 @@ impl Tally {
         }
         let order = self.orders.entry(thing.to_owned()).or_default();
         order.region = region;
-        match kind.as_str() {
+        match kind {
             "order_placed" | "subscription_started" => order.placed = Some((at, customer, amount)),
             "order_cancelled" => order.cancelled = Some(at),
             "delivery_promised" => {
-                order.promises.insert(at, time(&event["promised_at"]).unwrap());
+                order.promises.insert(at, promised_at.unwrap());
             }
             "order_delivered" => order.delivered = Some(at),
             "order_returned" => order.returned = Some(at),
