@@ -392,6 +392,40 @@ fn tombstone_stays_as_long_as_what_it_deletes() {
 }
 
 #[test]
+fn a_thorough_cleaning_leaves_no_byte_of_what_may_go() {
+    let files = SimulatedFiles::new(1);
+    let log = log_with(&files, Policy::Compact { delete_retention_ms: 100 });
+    let is_anywhere = |text: &str| {
+        let names = files.list().expect("names");
+        let contents: Vec<Vec<u8>> = names.iter().filter_map(|name| files.content(name).ok()).collect();
+        contents.iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    // One of many, in a segment that nobody would rewrite for it, and one in the segment that is written to.
+    let many: Vec<String> = (0..50).map(|number| format!("key-{number}=kept")).collect();
+    let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+    many.push("ann=secret-1");
+    put(&log, &many, 0).expect("an append");
+    log.roll().expect("rolled");
+    log.clean(0, &nothing).expect("cleaned");
+    put(&log, &["ann=secret-2"], 0).expect("an append");
+    put(&log, &["ann-"], 0).expect("an append");
+    log.clean(0, &nothing).expect("cleaned");
+    assert!(is_anywhere("secret-1") && is_anywhere("secret-2"), "not worth it");
+    let cleaned = log.clean_thoroughly(50, &nothing).expect("cleaned");
+    assert_eq!(cleaned.segments_rewritten, 2);
+    assert!(!is_anywhere("secret-1") && !is_anywhere("secret-2"));
+    assert!(is_anywhere("ann"), "the tombstone is young");
+    log.clean_thoroughly(101, &nothing).expect("cleaned");
+    assert!(!is_anywhere("ann"));
+    assert_eq!(all(&log).len(), 50);
+    // What is whole stays as it is.
+    assert_eq!(log.clean_thoroughly(102, &nothing).expect("cleaned").segments_rewritten, 0);
+    drop(log);
+    files.restart(Unsynced::Lost);
+    assert_eq!(all(&open(&files, 1000).expect("a log")).len(), 50);
+}
+
+#[test]
 fn segment_that_is_replaced_or_removed_stays_readable_to_who_reads_it() {
     let files = SimulatedFiles::new(1);
     let log = log_with(&files, Policy::Processed);

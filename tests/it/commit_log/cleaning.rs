@@ -103,6 +103,24 @@ fn power_cut_while_segments_are_removed() {
 }
 
 #[test]
+fn power_cut_while_everything_is_rewritten() {
+    let before = ["0 a=1", "1 b=1", "2 c=1", "3 d=1", "4 a=2", "5 b=2", "6 d-"];
+    check_cuts(
+        Fault::PowerCut,
+        Policy::Compact { delete_retention_ms: i64::MAX },
+        usize::MAX,
+        &[&["a=1", "b=1", "c=1", "d=1"], &["a=2", "b=2"], &["d-"]],
+        &|log| log.clean_thoroughly(0, &nothing).map(|_| ()),
+        &|found| {
+            assert!(found.iter().all(|record| before.contains(&record.as_str())), "{found:?}");
+            for kept in ["2 c=1", "4 a=2", "5 b=2", "6 d-"] {
+                assert!(found.iter().any(|record| record == kept), "{kept} of {found:?}");
+            }
+        },
+    );
+}
+
+#[test]
 fn power_cut_while_segments_are_rewritten() {
     let before = ["0 x=1", "1 a=1", "2 b=1", "3 y=1", "4 a=2", "5 b=2", "6 x-"];
     check_cuts(

@@ -45,6 +45,17 @@ pub struct Cleaned {
 }
 
 impl CommitLog {
+    /// [`CommitLog::clean`], so that no file holds anything that may be given up: the last segment is closed first, every
+    /// compacted partition is read, and a segment is rewritten for a single record. As costly as reading and writing all of
+    /// it; for what must not be there any more, as after an erasure.
+    ///
+    /// # Errors
+    /// As [`CommitLog::roll`] and [`CommitLog::clean`].
+    pub fn clean_thoroughly(&self, now_ms: i64, processed: &dyn Fn(u32, u32) -> Option<u64>) -> Result<Cleaned> {
+        self.roll()?;
+        self.clean_with(now_ms, processed, true)
+    }
+
     /// Gives up what the topics' policies allow at `now_ms`. `processed` tells, for topic id and partition, the offset below
     /// which records are not needed. Of a [`Policy::Processed`] topic `None` says that all are; of a [`Policy::Delete`] topic that
     /// nobody has to read them before they go. Takes long; one runs at a time.
@@ -53,10 +64,19 @@ impl CommitLog {
     /// [`super::CommitLogError::Full`] and [`super::CommitLogError::Refused`]: segments cleaned by then stay so, the others are as they were.
     /// [`super::CommitLogError::Damaged`]: a segment does not read as what was written. [`super::CommitLogError::Broken`].
     pub fn clean(&self, now_ms: i64, processed: &dyn Fn(u32, u32) -> Option<u64>) -> Result<Cleaned> {
+        self.clean_with(now_ms, processed, false)
+    }
+
+    fn clean_with(
+        &self,
+        now_ms: i64,
+        processed: &dyn Fn(u32, u32) -> Option<u64>,
+        thoroughly: bool,
+    ) -> Result<Cleaned> {
         let mut cleaning = self.cleaning.lock().unwrap_or_else(PoisonError::into_inner);
         self.writer().check()?;
         self.settle()?;
-        let (mut verdicts, mut compaction) = self.survey(now_ms, processed, &cleaning);
+        let (mut verdicts, mut compaction) = self.survey(now_ms, processed, (&cleaning, thoroughly));
         // What was processed may be known from consumer offsets that a power cut would take back, but not the removal.
         self.sync()?;
         compaction.run(self, now_ms)?;
@@ -67,6 +87,7 @@ impl CommitLog {
             let dead = compaction.dead_in(first);
             verdict.live.records = verdict.live.records.saturating_sub(dead.records);
             verdict.live.bytes = verdict.live.bytes.saturating_sub(dead.bytes);
+            verdict.is_whole = verdict.dead.is_empty() && dead.records == 0;
             if verdict.live.records == 0 {
                 removed.push(first);
                 cleaned.bytes_freed += verdict.segment.closed_length()?;
@@ -79,7 +100,7 @@ impl CommitLog {
         for run in runs(&self.sizes(&verdicts)?, self.options.merge_min, self.options.segment_bytes) {
             let run = &verdicts[run];
             match run {
-                [one] if one.live.bytes >= one.blocks_bytes / 2 => continue,
+                [one] if one.is_whole || !thoroughly && one.live.bytes >= one.blocks_bytes / 2 => continue,
                 [_] => cleaned.segments_rewritten += 1,
                 _ => {
                     cleaned.segments_merged += run.len() as u64;
@@ -102,7 +123,7 @@ impl CommitLog {
         &self,
         now_ms: i64,
         processed: &dyn Fn(u32, u32) -> Option<u64>,
-        reached: &HashMap<TopicPartition, u64>,
+        (reached, thoroughly): (&HashMap<TopicPartition, u64>, bool),
     ) -> (Vec<Verdict>, Compaction) {
         // Asked before the index is locked: the answer may come from the log itself.
         let partitions: Vec<TopicPartition> = self.index().partitions().map(|(partition, _)| partition).collect();
@@ -148,7 +169,7 @@ impl CommitLog {
                     .iter()
                     .filter_map(|block| Some((Arc::clone(&verdicts.get(&block.segment)?.segment), *block)));
                 let reached = reached.get(&partition).copied().unwrap_or(0);
-                compaction.add(partition, delete_retention_ms, blocks.collect(), reached);
+                compaction.add(partition, delete_retention_ms, blocks.collect(), (reached, thoroughly));
             }
         }
         let mut verdicts: Vec<_> = verdicts.into_values().collect();

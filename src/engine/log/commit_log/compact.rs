@@ -119,13 +119,14 @@ impl Compaction {
         }
     }
 
-    /// Takes on a partition with its closed blocks, which was read up to `reached` before, if that is worth it.
+    /// Takes on a partition with its closed blocks, which was read up to `reached` before, if that is worth it, or has to
+    /// be done.
     pub(crate) fn add(
         &mut self,
         partition: TopicPartition,
         delete_retention_ms: i64,
         blocks: Vec<(Arc<Segment>, BlockEntry)>,
-        reached: u64,
+        (reached, always): (u64, bool),
     ) {
         let (mut records, mut new_records, mut end) = (0, 0, reached);
         for (_, block) in &blocks {
@@ -133,7 +134,7 @@ impl Compaction {
             new_records += if block.base >= reached { u64::from(block.count) } else { 0 };
             end = end.max(block.last + 1);
         }
-        if new_records == 0 || new_records * NEW_RECORDS_SHARE < records {
+        if !always && (new_records == 0 || new_records * NEW_RECORDS_SHARE < records) || records == 0 {
             return;
         }
         self.reached.insert(partition, end);

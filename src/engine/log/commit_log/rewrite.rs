@@ -23,12 +23,14 @@ pub(crate) struct Verdict {
     pub(crate) live: Share,
     /// Blocks of which something may be needed.
     pub(crate) live_blocks: u64,
+    /// Everything of it is needed.
+    pub(crate) is_whole: bool,
 }
 
 impl Verdict {
     /// Nothing was judged yet.
     pub(crate) fn new(segment: Arc<Segment>) -> Self {
-        Self { segment, dead: HashSet::new(), blocks_bytes: 0, live: Share::default(), live_blocks: 0 }
+        Self { segment, dead: HashSet::new(), blocks_bytes: 0, live: Share::default(), live_blocks: 0, is_whole: false }
     }
 }
 
