@@ -11,9 +11,10 @@
 //! start would also clear what was ingested later; a wipe therefore deletes the tree and makes another. And nothing is
 //! ever inserted singly, so the journal stays empty and never has to be synced.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::fjall::compaction::Leveled;
 use ::fjall::config::{
@@ -27,6 +28,10 @@ use super::disk::{Disk, DiskError, Identity, RebuildReason, Visit, decode_header
 /// The key of the header. The smallest key that a tree takes, so that it is the first of every batch; [`super::Store`] keeps
 /// the keys of entries longer than it.
 const HEADER_KEY: &[u8] = &[0];
+
+/// A key that no store writes: see [`StoreFolder::rewrite`].
+const NOBODYS_KEY: &[u8] = &[0, 0];
+const REWRITES: usize = 2;
 
 // The figures below were chosen by runs of `benches/store.rs` with 2 to 5 million entries of 40 + 250 bytes, flushes of 32 MiB
 // and a cache of 32 MiB, on a machine that was busy with other work: differences below about 15 % are noise. They are stored
@@ -52,6 +57,7 @@ const TABLE_BYTES: u64 = 64 << 20;
 pub struct StoreFolder {
     database: Database,
     path: Arc<PathBuf>,
+    open: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 impl StoreFolder {
@@ -76,7 +82,7 @@ impl StoreFolder {
             .manual_journal_persist(true)
             .open()
             .map_err(|error| disk_error("open", &label, error))?;
-        Ok(Self { database, path: Arc::new(path.to_owned()) })
+        Ok(Self { database, path: Arc::new(path.to_owned()), open: Arc::default() })
     }
 
     /// Removes a folder that no process has open, with the state of all tasks in it.
@@ -110,6 +116,55 @@ impl StoreFolder {
         self.keyspace(task)
             .and_then(|keyspace| self.database.delete_keyspace(keyspace))
             .map_err(|error| disk_error("wipe", task, error))
+    }
+
+    /// Leaves nothing in any file that was deleted or replaced and flushed: the state of each task is rewritten, and that of
+    /// tasks that are not open here, which nobody brings up to date, removed.
+    ///
+    /// # Errors
+    /// As [`StoreFolder::remove`].
+    pub fn clean_thoroughly(&self) -> Result<(), DiskError> {
+        for task in self.tasks() {
+            let is_open = {
+                // Nobody opens it meanwhile.
+                let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_open = open.contains_key(&task);
+                if !is_open {
+                    self.remove(&task)?;
+                }
+                is_open
+            };
+            if is_open {
+                self.rewrite(&task)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rewrites the state of a task without what was deleted or replaced, so that no file has it any more. Takes as long as
+    /// reading and writing all of it; the task goes on meanwhile. What its store holds in memory and has not flushed is not
+    /// known here.
+    ///
+    /// # Errors
+    /// As [`StoreFolder::remove`].
+    pub fn rewrite(&self, task: &str) -> Result<(), DiskError> {
+        if !self.database.keyspace_exists(task) {
+            return Ok(());
+        }
+        let rewrite = || {
+            let tree = self.keyspace(task)?;
+            for round in 0..REWRITES {
+                if round > 0 {
+                    // A version of the tree is forgotten, and its tables with it, when two later ones are there.
+                    let mut ingestion = tree.start_ingestion()?;
+                    ingestion.write_tombstone(NOBODYS_KEY)?;
+                    ingestion.finish()?;
+                }
+                tree.major_compact()?;
+            }
+            Ok(())
+        };
+        rewrite().map_err(|error| disk_error("rewrite", task, error))
     }
 
     fn keyspace(&self, task: &str) -> ::fjall::Result<Keyspace> {
@@ -178,10 +233,13 @@ impl FjallDisk {
     /// # Panics
     /// If `task` is empty or longer than 255 bytes.
     pub fn open(folder: &StoreFolder, task: &str, identity: Identity) -> Result<Self, DiskError> {
-        let open = |error| disk_error("open", task, error);
-        let tree = folder.keyspace(task).map_err(open)?;
-        let header = tree.get(HEADER_KEY).map_err(open)?;
+        let failed = |error| disk_error("open", task, error);
+        let mut open = folder.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let tree = folder.keyspace(task).map_err(failed)?;
+        let header = tree.get(HEADER_KEY).map_err(failed)?;
         let position = header.map(|header| decode_header(task, &header, &identity)).transpose()?;
+        *open.entry(task.to_owned()).or_default() += 1;
+        drop(open);
         Ok(Self { folder: folder.clone(), task: task.to_owned(), identity, tree: Some(tree), position, failed: false })
     }
 
@@ -216,6 +274,18 @@ impl FjallDisk {
             }
         }
         ingestion.finish()
+    }
+}
+
+impl Drop for FjallDisk {
+    fn drop(&mut self) {
+        let mut open = self.folder.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.task) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.task);
+            }
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod rewriting;
+
 const CACHE_BYTES: u64 = 8 << 20;
 
 fn identity() -> Identity {
