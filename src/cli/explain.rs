@@ -21,7 +21,7 @@ use crate::{
     engine::log::outside::{CommittedRecord, FeedRead},
     feeds::{self, Feed, Reader},
     ingest::{Skip, Spoke, SpokeSet},
-    model::{EventTime, keys},
+    model::{EventTime, PersonKey, keys},
     settings::Settings,
 };
 
@@ -93,13 +93,15 @@ struct Sought<'a> {
     id: &'a str,
     spoke: Option<&'a str>,
     escaped_id: String,
+    /// By which the hub keeps some of what an event says, if it can be read.
+    key: Option<PersonKey>,
 }
 
 impl<'a> Sought<'a> {
     fn new(id: &'a str, spoke: Option<&'a str>) -> Sought<'a> {
         let mut escaped_id = String::new();
         keys::push_escaped(&mut escaped_id, id);
-        Sought { id, spoke, escaped_id }
+        Sought { id, spoke, escaped_id, key: None }
     }
 
     fn takes(&self, spoke: &str) -> bool {
@@ -116,7 +118,7 @@ pub(super) fn execute(
     if let Some(name) = &arguments.spoke {
         tap::spoke_of(settings, &spokes, name)?;
     }
-    let sought = Sought::new(&arguments.id, arguments.spoke.as_deref());
+    let mut sought = Sought::new(&arguments.id, arguments.spoke.as_deref());
     let mut findings = Findings::default();
     let open = |feed| place::feed(settings, &place::topic_of(settings, feed), place::WHOLE);
     if settings.topics.touchpoints_feed {
@@ -124,6 +126,7 @@ pub(super) fn execute(
     }
     findings.read_rejected(&mut *open(Feed::Rejected)?, &sought, &spokes)?;
     if arguments.arrivals {
+        sought.key = hub::person_key(settings).ok();
         for spoke in spokes.iter().filter(|spoke| sought.takes(spoke.name())) {
             findings.read_arrivals(&mut *place::feed(settings, spoke.topic(), place::WHOLE)?, &sought, spoke)?;
         }
@@ -145,7 +148,7 @@ fn unknown(settings: &Settings, arrivals: bool) -> Vec<String> {
     }
     unknown.push(format!(
         "what was rejected more than {} hours ago: its dead letter is gone (topics.rejected_retention_hours)",
-        settings.topics.rejected_retention_hours
+        settings.topics.rejected_retention_ms() / 3_600_000
     ));
     unknown.push(
         "a dead letter whose id is nowhere in its bytes as text: `insight-hub rejected list` has them all".to_owned(),
@@ -213,7 +216,9 @@ impl Findings {
         place::read_whole(log, &mut |record| {
             for outcome in tap::outcomes(spoke, &record) {
                 let content_hash = match &outcome {
-                    Outcome::Accepted(accepted) if accepted.id == sought.id => Some(accepted.content_hash),
+                    Outcome::Accepted(accepted) if accepted.id == sought.id => {
+                        Some(accepted.content_hash(sought.key.as_ref()))
+                    }
                     // What is left out has no id: it is recognised as a dead letter is.
                     Outcome::Skipped(Skip::Condition) if stands_in(record.value.as_deref(), sought, Some(spoke)) => {
                         None

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     ingest::{self, Mapped, NotYet, Rejection, Skip, SourceRecord, Spoke},
-    model::{Reason, Touchpoint},
+    model::{PersonKey, Reason, Touchpoint},
 };
 
 /// What stands where personal data is not to be seen.
@@ -39,20 +39,28 @@ pub(super) enum Outcome {
 pub(super) struct Accepted {
     /// Unique within its spoke.
     pub id: String,
-    /// Of everything that it says: two with one id and different hashes are a conflict.
-    pub content_hash: u128,
     /// Those that it has, in the order of the schema.
     pub fields: Vec<(&'static str, Value)>,
+    encoded: Vec<u8>,
 }
 
 impl Accepted {
     fn of(touchpoint: &Touchpoint<'_>) -> Accepted {
         let mut encoded = Vec::with_capacity(256);
         touchpoint.encode_into(&mut encoded);
-        Accepted {
-            id: touchpoint.id.to_owned(),
-            content_hash: Touchpoint::content_hash(&encoded),
-            fields: ingest::fields(touchpoint),
+        Accepted { id: touchpoint.id.to_owned(), fields: ingest::fields(touchpoint), encoded }
+    }
+
+    /// Of everything that it says, as the hub with this key of person ids keeps it: two with one id and different hashes are
+    /// a conflict.
+    pub(super) fn content_hash(&self, key: Option<&PersonKey>) -> u128 {
+        match (key, Touchpoint::decode(&self.encoded)) {
+            (Some(key), Ok(touchpoint)) if touchpoint.referrer.is_some() => {
+                let mut kept = Vec::with_capacity(self.encoded.len() + 32);
+                touchpoint.encode_kept_into(key, &mut kept);
+                Touchpoint::content_hash(&kept)
+            }
+            _ => Touchpoint::content_hash(&self.encoded),
         }
     }
 

@@ -97,7 +97,7 @@ impl<'a> Arrived<'a> {
         if self.touchpoint.identifiers.len() == before {
             return Some(false);
         }
-        if self.touchpoint.referrer.is_some_and(|referrer| is_erased(key.person(referrer))) {
+        if self.touchpoint.referrer_id(key).is_some_and(is_erased) {
             self.touchpoint.referrer = None;
         }
         let mut encoded = Vec::with_capacity(self.item.encoded.len());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{Identifier, PersonKey, hexadecimal};
+use crate::model::{Identifier, PersonId, PersonKey, hexadecimal};
 
 /// How the feeds write identifiers.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,15 @@ impl Names {
         match self {
             Names::Clear => Shown::Clear(identifier.value),
             Names::Hashed(key) => Shown::Hashed(hexadecimal(&key.person(identifier).0)),
+        }
+    }
+
+    /// The same of one that is kept by its keyed hash ([`crate::model::Touchpoint::encode_kept_into`]); by an earlier version
+    /// in clear.
+    pub fn show_kept<'a>(&self, identifier: Identifier<'a>) -> Shown<'a> {
+        match PersonId::parse(identifier.value) {
+            Some(_) => Shown::Clear(identifier.value),
+            None => self.show(identifier),
         }
     }
 }

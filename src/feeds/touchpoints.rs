@@ -55,7 +55,7 @@ impl FeedRecord for Touchpoints {
             sentiment: touchpoint.sentiment.map(i32::from),
             referrer: touchpoint
                 .referrer
-                .map(|referrer| Referrer { kind: referrer.kind.as_str(), value: names.show(referrer) }),
+                .map(|referrer| Referrer { kind: referrer.kind.as_str(), value: names.show_kept(referrer) }),
             effort: touchpoint.effort,
             properties: Properties(&touchpoint.properties),
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    identifier::Identifier,
+    identifier::{Identifier, PersonId, PersonKey},
     kind::{Channel, Initiator, Kind, Visibility, vocabulary},
     time::EventTime,
 };
@@ -125,7 +125,8 @@ pub struct Touchpoint<'a> {
     pub visibility: Visibility,
     /// How the customer felt: −100…100.
     pub sentiment: Option<i8>,
-    /// Who referred this customer.
+    /// Who referred this customer: as the department names them, or, once it is kept, by [`PersonKey::person`] of that as
+    /// hexadecimal digits ([`Touchpoint::encode_kept_into`]).
     #[serde(borrow)]
     pub referrer: Option<Identifier<'a>>,
     /// The department's own estimate or limit.
@@ -149,6 +150,22 @@ impl<'a> Touchpoint<'a> {
     /// The internal form, after [`Touchpoint::decode`]'s: postcard.
     pub fn encode_into(&self, bytes: &mut Vec<u8>) {
         postcard::to_io(self, bytes).expect("a vector takes every byte");
+    }
+
+    /// The internal form of what is kept: whoever referred the customer is another person, whose erasure does not reach this
+    /// touchpoint. So they are kept by their id, which leads to them on `insight.identities` for as long as they are there.
+    pub fn encode_kept_into(&self, key: &PersonKey, bytes: &mut Vec<u8>) {
+        let Some(referrer) = self.referrer else { return self.encode_into(bytes) };
+        let id = key.person(referrer).hexadecimal();
+        let value = std::str::from_utf8(&id).expect("hexadecimal digits are ASCII");
+        let mut kept: Touchpoint<'_> = self.clone();
+        kept.referrer = Some(Identifier { kind: referrer.kind, value });
+        kept.encode_into(bytes);
+    }
+
+    /// The id of whoever referred the customer, of a touchpoint that is kept; by an earlier version in clear.
+    pub fn referrer_id(&self, key: &PersonKey) -> Option<PersonId> {
+        self.referrer.map(|referrer| PersonId::parse(referrer.value).unwrap_or_else(|| key.person(referrer)))
     }
 
     /// From the internal form, borrowing its text.

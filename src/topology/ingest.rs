@@ -238,7 +238,7 @@ impl Stage for IngestStage {
                     let partition = usize::try_from(person.placement() % self.batches.len() as u64)
                         .expect("less than a number of partitions");
                     let batch = &mut self.batches[partition];
-                    batch.push_touchpoint(person, |bytes| touchpoint.encode_into(bytes));
+                    batch.push_touchpoint(person, |bytes| touchpoint.encode_kept_into(&self.person_key, bytes));
                     batch.note_timestamp(record.timestamp_ms);
                     self.as_of = self.as_of.max(Some(touchpoint.occurred_at));
                     self.took_touchpoint = true;

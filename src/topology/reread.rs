@@ -162,7 +162,8 @@ impl Stage for RereadStage {
                     let partition = usize::try_from(person.placement() % self.batches.len() as u64)
                         .expect("less than a number of partitions");
                     self.as_of = self.as_of.max(Some(touchpoint.occurred_at));
-                    self.batches[partition].push_touchpoint(person, |bytes| touchpoint.encode_into(bytes));
+                    self.batches[partition]
+                        .push_touchpoint(person, |bytes| touchpoint.encode_kept_into(&self.person_key, bytes));
                     if self.batches[partition].is_full() {
                         failure = self.send(partition, Word::Touchpoints, outputs);
                     }

@@ -137,7 +137,7 @@ fn canonical(event: SourceEvent) -> SourceEvent {
     }
     let source = oracle::Source { spoke: event.spoke, payload: &event.payload, timestamp_ms: event.timestamp_ms };
     let touch = oracle::read(&source, &oracle::Options::default()).unwrap();
-    SourceEvent { payload: touch.to_json().to_string().into_bytes(), ..event }
+    SourceEvent { payload: touch.to_json(&|identifier| identifier.1.clone()).to_string().into_bytes(), ..event }
 }
 
 fn order_schema() -> PathBuf {

@@ -103,7 +103,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
         let timeline = without_conflicting_copies(timeline);
         let name = person_id(&options.person_key, strongest);
         for touch in timeline.iter().filter(|_| options.touchpoints) {
-            let mut value = touch.to_json();
+            let mut value = touch.to_json(&|identifier| person_id(&options.person_key, identifier));
             value["person"] = Value::from(name.as_str());
             let key = format!("{name}|{}|{}", escaped(&touch.spoke), escaped(&touch.id));
             result.feeds.touchpoints.insert(key, value);

@@ -57,8 +57,8 @@ impl Touch {
         self.identifiers.iter().find(|(of, _)| *of == rank).map(|(_, value)| value.as_str())
     }
 
-    /// As `insight.touchpoints` shows it, without the person.
-    pub fn to_json(&self) -> Value {
+    /// As `insight.touchpoints` shows it, without the person. `id`: how an identifier is named where it is not said.
+    pub fn to_json(&self, id: &dyn Fn(&(usize, String)) -> String) -> Value {
         let mut identifiers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (rank, value) in &self.identifiers {
             identifiers.entry(IDENTIFIER_TYPES[*rank]).or_default().push(value);
@@ -89,7 +89,7 @@ impl Touch {
             "initiator": self.initiator,
             "visibility": self.visibility,
             "sentiment": self.sentiment,
-            "referrer": self.referrer.as_ref().map(|(rank, value)| json!({"type": IDENTIFIER_TYPES[*rank], "value": value})),
+            "referrer": self.referrer.as_ref().map(|it| json!({"type": IDENTIFIER_TYPES[it.0], "value": id(it)})),
             "effort": self.effort,
             "properties": self.properties,
         })
