@@ -22,7 +22,7 @@ use crate::{
     company::{Company, CompanyOptions, ORDER_SCHEMA, SalesFormat},
     engine::{
         log::{LogError, kafka::KafkaOptions},
-        topics::{Cleanup, Ownership, TopicSpec},
+        topics::{Cleanup, ErasedWithin, Ownership, TopicSpec},
     },
     ingest::SpokeFile,
     settings::Settings,
@@ -291,7 +291,7 @@ fn prepare_topics(
             cleanup: Cleanup::Delete { retention_ms: None },
         })
         .collect();
-    admin.create(&specs.iter().collect::<Vec<_>>()).map_err(failed)?;
+    admin.create(&specs.iter().collect::<Vec<_>>(), ErasedWithin::default()).map_err(failed)?;
     // What was created is known to every broker a moment later.
     let deadline = Instant::now() + ANSWER_WITHIN;
     while admin.partitions(&names, ANSWER_WITHIN).map_err(failed)?.contains(&None) {

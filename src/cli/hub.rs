@@ -17,7 +17,8 @@ use super::{
 use crate::{
     customers,
     engine::{
-        log::LogError, log::access::AccessError, log::kafka::KafkaOptions, stage::StageError, worker::WorkerOptions,
+        log::LogError, log::access::AccessError, log::kafka::KafkaOptions, stage::StageError, topics::ErasedWithin,
+        worker::WorkerOptions,
     },
     feeds::{self, Names},
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, trial::Trial},
@@ -149,7 +150,8 @@ pub(super) fn topology_options(
         },
         touchpoints_feed: settings.topics.touchpoints_feed,
         names: names(settings, &person_key),
-        rejected_retention_ms: i64::from(settings.topics.rejected_retention_hours) * 3_600_000,
+        rejected_retention_ms: settings.topics.rejected_retention_ms(),
+        erased_within: ErasedWithin::ms(settings.topics.erased_within_ms()),
         allowed_disorder_ms: milliseconds(settings.time.allowed_disorder_seconds),
         customers: customers::Options {
             fold: customers::FoldOptions {

@@ -11,6 +11,7 @@ mod explain;
 mod export;
 mod export_person;
 mod figures;
+mod forgetting;
 mod generate;
 mod help;
 mod housekeeping;

@@ -13,6 +13,7 @@ use clap::Args;
 use super::{
     exit::{Exit, Failure},
     figures::Figures,
+    forgetting::Flushes,
     housekeeping::{Keeping, Processed},
     hub,
     place::Place,
@@ -25,7 +26,7 @@ use crate::{
         rebuild::Rebuild,
         stage::{StageError, Topology},
         store::{Disk, DiskError, FjallDisk, Identity, StoreFolder},
-        topics::DELETIONS_KEPT_MS,
+        topics::ErasedWithin,
         worker::{Disks, Worker},
     },
     model::PersonKey,
@@ -220,12 +221,20 @@ pub(super) fn run_workers(
 ) -> Result<bool, Failure> {
     let fault = std::env::var("INSIGHT_HUB_TEST_FAULT").ok().as_deref().and_then(PlannedFault::parse);
     let _requests = RequestOnDrop(input.stop);
-    let shared = &Shared { place, topology, stores, processed: Processed::default(), fault, rebuild };
+    let shared = &Shared {
+        place,
+        topology,
+        stores,
+        processed: Processed::default(),
+        flushes: Flushes::default(),
+        fault,
+        rebuild,
+    };
     let keeping = Keeping::of(input, place)?;
     let mut first_failure = None;
     let mut committed = true;
     std::thread::scope(|scope| {
-        let keepers = keeping.start(scope, shared, input.stop);
+        let keepers = keeping.start(scope, input, shared);
         let threads: Vec<_> = (0..input.settings.hub.worker_threads())
             .map(|worker| {
                 std::thread::Builder::new()
@@ -282,7 +291,8 @@ pub(super) fn open_stores(settings: &Settings) -> Result<StoreFolder, Failure> {
     };
     // A changelog forgets deletions after a while: a store that was not written for nearly so long could miss one.
     let written = newest_change(&path).and_then(|at| at.elapsed().ok());
-    if written.is_some_and(|age| age.as_millis() > u128::from(DELETIONS_KEPT_MS / 10 * 9)) {
+    let kept_ms = ErasedWithin::ms(settings.topics.erased_within_ms()).changelog_deletions_kept_ms();
+    if written.is_some_and(|age| age.as_millis() > u128::from((kept_ms / 10 * 9).unsigned_abs())) {
         tracing::warn!(store = %path.display(), "stores are too old and will be restored from their changelogs");
         StoreFolder::erase(&path).map_err(failed)?;
     }
@@ -308,10 +318,11 @@ fn newest_change(folder: &Path) -> Option<SystemTime> {
 
 /// What the workers share.
 pub(super) struct Shared<'a> {
-    place: &'a Place,
+    pub(super) place: &'a Place,
     pub(super) topology: &'a Topology,
-    stores: &'a StoreFolder,
+    pub(super) stores: &'a StoreFolder,
     pub(super) processed: Processed,
+    pub(super) flushes: Flushes,
     fault: Option<PlannedFault>,
     rebuild: Option<&'a Arc<Rebuild>>,
 }
@@ -341,13 +352,13 @@ fn work(input: &HubInput<'_>, shared: &Shared<'_>, worker: usize) -> Result<bool
 fn drive<L: Log>(
     input: &HubInput<'_>,
     shared: &Shared<'_>,
-    worker: usize,
+    number: usize,
     log: L,
     pulse: &Pulse,
 ) -> Result<bool, Failure> {
     let fail = |error: StageError| hub::engine_failure(&error);
     let topology = shared.topology.clone();
-    let observer = TelemetryObserver::new(input.telemetry, &topology, worker, shared.fault.clone(), hub::now_ms);
+    let observer = TelemetryObserver::new(input.telemetry, &topology, number, shared.fault.clone(), hub::now_ms);
     let mut figures = Figures::new(input, topology.clone(), &shared.processed);
     let mut worker = Worker::new(
         log,
@@ -364,6 +375,11 @@ fn drive<L: Log>(
         pulse.beat();
         worker.step(began.elapsed(), Duration::from_millis(10)).map_err(fail)?;
         figures.tell(&mut worker);
+        if let Some(asked) = shared.flushes.wanted(number)
+            && worker.flush().map_err(fail)?
+        {
+            shared.flushes.done(number, asked);
+        }
     }
     worker.close().map_err(fail)
 }

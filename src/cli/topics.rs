@@ -123,7 +123,7 @@ fn survey(settings: &Settings, create: bool) -> Result<Vec<TopicLine>, Failure> 
     let admin = connect(settings, &kafka)?;
     let failed = |error: LogError| hub::log_failure(&error);
     let plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
-    let created = if create { admin.apply(&plans).map_err(failed)? } else { Vec::new() };
+    let created = if create { admin.apply(&plans, topology.topics.erased_within).map_err(failed)? } else { Vec::new() };
     Ok(plans.iter().map(|plan| line(plan, &created)).collect())
 }
 
@@ -138,7 +138,7 @@ pub(super) fn prepare(
     let failed = |error: LogError| hub::log_failure(&error);
     let admin = connect(settings, kafka)?;
     let mut plans = admin.plan(&topology.topics, ANSWER_WITHIN).map_err(failed)?;
-    let created = admin.apply(&plans).map_err(failed)?;
+    let created = admin.apply(&plans, topology.topics.erased_within).map_err(failed)?;
     // Another instance that starts at the same time may have been faster: what it made shows a moment later.
     let deadline = Instant::now() + ANSWER_WITHIN;
     let is_awaited = |plan: &TopicPlan| {
@@ -233,7 +233,8 @@ fn judge(lines: &[TopicLine], action: Action) -> Result<(), Failure> {
         Exit::TopicsDiffer,
         format!("{} of {} topics are not as the hub needs them: {}", wrong.len(), lines.len(), wrong.join(", ")),
         "`insight-hub topics apply` creates missing ones; change the others yourself, or the configuration: partitions \
-         of internal topics decide where state lies",
+         of internal topics decide where state lies; a setting is changed by `kafka-configs.sh --alter --entity-type \
+         topics --entity-name TOPIC --add-config NAME=VALUE`, and `insight-hub topics plan` says which",
     ))
 }
 

@@ -27,9 +27,15 @@ impl Stage for Split {
         if record.offset % 29 == 5 && *offered < 3 {
             return Err(StageError::NotYet("in a test".into()));
         }
+        let placement = Placement::At(i32::from(key[0] % 3));
+        if record.offset % 7 == 3 {
+            // It says nothing: no stage is handed it, and it is passed like any other.
+            let (value, headers, timestamp_ms) = (None, &[][..], None);
+            outputs.send(&Output { topic: self.to, placement, key: &[], value, headers, timestamp_ms })?;
+        }
         Ok(outputs.send(&Output {
             topic: self.to,
-            placement: Placement::At(i32::from(key[0] % 3)),
+            placement,
             key,
             value: record.value,
             headers: &[],

@@ -149,8 +149,11 @@ pub struct Topics {
     pub feed_format: FeedFormat,
     /// How the hub compresses what it writes.
     pub compression: Compression,
-    /// How long `insight.rejected` keeps what was rejected, in hours.
+    /// How long `insight.rejected` keeps what was rejected, and the journal and commands with it, in hours; 0: for as long as
+    /// `erased_within_seconds` allows.
     pub rejected_retention_hours: u32,
+    /// Within how many seconds after an erasure no byte of what was erased is left in any topic or file of the hub.
+    pub erased_within_seconds: u32,
 }
 
 /// `[commit]`: transactions.
@@ -367,6 +370,8 @@ impl Default for Topics {
             // Cheaper than zstd where cores are few.
             compression: Compression::Lz4,
             rejected_retention_hours: 336,
+            // A month is what the GDPR gives.
+            erased_within_seconds: 30 * 86_400,
         }
     }
 }
@@ -489,6 +494,21 @@ impl Settings {
             unflushed_bytes: or(self.memory.unflushed_bytes, table_bytes / 2),
             disk_cache_bytes: or(self.memory.disk_cache_bytes, disk_cache),
         }
+    }
+}
+
+impl Topics {
+    /// How long dead letters, the journal of identities and commands are kept, in milliseconds.
+    pub fn rejected_retention_ms(&self) -> i64 {
+        match i64::from(self.rejected_retention_hours) * 3_600_000 {
+            0 => self.erased_within_ms() / 2,
+            retention_ms => retention_ms,
+        }
+    }
+
+    /// Within how long nothing is left of what was erased, in milliseconds.
+    pub fn erased_within_ms(&self) -> i64 {
+        i64::from(self.erased_within_seconds) * 1_000
     }
 }
 

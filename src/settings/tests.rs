@@ -134,6 +134,19 @@ fn every_mistake_is_named_with_its_key_and_source() {
              must fail before its transaction does",
         ),
         (
+            "[topics]\nerased_within_seconds = 604800\n",
+            &[],
+            &[],
+            "`topics.rejected_retention_hours`: must be at most 84, half of topics.erased_within_seconds: dead letters hold \
+             records in full, and what is erased must be gone from them too; 0 is as long as that allows",
+        ),
+        (
+            "[topics]\nerased_within_seconds = 7\n",
+            &[],
+            &[],
+            "`topics.erased_within_seconds` in FILE must be at least 8",
+        ),
+        (
             "",
             &[],
             &[("commit.interval_ms", "6000")],

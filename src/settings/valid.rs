@@ -13,6 +13,9 @@ const PARTITIONS_MAX: u16 = 1_024;
 /// The largest source record that fits a transaction must be far from filling it.
 const TRANSACTION_RECORDS_MIN: u64 = 4;
 
+/// Everything that must happen within it takes some time itself.
+const ERASED_WITHIN_SECONDS_MIN: u32 = 8;
+
 /// Smaller files of the embedded log are all overhead; larger ones are cleaned too seldom.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
 
@@ -158,7 +161,16 @@ impl Settings {
                 format!("must be between 1 and {PARTITIONS_MAX}")
             })?;
         }
-        rule(topics.rejected_retention_hours > 0, "topics.rejected_retention_hours", || "must be at least 1".into())
+        rule(topics.erased_within_seconds >= ERASED_WITHIN_SECONDS_MIN, "topics.erased_within_seconds", || {
+            format!("must be at least {ERASED_WITHIN_SECONDS_MIN}")
+        })?;
+        rule(topics.rejected_retention_ms() <= topics.erased_within_ms() / 2, "topics.rejected_retention_hours", || {
+            format!(
+                "must be at most {}, half of topics.erased_within_seconds: dead letters hold records in full, and what is \
+                 erased must be gone from them too; 0 is as long as that allows",
+                topics.erased_within_seconds / 7_200
+            )
+        })
     }
 
     fn validate_limits(&self) -> Result<(), Broken> {

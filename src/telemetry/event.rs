@@ -133,6 +133,10 @@ pub enum Event<'a> {
     TouchpointsSent { moved: u64, forwarded: u64 },
     /// An erasure took touchpoints or identifiers of them, or kept some that came late from being taken.
     TouchpointsErased { spoke: &'a str, count: u64 },
+    /// Files of this instance may still hold something that was erased, or none does any more.
+    ErasuresPending { pending: bool },
+    /// Stores, and the embedded log, were rewritten without what was deleted.
+    ErasuresCleaned { elapsed: Duration },
     /// The schema registry answered a request for a schema: `fetched`, `unknown` or `unusable` (with why).
     SchemaAnswered { id: u32, outcome: &'static str, message: &'a str },
     /// The schema registry cannot be used: what needs it waits. `tries`: how many in a row failed.
@@ -224,6 +228,7 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         Event::TouchpointsErased { spoke, count } => {
             figures.touchpoints_erased.with_label_values(&[spoke]).inc_by(count);
         }
+        Event::ErasuresPending { pending } => figures.erasures_pending.set(i64::from(pending)),
         Event::SchemaAnswered { outcome, .. } => {
             figures.registry_requests.with_label_values(&[outcome]).inc();
             figures.registry_available.set(1);
@@ -242,6 +247,7 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         | Event::HubStopped { .. }
         | Event::WorkerFailed { .. }
         | Event::TopicCreated { .. }
+        | Event::ErasuresCleaned { .. }
         | Event::RestoreFromBeginning { .. } => {}
     }
 }
@@ -346,6 +352,13 @@ pub(super) fn log(event: &Event<'_>) {
         Event::PersonGrew { identifiers } => trace!(identifiers, "person grew"),
         Event::TouchpointsSent { moved, forwarded } => trace!(moved, forwarded, "touchpoints sent to their person"),
         Event::TouchpointsErased { spoke, count } => debug!(spoke, count, "touchpoints erased"),
+        Event::ErasuresPending { pending: true } => {
+            info!("something was erased: files of this instance are rewritten until no byte of it can be left")
+        }
+        Event::ErasuresPending { .. } => info!("no byte of what was erased is left in the files of this instance"),
+        Event::ErasuresCleaned { elapsed } => {
+            info!(elapsed_seconds = elapsed.as_secs_f64(), "files were rewritten without what was erased")
+        }
         Event::SchemaAnswered { id, outcome: "fetched", .. } => info!(id, "schema fetched from the registry"),
         Event::SchemaAnswered { id, outcome, message } => {
             warn!(id, outcome, message, "a schema cannot be used: records that were written with it are rejected")

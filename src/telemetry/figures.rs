@@ -49,6 +49,7 @@ pub(super) struct Figures {
     pub person_identifiers_max: IntGauge,
     pub touchpoints_sent: IntCounterVec,
     pub touchpoints_erased: IntCounterVec,
+    pub erasures_pending: IntGauge,
     pub reloads: IntCounterVec,
     pub mappings_loaded: IntGauge,
     pub mappings_hash: IntGauge,
@@ -263,6 +264,10 @@ impl Figures {
                 "Touchpoints that an erasure took, or took identifiers of, late ones included.",
                 &["spoke"],
             ),
+            erasures_pending: make.whole_gauge(
+                "insight_hub_erasures_pending",
+                "1 while files of this instance may hold something that was erased: topics.erased_within_seconds bounds it.",
+            ),
             reloads: make.counters(
                 "insight_hub_reloads_total",
                 "Times that the configuration was read again, by what came of it.",
@@ -382,6 +387,13 @@ impl Figures {
     pub(super) fn name_spoke(&self, topic: &str, spoke: &str) {
         let mut spokes = self.spokes.write().unwrap_or_else(PoisonError::into_inner);
         spokes.insert(topic.to_owned(), spoke.to_owned());
+    }
+
+    pub(super) fn touchpoints_erased_in_all(&self) -> u64 {
+        let families = prometheus::core::Collector::collect(&self.touchpoints_erased);
+        let samples = families.iter().flat_map(|family| family.get_metric());
+        // A count of touchpoints is a whole number, far below where a float skips one.
+        samples.map(|sample| sample.get_counter().get_value() as u64).sum()
     }
 
     fn spoke_of(&self, topic: &str) -> String {

@@ -120,6 +120,11 @@ impl Telemetry {
         self.figures.forget_spoke(spoke);
     }
 
+    /// From how many touchpoints an erasure has taken something, of all departments together.
+    pub fn touchpoints_erased(&self) -> u64 {
+        self.figures.touchpoints_erased_in_all()
+    }
+
     /// Says whose topic it is: from then on its lag carries the name.
     pub fn name_spoke(&self, topic: &str, spoke: &str) {
         self.figures.name_spoke(topic, spoke);

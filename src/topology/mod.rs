@@ -53,7 +53,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     engine::{
         stage::{StageSpec, Topology},
-        topics::{Cleanup, Ownership, TopicIndex, TopicSpec, Topics},
+        topics::{Cleanup, ErasedWithin, Ownership, TopicIndex, TopicSpec, Topics},
     },
     feeds::{self, Feed, FeedFormat, Names},
     ingest::LiveSpokes,
@@ -95,6 +95,8 @@ pub struct TopologyOptions {
     pub names: Names,
     /// How long dead letters are kept, in milliseconds.
     pub rejected_retention_ms: i64,
+    /// Within how long no byte is left of what was erased.
+    pub erased_within: ErasedWithin,
     /// How far behind the newest touchpoint of its partition a touchpoint may come before its window is final, in
     /// milliseconds.
     pub allowed_disorder_ms: i64,
@@ -158,7 +160,7 @@ pub fn customers_changelog(application_id: &str) -> String {
 /// The hub's topology, and where its topics are in it.
 pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
     let application = &options.application_id;
-    let mut topics = Topics::default();
+    let mut topics = Topics::new(options.erased_within);
     let mut sources: Vec<TopicIndex> = options
         .spokes
         .now()

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use insight_hub::{
     company::{Company, CompanyOptions, ORDER_SCHEMA, SalesFormat, SourceEvent},
-    customers, feeds,
+    customers,
+    engine::topics::ErasedWithin,
+    feeds,
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet},
     links, metrics,
     model::{Calendar, PersonKey},
@@ -60,6 +62,7 @@ pub fn topology_options(application_id: &str, customers_partitions: i32) -> Topo
         touchpoints_feed: true,
         names: insight_hub::feeds::Names::Clear,
         rejected_retention_ms: 604_800_000,
+        erased_within: ErasedWithin::default(),
         allowed_disorder_ms: 86_400_000,
         customers: customers::Options { person_key: PersonKey(PERSON_KEY), ..customers::Options::default() },
         links: links::Rules::default(),

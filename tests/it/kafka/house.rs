@@ -238,7 +238,6 @@ impl House {
             "[hub]\napplication_id = \"{name}\"\ndata_directory = \"{data}\"\nworkers = 1\nperson_key_file = \"person.key\"\n\
              [kafka]\nsession_timeout_ms = {session}\ntransaction_timeout_ms = {transaction}\nmessage_timeout_ms = {message}\n\
              [topics]\nprefix = \"{name}.\"\ncustomers_partitions = 4\nmetrics_partitions = 2\nfeed_partitions = 2\n\
-             rejected_retention_hours = 1000000\n\
              [spokes]\ndirectory = \"spokes\"\n[schemas]\ndirectory = \"{SCHEMAS}\"\n",
             data = self.data.path().join(instance).display(),
             session = SESSION_TIMEOUT.as_millis(),
@@ -298,7 +297,7 @@ impl House {
         SPOKES.iter().map(|spoke| format!("{}.{spoke}", self.name)).collect()
     }
 
-    fn repartition_topics(&self) -> Vec<String> {
+    pub fn repartition_topics(&self) -> Vec<String> {
         ["customers", "links", "metrics"].iter().map(|stage| format!("{}-{stage}-repartition", self.name)).collect()
     }
 

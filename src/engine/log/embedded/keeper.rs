@@ -147,7 +147,20 @@ impl Keeper {
         self.shared.log.bytes().unwrap_or_default()
     }
 
+    /// Leaves nothing in any file that retention, compaction or progress allow to be given up, at the cost of reading and
+    /// writing all of it. Whether it did: not on a disk that is full.
+    ///
+    /// # Errors
+    /// As [`Keeper::clean_until`].
+    pub fn clean_thoroughly(&self) -> Result<bool, LogError> {
+        self.clean_with(true)
+    }
+
     fn clean(&self) -> Result<(), LogError> {
+        self.clean_with(false).map(drop)
+    }
+
+    fn clean_with(&self, thoroughly: bool) -> Result<bool, LogError> {
         let began = Instant::now();
         let topics = self.shared.log.topics();
         let processed = |topic: u32, partition: u32| {
@@ -160,16 +173,18 @@ impl Keeper {
                 Policy::Keep | Policy::Delete { .. } | Policy::Compact { .. } => None,
             }
         };
-        match self.shared.log.clean((self.now_ms)(), &processed) {
+        let (log, now_ms) = (&self.shared.log, (self.now_ms)());
+        let cleaned = if thoroughly { log.clean_thoroughly(now_ms, &processed) } else { log.clean(now_ms, &processed) };
+        match cleaned {
             Ok(cleaned) => self.telemetry.emit(Event::LogCleaned {
                 segments_removed: cleaned.segments_removed,
                 segments_rewritten: cleaned.segments_rewritten,
                 bytes_freed: cleaned.bytes_freed,
                 elapsed: began.elapsed(),
             }),
-            Err(CommitLogError::Full { .. } | CommitLogError::Refused { .. }) => {}
+            Err(CommitLogError::Full { .. } | CommitLogError::Refused { .. }) => return Ok(false),
             Err(error) => return Err(stop(error)),
         }
-        Ok(())
+        Ok(true)
     }
 }

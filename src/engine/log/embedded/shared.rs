@@ -18,14 +18,11 @@ use crate::engine::{
         LogError, Placement, TopicPartition,
         commit_log::{self, Commit, CommitLog, CommitLogError, NewRecord, Policy, files::real::RealFiles},
     },
-    topics::{Cleanup, DELETIONS_KEPT_MS, Ownership, TopicIndex, TopicSpec, Topics},
+    topics::{Cleanup, ErasedWithin, Ownership, TopicIndex, TopicSpec, Topics},
 };
 
 /// Its one record says which log this is.
 pub(super) const IDENTITY_TOPIC: &str = "hub.identity";
-
-/// Deletions stay in feeds for so long, in milliseconds, so that a subscriber who comes once a day sees them: Kafka's default.
-const FEED_DELETIONS_KEPT_MS: i64 = 86_400_000;
 
 /// One directory's log, for everybody in this process.
 pub struct SharedLog {
@@ -87,23 +84,33 @@ impl SharedLog {
                 created.push(index);
             }
             let partitions = topic.partitions.unsigned_abs();
-            self.log.create_topic(&topic.name, partitions, self.policy(topic)).map_err(stop)?;
+            self.log.create_topic(&topic.name, partitions, self.policy(topic, topics.erased_within)).map_err(stop)?;
         }
         Ok(created)
     }
 
     /// What is given up of a topic.
-    pub fn policy(&self, topic: &TopicSpec) -> Policy {
+    pub fn policy(&self, topic: &TopicSpec, within: ErasedWithin) -> Policy {
+        let compact = |delete_retention_ms| Policy::Compact { delete_retention_ms };
         let retention = |milliseconds: Option<i64>| {
             milliseconds.map_or(Policy::Keep, |retention_ms| Policy::Delete { retention_ms })
         };
         match (topic.ownership, topic.cleanup) {
             (Ownership::Spoke, _) => self.options.spoke_policy(),
             (Ownership::Repartition, _) => Policy::Processed,
-            (Ownership::Changelog, _) => Policy::Compact { delete_retention_ms: DELETIONS_KEPT_MS.cast_signed() },
-            (Ownership::Feed, Cleanup::Compact) => Policy::Compact { delete_retention_ms: FEED_DELETIONS_KEPT_MS },
+            (Ownership::Changelog, _) => compact(within.changelog_deletions_kept_ms()),
+            (Ownership::Feed, Cleanup::Compact) => compact(within.feed_deletions_kept_ms()),
             (Ownership::Feed, Cleanup::Delete { retention_ms }) => retention(retention_ms),
         }
+    }
+
+    /// The offset that the hub has committed on the one partition of a topic; `None`: none yet, or there is no such topic.
+    pub fn committed(&self, topic: &str) -> Option<i64> {
+        let topics = self.log.topics();
+        let topic = topics.iter().position(|found| found.name == topic)?;
+        // A log has far fewer topics than that.
+        let partition = commit_log::TopicPartition { topic: topic as u32, partition: 0 };
+        self.log.committed(partition).map(u64::cast_signed)
     }
 
     /// What tells this log from others that a store may have been filled from.

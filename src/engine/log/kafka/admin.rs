@@ -17,10 +17,11 @@ use rdkafka::{
 use super::{
     PATIENCE,
     clients::{Context, KafkaOptions, MESSAGE_BYTES_MAX},
+    wanted,
 };
 use crate::engine::{
     log::{LogError, TopicPartition},
-    topics::{Cleanup, DELETIONS_KEPT_MS, Ownership, TopicSpec, Topics},
+    topics::{ErasedWithin, Ownership, TopicSpec, Topics},
 };
 
 const TRY: Duration = Duration::from_secs(10);
@@ -83,13 +84,6 @@ pub struct Admin {
     runtime: tokio::runtime::Runtime,
     replication: i32,
     min_insync_replicas: u32,
-}
-
-fn policy(cleanup: Cleanup) -> &'static str {
-    match cleanup {
-        Cleanup::Compact => "compact",
-        Cleanup::Delete { .. } => "delete",
-    }
 }
 
 /// Whether time mends it: brokers that are away, or have just come back.
@@ -189,36 +183,30 @@ impl Admin {
                 Some(found) if found != topic.partitions => {
                     Some(Difference::Partitions { found, wanted: topic.partitions })
                 }
-                Some(_) => self.settings_difference(&topic)?,
+                Some(_) => self.settings_difference(&topic, topics.erased_within)?,
             };
             plans.push(TopicPlan { topic, partitions, difference });
         }
         Ok(plans)
     }
 
-    fn settings_difference(&self, topic: &TopicSpec) -> Result<Option<Difference>, LogError> {
+    fn settings_difference(&self, topic: &TopicSpec, within: ErasedWithin) -> Result<Option<Difference>, LogError> {
         let described = persist(|| {
             let resources = [&ResourceSpecifier::Topic(&topic.name)];
             self.runtime.block_on(self.client.describe_configs(resources, &AdminOptions::new()))
         })
         .map_err(|error| LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)))?;
-        let mut wanted = vec![("cleanup.policy", policy(topic.cleanup).to_owned())];
-        match topic.ownership {
-            // Retention would lose input that lags.
-            Ownership::Repartition => wanted.push(("retention.ms", "-1".to_owned())),
-            // An old store would miss deletions.
-            Ownership::Changelog => wanted.push(("delete.retention.ms", DELETIONS_KEPT_MS.to_string())),
-            Ownership::Spoke | Ownership::Feed => {}
-        }
+        let wanted = wanted::settings(topic, within);
         for resource in described {
             match resource {
                 Ok(resource) => {
-                    for (name, wanted) in &wanted {
-                        let found = resource.entries.iter().find(|entry: &&ConfigEntry| entry.name == *name);
+                    for wanted in &wanted {
+                        let found = resource.entries.iter().find(|entry: &&ConfigEntry| entry.name == wanted.name);
                         if let Some(found) = found.and_then(|entry| entry.value.clone())
-                            && found != *wanted
+                            && !wanted.is_met_by(&found)
                         {
-                            return Ok(Some(Difference::Setting { name, found, wanted: wanted.clone() }));
+                            let (name, wanted) = (wanted.name, wanted.to_string());
+                            return Ok(Some(Difference::Setting { name, found, wanted }));
                         }
                     }
                 }
@@ -253,17 +241,17 @@ impl Admin {
     }
 
     /// Creates the topics that a plan found missing; spokes' topics are their departments' to create.
-    pub fn apply(&self, plans: &[TopicPlan]) -> Result<Vec<Arc<str>>, LogError> {
+    pub fn apply(&self, plans: &[TopicPlan], within: ErasedWithin) -> Result<Vec<Arc<str>>, LogError> {
         let missing: Vec<&TopicSpec> = plans
             .iter()
             .filter(|plan| plan.difference == Some(Difference::Missing) && plan.topic.ownership != Ownership::Spoke)
             .map(|plan| &plan.topic)
             .collect();
-        self.create(&missing)
+        self.create(&missing, within)
     }
 
     /// Creates topics; one that exists already is left as it is. Returns the names of those that were created.
-    pub fn create(&self, missing: &[&TopicSpec]) -> Result<Vec<Arc<str>>, LogError> {
+    pub fn create(&self, missing: &[&TopicSpec], within: ErasedWithin) -> Result<Vec<Arc<str>>, LogError> {
         if missing.is_empty() {
             // The client library refuses to be asked for nothing.
             return Ok(Vec::new());
@@ -271,30 +259,20 @@ impl Admin {
         let min_insync_replicas = (self.min_insync_replicas > 0).then(|| self.min_insync_replicas.to_string());
         // -1: the broker's own default.
         let replication = if self.replication > 0 { self.replication } else { -1 };
-        let deletions_kept = DELETIONS_KEPT_MS.to_string();
         let largest = MESSAGE_BYTES_MAX.to_string();
-        let retentions: Vec<String> = missing
-            .iter()
-            .map(|topic| match topic.cleanup {
-                Cleanup::Delete { retention_ms: Some(retention) } => retention.to_string(),
-                _ => "-1".into(),
-            })
-            .collect();
+        let settings: Vec<Vec<wanted::Wanted>> =
+            missing.iter().map(|topic| wanted::settings_of_new(topic, within)).collect();
         let new: Vec<NewTopic<'_>> = missing
             .iter()
-            .zip(&retentions)
-            .map(|(topic, retention)| {
+            .zip(&settings)
+            .map(|(topic, settings)| {
                 let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication))
-                    .set("cleanup.policy", policy(topic.cleanup))
                     .set("max.message.bytes", &largest);
                 if let Some(replicas) = &min_insync_replicas {
                     new = new.set("min.insync.replicas", replicas);
                 }
-                if matches!(topic.cleanup, Cleanup::Delete { .. }) {
-                    new = new.set("retention.ms", retention);
-                }
-                if topic.ownership == Ownership::Changelog {
-                    new = new.set("delete.retention.ms", &deletions_kept);
+                for setting in settings {
+                    new = new.set(setting.name, &setting.value);
                 }
                 new
             })

@@ -9,9 +9,11 @@ mod lanes;
 mod leaders;
 mod news;
 mod rights;
+mod rolls;
 mod sink;
 mod source;
 mod spoke_writer;
+mod wanted;
 
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ pub use clients::{FatalError, KafkaOptions};
 pub use feed_reader::FeedReader;
 pub use leaders::Leader;
 pub use rights::{Right, Rights};
+pub use rolls::Rolls;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub use spoke_writer::SpokeWriter;
