@@ -1,5 +1,6 @@
 //! `insight-hub identity …` and `insight-hub erase`: who is one person and why in; operators' decisions out, as commands.
 
+mod confirm;
 mod decide;
 mod show;
 
@@ -98,7 +99,10 @@ pub struct EraseArguments {
     /// Erase: there is no way back
     #[arg(long, conflicts_with = "dry_run")]
     pub yes: bool,
-    /// How it is shown what would be erased
+    /// Say whether an erasure was made and confirmed, and when no byte of it is left; exit code 1 if not
+    #[arg(long, conflicts_with_all = ["dry_run", "yes"])]
+    pub confirm: bool,
+    /// How it is shown what would be erased, or was
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
 }

@@ -5,7 +5,7 @@ use std::{
     io::Write,
 };
 
-use super::{EraseArguments, Sought, show};
+use super::{EraseArguments, Sought, confirm, show};
 use crate::{
     cli::{
         exit::{Exit, Failure},
@@ -83,6 +83,9 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mu
     if arguments.dry_run {
         return show::what_goes(settings, &sought.published(settings)?, arguments.output, output);
     }
+    if arguments.confirm {
+        return confirm::confirm(settings, &sought, identifier, arguments.output, output);
+    }
     if !arguments.yes {
         return Err(Failure::new(
             Exit::Usage,
@@ -90,7 +93,15 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mu
             "look at it first with --dry-run, then add --yes",
         ));
     }
-    send(settings, None, Order::Erase { identifier }, output)
+    send(settings, None, Order::Erase { identifier }, output)?;
+    let (key, by) = (identifier.id, confirm::gone_by(settings, hub::now_ms()));
+    writeln!(
+        output,
+        "confirmed by insight.identity-journal, change \"erased\", key {key}, once it is made: look with --confirm\n\
+         no byte of it is left in topics and files of the hub by {by}, at the latest; departments' own topics, and backups, \
+         are their owners' to clean"
+    )?;
+    Ok(output.flush()?)
 }
 
 fn send(settings: &Settings, id: Option<&str>, order: Order, output: &mut dyn Write) -> Result<(), Failure> {

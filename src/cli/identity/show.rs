@@ -182,6 +182,32 @@ pub(super) fn conflicts(settings: &Settings, format: Format, output: &mut dyn Wr
     Ok(output.flush()?)
 }
 
+/// How many touchpoints up to an instant still name an identifier, by its value or its keyed hash.
+pub(super) fn touchpoints_left(
+    settings: &Settings,
+    sought: &Sought,
+    hash: &str,
+    until: &Value,
+) -> Result<usize, Failure> {
+    let (Sought::Identifier(kind, name), true) = (sought, settings.topics.touchpoints_feed) else { return Ok(0) };
+    let mut left: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+    read(settings, Feed::Touchpoints, &mut |key, value| {
+        let names = value.as_ref().map_or(&[][..], |value| list(&value["identifiers"], kind.as_str()));
+        let is_it = names.iter().filter_map(Value::as_str).any(|value| value == name || value == hash);
+        // Times of one feed are all text, which sorts by time, or all numbers.
+        let is_before = value.as_ref().is_some_and(|value| match (&value["occurred_at"], until) {
+            (Value::String(at), Value::String(until)) => at <= until,
+            (at, until) => at.as_i64() <= until.as_i64(),
+        });
+        if is_it && is_before {
+            left.insert(key);
+        } else {
+            left.remove(&key);
+        }
+    })?;
+    Ok(left.len())
+}
+
 /// What an erasure would take.
 pub(super) fn what_goes(
     settings: &Settings,
