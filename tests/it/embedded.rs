@@ -3,6 +3,7 @@
 mod accounting;
 mod bombs;
 mod commands;
+mod erasure;
 mod faults;
 mod house;
 mod identity;

@@ -2,6 +2,7 @@
 //!
 //! - [`house`]: one application on a broker, with topics, processes and data directories of its own.
 //! - [`truth`]: one process, three processes, simulation: one truth.
+//! - [`erasure`]: nothing is left of whoever was erased, in topics, on the broker's disk and on the hub's.
 //! - [`faults`]: kills, frozen processes and broker restarts.
 //! - [`hostile`]: rubbish in every topic.
 //! - [`letters`]: a replay of what was rejected.
@@ -13,6 +14,7 @@
 //! - [`restore`]: how much is restored.
 //! - [`secured`]: TLS, logins and rights.
 
+mod erasure;
 mod faults;
 mod hostile;
 mod house;

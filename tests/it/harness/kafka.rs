@@ -139,6 +139,11 @@ impl Broker {
         SHARED.get_or_init(|| Self::start_with(Options { restartable: false, ..Options::default() }))
     }
 
+    /// Where its topics lie: a folder for each partition.
+    pub fn data(&self) -> PathBuf {
+        self.scratch.path().join("broker-data")
+    }
+
     /// `host:port`, the same over restarts.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)

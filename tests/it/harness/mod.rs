@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod process;
 pub mod reader;
 pub mod registry;
+pub mod remains;
 pub mod sweeper;
 pub mod writer;
 
