@@ -241,7 +241,12 @@ impl Simulation {
             let moved = self.choose()?;
             between(&self.cluster.borrow());
             quiet = if moved { 0 } else { quiet + 1 };
-            if quiet > 60 * self.instances.len().max(1) && self.sources.is_empty() && self.faults_left == 0 {
+            if quiet > 60 * self.instances.len().max(1)
+                && self.sources.is_empty()
+                && self.faults_left == 0
+                // What a dead instance left open hides what comes after it: that is a pause, not rest.
+                && self.cluster.borrow().producers_with_open_transactions().is_empty()
+            {
                 return Ok(());
             }
         }
