@@ -78,6 +78,8 @@ struct CustomersStage {
     readings: readings::Readings,
     /// What every metrics partition was told last: days of as-of and watermark, and whether the latter is known.
     told: Option<((Option<Day>, Option<Day>), bool)>,
+    /// The newest touchpoint that links was told of since this task was opened.
+    told_links: Option<EventTime>,
 }
 
 /// What the stage was told of time.
@@ -105,6 +107,7 @@ impl CustomersStage {
             rebuilding: rebuild::Rebuilding::default(),
             readings: readings::Readings::default(),
             told: None,
+            told_links: None,
         }
     }
 
@@ -246,8 +249,12 @@ impl Stage for CustomersStage {
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
         self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;
         sending.finish()?;
+        let as_of = self.times(store)?.as_of;
         let publisher = &mut self.publisher;
-        publisher.send_all_moves(outputs)?;
+        publisher.as_of = as_of;
+        // An erasure takes all that was there: links has to know of the newest touchpoint, also of one without new pairs.
+        publisher.send_all_moves(as_of > self.told_links, outputs)?;
+        self.told_links = as_of;
         for ((spoke, day, outcome), count) in std::mem::take(&mut publisher.outcomes) {
             let counter = publisher
                 .counters
@@ -331,6 +338,7 @@ impl Stage for CustomersStage {
         self.rebuilding = rebuild::Rebuilding::default();
         self.readings.rolled_back();
         self.told = None;
+        self.told_links = None;
     }
 
     fn restored(&mut self, key: &[u8], value: Option<&[u8]>, store: &mut Store) -> Result<(), StageError> {

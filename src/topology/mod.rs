@@ -14,7 +14,7 @@
 //! | stage | reads | keyed by | keeps | writes |
 //! | --- | --- | --- | --- | --- |
 //! | `ingest` | spoke topics, `insight.commands` | – | nothing | customers repartition, metrics repartition (data quality, arrivals), links repartition (orders), `insight.rejected` |
-//! | `customers` | customers repartition | home and person | touchpoints of homes, copies of those that belong to a person, heads, snapshots, timers | customers repartition (fragments), links repartition (pairs), metrics repartition, `insight.customers`, `insight.touchpoints` |
+//! | `customers` | customers repartition | home and person | touchpoints of homes, copies of those that belong to a person, heads, snapshots, timers | customers repartition (fragments), links repartition (pairs, the time of the newest touchpoint), metrics repartition, `insight.customers`, `insight.touchpoints` |
 //! | `links` | links repartition, one partition | – | the graph of identifiers, decisions, erasures | customers repartition (assignments, erasures), `insight.identities`, `insight.identity-journal` |
 //! | `metrics` | metrics repartition | cell family, spoke | cells, levels, settling, accounts of spokes | `insight.metrics`, `insight.catalogue`, `insight.spokes` |
 //!

@@ -40,7 +40,7 @@ pub(super) struct Publisher {
     /// For each partition of customers: what homes and persons tell each other.
     pub(super) moves: Vec<MoveBatch>,
     pub(super) to_links: MoveBatch,
-    /// The newest accepted touchpoint that is known of: travels with moves.
+    /// The newest accepted touchpoint that is known of: travels with moves, and to links.
     pub(super) as_of: Option<EventTime>,
     pub(super) record: Vec<u8>,
     pub(super) arrived: Day,
@@ -327,14 +327,14 @@ impl Publisher {
         })
     }
 
-    /// Everything that homes, persons and links are still to be told.
-    pub(super) fn send_all_moves(&mut self, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+    /// Everything that homes, persons and links are still to be told; links also of the time alone.
+    pub(super) fn send_all_moves(&mut self, tell_links: bool, outputs: &mut dyn Outputs) -> Result<(), LogError> {
         for partition in 0..self.moves.len() {
             if !self.moves[partition].is_empty() {
                 self.send_moves(partition, outputs)?;
             }
         }
-        if self.to_links.is_empty() { Ok(()) } else { self.send_to_links(outputs) }
+        if self.to_links.is_empty() && !tell_links { Ok(()) } else { self.send_to_links(outputs) }
     }
 
     pub(super) fn send_batch(
