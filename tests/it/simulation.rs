@@ -36,6 +36,28 @@ pub fn seeds(quick: u64, full: u64) -> u64 {
     }
 }
 
+/// Runs so many seeds, from `INSIGHT_HUB_TEST_SEED` on. Each is one thread's, from beginning to end: two at a time change
+/// nothing but the time it takes.
+pub fn in_turn<T: Send>(count: u64, run_seed: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let first: u64 = std::env::var("INSIGHT_HUB_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let next = AtomicU64::new(first);
+    let run = || {
+        let mut ran = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + count {
+                return ran;
+            }
+            ran.push(run_seed(seed));
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
 pub fn small_company(seed: u64) -> CompanyOptions {
     CompanyOptions {
         seed,
@@ -155,26 +177,7 @@ fn run_seed(seed: u64) -> Ran {
 #[test]
 fn every_schedule_of_faults_gives_the_truth() {
     let count = seeds(1_000, 10_000);
-    let first: u64 = std::env::var("INSIGHT_HUB_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    let next = AtomicU64::new(first);
-    // Each seed is one thread's, from beginning to end: two at a time change nothing but the time it takes.
-    let ran: Vec<Ran> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..std::thread::available_parallelism().map_or(1, usize::from))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut ran = Vec::new();
-                    loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= first + count {
-                            return ran;
-                        }
-                        ran.push(run_seed(seed));
-                    }
-                })
-            })
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
+    let ran = in_turn(count, run_seed);
     let mut total = FaultCounts::new();
     for (kind, fired) in ran.iter().flat_map(|ran| &ran.faults) {
         *total.entry(*kind).or_default() += fired;
@@ -182,7 +185,7 @@ fn every_schedule_of_faults_gives_the_truth() {
     let fewest_faults = ran.iter().map(|ran| ran.faults.values().sum::<u64>()).min().unwrap_or_default();
     let fewest_instances = ran.iter().map(|ran| ran.instances).min().unwrap_or_default();
     println!(
-        "{count} seeds from {first}: {} faults took effect, at least {fewest_faults} a seed; at least {fewest_instances} \
+        "{count} seeds: {} faults took effect, at least {fewest_faults} a seed; at least {fewest_instances} \
          instances a seed; {} commits, {} records restored; by kind: {total:?}",
         total.values().sum::<u64>(),
         ran.iter().map(|ran| ran.commits).sum::<u64>(),

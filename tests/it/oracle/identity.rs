@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{fields::IDENTIFIER_TYPES, person_id};
+use super::{fields::IDENTIFIER_TYPES, orders::Standing, person_id};
 
 /// Rank of the type and value: the smaller is the stronger.
 pub type Identifier = (usize, String);
@@ -41,6 +41,8 @@ pub struct Decisions {
 pub struct Persons {
     /// The strongest identifier of the person of each identifier.
     pub of: BTreeMap<Identifier, Identifier>,
+    /// What touchpoints carry; the others are known by decisions alone.
+    seen: BTreeSet<Identifier>,
     shared: BTreeSet<Identifier>,
     /// The stronger, the weaker, the rule, and whether it is an operator's link.
     refused: Vec<(Identifier, Identifier, String, bool)>,
@@ -202,17 +204,18 @@ pub fn resolve<'a>(touches: impl Iterator<Item = &'a BTreeSet<Identifier>>, deci
             None => joined.join(here, there),
         }
     }
+    let seen = pairs.iter().flat_map(|(one, other)| [one, other]).cloned().collect();
     let members = joined.members;
     let of = members.iter().filter(|group| !group.is_empty()).flat_map(|group| {
         let strongest = *group.iter().min().unwrap();
         group.iter().map(move |node| ((*node).clone(), strongest.clone()))
     });
-    Persons { of: of.collect(), shared, refused }
+    Persons { of: of.collect(), seen, shared, refused }
 }
 
 impl Persons {
     /// The feed of identities.
-    pub fn feed(&self, key: &[u8; 32]) -> BTreeMap<String, Value> {
+    pub fn feed(&self, key: &[u8; 32], standing: &Standing) -> BTreeMap<String, Value> {
         let show = |(rank, value): &Identifier| json!({ "type": IDENTIFIER_TYPES[*rank], "value": value });
         let mut groups: BTreeMap<&Identifier, Vec<&Identifier>> = BTreeMap::new();
         for (node, strongest) in &self.of {
@@ -220,7 +223,10 @@ impl Persons {
         }
         let mut feed = BTreeMap::new();
         for (strongest, group) in groups {
-            let person = person_id(key, strongest);
+            if !group.iter().any(|node| self.seen.contains(*node)) {
+                continue;
+            }
+            let person = standing.person_id(key, strongest);
             let mut conflicts: Vec<&(Identifier, Identifier, String, bool)> =
                 self.refused.iter().filter(|(one, other, ..)| group.contains(&one) || group.contains(&other)).collect();
             conflicts.sort();
@@ -243,7 +249,7 @@ impl Persons {
                     value["conflicts_total"] = conflicts.len().into();
                     value["shared"] = self.shared.contains(strongest).into();
                 }
-                feed.insert(person_id(key, node), value);
+                feed.insert(standing.person_id(key, node), value);
             }
         }
         feed

@@ -7,6 +7,7 @@ mod cells;
 mod compare;
 mod fields;
 mod identity;
+mod orders;
 mod person;
 mod source_tests;
 mod sources;
@@ -15,12 +16,14 @@ mod verifier_tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use orders::Standing;
 use serde_json::Value;
 
 #[allow(unused_imports, reason = "for those who look into differences")]
 pub use compare::Difference;
 pub use compare::{Feeds, compare};
-pub use identity::Decisions;
+pub use identity::{Identifier, Persons};
+pub use orders::{Order, Orders};
 pub use sources::{Source, Touch, instant, read};
 
 /// What the meaning of the feeds depends on; the defaults are the product's.
@@ -38,8 +41,8 @@ pub struct Options {
     pub person_key: [u8; 32],
     /// Whether the timeline is published.
     pub touchpoints: bool,
-    /// What operators decided about identities.
-    pub decisions: Decisions,
+    /// What operators ordered about identities.
+    pub orders: Orders,
 }
 
 impl Default for Options {
@@ -51,7 +54,7 @@ impl Default for Options {
             too_far_in_future_ms: 86_400_000,
             person_key: [7; 32],
             touchpoints: true,
-            decisions: Decisions::default(),
+            orders: Orders::new(),
         }
     }
 }
@@ -65,43 +68,109 @@ pub struct Expected {
     pub accepted: u64,
     /// Of these, how many repeat a (person, spoke, id).
     pub repeated: u64,
+    /// Touchpoints that erasures took, or identifiers of them; each copy once.
+    pub erased: u64,
     /// Rejections by (spoke, reason).
     pub rejected: BTreeMap<(String, String), u64>,
 }
 
-/// What the feeds must hold for a set of source events.
-pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options) -> Expected {
-    let mut result = Expected::default();
-    let mut homes: HashMap<(usize, String), BTreeSet<Placed>> = HashMap::new();
-    let mut as_of = i64::MIN;
-    for source in sources {
-        match sources::read(&source, options) {
-            Ok(touch) => {
-                result.accepted += 1;
-                as_of = as_of.max(touch.occurred_at);
-                let home = touch.identifiers.first().unwrap().clone();
-                if !homes.entry(home).or_default().insert(Placed(touch)) {
-                    result.repeated += 1;
+/// What is there of touchpoints, by home: the strongest of their identifiers.
+struct Taken {
+    homes: HashMap<Identifier, BTreeSet<Placed>>,
+    as_of: Option<i64>,
+    standing: Standing,
+}
+
+impl Taken {
+    fn of<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options, result: &mut Expected) -> Taken {
+        let standing = Standing::of(&options.orders, &options.person_key);
+        let mut taken = Taken { homes: HashMap::new(), as_of: None, standing };
+        for source in sources {
+            match sources::read(&source, options) {
+                Ok(touch) => {
+                    result.accepted += 1;
+                    taken.as_of = taken.as_of.max(Some(touch.occurred_at));
+                    let home = touch.identifiers.first().unwrap().clone();
+                    if !taken.homes.entry(home).or_default().insert(Placed(touch)) {
+                        result.repeated += 1;
+                    }
+                }
+                Err(reason) => {
+                    *result.rejected.entry((source.spoke.to_owned(), reason.to_owned())).or_default() += 1;
                 }
             }
-            Err(reason) => *result.rejected.entry((source.spoke.to_owned(), reason.to_owned())).or_default() += 1,
         }
+        let Taken { homes, standing, .. } = &mut taken;
+        for (home, timeline) in homes.iter_mut() {
+            let all = std::mem::take(timeline);
+            for Placed(mut touch) in all {
+                let before = touch.identifiers.len();
+                let is_gone = standing.is_erased(home, touch.occurred_at);
+                touch.identifiers.retain(|identifier| !standing.is_erased(identifier, touch.occurred_at));
+                result.erased += u64::from(touch.identifiers.len() < before);
+                if !is_gone {
+                    timeline.insert(Placed(touch));
+                }
+            }
+        }
+        homes.retain(|_, timeline| !timeline.is_empty());
+        taken
     }
-    if as_of == i64::MIN {
-        return result;
+
+    fn resolve(&self) -> Persons {
+        let touches = self.homes.values().flatten().map(|Placed(touch)| &touch.identifiers);
+        identity::resolve(touches, &self.standing.decisions)
     }
+}
+
+/// Who is one person.
+pub fn persons<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options) -> Persons {
+    Taken::of(sources, options, &mut Expected::default()).resolve()
+}
+
+/// The strongest identifiers of what is left of touchpoints.
+pub fn homes<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options) -> BTreeSet<Identifier> {
+    Taken::of(sources, options, &mut Expected::default()).homes.into_keys().collect()
+}
+
+/// Up to when identifiers are erased.
+pub fn erased(options: &Options) -> BTreeMap<Identifier, i64> {
+    Standing::of(&options.orders, &options.person_key).erased
+}
+
+/// What an erasure does that was ordered at an instant, given all that came before it and that it was read after that.
+pub fn erasure<'a>(
+    sources: impl IntoIterator<Item = Source<'a>>,
+    options: &Options,
+    named: &Identifier,
+    ordered_at: i64,
+) -> Order {
+    let taken = Taken::of(sources, options, &mut Expected::default());
+    let persons = taken.resolve();
+    let person = persons.of.get(named);
+    let of_person = persons.of.iter().filter(|(_, of)| Some(*of) == person).map(|(member, _)| member);
+    Order::Erase {
+        members: of_person.chain([named]).cloned().collect(),
+        at: taken.as_of.map_or(ordered_at, |as_of| as_of.max(ordered_at)),
+    }
+}
+
+/// What the feeds must hold for a set of source events and a log of commands.
+pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options) -> Expected {
+    let mut result = Expected::default();
+    let taken = Taken::of(sources, options, &mut result);
+    let Some(as_of) = taken.as_of else { return result };
     let calendar = cells::Calendar::new(&options.time_zone);
     let mut world = cells::World::new(calendar, as_of);
-    let resolved =
-        identity::resolve(homes.values().flatten().map(|Placed(touch)| &touch.identifiers), &options.decisions);
-    result.feeds.identities = resolved.feed(&options.person_key);
-    let mut persons: HashMap<&(usize, String), BTreeSet<Placed>> = HashMap::new();
-    for (home, timeline) in homes {
+    let resolved = taken.resolve();
+    result.feeds.identities = resolved.feed(&options.person_key, &taken.standing);
+    let mut persons: HashMap<&Identifier, BTreeSet<Placed>> = HashMap::new();
+    for (home, timeline) in taken.homes {
         persons.entry(&resolved.of[&home]).or_default().extend(timeline);
     }
     for (strongest, timeline) in persons {
         let timeline = without_conflicting_copies(timeline);
-        let name = person_id(&options.person_key, strongest);
+        let name = taken.standing.person_id(&options.person_key, strongest);
         for touch in timeline.iter().filter(|_| options.touchpoints) {
             let mut value = touch.to_json(&|identifier| person_id(&options.person_key, identifier));
             value["person"] = Value::from(name.as_str());

@@ -1,0 +1,87 @@
+//! Random worlds under seeded faults: persons, records, touchpoints and metrics are those of the oracle.
+
+use insight_hub::engine::log::sim::FaultCounts;
+
+use super::{
+    Clerk, Hub, Said,
+    worlds::{Erasing, JOINS_MIN, SPLITS_MIN, World},
+};
+use crate::{
+    simulation::{in_turn, seeds},
+    world::assert_truth,
+};
+
+/// Faults in each part of a world; some take no effect.
+const FAULTS: u32 = 6;
+const FAULTS_MIN: u64 = 10;
+
+/// What happened in one run.
+struct Ran {
+    joins: usize,
+    splits: usize,
+    erased: u64,
+    faults: FaultCounts,
+}
+
+fn run_seed(seed: u64, erasing: Erasing) -> Ran {
+    let world = World::new(seed, erasing);
+    let mut hub = Hub::new(seed, 3);
+    let what = format!("{erasing:?}, seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)");
+    let erased = match erasing {
+        Erasing::AtRest => {
+            let mut clerk = Clerk::default();
+            let mut erased = 0;
+            for (number, part) in world.parts.iter().enumerate() {
+                hub.tell(part);
+                hub.simulation.add_faults(FAULTS);
+                clerk.hear(part);
+                let what = format!("{what}, part {number}");
+                let feeds = hub.rest(&what);
+                let expected = clerk.truth();
+                assert_truth(&expected.feeds, &feeds, &what);
+                erased = expected.erased;
+            }
+            erased
+        }
+        Erasing::InRaces => {
+            let said: Vec<Said> = world.parts.concat();
+            hub.tell(&said);
+            hub.simulation.add_faults(FAULTS * world.parts.len() as u32);
+            let feeds = hub.rest(&what);
+            let expected = Clerk::hear_of_races(&said, &hub.journal()).truth();
+            assert_truth(&expected.feeds, &feeds, &what);
+            expected.erased
+        }
+    };
+    Ran { joins: world.joins, splits: world.splits, erased, faults: hub.simulation.faults().clone() }
+}
+
+/// What happened, in words.
+fn run(erasing: Erasing, count: u64) -> String {
+    let ran = in_turn(count, |seed| run_seed(seed, erasing));
+    let least = |of: &dyn Fn(&Ran) -> u64| ran.iter().map(of).min().unwrap_or_default();
+    let sum = |of: &dyn Fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
+    let figures: [(&str, &dyn Fn(&Ran) -> u64, u64); 4] = [
+        ("identifiers joined", &|ran| ran.joins as u64, JOINS_MIN as u64),
+        ("commands that part", &|ran| ran.splits as u64, SPLITS_MIN as u64),
+        ("touchpoints erased", &|ran| ran.erased, 1),
+        ("faults that took effect", &|ran| ran.faults.values().sum(), FAULTS_MIN),
+    ];
+    let mut said = format!("{erasing:?}, {count} seeds");
+    for (name, of, at_least) in figures {
+        let (least, sum) = (least(of), sum(of));
+        said.push_str(&format!("; {name}: {sum}, at least {least} a seed"));
+        assert!(least >= at_least, "{name}: a seed had only {least}");
+    }
+    said
+}
+
+#[test]
+fn erasures_at_rest_under_every_schedule_of_faults_take_what_the_oracle_says() {
+    println!("{}", run(Erasing::AtRest, seeds(150, 5_000)));
+}
+
+#[test]
+fn erasures_in_races_under_every_schedule_of_faults_leave_what_the_oracle_says() {
+    println!("{}", run(Erasing::InRaces, seeds(150, 5_000)));
+}
