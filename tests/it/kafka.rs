@@ -5,6 +5,7 @@
 //! - [`erasure`]: nothing is left of whoever was erased, in topics, on the broker's disk and on the hub's.
 //! - [`faults`]: kills, frozen processes and broker restarts.
 //! - [`hostile`]: rubbish in every topic.
+//! - [`identity`]: operators' decisions and erasures, while processes are killed.
 //! - [`letters`]: a replay of what was rejected.
 //! - [`rebuild`]: a change of definition, killed in the middle.
 //! - [`reload`]: a mapping that is replaced while it runs.
@@ -18,6 +19,7 @@ mod erasure;
 mod faults;
 mod hostile;
 mod house;
+mod identity;
 mod letters;
 mod members;
 mod rebuild;

@@ -312,7 +312,9 @@ impl House {
     /// Whether the group has committed all that is in its input topics, stable to the end. An error is "not yet": the
     /// broker may be away.
     pub fn has_read_everything(&self) -> bool {
-        self.spoke_topics().iter().chain(&self.repartition_topics()).all(|topic| self.has_read(topic).unwrap_or(false))
+        let commands = [self.feed_topic("commands")];
+        let mut topics = self.spoke_topics().into_iter().chain(commands).chain(self.repartition_topics());
+        topics.all(|topic| self.has_read(&topic).unwrap_or(false))
     }
 
     fn has_read(&self, topic: &str) -> Result<bool, KafkaError> {
