@@ -5,11 +5,13 @@
 //! - [`story`]: a named story, step by step.
 //! - [`disasters`]: the well-known ones.
 //! - [`known`]: anonymous to known.
+//! - [`febrl`]: data whose truth is known.
 //! - [`worlds`]: random people, decisions, erasures, and what comes after them.
 //! - [`schedules`]: such worlds under seeded faults, at rest and in races.
 
 mod clerk;
 mod disasters;
+mod febrl;
 mod known;
 mod schedules;
 mod story;
