@@ -10,7 +10,7 @@ use super::{
     change::{Change, Line},
     decisions::Decision,
     effects::{Cause, Counted, Effects, JournalChange, JournalEntry, Named},
-    graph::Graph,
+    graph::{Graph, View},
     rules::Rules,
     store_keys::{self, Counters, Evidence, Fate},
 };
@@ -351,10 +351,15 @@ fn report<S: KeyValue + ?Sized>(
             change.starts.insert(id);
         }
         if is_new && was_named {
-            // Whoever shows it shows its value from now on.
+            // Whoever shows it shows its value from now on, also those to whom it was linked in vain.
             let person = graph.known(id)?.person;
             change.touched.extend(graph.members(person)?);
             change.touched.insert(id);
+            for (other, decision, _) in graph.standing_of(id, View::New)? {
+                if decision == Decision::Link {
+                    change.touched.extend(graph.node(other)?.map(|node| node.person));
+                }
+            }
         }
     }
     let is_own = home == stronger_id;

@@ -240,3 +240,20 @@ fn what_a_link_names_before_anybody_saw_it_gets_its_value_when_it_is_seen() {
     let shown: Vec<&str> = world.out.feed.values().map(|text| text.split(" →").next().unwrap_or_default()).collect();
     assert_eq!(shown, ["email:ann@x", "customer_id:ann email:ann@x/2 []/0"]);
 }
+
+#[test]
+fn a_link_refused_before_anybody_saw_its_end_shows_the_value_once_it_is_seen() {
+    let mut world = world();
+    let [stays, unseen, apart] = ["cookie:a", "cookie:m", "cookie:z"].map(name);
+    let target = |name: &super::oracle::Name| crate::links::Target { kind: name.0, id: id(name) };
+    world.touch(&["cookie:a"], 10);
+    world.touch(&["cookie:z"], 10);
+    world.command("never", &Command::NeverLink(&[(target(&stays), target(&apart))]), 0);
+    world.command("link", &Command::Link(&[(target(&stays), target(&unseen))]), 0);
+    world.command("in vain", &Command::Link(&[(target(&unseen), target(&apart))]), 0);
+    world.publish();
+    world.report(&unseen, &[((unseen.clone(), unseen.clone()), 20)]);
+    world.publish();
+    assert_eq!(world.out.feed[&id(&apart)], "cookie:z/1 [cookie:m+cookie:z never_link (decided)]/1");
+    assert!(world.out.feed[&id(&stays)].starts_with("cookie:a cookie:m/2 [cookie:m+cookie:z never_link (decided)]/1"));
+}
