@@ -50,7 +50,7 @@ const TYPES: [&str; 10] =
 pub const START_MS: i64 = 1_772_409_600_000;
 pub const HOUR_MS: i64 = 3_600_000;
 /// Two departments, which both number their events 1, 2, 3.
-pub const DEPARTMENTS: [&str; 2] = ["operations", "shop"];
+pub const DEPARTMENTS: [&str; 2] = ["warehouse", "shop"];
 
 /// Rank of the type and value.
 pub type Id = (usize, String);

@@ -11,7 +11,7 @@ fn erased_then_the_whole_history_again_then_a_new_customer_with_the_old_address(
         story.seen(&[
             event("shop", 1, 1, "page_viewed", "cookie:k"),
             event("shop", 2, 2, "order_placed", "email:ann@x.org cookie:k order:1"),
-            event("operations", 1, 30, "order_delivered", "order:1"),
+            event("warehouse", 1, 30, "order_delivered", "order:1"),
             event("shop", 3, 40, "page_viewed", "email:bob@x.org"),
         ]);
         let ann = story.person("order:1").unwrap();
@@ -32,7 +32,7 @@ fn erased_then_the_whole_history_again_then_a_new_customer_with_the_old_address(
         assert_eq!((story.person("order:2"), story.touchpoints("order:2")), (Some(reborn.clone()), 1));
         // And all of it once more, with what came late.
         let mut late = story.history();
-        late.push(event("operations", 2, 31, "order_returned", "order:1"));
+        late.push(event("warehouse", 2, 31, "order_returned", "order:1"));
         late.push(event("shop", 5, 50, "page_viewed", "email:ann@x.org cookie:late"));
         story.seen(&late);
         assert_eq!((story.person("email:ann@x.org"), story.touchpoints("order:2")), (Some(reborn), 1));
@@ -64,7 +64,7 @@ fn a_late_event_for_an_identifier_that_has_moved_twice_is_its_persons() {
             event("shop", 2, 20, "page_viewed", "email:ann@x.org cookie:k"),
         ]);
         let before = story.person("cookie:k").unwrap();
-        story.seen(&[event("operations", 1, 30, "case_opened", "customer_id:7 email:ann@x.org")]);
+        story.seen(&[event("warehouse", 1, 30, "case_opened", "customer_id:7 email:ann@x.org")]);
         let after = story.person("cookie:k").unwrap();
         assert_ne!(before, after, "a customer number is stronger");
         story.seen(&[
@@ -88,7 +88,7 @@ fn two_spokes_that_both_number_their_events_1_2_3_lose_none() {
             [1, 2, 3].map(|number| event(department, number, hour + number as i64, "page_viewed", identifiers))
         };
         story.seen(&said("shop", 0, "cookie:k"));
-        story.seen(&said("operations", 10, "email:ann@x.org"));
+        story.seen(&said("warehouse", 10, "email:ann@x.org"));
         assert_eq!(story.touchpoints("cookie:k"), 3);
         // Under one person, and at homes of their own.
         story.seen(&[event("shop", 4, 40, "page_viewed", "email:ann@x.org cookie:k")]);
@@ -97,7 +97,7 @@ fn two_spokes_that_both_number_their_events_1_2_3_lose_none() {
         let person = story.person("cookie:k").unwrap();
         assert_eq!(
             story.feeds().customers[&person]["touchpoints_by_spoke"],
-            serde_json::json!({"shop": 4, "operations": 3})
+            serde_json::json!({"shop": 4, "warehouse": 3})
         );
         // The same numbers at one home, and all of it once more.
         story.seen(&said("shop", 0, "cookie:k"));

@@ -36,9 +36,9 @@ fn three_weeks() -> Vec<SourceEvent> {
     ));
     events.push(with(event("shop", 9, 7 * DAY + 12, "order_placed", BUYER), json!({ "channel": "web" })));
     let promised = json!({ "promised_at": START_MS + 13 * DAY * super::HOUR_MS });
-    events.push(with(event("operations", 1, 7 * DAY + 13, "delivery_promised", PARCEL), promised));
-    events.push(event("operations", 2, 8 * DAY, "order_shipped", PARCEL));
-    events.push(event("operations", 3, 14 * DAY + 8, "order_delivered", PARCEL));
+    events.push(with(event("warehouse", 1, 7 * DAY + 13, "delivery_promised", PARCEL), promised));
+    events.push(event("warehouse", 2, 8 * DAY, "order_shipped", PARCEL));
+    events.push(event("warehouse", 3, 14 * DAY + 8, "order_delivered", PARCEL));
     events.push(event("shop", 10, 15 * DAY, "page_viewed", COOKIE));
     events
 }

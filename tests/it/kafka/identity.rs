@@ -97,28 +97,27 @@ fn afterwards(lines: &[Value], clerk: &Clerk) -> Vec<SourceEvent> {
     let until = erased.values().max().copied().unwrap();
     assert_eq!(lines.iter().filter(|line| line["change"] == "erased").count(), erased.len(), "once each");
     let mut events = Vec::new();
-    for (number, (identifier, at)) in erased.iter().enumerate() {
-        let (kind, value) =
-            shown(identifier).split_once(':').map(|(kind, value)| (kind.to_owned(), value.to_owned())).unwrap();
-        for (what, occurred_at) in [("late", at - 86_400_000), ("new", until + 60_000)] {
-            let payload = json!({
-                "id": format!("{what}-{number}"),
-                "kind": "page_viewed",
-                "occurred_at": occurred_at,
-                "identifiers": { &kind: [&value] },
-            });
+    // As marketing says it, which knows people by three types.
+    let fields = ["customer", "mail", "", "", "", "cookie"];
+    for (number, ((rank, value), at)) in erased.iter().enumerate() {
+        let Some(field) = fields.get(*rank).filter(|field| !field.is_empty()) else { continue };
+        for (what, second) in [("late", at / 1_000 - 86_400), ("new", until / 1_000 + 60)] {
+            let profile = json!({ *field: value });
+            let payload =
+                json!({ "id": format!("{what}-{number}"), "event": "PageViewed", "ts": second, "profile": profile });
             events.push(SourceEvent {
-                spoke: "operations",
+                spoke: "marketing",
                 key: value.clone().into_bytes(),
                 payload: payload.to_string().into_bytes(),
-                occurred_at,
-                timestamp_ms: occurred_at,
+                occurred_at: second * 1_000,
+                timestamp_ms: second * 1_000,
                 valid: true,
                 rejection: None,
                 duplicate: false,
             });
         }
     }
+    assert!(events.len() >= 12, "{} events come afterwards", events.len());
     events
 }
 
@@ -199,10 +198,14 @@ fn three_processes_that_are_killed_give_the_persons_of_the_oracle_whatever_opera
         began.elapsed().as_secs_f64()
     );
     assert_eq!(journal(&house).iter().filter(|line| line["change"] == "erased").count(), clerk.erased().len());
-    for (identifier, _) in clerk.erased() {
-        let is_it = |state: &&Value| state["identifier"]["value"] == identifier.1.as_str();
-        assert!(expected.feeds.identities.values().any(|state| is_it(&state)), "whoever came later is somebody");
-    }
+    let is_known = |(_, value): &Id| {
+        let mut states = expected.feeds.identities.values();
+        states.any(|state| state["identifier"]["value"] == value.as_str())
+    };
+    assert!(
+        clerk.erased().keys().filter(|identifier| is_known(identifier)).count() >= 6,
+        "whoever came later is somebody"
+    );
     for hub in &mut killer.hubs {
         hub.wait_until_ready(WITHIN);
         assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
