@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Options, Source, compare, expected,
+    Options, Source, compare, expected, person_id,
     tests::{at, world},
 };
 
@@ -76,6 +76,7 @@ fn the_shapes_of_marketing_and_support_are_understood() {
             assert_eq!(touchpoint[name], *value, "{name}");
         }
     };
+    let referrer = person_id(&Options::default().person_key, &(0, "C1".to_owned()));
     let referral = read(
         "marketing",
         json!({"event": "Referral", "id": "m-3", "ts": 1_760_007_200.125, "profile": {"customer": "C2", "mail": " Bob@Example.org"},
@@ -85,7 +86,7 @@ fn the_shapes_of_marketing_and_support_are_understood() {
         &referral,
         json!({"kind": "referral_made", "label": null, "occurred_at": "2025-10-09T10:53:20.125Z", "channel": "app",
             "identifiers": {"customer_id": ["C2"], "email": ["bob@example.org"]}, "region": "north", "initiator": "customer",
-            "referrer": {"type": "customer_id", "value": "C1"}, "cost": {"minor": 125, "currency": "EUR"}, "sentiment": 40}),
+            "referrer": {"type": "customer_id", "value": referrer}, "cost": {"minor": 125, "currency": "EUR"}, "sentiment": 40}),
     );
     let unmapped =
         read("marketing", json!({"event": "Balloon", "id": "m-4", "ts": "1760007200", "profile": {"cookie": "k"}}));
