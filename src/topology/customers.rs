@@ -230,8 +230,9 @@ impl Stage for CustomersStage {
             return Ok(());
         }
         self.moves_bytes += entries.len();
-        // What came before has its effect before.
-        self.fold_waiting(store, outputs)?;
+        // Touchpoints that came before are still waiting. They come from ingest, moves from customers and links, and only what
+        // one sender sends has an order: whatever follows from moves first, the waiting ones are folded once a commit.
+        self.readings.load(&mut self.customers, store)?;
         self.publisher.as_of = self.times(store)?.as_of;
         let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
         while let Some(next) = moves::next_move(&mut entries)? {
