@@ -83,7 +83,7 @@ struct Taken {
 
 impl Taken {
     fn of<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options, result: &mut Expected) -> Taken {
-        let standing = Standing::of(&options.orders, &options.person_key);
+        let standing = Standing::of(&options.orders);
         let mut taken = Taken { homes: HashMap::new(), as_of: None, standing };
         for source in sources {
             match sources::read(&source, options) {
@@ -135,7 +135,7 @@ pub fn homes<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Option
 
 /// Up to when identifiers are erased.
 pub fn erased(options: &Options) -> BTreeMap<Identifier, i64> {
-    Standing::of(&options.orders, &options.person_key).erased
+    Standing::of(&options.orders).erased
 }
 
 /// What an erasure does that was ordered at an instant, given all that came before it and that it was read after that.
