@@ -48,7 +48,9 @@ impl Account {
                 *self.rejections.entry(reason).or_default() += 1;
                 if reason == "unknown_kind" {
                     let event: Value = serde_json::from_slice(&event.payload).unwrap();
-                    *self.unmapped_kinds.entry(event["kind"].as_str().unwrap().to_owned()).or_default() += 1;
+                    // As each department calls it.
+                    let word = ["kind", "what"].iter().find_map(|field| event[field].as_str()).unwrap();
+                    *self.unmapped_kinds.entry(word.to_owned()).or_default() += 1;
                 }
             }
         }
