@@ -25,14 +25,13 @@ use insight_hub::{
         self, Again, TopicMap, TopologyOptions,
         readings::{Reported, Rereading},
     },
-    wire::Schemas,
 };
 use serde_json::Value;
 
 use crate::{
     oracle::Feeds,
     simulation::{accounts, read, seeds, small_company, small_worker, sources},
-    world::{assert_truth, events, topology_options, truth},
+    world::{self, assert_truth, events, topology_options, truth},
 };
 
 /// Which mappings: those of `deploy/spokes`, or those with mistakes.
@@ -65,7 +64,7 @@ fn spokes(mappings: Mappings) -> SpokeSet {
         Mappings::Mistaken => &MISTAKEN,
         Mappings::Right => &[],
     };
-    let schemas = Arc::new(Schemas::default());
+    let schemas = world::schemas();
     let compiled = ["marketing", "operations", "sales", "support"].map(|name| {
         let path = format!("{}/deploy/spokes/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let mut text = std::fs::read_to_string(path).unwrap();

@@ -29,10 +29,14 @@ pub fn events(options: CompanyOptions) -> Vec<SourceEvent> {
 /// The folder with the schemas that the departments write with.
 pub const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/schemas");
 
+/// The schemas that the departments of `deploy/spokes` write with.
+pub fn schemas() -> Arc<Schemas> {
+    Arc::new(SchemaFolder::from_files([("order-event.avsc", ORDER_SCHEMA)]).unwrap().into())
+}
+
 /// The departments of `deploy/spokes`.
 pub fn spokes() -> SpokeSet {
-    let folder = SchemaFolder::from_files([("order-event.avsc", ORDER_SCHEMA)]).unwrap();
-    let schemas: Arc<Schemas> = Arc::new(folder.into());
+    let schemas = schemas();
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes");
     let compiled = ["marketing", "operations", "sales", "support"].map(|name| {
         let text = std::fs::read_to_string(format!("{directory}/{name}.toml")).unwrap();
