@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::process::{Running, command, records};
 use crate::harness::{
+    ann::{ANN, DAY_MS, by, event, history},
     remains::{self, Found},
     sweeper::Scratch,
 };
@@ -18,20 +19,6 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// What the hub is given, and what a busy machine may be late.
 const ERASED_WITHIN: Duration = Duration::from_secs(16);
 const LATE: Duration = Duration::from_secs(8);
-/// 2026-03-20T00:00:00Z.
-const DAY_MS: i64 = 1_773_964_800_000;
-
-/// Ann, by everything that says who she is: as departments write it, as the hub keeps it, and the number of her order as an id.
-const ANN: [&str; 8] = [
-    "Zq.Wörtlich-Ann@W9-Erased.Example",
-    "zq.wörtlich-ann@w9-erased.example",
-    "zq-customer-5f31b9c2",
-    "+49-zq-170-5550-9913",
-    "zq-cookie-a81e",
-    "ZQ-ORDER-88172",
-    "zq-property-of-hers",
-    "zq-late-cookie-77",
-];
 
 struct House {
     running: Running,
@@ -112,46 +99,11 @@ impl House {
     }
 }
 
-fn event(id: &str, day: i64, kind: &str, more: Value) -> String {
-    let mut event = json!({ "id": id, "kind": kind, "occurred_at": DAY_MS - (30 - day) * 86_400_000 });
-    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    event.to_string()
-}
-
-fn by(identifiers: Value) -> Value {
-    json!({ "identifiers": identifiers })
-}
-
 #[test]
 fn no_byte_of_what_was_erased_is_left_in_any_file_within_the_bound() {
     let mut house = House::new();
     let [as_written, email, customer, phone, cookie, order, property, late] = ANN;
-    let events = [
-        event("1", 1, "page_viewed", by(json!({ "cookie": cookie }))),
-        event("2", 2, "lead_created", by(json!({ "email": as_written, "cookie": cookie }))),
-        event("3", 3, "case_opened", by(json!({ "email": email, "phone": phone, "case": "case-1" }))),
-        event(
-            order,
-            4,
-            "order_placed",
-            json!({ "identifiers": { "customer_id": customer, "email": email, "order": order },
-                    "properties": { "note": property } }),
-        ),
-        event("5", 5, "order_delivered", by(json!({ "order": order }))),
-        event(
-            "6",
-            6,
-            "referral_made",
-            json!({ "identifiers": { "customer_id": "bob-customer-1", "email": "bob@example.org" },
-                    "referrer": { "type": "customer_id", "value": customer } }),
-        ),
-        event("7", 7, "page_viewed", by(json!({ "email": "bob@example.org", "cookie": "bob-cookie" }))),
-        // A letter that nobody can deliver.
-        format!(
-            "{{\"id\":\"8\",\"kind\":\"order_placed\",\"occurred_at\":\"never\",\"identifiers\":{{\"email\":\"{email}\"}}}}"
-        ),
-    ];
-    house.append(&events);
+    house.append(&history());
     house.until("everything is there", &mut |house| {
         let access = house.running.connect();
         let count = |topic: &str| records(&access, topic).map_or(0, |records| records.len());

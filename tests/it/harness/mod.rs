@@ -5,10 +5,12 @@
 //! - [`reader`]: an independent `read_committed` reader of whole topics.
 //! - [`writer`]: creates topics and fills them quickly.
 //! - [`registry`]: a real schema registry, started, stopped and started again on the same data.
+//! - [`remains`]: what is left of some bytes in files, however they are packed; [`ann`]: whose bytes.
 //! - [`sweeper`]: ends and removes what a test run leaves, also when the run itself is killed.
 
 #![allow(dead_code, reason = "a helper is written for the tests to come as well")]
 
+pub mod ann;
 pub mod kafka;
 pub mod process;
 pub mod reader;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::house::{House, Instance};
 use crate::harness::{
+    ann::{ANN, by, event, history},
     kafka::{Broker, Options},
     reader::read_settled,
     remains::{self, Found},
@@ -23,29 +24,6 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// What the hub is given, and what a busy machine may be late.
 const ERASED_WITHIN: Duration = Duration::from_secs(48);
 const LATE: Duration = Duration::from_secs(24);
-/// 2026-03-20T00:00:00Z.
-const DAY_MS: i64 = 1_773_964_800_000;
-
-/// Ann, as in the test of the hub without Kafka.
-const ANN: [&str; 7] = [
-    "zq.ann@w9-erased.example",
-    "zq-customer-5f31b9c2",
-    "+49-zq-170-5550-9913",
-    "zq-cookie-a81e",
-    "ZQ-ORDER-88172",
-    "zq-property-of-hers",
-    "zq-late-cookie-77",
-];
-
-fn event(id: &str, day: i64, kind: &str, more: Value) -> String {
-    let mut event = json!({ "id": id, "kind": kind, "occurred_at": DAY_MS - (30 - day) * 86_400_000 });
-    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    event.to_string()
-}
-
-fn by(identifiers: Value) -> Value {
-    json!({ "identifiers": identifiers })
-}
 
 /// Brokers clean seldom, and wait before they delete: here at once.
 fn broker() -> Broker {
@@ -165,31 +143,8 @@ fn no_byte_of_what_was_erased_is_left_in_topics_and_on_disks_within_the_bound() 
     let broker = broker();
     let mut hubs = Hubs::new(&broker);
     hubs.start(&["a"]);
-    let [email, customer, phone, cookie, order, property, late] = ANN;
-    let first = [
-        event("1", 1, "page_viewed", by(json!({ "cookie": cookie }))),
-        event("2", 2, "lead_created", by(json!({ "email": email, "cookie": cookie }))),
-        event("3", 3, "case_opened", by(json!({ "email": email, "phone": phone, "case": "case-1" }))),
-        event(
-            order,
-            4,
-            "order_placed",
-            json!({ "identifiers": { "customer_id": customer, "email": email, "order": order },
-                    "properties": { "note": property } }),
-        ),
-        event("5", 5, "order_delivered", by(json!({ "order": order }))),
-        event(
-            "6",
-            6,
-            "referral_made",
-            json!({ "identifiers": { "customer_id": "bob-customer-1", "email": "bob@example.org" },
-                    "referrer": { "type": "customer_id", "value": customer } }),
-        ),
-        event("7", 7, "page_viewed", by(json!({ "email": "bob@example.org", "cookie": "bob-cookie" }))),
-        format!(
-            "{{\"id\":\"8\",\"kind\":\"other\",\"occurred_at\":\"never\",\"identifiers\":{{\"email\":\"{email}\"}}}}"
-        ),
-    ];
+    let [_, email, customer, phone, cookie, order, property, late] = ANN;
+    let first = history();
     // What lies between stages goes within seconds: it is looked for all the time.
     let (is_over, spoke) = (AtomicBool::new(false), hubs.topic.clone());
     let mut disk = std::thread::scope(|scope| {
