@@ -3,10 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use insight_hub::{
@@ -27,7 +24,7 @@ use serde_json::Value;
 use crate::{
     accounts::assert_accounts,
     oracle,
-    simulation::{accounts, read, seeds, small_company, small_worker, sources},
+    simulation::{accounts, in_turn, read, seeds, small_company, small_worker, sources},
     world::{assert_truth, events, topology_options, truth, truth_under},
 };
 
@@ -219,25 +216,7 @@ fn run_seed(seed: u64) -> Ran {
 #[test]
 fn every_schedule_of_faults_ends_in_the_new_definition() {
     let count = seeds(100, 3_000);
-    let first: u64 = std::env::var("INSIGHT_HUB_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    let next = AtomicU64::new(first);
-    let ran: Vec<Ran> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..std::thread::available_parallelism().map_or(1, usize::from))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut ran = Vec::new();
-                    loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= first + count {
-                            return ran;
-                        }
-                        ran.push(run_seed(seed));
-                    }
-                })
-            })
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
+    let ran = in_turn(count, run_seed);
     let faults: u64 = ran.iter().flat_map(|ran| ran.faults.values()).sum();
     let kinds: BTreeSet<_> = ran.iter().flat_map(|ran| ran.faults.keys()).collect();
     let interrupted: u64 = ran.iter().map(|ran| ran.interrupted).sum();
