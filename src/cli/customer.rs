@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     customers::fold::{self, DimensionValue, Emit, FoldOptions, Head},
-    feeds::{Feed, Reader},
+    feeds::Feed,
     ingest::{Mapped, NoHeaders, SourceRecord, Spoke, SpokeFile},
     metrics::catalogue,
     model::{Accumulator, Currency, Dimension, IdentifierType, Window, WindowKind},
@@ -74,7 +74,7 @@ pub(super) fn execute(
     }
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
     let mut more = BTreeSet::new();
-    read(settings, Feed::Customers, &mut |key, value| {
+    place::read_feed(settings, Feed::Customers, &mut |key, value| {
         // A record that no longer has the identifier, or is gone, counts as the newest.
         match value {
             Some(record) if sought.is(key, &record) => {
@@ -131,22 +131,11 @@ pub(super) fn execute(
     Ok(output.flush()?)
 }
 
-/// Reads a feed to its end: key and decoded value of every record.
-fn read(settings: &Settings, feed: Feed, each: &mut dyn FnMut(&str, Option<Value>)) -> Result<(), Failure> {
-    let mut log = place::feed(settings, &place::topic_of(settings, feed), place::WHOLE)?;
-    let reader = Reader::new(feed);
-    place::read_whole(&mut *log, &mut |record| {
-        let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
-        each(&String::from_utf8_lossy(&record.key), value.map_err(hub::foreign_value)?);
-        Ok(())
-    })
-}
-
 /// The touchpoints of some persons, by time and then id.
 fn timelines(settings: &Settings, persons: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Vec<Value>>, Failure> {
     let mut found: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
     if settings.topics.touchpoints_feed {
-        read(settings, Feed::Touchpoints, &mut |key, value| {
+        place::read_feed(settings, Feed::Touchpoints, &mut |key, value| {
             let Some((person, _)) = key.split_once('|').filter(|(person, _)| persons.contains_key(*person)) else {
                 return;
             };

@@ -60,13 +60,7 @@ pub(super) fn execute(settings: &Settings, arguments: &ExportArguments, output: 
         export(feed, format, &mut open, output)?;
         return Ok(output.flush()?);
     };
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            Exit::Failure,
-            format!("{} cannot be written: {error}", path.display()),
-            "name a file that does not exist, in a folder that this user may write to",
-        )
-    };
+    let failed = |error| private::not_written(path, &error);
     // Nobody's file is written over.
     let mut file = BufWriter::new(private::new_file(path).map_err(failed)?);
     let rows = export(feed, format, &mut open, &mut file)?;

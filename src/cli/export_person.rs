@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     customers::{self, TIMELINE_ENTRIES},
-    feeds::{Encoder, Feed, FeedFormat, PersonTouchpoint, Reader, Touchpoints},
+    feeds::{Encoder, Feed, FeedFormat, PersonTouchpoint, Touchpoints},
     model::{Identifier, IdentifierType, PersonId, PersonKey},
     settings::{PublishedIdentifiers, Settings},
     topology,
@@ -60,13 +60,7 @@ pub(super) fn execute(
         write_json(output, &document)?;
         return Ok(output.flush()?);
     };
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            Exit::Failure,
-            format!("{} cannot be written: {error}", path.display()),
-            "name a file that does not exist, in a folder that this user may write to",
-        )
-    };
+    let failed = |error| private::not_written(path, &error);
     private::write_new(path, document.to_string().as_bytes()).map_err(failed)?;
     let touchpoints = document["touchpoints"].as_array().map_or(0, Vec::len);
     writeln!(output, "{touchpoints} touchpoints of person {person} in {}", path.display())?;
@@ -92,7 +86,7 @@ fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value)
     .map_err(|error| Failure::new(Exit::Failure, error.to_string(), "run `insight-hub state verify`"))?;
     let names = of_person(settings, key, &identity, &identifiers);
     let mut record = None;
-    read(settings, Feed::Customers, &mut |key, value| {
+    place::read_feed(settings, Feed::Customers, &mut |key, value| {
         if key == person {
             record = value;
         }
@@ -104,7 +98,7 @@ fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value)
         );
     }
     let mut journal = Vec::new();
-    read(settings, Feed::IdentityJournal, &mut |_, line| {
+    place::read_feed(settings, Feed::IdentityJournal, &mut |_, line| {
         let Some(line) = line else { return };
         let names_one =
             |end: &str| line[end]["id"].as_str().and_then(PersonId::parse).is_some_and(|id| names.contains(&id));
@@ -166,16 +160,6 @@ fn entries(settings: &Settings, person: PersonId) -> Result<BTreeMap<Vec<u8>, By
         Ok(())
     })?;
     Ok(found)
-}
-
-fn read(settings: &Settings, feed: Feed, each: &mut dyn FnMut(&str, Option<Value>)) -> Result<(), Failure> {
-    let mut log = place::feed(settings, &place::topic_of(settings, feed), place::WHOLE)?;
-    let reader = Reader::new(feed);
-    place::read_whole(&mut *log, &mut |record| {
-        let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
-        each(&String::from_utf8_lossy(&record.key), value.map_err(hub::foreign_value)?);
-        Ok(())
-    })
 }
 
 /// Dead letters in which one of the identifiers stands, wherever. What else is in such a record may be about others, so that

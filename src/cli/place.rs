@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 use super::{
     exit::{Exit, Failure},
     hub,
@@ -24,7 +26,7 @@ use crate::{
         stage::Topology,
         topics::Ownership,
     },
-    feeds::Feed,
+    feeds::{Feed, Reader},
     settings::{self, Settings},
     telemetry::Event,
     topology::{self, TopologyOptions},
@@ -186,6 +188,21 @@ pub(super) fn read_whole(
             Next::End => return Ok(()),
         }
     }
+}
+
+/// Hands over every record of a feed as it is now: key and decoded value, `None` for a tombstone.
+pub(super) fn read_feed(
+    settings: &Settings,
+    feed: Feed,
+    each: &mut dyn FnMut(&str, Option<Value>),
+) -> Result<(), Failure> {
+    let mut log = self::feed(settings, &topic_of(settings, feed), WHOLE)?;
+    let reader = Reader::new(feed);
+    read_whole(&mut *log, &mut |record| {
+        let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
+        each(&String::from_utf8_lossy(&record.key), value.map_err(hub::foreign_value)?);
+        Ok(())
+    })
 }
 
 /// A way to departments' topics. `name`: of the command, for the brokers' logs.

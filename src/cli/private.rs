@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use super::exit::{Exit, Failure};
+
 /// Makes a directory where there is none, with those above it.
 pub(super) fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
@@ -20,6 +22,15 @@ pub(super) fn new_directory(path: &Path) -> io::Result<()> {
 /// Makes a file; one that is there is an error, and stays as it is.
 pub(super) fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Why [`new_file`] failed, in words for whoever named the file.
+pub(super) fn not_written(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::Failure,
+        format!("{} cannot be written: {error}", path.display()),
+        "name a file that does not exist, in a folder that this user may write to",
+    )
 }
 
 /// Makes a file with this content, which lasts.

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
     home::{Arrived, Pair, pair_hash, pair_key, pairs_of, version_key, versions_of},
-    person::{Edit, Version, Versions, copies_of, each_counted, forget_hash, hash_of, index, keep_hash},
+    person::{Edit, Version, Versions, copies_of, forget_hash, hash_of, index, keep_hash},
     readings::unmark,
     refold::Own,
     stage::{Customers, Effects, person},
     store_keys::{self, PERSON_PREFIX, Place, ReportedPair, with_rest},
+    timeline::timeline_with,
 };
 use crate::model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, StoreError, Touchpoint};
 
@@ -83,15 +84,7 @@ impl Customers {
         each: &mut dyn FnMut(&Touchpoint<'_>),
     ) -> Result<(), StoreError> {
         let ties = person(&mut self.people, id, store)?.ties().cloned();
-        let mut result = Ok(());
-        each_counted(id, ties.as_ref(), store, &mut |_, encoded| {
-            match Touchpoint::decode(encoded) {
-                Ok(touchpoint) => each(&touchpoint),
-                Err(error) => result = Err(store_keys::damaged("touchpoint", error)),
-            }
-            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        result
+        timeline_with(id, ties.as_ref(), store, each)
     }
 
     /// Everything that the home keeps.

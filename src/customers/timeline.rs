@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::{
     person::each_counted,
-    store_keys::{self, Envelope},
+    store_keys::{self, Envelope, Ties},
 };
 use crate::model::{KeyValue, PersonId, StoreError, Touchpoint};
 
@@ -23,8 +23,18 @@ pub fn timeline<S: KeyValue + ?Sized>(
         Some(bytes) => Envelope::decode(bytes)?.0.ties,
         None => None,
     };
+    timeline_with(person, ties.as_deref(), store, each)
+}
+
+/// The same of a person whose ties are known.
+pub(super) fn timeline_with<S: KeyValue + ?Sized>(
+    person: PersonId,
+    ties: Option<&Ties>,
+    store: &S,
+    each: &mut dyn FnMut(&Touchpoint<'_>),
+) -> Result<(), StoreError> {
     let mut result = Ok(());
-    each_counted(person, ties.as_deref(), store, &mut |_, encoded| match Touchpoint::decode(encoded) {
+    each_counted(person, ties, store, &mut |_, encoded| match Touchpoint::decode(encoded) {
         Ok(touchpoint) => {
             each(&touchpoint);
             ControlFlow::Continue(())

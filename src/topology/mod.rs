@@ -154,7 +154,11 @@ pub struct TopicMap {
 
 /// The topic of the customers' state.
 pub fn customers_changelog(application_id: &str) -> String {
-    format!("{application_id}-customers-changelog")
+    internal_topic(application_id, "customers", "changelog")
+}
+
+fn internal_topic(application_id: &str, stage: &str, what: &str) -> String {
+    format!("{application_id}-{stage}-{what}")
 }
 
 /// The hub's topology, and where its topics are in it.
@@ -180,7 +184,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
             Ownership::Changelog => Cleanup::Compact,
             _ => Cleanup::Delete { retention_ms: None },
         };
-        let name = Arc::from(format!("{application}-{stage}-{what}"));
+        let name = Arc::from(internal_topic(application, stage, what));
         topics.add(TopicSpec { name, ownership, partitions, cleanup })
     };
     let customers_repartition =

@@ -12,7 +12,7 @@ use crate::{
         output::{Format, Listing, shortened, write_json, write_table},
         place,
     },
-    feeds::{Feed, Reader},
+    feeds::Feed,
     links::Rules,
     model::IdentifierType,
     settings::Settings,
@@ -20,17 +20,6 @@ use crate::{
 
 /// A person is close to a limit from this share of it on, in percent.
 const CLOSE_PERCENT: usize = 80;
-
-/// Reads a feed to its end: key and value of every record, `None` for a tombstone.
-fn read(settings: &Settings, feed: Feed, each: &mut dyn FnMut(String, Option<Value>)) -> Result<(), Failure> {
-    let mut log = place::feed(settings, &place::topic_of(settings, feed), place::WHOLE)?;
-    let reader = Reader::new(feed);
-    place::read_whole(&mut *log, &mut |record| {
-        let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
-        each(String::from_utf8_lossy(&record.key).into_owned(), value.map_err(hub::foreign_value)?);
-        Ok(())
-    })
-}
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
@@ -58,8 +47,8 @@ fn is_sought(sought: &Sought, key: &str, value: &Value) -> bool {
 /// The person that an identifier or an id leads to, with its key; and whether a redirect led there.
 pub(in crate::cli) fn find(settings: &Settings, sought: &Sought) -> Result<Option<(String, Value, bool)>, Failure> {
     let mut found: Option<(String, Value)> = None;
-    read(settings, Feed::Identities, &mut |key, value| match value {
-        Some(value) if is_sought(sought, &key, &value) => found = Some((key, value)),
+    place::read_feed(settings, Feed::Identities, &mut |key, value| match value {
+        Some(value) if is_sought(sought, key, &value) => found = Some((key.to_owned(), value)),
         _ if found.as_ref().is_some_and(|(known, _)| *known == key) => found = None,
         _ => {}
     })?;
@@ -69,7 +58,7 @@ pub(in crate::cli) fn find(settings: &Settings, sought: &Sought) -> Result<Optio
         return Ok(Some((key, value, false)));
     }
     let mut strongest = None;
-    read(settings, Feed::Identities, &mut |key, value| {
+    place::read_feed(settings, Feed::Identities, &mut |key, value| {
         if key == person {
             strongest = value;
         }
@@ -151,13 +140,13 @@ fn close_to(value: &Value, rules: &Rules) -> Vec<String> {
 pub(super) fn conflicts(settings: &Settings, format: Format, output: &mut dyn Write) -> Result<(), Failure> {
     let rules = hub::link_rules(settings);
     let mut people: BTreeMap<String, Value> = BTreeMap::new();
-    read(settings, Feed::Identities, &mut |key, value| match value.filter(|value| {
+    place::read_feed(settings, Feed::Identities, &mut |key, value| match value.filter(|value| {
         let is_person = text(value, "person") == key;
         let has_conflicts = value["conflicts_total"].as_u64().unwrap_or_default() > 0;
         is_person && (has_conflicts || value["shared"] == true || !close_to(value, &rules).is_empty())
     }) {
-        Some(value) => drop(people.insert(key, value)),
-        None => drop(people.remove(&key)),
+        Some(value) => drop(people.insert(key.to_owned(), value)),
+        None => drop(people.remove(key)),
     })?;
     let mut listing = Listing::new(format, "people", &["person", "strongest", "conflicts", "why"], output);
     for (person, value) in &people {
@@ -191,7 +180,7 @@ pub(super) fn touchpoints_left(
 ) -> Result<usize, Failure> {
     let (Sought::Identifier(kind, name), true) = (sought, settings.topics.touchpoints_feed) else { return Ok(0) };
     let mut left: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
-    read(settings, Feed::Touchpoints, &mut |key, value| {
+    place::read_feed(settings, Feed::Touchpoints, &mut |key, value| {
         let names = value.as_ref().map_or(&[][..], |value| list(&value["identifiers"], kind.as_str()));
         let is_it = names.iter().filter_map(Value::as_str).any(|value| value == name || value == hash);
         // Times of one feed are all text, which sorts by time, or all numbers.
@@ -200,9 +189,9 @@ pub(super) fn touchpoints_left(
             (at, until) => at.as_i64() <= until.as_i64(),
         });
         if is_it && is_before {
-            left.insert(key);
+            left.insert(key.to_owned());
         } else {
-            left.remove(&key);
+            left.remove(key);
         }
     })?;
     Ok(left.len())
@@ -219,11 +208,11 @@ pub(super) fn what_goes(
     let mut touchpoints: BTreeMap<String, u64> = BTreeMap::new();
     let mut known: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
     if settings.topics.touchpoints_feed {
-        read(settings, Feed::Touchpoints, &mut |key, value| {
+        place::read_feed(settings, Feed::Touchpoints, &mut |key, value| {
             if key.split_once('|').is_some_and(|(of, _)| of == person) {
                 match value {
-                    Some(_) => drop(known.insert(key)),
-                    None => drop(known.remove(&key)),
+                    Some(_) => drop(known.insert(key.to_owned())),
+                    None => drop(known.remove(key)),
                 }
             }
         })?;

@@ -59,10 +59,13 @@ impl Rebuilding {
         partitions: i32,
         store: &mut Store,
     ) -> Result<(), StageError> {
-        if !header.refolded || header.generation != mine {
+        if !header.refolded {
+            return Ok(());
+        }
+        if header.generation != mine {
             let is_newer = header.generation.is_some_and(|it| mine.is_none_or(|mine| it.epoch > mine.epoch));
             // Whoever goes on with the rebuild has to hear it: to pass it over would leave that waiting for ever.
-            return if header.refolded && is_newer { Err(generation::unfinished()) } else { Ok(()) };
+            return if is_newer { Err(generation::unfinished()) } else { Ok(()) };
         }
         self.load(store)?;
         let Some(Some(heard)) = &mut self.0 else {
