@@ -164,6 +164,7 @@ fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, 
         calendar: settings.calendar()?,
         on_time_tolerance_ms: i64::from(settings.metrics.on_time_tolerance_seconds) * 1_000,
         unanswered_target_ms: i64::from(settings.metrics.unanswered_target_seconds) * 1_000,
+        acquisition_spokes: settings.metrics.acquisition_spokes().map(str::to_owned).collect(),
     };
     let schemas = std::sync::Arc::new(Schemas::default());
     let mut spokes: BTreeMap<String, Spoke> = BTreeMap::new();
@@ -242,17 +243,25 @@ impl Counts {
         contributed
             .filter_map(|((metric, currency), added)| {
                 let definition = catalogue::definition(*metric)?;
+                // The values of a cell that holds nothing else, in the metric's own unit.
+                let published = definition.published(*currency, added);
+                Some(published.into_iter().map(move |(currency, figures)| (definition, added, currency, figures)))
+            })
+            .flatten()
+            .map(|(definition, added, currency, figures)| {
                 let currency = currency.map(|currency| format!(" {}", currency.as_str())).unwrap_or_default();
-                // The value of a cell that holds nothing else, in the metric's own unit.
-                let figures = (definition.figures)(added);
-                Some(match figures.value {
+                match figures.value {
                     Some(value) if definition.unit == "minor_units" => {
                         format!("{} {:+.2}{currency}", definition.id, value / 100.0)
                     }
                     Some(value) if definition.unit == "seconds" => format!("{} {:.0} min", definition.id, value / 60.0),
                     Some(value) => format!("{} {value:.0}", definition.id),
+                    None if definition.per_currency => {
+                        let minor = figures.numerator as f64;
+                        format!("{} {:+.2}{currency}", definition.id, minor / 100.0)
+                    }
                     None => format!("{} {:+}", definition.id, added.n),
-                })
+                }
             })
             .collect()
     }

@@ -158,6 +158,7 @@ pub(super) fn topology_options(
                 calendar: calendar.clone(),
                 on_time_tolerance_ms: milliseconds(settings.metrics.on_time_tolerance_seconds),
                 unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
+                acquisition_spokes: settings.metrics.acquisition_spokes().map(str::to_owned).collect(),
             },
             // A decoded head takes about 2 KiB.
             person_key,

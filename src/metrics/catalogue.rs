@@ -4,7 +4,7 @@
 //! whose defining moment (`counted_at`) lies in it, in the configured time zone.
 
 use super::values::{self, Figures};
-use crate::model::{Accumulator, CatalogueEntry, Dimension};
+use crate::model::{Accumulator, CatalogueEntry, Currency, Dimension};
 
 /// The position of each metric in [`CATALOGUE`]: part of the internal formats, so a number is never reused.
 #[allow(missing_docs, reason = "each is the metric of its name")]
@@ -27,6 +27,10 @@ pub mod index {
     pub const CONTACT_RATE: u8 = 15;
     pub const REACH: u8 = 16;
     pub const DATA_QUALITY: u8 = 17;
+    pub const RETENTION: u8 = 18;
+    pub const ADVOCACY: u8 = 19;
+    pub const ACQUISITION_COST: u8 = 20;
+    pub const CUSTOMER_VALUE: u8 = 21;
 }
 
 /// How contributions become cells.
@@ -59,12 +63,18 @@ pub struct Definition {
     pub source: &'static str,
     /// What it is published for, one at a time.
     pub dimensions: &'static [Dimension],
-    /// Whether its cells are per currency.
+    /// Whether its values are per currency.
     pub per_currency: bool,
+    /// Whether one cell holds the money of every currency ([`Accumulator::money`]), because it is divided by something
+    /// that has none. It is published for each currency of which it holds amounts.
+    pub currencies_within: bool,
     /// Increases when the meaning changes; a hub whose cells have another version does not mix them.
     pub version: u32,
     /// Flow or level.
     pub kind: MetricKind,
+    /// Whether a window is contributed to before it begins: until the newest touchpoint lies in it or after it, its cell
+    /// is held back.
+    pub ahead: bool,
     /// The published figures of a cell.
     pub figures: fn(&Accumulator) -> Figures,
 }
@@ -296,6 +306,60 @@ pub const CATALOGUE: &[Definition] = &[
         figures: values::data_quality,
         ..FLOW
     },
+    Definition {
+        index: index::RETENTION,
+        id: "retention",
+        title: "Retention",
+        unit: "percent",
+        formula: "100·(persons active in the window and in the one before)/(persons active in the one before); Wilson \
+                  interval (1927)",
+        inclusion: "Active: a person with a touchpoint in the window that the customer initiated. Per dimension value, \
+                    active with that value in both windows. A window is published once it has begun.",
+        counted_at: "window",
+        source: "Retention rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015, here of \
+                 persons active and not of contracts",
+        figures: values::percent,
+        ahead: true,
+        ..FLOW
+    },
+    Definition {
+        index: index::ADVOCACY,
+        id: "advocacy",
+        title: "Advocacy",
+        unit: "percent",
+        formula: "100·(active persons who spoke for the company)/active persons; Wilson interval (1927)",
+        inclusion: "Active: a person with a touchpoint in the window that the customer initiated. Spoke for the company: a \
+                    referral made, a review of 4 or 5, or an answer of 9 or 10 on the scale of nps in the window.",
+        counted_at: "window",
+        source: "Convention of this hub: what customers say to others, after F. F. Reichheld, The Ultimate Question, 2006",
+        figures: values::percent,
+        ..FLOW
+    },
+    Definition {
+        index: index::ACQUISITION_COST,
+        id: "acquisition_cost",
+        title: "Cost of a new customer",
+        unit: "minor_units",
+        formula: "(cost of the touchpoints of marketing and sales)/new customers, per currency; absent without new customers",
+        inclusion: "Touchpoints with a cost of the spokes that metrics.acquisition_spokes names, whomever they reached; persons \
+                    whose first purchase, not cancelled, lies in the window. Per dimension value, each by its own touchpoint.",
+        counted_at: "window",
+        source: "Customer acquisition cost: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+        ..MONEY_EACH
+    },
+    Definition {
+        index: index::CUSTOMER_VALUE,
+        id: "customer_value",
+        title: "Value of an active customer",
+        unit: "minor_units",
+        formula: "(revenue − refunds)/active customers, per currency; absent without active customers",
+        inclusion: "Purchases, not cancelled, and renewals, less the amounts of refunds whatever their sign; a return that \
+                    is not paid back does not count. Active: a person with a touchpoint in the window that the customer \
+                    initiated.",
+        counted_at: "window",
+        source: "Revenue per customer less returns: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+        ..MONEY_EACH
+    },
 ];
 
 /// What most definitions share.
@@ -310,12 +374,31 @@ const FLOW: Definition = Definition {
     source: "",
     dimensions: Dimension::ALL,
     per_currency: false,
+    currencies_within: false,
     version: 1,
     kind: MetricKind::Flow,
+    ahead: false,
     figures: values::count,
 };
 
+const MONEY_EACH: Definition =
+    Definition { per_currency: true, currencies_within: true, figures: values::amount_each, ..FLOW };
+
 const LEVEL: Definition = Definition { kind: MetricKind::Level, ..FLOW };
+
+impl Definition {
+    /// What is published of a cell: once, or for each currency within.
+    pub fn published(&self, currency: Option<Currency>, cell: &Accumulator) -> Vec<(Option<Currency>, Figures)> {
+        if !self.currencies_within {
+            return vec![(currency, (self.figures)(cell))];
+        }
+        let of_sum = |(currency, sum)| {
+            let of_currency = Accumulator { sum, buckets: Vec::new(), ..cell.clone() };
+            (Some(currency), (self.figures)(&of_currency))
+        };
+        cell.sums_of_money().map(of_sum).collect()
+    }
+}
 
 /// The definition of an [`index`]; `None` if there is no such metric.
 pub fn definition(index: u8) -> Option<&'static Definition> {
@@ -344,6 +427,7 @@ pub fn fingerprint() -> u64 {
         bytes.push(definition.index);
         bytes.extend_from_slice(definition.id.as_bytes());
         bytes.push(definition.kind as u8);
+        bytes.extend([definition.ahead, definition.currencies_within].map(u8::from));
         bytes.extend_from_slice(&definition.version.to_le_bytes());
     }
     xxhash_rust::xxh3::xxh3_64(&bytes)
@@ -377,13 +461,13 @@ mod tests {
                 definition.id
             );
         }
-        assert_eq!(CATALOGUE.len(), 18);
+        assert_eq!(CATALOGUE.len(), 22);
         assert_eq!(CATALOGUE[usize::from(index::DATA_QUALITY)].id, "data_quality");
         assert_eq!(entries().count(), CATALOGUE.len());
     }
 
     #[test]
     fn the_fingerprint_is_part_of_the_generation_and_changes_only_on_purpose() {
-        expect_test::expect!["e7fc19dded9a8b5b"].assert_eq(&format!("{:016x}", fingerprint()));
+        expect_test::expect!["bce8ffb3b0abe4c3"].assert_eq(&format!("{:016x}", fingerprint()));
     }
 }

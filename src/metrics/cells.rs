@@ -2,12 +2,17 @@
 //!
 //! ```text
 //! c metric currency³ dimension value 0x00 window-kind start⁴  →  version status revision accumulator   a cell
-//!                                    1: as it was last published; 2: during a rebuild, not published as it is
+//!                                    1: as it was last published; 2: during a rebuild, not published as it is;
+//!                                    3: held back, nothing is published: its window has not begun
 //! e end⁴ (key of the cell)                                    →  (empty)                               local: provisional cells by end
+//! b start⁴ (key of the cell)                                  →  (empty)                               local: cells held back by start
 //! ```
 //!
-//! Days are big-endian with the sign flipped, so that keys sort by time. Outside of a rebuild, what is stored for a cell is
-//! what was last published for it, hence the stored form needs no copy or hash of the published value.
+//! A cell with the money of every currency is published under one key for each of them; their revisions are the cell's. So
+//! the form of a rebuild also keeps, after the accumulator, under which currencies it is published.
+//!
+//! Days are big-endian with the sign flipped, so that keys sort by time. But for what is held back or withheld, what is
+//! stored for a cell is what was last published for it, hence the stored form needs no copy or hash of the published value.
 
 // tidy: hash order unseen because an IndexMap keeps the order of insertion
 
@@ -28,12 +33,15 @@ pub(super) type StoreKey = SmallVec<[u8; 48]>;
 /// First bytes of the store's keys.
 pub(super) const CELL: u8 = b'c';
 pub(super) const PROVISIONAL_BY_END: u8 = b'e';
+pub(super) const HELD_BACK_BY_START: u8 = b'b';
 pub(super) const LEVEL_FAMILY: u8 = b'l';
 
 /// Version of the stored form of a cell. Golden file: `tests/fixtures/metrics_store_v1.txt`.
 const CELL_VERSION: u8 = 1;
 /// Version of the stored form of a cell that a rebuild has not published yet.
 const WITHHELD_VERSION: u8 = 2;
+/// Version of the stored form of a cell whose window has not begun.
+const HELD_BACK_VERSION: u8 = 3;
 /// In place of a status: nothing is published under the cell's key.
 const NO_STATUS: u8 = u8::MAX;
 /// Prefix, metric, currency, dimension: what comes before the value.
@@ -106,15 +114,24 @@ pub(super) fn parse_cell_key(key: &[u8]) -> Result<CellKey<'_>, MetricsError> {
 
 /// The key under which a provisional cell waits for its window's end.
 pub(super) fn provisional_key(end: Day, cell: &[u8]) -> StoreKey {
+    index_key(PROVISIONAL_BY_END, end, cell)
+}
+
+/// The key under which a cell waits for its window's start.
+pub(super) fn held_back_key(start: Day, cell: &[u8]) -> StoreKey {
+    index_key(HELD_BACK_BY_START, start, cell)
+}
+
+fn index_key(prefix: u8, day: Day, cell: &[u8]) -> StoreKey {
     let mut key = StoreKey::new();
-    key.push(PROVISIONAL_BY_END);
-    key.extend_from_slice(&day_bytes(end));
+    key.push(prefix);
+    key.extend_from_slice(&day_bytes(day));
     key.extend_from_slice(cell);
     key
 }
 
-/// The cell of a [`provisional_key`].
-pub(super) fn cell_of_provisional_key(key: &[u8]) -> &[u8] {
+/// The cell of a [`provisional_key`] or a [`held_back_key`].
+pub(super) fn cell_of_index_key(key: &[u8]) -> &[u8] {
     key.get(5..).unwrap_or_default()
 }
 
@@ -129,32 +146,47 @@ pub(super) struct Cell {
     status: Option<Status>,
     /// XXH3-64 of the accumulator as last published.
     published: u64,
+    /// Under which currencies it is published, if it holds the money of all.
+    currencies: Vec<Currency>,
     /// Whether it waits for [`Cells::publish`].
     dirty: bool,
     /// Whether it was changed after its window had been settled.
     late: bool,
-    /// Whether it is stored in the form of a rebuild: what it holds was never published.
+    /// Whether it is stored in the form of a rebuild, or as held back: what it holds was never published.
     withheld: bool,
+    /// Whether it is stored as held back: nothing is published under its key.
+    held_back: bool,
     /// When it was last used, in commits.
     used: u32,
 }
 
 impl Cell {
-    fn decode(bytes: &[u8]) -> Result<Cell, MetricsError> {
+    fn decode(metric: u8, bytes: &[u8]) -> Result<Cell, MetricsError> {
         let corrupted = || MetricsError::Corrupted { what: "a cell" };
         let (withheld, status, rest) = match *bytes {
             [CELL_VERSION, status, ref rest @ ..] => (false, Some(status), rest),
-            [WITHHELD_VERSION, status, ref rest @ ..] => (true, (status != NO_STATUS).then_some(status), rest),
+            [WITHHELD_VERSION | HELD_BACK_VERSION, status, ref rest @ ..] => {
+                (true, (status != NO_STATUS).then_some(status), rest)
+            }
             _ => return Err(corrupted()),
         };
         let status = status.map(|status| Status::ALL.get(usize::from(status)).copied().ok_or_else(corrupted));
         let (revision, rest) = postcard::take_from_bytes(rest).map_err(|_| corrupted())?;
+        let (accumulator, after) = postcard::take_from_bytes::<Accumulator>(rest).map_err(|_| corrupted())?;
+        let within = catalogue::definition(metric).is_some_and(|definition| definition.currencies_within);
+        let currencies = match after {
+            [] if within && !withheld => currencies_of(&accumulator),
+            [] => Vec::new(),
+            list => postcard::from_bytes(list).map_err(|_| corrupted())?,
+        };
         Ok(Cell {
-            accumulator: postcard::from_bytes(rest).map_err(|_| corrupted())?,
+            accumulator,
             revision,
+            currencies,
             status: status.transpose()?,
             published: xxhash_rust::xxh3::xxh3_64(rest),
             withheld,
+            held_back: bytes[0] == HELD_BACK_VERSION,
             ..Cell::default()
         })
     }
@@ -164,18 +196,26 @@ impl Cell {
         self.accumulator.is_zero() && self.status.is_none()
     }
 
-    fn encode_withheld(&self) -> Vec<u8> {
-        let mut bytes = vec![WITHHELD_VERSION, self.status.map_or(NO_STATUS, |status| status as u8)];
+    /// The stored form of what is not published, of a rebuild or held back.
+    fn encode_unpublished(&self, version: u8) -> Vec<u8> {
+        let mut bytes = vec![version, self.status.map_or(NO_STATUS, |status| status as u8)];
         postcard::to_io(&self.revision, &mut bytes).expect("a vector takes every byte");
         postcard::to_io(&self.accumulator, &mut bytes).expect("a vector takes every byte");
+        if !self.currencies.is_empty() {
+            postcard::to_io(&self.currencies, &mut bytes).expect("a vector takes every byte");
+        }
         bytes
     }
+}
+
+fn currencies_of(accumulator: &Accumulator) -> Vec<Currency> {
+    accumulator.sums_of_money().map(|(currency, _)| currency).collect()
 }
 
 /// Whether a stored cell was provisional; `None` if the bytes are no cell of a known version.
 pub(super) fn stored_is_provisional(value: &[u8]) -> Option<bool> {
     match value {
-        &[CELL_VERSION | WITHHELD_VERSION, status, ..] => Some(status == Status::Provisional as u8),
+        &[CELL_VERSION | WITHHELD_VERSION | HELD_BACK_VERSION, status, ..] => Some(status == Status::Provisional as u8),
         _ => None,
     }
 }
@@ -185,14 +225,19 @@ pub(super) fn is_withheld(value: &[u8]) -> bool {
     value.first() == Some(&WITHHELD_VERSION)
 }
 
+/// Whether a stored cell waits for its window to begin.
+pub(super) fn is_held_back(value: &[u8]) -> bool {
+    value.first() == Some(&HELD_BACK_VERSION)
+}
+
 /// A stored cell as a rebuild begins with it: empty, unless it `keeps` what it holds, and to be published anew. `None`:
 /// nothing is left of it.
-pub(super) fn withheld(value: &[u8], keeps: bool) -> Result<Option<Vec<u8>>, MetricsError> {
-    let mut cell = Cell::decode(value)?;
+pub(super) fn withheld(metric: u8, value: &[u8], keeps: bool) -> Result<Option<Vec<u8>>, MetricsError> {
+    let mut cell = Cell::decode(metric, value)?;
     if !keeps {
         cell.accumulator = Accumulator::default();
     }
-    Ok((!cell.is_nothing()).then(|| cell.encode_withheld()))
+    Ok((!cell.is_nothing()).then(|| cell.encode_unpublished(WITHHELD_VERSION)))
 }
 
 /// The cells in use: a bounded cache over the store, and which of them changed since the last commit.
@@ -228,7 +273,7 @@ impl Cells {
             return Ok(position);
         }
         let cell = match store.get(&key)? {
-            Some(bytes) => Cell::decode(&bytes)?,
+            Some(bytes) => Cell::decode(key[1], &bytes)?,
             None => Cell::default(),
         };
         Ok(self.cached.insert_full(key, cell).0)
@@ -251,11 +296,12 @@ impl Cells {
         Ok(&mut cell.accumulator)
     }
 
-    /// Publishes what differs from what was published, and stores it. `settled`: windows that end on this day or before
-    /// can no longer be provisional. `withhold`: only stores it, for a rebuild to publish.
+    /// Publishes what differs from what was published, and stores it. `as_of`: windows that start after this day have not
+    /// begun. `settled`: windows that end on this day or before can no longer be provisional. `withhold`: only stores it,
+    /// for a rebuild to publish.
     pub(super) fn publish(
         &mut self,
-        settled: Option<Day>,
+        (as_of, settled): (Option<Day>, Option<Day>),
         withhold: bool,
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
@@ -273,7 +319,7 @@ impl Cells {
                 withhold_cell(key, cell, store);
                 continue;
             }
-            publish_cell(key, cell, late, settled, &mut self.scratch, store, effects)?;
+            publish_cell(key, cell, late, (as_of, settled), &mut self.scratch, store, effects)?;
         }
         Ok(())
     }
@@ -314,7 +360,7 @@ fn next_status(published: Option<Status>, changed: bool, late: bool, settled: bo
 fn withhold_cell(key: &[u8], cell: &mut Cell, store: &mut dyn KeyValue) {
     if !cell.is_nothing() {
         cell.withheld = true;
-        store.put(key, &cell.encode_withheld());
+        store.put(key, &cell.encode_unpublished(WITHHELD_VERSION));
     } else if std::mem::take(&mut cell.withheld) {
         store.delete(key);
     }
@@ -324,23 +370,48 @@ fn publish_cell(
     key: &[u8],
     cell: &mut Cell,
     late: bool,
-    settled: Option<Day>,
+    (as_of, settled): (Option<Day>, Option<Day>),
     scratch: &mut Vec<u8>,
     store: &mut dyn KeyValue,
     effects: &mut dyn Effects,
 ) -> Result<(), MetricsError> {
     let parsed = parse_cell_key(key)?;
     let definition = catalogue::definition(parsed.metric).ok_or(MetricsError::UnknownMetric(parsed.metric))?;
-    let public_key = || keys::metric(definition.id, parsed.window, parsed.currency, parsed.dimension, parsed.value);
+    let public_key = |currency| keys::metric(definition.id, parsed.window, currency, parsed.dimension, parsed.value);
+    // A currency that is no longer there, or all there is.
+    let tombstones =
+        |before: &[Currency], now: &[Currency], effects: &mut dyn Effects| match definition.currencies_within {
+            true => before
+                .iter()
+                .filter(|currency| !now.contains(currency))
+                .for_each(|currency| effects.tombstone(&public_key(Some(*currency)))),
+            false => effects.tombstone(&public_key(parsed.currency)),
+        };
     let end = parsed.window.end();
+    if definition.ahead && as_of.is_none_or(|day| day < parsed.window.start) && !cell.accumulator.is_zero() {
+        // In another time zone the newest touchpoint may lie before a day that it lay on: then it was published.
+        if let Some(status) = cell.status.take() {
+            if status == Status::Provisional {
+                store.delete_local(&provisional_key(end, key));
+            }
+            tombstones(&std::mem::take(&mut cell.currencies), &[], effects);
+        }
+        (cell.revision, cell.withheld, cell.held_back) = (0, true, true);
+        store.put(key, &cell.encode_unpublished(HELD_BACK_VERSION));
+        store.put_local(&held_back_key(parsed.window.start, key), &[]);
+        return Ok(());
+    }
     let was_withheld = std::mem::take(&mut cell.withheld);
+    if std::mem::take(&mut cell.held_back) {
+        store.delete_local(&held_back_key(parsed.window.start, key));
+    }
     if cell.accumulator.is_zero() {
         if let Some(status) = cell.status.take() {
             store.delete(key);
             if status == Status::Provisional {
                 store.delete_local(&provisional_key(end, key));
             }
-            effects.tombstone(&public_key());
+            tombstones(&std::mem::take(&mut cell.currencies), &[], effects);
         } else if was_withheld {
             store.delete(key);
         }
@@ -371,16 +442,19 @@ fn publish_cell(
         _ => {}
     }
 
-    let figures = (definition.figures)(&cell.accumulator);
-    effects.value(
-        &public_key(),
-        &MetricValue {
+    if definition.currencies_within {
+        let now = currencies_of(&cell.accumulator);
+        tombstones(&cell.currencies, &now, effects);
+        cell.currencies = now;
+    }
+    for (currency, figures) in definition.published(parsed.currency, &cell.accumulator) {
+        let value = MetricValue {
             metric: definition.id,
             unit: definition.unit,
             window: parsed.window,
             dimension: parsed.dimension,
             dimension_value: parsed.value,
-            currency: parsed.currency,
+            currency,
             n: figures.n,
             numerator: figures.numerator,
             denominator: figures.denominator,
@@ -391,9 +465,24 @@ fn publish_cell(
             revision: cell.revision,
             status,
             definition_version: definition.version,
-        },
-    );
+        };
+        effects.value(&public_key(currency), &value);
+    }
     Ok(())
+}
+
+/// Under how many keys a stored cell is published, as far as it tells.
+#[cfg(test)]
+pub(super) fn keys_published(key: &[u8], value: &[u8]) -> usize {
+    let cell = Cell::decode(key[1], value).expect("a cell");
+    let within = catalogue::definition(key[1]).expect("a metric").currencies_within;
+    if cell.held_back {
+        0
+    } else if within {
+        cell.currencies.len()
+    } else {
+        1
+    }
 }
 
 #[cfg(test)]
@@ -419,12 +508,13 @@ mod tests {
             prop_assert_eq!(parse_cell_key(&key).expect("a key just made"), cell);
             prop_assert_eq!(cell_key_in_family(&family_key(&cell), cell.window), key.clone());
             let waiting = provisional_key(Day(day), &key);
-            prop_assert_eq!(cell_of_provisional_key(&waiting), key.as_slice());
+            prop_assert_eq!(cell_of_index_key(&waiting), key.as_slice());
         }
 
         #[test]
         fn random_bytes_are_refused_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Cell::decode(&bytes);
+            let _ = Cell::decode(catalogue::index::REVENUE, &bytes);
+            let _ = Cell::decode(catalogue::index::CUSTOMER_VALUE, &bytes);
             let _ = parse_cell_key(&bytes);
             let _ = stored_is_provisional(&bytes);
         }
@@ -439,7 +529,8 @@ mod tests {
     #[test]
     fn the_stored_form_of_a_withheld_cell_reads_the_same_for_ever() {
         let published = [1, Status::Final as u8, 5, 6, 2, 0, 0, 0, 0]; // revision 5, n 3, a 1
-        let withheld_bytes = |bytes: &[u8], keeps| withheld(bytes, keeps).expect("a cell").map(|bytes| bytes.to_vec());
+        let withheld_bytes =
+            |bytes: &[u8], keeps| withheld(0, bytes, keeps).expect("a cell").map(|bytes| bytes.to_vec());
         let emptied = vec![2, Status::Final as u8, 5, 0, 0, 0, 0, 0, 0];
         assert_eq!(withheld_bytes(&published, false), Some(emptied.clone()));
         assert_eq!(withheld_bytes(&published, true), Some([&[2][..], &published[1..]].concat()));
@@ -447,7 +538,7 @@ mod tests {
         let new = [2, NO_STATUS, 0, 6, 2, 0, 0, 0, 0];
         assert_eq!(withheld_bytes(&new, false), None, "nobody has seen it");
         assert_eq!(stored_is_provisional(&new), Some(false));
-        let cell = Cell::decode(&emptied).expect("a cell");
+        let cell = Cell::decode(0, &emptied).expect("a cell");
         assert_eq!((cell.status, cell.revision, cell.withheld), (Some(Status::Final), 5, true));
     }
 

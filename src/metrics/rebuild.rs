@@ -123,8 +123,12 @@ impl Metrics {
         let entries = found.len() + families.len();
         let more = entries == entries_max;
         for (key, value) in &found {
-            let keeps = cells::parse_cell_key(key)?.metric == DATA_QUALITY;
-            match cells::withheld(value, keeps)? {
+            let cell = cells::parse_cell_key(key)?;
+            if cells::is_held_back(value) {
+                store.delete_local(&cells::held_back_key(cell.window.start, key));
+            }
+            let keeps = cell.metric == DATA_QUALITY;
+            match cells::withheld(cell.metric, value, keeps)? {
                 Some(withheld) => store.put(key, &withheld),
                 None => store.delete(key),
             }
@@ -184,6 +188,7 @@ impl Metrics {
             self.cells.change(key, false, store)?;
         }
         self.settles |= next.is_none();
+        self.begins |= next.is_none();
         Rebuild::save(next.as_ref(), store);
         self.rebuild = Some(next);
         Ok(())

@@ -60,6 +60,11 @@ impl Settling {
         self.as_of_day.map(|day| Day(day).previous())
     }
 
+    /// The day of the newest touchpoint: windows that start on it or before have begun.
+    pub(super) fn as_of_day(&self) -> Option<Day> {
+        self.as_of_day.map(Day)
+    }
+
     /// Windows that end on this day or before are settled.
     pub(super) fn settled(&self) -> Option<Day> {
         self.settled.map(Day)

@@ -93,6 +93,8 @@ pub struct Metrics {
     sweep: Sweep,
     /// Whether provisional cells may be left in settled windows.
     pub(super) settles: bool,
+    /// Whether cells may be held back though their windows have begun.
+    pub(super) begins: bool,
     /// `None` until it is read from the store.
     pub(super) rebuild: Option<Option<Rebuild>>,
     background_left: bool,
@@ -139,6 +141,7 @@ impl Metrics {
             // What an earlier instance left to do is found by looking once.
             sweep: Sweep::start(),
             settles: true,
+            begins: true,
             rebuild: None,
             background_left: true,
         }
@@ -198,6 +201,7 @@ impl Metrics {
         let day = self.options.calendar.day(as_of);
         if self.settling(store)?.advance(day) {
             self.sweep.request();
+            self.begins = true;
         }
         Ok(())
     }
@@ -225,7 +229,7 @@ impl Metrics {
     pub fn publish(&mut self, store: &mut dyn KeyValue, effects: &mut dyn Effects) -> Result<bool, MetricsError> {
         let settling = self.settling(store)?;
         settling.save(store);
-        let (closed, settled) = (settling.closed(), settling.settled());
+        let (as_of, closed, settled) = (settling.as_of_day(), settling.closed(), settling.settled());
         let mut budget = Budget {
             // Without a step there would be no end of it.
             steps: self.options.background_steps_max.max(1),
@@ -249,14 +253,21 @@ impl Metrics {
         self.publish_rebuilt(self.sweep == Sweep::Idle, &mut budget, store)?;
         let withhold = self.is_withheld(store)?;
         let publishes_rebuilt = !withhold && self.is_rebuilding(store)?;
+        match as_of {
+            // What waits for its publication begins with it.
+            _ if withhold || publishes_rebuilt => {}
+            Some(as_of) => self.begin(as_of, &mut budget, store)?,
+            None => self.begins = false,
+        }
         match settled {
             // What waits for its publication is settled by it.
             _ if withhold || publishes_rebuilt => {}
             Some(settled) => self.settle(settled, &mut budget, store)?,
             None => self.settles = false,
         }
-        self.cells.publish(settled, withhold, store, effects)?;
-        self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || (self.settles && !withhold);
+        self.cells.publish((as_of, settled), withhold, store, effects)?;
+        let waits = (self.settles || self.begins) && !withhold;
+        self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || waits;
         Ok(self.background_left)
     }
 
@@ -305,19 +316,28 @@ impl Metrics {
         Ok(())
     }
 
+    /// Marks cells that are held back and whose windows have begun, so that they are published.
+    fn begin(&mut self, as_of: Day, budget: &mut Budget, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+        if !self.begins || budget.is_spent() {
+            return Ok(());
+        }
+        let found = waiting(cells::HELD_BACK_BY_START, &cells::held_back_key(as_of.plus(1), &[]), budget.steps, store)?;
+        self.begins = found.len() == budget.steps;
+        budget.spend(found.len());
+        for key in found {
+            self.cells.change(key, false, store)?;
+        }
+        Ok(())
+    }
+
     /// Marks provisional cells of settled windows, so that they are published as final.
     fn settle(&mut self, settled: Day, budget: &mut Budget, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
         if !self.settles || budget.is_spent() {
             return Ok(());
         }
-        let mut found: Vec<StoreKey> = Vec::new();
-        let limit = budget.steps;
         let to = cells::provisional_key(settled.plus(1), &[]);
-        store.scan(&[cells::PROVISIONAL_BY_END], &to, &mut |key, _| {
-            found.push(StoreKey::from_slice(cells::cell_of_provisional_key(key)));
-            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        self.settles = found.len() == limit;
+        let found = waiting(cells::PROVISIONAL_BY_END, &to, budget.steps, store)?;
+        self.settles = found.len() == budget.steps;
         budget.spend(found.len());
         for key in found {
             self.cells.change(key, false, store)?;
@@ -345,12 +365,21 @@ impl Metrics {
         *self = Metrics::new(self.options.clone());
     }
 
-    /// An entry of the changelog (`None`: deleted) was restored into the store: keeps the local index of provisional cells.
+    /// An entry of the changelog (`None`: deleted) was restored into the store: keeps the local indexes of provisional cells
+    /// and of those held back.
     pub fn restored(key: &[u8], value: Option<&[u8]>, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
         if key.first() != Some(&cells::CELL) {
             return Ok(());
         }
-        let index_key = cells::provisional_key(cells::parse_cell_key(key)?.window.end(), key);
+        let cell = cells::parse_cell_key(key)?;
+        if catalogue::definition(cell.metric).is_some_and(|definition| definition.ahead) {
+            let index_key = cells::held_back_key(cell.window.start, key);
+            match value.is_some_and(cells::is_held_back) {
+                true => store.put_local(&index_key, &[]),
+                false => store.delete_local(&index_key),
+            }
+        }
+        let index_key = cells::provisional_key(cell.window.end(), key);
         match value.map(cells::stored_is_provisional) {
             Some(Some(true)) => store.put_local(&index_key, &[]),
             Some(Some(false)) | None => store.delete_local(&index_key),
@@ -358,4 +387,14 @@ impl Metrics {
         }
         Ok(())
     }
+}
+
+/// Up to `limit` cells of a local index, before a key of it.
+fn waiting(prefix: u8, to: &[u8], limit: usize, store: &dyn KeyValue) -> Result<Vec<StoreKey>, MetricsError> {
+    let mut found: Vec<StoreKey> = Vec::new();
+    store.scan(&[prefix], to, &mut |key, _| {
+        found.push(StoreKey::from_slice(cells::cell_of_index_key(key)));
+        if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(found)
 }

@@ -104,6 +104,18 @@ pub fn mean_amount(cell: &Accumulator) -> Figures {
     mean(cell, 1.0)
 }
 
+/// An amount of one currency in minor units for each of `n` persons, `sum/n`: not a mean of observed amounts, so that there
+/// is no error to state.
+pub fn amount_each(cell: &Accumulator) -> Figures {
+    Figures {
+        n: cell.n,
+        numerator: cell.sum,
+        denominator: cell.n,
+        value: quotient(cell.sum, cell.n),
+        ..Figures::default()
+    }
+}
+
 /// A quotient of two counts of different things, `a/n`: no interval, since it can exceed one.
 pub fn rate(cell: &Accumulator) -> Figures {
     Figures { n: cell.n, numerator: cell.a, denominator: cell.n, value: quotient(cell.a, cell.n), ..Figures::default() }

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{kind::vocabulary, time::Window, touchpoint::Currency};
+use super::{
+    kind::vocabulary,
+    time::Window,
+    touchpoint::{Currency, Money},
+};
 
 vocabulary! {
     /// What a cell is about besides its metric and window: the whole company, or one value of one dimension.
@@ -94,6 +98,27 @@ impl Accumulator {
         Accumulator { buckets: vec![(log_bucket(value), 1)], ..Accumulator::observe(value) }
     }
 
+    /// One amount of money for a cell that holds those of every currency: in the buckets `number` the sum of a currency's
+    /// minor units, in the bucket `−1 − number` how many amounts there were ([`Currency::number`]).
+    pub fn money(amount: Money) -> Accumulator {
+        let number = amount.currency.number();
+        let mut buckets = vec![(-1 - number, 1)];
+        if amount.minor != 0 {
+            buckets.push((number, amount.minor));
+        }
+        Accumulator { buckets, ..Accumulator::default() }
+    }
+
+    /// The sum of each currency of which there are amounts, in minor units: of a cell of [`Accumulator::money`].
+    pub fn sums_of_money(&self) -> impl Iterator<Item = (Currency, i64)> + '_ {
+        let counted = self.buckets.iter().take_while(|(bucket, _)| *bucket < 0);
+        counted.filter_map(|&(bucket, _)| {
+            let number = -1 - bucket;
+            let sum = self.buckets.binary_search_by_key(&number, |&(bucket, _)| bucket);
+            Some((Currency::of_number(number)?, sum.map_or(0, |index| self.buckets[index].1)))
+        })
+    }
+
     /// Adds `times` times another element: `1` to contribute, `-1` to take back.
     pub fn add(&mut self, other: &Accumulator, times: i64) {
         self.n = self.n.wrapping_add(other.n.wrapping_mul(times));
@@ -163,6 +188,24 @@ mod tests {
         fn a_bucket_stands_for_its_values_within_one_percent(value in prop_oneof![-1_000_000_i64..1_000_000, any::<i64>()]) {
             let middle = log_bucket_middle(log_bucket(value));
             prop_assert!((middle - value as f64).abs() <= (value as f64).abs() / 100.0);
+        }
+
+        #[test]
+        fn money_of_many_currencies_is_summed_and_taken_back(
+            amounts in prop::collection::vec(("[A-Z]{3}", -1_000_000_i64..1_000_000), 0..20), back in any::<prop::sample::Index>(),
+        ) {
+            let amounts: Vec<Money> = amounts.iter()
+                .map(|(code, minor)| Money { minor: *minor, currency: Currency::parse(code).expect("a code") }).collect();
+            let mut cell = Accumulator::default();
+            for &amount in &amounts { cell.add(&Accumulator::money(amount), 1); }
+            let mut sums = std::collections::BTreeMap::new();
+            for amount in &amounts { *sums.entry(amount.currency).or_insert(0) += amount.minor; }
+            prop_assert_eq!(cell.sums_of_money().collect::<std::collections::BTreeMap<_, _>>(), sums);
+            if let Some(&one) = amounts.get(back.index(amounts.len().max(1))) {
+                cell.add(&Accumulator::money(one), -1);
+                let left = amounts.iter().filter(|amount| amount.currency == one.currency).count() - 1;
+                prop_assert_eq!(cell.sums_of_money().any(|(currency, _)| currency == one.currency), left > 0);
+            }
         }
 
         #[test]

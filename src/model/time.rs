@@ -141,6 +141,11 @@ impl Window {
         }
     }
 
+    /// The window of the same kind just after.
+    pub const fn after(self) -> Window {
+        Window { kind: self.kind, start: self.end() }
+    }
+
     /// The window of the same kind just before.
     pub const fn before(self) -> Window {
         Window::of(self.kind, self.start.previous())

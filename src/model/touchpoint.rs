@@ -19,6 +19,17 @@ impl Currency {
         bytes.iter().all(u8::is_ascii_uppercase).then_some(Currency(bytes))
     }
 
+    /// A number of its own, from 0 to 17,575: three digits to the base of 26.
+    pub fn number(self) -> i16 {
+        self.0.iter().fold(0, |number, letter| number * 26 + i16::from(letter.saturating_sub(b'A').min(25)))
+    }
+
+    /// The currency of a [`Currency::number`].
+    pub fn of_number(number: i16) -> Option<Currency> {
+        let digit = |number: i16| b'A' + (number % 26) as u8;
+        (0..26 * 26 * 26).contains(&number).then(|| Currency([digit(number / 676), digit(number / 26), digit(number)]))
+    }
+
     /// The code.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")

@@ -200,6 +200,15 @@ pub struct Metrics {
     pub on_time_tolerance_seconds: u32,
     /// A case without a reply for so many seconds is unanswered.
     pub unanswered_target_seconds: u32,
+    /// The spokes whose costs are those of winning customers, separated by commas.
+    pub acquisition_spokes: String,
+}
+
+impl Metrics {
+    /// The spokes of `acquisition_spokes`, by name.
+    pub fn acquisition_spokes(&self) -> impl Iterator<Item = &str> {
+        self.acquisition_spokes.split(',').map(str::trim).filter(|spoke| !spoke.is_empty())
+    }
 }
 
 /// `[identity]`: who is one person. Stored state depends on it: it never changes later, but for how identifiers are written.
@@ -395,7 +404,11 @@ impl Default for Time {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics { on_time_tolerance_seconds: 0, unanswered_target_seconds: 86_400 }
+        Metrics {
+            on_time_tolerance_seconds: 0,
+            unanswered_target_seconds: 86_400,
+            acquisition_spokes: "marketing, sales".into(),
+        }
     }
 }
 

@@ -342,6 +342,10 @@ fn definition(options: &TopologyOptions) -> [u8; 16] {
     hash.update(&options.calendar.fingerprint().to_le_bytes());
     hash.update(&options.customers.fold.on_time_tolerance_ms.to_le_bytes());
     hash.update(&options.customers.fold.unanswered_target_ms.to_le_bytes());
+    for spoke in &options.customers.fold.acquisition_spokes {
+        hash.update(&(spoke.len() as u64).to_le_bytes());
+        hash.update(spoke.as_bytes());
+    }
     first_half(&hash)
 }
 

@@ -9,7 +9,7 @@ use super::{
     },
     place::{KeptDimensions, Place},
 };
-use crate::model::{Day, EventTime, Initiator, Kind, Touchpoint};
+use crate::model::{Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
 
 /// Where a customer became new.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub struct Facts<'a, 'p> {
     pub touchpoint: &'a Touchpoint<'a>,
     /// Its day and dimension values.
     pub place: &'p Place<'a>,
-    /// For each value of the place, in which windows it was seen (`seen::REACHED`, `seen::ACTIVE`) for the first time.
-    pub first_seen: SmallVec<[u8; 10]>,
+    /// For each value of the place, in which windows it was seen for the first time, by the bits of `seen`.
+    pub first_seen: SmallVec<[u16; 10]>,
     /// Whether it is a purchase.
     pub purchase: bool,
     /// The purchase that it cancels.
@@ -79,6 +79,8 @@ pub struct Facts<'a, 'p> {
     pub first_response_ms: Option<i64>,
     /// From opening to this first resolution, in milliseconds.
     pub resolution_ms: Option<i64>,
+    /// What it cost, if that is a cost of winning customers.
+    pub acquisition_cost: Option<Money>,
     /// Whether the head is full and something was forgotten or not remembered.
     pub capped: bool,
 }
@@ -104,6 +106,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             case_answered,
             first_response_ms,
             resolution_ms,
+            acquisition_cost,
             capped: _,
         } = self;
         *first_seen == other.first_seen
@@ -120,6 +123,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *case_answered == other.case_answered
             && *first_response_ms == other.first_response_ms
             && *resolution_ms == other.resolution_ms
+            && *acquisition_cost == other.acquisition_cost
     }
 
     /// Derives the facts and updates the head.
@@ -137,7 +141,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         replace_text(&mut head.newest_id, touchpoint.id);
         replace_text(&mut head.newest_spoke, touchpoint.spoke);
 
-        let first_seen = head.seen.mark(place, touchpoint.initiator == Initiator::Customer);
+        let first_seen = head.seen.mark(place, touchpoint.initiator == Initiator::Customer, advocates(touchpoint));
         let mut facts = Facts {
             touchpoint,
             place,
@@ -155,6 +159,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             case_answered: None,
             first_response_ms: None,
             resolution_ms: None,
+            acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             capped: false,
         };
         let spoke = count_touchpoint(head, touchpoint);
@@ -182,6 +187,16 @@ impl<'a, 'p> Facts<'a, 'p> {
         continue_journey(head, &facts, spoke);
         facts
     }
+}
+
+/// Whether the person speaks for the company: a referral, a review of four or five, an answer of nine or ten.
+fn advocates(touchpoint: &Touchpoint<'_>) -> bool {
+    let speaks_well = touchpoint.score.is_some_and(|score| match score.scale {
+        ScoreScale::Review => score.value >= 4,
+        ScoreScale::Nps => score.value >= 9,
+        _ => false,
+    });
+    touchpoint.kind == Kind::ReferralMade || speaks_well
 }
 
 /// Without a new allocation if the old one is large enough.

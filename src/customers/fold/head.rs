@@ -1,5 +1,5 @@
 //! The head: all that the fold remembers of a person. Bounded, whatever the length of the timeline, but for the dimension
-//! values seen in the current month: nine bytes each.
+//! values seen in the current month and those active in the one before: ten bytes each.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ pub const JOURNEY_STEPS_MAX: usize = 32;
 pub const CONTACT_DAYS: i32 = 30;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 1;
+pub const HEAD_VERSION: u8 = 2;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,12 +4,12 @@ use std::marker::PhantomData;
 
 use super::{
     facts::{Facts, Gained},
-    place::Emit,
-    seen::{ACTIVE, REACHED},
+    place::{DimensionValue, Emit},
+    seen::{ACTIVE, ADVOCATE, REACHED, RETAINED},
 };
 use crate::{
     metrics::catalogue::index,
-    model::{Accumulator, Kind, ScoreScale},
+    model::{Accumulator, Kind, Money, ScoreScale, Window},
 };
 
 /// Contributes to one metric.
@@ -21,7 +21,7 @@ pub struct Measures<E>(PhantomData<E>);
 
 impl<E: Emit> Measures<E> {
     /// Every metric that the fold contributes to, by its index in the catalogue.
-    pub const ALL: [(u8, Measure<E>); 17] = [
+    pub const ALL: [(u8, Measure<E>); 21] = [
         (index::NPS, nps),
         (index::CSAT, csat),
         (index::CES, ces),
@@ -39,6 +39,10 @@ impl<E: Emit> Measures<E> {
         (index::RETURN_RATE, return_rate),
         (index::CONTACT_RATE, contact_rate),
         (index::REACH, reach),
+        (index::RETENTION, retention),
+        (index::ADVOCACY, advocacy),
+        (index::ACQUISITION_COST, acquisition_cost),
+        (index::CUSTOMER_VALUE, customer_value),
     ];
 }
 
@@ -132,15 +136,20 @@ fn resolution_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 }
 
 fn new_customers<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    count_new_customer(index::NEW_CUSTOMERS, facts, emit);
+}
+
+/// Counts the customer where they are new, and no longer where they were.
+fn count_new_customer<E: Emit>(metric: u8, facts: &Facts<'_, '_>, emit: &mut E) {
     if facts.customer_lost
         && let Some(placing) = &facts.cancelled
     {
-        emit.count_everywhere(index::NEW_CUSTOMERS, &placing.dimensions.on(placing.day), -1);
+        emit.count_everywhere(metric, &placing.dimensions.on(placing.day), -1);
     }
     match &facts.customer_gained {
-        Some(Gained::Here) => emit.count_everywhere(index::NEW_CUSTOMERS, facts.place, 1),
+        Some(Gained::Here) => emit.count_everywhere(metric, facts.place, 1),
         Some(Gained::Earlier(day, dimensions)) => {
-            emit.count_everywhere(index::NEW_CUSTOMERS, &dimensions.on(*day), 1);
+            emit.count_everywhere(metric, &dimensions.on(*day), 1);
         }
         None => {}
     }
@@ -201,8 +210,53 @@ fn reach<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     first_times(index::REACH, REACHED, facts, emit);
 }
 
-/// Counts the person where one of the bits was set for the first time. Each bit of a group stands for one window.
-fn first_times<E: Emit>(metric: u8, bits: u8, facts: &Facts<'_, '_>, emit: &mut E) {
+/// Who is active in a window is to be retained in the next.
+fn retention<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    let stayed = Accumulator { a: 1, ..Accumulator::default() };
+    each_first_time(ACTIVE, facts, |value, window| emit.count(index::RETENTION, window.after(), value, 1));
+    each_first_time(RETAINED, facts, |value, window| emit.cell(index::RETENTION, None, window, value, &stayed, 1));
+}
+
+fn advocacy<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    let spoke_well = Accumulator { a: 1, ..Accumulator::default() };
+    first_times(index::ADVOCACY, ACTIVE, facts, emit);
+    each_first_time(ADVOCATE, facts, |value, window| emit.cell(index::ADVOCACY, None, window, value, &spoke_well, 1));
+}
+
+fn acquisition_cost<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    count_new_customer(index::ACQUISITION_COST, facts, emit);
+    if let Some(cost) = facts.acquisition_cost {
+        emit.everywhere(index::ACQUISITION_COST, None, facts.place, &Accumulator::money(cost), 1);
+    }
+}
+
+fn customer_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    first_times(index::CUSTOMER_VALUE, ACTIVE, facts, emit);
+    let earned = match facts.touchpoint.kind {
+        Kind::SubscriptionRenewed => facts.touchpoint.amount,
+        // Some departments write what they pay back as a negative amount.
+        Kind::RefundIssued => facts.touchpoint.amount.map(|paid| Money { minor: -paid.minor.abs(), ..paid }),
+        _ => facts.touchpoint.amount.filter(|_| facts.purchase),
+    };
+    if let Some(amount) = earned {
+        emit.everywhere(index::CUSTOMER_VALUE, None, facts.place, &Accumulator::money(amount), 1);
+    }
+    if let Some(placing) = &facts.cancelled
+        && let Some(amount) = placing.amount
+    {
+        let place = placing.dimensions.on(placing.day);
+        emit.everywhere(index::CUSTOMER_VALUE, None, &place, &Accumulator::money(amount), -1);
+    }
+}
+
+/// Counts the person where one of the bits was set for the first time.
+fn first_times<E: Emit>(metric: u8, bits: u16, facts: &Facts<'_, '_>, emit: &mut E) {
+    each_first_time(bits, facts, |value, window| emit.count(metric, window, value, 1));
+}
+
+/// Calls for each value and window where one of the bits was set for the first time. Each bit of a group stands for one
+/// window.
+fn each_first_time(bits: u16, facts: &Facts<'_, '_>, mut each: impl FnMut(&DimensionValue<'_>, Window)) {
     for (value, &first) in facts.place.values.iter().zip(&facts.first_seen) {
         let windows = (first & bits) >> bits.trailing_zeros();
         if windows == 0 {
@@ -210,7 +264,7 @@ fn first_times<E: Emit>(metric: u8, bits: u8, facts: &Facts<'_, '_>, emit: &mut 
         }
         for (index, &window) in facts.place.windows.iter().enumerate() {
             if windows >> index & 1 == 1 {
-                emit.count(metric, window, value, 1);
+                each(value, window);
             }
         }
     }

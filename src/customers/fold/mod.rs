@@ -16,6 +16,8 @@ pub use head::Head;
 pub use measures::contribute;
 pub use place::{DimensionValue, Emit, Place, Silence};
 
+use std::collections::BTreeSet;
+
 use crate::model::{Calendar, Touchpoint};
 
 /// What the meaning of a fold depends on besides the timeline.
@@ -27,11 +29,18 @@ pub struct FoldOptions {
     pub on_time_tolerance_ms: i64,
     /// How long a case may wait for an agent's first public reply before it counts as unanswered, in milliseconds.
     pub unanswered_target_ms: i64,
+    /// The spokes whose costs are those of winning customers.
+    pub acquisition_spokes: BTreeSet<String>,
 }
 
 impl Default for FoldOptions {
     fn default() -> FoldOptions {
-        FoldOptions { calendar: Calendar::utc(), on_time_tolerance_ms: 0, unanswered_target_ms: 86_400_000 }
+        FoldOptions {
+            calendar: Calendar::utc(),
+            on_time_tolerance_ms: 0,
+            unanswered_target_ms: 86_400_000,
+            acquisition_spokes: ["marketing", "sales"].map(str::to_owned).into(),
+        }
     }
 }
 

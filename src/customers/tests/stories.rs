@@ -418,3 +418,119 @@ fn a_head_forgets_the_oldest_order_and_says_so() {
     assert!(world.told.outcomes.contains(&("sales".to_owned(), Outcome::Capped)));
     assert_eq!(world.told.cells["new_customers day:2026-03-02 company"].n, 1);
 }
+
+#[test]
+fn who_comes_back_is_retained_in_the_window_that_follows_and_a_late_touchpoint_moves_it() {
+    let company = ["retention day:2026-03-0"];
+    let month = ["retention month"];
+    let story = ["web page_viewed at 09:00", "web page_viewed at 1d09:00", "web page_viewed at 3d09:00"];
+    check_customers(
+        &story,
+        &company,
+        expect![[r#"
+        retention day:2026-03-03 company: n 1, a 1
+        retention day:2026-03-03 phase=before: n 1, a 1
+        retention day:2026-03-03 spoke=web: n 1, a 1
+        retention day:2026-03-04 company: n 1
+        retention day:2026-03-04 phase=before: n 1
+        retention day:2026-03-04 spoke=web: n 1
+        retention day:2026-03-06 company: n 1
+        retention day:2026-03-06 phase=before: n 1
+        retention day:2026-03-06 spoke=web: n 1"#]],
+    );
+    check_customers(
+        &story,
+        &month,
+        expect![[r#"
+        retention month:2026-04 company: n 1
+        retention month:2026-04 phase=before: n 1
+        retention month:2026-04 spoke=web: n 1"#]],
+    );
+    let late = [&story[..], &["marketing message_sent at 2d08:00", "web page_viewed at 2d09:00"]].concat();
+    check_customers(
+        &late,
+        &company,
+        expect![[r#"
+        retention day:2026-03-03 company: n 1, a 1
+        retention day:2026-03-03 phase=before: n 1, a 1
+        retention day:2026-03-03 spoke=web: n 1, a 1
+        retention day:2026-03-04 company: n 1, a 1
+        retention day:2026-03-04 phase=before: n 1, a 1
+        retention day:2026-03-04 spoke=web: n 1, a 1
+        retention day:2026-03-05 company: n 1, a 1
+        retention day:2026-03-05 phase=before: n 1, a 1
+        retention day:2026-03-05 spoke=web: n 1, a 1
+        retention day:2026-03-06 company: n 1
+        retention day:2026-03-06 phase=before: n 1
+        retention day:2026-03-06 spoke=web: n 1"#]],
+    );
+    check_customers(
+        &["web page_viewed at 09:00", "web page_viewed at 30d09:00"],
+        &month,
+        expect![[r#"
+        retention month:2026-04 company: n 1, a 1
+        retention month:2026-04 phase=before: n 1, a 1
+        retention month:2026-04 spoke=web: n 1, a 1
+        retention month:2026-05 company: n 1
+        retention month:2026-05 phase=before: n 1
+        retention month:2026-05 spoke=web: n 1"#]],
+    );
+}
+
+#[test]
+fn an_advocate_is_an_active_person_who_refers_reviews_or_recommends() {
+    let show = ["advocacy day:2026-03-02", "advocacy week"];
+    // An answer that came in by a call is not the customer's doing: it counts once the customer is active.
+    let call = "support survey_answered nps 9 agent at 09:00";
+    check_customers(&[call], &show, expect![[r#""#]]);
+    check_customers(
+        &[call, "web page_viewed at 10:00"],
+        &show,
+        expect![[r#"
+        advocacy day:2026-03-02 company: n 1, a 1
+        advocacy day:2026-03-02 phase=before: n 1, a 1
+        advocacy day:2026-03-02 spoke=web: n 1
+        advocacy week:2026-W10 company: n 1, a 1
+        advocacy week:2026-W10 phase=before: n 1, a 1
+        advocacy week:2026-W10 spoke=web: n 1"#]],
+    );
+    let others = [
+        "web review_posted review 3 by email:a@x.org at 09:00",
+        "web review_posted review 4 by email:b@x.org at 09:00",
+        "web referral_made by email:c@x.org at 09:00",
+        "web survey_answered csat 5 by email:d@x.org at 09:00",
+        "web referral_made by email:c@x.org at 1d09:00",
+    ];
+    check_customers(&others, &["advocacy week:2026-W10 company"], expect!["advocacy week:2026-W10 company: n 4, a 2"]);
+}
+
+#[test]
+fn what_marketing_and_sales_spend_is_divided_by_those_who_are_new() {
+    let show = ["acquisition_cost month:2026-03 company"];
+    let story = [
+        "marketing ad_shown cost 120EUR at 09:00",
+        "sales quote_sent cost 80USD at 10:00",
+        "support case_replied cost 999EUR at 10:30",
+        "sales order_placed O1 at 11:00",
+        "marketing ad_shown cost 30EUR by email:b@x.org at 12:00",
+    ];
+    check_customers(&story, &show, expect!["acquisition_cost month:2026-03 company: n 1, 80 USD, 150 EUR"]);
+    let cancelled = [&story[..], &["sales order_cancelled O1 at 1d11:00"]].concat();
+    check_customers(&cancelled, &show, expect!["acquisition_cost month:2026-03 company: n 0, 80 USD, 150 EUR"]);
+}
+
+#[test]
+fn a_customers_value_is_what_they_pay_less_what_they_get_back() {
+    let show = ["customer_value month:2026-03 company"];
+    let story = [
+        "sales order_placed O1 for 1000EUR at 09:00",
+        "sales order_placed O2 for 500EUR at 10:00",
+        "sales subscription_renewed C1 for 70USD at 11:00",
+        "operations refund_issued O1 for -300EUR at 2d09:00",
+        "operations refund_issued O1 for 100EUR at 3d09:00",
+        "operations order_returned O1 for 1000EUR at 3d10:00",
+    ];
+    check_customers(&story, &show, expect!["customer_value month:2026-03 company: n 1, 70 USD, 1100 EUR"]);
+    let cancelled = [&story[..], &["sales order_cancelled O2 at 1d11:00"]].concat();
+    check_customers(&cancelled, &show, expect!["customer_value month:2026-03 company: n 1, 70 USD, 600 EUR"]);
+}

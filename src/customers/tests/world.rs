@@ -13,7 +13,7 @@ use crate::{
 /// The Monday that stories start on: 2026-03-02.
 pub const MONDAY: Day = Day(20_514);
 
-pub const METRICS: [(u8, &str); 17] = [
+pub const METRICS: [(u8, &str); 21] = [
     (index::NPS, "nps"),
     (index::CSAT, "csat"),
     (index::CES, "ces"),
@@ -31,6 +31,10 @@ pub const METRICS: [(u8, &str); 17] = [
     (index::RETURN_RATE, "return_rate"),
     (index::CONTACT_RATE, "contact_rate"),
     (index::REACH, "reach"),
+    (index::RETENTION, "retention"),
+    (index::ADVOCACY, "advocacy"),
+    (index::ACQUISITION_COST, "acquisition_cost"),
+    (index::CUSTOMER_VALUE, "customer_value"),
 ];
 
 pub fn person_of(identifier: Identifier<'_>) -> PersonId {
@@ -237,6 +241,11 @@ impl World {
                     line.push_str(&format!(", {name} {value}"));
                 }
             }
+            if key.starts_with("acquisition_cost ") || key.starts_with("customer_value ") {
+                for (currency, sum) in cell.sums_of_money() {
+                    line.push_str(&format!(", {sum} {}", currency.as_str()));
+                }
+            }
             lines.push(line);
         }
         for record in self.told.records.values() {
@@ -296,7 +305,13 @@ pub fn time(text: &str) -> EventTime {
     EventTime(((i64::from(MONDAY.0) + number(days)) * 24 + number(hours)) * 3_600_000 + number(minutes) * 60_000)
 }
 
-/// `SPOKE KIND [THING] [#ID] [by TYPE:VALUE] [for 100EUR] [promised TIME] [nps 9] [sentiment -30] [region X] … at TIME`
+/// `1999EUR`.
+fn money(text: &str) -> Money {
+    let (minor, currency) = text.split_at(text.len() - 3);
+    Money { minor: minor.parse().expect("minor units"), currency: Currency::parse(currency).expect("a currency") }
+}
+
+/// `SPOKE KIND [THING] [#ID] [by TYPE:VALUE] [for 100EUR] [cost 100EUR] [promised TIME] [nps 9] [sentiment -30] [region X] … at TIME`
 pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
     let line: &'static str = line.to_owned().leak();
     let mut words = line.split_whitespace();
@@ -319,15 +334,9 @@ pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
                 let (kind, value) = value().split_once(':').expect("type:value");
                 person = Identifier { kind: IdentifierType::parse(kind).expect("a type"), value };
             }
-            "for" => {
-                let value = value();
-                let (minor, currency) = value.split_at(value.len() - 3);
-                touchpoint.amount = Some(Money {
-                    minor: minor.parse().expect("minor units"),
-                    currency: Currency::parse(currency).expect("a currency"),
-                });
-            }
-            "nps" | "csat" | "ces" => {
+            "for" => touchpoint.amount = Some(money(value())),
+            "cost" => touchpoint.cost = Some(money(value())),
+            "nps" | "csat" | "ces" | "review" => {
                 touchpoint.score = Some(Score {
                     scale: ScoreScale::parse(word).expect("a scale"),
                     value: value().parse().expect("an answer"),

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use super::{
     Effects, Metrics, Options,
     catalogue::{self, MetricKind},
-    values,
+    cells, values,
 };
 use crate::model::{
-    Accumulator, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Outcome, StoreError, Uncertainty,
-    Window, WindowKind,
+    Accumulator, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome, StoreError,
+    Uncertainty, Window, WindowKind,
 };
 
 /// A store with its changelog.
@@ -173,7 +173,8 @@ impl Harness {
         assert_eq!(left, self.metrics.has_background_work());
         self.metrics.committed();
         self.committed = (self.store.clone(), self.feed.clone());
-        let stored = self.store.map.keys().filter(|key| key[0] == b'c').count();
+        let stored = self.store.map.iter().filter(|(key, _)| key[0] == b'c');
+        let stored: usize = stored.map(|(key, value)| cells::keys_published(key, value)).sum();
         assert_eq!(stored, self.feed.latest.len(), "the store holds exactly what is published");
         left
     }
@@ -241,6 +242,12 @@ impl Harness {
                         "b" => addition.add.b = number(),
                         "observe" => addition.add.add(&Accumulator::observe(number()), 1),
                         "distribution" => addition.add.add(&Accumulator::observe_distribution(number()), 1),
+                        "money" => {
+                            let (minor, code) = value.split_at(value.len() - 3);
+                            let minor = minor.parse().expect("minor units");
+                            let currency = Currency::parse(code).expect("a currency");
+                            addition.add.add(&Accumulator::money(Money { minor, currency }), 1);
+                        }
                         "currency" => addition.currency = Currency::parse(value),
                         _ => match (Dimension::parse(name), Outcome::parse(name)) {
                             (Some(dimension), _) => {

@@ -3,14 +3,26 @@
 use super::Harness;
 use crate::{metrics::Options, model::Calendar};
 
-const OLD: [&str; 5] = [
+const OLD: [&str; 9] = [
+    "customer_value 2026-02-03 n=2 money=500EUR money=700USD",
+    "customer_value 2026-02-01 n=2 money=500CHF",
+    "retention 2026-02-03 n=4 a=1",
+    "retention 2026-02-20 n=4",
     "orders 2026-01-31 n=3",
     "nps 2026-02-02 n=1 a=1",
     "overdue 2026-02-01 n=2",
     "data_quality 2026-01-30 spoke=sales accepted=5",
     "as-of 2026-02-04",
 ];
-const NEW: [&str; 4] = ["orders 2026-01-31 n=2", "orders 2026-02-01 n=1", "overdue 2026-02-02 n=1", "as-of 2026-02-05"];
+const NEW: [&str; 7] = [
+    "customer_value 2026-02-03 n=2 money=900EUR money=-1JPY",
+    "orders 2026-01-31 n=2",
+    "orders 2026-02-01 n=1",
+    "retention 2026-02-04 n=3 a=1",
+    "retention 2026-02-20 n=2",
+    "overdue 2026-02-02 n=1",
+    "as-of 2026-02-05",
+];
 
 fn options() -> Options {
     Options { background_steps_max: 3, ..Options::new(Calendar::utc(), 2) }
@@ -46,7 +58,7 @@ impl Harness {
 /// What a hub publishes that knew nothing but the new definition, besides its data quality.
 fn fresh() -> Harness {
     let mut fresh = Harness::new(options());
-    for line in NEW.iter().chain(&OLD[3..4]).chain(&["commit"]) {
+    for line in NEW.iter().chain(&OLD[7..8]).chain(&["commit"]) {
         fresh.tell(line);
     }
     fresh
@@ -63,7 +75,7 @@ fn every_key_goes_straight_to_its_new_value() {
 
     harness.clear(true);
     assert!(harness.metrics.is_rebuilding(&harness.store).expect("a good store"));
-    for line in &NEW[..2] {
+    for line in &NEW[..5] {
         harness.tell(line);
     }
     harness.commit_unseen();
@@ -92,6 +104,9 @@ fn every_key_goes_straight_to_its_new_value() {
     assert_eq!(keys.len(), published, "each key once:\n{}", harness.feed.lines);
     assert!(harness.feed.lines.contains("orders|day:2026-01-31| 2.0000 orders n=2 2/1 r2 "), "{}", harness.feed.lines);
     assert!(harness.feed.lines.contains("nps|day:2026-02-02| gone"), "{}", harness.feed.lines);
+    for gone in ["day:2026-02-03|currency=USD", "day:2026-02-01|currency=CHF"] {
+        assert!(harness.feed.lines.contains(&format!("customer_value|{gone} gone")), "{}", harness.feed.lines);
+    }
     assert!(harness.metrics.is_rebuilt());
     harness.tell("commit");
     assert_eq!(harness.store.map.len(), fresh.store.map.len(), "nothing of the rebuild is left");

@@ -210,6 +210,87 @@ fn a_late_change_of_a_level_publishes_only_what_it_moves() {
 }
 
 #[test]
+fn money_of_every_currency_shares_a_cell_and_a_currency_that_is_gone_is_a_tombstone() {
+    check_metrics(
+        &[
+            // Nobody is active: no quotient. Active without money: nothing to say in any currency.
+            "customer_value 2026-01-31 money=1000EUR money=-50USD",
+            "customer_value 2026-02-03 n=3",
+            "commit",
+            "customer_value 2026-01-31 n=4 money=-1000EUR",
+            "commit",
+            "restart",
+            "customer_value 2026-01-31 money=-50USD back",
+            "commit",
+            "customer_value 2026-01-31 n=4 back",
+            "customer_value 2026-01-31 money=-1000EUR back",
+            "customer_value 2026-01-31 money=1000EUR back",
+        ],
+        expect![[r#"
+            customer_value|day:2026-01-31|currency=USD - minor_units n=0 -50/0 r1 provisional
+            customer_value|day:2026-01-31|currency=EUR - minor_units n=0 1000/0 r1 provisional
+            customer_value|week:2026-W05|currency=USD - minor_units n=0 -50/0 r1 provisional
+            customer_value|week:2026-W05|currency=EUR - minor_units n=0 1000/0 r1 provisional
+            customer_value|month:2026-01|currency=USD - minor_units n=0 -50/0 r1 provisional
+            customer_value|month:2026-01|currency=EUR - minor_units n=0 1000/0 r1 provisional
+            customer_value|day:2026-01-31|currency=USD -12.5000 minor_units n=4 -50/4 r2 provisional
+            customer_value|day:2026-01-31|currency=EUR 0.0000 minor_units n=4 0/4 r2 provisional
+            customer_value|week:2026-W05|currency=USD -12.5000 minor_units n=4 -50/4 r2 provisional
+            customer_value|week:2026-W05|currency=EUR 0.0000 minor_units n=4 0/4 r2 provisional
+            customer_value|month:2026-01|currency=USD -12.5000 minor_units n=4 -50/4 r2 provisional
+            customer_value|month:2026-01|currency=EUR 0.0000 minor_units n=4 0/4 r2 provisional
+            customer_value|day:2026-01-31|currency=USD gone
+            customer_value|day:2026-01-31|currency=EUR 0.0000 minor_units n=4 0/4 r3 provisional
+            customer_value|week:2026-W05|currency=USD gone
+            customer_value|week:2026-W05|currency=EUR 0.0000 minor_units n=4 0/4 r3 provisional
+            customer_value|month:2026-01|currency=USD gone
+            customer_value|month:2026-01|currency=EUR 0.0000 minor_units n=4 0/4 r3 provisional
+            customer_value|day:2026-01-31|currency=EUR gone
+            customer_value|week:2026-W05|currency=EUR gone
+            customer_value|month:2026-01|currency=EUR gone
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_counted_ahead_is_published_when_its_window_begins_also_after_a_restart() {
+    check_metrics(
+        &[
+            "retention 2026-01-31 n=3",
+            "commit",
+            "as-of 2026-01-30",
+            "commit",
+            "retention 2026-01-31 n=1",
+            // Nobody is left of it: nothing was ever published.
+            "retention 2026-02-10 n=1",
+            "commit",
+            "retention 2026-02-10 n=1 back",
+            "retention 2026-02-20 n=5",
+            "commit",
+            "restart",
+            "as-of 2026-01-31",
+            "roll-back",
+            "as-of 2026-02-15",
+            "commit",
+            "retention 2026-02-20 n=2 a=1",
+            "commit",
+            "as-of 2026-02-20",
+        ],
+        expect![[r#"
+            retention|month:2026-01| 0.0000 percent n=3 0/3 [0.0000 56.1497] r1 provisional
+            retention|week:2026-W05| 0.0000 percent n=3 0/3 [0.0000 56.1497] r1 provisional
+            retention|week:2026-W05| 0.0000 percent n=4 0/4 [0.0000 48.9891] r2 provisional
+            retention|month:2026-01| 0.0000 percent n=4 0/4 [0.0000 48.9891] r2 provisional
+            retention|day:2026-01-31| 0.0000 percent n=4 0/4 [0.0000 48.9891] r1 provisional
+            retention|month:2026-02| 0.0000 percent n=5 0/5 [0.0000 43.4482] r1 provisional
+            retention|month:2026-02| 14.2857 percent n=7 1/7 [2.5680 51.3128] r2 provisional
+            retention|week:2026-W08| 14.2857 percent n=7 1/7 [2.5680 51.3128] r1 provisional
+            retention|day:2026-02-20| 14.2857 percent n=7 1/7 [2.5680 51.3128] r1 provisional
+        "#]],
+    );
+}
+
+#[test]
 fn what_a_failed_commit_published_is_published_again() {
     check_metrics(
         &[

@@ -17,7 +17,7 @@ use super::{escaped, sources::Touch};
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 const DIMENSIONS: [&str; 10] =
     ["company", "spoke", "channel", "segment", "region", "product", "subject", "campaign", "account", "phase"];
-const METRICS: [&str; 17] = [
+const METRICS: [&str; 21] = [
     "nps",
     "csat",
     "ces",
@@ -35,12 +35,18 @@ const METRICS: [&str; 17] = [
     "return_rate",
     "contact_rate",
     "reach",
+    "retention",
+    "advocacy",
+    "acquisition_cost",
+    "customer_value",
 ];
+/// Counted ahead: published from the day on which their window begins.
+const AHEAD: [&str; 1] = ["retention"];
 
 /// Days since 1970-01-01.
 pub type Day = i32;
 /// 0 day, 1 week, 2 month, with the first day.
-type Window = (u8, Day);
+pub type Window = (u8, Day);
 /// Index into the dimensions, and the interned value.
 type Slice = (u8, u32);
 /// A window of a slice.
@@ -75,6 +81,11 @@ fn windows(day: Day) -> [Window; 3] {
     let today = civil(day);
     let since_monday = i32::from(today.weekday().to_monday_zero_offset());
     [(0, day), (1, day - since_monday), (2, number(today.first_of_month()))]
+}
+
+/// The window of the same kind that follows.
+pub fn next(window: Window) -> Window {
+    (window.0, end(window))
 }
 
 /// The first day after a window.
@@ -224,6 +235,20 @@ impl World {
     pub fn publish(&self) -> BTreeMap<String, Value> {
         let mut feed = BTreeMap::new();
         for ((metric, currency, place), cell) in &self.cells {
+            if AHEAD.contains(&METRICS[usize::from(*metric)]) && place.1.1 > self.last_closed_day + 1 {
+                continue;
+            }
+            if matches!(METRICS[usize::from(*metric)], "acquisition_cost" | "customer_value") {
+                if *currency != 0 {
+                    // The customers of every currency are those without one.
+                    let n = self.cells.get(&(*metric, 0, *place)).map_or(0, |cell| cell.n);
+                    let sum: i64 = cell.values.iter().sum();
+                    let each = (n > 0).then(|| sum as f64 / n as f64);
+                    let figures = Figures::new("minor_units", n, sum, n, each);
+                    self.insert(&mut feed, *metric, Some(&self.names[*currency as usize]), *place, figures);
+                }
+                continue;
+            }
             let currency = (*currency != 0).then(|| self.names[*currency as usize].as_str());
             self.insert(&mut feed, *metric, currency, *place, figures(METRICS[usize::from(*metric)], cell));
         }
@@ -365,7 +390,7 @@ fn figures(metric: &str, cell: &Cell) -> Figures {
         "first_response_time" | "resolution_time" => {
             Figures::new("seconds", n, sum, n, Some(mean / 1_000.0)).error(values, 1_000.0).spread(values, 1_000.0)
         }
-        "on_time" | "return_rate" => Figures::new("percent", n, a, n, percent).wilson(a),
+        "on_time" | "return_rate" | "retention" | "advocacy" => Figures::new("percent", n, a, n, percent).wilson(a),
         "contact_rate" => Figures::new("cases_per_customer", n, a, n, (n > 0).then_some(share)),
         "revenue" => Figures::new("minor_units", n, sum, 1, Some(sum as f64)),
         "average_order_value" => Figures::new("minor_units", n, sum, n, Some(mean)).error(values, 1.0),

@@ -35,6 +35,8 @@ pub struct Options {
     pub on_time_tolerance_ms: i64,
     /// How long a case may wait for its first reply.
     pub unanswered_target_ms: i64,
+    /// Whose costs are those of winning customers.
+    pub acquisition_spokes: Vec<String>,
     /// How far an event may lie after its record's timestamp.
     pub too_far_in_future_ms: i64,
     /// The key of person ids.
@@ -51,6 +53,7 @@ impl Default for Options {
             time_zone: "UTC".into(),
             on_time_tolerance_ms: 0,
             unanswered_target_ms: 86_400_000,
+            acquisition_spokes: vec!["marketing".into(), "sales".into()],
             too_far_in_future_ms: 86_400_000,
             person_key: [7; 32],
             touchpoints: true,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Options,
-    cells::{Moment, World},
+    cells::{Moment, World, next},
     fields::IDENTIFIER_TYPES,
     sources::{Touch, instant},
 };
@@ -248,14 +248,27 @@ fn observe_trade(timeline: &[Touch], moments: &[Moment], trade: &Trade, world: &
         if let Some((minor, currency)) = &timeline[purchase.placed].amount {
             world.measure("revenue", Some(currency), moment, *minor, 0);
             world.measure("average_order_value", Some(currency), moment, *minor, 0);
+            world.measure("customer_value", Some(currency), moment, *minor, 0);
         }
     }
     if let Some(first) = live().map(|purchase| purchase.placed).min() {
         world.count("new_customers", &moments[first], 1, 0, 0);
+        world.count("acquisition_cost", &moments[first], 1, 0, 0);
+    }
+    for (touch, moment) in timeline.iter().zip(moments) {
+        if let Some((minor, currency)) =
+            touch.cost.as_ref().filter(|_| options.acquisition_spokes.contains(&touch.spoke))
+        {
+            world.measure("acquisition_cost", Some(currency), moment, *minor, 0);
+        }
+        if let Some((minor, currency)) = touch.amount.as_ref().filter(|_| touch.kind == "refund_issued") {
+            world.measure("customer_value", Some(currency), moment, -minor.abs(), 0);
+        }
     }
     for (touch, moment) in timeline.iter().zip(moments).filter(|(touch, _)| touch.kind == "subscription_renewed") {
         if let Some((minor, currency)) = &touch.amount {
             world.measure("revenue", Some(currency), moment, *minor, 0);
+            world.measure("customer_value", Some(currency), moment, *minor, 0);
         }
     }
     for delivery in &trade.deliveries {
@@ -319,13 +332,31 @@ fn observe_answers(timeline: &[Touch], moments: &[Moment], world: &mut World) {
 fn observe_presence(timeline: &[Touch], moments: &[Moment], world: &mut World) {
     let mut reached = HashSet::new();
     let mut active = HashSet::new();
+    let mut spoke_well = HashSet::new();
     for (touch, moment) in timeline.iter().zip(moments) {
+        let praises = touch.score.as_ref().is_some_and(|(scale, value, _)| {
+            (scale == "review" && (4..=5).contains(value)) || (scale == "nps" && (9..=10).contains(value))
+        });
         for place in moment.places() {
             reached.insert(place);
             if touch.initiator == "customer" {
                 active.insert(place);
             }
+            if praises || touch.kind == "referral_made" {
+                spoke_well.insert(place);
+            }
         }
+    }
+    for (slice, window) in &active {
+        let later = (*slice, next(*window));
+        let stays = active.contains(&later);
+        let cell = world.at("retention", None, later);
+        cell.n += 1;
+        cell.a += i64::from(stays);
+        let cell = world.at("advocacy", None, (*slice, *window));
+        cell.n += 1;
+        cell.a += i64::from(spoke_well.contains(&(*slice, *window)));
+        world.at("customer_value", None, (*slice, *window)).n += 1;
     }
     for place in reached {
         world.at("reach", None, place).n += 1;
