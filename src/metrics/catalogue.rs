@@ -1,7 +1,9 @@
 //! What each metric means: definitions as data, published as they are on `insight.catalogue`.
 //!
-//! A metric is one entry here and one function of the fold that contributes to its cells. A window holds the touchpoints
+//! A metric is one entry here (or in a file of this room) and one function of the fold that contributes to its cells. A window holds the touchpoints
 //! whose defining moment (`counted_at`) lies in it, in the configured time zone.
+
+mod relations;
 
 use super::values::{self, Figures};
 use crate::model::{Accumulator, CatalogueEntry, Currency, Dimension};
@@ -306,60 +308,10 @@ pub const CATALOGUE: &[Definition] = &[
         figures: values::data_quality,
         ..FLOW
     },
-    Definition {
-        index: index::RETENTION,
-        id: "retention",
-        title: "Retention",
-        unit: "percent",
-        formula: "100·(persons active in the window and in the one before)/(persons active in the one before); Wilson \
-                  interval (1927)",
-        inclusion: "Active: a person with a touchpoint in the window that the customer initiated. Per dimension value, \
-                    active with that value in both windows. A window is published once it has begun.",
-        counted_at: "window",
-        source: "Retention rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015, here of \
-                 persons active and not of contracts",
-        figures: values::percent,
-        ahead: true,
-        ..FLOW
-    },
-    Definition {
-        index: index::ADVOCACY,
-        id: "advocacy",
-        title: "Advocacy",
-        unit: "percent",
-        formula: "100·(active persons who spoke for the company)/active persons; Wilson interval (1927)",
-        inclusion: "Active: a person with a touchpoint in the window that the customer initiated. Spoke for the company: a \
-                    referral made, a review of 4 or 5, or an answer of 9 or 10 on the scale of nps in the window.",
-        counted_at: "window",
-        source: "Convention of this hub: what customers say to others, after F. F. Reichheld, The Ultimate Question, 2006",
-        figures: values::percent,
-        ..FLOW
-    },
-    Definition {
-        index: index::ACQUISITION_COST,
-        id: "acquisition_cost",
-        title: "Cost of a new customer",
-        unit: "minor_units",
-        formula: "(cost of the touchpoints of marketing and sales)/new customers, per currency; absent without new customers",
-        inclusion: "Touchpoints with a cost of the spokes that metrics.acquisition_spokes names, whomever they reached; persons \
-                    whose first purchase, not cancelled, lies in the window. Per dimension value, each by its own touchpoint.",
-        counted_at: "window",
-        source: "Customer acquisition cost: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
-        ..MONEY_EACH
-    },
-    Definition {
-        index: index::CUSTOMER_VALUE,
-        id: "customer_value",
-        title: "Value of an active customer",
-        unit: "minor_units",
-        formula: "(revenue − refunds)/active customers, per currency; absent without active customers",
-        inclusion: "Purchases, not cancelled, and renewals, less the amounts of refunds whatever their sign; a return that \
-                    is not paid back does not count. Active: a person with a touchpoint in the window that the customer \
-                    initiated.",
-        counted_at: "window",
-        source: "Revenue per customer less returns: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
-        ..MONEY_EACH
-    },
+    relations::RETENTION,
+    relations::ADVOCACY,
+    relations::ACQUISITION_COST,
+    relations::CUSTOMER_VALUE,
 ];
 
 /// What most definitions share.

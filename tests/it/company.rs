@@ -40,7 +40,7 @@ fn the_company_moves_every_metric_of_the_oracle() {
     for key in feeds.metrics.keys() {
         *cells.entry(key.split('|').next().unwrap()).or_default() += 1;
     }
-    assert_eq!(cells.len(), 17, "{cells:?}");
+    assert_eq!(cells.len(), 21, "{cells:?}");
     assert!(cells.values().all(|count| *count > 100), "{cells:?}");
 }
 
