@@ -7,6 +7,7 @@
 //! - [`customers`]: homes and persons: keep touchpoints, send them to whom they belong, fold a timeline into an insight record
 //!   and contributions, and take them back.
 //! - [`links`]: pairs of identifiers and operators' decisions: who is one person.
+//! - [`analyses`]: counts of a cell family into findings: journeys, attribution and what else compares (pure).
 //! - [`metrics`]: the catalogue; contributions into cells, cells into published values.
 //! - [`feeds`]: the public records and their schemas.
 //! - [`telemetry`]: the closed set of operational events; one place turns each into a log line and a Prometheus figure.
@@ -28,6 +29,8 @@ pub mod ingest;
 pub mod customers;
 
 pub mod links;
+
+pub mod analyses;
 
 pub mod metrics;
 

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Accumulator, Outcome, Percentiles, Uncertainty, log_bucket_middle};
-
-/// The 97.5th percentile of the standard normal distribution: two-sided 95 % intervals.
-pub const Z_95: f64 = 1.959_963_984_540_054;
+use crate::{
+    analyses::statistics::{mean_standard_error, percentile, wilson_interval},
+    model::{Accumulator, Outcome, Percentiles, Uncertainty},
+};
 
 const MILLISECONDS_PER_DAY: f64 = 86_400_000.0;
 const MILLISECONDS_PER_SECOND: f64 = 1_000.0;
@@ -151,38 +151,6 @@ pub fn outcomes(outcome: Outcome, times: i64) -> Accumulator {
     }
 }
 
-/// The 95 % interval of a proportion `a/n` within 0..1 (E. B. Wilson, "Probable inference, the law of succession, and
-/// statistical inference", JASA 22, 1927). `None` unless 0 ≤ a ≤ n and n > 0. The bounds are exactly 0 and 1 where nothing
-/// and everything was counted: there the formula would leave a rounding error.
-pub fn wilson_interval(a: i64, n: i64) -> Option<(f64, f64)> {
-    if n <= 0 || a < 0 || a > n {
-        return None;
-    }
-    let (size, share) = (n as f64, a as f64 / n as f64);
-    let z_squared = Z_95 * Z_95;
-    let scale = 1.0 + z_squared / size;
-    let centre = (share + z_squared / (2.0 * size)) / scale;
-    let half = Z_95 / scale * (share * (1.0 - share) / size + z_squared / (4.0 * size * size)).sqrt();
-    let low = if a == 0 { 0.0 } else { (centre - half).clamp(0.0, 1.0) };
-    let high = if a == n { 1.0 } else { (centre + half).clamp(0.0, 1.0) };
-    Some((low, high))
-}
-
-/// The standard error of a mean: `sqrt(max(0, (squares − sum²/n)/(n−1))/n)`, for n ≥ 2. The difference is taken in
-/// integers, `(n·squares − sum²)/(n·(n−1))`, since two close floats would lose it.
-pub fn mean_standard_error(n: i64, sum: i64, squares: i128) -> Option<f64> {
-    if n < 2 {
-        return None;
-    }
-    let sum_squared = i128::from(sum) * i128::from(sum);
-    let spread = match squares.checked_mul(i128::from(n)).and_then(|scaled| scaled.checked_sub(sum_squared)) {
-        Some(exact) => exact as f64,
-        None => squares as f64 * n as f64 - sum_squared as f64,
-    };
-    let size = n as f64;
-    Some((spread.max(0.0) / size / (size - 1.0) / size).sqrt())
-}
-
 /// The standard error of a net promoter score in points: `100·sqrt((p+d−(p−d)²)/n)`, the standard deviation of an answer
 /// scored +1, 0 or −1. `None` where the counts contradict each other.
 pub fn nps_standard_error(promoters: i64, detractors: i64, n: i64) -> Option<f64> {
@@ -191,25 +159,6 @@ pub fn nps_standard_error(promoters: i64, detractors: i64, n: i64) -> Option<f64
     }
     let (p, d) = (promoters as f64 / n as f64, detractors as f64 / n as f64);
     Some(100.0 * ((p + d - (p - d) * (p - d)).max(0.0) / n as f64).sqrt())
-}
-
-/// The percentile by nearest rank: the middle of the first bucket whose cumulative count reaches `ceil(percent·n/100)`.
-/// Integers throughout, so that a rank is never off by one through a rounded product. `None` where the counts contradict
-/// each other.
-pub fn percentile(buckets: &[(i16, i64)], n: i64, percent: u8) -> Option<f64> {
-    let rank = (i128::from(n) * i128::from(percent) + 99) / 100;
-    let mut cumulative = 0_i128;
-    let mut found = None;
-    for &(bucket, count) in buckets {
-        if count < 0 {
-            return None;
-        }
-        cumulative += i128::from(count);
-        if found.is_none() && cumulative >= rank {
-            found = Some(log_bucket_middle(bucket));
-        }
-    }
-    (n > 0 && cumulative == i128::from(n)).then_some(found).flatten()
 }
 
 fn percentiles(cell: &Accumulator, unit: f64) -> Option<Percentiles> {

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Seeded inputs in, what the analyses must say about them out: tests/fixtures/analyses.json.
+
+Each number is computed here by another way than the product's: from raw samples instead of sums, by solving the chain again for
+each removal, by NumPy's eigenvectors, by SciPy's and statsmodels' functions, by the package `lifetimes`. Run it again only when
+an analysis changes its meaning:
+
+    python3 -m venv venv && venv/bin/pip install numpy==2.4.6 scipy==1.17.1 pandas==3.1.1 statsmodels lifetimes==0.11.3
+    venv/bin/python tests/analyses/oracle.py > tests/fixtures/analyses.json
+"""
+
+import json
+import sys
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+
+def shares():
+    cases = []
+    for a1, n1, a2, n2 in [
+        (56, 70, 48, 80), (9, 10, 3, 10), (10, 10, 0, 10), (0, 30, 0, 40), (1, 1000, 30, 40), (500, 100000, 700, 90000),
+        (30, 30, 31, 31), (17, 33, 29, 71),
+    ]:
+        low, high = confint_proportions_2indep(a1, n1, a2, n2, method="newcomb", compare="diff")
+        wilson = proportion_confint(a1, n1, method="wilson")
+        cases.append({"first": [a1, n1], "second": [a2, n2], "value": a1 / n1 - a2 / n2, "low": low, "high": high,
+                      "wilson": list(wilson)})
+    return cases
+
+
+def means(random):
+    cases = []
+    for n1, n2, spread1, spread2 in [(2, 2, 3, 9), (5, 40, 2, 7), (30, 30, 10, 1), (300, 800, 5, 5), (40, 9000, 1, 4)]:
+        first = np.rint(random.normal(50, spread1, n1)).astype(int)
+        second = np.rint(random.normal(52, spread2, n2)).astype(int)
+        test = stats.ttest_ind(first, second, equal_var=False)
+        interval = test.confidence_interval(0.95)
+        cases.append({
+            "first": [int(n1), int(first.sum()), int((first**2).sum())],
+            "second": [int(n2), int(second.sum()), int((second**2).sum())],
+            "value": float(first.mean() - second.mean()), "low": float(interval.low), "high": float(interval.high)})
+    return cases
+
+
+def students():
+    return [[f, float(stats.t.ppf(0.975, f))]
+            for f in [1, 1.5, 2, 3.7, 10, 29, 29.5, 60.25, 120, 199.9, 200, 201.5, 1000, 1e6, 1e9]]
+
+
+def chance(paths, removed=None):
+    """P(conversion) of the chain that the paths make, with one step leading to NULL."""
+    steps = sorted({step for path, _, _ in paths for step in path})
+    at = {step: i for i, step in enumerate(steps)}
+    size = len(steps)
+    counts = np.zeros((size + 1, size + 2))  # the last row is START; the last columns are CONVERSION and NULL
+    for path, converted, n in paths:
+        places = [size] + [at[step] for step in path]
+        for here, there in zip(places, places[1:]):
+            counts[here, there] += n
+        counts[places[-1], size if converted else size + 1] += n
+    chances = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    if removed is not None:
+        chances[at[removed]] = 0
+        chances[at[removed], size + 1] = 1
+    to_steps = np.linalg.solve(np.eye(size) - chances[:size, :size], chances[:size, size])
+    return float(chances[size, :size] @ to_steps + chances[size, size])
+
+
+def attribution(random):
+    cases = []
+    for steps, journeys, longest in [(3, 40, 4), (7, 150, 9), (25, 400, 14)]:
+        pull = random.dirichlet(np.ones(steps))
+        raw = {}
+        for _ in range(journeys):
+            path = []
+            for _ in range(random.integers(0, longest + 1)):
+                step = f"s{random.choice(steps, p=pull)}"
+                if not path or path[-1] != step:
+                    path.append(step)
+            converted = bool(random.random() < 0.15 + 0.4 * ("s1" in path))
+            key = (tuple(path), converted)
+            raw[key] = raw.get(key, 0) + 1
+        paths = [(list(path), converted, n) for (path, converted), n in sorted(raw.items())]
+        names = sorted({step for path, _, _ in paths for step in path})
+        whole = chance(paths)
+        effects = {step: 1 - chance(paths, step) / whole for step in names}
+        credited = sum(n for path, converted, n in paths if converted and path)
+        rules = {step: {"first": 0.0, "last": 0.0, "linear": 0.0, "position": 0.0} for step in names}
+        for path, converted, n in paths:
+            if not converted or not path:
+                continue
+            rules[path[0]]["first"] += n
+            rules[path[-1]]["last"] += n
+            length = len(path)
+            weights = {1: [1.0], 2: [0.5, 0.5]}.get(length) or [0.4] + [0.2 / (length - 2)] * (length - 2) + [0.4]
+            for step, weight in zip(path, weights):
+                rules[step]["linear"] += n / length
+                rules[step]["position"] += n * weight
+        cases.append({
+            "paths": paths, "chance": whole, "credited": credited,
+            "steps": {step: {**rules[step], "effect": effects[step],
+                             "markov": effects[step] / sum(effects.values()) * credited} for step in names}})
+    return cases
+
+
+def main():
+    random = np.random.default_rng(20240701)
+    json.dump({
+        "shares": shares(), "means": means(random), "students": students(), "attribution": attribution(random),
+    }, sys.stdout, separators=(",", ":"))
+    print()
+
+
+if __name__ == "__main__":
+    main()
