@@ -16,5 +16,7 @@ pub mod journeys;
 
 pub mod attribution;
 
+pub mod drivers;
+
 #[cfg(test)]
 mod tests;

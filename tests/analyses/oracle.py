@@ -105,10 +105,72 @@ def attribution(random):
     return cases
 
 
+def relative_weights(matrix, r):
+    """Johnson (2000), by NumPy's eigenvectors."""
+    values, vectors = np.linalg.eigh(matrix)
+    closest = vectors @ np.diag(np.sqrt(values)) @ vectors.T
+    beta = np.linalg.solve(closest, r)
+    return (closest**2) @ (beta**2)
+
+
+def drivers(random):
+    """Persons with gaps: three drivers that go together, one that is constant, one that nearly nobody has, and an outcome."""
+    persons, rows = 400, []
+    common = random.normal(size=persons)
+    for at in range(persons):
+        csat = int(np.clip(round(3 + common[at] + random.normal()), 1, 5))
+        hours = int(round(50 - 20 * common[at] + 15 * random.normal()))
+        contacts = int(max(0, round(2 - common[at] + random.normal())))
+        bought = int(random.random() < 1 / (1 + np.exp(-1.2 * common[at] + 0.4 * contacts)))
+        row = [csat, hours * 3_600_000, contacts, 7, 5 if at < 20 else None, bought]
+        rows.append([value if value is not None and (random.random() > gap) else None
+                     for value, gap in zip(row, [0.3, 0.1, 0.0, 0.0, 0.0, 0.0])])
+    names = range(3)
+
+    def pair(i, j):
+        both = [(row[i], row[j]) for row in rows if row[i] is not None and row[j] is not None]
+        found = stats.pearsonr([float(x) for x, _ in both], [float(y) for _, y in both])
+        interval = found.confidence_interval(0.95)
+        return {"i": i, "j": j, "n": len(both), "r": float(found.statistic),
+                "low": float(interval.low), "high": float(interval.high)}
+
+    pairs = [pair(i, 5) for i in names] + [pair(i, j) for i in names for j in names if i < j]
+    matrix = np.eye(3)
+    for it in pairs[3:]:
+        matrix[it["i"], it["j"]] = matrix[it["j"], it["i"]] = it["r"]
+    r = np.array([it["r"] for it in pairs[:3]])
+    weights = relative_weights(matrix, r)
+    assert np.isclose(weights.sum(), r @ np.linalg.solve(matrix, r))
+    return {"persons": rows, "pairs": pairs, "weights": weights.tolist(), "r_squared": float(weights.sum())}
+
+
+def repaired(random):
+    """Three measures of which each pair was asked of other people, so that their correlations contradict each other."""
+    rows, sample = [], random.normal(size=(3, 60))
+    for (i, j, sign), noise in zip([(0, 1, 1), (0, 2, 1), (1, 2, -1)], sample):
+        for value in noise:
+            row = [None, None, None]
+            row[i] = int(round(1000 * value))
+            row[j] = sign * row[i] + int(round(300 * random.normal()))
+            rows.append(row)
+    matrix = np.eye(3)
+    for i, j in [(0, 1), (0, 2), (1, 2)]:
+        both = np.array([(row[i], row[j]) for row in rows if row[i] is not None and row[j] is not None], dtype=float)
+        matrix[i, j] = matrix[j, i] = np.corrcoef(both.T)[0, 1]
+    values, vectors = np.linalg.eigh(matrix)
+    assert values[0] < 0
+    raised = vectors @ np.diag(np.maximum(values, 1e-6)) @ vectors.T
+    scale = 1 / np.sqrt(np.diag(raised))
+    raised = raised * np.outer(scale, scale)
+    weights = relative_weights(raised[:2, :2], raised[:2, 2])
+    return {"persons": rows, "smallest": float(values[0]), "weights": weights.tolist()}
+
+
 def main():
     random = np.random.default_rng(20240701)
     json.dump({
         "shares": shares(), "means": means(random), "students": students(), "attribution": attribution(random),
+        "drivers": drivers(random), "repaired": repaired(random),
     }, sys.stdout, separators=(",", ":"))
     print()
 
