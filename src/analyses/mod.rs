@@ -18,5 +18,7 @@ pub mod attribution;
 
 pub mod drivers;
 
+pub mod buying;
+
 #[cfg(test)]
 mod tests;

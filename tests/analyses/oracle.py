@@ -5,7 +5,7 @@ Each number is computed here by another way than the product's: from raw samples
 each removal, by NumPy's eigenvectors, by SciPy's and statsmodels' functions, by the package `lifetimes`. Run it again only when
 an analysis changes its meaning:
 
-    python3 -m venv venv && venv/bin/pip install numpy==2.4.6 scipy==1.17.1 pandas==3.1.1 statsmodels lifetimes==0.11.3
+    python3 -m venv venv && venv/bin/pip install numpy==2.4.6 scipy==1.17.1 pandas==3.1.1 statsmodels==0.15.0 lifetimes==0.11.3
     venv/bin/python tests/analyses/oracle.py > tests/fixtures/analyses.json
 """
 
@@ -13,6 +13,8 @@ import json
 import sys
 
 import numpy as np
+from lifetimes import BetaGeoFitter, GammaGammaFitter
+from lifetimes.datasets import load_cdnow_summary, load_cdnow_summary_data_with_monetary_value
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
@@ -166,11 +168,64 @@ def repaired(random):
     return {"persons": rows, "smallest": float(values[0]), "weights": weights.tolist()}
 
 
+def fitted(fitter):
+    return {name: float(value) for name, value in fitter.params_.items()}
+
+
+def buying(random):
+    """Customers made by the models, and what `lifetimes` fits to them.."""
+    r, alpha, a, b = 0.8, 6.0, 0.9, 3.0
+    p, q, nu = 6.0, 4.0, 1500.0
+    rows = []
+    for at in range(400):
+        age = int(random.integers(150, 365))
+        rate, leave = random.gamma(r, 1 / alpha), random.beta(a, b)
+        mean = random.gamma(q, 1 / nu)
+        repeats, last, now, total = 0, 0, 0.0, 0
+        while True:
+            now += random.exponential(1 / rate) * 7
+            if now > age:
+                break
+            repeats, last = repeats + 1, int(now)
+            total += int(round(random.gamma(p, 1 / mean))) + 1
+            if random.random() < leave:
+                break
+        rows.append([repeats, last, age, total])
+    rows.sort()
+    x, last, age, total = (np.array(column, dtype=float) for column in zip(*rows))
+    purchases = BetaGeoFitter(penalizer_coef=0.0).fit(x, last / 7, age / 7)
+    again = x > 0
+    spend = GammaGammaFitter(penalizer_coef=0.0).fit(x[again], total[again] / x[again] / 100)
+    errors = purchases.standard_errors_
+    few = slice(0, None, 16)
+    return {
+        "customers": rows, "purchases": fitted(purchases), "errors": {k: float(v) for k, v in errors.items()},
+        "spend": fitted(spend),
+        "alive": np.asarray(purchases.conditional_probability_alive(x, last / 7, age / 7))[few].tolist(),
+        "expected": np.asarray(purchases.conditional_expected_number_of_purchases_up_to_time(
+            26, x, last / 7, age / 7))[few].tolist(),
+        "amounts": np.asarray(spend.conditional_expected_average_profit(
+            x, total / np.maximum(x, 1) / 100))[few].tolist(),
+    }
+
+
+def cdnow():
+    """What `lifetimes` fits to its own CDNOW data; the data themselves are not repeated here."""
+    data = load_cdnow_summary(index_col=[0])
+    purchases = BetaGeoFitter(penalizer_coef=0.0).fit(data["frequency"], data["recency"], data["T"])
+    with_amounts = load_cdnow_summary_data_with_monetary_value()
+    again = with_amounts[with_amounts["frequency"] > 0]
+    spend = GammaGammaFitter(penalizer_coef=0.0).fit(again["frequency"], again["monetary_value"])
+    alive = purchases.conditional_probability_alive(data["frequency"], data["recency"], data["T"])
+    return {"purchases": fitted(purchases), "spend": fitted(spend),
+            "alive": [round(float(it), 6) for it in np.asarray(alive)[::5]]}
+
+
 def main():
     random = np.random.default_rng(20240701)
     json.dump({
         "shares": shares(), "means": means(random), "students": students(), "attribution": attribution(random),
-        "drivers": drivers(random), "repaired": repaired(random),
+        "drivers": drivers(random), "repaired": repaired(random), "buying": buying(random), "cdnow": cdnow(),
     }, sys.stdout, separators=(",", ":"))
     print()
 

@@ -1,6 +1,7 @@
 //! What the analyses say, against other ways to compute it: naive recounts here, `tests/analyses/oracle.py` for the formulas.
 
 mod attribution;
+mod buying;
 mod drivers;
 mod journeys;
 mod statistics;

@@ -1,0 +1,288 @@
+//! A function with its slope in, and out where it is least: one evaluation at a time, so that a stage can do other things between.
+//!
+//! Quasi-Newton steps (Broyden, Fletcher, Goldfarb, Shanno; J. Nocedal, S. J. Wright, "Numerical optimization", algorithm 6.1),
+//! halved until the function falls enough (Armijo). When the slope is gone, the curvature is measured by differences of slopes; its
+//! inverse is what the intervals come from.
+
+use super::Convergence;
+
+/// A slope below this, of a mean log-likelihood by log-parameters, moves no digit that anybody reads.
+const SLOPE_MAX: f64 = 1e-9;
+/// Where rounding stops the descent earlier, a slope below this is still good for six digits.
+const SLOPE_ENOUGH: f64 = 1e-6;
+/// Parameters beyond e^±14 are not found by data: the likelihood rises for ever in their direction.
+const LOGARITHM_MAX: f64 = 14.0;
+const EVALUATIONS_MAX: u32 = 400;
+const STEP_MAX: f64 = 2.0;
+const DIFFERENCE: f64 = 1e-4;
+
+/// A descent under way.
+#[derive(Clone, Debug)]
+pub(super) struct Minimum<const D: usize> {
+    /// Where it is.
+    pub at: [f64; D],
+    /// The function there.
+    pub value: f64,
+    slope: [f64; D],
+    inverse: [[f64; D]; D],
+    direction: [f64; D],
+    length: f64,
+    evaluations: u32,
+    /// Slopes at a little more and a little less of each parameter, once it is at the bottom.
+    around: Vec<[f64; D]>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Starting,
+    Descending,
+    Measuring,
+    Done(Convergence),
+}
+
+impl<const D: usize> Minimum<D> {
+    pub fn from(at: [f64; D]) -> Minimum<D> {
+        Minimum {
+            at,
+            value: f64::INFINITY,
+            slope: [0.0; D],
+            inverse: identity(),
+            direction: [0.0; D],
+            length: 0.0,
+            evaluations: 0,
+            around: Vec::new(),
+            state: State::Starting,
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn convergence(&self) -> Option<Convergence> {
+        match self.state {
+            State::Done(convergence) => Some(convergence),
+            State::Starting | State::Descending | State::Measuring => None,
+        }
+    }
+
+    /// How many evaluations it took so far.
+    pub fn evaluations(&self) -> u32 {
+        self.evaluations
+    }
+
+    /// The inverse of the curvature at the bottom, unless the function is flat there in some direction.
+    pub fn inverse_curvature(&self) -> Option<[[f64; D]; D]> {
+        if self.around.len() < 2 * D {
+            return None;
+        }
+        let difference = |row: usize, column: usize| {
+            (self.around[2 * row][column] - self.around[2 * row + 1][column]) / (2.0 * DIFFERENCE)
+        };
+        let mut curvature = [[0.0; D]; D];
+        for (row, elements) in curvature.iter_mut().enumerate() {
+            for (column, element) in elements.iter_mut().enumerate() {
+                *element = (difference(row, column) + difference(column, row)) / 2.0;
+            }
+        }
+        invert_positive(&curvature)
+    }
+
+    /// Evaluates the function once, which gives its value and its slope.
+    pub fn advance(&mut self, function: impl Fn(&[f64; D]) -> (f64, [f64; D])) {
+        match self.state {
+            State::Starting => {
+                (self.value, self.slope) = function(&self.at);
+                self.evaluations += 1;
+                self.state = State::Descending;
+                self.turn();
+            }
+            State::Descending => self.descend(function),
+            State::Measuring => {
+                let mut at = self.at;
+                at[self.around.len() / 2] += if self.around.len().is_multiple_of(2) { DIFFERENCE } else { -DIFFERENCE };
+                self.around.push(function(&at).1);
+                self.evaluations += 1;
+                if self.around.len() == 2 * D {
+                    let is_curved = self.inverse_curvature().is_some();
+                    self.state =
+                        State::Done(if is_curved { Convergence::Converged } else { Convergence::Undetermined });
+                }
+            }
+            State::Done(_) => {}
+        }
+    }
+
+    fn descend(&mut self, function: impl Fn(&[f64; D]) -> (f64, [f64; D])) {
+        let step = self.direction.map(|component| component * self.length);
+        let at: [f64; D] = std::array::from_fn(|i| self.at[i] + step[i]);
+        let (value, slope) = function(&at);
+        self.evaluations += 1;
+        let falls = value <= self.value + 1e-4 * dot(&self.slope, &step);
+        if !(value.is_finite() && falls) {
+            self.length /= 2.0;
+            if self.length < 1e-12 {
+                self.rest_where_it_is();
+            } else if self.evaluations >= EVALUATIONS_MAX {
+                self.state = State::Done(Convergence::Unfinished);
+            }
+            return;
+        }
+        let change: [f64; D] = std::array::from_fn(|i| slope[i] - self.slope[i]);
+        self.learn(&step, &change);
+        (self.at, self.value, self.slope) = (at, value, slope);
+        self.turn();
+    }
+
+    /// The next direction, or the end.
+    fn turn(&mut self) {
+        if !self.value.is_finite() {
+            self.state = State::Done(Convergence::Unfinished);
+        } else if self.steepest() <= SLOPE_MAX {
+            self.state = State::Measuring;
+        } else if self.at.iter().any(|it| it.abs() > LOGARITHM_MAX) {
+            self.state = State::Done(Convergence::Undetermined);
+        } else if self.evaluations >= EVALUATIONS_MAX {
+            self.state = State::Done(Convergence::Unfinished);
+        } else {
+            let mut direction = times(&self.inverse, &self.slope).map(|it| -it);
+            if dot(&direction, &self.slope) >= 0.0 {
+                self.inverse = identity();
+                direction = self.slope.map(|it| -it);
+            }
+            let longest = direction.iter().fold(0.0, |longest: f64, it| longest.max(it.abs()));
+            self.direction = direction;
+            self.length = (STEP_MAX / longest).min(1.0);
+        }
+    }
+
+    fn rest_where_it_is(&mut self) {
+        let is_enough = self.steepest() <= SLOPE_ENOUGH;
+        self.state = if is_enough { State::Measuring } else { State::Done(Convergence::Unfinished) };
+    }
+
+    fn steepest(&self) -> f64 {
+        self.slope.iter().fold(0.0, |steepest: f64, it| steepest.max(it.abs()))
+    }
+
+    /// What a step and the change of the slope along it say about the curvature.
+    fn learn(&mut self, step: &[f64; D], change: &[f64; D]) {
+        let along = dot(step, change);
+        if along <= 1e-14 * dot(change, change).sqrt() * dot(step, step).sqrt() {
+            return;
+        }
+        if self.inverse == identity() {
+            let scale = along / dot(change, change);
+            self.inverse = self.inverse.map(|row| row.map(|element| element * scale));
+        }
+        let moved = times(&self.inverse, change);
+        let factor = (1.0 + dot(change, &moved) / along) / along;
+        for (i, row) in self.inverse.iter_mut().enumerate() {
+            for (j, element) in row.iter_mut().enumerate() {
+                *element += factor * step[i] * step[j] - (moved[i] * step[j] + step[i] * moved[j]) / along;
+            }
+        }
+    }
+}
+
+fn identity<const D: usize>() -> [[f64; D]; D] {
+    std::array::from_fn(|i| std::array::from_fn(|j| if i == j { 1.0 } else { 0.0 }))
+}
+
+fn dot<const D: usize>(a: &[f64; D], b: &[f64; D]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn times<const D: usize>(matrix: &[[f64; D]; D], vector: &[f64; D]) -> [f64; D] {
+    std::array::from_fn(|row| dot(&matrix[row], vector))
+}
+
+/// The inverse of a matrix whose pivots are all clearly positive (A.-L. Cholesky's condition); `None` for another.
+fn invert_positive<const D: usize>(matrix: &[[f64; D]; D]) -> Option<[[f64; D]; D]> {
+    let mut left = *matrix;
+    let mut inverse = identity::<D>();
+    for k in 0..D {
+        let pivot = left[k][k];
+        // Relative to what it was before elimination: less than this is rounding.
+        if !(pivot > 1e-9 * matrix[k][k] && matrix[k][k] > 0.0) {
+            return None;
+        }
+        let (row, inverse_row) = (left[k].map(|it| it / pivot), inverse[k].map(|it| it / pivot));
+        (left[k], inverse[k]) = (row, inverse_row);
+        for other in (0..D).filter(|other| *other != k) {
+            let factor = left[other][k];
+            for column in 0..D {
+                left[other][column] -= factor * row[column];
+                inverse[other][column] -= factor * inverse_row[column];
+            }
+        }
+    }
+    Some(inverse)
+}
+
+/// The derivative of the logarithm of the gamma function, for x > 0 (Abramowitz and Stegun 6.3.5, 6.3.18).
+pub(super) fn digamma(x: f64) -> f64 {
+    let (mut x, mut below) = (x, 0.0);
+    while x < 12.0 {
+        below += 1.0 / x;
+        x += 1.0;
+    }
+    let s = 1.0 / (x * x);
+    let series = s
+        * (1.0 / 12.0
+            - s * (1.0 / 120.0 - s * (1.0 / 252.0 - s * (1.0 / 240.0 - s * (1.0 / 132.0 - s * (691.0 / 32_760.0))))));
+    libm::log(x) - 0.5 / x - series - below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bottom_of_a_bent_valley() {
+        // H. H. Rosenbrock's, and a bowl beside it.
+        let function = |x: &[f64; 3]| {
+            let (a, b, c) = (1.0 - x[0], x[1] - x[0] * x[0], x[2] + 3.0);
+            (a * a + 100.0 * b * b + c * c, [-2.0 * a - 400.0 * x[0] * b, 200.0 * b, 2.0 * c])
+        };
+        let mut minimum = Minimum::from([-1.2, 1.0, 0.0]);
+        while minimum.convergence().is_none() {
+            minimum.advance(function);
+        }
+        assert_eq!(minimum.convergence(), Some(Convergence::Converged));
+        for (found, expected) in minimum.at.iter().zip([1.0, 1.0, -3.0]) {
+            assert!((found - expected).abs() < 1e-8, "{:?}", minimum.at);
+        }
+        // The curvature there is [[802, −400, 0], [−400, 200, 0], [0, 0, 2]].
+        let inverse = minimum.inverse_curvature().expect("a curved bottom");
+        for (found, expected) in inverse.iter().flatten().zip([0.5, 1.0, 0.0, 1.0, 2.005, 0.0, 0.0, 0.0, 0.5]) {
+            assert!((found - expected).abs() < 1e-4, "{inverse:?}");
+        }
+    }
+
+    #[test]
+    fn a_slope_that_never_ends_and_a_flat_bottom_are_not_determined() {
+        let mut minimum = Minimum::from([0.0, 0.0]);
+        while minimum.convergence().is_none() {
+            minimum.advance(|x| (libm::exp(-x[0] / 4.0) + x[1] * x[1], [-libm::exp(-x[0] / 4.0) / 4.0, 2.0 * x[1]]));
+        }
+        assert_eq!(minimum.convergence(), Some(Convergence::Undetermined));
+        let mut minimum = Minimum::from([1.0, 1.0]);
+        while minimum.convergence().is_none() {
+            let sum = |x: &[f64; 2]| x[0] + x[1];
+            minimum.advance(|x| (sum(x) * sum(x), [2.0 * sum(x), 2.0 * sum(x)]));
+        }
+        assert_eq!(minimum.convergence(), Some(Convergence::Undetermined));
+        let mut minimum = Minimum::from([1.0]);
+        minimum.advance(|_| (f64::NAN, [f64::NAN]));
+        assert_eq!(minimum.convergence(), Some(Convergence::Unfinished));
+    }
+
+    #[test]
+    fn digamma_of_known_points() {
+        // ψ(1) = −γ, ψ(1/2) = −γ − 2·ln 2, ψ(100) from SciPy.
+        for (x, expected) in
+            [(1.0, -0.577_215_664_901_532_9), (0.5, -1.963_510_026_021_423_5), (100.0, 4.600_161_852_738_087)]
+        {
+            assert!((digamma(x) - expected).abs() < 1e-14, "{x}: {}", digamma(x));
+        }
+    }
+}
