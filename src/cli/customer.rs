@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 use super::{
     exit::{Exit, Failure},
-    hub,
+    hub::{self, fold_options},
     identity::{Sought, find},
     output::{Format, write_json, write_table},
     place,
 };
 use crate::{
-    customers::fold::{self, DimensionValue, Emit, FoldOptions, Head},
+    customers::fold::{self, DimensionValue, Emit, Head},
     feeds::Feed,
     ingest::{Mapped, NoHeaders, SourceRecord, Spoke, SpokeFile},
     metrics::catalogue,
@@ -160,12 +160,7 @@ fn timelines(settings: &Settings, persons: &BTreeMap<String, Value>) -> Result<B
 
 /// What each touchpoint of a timeline counts for, company-wide.
 fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, Failure> {
-    let options = FoldOptions {
-        calendar: settings.calendar()?,
-        on_time_tolerance_ms: i64::from(settings.metrics.on_time_tolerance_seconds) * 1_000,
-        unanswered_target_ms: i64::from(settings.metrics.unanswered_target_seconds) * 1_000,
-        acquisition_spokes: settings.metrics.acquisition_spokes().map(str::to_owned).collect(),
-    };
+    let options = fold_options(settings, &settings.calendar()?);
     let schemas = std::sync::Arc::new(Schemas::default());
     let mut spokes: BTreeMap<String, Spoke> = BTreeMap::new();
     let mut head = Head::default();

@@ -15,7 +15,7 @@ use super::{
     stop::StopToken,
 };
 use crate::{
-    customers,
+    customers::{self, FoldOptions, JourneyOptions},
     engine::{
         log::LogError, log::access::AccessError, log::kafka::KafkaOptions, stage::StageError, topics::ErasedWithin,
         worker::WorkerOptions,
@@ -24,7 +24,7 @@ use crate::{
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, trial::Trial},
     links::Rules,
     metrics,
-    model::{IdentifierRules, IdentifierType, PersonKey},
+    model::{Calendar, IdentifierRules, IdentifierType, PersonKey},
     settings::{ClientRole, FeedFormat, PublishedIdentifiers, Settings},
     telemetry::Telemetry,
     topology::TopologyOptions,
@@ -123,6 +123,22 @@ pub(super) fn link_rules(settings: &Settings) -> Rules {
     rules
 }
 
+/// What the fold of a timeline depends on.
+pub(super) fn fold_options(settings: &Settings, calendar: &Calendar) -> FoldOptions {
+    let milliseconds = |seconds: u32| i64::from(seconds) * 1_000;
+    FoldOptions {
+        calendar: calendar.clone(),
+        on_time_tolerance_ms: milliseconds(settings.metrics.on_time_tolerance_seconds),
+        unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
+        acquisition_spokes: settings.metrics.acquisition_spokes().map(str::to_owned).collect(),
+        journeys: JourneyOptions {
+            goals: settings.journeys.goals().expect("settings are valid once they are loaded").into(),
+            expire_after_ms: i64::from(settings.journeys.expire_after_days) * 86_400_000,
+            steps_max: settings.journeys.steps_max,
+        },
+    }
+}
+
 /// The options of the topology.
 pub(super) fn topology_options(
     settings: &Settings,
@@ -154,12 +170,7 @@ pub(super) fn topology_options(
         erased_within: ErasedWithin::ms(settings.topics.erased_within_ms()),
         allowed_disorder_ms: milliseconds(settings.time.allowed_disorder_seconds),
         customers: customers::Options {
-            fold: customers::FoldOptions {
-                calendar: calendar.clone(),
-                on_time_tolerance_ms: milliseconds(settings.metrics.on_time_tolerance_seconds),
-                unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
-                acquisition_spokes: settings.metrics.acquisition_spokes().map(str::to_owned).collect(),
-            },
+            fold: fold_options(settings, &calendar),
             // A decoded head takes about 2 KiB.
             person_key,
             unique: links.unique().collect(),

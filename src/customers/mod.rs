@@ -3,6 +3,7 @@
 //! In reading order:
 //! - [`fold`]: one touchpoint into one person's bounded state (the head), and what it contributes to metrics.
 //! - [`record`]: a head and the last closed day → the insight record, and the next day on which it changes.
+//! - [`closes`]: the same two → what the person contributes because days have passed.
 //! - [`contributions`]: what a commit contributes, combined by cell.
 //! - [`store_keys`]: the entries of the store.
 //! - `refold`: a touchpoint out of order → the difference between two folds.
@@ -17,6 +18,7 @@
 //! Invariants: a head is a function of the person's set of touchpoints alone; a record of head and closed day; the sum
 //! of all contributions ever drained of the sets of all persons. Nothing depends on arrival, batches or commits.
 
+pub mod closes;
 pub mod contributions;
 mod erasure;
 pub mod fold;
@@ -34,7 +36,7 @@ mod timeline;
 mod tests;
 
 pub use contributions::Contributions;
-pub use fold::{FoldOptions, Head};
+pub use fold::{FoldOptions, Head, JourneyOptions};
 pub use home::Pair;
 pub use person::Item;
 pub use readings::WithdrawnPair;

@@ -61,6 +61,8 @@ impl Customers {
         // What cannot be read is published again, and its timer is found stale when it fires.
         let stored = store.get(&store_keys::head(id))?;
         let mut envelope = stored.and_then(|bytes| Some(Envelope::decode(&bytes).ok()?.0)).unwrap_or_default();
+        // Those of an earlier fold are not taken back.
+        envelope.closed = None;
         let mut head = Head::default();
         let mut snapshots: Vec<(u64, Vec<u8>, Vec<u8>)> = Vec::new();
         let mut result = Ok(());

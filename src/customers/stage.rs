@@ -15,6 +15,7 @@ use ahash::RandomState;
 use smallvec::SmallVec;
 
 use super::{
+    closes::Closed,
     contributions::Contributions,
     fold::{FoldOptions, Head},
     home::Pair,
@@ -258,7 +259,16 @@ impl Customers {
                 }
                 person.envelope.published = published;
             }
-            let timer = record::next_change(&person.head, closed_day);
+            let fold = &self.options.fold;
+            let closed = Closed::of(&person.head, closed_day, fold);
+            if closed != person.envelope.closed {
+                for (closed, sign) in [(&person.envelope.closed, -1), (&closed, 1)] {
+                    closed.iter().for_each(|closed| closed.contribute(sign, &mut self.contributions));
+                }
+                person.envelope.closed = closed;
+            }
+            let changes = [record::next_change(&person.head, closed_day), Closed::next_change(&person.head, closed_day, fold)];
+            let timer = changes.into_iter().flatten().min();
             if timer != person.envelope.timer {
                 if let Some(replaced) = person.envelope.timer {
                     store.delete_local(&store_keys::timer(replaced, person_id));

@@ -5,7 +5,7 @@
 //!
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
-//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2), head | yes |
+//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2), what closes contributed (version 3), head | yes |
 //! | `t` | name, position | touchpoint, internal form; of a home's own, after the first reading, its number (4, little-endian), 0xff | yes |
 //! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
 //! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
@@ -24,7 +24,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{fold::Head, readings};
+use super::{closes::Closed, fold::Head, readings};
 use crate::model::{Day, EventTime, Identifier, KeyValue, PersonId, StoreError, Touchpoint};
 
 /// Where the day of `as_of` is kept.
@@ -37,6 +37,8 @@ pub const PERSON_PREFIX: usize = 17;
 pub const ENVELOPE_VERSION: u8 = 1;
 /// The same with ties before the head.
 const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
+/// The same with what closes contributed, after ties if there are any, before the head.
+const ENVELOPE_VERSION_WITH_CLOSED: u8 = 3;
 
 const NO_TIMER: i32 = i32::MAX;
 
@@ -313,6 +315,8 @@ pub struct Envelope {
     pub published: u64,
     /// What ties it to other identifiers.
     pub ties: Option<Box<Ties>>,
+    /// What the close of days has contributed.
+    pub closed: Option<Box<Closed>>,
 }
 
 const ENVELOPE_LENGTH: usize = 13;
@@ -320,11 +324,17 @@ const ENVELOPE_LENGTH: usize = 13;
 impl Envelope {
     /// Appends the stored form; the head follows.
     pub fn encode_into(&self, bytes: &mut Vec<u8>) {
-        bytes.push(if self.ties.is_some() { ENVELOPE_VERSION_WITH_TIES } else { ENVELOPE_VERSION });
+        bytes.push(match (&self.ties, &self.closed) {
+            (_, Some(_)) => ENVELOPE_VERSION_WITH_CLOSED,
+            (Some(_), None) => ENVELOPE_VERSION_WITH_TIES,
+            (None, None) => ENVELOPE_VERSION,
+        });
         bytes.extend_from_slice(&self.timer.map_or(NO_TIMER, |day| day.0).to_be_bytes());
         bytes.extend_from_slice(&self.published.to_be_bytes());
-        if let Some(ties) = &self.ties {
-            postcard::to_io(ties, bytes).expect("a vector takes every byte");
+        match (&self.ties, &self.closed) {
+            (ties, Some(closed)) => drop(postcard::to_io(&(ties, closed), bytes).expect("a vector takes every byte")),
+            (Some(ties), None) => drop(postcard::to_io(ties, bytes).expect("a vector takes every byte")),
+            (None, None) => {}
         }
     }
 
@@ -333,8 +343,10 @@ impl Envelope {
         let wrong = || damaged("head", "its envelope is damaged or of another version");
         let (prefix, mut head) = bytes.split_first_chunk::<ENVELOPE_LENGTH>().ok_or_else(wrong)?;
         let [version, d0, d1, d2, d3, published @ ..] = *prefix;
-        let mut ties = None;
-        if version == ENVELOPE_VERSION_WITH_TIES {
+        let (mut ties, mut closed) = (None, None);
+        if version == ENVELOPE_VERSION_WITH_CLOSED {
+            ((ties, closed), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+        } else if version == ENVELOPE_VERSION_WITH_TIES {
             (ties, head) = postcard::take_from_bytes(head)
                 .map(|(ties, rest)| (Some(Box::new(ties)), rest))
                 .map_err(|_| wrong())?;
@@ -342,8 +354,8 @@ impl Envelope {
             return Err(wrong());
         }
         let day = i32::from_be_bytes([d0, d1, d2, d3]);
-        let envelope =
-            Envelope { timer: (day != NO_TIMER).then_some(Day(day)), published: u64::from_be_bytes(published), ties };
+        let timer = (day != NO_TIMER).then_some(Day(day));
+        let envelope = Envelope { timer, published: u64::from_be_bytes(published), ties, closed };
         Ok((envelope, head))
     }
 }

@@ -43,6 +43,10 @@ impl CellKey<'_> {
     /// Where the cell's family (every window of metric × currency × dimension value) is placed: cells that are looked at
     /// together share a partition. XXH3-64, part of the internal format.
     pub fn placement(&self) -> u64 {
+        if self.is_of_family() {
+            // Analyses look at each other's families.
+            return 0;
+        }
         let mut bytes = [0_u8; 256];
         bytes[0] = self.metric;
         bytes[1] = self.dimension as u8;

@@ -4,6 +4,7 @@ mod arrival;
 mod calendar;
 mod command;
 mod contribution;
+mod goal;
 mod identifier;
 mod identifier_form;
 mod identity;
@@ -14,12 +15,14 @@ mod metric;
 mod time;
 mod touchpoint;
 
+pub mod family;
 pub mod keys;
 
 pub use arrival::{Arrivals, SpokeAccount, SpokePartition, SpokeSchema};
 pub use calendar::{Calendar, CalendarError};
 pub use command::{COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord, Name, Order};
 pub use contribution::{Accumulator, CellKey, Contribution, Dimension, log_bucket, log_bucket_middle};
+pub use goal::{GOALS_MAX, Goal, GoalError, KnownGoal, PathOutcome, Reached};
 pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey, hexadecimal};
 pub use identifier_form::{IdentifierRules, is_blocked};
 pub use identity::{Cause, Conflict, Decision, IdentityState, JournalChange, JournalEntry, Named, Refusal};

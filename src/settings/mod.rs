@@ -7,6 +7,7 @@
 mod choice;
 mod client;
 mod error;
+mod journeys;
 mod layers;
 mod registry;
 mod secret;
@@ -23,6 +24,7 @@ use crate::model::IdentifierRules;
 pub use choice::{Compression, FeedFormat, Fsync, LogFormat, PublishedIdentifiers, SaslMechanism, SecurityProtocol};
 pub use client::ClientRole;
 pub use error::SettingsError;
+pub use journeys::Journeys;
 pub use secret::Secret;
 
 /// Everything that can be configured. `Settings::load` returns only valid ones.
@@ -45,6 +47,8 @@ pub struct Settings {
     pub time: Time,
     /// What metrics mean here.
     pub metrics: Metrics,
+    /// What journeys lead to.
+    pub journeys: Journeys,
     /// Who is one person.
     pub identity: Identity,
     /// Operators' endpoints.

@@ -32,6 +32,7 @@ impl Settings {
         self.validate_registry()?;
         self.validate_topics()?;
         self.validate_identity()?;
+        self.validate_journeys()?;
         self.validate_limits()?;
         self.log.options().check().map_err(|error| ("log.level", error.to_string()))
     }
@@ -134,6 +135,15 @@ impl Settings {
             "must be between 2 and 100000".into()
         })?;
         identity.rules().map(drop)
+    }
+
+    fn validate_journeys(&self) -> Result<(), Broken> {
+        let journeys = &self.journeys;
+        journeys.goals().map_err(|error| ("journeys.goals", error.to_string()))?;
+        rule((1..=730).contains(&journeys.expire_after_days), "journeys.expire_after_days", || {
+            "must be between 1 and 730".into()
+        })?;
+        rule((1..=32).contains(&journeys.steps_max), "journeys.steps_max", || "must be between 1 and 32".into())
     }
 
     fn validate_embedded(&self) -> Result<(), Broken> {

@@ -346,6 +346,13 @@ fn definition(options: &TopologyOptions) -> [u8; 16] {
         hash.update(&(spoke.len() as u64).to_le_bytes());
         hash.update(spoke.as_bytes());
     }
+    let journeys = &options.customers.fold.journeys;
+    hash.update(&journeys.expire_after_ms.to_le_bytes());
+    hash.update(&[journeys.steps_max]);
+    for goal in journeys.goals.iter() {
+        // Debug names are stable enough: a change of one asks for a rebuild that was not needed.
+        hash.update(format!("{goal:?};").as_bytes());
+    }
     first_half(&hash)
 }
 

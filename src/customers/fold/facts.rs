@@ -7,6 +7,7 @@ use super::{
     head::{
         Answers, CONTACT_DAYS, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, SCORES_MAX, Step, Sum,
     },
+    journeys::{self, Ended as EndedJourney, EndedJourneys},
     place::{KeptDimensions, Place},
 };
 use crate::model::{Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
@@ -81,6 +82,10 @@ pub struct Facts<'a, 'p> {
     pub resolution_ms: Option<i64>,
     /// What it cost, if that is a cost of winning customers.
     pub acquisition_cost: Option<Money>,
+    /// Journeys that ended with it, or had expired before it.
+    pub journeys: EndedJourneys,
+    /// The journey that the cancelled purchase had ended: it is lost after all.
+    pub journey_revoked: Option<EndedJourney>,
     /// Whether the head is full and something was forgotten or not remembered.
     pub capped: bool,
 }
@@ -107,6 +112,8 @@ impl<'a, 'p> Facts<'a, 'p> {
             first_response_ms,
             resolution_ms,
             acquisition_cost,
+            journeys,
+            journey_revoked,
             capped: _,
         } = self;
         *first_seen == other.first_seen
@@ -124,6 +131,8 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *first_response_ms == other.first_response_ms
             && *resolution_ms == other.resolution_ms
             && *acquisition_cost == other.acquisition_cost
+            && *journeys == other.journeys
+            && *journey_revoked == other.journey_revoked
     }
 
     /// Derives the facts and updates the head.
@@ -133,6 +142,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         place: &'p Place<'a>,
         options: &FoldOptions,
     ) -> Facts<'a, 'p> {
+        let expired = journeys::expire(head, touchpoint, &options.calendar, &options.journeys);
         if head.touchpoints == 0 {
             head.first_seen = touchpoint.occurred_at;
         }
@@ -160,6 +170,8 @@ impl<'a, 'p> Facts<'a, 'p> {
             first_response_ms: None,
             resolution_ms: None,
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
+            journeys: expired,
+            journey_revoked: None,
             capped: false,
         };
         let spoke = count_touchpoint(head, touchpoint);
@@ -185,6 +197,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             _ => {}
         }
         continue_journey(head, &facts, spoke);
+        journeys::observe(head, &mut facts, spoke, &options.calendar, &options.journeys);
         facts
     }
 }

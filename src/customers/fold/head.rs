@@ -5,7 +5,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{place::KeptDimensions, seen::Seen};
+use super::{
+    journeys::{Journeys, KeptJourney},
+    place::KeptDimensions,
+    seen::Seen,
+};
 use crate::model::{Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint};
 
 /// The newest orders (and, apart from them, contracts) that a head remembers, by first mention.
@@ -78,6 +82,8 @@ pub struct Placing {
     pub dimensions: KeptDimensions,
     /// Its amount.
     pub amount: Option<Money>,
+    /// The journey that it ended.
+    pub journey: Option<Box<KeptJourney>>,
 }
 
 /// Where an order stands as a purchase.
@@ -245,6 +251,8 @@ pub struct Head {
     pub contacts: Vec<(Day, u32)>,
     /// Steps since the last purchase, oldest first.
     pub journey: VecDeque<Step>,
+    /// Journeys towards each goal that go on.
+    pub(super) journeys: Journeys,
 }
 
 /// A stored head that is not one.

@@ -4,12 +4,13 @@ use std::marker::PhantomData;
 
 use super::{
     facts::{Facts, Gained},
+    journeys::{self, Ended},
     place::{DimensionValue, Emit},
     seen::{ACTIVE, ADVOCATE, REACHED, RETAINED},
 };
 use crate::{
     metrics::catalogue::index,
-    model::{Accumulator, Kind, Money, ScoreScale, Window},
+    model::{Accumulator, Kind, Money, PathOutcome, ScoreScale, Window},
 };
 
 /// Contributes to one metric.
@@ -50,6 +51,19 @@ impl<E: Emit> Measures<E> {
 pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     for (_, measure) in Measures::<E>::ALL {
         measure(facts, emit);
+    }
+    journeys(facts, emit);
+}
+
+/// The journeys that ended, for the analyses. One that a cancelled purchase had ended is lost where it was counted.
+fn journeys<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    for ended in &facts.journeys {
+        journeys::contribute(ended, 1, emit);
+    }
+    if let Some(revoked) = &facts.journey_revoked {
+        journeys::contribute(revoked, -1, emit);
+        let lost = Ended { outcome: PathOutcome::Lost, duration_ms: 0, ..revoked.clone() };
+        journeys::contribute(&lost, 1, emit);
     }
 }
 

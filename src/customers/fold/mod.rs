@@ -6,6 +6,7 @@
 mod cases;
 pub mod facts;
 pub mod head;
+pub mod journeys;
 pub mod measures;
 mod orders;
 pub mod place;
@@ -13,6 +14,7 @@ pub mod seen;
 
 pub use facts::Facts;
 pub use head::Head;
+pub use journeys::JourneyOptions;
 pub use measures::contribute;
 pub use place::{DimensionValue, Emit, Place, Silence};
 
@@ -31,6 +33,8 @@ pub struct FoldOptions {
     pub unanswered_target_ms: i64,
     /// The spokes whose costs are those of winning customers.
     pub acquisition_spokes: BTreeSet<String>,
+    /// What journeys lead to, and how long they are.
+    pub journeys: JourneyOptions,
 }
 
 impl Default for FoldOptions {
@@ -40,6 +44,7 @@ impl Default for FoldOptions {
             on_time_tolerance_ms: 0,
             unanswered_target_ms: 86_400_000,
             acquisition_spokes: ["marketing", "sales"].map(str::to_owned).into(),
+            journeys: JourneyOptions::default(),
         }
     }
 }

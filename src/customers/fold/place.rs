@@ -21,7 +21,8 @@ pub struct DimensionValue<'a> {
 }
 
 impl<'a> DimensionValue<'a> {
-    fn new(dimension: Dimension, value: &'a str) -> DimensionValue<'a> {
+    /// A value of a dimension.
+    pub fn new(dimension: Dimension, value: &'a str) -> DimensionValue<'a> {
         DimensionValue {
             dimension,
             value,
