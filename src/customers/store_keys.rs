@@ -345,7 +345,8 @@ impl Envelope {
         let [version, d0, d1, d2, d3, published @ ..] = *prefix;
         let (mut ties, mut closed) = (None, None);
         if version == ENVELOPE_VERSION_WITH_CLOSED {
-            ((ties, closed), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            let (both, rest): ((_, Box<Closed>), _) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            (ties, closed, head) = (both.0, Some(both.1), rest);
         } else if version == ENVELOPE_VERSION_WITH_TIES {
             (ties, head) = postcard::take_from_bytes(head)
                 .map(|(ties, rest)| (Some(Box::new(ties)), rest))

@@ -77,16 +77,17 @@ pub struct MetricShape<'a, N> {
     definition_version: i64,
 }
 
+/// The public shape of a window.
 #[derive(Serialize)]
 #[serde(rename = "Window", bound(serialize = "N: Notation"))]
-struct WindowShape<N> {
+pub struct WindowShape<N> {
     kind: &'static str,
     start: Date<N>,
     end: Date<N>,
 }
 
 impl<N> WindowShape<N> {
-    fn of(window: Window) -> Self {
+    pub(super) fn of(window: Window) -> Self {
         WindowShape { kind: window.kind.as_str(), start: Date::new(window.start), end: Date::new(window.end()) }
     }
 }

@@ -16,6 +16,8 @@ pub enum Feed {
     IdentityJournal,
     /// Metric values.
     Metrics,
+    /// Journeys towards each goal.
+    Journeys,
     /// Metric definitions.
     Catalogue,
     /// What arrived from each department.
@@ -114,6 +116,13 @@ static METRICS: Description = describe!(
     encoded: true,
     "Company-wide customer-experience metrics by window and dimension."
 );
+static JOURNEYS: Description = describe!(
+    "journeys",
+    "journeys|window|goal and segment",
+    Compact,
+    encoded: true,
+    "Journeys towards each goal: what followed what, most travelled paths, where they end, which steps go with the goal."
+);
 static CATALOGUE: Description = describe!(
     "catalogue",
     "metric",
@@ -138,12 +147,13 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 8] = [
+    pub const ALL: [Feed; 9] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,
         Feed::IdentityJournal,
         Feed::Metrics,
+        Feed::Journeys,
         Feed::Catalogue,
         Feed::Spokes,
         Feed::Rejected,
@@ -157,6 +167,7 @@ impl Feed {
             Feed::Identities => &IDENTITIES,
             Feed::IdentityJournal => &IDENTITY_JOURNAL,
             Feed::Metrics => &METRICS,
+            Feed::Journeys => &JOURNEYS,
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,

@@ -347,7 +347,7 @@ impl Cells {
 ///    │ └────────────────────────────────────────────────────────────────┘
 ///    └── all zero: tombstone, from any status
 /// ```
-fn next_status(published: Option<Status>, changed: bool, late: bool, settled: bool) -> Status {
+pub(super) fn next_status(published: Option<Status>, changed: bool, late: bool, settled: bool) -> Status {
     match published {
         _ if !settled => Status::Provisional,
         Some(Status::Final | Status::Revised) if changed => Status::Revised,

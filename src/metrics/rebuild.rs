@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     catalogue::index::DATA_QUALITY,
     cells::{self, StoreKey},
+    families::ELEMENT,
     levels::Budget,
     settling::Settling,
     stage::{Metrics, MetricsError},
@@ -102,6 +103,7 @@ impl Metrics {
             let mut settling = Settling::load(store)?;
             settling.forget_as_of();
             settling.save(store);
+            self.analysed.all_due(store)?;
         }
         let from = match self.rebuild(store)? {
             Some(Rebuild::Clearing { from }) if !first => from.clone(),
@@ -119,6 +121,15 @@ impl Metrics {
                 families.push(key.to_vec());
                 if families.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
+        }
+        if found.len() + families.len() < entries_max {
+            let limit = entries_max - found.len() - families.len();
+            let mut elements = Vec::new();
+            store.scan(&[ELEMENT], &[ELEMENT + 1], &mut |key, _| {
+                elements.push(key.to_vec());
+                if elements.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            families.append(&mut elements);
         }
         let entries = found.len() + families.len();
         let more = entries == entries_max;

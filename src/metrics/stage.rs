@@ -14,11 +14,18 @@ use indexmap::IndexMap;
 use super::{
     catalogue::{self, MetricKind},
     cells::{self, Cells, StoreKey},
+    families::Families,
     levels::{Budget, Family},
     rebuild::Rebuild,
     settling::Settling,
 };
-use crate::model::{Accumulator, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, StoreError, WindowKind};
+use crate::{
+    analyses::journeys::JourneyTable,
+    model::{
+        Accumulator, AnalysisPlace, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, Status, StoreError,
+        WindowKind,
+    },
+};
 
 /// How many entries one look into the store collects: bounds memory, not results.
 const SCAN_ENTRIES_MAX: usize = 256;
@@ -68,6 +75,11 @@ pub enum MetricsError {
         "a contribution names metric {0}, which is not in the catalogue: instances of different versions are running"
     )]
     UnknownMetric(u8),
+    /// A contribution to a family that names nothing in it.
+    #[error(
+        "a contribution to a family names no element of it: instances of different versions are running"
+    )]
+    NoElement,
     /// A change of a level that names no day.
     #[error("a change of the level metric {0} names a week or a month: a level changes on days")]
     LevelWithoutDay(&'static str),
@@ -79,6 +91,10 @@ pub trait Effects {
     fn value(&mut self, key: &str, value: &MetricValue<'_>);
     /// Nothing is left under a key.
     fn tombstone(&mut self, key: &str);
+    /// Journeys that ended at a place, with revision and status: for `insight.journeys` and `insight.attribution`.
+    fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, published: (u64, Status));
+    /// None are left there.
+    fn journeys_gone(&mut self, place: &AnalysisPlace<'_>);
 }
 
 /// The metrics of one task: the cells of the families that are placed there.
@@ -86,6 +102,7 @@ pub trait Effects {
 pub struct Metrics {
     pub(super) options: Options,
     pub(super) cells: Cells,
+    pub(super) analysed: Families,
     /// Level families that contributions changed since the last commit, in the order in which they came.
     families: IndexMap<StoreKey, Family, ahash::RandomState>,
     /// `None` until it is read from the store.
@@ -135,6 +152,7 @@ impl Metrics {
     pub fn new(options: Options) -> Metrics {
         Metrics {
             cells: Cells::new(options.cells_cached_max),
+            analysed: Families::default(),
             options,
             families: IndexMap::with_hasher(ahash::RandomState::with_seeds(5, 6, 7, 8)),
             settling: None,
@@ -161,6 +179,10 @@ impl Metrics {
         add: &Accumulator,
         store: &mut dyn KeyValue,
     ) -> Result<(), MetricsError> {
+        self.analysed.is_busy();
+        if cell.is_of_family() {
+            return self.analysed.contribution(&cell, add, store);
+        }
         let definition = catalogue::definition(cell.metric).ok_or(MetricsError::UnknownMetric(cell.metric))?;
         let settling = self.settling(store)?;
         if definition.kind == MetricKind::Level {
@@ -266,8 +288,9 @@ impl Metrics {
             None => self.settles = false,
         }
         self.cells.publish((as_of, settled), withhold, store, effects)?;
+        let analyses_left = self.analysed.publish(settled, withhold, store, effects)?;
         let waits = (self.settles || self.begins) && !withhold;
-        self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || waits;
+        self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || waits || analyses_left;
         Ok(self.background_left)
     }
 
@@ -358,6 +381,7 @@ impl Metrics {
     /// What was published and stored is committed.
     pub fn committed(&mut self) {
         self.cells.committed();
+        self.analysed.committed();
     }
 
     /// The commit failed and the store is as it was before: forgets everything that is not in it.

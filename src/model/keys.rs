@@ -1,6 +1,6 @@
 //! Canonical string keys of the public feeds: parts joined by `|`, separators in parts escaped.
 
-use super::{contribution::Dimension, identifier::PersonId, time::Window, touchpoint::Currency};
+use super::{analysis::AnalysisPlace, contribution::Dimension, identifier::PersonId, time::Window, touchpoint::Currency};
 
 /// Appends `part`, with `%`, `|`, `=`, `&` and control characters as `%XX` of their UTF-8 bytes.
 pub fn push_escaped(key: &mut String, part: &str) {
@@ -53,6 +53,22 @@ pub fn metric(metric: &str, window: Window, currency: Option<Currency>, dimensio
         key.push_str(dimension.as_str());
         key.push('=');
         push_escaped(&mut key, value);
+    }
+    key
+}
+
+/// `analysis|window|parts`: the key on a feed of analyses. Parts are `name=value` joined by `&`:
+/// `journeys|month:2026-01|goal=repurchase&segment=gold`.
+pub fn analysis(analysis: &str, place: &AnalysisPlace<'_>) -> String {
+    use std::fmt::Write;
+    let mut key = String::with_capacity(64);
+    write!(key, "{analysis}|{}|goal=", place.window).expect("a string takes every character");
+    push_escaped(&mut key, place.goal);
+    if place.dimension != Dimension::Company {
+        key.push('&');
+        key.push_str(place.dimension.as_str());
+        key.push('=');
+        push_escaped(&mut key, place.dimension_value);
     }
     key
 }

@@ -1,5 +1,6 @@
 //! The nouns that stages exchange: plain values in, plain values out; no IO, no clock, no randomness.
 
+mod analysis;
 mod arrival;
 mod calendar;
 mod command;
@@ -18,6 +19,7 @@ mod touchpoint;
 pub mod family;
 pub mod keys;
 
+pub use analysis::AnalysisPlace;
 pub use arrival::{Arrivals, SpokeAccount, SpokePartition, SpokeSchema};
 pub use calendar::{Calendar, CalendarError};
 pub use command::{COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord, Name, Order};

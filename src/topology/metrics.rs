@@ -16,9 +16,10 @@ use crate::{
         stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
     },
-    feeds::{self, Encoder},
+    analyses::journeys::{JourneyLimits, JourneyTable},
+    feeds::{self, Encoder, JourneysRecord},
     metrics::{self, Metrics, MetricsError, Spokes, catalogue},
-    model::{Contribution, EventTime, MetricValue, WindowKind},
+    model::{AnalysisPlace, Contribution, EventTime, MetricValue, Status, WindowKind, keys},
     telemetry::Telemetry,
 };
 
@@ -37,6 +38,7 @@ pub(super) fn maker(
             generation: None,
             metrics: Metrics::new(options.metrics.clone()),
             values: Encoder::new(options.feed_format, &options.application_id),
+            journeys: Encoder::new(options.feed_format, &options.application_id),
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),
@@ -56,6 +58,7 @@ struct MetricsStage {
     generation: Option<Generation>,
     metrics: Metrics,
     values: Encoder<feeds::Metrics>,
+    journeys: Encoder<feeds::Journeys>,
     definitions: Encoder<feeds::Definitions>,
     spokes: Spokes,
     accounts: Encoder<feeds::Spokes>,
@@ -72,12 +75,16 @@ struct MetricsStage {
 /// A transaction takes about so many bytes of contributions: every cell that they touch is written and published.
 const CONTRIBUTIONS_BYTES_MAX: usize = 2 << 20;
 
+/// How much of each list is published of the journeys of a family.
+const JOURNEY_LIMITS: JourneyLimits = JourneyLimits { transitions: 200, paths: 50, ends: 50, critical: 50 };
+
 /// Cells that one transaction of a rebuild empties.
 const CLEARED_PER_COMMIT: usize = 10_000;
 
 struct Sending<'a, 'o> {
     map: TopicMap,
     values: &'a mut Encoder<feeds::Metrics>,
+    journeys: &'a mut Encoder<feeds::Journeys>,
     outputs: &'a mut (dyn Outputs + 'o),
     failure: Option<LogError>,
 }
@@ -94,6 +101,24 @@ impl metrics::Effects for Sending<'_, '_> {
 
     fn tombstone(&mut self, key: &str) {
         let sent = send_tombstone(self.outputs, self.map.metrics_feed, self.values, key.as_bytes(), 0);
+        if let Err(error) = sent {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, (revision, status): (u64, Status)) {
+        let found = table.publish(JOURNEY_LIMITS);
+        self.journeys.encode(&JourneysRecord { place: *place, found, revision, status });
+        let key = keys::analysis("journeys", place);
+        let sent = send_feed(self.outputs, self.map.journeys_feed, self.journeys, key.as_bytes(), revision);
+        if let Err(error) = sent {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    fn journeys_gone(&mut self, place: &AnalysisPlace<'_>) {
+        let key = keys::analysis("journeys", place);
+        let sent = send_tombstone(self.outputs, self.map.journeys_feed, self.journeys, key.as_bytes(), 0);
         if let Err(error) = sent {
             self.failure.get_or_insert(error);
         }
@@ -215,7 +240,13 @@ impl Stage for MetricsStage {
             self.publish_catalogue(store, outputs)?;
         }
         let waits = self.publish_accounts(store, outputs)?;
-        let mut sending = Sending { map: self.map, values: &mut self.values, outputs, failure: None };
+        let mut sending = Sending {
+            map: self.map,
+            values: &mut self.values,
+            journeys: &mut self.journeys,
+            outputs,
+            failure: None,
+        };
         let more = self.metrics.publish(&mut StoreView(store), &mut sending).map_err(stop)?;
         match sending.failure {
             Some(error) => Err(error.into()),

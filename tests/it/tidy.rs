@@ -45,7 +45,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("links", &["model"]),
     ("metrics", &["model", "analyses"]),
     ("analyses", &["model"]),
-    ("feeds", &["wire", "model"]),
+    // Findings are published as they are found.
+    ("feeds", &["wire", "model", "analyses"]),
     ("wire", &["model"]),
     ("company", &["model", "wire"]),
     ("engine", &["telemetry"]),

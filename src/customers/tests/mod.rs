@@ -1,6 +1,7 @@
 //! Tests of the stage as stories: arrivals in, records and cells out.
 
 mod golden;
+mod journeys;
 mod moves;
 mod properties;
 mod readings;

@@ -118,6 +118,16 @@ impl Effects for Told {
 
     fn contribution(&mut self, cell: CellKey<'_>, add: &Accumulator) {
         assert!(!add.is_zero(), "nothing is not contributed");
+        if let Some((family, element)) = family::parse_cell_value(cell.value).filter(|_| cell.is_of_family()) {
+            let in_words = |parts: &str| parts.replace(family::PART_SEPARATOR, " ");
+            let key = format!("journeys {} {} {}", cell.window, in_words(family), in_words(element));
+            let sum = self.cells.entry(key.clone()).or_default();
+            sum.add(add, 1);
+            if sum.is_zero() {
+                self.cells.remove(&key);
+            }
+            return;
+        }
         let name = METRICS.iter().find(|&&(metric, _)| metric == cell.metric).expect("a metric of the fold").1;
         let currency = cell.currency.map(|currency| format!(" {}", currency.as_str())).unwrap_or_default();
         let value = if cell.dimension == Dimension::Company { String::new() } else { format!("={}", cell.value) };

@@ -14,9 +14,10 @@ use super::{
     catalogue::{self, MetricKind},
     cells, values,
 };
+use crate::analyses::journeys::JourneyTable;
 use crate::model::{
-    Accumulator, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome, StoreError,
-    Uncertainty, Window, WindowKind,
+    Accumulator, AnalysisPlace, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome, Status, StoreError, Uncertainty,
+    Window, WindowKind, keys,
 };
 
 /// A store with its changelog.
@@ -69,6 +70,20 @@ impl Effects for Feed {
         self.latest.insert(key.to_owned(), figures_line(value));
         writeln!(self.lines, "{key} {} r{} {}", figures_line(value), value.revision, value.status)
             .expect("a string takes every character");
+    }
+    fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, (revision, status): (u64, Status)) {
+        self.publications += 1;
+        let key = keys::analysis("journeys", place);
+        let ended = table.ended();
+        let line = format!("{} reached, {} lost", ended.goal, ended.lost);
+        writeln!(self.lines, "{key} {line} r{revision} {status}").expect("a string takes every character");
+        self.latest.insert(key, line);
+    }
+    fn journeys_gone(&mut self, place: &AnalysisPlace<'_>) {
+        self.publications += 1;
+        let key = keys::analysis("journeys", place);
+        assert!(self.latest.remove(&key).is_some(), "a tombstone for {key}, which was not published");
+        writeln!(self.lines, "{key} gone").expect("a string takes every character");
     }
     fn tombstone(&mut self, key: &str) {
         self.publications += 1;

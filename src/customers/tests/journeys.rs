@@ -1,0 +1,137 @@
+//! Journeys as stories: who gets where by which steps, and when they are given up.
+
+use expect_test::expect;
+
+use super::world::check_customers;
+
+#[test]
+fn a_purchase_ends_the_journey_that_led_to_it_and_the_next_leads_to_a_repurchase() {
+    check_customers(
+        &[
+            "marketing message_clicked channel email at 0d09:00",
+            "marketing page_viewed channel web at 0d09:05",
+            "marketing page_viewed channel web at 0d09:10",
+            "sales order_placed O1 for 500EUR channel web at 1d09:00",
+            "operations order_delivered O1 at 3d09:00",
+            "sales visit_made channel store at 9d09:00",
+            "sales order_placed O2 for 700EUR channel store at 9d10:00",
+        ],
+        &["journeys"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted marketing:message_clicked:email>marketing:page_viewed:web: n 1, sum 86400000
+            journeys month:2026-03 repurchase converted operations:order_delivered:>sales:visit_made:store: n 1, sum 522000000"#]],
+    );
+}
+
+#[test]
+fn a_purchase_out_of_nowhere_has_no_steps() {
+    check_customers(
+        &["sales order_placed O1 for 500EUR channel web at 1d09:00"],
+        &["journeys"],
+        expect!["journeys month:2026-03 first_purchase converted : n 1"],
+    );
+}
+
+#[test]
+fn a_journey_expires_at_a_close_and_a_late_touchpoint_brings_it_back() {
+    let expired = [
+        "marketing ad_clicked channel web segment gold at 0d09:00",
+        "marketing page_viewed channel web at 1d09:00",
+        "closed 31d",
+    ];
+    check_customers(
+        &expired,
+        &["journeys"],
+        expect![[r#"
+            journeys month:2026-04 first_purchase gold lost marketing:ad_clicked:web>marketing:page_viewed:web: n 1
+            journeys month:2026-04 first_purchase lost marketing:ad_clicked:web>marketing:page_viewed:web: n 1"#]],
+    );
+    check_customers(
+        &[&expired[..], &["sales visit_made at 20d09:00"]].concat(),
+        &["journeys"],
+        expect![[""]],
+    );
+    // Not closed yet: nobody knows whether something comes.
+    check_customers(&[&expired[..2], &["closed 30d"]].concat(), &["journeys"], expect![[""]]);
+}
+
+#[test]
+fn what_comes_after_the_expiry_begins_another_journey() {
+    check_customers(
+        &[
+            "marketing ad_clicked channel web at 0d09:00",
+            "sales visit_made channel store at 40d09:00",
+            "sales order_placed O1 for 500EUR at 40d10:00",
+        ],
+        &["journeys"],
+        expect![[r#"
+            journeys month:2026-04 first_purchase converted sales:visit_made:store: n 1, sum 3600000
+            journeys month:2026-04 first_purchase lost marketing:ad_clicked:web: n 1"#]],
+    );
+}
+
+#[test]
+fn a_cancelled_purchase_turns_its_journey_into_a_lost_one_where_it_was_counted() {
+    check_customers(
+        &[
+            "marketing ad_clicked channel web segment gold at 0d09:00",
+            "sales order_placed O1 for 500EUR at 1d09:00",
+            "support order_cancelled O1 at 33d09:00",
+        ],
+        &["journeys month:2026-03"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase gold lost marketing:ad_clicked:web: n 1
+            journeys month:2026-03 first_purchase lost marketing:ad_clicked:web: n 1"#]],
+    );
+}
+
+#[test]
+fn a_case_is_a_journey_to_its_resolution_and_an_internal_note_no_step() {
+    check_customers(
+        &[
+            "support case_opened T1 channel phone at 0d09:00",
+            "support case_replied T1 internal channel email at 0d09:30",
+            "support case_replied T1 channel email at 0d10:00",
+            "support case_resolved T1 channel email at 0d11:00",
+            "support case_resolved T1 channel email at 0d12:00",
+        ],
+        &["journeys month:2026-03 resolution"],
+        expect![
+            "journeys month:2026-03 resolution converted support:case_opened:phone>support:case_replied:email: n 1, sum 7200000"
+        ],
+    );
+}
+
+#[test]
+fn a_subscription_is_a_journey_to_each_renewal_and_lost_when_it_is_cancelled() {
+    check_customers(
+        &[
+            "sales subscription_started S1 for 500EUR at 0d09:00",
+            "sales subscription_renewed S1 for 500EUR at 29d09:00",
+            "marketing message_sent channel email at 30d09:00",
+            "sales subscription_cancelled S1 at 31d09:00",
+        ],
+        &["journeys month:2026-03 renewal", "journeys month:2026-04 renewal"],
+        expect![[r#"
+            journeys month:2026-03 renewal converted sales:subscription_started:: n 1, sum 2505600000
+            journeys month:2026-04 renewal lost sales:subscription_renewed:>marketing:message_sent:email: n 1"#]],
+    );
+}
+
+#[test]
+fn only_the_newest_steps_of_a_long_journey_count() {
+    let days: Vec<String> = (0..20)
+        .map(|day| {
+            let channel = if day % 2 == 0 { "web" } else { "app" };
+            format!("marketing page_viewed channel {channel} at {day}d09:00")
+        })
+        .collect();
+    let mut arrivals: Vec<&str> = days.iter().map(String::as_str).collect();
+    arrivals.push("sales order_placed O1 at 20d09:00");
+    check_customers(
+        &arrivals,
+        &["journeys month:2026-03 first_purchase"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app: n 1, sum 1728000000"#]],
+    );
+}

@@ -1,0 +1,379 @@
+//! Elements of families in, analyses out: the cells that an analysis looks at as a whole, and when it is published.
+//!
+//! ```text
+//! a metric start⁴ dimension family 0x00 element  →  version accumulator           an element, never zero
+//! f metric start⁴ dimension family               →  version due status revision   what was published of the family
+//! ```
+//!
+//! ```text
+//!            an element changes, the window settles            published
+//! (as it is) ──────────────────────────────────────▶ due ─────────────────▶ (as it is)
+//! ```
+//! An analysis costs more than a value, so it is not published in the commit that changes it, but as soon as a commit brings
+//! no contributions, and after [`COMMITS_MAX`] of them at the latest. That it is due is stored: what waits is not forgotten.
+
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+use indexmap::IndexMap;
+
+use super::{
+    cells::{StoreKey, day_bytes, day_of_bytes, next_status},
+    stage::{Effects, MetricsError},
+};
+use crate::{
+    analyses::journeys::{End, JourneyTable},
+    model::{
+        Accumulator, AnalysisPlace, CellKey, Day, Dimension, KeyValue, PathOutcome, Status, Window, WindowKind, family,
+    },
+};
+
+/// First byte of the keys of elements.
+pub(super) const ELEMENT: u8 = b'a';
+/// First byte of the keys of what was published.
+const PUBLISHED: u8 = b'f';
+
+/// Version of both stored forms. Golden file: `tests/fixtures/metrics_store_v1.txt`.
+const VERSION: u8 = 1;
+
+/// In place of a status: nothing is published of the family.
+const NO_STATUS: u8 = u8::MAX;
+
+/// What comes before the family's name in its key, without the first byte: metric, start, dimension.
+const HEAD: usize = 6;
+
+/// A family waits for so many commits with contributions at most.
+const COMMITS_MAX: u32 = 32;
+/// So many are published in one commit.
+const FAMILIES_PER_COMMIT: usize = 4;
+/// Tables kept in memory between publications.
+const TABLES_MAX: usize = 64;
+
+/// The key of a family without its first byte, and the element of it that a cell is.
+fn split(cell: &CellKey<'_>) -> Result<(StoreKey, String), MetricsError> {
+    let (name, element) = family::parse_cell_value(cell.value).ok_or(MetricsError::NoElement)?;
+    let mut key = StoreKey::new();
+    key.push(cell.metric);
+    key.extend_from_slice(&day_bytes(cell.window.start));
+    key.push(cell.dimension as u8);
+    key.extend_from_slice(name.as_bytes());
+    Ok((key, element.to_owned()))
+}
+
+fn published_key(family: &[u8]) -> StoreKey {
+    prefixed(PUBLISHED, family)
+}
+
+fn prefixed(first: u8, family: &[u8]) -> StoreKey {
+    let mut key = StoreKey::new();
+    key.push(first);
+    key.extend_from_slice(family);
+    key
+}
+
+fn element_key(family: &[u8], element: &str) -> StoreKey {
+    let mut key = prefixed(ELEMENT, family);
+    key.push(0);
+    key.extend_from_slice(element.as_bytes());
+    key
+}
+
+/// What a family's key says.
+struct Name<'k> {
+    window: Window,
+    dimension: Dimension,
+    /// The parts of its name.
+    parts: Vec<&'k str>,
+}
+
+fn parse(family: &[u8]) -> Result<Name<'_>, MetricsError> {
+    let corrupted = || MetricsError::Corrupted { what: "a family's key" };
+    let (head, name) = family.split_first_chunk::<HEAD>().ok_or_else(corrupted)?;
+    let &[metric, a, b, c, d, dimension] = head;
+    if metric != family::JOURNEYS {
+        return Err(corrupted());
+    }
+    Ok(Name {
+        window: Window { kind: WindowKind::Month, start: day_of_bytes([a, b, c, d]) },
+        dimension: *Dimension::ALL.get(usize::from(dimension)).ok_or_else(corrupted)?,
+        parts: std::str::from_utf8(name).map_err(|_| corrupted())?.split(family::PART_SEPARATOR).collect(),
+    })
+}
+
+/// What was published of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Published {
+    due: bool,
+    status: Option<Status>,
+    revision: u64,
+}
+
+impl Published {
+    fn read(family: &[u8], store: &dyn KeyValue) -> Result<Published, MetricsError> {
+        match store.get(&published_key(family))? {
+            Some(bytes) => Published::decode(&bytes),
+            None => Ok(Published { due: false, status: None, revision: 0 }),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Published, MetricsError> {
+        let corrupted = || MetricsError::Corrupted { what: "what was published of a family" };
+        match bytes {
+            &[VERSION, due, status, ref revision @ ..] => Ok(Published {
+                due: due != 0,
+                status: match status {
+                    NO_STATUS => None,
+                    status => Some(*Status::ALL.get(usize::from(status)).ok_or_else(corrupted)?),
+                },
+                revision: postcard::from_bytes(revision).map_err(|_| corrupted())?,
+            }),
+            _ => Err(corrupted()),
+        }
+    }
+
+    fn save(self, family: &[u8], store: &mut dyn KeyValue) {
+        if !self.due && self.status.is_none() {
+            store.delete(&published_key(family));
+            return;
+        }
+        let start = vec![VERSION, u8::from(self.due), self.status.map_or(NO_STATUS, |status| status as u8)];
+        let bytes = postcard::to_extend(&self.revision, start).expect("a vector takes every byte");
+        store.put(&published_key(family), &bytes);
+    }
+}
+
+fn decode_element(bytes: &[u8]) -> Result<Accumulator, MetricsError> {
+    let corrupted = || MetricsError::Corrupted { what: "an element of a family" };
+    match bytes {
+        [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(|_| corrupted()),
+        _ => Err(corrupted()),
+    }
+}
+
+fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+    let corrupted = || MetricsError::Corrupted { what: "a journey" };
+    let (outcome, path) = element.split_once(family::PART_SEPARATOR).ok_or_else(corrupted)?;
+    let end = match PathOutcome::parse(outcome).ok_or_else(corrupted)? {
+        PathOutcome::Converted => End::Goal,
+        PathOutcome::Lost => End::Lost,
+    };
+    let path: Vec<&str> = path.split('>').filter(|step| !step.is_empty()).collect();
+    table.add(&path, end, add, 1);
+    Ok(())
+}
+
+/// The families of a task: a cache of the store, and which of them are due.
+#[derive(Debug)]
+pub(super) struct Families {
+    /// Tables of families, as they are in the store with what the running transaction added.
+    tables: IndexMap<StoreKey, JourneyTable, ahash::RandomState>,
+    /// `None` until it was read from the store.
+    due: Option<BTreeSet<StoreKey>>,
+    /// Of those, the ones of which the store does not say it yet.
+    newly_due: BTreeSet<StoreKey>,
+    /// Commits with contributions since the last publication.
+    commits: u32,
+    /// Whether the running transaction brought contributions.
+    busy: bool,
+    /// Up to which day windows were settled when it was last looked which families that ends.
+    settled: Option<Day>,
+}
+
+impl Default for Families {
+    fn default() -> Families {
+        Families {
+            tables: IndexMap::with_hasher(ahash::RandomState::with_seeds(9, 10, 11, 12)),
+            due: None,
+            newly_due: BTreeSet::new(),
+            commits: 0,
+            busy: false,
+            settled: None,
+        }
+    }
+}
+
+impl Families {
+    /// Notes that the running transaction brings contributions, of whatever kind.
+    pub(super) fn is_busy(&mut self) {
+        self.busy = true;
+    }
+
+    /// Adds to an element.
+    pub(super) fn contribution(
+        &mut self,
+        cell: &CellKey<'_>,
+        add: &Accumulator,
+        store: &mut dyn KeyValue,
+    ) -> Result<(), MetricsError> {
+        let (family, element) = split(cell)?;
+        let key = element_key(&family, &element);
+        let mut sum = match store.get(&key)? {
+            Some(bytes) => decode_element(&bytes)?,
+            None => Accumulator::default(),
+        };
+        sum.add(add, 1);
+        if sum.is_zero() {
+            store.delete(&key);
+        } else {
+            store.put(&key, &postcard::to_extend(&sum, vec![VERSION]).expect("a vector takes every byte"));
+        }
+        if let Some(table) = self.tables.get_mut(&family) {
+            add_journeys(table, &element, add)?;
+        }
+        if !self.due(store)?.contains(&family) {
+            self.newly_due.insert(family.clone());
+            self.due(store)?.insert(family);
+        }
+        Ok(())
+    }
+
+    /// The families that are due.
+    fn due(&mut self, store: &dyn KeyValue) -> Result<&mut BTreeSet<StoreKey>, MetricsError> {
+        match &mut self.due {
+            Some(due) => Ok(due),
+            empty => {
+                let mut found = BTreeSet::new();
+                each_published(store, &mut |family, published| {
+                    if published.due {
+                        found.insert(StoreKey::from_slice(family));
+                    }
+                })?;
+                Ok(empty.insert(found))
+            }
+        }
+    }
+
+    /// Everything is due: a rebuild has emptied the families, or its definition reads them in another way.
+    pub(super) fn all_due(&mut self, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+        let mut all = Vec::new();
+        each_published(store, &mut |family, published| all.push((StoreKey::from_slice(family), published)))?;
+        for (family, published) in all {
+            Published { due: true, ..published }.save(&family, store);
+            self.due(store)?.insert(family);
+        }
+        Ok(())
+    }
+
+    /// The last call before each commit. Returns whether something waits that needs no further input.
+    pub(super) fn publish(
+        &mut self,
+        settled: Option<Day>,
+        withhold: bool,
+        store: &mut dyn KeyValue,
+        effects: &mut dyn Effects,
+    ) -> Result<bool, MetricsError> {
+        self.settle(settled, store)?;
+        let mut published = Vec::new();
+        let waits = self.busy && self.commits < COMMITS_MAX;
+        if !withhold && !waits && !self.due(store)?.is_empty() {
+            published = self.due(store)?.iter().take(FAMILIES_PER_COMMIT).cloned().collect();
+            for family in &published {
+                self.publish_family(family, settled, store, effects)?;
+                self.due(store)?.remove(family);
+                self.newly_due.remove(family);
+            }
+        }
+        for family in std::mem::take(&mut self.newly_due) {
+            let known = Published::read(&family, store)?;
+            Published { due: true, ..known }.save(&family, store);
+        }
+        self.commits = if published.is_empty() && self.busy { self.commits.saturating_add(1) } else { 0 };
+        self.busy = false;
+        Ok(!withhold && !self.due(store)?.is_empty())
+    }
+
+    /// What is provisional in windows that are settled now is due.
+    fn settle(&mut self, settled: Option<Day>, store: &dyn KeyValue) -> Result<(), MetricsError> {
+        if settled == self.settled {
+            return Ok(());
+        }
+        self.settled = settled;
+        let mut over = Vec::new();
+        each_published(store, &mut |family, published| {
+            let ends = parse(family).map(|name| name.window.end());
+            let is_over = ends.is_ok_and(|end| settled.is_some_and(|settled| end <= settled));
+            if published.status == Some(Status::Provisional) && is_over && !published.due {
+                over.push(StoreKey::from_slice(family));
+            }
+        })?;
+        for family in over {
+            self.newly_due.insert(family.clone());
+            self.due(store)?.insert(family);
+        }
+        Ok(())
+    }
+
+    fn publish_family(
+        &mut self,
+        family: &StoreKey,
+        settled: Option<Day>,
+        store: &mut dyn KeyValue,
+        effects: &mut dyn Effects,
+    ) -> Result<(), MetricsError> {
+        let published = Published::read(family, store)?;
+        let name = parse(family)?;
+        let place = AnalysisPlace {
+            goal: name.parts.first().copied().unwrap_or_default(),
+            window: name.window,
+            dimension: name.dimension,
+            dimension_value: name.parts.get(1).copied().unwrap_or_default(),
+        };
+        let table = self.table(family, store)?;
+        if table.is_zero() {
+            if published.status.is_some() {
+                effects.journeys_gone(&place);
+            }
+            Published { due: false, status: None, revision: 0 }.save(family, store);
+            return Ok(());
+        }
+        let is_settled = settled.is_some_and(|settled| name.window.end() <= settled);
+        let status = next_status(published.status, true, false, is_settled);
+        let revision = published.revision + 1;
+        effects.journeys(&place, table, (revision, status));
+        Published { due: false, status: Some(status), revision }.save(family, store);
+        Ok(())
+    }
+
+    fn table(&mut self, family: &StoreKey, store: &dyn KeyValue) -> Result<&JourneyTable, MetricsError> {
+        let position = match self.tables.get_index_of(family) {
+            Some(position) => position,
+            None => {
+                let mut table = JourneyTable::default();
+                let prefix = element_key(family, "");
+                let mut end = prefix.clone();
+                *end.last_mut().expect("a prefix is not empty") = 1;
+                let mut result = Ok(());
+                store.scan(&prefix, &end, &mut |key, value| {
+                    result = std::str::from_utf8(&key[prefix.len()..])
+                        .map_err(|_| MetricsError::Corrupted { what: "an element's key" })
+                        .and_then(|element| add_journeys(&mut table, element, &decode_element(value)?));
+                    if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                })?;
+                result?;
+                self.tables.insert_full(family.clone(), table).0
+            }
+        };
+        Ok(&self.tables[position])
+    }
+
+    /// The commit succeeded: tables that nobody asked for lately go.
+    pub(super) fn committed(&mut self) {
+        let too_many = self.tables.len().saturating_sub(TABLES_MAX);
+        // The oldest are first.
+        self.tables.drain(..too_many);
+    }
+}
+
+fn each_published(store: &dyn KeyValue, each: &mut dyn FnMut(&[u8], Published)) -> Result<(), MetricsError> {
+    let mut result = Ok(());
+    store.scan(&[PUBLISHED], &[PUBLISHED + 1], &mut |key, value| {
+        match Published::decode(value) {
+            Ok(published) => each(&key[1..], published),
+            Err(error) => {
+                result = Err(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    result
+}

@@ -1,0 +1,16 @@
+//! What an analysis is about.
+
+use super::{contribution::Dimension, time::Window};
+
+/// What an analysis of journeys is about: a goal in a window, of the company or of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnalysisPlace<'a> {
+    /// The goal.
+    pub goal: &'a str,
+    /// The window.
+    pub window: Window,
+    /// The company or the segment.
+    pub dimension: Dimension,
+    /// Which one; empty for the company.
+    pub dimension_value: &'a str,
+}
