@@ -267,7 +267,8 @@ impl Customers {
                 }
                 person.envelope.closed = closed;
             }
-            let changes = [record::next_change(&person.head, closed_day), Closed::next_change(&person.head, closed_day, fold)];
+            let changes =
+                [record::next_change(&person.head, closed_day), Closed::next_change(&person.head, closed_day, fold)];
             let timer = changes.into_iter().flatten().min();
             if timer != person.envelope.timer {
                 if let Some(replaced) = person.envelope.timer {

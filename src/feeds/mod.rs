@@ -9,6 +9,7 @@
 //! The public shapes are types of their own, next to the model's: the model may change, a feed may only evolve (its
 //! `schemas/*.avsc` stays fully compatible, checked in a test).
 
+mod attribution;
 mod catalogue;
 mod customers;
 mod encoder;
@@ -27,6 +28,7 @@ mod touchpoints;
 #[cfg(test)]
 mod tests;
 
+pub use attribution::{Attribution, AttributionRecord, AttributionShape};
 pub use catalogue::{CatalogueShape, Definitions};
 pub use customers::{CustomerShape, Customers};
 pub use encoder::{CE_ID, CE_SUBJECT, Encoder, FeedFormat, FeedRecord, SchemaIds, event_id};

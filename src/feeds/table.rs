@@ -18,6 +18,8 @@ pub enum Feed {
     Metrics,
     /// Journeys towards each goal.
     Journeys,
+    /// What the steps of journeys contribute.
+    Attribution,
     /// Metric definitions.
     Catalogue,
     /// What arrived from each department.
@@ -123,6 +125,13 @@ static JOURNEYS: Description = describe!(
     encoded: true,
     "Journeys towards each goal: what followed what, most travelled paths, where they end, which steps go with the goal."
 );
+static ATTRIBUTION: Description = describe!(
+    "attribution",
+    "attribution|window|goal and segment",
+    Compact,
+    encoded: true,
+    "What each step of the journeys to a goal is credited with: Markov, first, last, linear, position-based."
+);
 static CATALOGUE: Description = describe!(
     "catalogue",
     "metric",
@@ -147,13 +156,14 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 9] = [
+    pub const ALL: [Feed; 10] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,
         Feed::IdentityJournal,
         Feed::Metrics,
         Feed::Journeys,
+        Feed::Attribution,
         Feed::Catalogue,
         Feed::Spokes,
         Feed::Rejected,
@@ -168,6 +178,7 @@ impl Feed {
             Feed::IdentityJournal => &IDENTITY_JOURNAL,
             Feed::Metrics => &METRICS,
             Feed::Journeys => &JOURNEYS,
+            Feed::Attribution => &ATTRIBUTION,
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,

@@ -76,9 +76,7 @@ pub enum MetricsError {
     )]
     UnknownMetric(u8),
     /// A contribution to a family that names nothing in it.
-    #[error(
-        "a contribution to a family names no element of it: instances of different versions are running"
-    )]
+    #[error("a contribution to a family names no element of it: instances of different versions are running")]
     NoElement,
     /// A change of a level that names no day.
     #[error("a change of the level metric {0} names a week or a month: a level changes on days")]

@@ -1,6 +1,8 @@
 //! Canonical string keys of the public feeds: parts joined by `|`, separators in parts escaped.
 
-use super::{analysis::AnalysisPlace, contribution::Dimension, identifier::PersonId, time::Window, touchpoint::Currency};
+use super::{
+    analysis::AnalysisPlace, contribution::Dimension, identifier::PersonId, time::Window, touchpoint::Currency,
+};
 
 /// Appends `part`, with `%`, `|`, `=`, `&` and control characters as `%XX` of their UTF-8 bytes.
 pub fn push_escaped(key: &mut String, part: &str) {

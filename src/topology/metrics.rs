@@ -10,14 +10,17 @@ use super::{
     store_view::StoreView,
 };
 use crate::{
+    analyses::{
+        attribution::attribute,
+        journeys::{JourneyLimits, JourneyTable},
+    },
     engine::{
         generation::{self, Generation},
         log::{LogError, Record, TopicPartition},
         stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
     },
-    analyses::journeys::{JourneyLimits, JourneyTable},
-    feeds::{self, Encoder, JourneysRecord},
+    feeds::{self, AttributionRecord, Encoder, JourneysRecord},
     metrics::{self, Metrics, MetricsError, Spokes, catalogue},
     model::{AnalysisPlace, Contribution, EventTime, MetricValue, Status, WindowKind, keys},
     telemetry::Telemetry,
@@ -39,6 +42,7 @@ pub(super) fn maker(
             metrics: Metrics::new(options.metrics.clone()),
             values: Encoder::new(options.feed_format, &options.application_id),
             journeys: Encoder::new(options.feed_format, &options.application_id),
+            attribution: Encoder::new(options.feed_format, &options.application_id),
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),
@@ -59,6 +63,7 @@ struct MetricsStage {
     metrics: Metrics,
     values: Encoder<feeds::Metrics>,
     journeys: Encoder<feeds::Journeys>,
+    attribution: Encoder<feeds::Attribution>,
     definitions: Encoder<feeds::Definitions>,
     spokes: Spokes,
     accounts: Encoder<feeds::Spokes>,
@@ -78,6 +83,9 @@ const CONTRIBUTIONS_BYTES_MAX: usize = 2 << 20;
 /// How much of each list is published of the journeys of a family.
 const JOURNEY_LIMITS: JourneyLimits = JourneyLimits { transitions: 200, paths: 50, ends: 50, critical: 50 };
 
+/// How many steps are published with what they are credited with.
+const CREDITED_STEPS: usize = 200;
+
 /// Cells that one transaction of a rebuild empties.
 const CLEARED_PER_COMMIT: usize = 10_000;
 
@@ -85,8 +93,17 @@ struct Sending<'a, 'o> {
     map: TopicMap,
     values: &'a mut Encoder<feeds::Metrics>,
     journeys: &'a mut Encoder<feeds::Journeys>,
+    attribution: &'a mut Encoder<feeds::Attribution>,
     outputs: &'a mut (dyn Outputs + 'o),
     failure: Option<LogError>,
+}
+
+impl Sending<'_, '_> {
+    fn note(&mut self, outcome: Result<(), LogError>) {
+        if let Err(error) = outcome {
+            self.failure.get_or_insert(error);
+        }
+    }
 }
 
 impl metrics::Effects for Sending<'_, '_> {
@@ -94,16 +111,12 @@ impl metrics::Effects for Sending<'_, '_> {
         self.values.encode(value);
         // A value counts its own publications.
         let sent = send_feed(self.outputs, self.map.metrics_feed, self.values, key.as_bytes(), value.revision);
-        if let Err(error) = sent {
-            self.failure.get_or_insert(error);
-        }
+        self.note(sent);
     }
 
     fn tombstone(&mut self, key: &str) {
         let sent = send_tombstone(self.outputs, self.map.metrics_feed, self.values, key.as_bytes(), 0);
-        if let Err(error) = sent {
-            self.failure.get_or_insert(error);
-        }
+        self.note(sent);
     }
 
     fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, (revision, status): (u64, Status)) {
@@ -111,17 +124,21 @@ impl metrics::Effects for Sending<'_, '_> {
         self.journeys.encode(&JourneysRecord { place: *place, found, revision, status });
         let key = keys::analysis("journeys", place);
         let sent = send_feed(self.outputs, self.map.journeys_feed, self.journeys, key.as_bytes(), revision);
-        if let Err(error) = sent {
-            self.failure.get_or_insert(error);
-        }
+        self.note(sent);
+        let (conversions, found) = (table.ended().goal, attribute(table, CREDITED_STEPS));
+        self.attribution.encode(&AttributionRecord { place: *place, conversions, found, revision, status });
+        let key = keys::analysis("attribution", place);
+        let sent = send_feed(self.outputs, self.map.attribution_feed, self.attribution, key.as_bytes(), revision);
+        self.note(sent);
     }
 
     fn journeys_gone(&mut self, place: &AnalysisPlace<'_>) {
         let key = keys::analysis("journeys", place);
         let sent = send_tombstone(self.outputs, self.map.journeys_feed, self.journeys, key.as_bytes(), 0);
-        if let Err(error) = sent {
-            self.failure.get_or_insert(error);
-        }
+        self.note(sent);
+        let key = keys::analysis("attribution", place);
+        let sent = send_tombstone(self.outputs, self.map.attribution_feed, self.attribution, key.as_bytes(), 0);
+        self.note(sent);
     }
 }
 
@@ -244,6 +261,7 @@ impl Stage for MetricsStage {
             map: self.map,
             values: &mut self.values,
             journeys: &mut self.journeys,
+            attribution: &mut self.attribution,
             outputs,
             failure: None,
         };

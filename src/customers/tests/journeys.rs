@@ -46,11 +46,7 @@ fn a_journey_expires_at_a_close_and_a_late_touchpoint_brings_it_back() {
             journeys month:2026-04 first_purchase gold lost marketing:ad_clicked:web>marketing:page_viewed:web: n 1
             journeys month:2026-04 first_purchase lost marketing:ad_clicked:web>marketing:page_viewed:web: n 1"#]],
     );
-    check_customers(
-        &[&expired[..], &["sales visit_made at 20d09:00"]].concat(),
-        &["journeys"],
-        expect![[""]],
-    );
+    check_customers(&[&expired[..], &["sales visit_made at 20d09:00"]].concat(), &["journeys"], expect![[""]]);
     // Not closed yet: nobody knows whether something comes.
     check_customers(&[&expired[..2], &["closed 30d"]].concat(), &["journeys"], expect![[""]]);
 }

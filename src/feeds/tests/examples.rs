@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    feeds::{DeadLetter, PersonTouchpoint},
+    analyses::{
+        attribution::attribute,
+        journeys::{End, JourneyLimits, JourneyTable},
+    },
+    feeds::{AttributionRecord, DeadLetter, JourneysRecord, PersonTouchpoint},
     model::{
-        CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime,
-        Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep,
-        Kind, MetricValue, Money, Named, Outcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale,
-        ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window,
-        WindowKind,
+        Accumulator, AnalysisPlace, CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension,
+        DurationSummary, EventTime, Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange,
+        JournalEntry, JourneyStep, Kind, MetricValue, Money, Named, Outcome, Percentiles, PersonId, Phase, Reason,
+        Refusal, Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint,
+        Uncertainty, Visibility, Window, WindowKind,
     },
 };
 
@@ -238,4 +242,39 @@ pub fn dead_letter() -> DeadLetter<'static> {
         message: "\"yesterday\" is no time; send RFC 3339 such as 2026-01-31T09:00:00Z",
         source_key: Some(b"4711"),
     }
+}
+
+/// Journeys with something in every list that is published.
+pub fn journeys() -> JourneyTable {
+    let mut table = JourneyTable::default();
+    let minutes = |minutes: i64| Accumulator::observe_distribution(minutes * 60_000);
+    for (steps, reached, lost) in [
+        (&["marketing:ad_clicked:web", "sales:visit_made:store"][..], 30, 4),
+        (&["marketing:message_clicked:email"][..], 10, 25),
+        (&["support:case_opened:phone", "marketing:message_clicked:email", "support:case_opened:phone"][..], 1, 20),
+        (&[][..], 3, 0),
+    ] {
+        table.add(steps, End::Goal, &minutes(90), reached);
+        table.add(steps, End::Lost, &Accumulator::count(1), lost);
+    }
+    table
+}
+
+fn place() -> AnalysisPlace<'static> {
+    AnalysisPlace {
+        goal: "repurchase",
+        window: Window::of(WindowKind::Month, Day::from_civil(2026, 1, 31)),
+        dimension: Dimension::Segment,
+        dimension_value: "gold",
+    }
+}
+
+pub fn journeys_record(table: &JourneyTable, limit: usize) -> JourneysRecord<'_> {
+    let limits = JourneyLimits { transitions: limit, paths: limit, ends: limit, critical: limit };
+    JourneysRecord { place: place(), found: table.publish(limits), revision: 3, status: Status::Provisional }
+}
+
+pub fn attribution_record(table: &JourneyTable, limit: usize) -> AttributionRecord<'_> {
+    let (conversions, found) = (table.ended().goal, attribute(table, limit));
+    AttributionRecord { place: place(), conversions, found, revision: 3, status: Status::Final }
 }

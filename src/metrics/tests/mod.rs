@@ -16,8 +16,8 @@ use super::{
 };
 use crate::analyses::journeys::JourneyTable;
 use crate::model::{
-    Accumulator, AnalysisPlace, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome, Status, StoreError, Uncertainty,
-    Window, WindowKind, keys,
+    Accumulator, AnalysisPlace, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome,
+    Status, StoreError, Uncertainty, Window, WindowKind, keys,
 };
 
 /// A store with its changelog.
