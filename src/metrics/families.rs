@@ -12,9 +12,10 @@
 //! An analysis costs more than a value, so it is not published in the commit that changes it, but as soon as a commit brings
 //! no contributions, and after [`COMMITS_MAX`] of them at the latest. That it is due is stored: what waits is not forgotten.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
-
-use indexmap::IndexMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use super::{
     cells::{StoreKey, day_bytes, day_of_bytes, next_status},
@@ -162,10 +163,10 @@ fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> R
 }
 
 /// The families of a task: a cache of the store, and which of them are due.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Families {
     /// Tables of families, as they are in the store with what the running transaction added.
-    tables: IndexMap<StoreKey, JourneyTable, ahash::RandomState>,
+    tables: BTreeMap<StoreKey, JourneyTable>,
     /// `None` until it was read from the store.
     due: Option<BTreeSet<StoreKey>>,
     /// Of those, the ones of which the store does not say it yet.
@@ -176,19 +177,6 @@ pub(super) struct Families {
     busy: bool,
     /// Up to which day windows were settled when it was last looked which families that ends.
     settled: Option<Day>,
-}
-
-impl Default for Families {
-    fn default() -> Families {
-        Families {
-            tables: IndexMap::with_hasher(ahash::RandomState::with_seeds(9, 10, 11, 12)),
-            due: None,
-            newly_due: BTreeSet::new(),
-            commits: 0,
-            busy: false,
-            settled: None,
-        }
-    }
 }
 
 impl Families {
@@ -334,32 +322,29 @@ impl Families {
     }
 
     fn table(&mut self, family: &StoreKey, store: &dyn KeyValue) -> Result<&JourneyTable, MetricsError> {
-        let position = match self.tables.get_index_of(family) {
-            Some(position) => position,
-            None => {
-                let mut table = JourneyTable::default();
-                let prefix = element_key(family, "");
-                let mut end = prefix.clone();
-                *end.last_mut().expect("a prefix is not empty") = 1;
-                let mut result = Ok(());
-                store.scan(&prefix, &end, &mut |key, value| {
-                    result = std::str::from_utf8(&key[prefix.len()..])
-                        .map_err(|_| MetricsError::Corrupted { what: "an element's key" })
-                        .and_then(|element| add_journeys(&mut table, element, &decode_element(value)?));
-                    if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })?;
-                result?;
-                self.tables.insert_full(family.clone(), table).0
-            }
-        };
-        Ok(&self.tables[position])
+        if !self.tables.contains_key(family) {
+            let mut table = JourneyTable::default();
+            let prefix = element_key(family, "");
+            let mut end = prefix.clone();
+            *end.last_mut().expect("a prefix is not empty") = 1;
+            let mut result = Ok(());
+            store.scan(&prefix, &end, &mut |key, value| {
+                result = std::str::from_utf8(&key[prefix.len()..])
+                    .map_err(|_| MetricsError::Corrupted { what: "an element's key" })
+                    .and_then(|element| add_journeys(&mut table, element, &decode_element(value)?));
+                if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            result?;
+            self.tables.insert(family.clone(), table);
+        }
+        Ok(&self.tables[family])
     }
 
-    /// The commit succeeded: tables that nobody asked for lately go.
+    /// The commit succeeded: the tables of the oldest windows go, if there are too many.
     pub(super) fn committed(&mut self) {
-        let too_many = self.tables.len().saturating_sub(TABLES_MAX);
-        // The oldest are first.
-        self.tables.drain(..too_many);
+        while self.tables.len() > TABLES_MAX {
+            self.tables.pop_first();
+        }
     }
 }
 

@@ -96,6 +96,8 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         touchpoints: feed(map.touchpoints_feed),
         identities: feed(map.identities_feed),
         metrics: feed(map.metrics_feed),
+        journeys: feed(map.journeys_feed),
+        attribution: feed(map.attribution_feed),
     }
 }
 
@@ -207,7 +209,12 @@ fn a_feed_that_lost_repeated_swapped_or_kept_a_value_is_caught() {
     let (feeds, _) = simulate(&events, &topology_options("wrong", 2), 2, 1, 0);
     assert_truth(&expected.feeds, &feeds, "before anything is done to it");
     let names: Vec<String> = feeds.customers.keys().cloned().collect();
-    let injuries: [fn(&mut Feeds, &[String]); 5] = [
+    let injuries: [fn(&mut Feeds, &[String]); 7] = [
+        |feeds, _| {
+            let (_, value) = feeds.journeys.iter_mut().find(|(_, value)| value["converted"] != 0).unwrap();
+            value["paths"][0]["converted"] = 1_000.into();
+        },
+        |feeds, _| drop(feeds.attribution.pop_first().unwrap()),
         |feeds, names| drop(feeds.customers.remove(&names[0])),
         |feeds, names| feeds.customers.get_mut(&names[1]).unwrap()["touchpoints"] = 1_000_000.into(),
         |feeds, names| {

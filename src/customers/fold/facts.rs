@@ -7,7 +7,7 @@ use super::{
     head::{
         Answers, CONTACT_DAYS, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, SCORES_MAX, Step, Sum,
     },
-    journeys::{self, Ended as EndedJourney, EndedJourneys},
+    journeys::{self, EndedJourneys},
     place::{KeptDimensions, Place},
 };
 use crate::model::{Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
@@ -84,8 +84,8 @@ pub struct Facts<'a, 'p> {
     pub acquisition_cost: Option<Money>,
     /// Journeys that ended with it, or had expired before it.
     pub journeys: EndedJourneys,
-    /// The journey that the cancelled purchase had ended: it is lost after all.
-    pub journey_revoked: Option<EndedJourney>,
+    /// The journeys that the cancelled purchase had ended: they are lost after all.
+    pub journeys_revoked: EndedJourneys,
     /// Whether the head is full and something was forgotten or not remembered.
     pub capped: bool,
 }
@@ -113,7 +113,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             resolution_ms,
             acquisition_cost,
             journeys,
-            journey_revoked,
+            journeys_revoked,
             capped: _,
         } = self;
         *first_seen == other.first_seen
@@ -132,7 +132,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *resolution_ms == other.resolution_ms
             && *acquisition_cost == other.acquisition_cost
             && *journeys == other.journeys
-            && *journey_revoked == other.journey_revoked
+            && *journeys_revoked == other.journeys_revoked
     }
 
     /// Derives the facts and updates the head.
@@ -171,7 +171,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             resolution_ms: None,
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             journeys: expired,
-            journey_revoked: None,
+            journeys_revoked: EndedJourneys::new(),
             capped: false,
         };
         let spoke = count_touchpoint(head, touchpoint);

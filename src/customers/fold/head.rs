@@ -82,8 +82,8 @@ pub struct Placing {
     pub dimensions: KeptDimensions,
     /// Its amount.
     pub amount: Option<Money>,
-    /// The journey that it ended.
-    pub journey: Option<Box<KeptJourney>>,
+    /// The journeys that it ended: one, unless a cancellation before it left two open.
+    pub journeys: Vec<KeptJourney>,
 }
 
 /// Where an order stands as a purchase.

@@ -285,16 +285,17 @@ pub(super) fn observe(
     options: &JourneyOptions,
 ) {
     let touchpoint = facts.touchpoint;
-    if let Some(kept) = facts.cancelled.as_ref().and_then(|placing| placing.journey.as_deref()) {
-        facts.journey_revoked = Some(Ended {
+    let revoked = facts.cancelled.iter().flat_map(|placing| &placing.journeys);
+    facts.journeys_revoked = revoked
+        .map(|kept| Ended {
             goal: options.name(kept.goal),
             outcome: PathOutcome::Converted,
             day: calendar.day(kept.ended_at),
             duration_ms: kept.ended_at.0 - kept.started_at.0,
             path: render(kept.steps.iter(), &head.spokes),
             segment: kept.segment.clone(),
-        });
-    }
+        })
+        .collect();
     if touchpoint.visibility == Visibility::Internal || options.goals.is_empty() {
         return;
     }
@@ -321,7 +322,7 @@ pub(super) fn observe(
                     path: render(steps.iter(), &head.spokes),
                     segment: head.segment.clone(),
                 };
-                if facts.purchase {
+                if facts.purchase && matches!(goal.reached, Reached::Known(_)) {
                     let segment = ended.segment.clone();
                     keep(head, facts, KeptJourney { goal: number, steps, started_at, ended_at: at, segment });
                 }
@@ -360,6 +361,6 @@ fn keep(head: &mut Head, facts: &Facts<'_, '_>, journey: KeptJourney) {
         && let Purchase::Live(placing) = &mut order.purchase
         && placing.ordinal == ordinal
     {
-        placing.journey = Some(Box::new(journey));
+        placing.journeys.push(journey);
     }
 }

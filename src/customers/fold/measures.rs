@@ -60,7 +60,7 @@ fn journeys<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     for ended in &facts.journeys {
         journeys::contribute(ended, 1, emit);
     }
-    if let Some(revoked) = &facts.journey_revoked {
+    for revoked in &facts.journeys_revoked {
         journeys::contribute(revoked, -1, emit);
         let lost = Ended { outcome: PathOutcome::Lost, duration_ms: 0, ..revoked.clone() };
         journeys::contribute(&lost, 1, emit);

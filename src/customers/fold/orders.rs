@@ -24,7 +24,7 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
                     day: facts.place.day,
                     dimensions: KeptDimensions::of(facts.place),
                     amount: touchpoint.amount,
-                    journey: None,
+                    journeys: Vec::new(),
                 };
                 let order = &mut head.orders[index];
                 order.purchase = Purchase::Live(placing);

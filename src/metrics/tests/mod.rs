@@ -1,5 +1,6 @@
 //! The stage told as stories: contributions as text in, published lines out; and its promises as properties.
 
+mod families;
 mod promises;
 mod rebuild;
 mod spokes;
@@ -17,7 +18,7 @@ use super::{
 use crate::analyses::journeys::JourneyTable;
 use crate::model::{
     Accumulator, AnalysisPlace, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome,
-    Status, StoreError, Uncertainty, Window, WindowKind, keys,
+    Status, StoreError, Uncertainty, Window, WindowKind, family, keys,
 };
 
 /// A store with its changelog.
@@ -190,7 +191,8 @@ impl Harness {
         self.committed = (self.store.clone(), self.feed.clone());
         let stored = self.store.map.iter().filter(|(key, _)| key[0] == b'c');
         let stored: usize = stored.map(|(key, value)| cells::keys_published(key, value)).sum();
-        assert_eq!(stored, self.feed.latest.len(), "the store holds exactly what is published");
+        let analysed = self.store.map.iter().filter(|(key, value)| key[0] == b'f' && value[2] != u8::MAX).count();
+        assert_eq!(stored + analysed, self.feed.latest.len(), "the store holds exactly what is published");
         left
     }
 
@@ -236,6 +238,25 @@ impl Harness {
             ["commit-once"] => drop(self.commit()),
             ["roll-back"] => self.roll_back(),
             ["restart"] => self.restart(0),
+            // Journeys: when, goal, segment (or -), outcome, path, how many.
+            ["journeys", date, goal, segment, outcome, path, n] => {
+                let name: Vec<&str> = [*goal].into_iter().chain((*segment != "-").then_some(*segment)).collect();
+                let value = family::cell_value(&name, &[outcome, path]);
+                let cell = CellKey {
+                    metric: family::JOURNEYS,
+                    currency: None,
+                    dimension: if *segment == "-" { Dimension::Company } else { Dimension::Segment },
+                    value: &value,
+                    window: Window::of(WindowKind::Month, day(date)),
+                };
+                let mut add = Accumulator::default();
+                let one = match *outcome {
+                    "converted" => Accumulator::observe_distribution(90_000),
+                    _ => Accumulator::count(1),
+                };
+                add.add(&one, n.parse().expect("a number"));
+                self.metrics.contribution(cell, &add, &mut self.store).expect("a good contribution");
+            }
             [metric, date, rest @ ..] => {
                 let mut addition = Addition {
                     metric: (catalogue::CATALOGUE.iter().position(|definition| definition.id == *metric))

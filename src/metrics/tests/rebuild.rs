@@ -3,7 +3,9 @@
 use super::Harness;
 use crate::{metrics::Options, model::Calendar};
 
-const OLD: [&str; 9] = [
+const OLD: [&str; 11] = [
+    "journeys 2026-02-01 referral - lost sales:visit_made:store 3",
+    "journeys 2026-02-01 repurchase gold lost sales:visit_made:store 3",
     "customer_value 2026-02-03 n=2 money=500EUR money=700USD",
     "customer_value 2026-02-01 n=2 money=500CHF",
     "retention 2026-02-03 n=4 a=1",
@@ -14,7 +16,8 @@ const OLD: [&str; 9] = [
     "data_quality 2026-01-30 spoke=sales accepted=5",
     "as-of 2026-02-04",
 ];
-const NEW: [&str; 7] = [
+const NEW: [&str; 8] = [
+    "journeys 2026-02-01 repurchase gold converted sales:visit_made:store 2",
     "customer_value 2026-02-03 n=2 money=900EUR money=-1JPY",
     "orders 2026-01-31 n=2",
     "orders 2026-02-01 n=1",
@@ -58,7 +61,7 @@ impl Harness {
 /// What a hub publishes that knew nothing but the new definition, besides its data quality.
 fn fresh() -> Harness {
     let mut fresh = Harness::new(options());
-    for line in NEW.iter().chain(&OLD[7..8]).chain(&["commit"]) {
+    for line in NEW.iter().chain(&OLD[9..10]).chain(&["commit"]) {
         fresh.tell(line);
     }
     fresh

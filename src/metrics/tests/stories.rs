@@ -363,6 +363,10 @@ fn the_stored_form_does_not_change_unnoticed() {
         "commit",
         "overdue 2026-03-01 n=-1",
         "commit",
+        "journeys 2026-01-31 repurchase gold converted sales:visit_made:store 2",
+        "commit",
+        "journeys 2026-02-01 repurchase gold lost  1",
+        "commit-once",
     ] {
         harness.tell(line);
     }

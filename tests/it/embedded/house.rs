@@ -155,6 +155,8 @@ impl House {
             touchpoints: feed(self.map.touchpoints_feed),
             identities: feed(self.map.identities_feed),
             metrics: feed(self.map.metrics_feed),
+            journeys: feed(self.map.journeys_feed),
+            attribution: feed(self.map.attribution_feed),
         }
     }
 }

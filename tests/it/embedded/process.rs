@@ -148,6 +148,8 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         touchpoints: feed("insight.touchpoints")?,
         identities: feed("insight.identities")?,
         metrics: feed("insight.metrics")?,
+        journeys: feed("insight.journeys")?,
+        attribution: feed("insight.attribution")?,
     })
 }
 

@@ -176,6 +176,13 @@ impl World {
         self.calendar.day(milliseconds)
     }
 
+    /// The month of a day: its name and what records say of it.
+    pub fn month(&self, day: Day) -> (String, Value) {
+        let month = windows(day)[2];
+        let about = json!({"kind": "month", "start": civil(month.1).to_string(), "end": civil(end(month)).to_string()});
+        (window_name(month), about)
+    }
+
     pub fn moment(&mut self, touch: &Touch, phase: &str) -> Moment {
         let day = self.day(touch.occurred_at);
         let values = [
@@ -420,7 +427,7 @@ fn wilson(successes: i64, n: i64) -> Option<(f64, f64)> {
 }
 
 /// Nearest rank, as the middle of the value's bucket.
-fn percentile(values: &[i64], percent: usize) -> f64 {
+pub fn percentile(values: &[i64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     bucket_middle(sorted[(percent * sorted.len()).div_ceil(100) - 1])

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
+use super::journeys;
+
 /// The compacted state of the compared feeds: value by key.
 #[derive(Clone, Debug, Default)]
 pub struct Feeds {
@@ -15,12 +17,16 @@ pub struct Feeds {
     pub identities: BTreeMap<String, Value>,
     /// `insight.metrics`.
     pub metrics: BTreeMap<String, Value>,
+    /// `insight.journeys`.
+    pub journeys: BTreeMap<String, Value>,
+    /// `insight.attribution`.
+    pub attribution: BTreeMap<String, Value>,
 }
 
 /// One field (or a whole value, if `field` is empty) that is not as it should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// `customers`, `touchpoints`, `identities` or `metrics`.
+    /// `customers`, `touchpoints`, `identities`, `metrics`, `journeys` or `attribution`.
     pub feed: &'static str,
     /// The record's key.
     pub key: String,
@@ -57,6 +63,21 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     compare_feed("touchpoints", &expected.touchpoints, &actual.touchpoints, &mut found);
     compare_feed("identities", &expected.identities, &actual.identities, &mut found);
     compare_feed("metrics", &expected.metrics, &actual.metrics, &mut found);
+    for (feed, expected, actual, comparable) in [
+        ("journeys", &expected.journeys, &actual.journeys, journeys::comparable as fn(&Value) -> Value),
+        ("attribution", &expected.attribution, &actual.attribution, journeys::comparable_credits),
+    ] {
+        let actual: BTreeMap<String, Value> =
+            actual.iter().map(|(key, record)| (key.clone(), comparable(record))).collect();
+        let mut expected = expected.clone();
+        for (key, record) in &mut expected {
+            // Lists that were cut are not compared.
+            if let (Some(record), Some(actual)) = (record.as_object_mut(), actual.get(key)) {
+                record.retain(|name, _| actual.get(name).is_some());
+            }
+        }
+        compare_feed(feed, &expected, &actual, &mut found);
+    }
     found
 }
 

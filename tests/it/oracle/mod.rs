@@ -7,6 +7,7 @@ mod cells;
 mod compare;
 mod fields;
 mod identity;
+mod journeys;
 mod orders;
 mod person;
 mod source_tests;
@@ -165,6 +166,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     let Some(as_of) = taken.as_of else { return result };
     let calendar = cells::Calendar::new(&options.time_zone);
     let mut world = cells::World::new(calendar, as_of);
+    let mut journeys = journeys::Journeys::default();
     let resolved = taken.resolve();
     result.feeds.identities = resolved.feed(&options.person_key, &taken.standing);
     let mut persons: HashMap<&Identifier, BTreeSet<Placed>> = HashMap::new();
@@ -180,10 +182,11 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
             let key = format!("{name}|{}|{}", escaped(&touch.spoke), escaped(&touch.id));
             result.feeds.touchpoints.insert(key, value);
         }
-        let record = person::fold(&name, &timeline, &mut world, options);
+        let record = person::fold(&name, &timeline, &mut world, &mut journeys, options);
         result.feeds.customers.insert(name, record);
     }
     result.feeds.metrics = world.publish();
+    (result.feeds.journeys, result.feeds.attribution) = journeys.publish();
     result
 }
 

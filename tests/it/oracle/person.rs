@@ -9,6 +9,7 @@ use super::{
     Options,
     cells::{Moment, World, next},
     fields::IDENTIFIER_TYPES,
+    journeys::{Bought, Journeys},
     sources::{Touch, instant},
 };
 
@@ -228,7 +229,7 @@ fn cases(timeline: &[Touch]) -> Vec<Case> {
 }
 
 /// The insight record; what metrics count goes into the world.
-pub fn fold(name: &str, timeline: &[Touch], world: &mut World, options: &Options) -> Value {
+pub fn fold(name: &str, timeline: &[Touch], world: &mut World, journeys: &mut Journeys, options: &Options) -> Value {
     let trade = trade(timeline);
     let cases = cases(timeline);
     let phases = phases(timeline.len(), &trade.purchases);
@@ -237,6 +238,12 @@ pub fn fold(name: &str, timeline: &[Touch], world: &mut World, options: &Options
     observe_cases(timeline, &moments, &cases, world, options);
     observe_answers(timeline, &moments, world);
     observe_presence(timeline, &moments, world);
+    let bought: Vec<Bought> = trade
+        .purchases
+        .iter()
+        .map(|purchase| Bought { placed: purchase.placed, cancelled: purchase.cancelled })
+        .collect();
+    journeys.add(timeline, &bought, world);
     record(name, timeline, &trade, &cases, phases[timeline.len()], world, options)
 }
 

@@ -1,0 +1,71 @@
+//! Families as stories: when an analysis is published, and that what waits is not forgotten.
+
+use expect_test::expect;
+
+use super::Harness;
+use crate::{metrics::Options, model::Calendar};
+
+fn check(lines: &[&str], expected: expect_test::Expect) {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
+    lines.iter().for_each(|line| harness.tell(line));
+    expected.assert_eq(&harness.feed.lines);
+}
+
+#[test]
+fn a_family_is_published_when_no_contributions_come_settles_and_goes() {
+    check(
+        &[
+            "journeys 2026-01-31 repurchase - converted marketing:ad_clicked:web>sales:visit_made:store 2",
+            "journeys 2026-01-31 repurchase gold lost marketing:ad_clicked:web 1",
+            "commit-once",
+            "journeys 2026-01-31 repurchase - lost  1",
+            "commit",
+            "watermark 0 2026-02-02",
+            "commit",
+            "journeys 2026-01-31 repurchase gold lost marketing:ad_clicked:web -1",
+            "journeys 2026-01-31 repurchase - lost  -1",
+            "commit",
+        ],
+        expect![[r#"
+            journeys|month:2026-01|goal=repurchase 2 reached, 1 lost r1 provisional
+            journeys|month:2026-01|goal=repurchase&segment=gold 0 reached, 1 lost r1 provisional
+            journeys|month:2026-01|goal=repurchase 2 reached, 1 lost r2 final
+            journeys|month:2026-01|goal=repurchase&segment=gold 0 reached, 1 lost r2 final
+            journeys|month:2026-01|goal=repurchase 2 reached, 0 lost r3 revised
+            journeys|month:2026-01|goal=repurchase&segment=gold gone
+        "#]],
+    );
+}
+
+#[test]
+fn a_family_that_is_due_survives_a_crash_and_a_transaction_that_fails_leaves_nothing() {
+    check(
+        &[
+            "journeys 2026-01-31 referral - converted sales:visit_made:store 2",
+            "commit-once",
+            "journeys 2026-01-31 referral - converted sales:visit_made:store 5",
+            "roll-back",
+            "restart",
+            "journeys 2026-02-01 referral - lost sales:visit_made:store 1",
+            "commit-once",
+            "restart",
+            "commit",
+        ],
+        expect![[r#"
+            journeys|month:2026-01|goal=referral 2 reached, 0 lost r1 provisional
+            journeys|month:2026-02|goal=referral 0 reached, 1 lost r1 provisional
+        "#]],
+    );
+}
+
+#[test]
+fn a_stream_without_a_pause_does_not_keep_an_analysis_waiting_for_ever() {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
+    for _ in 0..40 {
+        harness.tell("journeys 2026-01-31 referral - lost sales:visit_made:store 1");
+        harness.commit();
+    }
+    expect!["journeys|month:2026-01|goal=referral 0 reached, 33 lost r1 provisional\n"].assert_eq(&harness.feed.lines);
+    harness.commit_all();
+    assert!(harness.feed.lines.ends_with("0 reached, 40 lost r2 provisional\n"), "{}", harness.feed.lines);
+}
