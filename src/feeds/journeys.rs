@@ -149,7 +149,7 @@ impl<'a> TransitionShape<'a> {
     }
 }
 
-fn place<'a>(place: Place<&'a str>) -> &'a str {
+fn place(place: Place<&str>) -> &str {
     match place {
         Place::Start => "(start)",
         Place::Step(step) => step,
