@@ -23,6 +23,8 @@ pub(super) enum Action {
     ReviewPosted,
     ReferralMade,
     ConsentChanged,
+    ExpectationAsked,
+    PerceptionAsked,
     Recommended,
     LeadCreated,
     MeetingHeld,
@@ -251,6 +253,14 @@ fn purchase(plan: &mut Plan<'_>) {
         plan.step(Action::OrderReturned);
         plan.wait(HOUR, 3 * DAY);
         plan.step(Action::RefundIssued);
+    }
+    if plan.sometimes(25) {
+        // When the order is placed, and again some days after all this.
+        let after = plan.now;
+        plan.now = placed + plan.random.between(MINUTE, 10 * MINUTE);
+        plan.step(Action::ExpectationAsked);
+        plan.now = after + plan.random.between(HOUR, 3 * DAY);
+        plan.step(Action::PerceptionAsked);
     }
 }
 

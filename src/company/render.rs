@@ -28,6 +28,7 @@ const SEGMENTS: [&str; 4] = ["families", "singles", "seniors", "business"];
 const CAMPAIGNS: [&str; 6] = ["spring", "summer", "autumn", "winter", "loyalty", "welcome-back"];
 const CONTENTS: [&str; 5] = ["newsletter-3", "buying-guide", "how-to-video", "case-study", "price-list"];
 const SUBJECTS: [&str; 6] = ["delivery", "invoice", "product", "return", "login", "contract"];
+const ITEMS: [&str; 3] = ["speed", "packaging", "advice"];
 const CARRIERS: [&str; 3] = ["north-post", "swift", "cargo-bike"];
 const PRODUCTS: u64 = 40;
 
@@ -100,7 +101,11 @@ fn meaning(action: Action) -> (Kind, Initiator, Visibility) {
         Action::ReviewPosted => Kind::ReviewPosted,
         Action::ReferralMade => Kind::ReferralMade,
         Action::ConsentChanged => Kind::ConsentChanged,
-        Action::Recommended | Action::SatisfactionRated | Action::EffortRated => Kind::SurveyAnswered,
+        Action::ExpectationAsked
+        | Action::PerceptionAsked
+        | Action::Recommended
+        | Action::SatisfactionRated
+        | Action::EffortRated => Kind::SurveyAnswered,
         Action::LeadCreated => Kind::LeadCreated,
         Action::MeetingHeld => Kind::MeetingHeld,
         Action::QuoteSent => Kind::QuoteSent,
@@ -256,6 +261,8 @@ impl Renderer {
             _ => None,
         };
         let scale = match action {
+            Action::ExpectationAsked => Some(ScoreScale::Expectation),
+            Action::PerceptionAsked => Some(ScoreScale::Perception),
             Action::Recommended => Some(ScoreScale::Nps),
             Action::SatisfactionRated => Some(ScoreScale::Csat),
             Action::EffortRated => Some(ScoreScale::Ces),
@@ -264,7 +271,9 @@ impl Renderer {
         };
         let score = scale.map(|scale| {
             let value = step.told.answer.unwrap_or_else(|| answer(scale, step.mood, &mut own));
-            Score { scale, value, item: None }
+            // Of one journey both are about the same item.
+            let is_about_item = matches!(scale, ScoreScale::Expectation | ScoreScale::Perception);
+            Score { scale, value, item: is_about_item.then(|| journey.pick(&ITEMS)) }
         });
         let felt = matches!(
             action,

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Instant};
 
 use insight_hub::company::{BenchEvents, BenchOptions, Company, CompanyOptions, SourceEvent};
 
-use crate::oracle::{Options, Source, expected};
+use crate::{
+    oracle::{METRICS, Options, Source, expected},
+    simulation::small_company,
+};
 
 fn source(event: &SourceEvent) -> Source<'_> {
     Source { spoke: event.spoke, payload: &event.payload, timestamp_ms: event.timestamp_ms }
@@ -40,8 +43,36 @@ fn the_company_moves_every_metric_of_the_oracle() {
     for key in feeds.metrics.keys() {
         *cells.entry(key.split('|').next().unwrap()).or_default() += 1;
     }
-    assert_eq!(cells.len(), 21, "{cells:?}");
+    assert_eq!(cells.len(), METRICS.len(), "{cells:?}");
     assert!(cells.values().all(|count| *count > 100), "{cells:?}");
+}
+
+/// A metric that the worlds of the simulation never produce, or only ever at its neutral value, is not tested by them.
+#[test]
+fn small_companies_produce_every_metric_and_every_part_of_it() {
+    let mut produced: BTreeMap<String, [usize; 3]> = BTreeMap::new();
+    for seed in 0..20 {
+        let events: Vec<SourceEvent> = Company::new(small_company(seed)).collect();
+        let feeds = expected(events.iter().map(source), &Options::default()).feeds;
+        let mut worlds: BTreeMap<&str, [bool; 3]> = BTreeMap::new();
+        for (key, value) in feeds.metrics.iter().filter(|(_, value)| value["dimension"] == "company") {
+            let [numerator, denominator] = ["numerator", "denominator"].map(|name| value[name].as_i64().unwrap());
+            let parts = worlds.entry(key.split('|').next().unwrap()).or_default();
+            for (part, holds) in parts.iter_mut().zip([true, numerator != 0, numerator != denominator]) {
+                *part |= holds;
+            }
+        }
+        for (metric, parts) in worlds {
+            for (count, holds) in produced.entry(metric.to_owned()).or_default().iter_mut().zip(parts) {
+                *count += usize::from(holds);
+            }
+        }
+    }
+    println!("of 20 worlds: any, numerator, numerator unlike denominator: {produced:?}");
+    for metric in METRICS {
+        let worlds = produced.get(metric).copied().unwrap_or_default();
+        assert!(worlds.iter().all(|count| *count >= 3), "{metric}: {worlds:?} of 20");
+    }
 }
 
 #[test]
