@@ -3,10 +3,11 @@
 //! A metric is one entry here (or in a file of this room) and one function of the fold that contributes to its cells. A window holds the touchpoints
 //! whose defining moment (`counted_at`) lies in it, in the configured time zone.
 
+mod experience;
 mod relations;
 
 use super::values::{self, Figures};
-use crate::model::{Accumulator, CatalogueEntry, Currency, Dimension};
+use crate::model::{Accumulator, CatalogueEntry, Currency, Day, Dimension, Window};
 
 /// The position of each metric in [`CATALOGUE`]: part of the internal formats, so a number is never reused.
 #[allow(missing_docs, reason = "each is the metric of its name")]
@@ -33,6 +34,17 @@ pub mod index {
     pub const ADVOCACY: u8 = 19;
     pub const ACQUISITION_COST: u8 = 20;
     pub const CUSTOMER_VALUE: u8 = 21;
+    pub const EXPECTATION_GAP: u8 = 22;
+    pub const FULL_RESOLUTION_TIME: u8 = 23;
+    pub const FIRST_CONTACT_RESOLUTION: u8 = 24;
+    pub const FOLLOW_UP_TIME: u8 = 25;
+    pub const REPURCHASE_30: u8 = 26;
+    pub const REPURCHASE_60: u8 = 27;
+    pub const REPURCHASE_90: u8 = 28;
+    pub const REFERRAL: u8 = 29;
+    pub const WORD_OF_MOUTH: u8 = 30;
+    pub const MARGIN: u8 = 31;
+    pub const CONVERSION: u8 = 32;
 }
 
 /// How contributions become cells.
@@ -77,8 +89,21 @@ pub struct Definition {
     /// Whether a window is contributed to before it begins: until the newest touchpoint lies in it or after it, its cell
     /// is held back.
     pub ahead: bool,
+    /// How many days after its end a window becomes final, because what happens in them still counts in it.
+    pub settles_after_days: i32,
+    /// Whether it becomes final one more length of its own later.
+    pub settles_after_own_length: bool,
     /// The published figures of a cell.
     pub figures: fn(&Accumulator) -> Figures,
+}
+
+impl Definition {
+    /// From this day on nothing on time counts in a window any more: its end, and what the metric waits for after it.
+    pub fn settles_on(&self, window: Window) -> Day {
+        let end = window.end();
+        let own_length = if self.settles_after_own_length { end.0 - window.start.0 } else { 0 };
+        end.plus(self.settles_after_days + own_length)
+    }
 }
 
 /// Every metric, in the order of [`index`].
@@ -312,6 +337,17 @@ pub const CATALOGUE: &[Definition] = &[
     relations::ADVOCACY,
     relations::ACQUISITION_COST,
     relations::CUSTOMER_VALUE,
+    experience::EXPECTATION_GAP,
+    experience::FULL_RESOLUTION_TIME,
+    experience::FIRST_CONTACT_RESOLUTION,
+    experience::FOLLOW_UP_TIME,
+    experience::REPURCHASE_30,
+    experience::REPURCHASE_60,
+    experience::REPURCHASE_90,
+    experience::REFERRAL,
+    experience::WORD_OF_MOUTH,
+    experience::MARGIN,
+    experience::CONVERSION,
 ];
 
 /// What most definitions share.
@@ -324,12 +360,14 @@ const FLOW: Definition = Definition {
     inclusion: "",
     counted_at: "",
     source: "",
-    dimensions: Dimension::ALL,
+    dimensions: Dimension::COMMON,
     per_currency: false,
     currencies_within: false,
     version: 1,
     kind: MetricKind::Flow,
     ahead: false,
+    settles_after_days: 0,
+    settles_after_own_length: false,
     figures: values::count,
 };
 
@@ -372,7 +410,8 @@ pub fn entries() -> impl Iterator<Item = CatalogueEntry<'static>> {
     })
 }
 
-/// What cells depend on, for the generation: each metric's position, id, kind and version. XXH3-64.
+/// What cells depend on, for the generation: each metric's position, id, kind, version and when it settles (what waits for
+/// that is indexed by it). XXH3-64.
 pub fn fingerprint() -> u64 {
     let mut bytes = Vec::new();
     for definition in CATALOGUE {
@@ -381,6 +420,8 @@ pub fn fingerprint() -> u64 {
         bytes.push(definition.kind as u8);
         bytes.extend([definition.ahead, definition.currencies_within].map(u8::from));
         bytes.extend_from_slice(&definition.version.to_le_bytes());
+        bytes.extend_from_slice(&definition.settles_after_days.to_le_bytes());
+        bytes.push(u8::from(definition.settles_after_own_length));
     }
     xxhash_rust::xxh3::xxh3_64(&bytes)
 }
@@ -390,6 +431,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::model::WindowKind;
 
     #[test]
     fn indexes_are_positions_and_every_definition_says_what_it_means() {
@@ -398,6 +440,16 @@ mod tests {
             assert_eq!(usize::from(definition.index), position, "{}", definition.id);
             assert!(ids.insert(definition.id), "{} is there twice", definition.id);
             assert!(definition.version > 0 && !definition.dimensions.is_empty());
+            let has_items = definition.dimensions.contains(&Dimension::Item);
+            assert_eq!(has_items, definition.id == "expectation_gap", "{}", definition.id);
+            let waits = definition.settles_after_days > 0 || definition.settles_after_own_length;
+            assert!(definition.settles_after_days >= 0);
+            assert!(
+                !waits || definition.kind == MetricKind::Flow,
+                "{}: a level is known when its day closes",
+                definition.id
+            );
+            assert_eq!(waits, definition.inclusion.contains("A window is final"), "{}", definition.id);
             let texts = [
                 definition.id,
                 definition.title,
@@ -413,13 +465,26 @@ mod tests {
                 definition.id
             );
         }
-        assert_eq!(CATALOGUE.len(), 22);
+        assert_eq!(CATALOGUE.len(), 33);
         assert_eq!(CATALOGUE[usize::from(index::DATA_QUALITY)].id, "data_quality");
         assert_eq!(entries().count(), CATALOGUE.len());
     }
 
     #[test]
+    fn a_window_settles_at_its_end_or_when_what_it_waits_for_is_over() {
+        let day = Day::from_civil(2026, 2, 11);
+        let on = |metric: u8| {
+            let definition = definition(metric).expect("a metric of the catalogue");
+            WindowKind::ALL.map(|kind| definition.settles_on(Window::of(kind, day)).to_string())
+        };
+        assert_eq!(on(index::NPS), ["2026-02-12", "2026-02-16", "2026-03-01"]);
+        assert_eq!(on(index::FIRST_CONTACT_RESOLUTION), ["2026-02-19", "2026-02-23", "2026-03-08"]);
+        assert_eq!(on(index::REPURCHASE_90), ["2026-05-13", "2026-05-17", "2026-05-30"]);
+        assert_eq!(on(index::CONVERSION), ["2026-02-13", "2026-02-23", "2026-03-29"]);
+    }
+
+    #[test]
     fn the_fingerprint_is_part_of_the_generation_and_changes_only_on_purpose() {
-        expect_test::expect!["bce8ffb3b0abe4c3"].assert_eq(&format!("{:016x}", fingerprint()));
+        expect_test::expect!["b63072ed052a5a05"].assert_eq(&format!("{:016x}", fingerprint()));
     }
 }

@@ -4,7 +4,8 @@
 //! c metric currency³ dimension value 0x00 window-kind start⁴  →  version status revision accumulator   a cell
 //!                                    1: as it was last published; 2: during a rebuild, not published as it is;
 //!                                    3: held back, nothing is published: its window has not begun
-//! e end⁴ (key of the cell)                                    →  (empty)                               local: provisional cells by end
+//! e day⁴ (key of the cell)                                    →  (empty)                               local: provisional cells by the day
+//!                                                                                                       on which they settle
 //! b start⁴ (key of the cell)                                  →  (empty)                               local: cells held back by start
 //! ```
 //!
@@ -32,7 +33,7 @@ pub(super) type StoreKey = SmallVec<[u8; 48]>;
 
 /// First bytes of the store's keys.
 pub(super) const CELL: u8 = b'c';
-pub(super) const PROVISIONAL_BY_END: u8 = b'e';
+pub(super) const PROVISIONAL_BY_DAY: u8 = b'e';
 pub(super) const HELD_BACK_BY_START: u8 = b'b';
 pub(super) const LEVEL_FAMILY: u8 = b'l';
 
@@ -112,9 +113,9 @@ pub(super) fn parse_cell_key(key: &[u8]) -> Result<CellKey<'_>, MetricsError> {
     })
 }
 
-/// The key under which a provisional cell waits for its window's end.
-pub(super) fn provisional_key(end: Day, cell: &[u8]) -> StoreKey {
-    index_key(PROVISIONAL_BY_END, end, cell)
+/// The key under which a provisional cell waits for the day on which it settles.
+pub(super) fn provisional_key(settles_on: Day, cell: &[u8]) -> StoreKey {
+    index_key(PROVISIONAL_BY_DAY, settles_on, cell)
 }
 
 /// The key under which a cell waits for its window's start.
@@ -297,8 +298,8 @@ impl Cells {
     }
 
     /// Publishes what differs from what was published, and stores it. `as_of`: windows that start after this day have not
-    /// begun. `settled`: windows that end on this day or before can no longer be provisional. `withhold`: only stores it,
-    /// for a rebuild to publish.
+    /// begun. `settled`: windows that settle on this day or before can no longer be provisional. `withhold`: only stores
+    /// it, for a rebuild to publish.
     pub(super) fn publish(
         &mut self,
         (as_of, settled): (Option<Day>, Option<Day>),
@@ -387,12 +388,12 @@ fn publish_cell(
                 .for_each(|currency| effects.tombstone(&public_key(Some(*currency)))),
             false => effects.tombstone(&public_key(parsed.currency)),
         };
-    let end = parsed.window.end();
+    let settles_on = definition.settles_on(parsed.window);
     if definition.ahead && as_of.is_none_or(|day| day < parsed.window.start) && !cell.accumulator.is_zero() {
         // In another time zone the newest touchpoint may lie before a day that it lay on: then it was published.
         if let Some(status) = cell.status.take() {
             if status == Status::Provisional {
-                store.delete_local(&provisional_key(end, key));
+                store.delete_local(&provisional_key(settles_on, key));
             }
             tombstones(&std::mem::take(&mut cell.currencies), &[], effects);
         }
@@ -409,7 +410,7 @@ fn publish_cell(
         if let Some(status) = cell.status.take() {
             store.delete(key);
             if status == Status::Provisional {
-                store.delete_local(&provisional_key(end, key));
+                store.delete_local(&provisional_key(settles_on, key));
             }
             tombstones(&std::mem::take(&mut cell.currencies), &[], effects);
         } else if was_withheld {
@@ -423,7 +424,7 @@ fn publish_cell(
     postcard::to_io(&cell.accumulator, &mut *scratch).expect("a vector takes every byte");
     let hash = xxhash_rust::xxh3::xxh3_64(scratch);
     let changed = cell.status.is_none() || was_withheld || hash != cell.published;
-    let status = next_status(cell.status, changed, late, settled.is_some_and(|settled| end <= settled));
+    let status = next_status(cell.status, changed, late, settled.is_some_and(|settled| settles_on <= settled));
     if !changed && cell.status == Some(status) {
         return Ok(());
     }
@@ -437,8 +438,8 @@ fn publish_cell(
     store.put(key, &stored);
     match (cell.status.replace(status), status) {
         (Some(Status::Provisional), Status::Provisional) => {}
-        (_, Status::Provisional) => store.put_local(&provisional_key(end, key), &[]),
-        (Some(Status::Provisional), _) => store.delete_local(&provisional_key(end, key)),
+        (_, Status::Provisional) => store.put_local(&provisional_key(settles_on, key), &[]),
+        (Some(Status::Provisional), _) => store.delete_local(&provisional_key(settles_on, key)),
         _ => {}
     }
 
@@ -494,7 +495,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_cells_key_says_which_cell_it_is(
-            metric in 0_u8..18, money in any::<bool>(), dimension in 0..Dimension::ALL.len(), value in ".{0,70}",
+            metric in 0..catalogue::CATALOGUE.len() as u8, money in any::<bool>(), dimension in 0..Dimension::ALL.len(), value in ".{0,70}",
             day in -100_000_i32..100_000, kind in 0..3_usize,
         ) {
             let cell = CellKey {

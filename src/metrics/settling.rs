@@ -65,7 +65,8 @@ impl Settling {
         self.as_of_day.map(Day)
     }
 
-    /// Windows that end on this day or before are settled.
+    /// Windows that settle on this day or before (at their end, or later where their metric waits for something) are
+    /// settled.
     pub(super) fn settled(&self) -> Option<Day> {
         self.settled.map(Day)
     }

@@ -191,8 +191,9 @@ impl Metrics {
             self.family(cells::family_key(&cell), closed, store)?.change(cell.window.start, add.n);
             return Ok(());
         }
-        let late =
-            settling.settled().is_some_and(|settled| cell.window.start < settled && cell.window.end() <= settled);
+        let late = settling
+            .settled()
+            .is_some_and(|settled| cell.window.start < settled && definition.settles_on(cell.window) <= settled);
         self.cells.change(cells::cell_key(&cell), late, store)?.add(add, 1);
         Ok(())
     }
@@ -227,7 +228,7 @@ impl Metrics {
     }
 
     /// Takes the watermark of a source (a partition of the stage before), `None` while it is idle. The lowest decides which
-    /// windows are settled, once all [`Options::sources`] were heard of.
+    /// windows are settled (those of metrics that wait for something later than others), once all [`Options::sources`] were heard of.
     pub fn watermark(
         &mut self,
         source: u32,
@@ -357,7 +358,7 @@ impl Metrics {
             return Ok(());
         }
         let to = cells::provisional_key(settled.plus(1), &[]);
-        let found = waiting(cells::PROVISIONAL_BY_END, &to, budget.steps, store)?;
+        let found = waiting(cells::PROVISIONAL_BY_DAY, &to, budget.steps, store)?;
         self.settles = found.len() == budget.steps;
         budget.spend(found.len());
         for key in found {
@@ -371,7 +372,7 @@ impl Metrics {
         self.background_left
     }
 
-    /// Windows that end on this day or before are settled; `None` while nothing is known of it.
+    /// Windows that settle on this day or before are settled; `None` while nothing is known of it.
     pub fn settled_day(&self) -> Option<Day> {
         self.settling.as_ref().and_then(Settling::settled)
     }
@@ -394,14 +395,15 @@ impl Metrics {
             return Ok(());
         }
         let cell = cells::parse_cell_key(key)?;
-        if catalogue::definition(cell.metric).is_some_and(|definition| definition.ahead) {
+        let definition = catalogue::definition(cell.metric).ok_or(MetricsError::UnknownMetric(cell.metric))?;
+        if definition.ahead {
             let index_key = cells::held_back_key(cell.window.start, key);
             match value.is_some_and(cells::is_held_back) {
                 true => store.put_local(&index_key, &[]),
                 false => store.delete_local(&index_key),
             }
         }
-        let index_key = cells::provisional_key(cell.window.end(), key);
+        let index_key = cells::provisional_key(definition.settles_on(cell.window), key);
         match value.map(cells::stored_is_provisional) {
             Some(Some(true)) => store.put_local(&index_key, &[]),
             Some(Some(false)) | None => store.delete_local(&index_key),

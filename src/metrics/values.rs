@@ -76,6 +76,16 @@ pub fn duration(cell: &Accumulator) -> Figures {
     Figures { percentiles: percentiles(cell, MILLISECONDS_PER_SECOND), ..mean(cell, MILLISECONDS_PER_SECOND) }
 }
 
+/// A mean of the difference of two answers in points, `sum/n`, with the share of negative ones `a/n`.
+pub fn expectation_gap(cell: &Accumulator) -> Figures {
+    Figures { details: shares(&[("share_below", cell.a)], cell.n), ..mean(cell, 1.0) }
+}
+
+/// A mean of milliseconds in seconds, with the share within two days `a/n` and percentiles.
+pub fn follow_up_time(cell: &Accumulator) -> Figures {
+    Figures { details: shares(&[("share_within_48_hours", cell.a)], cell.n), ..duration(cell) }
+}
+
 /// A proportion in percent, `100·a/n`, with its Wilson interval.
 pub fn percent(cell: &Accumulator) -> Figures {
     Figures {

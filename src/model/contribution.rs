@@ -21,7 +21,13 @@ vocabulary! {
         Campaign => "campaign",
         Account => "account",
         Phase => "phase",
+        Item => "item",
     }
+}
+
+impl Dimension {
+    /// What most metrics are published for: all but the item of a pair of answers.
+    pub const COMMON: &'static [Dimension] = Dimension::ALL.split_at(Dimension::Item as usize).0;
 }
 
 /// A cell: metric × window × dimension value (× currency).

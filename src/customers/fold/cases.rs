@@ -1,12 +1,41 @@
-//! Cases of one person: opened, answered, resolved, reopened.
+//! Cases of one person: opened, answered, resolved, reopened; and whether a resolution was the last word.
 
 use super::{
     FoldOptions,
     facts::{Ended, Facts},
-    head::{CASES_MAX, Case, Head, Level},
-    place::KeptDimensions,
+    head::{CASES_MAX, Case, Head, Level, Resolution, Watch},
+    place::{KeptDimensions, KeptPlace},
 };
 use crate::model::{EventTime, IdentifierType, Initiator, Kind, Visibility};
+
+/// A contact within so many milliseconds after a resolution, 7 · 24 hours, counts against it.
+const WATCH_MS: i64 = 7 * 86_400_000;
+
+/// A contact of the customer: cases on it that were resolved a short time ago were not resolved with the first contact.
+/// To be called before the touchpoint is taken as one about a case, since no resolution is a further contact itself.
+pub(super) fn observe_contact(head: &mut Head, facts: &mut Facts<'_, '_>) {
+    let touchpoint = facts.touchpoint;
+    let now = touchpoint.occurred_at;
+    // Answers to surveys are asked for.
+    if now > head.watched_until || touchpoint.kind == Kind::SurveyAnswered {
+        return;
+    }
+    let (id, subject) = (touchpoint.identifier(IdentifierType::Case), touchpoint.subject);
+    if id.is_none() && subject.is_none() {
+        return;
+    }
+    for case in &mut head.cases {
+        let Some(watch) = &case.watch else { continue };
+        let is_over = now > watch.until;
+        let is_about_it = id == Some(&*case.id) || (subject.is_some() && subject == watch.subject.as_deref());
+        if (is_over || is_about_it)
+            && let Some(watch) = case.watch.take()
+            && !is_over
+        {
+            facts.contacted_again.push(watch.place);
+        }
+    }
+}
 
 /// A touchpoint about a case. Only a case that was opened is known.
 pub(super) fn observe_case(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
@@ -38,12 +67,19 @@ pub(super) fn observe_case(head: &mut Head, facts: &mut Facts<'_, '_>, options: 
         }
         Kind::CaseResolved => {
             case.open = false;
-            if !case.resolved {
-                case.resolved = true;
+            let place = KeptPlace::of(facts.place);
+            if case.resolution.is_none() {
                 answer(case, facts);
                 facts.resolution_ms = Some(since_opened_ms);
                 head.resolution_ms.add(since_opened_ms);
+                let until = EventTime(touchpoint.occurred_at.0 + WATCH_MS);
+                let subject = touchpoint.subject.map(Into::into).or(case.subject.take());
+                case.subject = None;
+                case.watch = Some(Watch { until, subject, place: place.clone() });
+                head.watched_until = until;
             }
+            facts.full_resolution_ms = Some(since_opened_ms);
+            facts.resolution_replaced = case.resolution.replace(Resolution { took_ms: since_opened_ms, place });
         }
         Kind::CaseReopened => case.open = true,
         _ => {}
@@ -64,7 +100,9 @@ fn open(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>, options: &FoldOpti
         opened_at,
         unanswered: Some(Level { start, dimensions: KeptDimensions::of(facts.place) }),
         replied: false,
-        resolved: false,
+        subject: facts.touchpoint.subject.map(Into::into),
+        resolution: None,
+        watch: None,
         open: true,
     });
 }

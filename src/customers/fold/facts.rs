@@ -5,12 +5,13 @@ use smallvec::SmallVec;
 use super::{
     FoldOptions,
     head::{
-        Answers, CONTACT_DAYS, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, SCORES_MAX, Step, Sum,
+        Answers, CONTACT_DAYS, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Resolution,
+        SCORES_MAX, Step, Sum,
     },
     journeys::{self, EndedJourneys},
-    place::{KeptDimensions, Place},
+    place::{KeptDimensions, KeptPlace, Place},
 };
-use crate::model::{Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
+use crate::model::{Channel, Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
 
 /// Where a customer became new.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,41 @@ impl Ended {
     pub(super) fn of(level: Level, day: Day) -> Ended {
         Ended { day: level.start.max(day), dimensions: level.dimensions }
     }
+}
+
+/// A person as a first-time buyer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buyer {
+    /// Where the first purchase is counted.
+    pub place: KeptPlace,
+    /// How much later the next purchase was made, in milliseconds.
+    pub again_after_ms: Option<i64>,
+    /// Whether somebody was named by then who referred the customer.
+    pub was_referred: bool,
+    /// Whether word of mouth had met the customer before.
+    pub had_heard: bool,
+}
+
+/// What a touchpoint changes of a person as a first-time buyer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuyerChange {
+    /// Before it.
+    pub was: Option<Buyer>,
+    /// After it.
+    pub is: Option<Buyer>,
+}
+
+/// A change of what is counted of a visit, in the windows of its entry: bit 0 is the day, 1 the week, 2 the month.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visited {
+    /// Where.
+    pub place: KeptPlace,
+    /// `1`: counted; `-1`: taken back.
+    pub times: i64,
+    /// In which windows the person enters.
+    pub enters: u8,
+    /// In which windows the person also buys within the window's length.
+    pub reaches: u8,
 }
 
 /// What one touchpoint means at its point of the timeline.
@@ -86,6 +122,20 @@ pub struct Facts<'a, 'p> {
     pub journeys: EndedJourneys,
     /// The journeys that the cancelled purchase had ended: they are lost after all.
     pub journeys_revoked: EndedJourneys,
+    /// From opening to this resolution, the first or a further one, in milliseconds.
+    pub full_resolution_ms: Option<i64>,
+    /// The resolution that it takes the place of.
+    pub resolution_replaced: Option<Resolution>,
+    /// Where cases were resolved that it shows not to be.
+    pub contacted_again: Vec<KeptPlace>,
+    /// Perception less expectation of the pair that its answer completes, in points.
+    pub gap: Option<i64>,
+    /// From the detractor's answer or complaint to this follow-up, in milliseconds.
+    pub follow_up_ms: Option<i64>,
+    /// What it changes of the person as a first-time buyer.
+    pub buyer: Option<Box<BuyerChange>>,
+    /// What it changes of the person's visits.
+    pub visited: Vec<Visited>,
     /// Whether the head is full and something was forgotten or not remembered.
     pub capped: bool,
 }
@@ -114,6 +164,13 @@ impl<'a, 'p> Facts<'a, 'p> {
             acquisition_cost,
             journeys,
             journeys_revoked,
+            full_resolution_ms,
+            resolution_replaced,
+            contacted_again,
+            gap,
+            follow_up_ms,
+            buyer,
+            visited,
             capped: _,
         } = self;
         *first_seen == other.first_seen
@@ -133,6 +190,13 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *acquisition_cost == other.acquisition_cost
             && *journeys == other.journeys
             && *journeys_revoked == other.journeys_revoked
+            && *full_resolution_ms == other.full_resolution_ms
+            && *resolution_replaced == other.resolution_replaced
+            && *contacted_again == other.contacted_again
+            && *gap == other.gap
+            && *follow_up_ms == other.follow_up_ms
+            && *buyer == other.buyer
+            && *visited == other.visited
     }
 
     /// Derives the facts and updates the head.
@@ -172,14 +236,28 @@ impl<'a, 'p> Facts<'a, 'p> {
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             journeys: expired,
             journeys_revoked: EndedJourneys::new(),
+            full_resolution_ms: None,
+            resolution_replaced: None,
+            contacted_again: Vec::new(),
+            gap: None,
+            follow_up_ms: None,
+            buyer: None,
+            visited: Vec::new(),
             capped: false,
         };
+        super::visits::enter(head, &mut facts);
         let spoke = count_touchpoint(head, touchpoint);
         remember_identifiers(head, &mut facts);
         remember_newest(&mut head.segment, touchpoint.segment);
         remember_newest(&mut head.region, touchpoint.region);
         remember_newest(&mut head.account, touchpoint.account);
         remember_answers(head, &mut facts);
+        super::expectations::observe_answer(head, &mut facts);
+        observe_follow_up(head, &mut facts);
+        observe_word_of_mouth(head, touchpoint);
+        if touchpoint.initiator == Initiator::Customer {
+            super::cases::observe_contact(head, &mut facts);
+        }
         remember_contact(head, touchpoint.kind, facts.place.day);
         match touchpoint.kind {
             Kind::OrderPlaced
@@ -298,6 +376,30 @@ fn remember_answers(head: &mut Head, facts: &mut Facts<'_, '_>) {
         let (sum, last) = head.sentiment.get_or_insert_default();
         sum.add(value);
         *last = value;
+    }
+}
+
+/// A follow-up closes what the first detractor's answer or complaint since the one before opened.
+fn observe_follow_up(head: &mut Head, facts: &mut Facts<'_, '_>) {
+    let touchpoint = facts.touchpoint;
+    if touchpoint.kind == Kind::FollowUpMade {
+        let since = head.unfollowed_since.take();
+        facts.follow_up_ms = since.map(|since| touchpoint.occurred_at.0 - since.0);
+    }
+    let is_detractor = touchpoint.score.is_some_and(|score| score.scale == ScoreScale::Nps && score.value <= 6);
+    if is_detractor || touchpoint.kind == Kind::ComplaintMade {
+        head.unfollowed_since.get_or_insert(touchpoint.occurred_at);
+    }
+}
+
+fn observe_word_of_mouth(head: &mut Head, touchpoint: &Touchpoint<'_>) {
+    if touchpoint.referrer.is_some() {
+        head.referred_since.get_or_insert(head.touchpoints);
+    }
+    let is_heard = matches!(touchpoint.channel, Some(Channel::Social | Channel::Community))
+        || matches!(touchpoint.kind, Kind::SocialMentioned | Kind::ReviewPosted | Kind::ReferralMade);
+    if is_heard {
+        head.heard_since.get_or_insert(head.touchpoints);
     }
 }
 

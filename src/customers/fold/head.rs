@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     journeys::{Journeys, KeptJourney},
-    place::KeptDimensions,
+    place::{KeptDimensions, KeptPlace},
     seen::Seen,
 };
 use crate::model::{Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint};
@@ -22,6 +22,10 @@ pub const IDENTIFIERS_PER_TYPE_MAX: usize = 64;
 pub const SCORES_MAX: usize = 64;
 /// The newest steps of a journey that a head remembers.
 pub const JOURNEY_STEPS_MAX: usize = 32;
+/// The newest items that a head remembers an answer of that waits for its counterpart.
+pub const EXPECTATIONS_MAX: usize = 32;
+/// The newest visits that a head remembers.
+pub const VISITS_MAX: usize = 64;
 /// Days over which messages to a person are counted.
 pub const CONTACT_DAYS: i32 = 30;
 
@@ -76,6 +80,8 @@ impl MoneySums {
 pub struct Placing {
     /// Its number in the timeline, from 1.
     pub ordinal: u64,
+    /// When it was placed.
+    pub at: EventTime,
     /// Its day.
     pub day: Day,
     /// Its dimension values.
@@ -145,17 +151,76 @@ pub struct Case {
     pub unanswered: Option<Level>,
     /// Whether an agent replied in public.
     pub replied: bool,
-    /// Whether it was resolved once.
-    pub resolved: bool,
+    /// What its opening was about, until it is resolved.
+    pub subject: Option<Box<str>>,
+    /// The newest resolution.
+    pub resolution: Option<Resolution>,
+    /// Its first resolution, while a further contact would show that it was none.
+    pub watch: Option<Watch>,
     /// Whether it is open now.
     pub open: bool,
 }
 
-/// The earliest purchase that can no longer be cancelled: if every earlier one is, the customer is new there.
+/// A resolution of a case, kept so that a further one can take it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// From the opening, in milliseconds.
+    pub took_ms: i64,
+    /// Where it was counted.
+    pub place: KeptPlace,
+}
+
+/// The first resolution of a case, as long as a further contact of the customer counts against it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The last moment at which one does.
+    pub until: EventTime,
+    /// What the case was about.
+    pub subject: Option<Box<str>>,
+    /// Where the resolution was counted.
+    pub place: KeptPlace,
+}
+
+/// An answer that waits for its counterpart about the same item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The item.
+    pub item: Option<Box<str>>,
+    /// Whether it is a perception; else an expectation.
+    pub is_perception: bool,
+    /// The answer.
+    pub value: u8,
+}
+
+/// From entering (the first touchpoint, or the first after a purchase) to the purchase that it led to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// When it began.
+    pub entered_at: EventTime,
+    /// Where it is counted.
+    pub entry: KeptPlace,
+    /// What it led to: absent only of the newest.
+    pub purchase: Option<Reached>,
+}
+
+/// The purchase at the end of a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Its number in the timeline.
+    pub ordinal: u64,
+    /// When it was made.
+    pub at: EventTime,
+    /// Whether it has a name by which it can be cancelled.
+    pub can_be_cancelled: bool,
+}
+
+/// An early purchase that can no longer be cancelled: if every earlier one is, the customer is new there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
     /// Its number in the timeline.
     pub ordinal: u64,
+    /// When it was made.
+    pub at: EventTime,
     /// Its day.
     pub day: Day,
     /// Its dimension values.
@@ -223,8 +288,8 @@ pub struct Head {
     pub(super) undelivered_without_id: u32,
     /// The number in the timeline of the earliest purchase that is not cancelled.
     pub(super) first_purchase: Option<u64>,
-    /// The earliest purchase that cannot be cancelled.
-    pub(super) anchor: Option<Anchor>,
+    /// The two earliest purchases that cannot be cancelled, in order.
+    pub(super) anchors: Vec<Anchor>,
     /// Purchases that are not cancelled, and renewals, in minor units.
     pub revenue: MoneySums,
     /// Purchases that are not cancelled, in minor units.
@@ -253,6 +318,20 @@ pub struct Head {
     pub journey: VecDeque<Step>,
     /// Journeys towards each goal that go on.
     pub(super) journeys: Journeys,
+    /// Answers about items that wait for their counterpart, oldest first.
+    pub(super) expectations: VecDeque<Waiting>,
+    /// The first detractor's answer or complaint since the last follow-up.
+    pub(super) unfollowed_since: Option<EventTime>,
+    /// Up to when any case's resolution is watched.
+    pub(super) watched_until: EventTime,
+    /// The number in the timeline of the first touchpoint that names who referred the customer.
+    pub(super) referred_since: Option<u64>,
+    /// And of the first by word of mouth.
+    pub(super) heard_since: Option<u64>,
+    /// Visits that something later can still change, oldest first.
+    pub(super) visits: VecDeque<Visit>,
+    /// On which day the visit before those began.
+    pub(super) visit_before: Option<Day>,
 }
 
 /// A stored head that is not one.

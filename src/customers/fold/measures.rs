@@ -3,14 +3,14 @@
 use std::marker::PhantomData;
 
 use super::{
-    facts::{Facts, Gained},
+    facts::{Buyer, Facts, Gained},
     journeys::{self, Ended},
     place::{DimensionValue, Emit},
     seen::{ACTIVE, ADVOCATE, REACHED, RETAINED},
 };
 use crate::{
     metrics::catalogue::index,
-    model::{Accumulator, Kind, Money, PathOutcome, ScoreScale, Window},
+    model::{Accumulator, Dimension, Kind, Money, PathOutcome, ScoreScale, Window},
 };
 
 /// Contributes to one metric.
@@ -22,7 +22,7 @@ pub struct Measures<E>(PhantomData<E>);
 
 impl<E: Emit> Measures<E> {
     /// Every metric that the fold contributes to, by its index in the catalogue.
-    pub const ALL: [(u8, Measure<E>); 21] = [
+    pub const ALL: [(u8, Measure<E>); 32] = [
         (index::NPS, nps),
         (index::CSAT, csat),
         (index::CES, ces),
@@ -44,6 +44,17 @@ impl<E: Emit> Measures<E> {
         (index::ADVOCACY, advocacy),
         (index::ACQUISITION_COST, acquisition_cost),
         (index::CUSTOMER_VALUE, customer_value),
+        (index::EXPECTATION_GAP, expectation_gap),
+        (index::FULL_RESOLUTION_TIME, full_resolution_time),
+        (index::FIRST_CONTACT_RESOLUTION, first_contact_resolution),
+        (index::FOLLOW_UP_TIME, follow_up_time),
+        (index::REPURCHASE_30, repurchase_30),
+        (index::REPURCHASE_60, repurchase_60),
+        (index::REPURCHASE_90, repurchase_90),
+        (index::REFERRAL, referral),
+        (index::WORD_OF_MOUTH, word_of_mouth),
+        (index::MARGIN, margin),
+        (index::CONVERSION, conversion),
     ];
 }
 
@@ -279,6 +290,130 @@ fn each_first_time(bits: u16, facts: &Facts<'_, '_>, mut each: impl FnMut(&Dimen
         for (index, &window) in facts.place.windows.iter().enumerate() {
             if windows >> index & 1 == 1 {
                 each(value, window);
+            }
+        }
+    }
+}
+
+fn expectation_gap<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    if let Some(gap) = facts.gap {
+        let add = Accumulator { a: i64::from(gap < 0), ..Accumulator::observe(gap) };
+        emit.everywhere(index::EXPECTATION_GAP, None, facts.place, &add, 1);
+        if let Some(item) = facts.touchpoint.score.and_then(|score| score.item) {
+            emit.everywhere(index::EXPECTATION_GAP, None, &facts.place.of_value(Dimension::Item, item), &add, 1);
+        }
+    }
+}
+
+fn full_resolution_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    if let Some(milliseconds) = facts.full_resolution_ms {
+        let add = Accumulator::observe_distribution(milliseconds);
+        emit.everywhere(index::FULL_RESOLUTION_TIME, None, facts.place, &add, 1);
+    }
+    if let Some(replaced) = &facts.resolution_replaced {
+        let add = Accumulator::observe_distribution(replaced.took_ms);
+        emit.everywhere(index::FULL_RESOLUTION_TIME, None, &replaced.place.place(), &add, -1);
+    }
+}
+
+fn first_contact_resolution<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    if facts.resolution_ms.is_some() {
+        let add = Accumulator { a: 1, ..Accumulator::count(1) };
+        emit.everywhere(index::FIRST_CONTACT_RESOLUTION, None, facts.place, &add, 1);
+    }
+    for resolved in &facts.contacted_again {
+        let add = Accumulator { a: 1, ..Accumulator::default() };
+        emit.everywhere(index::FIRST_CONTACT_RESOLUTION, None, &resolved.place(), &add, -1);
+    }
+}
+
+fn follow_up_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    if let Some(milliseconds) = facts.follow_up_ms {
+        let in_time = milliseconds <= 48 * 3_600_000;
+        let add = Accumulator { a: i64::from(in_time), ..Accumulator::observe_distribution(milliseconds) };
+        emit.everywhere(index::FOLLOW_UP_TIME, None, facts.place, &add, 1);
+    }
+}
+
+fn repurchase_30<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    buyers(index::REPURCHASE_30, |buyer| buys_again_within(buyer, 30), facts, emit);
+}
+
+fn repurchase_60<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    buyers(index::REPURCHASE_60, |buyer| buys_again_within(buyer, 60), facts, emit);
+}
+
+fn repurchase_90<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    buyers(index::REPURCHASE_90, |buyer| buys_again_within(buyer, 90), facts, emit);
+}
+
+fn buys_again_within(buyer: &Buyer, days: i64) -> bool {
+    buyer.again_after_ms.is_some_and(|milliseconds| milliseconds <= days * 86_400_000)
+}
+
+fn referral<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    buyers(index::REFERRAL, |buyer| buyer.was_referred, facts, emit);
+}
+
+fn word_of_mouth<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    buyers(index::WORD_OF_MOUTH, |buyer| buyer.had_heard, facts, emit);
+}
+
+/// First-time buyers, and those of them for whom something holds, where their first purchase is counted.
+fn buyers<E: Emit>(metric: u8, holds: impl Fn(&Buyer) -> bool, facts: &Facts<'_, '_>, emit: &mut E) {
+    let Some(change) = &facts.buyer else { return };
+    let counted = |buyer: &Buyer| Accumulator { a: i64::from(holds(buyer)), ..Accumulator::count(1) };
+    if let (Some(was), Some(is)) = (&change.was, &change.is)
+        && was.place == is.place
+    {
+        // In one place only the difference is told, if there is one.
+        let a = counted(is).a - counted(was).a;
+        if a != 0 {
+            let add = Accumulator { a, ..Accumulator::default() };
+            emit.everywhere(metric, None, &is.place.place(), &add, 1);
+        }
+        return;
+    }
+    for (buyer, times) in [(&change.was, -1), (&change.is, 1)] {
+        if let Some(buyer) = buyer {
+            emit.everywhere(metric, None, &buyer.place.place(), &counted(buyer), times);
+        }
+    }
+}
+
+fn margin<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    let touchpoint = facts.touchpoint;
+    let earns = facts.purchase || touchpoint.kind == Kind::SubscriptionRenewed;
+    money(index::MARGIN, earns, facts, emit);
+    if touchpoint.kind == Kind::RefundIssued
+        && let Some(amount) = touchpoint.amount
+    {
+        // Departments write it as money that goes back, or as its size. Every integer has a negative absolute value.
+        spend(Money { minor: if amount.minor > 0 { -amount.minor } else { amount.minor }, ..amount }, facts, emit);
+    }
+    if let Some(cost) = touchpoint.cost {
+        spend(Money { minor: cost.minor.wrapping_neg(), ..cost }, facts, emit);
+    }
+}
+
+fn spend<E: Emit>(amount: Money, facts: &Facts<'_, '_>, emit: &mut E) {
+    emit.everywhere(index::MARGIN, Some(amount.currency), facts.place, &Accumulator::observe(amount.minor), 1);
+}
+
+fn conversion<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    for visited in &facts.visited {
+        let place = visited.place.place();
+        if (visited.enters, visited.reaches) == (0b111, 0) {
+            emit.count_everywhere(index::CONVERSION, &place, visited.times);
+            continue;
+        }
+        for (index, &window) in place.windows.iter().enumerate() {
+            let bit = |bits: u8| i64::from(bits >> index & 1);
+            let add = Accumulator { a: bit(visited.reaches), ..Accumulator::count(bit(visited.enters)) };
+            if !add.is_zero() {
+                for value in &place.values {
+                    emit.cell(index::CONVERSION, None, window, value, &add, visited.times);
+                }
             }
         }
     }

@@ -3,7 +3,9 @@
 //! [`step`] derives [`Facts`] (what this touchpoint means at this point of the timeline) while it updates the head, and
 //! hands them to each of the [`measures`]. A step sees only what is earlier in the timeline.
 
+mod buyers;
 mod cases;
+mod expectations;
 pub mod facts;
 pub mod head;
 pub mod journeys;
@@ -11,6 +13,7 @@ pub mod measures;
 mod orders;
 pub mod place;
 pub mod seen;
+mod visits;
 
 pub use facts::Facts;
 pub use head::Head;

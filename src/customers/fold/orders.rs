@@ -1,12 +1,16 @@
 //! Orders and subscriptions: purchases, cancellations, promises, deliveries and returns of one person.
 
 use super::{
-    FoldOptions,
+    FoldOptions, buyers,
     facts::{Delivery, Ended, Facts, Gained},
     head::{Anchor, Head, Level, ORDERS_MAX, Order, Placing, Promise, Purchase},
     place::KeptDimensions,
+    visits,
 };
 use crate::model::{EventTime, IdentifierType, Kind};
+
+/// So many purchases that cannot be cancelled are kept: the first, and the one after it if that was the first.
+const ANCHORS: usize = 2;
 
 /// A touchpoint about an order.
 pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
@@ -21,6 +25,7 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
             if head.orders[index].purchase == Purchase::Unplaced {
                 let placing = Placing {
                     ordinal: head.touchpoints,
+                    at: touchpoint.occurred_at,
                     day: facts.place.day,
                     dimensions: KeptDimensions::of(facts.place),
                     amount: touchpoint.amount,
@@ -31,7 +36,7 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
                 if !order.delivered {
                     head.undelivered += 1;
                 }
-                buy(head, facts);
+                buy(head, facts, true);
             }
             promise(&mut head.orders[index], facts, options);
         }
@@ -64,7 +69,7 @@ fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options:
         Kind::OrderPlaced => {
             head.undelivered_without_id += 1;
             anchor(head, facts);
-            buy(head, facts);
+            buy(head, facts, false);
         }
         Kind::OrderDelivered => {
             head.undelivered_without_id = head.undelivered_without_id.saturating_sub(1);
@@ -94,7 +99,7 @@ pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_, '_>) {
         head.contracts.push_back(id.into());
     }
     anchor(head, facts);
-    buy(head, facts);
+    buy(head, facts, false);
 }
 
 /// The index of an order thing; it becomes the newest if it is not known, and the oldest is forgotten if there are too
@@ -112,10 +117,8 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> usize {
                 head.undelivered -= 1;
             }
             // Nobody can cancel what is not known: it anchors the relationship.
-            if head.anchor.as_ref().is_none_or(|anchor| placing.ordinal < anchor.ordinal) {
-                head.anchor =
-                    Some(Anchor { ordinal: placing.ordinal, day: placing.day, dimensions: placing.dimensions });
-            }
+            let Placing { ordinal, at, day, dimensions, .. } = placing;
+            keep_anchor(head, Anchor { ordinal, at, day, dimensions });
         }
     }
     head.orders.push_back(Order {
@@ -130,16 +133,23 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> usize {
 
 /// A purchase that cannot be cancelled.
 fn anchor(head: &mut Head, facts: &Facts<'_, '_>) {
-    if head.anchor.is_none() {
-        head.anchor = Some(Anchor {
+    if head.anchors.len() < ANCHORS {
+        head.anchors.push(Anchor {
             ordinal: head.touchpoints,
+            at: facts.touchpoint.occurred_at,
             day: facts.place.day,
             dimensions: KeptDimensions::of(facts.place),
         });
     }
 }
 
-fn buy(head: &mut Head, facts: &mut Facts<'_, '_>) {
+fn keep_anchor(head: &mut Head, anchor: Anchor) {
+    let index = head.anchors.partition_point(|other| other.ordinal < anchor.ordinal);
+    head.anchors.insert(index, anchor);
+    head.anchors.truncate(ANCHORS);
+}
+
+fn buy(head: &mut Head, facts: &mut Facts<'_, '_>, can_be_cancelled: bool) {
     facts.purchase = true;
     head.purchases += 1;
     if let Some(amount) = facts.touchpoint.amount {
@@ -150,6 +160,8 @@ fn buy(head: &mut Head, facts: &mut Facts<'_, '_>) {
         head.first_purchase = Some(head.touchpoints);
         facts.customer_gained = Some(Gained::Here);
     }
+    buyers::bought(head, facts);
+    visits::reach(head, facts, can_be_cancelled);
 }
 
 fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
@@ -182,10 +194,11 @@ fn deliver(head: &mut Head, facts: &mut Facts<'_, '_>, promised_at: Option<Event
 }
 
 fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
-    let order = &mut head.orders[index];
-    if !matches!(order.purchase, Purchase::Live(_)) {
+    if !matches!(head.orders[index].purchase, Purchase::Live(_)) {
         return;
     }
+    let buyer_was = buyers::buyer(head);
+    let order = &mut head.orders[index];
     let Purchase::Live(placing) = std::mem::replace(&mut order.purchase, Purchase::Cancelled) else {
         return;
     };
@@ -207,10 +220,12 @@ fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
                 Purchase::Live(placing) => Some((placing.ordinal, placing.day, &placing.dimensions)),
                 _ => None,
             })
-            .chain(head.anchor.iter().map(|anchor| (anchor.ordinal, anchor.day, &anchor.dimensions)))
+            .chain(head.anchors.iter().map(|anchor| (anchor.ordinal, anchor.day, &anchor.dimensions)))
             .min_by_key(|&(ordinal, ..)| ordinal);
         head.first_purchase = earliest.map(|(ordinal, ..)| ordinal);
         facts.customer_gained = earliest.map(|(_, day, dimensions)| Gained::Earlier(day, dimensions.clone()));
     }
+    buyers::changed(buyer_was, head, facts);
+    visits::withdraw(head, facts, placing.ordinal);
     facts.cancelled = Some(placing);
 }

@@ -72,6 +72,13 @@ impl<'a> Place<'a> {
         Place { day, windows, values }
     }
 
+    /// One value of one dimension, and nothing else, on the same day.
+    pub fn of_value(&self, dimension: Dimension, value: &'a str) -> Place<'a> {
+        let mut values = SmallVec::new();
+        values.push(DimensionValue::new(dimension, value));
+        Place { day: self.day, windows: self.windows, values }
+    }
+
     /// The same dimension values on another day.
     pub fn on_day(mut self, day: Day) -> Place<'a> {
         self.day = day;
@@ -133,6 +140,27 @@ impl KeptDimensions {
             rest = left;
         }
         Place { day, windows: windows_of(day), values }
+    }
+}
+
+/// A place as a head keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPlace {
+    /// The day.
+    pub day: Day,
+    /// The dimension values.
+    pub dimensions: KeptDimensions,
+}
+
+impl KeptPlace {
+    /// Keeps a place.
+    pub fn of(place: &Place<'_>) -> KeptPlace {
+        KeptPlace { day: place.day, dimensions: KeptDimensions::of(place) }
+    }
+
+    /// The place.
+    pub fn place(&self) -> Place<'_> {
+        self.dimensions.on(self.day)
     }
 }
 

@@ -25,7 +25,11 @@ fn store() -> World {
         "sales order_placed O2 by email:ann@x.org for 500USD promised 3d12:00 at 1d10:00",
         "operations order_delivered O2 by email:ann@x.org at 2d08:00",
         "sales order_placed by email:ann@x.org at 2d08:30",
-        "support survey_answered by email:ann@x.org nps 9 at 2d09:00",
+        "support survey_answered by email:ann@x.org nps 3 at 2d09:00",
+        "support survey_answered by email:ann@x.org expectation 5 of speed at 2d09:10",
+        "web social_mentioned by email:ann@x.org referrer bob at 2d09:20",
+        "support case_resolved T1 by email:ann@x.org subject delivery at 2d09:30",
+        "support case_opened T2 by email:ann@x.org subject invoice at 2d09:40",
     ];
     for (number, line) in lines.iter().enumerate() {
         world.batch(&[&touchpoint(line, number)]);
@@ -70,5 +74,8 @@ fn a_head_of_version_2_can_be_read() {
     let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 2");
     assert_eq!(envelope.timer, Some(MONDAY.plus(30)));
     let head = Head::decode(encoded).expect("version 2");
-    assert_eq!((head.touchpoints, head.purchases), (68, 3));
+    assert_eq!((head.touchpoints, head.purchases), (72, 3));
+    let before: Vec<u8> = [&[1], &encoded[1..]].concat();
+    let error = Head::decode(&before).expect_err("another version").to_string();
+    assert_eq!(error, "the stored head has version 1, this program reads version 2; run `insight-hub rebuild`");
 }

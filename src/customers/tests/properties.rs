@@ -4,7 +4,10 @@ use proptest::prelude::*;
 
 use super::world::{MONDAY, World, person_of, plain};
 use crate::{
-    customers::{fold::Head, record},
+    customers::{
+        fold::{Head, head::HEAD_VERSION},
+        record,
+    },
     model::*,
 };
 
@@ -31,12 +34,18 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         Kind::MessageSent,
         Kind::PageViewed,
         Kind::SurveyAnswered,
+        Kind::ComplaintMade,
+        Kind::FollowUpMade,
+        Kind::RefundIssued,
+        Kind::SocialMentioned,
     ];
     const SCORES: &[Score<'static>] = &[
         Score { scale: ScoreScale::Nps, value: 9, item: None },
         Score { scale: ScoreScale::Nps, value: 3, item: None },
         Score { scale: ScoreScale::Csat, value: 4, item: None },
         Score { scale: ScoreScale::Perception, value: 2, item: Some("speed") },
+        Score { scale: ScoreScale::Expectation, value: 6, item: Some("speed") },
+        Score { scale: ScoreScale::Expectation, value: 3, item: Some("price") },
     ];
     const AMOUNTS: &[Money] = &[
         Money { minor: 100, currency: Currency(*b"EUR") },
@@ -54,12 +63,15 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         prop::option::of(pick(AMOUNTS)),
         prop::option::weighted(0.2, pick(SCORES)),
         prop::option::weighted(0.2, -100..=100_i8),
+        prop::option::weighted(0.2, pick(AMOUNTS)),
     );
     let how = (
         prop::option::of(pick(&["north", "south"])),
         prop::option::of(pick(&[Channel::Web, Channel::Phone])),
         pick(&[None, None, Some(Initiator::Bot), Some(Initiator::Agent)]),
         prop::bool::weighted(0.2),
+        prop::option::of(pick(&["delivery", "invoice"])),
+        prop::bool::weighted(0.1),
     );
     (pick(KINDS), who, things, when, figures, how).prop_map(|(kind, who, thing, when, figures, how)| {
         let hour = |hours: i64| EventTime((i64::from(MONDAY.0) * 24 + hours) * 3_600_000);
@@ -72,13 +84,15 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
             }
         }
         touchpoint.promised_at = when.1.map(|hours| hour(when.0 + hours));
-        (touchpoint.amount, touchpoint.score, touchpoint.sentiment) = figures;
+        (touchpoint.amount, touchpoint.score, touchpoint.sentiment, touchpoint.cost) = figures;
         touchpoint.region = how.0;
         touchpoint.channel = how.1;
         touchpoint.initiator = how.2.unwrap_or(touchpoint.initiator);
         if how.3 {
             touchpoint.visibility = Visibility::Internal;
         }
+        touchpoint.subject = how.4;
+        touchpoint.referrer = how.5.then_some(Identifier { kind: IdentifierType::CustomerId, value: "bob" });
         touchpoint
     })
 }
@@ -210,10 +224,10 @@ proptest! {
 
     #[test]
     fn a_head_of_any_bytes_is_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let mut with_version = vec![1];
+        let mut with_version = vec![HEAD_VERSION];
         with_version.extend_from_slice(&bytes);
         let _ = Head::decode(&with_version);
-        prop_assert!(bytes.first() == Some(&1) || Head::decode(&bytes).is_err());
+        prop_assert!(bytes.first() == Some(&HEAD_VERSION) || Head::decode(&bytes).is_err());
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 /// The Monday that stories start on: 2026-03-02.
 pub const MONDAY: Day = Day(20_514);
 
-pub const METRICS: [(u8, &str); 21] = [
+pub const METRICS: [(u8, &str); 32] = [
     (index::NPS, "nps"),
     (index::CSAT, "csat"),
     (index::CES, "ces"),
@@ -35,6 +35,17 @@ pub const METRICS: [(u8, &str); 21] = [
     (index::ADVOCACY, "advocacy"),
     (index::ACQUISITION_COST, "acquisition_cost"),
     (index::CUSTOMER_VALUE, "customer_value"),
+    (index::EXPECTATION_GAP, "expectation_gap"),
+    (index::FULL_RESOLUTION_TIME, "full_resolution_time"),
+    (index::FIRST_CONTACT_RESOLUTION, "first_contact_resolution"),
+    (index::FOLLOW_UP_TIME, "follow_up_time"),
+    (index::REPURCHASE_30, "repurchase_30"),
+    (index::REPURCHASE_60, "repurchase_60"),
+    (index::REPURCHASE_90, "repurchase_90"),
+    (index::REFERRAL, "referral"),
+    (index::WORD_OF_MOUTH, "word_of_mouth"),
+    (index::MARGIN, "margin"),
+    (index::CONVERSION, "conversion"),
 ];
 
 pub fn person_of(identifier: Identifier<'_>) -> PersonId {
@@ -321,7 +332,8 @@ fn money(text: &str) -> Money {
     Money { minor: minor.parse().expect("minor units"), currency: Currency::parse(currency).expect("a currency") }
 }
 
-/// `SPOKE KIND [THING] [#ID] [by TYPE:VALUE] [for 100EUR] [cost 100EUR] [promised TIME] [nps 9] [sentiment -30] [region X] … at TIME`
+/// `SPOKE KIND [THING] [#ID] [by TYPE:VALUE] [for 100EUR] [cost 5EUR] [promised TIME] [nps 9] [perception 5 of speed]
+/// [sentiment -30] [region X] [subject X] [referrer bob] … at TIME`
 pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
     let line: &'static str = line.to_owned().leak();
     let mut words = line.split_whitespace();
@@ -346,7 +358,12 @@ pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
             }
             "for" => touchpoint.amount = Some(money(value())),
             "cost" => touchpoint.cost = Some(money(value())),
-            "nps" | "csat" | "ces" | "review" => {
+            "of" => touchpoint.score.as_mut().expect("an answer before its item").item = Some(value()),
+            "referrer" => {
+                touchpoint.referrer = Some(Identifier { kind: IdentifierType::CustomerId, value: value() });
+            }
+            "subject" => touchpoint.subject = Some(value()),
+            "nps" | "csat" | "ces" | "review" | "expectation" | "perception" => {
                 touchpoint.score = Some(Score {
                     scale: ScoreScale::parse(word).expect("a scale"),
                     value: value().parse().expect("an answer"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{Addition, Harness, figures_line};
@@ -97,6 +98,9 @@ fn any_addition() -> impl Strategy<Value = Addition> {
         Just(catalogue::index::UNANSWERED),
         Just(catalogue::index::NPS),
         Just(catalogue::index::PROMISE_GAP),
+        Just(catalogue::index::FIRST_CONTACT_RESOLUTION),
+        Just(catalogue::index::REPURCHASE_30),
+        Just(catalogue::index::CONVERSION),
     ];
     let dimension =
         prop_oneof![Just((Dimension::Company, "")), Just((Dimension::Region, "n")), Just((Dimension::Region, "no"))];
@@ -190,10 +194,24 @@ proptest! {
         prop_assert_eq!(harness.feed.publications, publications);
         let settled = harness.metrics.settled_day();
         for (key, value) in harness.store.map.iter().filter(|(key, _)| key[0] == b'c') {
-            let window = cells::parse_cell_key(key).expect("a cell's key").window;
-            let is_settled = settled.is_some_and(|settled| window.end() <= settled);
+            let cell = cells::parse_cell_key(key).expect("a cell's key");
+            // What each of the metrics above waits for, said once more.
+            let (end, length) = (cell.window.end(), cell.window.end().0 - cell.window.start.0);
+            let settles_on = match cell.metric {
+                catalogue::index::FIRST_CONTACT_RESOLUTION => end.plus(7),
+                catalogue::index::REPURCHASE_30 => end.plus(30),
+                catalogue::index::CONVERSION => end.plus(length),
+                _ => end,
+            };
+            let is_settled = settled.is_some_and(|settled| settles_on <= settled);
             prop_assert_eq!(cells::stored_is_provisional(value), Some(!is_settled));
+            let waits = harness.store.map.contains_key(cells::provisional_key(settles_on, key).as_slice());
+            prop_assert_eq!(waits, !is_settled);
         }
+        let waiting = harness.store.map.keys().filter(|key| key[0] == cells::PROVISIONAL_BY_DAY).count();
+        let provisional = |value: &Bytes| cells::stored_is_provisional(value) == Some(true);
+        let stored = harness.store.map.iter().filter(|(key, value)| key[0] == b'c' && provisional(value));
+        prop_assert_eq!(waiting, stored.count());
     }
 
     #[test]

@@ -146,6 +146,56 @@ fn a_window_is_provisional_until_the_watermark_passed_its_end_and_grace() {
 }
 
 #[test]
+fn what_waits_for_something_later_is_final_when_that_is_over() {
+    check_metrics(
+        &[
+            "first_contact_resolution 2026-01-31 n=1 a=1",
+            "conversion 2026-01-31 n=1",
+            "watermark 0 2026-02-02",
+            "watermark 1 idle",
+            "commit",
+            // The days of both windows are over, and nothing is late yet.
+            "first_contact_resolution 2026-01-31 n=0 a=-1",
+            "conversion 2026-01-31 n=0 a=1",
+            "commit",
+            "watermark 0 2026-02-08",
+            "commit",
+            "restart",
+            "watermark 0 2026-02-09",
+            "commit",
+            "conversion 2026-01-31 n=1 back",
+            "watermark 0 2026-03-04",
+            "commit",
+            "first_contact_resolution 2026-01-31 n=1",
+        ],
+        expect![[r#"
+            first_contact_resolution|day:2026-01-31| 100.0000 percent n=1 1/1 [20.6549 100.0000] r1 provisional
+            first_contact_resolution|week:2026-W05| 100.0000 percent n=1 1/1 [20.6549 100.0000] r1 provisional
+            first_contact_resolution|month:2026-01| 100.0000 percent n=1 1/1 [20.6549 100.0000] r1 provisional
+            conversion|day:2026-01-31| 0.0000 percent n=1 0/1 [0.0000 79.3451] r1 provisional
+            conversion|week:2026-W05| 0.0000 percent n=1 0/1 [0.0000 79.3451] r1 provisional
+            conversion|month:2026-01| 0.0000 percent n=1 0/1 [0.0000 79.3451] r1 provisional
+            first_contact_resolution|day:2026-01-31| 0.0000 percent n=1 0/1 [0.0000 79.3451] r2 provisional
+            first_contact_resolution|week:2026-W05| 0.0000 percent n=1 0/1 [0.0000 79.3451] r2 provisional
+            first_contact_resolution|month:2026-01| 0.0000 percent n=1 0/1 [0.0000 79.3451] r2 provisional
+            conversion|day:2026-01-31| 100.0000 percent n=1 1/1 [20.6549 100.0000] r2 provisional
+            conversion|week:2026-W05| 100.0000 percent n=1 1/1 [20.6549 100.0000] r2 provisional
+            conversion|month:2026-01| 100.0000 percent n=1 1/1 [20.6549 100.0000] r2 provisional
+            conversion|day:2026-01-31| 100.0000 percent n=1 1/1 [20.6549 100.0000] r3 final
+            first_contact_resolution|day:2026-01-31| 0.0000 percent n=1 0/1 [0.0000 79.3451] r3 final
+            first_contact_resolution|month:2026-01| 0.0000 percent n=1 0/1 [0.0000 79.3451] r3 final
+            conversion|day:2026-01-31| - percent n=0 1/0 r4 revised
+            conversion|week:2026-W05| - percent n=0 1/0 r3 final
+            conversion|month:2026-01| - percent n=0 1/0 r3 provisional
+            first_contact_resolution|week:2026-W05| 0.0000 percent n=1 0/1 [0.0000 79.3451] r3 final
+            first_contact_resolution|day:2026-01-31| 0.0000 percent n=2 0/2 [0.0000 65.7620] r4 revised
+            first_contact_resolution|week:2026-W05| 0.0000 percent n=2 0/2 [0.0000 65.7620] r4 revised
+            first_contact_resolution|month:2026-01| 0.0000 percent n=2 0/2 [0.0000 65.7620] r4 revised
+        "#]],
+    );
+}
+
+#[test]
 fn a_level_is_published_for_closed_days_and_the_last_closed_day_of_weeks_and_months() {
     check_metrics(
         &[

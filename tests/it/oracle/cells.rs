@@ -15,9 +15,10 @@ use serde_json::{Map, Value, json};
 use super::{escaped, sources::Touch};
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
-const DIMENSIONS: [&str; 10] =
-    ["company", "spoke", "channel", "segment", "region", "product", "subject", "campaign", "account", "phase"];
-const METRICS: [&str; 21] = [
+const DIMENSIONS: [&str; 11] =
+    ["company", "spoke", "channel", "segment", "region", "product", "subject", "campaign", "account", "phase", "item"];
+const ITEM: u8 = 10;
+pub const METRICS: [&str; 32] = [
     "nps",
     "csat",
     "ces",
@@ -39,6 +40,17 @@ const METRICS: [&str; 21] = [
     "advocacy",
     "acquisition_cost",
     "customer_value",
+    "expectation_gap",
+    "full_resolution_time",
+    "first_contact_resolution",
+    "follow_up_time",
+    "repurchase_30",
+    "repurchase_60",
+    "repurchase_90",
+    "referral",
+    "word_of_mouth",
+    "margin",
+    "conversion",
 ];
 /// Counted ahead: published from the day on which their window begins.
 const AHEAD: [&str; 1] = ["retention"];
@@ -89,7 +101,7 @@ pub fn next(window: Window) -> Window {
 }
 
 /// The first day after a window.
-fn end((kind, start): Window) -> Day {
+pub fn end((kind, start): Window) -> Day {
     match kind {
         0 => start + 1,
         1 => start + 7,
@@ -109,7 +121,7 @@ fn window_name((kind, start): Window) -> String {
 /// When and where a touchpoint counts.
 pub struct Moment {
     pub day: Day,
-    windows: [Window; 3],
+    pub windows: [Window; 3],
     slices: Vec<Slice>,
 }
 
@@ -117,6 +129,11 @@ impl Moment {
     /// Every window of every slice.
     pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
         self.slices.iter().flat_map(|slice| self.windows.iter().map(|window| (*slice, *window)))
+    }
+
+    /// Every slice of one window.
+    pub fn places_in(&self, window: Window) -> impl Iterator<Item = Place> + '_ {
+        self.slices.iter().map(move |slice| (*slice, window))
     }
 }
 
@@ -201,6 +218,11 @@ impl World {
         let slices = named.map(|(index, value)| (index, self.name(value))).collect();
         let windows = *self.windows.borrow_mut().entry(day).or_insert_with(|| windows(day));
         Moment { day, windows, slices }
+    }
+
+    /// The same time for one item alone.
+    pub fn of_item(&mut self, moment: &Moment, item: &str) -> Moment {
+        Moment { day: moment.day, windows: moment.windows, slices: vec![(ITEM, self.name(item))] }
     }
 
     pub fn at(&mut self, metric: &str, currency: Option<&str>, place: Place) -> &mut Cell {
@@ -394,12 +416,29 @@ fn figures(metric: &str, cell: &Cell) -> Figures {
             let figures = Figures::new("days", n, sum, n, Some(mean / day)).detail("share_late", share);
             figures.error(values, day).spread(values, day)
         }
-        "first_response_time" | "resolution_time" => {
+        "expectation_gap" => {
+            Figures::new("points", n, sum, n, Some(mean)).error(values, 1.0).detail("share_below", share)
+        }
+        "follow_up_time" => {
+            let figures = Figures::new("seconds", n, sum, n, Some(mean / 1_000.0));
+            figures.error(values, 1_000.0).spread(values, 1_000.0).detail("share_within_48_hours", share)
+        }
+        "first_response_time" | "resolution_time" | "full_resolution_time" => {
             Figures::new("seconds", n, sum, n, Some(mean / 1_000.0)).error(values, 1_000.0).spread(values, 1_000.0)
         }
-        "on_time" | "return_rate" | "retention" | "advocacy" => Figures::new("percent", n, a, n, percent).wilson(a),
+        "on_time"
+        | "return_rate"
+        | "retention"
+        | "advocacy"
+        | "first_contact_resolution"
+        | "repurchase_30"
+        | "repurchase_60"
+        | "repurchase_90"
+        | "referral"
+        | "word_of_mouth"
+        | "conversion" => Figures::new("percent", n, a, n, percent).wilson(a),
         "contact_rate" => Figures::new("cases_per_customer", n, a, n, (n > 0).then_some(share)),
-        "revenue" => Figures::new("minor_units", n, sum, 1, Some(sum as f64)),
+        "revenue" | "margin" => Figures::new("minor_units", n, sum, 1, Some(sum as f64)),
         "average_order_value" => Figures::new("minor_units", n, sum, n, Some(mean)).error(values, 1.0),
         "orders" => Figures::new("orders", n, n, 1, Some(count)),
         _ => Figures::new("customers", n, n, 1, Some(count)),

@@ -5,6 +5,8 @@
 
 mod cells;
 mod compare;
+mod experience;
+mod experience_tests;
 mod fields;
 mod identity;
 mod journeys;
@@ -20,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use orders::Standing;
 use serde_json::Value;
 
+pub use cells::METRICS;
 #[allow(unused_imports, reason = "for those who look into differences")]
 pub use compare::Difference;
 pub use compare::{Feeds, compare};

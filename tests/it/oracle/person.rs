@@ -8,13 +8,14 @@ use serde_json::{Map, Value, json};
 use super::{
     Options,
     cells::{Moment, World, next},
+    experience,
     fields::IDENTIFIER_TYPES,
     journeys::{Bought, Journeys},
     sources::{Touch, instant},
 };
 
 /// A position that is never reached.
-const NEVER: usize = usize::MAX;
+pub(super) const NEVER: usize = usize::MAX;
 const ORDERS_MAX: usize = 256;
 const CASES_MAX: usize = 128;
 const IDENTIFIERS_MAX: usize = 64;
@@ -51,9 +52,9 @@ fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize
 }
 
 /// Something bought, by positions.
-struct Purchase {
-    placed: usize,
-    cancelled: usize,
+pub(super) struct Purchase {
+    pub placed: usize,
+    pub cancelled: usize,
     delivered: usize,
     forgotten: usize,
 }
@@ -73,8 +74,9 @@ struct Delivery {
 
 /// What happened with orders.
 #[derive(Default)]
-struct Trade {
-    purchases: Vec<Purchase>,
+pub(super) struct Trade {
+    /// In order.
+    pub purchases: Vec<Purchase>,
     promises: Vec<Promise>,
     deliveries: Vec<Delivery>,
     returns: Vec<usize>,
@@ -191,12 +193,13 @@ fn phases(length: usize, purchases: &[Purchase]) -> Vec<&'static str> {
 }
 
 /// A case from its opening, by positions.
-struct Case {
-    opened: usize,
+pub(super) struct Case {
+    pub opened: usize,
     first_reply: usize,
-    first_resolution: usize,
+    pub first_resolution: usize,
+    pub last_resolution: usize,
     open: bool,
-    forgotten: usize,
+    pub forgotten: usize,
 }
 
 fn cases(timeline: &[Touch]) -> Vec<Case> {
@@ -221,6 +224,12 @@ fn cases(timeline: &[Touch]) -> Vec<Case> {
                     touch.kind == "case_replied" && touch.initiator == "agent" && touch.visibility == "public"
                 }),
                 first_resolution: first(&|touch| touch.kind == "case_resolved"),
+                last_resolution: case
+                    .mentions
+                    .iter()
+                    .copied()
+                    .rfind(|&at| timeline[at].kind == "case_resolved")
+                    .unwrap_or(NEVER),
                 open: turn.is_none_or(|&at| timeline[at].kind == "case_reopened"),
                 forgotten: case.forgotten,
             }
@@ -244,6 +253,7 @@ pub fn fold(name: &str, timeline: &[Touch], world: &mut World, journeys: &mut Jo
         .map(|purchase| Bought { placed: purchase.placed, cancelled: purchase.cancelled })
         .collect();
     journeys.add(timeline, &bought, world);
+    experience::observe(timeline, &moments, &trade, &cases, world);
     record(name, timeline, &trade, &cases, phases[timeline.len()], world, options)
 }
 
