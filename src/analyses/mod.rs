@@ -20,5 +20,11 @@ pub mod drivers;
 
 pub mod buying;
 
+pub mod priorities;
+
+pub mod change;
+
+pub mod balance;
+
 #[cfg(test)]
 mod tests;

@@ -65,8 +65,8 @@ pub fn difference_of_shares(first: (i64, i64), second: (i64, i64)) -> Option<Dif
     let value = share1 - share2;
     Some(Difference {
         value,
-        low: (value - (share1 - low1).hypot(high2 - share2)).max(-1.0),
-        high: (value + (high1 - share1).hypot(share2 - low2)).min(1.0),
+        low: (value - libm::hypot(share1 - low1, high2 - share2)).max(-1.0),
+        high: (value + libm::hypot(high1 - share1, share2 - low2)).min(1.0),
     })
 }
 

@@ -221,11 +221,64 @@ def cdnow():
             "alive": [round(float(it), 6) for it in np.asarray(alive)[::5]]}
 
 
+def share_difference(first, second):
+    low, high = confint_proportions_2indep(*first, *second, method="newcomb", compare="diff")
+    return [first[0] / first[1] - second[0] / second[1], float(low), float(high)]
+
+
+def mean_difference(first, second):
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    return [float(np.mean(first) - np.mean(second)), float(interval.low), float(interval.high)]
+
+
+def priorities(random):
+    """Persons with the subjects that touched them, what is known of them, and each subject's drops."""
+    subjects = ["delivery", "price", "return", "usability"]
+    persons = []
+    for _ in range(600):
+        touched = [s for s, part in zip(subjects, [0.3, 0.2, 0.09, 0.4]) if random.random() < part]
+        bad = ("delivery" in touched) * 1.0 + ("price" in touched) * 0.5 + ("return" in touched) * 0.7 - ("usability" in touched) * 0.2
+        outcome = int(random.random() < 0.6 - 0.3 * bad) if random.random() < 0.45 else None
+        score = int(np.clip(round(4 - bad + random.normal()), 1, 5)) if random.random() < 0.9 else None
+        persons.append([touched, outcome, score, int(random.integers(0, 100_000))])
+    found = {}
+    for subject in subjects:
+        groups = [[p for p in persons if (subject in p[0]) == with_it] for with_it in (True, False)]
+        known = [[p[1] for p in group if p[1] is not None] for group in groups]
+        scores = [[p[2] for p in group if p[2] is not None] for group in groups]
+        here = {"persons": len(groups[0]), "revenue": sum(p[3] for p in groups[0]), "outcome": None, "score": None}
+        if min(map(len, known)) >= 30:
+            here["outcome"] = share_difference(*[(sum(k), len(k)) for k in reversed(known)])
+        if min(map(len, scores)) >= 30:
+            here["score"] = mean_difference(scores[1], scores[0])
+        found[subject] = here
+    return {"persons": persons, "subjects": found}
+
+
+def changes(random):
+    """A metric's answers before and after."""
+    before, after = random.choice(11, 150, p=[0.05] * 6 + [0.1] * 3 + [0.2] * 2), random.choice(11, 90)
+    points = [np.where(it >= 9, 100, np.where(it <= 6, -100, 0)) for it in (before, after)]
+    days = [np.rint(random.gamma(2, mean, n) * 86_400_000).astype(int) for mean, n in [(3.0, 200), (2.2, 120)]]
+    late = [(int((it > 5 * 86_400_000).sum()), len(it)) for it in days]
+
+    def percent(it):
+        return [100 * value for value in it]
+
+    def in_days(it):
+        return [value / 86_400_000 for value in it]
+    return {
+        "answers": [before.tolist(), after.tolist()], "nps": mean_difference(points[1], points[0]),
+        "milliseconds": [it.tolist() for it in days], "days": in_days(mean_difference(days[1], days[0])),
+        "late": late, "share": percent(share_difference(late[1], late[0]))}
+
+
 def main():
     random = np.random.default_rng(20240701)
     json.dump({
         "shares": shares(), "means": means(random), "students": students(), "attribution": attribution(random),
         "drivers": drivers(random), "repaired": repaired(random), "buying": buying(random), "cdnow": cdnow(),
+        "priorities": priorities(random), "changes": changes(random),
     }, sys.stdout, separators=(",", ":"))
     print()
 

@@ -1,9 +1,12 @@
 //! What the analyses say, against other ways to compute it: naive recounts here, `tests/analyses/oracle.py` for the formulas.
 
 mod attribution;
+mod balance;
 mod buying;
+mod change;
 mod drivers;
 mod journeys;
+mod priorities;
 mod statistics;
 
 use serde_json::Value;

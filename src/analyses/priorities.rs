@@ -1,0 +1,204 @@
+//! Persons touched by a subject in, and out what to fix first.
+//!
+//! A candidate is a subject at a touchpoint (spoke × kind × subject). Persons with such a touchpoint are compared with all others:
+//!
+//! - *Reach*: the persons touched; of them no more than the stated limit of what can be handled counts.
+//! - *Impact*: the drop of the outcome, `yes/known without − yes/known with` (Newcombe's interval, [`difference_of_shares`]); the drop
+//!   of the score, `mean without − mean with` (Welch's interval, [`difference_of_means`]), as a part of its scale. The outcome decides
+//!   where it is known of enough persons, otherwise the score: [`Priority::ground`] says which.
+//! - *Value at risk*: the revenue of the persons touched over the last year. Since it grows with their number, it is taken per
+//!   person in the product: reach would count twice otherwise.
+//! - *Score* = reach × impact × revenue per person, in minor units: of the money of those who are touched, as much as the outcome
+//!   drops. Its interval is the impact's: reach and revenue are counted, not estimated. *Rank*: by score per stated effort,
+//!   an effort of one where none is stated.
+//!
+//! Candidates whose persons fare no worse than others are no priorities; those with fewer than [`OBSERVATIONS_MIN`] persons on a
+//! side, for the outcome as for the score, are not judged. Both are counted ([`Judged`]).
+//!
+//! *Assumed*: money of one currency; a person without the touchpoint is like one with it but for the touchpoint. *Not to be
+//! concluded*: that fixing it brings the score. Who complains about a delivery has had one, and differs from who never
+//! ordered; one bad experience stands in several candidates, so scores do not add up; and with many candidates some of the
+//! intervals leave zero out by chance ([`Judged::judged`] says how many there were). A priority is where to look first; whether
+//! a change helped is for [`super::change`] to say.
+
+use std::cmp::Ordering;
+
+use super::{
+    ranking::{Ranked, first},
+    statistics::{Difference, OBSERVATIONS_MIN, Sums, difference_of_means, difference_of_shares},
+};
+
+/// What is known of a group of persons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// How many.
+    pub persons: i64,
+    /// With the outcome (bought again).
+    pub outcome_yes: i64,
+    /// Of whom it is known.
+    pub outcome_known: i64,
+    /// Their scores, one of each person who gave any.
+    pub scores: Sums,
+    /// What they paid over the last year, in minor units.
+    pub revenue: i64,
+}
+
+impl Group {
+    fn without(self, part: Group) -> Group {
+        Group {
+            persons: self.persons.wrapping_sub(part.persons),
+            outcome_yes: self.outcome_yes.wrapping_sub(part.outcome_yes),
+            outcome_known: self.outcome_known.wrapping_sub(part.outcome_known),
+            scores: self.scores.without(part.scores),
+            revenue: self.revenue.wrapping_sub(part.revenue),
+        }
+    }
+}
+
+/// Where a subject came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject<'a> {
+    /// The spoke: the owner.
+    pub spoke: &'a str,
+    /// The kind of touchpoint.
+    pub kind: &'a str,
+    /// The subject.
+    pub subject: &'a str,
+}
+
+/// A subject with its persons, and what the organisation says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// Where it came up.
+    pub subject: Subject<'a>,
+    /// Whom it touched.
+    pub touched: Group,
+    /// What it takes to fix, in the organisation's unit.
+    pub effort: Option<i64>,
+    /// How many persons' problem can be handled at most.
+    pub limit: Option<i64>,
+}
+
+/// What a priority's impact is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// The outcome.
+    Outcome,
+    /// The score, as a part of its scale.
+    Score,
+}
+
+impl Ground {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ground::Outcome => "outcome",
+            Ground::Score => "score",
+        }
+    }
+}
+
+/// Something to fix.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Priority<'a> {
+    /// Where.
+    pub subject: Subject<'a>,
+    /// The persons touched.
+    pub reach: i64,
+    /// The revenue of the persons touched over the last year, in minor units.
+    pub value_at_risk: i64,
+    /// The drop of the outcome, 0..1, with its interval.
+    pub outcome_drop: Option<Difference>,
+    /// The drop of the score, in points, with its interval.
+    pub score_drop: Option<Difference>,
+    /// Which of the two the score stands on.
+    pub ground: Ground,
+    /// Reach × impact × revenue per person, in minor units, with its interval.
+    pub score: Difference,
+    /// As stated, or one.
+    pub effort: i64,
+    /// As stated.
+    pub limit: Option<i64>,
+    /// Score per effort: what the rank goes by.
+    pub worth: f64,
+}
+
+/// What is not shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Candidates with enough persons on both sides, those that are shown among them.
+    pub judged: usize,
+    /// Priorities that are not shown.
+    pub kinds: usize,
+    /// Candidates whose persons fare no worse than others.
+    pub no_worse: usize,
+    /// Candidates with too few persons to say.
+    pub too_few: usize,
+}
+
+/// What to fix first, of all candidates. `everyone` are all persons, those that no candidate touched among them; a score is a
+/// number of points on a scale of `score_range` points from its lowest to its highest.
+pub fn prioritise<'a>(
+    candidates: impl IntoIterator<Item = Candidate<'a>>,
+    everyone: Group,
+    score_range: i64,
+    limit: usize,
+) -> Ranked<Priority<'a>, Judged> {
+    let mut other = Judged::default();
+    let priorities = candidates.into_iter().filter_map(|candidate| {
+        let Some(priority) = judge(candidate, everyone, score_range) else {
+            other.too_few += 1;
+            return None;
+        };
+        other.judged += 1;
+        if priority.score.value <= 0.0 {
+            other.no_worse += 1;
+            return None;
+        }
+        other.kinds += 1;
+        Some(priority)
+    });
+    let shown = first(priorities, limit, |a, b| -> Ordering {
+        b.worth.total_cmp(&a.worth).then_with(|| a.subject.cmp(&b.subject))
+    });
+    other.kinds -= shown.len();
+    Ranked { shown, other }
+}
+
+fn judge<'a>(candidate: Candidate<'a>, everyone: Group, score_range: i64) -> Option<Priority<'a>> {
+    let with = candidate.touched;
+    let without = everyone.without(with);
+    if with.persons <= 0 || without.persons < 0 {
+        return None;
+    }
+    let are_enough = |one: i64, other: i64| one.min(other) >= OBSERVATIONS_MIN;
+    let outcome_drop = are_enough(with.outcome_known, without.outcome_known)
+        .then(|| {
+            difference_of_shares((without.outcome_yes, without.outcome_known), (with.outcome_yes, with.outcome_known))
+        })
+        .flatten();
+    let score_drop =
+        are_enough(with.scores.n, without.scores.n).then(|| difference_of_means(without.scores, with.scores)).flatten();
+    let (ground, impact) = match (outcome_drop, score_drop) {
+        (Some(drop), _) => (Ground::Outcome, drop),
+        (None, Some(drop)) => (Ground::Score, drop.scaled(1.0 / score_range.max(1) as f64)),
+        (None, None) => return None,
+    };
+    let reached = candidate.limit.map_or(with.persons, |limit| limit.clamp(0, with.persons));
+    // Who was paid back more than they paid puts nothing at risk.
+    let revenue_per_person = with.revenue.max(0) as f64 / with.persons as f64;
+    let score = impact.scaled(reached as f64 * revenue_per_person);
+    let effort = candidate.effort.unwrap_or(1).max(1);
+    Some(Priority {
+        subject: candidate.subject,
+        reach: with.persons,
+        value_at_risk: with.revenue,
+        outcome_drop,
+        score_drop,
+        ground,
+        score,
+        effort,
+        limit: candidate.limit,
+        worth: score.value / effort as f64,
+    })
+}
