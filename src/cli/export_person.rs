@@ -106,6 +106,11 @@ fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value)
             journal.push(line);
         }
     })?;
+    let mut alerts: BTreeMap<String, Value> = BTreeMap::new();
+    place::read_feed(settings, Feed::Alerts, &mut |key, alert| match alert {
+        Some(alert) if alert["person"] == person => drop(alerts.insert(key.to_owned(), alert)),
+        _ => drop(alerts.remove(key)),
+    })?;
     let rejected = letters(settings, &identifiers)?;
     let shown: serde_json::Map<String, Value> =
         identifiers.into_iter().map(|(kind, values)| (kind.as_str().to_owned(), json!(values))).collect();
@@ -115,6 +120,7 @@ fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value)
         "identity": identity,
         "record": record,
         "touchpoints": touchpoints,
+        "alerts": alerts.into_values().collect::<Vec<_>>(),
         "journal": journal,
         "rejected": rejected,
     }))

@@ -131,6 +131,7 @@ pub(super) fn fold_options(settings: &Settings, calendar: &Calendar) -> FoldOpti
         on_time_tolerance_ms: milliseconds(settings.metrics.on_time_tolerance_seconds),
         unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
         acquisition_spokes: settings.metrics.acquisition_spokes().map(str::to_owned).collect(),
+        contact_cap: settings.metrics.contact_cap.into(),
         journeys: JourneyOptions {
             goals: settings.journeys.goals().expect("settings are valid once they are loaded").into(),
             expire_after_ms: i64::from(settings.journeys.expire_after_days) * 86_400_000,

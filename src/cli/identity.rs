@@ -18,6 +18,7 @@ use crate::{
     settings::{PublishedIdentifiers, Settings},
 };
 
+pub(super) use decide::send as command;
 pub(super) use show::find;
 
 /// Flags of `identity`.

@@ -3,6 +3,7 @@
 //! Each subcommand resolves the configuration, checks what it needs, calls the rooms in one function, and shows what
 //! came of it. Errors go to standard error as what happened, to which thing, and what to do next.
 
+mod alerts;
 mod check;
 mod customer;
 mod demo;
@@ -44,6 +45,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
+pub use alerts::{AlertsAction, AlertsArguments, Seen};
 pub use check::{CheckArguments, SpokeSummary};
 pub use customer::CustomerArguments;
 pub use demo::DemoArguments;
@@ -120,6 +122,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Show one customer: the record, the timeline, and why
     Customer(CustomerArguments),
+    /// What somebody should look at: list it, say that it was seen
+    Alerts(AlertsArguments),
     /// See who is one person and why; decide what the evidence cannot: link, split, take back
     Identity(IdentityArguments),
     /// Erase a person: record, touchpoints, identifiers, now and for what comes late
@@ -199,6 +203,7 @@ impl Cli {
             Command::Tail(arguments) => tail::execute(settings, arguments, output),
             Command::Export(arguments) => export::execute(settings, arguments, output),
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
+            Command::Alerts(arguments) => alerts::execute(settings, arguments, output),
             Command::Identity(arguments) => identity::execute(settings, arguments, output),
             Command::Erase(arguments) => identity::erase(settings, arguments, output),
             Command::ExportPerson(arguments) => export_person::execute(settings, arguments, output),

@@ -59,6 +59,7 @@ impl Customers {
             if std::mem::take(&mut head.envelope.published) != 0 {
                 effects.record_gone(old_public);
             }
+            self.withdraw_alerts(home, store, effects)?;
             self.each_touchpoint(home, store, &mut |touchpoint| {
                 effects.touchpoint_gone(old_public, touchpoint.spoke, touchpoint.id);
             })?;

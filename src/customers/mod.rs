@@ -4,6 +4,7 @@
 //! - [`fold`]: one touchpoint into one person's bounded state (the head), and what it contributes to metrics.
 //! - [`record`]: a head and the last closed day → the insight record, and the next day on which it changes.
 //! - [`closes`]: the same two → what the person contributes because days have passed.
+//! - [`alerts`]: a head and the last closed day → what is open of a person, and what the feed is told of it.
 //! - [`contributions`]: what a commit contributes, combined by cell.
 //! - [`store_keys`]: the entries of the store.
 //! - `refold`: a touchpoint out of order → the difference between two folds.
@@ -18,6 +19,7 @@
 //! Invariants: a head is a function of the person's set of touchpoints alone; a record of head and closed day; the sum
 //! of all contributions ever drained of the sets of all persons. Nothing depends on arrival, batches or commits.
 
+pub mod alerts;
 pub mod closes;
 pub mod contributions;
 mod erasure;

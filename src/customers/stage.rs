@@ -15,6 +15,7 @@ use ahash::RandomState;
 use smallvec::SmallVec;
 
 use super::{
+    alerts,
     closes::Closed,
     contributions::Contributions,
     fold::{FoldOptions, Head},
@@ -25,8 +26,8 @@ use super::{
     store_keys::{self, Envelope, Ties},
 };
 use crate::model::{
-    Accumulator, CellKey, Day, EventTime, Identifier, IdentifierType, InsightRecord, KeyValue, Outcome, PersonId,
-    PersonKey, StoreError, Touchpoint,
+    Accumulator, Alert, AlertCause, AlertId, CellKey, Day, EventTime, Identifier, IdentifierType, InsightRecord,
+    KeyValue, Outcome, PersonId, PersonKey, StoreError, Touchpoint,
 };
 
 /// What the stage is configured with.
@@ -79,6 +80,10 @@ pub trait Effects {
     fn record(&mut self, person: PersonId, record: &InsightRecord);
     /// Nothing is left of a person.
     fn record_gone(&mut self, person: PersonId);
+    /// An alert opened, changed, was acknowledged or closes.
+    fn alert(&mut self, alert: &Alert<'_>);
+    /// Nothing is left of an alert: it was closed just before, or the person is gone.
+    fn alert_gone(&mut self, id: AlertId, cause: AlertCause);
     /// An erasure took a touchpoint, or identifiers of it, or kept one that came late from being taken.
     fn erased(&mut self, spoke: &str);
     /// Pairs of identifiers that this home had not reported, or has to report again; not none.
@@ -141,6 +146,8 @@ pub struct Customers {
     pub(super) contributions: Contributions,
     /// Of which reading what comes from each department is.
     pub readings: Readings,
+    /// Whether alerts are told, not held back.
+    pub(super) alerts_are_live: bool,
     /// Home, time and index in the batch: kept for its memory.
     pub(super) order: Vec<(PersonId, EventTime, u32)>,
 }
@@ -168,6 +175,7 @@ impl Customers {
             dirty: Vec::new(),
             contributions: Contributions::new(options.cells_max),
             readings: Readings::default(),
+            alerts_are_live: true,
             order: Vec::new(),
             options,
         }
@@ -267,8 +275,13 @@ impl Customers {
                 }
                 person.envelope.closed = closed;
             }
-            let changes =
-                [record::next_change(&person.head, closed_day), Closed::next_change(&person.head, closed_day, fold)];
+            let (of, is_live) = ((&person.head, &mut person.envelope.alerts), self.alerts_are_live);
+            alerts::publish((person_id, public), of, (closed_day, is_live), &self.options, store, effects)?;
+            let changes = [
+                record::next_change(&person.head, closed_day),
+                Closed::next_change(&person.head, closed_day, fold),
+                alerts::next_opening(&person.head, closed_day),
+            ];
             let timer = changes.into_iter().flatten().min();
             if timer != person.envelope.timer {
                 if let Some(replaced) = person.envelope.timer {

@@ -5,7 +5,7 @@
 //!
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
-//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2), what closes contributed (version 3), head | yes |
+//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2), what closes contributed (version 3), alerts (version 4), head | yes |
 //! | `t` | name, position | touchpoint, internal form; of a home's own, after the first reading, its number (4, little-endian), 0xff | yes |
 //! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
 //! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
@@ -18,14 +18,17 @@
 //! | `j` | person, id, 0x00, spoke, 0x00, home | the same, of a copy | derived from `t` |
 //! | `g` | person, home, id, 0x00, spoke | the same | derived from `t` |
 //! | `w` | day (4), person | nothing | derived from `h` |
+//! | `a` | id of an open alert (16) | person (16) | derived from `h` |
+//! | `y` | person | nothing: their alerts are held back | derived from `h` |
+//! | `k` | id of an alert (16), open or not | who has seen it | yes |
 //!
 //! A *position* is time (8), id, 0x00, spoke and, of a copy, 0x00, home: ids and spokes have no control characters, so the
 //! order of bytes is the order of the timeline. Numbers are big-endian, signed ones with the sign flipped.
 
 use serde::{Deserialize, Serialize};
 
-use super::{closes::Closed, fold::Head, readings};
-use crate::model::{Day, EventTime, Identifier, KeyValue, PersonId, StoreError, Touchpoint};
+use super::{alerts::Kept, closes::Closed, fold::Head, readings};
+use crate::model::{AlertId, Day, EventTime, Identifier, KeyValue, PersonId, StoreError, Touchpoint};
 
 /// Where the day of `as_of` is kept.
 pub const AS_OF: &[u8] = b"mas_of";
@@ -39,6 +42,8 @@ pub const ENVELOPE_VERSION: u8 = 1;
 const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
 /// The same with what closes contributed, after ties if there are any, before the head.
 const ENVELOPE_VERSION_WITH_CLOSED: u8 = 3;
+/// The same with alerts after both, whether there is any of them or not, before the head.
+const ENVELOPE_VERSION_WITH_ALERTS: u8 = 4;
 
 const NO_TIMER: i32 = i32::MAX;
 
@@ -183,6 +188,26 @@ pub fn parse_timer(key: &[u8]) -> Option<(Day, PersonId)> {
     Some((unflip_day(*day), PersonId(person.try_into().ok()?)))
 }
 
+/// Key that says whose an open alert is.
+pub fn alert(id: AlertId) -> Vec<u8> {
+    of_person(b'a', PersonId(id.0))
+}
+
+/// Key that says who has seen an alert.
+pub fn acknowledgement(id: AlertId) -> Vec<u8> {
+    of_person(b'k', PersonId(id.0))
+}
+
+/// Key that says that a person's alerts are held back.
+pub fn held(person: PersonId) -> Vec<u8> {
+    of_person(b'y', person)
+}
+
+/// The keys of everybody whose alerts are held back: `from <= key < to`.
+pub fn all_held() -> ([u8; 1], [u8; 1]) {
+    ([b'y'], [b'y' + 1])
+}
+
 /// Value of an index entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
@@ -317,6 +342,8 @@ pub struct Envelope {
     pub ties: Option<Box<Ties>>,
     /// What the close of days has contributed.
     pub closed: Option<Box<Closed>>,
+    /// What the feed knows of the person's alerts.
+    pub alerts: Option<Box<Kept>>,
 }
 
 const ENVELOPE_LENGTH: usize = 13;
@@ -324,18 +351,21 @@ const ENVELOPE_LENGTH: usize = 13;
 impl Envelope {
     /// Appends the stored form; the head follows.
     pub fn encode_into(&self, bytes: &mut Vec<u8>) {
-        bytes.push(match (&self.ties, &self.closed) {
-            (_, Some(_)) => ENVELOPE_VERSION_WITH_CLOSED,
-            (Some(_), None) => ENVELOPE_VERSION_WITH_TIES,
-            (None, None) => ENVELOPE_VERSION,
+        bytes.push(match (&self.ties, &self.closed, &self.alerts) {
+            (_, _, Some(_)) => ENVELOPE_VERSION_WITH_ALERTS,
+            (_, Some(_), None) => ENVELOPE_VERSION_WITH_CLOSED,
+            (Some(_), None, None) => ENVELOPE_VERSION_WITH_TIES,
+            (None, None, None) => ENVELOPE_VERSION,
         });
         bytes.extend_from_slice(&self.timer.map_or(NO_TIMER, |day| day.0).to_be_bytes());
         bytes.extend_from_slice(&self.published.to_be_bytes());
-        match (&self.ties, &self.closed) {
-            (ties, Some(closed)) => drop(postcard::to_io(&(ties, closed), bytes).expect("a vector takes every byte")),
-            (Some(ties), None) => drop(postcard::to_io(ties, bytes).expect("a vector takes every byte")),
-            (None, None) => {}
-        }
+        let written = match (&self.ties, &self.closed, &self.alerts) {
+            (ties, closed, Some(alerts)) => postcard::to_io(&(ties, closed, alerts), bytes),
+            (ties, Some(closed), None) => postcard::to_io(&(ties, closed), bytes),
+            (Some(ties), None, None) => postcard::to_io(ties, bytes),
+            (None, None, None) => return,
+        };
+        written.expect("a vector takes every byte");
     }
 
     /// From the stored form, with the encoded head that follows: nothing where no touchpoint is counted.
@@ -343,8 +373,11 @@ impl Envelope {
         let wrong = || damaged("head", "its envelope is damaged or of another version");
         let (prefix, mut head) = bytes.split_first_chunk::<ENVELOPE_LENGTH>().ok_or_else(wrong)?;
         let [version, d0, d1, d2, d3, published @ ..] = *prefix;
-        let (mut ties, mut closed) = (None, None);
-        if version == ENVELOPE_VERSION_WITH_CLOSED {
+        let (mut ties, mut closed, mut alerts) = (None, None, None);
+        if version == ENVELOPE_VERSION_WITH_ALERTS {
+            let (all, rest): ((_, _, Box<Kept>), _) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            (ties, closed, alerts, head) = (all.0, all.1, Some(all.2), rest);
+        } else if version == ENVELOPE_VERSION_WITH_CLOSED {
             let (both, rest): ((_, Box<Closed>), _) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
             (ties, closed, head) = (both.0, Some(both.1), rest);
         } else if version == ENVELOPE_VERSION_WITH_TIES {
@@ -356,8 +389,8 @@ impl Envelope {
         }
         let day = i32::from_be_bytes([d0, d1, d2, d3]);
         let timer = (day != NO_TIMER).then_some(Day(day));
-        let envelope = Envelope { timer, published: u64::from_be_bytes(published), ties, closed };
-        Ok((envelope, head))
+        let published = u64::from_be_bytes(published);
+        Ok((Envelope { timer, published, ties, closed, alerts }, head))
     }
 }
 
@@ -437,9 +470,19 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
         (Some(b'h'), Some(value)) => {
             let person = PersonId(key[1..].try_into().map_err(|_| wrong())?);
             // One of another version has no timer until a rebuild has replaced it.
-            if let Ok((Envelope { timer: Some(day), .. }, _)) = Envelope::decode(value) {
-                // An older timer of the person may remain; it is found stale when it fires.
-                store.put_local(&timer(day, person), &[]);
+            if let Ok((envelope, _)) = Envelope::decode(value) {
+                // Older entries of the person may remain; they are found stale when they are looked at.
+                if let Some(day) = envelope.timer {
+                    store.put_local(&timer(day, person), &[]);
+                }
+                if let Some(alerts) = envelope.alerts {
+                    if alerts.held {
+                        store.put_local(&held(person), &[]);
+                    }
+                    for published in &alerts.published {
+                        store.put_local(&alert(published.id), &person.0);
+                    }
+                }
             }
         }
         _ => {}

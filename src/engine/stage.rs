@@ -107,6 +107,12 @@ pub trait Stage: Send {
         false
     }
 
+    /// Its input has been read to its end (`false`), or there is more of it than is at hand. Until it is told, nobody knows. Returns
+    /// whether the stage has something to say about it, with the next commit; after a rollback it is told again.
+    fn stands(&mut self, _is_behind: bool) -> bool {
+        false
+    }
+
     /// Bytes held outside the store.
     fn cache_bytes(&self) -> usize {
         0

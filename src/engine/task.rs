@@ -142,6 +142,8 @@ pub struct Task {
     pub waiting: Option<Waiting>,
     /// How long its input has been quiet.
     pub quiet: Quiet,
+    /// Whether its stage was told that there is more to read than is at hand; `None`: it was told nothing.
+    pub is_behind: Option<bool>,
     /// Source timestamp of the oldest record in the current transaction, in milliseconds.
     pub oldest_ms: Option<i64>,
     /// Timestamp of the newest record taken, in milliseconds.
@@ -178,6 +180,7 @@ impl Task {
             more: false,
             waiting: None,
             quiet: Quiet::No,
+            is_behind: None,
             oldest_ms: None,
             newest_ms: None,
             unwritten: None,
@@ -263,6 +266,7 @@ impl Task {
         self.touched = false;
         self.more = true; // what the stage had found to do is still to be done
         self.oldest_ms = None;
+        self.is_behind = None;
         self.quiet = Quiet::No; // what the stage was told may have been rolled back with the rest
         if let Some(reread) = &mut self.reread {
             reread.told = false;

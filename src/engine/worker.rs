@@ -1,5 +1,6 @@
 //! A worker: one thread's tasks over one log. It turns membership into tasks, records into effects, effects into commits.
 
+mod backlog;
 mod commit;
 mod idle;
 mod migrate;
@@ -201,6 +202,7 @@ impl<L: Log> Worker<L> {
         self.suspend_or_resume()?;
         self.offer_again(now)?;
         self.note_idle(now);
+        self.note_backlog();
         let wait = if restoring { Duration::ZERO } else { wait };
         let mut progress = Progress { records: self.poll(now, wait)?, committed: false };
         if self.commit_is_due(now) {

@@ -9,6 +9,7 @@
 //! The public shapes are types of their own, next to the model's: the model may change, a feed may only evolve (its
 //! `schemas/*.avsc` stays fully compatible, checked in a test).
 
+mod alerts;
 mod attribution;
 mod catalogue;
 mod customers;
@@ -28,6 +29,7 @@ mod touchpoints;
 #[cfg(test)]
 mod tests;
 
+pub use alerts::{AlertShape, Alerts};
 pub use attribution::{Attribution, AttributionRecord, AttributionShape};
 pub use catalogue::{CatalogueShape, Definitions};
 pub use customers::{CustomerShape, Customers};

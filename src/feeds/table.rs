@@ -14,6 +14,8 @@ pub enum Feed {
     Identities,
     /// How that came about.
     IdentityJournal,
+    /// What somebody should look at.
+    Alerts,
     /// Metric values.
     Metrics,
     /// Journeys towards each goal.
@@ -111,6 +113,13 @@ static IDENTITY_JOURNAL: Description = describe!(
     encoded: true,
     "Every link, refusal, decision, redirect and erasure, with its cause."
 );
+static ALERTS: Description = describe!(
+    "alerts",
+    "alert id",
+    Compact,
+    encoded: true,
+    "What somebody should look at: opened by its cause, acknowledged by an operator, closed when the cause is over."
+);
 static METRICS: Description = describe!(
     "metrics",
     "metric|window|dimensions",
@@ -156,11 +165,12 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 10] = [
+    pub const ALL: [Feed; 11] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,
         Feed::IdentityJournal,
+        Feed::Alerts,
         Feed::Metrics,
         Feed::Journeys,
         Feed::Attribution,
@@ -176,6 +186,7 @@ impl Feed {
             Feed::Touchpoints => &TOUCHPOINTS,
             Feed::Identities => &IDENTITIES,
             Feed::IdentityJournal => &IDENTITY_JOURNAL,
+            Feed::Alerts => &ALERTS,
             Feed::Metrics => &METRICS,
             Feed::Journeys => &JOURNEYS,
             Feed::Attribution => &ATTRIBUTION,

@@ -71,6 +71,11 @@ fn touchpoints_are_written_as_the_golden_files_say() {
 }
 
 #[test]
+fn alerts_are_written_as_the_golden_files_say() {
+    check_golden!(Alerts, "alerts", &examples::alert());
+}
+
+#[test]
 fn metrics_are_written_as_the_golden_files_say() {
     check_golden!(Metrics, "metrics", &examples::metric());
 }
@@ -147,6 +152,23 @@ proptest! {
     fn touchpoints_are_the_same_in_json_and_avro(parts in generators::touchpoint()) {
         let touchpoint = parts.touchpoint();
         check_formats_agree::<Touchpoints>(&examples::on_timeline(&touchpoint));
+    }
+
+    #[test]
+    fn alerts_are_the_same_in_json_and_avro(words in prop::collection::vec(".*", 3), day: i32, at: i64, figure: f64, all: bool) {
+        use crate::model::{Acknowledgement, Alert, AlertState, Day, EventTime};
+        let acknowledged = Acknowledgement { number: 1, at: EventTime(at), by: words[0].clone() };
+        let alert = Alert {
+            owner: &words[1],
+            thing: all.then_some(crate::model::Identifier { kind: crate::model::IdentifierType::Case, value: &words[2] }),
+            since: Day(day),
+            happened_at: all.then_some(EventTime(at)),
+            figures: [("score", figure)].into(),
+            acknowledged: all.then_some(acknowledged),
+            state: AlertState::ALL[usize::from(all)],
+            ..examples::alert()
+        };
+        check_formats_agree::<Alerts>(&alert);
     }
 
     #[test]

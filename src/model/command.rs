@@ -1,8 +1,8 @@
-//! An operator's command about identities, as it lies on `insight.commands`.
+//! An operator's command, as it lies on `insight.commands`.
 
 use serde::{Deserialize, Serialize};
 
-use super::{IdentifierType, PersonId};
+use super::{ACKNOWLEDGED_BY_CHARACTERS_MAX, AlertId, IdentifierType, PersonId};
 
 /// Characters of a command's id.
 pub const COMMAND_ID_CHARACTERS_MAX: usize = 128;
@@ -16,6 +16,7 @@ pub const COMMAND_PAIRS_MAX: usize = 10_000;
 /// {"id": "a1", "command": "link", "pairs": [["email:0123456789abcdef0123456789abcdef", "phone:fedcba98765432100123456789abcdef"]]}
 /// {"id": "a2", "command": "never_link", "pairs": [["email:0123456789abcdef0123456789abcdef", "phone:fedcba98765432100123456789abcdef"]]}
 /// {"id": "a3", "command": "undo", "undo": "a1"}
+/// {"id": "a5", "command": "acknowledge", "alert": "0123456789abcdef0123456789abcdef", "by": "mo"}
 /// {"id": "a4", "command": "erase", "identifier": "email:0123456789abcdef0123456789abcdef"}
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,32 @@ pub enum Order {
         /// The identifier.
         identifier: Name,
     },
+    /// An alert was seen. The first that says so of an alert counts, whenever the alert is open.
+    Acknowledge {
+        /// Which.
+        alert: AlertName,
+        /// Who they say they are.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
+    },
+}
+
+/// An alert as a command names it: in JSON the 32 hexadecimal digits of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertName(pub AlertId);
+
+impl Serialize for AlertName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for AlertName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<AlertName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = || serde::de::Error::custom("an alert is named by the 32 hexadecimal digits of its id");
+        AlertId::parse(&text).map(AlertName).ok_or_else(wrong)
+    }
 }
 
 /// An identifier as a command names it: in JSON its type and the 32 hexadecimal digits of its keyed hash, `email:0123…`.
@@ -94,7 +121,7 @@ impl CommandRecord {
             let place = format!("line {} column {}", error.line(), error.column());
             (
                 "command",
-                format!("it is no command ({place}); write one with `insight-hub identity` or `insight-hub erase`"),
+                format!("it is no command ({place}); write one with `insight-hub identity`, `insight-hub erase` or `insight-hub alerts`"),
             )
         })?;
         let characters = command.id.chars().count();
@@ -105,6 +132,12 @@ impl CommandRecord {
             && (pairs.is_empty() || pairs.len() > COMMAND_PAIRS_MAX)
         {
             return Err(("pairs", format!("a command has 1 to {COMMAND_PAIRS_MAX} pairs; split it into several")));
+        }
+        if let Order::Acknowledge { by, .. } = &command.order
+            && (by.chars().count() > ACKNOWLEDGED_BY_CHARACTERS_MAX || by.contains(char::is_control))
+        {
+            let limit = ACKNOWLEDGED_BY_CHARACTERS_MAX;
+            return Err(("by", format!("who has seen an alert has at most {limit} characters on one line")));
         }
         Ok(command)
     }
@@ -134,6 +167,14 @@ mod tests {
                 format!("\"command\":\"never_link\",\"pairs\":[[\"{hex_a}\",\"{hex_b}\"]]"),
             ),
             (Order::Undo { undo: "x".into() }, "\"command\":\"undo\",\"undo\":\"x\"".to_owned()),
+            (
+                Order::Acknowledge { alert: AlertName(AlertId([0x0a; 16])), by: "mo".into() },
+                format!("\"command\":\"acknowledge\",\"alert\":\"{}\",\"by\":\"mo\"", "0a".repeat(16)),
+            ),
+            (
+                Order::Acknowledge { alert: AlertName(AlertId([0x0a; 16])), by: String::new() },
+                format!("\"command\":\"acknowledge\",\"alert\":\"{}\"", "0a".repeat(16)),
+            ),
             (Order::Erase { identifier: a }, format!("\"command\":\"erase\",\"identifier\":\"{hex_a}\"")),
         ] {
             let command = CommandRecord { id: "c1".into(), order };
@@ -149,6 +190,11 @@ mod tests {
         assert_eq!(field(r#"{"id":"","command":"undo","undo":"x"}"#), Err("id"));
         assert_eq!(field(&format!(r#"{{"id":"{}","command":"undo","undo":"x"}}"#, "x".repeat(129))), Err("id"));
         assert_eq!(field(r#"{"id":"1","command":"link","pairs":[]}"#), Err("pairs"));
+        let alert = "0a".repeat(16);
+        let acknowledged = |by: &str| format!(r#"{{"id":"1","command":"acknowledge","alert":"{alert}","by":"{by}"}}"#);
+        assert_eq!(field(&acknowledged(&"x".repeat(65))), Err("by"));
+        assert_eq!(field(&acknowledged("a\\nb")), Err("by"));
+        assert_eq!(field(r#"{"id":"1","command":"acknowledge","alert":"ann"}"#), Err("command"));
         let wrong = CommandRecord::parse(br#"{"id":"1","command":"erase","identifier":"ann@example.org"}"#);
         assert!(wrong.as_ref().is_err_and(|(_, message)| !message.contains("ann")), "{wrong:?}");
     }

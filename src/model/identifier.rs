@@ -71,7 +71,7 @@ impl PersonKey {
     }
 }
 
-fn first_half(hasher: &blake3::Hasher) -> PersonId {
+pub(super) fn first_half(hasher: &blake3::Hasher) -> PersonId {
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     PersonId(id)

@@ -1,5 +1,6 @@
 //! The nouns that stages exchange: plain values in, plain values out; no IO, no clock, no randomness.
 
+mod alert;
 mod analysis;
 mod arrival;
 mod calendar;
@@ -19,10 +20,11 @@ mod touchpoint;
 pub mod family;
 pub mod keys;
 
+pub use alert::{ACKNOWLEDGED_BY_CHARACTERS_MAX, Acknowledgement, Alert, AlertCause, AlertId, AlertState};
 pub use analysis::AnalysisPlace;
 pub use arrival::{Arrivals, SpokeAccount, SpokePartition, SpokeSchema};
 pub use calendar::{Calendar, CalendarError};
-pub use command::{COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord, Name, Order};
+pub use command::{AlertName, COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord, Name, Order};
 pub use contribution::{Accumulator, CellKey, Contribution, Dimension, log_bucket, log_bucket_middle};
 pub use goal::{GOALS_MAX, Goal, GoalError, KnownGoal, PathOutcome, Reached};
 pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey, hexadecimal};

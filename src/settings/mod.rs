@@ -206,6 +206,8 @@ pub struct Metrics {
     pub unanswered_target_seconds: u32,
     /// The spokes whose costs are those of winning customers, separated by commas.
     pub acquisition_spokes: String,
+    /// More messages to one person in 30 days are too many.
+    pub contact_cap: u32,
 }
 
 impl Metrics {
@@ -412,6 +414,7 @@ impl Default for Metrics {
             on_time_tolerance_seconds: 0,
             unanswered_target_seconds: 86_400,
             acquisition_spokes: "marketing, sales".into(),
+            contact_cap: 8,
         }
     }
 }

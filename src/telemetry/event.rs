@@ -131,6 +131,8 @@ pub enum Event<'a> {
     PersonGrew { identifiers: u64 },
     /// Touchpoints went from their home to the person that they belong to: because the person changed, or as they came.
     TouchpointsSent { moved: u64, forwarded: u64 },
+    /// Alerts of a cause opened, and are over: its cause ended, or the person is gone.
+    AlertsChanged { cause: &'static str, opened: u64, closed: u64 },
     /// An erasure took touchpoints or identifiers of them, or kept some that came late from being taken.
     TouchpointsErased { spoke: &'a str, count: u64 },
     /// Files of this instance may still hold something that was erased, or none does any more.
@@ -224,6 +226,10 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         Event::TouchpointsSent { moved, forwarded } => {
             figures.touchpoints_sent.with_label_values(&["moved"]).inc_by(moved);
             figures.touchpoints_sent.with_label_values(&["forwarded"]).inc_by(forwarded);
+        }
+        Event::AlertsChanged { cause, opened, closed } => {
+            figures.alerts.with_label_values(&[cause, "opened"]).inc_by(opened);
+            figures.alerts.with_label_values(&[cause, "closed"]).inc_by(closed);
         }
         Event::TouchpointsErased { spoke, count } => {
             figures.touchpoints_erased.with_label_values(&[spoke]).inc_by(count);
@@ -351,6 +357,7 @@ pub(super) fn log(event: &Event<'_>) {
         Event::LinksRefused { rule, count } => debug!(rule, count, "links refused"),
         Event::PersonGrew { identifiers } => trace!(identifiers, "person grew"),
         Event::TouchpointsSent { moved, forwarded } => trace!(moved, forwarded, "touchpoints sent to their person"),
+        Event::AlertsChanged { cause, opened, closed } => debug!(cause, opened, closed, "alerts changed"),
         Event::TouchpointsErased { spoke, count } => debug!(spoke, count, "touchpoints erased"),
         Event::ErasuresPending { pending: true } => {
             info!("something was erased: files of this instance are rewritten until no byte of it can be left")

@@ -48,6 +48,7 @@ pub(super) struct Figures {
     pub homes_moved: IntCounter,
     pub person_identifiers_max: IntGauge,
     pub touchpoints_sent: IntCounterVec,
+    pub alerts: IntCounterVec,
     pub touchpoints_erased: IntCounterVec,
     pub erasures_pending: IntGauge,
     pub reloads: IntCounterVec,
@@ -258,6 +259,11 @@ impl Figures {
                 "insight_hub_touchpoints_sent_total",
                 "Touchpoints that went from their home to another person: moved by a link or split, or forwarded as they came.",
                 &["why"],
+            ),
+            alerts: make.counters(
+                "insight_hub_alerts_total",
+                "Alerts on insight.alerts that opened, and that are over, by cause: the difference is what is open.",
+                &["cause", "change"],
             ),
             touchpoints_erased: make.counters(
                 "insight_hub_touchpoints_erased_total",

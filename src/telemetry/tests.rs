@@ -32,6 +32,7 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_homes_moved_total", |t| t.emit(Event::LinksChanged { linked: 0, unlinked: 0, homes_moved: 1 })),
     ("insight_hub_person_identifiers_max", |t| t.emit(Event::PersonGrew { identifiers: 3 })),
     ("insight_hub_touchpoints_sent_total", |t| t.emit(Event::TouchpointsSent { moved: 1, forwarded: 0 })),
+    ("insight_hub_alerts_total", |t| t.emit(Event::AlertsChanged { cause: "promise_overdue", opened: 1, closed: 0 })),
     ("insight_hub_touchpoints_erased_total", |t| t.emit(Event::TouchpointsErased { spoke: "sales", count: 1 })),
     ("insight_hub_erasures_pending", |t| t.emit(Event::ErasuresPending { pending: true })),
     ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),

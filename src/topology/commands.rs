@@ -1,10 +1,10 @@
-//! Operators' commands in; orders to links out. A built-in spoke: one partition, read in order.
+//! Operators' commands in; orders to links, and what was seen of alerts to customers, out. A built-in spoke: one partition, read in order.
 
 use super::{
     TopicMap, TopologyOptions,
     messages::{
         Header,
-        moves::{MoveBatch, Order, ToLinks, VERSION_TO_LINKS},
+        moves::{MoveBatch, Order, ToLinks, VERSION_MOVES, VERSION_TO_LINKS},
     },
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         store::Store,
     },
     feeds::DeadLetter,
-    model::{self, CommandRecord, Day, EventTime, Reason},
+    model::{self, Acknowledgement, CommandRecord, Day, EventTime, Reason},
     telemetry::{Event, Telemetry},
 };
 
@@ -25,6 +25,9 @@ pub(super) struct CommandsStage {
     map: TopicMap,
     topic: std::sync::Arc<str>,
     batch: MoveBatch,
+    /// What every partition of customers is told.
+    to_all: MoveBatch,
+    customers_partitions: i32,
     record: Vec<u8>,
     telemetry: Telemetry,
     /// Of the running transaction: field and offset of what is no command.
@@ -37,6 +40,8 @@ impl CommandsStage {
             map,
             topic,
             batch: MoveBatch::default(),
+            to_all: MoveBatch::default(),
+            customers_partitions: options.customers_partitions,
             record: Vec::new(),
             telemetry: options.telemetry.clone(),
             rejected: Vec::new(),
@@ -54,16 +59,38 @@ impl CommandsStage {
             timestamp_ms: None,
         })?)
     }
-}
 
-fn order(order: &model::Order) -> Order<'_> {
-    let named =
-        |pairs: &[(model::Name, model::Name)]| pairs.iter().map(|(a, b)| ((a.kind, a.id), (b.kind, b.id))).collect();
-    match order {
-        model::Order::Link { pairs } => Order::Link(named(pairs)),
-        model::Order::NeverLink { pairs } => Order::NeverLink(named(pairs)),
-        model::Order::Undo { undo } => Order::Undo(undo),
-        model::Order::Erase { identifier } => Order::Erase(identifier.id),
+    /// An alert's id does not say on which partition its person is.
+    fn send_to_all(&mut self, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        self.to_all.take(VERSION_MOVES, &Header::timeless(Day(0), None), &mut self.record);
+        for partition in 0..self.customers_partitions {
+            outputs.send(&Output {
+                topic: self.map.customers_repartition,
+                placement: Placement::At(partition),
+                key: &[],
+                value: Some(&self.record),
+                headers: &[],
+                timestamp_ms: None,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, command: &CommandRecord, number: u64, at: EventTime) {
+        let named = |pairs: &[(model::Name, model::Name)]| {
+            pairs.iter().map(|(a, b)| ((a.kind, a.id), (b.kind, b.id))).collect()
+        };
+        let order = match &command.order {
+            model::Order::Link { pairs } => Order::Link(named(pairs)),
+            model::Order::NeverLink { pairs } => Order::NeverLink(named(pairs)),
+            model::Order::Undo { undo } => Order::Undo(undo),
+            model::Order::Erase { identifier } => Order::Erase(identifier.id),
+            model::Order::Acknowledge { alert, by } => {
+                self.to_all.acknowledged(alert.0, &Acknowledgement { number, at, by: by.clone() });
+                return;
+            }
+        };
+        self.batch.to_links(&ToLinks::Command { number, id: &command.id, order, at });
     }
 }
 
@@ -71,14 +98,12 @@ impl Stage for CommandsStage {
     fn process(&mut self, record: &Record<'_>, _: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         match CommandRecord::parse(record.value.unwrap_or_default()) {
             Ok(command) => {
-                self.batch.to_links(&ToLinks::Command {
-                    number: record.offset.unsigned_abs(),
-                    id: &command.id,
-                    order: order(&command.order),
-                    at: EventTime(record.timestamp_ms),
-                });
+                self.take(&command, record.offset.unsigned_abs(), EventTime(record.timestamp_ms));
                 if self.batch.is_full() {
                     self.send(outputs)?;
+                }
+                if self.to_all.is_full() {
+                    self.send_to_all(outputs)?;
                 }
                 Ok(())
             }
@@ -116,6 +141,9 @@ impl Stage for CommandsStage {
         if !self.batch.is_empty() {
             self.send(outputs)?;
         }
+        if !self.to_all.is_empty() {
+            self.send_to_all(outputs)?;
+        }
         Ok(false)
     }
 
@@ -128,6 +156,7 @@ impl Stage for CommandsStage {
 
     fn rolled_back(&mut self) {
         self.batch.clear();
+        self.to_all.clear();
         self.rejected.clear();
     }
 }

@@ -1,5 +1,6 @@
 //! The customers stage on the engine: batches of touchpoints in; public records, outcomes and contributions out.
 
+mod backlog;
 mod publisher;
 mod readings;
 mod rebuild;
@@ -10,7 +11,7 @@ use super::{
     TopicMap, TopologyOptions,
     ingest::{metrics_partition, quality},
     messages::{
-        self, Header,
+        self, Header, backlog as of_sources,
         moves::{self, Move, VERSION_MOVES},
     },
     readings::{Rereading, open},
@@ -72,6 +73,8 @@ struct CustomersStage {
     times: Option<Times>,
     /// Whom it waits for before a window is final.
     sources: Arc<Sources>,
+    /// Whether the hub takes in history.
+    backlog: backlog::Backlog,
     /// Whether a rebuild waits for other partitions.
     rebuilding: rebuild::Rebuilding,
     /// What is known of departments whose topics were read again.
@@ -103,6 +106,7 @@ impl CustomersStage {
             publisher: Publisher::new(options, map),
             calendar: options.calendar.clone(),
             times: None,
+            backlog: backlog::Backlog::new(sources.clone()),
             sources,
             rebuilding: rebuild::Rebuilding::default(),
             readings: readings::Readings::default(),
@@ -195,6 +199,7 @@ fn take_move(
         Move::Assign { home, person, version } => customers.assign(*home, *person, *version, store, effects),
         Move::More { home } => customers.go_on_moving(*home, store, effects),
         Move::Erased { home, what } => customers.erased(*home, what, store, effects),
+        Move::Acknowledged { alert, acknowledgement } => customers.acknowledge(*alert, acknowledgement, store),
     }
 }
 
@@ -205,6 +210,10 @@ fn eight(bytes: &[u8]) -> Result<[u8; 8], StageError> {
 impl Stage for CustomersStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         let value = record.value.unwrap_or_default();
+        if let Some((header, intake)) = of_sources::open(value)? {
+            self.take_times(&header, store)?;
+            return self.backlog.hear(header.source, intake, store);
+        }
         let are_moves = moves::is_moves(value);
         let (header, says, mut entries) = if are_moves {
             let (header, moves) = moves::open(VERSION_MOVES, value)?;
@@ -247,6 +256,10 @@ impl Stage for CustomersStage {
         self.fold_waiting(store, outputs)?;
         let more = self.go_on_with_readings(store, outputs)?;
         let more = more | self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
+        // What a rebuild, or a second reading, finds before it is complete is held back as well.
+        let is_whole = self.rebuilding.is_over() && self.readings.is_over(self.input.partition);
+        self.customers.tell_alerts(self.backlog.is_over(store)? && is_whole);
+        let more = more | self.customers.release_alerts(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
         self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;
         sending.finish()?;
@@ -319,6 +332,9 @@ impl Stage for CustomersStage {
                 self.publisher.telemetry.emit(Event::Capped { cap: "person" });
             }
         }
+        for (cause, (opened, closed)) in std::mem::take(&mut self.publisher.alerted) {
+            self.publisher.telemetry.emit(Event::AlertsChanged { cause: cause.as_str(), opened, closed });
+        }
         let (moved, forwarded) = std::mem::take(&mut self.publisher.sent);
         if moved + forwarded > 0 {
             self.publisher.telemetry.emit(Event::TouchpointsSent { moved, forwarded });
@@ -336,6 +352,7 @@ impl Stage for CustomersStage {
         self.moves_bytes = 0;
         self.publisher.clear();
         self.times = None;
+        self.backlog.rolled_back();
         self.rebuilding = rebuild::Rebuilding::default();
         self.readings.rolled_back();
         self.told = None;
@@ -347,6 +364,11 @@ impl Stage for CustomersStage {
             return Ok(()); // the stage's and the engine's own entries: nothing is derived from them
         }
         customers::store_keys::restored(key, value, &mut StoreView(store)).map_err(stop)
+    }
+
+    fn stands(&mut self, is_behind: bool) -> bool {
+        self.backlog.stands(is_behind);
+        !is_behind
     }
 
     fn as_of_ms(&self) -> Option<i64> {

@@ -7,7 +7,10 @@ use prometheus::IntCounter;
 use super::{
     TopicMap, TopologyOptions,
     commands::CommandsStage,
-    messages::{Batch, Header},
+    messages::{
+        Batch, Header,
+        backlog::{self, Intake},
+    },
     tally::Tally,
     watermarks::source_number,
 };
@@ -65,6 +68,10 @@ struct IngestStage {
     idle: bool,
     /// Whether every receiver is to be told with the next commit, whatever the day.
     tell: bool,
+    /// Whether more of the partition is there than was read, as far as is known.
+    is_behind: Option<bool>,
+    /// What every receiver was told last of what it takes in.
+    told_intake: Option<Intake>,
     /// Whether the last record held a touchpoint: what is skipped or rejected says nothing of event time.
     took_touchpoint: bool,
     arrived: Day,
@@ -80,6 +87,9 @@ struct IngestStage {
     /// … and rejections: reason, field, partition, offset.
     untold: Vec<(Reason, String, i32, i64)>,
 }
+
+/// What happened more days before it came is history, as long as nothing newer has come from its partition.
+const HISTORY_DAYS: i32 = 1;
 
 /// Dead letters of one record: each holds all of it, so more of them would say little and take much. What is rejected
 /// beyond is counted and told to the operator, and replayed with the others.
@@ -124,6 +134,8 @@ impl IngestStage {
             told: None,
             idle: false,
             tell: false,
+            is_behind: None,
+            told_intake: None,
             took_touchpoint: false,
             arrived: Day(0),
             outcomes: BTreeMap::new(),
@@ -149,6 +161,40 @@ impl IngestStage {
             generation: None,
             refolded: false,
         }
+    }
+
+    /// Whether what it tells may be over by the time it has caught up: there is more to read, or what comes happened days
+    /// before it came, and comes still.
+    fn intake(&self) -> Option<Intake> {
+        let is_old = |at: EventTime| self.calendar.day(at).plus(HISTORY_DAYS) < self.arrived;
+        Some(match (self.is_behind?, self.as_of) {
+            (true, _) => Intake::History,
+            (false, _) if self.idle => Intake::News,
+            (false, Some(at)) if is_old(at) => Intake::History,
+            (false, Some(_)) => Intake::News,
+            (false, None) => Intake::Nothing,
+        })
+    }
+
+    /// Says so where it changed.
+    fn tell_intake(&mut self, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        let intake = self.intake();
+        let Some(intake) = intake.filter(|_| intake != self.told_intake) else {
+            return Ok(());
+        };
+        self.told_intake = Some(intake);
+        backlog::encode(&self.header(), intake, &mut self.record);
+        for partition in 0..self.batches.len() {
+            outputs.send(&Output {
+                topic: self.map.customers_repartition,
+                placement: Placement::At(i32::try_from(partition).expect("it counts partitions of a topic")),
+                key: &[],
+                value: Some(&self.record),
+                headers: &[],
+                timestamp_ms: None,
+            })?;
+        }
+        Ok(())
     }
 
     fn send_batch(&mut self, partition: usize, outputs: &mut dyn Outputs) -> Result<(), StageError> {
@@ -283,6 +329,7 @@ impl Stage for IngestStage {
             }
         }
         self.told = self.told.max(day);
+        self.tell_intake(outputs)?;
         let outcomes = std::mem::take(&mut self.outcomes);
         let mut batch = Batch::default();
         for ((day, outcome), count) in &outcomes {
@@ -340,10 +387,17 @@ impl Stage for IngestStage {
         self.told = None;
         self.idle = false;
         self.tell = false;
+        self.is_behind = None;
+        self.told_intake = None;
     }
 
     fn took_something(&self) -> bool {
         self.took_touchpoint
+    }
+
+    fn stands(&mut self, is_behind: bool) -> bool {
+        self.is_behind = Some(is_behind);
+        self.told_intake != self.intake()
     }
 
     fn fell_idle(&mut self) -> bool {

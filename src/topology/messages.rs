@@ -8,6 +8,7 @@
 //! entry to metrics   = postcard(Contribution)
 //! ```
 
+pub mod backlog;
 pub mod moves;
 
 use serde::{Deserialize, Serialize};

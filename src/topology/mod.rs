@@ -7,14 +7,14 @@
 //!                      │ │     ┌───────────pairs of identifiers─┘ │ │                       │
 //!                      │ └─────┴──orders──────────────▶ links ──────┘                       │
 //!                      │                                  └─▶ insight.identities, insight.identity-journal
-//!                      ├─▶ insight.rejected                       └─▶ insight.customers, insight.touchpoints
+//!                      ├─▶ insight.rejected                       └─▶ insight.customers, insight.touchpoints, insight.alerts
 //!                      └────────────────────outcomes, reports of arrivals───────────────────┘
 //! ```
 //!
 //! | stage | reads | keyed by | keeps | writes |
 //! | --- | --- | --- | --- | --- |
 //! | `ingest` | spoke topics, `insight.commands` | – | nothing | customers repartition, metrics repartition (data quality, arrivals), links repartition (orders), `insight.rejected` |
-//! | `customers` | customers repartition | home and person | touchpoints of homes, copies of those that belong to a person, heads, snapshots, timers | customers repartition (fragments), links repartition (pairs, the time of the newest touchpoint), metrics repartition, `insight.customers`, `insight.touchpoints` |
+//! | `customers` | customers repartition | home and person | touchpoints of homes, copies of those that belong to a person, heads, snapshots, timers | customers repartition (fragments), links repartition (pairs, the time of the newest touchpoint), metrics repartition, `insight.customers`, `insight.touchpoints`, `insight.alerts` |
 //! | `links` | links repartition, one partition | – | the graph of identifiers, decisions, erasures | customers repartition (assignments, erasures), `insight.identities`, `insight.identity-journal` |
 //! | `metrics` | metrics repartition | cell family, spoke | cells, levels, families of analyses, settling, accounts of spokes | `insight.metrics`, `insight.journeys`, `insight.attribution`, `insight.catalogue`, `insight.spokes` |
 //!
@@ -140,6 +140,8 @@ pub struct TopicMap {
     pub identities_feed: TopicIndex,
     /// `insight.identity-journal`.
     pub journal_feed: TopicIndex,
+    /// `insight.alerts`.
+    pub alerts_feed: TopicIndex,
     /// `insight.metrics`.
     pub metrics_feed: TopicIndex,
     /// `insight.journeys`.
@@ -219,6 +221,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         touchpoints_feed: feed(Feed::Touchpoints),
         identities_feed: feed(Feed::Identities),
         journal_feed: feed(Feed::IdentityJournal),
+        alerts_feed: feed(Feed::Alerts),
         metrics_feed: feed(Feed::Metrics),
         journeys_feed: feed(Feed::Journeys),
         attribution_feed: feed(Feed::Attribution),
@@ -359,6 +362,8 @@ fn definition(options: &TopologyOptions) -> [u8; 16] {
         // Debug names are stable enough: a change of one asks for a rebuild that was not needed.
         hash.update(format!("{goal:?};").as_bytes());
     }
+    hash.update(&options.customers.fold.contact_cap.to_le_bytes());
+    hash.update(&[crate::customers::alerts::ALERTS_VERSION]);
     first_half(&hash)
 }
 

@@ -39,6 +39,11 @@ impl Sources {
         sources
     }
 
+    /// Those that are known from the start.
+    pub(super) fn expected(&self) -> impl Iterator<Item = u32> {
+        self.expected.iter().copied()
+    }
+
     fn has(&self, source: u32) -> bool {
         self.topics.contains(&(source >> PARTITION_BITS))
     }

@@ -52,6 +52,9 @@ pub const HOUR_MS: i64 = 3_600_000;
 /// Two departments, which both number their events 1, 2, 3.
 pub const DEPARTMENTS: [&str; 2] = ["warehouse", "shop"];
 
+/// So few that small worlds exceed it.
+pub const CONTACT_CAP: i64 = 1;
+
 /// Rank of the type and value.
 pub type Id = (usize, String);
 
@@ -62,10 +65,12 @@ pub fn options(name: &str) -> TopologyOptions {
         let file = SpokeFile::parse(department, &file).unwrap();
         Spoke::compile(&file, ingest::Options::default(), &Arc::new(Schemas::default())).unwrap()
     });
+    let mut options = topology_options(name, 3);
+    options.customers.fold.contact_cap = CONTACT_CAP;
     TopologyOptions {
         spokes: Arc::new(LiveSpokes::new(SpokeSet::new(spokes).unwrap())),
         spoke_partitions: DEPARTMENTS.iter().map(|name| (format!("{name}.events"), SPOKE_PARTITIONS)).collect(),
-        ..topology_options(name, 3)
+        ..options
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod access;
 mod accounts;
+mod alerts;
 mod buying;
 mod commit_log;
 mod company;

@@ -95,6 +95,7 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         customers: feed(map.customers_feed),
         touchpoints: feed(map.touchpoints_feed),
         identities: feed(map.identities_feed),
+        alerts: feed(map.alerts_feed),
         metrics: feed(map.metrics_feed),
         journeys: feed(map.journeys_feed),
         attribution: feed(map.attribution_feed),

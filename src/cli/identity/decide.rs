@@ -104,7 +104,13 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mu
     Ok(output.flush()?)
 }
 
-fn send(settings: &Settings, id: Option<&str>, order: Order, output: &mut dyn Write) -> Result<(), Failure> {
+/// Hands a command over; without an `id` it is given one.
+pub(in crate::cli) fn send(
+    settings: &Settings,
+    id: Option<&str>,
+    order: Order,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
     if let Order::Link { pairs } | Order::NeverLink { pairs } = &order
         && (pairs.is_empty() || pairs.len() > COMMAND_PAIRS_MAX)
     {

@@ -276,6 +276,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         }
         continue_journey(head, &facts, spoke);
         journeys::observe(head, &mut facts, spoke, &options.calendar, &options.journeys);
+        facts.capped |= head.attention.observe(&facts, (spoke, head.touchpoints), &head.contacts, options);
         facts
     }
 }

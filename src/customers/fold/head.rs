@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attention::Attention,
     journeys::{Journeys, KeptJourney},
     place::{KeptDimensions, KeptPlace},
     seen::Seen,
@@ -332,6 +333,8 @@ pub struct Head {
     pub(super) visits: VecDeque<Visit>,
     /// On which day the visit before those began.
     pub(super) visit_before: Option<Day>,
+    /// What alerts look at besides.
+    pub attention: Attention,
 }
 
 /// A stored head that is not one.

@@ -3,6 +3,7 @@
 //! [`step`] derives [`Facts`] (what this touchpoint means at this point of the timeline) while it updates the head, and
 //! hands them to each of the [`measures`]. A step sees only what is earlier in the timeline.
 
+pub mod attention;
 mod buyers;
 mod cases;
 mod expectations;
@@ -38,6 +39,8 @@ pub struct FoldOptions {
     pub acquisition_spokes: BTreeSet<String>,
     /// What journeys lead to, and how long they are.
     pub journeys: JourneyOptions,
+    /// Messages in 30 days of which one more is too much.
+    pub contact_cap: i64,
 }
 
 impl Default for FoldOptions {
@@ -48,6 +51,7 @@ impl Default for FoldOptions {
             unanswered_target_ms: 86_400_000,
             acquisition_spokes: ["marketing", "sales"].map(str::to_owned).into(),
             journeys: JourneyOptions::default(),
+            contact_cap: 8,
         }
     }
 }

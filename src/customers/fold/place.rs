@@ -130,6 +130,15 @@ impl KeptDimensions {
         KeptDimensions(bytes.into_boxed_slice())
     }
 
+    /// The department of the touchpoint.
+    pub fn spoke(&self) -> &str {
+        // The first value after the company's: see `Place::of_touchpoint`.
+        match postcard::take_from_bytes::<(Dimension, &str)>(&self.0) {
+            Ok(((Dimension::Spoke, spoke), _)) => spoke,
+            _ => "",
+        }
+    }
+
     /// The place of these values on a day.
     pub fn on(&self, day: Day) -> Place<'_> {
         let mut values = SmallVec::new();

@@ -1,5 +1,6 @@
 //! Tests of the stage as stories: arrivals in, records and cells out.
 
+mod alerts;
 mod experience;
 mod golden;
 mod journeys;

@@ -366,6 +366,7 @@ fn check_left(
     for world in &tasks.worlds {
         all.records.extend(world.told.records.clone());
         all.touchpoints.extend(world.told.touchpoints.clone());
+        all.alerts.extend(world.told.alerts.clone());
         for (key, cell) in &world.told.cells {
             all.cells.entry(key.clone()).or_default().add(cell, 1);
         }

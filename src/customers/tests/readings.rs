@@ -91,7 +91,7 @@ fn kept(world: &World) -> BTreeMap<Vec<u8>, Vec<u8>> {
     entries
         .map(|(key, value)| {
             let value = if key[0] == b't' { unmark(value).0 } else { value };
-            (key.clone(), value.to_vec())
+            (key.clone(), super::world::without_revision(key, value))
         })
         .collect()
 }

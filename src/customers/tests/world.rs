@@ -75,6 +75,10 @@ pub struct Told {
     pub records: BTreeMap<PersonId, InsightRecord>,
     pub touchpoints: BTreeMap<String, Vec<u8>>,
     pub outcomes: Vec<(String, Outcome)>,
+    /// What is open.
+    pub alerts: BTreeMap<AlertId, String>,
+    /// Every publication of an alert, in order.
+    pub alert_log: Vec<String>,
     /// What homes, persons and links are told, in order.
     pub messages: Vec<Message>,
     last_cell: Option<String>,
@@ -97,6 +101,15 @@ impl Effects for Told {
 
     fn record_gone(&mut self, person: PersonId) {
         self.records.remove(&person).expect("only what was published goes");
+    }
+
+    fn alert(&mut self, alert: &Alert<'_>) {
+        self.alert_log.push(format!("{} {} {}", alert.cause, alert.state, alert.revision));
+        self.alerts.insert(alert.id, shown(alert));
+    }
+
+    fn alert_gone(&mut self, id: AlertId, _: AlertCause) {
+        self.alerts.remove(&id).expect("only what was published goes");
     }
 
     fn erased(&mut self, _: &str) {}
@@ -149,6 +162,15 @@ impl Effects for Told {
             self.cells.remove(&key);
         }
     }
+}
+
+/// An alert in words; its id left out.
+fn shown(alert: &Alert<'_>) -> String {
+    let thing = alert.thing.map(|thing| format!(" {}:{}", thing.kind, thing.value)).unwrap_or_default();
+    let figures: String = alert.figures.iter().map(|(name, figure)| format!(", {name} {figure}")).collect();
+    let seen = alert.acknowledged.as_ref().map(|it| format!(" by {}", it.by)).unwrap_or_default();
+    let since = alert.since.0 - MONDAY.0;
+    format!("{}{thing} of {} since {since}d {}{seen}{figures}", alert.cause, alert.owner, alert.state)
 }
 
 /// One partition: the stage, its store, and both as they were at the last commit.
@@ -233,7 +255,7 @@ impl World {
         self.restart();
         let mut store = BTreeMap::new();
         for (key, value) in &self.committed_store {
-            if !matches!(key[0], b'i' | b'j' | b'g' | b'w') {
+            if !matches!(key[0], b'i' | b'j' | b'g' | b'w' | b'a' | b'y') {
                 store.insert(key.clone(), value.clone());
                 store_keys::restored(key, Some(value), &mut store).expect("a map never fails");
             }
@@ -286,6 +308,19 @@ impl World {
 
 pub fn options(heads_max: usize) -> Options {
     Options { heads_max, cells_max: 1_000_000, person_key: PersonKey([7; 32]), ..Options::default() }
+}
+
+/// A value of the store without the counts of publications of alerts: they are history.
+pub fn without_revision(key: &[u8], value: &[u8]) -> Vec<u8> {
+    if key[0] != b'h' {
+        return value.to_vec();
+    }
+    let (mut envelope, head) = store_keys::Envelope::decode(value).expect("an envelope");
+    envelope.alerts.iter_mut().flat_map(|alerts| &mut alerts.published).for_each(|alert| alert.revision = 0);
+    let mut value = Vec::new();
+    envelope.encode_into(&mut value);
+    value.extend_from_slice(head);
+    value
 }
 
 /// A touchpoint with nothing but the required.

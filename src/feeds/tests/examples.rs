@@ -9,11 +9,11 @@ use crate::{
     },
     feeds::{AttributionRecord, DeadLetter, JourneysRecord, PersonTouchpoint},
     model::{
-        Accumulator, AnalysisPlace, CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension,
-        DurationSummary, EventTime, Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange,
-        JournalEntry, JourneyStep, Kind, MetricValue, Money, Named, Outcome, Percentiles, PersonId, Phase, Reason,
-        Refusal, Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint,
-        Uncertainty, Visibility, Window, WindowKind,
+        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, CatalogueEntry, Cause,
+        Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
+        IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep, Kind, MetricValue, Money,
+        Named, Outcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale, ScoreSummary, SpokeAccount,
+        SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
     },
 };
 
@@ -108,6 +108,22 @@ pub fn touchpoint() -> Touchpoint<'static> {
 
 pub fn on_timeline<'a>(touchpoint: &'a Touchpoint<'a>) -> PersonTouchpoint<'a> {
     PersonTouchpoint { person: PersonId(*b"0123456789abcdef"), touchpoint }
+}
+
+pub fn alert() -> Alert<'static> {
+    Alert {
+        id: AlertId([0xa1; 16]),
+        cause: AlertCause::CaseUnanswered,
+        state: AlertState::Acknowledged,
+        owner: "support",
+        person: PersonId([0xa5; 16]),
+        thing: Some(Identifier { kind: IdentifierType::Case, value: "T-1" }),
+        since: Day(20_514),
+        happened_at: Some(NINE_O_CLOCK),
+        figures: BTreeMap::from([("target_hours", 24.0)]),
+        acknowledged: Some(Acknowledgement { number: 3, at: NINE_O_CLOCK, by: "mo".into() }),
+        revision: 2,
+    }
 }
 
 pub fn metric() -> MetricValue<'static> {

@@ -22,8 +22,8 @@ use crate::{
     },
     feeds::{self, CE_ID, Encoder, FeedRecord, PersonTouchpoint},
     model::{
-        Accumulator, CellKey, Contribution, Day, EventTime, Identifier, InsightRecord, Outcome, PersonId, Touchpoint,
-        keys,
+        Accumulator, Alert, AlertCause, AlertId, CellKey, Contribution, Day, EventTime, Identifier, InsightRecord,
+        Outcome, PersonId, Touchpoint, keys,
     },
     telemetry::Telemetry,
 };
@@ -34,6 +34,7 @@ pub(super) struct Publisher {
     pub(super) touchpoints_feed: bool,
     pub(super) customers: Encoder<feeds::Customers>,
     pub(super) touchpoints: Encoder<feeds::Touchpoints>,
+    pub(super) alerts: Encoder<feeds::Alerts>,
     pub(super) customers_partitions: i32,
     pub(super) metrics_partitions: i32,
     pub(super) batches: Vec<Batch>,
@@ -53,6 +54,8 @@ pub(super) struct Publisher {
     pub(super) is_counted: bool,
     /// Touchpoints that an erasure took, or identifiers of them, by spoke.
     pub(super) erased: BTreeMap<String, u64>,
+    /// Alerts that opened, and that are over, by cause.
+    pub(super) alerted: BTreeMap<AlertCause, (u64, u64)>,
     /// Touchpoints that were moved, and forwarded.
     pub(super) sent: (u64, u64),
     pub(super) telemetry: Telemetry,
@@ -136,6 +139,25 @@ impl customers::Effects for Sending<'_, '_> {
             &person.hexadecimal(),
             self.publisher.sequence,
         );
+        self.note(gone);
+    }
+
+    fn alert(&mut self, alert: &Alert<'_>) {
+        let publisher = &mut *self.publisher;
+        publisher.alerts.encode(alert);
+        let (topic, key) = (publisher.map.alerts_feed, alert.id.hexadecimal());
+        let sent = send_feed(self.outputs, topic, &publisher.alerts, &key, publisher.sequence);
+        if alert.revision == 1 {
+            publisher.alerted.entry(alert.cause).or_default().0 += 1;
+        }
+        self.note(sent);
+    }
+
+    fn alert_gone(&mut self, id: AlertId, cause: AlertCause) {
+        let publisher = &mut *self.publisher;
+        publisher.alerted.entry(cause).or_default().1 += 1;
+        let (topic, key) = (publisher.map.alerts_feed, id.hexadecimal());
+        let gone = send_tombstone(self.outputs, topic, &publisher.alerts, &key, publisher.sequence);
         self.note(gone);
     }
 
@@ -264,6 +286,7 @@ impl Publisher {
             touchpoints_feed: options.touchpoints_feed,
             customers: Encoder::new(options.feed_format, &options.application_id).naming(options.names.clone()),
             touchpoints: Encoder::new(options.feed_format, &options.application_id).naming(options.names.clone()),
+            alerts: Encoder::new(options.feed_format, &options.application_id).naming(options.names.clone()),
             customers_partitions: options.customers_partitions,
             metrics_partitions: options.metrics_partitions,
             batches: batches(options.metrics_partitions),
@@ -278,6 +301,7 @@ impl Publisher {
             outcomes: BTreeMap::new(),
             is_counted: false,
             erased: BTreeMap::new(),
+            alerted: BTreeMap::new(),
             sent: (0, 0),
             telemetry: options.telemetry.clone(),
             counters: BTreeMap::new(),
@@ -293,6 +317,7 @@ impl Publisher {
         self.outcomes.clear();
         self.is_counted = false;
         self.erased.clear();
+        self.alerted.clear();
         self.sent = (0, 0);
         self.uncounted.clear();
         self.timestamp_ms = 0;

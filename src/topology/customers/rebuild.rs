@@ -104,6 +104,7 @@ impl CustomersStage {
             next_person(store)?
         };
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
+        self.customers.tell_alerts(false);
         let part = self.customers.refold(from, TOUCHPOINTS_PER_COMMIT, &mut StoreView(store)).map_err(stop)?;
         self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;
         sending.finish()?;

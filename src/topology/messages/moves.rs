@@ -7,6 +7,7 @@
 //!        | 3 · home(16) · person(16) · version(u64 LE)                                                         Assign
 //!        | 4 · home(16)                                                                                        More
 //!        | 5 · home(16) · count(u32 LE) · (name(16) · erased until(i64 LE))*                                   Erased
+//!        | 6 · alert(16) · number(u64 LE) · at(i64 LE) · count(u32 LE) · by                                    Acknowledged
 //!
 //! record to links = form(5) · postcard(Header) · postcard(ToLinks)*
 //! ```
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{Header, Unreadable};
 use crate::{
     customers::Item,
-    model::{EventTime, Identifier, IdentifierType, PersonId},
+    model::{Acknowledgement, AlertId, EventTime, Identifier, IdentifierType, PersonId},
 };
 
 /// The first byte of a batch of moves.
@@ -67,6 +68,13 @@ pub enum Move<'a> {
         home: PersonId,
         /// Which, and until when.
         what: Vec<(PersonId, EventTime)>,
+    },
+    /// An operator has seen an alert, of whichever person: told to every task.
+    Acknowledged {
+        /// Which.
+        alert: AlertId,
+        /// Who, and when.
+        acknowledgement: Acknowledgement,
     },
 }
 
@@ -191,6 +199,16 @@ impl MoveBatch {
         }
     }
 
+    /// Adds a [`Move::Acknowledged`].
+    pub fn acknowledged(&mut self, alert: AlertId, acknowledgement: &Acknowledgement) {
+        self.entries.push(6);
+        self.entries.extend_from_slice(&alert.0);
+        self.entries.extend_from_slice(&acknowledgement.number.to_le_bytes());
+        self.entries.extend_from_slice(&acknowledgement.at.0.to_le_bytes());
+        self.count(acknowledgement.by.len());
+        self.entries.extend_from_slice(acknowledgement.by.as_bytes());
+    }
+
     /// Adds what links is told.
     pub fn to_links(&mut self, told: &ToLinks<'_>) {
         postcard::to_io(told, &mut self.entries).expect("a vector takes every byte");
@@ -273,6 +291,16 @@ pub fn next_move<'a>(entries: &mut &'a [u8]) -> Result<Option<Move<'a>>, Unreada
             }
             Move::Erased { home, what }
         }
+        6 => {
+            let alert = AlertId(*take::<16>(entries, "alert")?);
+            let number = u64::from_le_bytes(*take::<8>(entries, "number")?);
+            let at = EventTime(i64::from_le_bytes(*take::<8>(entries, "time")?));
+            let length = take_count(entries, 1)?;
+            let (by, rest) = entries.split_at_checked(length).ok_or(Unreadable("name"))?;
+            *entries = rest;
+            let by = std::str::from_utf8(by).map_err(|_| Unreadable("name"))?.to_owned();
+            Move::Acknowledged { alert, acknowledgement: Acknowledgement { number, at, by } }
+        }
         _ => return Err(Unreadable("move")),
     }))
 }
@@ -308,6 +336,8 @@ mod tests {
         moves.assign(name(2), name(1), 258);
         moves.more(name(2));
         moves.erased(name(2), &[(name(3), EventTime(-1)), (name(4), EventTime(1_769_850_000_000))]);
+        let acknowledgement = Acknowledgement { number: 300, at: EventTime(9), by: "mo".into() };
+        moves.acknowledged(AlertId([6; 16]), &acknowledgement);
         moves.take(VERSION_MOVES, &header, &mut records[0]);
         let ann = Identifier { kind: IdentifierType::CustomerId, value: "4711" };
         let address = Identifier { kind: IdentifierType::Email, value: "ann@example.org" };
@@ -348,8 +378,9 @@ mod tests {
         while let Some(next) = next_move(&mut entries).expect("readable") {
             read.push(format!("{next:?}"));
         }
-        assert_eq!(read.len(), 5);
+        assert_eq!(read.len(), 6);
         assert!(read[0].contains("content_hash: 7") && read[2].contains("version: 258"), "{read:?}");
+        assert!(read[5].contains("number: 300") && read[5].contains("\"mo\""), "{read:?}");
         let (_, mut entries) = open(VERSION_TO_LINKS, &to_links).expect("the form that was written");
         let mut told = 0;
         while next_to_links(&mut entries).expect("readable").is_some() {
@@ -372,7 +403,7 @@ mod tests {
                     Err(_) => break true,
                 }
             };
-            assert!(failed || read < 5, "{length} bytes are not all of it");
+            assert!(failed || read < 6, "{length} bytes are not all of it");
         }
         let mut huge = [&[1_u8][..], &[0; 32], &u32::MAX.to_le_bytes()].concat();
         huge.extend_from_slice(&[0; 40]);

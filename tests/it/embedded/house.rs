@@ -154,6 +154,7 @@ impl House {
             customers: feed(self.map.customers_feed),
             touchpoints: feed(self.map.touchpoints_feed),
             identities: feed(self.map.identities_feed),
+            alerts: feed(self.map.alerts_feed),
             metrics: feed(self.map.metrics_feed),
             journeys: feed(self.map.journeys_feed),
             attribution: feed(self.map.attribution_feed),

@@ -147,6 +147,7 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         customers: feed("insight.customers")?,
         touchpoints: feed("insight.touchpoints")?,
         identities: feed("insight.identities")?,
+        alerts: feed("insight.alerts")?,
         metrics: feed("insight.metrics")?,
         journeys: feed("insight.journeys")?,
         attribution: feed("insight.attribution")?,

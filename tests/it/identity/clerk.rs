@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use insight_hub::{
     company::SourceEvent,
-    model::{CommandRecord, Order},
+    model::{AlertId, AlertName, CommandRecord, Order},
 };
 use serde_json::Value;
 
-use super::{Id, name};
+use super::{CONTACT_CAP, Id, name};
 use crate::{
     oracle::{self, Expected, Options, Persons},
     world::{PERSON_KEY, truth_under},
@@ -21,6 +21,8 @@ pub enum Ordered {
     Never(Vec<(Id, Id)>),
     Undo(String),
     Erase(Id),
+    /// An alert by its id, by whom.
+    Acknowledge(String, &'static str),
 }
 
 impl Ordered {
@@ -32,6 +34,9 @@ impl Ordered {
             Ordered::Never(pairs) => Order::NeverLink { pairs: named(pairs) },
             Ordered::Undo(undo) => Order::Undo { undo: undo.clone() },
             Ordered::Erase(identifier) => Order::Erase { identifier: name(identifier) },
+            Ordered::Acknowledge(alert, by) => {
+                Order::Acknowledge { alert: AlertName(AlertId::parse(alert).unwrap()), by: (*by).to_owned() }
+            }
         };
         CommandRecord { id: id.to_owned(), order }
     }
@@ -53,6 +58,7 @@ fn source(event: &SourceEvent) -> oracle::Source<'_> {
 pub struct Clerk {
     pub events: Vec<SourceEvent>,
     pub orders: oracle::Orders,
+    acknowledged: BTreeMap<String, (String, i64)>,
 }
 
 impl Clerk {
@@ -61,6 +67,9 @@ impl Clerk {
         for said in said {
             match said {
                 Said::Event(event) => self.events.push(event.clone()),
+                Said::Command { order: Ordered::Acknowledge(alert, by), at_ms, .. } => {
+                    self.acknowledged.entry(alert.clone()).or_insert(((*by).to_owned(), *at_ms));
+                }
                 Said::Command { id, order, at_ms } => {
                     // The first with an id counts.
                     if self.orders.iter().any(|(known, _)| known == id) {
@@ -71,6 +80,7 @@ impl Clerk {
                         Ordered::Link(pairs) => oracle::Order::Link(pairs.clone()),
                         Ordered::Never(pairs) => oracle::Order::Never(pairs.clone()),
                         Ordered::Undo(earlier) => oracle::Order::Undo(earlier.clone()),
+                        Ordered::Acknowledge(..) => unreachable!("it was heard above"),
                     };
                     self.orders.push((id.clone(), order));
                 }
@@ -120,7 +130,12 @@ impl Clerk {
     }
 
     pub fn options(&self) -> Options {
-        Options { orders: self.orders.clone(), ..Options::default() }
+        Options {
+            orders: self.orders.clone(),
+            acknowledged: self.acknowledged.clone(),
+            contact_cap: CONTACT_CAP,
+            ..Options::default()
+        }
     }
 
     fn sources(&self) -> impl Iterator<Item = oracle::Source<'_>> {

@@ -3,7 +3,7 @@
 use insight_hub::engine::log::sim::FaultCounts;
 
 use super::{
-    Clerk, Hub, Said,
+    Clerk, Hub, Ordered, Said,
     worlds::{Erasing, JOINS_MIN, SPLITS_MIN, World},
 };
 use crate::{
@@ -20,6 +20,8 @@ struct Ran {
     joins: usize,
     splits: usize,
     erased: u64,
+    /// Alerts that were open when it came to rest.
+    alerts: usize,
     faults: FaultCounts,
 }
 
@@ -27,10 +29,10 @@ fn run_seed(seed: u64, erasing: Erasing) -> Ran {
     let world = World::new(seed, erasing);
     let mut hub = Hub::new(seed, 3);
     let what = format!("{erasing:?}, seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)");
-    let erased = match erasing {
+    let (erased, alerts) = match erasing {
         Erasing::AtRest => {
             let mut clerk = Clerk::default();
-            let mut erased = 0;
+            let (mut erased, mut alerts) = (0, 0);
             for (number, part) in world.parts.iter().enumerate() {
                 hub.tell(part);
                 hub.simulation.add_faults(FAULTS);
@@ -40,8 +42,17 @@ fn run_seed(seed: u64, erasing: Erasing) -> Ran {
                 let expected = clerk.truth();
                 assert_truth(&expected.feeds, &feeds, &what);
                 erased = expected.erased;
+                alerts += feeds.alerts.len();
+                // Some are seen, also by two, and by then their person may be another.
+                for (number_of, alert) in feeds.alerts.keys().step_by(2).enumerate() {
+                    let order = Ordered::Acknowledge(alert.clone(), ["mo", "bo"][number_of % 2]);
+                    let id = format!("seen-{number}-{number_of}");
+                    let seen = [Said::Command { id, order, at_ms: 1_772_409_600_000 + number as i64 }];
+                    hub.tell(&seen);
+                    clerk.hear(&seen);
+                }
             }
-            erased
+            (erased, alerts)
         }
         Erasing::InRaces => {
             let said: Vec<Said> = world.parts.concat();
@@ -50,10 +61,10 @@ fn run_seed(seed: u64, erasing: Erasing) -> Ran {
             let feeds = hub.rest(&what);
             let expected = Clerk::hear_of_races(&said, &hub.journal()).truth();
             assert_truth(&expected.feeds, &feeds, &what);
-            expected.erased
+            (expected.erased, feeds.alerts.len())
         }
     };
-    Ran { joins: world.joins, splits: world.splits, erased, faults: hub.simulation.faults().clone() }
+    Ran { joins: world.joins, splits: world.splits, erased, alerts, faults: hub.simulation.faults().clone() }
 }
 
 /// What happened, in words.
@@ -61,7 +72,8 @@ fn run(erasing: Erasing, count: u64) -> String {
     let ran = in_turn(count, |seed| run_seed(seed, erasing));
     let least = |of: &dyn Fn(&Ran) -> u64| ran.iter().map(of).min().unwrap_or_default();
     let sum = |of: &dyn Fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
-    let figures: [(&str, &dyn Fn(&Ran) -> u64, u64); 4] = [
+    let figures: [(&str, &dyn Fn(&Ran) -> u64, u64); 5] = [
+        ("alerts", &|ran| ran.alerts as u64, 1),
         ("identifiers joined", &|ran| ran.joins as u64, JOINS_MIN as u64),
         ("commands that part", &|ran| ran.splits as u64, SPLITS_MIN as u64),
         ("touchpoints erased", &|ran| ran.erased, 1),

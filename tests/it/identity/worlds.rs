@@ -10,8 +10,17 @@ pub const JOINS_MIN: usize = 10;
 pub const SPLITS_MIN: usize = 2;
 /// The history is so long.
 const HISTORY_HOURS: usize = 40 * 24;
-const KINDS: [&str; 6] =
-    ["page_viewed", "page_viewed", "order_placed", "message_sent", "case_opened", "order_delivered"];
+const KINDS: [&str; 9] = [
+    "page_viewed",
+    "page_viewed",
+    "order_placed",
+    "order_placed",
+    "message_sent",
+    "case_opened",
+    "order_delivered",
+    "complaint_made",
+    "follow_up_made",
+];
 
 /// A small deterministic source of choices.
 struct Dice(u64);

@@ -436,6 +436,7 @@ impl House {
             customers: self.latest("customers"),
             touchpoints: self.latest("touchpoints"),
             identities: self.latest("identities"),
+            alerts: self.latest("alerts"),
             metrics: self.latest("metrics"),
             journeys: self.latest("journeys"),
             attribution: self.latest("attribution"),

@@ -47,6 +47,7 @@ fn order(house: &House, id: &str, order: &Ordered) {
         }
         Ordered::Undo(earlier) => say(&["identity", "undo", earlier, "--id", id]),
         Ordered::Erase(identifier) => say(&["erase", &shown(identifier), "--yes"]),
+        Ordered::Acknowledge(alert, by) => say(&["alerts", "acknowledge", alert, "--by", by]),
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (status, output, errors) = house.command_line(&arguments, &[]).run(WITHIN);

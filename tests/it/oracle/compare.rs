@@ -15,6 +15,8 @@ pub struct Feeds {
     pub touchpoints: BTreeMap<String, Value>,
     /// `insight.identities`.
     pub identities: BTreeMap<String, Value>,
+    /// `insight.alerts`.
+    pub alerts: BTreeMap<String, Value>,
     /// `insight.metrics`.
     pub metrics: BTreeMap<String, Value>,
     /// `insight.journeys`.
@@ -26,7 +28,7 @@ pub struct Feeds {
 /// One field (or a whole value, if `field` is empty) that is not as it should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// `customers`, `touchpoints`, `identities`, `metrics`, `journeys` or `attribution`.
+    /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys` or `attribution`.
     pub feed: &'static str,
     /// The record's key.
     pub key: String,
@@ -62,6 +64,7 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     compare_feed("customers", &expected.customers, &actual.customers, &mut found);
     compare_feed("touchpoints", &expected.touchpoints, &actual.touchpoints, &mut found);
     compare_feed("identities", &expected.identities, &actual.identities, &mut found);
+    compare_feed("alerts", &expected.alerts, &actual.alerts, &mut found);
     compare_feed("metrics", &expected.metrics, &actual.metrics, &mut found);
     for (feed, expected, actual, comparable) in [
         ("journeys", &expected.journeys, &actual.journeys, journeys::comparable as fn(&Value) -> Value),

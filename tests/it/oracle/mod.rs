@@ -3,6 +3,7 @@
 //! It shares no code with the product: it has its own parsing, calendar, buckets and formulas, and it computes from the
 //! sorted set with indices and intervals where the product steps through a state. `compare` says where feeds differ.
 
+mod alerts;
 mod cells;
 mod compare;
 mod experience;
@@ -47,6 +48,10 @@ pub struct Options {
     pub person_key: [u8; 32],
     /// Whether the timeline is published.
     pub touchpoints: bool,
+    /// More messages in 30 days are too many.
+    pub contact_cap: i64,
+    /// Who has seen which alert, and when they said so.
+    pub acknowledged: BTreeMap<String, (String, i64)>,
     /// What operators ordered about identities.
     pub orders: Orders,
 }
@@ -61,6 +66,8 @@ impl Default for Options {
             too_far_in_future_ms: 86_400_000,
             person_key: [7; 32],
             touchpoints: true,
+            contact_cap: 8,
+            acknowledged: BTreeMap::new(),
             orders: Orders::new(),
         }
     }
@@ -185,7 +192,8 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
             let key = format!("{name}|{}|{}", escaped(&touch.spoke), escaped(&touch.id));
             result.feeds.touchpoints.insert(key, value);
         }
-        let record = person::fold(&name, &timeline, &mut world, &mut journeys, options);
+        let (record, alerts) = person::fold(&name, &timeline, &mut world, &mut journeys, options);
+        result.feeds.alerts.extend(alerts);
         result.feeds.customers.insert(name, record);
     }
     result.feeds.metrics = world.publish();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Options,
+    Options, alerts,
     cells::{Moment, World, next},
     experience,
     fields::IDENTIFIER_TYPES,
@@ -55,21 +55,21 @@ fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize
 pub(super) struct Purchase {
     pub placed: usize,
     pub cancelled: usize,
-    delivered: usize,
-    forgotten: usize,
+    pub delivered: usize,
+    pub forgotten: usize,
 }
 
 /// A promise of an order, from the touchpoint that made it to the position where it was kept, replaced or cancelled.
-struct Promise {
-    made: usize,
-    due: i64,
-    ended: usize,
-    forgotten: usize,
+pub(super) struct Promise {
+    pub made: usize,
+    pub due: i64,
+    pub ended: usize,
+    pub forgotten: usize,
 }
 
-struct Delivery {
-    at: usize,
-    promise: Option<i64>,
+pub(super) struct Delivery {
+    pub at: usize,
+    pub promise: Option<i64>,
 }
 
 /// What happened with orders.
@@ -77,9 +77,9 @@ struct Delivery {
 pub(super) struct Trade {
     /// In order.
     pub purchases: Vec<Purchase>,
-    promises: Vec<Promise>,
-    deliveries: Vec<Delivery>,
-    returns: Vec<usize>,
+    pub promises: Vec<Promise>,
+    pub deliveries: Vec<Delivery>,
+    pub returns: Vec<usize>,
 }
 
 fn trade(timeline: &[Touch]) -> Trade {
@@ -195,10 +195,10 @@ fn phases(length: usize, purchases: &[Purchase]) -> Vec<&'static str> {
 /// A case from its opening, by positions.
 pub(super) struct Case {
     pub opened: usize,
-    first_reply: usize,
+    pub first_reply: usize,
     pub first_resolution: usize,
     pub last_resolution: usize,
-    open: bool,
+    pub open: bool,
     pub forgotten: usize,
 }
 
@@ -237,8 +237,14 @@ fn cases(timeline: &[Touch]) -> Vec<Case> {
         .collect()
 }
 
-/// The insight record; what metrics count goes into the world.
-pub fn fold(name: &str, timeline: &[Touch], world: &mut World, journeys: &mut Journeys, options: &Options) -> Value {
+/// The insight record and the open alerts; what metrics and journeys count goes into the world.
+pub fn fold(
+    name: &str,
+    timeline: &[Touch],
+    world: &mut World,
+    journeys: &mut Journeys,
+    options: &Options,
+) -> (Value, BTreeMap<String, Value>) {
     let trade = trade(timeline);
     let cases = cases(timeline);
     let phases = phases(timeline.len(), &trade.purchases);
@@ -254,7 +260,9 @@ pub fn fold(name: &str, timeline: &[Touch], world: &mut World, journeys: &mut Jo
         .collect();
     journeys.add(timeline, &bought, world);
     experience::observe(timeline, &moments, &trade, &cases, world);
-    record(name, timeline, &trade, &cases, phases[timeline.len()], world, options)
+    let of = alerts::Person { name, timeline, trade: &trade, cases: &cases };
+    let alerts = alerts::open(&of, world, options);
+    (record(name, timeline, &trade, &cases, phases[timeline.len()], world, options), alerts)
 }
 
 fn observe_trade(timeline: &[Touch], moments: &[Moment], trade: &Trade, world: &mut World, options: &Options) {

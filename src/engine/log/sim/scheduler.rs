@@ -183,6 +183,27 @@ impl Simulation {
         self.sources.extend(sources);
     }
 
+    /// What departments have to say is in their topics before anybody reads on.
+    pub fn produce_all(&mut self) {
+        self.produce(usize::MAX);
+    }
+
+    fn produce(&mut self, count: usize) {
+        for record in self.sources.drain(..count.min(self.sources.len())) {
+            self.cluster.borrow_mut().append(
+                record.to,
+                CommittedRecord {
+                    partition: record.to.partition,
+                    offset: 0,
+                    key: record.key.map(Arc::from),
+                    value: Some(Arc::from(record.value)),
+                    headers: Vec::new(),
+                    timestamp_ms: record.timestamp_ms,
+                },
+            );
+        }
+    }
+
     /// Every instance ends without a word. Those that start from now on have another configuration, on the same topics
     /// and disks, and work for a rebuild if one is given.
     pub fn relaunch(&mut self, topology: Topology, rebuild: Option<Arc<Rebuild>>) {
@@ -263,19 +284,7 @@ impl Simulation {
         match pick {
             0..20 if !self.sources.is_empty() => {
                 let count = self.random.random_range(1..=40);
-                for record in self.sources.drain(..count.min(self.sources.len())) {
-                    self.cluster.borrow_mut().append(
-                        record.to,
-                        CommittedRecord {
-                            partition: record.to.partition,
-                            offset: 0,
-                            key: record.key.map(Arc::from),
-                            value: Some(Arc::from(record.value)),
-                            headers: Vec::new(),
-                            timestamp_ms: record.timestamp_ms,
-                        },
-                    );
-                }
+                self.produce(count);
                 Ok(true)
             }
             20..40 => {

@@ -1,0 +1,400 @@
+//! A head and the last closed day → a person's open alerts; and what the feed is told of the difference to those before.
+//!
+//! | cause | opens at the close of the day | closes | owner |
+//! | --- | --- | --- | --- |
+//! | `promise_overdue` | that an order was promised for, or on which a late promise was made | delivered, cancelled, promised anew | who promised |
+//! | `case_unanswered` | in which the target for a first reply ends | first public reply by an agent, or resolved | where it was opened |
+//! | `follow_up_missing` | in which 48 h after a detractor's answer or a complaint end | any follow-up, by whomever | who was answered |
+//! | `contact_cap_exceeded` | up to which more than the cap were sent in 30 days | as few as the cap | whose message was too much |
+//! | `customer_lapsed` | after the limit of their own rhythm | a purchase | who sold last |
+//!
+//! Opening needs a closed day, closing does not: what ends a cause is in the head at once. So the open alerts are a function
+//! of head and closed day, like a record. What follows a backfill is held back until its end ([`Customers::release_alerts`]):
+//! held people are marked in the store, and looked at then.
+
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fold::{Head, attention, head::Level},
+    record::AtClose,
+    stage::{Customers, Effects, Options, Person, person},
+    store_keys,
+};
+use crate::model::{
+    Acknowledgement, Alert, AlertCause, AlertId, AlertState, Day, Identifier, IdentifierType, KeyValue, PersonId,
+    StoreError,
+};
+
+/// What alerts mean: another number asks for a rebuild.
+pub const ALERTS_VERSION: u8 = 1;
+/// Purchases of one day count once. From three days on there is a rhythm: two distances have a spread.
+const RHYTHM_GAPS_MIN: i64 = 2;
+/// Nobody has lapsed before, however often they bought: two weeks of holiday are no lapse.
+const LAPSE_DAYS_MIN: i64 = 14;
+
+/// What the feed was told of an alert last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Its id.
+    pub id: AlertId,
+    /// Its cause.
+    pub cause: AlertCause,
+    /// Its owner.
+    pub owner: Box<str>,
+    /// The day on which it opened.
+    pub since: Day,
+    /// XXH3-64 of everything else that was said of it.
+    pub content: u64,
+    /// How often it was published.
+    pub revision: u32,
+}
+
+/// What is kept of a person's alerts, with the head.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Whether the feed may have to be told something once a backfill is over.
+    pub held: bool,
+    /// By id.
+    pub published: Vec<Published>,
+}
+
+impl Kept {
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        *self == Kept::default()
+    }
+}
+
+/// How a customer buys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// Distances between days of purchase.
+    pub gaps: i64,
+    /// The days from the first to the last of them.
+    pub span_days: i64,
+    /// The last.
+    pub last: Day,
+    /// More days than these without a purchase are a lapse.
+    pub limit_days: i64,
+    /// Of the last purchase, by the department's index in the head.
+    spoke: u32,
+}
+
+/// The rhythm of the remembered purchases. The limit is the mean distance and twice its standard deviation (of a sample),
+/// upwards to whole days, and at least two weeks: in integers, the smallest t with g·t − S ≥ 2·√((g·Q − S²)·g/(g−1)) for g
+/// distances with sum S and sum of squares Q. A rule of thumb: distances are not normal, and of few of them nobody knows the
+/// spread; it says who to look at, not who has left.
+pub fn rhythm(head: &Head) -> Option<Rhythm> {
+    let (mut g, mut sum, mut squares) = (0_i64, 0_i64, 0_i128);
+    let mut before: Option<Day> = None;
+    for day in head.attention.bought.iter().map(|bought| bought.day) {
+        if let Some(before) = before.filter(|before| *before != day) {
+            let gap = i64::from(day.0) - i64::from(before.0);
+            (g, sum, squares) = (g + 1, sum + gap, squares + i128::from(gap) * i128::from(gap));
+        }
+        before = Some(day);
+    }
+    if g < RHYTHM_GAPS_MIN {
+        return None;
+    }
+    let spread = 4 * i128::from(g) * (i128::from(g) * squares - i128::from(sum) * i128::from(sum));
+    let excess = root_up(div_up(spread, i128::from(g - 1)));
+    let limit = i64::try_from(div_up(i128::from(sum) + excess, i128::from(g))).unwrap_or(i64::MAX);
+    let newest = head.attention.bought.back()?;
+    Some(Rhythm {
+        gaps: g,
+        span_days: sum,
+        last: newest.day,
+        limit_days: limit.max(LAPSE_DAYS_MIN),
+        spoke: newest.spoke,
+    })
+}
+
+impl Rhythm {
+    /// The day at whose close they have lapsed, if nothing is bought until then.
+    pub fn lapse(&self) -> Day {
+        let days = i32::try_from(self.limit_days.saturating_add(1)).unwrap_or(i32::MAX);
+        Day(self.last.0.saturating_add(days))
+    }
+}
+
+/// ⌈a/b⌉ of a ≥ 0, b > 0.
+fn div_up(a: i128, b: i128) -> i128 {
+    (a + b - 1) / b
+}
+
+/// The smallest number whose square is at least `square`.
+fn root_up(square: i128) -> i128 {
+    let root = square.isqrt();
+    if root * root < square { root + 1 } else { root }
+}
+
+/// An open alert, before it is known who has seen it.
+fn open<'a>(
+    (options, person): (&Options, PersonId),
+    (cause, since): (AlertCause, Day),
+    about: &str,
+    owner: &'a str,
+) -> Alert<'a> {
+    Alert {
+        id: AlertId::of_person(&options.person_key, person, cause, about, since),
+        cause,
+        state: AlertState::Open,
+        owner,
+        person,
+        thing: None,
+        since,
+        happened_at: None,
+        figures: BTreeMap::new(),
+        acknowledged: None,
+        revision: 0,
+    }
+}
+
+fn hours(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 3_600_000.0
+}
+
+/// The alerts of a person, by public id, that are open with a head at the close of a day, by id.
+pub fn alerts<'a>(person: PersonId, head: &'a Head, closed_day: Day, options: &Options) -> Vec<Alert<'a>> {
+    let of = (options, person);
+    let spoke = |index: u32| head.spokes.get(index as usize).map_or("", |(spoke, _)| &**spoke);
+    let mut alerts = Vec::new();
+    let due = |level: &Level| level.start <= closed_day;
+    for order in &head.orders {
+        if let Some(promise) = order.promise.as_ref().filter(|promise| due(&promise.overdue)) {
+            let level = &promise.overdue;
+            let cause = (AlertCause::PromiseOverdue, level.start);
+            alerts.push(Alert {
+                thing: Some(Identifier { kind: IdentifierType::Order, value: &order.id }),
+                happened_at: Some(promise.promised_at),
+                ..open(of, cause, &order.id, level.dimensions.spoke())
+            });
+        }
+    }
+    for case in &head.cases {
+        if let Some(level) = case.unanswered.as_ref().filter(|level| due(level)) {
+            let cause = (AlertCause::CaseUnanswered, level.start);
+            alerts.push(Alert {
+                thing: Some(Identifier { kind: IdentifierType::Case, value: &case.id }),
+                happened_at: Some(case.opened_at),
+                figures: BTreeMap::from([("target_hours", hours(options.fold.unanswered_target_ms))]),
+                ..open(of, cause, &case.id, level.dimensions.spoke())
+            });
+        }
+    }
+    for concern in head.attention.concerns.iter().filter(|concern| concern.start <= closed_day) {
+        let owner = spoke(concern.spoke);
+        let score = concern.score.map(|score| ("score", f64::from(score)));
+        let target = ("target_hours", hours(attention::FOLLOW_UP_TARGET_MS));
+        // Two of one department at one instant are one alert.
+        let about = format!("{owner}|{}", concern.at.0);
+        alerts.push(Alert {
+            happened_at: Some(concern.at),
+            figures: [target].into_iter().chain(score).collect(),
+            ..open(of, (AlertCause::FollowUpMissing, concern.start), &about, owner)
+        });
+    }
+    if let Some(over) = head.attention.over.as_ref().filter(|over| over.since <= closed_day) {
+        let contacts = AtClose::of(head, closed_day).contacts_30_days;
+        if contacts > options.fold.contact_cap {
+            let (messages, cap) = (contacts as f64, options.fold.contact_cap as f64);
+            alerts.push(Alert {
+                figures: BTreeMap::from([("messages_30_days", messages), ("cap", cap)]),
+                ..open(of, (AlertCause::ContactCapExceeded, over.since), "", spoke(over.spoke))
+            });
+        }
+    }
+    if let Some(rhythm) = rhythm(head).filter(|rhythm| rhythm.lapse() <= closed_day) {
+        alerts.push(Alert {
+            figures: BTreeMap::from([
+                ("purchase_days", (rhythm.gaps + 1) as f64),
+                ("mean_gap_days", rhythm.span_days as f64 / rhythm.gaps as f64),
+                ("limit_days", rhythm.limit_days as f64),
+            ]),
+            ..open(of, (AlertCause::CustomerLapsed, rhythm.lapse()), "", spoke(rhythm.spoke))
+        });
+    }
+    alerts.sort_by_key(|alert| alert.id);
+    alerts.dedup_by_key(|alert| alert.id);
+    alerts
+}
+
+/// The first day after `closed_day` at whose close an alert opens, if nothing else happens. What closes or changes by itself
+/// does so with the messages of 30 days, which a record has as well: [`super::record::next_change`].
+pub fn next_opening(head: &Head, closed_day: Day) -> Option<Day> {
+    let cases = head.cases.iter().filter_map(|case| case.unanswered.as_ref()).map(|level| level.start);
+    let concerns = head.attention.concerns.iter().map(|concern| concern.start);
+    let lapse = rhythm(head).map(|rhythm| rhythm.lapse());
+    cases.chain(concerns).chain(lapse).filter(|&day| day > closed_day).min()
+}
+
+/// Everything that is said of an open alert but its revision, in 64 bits.
+fn content(alert: &Alert<'_>) -> u64 {
+    let mut text = Vec::with_capacity(128);
+    let figures: Vec<(&str, u64)> = alert.figures.iter().map(|(name, figure)| (*name, figure.to_bits())).collect();
+    let thing = alert.thing.map(|thing| (thing.kind, thing.value));
+    let said = (alert.owner, thing, alert.happened_at, figures, &alert.acknowledged);
+    postcard::to_io(&said, &mut text).expect("a vector takes every byte");
+    xxhash_rust::xxh3::xxh3_64(&text)
+}
+
+/// A closed alert says no more than which it was: what it was about may be erased by now.
+fn closed(published: &Published, person: PersonId) -> Alert<'_> {
+    Alert {
+        id: published.id,
+        cause: published.cause,
+        state: AlertState::Closed,
+        owner: &published.owner,
+        person,
+        thing: None,
+        since: published.since,
+        happened_at: None,
+        figures: BTreeMap::new(),
+        acknowledged: None,
+        revision: published.revision + 1,
+    }
+}
+
+fn acknowledgement<S: KeyValue + ?Sized>(id: AlertId, store: &S) -> Result<Option<Acknowledgement>, StoreError> {
+    let stored = store.get(&store_keys::acknowledgement(id))?;
+    stored
+        .map(|bytes| postcard::from_bytes(&bytes).map_err(|error| store_keys::damaged("acknowledgement", error)))
+        .transpose()
+}
+
+/// Tells the feed how a person's alerts differ from what it knows, and keeps what it knows then. `public`: whom they are
+/// published under. Where `is_live` is false, they are held back.
+pub(super) fn publish<S: KeyValue + ?Sized>(
+    (person_id, public): (PersonId, PersonId),
+    (head, kept): (&Head, &mut Option<Box<Kept>>),
+    (closed_day, is_live): (Day, bool),
+    options: &Options,
+    store: &mut S,
+    effects: &mut impl Effects,
+) -> Result<(), StoreError> {
+    let mut now = if head.touchpoints > 0 { alerts(public, head, closed_day, options) } else { Vec::new() };
+    if now.is_empty() && kept.is_none() {
+        return Ok(());
+    }
+    let is_gone = head.touchpoints == 0;
+    let was_held = kept.as_ref().is_some_and(|kept| kept.held);
+    let known = kept.as_ref().map_or(&[][..], |kept| &kept.published);
+    // Who is gone, is gone: that is never held back.
+    let held = !is_live && !is_gone && !(now.is_empty() && known.is_empty());
+    if held != was_held {
+        let key = store_keys::held(person_id);
+        if held { store.put_local(&key, &[]) } else { store.delete_local(&key) }
+    }
+    if held {
+        kept.get_or_insert_default().held = true;
+        return Ok(());
+    }
+    let mut published = Vec::with_capacity(now.len());
+    for old in known.iter().filter(|old| now.binary_search_by_key(&old.id, |alert| alert.id).is_err()) {
+        if !is_gone {
+            effects.alert(&closed(old, public));
+        }
+        effects.alert_gone(old.id, old.cause);
+        store.delete_local(&store_keys::alert(old.id));
+    }
+    for alert in &mut now {
+        let old = known.iter().find(|old| old.id == alert.id);
+        alert.acknowledged = acknowledgement(alert.id, store)?;
+        if alert.acknowledged.is_some() {
+            alert.state = AlertState::Acknowledged;
+        }
+        let content = content(alert);
+        let mut revision = old.map_or(0, |old| old.revision);
+        if old.is_none_or(|old| old.content != content) {
+            revision = revision.saturating_add(1);
+            alert.revision = revision;
+            effects.alert(alert);
+        }
+        if old.is_none() {
+            store.put_local(&store_keys::alert(alert.id), &person_id.0);
+        }
+        let (id, cause, since) = (alert.id, alert.cause, alert.since);
+        published.push(Published { id, cause, owner: alert.owner.into(), since, content, revision });
+    }
+    *kept = (!published.is_empty()).then(|| Box::new(Kept { held: false, published }));
+    Ok(())
+}
+
+impl Customers {
+    /// Whether alerts are told from now on as they are, or held back because the hub takes in history. At first they are told.
+    pub fn tell_alerts(&mut self, is_live: bool) {
+        self.alerts_are_live = is_live;
+    }
+
+    /// Looks at up to `max` people whose alerts were held back, unless they still are. Returns whether there are more.
+    pub fn release_alerts<S: KeyValue + ?Sized>(&mut self, store: &mut S, max: usize) -> Result<bool, StoreError> {
+        if !self.alerts_are_live {
+            return Ok(false);
+        }
+        let (from, to) = store_keys::all_held();
+        let mut held = Vec::new();
+        let mut more = false;
+        store.scan(&from, &to, &mut |key, _| {
+            if held.len() == max {
+                more = true;
+                return ControlFlow::Break(());
+            }
+            held.push(key.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        for key in held {
+            let name = key[1..].try_into().map_err(|_| store_keys::damaged("held alert", "17 bytes expected"))?;
+            // A restore may leave one of somebody who is held back no more.
+            store.delete_local(&key);
+            let id = PersonId(name);
+            let person = person(&mut self.people, id, store)?;
+            if !std::mem::replace(&mut person.dirty, true) {
+                self.dirty.push(id);
+            }
+        }
+        Ok(more)
+    }
+
+    /// An operator has seen an alert, of whichever person: it counts whenever the alert is open, now or later.
+    pub fn acknowledge<S: KeyValue + ?Sized>(
+        &mut self,
+        id: AlertId,
+        acknowledgement: &Acknowledgement,
+        store: &mut S,
+    ) -> Result<(), StoreError> {
+        if self::acknowledgement(id, store)?.is_some_and(|known| known.number <= acknowledgement.number) {
+            return Ok(());
+        }
+        let bytes = postcard::to_stdvec(acknowledgement).expect("a vector takes every byte");
+        store.put(&store_keys::acknowledgement(id), &bytes);
+        let Some(name) = store.get(&store_keys::alert(id))? else {
+            return Ok(());
+        };
+        let name = (*name).try_into().map_err(|_| store_keys::damaged("alert", "16 bytes expected"))?;
+        self.make_dirty(PersonId(name), store)
+    }
+
+    /// The person of a home goes, whatever comes after under the same name: the alerts that were published go too.
+    pub(super) fn withdraw_alerts<S: KeyValue + ?Sized>(
+        &mut self,
+        id: PersonId,
+        store: &mut S,
+        effects: &mut impl Effects,
+    ) -> Result<(), StoreError> {
+        let person: &mut Person = person(&mut self.people, id, store)?;
+        let Some(kept) = person.envelope.alerts.take() else {
+            return Ok(());
+        };
+        if kept.held {
+            store.delete_local(&store_keys::held(id));
+        }
+        for old in &kept.published {
+            effects.alert_gone(old.id, old.cause);
+            store.delete_local(&store_keys::alert(old.id));
+        }
+        Ok(())
+    }
+}

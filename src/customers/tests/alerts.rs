@@ -1,0 +1,288 @@
+//! Each cause of an alert as a story: when it opens, whose it is, what closes it.
+
+use expect_test::{Expect, expect};
+
+use super::world::{MONDAY, World, touchpoint};
+use crate::model::{Acknowledgement, AlertId, EventTime};
+
+/// Arrivals in their order, each with a commit; `closed 5d` lets days close up to that one, `shown` says what is open.
+fn told(world: &mut World, arrivals: &[&str]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (number, line) in arrivals.iter().enumerate() {
+        if let Some(days) = line.strip_prefix("closed ") {
+            let days = days.trim_end_matches('d').parse::<i32>().expect("days");
+            world.advance(MONDAY.plus(days + 1));
+        } else if *line != "shown" {
+            world.batch(&[&touchpoint(line, number)]);
+        }
+        world.commit();
+        if *line == "shown" {
+            let mut open: Vec<String> = world.told.alerts.values().cloned().collect();
+            open.sort_unstable();
+            lines.push(if open.is_empty() { "nothing".to_owned() } else { open.join("\n") });
+        }
+    }
+    lines
+}
+
+fn check(arrivals: &[&str], expected: Expect) {
+    expected.assert_eq(&told(&mut World::new(10), arrivals).join("\n--\n"));
+}
+
+#[test]
+fn a_promise_is_overdue_at_the_close_of_its_day_until_it_is_delivered() {
+    check(
+        &[
+            "sales order_placed O1 promised 2d12:00 at 09:00",
+            "closed 1d",
+            "shown",
+            "closed 2d",
+            "shown",
+            "operations order_delivered O1 at 3d10:00",
+            "shown",
+        ],
+        expect![[r#"
+            nothing
+            --
+            promise_overdue order:O1 of sales since 2d open
+            --
+            nothing"#]],
+    );
+}
+
+#[test]
+fn a_new_promise_is_another_alert_of_whoever_made_it() {
+    check(
+        &[
+            "sales order_placed O1 promised 2d12:00 at 09:00",
+            "closed 2d",
+            "operations order_shipped O1 promised 4d12:00 at 3d10:00",
+            "shown",
+            "closed 4d",
+            "shown",
+            "sales order_cancelled O1 at 5d09:00",
+            "shown",
+        ],
+        expect![[r#"
+            nothing
+            --
+            promise_overdue order:O1 of operations since 4d open
+            --
+            nothing"#]],
+    );
+}
+
+#[test]
+fn a_case_waits_for_an_agents_public_reply() {
+    check(
+        &[
+            "support case_opened T1 at 09:00",
+            "closed 0d",
+            "shown",
+            "support case_replied T1 bot at 1d10:00",
+            "support case_replied T1 internal at 1d11:00",
+            "closed 1d",
+            "shown",
+            "support case_replied T1 at 2d09:00",
+            "shown",
+        ],
+        expect![[r#"
+            nothing
+            --
+            case_unanswered case:T1 of support since 1d open, target_hours 24
+            --
+            nothing"#]],
+    );
+}
+
+#[test]
+fn whoever_follows_up_closes_the_loop_of_every_detractor_and_complaint_before() {
+    check(
+        &[
+            "marketing survey_answered nps 6 at 09:00",
+            "marketing survey_answered nps 7 at 09:01",
+            "support complaint_made at 1d10:00",
+            "closed 1d",
+            "shown",
+            "closed 2d",
+            "shown",
+            "closed 3d",
+            "shown",
+            "sales follow_up_made at 4d09:00",
+            "shown",
+            "closed 9d",
+            "shown",
+        ],
+        expect![[r#"
+            nothing
+            --
+            follow_up_missing of marketing since 2d open, score 6, target_hours 48
+            --
+            follow_up_missing of marketing since 2d open, score 6, target_hours 48
+            follow_up_missing of support since 3d open, target_hours 48
+            --
+            nothing
+            --
+            nothing"#]],
+    );
+}
+
+#[test]
+fn a_follow_up_in_time_leaves_no_alert() {
+    check(
+        &["marketing survey_answered nps 0 at 09:00", "support follow_up_made at 2d08:59", "closed 5d", "shown"],
+        expect!["nothing"],
+    );
+}
+
+#[test]
+fn more_messages_than_the_cap_are_too_many_until_the_oldest_are_a_month_old() {
+    let mut arrivals: Vec<String> = (0..8).map(|day| format!("marketing message_sent at {day}d09:00")).collect();
+    arrivals.extend(["closed 8d", "shown", "sales message_sent at 9d09:00"].map(str::to_owned));
+    arrivals.extend(["closed 9d", "shown", "closed 29d", "shown", "closed 30d", "shown"].map(str::to_owned));
+    check(
+        &arrivals.iter().map(String::as_str).collect::<Vec<_>>(),
+        expect![[r#"
+        nothing
+        --
+        contact_cap_exceeded of sales since 9d open, cap 8, messages_30_days 9
+        --
+        contact_cap_exceeded of sales since 9d open, cap 8, messages_30_days 9
+        --
+        nothing"#]],
+    );
+}
+
+#[test]
+fn who_bought_every_ten_days_has_lapsed_after_two_weeks_and_comes_back() {
+    let bought = ["00d", "10d", "20d", "30d"].map(|day| format!("sales order_placed for 5EUR at {day}09:00"));
+    let mut arrivals: Vec<&str> = bought.iter().map(String::as_str).collect();
+    arrivals.extend(["closed 44d", "shown", "closed 45d", "shown", "shop order_placed for 5EUR at 50d09:00", "shown"]);
+    arrivals.extend(["closed 90d", "shown"]);
+    check(
+        &arrivals,
+        expect![[r#"
+        nothing
+        --
+        customer_lapsed of sales since 45d open, limit_days 14, mean_gap_days 10, purchase_days 4
+        --
+        nothing
+        --
+        customer_lapsed of shop since 74d open, limit_days 23, mean_gap_days 12.5, purchase_days 5"#]],
+    );
+}
+
+#[test]
+fn two_purchases_or_many_of_one_day_are_no_rhythm_and_a_cancelled_one_is_none() {
+    check(
+        &[
+            "sales order_placed for 5EUR at 09:00",
+            "sales order_placed for 5EUR at 10:00",
+            "sales order_placed O3 for 5EUR at 5d10:00",
+            "sales order_placed O4 for 5EUR at 15d10:00",
+            "closed 60d",
+            "shown",
+            "sales order_cancelled O4 at 61d10:00",
+            "shown",
+        ],
+        expect![[r#"
+            customer_lapsed of sales since 31d open, limit_days 15, mean_gap_days 7.5, purchase_days 3
+            --
+            nothing"#]],
+    );
+}
+
+#[test]
+fn a_late_touchpoint_takes_an_alert_back_and_says_so_once() {
+    let mut world = World::new(10);
+    told(&mut world, &["support case_opened T1 at 09:00", "closed 3d", "closed 4d", "web page_viewed at 5d09:00"]);
+    assert_eq!(world.told.alert_log, ["case_unanswered open 1"]);
+    told(&mut world, &["support case_replied T1 #late at 10:00"]);
+    assert_eq!(world.told.alert_log, ["case_unanswered open 1", "case_unanswered closed 2"]);
+    assert!(world.told.alerts.is_empty());
+}
+
+#[test]
+fn what_is_published_survives_crashes_and_is_not_published_again() {
+    let mut world = World::new(1);
+    told(&mut world, &["support case_opened T1 at 09:00", "closed 3d"]);
+    world.restart();
+    world.commit();
+    world.restore();
+    told(&mut world, &["web page_viewed at 4d09:00", "closed 5d"]);
+    assert_eq!(world.told.alert_log, ["case_unanswered open 1"]);
+}
+
+#[test]
+fn nothing_is_told_while_history_comes_and_what_is_left_is_told_after_it() {
+    let mut world = World::new(1);
+    world.stage.tell_alerts(false);
+    told(
+        &mut world,
+        &[
+            "support case_opened T1 at 09:00",
+            "support case_opened T2 at 10:00",
+            "sales order_placed O1 by email:bob@x.org promised 2d12:00 at 09:00",
+            "closed 3d",
+            "support case_replied T1 at 4d10:00",
+            "operations order_delivered O1 by email:bob@x.org at 5d09:00",
+            "closed 6d",
+        ],
+    );
+    assert_eq!(world.told.alert_log, [""; 0]);
+    // Whoever is held back is found again, also where the disk was lost.
+    world.restore();
+    world.stage.tell_alerts(true);
+    while world.stage.release_alerts(&mut world.store, 1).expect("a map never fails") {}
+    world.commit();
+    assert_eq!(world.told.alert_log, ["case_unanswered open 1"]);
+    assert!(world.store.keys().all(|key| key[0] != b'y'), "nobody is held back any more");
+    world.restore();
+}
+
+fn seen(number: u64, by: &str) -> Acknowledgement {
+    Acknowledgement { number, at: EventTime(5), by: by.into() }
+}
+
+#[test]
+fn the_first_who_has_seen_an_alert_counts_whenever_it_is_open() {
+    let mut world = World::new(10);
+    let story = ["support case_opened T1 at 09:00", "closed 3d", "shown"];
+    told(&mut world, &story);
+    let id: AlertId = *world.told.alerts.keys().next().expect("one is open");
+    // Told out of order, and twice.
+    for acknowledgement in [seen(8, "bo"), seen(7, "mo"), seen(8, "bo")] {
+        world.stage.acknowledge(id, &acknowledgement, &mut world.store).expect("a map never fails");
+        world.commit();
+    }
+    let log = ["case_unanswered open 1", "case_unanswered acknowledged 2", "case_unanswered acknowledged 3"];
+    assert_eq!(world.told.alert_log, log);
+    world.restore();
+    let shown = told(&mut world, &["shown"]);
+    expect!["case_unanswered case:T1 of support since 1d acknowledged by mo, target_hours 24"]
+        .assert_eq(&shown.join("\n"));
+
+    // Seen before it opened: the same in the end.
+    let mut early = World::new(10);
+    early.stage.acknowledge(id, &seen(7, "mo"), &mut early.store).expect("a map never fails");
+    assert_eq!(told(&mut early, &story), shown);
+    assert_eq!(early.told.alert_log, ["case_unanswered acknowledged 1"]);
+}
+
+#[test]
+fn who_is_gone_leaves_no_alert() {
+    let mut world = World::new(10);
+    told(&mut world, &["support case_opened T1 by email:ann@x.org at 09:00", "closed 3d"]);
+    assert_eq!(world.told.alerts.len(), 1);
+    let ann = crate::model::Identifier { kind: crate::model::IdentifierType::Email, value: "ann@x.org" };
+    let ann = super::world::person_of(ann);
+    let until = super::world::time("1d09:00");
+    world.stage.erased(ann, &[(ann, until)], &mut world.store, &mut world.told).expect("a map never fails");
+    world.commit();
+    assert!(world.told.alerts.is_empty());
+    assert_eq!(world.told.alert_log, ["case_unanswered open 1"], "of the erased nothing is said again");
+    assert!(world.store.keys().all(|key| key[0] != b'a'));
+    // Whoever comes under the same name is somebody else.
+    told(&mut world, &["support case_opened T1 by email:ann@x.org at 9d09:00", "closed 12d"]);
+    assert_eq!(world.told.alerts.len(), 1);
+}

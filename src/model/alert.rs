@@ -1,0 +1,137 @@
+//! An alert: what an organisation should look at, opened once by its cause and closed when the cause is over.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Day, EventTime, Identifier, PersonId, PersonKey,
+    identifier::{first_half, hexadecimal},
+    kind::vocabulary,
+};
+
+/// Characters of the name of whoever acknowledges an alert.
+pub const ACKNOWLEDGED_BY_CHARACTERS_MAX: usize = 64;
+
+vocabulary! {
+    /// Why an alert is open. README, "Alerts", says of each when it opens, when it closes and whose it is.
+    AlertCause {
+        PromiseOverdue => "promise_overdue",
+        CaseUnanswered => "case_unanswered",
+        FollowUpMissing => "follow_up_missing",
+        ContactCapExceeded => "contact_cap_exceeded",
+        CustomerLapsed => "customer_lapsed",
+    }
+}
+
+vocabulary! {
+    /// Where an alert is in its life.
+    ///
+    /// ```text
+    ///  open ──an operator has seen it──▶ acknowledged
+    ///   └────────cause is over───▶ closed ◀────┘
+    /// ```
+    AlertState {
+        Open => "open",
+        Acknowledged => "acknowledged",
+        Closed => "closed",
+    }
+}
+
+/// The id of an alert: a keyed hash of its cause, so that it says nothing of a customer and is the same whenever the same
+/// cause is found again. Shown as 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AlertId(pub [u8; 16]);
+
+impl AlertId {
+    /// The id of a person's alert: the first 128 bits of keyed BLAKE3 over ("alert", 0x00, the person's public id, 16 bytes,
+    /// the cause's word, 0x00, what it is about, 0x00, the day on which it opens as 4 bytes, the greatest first).
+    pub fn of_person(key: &PersonKey, person: PersonId, cause: AlertCause, about: &str, since: Day) -> AlertId {
+        let mut hasher = blake3::Hasher::new_keyed(&key.0);
+        hasher.update(b"alert\0");
+        hasher.update(&person.0);
+        hasher.update(cause.as_str().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(about.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&since.0.to_be_bytes());
+        AlertId(first_half(&hasher).0)
+    }
+
+    /// As it is shown.
+    pub fn hexadecimal(self) -> [u8; 32] {
+        hexadecimal(&self.0)
+    }
+
+    /// From 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<AlertId> {
+        PersonId::parse(text).map(|PersonId(bytes)| AlertId(bytes))
+    }
+}
+
+impl std::fmt::Display for AlertId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        PersonId(self.0).fmt(formatter)
+    }
+}
+
+/// That somebody has seen an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// Its place among operators' commands: the first of each alert counts.
+    pub number: u64,
+    /// When the command was given.
+    pub at: EventTime,
+    /// Who they say they are; empty if they do not.
+    pub by: String,
+}
+
+/// One alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert<'a> {
+    /// Its id.
+    pub id: AlertId,
+    /// Why it is open.
+    pub cause: AlertCause,
+    /// Where it is in its life. A closed one has no more than id, cause, owner, person and the day on which it opened.
+    pub state: AlertState,
+    /// The department that it belongs to.
+    pub owner: &'a str,
+    /// Whom it is about.
+    pub person: PersonId,
+    /// The order or case that it is about.
+    pub thing: Option<Identifier<'a>>,
+    /// The day at whose close it opens.
+    pub since: Day,
+    /// The moment that it is about: promised, opened, answered.
+    pub happened_at: Option<EventTime>,
+    /// The numbers behind it, by name.
+    pub figures: BTreeMap<&'static str, f64>,
+    /// Who has seen it.
+    pub acknowledged: Option<Acknowledgement>,
+    /// Counts its publications since it opened, from 1.
+    pub revision: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_depend_on_everything_that_makes_a_cause_and_are_the_same_for_ever() {
+        let (key, ann, bob) = (PersonKey([7; 32]), PersonId([1; 16]), PersonId([2; 16]));
+        let id = |person, cause, about, since| AlertId::of_person(&key, person, cause, about, Day(since));
+        let first = id(ann, AlertCause::PromiseOverdue, "O1", 20_514);
+        // Acknowledgements are kept under it.
+        assert_eq!(first.to_string(), "58b917cd1905b14680ab5a78ad3868ed");
+        let others = [
+            id(bob, AlertCause::PromiseOverdue, "O1", 20_514),
+            id(ann, AlertCause::CaseUnanswered, "O1", 20_514),
+            id(ann, AlertCause::PromiseOverdue, "O2", 20_514),
+            id(ann, AlertCause::PromiseOverdue, "O1", 20_515),
+            AlertId::of_person(&PersonKey([8; 32]), ann, AlertCause::PromiseOverdue, "O1", Day(20_514)),
+        ];
+        assert!(others.iter().all(|other| *other != first));
+        assert_eq!(AlertId::parse(&first.to_string()), Some(first));
+    }
+}

@@ -1,0 +1,205 @@
+//! One person's timeline in, the open alerts of `insight.alerts` out: each cause by its definition, over the whole timeline.
+
+use std::collections::BTreeMap;
+
+use jiff::{ToSpan as _, civil::date};
+use serde_json::{Value, json};
+
+use super::{
+    Options,
+    cells::{Day, World},
+    person::{Case, NEVER, Trade},
+    sources::{Touch, instant},
+};
+
+const CONCERNS_MAX: usize = 16;
+const PURCHASES_MAX: usize = 16;
+const FOLLOW_UP_HOURS: i64 = 48;
+const LAPSE_DAYS_MIN: f64 = 14.0;
+
+/// What somebody is to look at.
+pub struct Person<'a> {
+    pub name: &'a str,
+    pub timeline: &'a [Touch],
+    pub trade: &'a Trade,
+    pub cases: &'a [Case],
+}
+
+fn shown(day: Day) -> String {
+    (date(1970, 1, 1) + i64::from(day).days()).to_string()
+}
+
+/// The first 128 bits of keyed BLAKE3, in hexadecimal.
+fn id(key: &[u8; 32], person: &str, cause: &str, about: &str, since: Day) -> String {
+    let digits = (0..16).map(|index| u8::from_str_radix(&person[2 * index..2 * index + 2], 16).unwrap());
+    let mut text = b"alert\0".to_vec();
+    text.extend(digits);
+    text.extend([cause.as_bytes(), &[0], about.as_bytes(), &[0], &since.to_be_bytes()].concat());
+    blake3::keyed_hash(key, &text).to_hex()[..32].to_owned()
+}
+
+struct Found<'a> {
+    cause: &'static str,
+    since: Day,
+    about: String,
+    owner: &'a str,
+    thing: Option<&'static str>,
+    happened_at: Option<i64>,
+    figures: Value,
+}
+
+/// The person's alerts by key, as of the last closed day.
+pub fn open(of: &Person<'_>, world: &World, options: &Options) -> BTreeMap<String, Value> {
+    let causes = [promises, unanswered, concerns, contacts, lapse];
+    let found = causes.iter().flat_map(|cause| cause(of, world, options));
+    found
+        .filter(|found| found.since <= world.last_closed_day)
+        .map(|found| {
+            let id = id(&options.person_key, of.name, found.cause, &found.about, found.since);
+            let seen = options.acknowledged.get(&id);
+            let value = json!({
+                "id": id,
+                "cause": found.cause,
+                "state": if seen.is_some() { "acknowledged" } else { "open" },
+                "owner": found.owner,
+                "person": of.name,
+                "thing": found.thing.map(|kind| json!({"type": kind, "value": found.about})),
+                "since": shown(found.since),
+                "happened_at": found.happened_at.map(instant),
+                "figures": found.figures,
+                "acknowledged_by": seen.map(|(by, _)| by),
+                "acknowledged_at": seen.map(|(_, at)| instant(*at)),
+            });
+            (id, value)
+        })
+        .collect()
+}
+
+fn promises<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
+    let open = of.trade.promises.iter().filter(|promise| promise.ended == NEVER && promise.forgotten == NEVER);
+    open.map(|promise| {
+        let made = &of.timeline[promise.made];
+        Found {
+            cause: "promise_overdue",
+            since: world.day(made.occurred_at).max(world.day(promise.due)),
+            about: made.thing("order").unwrap().to_owned(),
+            owner: &made.spoke,
+            thing: Some("order"),
+            happened_at: Some(promise.due),
+            figures: json!({}),
+        }
+    })
+    .collect()
+}
+
+fn unanswered<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Found<'a>> {
+    let waits = |case: &&Case| case.first_reply.min(case.first_resolution) == NEVER && case.forgotten == NEVER;
+    let open = of.cases.iter().filter(waits);
+    open.map(|case| {
+        let opened = &of.timeline[case.opened];
+        Found {
+            cause: "case_unanswered",
+            since: world.day(opened.occurred_at + options.unanswered_target_ms),
+            about: opened.thing("case").unwrap().to_owned(),
+            owner: &opened.spoke,
+            thing: Some("case"),
+            happened_at: Some(opened.occurred_at),
+            figures: json!({"target_hours": options.unanswered_target_ms as f64 / 3_600_000.0}),
+        }
+    })
+    .collect()
+}
+
+fn concerns<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
+    let nps =
+        |touch: &Touch| touch.score.as_ref().filter(|(scale, value, _)| scale == "nps" && *value <= 6).map(|it| it.1);
+    let after = of.timeline.iter().rposition(|touch| touch.kind == "follow_up_made").map_or(0, |last| last);
+    let waiting: Vec<&Touch> =
+        of.timeline[after..].iter().filter(|touch| nps(touch).is_some() || touch.kind == "complaint_made").collect();
+    let newest = waiting.len().saturating_sub(CONCERNS_MAX);
+    waiting[newest..]
+        .iter()
+        .map(|touch| {
+            let mut figures = json!({"target_hours": FOLLOW_UP_HOURS});
+            if let Some(score) = nps(touch) {
+                figures["score"] = score.into();
+            }
+            Found {
+                cause: "follow_up_missing",
+                since: world.day(touch.occurred_at + FOLLOW_UP_HOURS * 3_600_000),
+                about: format!("{}|{}", touch.spoke, touch.occurred_at),
+                owner: &touch.spoke,
+                thing: None,
+                happened_at: Some(touch.occurred_at),
+                figures,
+            }
+        })
+        // Of two with one id the first counts, and of a map's entries the last.
+        .rev()
+        .collect()
+}
+
+fn contacts<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Found<'a>> {
+    let messages: Vec<(Day, &Touch)> = of
+        .timeline
+        .iter()
+        .filter(|touch| touch.kind == "message_sent")
+        .map(|touch| (world.day(touch.occurred_at), touch))
+        .collect();
+    let count = |close: Day| messages.iter().filter(|(day, _)| close - 30 < *day && *day <= close).count() as i64;
+    let is_over = |close: Day| count(close) > options.contact_cap;
+    let close = world.last_closed_day;
+    if !is_over(close) {
+        return Vec::new();
+    }
+    let mut since = close;
+    while is_over(since - 1) {
+        since -= 1;
+    }
+    // The message with which the cap was exceeded on that day.
+    let before = messages.iter().filter(|(day, _)| since - 30 < *day && *day < since).count() as i64;
+    let of_day: Vec<&&Touch> = messages.iter().filter(|(day, _)| *day == since).map(|(_, touch)| touch).collect();
+    let owner = &of_day[(options.contact_cap - before) as usize].spoke;
+    let figures = json!({"messages_30_days": count(close), "cap": options.contact_cap});
+    let about = String::new();
+    vec![Found { cause: "contact_cap_exceeded", since, about, owner, thing: None, happened_at: None, figures }]
+}
+
+fn lapse<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
+    // What happens to purchases, in order: remembered, forgotten for newer ones, cancelled.
+    let mut remembered: Vec<usize> = Vec::new();
+    for position in 0..of.timeline.len() {
+        for purchase in &of.trade.purchases {
+            if purchase.placed == position {
+                remembered.push(position);
+                if remembered.len() > PURCHASES_MAX {
+                    remembered.remove(0);
+                }
+            }
+            if purchase.cancelled == position {
+                remembered.retain(|placed| *placed != purchase.placed);
+            }
+        }
+    }
+    let mut days: Vec<Day> = remembered.iter().map(|&at| world.day(of.timeline[at].occurred_at)).collect();
+    days.dedup();
+    if days.len() < 3 {
+        return Vec::new();
+    }
+    let gaps: Vec<f64> = days.windows(2).map(|two| f64::from(two[1] - two[0])).collect();
+    let n = gaps.len() as f64;
+    let mean = gaps.iter().sum::<f64>() / n;
+    let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    // What is whole up to rounding is whole.
+    let limit = (mean + 2.0 * variance.sqrt() - 1e-9).ceil().max(LAPSE_DAYS_MIN);
+    let last = *remembered.last().unwrap();
+    vec![Found {
+        cause: "customer_lapsed",
+        since: days[days.len() - 1] + limit as Day + 1,
+        about: String::new(),
+        owner: &of.timeline[last].spoke,
+        thing: None,
+        happened_at: None,
+        figures: json!({"purchase_days": days.len(), "mean_gap_days": mean, "limit_days": limit}),
+    }]
+}
