@@ -10,8 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use insight_hub::{
+    analyses::journeys::JourneyTable,
     metrics::{Effects, Metrics, Options, catalogue::index},
-    model::{Accumulator, Calendar, CellKey, Currency, Day, Dimension, EventTime, MetricValue, Window, WindowKind},
+    model::{
+        Accumulator, AnalysisPlace, Calendar, CellKey, Currency, Day, Dimension, EventTime, MetricValue, Status,
+        Window, WindowKind,
+    },
 };
 
 const COMMITS: usize = 50;
@@ -20,6 +24,9 @@ const CONTRIBUTIONS_PER_COMMIT: usize = 20_000;
 struct Counted(u64);
 
 impl Effects for Counted {
+    fn journeys(&mut self, _: &AnalysisPlace<'_>, _: &JourneyTable, _: (u64, Status)) {}
+    fn journeys_gone(&mut self, _: &AnalysisPlace<'_>) {}
+
     fn value(&mut self, key: &str, value: &MetricValue<'_>) {
         black_box((key, value));
         self.0 += 1;

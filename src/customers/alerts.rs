@@ -283,7 +283,8 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
     let was_held = kept.as_ref().is_some_and(|kept| kept.held);
     let known = kept.as_ref().map_or(&[][..], |kept| &kept.published);
     // Who is gone, is gone: that is never held back.
-    let held = !is_live && !is_gone && !(now.is_empty() && known.is_empty());
+    let is_told = is_live || is_gone || (now.is_empty() && known.is_empty());
+    let held = !is_told;
     if held != was_held {
         let key = store_keys::held(person_id);
         if held { store.put_local(&key, &[]) } else { store.delete_local(&key) }

@@ -1,6 +1,7 @@
 //! The hub without Kafka: its log lies in a directory, and the feeds in it hold what the oracle says.
 
 mod accounting;
+mod alerts;
 mod bombs;
 mod commands;
 mod erasure;

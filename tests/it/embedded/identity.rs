@@ -49,7 +49,7 @@ impl House {
         self.home.path()
     }
 
-    fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
+    pub(super) fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
         let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
         let (command, _) = command("command", Some(self.running.data()), &settings);
         command.args(arguments).run(WITHIN)
