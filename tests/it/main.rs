@@ -17,6 +17,7 @@ mod buying;
 mod commit_log;
 mod company;
 mod embedded;
+mod experience;
 mod guide;
 mod harness;
 mod identity;

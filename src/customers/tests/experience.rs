@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::world::{World, check_customers, touchpoint};
+use crate::model::Outcome;
 
 #[test]
 fn an_expectation_and_the_next_perception_of_the_same_item_are_a_pair_in_either_order() {
@@ -410,4 +411,51 @@ fn a_cancellation_after_ninety_days_leaves_the_visit_as_it_was() {
         assert_eq!((cell.n, cell.a), (1, i64::from(converted)), "{cancelled}");
         assert!(!world.told.cells.contains_key("orders day:2026-03-02 company"), "it is no order either way");
     }
+}
+
+#[test]
+fn a_head_forgets_the_oldest_visit_and_the_oldest_answer_that_waits_and_says_so() {
+    let capped = ("web".to_owned(), Outcome::Capped);
+    let mut world = World::new(10);
+    let visits = (0..64).flat_map(|number| {
+        let (day, hour) = (number / 12, number % 12 * 2);
+        [
+            format!("web page_viewed at {day}d{hour:02}:00"),
+            format!("sales order_placed O{number} at {day}d{hour:02}:30"),
+        ]
+    });
+    let lines: Vec<String> = visits.collect();
+    let tell = |world: &mut World, lines: &[String], from: usize| {
+        for (number, line) in lines.iter().enumerate() {
+            world.batch(&[&touchpoint(line, from + number)]);
+        }
+        world.commit();
+    };
+    tell(&mut world, &lines, 0);
+    assert!(!world.told.outcomes.contains(&capped), "64 are remembered");
+    // Each day has one entry that counts, and it reached its purchase.
+    let day = |world: &World, day: &str| world.told.cells[&format!("conversion day:{day} company")].clone();
+    assert_eq!((day(&world, "2026-03-02").n, day(&world, "2026-03-02").a), (1, 1));
+    tell(&mut world, &["web page_viewed at 6d00:00".to_owned()], 200);
+    assert!(world.told.outcomes.contains(&capped));
+    let cancelled =
+        ["support order_cancelled O0 at 6d01:00", "support order_cancelled O12 at 6d02:00"].map(str::to_owned);
+    tell(&mut world, &cancelled, 201);
+    assert_eq!(day(&world, "2026-03-02").a, 1, "the first one is not known any more");
+    assert_eq!(day(&world, "2026-03-03").a, 1, "the next purchase is as near");
+
+    let mut world = World::new(10);
+    let answers = |count: usize| {
+        (0..count)
+            .map(|item| format!("web survey_answered expectation 5 of item{item} at 00:{item:02}"))
+            .collect::<Vec<_>>()
+    };
+    tell(&mut world, &answers(32), 0);
+    assert!(!world.told.outcomes.contains(&capped));
+    tell(&mut world, &answers(33)[32..], 32);
+    assert!(world.told.outcomes.contains(&capped));
+    let late = ["item1", "item0"].map(|item| format!("web survey_answered perception 4 of {item} at 1d00:00"));
+    tell(&mut world, &late, 40);
+    assert_eq!(world.told.cells["expectation_gap day:2026-03-03 company"].n, 1);
+    assert!(!world.told.cells.contains_key("expectation_gap day:2026-03-03 item=item0"));
 }
