@@ -1,7 +1,7 @@
 //! The whole hub without Kafka: a million touchpoints and more in a log of its own; CPU, memory, rate, stalls, disk and the
 //! time to the first result after a kill out.
 //!
-//! `cargo bench --profile release --bench embedded -- [--events N] [--customers N] [--workers N] [--anonymous PERCENT] [--restart]
+//! `cargo bench --profile release --bench embedded -- [--events N] [--customers N] [--workers N] [--anonymous PERCENT [--recognised]] [--restart]
 //! [--set section.key=value]…`
 
 #![allow(
@@ -32,7 +32,9 @@ use insight_hub::{
         embedded::{EmbeddedOptions, SharedLog},
     },
 };
-use measure::{PARTITIONS, SOURCE, argument, explain, figures, header, largest, restore, row, usage, wait_until_done};
+use measure::{
+    PARTITIONS, SOURCE, argument, explain, figures, header, is_said, largest, restore, row, usage, wait_until_done,
+};
 
 fn fill(directory: &Path, events: impl Iterator<Item = SourceEvent>) {
     let shared = SharedLog::open(directory, EmbeddedOptions::default()).unwrap();
@@ -113,7 +115,9 @@ fn main() {
     let log = command.directory().join("data/log");
     let filling = Instant::now();
     let anonymous_percent = u32::try_from(argument("--anonymous", 0)).unwrap();
-    fill(&log, BenchEvents::new(BenchOptions { customers, events, anonymous_percent, ..BenchOptions::default() }));
+    let recognised = is_said("--recognised");
+    let options = BenchOptions { customers, events, anonymous_percent, recognised, ..BenchOptions::default() };
+    fill(&log, BenchEvents::new(options));
     eprintln!("{events} events of {customers} customers written in {:.1} s", filling.elapsed().as_secs_f64());
 
     let mut hub = command.spawn();
@@ -130,7 +134,7 @@ fn main() {
     ] {
         println!("the longest {what}: ≤ {:.0} ms", largest(&figures_then, figure) * 1_000.0);
     }
-    if std::env::args().any(|argument| argument == "--restart") {
+    if is_said("--restart") {
         hub.process.kill();
         let (seconds, records, rate) = restore(&mut hub, port);
         println!("after a kill: ready in {seconds:.1} s, {records:.0} records restored, {rate:.0} records/s");

@@ -1,7 +1,7 @@
 //! The whole hub on a real broker: a million touchpoints and more in; CPU, memory, rate and latency out, next to a
 //! skeleton that moves the same records and does nothing else.
 //!
-//! `cargo bench --profile release --bench hub -- [--events N] [--customers N] [--workers N] [--anonymous PERCENT] [--latency RATE]
+//! `cargo bench --profile release --bench hub -- [--events N] [--customers N] [--workers N] [--anonymous PERCENT [--recognised]] [--latency RATE]
 //! [--first-links RATE] [--restore]
 //! [--set section.key=value]…`. The broker is started from the
 //! artifacts that `tests/run kafka` fetches, on the same cores. CPU is user + system of the hub's (or the skeleton's)
@@ -31,7 +31,8 @@ use harness::{
 };
 use insight_hub::company::{BenchEvents, BenchOptions, FirstLinks, SourceEvent};
 use measure::{
-    PARTITIONS, SOURCE, argument, explain, figures, header, largest, now_ms, restore, row, usage, wait_until_done,
+    PARTITIONS, SOURCE, argument, explain, figures, header, is_said, largest, now_ms, restore, row, usage,
+    wait_until_done,
 };
 
 /// Writes the next `count` events, the partitions in turn; `at`: when each happens to be written, if not at its own time.
@@ -96,6 +97,7 @@ fn main() {
         customers,
         events: events + 25 * rate,
         anonymous_percent: u32::try_from(argument("--anonymous", 0)).unwrap(),
+        recognised: is_said("--recognised"),
         ..BenchOptions::default()
     });
     let writer = Writer::new(&broker.bootstrap());
@@ -130,7 +132,7 @@ fn main() {
             FirstLinks::BEFORE
         );
     }
-    if std::env::args().any(|argument| argument == "--restore") {
+    if is_said("--restore") {
         hub.process.kill();
         let (seconds, records, rate) = restore(&mut hub, port);
         println!("after a kill: ready in {seconds:.1} s, {records:.0} records restored, {rate:.0} records/s");

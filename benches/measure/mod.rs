@@ -50,6 +50,11 @@ pub fn argument(name: &str, default: u64) -> u64 {
     arguments.find(|argument| argument == name).and_then(|_| arguments.next()?.parse().ok()).unwrap_or(default)
 }
 
+/// Whether a flag is given.
+pub fn is_said(flag: &str) -> bool {
+    std::env::args().any(|argument| argument == flag)
+}
+
 pub fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
@@ -153,6 +158,15 @@ pub fn explain(figures: &BTreeMap<String, f64>) {
             || name.starts_with("insight_hub_transaction_") && !name.contains("bucket")
     }) {
         println!("    {name} {value}");
+    }
+    let homes = sum(figures, "insight_hub_homes_moved_total");
+    if homes > 0.0 {
+        let moved: f64 = figures
+            .iter()
+            .filter(|(name, _)| name.starts_with("insight_hub_touchpoints_sent_total") && name.contains("moved"))
+            .map(|(_, count)| count)
+            .sum();
+        println!("    {homes} homes moved, {:.1} touchpoints each", moved / homes);
     }
 }
 

@@ -25,12 +25,18 @@ pub struct BenchOptions {
     pub start_ms: i64,
     /// Over how many days they arrive evenly.
     pub days: u32,
-    /// Of how many customers in a hundred only a cookie is known at first.
+    /// Of how many customers in a hundred only a cookie is known at first: by the end all of them have become known, each
+    /// after at least [`ANONYMOUS_TOUCHPOINTS`] touchpoints.
     pub anonymous_percent: u32,
+    /// The same events of the same customers, but none of them is anonymous: what linking costs is the difference.
+    pub recognised: bool,
 }
 
-/// Touchpoints of a customer whom only a cookie names; the next names both.
-pub const ANONYMOUS_TOUCHPOINTS: u8 = 20;
+/// Touchpoints, at least, of a customer whom only a cookie names; a later one names both.
+pub const ANONYMOUS_TOUCHPOINTS: u32 = 20;
+/// So many customers browse at a time. Who they are is said when the next so many have browsed: partitions that are read at
+/// different speeds do not bring it before what it moves.
+const BROWSE_TOGETHER: u32 = 200;
 
 impl Default for BenchOptions {
     /// A million events of 100,000 customers over 30 days of 2026.
@@ -42,16 +48,43 @@ impl Default for BenchOptions {
             start_ms: 1_767_225_600_000,
             days: 30,
             anonymous_percent: 0,
+            recognised: false,
         }
     }
+}
+
+/// A customer who is anonymous at first, and whether it is said now who it is.
+type Visit = (u32, bool);
+
+/// The visits of all who are anonymous at first, and how many there are.
+fn visits(customers: u32, percent: u32) -> (Box<dyn Iterator<Item = Visit> + Send>, u64) {
+    let percent = percent.min(100);
+    let all = (0..customers).filter(move |customer| customer % 100 < percent).count() as u32;
+    let together = move |group: u32| {
+        let first = group * BROWSE_TOGETHER;
+        let numbers = first.min(all)..(first + BROWSE_TOGETHER).min(all);
+        numbers.map(move |number| number / percent * 100 + number % percent)
+    };
+    let groups = 0..=all.div_ceil(BROWSE_TOGETHER);
+    let visits = groups.flat_map(move |group| {
+        let browse = (0..ANONYMOUS_TOUCHPOINTS).flat_map(move |_| together(group)).map(|customer| (customer, false));
+        let before = group.checked_sub(1).into_iter().flat_map(together);
+        browse.chain(before.map(|customer| (customer, true)))
+    });
+    (Box::new(visits), u64::from(all) * u64::from(ANONYMOUS_TOUCHPOINTS + 1))
 }
 
 /// The events, in order of arrival; 5 % of them happened up to three days before.
 pub struct BenchEvents {
     options: BenchOptions,
     customers: Zipf,
-    /// How many touchpoints of each customer there were, up to where it matters.
-    seen: Vec<u8>,
+    /// What is left of the visits, which are spread evenly among the events.
+    visits: Box<dyn Iterator<Item = Visit> + Send>,
+    /// How many there are, and how many were made.
+    visits_all: u64,
+    visits_made: u64,
+    /// Whose name was said, of those who are anonymous at first.
+    known: Vec<bool>,
     random: Random,
     made: u64,
     bytes: u64,
@@ -59,10 +92,19 @@ pub struct BenchEvents {
 
 impl BenchEvents {
     /// The events of these options.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer events than it takes until everybody is known.
     pub fn new(options: BenchOptions) -> BenchEvents {
+        let (visits, visits_all) = visits(options.customers, options.anonymous_percent);
+        assert!(visits_all <= options.events, "{visits_all} events at least for so many anonymous customers");
         BenchEvents {
             customers: Zipf::new(options.customers, 100),
-            seen: vec![0; if options.anonymous_percent > 0 { options.customers as usize } else { 0 }],
+            visits,
+            visits_all,
+            visits_made: 0,
+            known: vec![false; if visits_all > 0 { options.customers as usize } else { 0 }],
             random: Random::of_part(options.seed, 1),
             made: 0,
             bytes: 0,
@@ -99,7 +141,10 @@ impl Iterator for BenchEvents {
             return None;
         }
         let random = &mut self.random;
-        let customer = self.customers.draw(random);
+        let visits_due = u128::from(self.visits_all) * u128::from(self.made + 1) / u128::from(self.options.events);
+        let visit = if visits_due > u128::from(self.visits_made) { self.visits.next() } else { None };
+        self.visits_made += u64::from(visit.is_some());
+        let (customer, is_said) = visit.unwrap_or_else(|| (self.customers.draw(random), false));
         let span = i128::from(self.options.days.max(1)) * i128::from(DAY);
         let passed = (span * i128::from(self.made) / i128::from(self.options.events)) as i64;
         let timestamp_ms = self.options.start_ms + passed;
@@ -124,21 +169,20 @@ impl Iterator for BenchEvents {
         payload.extend_from_slice(b"{\"id\":\"b-");
         push_padded(&mut payload, self.made, 9);
         payload.extend_from_slice(b"\",\"identifiers\":{");
-        let before = match self.seen.get_mut(customer as usize) {
-            Some(seen) if customer % 100 < self.options.anonymous_percent => {
-                let before = *seen;
-                *seen = before.saturating_add(1);
-                before
+        let unknown = self
+            .known
+            .get_mut(customer as usize)
+            .filter(|known| customer % 100 < self.options.anonymous_percent && !**known);
+        let is_anonymous = unknown.is_some() && !is_said;
+        if let Some(known) = unknown {
+            *known = is_said;
+            if !self.options.recognised {
+                payload.extend_from_slice(b"\"cookie\":[\"K-");
+                payload.extend_from_slice(&key);
+                payload.extend_from_slice(if is_anonymous { b"\"]" } else { b"\"]," });
             }
-            Some(_) | None => u8::MAX,
-        };
-        let is_anonymous = before < ANONYMOUS_TOUCHPOINTS;
-        if before <= ANONYMOUS_TOUCHPOINTS {
-            payload.extend_from_slice(b"\"cookie\":[\"K-");
-            payload.extend_from_slice(&key);
-            payload.extend_from_slice(if is_anonymous { b"\"]" } else { b"\"]," });
         }
-        if !is_anonymous {
+        if !is_anonymous || self.options.recognised {
             payload.extend_from_slice(b"\"customer_id\":[\"");
             payload.extend_from_slice(&key);
             payload.extend_from_slice(b"\"]");

@@ -106,3 +106,36 @@ fn benchmark_payloads_have_the_mean_size_that_they_promise() {
     assert!((bytes as i64 - 28_100_000).abs() < 1_000, "{bytes}");
     assert!((4_700..5_300).contains(&late), "{late}");
 }
+
+#[test]
+fn whoever_is_anonymous_at_first_becomes_known_after_many_visits() {
+    let options = BenchOptions { events: 20_000, customers: 1_000, anonymous_percent: 30, ..BenchOptions::default() };
+    let names = |payload: &[u8]| -> (bool, bool) {
+        let event: serde_json::Value = serde_json::from_slice(payload).unwrap();
+        (event["identifiers"]["cookie"].is_array(), event["identifiers"]["customer_id"].is_array())
+    };
+    let mut visits: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    for event in BenchEvents::new(options.clone()) {
+        match names(&event.payload) {
+            (true, false) => {
+                assert!(!known.contains_key(&event.key), "a cookie alone, of somebody who is known");
+                *visits.entry(event.key).or_default() += 1;
+            }
+            (true, true) => {
+                let visits = visits.remove(&event.key).unwrap();
+                assert!(known.insert(event.key, visits).is_none(), "known for the first time, twice");
+            }
+            (false, true) => {}
+            (false, false) => panic!("nobody's"),
+        }
+    }
+    assert_eq!((known.len(), visits.len()), (300, 0));
+    assert!(known.values().all(|visits| *visits >= 20), "{known:?}");
+    // The same events, to compare with.
+    let recognised = BenchOptions { recognised: true, ..options.clone() };
+    for (event, other) in BenchEvents::new(options).zip(BenchEvents::new(recognised)) {
+        assert_eq!((&event.key, event.occurred_at), (&other.key, other.occurred_at));
+        assert_eq!(names(&other.payload), (false, true));
+    }
+}
