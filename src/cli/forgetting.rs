@@ -70,6 +70,12 @@ impl Marks {
         self.erased_ms > 0 && now_ms - self.erased_ms <= within.watched_ms() || self.cleaned_ms < self.erased_ms
     }
 
+    /// By when everything should have been rewritten since the first erasure that no rewriting has reached: half of the bound
+    /// is left then for whoever has to see why it was not. 0: none waits.
+    fn due_by_ms(self, within: ErasedWithin) -> i64 {
+        if self.first_ms > self.cleaned_ms { self.first_ms + within.whole_ms() / 2 } else { 0 }
+    }
+
     /// Whether it is time to rewrite everything: not before everybody has done what the first erasure asks for, and not for
     /// each of many.
     fn is_due(self, now_ms: i64, within: ErasedWithin) -> bool {
@@ -132,6 +138,7 @@ pub(super) struct Forgetting<'a> {
     /// Touchpoints from which something was erased, as of the last look.
     erased: u64,
     is_pending: bool,
+    due_by_ms: i64,
 }
 
 impl<'a> Forgetting<'a> {
@@ -141,7 +148,7 @@ impl<'a> Forgetting<'a> {
         // Whatever is wrong with it: then something was erased, as far as we know.
         let marks = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         let within = shared.topology.topics.erased_within;
-        Forgetting { input, shared, within, path, marks, erased: 0, is_pending: false }
+        Forgetting { input, shared, within, path, marks, erased: 0, is_pending: false, due_by_ms: 0 }
     }
 
     /// How often to look.
@@ -167,6 +174,11 @@ impl<'a> Forgetting<'a> {
         if is_pending != self.is_pending {
             self.is_pending = is_pending;
             self.input.telemetry.emit(Event::ErasuresPending { pending: is_pending });
+        }
+        let due_by_ms = self.marks.due_by_ms(self.within);
+        if due_by_ms != self.due_by_ms {
+            self.due_by_ms = due_by_ms;
+            self.input.telemetry.emit(Event::ErasuresDue { by_ms: due_by_ms });
         }
         Ok(())
     }
@@ -283,6 +295,21 @@ mod tests {
             }
         }
         assert_eq!(cleaned, [11_000, 12_500]);
+    }
+
+    #[test]
+    fn when_files_have_to_be_rewritten_is_half_of_the_bound_after_the_first_erasure_that_waits() {
+        let within = ErasedWithin::ms(8_000);
+        let mut marks = Marks::default();
+        assert_eq!(marks.due_by_ms(within), 0, "nothing was erased");
+        marks.note(10_000);
+        marks.note(10_900);
+        assert_eq!(marks.due_by_ms(within), 14_000, "the later one does not put it off");
+        marks.cleaned_ms = 11_000;
+        assert_eq!(marks.due_by_ms(within), 0);
+        marks.note(12_000);
+        assert_eq!(marks.due_by_ms(within), 16_000);
+        assert!(marks.is_due(13_000, within), "long before");
     }
 
     #[test]

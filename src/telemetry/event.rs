@@ -137,6 +137,9 @@ pub enum Event<'a> {
     TouchpointsErased { spoke: &'a str, count: u64 },
     /// Files of this instance may still hold something that was erased, or none does any more.
     ErasuresPending { pending: bool },
+    /// By when they have to be rewritten for the oldest erasure that no rewriting has reached yet, in milliseconds since 1970;
+    /// 0: there is none.
+    ErasuresDue { by_ms: i64 },
     /// Stores, and the embedded log, were rewritten without what was deleted.
     ErasuresCleaned { elapsed: Duration },
     /// The schema registry answered a request for a schema: `fetched`, `unknown` or `unusable` (with why).
@@ -235,6 +238,7 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
             figures.touchpoints_erased.with_label_values(&[spoke]).inc_by(count);
         }
         Event::ErasuresPending { pending } => figures.erasures_pending.set(i64::from(pending)),
+        Event::ErasuresDue { by_ms } => figures.erasures_due.set(by_ms / 1_000),
         Event::SchemaAnswered { outcome, .. } => {
             figures.registry_requests.with_label_values(&[outcome]).inc();
             figures.registry_available.set(1);
@@ -363,6 +367,7 @@ pub(super) fn log(event: &Event<'_>) {
             info!("something was erased: files of this instance are rewritten until no byte of it can be left")
         }
         Event::ErasuresPending { .. } => info!("no byte of what was erased is left in the files of this instance"),
+        Event::ErasuresDue { by_ms } => debug!(by_ms, "files have to be rewritten for an erasure"),
         Event::ErasuresCleaned { elapsed } => {
             info!(elapsed_seconds = elapsed.as_secs_f64(), "files were rewritten without what was erased")
         }

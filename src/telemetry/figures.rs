@@ -51,6 +51,7 @@ pub(super) struct Figures {
     pub alerts: IntCounterVec,
     pub touchpoints_erased: IntCounterVec,
     pub erasures_pending: IntGauge,
+    pub erasures_due: IntGauge,
     pub reloads: IntCounterVec,
     pub mappings_loaded: IntGauge,
     pub mappings_hash: IntGauge,
@@ -273,6 +274,10 @@ impl Figures {
             erasures_pending: make.whole_gauge(
                 "insight_hub_erasures_pending",
                 "1 while files of this instance may hold something that was erased: topics.erased_within_seconds bounds it.",
+            ),
+            erasures_due: make.whole_gauge(
+                "insight_hub_erasures_due_timestamp_seconds",
+                "By when this instance should have rewritten its files for its oldest erasure that is not in it yet, seconds since 1970-01-01T00:00:00Z; 0: none. Half of topics.erased_within_seconds is left then.",
             ),
             reloads: make.counters(
                 "insight_hub_reloads_total",

@@ -35,6 +35,7 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_alerts_total", |t| t.emit(Event::AlertsChanged { cause: "promise_overdue", opened: 1, closed: 0 })),
     ("insight_hub_touchpoints_erased_total", |t| t.emit(Event::TouchpointsErased { spoke: "sales", count: 1 })),
     ("insight_hub_erasures_pending", |t| t.emit(Event::ErasuresPending { pending: true })),
+    ("insight_hub_erasures_due_timestamp_seconds", |t| t.emit(Event::ErasuresDue { by_ms: 7_000 })),
     ("insight_hub_capped_total", |t| t.emit(Event::Capped { cap: "order_things" })),
     ("insight_hub_registry_requests_total", |t| {
         t.emit(Event::SchemaAnswered { id: 17, outcome: "unknown", message: "there is none" });

@@ -330,6 +330,43 @@ fn old_records_of_a_topic_with_retention_go() {
 }
 
 #[test]
+fn what_is_past_its_retention_by_half_of_it_is_in_no_file_whatever_lies_beside_it() {
+    let hour = 3_600_000;
+    let files = SimulatedFiles::new(1);
+    let log = log_with(&files, Policy::Delete { retention_ms: 4 * hour });
+    let kept = log.create_topic("kept", 1, Policy::Keep).expect("a topic");
+    let kept = TopicPartition { topic: kept, partition: 0 };
+    let letter = |text: &str, at: i64| put(&log, &[&format!("{text}=dead-letter-{text}")], at).expect("an append");
+    letter("a", 0);
+    letter("b", 3 * hour);
+    // Far more than the letters: it is not worth rewriting for them.
+    for number in 0..50 {
+        let mut commit = Commit::new();
+        commit.record(kept, &record("much", Some(&format!("{number:0100}")), 0));
+        log.append(&commit).expect("an append");
+    }
+    let holds = |text: &str| {
+        let text = format!("dead-letter-{text}");
+        let logs = files.list().expect("names").into_iter().filter(|name| name.ends_with(".log"));
+        logs.map(|name| files.content(&name).expect("bytes"))
+            .any(|bytes| bytes.windows(text.len()).any(|at| at == text.as_bytes()))
+    };
+    // Also what lies in the last segment, which is not closed for long.
+    let rewritten = |now: i64, processed: &dyn Fn(u32, u32) -> Option<u64>| {
+        log.clean(now, processed).expect("cleaned").segments_rewritten
+    };
+    assert_eq!((rewritten(5 * hour, &nothing), holds("a")), (0, true), "past its retention, and not worth it");
+    assert_eq!((rewritten(6 * hour, &nothing), holds("a")), (0, true));
+    assert_eq!((rewritten(6 * hour + 1, &|_, _| Some(0)), holds("a")), (0, true), "somebody has to read it");
+    assert_eq!((rewritten(6 * hour + 1, &nothing), holds("a"), holds("b")), (1, false, true));
+    assert_eq!((rewritten(8 * hour, &nothing), holds("b")), (0, true));
+    assert_eq!((rewritten(9 * hour + 1, &nothing), holds("b")), (1, false));
+    assert_eq!(rewritten(90 * hour, &nothing), 0, "nothing is left to do");
+    drop(log);
+    assert_eq!(read_all(&open(&files, 1 << 20).expect("a log"), kept, 0, 1 << 20).len(), 50);
+}
+
+#[test]
 fn what_somebody_has_still_to_read_outlives_its_retention() {
     let files = SimulatedFiles::new(1);
     let log = log_with(&files, Policy::Delete { retention_ms: 100 });

@@ -1,7 +1,7 @@
 //! A time and what was processed in; segments without the records that nobody needs out.
 //!
-//! Only closed segments are touched. One of which nothing is needed is removed; one of which less than half is needed is
-//! rewritten beside the original, synced, and takes its name. Small ones that lie one after the other are rewritten into one
+//! Only closed segments are touched. One of which nothing is needed is removed; one of which less than half is needed, or which
+//! holds what its age should have taken long ago, is rewritten beside the original, synced, and takes its name. Small ones that lie one after the other are rewritten into one
 //! file, which takes the name of the first:
 //!
 //! ```text
@@ -21,6 +21,7 @@ use super::{
     compact::{Compaction, Dead},
     error::{Result, refused},
     frame::HEADER_BYTES,
+    index::BlockEntry,
     log::{CommitLog, lock},
     record::TopicPartition,
     recover::CLEANED,
@@ -44,6 +45,15 @@ pub struct Cleaned {
     pub bytes_freed: u64,
 }
 
+/// What goes by its age is not rewritten for more often than this, ms.
+pub const OVERDUE_MIN_MS: i64 = 3_600_000;
+
+/// Whether everything of this age is gone from every file.
+fn is_overdue(newest_ms: i64, retention_ms: i64, now_ms: i64) -> bool {
+    let kept_ms = retention_ms.saturating_add(OVERDUE_MIN_MS.max(retention_ms / 2));
+    newest_ms < now_ms.saturating_sub(kept_ms)
+}
+
 impl CommitLog {
     /// [`CommitLog::clean`], so that no file holds anything that may be given up: the last segment is closed first, every
     /// compacted partition is read, and a segment is rewritten for a single record. As costly as reading and writing all of
@@ -56,7 +66,9 @@ impl CommitLog {
         self.clean_with(now_ms, processed, true)
     }
 
-    /// Gives up what the topics' policies allow at `now_ms`. `processed` tells, for topic id and partition, the offset below
+    /// Gives up what the topics' policies allow at `now_ms`, where it is worth the rewriting. What goes by its age does not wait for
+    /// that for long: of a [`Policy::Delete`] topic no file holds a record once it is older than `retention_ms` by half of that
+    /// again, or by [`OVERDUE_MIN_MS`] if that is more. `processed` tells, for topic id and partition, the offset below
     /// which records are not needed. Of a [`Policy::Processed`] topic `None` says that all are; of a [`Policy::Delete`] topic that
     /// nobody has to read them before they go. Takes long; one runs at a time.
     ///
@@ -64,7 +76,32 @@ impl CommitLog {
     /// [`super::CommitLogError::Full`] and [`super::CommitLogError::Refused`]: segments cleaned by then stay so, the others are as they were.
     /// [`super::CommitLogError::Damaged`]: a segment does not read as what was written. [`super::CommitLogError::Broken`].
     pub fn clean(&self, now_ms: i64, processed: &dyn Fn(u32, u32) -> Option<u64>) -> Result<Cleaned> {
+        if self.tail_is_overdue(now_ms, processed) {
+            self.roll()?;
+        }
         self.clean_with(now_ms, processed, false)
+    }
+
+    /// Whether the last segment, which is never rewritten, holds what has to be gone.
+    fn tail_is_overdue(&self, now_ms: i64, processed: &dyn Fn(u32, u32) -> Option<u64>) -> bool {
+        let tail = self.writer().tail.segment.first;
+        let overdue: Vec<(TopicPartition, u64)> = {
+            let index = self.index();
+            let partitions = index.partitions().filter_map(|(partition, found)| {
+                let Policy::Delete { retention_ms } = index.topics.get(partition.topic as usize)?.policy else {
+                    return None;
+                };
+                let open = found.blocks.partition_point(|block| block.segment < tail);
+                let is_overdue = |block: &&BlockEntry| is_overdue(block.newest_ms, retention_ms, now_ms);
+                found.blocks[open..].iter().find(is_overdue).map(|block| (partition, block.last))
+            });
+            partitions.collect()
+        };
+        // Asked when the index is not locked: the answer may come from the log itself.
+        let is_read = |(partition, last): &(TopicPartition, u64)| {
+            processed(partition.topic, partition.partition).is_none_or(|needed_from| *last < needed_from)
+        };
+        overdue.iter().any(is_read)
     }
 
     fn clean_with(
@@ -97,10 +134,11 @@ impl CommitLog {
         self.remove_segments(&removed)?;
         cleaned.segments_removed = removed.len() as u64;
         verdicts.retain(|verdict| verdict.live.records > 0);
+        let must_go = |verdict: &Verdict| thoroughly || verdict.is_overdue;
         for run in runs(&self.sizes(&verdicts)?, self.options.merge_min, self.options.segment_bytes) {
             let run = &verdicts[run];
             match run {
-                [one] if one.is_whole || !thoroughly && one.live.bytes >= one.blocks_bytes / 2 => continue,
+                [one] if one.is_whole || !must_go(one) && one.live.bytes >= one.blocks_bytes / 2 => continue,
                 [_] => cleaned.segments_rewritten += 1,
                 _ => {
                     cleaned.segments_merged += run.len() as u64;
@@ -158,6 +196,10 @@ impl CommitLog {
                 verdict.blocks_bytes += u64::from(block.length);
                 if is_dead {
                     verdict.dead.insert((partition, block.base));
+                    verdict.is_overdue |= match topic.policy {
+                        Policy::Delete { retention_ms } => is_overdue(block.newest_ms, retention_ms, now_ms),
+                        Policy::Keep | Policy::Compact { .. } | Policy::Processed => false,
+                    };
                 } else {
                     verdict.live.records += u64::from(block.count);
                     verdict.live.bytes += u64::from(block.length);

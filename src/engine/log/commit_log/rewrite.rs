@@ -25,12 +25,22 @@ pub(crate) struct Verdict {
     pub(crate) live_blocks: u64,
     /// Everything of it is needed.
     pub(crate) is_whole: bool,
+    /// Something of it should have gone long ago.
+    pub(crate) is_overdue: bool,
 }
 
 impl Verdict {
     /// Nothing was judged yet.
     pub(crate) fn new(segment: Arc<Segment>) -> Self {
-        Self { segment, dead: HashSet::new(), blocks_bytes: 0, live: Share::default(), live_blocks: 0, is_whole: false }
+        Self {
+            segment,
+            dead: HashSet::new(),
+            blocks_bytes: 0,
+            live: Share::default(),
+            live_blocks: 0,
+            is_whole: false,
+            is_overdue: false,
+        }
     }
 }
 
