@@ -7,6 +7,7 @@
 //! - [`hostile`]: rubbish in every topic.
 //! - [`identity`]: operators' decisions and erasures, while processes are killed.
 //! - [`letters`]: a replay of what was rejected.
+//! - [`privacy`]: what feeds give away, and all of one person to whoever asks.
 //! - [`rebuild`]: a change of definition, killed in the middle.
 //! - [`reload`]: a mapping that is replaced while it runs.
 //! - [`rereading`]: mappings that are changed, and departments' topics that are read again, killed in the middle.
@@ -22,6 +23,7 @@ mod house;
 mod identity;
 mod letters;
 mod members;
+mod privacy;
 mod rebuild;
 mod registry;
 mod reload;

@@ -97,3 +97,34 @@ fn erasures_at_rest_under_every_schedule_of_faults_take_what_the_oracle_says() {
 fn erasures_in_races_under_every_schedule_of_faults_leave_what_the_oracle_says() {
     println!("{}", run(Erasing::InRaces, seeds(300, 5_000)));
 }
+
+/// A world of two contents, told twice in different orders under different faults: after each part the feeds are the same.
+/// Returns how many events had the number of another, and how many touchpoints were there in the end.
+fn run_twice(seed: u64) -> (usize, usize) {
+    let world = World::of_two_contents(seed);
+    let told = [world.parts.clone(), world.shuffled(seed)];
+    let mut hubs = [Hub::new(seed, 3), Hub::new(seed ^ 1 << 40, 3)];
+    let mut left = 0;
+    for part in 0..world.parts.len() {
+        let what = format!(
+            "two contents, seed {seed}, part {part} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)"
+        );
+        let [one, other] = [0, 1].map(|number| {
+            hubs[number].tell(&told[number][part]);
+            hubs[number].simulation.add_faults(FAULTS);
+            hubs[number].rest(&what)
+        });
+        assert_truth(&one, &other, &what);
+        left = one.touchpoints.len();
+    }
+    (world.retold, left)
+}
+
+#[test]
+fn of_two_contents_of_one_event_the_same_counts_in_every_order_also_after_erasures() {
+    let ran = in_turn(seeds(60, 2_000), run_twice);
+    let sum = |of: &dyn Fn(&(usize, usize)) -> usize| ran.iter().map(of).sum::<usize>();
+    let (retold, left) = (sum(&|ran| ran.0), sum(&|ran| ran.1));
+    println!("{} seeds: {retold} events told twice, {left} touchpoints left", ran.len());
+    assert!(retold >= 10 * ran.len() && left > 10 * ran.len(), "{retold} retold, {left} left");
+}

@@ -34,6 +34,16 @@ impl Dice {
     fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.roll(of.len())]
     }
+
+    /// Commands keep their order: the first with an id counts.
+    fn shuffle_events(&mut self, said: &mut [Said]) {
+        for place in (1..said.len()).rev() {
+            let other = self.roll(place + 1);
+            if [place, other].into_iter().all(|place| matches!(said[place], Said::Event(_))) {
+                said.swap(place, other);
+            }
+        }
+    }
 }
 
 /// When erasures come.
@@ -52,15 +62,35 @@ pub struct World {
     pub joins: usize,
     /// Commands that part what would be one person without them, before anything is erased.
     pub splits: usize,
+    /// Events with the department and number of another.
+    pub retold: usize,
 }
 
 impl World {
     /// Worlds in which too little happens are thrown away.
     pub fn new(seed: u64, erasing: Erasing) -> World {
+        World::of(seed, erasing, false)
+    }
+
+    /// Departments tell some of their events twice, with another content the second time: which counts is decided by a hash
+    /// that the oracle does not know, so that such worlds can only be compared with each other.
+    pub fn of_two_contents(seed: u64) -> World {
+        World::of(seed, Erasing::AtRest, true)
+    }
+
+    fn of(seed: u64, erasing: Erasing, retells: bool) -> World {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         for _ in 0..100 {
-            let mut maker =
-                Maker { dice, erasing, clerk: Clerk::default(), numbers: [0; 2], commands: 0, known: Vec::new() };
+            let mut maker = Maker {
+                dice,
+                erasing,
+                retells,
+                clerk: Clerk::default(),
+                numbers: [0; 2],
+                retold: 0,
+                commands: 0,
+                known: Vec::new(),
+            };
             let world = maker.make();
             if world.joins >= JOINS_MIN && world.splits >= SPLITS_MIN {
                 return world;
@@ -71,12 +101,26 @@ impl World {
     }
 }
 
+impl World {
+    /// The same, each part told in another order.
+    pub fn shuffled(&self, seed: u64) -> Vec<Vec<Said>> {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut parts = self.parts.clone();
+        parts.iter_mut().for_each(|part| dice.shuffle_events(part));
+        parts
+    }
+}
+
 struct Maker {
     dice: Dice,
     erasing: Erasing,
+    /// Whether departments tell an event once more, otherwise.
+    retells: bool,
     clerk: Clerk,
     /// Events of each department.
     numbers: [usize; 2],
+    /// How many of them have the number of another.
+    retold: usize,
     commands: usize,
     /// Every identifier, as often as somebody has it.
     known: Vec<Id>,
@@ -99,14 +143,20 @@ impl Maker {
             self.clerk.hear(&after);
             parts.push(after);
         }
-        World { parts, joins, splits }
+        World { parts, joins, splits, retold: self.retold }
     }
 
     fn event(&mut self, hour: i64, identifiers: &[Id]) -> Said {
         let kind = *self.dice.pick(&KINDS);
         let department = self.dice.roll(2);
-        self.numbers[department] += 1;
-        Said::Event(touch(DEPARTMENTS[department], self.numbers[department], hour, kind, identifiers))
+        let mut number = self.numbers[department] + 1;
+        if self.retells && number > 1 && self.dice.roll(4) == 0 {
+            number = 1 + self.dice.roll(number - 1);
+            self.retold += 1;
+        } else {
+            self.numbers[department] = number;
+        }
+        Said::Event(touch(DEPARTMENTS[department], number, hour, kind, identifiers))
     }
 
     fn command(&mut self, order: Ordered) -> Said {
@@ -308,13 +358,7 @@ impl Maker {
         }
         let sightings = self.sightings(&orders, until + 1);
         said.extend(sightings);
-        for place in (1..said.len()).rev() {
-            // Commands keep their order: the first with an id counts.
-            let other = self.dice.roll(place + 1);
-            if [place, other].into_iter().all(|place| matches!(said[place], Said::Event(_))) {
-                said.swap(place, other);
-            }
-        }
+        self.dice.shuffle_events(&mut said);
         self.spread(&mut said, orders);
         said
     }
