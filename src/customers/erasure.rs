@@ -14,6 +14,9 @@ use super::{
 };
 use crate::model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, StoreError, Touchpoint};
 
+/// So many pairs are reported in one message: with the longest identifiers half a mebibyte.
+const PAIRS_AT_ONCE: usize = 1_000;
+
 /// One (spoke, id) of the home: what is kept of it, before.
 struct Kept {
     id_and_spoke: Vec<u8>,
@@ -178,7 +181,7 @@ impl Customers {
             let stored = stored.map_err(|error| store_keys::damaged("touchpoint", error))?;
             let identifier = home_identifier.or(stored.as_ref().map(Touchpoint::home));
             let identifier = identifier.ok_or_else(|| store_keys::damaged("home", "nothing says its identifier"))?;
-            effects.pairs(identifier, &again);
+            again.chunks(PAIRS_AT_ONCE).for_each(|pairs| effects.pairs(identifier, pairs));
         }
         person(&mut self.people, home, store)?.reported.clear();
         Ok(())

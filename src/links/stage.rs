@@ -156,9 +156,13 @@ impl Links {
             Command::Erase(identifier) => {
                 let told = self.erase(&mut graph, *identifier, at, &mut change)?;
                 for (home, ids) in told {
-                    let mut erased = Vec::with_capacity(ids.len());
+                    // What a home loses of its own touchpoints needs no other name: a customer may have very many orders.
+                    let own = if ids.contains(&home) { Links::erased_at(graph.store, home)? } else { None };
+                    let mut erased = Vec::with_capacity(1);
                     for id in ids {
-                        erased.extend(Links::erased_at(graph.store, id)?.map(|at| (id, at)));
+                        let at = Links::erased_at(graph.store, id)?;
+                        let says_more = |at: &EventTime| id == home || own.is_none_or(|own| *at > own);
+                        erased.extend(at.filter(says_more).map(|at| (id, at)));
                     }
                     effects.erased(home, &erased);
                 }

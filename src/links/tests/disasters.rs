@@ -5,7 +5,10 @@ use super::{
     properties::Random,
     world::{World, id, name, usual},
 };
-use crate::links::{Command, Counted, Refusal, store_keys};
+use crate::{
+    links::{Command, Counted, Refusal, store_keys},
+    model::EventTime,
+};
 
 fn world() -> World {
     World::new(usual())
@@ -45,6 +48,21 @@ fn a_guest_address_of_2500_customers_links_nobody_and_costs_nothing_more() {
         world.touch(&["customer_id:new", "email:guest@example.com"], 10);
     });
     assert_eq!(changed, 4);
+}
+
+#[test]
+fn whoever_has_thousands_of_orders_is_erased_in_small_messages() {
+    let mut world = world();
+    for number in 0..3_000 {
+        world.touch(&["customer_id:c", &format!("order:{number}")], 10);
+    }
+    assert_eq!(world.person("order:7"), "customer_id:c");
+    world.out.erased.clear();
+    world.command("erase", &Command::Erase(id(&name("order:7"))), 20);
+    assert_eq!(world.out.erased.len(), 3_001, "every member is told");
+    for (home, erased) in &world.out.erased {
+        assert_eq!(erased, &[(*home, EventTime(20))]);
+    }
 }
 
 #[test]
