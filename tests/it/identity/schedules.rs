@@ -90,12 +90,12 @@ fn run(erasing: Erasing, count: u64) -> String {
 
 #[test]
 fn erasures_at_rest_under_every_schedule_of_faults_take_what_the_oracle_says() {
-    println!("{}", run(Erasing::AtRest, seeds(200, 5_000)));
+    println!("{}", run(Erasing::AtRest, seeds(400, 4_000)));
 }
 
 #[test]
 fn erasures_in_races_under_every_schedule_of_faults_leave_what_the_oracle_says() {
-    println!("{}", run(Erasing::InRaces, seeds(300, 5_000)));
+    println!("{}", run(Erasing::InRaces, seeds(600, 6_000)));
 }
 
 /// A world of two contents, told twice in different orders under different faults: after each part the feeds are the same.
