@@ -26,14 +26,15 @@ pub struct BenchOptions {
     /// Over how many days they arrive evenly.
     pub days: u32,
     /// Of how many customers in a hundred only a cookie is known at first: by the end all of them have become known, each
-    /// after at least [`ANONYMOUS_TOUCHPOINTS`] touchpoints.
+    /// after [`ANONYMOUS_TOUCHPOINTS`] touchpoints.
     pub anonymous_percent: u32,
     /// The same events of the same customers, but none of them is anonymous: what linking costs is the difference.
     pub recognised: bool,
 }
 
-/// Touchpoints, at least, of a customer whom only a cookie names; a later one names both.
-pub const ANONYMOUS_TOUCHPOINTS: u32 = 20;
+/// Touchpoints of a customer whom only a cookie names; the next names both. Partitions are read at different speeds, so that
+/// some come after it: 20 or so are there to be moved.
+pub const ANONYMOUS_TOUCHPOINTS: u32 = 24;
 /// So many customers browse at a time. Who they are is said when the next so many have browsed: partitions that are read at
 /// different speeds do not bring it before what it moves.
 const BROWSE_TOGETHER: u32 = 200;
@@ -95,9 +96,10 @@ impl BenchEvents {
     ///
     /// # Panics
     ///
-    /// If there are fewer events than it takes until everybody is known.
+    /// If there are fewer events than it takes until everybody is known, or if everybody is anonymous at first.
     pub fn new(options: BenchOptions) -> BenchEvents {
         let (visits, visits_all) = visits(options.customers, options.anonymous_percent);
+        assert!(options.anonymous_percent < 100, "somebody is known from the beginning");
         assert!(visits_all <= options.events, "{visits_all} events at least for so many anonymous customers");
         BenchEvents {
             customers: Zipf::new(options.customers, 100),
@@ -144,7 +146,18 @@ impl Iterator for BenchEvents {
         let visits_due = u128::from(self.visits_all) * u128::from(self.made + 1) / u128::from(self.options.events);
         let visit = if visits_due > u128::from(self.visits_made) { self.visits.next() } else { None };
         self.visits_made += u64::from(visit.is_some());
-        let (customer, is_said) = visit.unwrap_or_else(|| (self.customers.draw(random), false));
+        let (customer, is_said) = visit.unwrap_or_else(|| {
+            // Who is not known yet comes by visits alone, or the most active would have moved thousands of touchpoints.
+            let is_known = |customer: u32| {
+                customer % 100 >= self.options.anonymous_percent
+                    || self.known.get(customer as usize).is_none_or(|known| *known)
+            };
+            let mut customer = self.customers.draw(random);
+            while !is_known(customer) {
+                customer = self.customers.draw(random);
+            }
+            (customer, false)
+        });
         let span = i128::from(self.options.days.max(1)) * i128::from(DAY);
         let passed = (span * i128::from(self.made) / i128::from(self.options.events)) as i64;
         let timestamp_ms = self.options.start_ms + passed;

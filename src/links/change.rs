@@ -48,6 +48,19 @@ pub(super) enum Line {
     Redirected(PersonId, PersonId, PersonId),
 }
 
+impl Line {
+    /// What takes back what it says.
+    fn opposite(self) -> Option<Line> {
+        match self {
+            Line::Linked(pair) => Some(Line::Unlinked(pair)),
+            Line::Unlinked(pair) => Some(Line::Linked(pair)),
+            Line::Refused(pair, rule, decided) => Some(Line::Lifted(pair, rule, decided)),
+            Line::Lifted(pair, rule, decided) => Some(Line::Refused(pair, rule, decided)),
+            Line::Erased(..) | Line::Decided(..) | Line::Redirected(..) => None,
+        }
+    }
+}
+
 /// What is to change, and what follows from it.
 pub(super) struct Change {
     pub cause: Cause,
@@ -99,30 +112,24 @@ impl Change {
         }
     }
 
-    /// A pair that linked and ceased to within the change is no news.
+    /// A pair that linked and ceased to within the change is no news, nor is one that was refused and is no more; the other way
+    /// round too.
     pub fn forget_detours(&mut self) {
-        let linked: BTreeSet<Pair> = self
-            .journal
-            .iter()
-            .filter_map(|line| if let Line::Linked(pair) = line { Some(*pair) } else { None })
-            .collect();
-        let undone: BTreeSet<Pair> = self
-            .journal
-            .iter()
-            .filter_map(|line| if let Line::Unlinked(pair) = line { Some(*pair) } else { None })
-            .filter(|pair| linked.contains(pair))
-            .collect();
-        if undone.is_empty() {
-            return;
-        }
-        self.journal.retain(|line| !matches!(line, Line::Linked(pair) | Line::Unlinked(pair) if undone.contains(pair)));
-        for event in [Counted::Linked, Counted::Unlinked] {
-            for _ in &undone {
-                if let Some(place) = self.counted.iter().position(|counted| *counted == event) {
-                    self.counted.swap_remove(place);
-                }
+        let lines: BTreeSet<Line> = self.journal.iter().copied().collect();
+        let is_detour = |line: &Line| line.opposite().is_some_and(|opposite| lines.contains(&opposite));
+        for line in lines.iter().filter(|line| is_detour(line)) {
+            let counted = match line {
+                Line::Linked(_) => Counted::Linked,
+                Line::Unlinked(_) => Counted::Unlinked,
+                Line::Refused(_, rule, _) => Counted::Refused(*rule),
+                Line::Lifted(_, rule, _) => Counted::Lifted(*rule),
+                Line::Erased(..) | Line::Decided(..) | Line::Redirected(..) => continue,
+            };
+            if let Some(place) = self.counted.iter().position(|other| *other == counted) {
+                self.counted.swap_remove(place);
             }
         }
+        self.journal.retain(|line| !is_detour(line));
     }
 
     /// Whether the public id of an identifier is what it was.
@@ -138,6 +145,23 @@ struct Flips {
     shared: BTreeMap<PersonId, bool>,
     /// Pairs that are there afterwards and whose usability is new.
     reviewed: BTreeSet<Pair>,
+}
+
+/// What link decisions make of some identifiers.
+#[derive(Default)]
+struct Classes {
+    /// The class of each.
+    members: BTreeMap<PersonId, PersonId>,
+    classes: BTreeMap<PersonId, BTreeSet<PersonId>>,
+    /// Decisions that a never-link overrules.
+    overruled: BTreeSet<Pair>,
+}
+
+impl Classes {
+    /// Who is in one class with it.
+    fn of(&self, member: PersonId) -> Option<&BTreeSet<PersonId>> {
+        self.members.get(&member).and_then(|class| self.classes.get(class))
+    }
 }
 
 impl<S: KeyValue + ?Sized> Graph<'_, S> {
@@ -256,8 +280,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
     /// Notes what is decided otherwise. Returns the identifiers whose class is another, so that their neighbours may be shared
     /// now or no more.
     fn redecide(&mut self, change: &mut Change) -> Result<BTreeSet<PersonId>, StoreError> {
-        let mut moved = BTreeSet::new();
-        let mut looked_at = BTreeSet::new();
+        let mut ends = Vec::new();
         for ((one, other), _, stands) in self.redecided()? {
             let decision = stands.map(|(decision, _)| decision);
             change.journal.push(Line::Decided(self.ordered(one, other)?, decision));
@@ -266,34 +289,45 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
                     change.starts.insert(id);
                     change.bereft.insert(id);
                 }
-                if looked_at.contains(&id) {
-                    continue;
-                }
-                let (old, old_overruled) = self.classes(id, View::Old)?;
-                let (new, new_overruled) = self.classes(id, View::New)?;
-                let members = |classes: &[(PersonId, PersonId)], of: PersonId| -> BTreeSet<PersonId> {
-                    let class = classes.iter().find(|(member, _)| *member == of).map_or(of, |(_, class)| *class);
-                    let same = classes.iter().filter(|(_, other)| *other == class).map(|(member, _)| *member);
-                    same.chain([of]).collect()
-                };
-                for (member, _) in old.iter().chain(&new) {
-                    if looked_at.insert(*member) && members(&old, *member) != members(&new, *member) {
-                        moved.insert(*member);
-                    }
-                }
-                for pair in old_overruled.iter().filter(|pair| !new_overruled.contains(pair)) {
-                    change.journal.push(Line::Lifted(*pair, Refusal::Never, true));
-                    change.counted.push(Counted::Lifted(Refusal::Never));
-                    self.contest(*pair, change)?;
-                }
-                for pair in new_overruled.iter().filter(|pair| !old_overruled.contains(pair)) {
-                    change.journal.push(Line::Refused(*pair, Refusal::Never, true));
-                    change.counted.push(Counted::Refused(Refusal::Never));
-                    self.contest(*pair, change)?;
-                }
+                ends.push(id);
             }
         }
+        let old = self.all_classes(&ends, View::Old)?;
+        let new = self.all_classes(&ends, View::New)?;
+        // Who meets whom only now was in a class of its own before, with decisions of its own that are overruled; and the other
+        // way round.
+        let all: Vec<PersonId> = old.members.keys().chain(new.members.keys()).copied().collect();
+        let (old, new) = (self.all_classes(&all, View::Old)?, self.all_classes(&all, View::New)?);
+        for pair in old.overruled.difference(&new.overruled) {
+            change.journal.push(Line::Lifted(*pair, Refusal::Never, true));
+            change.counted.push(Counted::Lifted(Refusal::Never));
+            self.contest(*pair, change)?;
+        }
+        for pair in new.overruled.difference(&old.overruled) {
+            change.journal.push(Line::Refused(*pair, Refusal::Never, true));
+            change.counted.push(Counted::Refused(Refusal::Never));
+            self.contest(*pair, change)?;
+        }
+        let is_moved = |member: &PersonId| old.of(*member) != new.of(*member);
+        let moved = all.iter().filter(|member| is_moved(member)).copied().collect();
         Ok(moved)
+    }
+
+    /// The classes of identifiers and of all that decisions connect to them.
+    fn all_classes(&mut self, ids: &[PersonId], view: View) -> Result<Classes, StoreError> {
+        let mut found = Classes::default();
+        for id in ids {
+            if found.members.contains_key(id) {
+                continue;
+            }
+            let (classes, overruled) = self.classes(*id, view)?;
+            for (member, class) in classes {
+                found.members.insert(member, class);
+                found.classes.entry(class).or_default().insert(member);
+            }
+            found.overruled.extend(overruled);
+        }
+        Ok(found)
     }
 
     /// Notes that a link decision is refused from now on, or no more: both ends' persons, as they were and as they will be.

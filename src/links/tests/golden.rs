@@ -32,7 +32,7 @@ fn world() -> World {
 
 #[test]
 fn the_store_of_version_1_is_what_this_program_writes() {
-    let world = world();
+    let mut world = world();
     world.check();
     let text = world.store.iter().fold(String::new(), |mut text, (key, value)| {
         writeln!(text, "{} {}", hexadecimal(key), hexadecimal(value)).expect("a string takes every character");

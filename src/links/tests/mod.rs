@@ -3,6 +3,7 @@
 mod company;
 mod disasters;
 mod golden;
+mod journal;
 mod oracle;
 mod properties;
 mod world;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::oracle::{self, Name, Numbers, Order, Truth};
+use super::{
+    journal::Reader,
+    oracle::{self, Name, Numbers, Order, Truth},
+};
 use crate::{
     links::{
         Command, Counted, Effects, IdentityState, JournalChange, JournalEntry, Links, Rules, Target,
@@ -70,6 +73,7 @@ pub struct Recorded {
     pub feed: BTreeMap<PersonId, String>,
     pub published: usize,
     pub journal: Vec<String>,
+    pub reader: Reader,
     pub counted: Vec<Counted>,
 }
 
@@ -108,6 +112,7 @@ impl Effects for Recorded {
     }
 
     fn journal(&mut self, entry: &JournalEntry<'_>) {
+        self.reader.read(entry);
         let name = |named: &crate::links::Named<'_>| named.identifier.map_or_else(|| "?".to_owned(), show);
         self.journal.push(match &entry.change {
             JournalChange::Erased { .. } => "erased".to_owned(),
@@ -161,6 +166,14 @@ impl Clerk {
 
     fn public(&self, name: &Name) -> PersonId {
         self.erased.get(name).map_or(id(name), |at| KEY.reborn(id(name), EventTime(*at)))
+    }
+
+    /// Whose each published identifier is, the person by its public id.
+    pub fn published(&self, truth: &Truth) -> BTreeMap<PersonId, PersonId> {
+        let seen: BTreeSet<Name> = self.pairs().into_iter().flat_map(|(one, other)| [one, other]).collect();
+        let is_of_somebody = |person: &Name| truth.persons.iter().any(|(name, of)| of == person && seen.contains(name));
+        let published = truth.persons.iter().filter(|(_, person)| is_of_somebody(person));
+        published.map(|(name, person)| (id(name), self.public(person))).collect()
     }
 
     /// The feed of identities as a function of all that came.
@@ -377,8 +390,9 @@ impl World {
     }
 
     /// Compares all that the stage holds and told with what the oracle says of all that came.
-    pub fn check(&self) {
+    pub fn check(&mut self) {
         let truth = self.truth();
+        self.out.reader.check(&self.clerk, &truth);
         let nodes: BTreeMap<PersonId, Node> = self
             .entries(b'n')
             .map(|(key, value)| {

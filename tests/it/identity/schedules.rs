@@ -105,15 +105,16 @@ fn run_twice(seed: u64) -> (usize, usize) {
     let told = [world.parts.clone(), world.shuffled(seed)];
     let mut hubs = [Hub::new(seed, 3), Hub::new(seed ^ 1 << 40, 3)];
     let mut left = 0;
-    for part in 0..world.parts.len() {
+    for (part, parts) in told[0].iter().zip(&told[1]).enumerate() {
         let what = format!(
             "two contents, seed {seed}, part {part} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)"
         );
-        let [one, other] = [0, 1].map(|number| {
-            hubs[number].tell(&told[number][part]);
-            hubs[number].simulation.add_faults(FAULTS);
-            hubs[number].rest(&what)
+        let mut feeds = hubs.iter_mut().zip([parts.0, parts.1]).map(|(hub, part)| {
+            hub.tell(part);
+            hub.simulation.add_faults(FAULTS);
+            hub.rest(&what)
         });
+        let (one, other) = (feeds.next().unwrap(), feeds.next().unwrap());
         assert_truth(&one, &other, &what);
         left = one.touchpoints.len();
     }
