@@ -115,7 +115,7 @@ fn run_twice(seed: u64) -> (usize, usize) {
             hub.rest(&what)
         });
         let (one, other) = (feeds.next().unwrap(), feeds.next().unwrap());
-        assert_truth(&one, &other, &what);
+        assert_truth(&one.as_expected(), &other, &what);
         left = one.touchpoints.len();
     }
     (world.retold, left)

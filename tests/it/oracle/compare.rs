@@ -25,6 +25,20 @@ pub struct Feeds {
     pub attribution: BTreeMap<String, Value>,
 }
 
+impl Feeds {
+    /// What was read as the oracle would say it, so that what two hubs published can be compared.
+    pub fn as_expected(&self) -> Feeds {
+        let of = |feed: &BTreeMap<String, Value>, comparable: fn(&Value) -> Value| {
+            feed.iter().map(|(key, record)| (key.clone(), comparable(record))).collect()
+        };
+        Feeds {
+            journeys: of(&self.journeys, journeys::comparable),
+            attribution: of(&self.attribution, journeys::comparable_credits),
+            ..self.clone()
+        }
+    }
+}
+
 /// One field (or a whole value, if `field` is empty) that is not as it should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
@@ -66,12 +80,11 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     compare_feed("identities", &expected.identities, &actual.identities, &mut found);
     compare_feed("alerts", &expected.alerts, &actual.alerts, &mut found);
     compare_feed("metrics", &expected.metrics, &actual.metrics, &mut found);
-    for (feed, expected, actual, comparable) in [
-        ("journeys", &expected.journeys, &actual.journeys, journeys::comparable as fn(&Value) -> Value),
-        ("attribution", &expected.attribution, &actual.attribution, journeys::comparable_credits),
+    let actual = actual.as_expected();
+    for (feed, expected, actual) in [
+        ("journeys", &expected.journeys, &actual.journeys),
+        ("attribution", &expected.attribution, &actual.attribution),
     ] {
-        let actual: BTreeMap<String, Value> =
-            actual.iter().map(|(key, record)| (key.clone(), comparable(record))).collect();
         let mut expected = expected.clone();
         for (key, record) in &mut expected {
             // Lists that were cut are not compared.
@@ -79,7 +92,7 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
                 record.retain(|name, _| actual.get(name).is_some());
             }
         }
-        compare_feed(feed, &expected, &actual, &mut found);
+        compare_feed(feed, &expected, actual, &mut found);
     }
     found
 }
