@@ -115,6 +115,18 @@ impl Moments {
         }
     }
 
+    /// Adds sums over persons who have measures `i` and `j`, the first not after the second; not all of them need be there.
+    /// Measures beyond those it was made for are not counted.
+    pub fn add_pair(&mut self, i: usize, j: usize, sums: &PairSums) {
+        let at = i * self.measures - i * (i + 1) / 2 + j;
+        if i <= j
+            && j < self.measures
+            && let Some(pair) = self.pairs.get_mut(at)
+        {
+            pair.add(sums, 1);
+        }
+    }
+
     /// Adds `times` times other persons, of whom the same measures are known.
     pub fn merge(&mut self, other: &Moments, times: i64) {
         debug_assert_eq!(self.measures, other.measures);

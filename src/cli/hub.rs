@@ -132,6 +132,7 @@ pub(super) fn fold_options(settings: &Settings, calendar: &Calendar) -> FoldOpti
         unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
         acquisition_spokes: settings.metrics.acquisition_spokes().map(str::to_owned).collect(),
         contact_cap: settings.metrics.contact_cap.into(),
+        currency: settings.metrics.currency().expect("settings are valid once they are loaded"),
         journeys: JourneyOptions {
             goals: settings.journeys.goals().expect("settings are valid once they are loaded").into(),
             expire_after_ms: i64::from(settings.journeys.expire_after_days) * 86_400_000,

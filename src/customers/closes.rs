@@ -1,6 +1,6 @@
 //! A head and the last closed day → what the person contributes because days have passed, and the next day that changes it.
 //!
-//! A journey expires although nothing happens. What a close contributes is kept with the head, so that it can be taken back
+//! A journey expires, and a month is over, although nothing happens. What a close contributes is kept with the head, so that it can be taken back
 //! when a touchpoint comes after all, early or late: it is a function of the timeline and the last closed day, as everything is.
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use super::{
     fold::{
         FoldOptions, Head,
         journeys::{self, Ended},
+        month::{self, PersonMonth},
     },
 };
 use crate::model::Day;
@@ -19,18 +20,23 @@ use crate::model::Day;
 pub struct Closed {
     /// Journeys that have expired since the newest touchpoint.
     pub journeys: Vec<Ended>,
+    /// The month of the newest touchpoint, if it is over.
+    pub month: Option<PersonMonth>,
 }
 
 impl Closed {
     /// What a head contributes at the close of a day; `None`: nothing.
     pub fn of(head: &Head, closed_day: Day, options: &FoldOptions) -> Option<Box<Closed>> {
         let journeys = journeys::expired(head, closed_day, &options.calendar, &options.journeys);
-        (!journeys.is_empty()).then(|| Box::new(Closed { journeys }))
+        let month = month::over(head, closed_day);
+        (!journeys.is_empty() || month.is_some()).then(|| Box::new(Closed { journeys, month }))
     }
 
     /// The first day after `closed_day` whose close contributes something else, if nothing else happens.
     pub fn next_change(head: &Head, closed_day: Day, options: &FoldOptions) -> Option<Day> {
-        journeys::expiry(head, &options.calendar, &options.journeys).filter(|&day| day > closed_day)
+        let expiry = journeys::expiry(head, &options.calendar, &options.journeys);
+        let month = (head.touchpoints > 0).then(|| month::last_day(head));
+        expiry.into_iter().chain(month).filter(|&day| day > closed_day).min()
     }
 
     /// Contributes it (`1`), or takes it back (`-1`).
@@ -38,6 +44,9 @@ impl Closed {
         let mut emit = Signed { contributions, sign };
         for ended in &self.journeys {
             journeys::contribute(ended, 1, &mut emit);
+        }
+        if let Some(month) = &self.month {
+            month.contribute(1, &mut emit);
         }
     }
 }

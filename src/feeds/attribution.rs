@@ -41,7 +41,7 @@ impl FeedRecord for Attribution {
     fn shape<'a, N: Notation>(record: &'a AttributionRecord<'a>, _: &Names) -> AttributionShape<'a, N> {
         let found = record.found.as_ref();
         AttributionShape {
-            goal: record.place.goal,
+            goal: record.place.subject,
             window: WindowShape::of(record.place.window),
             dimension: record.place.dimension.as_str(),
             dimension_value: record.place.dimension_value,

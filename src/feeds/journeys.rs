@@ -46,7 +46,7 @@ impl FeedRecord for Journeys {
         let n = found.ended.n();
         let interval = wilson_interval(converted, n);
         JourneysShape {
-            goal: record.place.goal,
+            goal: record.place.subject,
             window: WindowShape::of(record.place.window),
             dimension: record.place.dimension.as_str(),
             dimension_value: record.place.dimension_value,

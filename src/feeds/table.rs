@@ -22,6 +22,8 @@ pub enum Feed {
     Journeys,
     /// What the steps of journeys contribute.
     Attribution,
+    /// Experiences that go together with outcomes.
+    Drivers,
     /// Metric definitions.
     Catalogue,
     /// What arrived from each department.
@@ -141,6 +143,13 @@ static ATTRIBUTION: Description = describe!(
     encoded: true,
     "What each step of the journeys to a goal is credited with: Markov, first, last, linear, position-based."
 );
+static DRIVERS: Description = describe!(
+    "drivers",
+    "drivers|window|outcome and segment",
+    Compact,
+    encoded: true,
+    "Which experiences of customers go together with business outcomes: correlations with intervals, relative weights."
+);
 static CATALOGUE: Description = describe!(
     "catalogue",
     "metric",
@@ -174,6 +183,7 @@ impl Feed {
         Feed::Metrics,
         Feed::Journeys,
         Feed::Attribution,
+        Feed::Drivers,
         Feed::Catalogue,
         Feed::Spokes,
         Feed::Rejected,
@@ -190,6 +200,7 @@ impl Feed {
             Feed::Metrics => &METRICS,
             Feed::Journeys => &JOURNEYS,
             Feed::Attribution => &ATTRIBUTION,
+            Feed::Drivers => &DRIVERS,
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,

@@ -94,6 +94,14 @@ fn journeys_and_attribution_are_written_as_the_golden_files_say() {
 }
 
 #[test]
+fn drivers_are_written_as_the_golden_files_say() {
+    let moments = examples::months();
+    check_golden!(Drivers, "drivers", &examples::drivers_record(&moments));
+    let nobody = crate::analyses::drivers::Moments::new(crate::model::Measure::ALL.len());
+    check_formats_agree::<Drivers>(&examples::drivers_record(&nobody));
+}
+
+#[test]
 fn definitions_are_written_as_the_golden_files_say() {
     check_golden!(Definitions, "catalogue", &examples::definition());
 }

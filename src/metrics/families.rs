@@ -22,9 +22,13 @@ use super::{
     stage::{Effects, MetricsError},
 };
 use crate::{
-    analyses::journeys::{End, JourneyTable},
+    analyses::{
+        drivers::{Moments, PairSums},
+        journeys::{End, JourneyTable},
+    },
     model::{
-        Accumulator, AnalysisPlace, CellKey, Day, Dimension, KeyValue, PathOutcome, Status, Window, WindowKind, family,
+        Accumulator, AnalysisPlace, CellKey, Day, Dimension, KeyValue, Measure, PairElement, PathOutcome, Status,
+        Window, WindowKind, family,
     },
 };
 
@@ -90,7 +94,7 @@ fn parse(family: &[u8]) -> Result<Name<'_>, MetricsError> {
     let corrupted = || MetricsError::Corrupted { what: "a family's key" };
     let (head, name) = family.split_first_chunk::<HEAD>().ok_or_else(corrupted)?;
     let &[metric, a, b, c, d, dimension] = head;
-    if metric != family::JOURNEYS {
+    if !matches!(metric, family::JOURNEYS | family::DRIVERS) {
         return Err(corrupted());
     }
     Ok(Name {
@@ -150,6 +154,62 @@ fn decode_element(bytes: &[u8]) -> Result<Accumulator, MetricsError> {
     }
 }
 
+/// What a family's elements add up to.
+#[derive(Debug)]
+enum Table {
+    Journeys(Box<JourneyTable>),
+    Drivers(Box<Moments>),
+}
+
+impl Table {
+    /// The empty table of a family.
+    fn of(family: &[u8]) -> Table {
+        match family.first() {
+            Some(&family::DRIVERS) => Table::Drivers(Box::new(Moments::new(Measure::ALL.len()))),
+            _ => Table::Journeys(Box::default()),
+        }
+    }
+
+    fn add(&mut self, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+        match self {
+            Table::Journeys(table) => add_journeys(table, element, add),
+            Table::Drivers(moments) => add_pair(moments, element, add),
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        match self {
+            Table::Journeys(table) => table.is_zero(),
+            Table::Drivers(moments) => moments.is_zero(),
+        }
+    }
+
+    /// Publishes it; `None`: says that nothing is left.
+    fn publish(&self, place: &AnalysisPlace<'_>, published: Option<(u64, Status)>, effects: &mut dyn Effects) {
+        match (self, published) {
+            (Table::Journeys(table), Some(published)) => effects.journeys(place, table, published),
+            (Table::Journeys(_), None) => effects.journeys_gone(place),
+            (Table::Drivers(moments), Some(published)) => effects.drivers(place, moments, published),
+            (Table::Drivers(_), None) => effects.drivers_gone(place),
+        }
+    }
+}
+
+fn add_pair(moments: &mut Moments, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+    let parsed = PairElement::parse(element).ok_or(MetricsError::Corrupted { what: "a pair of measures" })?;
+    let (i, j, element) = parsed;
+    let nothing = PairSums::default();
+    let sums = match element {
+        PairElement::Products => {
+            PairSums { n: add.n, first: add.a.into(), second: add.b.into(), products: add.squares, ..nothing }
+        }
+        PairElement::First => PairSums { first_squares: add.squares, ..nothing },
+        PairElement::Second => PairSums { second_squares: add.squares, ..nothing },
+    };
+    moments.add_pair(i, j, &sums);
+    Ok(())
+}
+
 fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
     let corrupted = || MetricsError::Corrupted { what: "a journey" };
     let (outcome, path) = element.split_once(family::PART_SEPARATOR).ok_or_else(corrupted)?;
@@ -166,7 +226,7 @@ fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> R
 #[derive(Debug, Default)]
 pub(super) struct Families {
     /// Tables of families, as they are in the store with what the running transaction added.
-    tables: BTreeMap<StoreKey, JourneyTable>,
+    tables: BTreeMap<StoreKey, Table>,
     /// `None` until it was read from the store.
     due: Option<BTreeSet<StoreKey>>,
     /// Of those, the ones of which the store does not say it yet.
@@ -205,7 +265,7 @@ impl Families {
             store.put(&key, &postcard::to_extend(&sum, vec![VERSION]).expect("a vector takes every byte"));
         }
         if let Some(table) = self.tables.get_mut(&family) {
-            add_journeys(table, &element, add)?;
+            table.add(&element, add)?;
         }
         if !self.due(store)?.contains(&family) {
             self.newly_due.insert(family.clone());
@@ -300,7 +360,7 @@ impl Families {
         let published = Published::read(family, store)?;
         let name = parse(family)?;
         let place = AnalysisPlace {
-            goal: name.parts.first().copied().unwrap_or_default(),
+            subject: name.parts.first().copied().unwrap_or_default(),
             window: name.window,
             dimension: name.dimension,
             dimension_value: name.parts.get(1).copied().unwrap_or_default(),
@@ -308,7 +368,7 @@ impl Families {
         let table = self.table(family, store)?;
         if table.is_zero() {
             if published.status.is_some() {
-                effects.journeys_gone(&place);
+                table.publish(&place, None, effects);
             }
             Published { due: false, status: None, revision: 0 }.save(family, store);
             return Ok(());
@@ -316,14 +376,14 @@ impl Families {
         let is_settled = settled.is_some_and(|settled| name.window.end() <= settled);
         let status = next_status(published.status, true, false, is_settled);
         let revision = published.revision + 1;
-        effects.journeys(&place, table, (revision, status));
+        table.publish(&place, Some((revision, status)), effects);
         Published { due: false, status: Some(status), revision }.save(family, store);
         Ok(())
     }
 
-    fn table(&mut self, family: &StoreKey, store: &dyn KeyValue) -> Result<&JourneyTable, MetricsError> {
+    fn table(&mut self, family: &StoreKey, store: &dyn KeyValue) -> Result<&Table, MetricsError> {
         if !self.tables.contains_key(family) {
-            let mut table = JourneyTable::default();
+            let mut table = Table::of(family);
             let prefix = element_key(family, "");
             let mut end = prefix.clone();
             *end.last_mut().expect("a prefix is not empty") = 1;
@@ -331,7 +391,7 @@ impl Families {
             store.scan(&prefix, &end, &mut |key, value| {
                 result = std::str::from_utf8(&key[prefix.len()..])
                     .map_err(|_| MetricsError::Corrupted { what: "an element's key" })
-                    .and_then(|element| add_journeys(&mut table, element, &decode_element(value)?));
+                    .and_then(|element| table.add(element, &decode_element(value)?));
                 if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             result?;

@@ -20,7 +20,7 @@ use super::{
     settling::Settling,
 };
 use crate::{
-    analyses::journeys::JourneyTable,
+    analyses::{drivers::Moments, journeys::JourneyTable},
     model::{
         Accumulator, AnalysisPlace, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, Status, StoreError,
         WindowKind,
@@ -93,6 +93,10 @@ pub trait Effects {
     fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, published: (u64, Status));
     /// None are left there.
     fn journeys_gone(&mut self, place: &AnalysisPlace<'_>);
+    /// Persons' months at a place, whatever its subject, with revision and status: for `insight.drivers`.
+    fn drivers(&mut self, place: &AnalysisPlace<'_>, moments: &Moments, published: (u64, Status));
+    /// None are left there.
+    fn drivers_gone(&mut self, place: &AnalysisPlace<'_>);
 }
 
 /// The metrics of one task: the cells of the families that are placed there.

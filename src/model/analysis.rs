@@ -2,11 +2,11 @@
 
 use super::{contribution::Dimension, time::Window};
 
-/// What an analysis of journeys is about: a goal in a window, of the company or of a segment.
+/// What an analysis is about: a goal or an outcome in a window, of the company or of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnalysisPlace<'a> {
-    /// The goal.
-    pub goal: &'a str,
+    /// The goal or outcome.
+    pub subject: &'a str,
     /// The window.
     pub window: Window,
     /// The company or the segment.

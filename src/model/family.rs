@@ -11,6 +11,12 @@ pub const FAMILIES_FROM: u8 = 192;
 /// Journeys that ended, by goal: elements are outcomes with paths.
 pub const JOURNEYS: u8 = 192;
 
+/// Persons' months, as sums over pairs of measures: elements are pairs.
+pub const DRIVERS: u8 = 193;
+
+/// The name of the family of all persons.
+pub const PERSONS: &str = "persons";
+
 /// Between the name of a family and an element.
 const UNIT_SEPARATOR: char = '\u{1f}';
 /// Between the parts of a family's name, and between those of an element.

@@ -59,13 +59,14 @@ pub fn metric(metric: &str, window: Window, currency: Option<Currency>, dimensio
     key
 }
 
-/// `analysis|window|parts`: the key on a feed of analyses. Parts are `name=value` joined by `&`:
+/// `analysis|window|parts`: the key on a feed of analyses. Parts are `name=value` joined by `&`, the first names the subject
+/// by `word`:
 /// `journeys|month:2026-01|goal=repurchase&segment=gold`.
-pub fn analysis(analysis: &str, place: &AnalysisPlace<'_>) -> String {
+pub fn analysis(analysis: &str, word: &str, place: &AnalysisPlace<'_>) -> String {
     use std::fmt::Write;
     let mut key = String::with_capacity(64);
-    write!(key, "{analysis}|{}|goal=", place.window).expect("a string takes every character");
-    push_escaped(&mut key, place.goal);
+    write!(key, "{analysis}|{}|{word}=", place.window).expect("a string takes every character");
+    push_escaped(&mut key, place.subject);
     if place.dimension != Dimension::Company {
         key.push('&');
         key.push_str(place.dimension.as_str());

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::IdentifierRules;
+use crate::model::{Currency, IdentifierRules};
 
 pub use choice::{Compression, FeedFormat, Fsync, LogFormat, PublishedIdentifiers, SaslMechanism, SecurityProtocol};
 pub use client::ClientRole;
@@ -208,12 +208,19 @@ pub struct Metrics {
     pub acquisition_spokes: String,
     /// More messages to one person in 30 days are too many.
     pub contact_cap: u32,
+    /// The currency, by ISO 4217, of the amounts that are compared between customers.
+    pub currency: String,
 }
 
 impl Metrics {
     /// The spokes of `acquisition_spokes`, by name.
     pub fn acquisition_spokes(&self) -> impl Iterator<Item = &str> {
         self.acquisition_spokes.split(',').map(str::trim).filter(|spoke| !spoke.is_empty())
+    }
+
+    /// The currency; `None` if it is not three upper-case letters.
+    pub fn currency(&self) -> Option<Currency> {
+        Currency::parse(&self.currency)
     }
 }
 
@@ -415,6 +422,7 @@ impl Default for Metrics {
             unanswered_target_seconds: 86_400,
             acquisition_spokes: "marketing, sales".into(),
             contact_cap: 8,
+            currency: "EUR".into(),
         }
     }
 }

@@ -138,6 +138,9 @@ impl Settings {
     }
 
     fn validate_journeys(&self) -> Result<(), Broken> {
+        rule(self.metrics.currency().is_some(), "metrics.currency", || {
+            format!("{:?} is no code of ISO 4217: write three upper-case letters, as in EUR", self.metrics.currency)
+        })?;
         let journeys = &self.journeys;
         journeys.goals().map_err(|error| ("journeys.goals", error.to_string()))?;
         rule((1..=730).contains(&journeys.expire_after_days), "journeys.expire_after_days", || {

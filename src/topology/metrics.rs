@@ -12,6 +12,7 @@ use super::{
 use crate::{
     analyses::{
         attribution::attribute,
+        drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
     },
     engine::{
@@ -20,9 +21,9 @@ use crate::{
         stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
     },
-    feeds::{self, AttributionRecord, Encoder, JourneysRecord},
+    feeds::{self, AttributionRecord, DriversRecord, Encoder, JourneysRecord},
     metrics::{self, Metrics, MetricsError, Spokes, catalogue},
-    model::{AnalysisPlace, Contribution, EventTime, MetricValue, Status, WindowKind, keys},
+    model::{AnalysisPlace, Contribution, EventTime, Measure, MetricValue, Status, WindowKind, keys},
     telemetry::Telemetry,
 };
 
@@ -43,6 +44,7 @@ pub(super) fn maker(
             values: Encoder::new(options.feed_format, &options.application_id),
             journeys: Encoder::new(options.feed_format, &options.application_id),
             attribution: Encoder::new(options.feed_format, &options.application_id),
+            drivers: Encoder::new(options.feed_format, &options.application_id),
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),
@@ -64,6 +66,7 @@ struct MetricsStage {
     values: Encoder<feeds::Metrics>,
     journeys: Encoder<feeds::Journeys>,
     attribution: Encoder<feeds::Attribution>,
+    drivers: Encoder<feeds::Drivers>,
     definitions: Encoder<feeds::Definitions>,
     spokes: Spokes,
     accounts: Encoder<feeds::Spokes>,
@@ -94,6 +97,7 @@ struct Sending<'a, 'o> {
     values: &'a mut Encoder<feeds::Metrics>,
     journeys: &'a mut Encoder<feeds::Journeys>,
     attribution: &'a mut Encoder<feeds::Attribution>,
+    drivers: &'a mut Encoder<feeds::Drivers>,
     outputs: &'a mut (dyn Outputs + 'o),
     failure: Option<LogError>,
 }
@@ -122,23 +126,42 @@ impl metrics::Effects for Sending<'_, '_> {
     fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, (revision, status): (u64, Status)) {
         let found = table.publish(JOURNEY_LIMITS);
         self.journeys.encode(&JourneysRecord { place: *place, found, revision, status });
-        let key = keys::analysis("journeys", place);
+        let key = keys::analysis("journeys", "goal", place);
         let sent = send_feed(self.outputs, self.map.journeys_feed, self.journeys, key.as_bytes(), revision);
         self.note(sent);
         let (conversions, found) = (table.ended().goal, attribute(table, CREDITED_STEPS));
         self.attribution.encode(&AttributionRecord { place: *place, conversions, found, revision, status });
-        let key = keys::analysis("attribution", place);
+        let key = keys::analysis("attribution", "goal", place);
         let sent = send_feed(self.outputs, self.map.attribution_feed, self.attribution, key.as_bytes(), revision);
         self.note(sent);
     }
 
     fn journeys_gone(&mut self, place: &AnalysisPlace<'_>) {
-        let key = keys::analysis("journeys", place);
+        let key = keys::analysis("journeys", "goal", place);
         let sent = send_tombstone(self.outputs, self.map.journeys_feed, self.journeys, key.as_bytes(), 0);
         self.note(sent);
-        let key = keys::analysis("attribution", place);
+        let key = keys::analysis("attribution", "goal", place);
         let sent = send_tombstone(self.outputs, self.map.attribution_feed, self.attribution, key.as_bytes(), 0);
         self.note(sent);
+    }
+
+    fn drivers(&mut self, place: &AnalysisPlace<'_>, moments: &Moments, (revision, status): (u64, Status)) {
+        for &outcome in Measure::OUTCOMES {
+            let place = AnalysisPlace { subject: outcome.as_str(), ..*place };
+            self.drivers.encode(&DriversRecord { place, outcome, moments, revision, status });
+            let key = keys::analysis("drivers", "outcome", &place);
+            let sent = send_feed(self.outputs, self.map.drivers_feed, self.drivers, key.as_bytes(), revision);
+            self.note(sent);
+        }
+    }
+
+    fn drivers_gone(&mut self, place: &AnalysisPlace<'_>) {
+        for outcome in Measure::OUTCOMES {
+            let place = AnalysisPlace { subject: outcome.as_str(), ..*place };
+            let key = keys::analysis("drivers", "outcome", &place);
+            let sent = send_tombstone(self.outputs, self.map.drivers_feed, self.drivers, key.as_bytes(), 0);
+            self.note(sent);
+        }
     }
 }
 
@@ -262,6 +285,7 @@ impl Stage for MetricsStage {
             values: &mut self.values,
             journeys: &mut self.journeys,
             attribution: &mut self.attribution,
+            drivers: &mut self.drivers,
             outputs,
             failure: None,
         };

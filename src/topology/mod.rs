@@ -16,7 +16,7 @@
 //! | `ingest` | spoke topics, `insight.commands` | – | nothing | customers repartition, metrics repartition (data quality, arrivals), links repartition (orders), `insight.rejected` |
 //! | `customers` | customers repartition | home and person | touchpoints of homes, copies of those that belong to a person, heads, snapshots, timers | customers repartition (fragments), links repartition (pairs, the time of the newest touchpoint), metrics repartition, `insight.customers`, `insight.touchpoints`, `insight.alerts` |
 //! | `links` | links repartition, one partition | – | the graph of identifiers, decisions, erasures | customers repartition (assignments, erasures), `insight.identities`, `insight.identity-journal` |
-//! | `metrics` | metrics repartition | cell family, spoke | cells, levels, families of analyses, settling, accounts of spokes | `insight.metrics`, `insight.journeys`, `insight.attribution`, `insight.catalogue`, `insight.spokes` |
+//! | `metrics` | metrics repartition | cell family, spoke | cells, levels, families of analyses, settling, accounts of spokes | `insight.metrics`, `insight.journeys`, `insight.attribution`, `insight.drivers`, `insight.catalogue`, `insight.spokes` |
 //!
 //! A touchpoint goes to its *home*, the task of its strongest identifier, which keeps it, and reports pairs of identifiers
 //! that it had not seen together before. `links` says whose a home is; the home sends its *fragment* there, and each later
@@ -148,6 +148,8 @@ pub struct TopicMap {
     pub journeys_feed: TopicIndex,
     /// `insight.attribution`.
     pub attribution_feed: TopicIndex,
+    /// `insight.drivers`.
+    pub drivers_feed: TopicIndex,
     /// `insight.catalogue`.
     pub catalogue_feed: TopicIndex,
     /// `insight.spokes`.
@@ -225,6 +227,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         metrics_feed: feed(Feed::Metrics),
         journeys_feed: feed(Feed::Journeys),
         attribution_feed: feed(Feed::Attribution),
+        drivers_feed: feed(Feed::Drivers),
         catalogue_feed: feed(Feed::Catalogue),
         spokes_feed: feed(Feed::Spokes),
         rejected_feed: feed(Feed::Rejected),
@@ -355,6 +358,7 @@ fn definition(options: &TopologyOptions) -> [u8; 16] {
         hash.update(&(spoke.len() as u64).to_le_bytes());
         hash.update(spoke.as_bytes());
     }
+    hash.update(&options.customers.fold.currency.0);
     let journeys = &options.customers.fold.journeys;
     hash.update(&journeys.expire_after_ms.to_le_bytes());
     hash.update(&[journeys.steps_max]);

@@ -99,6 +99,7 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         metrics: feed(map.metrics_feed),
         journeys: feed(map.journeys_feed),
         attribution: feed(map.attribution_feed),
+        drivers: feed(map.drivers_feed),
     }
 }
 
@@ -210,7 +211,8 @@ fn a_feed_that_lost_repeated_swapped_or_kept_a_value_is_caught() {
     let (feeds, _) = simulate(&events, &topology_options("wrong", 2), 2, 1, 0);
     assert_truth(&expected.feeds, &feeds, "before anything is done to it");
     let names: Vec<String> = feeds.customers.keys().cloned().collect();
-    let injuries: [fn(&mut Feeds, &[String]); 7] = [
+    let injuries: [fn(&mut Feeds, &[String]); 8] = [
+        |feeds, _| feeds.drivers.values_mut().find(|value| value["n"] != 0).unwrap()["mean"] = 0.125.into(),
         |feeds, _| {
             let (_, value) = feeds.journeys.iter_mut().find(|(_, value)| value["converted"] != 0).unwrap();
             value["paths"][0]["converted"] = 1_000.into();

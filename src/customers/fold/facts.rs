@@ -9,6 +9,7 @@ use super::{
         SCORES_MAX, Step, Sum,
     },
     journeys::{self, EndedJourneys},
+    month::{self, PersonMonth},
     place::{KeptDimensions, KeptPlace, Place},
 };
 use crate::model::{Channel, Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
@@ -118,6 +119,8 @@ pub struct Facts<'a, 'p> {
     pub resolution_ms: Option<i64>,
     /// What it cost, if that is a cost of winning customers.
     pub acquisition_cost: Option<Money>,
+    /// The person's month that was over before it.
+    pub month_ended: Option<Box<PersonMonth>>,
     /// Journeys that ended with it, or had expired before it.
     pub journeys: EndedJourneys,
     /// The journeys that the cancelled purchase had ended: they are lost after all.
@@ -162,6 +165,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             first_response_ms,
             resolution_ms,
             acquisition_cost,
+            month_ended,
             journeys,
             journeys_revoked,
             full_resolution_ms,
@@ -188,6 +192,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *first_response_ms == other.first_response_ms
             && *resolution_ms == other.resolution_ms
             && *acquisition_cost == other.acquisition_cost
+            && *month_ended == other.month_ended
             && *journeys == other.journeys
             && *journeys_revoked == other.journeys_revoked
             && *full_resolution_ms == other.full_resolution_ms
@@ -206,6 +211,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         place: &'p Place<'a>,
         options: &FoldOptions,
     ) -> Facts<'a, 'p> {
+        let month_ended = month::turn(head, place.day);
         let expired = journeys::expire(head, touchpoint, &options.calendar, &options.journeys);
         if head.touchpoints == 0 {
             head.first_seen = touchpoint.occurred_at;
@@ -234,6 +240,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             first_response_ms: None,
             resolution_ms: None,
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
+            month_ended,
             journeys: expired,
             journeys_revoked: EndedJourneys::new(),
             full_resolution_ms: None,
@@ -275,6 +282,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             _ => {}
         }
         continue_journey(head, &facts, spoke);
+        month::observe(head, &facts, options);
         journeys::observe(head, &mut facts, spoke, &options.calendar, &options.journeys);
         facts.capped |= head.attention.observe(&facts, (spoke, head.touchpoints), &head.contacts, options);
         facts

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     attention::Attention,
     journeys::{Journeys, KeptJourney},
+    month::Month,
     place::{KeptDimensions, KeptPlace},
     seen::Seen,
 };
@@ -317,6 +318,8 @@ pub struct Head {
     pub contacts: Vec<(Day, u32)>,
     /// Steps since the last purchase, oldest first.
     pub journey: VecDeque<Step>,
+    /// The month of the newest touchpoint.
+    pub(super) month: Month,
     /// Journeys towards each goal that go on.
     pub(super) journeys: Journeys,
     /// Answers about items that wait for their counterpart, oldest first.

@@ -64,6 +64,9 @@ pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
         measure(facts, emit);
     }
     journeys(facts, emit);
+    if let Some(month) = &facts.month_ended {
+        month.contribute(1, emit);
+    }
 }
 
 /// The journeys that ended, for the analyses. One that a cancelled purchase had ended is lost where it was counted.

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod head;
 pub mod journeys;
 pub mod measures;
+pub mod month;
 mod orders;
 pub mod place;
 pub mod seen;
@@ -24,7 +25,7 @@ pub use place::{DimensionValue, Emit, Place, Silence};
 
 use std::collections::BTreeSet;
 
-use crate::model::{Calendar, Touchpoint};
+use crate::model::{Calendar, Currency, Touchpoint};
 
 /// What the meaning of a fold depends on besides the timeline.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct FoldOptions {
     pub unanswered_target_ms: i64,
     /// The spokes whose costs are those of winning customers.
     pub acquisition_spokes: BTreeSet<String>,
+    /// The currency of amounts that drivers are found from.
+    pub currency: Currency,
     /// What journeys lead to, and how long they are.
     pub journeys: JourneyOptions,
     /// Messages in 30 days of which one more is too much.
@@ -50,6 +53,7 @@ impl Default for FoldOptions {
             on_time_tolerance_ms: 0,
             unanswered_target_ms: 86_400_000,
             acquisition_spokes: ["marketing", "sales"].map(str::to_owned).into(),
+            currency: Currency(*b"EUR"),
             journeys: JourneyOptions::default(),
             contact_cap: 8,
         }

@@ -4,6 +4,7 @@ mod alerts;
 mod experience;
 mod golden;
 mod journeys;
+mod months;
 mod moves;
 mod properties;
 mod readings;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use crate::{
     analyses::{
         attribution::attribute,
+        drivers::Moments,
         journeys::{End, JourneyLimits, JourneyTable},
     },
-    feeds::{AttributionRecord, DeadLetter, JourneysRecord, PersonTouchpoint},
+    feeds::{AttributionRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint},
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, CatalogueEntry, Cause,
         Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
-        IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep, Kind, MetricValue, Money,
+        IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep, Kind, Measure, MetricValue, Money,
         Named, Outcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale, ScoreSummary, SpokeAccount,
         SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
     },
@@ -278,7 +279,7 @@ pub fn journeys() -> JourneyTable {
 
 fn place() -> AnalysisPlace<'static> {
     AnalysisPlace {
-        goal: "repurchase",
+        subject: "repurchase",
         window: Window::of(WindowKind::Month, Day::from_civil(2026, 1, 31)),
         dimension: Dimension::Segment,
         dimension_value: "gold",
@@ -293,4 +294,22 @@ pub fn journeys_record(table: &JourneyTable, limit: usize) -> JourneysRecord<'_>
 pub fn attribution_record(table: &JourneyTable, limit: usize) -> AttributionRecord<'_> {
     let (conversions, found) = (table.ended().goal, attribute(table, limit));
     AttributionRecord { place: place(), conversions, found, revision: 3, status: Status::Final }
+}
+
+/// Forty persons with two experiences and the outcome that is published.
+pub fn months() -> Moments {
+    let mut moments = Moments::new(Measure::ALL.len());
+    for number in 0..40_i64 {
+        let mut values = [None; Measure::ALL.len()];
+        values[Measure::Csat as usize] = Some(1_000 * (1 + number % 5));
+        values[Measure::Contacts as usize] = Some(number % 7);
+        values[Measure::Revenue as usize] = Some(500 * (number % 5) + 100 * (number % 3));
+        moments.add(&values, 1);
+    }
+    moments
+}
+
+pub fn drivers_record(moments: &Moments) -> DriversRecord<'_> {
+    let place = AnalysisPlace { subject: "revenue", ..place() };
+    DriversRecord { place, outcome: Measure::Revenue, moments, revision: 2, status: Status::Revised }
 }

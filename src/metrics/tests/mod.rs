@@ -15,7 +15,7 @@ use super::{
     catalogue::{self, MetricKind},
     cells, values,
 };
-use crate::analyses::journeys::JourneyTable;
+use crate::analyses::{drivers::Moments, journeys::JourneyTable};
 use crate::model::{
     Accumulator, AnalysisPlace, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome,
     Status, StoreError, Uncertainty, Window, WindowKind, family, keys,
@@ -74,7 +74,7 @@ impl Effects for Feed {
     }
     fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, (revision, status): (u64, Status)) {
         self.publications += 1;
-        let key = keys::analysis("journeys", place);
+        let key = keys::analysis("journeys", "goal", place);
         let ended = table.ended();
         let line = format!("{} reached, {} lost", ended.goal, ended.lost);
         writeln!(self.lines, "{key} {line} r{revision} {status}").expect("a string takes every character");
@@ -82,7 +82,20 @@ impl Effects for Feed {
     }
     fn journeys_gone(&mut self, place: &AnalysisPlace<'_>) {
         self.publications += 1;
-        let key = keys::analysis("journeys", place);
+        let key = keys::analysis("journeys", "goal", place);
+        assert!(self.latest.remove(&key).is_some(), "a tombstone for {key}, which was not published");
+        writeln!(self.lines, "{key} gone").expect("a string takes every character");
+    }
+    fn drivers(&mut self, place: &AnalysisPlace<'_>, moments: &Moments, (revision, status): (u64, Status)) {
+        self.publications += 1;
+        let key = keys::analysis("drivers", "of", place);
+        let line = format!("{} persons with contacts", moments.pair(6, 6).n);
+        writeln!(self.lines, "{key} {line} r{revision} {status}").expect("a string takes every character");
+        self.latest.insert(key, line);
+    }
+    fn drivers_gone(&mut self, place: &AnalysisPlace<'_>) {
+        self.publications += 1;
+        let key = keys::analysis("drivers", "of", place);
         assert!(self.latest.remove(&key).is_some(), "a tombstone for {key}, which was not published");
         writeln!(self.lines, "{key} gone").expect("a string takes every character");
     }

@@ -158,6 +158,7 @@ impl House {
             metrics: feed(self.map.metrics_feed),
             journeys: feed(self.map.journeys_feed),
             attribution: feed(self.map.attribution_feed),
+            drivers: feed(self.map.drivers_feed),
         }
     }
 }

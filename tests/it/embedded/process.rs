@@ -151,6 +151,7 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         metrics: feed("insight.metrics")?,
         journeys: feed("insight.journeys")?,
         attribution: feed("insight.attribution")?,
+        drivers: feed("insight.drivers")?,
     })
 }
 

@@ -440,6 +440,7 @@ impl House {
             metrics: self.latest("metrics"),
             journeys: self.latest("journeys"),
             attribution: self.latest("attribution"),
+            drivers: self.latest("drivers"),
         }
     }
 
@@ -458,7 +459,7 @@ impl House {
 
     /// Reads the feeds from now on, as a subscriber would; waits until the hub has made them.
     pub fn subscribe(&self) -> Subscriber {
-        let followers = ["customers", "touchpoints", "metrics", "journeys", "attribution"].map(|feed| {
+        let followers = ["customers", "touchpoints", "metrics", "journeys", "attribution", "drivers"].map(|feed| {
             let topic = self.feed_topic(feed);
             partitions(&self.bootstrap, &topic);
             let mut offsets: BTreeMap<i32, i64> = BTreeMap::new();

@@ -200,6 +200,12 @@ impl World {
         (window_name(month), about)
     }
 
+    /// Whether the last day of a month has closed.
+    pub fn is_over(&self, month: &Value) -> bool {
+        let end: Date = month["end"].as_str().unwrap().parse().unwrap();
+        number(end) - 1 <= self.last_closed_day
+    }
+
     pub fn moment(&mut self, touch: &Touch, phase: &str) -> Moment {
         let day = self.day(touch.occurred_at);
         let values = [

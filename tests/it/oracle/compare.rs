@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::journeys;
+use super::{journeys, months};
 
 /// The compacted state of the compared feeds: value by key.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Feeds {
     pub journeys: BTreeMap<String, Value>,
     /// `insight.attribution`.
     pub attribution: BTreeMap<String, Value>,
+    /// `insight.drivers`.
+    pub drivers: BTreeMap<String, Value>,
 }
 
 impl Feeds {
@@ -34,6 +36,7 @@ impl Feeds {
         Feeds {
             journeys: of(&self.journeys, journeys::comparable),
             attribution: of(&self.attribution, journeys::comparable_credits),
+            drivers: of(&self.drivers, months::comparable),
             ..self.clone()
         }
     }
@@ -42,7 +45,7 @@ impl Feeds {
 /// One field (or a whole value, if `field` is empty) that is not as it should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys` or `attribution`.
+    /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys`, `attribution` or `drivers`.
     pub feed: &'static str,
     /// The record's key.
     pub key: String,
@@ -84,6 +87,7 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     for (feed, expected, actual) in [
         ("journeys", &expected.journeys, &actual.journeys),
         ("attribution", &expected.attribution, &actual.attribution),
+        ("drivers", &expected.drivers, &actual.drivers),
     ] {
         let mut expected = expected.clone();
         for (key, record) in &mut expected {

@@ -11,6 +11,7 @@ mod experience_tests;
 mod fields;
 mod identity;
 mod journeys;
+mod months;
 mod orders;
 mod person;
 mod source_tests;
@@ -176,7 +177,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     let Some(as_of) = taken.as_of else { return result };
     let calendar = cells::Calendar::new(&options.time_zone);
     let mut world = cells::World::new(calendar, as_of);
-    let mut journeys = journeys::Journeys::default();
+    let mut journeys = (journeys::Journeys::default(), months::Months::default());
     let resolved = taken.resolve();
     result.feeds.identities = resolved.feed(&options.person_key, &taken.standing);
     let mut persons: HashMap<&Identifier, BTreeSet<Placed>> = HashMap::new();
@@ -197,7 +198,8 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
         result.feeds.customers.insert(name, record);
     }
     result.feeds.metrics = world.publish();
-    (result.feeds.journeys, result.feeds.attribution) = journeys.publish();
+    (result.feeds.journeys, result.feeds.attribution) = journeys.0.publish();
+    result.feeds.drivers = journeys.1.publish();
     result
 }
 

@@ -11,6 +11,7 @@ use super::{
     experience,
     fields::IDENTIFIER_TYPES,
     journeys::{Bought, Journeys},
+    months::{Months, Story},
     sources::{Touch, instant},
 };
 
@@ -242,7 +243,7 @@ pub fn fold(
     name: &str,
     timeline: &[Touch],
     world: &mut World,
-    journeys: &mut Journeys,
+    (journeys, months): &mut (Journeys, Months),
     options: &Options,
 ) -> (Value, BTreeMap<String, Value>) {
     let trade = trade(timeline);
@@ -260,6 +261,16 @@ pub fn fold(
         .collect();
     journeys.add(timeline, &bought, world);
     experience::observe(timeline, &moments, &trade, &cases, world);
+    let promised = trade.deliveries.iter().filter_map(|delivery| Some((delivery.at, delivery.promise?)));
+    let late = |(at, promise): (usize, i64)| (at, timeline[at].occurred_at - promise);
+    let answered = cases.iter().filter(|case| case.first_reply != NEVER);
+    let took = |case: &Case| timeline[case.first_reply].occurred_at - timeline[case.opened].occurred_at;
+    let story = Story {
+        replies: answered.map(|case| (case.first_reply, took(case))).collect(),
+        deliveries: promised.map(late).map(|(at, gap)| (at, gap, gap <= options.on_time_tolerance_ms)).collect(),
+        bought,
+    };
+    months.add(timeline, &story, world);
     let of = alerts::Person { name, timeline, trade: &trade, cases: &cases };
     let alerts = alerts::open(&of, world, options);
     (record(name, timeline, &trade, &cases, phases[timeline.len()], world, options), alerts)

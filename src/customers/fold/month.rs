@@ -1,0 +1,178 @@
+//! A person's month: what they experienced and what came of it, as the measures that drivers are found from.
+//!
+//! A month is told when it is over: at the first touchpoint of a later one, or else at the close of its last day. What is
+//! cancelled counts against the month of the cancellation.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    FoldOptions,
+    facts::{Facts, Gained},
+    head::{Head, Sum},
+    place::{DimensionValue, Emit},
+};
+use crate::model::{Day, Dimension, Kind, Measure, Money, PairElement, ScoreScale, Window, WindowKind, family};
+
+/// Means are kept in thousandths.
+const THOUSANDTHS: i64 = 1_000;
+
+/// The month of the newest touchpoint so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Month {
+    start: Day,
+    csat: Sum,
+    nps: Sum,
+    sentiment: Sum,
+    response_ms: Sum,
+    /// Deliveries with a promise, and how many of them were on time.
+    on_time: Sum,
+    gap_ms: Sum,
+    messages: i64,
+    /// Purchases by somebody who was a customer.
+    repurchases: i64,
+    revenue: i64,
+    refunds: i64,
+    costs: i64,
+    cancelled: bool,
+    referred: bool,
+}
+
+/// A person's month that is over: a value or none for each [`Measure`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonMonth {
+    /// Its first day.
+    pub start: Day,
+    /// By measure.
+    pub values: [Option<i64>; Measure::ALL.len()],
+    /// The person's segment at its end.
+    pub segment: Option<Box<str>>,
+}
+
+fn window(day: Day) -> Window {
+    Window::of(WindowKind::Month, day)
+}
+
+fn mean(sum: Sum, times: i64) -> Option<i64> {
+    (sum.n > 0).then(|| sum.sum.saturating_mul(times).div_euclid(sum.n))
+}
+
+impl PersonMonth {
+    fn of(head: &Head) -> PersonMonth {
+        let month = &head.month;
+        let is_customer = head.purchases > 0;
+        let of_customer = |is: bool| is_customer.then_some(i64::from(is));
+        let value = |measure: Measure| match measure {
+            Measure::Csat => mean(month.csat, THOUSANDTHS),
+            Measure::Nps => mean(month.nps, THOUSANDTHS),
+            Measure::Sentiment => mean(month.sentiment, THOUSANDTHS),
+            Measure::FirstResponseTime => mean(month.response_ms, 1),
+            Measure::OnTime => mean(month.on_time, THOUSANDTHS),
+            Measure::PromiseGap => mean(month.gap_ms, 1),
+            Measure::Contacts => Some(month.messages),
+            Measure::BoughtAgain => of_customer(month.repurchases > 0),
+            Measure::Revenue => is_customer.then_some(month.revenue),
+            Measure::Margin => is_customer.then_some(month.revenue - month.refunds - month.costs),
+            Measure::Churned => (is_customer || month.cancelled).then_some(i64::from(month.cancelled)),
+            Measure::Referred => of_customer(month.referred),
+        };
+        let mut values = [None; Measure::ALL.len()];
+        for (slot, &measure) in values.iter_mut().zip(Measure::ALL) {
+            *slot = value(measure);
+        }
+        PersonMonth { start: month.start, values, segment: head.segment.clone() }
+    }
+
+    /// Contributes it `times`: to the company, and to the person's segment.
+    pub fn contribute<E: Emit>(&self, times: i64, emit: &mut E) {
+        let window = window(self.start);
+        let known =
+            |from: usize| (0_u8..).zip(&self.values).skip(from).filter_map(|(number, value)| Some((number, (*value)?)));
+        for (i, x) in known(0) {
+            for (j, y) in known(usize::from(i)) {
+                for element in PairElement::ALL {
+                    let add = element.of(x, y);
+                    let name = element.name(i, j);
+                    let company = family::cell_value(&[family::PERSONS], &[&name]);
+                    let value = DimensionValue::new(Dimension::Company, &company);
+                    emit.cell(family::DRIVERS, None, window, &value, &add, times);
+                    if let Some(segment) = &self.segment {
+                        let of_segment = family::cell_value(&[family::PERSONS, segment], &[&name]);
+                        let value = DimensionValue::new(Dimension::Segment, &of_segment);
+                        emit.cell(family::DRIVERS, None, window, &value, &add, times);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The month of a head, if it is over at the close of a day.
+pub fn over(head: &Head, closed_day: Day) -> Option<PersonMonth> {
+    (head.touchpoints > 0 && last_day(head) <= closed_day).then(|| PersonMonth::of(head))
+}
+
+/// The day at whose close the month of a head is over.
+pub fn last_day(head: &Head) -> Day {
+    window(head.month.start).end().previous()
+}
+
+/// Ends the month of a head if a touchpoint is of a later one: before it changes anything else of the head.
+pub(super) fn turn(head: &mut Head, day: Day) -> Option<Box<PersonMonth>> {
+    let start = window(day).start;
+    if head.touchpoints > 0 && head.month.start == start {
+        return None;
+    }
+    let ended = (head.touchpoints > 0).then(|| Box::new(PersonMonth::of(head)));
+    head.month = Month { start, ..Month::default() };
+    ended
+}
+
+/// Takes a touchpoint into the month, once its facts are known.
+pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, options: &FoldOptions) {
+    let touchpoint = facts.touchpoint;
+    let minor = |amount: Option<Money>| {
+        amount.filter(|amount| amount.currency == options.currency).map_or(0, |amount| amount.minor)
+    };
+    let was_customer = head.purchases - i64::from(facts.purchase) > 0;
+    let month = &mut head.month;
+    if let Some(score) = touchpoint.score {
+        match score.scale {
+            ScoreScale::Csat => month.csat.add(i64::from(score.value)),
+            ScoreScale::Nps => month.nps.add(i64::from(score.value)),
+            ScoreScale::Ces | ScoreScale::Expectation | ScoreScale::Perception | ScoreScale::Review => {}
+        }
+    }
+    if let Some(sentiment) = touchpoint.sentiment {
+        month.sentiment.add(i64::from(sentiment));
+    }
+    if let Some(milliseconds) = facts.first_response_ms {
+        month.response_ms.add(milliseconds);
+    }
+    if let Some(delivery) = facts.delivery
+        && let Some(promised_at) = delivery.promised_at
+    {
+        month.on_time.add(i64::from(delivery.on_time));
+        month.gap_ms.add(touchpoint.occurred_at.0.saturating_sub(promised_at.0));
+    }
+    if facts.purchase || touchpoint.kind == Kind::SubscriptionRenewed {
+        month.revenue = month.revenue.saturating_add(minor(touchpoint.amount));
+        month.repurchases += i64::from(facts.purchase && was_customer);
+    }
+    if let Some(placing) = &facts.cancelled {
+        month.revenue = month.revenue.saturating_sub(minor(placing.amount));
+        // The purchase after a cancelled first one is a first one now.
+        let no_repurchase = match &facts.customer_gained {
+            Some(Gained::Earlier(day, _)) => Some(*day),
+            _ => (!facts.customer_lost).then_some(placing.day),
+        };
+        month.repurchases -= i64::from(no_repurchase.is_some_and(|day| day >= month.start));
+    }
+    match touchpoint.kind {
+        Kind::MessageSent => month.messages += 1,
+        Kind::RefundIssued => month.refunds = month.refunds.saturating_add(minor(touchpoint.amount).saturating_abs()),
+        Kind::SubscriptionCancelled => month.cancelled = true,
+        Kind::ReferralMade => month.referred = true,
+        _ => {}
+    }
+    month.costs = month.costs.saturating_add(minor(touchpoint.cost));
+}

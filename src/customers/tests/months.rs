@@ -1,0 +1,68 @@
+//! Months as stories: what drivers are found from.
+
+use expect_test::expect;
+
+use super::world::check_customers;
+
+/// csat 0, contacts 6, bought_again 7, revenue 8, margin 9: the sums over single measures.
+const SHOWN: [&str; 5] = [
+    "months month:2026-03 persons 0,0,p",
+    "months month:2026-03 persons 6,6,p",
+    "months month:2026-03 persons 7,7,p",
+    "months month:2026-03 persons 8,8,p",
+    "months month:2026-03 persons 0,8,p",
+];
+
+#[test]
+fn a_month_counts_at_its_last_close_and_with_the_first_touchpoint_after_it() {
+    let march = [
+        "sales order_placed O1 for 500EUR at 0d09:00",
+        "support survey_answered csat 4 at 1d09:00",
+        "support survey_answered csat 3 at 2d09:00",
+        "marketing message_sent at 3d09:00",
+        "sales order_placed O2 for 700EUR at 4d09:00",
+        "sales order_placed O3 for 900USD at 5d09:00",
+    ];
+    let expected = expect![[r#"
+        months month:2026-03 persons 0,0,p: n 1, a 3500, b 3500
+        months month:2026-03 persons 0,8,p: n 1, a 3500, b 1200
+        months month:2026-03 persons 6,6,p: n 1, a 1, b 1
+        months month:2026-03 persons 7,7,p: n 1, a 1, b 1
+        months month:2026-03 persons 8,8,p: n 1, a 1200, b 1200"#]];
+    check_customers(&[&march[..], &["closed 28d"]].concat(), &["months"], expect![[""]]);
+    check_customers(&[&march[..], &["closed 29d"]].concat(), &SHOWN, expected.clone());
+    // 2026-04-05: the month is over by a touchpoint, and nothing is counted twice.
+    check_customers(&[&march[..], &["closed 29d", "web page_viewed at 34d09:00"]].concat(), &SHOWN, expected.clone());
+    check_customers(&[&march[..], &["web page_viewed at 34d09:00"]].concat(), &SHOWN, expected);
+}
+
+#[test]
+fn a_late_touchpoint_changes_a_month_that_was_over() {
+    check_customers(
+        &["sales order_placed O1 for 500EUR at 0d09:00", "closed 40d", "support survey_answered csat 5 at 1d09:00"],
+        &SHOWN,
+        expect![[r#"
+            months month:2026-03 persons 0,0,p: n 1, a 5000, b 5000
+            months month:2026-03 persons 0,8,p: n 1, a 5000, b 500
+            months month:2026-03 persons 6,6,p: n 1
+            months month:2026-03 persons 7,7,p: n 1
+            months month:2026-03 persons 8,8,p: n 1, a 500, b 500"#]],
+    );
+}
+
+#[test]
+fn a_cancelled_purchase_bought_nothing_again_and_counts_against_the_month_of_its_cancellation() {
+    check_customers(
+        &[
+            "sales order_placed O1 for 500EUR at 0d09:00",
+            "sales order_placed O2 for 700EUR at 4d09:00",
+            "sales order_cancelled O1 at 5d09:00",
+            "closed 40d",
+        ],
+        &SHOWN,
+        expect![[r#"
+            months month:2026-03 persons 6,6,p: n 1
+            months month:2026-03 persons 7,7,p: n 1
+            months month:2026-03 persons 8,8,p: n 1, a 700, b 700"#]],
+    );
+}

@@ -1,0 +1,180 @@
+//! Persons' timelines in, their months out: what `insight.drivers` must say of each outcome, month and segment.
+//!
+//! Looks at each month as a range of positions in the timeline, and correlates lists of values.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{cells::World, escaped, journeys::Bought, sources::Touch};
+
+const DRIVERS: [&str; 7] = ["csat", "nps", "sentiment", "first_response_time", "on_time", "promise_gap", "contacts"];
+const OUTCOMES: [&str; 5] = ["bought_again", "revenue", "margin", "churned", "referred"];
+
+/// What else of a timeline is needed: by position.
+pub struct Story {
+    pub bought: Vec<Bought>,
+    /// Position of a first reply, and how long it took.
+    pub replies: Vec<(usize, i64)>,
+    /// Position of a delivery with a promise, how much later it was, whether that counts as on time.
+    pub deliveries: Vec<(usize, i64, bool)>,
+}
+
+type Person = BTreeMap<&'static str, i64>;
+
+/// Persons by month and segment.
+#[derive(Default)]
+pub struct Months(BTreeMap<(String, String), (Value, Vec<Person>)>);
+
+impl Months {
+    /// Adds the months of a person.
+    pub fn add(&mut self, timeline: &[Touch], story: &Story, world: &World) {
+        let mut from = 0;
+        while from < timeline.len() {
+            let (month, window) = world.month(world.day(timeline[from].occurred_at));
+            let is_in = |at: usize| world.month(world.day(timeline[at].occurred_at)).0 == month;
+            let to = (from..timeline.len()).find(|&at| !is_in(at)).unwrap_or(timeline.len());
+            if world.is_over(&window) {
+                let person = person(timeline, from, to, story, world, &month);
+                let segment = timeline[..to].iter().rev().find_map(|touch| touch.segment.as_deref());
+                let mut places = vec![(String::new(), "company", "")];
+                if let Some(segment) = segment {
+                    places.push((format!("&segment={}", escaped(segment)), "segment", segment));
+                }
+                for (suffix, dimension, value) in places {
+                    let about = json!({"window": window, "dimension": dimension, "dimension_value": value});
+                    let group = self.0.entry((month.clone(), suffix)).or_insert_with(|| (about, Vec::new()));
+                    group.1.push(person.clone());
+                }
+            }
+            from = to;
+        }
+    }
+
+    /// The state of `insight.drivers`, by key, in the form of [`comparable`].
+    pub fn publish(self) -> BTreeMap<String, Value> {
+        let mut feed = BTreeMap::new();
+        for ((month, suffix), (about, persons)) in self.0 {
+            for outcome in OUTCOMES {
+                let mut record = about.clone();
+                let known: Vec<i64> = persons.iter().filter_map(|person| person.get(outcome).copied()).collect();
+                let sum: i64 = known.iter().sum();
+                record["outcome"] = json!(outcome);
+                record["n"] = json!(known.len());
+                record["mean"] = json!((!known.is_empty()).then(|| sum as f64 / known.len() as f64));
+                let found = DRIVERS.iter().filter_map(|driver| {
+                    let both = persons.iter().filter_map(|person| Some((*person.get(driver)?, *person.get(outcome)?)));
+                    Some(((*driver).to_owned(), correlate(&both.collect::<Vec<_>>())?))
+                });
+                record["drivers"] = json!(found.collect::<BTreeMap<_, _>>());
+                feed.insert(format!("drivers|{month}|outcome={outcome}{suffix}"), record);
+            }
+        }
+        feed
+    }
+}
+
+fn person(timeline: &[Touch], from: usize, to: usize, story: &Story, world: &World, month: &str) -> Person {
+    let mut person = Person::new();
+    let touches = || timeline[from..to].iter();
+    let inside = |at: usize| (from..to).contains(&at);
+    let euros = |amount: &Option<(i64, String)>| {
+        amount.as_ref().filter(|(_, currency)| currency == "EUR").map_or(0, |(minor, _)| *minor)
+    };
+    let mut mean = |name: &'static str, values: Vec<i64>, scale: i64| {
+        if !values.is_empty() {
+            let n = values.len() as i64;
+            person.insert(name, (values.iter().sum::<i64>() * scale).div_euclid(n));
+        }
+    };
+    for name in ["csat", "nps"] {
+        let answers = touches().filter_map(|touch| touch.score.as_ref()).filter(|(scale, ..)| scale == name);
+        mean(name, answers.map(|(_, value, _)| *value).collect(), 1_000);
+    }
+    mean("sentiment", touches().filter_map(|touch| touch.sentiment).collect(), 1_000);
+    let replies = story.replies.iter().filter(|(at, _)| inside(*at));
+    mean("first_response_time", replies.map(|(_, took)| *took).collect(), 1);
+    let deliveries = || story.deliveries.iter().filter(|(at, ..)| inside(*at));
+    mean("on_time", deliveries().map(|(_, _, on_time)| i64::from(*on_time)).collect(), 1_000);
+    mean("promise_gap", deliveries().map(|(_, gap, _)| *gap).collect(), 1);
+    person.insert("contacts", touches().filter(|touch| touch.kind == "message_sent").count() as i64);
+
+    let live_at = |purchase: &&Bought, at: usize| purchase.placed < at && purchase.cancelled > at;
+    let is_customer = story.bought.iter().any(|purchase| purchase.placed < to && purchase.cancelled >= to);
+    let this_month = |purchase: &Bought| world.month(world.day(timeline[purchase.placed].occurred_at)).0 == month;
+    let mut repurchases = 0;
+    let mut revenue = 0;
+    for purchase in &story.bought {
+        if inside(purchase.placed) {
+            revenue += euros(&timeline[purchase.placed].amount);
+            repurchases += i64::from(story.bought.iter().any(|other| live_at(&other, purchase.placed)));
+        }
+        if inside(purchase.cancelled) {
+            revenue -= euros(&timeline[purchase.placed].amount);
+            // Without it, the earliest of the others is the first purchase: that one bought nothing again.
+            let others = story.bought.iter().filter(|other| live_at(other, purchase.cancelled));
+            let earliest = others.min_by_key(|other| other.placed);
+            let loses = match earliest {
+                Some(earliest) if earliest.placed > purchase.placed => this_month(earliest),
+                Some(_) => this_month(purchase),
+                None => false,
+            };
+            repurchases -= i64::from(loses);
+        }
+    }
+    let renewals = touches().filter(|touch| touch.kind == "subscription_renewed");
+    revenue += renewals.map(|touch| euros(&touch.amount)).sum::<i64>();
+    let refunds: i64 =
+        touches().filter(|touch| touch.kind == "refund_issued").map(|touch| euros(&touch.amount).abs()).sum();
+    let costs: i64 = touches().map(|touch| euros(&touch.cost)).sum();
+    let cancelled = touches().any(|touch| touch.kind == "subscription_cancelled");
+    if is_customer {
+        person.insert("bought_again", i64::from(repurchases > 0));
+        person.insert("revenue", revenue);
+        person.insert("margin", revenue - refunds - costs);
+        person.insert("referred", i64::from(touches().any(|touch| touch.kind == "referral_made")));
+    }
+    if is_customer || cancelled {
+        person.insert("churned", i64::from(cancelled));
+    }
+    person
+}
+
+/// Pearson's r with Fisher's interval, of thirty pairs or more that vary.
+fn correlate(pairs: &[(i64, i64)]) -> Option<Value> {
+    if pairs.len() < 30 || pairs.iter().all(|it| it.0 == pairs[0].0) || pairs.iter().all(|it| it.1 == pairs[0].1) {
+        return None;
+    }
+    let n = pairs.len() as f64;
+    let mean = |of: fn(&(i64, i64)) -> i64| pairs.iter().map(|pair| of(pair) as f64).sum::<f64>() / n;
+    let (x, y) = (mean(|pair| pair.0), mean(|pair| pair.1));
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    for pair in pairs {
+        let (dx, dy) = (pair.0 as f64 - x, pair.1 as f64 - y);
+        (xx, yy, xy) = (xx + dx * dx, yy + dy * dy, xy + dx * dy);
+    }
+    let r: f64 = (xy / (xx * yy).sqrt()).clamp(-1.0, 1.0);
+    let half = 1.959963984540054 / (n - 3.0).sqrt();
+    let end = |shift: f64| if r.abs() < 1.0 - 1e-12 { (r.atanh() + shift).tanh() } else { r };
+    Some(json!({"n": pairs.len(), "correlation": r, "interval_low": end(-half), "interval_high": end(half)}))
+}
+
+/// A published record without what depends on the order, and without the weights: those have numbers of their own.
+pub fn comparable(record: &Value) -> Value {
+    let mut kept = serde_json::Map::new();
+    for name in ["outcome", "window", "dimension", "dimension_value", "n", "mean"] {
+        kept.insert(name.into(), record[name].clone());
+    }
+    let of_driver = |it: &Value| {
+        let name = it["driver"].as_str()?.to_owned();
+        let mut value = serde_json::Map::new();
+        for field in ["n", "correlation", "interval_low", "interval_high"] {
+            value.insert(field.into(), it[field].clone());
+        }
+        Some((name, Value::Object(value)))
+    };
+    let drivers: BTreeMap<String, Value> =
+        record["drivers"].as_array().into_iter().flatten().filter_map(of_driver).collect();
+    kept.insert("drivers".into(), json!(drivers));
+    Value::Object(kept)
+}
