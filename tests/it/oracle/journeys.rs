@@ -318,13 +318,9 @@ fn credits(paths: &BTreeMap<Vec<String>, (Vec<i64>, i64)>) -> BTreeMap<String, V
             }
         }
         let markov = if sum > 0.0 { effect / sum * credited } else { 0.0 };
-        if with > 0 {
-            found.insert(
-                (*step).clone(),
-                json!({"conversions": with, "removal_effect": effect, "markov": markov, "first": first, "last": last,
-                    "linear": linear, "position": position}),
-            );
-        }
+        let credit = json!({"conversions": with, "removal_effect": effect, "markov": markov, "first": first,
+            "last": last, "linear": linear, "position": position});
+        found.insert((*step).clone(), credit);
     }
     found
 }
@@ -334,8 +330,8 @@ impl Group {
     fn attribution(&self, mut about: Value) -> Value {
         let conversions: usize = self.paths.values().map(|(times, _)| times.len()).sum();
         about["conversions"] = json!(conversions);
-        if conversions >= 30 {
-            let direct = self.paths.get(&Vec::new()).map_or(0, |(times, _)| times.len());
+        let direct = self.paths.get(&Vec::new()).map_or(0, |(times, _)| times.len());
+        if conversions - direct >= 30 {
             about["credited"] = json!(conversions - direct);
             about["steps"] = json!(credits(&self.paths));
         } else {
