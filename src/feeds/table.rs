@@ -174,7 +174,7 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 11] = [
+    pub const ALL: [Feed; 12] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,

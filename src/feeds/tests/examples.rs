@@ -12,9 +12,9 @@ use crate::{
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, CatalogueEntry, Cause,
         Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
-        IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep, Kind, Measure, MetricValue, Money,
-        Named, Outcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale, ScoreSummary, SpokeAccount,
-        SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
+        IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep, Kind, Measure, MetricValue,
+        Money, Named, Outcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale, ScoreSummary,
+        SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
     },
 };
 
