@@ -63,7 +63,7 @@ fn came(said: &[Said], shift_ms: i64) -> Vec<Said> {
             let timestamp_ms = if shift_ms == 0 { event.timestamp_ms } else { START_MS + shift_ms };
             Said::Event(SourceEvent { timestamp_ms, ..event.clone() })
         }
-        other => other.clone(),
+        other @ Said::Command { .. } => other.clone(),
     };
     said.iter().map(later).collect()
 }
