@@ -21,10 +21,10 @@ impl AtClose {
     /// Evaluates a head at the close of a day.
     pub fn of(head: &Head, closed_day: Day) -> AtClose {
         let days = closed_day.plus(1 - CONTACT_DAYS)..=closed_day;
-        let contacts = head.contacts.iter().filter(|(day, _)| days.contains(day));
+        let contacts = head.contacts.iter().filter(|contacts| days.contains(&contacts.day));
         let overdue = promise_starts(head).filter(|&start| start <= closed_day);
         AtClose {
-            contacts_30_days: contacts.map(|&(_, count)| i64::from(count)).sum(),
+            contacts_30_days: contacts.map(|contacts| i64::from(contacts.n)).sum(),
             overdue_promises: overdue.count() as i64,
         }
     }
@@ -46,7 +46,7 @@ pub fn next_change(head: &Head, closed_day: Day) -> Option<Day> {
         let next = head
             .contacts
             .iter()
-            .flat_map(|&(day, _)| [day, day.plus(CONTACT_DAYS)])
+            .flat_map(|contacts| [contacts.day, contacts.day.plus(CONTACT_DAYS)])
             .chain(promise_starts(head))
             .filter(|&day| day > after)
             .min()?;

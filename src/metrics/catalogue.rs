@@ -45,6 +45,9 @@ pub mod index {
     pub const WORD_OF_MOUTH: u8 = 30;
     pub const MARGIN: u8 = 31;
     pub const CONVERSION: u8 = 32;
+    pub const CONTACT_PRESSURE: u8 = 33;
+    pub const CHURN: u8 = 34;
+    pub const CONTENT_CREDIBILITY: u8 = 35;
 }
 
 /// How contributions become cells.
@@ -54,6 +57,9 @@ pub enum MetricKind {
     Flow,
     /// Contributions are changes on days; a window shows the level at its last closed day.
     Level,
+    /// `n` is a level that changes on days, shown as it was at the close of the day before the window; all else is added to
+    /// the windows themselves.
+    Opening,
 }
 
 /// One metric.
@@ -348,6 +354,9 @@ pub const CATALOGUE: &[Definition] = &[
     experience::WORD_OF_MOUTH,
     experience::MARGIN,
     experience::CONVERSION,
+    relations::CONTACT_PRESSURE,
+    relations::CHURN,
+    relations::CONTENT_CREDIBILITY,
 ];
 
 /// What most definitions share.
@@ -465,7 +474,7 @@ mod tests {
                 definition.id
             );
         }
-        assert_eq!(CATALOGUE.len(), 33);
+        assert_eq!(CATALOGUE.len(), 36);
         assert_eq!(CATALOGUE[usize::from(index::DATA_QUALITY)].id, "data_quality");
         assert_eq!(entries().count(), CATALOGUE.len());
     }
@@ -485,6 +494,6 @@ mod tests {
 
     #[test]
     fn the_fingerprint_is_part_of_the_generation_and_changes_only_on_purpose() {
-        expect_test::expect!["b63072ed052a5a05"].assert_eq(&format!("{:016x}", fingerprint()));
+        expect_test::expect!["439c2596d03ec25c"].assert_eq(&format!("{:016x}", fingerprint()));
     }
 }

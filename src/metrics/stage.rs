@@ -15,7 +15,7 @@ use super::{
     catalogue::{self, MetricKind},
     cells::{self, Cells, StoreKey},
     families::Families,
-    levels::{Budget, Family},
+    levels::{self, Budget, Family, Level},
     rebuild::Rebuild,
     settling::Settling,
 };
@@ -187,17 +187,25 @@ impl Metrics {
         }
         let definition = catalogue::definition(cell.metric).ok_or(MetricsError::UnknownMetric(cell.metric))?;
         let settling = self.settling(store)?;
-        if definition.kind == MetricKind::Level {
-            if cell.window.kind != WindowKind::Day {
-                return Err(MetricsError::LevelWithoutDay(definition.id));
+        let (closed, settled) = (settling.closed(), settling.settled());
+        let rest;
+        let mut add = add;
+        if definition.kind != MetricKind::Flow {
+            let (change, left) = levels::take_apart(add, definition.kind == MetricKind::Opening);
+            if change != Level::default() {
+                if cell.window.kind != WindowKind::Day {
+                    return Err(MetricsError::LevelWithoutDay(definition.id));
+                }
+                self.family(cells::family_key(&cell), closed, store)?.change(cell.window.start, change);
             }
-            let closed = settling.closed();
-            self.family(cells::family_key(&cell), closed, store)?.change(cell.window.start, add.n);
-            return Ok(());
+            if left.is_zero() {
+                return Ok(());
+            }
+            rest = left;
+            add = &rest;
         }
-        let late = settling
-            .settled()
-            .is_some_and(|settled| cell.window.start < settled && definition.settles_on(cell.window) <= settled);
+        let late =
+            settled.is_some_and(|settled| cell.window.start < settled && definition.settles_on(cell.window) <= settled);
         self.cells.change(cells::cell_key(&cell), late, store)?.add(add, 1);
         Ok(())
     }

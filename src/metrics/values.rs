@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    analyses::statistics::{mean_standard_error, percentile, wilson_interval},
+    analyses::statistics::{difference_of_shares, mean_standard_error, percentile, wilson_interval},
     model::{Accumulator, Outcome, Percentiles, Uncertainty},
 };
 
@@ -126,6 +126,44 @@ pub fn amount_each(cell: &Accumulator) -> Figures {
     }
 }
 
+/// Messages to each of the `n` persons who got any, `sum/n`, with the share of those above the cap `a/n`.
+pub fn contact_pressure(cell: &Accumulator) -> Figures {
+    Figures { details: shares(&[("share_above_cap", cell.a)], cell.n), ..amount_each(cell) }
+}
+
+/// The lost share in percent with its Wilson interval: of `n` subscriptions the `a` cancelled, or without any of `b` persons
+/// those who are not among the `sum` still active.
+pub fn churn(cell: &Accumulator) -> Figures {
+    let (lost, of) = if cell.n > 0 { (cell.a, cell.n) } else { (cell.b.wrapping_sub(cell.sum), cell.b) };
+    let details = [
+        ("subscriptions_running", cell.n),
+        ("subscriptions_cancelled", cell.a),
+        ("persons_active_before", cell.b),
+        ("persons_still_active", cell.sum),
+    ];
+    Figures {
+        details: details.into_iter().map(|(name, count)| (name, count as f64)).collect(),
+        ..percent(&Accumulator { a: lost, ..Accumulator::count(of) })
+    }
+}
+
+/// The difference of two shares in percentage points, `100·(a/n − sum/b)`, with its Newcombe interval.
+pub fn content_credibility(cell: &Accumulator) -> Figures {
+    let difference = difference_of_shares((cell.a, cell.n), (cell.sum, cell.b)).map(|it| it.scaled(100.0));
+    let mut details = shares(&[("share", cell.a)], cell.n);
+    details.extend(shares(&[("share_of_others", cell.sum)], cell.b));
+    details.extend([("others", cell.b as f64), ("others_who_went_on", cell.sum as f64)]);
+    Figures {
+        n: cell.n,
+        numerator: cell.a,
+        denominator: cell.n,
+        value: difference.map(|difference| difference.value),
+        uncertainty: difference.map(|difference| Uncertainty::Interval(difference.low, difference.high)),
+        details,
+        ..Figures::default()
+    }
+}
+
 /// A quotient of two counts of different things, `a/n`: no interval, since it can exceed one.
 pub fn rate(cell: &Accumulator) -> Figures {
     Figures { n: cell.n, numerator: cell.a, denominator: cell.n, value: quotient(cell.a, cell.n), ..Figures::default() }
@@ -239,6 +277,28 @@ mod tests {
         assert_eq!(wilson_interval(11, 10), None);
         assert_eq!(wilson_interval(-1, 10), None);
         assert_eq!(wilson_interval(0, 0), None);
+    }
+
+    #[test]
+    fn churn_is_of_subscriptions_and_without_them_of_persons() {
+        let cell = Accumulator { n: 20, a: 3, b: 10, sum: 4, ..Accumulator::default() };
+        let figures = churn(&cell);
+        assert_eq!((figures.n, figures.numerator, figures.denominator, figures.value), (20, 3, 20, Some(15.0)));
+        assert_eq!((figures.details["persons_active_before"], figures.details["persons_still_active"]), (10.0, 4.0));
+        let without = churn(&Accumulator { n: 0, a: 0, ..cell });
+        assert_eq!((without.n, without.numerator, without.denominator, without.value), (10, 6, 10, Some(60.0)));
+        assert_eq!(churn(&Accumulator::default()).value, None);
+    }
+
+    #[test]
+    fn credibility_is_a_difference_that_needs_both_sides() {
+        let cell = Accumulator { n: 70, a: 56, b: 80, sum: 48, ..Accumulator::default() };
+        let figures = content_credibility(&cell);
+        close(figures.value.expect("both sides"), 20.0);
+        close(figures.details["share_of_others"], 0.6);
+        assert!(matches!(figures.uncertainty, Some(Uncertainty::Interval(low, _)) if (low - 5.24).abs() < 0.005));
+        let alone = content_credibility(&Accumulator { b: 0, sum: 0, ..cell });
+        assert_eq!((alone.value, alone.uncertainty, alone.n), (None, None, 70));
     }
 
     #[test]

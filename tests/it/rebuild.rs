@@ -34,18 +34,32 @@ struct Definition {
     time_zone: &'static str,
     on_time_tolerance_ms: i64,
     unanswered_target_ms: i64,
+    acquisition_spokes: &'static [&'static str],
+    contact_cap: i64,
 }
 
-const FIRST: Definition = Definition { time_zone: "UTC", on_time_tolerance_ms: 0, unanswered_target_ms: 86_400_000 };
+const FIRST: Definition = Definition {
+    time_zone: "UTC",
+    on_time_tolerance_ms: 0,
+    unanswered_target_ms: 86_400_000,
+    acquisition_spokes: &["marketing", "sales"],
+    contact_cap: 8,
+};
 /// Each seed's second definition: days begin before or after those of UTC.
 const SECOND: [Definition; 3] = [
-    Definition { time_zone: "Pacific/Auckland", on_time_tolerance_ms: 7_200_000, unanswered_target_ms: 86_400_000 },
-    Definition { time_zone: "America/Los_Angeles", on_time_tolerance_ms: 0, unanswered_target_ms: 10_800_000 },
-    Definition { time_zone: "Europe/Berlin", on_time_tolerance_ms: 86_400_000, unanswered_target_ms: 172_800_000 },
+    Definition { time_zone: "Pacific/Auckland", on_time_tolerance_ms: 7_200_000, contact_cap: 1, ..FIRST },
+    Definition { time_zone: "America/Los_Angeles", unanswered_target_ms: 10_800_000, contact_cap: 3, ..FIRST },
+    Definition {
+        time_zone: "Europe/Berlin",
+        on_time_tolerance_ms: 86_400_000,
+        unanswered_target_ms: 172_800_000,
+        acquisition_spokes: &["operations"],
+        contact_cap: 0,
+    },
 ];
 /// One that nobody wanted: begun by mistake, never finished.
 const MISTAKE: Definition =
-    Definition { time_zone: "Asia/Kathmandu", on_time_tolerance_ms: 1, unanswered_target_ms: 3_600_000 };
+    Definition { time_zone: "Asia/Kathmandu", on_time_tolerance_ms: 1, unanswered_target_ms: 3_600_000, ..FIRST };
 
 impl Definition {
     fn options(self) -> TopologyOptions {
@@ -55,6 +69,8 @@ impl Definition {
         options.customers.fold.calendar = options.calendar.clone();
         options.customers.fold.on_time_tolerance_ms = self.on_time_tolerance_ms;
         options.customers.fold.unanswered_target_ms = self.unanswered_target_ms;
+        options.customers.fold.contact_cap = self.contact_cap;
+        options.customers.fold.acquisition_spokes = self.acquisition_spokes.iter().map(|&spoke| spoke.into()).collect();
         options
     }
 
@@ -67,6 +83,8 @@ impl Definition {
             time_zone: self.time_zone.into(),
             on_time_tolerance_ms: self.on_time_tolerance_ms,
             unanswered_target_ms: self.unanswered_target_ms,
+            acquisition_spokes: self.acquisition_spokes.iter().map(|&spoke| spoke.into()).collect(),
+            contact_cap: self.contact_cap,
             ..oracle::Options::default()
         };
         truth_under(events, options)

@@ -23,8 +23,8 @@ use serde_json::Value;
 
 use crate::{
     accounts::assert_accounts,
-    oracle::Feeds,
-    world::{SPOKE_PARTITIONS, assert_truth, events, latest, topology_options, truth},
+    oracle::{self, Feeds},
+    world::{SPOKE_PARTITIONS, assert_truth, events, latest, topology_options, truth, truth_under},
 };
 
 /// How many seeds: the quick suite's, or the long one's.
@@ -150,6 +150,47 @@ fn a_quiet_run_gives_the_truth() {
     assert_truth(&expected.feeds, &feeds, "one instance, no faults");
     let (_, map) = topology::topology(&options);
     assert_accounts(&events, &accounts(&simulation.cluster().borrow(), &map), "one instance, no faults");
+}
+
+/// A company long enough for subscriptions to end, for people to come back, and for content to lead somewhere.
+fn lasting_company(seed: u64) -> CompanyOptions {
+    CompanyOptions { customers: 10, touchpoints: 900, days: 130, ..small_company(seed) }
+}
+
+#[test]
+fn who_stays_goes_reads_and_is_written_to_is_counted_truly_under_faults() {
+    /// A name, and whether a value shows it: what the truth must hold, so that the comparison is about it.
+    type Situation = (&'static str, fn(&Value) -> bool);
+    let situations: [(&str, Situation); 9] = [
+        ("retention|week", ("some came back", |it| it["numerator"].as_i64() > Some(0))),
+        ("retention|month", ("some did not", |it| it["numerator"].as_i64() < it["denominator"].as_i64())),
+        ("churn|month", ("a subscription ended", |it| it["details"]["subscriptions_cancelled"].as_f64() > Some(0.0))),
+        ("churn|week", ("none ran", |it| it["details"]["subscriptions_running"].as_f64() == Some(0.0))),
+        ("advocacy|week", ("some speak well", |it| it["numerator"].as_i64() > Some(0))),
+        ("contact_pressure|day", ("some have too many", |it| it["details"]["share_above_cap"].as_f64() > Some(0.0))),
+        (
+            "content_credibility",
+            ("readers and others", |it| it["value"].is_number() && it["numerator"].as_i64() > Some(0)),
+        ),
+        ("acquisition_cost|month", ("it has its price", |it| it["value"].as_f64() > Some(0.0))),
+        ("customer_value", ("more was paid back than paid", |it| it["value"].as_f64() < Some(0.0))),
+    ];
+    let counts = in_turn(seeds(60, 600), |seed| {
+        let events = events(lasting_company(seed));
+        let cap = 2;
+        let expected = truth_under(&events, oracle::Options { contact_cap: cap, ..oracle::Options::default() });
+        let mut options = topology_options("lasting", 2);
+        options.customers.fold.contact_cap = cap;
+        let (feeds, _) = simulate(&events, &options, seed, 3, 20);
+        assert_truth(&expected.feeds, &feeds, &format!("seed {seed}"));
+        situations.map(|(prefix, (_, is_so))| {
+            expected.feeds.metrics.iter().filter(|(key, value)| key.starts_with(prefix) && is_so(value)).count()
+        })
+    });
+    for (index, (prefix, (name, _))) in situations.iter().enumerate() {
+        let found: usize = counts.iter().map(|counts| counts[index]).sum();
+        assert!(found > counts.len(), "{prefix}: {name}: found {found} times with {} seeds", counts.len());
+    }
 }
 
 /// What the faults of one seed did.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FoldOptions, facts::Facts, head::CONTACT_DAYS};
+use super::{FoldOptions, contacts::Contacts, facts::Facts, head::CONTACT_DAYS};
 use crate::model::{Day, EventTime, Kind, ScoreScale};
 
 /// The newest answers and complaints without a follow-up that a head remembers.
@@ -62,9 +62,9 @@ pub struct Attention {
 }
 
 /// Messages to a person in the 30 days up to the close of a day.
-pub fn contacts_until(contacts: &[(Day, u32)], close: Day) -> i64 {
+pub fn contacts_until(contacts: &[Contacts], close: Day) -> i64 {
     let days = close.plus(1 - CONTACT_DAYS)..=close;
-    contacts.iter().filter(|(day, _)| days.contains(day)).map(|&(_, count)| i64::from(count)).sum()
+    contacts.iter().filter(|sent| days.contains(&sent.day)).map(|sent| i64::from(sent.n)).sum()
 }
 
 impl Attention {
@@ -74,7 +74,7 @@ impl Attention {
         &mut self,
         facts: &Facts<'_, '_>,
         (spoke, ordinal): (u32, u64),
-        contacts: &[(Day, u32)],
+        contacts: &[Contacts],
         options: &FoldOptions,
     ) -> bool {
         let (touchpoint, day) = (facts.touchpoint, facts.place.day);

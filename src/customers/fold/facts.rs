@@ -4,9 +4,10 @@ use smallvec::SmallVec;
 
 use super::{
     FoldOptions,
+    contacts::Message,
+    content::Counted,
     head::{
-        Answers, CONTACT_DAYS, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Resolution,
-        SCORES_MAX, Step, Sum,
+        Answers, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Resolution, SCORES_MAX, Step, Sum,
     },
     journeys::{self, EndedJourneys},
     month::{self, PersonMonth},
@@ -82,6 +83,15 @@ pub struct Visited {
     pub reaches: u8,
 }
 
+/// A subscription that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The day on which it started.
+    pub started: Day,
+    /// When it ended, and the dimension values of its start.
+    pub ended: Ended,
+}
+
 /// What one touchpoint means at its point of the timeline.
 #[derive(Debug)]
 pub struct Facts<'a, 'p> {
@@ -117,6 +127,14 @@ pub struct Facts<'a, 'p> {
     pub first_response_ms: Option<i64>,
     /// From opening to this first resolution, in milliseconds.
     pub resolution_ms: Option<i64>,
+    /// Whether it starts a subscription with a contract number.
+    pub subscription_started: bool,
+    /// The subscription that it cancels.
+    pub subscription_ended: Option<Subscription>,
+    /// The message that it is.
+    pub message: Option<Message>,
+    /// What it changes of who is counted as a consumer of content.
+    pub content: SmallVec<[Counted; 2]>,
     /// What it cost, if that is a cost of winning customers.
     pub acquisition_cost: Option<Money>,
     /// The person's month that was over before it.
@@ -164,6 +182,10 @@ impl<'a, 'p> Facts<'a, 'p> {
             case_answered,
             first_response_ms,
             resolution_ms,
+            subscription_started,
+            subscription_ended,
+            message,
+            content,
             acquisition_cost,
             month_ended,
             journeys,
@@ -191,6 +213,10 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *case_answered == other.case_answered
             && *first_response_ms == other.first_response_ms
             && *resolution_ms == other.resolution_ms
+            && *subscription_started == other.subscription_started
+            && *subscription_ended == other.subscription_ended
+            && *message == other.message
+            && *content == other.content
             && *acquisition_cost == other.acquisition_cost
             && *month_ended == other.month_ended
             && *journeys == other.journeys
@@ -239,6 +265,10 @@ impl<'a, 'p> Facts<'a, 'p> {
             case_answered: None,
             first_response_ms: None,
             resolution_ms: None,
+            subscription_started: false,
+            subscription_ended: None,
+            message: None,
+            content: SmallVec::new(),
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             month_ended,
             journeys: expired,
@@ -265,7 +295,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         if touchpoint.initiator == Initiator::Customer {
             super::cases::observe_contact(head, &mut facts);
         }
-        remember_contact(head, touchpoint.kind, facts.place.day);
+        super::contacts::observe_contact(head, &mut facts, spoke, options.contact_cap);
         match touchpoint.kind {
             Kind::OrderPlaced
             | Kind::DeliveryPromised
@@ -273,7 +303,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             | Kind::OrderDelivered
             | Kind::OrderCancelled
             | Kind::OrderReturned => super::orders::observe_order(head, &mut facts, options),
-            Kind::SubscriptionStarted | Kind::SubscriptionRenewed => {
+            Kind::SubscriptionStarted | Kind::SubscriptionRenewed | Kind::SubscriptionCancelled => {
                 super::orders::observe_subscription(head, &mut facts);
             }
             Kind::CaseOpened | Kind::CaseReplied | Kind::CaseResolved | Kind::CaseReopened => {
@@ -281,6 +311,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             }
             _ => {}
         }
+        super::content::observe_content(head, &mut facts);
         continue_journey(head, &facts, spoke);
         month::observe(head, &facts, options);
         journeys::observe(head, &mut facts, spoke, &options.calendar, &options.journeys);
@@ -409,20 +440,6 @@ fn observe_word_of_mouth(head: &mut Head, touchpoint: &Touchpoint<'_>) {
         || matches!(touchpoint.kind, Kind::SocialMentioned | Kind::ReviewPosted | Kind::ReferralMade);
     if is_heard {
         head.heard_since.get_or_insert(head.touchpoints);
-    }
-}
-
-fn remember_contact(head: &mut Head, kind: Kind, day: Day) {
-    // The hub's last closed day is at least the day before this one, so older days never count again.
-    let oldest = day.plus(-CONTACT_DAYS);
-    if head.contacts.first().is_some_and(|&(first, _)| first < oldest) {
-        head.contacts.retain(|&(contact, _)| contact >= oldest);
-    }
-    if kind == Kind::MessageSent {
-        match head.contacts.last_mut() {
-            Some((last, count)) if *last == day => *count += 1,
-            _ => head.contacts.push((day, 1)),
-        }
     }
 }
 

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attention::Attention,
+    contacts::Contacts,
+    content::Reader,
     journeys::{Journeys, KeptJourney},
     month::Month,
     place::{KeptDimensions, KeptPlace},
@@ -140,6 +142,15 @@ pub struct Order {
     pub returned: bool,
     /// Its open promise.
     pub promise: Option<Promise>,
+}
+
+/// A contract that a subscription was started with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contract {
+    /// The value of the identifier.
+    pub id: Box<str>,
+    /// The level of running subscriptions that it counts in, until it is cancelled.
+    pub running: Option<Level>,
 }
 
 /// A case that was opened.
@@ -299,7 +310,7 @@ pub struct Head {
     /// Order things, by first mention.
     pub orders: VecDeque<Order>,
     /// Contracts that a subscription was started with, by first mention.
-    pub(super) contracts: VecDeque<Box<str>>,
+    pub(super) contracts: VecDeque<Contract>,
     /// Cases, by opening.
     pub cases: VecDeque<Case>,
     /// From opening to the first public reply by an agent, in milliseconds.
@@ -315,7 +326,7 @@ pub struct Head {
     /// Sentiment: number and sum, newest.
     pub sentiment: Option<(Sum, i64)>,
     /// Messages sent to the person by day, ascending, over the days that a record can still count.
-    pub contacts: Vec<(Day, u32)>,
+    pub contacts: Vec<Contacts>,
     /// Steps since the last purchase, oldest first.
     pub journey: VecDeque<Step>,
     /// The month of the newest touchpoint.
@@ -338,6 +349,8 @@ pub struct Head {
     pub(super) visit_before: Option<Day>,
     /// What alerts look at besides.
     pub attention: Attention,
+    /// How the person is counted as a consumer of content, by month.
+    pub(super) readers: Vec<Reader>,
 }
 
 /// A stored head that is not one.

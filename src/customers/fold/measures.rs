@@ -4,13 +4,14 @@ use std::marker::PhantomData;
 
 use super::{
     facts::{Buyer, Facts, Gained},
+    head::CONTACT_DAYS,
     journeys::{self, Ended},
     place::{DimensionValue, Emit},
     seen::{ACTIVE, ADVOCATE, REACHED, RETAINED},
 };
 use crate::{
     metrics::catalogue::index,
-    model::{Accumulator, Dimension, Kind, Money, PathOutcome, ScoreScale, Window},
+    model::{Accumulator, Day, Dimension, Kind, Money, PathOutcome, ScoreScale, Window, WindowKind},
 };
 
 /// Contributes to one metric.
@@ -22,7 +23,7 @@ pub struct Measures<E>(PhantomData<E>);
 
 impl<E: Emit> Measures<E> {
     /// Every metric that the fold contributes to, by its index in the catalogue.
-    pub const ALL: [(u8, Measure<E>); 32] = [
+    pub const ALL: [(u8, Measure<E>); 35] = [
         (index::NPS, nps),
         (index::CSAT, csat),
         (index::CES, ces),
@@ -55,6 +56,9 @@ impl<E: Emit> Measures<E> {
         (index::WORD_OF_MOUTH, word_of_mouth),
         (index::MARGIN, margin),
         (index::CONVERSION, conversion),
+        (index::CONTACT_PRESSURE, contact_pressure),
+        (index::CHURN, churn),
+        (index::CONTENT_CREDIBILITY, content_credibility),
     ];
 }
 
@@ -274,6 +278,68 @@ fn customer_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     {
         let place = placing.dimensions.on(placing.day);
         emit.everywhere(index::CUSTOMER_VALUE, None, &place, &Accumulator::money(amount), -1);
+    }
+}
+
+/// Of the levels `n` persons reached, `a` above the cap and `sum` messages: what one message more changes.
+fn contact_pressure<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    let Some(message) = &facts.message else {
+        return;
+    };
+    let (day, end) = (facts.place.day, facts.place.day.plus(CONTACT_DAYS));
+    // The company and the spoke come first.
+    for (value, pressure) in facts.place.values.iter().zip([&message.company, &message.spoke]) {
+        let mut between = |from: Day, until: Day, add: Accumulator| {
+            for (day, times) in [(from, 1), (until, -1)] {
+                emit.cell(index::CONTACT_PRESSURE, None, Window::of(WindowKind::Day, day), value, &add, times);
+            }
+        };
+        between(day, end, Accumulator { sum: 1, ..Accumulator::default() });
+        if let Some(from) = pressure.alone_from {
+            between(from, end, Accumulator::count(1));
+        }
+        if let Some((from, until)) = pressure.above {
+            between(from, until, Accumulator { a: 1, ..Accumulator::default() });
+        }
+    }
+}
+
+/// Of the level `n` subscriptions running; of windows `a` of these cancelled, and of persons as of [`retention`] `b` active
+/// before, `sum` of them still.
+fn churn<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    let was_active = Accumulator { b: 1, ..Accumulator::default() };
+    let stayed = Accumulator { sum: 1, ..Accumulator::default() };
+    each_first_time(ACTIVE, facts, |value, window| {
+        emit.cell(index::CHURN, None, window.after(), value, &was_active, 1);
+    });
+    each_first_time(RETAINED, facts, |value, window| emit.cell(index::CHURN, None, window, value, &stayed, 1));
+    if facts.subscription_started {
+        emit.level(index::CHURN, facts.place, 1);
+    }
+    if let Some(subscription) = &facts.subscription_ended {
+        let place = subscription.ended.dimensions.on(subscription.ended.day);
+        emit.level(index::CHURN, &place, -1);
+        let cancelled = Accumulator { a: 1, ..Accumulator::default() };
+        for value in &place.values {
+            for &window in place.windows.iter().filter(|window| subscription.started < window.start) {
+                emit.cell(index::CHURN, None, window, value, &cancelled, 1);
+            }
+        }
+    }
+}
+
+/// `n` consumers, `a` of them who went on, `b` others, `sum` of them who went on.
+fn content_credibility<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    for counted in &facts.content {
+        let add = Accumulator {
+            n: counted.consumers,
+            a: counted.consumers_who_went_on,
+            b: counted.others,
+            sum: counted.others_who_went_on,
+            ..Accumulator::default()
+        };
+        let month = Window { kind: WindowKind::Month, start: counted.month };
+        emit.cell(index::CONTENT_CREDIBILITY, None, month, &facts.place.values[0], &add, 1);
     }
 }
 

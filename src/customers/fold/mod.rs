@@ -6,6 +6,8 @@
 pub mod attention;
 mod buyers;
 mod cases;
+pub mod contacts;
+pub mod content;
 mod expectations;
 pub mod facts;
 pub mod head;

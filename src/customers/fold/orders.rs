@@ -2,8 +2,8 @@
 
 use super::{
     FoldOptions, buyers,
-    facts::{Delivery, Ended, Facts, Gained},
-    head::{Anchor, Head, Level, ORDERS_MAX, Order, Placing, Promise, Purchase},
+    facts::{Delivery, Ended, Facts, Gained, Subscription},
+    head::{Anchor, Contract, Head, Level, ORDERS_MAX, Order, Placing, Promise, Purchase},
     place::KeptDimensions,
     visits,
 };
@@ -80,26 +80,36 @@ fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options:
     }
 }
 
-/// A subscription that starts, or is renewed.
+/// A subscription that starts, is renewed, or is cancelled.
 pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_, '_>) {
-    if facts.touchpoint.kind == Kind::SubscriptionRenewed {
-        if let Some(amount) = facts.touchpoint.amount {
-            head.revenue.add(amount);
+    let contract = facts.touchpoint.identifier(IdentifierType::Contract);
+    let known = contract.and_then(|id| head.contracts.iter().rposition(|contract| *contract.id == *id));
+    match facts.touchpoint.kind {
+        Kind::SubscriptionStarted if known.is_none() => {
+            if let Some(id) = contract {
+                facts.subscription_started = true;
+                if head.contracts.len() == ORDERS_MAX {
+                    head.contracts.pop_front();
+                    facts.capped = true;
+                }
+                let running = Level { start: facts.place.day, dimensions: KeptDimensions::of(facts.place) };
+                head.contracts.push_back(Contract { id: id.into(), running: Some(running) });
+            }
+            anchor(head, facts);
+            buy(head, facts, false);
         }
-        return;
+        Kind::SubscriptionRenewed => {
+            if let Some(amount) = facts.touchpoint.amount {
+                head.revenue.add(amount);
+            }
+        }
+        Kind::SubscriptionCancelled => {
+            let running = known.and_then(|index| head.contracts[index].running.take());
+            facts.subscription_ended = running
+                .map(|running| Subscription { started: running.start, ended: Ended::of(running, facts.place.day) });
+        }
+        _ => {}
     }
-    if let Some(id) = facts.touchpoint.identifier(IdentifierType::Contract) {
-        if head.contracts.iter().rev().any(|contract| **contract == *id) {
-            return;
-        }
-        if head.contracts.len() == ORDERS_MAX {
-            head.contracts.pop_front();
-            facts.capped = true;
-        }
-        head.contracts.push_back(id.into());
-    }
-    anchor(head, facts);
-    buy(head, facts, false);
 }
 
 /// The index of an order thing; it becomes the newest if it is not known, and the oldest is forgotten if there are too

@@ -8,5 +8,6 @@ mod months;
 mod moves;
 mod properties;
 mod readings;
+mod relations;
 mod stories;
 mod world;

@@ -13,7 +13,7 @@ use crate::{
 /// The Monday that stories start on: 2026-03-02.
 pub const MONDAY: Day = Day(20_514);
 
-pub const METRICS: [(u8, &str); 32] = [
+pub const METRICS: [(u8, &str); 35] = [
     (index::NPS, "nps"),
     (index::CSAT, "csat"),
     (index::CES, "ces"),
@@ -46,6 +46,9 @@ pub const METRICS: [(u8, &str); 32] = [
     (index::WORD_OF_MOUTH, "word_of_mouth"),
     (index::MARGIN, "margin"),
     (index::CONVERSION, "conversion"),
+    (index::CONTACT_PRESSURE, "contact_pressure"),
+    (index::CHURN, "churn"),
+    (index::CONTENT_CREDIBILITY, "content_credibility"),
 ];
 
 pub fn person_of(identifier: Identifier<'_>) -> PersonId {

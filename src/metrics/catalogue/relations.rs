@@ -1,8 +1,8 @@
 //! Definitions of what becomes of the relation to customers: who stays, who speaks for the company, what it costs to win one and
 //! what they are worth.
 
-use super::{Definition, FLOW, MONEY_EACH, index};
-use crate::metrics::values;
+use super::{Definition, FLOW, LEVEL, MONEY_EACH, MetricKind, index};
+use crate::{metrics::values, model::Dimension};
 
 pub(super) const RETENTION: Definition = Definition {
     index: index::RETENTION,
@@ -60,4 +60,58 @@ pub(super) const CUSTOMER_VALUE: Definition = Definition {
     counted_at: "window",
     source: "Revenue per customer less returns: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
     ..MONEY_EACH
+};
+
+pub(super) const CONTACT_PRESSURE: Definition = Definition {
+    index: index::CONTACT_PRESSURE,
+    id: "contact_pressure",
+    title: "Contact pressure",
+    unit: "messages",
+    formula: "messages sent in the 30 days up to the day's close/persons to whom at least one was; the share of these persons \
+              to whom more were sent than metrics.contact_cap",
+    inclusion: "Every message sent to a person; of a spoke, its own messages. It is a count of all persons and no estimate.",
+    counted_at: "day close",
+    source: "Contact frequency and its cap as campaign tools state them: a count at the close of a day of event time",
+    dimensions: &[Dimension::Company, Dimension::Spoke],
+    figures: values::contact_pressure,
+    ..LEVEL
+};
+
+pub(super) const CHURN: Definition = Definition {
+    index: index::CHURN,
+    id: "churn",
+    title: "Churn",
+    unit: "percent",
+    formula: "100·(subscriptions running as the window begins and cancelled in it)/(running as it begins); where none runs, \
+              100·(1 − retention); Wilson interval (1927)",
+    inclusion: "Subscriptions with a contract number, from their first start to the first cancellation after it, under the \
+                dimension values of the start; one that starts and ends in the same window counts in none. Details give \
+                both: subscriptions, and persons active before with those still active. A window is published once it has begun.",
+    counted_at: "window",
+    source: "Churn rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+    kind: MetricKind::Opening,
+    ahead: true,
+    figures: values::churn,
+    ..FLOW
+};
+
+pub(super) const CONTENT_CREDIBILITY: Definition = Definition {
+    index: index::CONTENT_CREDIBILITY,
+    id: "content_credibility",
+    title: "Credibility of content",
+    unit: "percentage_points",
+    formula: "100·(consumers who went on/consumers − others who went on/others); 95 % interval of the difference after \
+              Newcombe (1998), method 10. Numerator and denominator are the consumers'; details give the others'",
+    inclusion: "Months only. Consumers: persons who consumed content in the month, from the first time in it; others: persons \
+                active in it who did not, from their first touchpoint in it. Went on: a purchase after that, or a later phase \
+                (before, during, after) than that touchpoint left them in, within 30 days, whether or not the purchase is \
+                cancelled later. Who consumes content may have been about to buy: a difference is no effect. A window is final 30 \
+                days after its end.",
+    counted_at: "consumption",
+    source: "R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine \
+             17, 1998",
+    dimensions: &[Dimension::Company],
+    settles_after_days: 30,
+    figures: values::content_credibility,
+    ..FLOW
 };

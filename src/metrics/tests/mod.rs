@@ -142,7 +142,8 @@ impl Addition {
     fn cells(&self) -> impl Iterator<Item = CellKey<'_>> {
         let kinds = match catalogue::CATALOGUE[usize::from(self.metric)].kind {
             MetricKind::Flow => &WindowKind::ALL[..],
-            MetricKind::Level => &WindowKind::ALL[..1],
+            MetricKind::Opening if self.add.n == 0 => &WindowKind::ALL[..],
+            MetricKind::Level | MetricKind::Opening => &WindowKind::ALL[..1],
         };
         kinds.iter().map(|&kind| CellKey {
             metric: self.metric,
@@ -289,6 +290,7 @@ impl Harness {
                         "n" => addition.add.n = number(),
                         "a" => addition.add.a = number(),
                         "b" => addition.add.b = number(),
+                        "sum" => addition.add.sum = number(),
                         "observe" => addition.add.add(&Accumulator::observe(number()), 1),
                         "distribution" => addition.add.add(&Accumulator::observe_distribution(number()), 1),
                         "money" => {

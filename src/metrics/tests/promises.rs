@@ -12,53 +12,75 @@ use crate::{
         catalogue::{self, MetricKind},
         cells,
     },
-    model::{Accumulator, Calendar, CellKey, Day, Dimension, MetricValue, Status, Window, WindowKind, keys},
+    model::{
+        Accumulator, Calendar, CellKey, Currency, Day, Dimension, MetricValue, Money, Status, Window, WindowKind, keys,
+    },
 };
 
 /// What must be published in the end, without any of the stage's state: additions summed by cell, levels by definition.
 fn brute_force(additions: &[Addition], as_of: Option<Day>) -> BTreeMap<String, String> {
     let mut cells: BTreeMap<CellKey<'_>, Accumulator> = BTreeMap::new();
-    let mut families: BTreeMap<(u8, Dimension, &str), Vec<(Day, i64)>> = BTreeMap::new();
+    type Changes<'a> = Vec<(Day, &'a Accumulator)>;
+    let mut families: BTreeMap<(u8, Dimension, &str), Changes<'_>> = BTreeMap::new();
     for addition in additions {
-        match catalogue::CATALOGUE[usize::from(addition.metric)].kind {
-            MetricKind::Flow => {
-                for cell in addition.cells() {
-                    cells.entry(cell).or_default().add(&addition.add, 1);
-                }
+        let kind = catalogue::CATALOGUE[usize::from(addition.metric)].kind;
+        if kind == MetricKind::Flow || (kind == MetricKind::Opening && addition.add.n == 0) {
+            for cell in addition.cells() {
+                cells.entry(cell).or_default().add(&addition.add, 1);
             }
-            MetricKind::Level => families
+        } else {
+            families
                 .entry((addition.metric, addition.dimension, &addition.value))
                 .or_default()
-                .push((addition.day, addition.add.n)),
+                .push((addition.day, &addition.add));
         }
     }
     if let Some(closed) = as_of.map(Day::previous) {
         for ((metric, dimension, value), changes) in &families {
-            let level = |at: Day| changes.iter().filter(|(day, _)| *day <= at).map(|(_, by)| by).sum::<i64>();
+            let level = |at: Day| {
+                let mut sum = Accumulator::default();
+                changes.iter().filter(|(day, _)| *day <= at).for_each(|(_, by)| sum.add(by, 1));
+                sum
+            };
+            let opens = catalogue::CATALOGUE[usize::from(*metric)].kind == MetricKind::Opening;
             let first = changes.iter().map(|(day, _)| *day).min().expect("families have changes");
+            let mut shown = BTreeMap::new();
             for day in (first.0..=closed.0).map(Day) {
                 for kind in WindowKind::ALL {
-                    let window = Window::of(kind, day);
-                    let n = level(window.end().previous().min(closed));
+                    let window = Window::of(kind, if opens { day.plus(1) } else { day });
                     let cell = CellKey { metric: *metric, currency: None, dimension: *dimension, value, window };
-                    cells.insert(cell, Accumulator::count(n));
+                    if opens && window.start == day.plus(1) {
+                        shown.insert(cell, level(day));
+                    } else if !opens {
+                        shown.insert(cell, level(window.end().previous().min(closed)));
+                    }
                 }
+            }
+            for (cell, level) in shown {
+                cells.entry(cell).or_default().add(&level, 1);
             }
         }
     }
+    let has_begun = |cell: &CellKey<'_>| {
+        let waits = catalogue::CATALOGUE[usize::from(cell.metric)].ahead;
+        !waits || as_of.is_some_and(|as_of| cell.window.start <= as_of)
+    };
     cells
         .into_iter()
-        .filter(|(_, sum)| !sum.is_zero())
-        .map(|(cell, sum)| {
+        .filter(|(cell, sum)| !sum.is_zero() && has_begun(cell))
+        .flat_map(|(cell, sum)| {
             let definition = &catalogue::CATALOGUE[usize::from(cell.metric)];
-            let figures = (definition.figures)(&sum);
+            let published = definition.published(cell.currency, &sum);
+            published.into_iter().map(move |(currency, figures)| (cell, definition, currency, figures))
+        })
+        .map(|(cell, definition, currency, figures)| {
             let value = MetricValue {
                 metric: definition.id,
                 unit: definition.unit,
                 window: cell.window,
                 dimension: cell.dimension,
                 dimension_value: cell.value,
-                currency: cell.currency,
+                currency,
                 n: figures.n,
                 numerator: figures.numerator,
                 denominator: figures.denominator,
@@ -70,7 +92,7 @@ fn brute_force(additions: &[Addition], as_of: Option<Day>) -> BTreeMap<String, S
                 status: Status::Final,
                 definition_version: 1,
             };
-            let key = keys::metric(definition.id, cell.window, cell.currency, cell.dimension, cell.value);
+            let key = keys::metric(definition.id, cell.window, currency, cell.dimension, cell.value);
             (key, figures_line(&value))
         })
         .collect()
@@ -101,6 +123,10 @@ fn any_addition() -> impl Strategy<Value = Addition> {
         Just(catalogue::index::FIRST_CONTACT_RESOLUTION),
         Just(catalogue::index::REPURCHASE_30),
         Just(catalogue::index::CONVERSION),
+        Just(catalogue::index::RETENTION),
+        Just(catalogue::index::CHURN),
+        Just(catalogue::index::CONTACT_PRESSURE),
+        Just(catalogue::index::CUSTOMER_VALUE),
     ];
     let dimension =
         prop_oneof![Just((Dimension::Company, "")), Just((Dimension::Region, "n")), Just((Dimension::Region, "no"))];
@@ -110,10 +136,20 @@ fn any_addition() -> impl Strategy<Value = Addition> {
         dimension,
         value: value.to_owned(),
         day: Day(day),
-        add: if matches!(catalogue::CATALOGUE[usize::from(metric)].kind, MetricKind::Level) {
-            Accumulator::count(add.n)
-        } else {
-            add
+        add: match catalogue::CATALOGUE[usize::from(metric)].kind {
+            MetricKind::Flow if metric == catalogue::index::CUSTOMER_VALUE => {
+                let currency = Currency(if add.a == 0 { *b"EUR" } else { *b"USD" });
+                Accumulator { n: add.n, ..Accumulator::money(Money { minor: add.sum, currency }) }
+            }
+            MetricKind::Flow => add,
+            MetricKind::Level if metric == catalogue::index::CONTACT_PRESSURE => {
+                Accumulator { n: add.n, a: add.a, sum: add.sum, ..Accumulator::default() }
+            }
+            // Either a change of the level, or something beside it.
+            MetricKind::Opening if add.a != 0 || add.b != 0 => {
+                Accumulator { n: 0, squares: 0, buckets: Vec::new(), ..add }
+            }
+            MetricKind::Level | MetricKind::Opening => Accumulator::count(add.n),
         },
     })
 }
@@ -204,6 +240,10 @@ proptest! {
                 _ => end,
             };
             let is_settled = settled.is_some_and(|settled| settles_on <= settled);
+            if cells::is_held_back(value) {
+                prop_assert!(as_of.is_none_or(|as_of| as_of < cell.window.start));
+                continue;
+            }
             prop_assert_eq!(cells::stored_is_provisional(value), Some(!is_settled));
             let waits = harness.store.map.contains_key(cells::provisional_key(settles_on, key).as_slice());
             prop_assert_eq!(waits, !is_settled);

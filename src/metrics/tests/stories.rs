@@ -303,6 +303,75 @@ fn money_of_every_currency_shares_a_cell_and_a_currency_that_is_gone_is_a_tombst
 }
 
 #[test]
+fn a_window_shows_the_level_at_which_it_opens_beside_what_was_counted_in_it() {
+    check_metrics(
+        &[
+            "churn 2026-01-30 n=2",
+            "churn 2026-01-31 sum=1",
+            "churn 2026-01-31 b=4",
+            "commit",
+            "as-of 2026-01-31",
+            "commit",
+            "churn 2026-02-02 a=1",
+            "churn 2026-02-02 n=-1",
+            "commit",
+            "as-of 2026-02-03",
+            "commit",
+            "restart",
+            // It began earlier than was known.
+            "churn 2026-01-29 n=1",
+            "churn 2026-01-30 n=-1",
+        ],
+        expect![[r#"
+            churn|day:2026-01-31| 0.0000 percent n=2 0/2 [0.0000 65.7620] persons_active_before=4.0000 persons_still_active=1.0000 subscriptions_cancelled=0.0000 subscriptions_running=2.0000 r1 provisional
+            churn|month:2026-01| 75.0000 percent n=4 3/4 [30.0642 95.4413] persons_active_before=4.0000 persons_still_active=1.0000 subscriptions_cancelled=0.0000 subscriptions_running=0.0000 r1 provisional
+            churn|week:2026-W05| 75.0000 percent n=4 3/4 [30.0642 95.4413] persons_active_before=4.0000 persons_still_active=1.0000 subscriptions_cancelled=0.0000 subscriptions_running=0.0000 r1 provisional
+            churn|day:2026-02-01| 0.0000 percent n=2 0/2 [0.0000 65.7620] persons_active_before=0.0000 persons_still_active=0.0000 subscriptions_cancelled=0.0000 subscriptions_running=2.0000 r1 provisional
+            churn|month:2026-02| 50.0000 percent n=2 1/2 [9.4531 90.5469] persons_active_before=0.0000 persons_still_active=0.0000 subscriptions_cancelled=1.0000 subscriptions_running=2.0000 r1 provisional
+            churn|day:2026-02-02| 50.0000 percent n=2 1/2 [9.4531 90.5469] persons_active_before=0.0000 persons_still_active=0.0000 subscriptions_cancelled=1.0000 subscriptions_running=2.0000 r1 provisional
+            churn|week:2026-W06| 50.0000 percent n=2 1/2 [9.4531 90.5469] persons_active_before=0.0000 persons_still_active=0.0000 subscriptions_cancelled=1.0000 subscriptions_running=2.0000 r1 provisional
+            churn|day:2026-02-03| 0.0000 percent n=1 0/1 [0.0000 79.3451] persons_active_before=0.0000 persons_still_active=0.0000 subscriptions_cancelled=0.0000 subscriptions_running=1.0000 r1 provisional
+            churn|day:2026-01-30| 0.0000 percent n=1 0/1 [0.0000 79.3451] persons_active_before=0.0000 persons_still_active=0.0000 subscriptions_cancelled=0.0000 subscriptions_running=1.0000 r1 provisional
+        "#]],
+    );
+}
+
+#[test]
+fn a_level_can_have_a_sum_and_a_part() {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 2));
+    for line in [
+        "contact_pressure 2026-01-30 n=2 sum=9 a=1",
+        "contact_pressure 2026-02-01 sum=-8 a=-1",
+        "as-of 2026-02-01",
+        "commit",
+        "restart",
+        "as-of 2026-02-02",
+        "commit",
+        "contact_pressure 2026-01-30 n=-2 sum=-2",
+        "commit",
+    ] {
+        harness.tell(line);
+    }
+    expect![[r#"
+        contact_pressure|day:2026-01-30| 4.5000 messages n=2 9/2 share_above_cap=0.5000 r1 provisional
+        contact_pressure|day:2026-01-31| 4.5000 messages n=2 9/2 share_above_cap=0.5000 r1 provisional
+        contact_pressure|week:2026-W05| 4.5000 messages n=2 9/2 share_above_cap=0.5000 r1 provisional
+        contact_pressure|month:2026-01| 4.5000 messages n=2 9/2 share_above_cap=0.5000 r1 provisional
+        contact_pressure|day:2026-02-01| 0.5000 messages n=2 1/2 share_above_cap=0.0000 r1 provisional
+        contact_pressure|week:2026-W05| 0.5000 messages n=2 1/2 share_above_cap=0.0000 r2 provisional
+        contact_pressure|month:2026-02| 0.5000 messages n=2 1/2 share_above_cap=0.0000 r1 provisional
+        contact_pressure|day:2026-01-30| - messages n=0 7/0 r2 provisional
+        contact_pressure|day:2026-01-31| - messages n=0 7/0 r2 provisional
+        contact_pressure|month:2026-01| - messages n=0 7/0 r2 provisional
+        contact_pressure|day:2026-02-01| - messages n=0 -1/0 r2 provisional
+        contact_pressure|week:2026-W05| - messages n=0 -1/0 r3 provisional
+        contact_pressure|month:2026-02| - messages n=0 -1/0 r2 provisional
+    "#]]
+    .assert_eq(&harness.feed.lines);
+    assert!(harness.store.map.keys().any(|key| key[0] == b'l'), "nobody is left but the level is not zero");
+}
+
+#[test]
 fn what_is_counted_ahead_is_published_when_its_window_begins_also_after_a_restart() {
     check_metrics(
         &[

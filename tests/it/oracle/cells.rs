@@ -18,7 +18,7 @@ const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 const DIMENSIONS: [&str; 11] =
     ["company", "spoke", "channel", "segment", "region", "product", "subject", "campaign", "account", "phase", "item"];
 const ITEM: u8 = 10;
-pub const METRICS: [&str; 32] = [
+pub const METRICS: [&str; 35] = [
     "nps",
     "csat",
     "ces",
@@ -51,16 +51,21 @@ pub const METRICS: [&str; 32] = [
     "word_of_mouth",
     "margin",
     "conversion",
+    "contact_pressure",
+    "churn",
+    "content_credibility",
 ];
 /// Counted ahead: published from the day on which their window begins.
-const AHEAD: [&str; 1] = ["retention"];
+const AHEAD: [&str; 2] = ["retention", "churn"];
 
 /// Days since 1970-01-01.
 pub type Day = i32;
 /// 0 day, 1 week, 2 month, with the first day.
 pub type Window = (u8, Day);
 /// Index into the dimensions, and the interned value.
-type Slice = (u8, u32);
+pub type Slice = (u8, u32);
+/// The company.
+pub const COMPANY: Slice = (0, 0);
 /// A window of a slice.
 pub type Place = (Slice, Window);
 
@@ -122,7 +127,7 @@ fn window_name((kind, start): Window) -> String {
 pub struct Moment {
     pub day: Day,
     pub windows: [Window; 3],
-    slices: Vec<Slice>,
+    pub slices: Vec<Slice>,
 }
 
 impl Moment {
@@ -143,7 +148,7 @@ pub struct Cell {
     pub n: i64,
     pub a: i64,
     pub b: i64,
-    values: Vec<i64>,
+    pub values: Vec<i64>,
 }
 
 /// All cells, before publication.
@@ -156,6 +161,8 @@ pub struct World {
     windows: RefCell<HashMap<Day, [Window; 3]>>,
     cells: HashMap<(u8, u32, Place), Cell, ahash::RandomState>,
     levels: HashMap<(u8, Slice), BTreeMap<Day, i64>>,
+    /// At the close of each day the messages of the last 30 to each person who got any.
+    pub messages: HashMap<Slice, BTreeMap<Day, Vec<i64>>>,
 }
 
 fn metric_number(metric: &str) -> u8 {
@@ -173,6 +180,7 @@ impl World {
             windows: RefCell::default(),
             cells: HashMap::default(),
             levels: HashMap::new(),
+            messages: HashMap::new(),
         };
         // Number 0 is the company's empty value, and no currency.
         world.name("");
@@ -267,7 +275,8 @@ impl World {
     }
 
     /// The state of `insight.metrics`, by key.
-    pub fn publish(&self) -> BTreeMap<String, Value> {
+    pub fn publish(&mut self, contact_cap: i64) -> BTreeMap<String, Value> {
+        self.open_with_subscriptions();
         let mut feed = BTreeMap::new();
         for ((metric, currency, place), cell) in &self.cells {
             if AHEAD.contains(&METRICS[usize::from(*metric)]) && place.1.1 > self.last_closed_day + 1 {
@@ -292,14 +301,37 @@ impl World {
                 // A longer window shows the level at its last closed day.
                 let shown =
                     windows(*day).into_iter().filter(|window| *day == self.last_closed_day.min(end(*window) - 1));
-                for window in shown {
+                for window in shown.filter(|_| METRICS[usize::from(*metric)] != "churn") {
                     let unit = if METRICS[usize::from(*metric)] == "overdue" { "orders" } else { "cases" };
                     let figures = Figures::new(unit, *level, *level, 1, Some(*level as f64));
                     self.insert(&mut feed, *metric, None, (*slice, window), figures);
                 }
             }
         }
+        for (slice, days) in &self.messages {
+            for (day, counts) in days {
+                let (n, sum) = (counts.len() as i64, counts.iter().sum::<i64>());
+                let above = counts.iter().filter(|count| **count > contact_cap).count();
+                for window in windows(*day).into_iter().filter(|it| *day == self.last_closed_day.min(end(*it) - 1)) {
+                    let figures = Figures::new("messages", n, sum, n, Some(sum as f64 / n as f64));
+                    let figures = figures.detail("share_above_cap", above as f64 / n as f64);
+                    self.insert(&mut feed, metric_number("contact_pressure"), None, (*slice, window), figures);
+                }
+            }
+        }
         feed
+    }
+
+    /// Each window begins with the subscriptions that stood at the close of the day before it.
+    fn open_with_subscriptions(&mut self) {
+        let churn = metric_number("churn");
+        for ((_, slice), days) in self.levels.iter().filter(|((metric, _), _)| *metric == churn) {
+            for (day, level) in days {
+                for window in windows(day + 1).into_iter().filter(|window| window.1 == day + 1) {
+                    self.cells.entry((churn, 0, (*slice, window))).or_default().values.push(*level);
+                }
+            }
+        }
     }
 
     fn insert(
@@ -443,6 +475,38 @@ fn figures(metric: &str, cell: &Cell) -> Figures {
         | "referral"
         | "word_of_mouth"
         | "conversion" => Figures::new("percent", n, a, n, percent).wilson(a),
+        "churn" => {
+            // The cell holds persons as retention does, and subscriptions beside them.
+            let running: i64 = values.iter().sum();
+            let (lost, of) = if running > 0 { (a, running) } else { (n - b, n) };
+            let share = (of > 0).then(|| 100.0 * lost as f64 / of as f64);
+            let figures = Figures::new("percent", of, lost, of, share).wilson(lost);
+            let figures =
+                figures.detail("subscriptions_running", running as f64).detail("subscriptions_cancelled", a as f64);
+            figures.detail("persons_active_before", count).detail("persons_still_active", b as f64)
+        }
+        "content_credibility" => {
+            let (others, others_on) = (b, values.len() as i64);
+            let mut figures = Figures::new("percentage_points", n, a, n, None);
+            if n > 0 {
+                figures = figures.detail("share", share);
+            }
+            if others > 0 {
+                figures = figures.detail("share_of_others", others_on as f64 / others as f64);
+            }
+            if n > 0 && others > 0 {
+                let (first, second) = (100.0 * share, 100.0 * others_on as f64 / others as f64);
+                figures.value = Some(first - second);
+                figures.interval = wilson(a, n).zip(wilson(others_on, others)).map(|(one, other)| {
+                    let apart = |x: f64, y: f64| (x * x + y * y).sqrt();
+                    (
+                        first - second - apart(first - one.0, other.1 - second),
+                        first - second + apart(one.1 - first, second - other.0),
+                    )
+                });
+            }
+            figures.detail("others", others as f64).detail("others_who_went_on", others_on as f64)
+        }
         "contact_rate" => Figures::new("cases_per_customer", n, a, n, (n > 0).then_some(share)),
         "revenue" | "margin" => Figures::new("minor_units", n, sum, 1, Some(sum as f64)),
         "average_order_value" => Figures::new("minor_units", n, sum, n, Some(mean)).error(values, 1.0),

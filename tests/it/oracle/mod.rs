@@ -14,6 +14,7 @@ mod journeys;
 mod months;
 mod orders;
 mod person;
+mod relations;
 mod source_tests;
 mod sources;
 mod tests;
@@ -197,7 +198,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
         result.feeds.alerts.extend(alerts);
         result.feeds.customers.insert(name, record);
     }
-    result.feeds.metrics = world.publish();
+    result.feeds.metrics = world.publish(options.contact_cap);
     (result.feeds.journeys, result.feeds.attribution) = journeys.0.publish();
     result.feeds.drivers = journeys.1.publish();
     result

@@ -12,25 +12,26 @@ use super::{
     fields::IDENTIFIER_TYPES,
     journeys::{Bought, Journeys},
     months::{Months, Story},
+    relations,
     sources::{Touch, instant},
 };
 
 /// A position that is never reached.
 pub(super) const NEVER: usize = usize::MAX;
-const ORDERS_MAX: usize = 256;
+pub const ORDERS_MAX: usize = 256;
 const CASES_MAX: usize = 128;
 const IDENTIFIERS_MAX: usize = 64;
 const JOURNEY_MAX: usize = 32;
 const SCORES_MAX: usize = 64;
 
 /// An order, case or contract from its first mention until it was pushed out of memory.
-struct Thing {
-    mentions: Vec<usize>,
+pub struct Thing {
+    pub mentions: Vec<usize>,
     forgotten: usize,
 }
 
 /// Groups mentions (position, name, whether it may begin a thing) into things; at most `cap` are remembered at a time.
-fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize) -> Vec<Thing> {
+pub fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize) -> Vec<Thing> {
     let mut all: Vec<Thing> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
     let mut by_age: VecDeque<&str> = VecDeque::new();
@@ -271,6 +272,10 @@ pub fn fold(
         bought,
     };
     months.add(timeline, &story, world);
+    relations::observe_subscriptions(timeline, &moments, world);
+    relations::observe_messages(timeline, &moments, world);
+    let placed = trade.purchases.iter().map(|purchase| purchase.placed).collect();
+    relations::observe_content(timeline, &moments, &phases, &placed, world);
     let of = alerts::Person { name, timeline, trade: &trade, cases: &cases };
     let alerts = alerts::open(&of, world, options);
     (record(name, timeline, &trade, &cases, phases[timeline.len()], world, options), alerts)
@@ -386,6 +391,9 @@ fn observe_presence(timeline: &[Touch], moments: &[Moment], world: &mut World) {
     for (slice, window) in &active {
         let later = (*slice, next(*window));
         let stays = active.contains(&later);
+        let cell = world.at("churn", None, later);
+        cell.n += 1;
+        cell.b += i64::from(stays);
         let cell = world.at("retention", None, later);
         cell.n += 1;
         cell.a += i64::from(stays);

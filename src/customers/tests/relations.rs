@@ -1,0 +1,231 @@
+//! Stories of the relation to a customer: who stays, who speaks for the company, what it costs to win one and what they are worth.
+
+use expect_test::expect;
+
+use super::world::check_customers;
+
+#[test]
+fn who_comes_back_is_retained_in_the_window_that_follows_and_a_late_touchpoint_moves_it() {
+    let company = ["retention day:2026-03-0"];
+    let month = ["retention month"];
+    let story = ["web page_viewed at 09:00", "web page_viewed at 1d09:00", "web page_viewed at 3d09:00"];
+    check_customers(
+        &story,
+        &company,
+        expect![[r#"
+        retention day:2026-03-03 company: n 1, a 1
+        retention day:2026-03-03 phase=before: n 1, a 1
+        retention day:2026-03-03 spoke=web: n 1, a 1
+        retention day:2026-03-04 company: n 1
+        retention day:2026-03-04 phase=before: n 1
+        retention day:2026-03-04 spoke=web: n 1
+        retention day:2026-03-06 company: n 1
+        retention day:2026-03-06 phase=before: n 1
+        retention day:2026-03-06 spoke=web: n 1"#]],
+    );
+    check_customers(
+        &story,
+        &month,
+        expect![[r#"
+        retention month:2026-04 company: n 1
+        retention month:2026-04 phase=before: n 1
+        retention month:2026-04 spoke=web: n 1"#]],
+    );
+    let late = [&story[..], &["marketing message_sent at 2d08:00", "web page_viewed at 2d09:00"]].concat();
+    check_customers(
+        &late,
+        &company,
+        expect![[r#"
+        retention day:2026-03-03 company: n 1, a 1
+        retention day:2026-03-03 phase=before: n 1, a 1
+        retention day:2026-03-03 spoke=web: n 1, a 1
+        retention day:2026-03-04 company: n 1, a 1
+        retention day:2026-03-04 phase=before: n 1, a 1
+        retention day:2026-03-04 spoke=web: n 1, a 1
+        retention day:2026-03-05 company: n 1, a 1
+        retention day:2026-03-05 phase=before: n 1, a 1
+        retention day:2026-03-05 spoke=web: n 1, a 1
+        retention day:2026-03-06 company: n 1
+        retention day:2026-03-06 phase=before: n 1
+        retention day:2026-03-06 spoke=web: n 1"#]],
+    );
+    check_customers(
+        &["web page_viewed at 09:00", "web page_viewed at 30d09:00"],
+        &month,
+        expect![[r#"
+        retention month:2026-04 company: n 1, a 1
+        retention month:2026-04 phase=before: n 1, a 1
+        retention month:2026-04 spoke=web: n 1, a 1
+        retention month:2026-05 company: n 1
+        retention month:2026-05 phase=before: n 1
+        retention month:2026-05 spoke=web: n 1"#]],
+    );
+}
+
+#[test]
+fn an_advocate_is_an_active_person_who_refers_reviews_or_recommends() {
+    let show = ["advocacy day:2026-03-02", "advocacy week"];
+    // An answer that came in by a call is not the customer's doing: it counts once the customer is active.
+    let call = "support survey_answered nps 9 agent at 09:00";
+    check_customers(&[call], &show, expect![[r#""#]]);
+    check_customers(
+        &[call, "web page_viewed at 10:00"],
+        &show,
+        expect![[r#"
+        advocacy day:2026-03-02 company: n 1, a 1
+        advocacy day:2026-03-02 phase=before: n 1, a 1
+        advocacy day:2026-03-02 spoke=web: n 1
+        advocacy week:2026-W10 company: n 1, a 1
+        advocacy week:2026-W10 phase=before: n 1, a 1
+        advocacy week:2026-W10 spoke=web: n 1"#]],
+    );
+    let others = [
+        "web review_posted review 3 by email:a@x.org at 09:00",
+        "web review_posted review 4 by email:b@x.org at 09:00",
+        "web referral_made by email:c@x.org at 09:00",
+        "web survey_answered csat 5 by email:d@x.org at 09:00",
+        "web referral_made by email:c@x.org at 1d09:00",
+    ];
+    check_customers(&others, &["advocacy week:2026-W10 company"], expect!["advocacy week:2026-W10 company: n 4, a 2"]);
+}
+
+#[test]
+fn what_marketing_and_sales_spend_is_divided_by_those_who_are_new() {
+    let show = ["acquisition_cost month:2026-03 company"];
+    let story = [
+        "marketing ad_shown cost 120EUR at 09:00",
+        "sales quote_sent cost 80USD at 10:00",
+        "support case_replied cost 999EUR at 10:30",
+        "sales order_placed O1 at 11:00",
+        "marketing ad_shown cost 30EUR by email:b@x.org at 12:00",
+    ];
+    check_customers(&story, &show, expect!["acquisition_cost month:2026-03 company: n 1, 80 USD, 150 EUR"]);
+    let cancelled = [&story[..], &["sales order_cancelled O1 at 1d11:00"]].concat();
+    check_customers(&cancelled, &show, expect!["acquisition_cost month:2026-03 company: n 0, 80 USD, 150 EUR"]);
+}
+
+#[test]
+fn a_customers_value_is_what_they_pay_less_what_they_get_back() {
+    let show = ["customer_value month:2026-03 company"];
+    let story = [
+        "sales order_placed O1 for 1000EUR at 09:00",
+        "sales order_placed O2 for 500EUR at 10:00",
+        "sales subscription_renewed C1 for 70USD at 11:00",
+        "operations refund_issued O1 for -300EUR at 2d09:00",
+        "operations refund_issued O1 for 100EUR at 3d09:00",
+        "operations order_returned O1 for 1000EUR at 3d10:00",
+    ];
+    check_customers(&story, &show, expect!["customer_value month:2026-03 company: n 1, 70 USD, 1100 EUR"]);
+    let cancelled = [&story[..], &["sales order_cancelled O2 at 1d11:00"]].concat();
+    check_customers(&cancelled, &show, expect!["customer_value month:2026-03 company: n 1, 70 USD, 600 EUR"]);
+}
+
+#[test]
+fn a_subscription_runs_from_its_start_and_is_lost_in_windows_that_it_saw_begin() {
+    let show = ["churn"];
+    let shown = |arrivals: &[&str], expected| {
+        // As churn counts who is active too, what the system tells is told here.
+        let told: Vec<String> = arrivals.iter().map(|line| line.replacen(" at ", " system at ", 1)).collect();
+        check_customers(&told.iter().map(String::as_str).collect::<Vec<_>>(), &show, expected);
+    };
+    shown(
+        &["sales subscription_started C1 at 09:00", "sales subscription_renewed C1 at 30d09:00"],
+        expect![[r#"
+        churn day:2026-03-02 company: n 1
+        churn day:2026-03-02 phase=before: n 1
+        churn day:2026-03-02 spoke=sales: n 1"#]],
+    );
+    let cancelled = [
+        "sales subscription_started C1 at 09:00",
+        "web subscription_cancelled C1 at 8d09:00",
+        "web subscription_cancelled C1 at 9d09:00",
+        // A contract that nobody started, and one that is over: neither runs.
+        "web subscription_cancelled C2 at 9d09:00",
+        "sales subscription_started C1 at 10d09:00",
+    ];
+    shown(
+        &cancelled,
+        expect![[r#"
+        churn day:2026-03-02 company: n 1
+        churn day:2026-03-02 phase=before: n 1
+        churn day:2026-03-02 spoke=sales: n 1
+        churn day:2026-03-10 company: n -1, a 1
+        churn day:2026-03-10 phase=before: n -1, a 1
+        churn day:2026-03-10 spoke=sales: n -1, a 1
+        churn week:2026-W11 company: n 0, a 1
+        churn week:2026-W11 phase=before: n 0, a 1
+        churn week:2026-W11 spoke=sales: n 0, a 1"#]],
+    );
+    shown(&["sales subscription_started C1 at 09:00", "sales subscription_cancelled C1 at 10:00"], expect![[r#""#]]);
+}
+
+#[test]
+fn who_is_active_and_does_not_come_back_counts_as_lost_where_nothing_runs() {
+    let story = ["web page_viewed at 09:00", "web page_viewed at 1d09:00"];
+    check_customers(
+        &story,
+        &["churn day:2026-03-03 company", "churn day:2026-03-04 company"],
+        expect![[r#"
+        churn day:2026-03-03 company: n 0, b 1, sum 1
+        churn day:2026-03-04 company: n 0, b 1"#]],
+    );
+}
+
+#[test]
+fn each_message_presses_for_thirty_days_and_the_ninth_is_above_the_cap() {
+    let show = ["contact_pressure"];
+    let message = "marketing message_sent at 09:00";
+    check_customers(
+        &[message],
+        &show,
+        expect![[r#"
+        contact_pressure day:2026-03-02 company: n 1, sum 1
+        contact_pressure day:2026-03-02 spoke=marketing: n 1, sum 1
+        contact_pressure day:2026-04-01 company: n -1, sum -1
+        contact_pressure day:2026-04-01 spoke=marketing: n -1, sum -1"#]],
+    );
+    let nine: Vec<&str> = [message].repeat(8).into_iter().chain(["support message_sent at 2d09:00"]).collect();
+    check_customers(
+        &nine,
+        &show,
+        expect![[r#"
+        contact_pressure day:2026-03-02 company: n 1, sum 8
+        contact_pressure day:2026-03-02 spoke=marketing: n 1, sum 8
+        contact_pressure day:2026-03-04 company: n 0, a 1, sum 1
+        contact_pressure day:2026-03-04 spoke=support: n 1, sum 1
+        contact_pressure day:2026-04-01 company: n 0, a -1, sum -8
+        contact_pressure day:2026-04-01 spoke=marketing: n -1, sum -8
+        contact_pressure day:2026-04-03 company: n -1, sum -1
+        contact_pressure day:2026-04-03 spoke=support: n -1, sum -1"#]],
+    );
+    // The day of each message is forgotten when it no longer counts: another after it is the first again.
+    check_customers(
+        &[message, "marketing message_sent at 30d09:00"],
+        &["contact_pressure day:2026-04-01 company"],
+        expect![[r#""#]],
+    );
+}
+
+#[test]
+fn content_is_credible_if_who_consumed_it_goes_on() {
+    let show = ["content_credibility"];
+    let reader = ["web page_viewed at 09:00", "web content_consumed at 1d09:00", "sales order_placed O1 at 20d09:00"];
+    check_customers(&reader[..1], &show, expect!["content_credibility month:2026-03 company: n 0, b 1"]);
+    check_customers(&reader[..2], &show, expect!["content_credibility month:2026-03 company: n 1"]);
+    check_customers(&reader, &show, expect!["content_credibility month:2026-03 company: n 1, a 1"]);
+    // Before it was known that they consumed content, they were one of the others.
+    let late = [reader[0], reader[2], reader[1]];
+    check_customers(&late, &show, expect!["content_credibility month:2026-03 company: n 1, a 1"]);
+    let too_late = [reader[1], "sales order_placed O1 at 31d09:01"];
+    check_customers(
+        &too_late,
+        &show,
+        expect![[r#"
+        content_credibility month:2026-03 company: n 1
+        content_credibility month:2026-04 company: n 0, b 1"#]],
+    );
+    // The delivery makes it a later phase; the order itself is where they were active first.
+    let delivered = ["sales order_placed O1 at 09:00", "operations order_delivered O1 at 5d09:00"];
+    check_customers(&delivered[..1], &show, expect!["content_credibility month:2026-03 company: n 0, b 1"]);
+    check_customers(&delivered, &show, expect!["content_credibility month:2026-03 company: n 0, b 1, sum 1"]);
+}

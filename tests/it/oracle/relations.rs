@@ -1,0 +1,85 @@
+//! One person's timeline in; subscriptions, messages and what content led to out, for cells.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    cells::{COMPANY, Day, Moment, Window, World},
+    person::{ORDERS_MAX, things},
+    sources::Touch,
+};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Contracts run from their first start to the first cancellation after it, while they are remembered.
+pub fn observe_subscriptions(timeline: &[Touch], moments: &[Moment], world: &mut World) {
+    let mentions = timeline.iter().enumerate().filter_map(|(position, touch)| {
+        let starts = touch.kind == "subscription_started";
+        let says = starts || touch.kind == "subscription_cancelled";
+        says.then(|| touch.thing("contract")).flatten().map(|name| (position, name, starts))
+    });
+    for contract in things(mentions, ORDERS_MAX) {
+        let start = &moments[contract.mentions[0]];
+        let cancelled = contract.mentions.iter().find(|at| timeline[**at].kind == "subscription_cancelled");
+        let end = cancelled.map(|at| &moments[*at]);
+        world.stands("churn", start, start.day, end.map(|end| end.day));
+        for window in end.into_iter().flat_map(|end| end.windows).filter(|window| window.1 > start.day) {
+            for slice in &start.slices {
+                world.at("churn", None, (*slice, window)).a += 1;
+            }
+        }
+    }
+}
+
+/// At each close, how many messages of the 30 days up to it.
+pub fn observe_messages(timeline: &[Touch], moments: &[Moment], world: &mut World) {
+    let mut sent: BTreeMap<_, Vec<Day>> = BTreeMap::new();
+    for (_, moment) in timeline.iter().zip(moments).filter(|(touch, _)| touch.kind == "message_sent") {
+        assert_eq!(moment.slices[0], COMPANY);
+        // The second is the spoke.
+        for slice in &moment.slices[..2] {
+            sent.entry(*slice).or_default().push(moment.day);
+        }
+    }
+    for (slice, days) in sent {
+        let closes: BTreeSet<Day> = days.iter().flat_map(|day| *day..day + 30).collect();
+        for close in closes.into_iter().filter(|close| *close <= world.last_closed_day) {
+            let count = days.iter().filter(|day| (close - 29..=close).contains(*day)).count();
+            world.messages.entry(slice).or_default().entry(close).or_default().push(count as i64);
+        }
+    }
+}
+
+/// Of each month, where content was consumed first, or else where the person was active first; and whether a purchase or a
+/// later phase followed within 30 days. `phases`: before each position, and after the last.
+pub fn observe_content(
+    timeline: &[Touch],
+    moments: &[Moment],
+    phases: &[&str],
+    bought: &BTreeSet<usize>,
+    world: &mut World,
+) {
+    let rank = |position: usize| ["before", "during", "after"].iter().position(|phase| *phase == phases[position]);
+    let months: BTreeSet<Window> = moments.iter().map(|moment| moment.windows[2]).collect();
+    for month in months {
+        let first = |wanted: &dyn Fn(&Touch) -> bool| {
+            (0..timeline.len()).find(|at| moments[*at].windows[2] == month && wanted(&timeline[*at]))
+        };
+        let consumed = first(&|touch| touch.kind == "content_consumed");
+        let Some(from) = consumed.or_else(|| first(&|touch| touch.initiator == "customer")) else { continue };
+        let until = timeline[from].occurred_at + 30 * DAY_MS;
+        let went_on = (from + 1..timeline.len())
+            .filter(|at| timeline[*at].occurred_at <= until)
+            .any(|at| bought.contains(&at) || rank(at + 1) > rank(from + 1));
+        let cell = world.at("content_credibility", None, (COMPANY, month));
+        match consumed {
+            Some(_) => {
+                cell.n += 1;
+                cell.a += i64::from(went_on);
+            }
+            None => {
+                cell.b += 1;
+                cell.values.extend(went_on.then_some(1));
+            }
+        }
+    }
+}
