@@ -7,7 +7,7 @@ use insight_hub::company::SourceEvent;
 use serde_json::{Value, json};
 
 use crate::{
-    identity::{DEPARTMENTS, HOUR_MS, Hub, START_MS, Said},
+    identity::{CONTACT_CAP, DEPARTMENTS, HOUR_MS, Hub, START_MS, Said},
     oracle::{METRICS, Options, Source, expected},
     simulation::{in_turn, seeds},
     world::{PERSON_KEY, assert_truth},
@@ -131,7 +131,8 @@ fn run_seed(seed: u64) -> Seen {
             payload: &event.payload,
             timestamp_ms: event.timestamp_ms,
         });
-        let told = expected(sources, &Options { person_key: PERSON_KEY, ..Options::default() });
+        let told =
+            expected(sources, &Options { person_key: PERSON_KEY, contact_cap: CONTACT_CAP, ..Options::default() });
         assert!(told.rejected.is_empty(), "seed {seed}: {:?}", told.rejected);
         told.feeds
     };
