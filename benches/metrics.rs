@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use insight_hub::{
-    analyses::journeys::JourneyTable,
+    analyses::{drivers::Moments, journeys::JourneyTable},
     metrics::{Effects, Metrics, Options, catalogue::index},
     model::{
         Accumulator, AnalysisPlace, Calendar, CellKey, Currency, Day, Dimension, EventTime, MetricValue, Status,
@@ -26,6 +26,8 @@ struct Counted(u64);
 impl Effects for Counted {
     fn journeys(&mut self, _: &AnalysisPlace<'_>, _: &JourneyTable, _: (u64, Status)) {}
     fn journeys_gone(&mut self, _: &AnalysisPlace<'_>) {}
+    fn drivers(&mut self, _: &AnalysisPlace<'_>, _: &Moments, _: (u64, Status)) {}
+    fn drivers_gone(&mut self, _: &AnalysisPlace<'_>) {}
 
     fn value(&mut self, key: &str, value: &MetricValue<'_>) {
         black_box((key, value));
