@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-const KINDS: [&str; 26] = [
+const KINDS: [&str; 28] = [
     "order_placed",
     "order_placed",
     "order_placed",
@@ -60,6 +60,8 @@ const KINDS: [&str; 26] = [
     "page_viewed",
     "page_viewed",
     "social_mentioned",
+    "content_consumed",
+    "content_consumed",
     "message_sent",
 ];
 
