@@ -73,7 +73,8 @@ fn run(erasing: Erasing, count: u64) -> String {
     let least = |of: &dyn Fn(&Ran) -> u64| ran.iter().map(of).min().unwrap_or_default();
     let sum = |of: &dyn Fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
     let figures: [(&str, &dyn Fn(&Ran) -> u64, u64); 5] = [
-        ("alerts", &|ran| ran.alerts as u64, 1),
+        // Not in every world is something left to look at in the end.
+        ("alerts", &|ran| ran.alerts as u64, 0),
         ("identifiers joined", &|ran| ran.joins as u64, JOINS_MIN as u64),
         ("commands that part", &|ran| ran.splits as u64, SPLITS_MIN as u64),
         ("touchpoints erased", &|ran| ran.erased, 1),
@@ -83,7 +84,7 @@ fn run(erasing: Erasing, count: u64) -> String {
     for (name, of, at_least) in figures {
         let (least, sum) = (least(of), sum(of));
         said.push_str(&format!("; {name}: {sum}, at least {least} a seed"));
-        assert!(least >= at_least, "{name}: a seed had only {least}");
+        assert!(least >= at_least && sum > 0, "{name}: a seed had only {least}, all together {sum}");
     }
     said
 }

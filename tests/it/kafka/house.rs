@@ -476,7 +476,10 @@ impl House {
                 if let Some(revision) = value.get("revision").and_then(Value::as_i64) {
                     let before = revisions.insert(record.key.clone().unwrap(), revision).unwrap_or(0);
                     let key = record.key_text();
-                    assert_eq!(revision, before + 1, "{key}: a publication was lost, doubled or went backwards");
+                    // Currencies share the revisions of their cell, and may come to it late.
+                    let shares = ["customer_value|", "acquisition_cost|"].iter().any(|metric| key.starts_with(metric));
+                    let is_next = if shares { revision > before } else { revision == before + 1 };
+                    assert!(is_next, "{key}: {revision} after {before}: a publication was lost, doubled or went back");
                 }
             });
             (topic, follower)
