@@ -149,7 +149,7 @@ fn three_processes_that_are_killed_give_the_persons_of_the_oracle_whatever_opera
     let history: Vec<Said> = events.iter().cloned().map(Said::Event).collect();
     all.hear(&history);
     let orders = orders(&all);
-    let house = House::new(&Broker::shared().bootstrap(), "identity");
+    let house = House::new(&Broker::shared().bootstrap(), "identity").set("metrics.contact_cap=1");
     let hubs: Vec<Instance> = NAMES.iter().map(|name| house.start(name, &[], None)).collect();
     let mut killer = Killer { house: &house, hubs, dice: Dice(29), killed: 0 };
     let rounds = kills() - 2;
