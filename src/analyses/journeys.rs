@@ -27,16 +27,7 @@ use super::{
     ranking::{Ranked, Rest, first},
     statistics::{Difference, OBSERVATIONS_MIN, difference_of_shares, percentile},
 };
-use crate::model::Accumulator;
-
-/// How a journey ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum End {
-    /// At the goal.
-    Goal,
-    /// It expired without.
-    Lost,
-}
+use crate::model::{Accumulator, PathOutcome};
 
 /// A place of a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,10 +60,10 @@ impl Ends {
         self.goal.wrapping_add(self.lost)
     }
 
-    fn add(&mut self, end: End, n: i64) {
+    fn add(&mut self, end: PathOutcome, n: i64) {
         let count = match end {
-            End::Goal => &mut self.goal,
-            End::Lost => &mut self.lost,
+            PathOutcome::Converted => &mut self.goal,
+            PathOutcome::Lost => &mut self.lost,
         };
         *count = count.wrapping_add(n);
     }
@@ -285,7 +276,7 @@ fn bump<K: Ord>(counts: &mut BTreeMap<K, i64>, key: K, n: i64) {
     }
 }
 
-fn bump_ends<K: Ord>(counts: &mut BTreeMap<K, Ends>, key: K, end: End, n: i64) {
+fn bump_ends<K: Ord>(counts: &mut BTreeMap<K, Ends>, key: K, end: PathOutcome, n: i64) {
     use std::collections::btree_map::Entry;
     match counts.entry(key) {
         Entry::Vacant(vacant) => vacant.insert(Ends::default()).add(end, n),
@@ -312,7 +303,7 @@ impl JourneyTable {
     /// Adds `times` times the journeys that took a path (its steps, oldest first, without direct repetitions) to an end.
     /// `journeys.n` is their number; of those that reached the goal, `sum` and `buckets` tell the time that they took, in
     /// milliseconds ([`Accumulator::observe_distribution`]); of lost ones only the number counts.
-    pub fn add(&mut self, path: &[&str], end: End, journeys: &Accumulator, times: i64) {
+    pub fn add(&mut self, path: &[&str], end: PathOutcome, journeys: &Accumulator, times: i64) {
         let path: SmallVec<[Index; 32]> = path.iter().map(|name| self.names.index(name)).collect();
         let visits = visits(&path);
         let n = journeys.n.wrapping_mul(times);
@@ -341,7 +332,7 @@ impl JourneyTable {
                     }
                 }
             }
-            if end == End::Goal {
+            if end == PathOutcome::Converted {
                 self.count_stands(&path, n);
             }
         }
@@ -351,17 +342,17 @@ impl JourneyTable {
     }
 
     /// Whether the path was in the table before, and is now.
-    fn add_path(&mut self, path: &[Index], end: End, journeys: &Accumulator, times: i64) -> (bool, bool) {
+    fn add_path(&mut self, path: &[Index], end: PathOutcome, journeys: &Accumulator, times: i64) -> (bool, bool) {
         let known = self.paths.get_mut(path);
         let was_there = known.is_some();
         let mut new = Travelled::default();
         let travelled = known.unwrap_or(&mut new);
         match end {
-            End::Goal => {
+            PathOutcome::Converted => {
                 travelled.goal.add(journeys, times);
                 self.times.add(journeys, times);
             }
-            End::Lost => travelled.lost = travelled.lost.wrapping_add(journeys.n.wrapping_mul(times)),
+            PathOutcome::Lost => travelled.lost = travelled.lost.wrapping_add(journeys.n.wrapping_mul(times)),
         }
         let is_there = travelled.lost != 0 || !travelled.goal.is_zero();
         match (was_there, is_there) {
@@ -372,11 +363,11 @@ impl JourneyTable {
         (was_there, is_there)
     }
 
-    fn count_transitions(&mut self, path: &[Index], end: End, n: i64) {
+    fn count_transitions(&mut self, path: &[Index], end: PathOutcome, n: i64) {
         let mut from = Place::Start;
         let end = match end {
-            End::Goal => Place::Goal,
-            End::Lost => Place::Lost,
+            PathOutcome::Converted => Place::Goal,
+            PathOutcome::Lost => Place::Lost,
         };
         for to in path.iter().map(|&step| Place::Step(step)).chain([end]) {
             bump(&mut self.transitions, (from, to), n);

@@ -1,7 +1,8 @@
 //! A head and the last closed day → what the person contributes because days have passed, and the next day that changes it.
 //!
-//! A journey expires, and a month is over, although nothing happens. What a close contributes is kept with the head, so that it can be taken back
-//! when a touchpoint comes after all, early or late: it is a function of the timeline and the last closed day, as everything is.
+//! A journey expires, and a month is over, although nothing happens. What a close contributes is kept with the head, so that it
+//! can be taken back when a touchpoint comes after all, early or late: it is a function of the timeline and the last closed
+//! day, as everything is.
 
 use serde::{Deserialize, Serialize};
 

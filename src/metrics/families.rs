@@ -24,7 +24,7 @@ use super::{
 use crate::{
     analyses::{
         drivers::{Moments, PairSums},
-        journeys::{End, JourneyTable},
+        journeys::JourneyTable,
     },
     model::{
         Accumulator, AnalysisPlace, CellKey, Day, Dimension, KeyValue, Measure, PairElement, PathOutcome, Status,
@@ -54,14 +54,14 @@ const FAMILIES_PER_COMMIT: usize = 4;
 const TABLES_MAX: usize = 64;
 
 /// The key of a family without its first byte, and the element of it that a cell is.
-fn split(cell: &CellKey<'_>) -> Result<(StoreKey, String), MetricsError> {
+fn split<'v>(cell: &CellKey<'v>) -> Result<(StoreKey, &'v str), MetricsError> {
     let (name, element) = family::parse_cell_value(cell.value).ok_or(MetricsError::NoElement)?;
     let mut key = StoreKey::new();
     key.push(cell.metric);
     key.extend_from_slice(&day_bytes(cell.window.start));
     key.push(cell.dimension as u8);
     key.extend_from_slice(name.as_bytes());
-    Ok((key, element.to_owned()))
+    Ok((key, element))
 }
 
 fn published_key(family: &[u8]) -> StoreKey {
@@ -213,10 +213,7 @@ fn add_pair(moments: &mut Moments, element: &str, add: &Accumulator) -> Result<(
 fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
     let corrupted = || MetricsError::Corrupted { what: "a journey" };
     let (outcome, path) = element.split_once(family::PART_SEPARATOR).ok_or_else(corrupted)?;
-    let end = match PathOutcome::parse(outcome).ok_or_else(corrupted)? {
-        PathOutcome::Converted => End::Goal,
-        PathOutcome::Lost => End::Lost,
-    };
+    let end = PathOutcome::parse(outcome).ok_or_else(corrupted)?;
     let path: Vec<&str> = path.split('>').filter(|step| !step.is_empty()).collect();
     table.add(&path, end, add, 1);
     Ok(())
@@ -253,7 +250,7 @@ impl Families {
         store: &mut dyn KeyValue,
     ) -> Result<(), MetricsError> {
         let (family, element) = split(cell)?;
-        let key = element_key(&family, &element);
+        let key = element_key(&family, element);
         let mut sum = match store.get(&key)? {
             Some(bytes) => decode_element(&bytes)?,
             None => Accumulator::default(),
@@ -265,7 +262,7 @@ impl Families {
             store.put(&key, &postcard::to_extend(&sum, vec![VERSION]).expect("a vector takes every byte"));
         }
         if let Some(table) = self.tables.get_mut(&family) {
-            table.add(&element, add)?;
+            table.add(element, add)?;
         }
         if !self.due(store)?.contains(&family) {
             self.newly_due.insert(family.clone());

@@ -72,9 +72,10 @@ impl PairElement {
         }
     }
 
-    /// The name of the element of measures number `i` and `j`.
-    pub fn name(self, i: u8, j: u8) -> String {
-        format!("{i},{j},{}", self.letter())
+    /// Appends the name of the element of measures number `i` and `j`.
+    pub fn push_name(self, i: u8, j: u8, name: &mut String) {
+        use std::fmt::Write;
+        write!(name, "{i},{j},{}", self.letter()).expect("a string takes every character");
     }
 
     /// From a name: the measures' numbers, in order, and which sums.
@@ -93,7 +94,9 @@ mod tests {
     #[test]
     fn names_say_which_sums_they_are() {
         for element in PairElement::ALL {
-            assert_eq!(PairElement::parse(&element.name(3, 11)), Some((3, 11, element)));
+            let mut name = String::new();
+            element.push_name(3, 11, &mut name);
+            assert_eq!(PairElement::parse(&name), Some((3, 11, element)));
         }
         for wrong in ["", "3,11", "3,11,q", "3,12,p", "11,3,p", "3,11,p,1"] {
             assert_eq!(PairElement::parse(wrong), None, "{wrong}");

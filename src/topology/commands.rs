@@ -1,9 +1,10 @@
-//! Operators' commands in; orders to links, and what was seen of alerts to customers, out. A built-in spoke: one partition, read in order.
+//! Operators' commands in; orders to links, and what was seen of alerts to customers, out. A built-in spoke: one partition,
+//! read in order.
 
 use super::{
     TopicMap, TopologyOptions,
     messages::{
-        Header,
+        self, Header,
         moves::{MoveBatch, Order, ToLinks, VERSION_MOVES, VERSION_TO_LINKS},
     },
 };
@@ -63,17 +64,8 @@ impl CommandsStage {
     /// An alert's id does not say on which partition its person is.
     fn send_to_all(&mut self, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         self.to_all.take(VERSION_MOVES, &Header::timeless(Day(0), None), &mut self.record);
-        for partition in 0..self.customers_partitions {
-            outputs.send(&Output {
-                topic: self.map.customers_repartition,
-                placement: Placement::At(partition),
-                key: &[],
-                value: Some(&self.record),
-                headers: &[],
-                timestamp_ms: None,
-            })?;
-        }
-        Ok(())
+        let topic = self.map.customers_repartition;
+        Ok(messages::send_to_all(outputs, topic, self.customers_partitions, &self.record)?)
     }
 
     fn take(&mut self, command: &CommandRecord, number: u64, at: EventTime) {

@@ -8,7 +8,7 @@ use super::{
     TopicMap, TopologyOptions,
     commands::CommandsStage,
     messages::{
-        Batch, Header,
+        self, Batch, Header,
         backlog::{self, Intake},
     },
     tally::Tally,
@@ -184,17 +184,8 @@ impl IngestStage {
         };
         self.told_intake = Some(intake);
         backlog::encode(&self.header(), intake, &mut self.record);
-        for partition in 0..self.batches.len() {
-            outputs.send(&Output {
-                topic: self.map.customers_repartition,
-                placement: Placement::At(i32::try_from(partition).expect("it counts partitions of a topic")),
-                key: &[],
-                value: Some(&self.record),
-                headers: &[],
-                timestamp_ms: None,
-            })?;
-        }
-        Ok(())
+        let partitions = i32::try_from(self.batches.len()).expect("it counts partitions of a topic");
+        Ok(messages::send_to_all(outputs, self.map.customers_repartition, partitions, &self.record)?)
     }
 
     fn send_batch(&mut self, partition: usize, outputs: &mut dyn Outputs) -> Result<(), StageError> {

@@ -14,7 +14,12 @@ pub mod moves;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::{generation::Generation, stage::StageError},
+    engine::{
+        generation::Generation,
+        log::{LogError, Output, Placement},
+        stage::{Outputs, StageError},
+        topics::TopicIndex,
+    },
     model::{Arrivals, Contribution, Day, EventTime, PersonId},
 };
 
@@ -49,6 +54,26 @@ impl Header {
     pub fn timeless(arrived: Day, generation: Option<Generation>) -> Header {
         Header { as_of: None, source: u32::MAX, watermark: None, arrived, generation, refolded: false }
     }
+}
+
+/// Sends one record to every partition of an internal topic.
+pub(super) fn send_to_all(
+    outputs: &mut dyn Outputs,
+    topic: TopicIndex,
+    partitions: i32,
+    record: &[u8],
+) -> Result<(), LogError> {
+    for partition in 0..partitions {
+        outputs.send(&Output {
+            topic,
+            placement: Placement::At(partition),
+            key: &[],
+            value: Some(record),
+            headers: &[],
+            timestamp_ms: None,
+        })?;
+    }
+    Ok(())
 }
 
 /// Bytes that no version of this program wrote.

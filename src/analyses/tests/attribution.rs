@@ -9,12 +9,12 @@ use super::{close, integer, list, number, oracle};
 use crate::{
     analyses::{
         attribution::{Attribution, Chain, MARKOV_STEPS_MAX, attribute, attribute_any},
-        journeys::{End, JourneyTable, Place},
+        journeys::{JourneyTable, Place},
     },
-    model::Accumulator,
+    model::{Accumulator, PathOutcome},
 };
 
-fn table(paths: &[(&[&str], End, i64)]) -> JourneyTable {
+fn table(paths: &[(&[&str], PathOutcome, i64)]) -> JourneyTable {
     let mut table = JourneyTable::default();
     for &(path, end, n) in paths {
         table.add(path, end, &Accumulator::count(n), 1);
@@ -37,8 +37,12 @@ fn check_sums(attribution: &Attribution<'_>) {
 
 #[test]
 fn the_published_fixture() {
-    let paths: [(&[&str], End, i64); 4] =
-        [(&["G"], End::Goal, 2), (&["M"], End::Goal, 1), (&["G", "M"], End::Goal, 1), (&["G"], End::Lost, 1)];
+    let paths: [(&[&str], PathOutcome, i64); 4] = [
+        (&["G"], PathOutcome::Converted, 2),
+        (&["M"], PathOutcome::Converted, 1),
+        (&["G", "M"], PathOutcome::Converted, 1),
+        (&["G"], PathOutcome::Lost, 1),
+    ];
     let table = table(&paths);
     assert_eq!(attribute(&table, 10), None, "four conversions are too few to be published");
     let attribution = attribute_any(&table, 10).expect("consistent counts");
@@ -58,7 +62,7 @@ fn credits_are_those_of_chains_that_are_solved_again_for_each_removal() {
         let mut table = JourneyTable::default();
         for path in list(&case["paths"]) {
             let steps: Vec<&str> = list(&path[0]).iter().filter_map(Value::as_str).collect();
-            let end = if path[1] == true { End::Goal } else { End::Lost };
+            let end = if path[1] == true { PathOutcome::Converted } else { PathOutcome::Lost };
             table.add(&steps, end, &Accumulator::count(integer(&path[2])), 1);
         }
         let attribution = attribute_any(&table, 1_000).expect("consistent counts");
@@ -120,15 +124,22 @@ fn corners_of_chains() {
     assert!(attribute_any(&JourneyTable::default(), 5).is_some_and(|it| it.shown.is_empty() && it.credited == 0));
 
     // No conversions at all; and conversions without a step, which are nobody's.
-    let nothing = table(&[(&["a", "b"], End::Lost, 50)]);
+    let nothing = table(&[(&["a", "b"], PathOutcome::Lost, 50)]);
     let nothing = attribute_any(&nothing, 5).expect("consistent counts");
     assert!(nothing.shown.iter().all(|it| it.credits == Default::default()));
-    let direct = table(&[(&[], End::Goal, 5), (&["a"], End::Goal, 40), (&["a"], End::Lost, 5)]);
+    let direct = table(&[
+        (&[], PathOutcome::Converted, 5),
+        (&["a"], PathOutcome::Converted, 40),
+        (&["a"], PathOutcome::Lost, 5),
+    ]);
     let direct = attribute(&direct, 5).expect("forty conversions");
     assert_eq!((direct.conversions, direct.credited, direct.shown[0].credits.markov), (45, 40, 40.0));
     check_sums(&direct);
     // What was taken back before it was added.
-    assert_eq!(attribute_any(&table(&[(&["a"], End::Goal, 40), (&["b"], End::Goal, -1)]), 5), None);
+    assert_eq!(
+        attribute_any(&table(&[(&["a"], PathOutcome::Converted, 40), (&["b"], PathOutcome::Converted, -1)]), 5),
+        None
+    );
 }
 
 #[test]
@@ -161,7 +172,7 @@ proptest! {
         let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let add = |table: &mut JourneyTable, (path, converted, n): &(Vec<usize>, bool, i64)| {
             let path: Vec<&str> = path.iter().map(|step| names[*step]).collect();
-            table.add(&path, if *converted { End::Goal } else { End::Lost }, &Accumulator::count(*n), 1);
+            table.add(&path, if *converted { PathOutcome::Converted } else { PathOutcome::Lost }, &Accumulator::count(*n), 1);
         };
         let (mut forwards, mut backwards) = (JourneyTable::default(), JourneyTable::default());
         for journey in &journeys { add(&mut forwards, journey); }
@@ -179,8 +190,13 @@ fn more_steps_than_the_chain_takes_are_one_step_of_it() {
     for (at, name) in names.iter().enumerate() {
         let next = names[(at * 7 + 3) % names.len()].as_str();
         let n = 1 + at as i64;
-        table.add(&[name, next], End::Goal, &Accumulator::count(n), 1);
-        table.add(&[next, name, names[(at * 31) % names.len()].as_str()], End::Lost, &Accumulator::count(2 * n), 1);
+        table.add(&[name, next], PathOutcome::Converted, &Accumulator::count(n), 1);
+        table.add(
+            &[next, name, names[(at * 31) % names.len()].as_str()],
+            PathOutcome::Lost,
+            &Accumulator::count(2 * n),
+            1,
+        );
     }
     let begin = Instant::now();
     let attribution = attribute(&table, 10).expect("conversions");

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use crate::{
     analyses::{
-        journeys::{Compared, End, Ends, JourneyLimits, JourneyTable, Journeys, Place},
+        journeys::{Compared, Ends, JourneyLimits, JourneyTable, Journeys, Place},
         ranking::Rest,
         statistics::{OBSERVATIONS_MIN, difference_of_shares},
     },
-    model::Accumulator,
+    model::{Accumulator, PathOutcome},
 };
 
 const ALL: JourneyLimits = JourneyLimits { transitions: 10_000, paths: 10_000, ends: 10_000, critical: 10_000 };
@@ -18,7 +18,7 @@ const ALL: JourneyLimits = JourneyLimits { transitions: 10_000, paths: 10_000, e
 #[derive(Clone, Debug)]
 struct Journey {
     path: Vec<&'static str>,
-    end: End,
+    end: PathOutcome,
     minutes: i64,
 }
 
@@ -37,7 +37,7 @@ fn table(journeys: &[Journey]) -> JourneyTable {
     table
 }
 
-fn journey(path: &[&'static str], end: End, minutes: i64) -> Journey {
+fn journey(path: &[&'static str], end: PathOutcome, minutes: i64) -> Journey {
     Journey { path: path.to_vec(), end, minutes }
 }
 
@@ -47,7 +47,7 @@ fn journeys(n: usize) -> impl Strategy<Value = Vec<Journey>> {
             path.dedup();
             path
         });
-    let end = prop::sample::select(vec![End::Goal, End::Lost]);
+    let end = prop::sample::select(vec![PathOutcome::Converted, PathOutcome::Lost]);
     prop::collection::vec(
         (path, end, 0_i64..5_000).prop_map(|(path, end, minutes)| Journey { path, end, minutes }),
         0..n,
@@ -58,7 +58,7 @@ fn journeys(n: usize) -> impl Strategy<Value = Vec<Journey>> {
 fn check_recount(published: &Journeys<'_>, journeys: &[Journey]) {
     let count = |holds: &dyn Fn(&Journey) -> bool| {
         let of = |end| journeys.iter().filter(|it| it.end == end && holds(it)).count() as i64;
-        Ends { goal: of(End::Goal), lost: of(End::Lost) }
+        Ends { goal: of(PathOutcome::Converted), lost: of(PathOutcome::Lost) }
     };
     let everyone = count(&|_| true);
     assert_eq!(published.ended, everyone);
@@ -69,11 +69,11 @@ fn check_recount(published: &Journeys<'_>, journeys: &[Journey]) {
     for journey in journeys {
         let mut places = vec![Place::Start];
         places.extend(journey.path.iter().map(|step| Place::Step(*step)));
-        places.push(if journey.end == End::Goal { Place::Goal } else { Place::Lost });
+        places.push(if journey.end == PathOutcome::Converted { Place::Goal } else { Place::Lost });
         for pair in places.windows(2) {
             *transitions.entry((pair[0], pair[1])).or_default() += 1;
         }
-        if journey.end == End::Goal {
+        if journey.end == PathOutcome::Converted {
             paths.entry(journey.path.clone()).or_default().push(journey.minutes * 60_000);
         } else {
             *lasts.entry(journey.path.last().copied()).or_default() += 1;
@@ -181,8 +181,8 @@ fn xxhash(text: &str) -> u64 {
 fn a_visit_to_the_shop_raises_the_chance_and_thirty_journeys_are_asked_for() {
     let mut journeys = Vec::new();
     for at in 0..30 {
-        journeys.push(journey(&["ad", "shop"], if at < 24 { End::Goal } else { End::Lost }, 10));
-        journeys.push(journey(&["ad"], if at < 6 { End::Goal } else { End::Lost }, 20));
+        journeys.push(journey(&["ad", "shop"], if at < 24 { PathOutcome::Converted } else { PathOutcome::Lost }, 10));
+        journeys.push(journey(&["ad"], if at < 6 { PathOutcome::Converted } else { PathOutcome::Lost }, 20));
     }
     let published = table(&journeys);
     let published = published.publish(ALL);
@@ -200,8 +200,8 @@ fn a_visit_to_the_shop_raises_the_chance_and_thirty_journeys_are_asked_for() {
 fn coming_back_is_a_pair_of_its_own() {
     let mut journeys = Vec::new();
     for _ in 0..40 {
-        journeys.push(journey(&["ad", "shop", "ad"], End::Goal, 1));
-        journeys.push(journey(&["ad", "shop"], End::Lost, 1));
+        journeys.push(journey(&["ad", "shop", "ad"], PathOutcome::Converted, 1));
+        journeys.push(journey(&["ad", "shop"], PathOutcome::Lost, 1));
     }
     let table = table(&journeys);
     let pairs = table.publish(ALL).pairs;
@@ -222,7 +222,11 @@ fn the_cost_of_a_hundred_thousand_paths() {
     for _ in 0..150_000 {
         let mut path: Vec<&str> = (0..2 + random(9)).map(|_| names[random(120) as usize].as_str()).collect();
         path.dedup();
-        paths.push((path, if random(3) > 0 { End::Goal } else { End::Lost }, random(1_000_000_000) as i64));
+        paths.push((
+            path,
+            if random(3) > 0 { PathOutcome::Converted } else { PathOutcome::Lost },
+            random(1_000_000_000) as i64,
+        ));
     }
     let mut table = JourneyTable::default();
     let begin = Instant::now();
@@ -245,7 +249,7 @@ fn the_cost_of_a_hundred_thousand_paths() {
     let long: Vec<&str> = (0..32).map(|step| names[step * 3].as_str()).collect();
     let begin = Instant::now();
     for _ in 0..1_000 {
-        table.add(&long, End::Goal, &Accumulator::observe_distribution(1), 1);
+        table.add(&long, PathOutcome::Converted, &Accumulator::observe_distribution(1), 1);
     }
     println!("a path of 32 steps: {:?}", begin.elapsed() / 1_000);
 }

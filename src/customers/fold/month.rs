@@ -71,7 +71,9 @@ impl PersonMonth {
             Measure::Contacts => Some(month.messages),
             Measure::BoughtAgain => of_customer(month.repurchases > 0),
             Measure::Revenue => is_customer.then_some(month.revenue),
-            Measure::Margin => is_customer.then_some(month.revenue - month.refunds - month.costs),
+            Measure::Margin => {
+                is_customer.then_some(month.revenue.saturating_sub(month.refunds).saturating_sub(month.costs))
+            }
             Measure::Churned => (is_customer || month.cancelled).then_some(i64::from(month.cancelled)),
             Measure::Referred => of_customer(month.referred),
         };
@@ -84,22 +86,26 @@ impl PersonMonth {
 
     /// Contributes it `times`: to the company, and to the person's segment.
     pub fn contribute<E: Emit>(&self, times: i64, emit: &mut E) {
+        self.contribute_to(Dimension::Company, &[family::PERSONS], times, emit);
+        if let Some(segment) = &self.segment {
+            self.contribute_to(Dimension::Segment, &[family::PERSONS, segment], times, emit);
+        }
+    }
+
+    fn contribute_to<E: Emit>(&self, dimension: Dimension, family: &[&str], times: i64, emit: &mut E) {
         let window = window(self.start);
         let known =
             |from: usize| (0_u8..).zip(&self.values).skip(from).filter_map(|(number, value)| Some((number, (*value)?)));
+        // One text for all of its elements.
+        let mut value = family::cell_value(family, &[]);
+        let head = value.len();
         for (i, x) in known(0) {
             for (j, y) in known(usize::from(i)) {
                 for element in PairElement::ALL {
-                    let add = element.of(x, y);
-                    let name = element.name(i, j);
-                    let company = family::cell_value(&[family::PERSONS], &[&name]);
-                    let value = DimensionValue::new(Dimension::Company, &company);
-                    emit.cell(family::DRIVERS, None, window, &value, &add, times);
-                    if let Some(segment) = &self.segment {
-                        let of_segment = family::cell_value(&[family::PERSONS, segment], &[&name]);
-                        let value = DimensionValue::new(Dimension::Segment, &of_segment);
-                        emit.cell(family::DRIVERS, None, window, &value, &add, times);
-                    }
+                    value.truncate(head);
+                    element.push_name(i, j, &mut value);
+                    let place = DimensionValue::new(dimension, &value);
+                    emit.cell(family::DRIVERS, None, window, &place, &element.of(x, y), times);
                 }
             }
         }

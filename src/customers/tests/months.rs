@@ -72,3 +72,18 @@ fn a_cancelled_purchase_bought_nothing_again_and_counts_against_the_month_of_its
             months month:2026-03 persons 8,8,p: n 1, a 700, b 700"#]],
     );
 }
+
+#[test]
+fn amounts_beyond_all_measure_end_at_the_ends_of_the_integers() {
+    check_customers(
+        &[
+            "sales order_placed O1 for -9223372036854775807EUR at 0d09:00",
+            "sales refund_issued O1 for 9223372036854775807EUR at 1d09:00",
+            "closed 40d",
+        ],
+        &["months month:2026-03 persons 8,8,p", "months month:2026-03 persons 9,9,p"],
+        expect![[r#"
+            months month:2026-03 persons 8,8,p: n 1, a -9223372036854775807, b -9223372036854775807
+            months month:2026-03 persons 9,9,p: n 1, a -9223372036854775808, b -9223372036854775808"#]],
+    );
+}

@@ -6,15 +6,16 @@ use crate::{
     analyses::{
         attribution::attribute,
         drivers::Moments,
-        journeys::{End, JourneyLimits, JourneyTable},
+        journeys::{JourneyLimits, JourneyTable},
     },
     feeds::{AttributionRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint},
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, CatalogueEntry, Cause,
         Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
         IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep, Kind, Measure, MetricValue,
-        Money, Named, Outcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale, ScoreSummary,
-        SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
+        Money, Named, Outcome, PathOutcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale,
+        ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window,
+        WindowKind,
     },
 };
 
@@ -271,8 +272,8 @@ pub fn journeys() -> JourneyTable {
         (&["support:case_opened:phone", "marketing:message_clicked:email", "support:case_opened:phone"][..], 1, 20),
         (&[][..], 3, 0),
     ] {
-        table.add(steps, End::Goal, &minutes(90), reached);
-        table.add(steps, End::Lost, &Accumulator::count(1), lost);
+        table.add(steps, PathOutcome::Converted, &minutes(90), reached);
+        table.add(steps, PathOutcome::Lost, &Accumulator::count(1), lost);
     }
     table
 }

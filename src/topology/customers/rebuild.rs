@@ -9,12 +9,12 @@ use super::{CustomersStage, Sending, StoreView, stop};
 use crate::{
     engine::{
         generation::{self, Generation},
-        log::{LogError, Output, Placement},
+        log::LogError,
         stage::{Migrated, Outputs, StageError},
         store::Store,
     },
     model::{EventTime, PersonId},
-    topology::messages::{Batch, Header},
+    topology::messages::{self, Batch, Header},
 };
 
 /// With which person to go on.
@@ -143,17 +143,8 @@ impl CustomersStage {
             return Ok(());
         }
         Batch::default().take(&Header { watermark: None, ..header }, &mut publisher.record);
-        for partition in 0..publisher.customers_partitions {
-            outputs.send(&Output {
-                topic: publisher.map.customers_repartition,
-                placement: Placement::At(partition),
-                key: &[],
-                value: Some(&publisher.record),
-                headers: &[],
-                timestamp_ms: None,
-            })?;
-        }
-        Ok(())
+        let topic = publisher.map.customers_repartition;
+        messages::send_to_all(outputs, topic, publisher.customers_partitions, &publisher.record)
     }
 }
 
