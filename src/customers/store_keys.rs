@@ -5,7 +5,7 @@
 //!
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
-//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2), what closes contributed (version 3), alerts (version 4), head | yes |
+//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 3 with what closes contributed and alerts), head | yes |
 //! | `t` | name, position | touchpoint, internal form; of a home's own, after the first reading, its number (4, little-endian), 0xff | yes |
 //! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
 //! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
@@ -40,10 +40,8 @@ pub const PERSON_PREFIX: usize = 17;
 pub const ENVELOPE_VERSION: u8 = 1;
 /// The same with ties before the head.
 const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
-/// The same with what closes contributed, after ties if there are any, before the head.
-const ENVELOPE_VERSION_WITH_CLOSED: u8 = 3;
-/// The same with alerts after both, whether there is any of them or not, before the head.
-const ENVELOPE_VERSION_WITH_ALERTS: u8 = 4;
+/// The same with ties, what closes contributed and alerts before the head, each there or not.
+const ENVELOPE_VERSION_WITH_ALL: u8 = 3;
 
 const NO_TIMER: i32 = i32::MAX;
 
@@ -352,18 +350,16 @@ impl Envelope {
     /// Appends the stored form; the head follows.
     pub fn encode_into(&self, bytes: &mut Vec<u8>) {
         bytes.push(match (&self.ties, &self.closed, &self.alerts) {
-            (_, _, Some(_)) => ENVELOPE_VERSION_WITH_ALERTS,
-            (_, Some(_), None) => ENVELOPE_VERSION_WITH_CLOSED,
-            (Some(_), None, None) => ENVELOPE_VERSION_WITH_TIES,
             (None, None, None) => ENVELOPE_VERSION,
+            (Some(_), None, None) => ENVELOPE_VERSION_WITH_TIES,
+            _ => ENVELOPE_VERSION_WITH_ALL,
         });
         bytes.extend_from_slice(&self.timer.map_or(NO_TIMER, |day| day.0).to_be_bytes());
         bytes.extend_from_slice(&self.published.to_be_bytes());
         let written = match (&self.ties, &self.closed, &self.alerts) {
-            (ties, closed, Some(alerts)) => postcard::to_io(&(ties, closed, alerts), bytes),
-            (ties, Some(closed), None) => postcard::to_io(&(ties, closed), bytes),
-            (Some(ties), None, None) => postcard::to_io(ties, bytes),
             (None, None, None) => return,
+            (Some(ties), None, None) => postcard::to_io(ties, bytes),
+            all => postcard::to_io(&all, bytes),
         };
         written.expect("a vector takes every byte");
     }
@@ -374,12 +370,8 @@ impl Envelope {
         let (prefix, mut head) = bytes.split_first_chunk::<ENVELOPE_LENGTH>().ok_or_else(wrong)?;
         let [version, d0, d1, d2, d3, published @ ..] = *prefix;
         let (mut ties, mut closed, mut alerts) = (None, None, None);
-        if version == ENVELOPE_VERSION_WITH_ALERTS {
-            let (all, rest): ((_, _, Box<Kept>), _) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
-            (ties, closed, alerts, head) = (all.0, all.1, Some(all.2), rest);
-        } else if version == ENVELOPE_VERSION_WITH_CLOSED {
-            let (both, rest): ((_, Box<Closed>), _) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
-            (ties, closed, head) = (both.0, Some(both.1), rest);
+        if version == ENVELOPE_VERSION_WITH_ALL {
+            ((ties, closed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
         } else if version == ENVELOPE_VERSION_WITH_TIES {
             (ties, head) = postcard::take_from_bytes(head)
                 .map(|(ties, rest)| (Some(Box::new(ties)), rest))
