@@ -10,8 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use insight_hub::{
-    analyses::{drivers::Moments, journeys::JourneyTable},
-    metrics::{Effects, Metrics, Options, catalogue::index},
+    metrics::{Analysed, Effects, Metrics, Options, catalogue::index},
     model::{
         Accumulator, AnalysisPlace, Calendar, CellKey, Currency, Day, Dimension, EventTime, MetricValue, Status,
         Window, WindowKind,
@@ -24,10 +23,7 @@ const CONTRIBUTIONS_PER_COMMIT: usize = 20_000;
 struct Counted(u64);
 
 impl Effects for Counted {
-    fn journeys(&mut self, _: &AnalysisPlace<'_>, _: &JourneyTable, _: (u64, Status)) {}
-    fn journeys_gone(&mut self, _: &AnalysisPlace<'_>) {}
-    fn drivers(&mut self, _: &AnalysisPlace<'_>, _: &Moments, _: (u64, Status)) {}
-    fn drivers_gone(&mut self, _: &AnalysisPlace<'_>) {}
+    fn analysis(&mut self, _: &AnalysisPlace<'_>, _: Analysed<'_>, _: Option<(u64, Status)>) {}
 
     fn value(&mut self, key: &str, value: &MetricValue<'_>) {
         black_box((key, value));

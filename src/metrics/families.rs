@@ -17,20 +17,16 @@ use std::{
     ops::ControlFlow,
 };
 
+mod table;
+
 use super::{
     cells::{StoreKey, day_bytes, day_of_bytes, next_status},
     stage::{Effects, MetricsError},
 };
-use crate::{
-    analyses::{
-        drivers::{Moments, PairSums},
-        journeys::JourneyTable,
-    },
-    model::{
-        Accumulator, AnalysisPlace, CellKey, Day, Dimension, KeyValue, Measure, PairElement, PathOutcome, Status,
-        Window, WindowKind, family,
-    },
-};
+use crate::model::{Accumulator, AnalysisPlace, CellKey, Day, Dimension, KeyValue, Status, Window, WindowKind, family};
+use table::Table;
+
+pub use table::Analysed;
 
 /// First byte of the keys of elements.
 pub(super) const ELEMENT: u8 = b'a';
@@ -94,7 +90,7 @@ fn parse(family: &[u8]) -> Result<Name<'_>, MetricsError> {
     let corrupted = || MetricsError::Corrupted { what: "a family's key" };
     let (head, name) = family.split_first_chunk::<HEAD>().ok_or_else(corrupted)?;
     let &[metric, a, b, c, d, dimension] = head;
-    if !matches!(metric, family::JOURNEYS | family::DRIVERS) {
+    if !table::is_known(metric) {
         return Err(corrupted());
     }
     Ok(Name {
@@ -152,71 +148,6 @@ fn decode_element(bytes: &[u8]) -> Result<Accumulator, MetricsError> {
         [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(|_| corrupted()),
         _ => Err(corrupted()),
     }
-}
-
-/// What a family's elements add up to.
-#[derive(Debug)]
-enum Table {
-    Journeys(Box<JourneyTable>),
-    Drivers(Box<Moments>),
-}
-
-impl Table {
-    /// The empty table of a family.
-    fn of(family: &[u8]) -> Table {
-        match family.first() {
-            Some(&family::DRIVERS) => Table::Drivers(Box::new(Moments::new(Measure::ALL.len()))),
-            _ => Table::Journeys(Box::default()),
-        }
-    }
-
-    fn add(&mut self, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
-        match self {
-            Table::Journeys(table) => add_journeys(table, element, add),
-            Table::Drivers(moments) => add_pair(moments, element, add),
-        }
-    }
-
-    fn is_zero(&self) -> bool {
-        match self {
-            Table::Journeys(table) => table.is_zero(),
-            Table::Drivers(moments) => moments.is_zero(),
-        }
-    }
-
-    /// Publishes it; `None`: says that nothing is left.
-    fn publish(&self, place: &AnalysisPlace<'_>, published: Option<(u64, Status)>, effects: &mut dyn Effects) {
-        match (self, published) {
-            (Table::Journeys(table), Some(published)) => effects.journeys(place, table, published),
-            (Table::Journeys(_), None) => effects.journeys_gone(place),
-            (Table::Drivers(moments), Some(published)) => effects.drivers(place, moments, published),
-            (Table::Drivers(_), None) => effects.drivers_gone(place),
-        }
-    }
-}
-
-fn add_pair(moments: &mut Moments, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
-    let parsed = PairElement::parse(element).ok_or(MetricsError::Corrupted { what: "a pair of measures" })?;
-    let (i, j, element) = parsed;
-    let nothing = PairSums::default();
-    let sums = match element {
-        PairElement::Products => {
-            PairSums { n: add.n, first: add.a.into(), second: add.b.into(), products: add.squares, ..nothing }
-        }
-        PairElement::First => PairSums { first_squares: add.squares, ..nothing },
-        PairElement::Second => PairSums { second_squares: add.squares, ..nothing },
-    };
-    moments.add_pair(i, j, &sums);
-    Ok(())
-}
-
-fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
-    let corrupted = || MetricsError::Corrupted { what: "a journey" };
-    let (outcome, path) = element.split_once(family::PART_SEPARATOR).ok_or_else(corrupted)?;
-    let end = PathOutcome::parse(outcome).ok_or_else(corrupted)?;
-    let path: Vec<&str> = path.split('>').filter(|step| !step.is_empty()).collect();
-    table.add(&path, end, add, 1);
-    Ok(())
 }
 
 /// The families of a task: a cache of the store, and which of them are due.
@@ -365,7 +296,7 @@ impl Families {
         let table = self.table(family, store)?;
         if table.is_zero() {
             if published.status.is_some() {
-                table.publish(&place, None, effects);
+                effects.analysis(&place, table.analysed(), None);
             }
             Published { due: false, status: None, revision: 0 }.save(family, store);
             return Ok(());
@@ -373,7 +304,7 @@ impl Families {
         let is_settled = settled.is_some_and(|settled| name.window.end() <= settled);
         let status = next_status(published.status, true, false, is_settled);
         let revision = published.revision + 1;
-        table.publish(&place, Some((revision, status)), effects);
+        effects.analysis(&place, table.analysed(), Some((revision, status)));
         Published { due: false, status: Some(status), revision }.save(family, store);
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! - [`catalogue`]: what each metric means.
 //! - [`values`]: from a cell's integers to published figures.
 //! - `cells`: a cell, its key and its stored form; what is published when it has changed.
-//! - `families`: cells that an analysis looks at as a whole, and when it is published.
+//! - `families`: cells that an analysis looks at as a whole, the tables they add up to, and when it is published.
 //! - `levels`: metrics that are a level at a day's close (orders overdue): changes by day into cells.
 //! - `settling`: watermarks, and from which day on windows are still provisional.
 //! - `rebuild`: a change of definition: cells emptied, filled again unseen, published once.
@@ -27,5 +27,6 @@ mod settling;
 #[cfg(test)]
 mod tests;
 
+pub use families::Analysed;
 pub use spokes::Spokes;
 pub use stage::{Effects, Metrics, MetricsError, Options};

@@ -14,17 +14,14 @@ use indexmap::IndexMap;
 use super::{
     catalogue::{self, MetricKind},
     cells::{self, Cells, StoreKey},
-    families::Families,
+    families::{Analysed, Families},
     levels::{self, Budget, Family, Level},
     rebuild::Rebuild,
     settling::Settling,
 };
-use crate::{
-    analyses::{drivers::Moments, journeys::JourneyTable},
-    model::{
-        Accumulator, AnalysisPlace, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, Status, StoreError,
-        WindowKind,
-    },
+use crate::model::{
+    Accumulator, AnalysisPlace, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, Status, StoreError,
+    WindowKind,
 };
 
 /// How many entries one look into the store collects: bounds memory, not results.
@@ -89,14 +86,8 @@ pub trait Effects {
     fn value(&mut self, key: &str, value: &MetricValue<'_>);
     /// Nothing is left under a key.
     fn tombstone(&mut self, key: &str);
-    /// Journeys that ended at a place, with revision and status: for `insight.journeys` and `insight.attribution`.
-    fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, published: (u64, Status));
-    /// None are left there.
-    fn journeys_gone(&mut self, place: &AnalysisPlace<'_>);
-    /// Persons' months at a place, whatever its subject, with revision and status: for `insight.drivers`.
-    fn drivers(&mut self, place: &AnalysisPlace<'_>, moments: &Moments, published: (u64, Status));
-    /// None are left there.
-    fn drivers_gone(&mut self, place: &AnalysisPlace<'_>);
+    /// What an analysis says at a place, with its revision and status; `None`: nothing is left there.
+    fn analysis(&mut self, place: &AnalysisPlace<'_>, analysed: Analysed<'_>, published: Option<(u64, Status)>);
 }
 
 /// The metrics of one task: the cells of the families that are placed there.

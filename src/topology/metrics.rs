@@ -1,29 +1,22 @@
 //! The metrics stage on the engine: contributions and reports of arrivals in; published values, the catalogue and the
 //! departments' accounts out.
 
+mod sending;
+
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{
-    TopicMap, TopologyOptions,
-    customers::{send_feed, send_tombstone},
-    messages,
-    store_view::StoreView,
-};
+use self::sending::{Analyses, Sending};
+use super::{TopicMap, TopologyOptions, customers::send_feed, messages, store_view::StoreView};
 use crate::{
-    analyses::{
-        attribution::attribute,
-        drivers::Moments,
-        journeys::{JourneyLimits, JourneyTable},
-    },
     engine::{
         generation::{self, Generation},
-        log::{LogError, Record, TopicPartition},
+        log::{Record, TopicPartition},
         stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
     },
-    feeds::{self, AttributionRecord, DriversRecord, Encoder, JourneysRecord},
-    metrics::{self, Metrics, MetricsError, Spokes, catalogue},
-    model::{AnalysisPlace, Contribution, EventTime, Measure, MetricValue, Status, WindowKind, keys},
+    feeds::{self, Encoder},
+    metrics::{Metrics, MetricsError, Spokes, catalogue},
+    model::{Contribution, EventTime, WindowKind},
     telemetry::Telemetry,
 };
 
@@ -42,9 +35,7 @@ pub(super) fn maker(
             generation: None,
             metrics: Metrics::new(options.metrics.clone()),
             values: Encoder::new(options.feed_format, &options.application_id),
-            journeys: Encoder::new(options.feed_format, &options.application_id),
-            attribution: Encoder::new(options.feed_format, &options.application_id),
-            drivers: Encoder::new(options.feed_format, &options.application_id),
+            analyses: Analyses::new(options.feed_format, &options.application_id),
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),
@@ -64,9 +55,7 @@ struct MetricsStage {
     generation: Option<Generation>,
     metrics: Metrics,
     values: Encoder<feeds::Metrics>,
-    journeys: Encoder<feeds::Journeys>,
-    attribution: Encoder<feeds::Attribution>,
-    drivers: Encoder<feeds::Drivers>,
+    analyses: Analyses,
     definitions: Encoder<feeds::Definitions>,
     spokes: Spokes,
     accounts: Encoder<feeds::Spokes>,
@@ -83,87 +72,8 @@ struct MetricsStage {
 /// A transaction takes about so many bytes of contributions: every cell that they touch is written and published.
 const CONTRIBUTIONS_BYTES_MAX: usize = 2 << 20;
 
-/// How much of each list is published of the journeys of a family.
-const JOURNEY_LIMITS: JourneyLimits = JourneyLimits { transitions: 200, paths: 50, ends: 50, critical: 50 };
-
-/// How many steps are published with what they are credited with.
-const CREDITED_STEPS: usize = 200;
-
 /// Cells that one transaction of a rebuild empties.
 const CLEARED_PER_COMMIT: usize = 10_000;
-
-struct Sending<'a, 'o> {
-    map: TopicMap,
-    values: &'a mut Encoder<feeds::Metrics>,
-    journeys: &'a mut Encoder<feeds::Journeys>,
-    attribution: &'a mut Encoder<feeds::Attribution>,
-    drivers: &'a mut Encoder<feeds::Drivers>,
-    outputs: &'a mut (dyn Outputs + 'o),
-    failure: Option<LogError>,
-}
-
-impl Sending<'_, '_> {
-    fn note(&mut self, outcome: Result<(), LogError>) {
-        if let Err(error) = outcome {
-            self.failure.get_or_insert(error);
-        }
-    }
-}
-
-impl metrics::Effects for Sending<'_, '_> {
-    fn value(&mut self, key: &str, value: &MetricValue<'_>) {
-        self.values.encode(value);
-        // A value counts its own publications.
-        let sent = send_feed(self.outputs, self.map.metrics_feed, self.values, key.as_bytes(), value.revision);
-        self.note(sent);
-    }
-
-    fn tombstone(&mut self, key: &str) {
-        let sent = send_tombstone(self.outputs, self.map.metrics_feed, self.values, key.as_bytes(), 0);
-        self.note(sent);
-    }
-
-    fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, (revision, status): (u64, Status)) {
-        let found = table.publish(JOURNEY_LIMITS);
-        self.journeys.encode(&JourneysRecord { place: *place, found, revision, status });
-        let key = keys::analysis("journeys", "goal", place);
-        let sent = send_feed(self.outputs, self.map.journeys_feed, self.journeys, key.as_bytes(), revision);
-        self.note(sent);
-        let (conversions, found) = (table.ended().goal, attribute(table, CREDITED_STEPS));
-        self.attribution.encode(&AttributionRecord { place: *place, conversions, found, revision, status });
-        let key = keys::analysis("attribution", "goal", place);
-        let sent = send_feed(self.outputs, self.map.attribution_feed, self.attribution, key.as_bytes(), revision);
-        self.note(sent);
-    }
-
-    fn journeys_gone(&mut self, place: &AnalysisPlace<'_>) {
-        let key = keys::analysis("journeys", "goal", place);
-        let sent = send_tombstone(self.outputs, self.map.journeys_feed, self.journeys, key.as_bytes(), 0);
-        self.note(sent);
-        let key = keys::analysis("attribution", "goal", place);
-        let sent = send_tombstone(self.outputs, self.map.attribution_feed, self.attribution, key.as_bytes(), 0);
-        self.note(sent);
-    }
-
-    fn drivers(&mut self, place: &AnalysisPlace<'_>, moments: &Moments, (revision, status): (u64, Status)) {
-        for &outcome in Measure::OUTCOMES {
-            let place = AnalysisPlace { subject: outcome.as_str(), ..*place };
-            self.drivers.encode(&DriversRecord { place, outcome, moments, revision, status });
-            let key = keys::analysis("drivers", "outcome", &place);
-            let sent = send_feed(self.outputs, self.map.drivers_feed, self.drivers, key.as_bytes(), revision);
-            self.note(sent);
-        }
-    }
-
-    fn drivers_gone(&mut self, place: &AnalysisPlace<'_>) {
-        for outcome in Measure::OUTCOMES {
-            let place = AnalysisPlace { subject: outcome.as_str(), ..*place };
-            let key = keys::analysis("drivers", "outcome", &place);
-            let sent = send_tombstone(self.outputs, self.map.drivers_feed, self.drivers, key.as_bytes(), 0);
-            self.note(sent);
-        }
-    }
-}
 
 fn stop(error: MetricsError) -> StageError {
     StageError::Stop(error.to_string())
@@ -280,15 +190,8 @@ impl Stage for MetricsStage {
             self.publish_catalogue(store, outputs)?;
         }
         let waits = self.publish_accounts(store, outputs)?;
-        let mut sending = Sending {
-            map: self.map,
-            values: &mut self.values,
-            journeys: &mut self.journeys,
-            attribution: &mut self.attribution,
-            drivers: &mut self.drivers,
-            outputs,
-            failure: None,
-        };
+        let mut sending =
+            Sending { map: self.map, values: &mut self.values, analyses: &mut self.analyses, outputs, failure: None };
         let more = self.metrics.publish(&mut StoreView(store), &mut sending).map_err(stop)?;
         match sending.failure {
             Some(error) => Err(error.into()),

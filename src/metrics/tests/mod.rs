@@ -11,11 +11,10 @@ use std::{collections::BTreeMap, fmt::Write, ops::ControlFlow};
 use bytes::Bytes;
 
 use super::{
-    Effects, Metrics, Options,
+    Analysed, Effects, Metrics, Options,
     catalogue::{self, MetricKind},
     cells, values,
 };
-use crate::analyses::{drivers::Moments, journeys::JourneyTable};
 use crate::model::{
     Accumulator, AnalysisPlace, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome,
     Status, StoreError, Uncertainty, Window, WindowKind, family, keys,
@@ -72,32 +71,28 @@ impl Effects for Feed {
         writeln!(self.lines, "{key} {} r{} {}", figures_line(value), value.revision, value.status)
             .expect("a string takes every character");
     }
-    fn journeys(&mut self, place: &AnalysisPlace<'_>, table: &JourneyTable, (revision, status): (u64, Status)) {
+    fn analysis(&mut self, place: &AnalysisPlace<'_>, analysed: Analysed<'_>, published: Option<(u64, Status)>) {
         self.publications += 1;
-        let key = keys::analysis("journeys", "goal", place);
-        let ended = table.ended();
-        let line = format!("{} reached, {} lost", ended.goal, ended.lost);
-        writeln!(self.lines, "{key} {line} r{revision} {status}").expect("a string takes every character");
-        self.latest.insert(key, line);
-    }
-    fn journeys_gone(&mut self, place: &AnalysisPlace<'_>) {
-        self.publications += 1;
-        let key = keys::analysis("journeys", "goal", place);
-        assert!(self.latest.remove(&key).is_some(), "a tombstone for {key}, which was not published");
-        writeln!(self.lines, "{key} gone").expect("a string takes every character");
-    }
-    fn drivers(&mut self, place: &AnalysisPlace<'_>, moments: &Moments, (revision, status): (u64, Status)) {
-        self.publications += 1;
-        let key = keys::analysis("drivers", "of", place);
-        let line = format!("{} persons with contacts", moments.pair(6, 6).n);
-        writeln!(self.lines, "{key} {line} r{revision} {status}").expect("a string takes every character");
-        self.latest.insert(key, line);
-    }
-    fn drivers_gone(&mut self, place: &AnalysisPlace<'_>) {
-        self.publications += 1;
-        let key = keys::analysis("drivers", "of", place);
-        assert!(self.latest.remove(&key).is_some(), "a tombstone for {key}, which was not published");
-        writeln!(self.lines, "{key} gone").expect("a string takes every character");
+        let (key, line) = match analysed {
+            Analysed::Journeys(table) => {
+                let ended = table.ended();
+                (keys::analysis("journeys", "goal", place), format!("{} reached, {} lost", ended.goal, ended.lost))
+            }
+            Analysed::Drivers(moments) => {
+                let persons = moments.pair(6, 6).n;
+                (keys::analysis("drivers", "of", place), format!("{persons} persons with contacts"))
+            }
+        };
+        match published {
+            Some((revision, status)) => {
+                writeln!(self.lines, "{key} {line} r{revision} {status}").expect("a string takes every character");
+                self.latest.insert(key, line);
+            }
+            None => {
+                assert!(self.latest.remove(&key).is_some(), "a tombstone for {key}, which was not published");
+                writeln!(self.lines, "{key} gone").expect("a string takes every character");
+            }
+        }
     }
     fn tombstone(&mut self, key: &str) {
         self.publications += 1;

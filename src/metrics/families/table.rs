@@ -1,0 +1,86 @@
+//! Elements of one family in, the table that its analysis reads out.
+
+use crate::{
+    analyses::{
+        drivers::{Moments, PairSums},
+        journeys::JourneyTable,
+    },
+    metrics::MetricsError,
+    model::{Accumulator, Measure, PairElement, PathOutcome, family},
+};
+
+/// What a family's elements add up to.
+#[derive(Debug)]
+pub(super) enum Table {
+    Journeys(Box<JourneyTable>),
+    Drivers(Box<Moments>),
+}
+
+/// The same, as it is published.
+#[derive(Clone, Copy, Debug)]
+pub enum Analysed<'a> {
+    /// Journeys to a goal, by how they ended: for `insight.journeys` and `insight.attribution`.
+    Journeys(&'a JourneyTable),
+    /// Persons' months, whatever the subject of the place: for `insight.drivers`.
+    Drivers(&'a Moments),
+}
+
+/// Whether a number is that of a family.
+pub(super) fn is_known(number: u8) -> bool {
+    matches!(number, family::JOURNEYS | family::DRIVERS)
+}
+
+impl Table {
+    /// The empty table of a family.
+    pub(super) fn of(family: &[u8]) -> Table {
+        match family.first() {
+            Some(&family::DRIVERS) => Table::Drivers(Box::new(Moments::new(Measure::ALL.len()))),
+            _ => Table::Journeys(Box::default()),
+        }
+    }
+
+    pub(super) fn add(&mut self, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+        match self {
+            Table::Journeys(table) => add_journeys(table, element, add),
+            Table::Drivers(moments) => add_pair(moments, element, add),
+        }
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        match self {
+            Table::Journeys(table) => table.is_zero(),
+            Table::Drivers(moments) => moments.is_zero(),
+        }
+    }
+
+    pub(super) fn analysed(&self) -> Analysed<'_> {
+        match self {
+            Table::Journeys(table) => Analysed::Journeys(table),
+            Table::Drivers(moments) => Analysed::Drivers(moments),
+        }
+    }
+}
+
+fn add_pair(moments: &mut Moments, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+    let parsed = PairElement::parse(element).ok_or(MetricsError::Corrupted { what: "a pair of measures" })?;
+    let (i, j, element) = parsed;
+    let nothing = PairSums::default();
+    let sums = match element {
+        PairElement::Products => {
+            PairSums { n: add.n, first: add.a.into(), second: add.b.into(), products: add.squares, ..nothing }
+        }
+        PairElement::First => PairSums { first_squares: add.squares, ..nothing },
+        PairElement::Second => PairSums { second_squares: add.squares, ..nothing },
+    };
+    moments.add_pair(i, j, &sums);
+    Ok(())
+}
+
+fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+    let corrupted = || MetricsError::Corrupted { what: "a journey" };
+    let (outcome, path) = element.split_once(family::PART_SEPARATOR).ok_or_else(corrupted)?;
+    let end = PathOutcome::parse(outcome).ok_or_else(corrupted)?;
+    let path: Vec<&str> = path.split('>').filter(|step| !step.is_empty()).collect();
+    table.add(&path, end, add, 1);
+    Ok(())
+}

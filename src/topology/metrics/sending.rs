@@ -1,0 +1,139 @@
+//! What the metrics stage has to tell, as records of its feeds.
+
+use crate::{
+    analyses::{
+        attribution::attribute,
+        drivers::Moments,
+        journeys::{JourneyLimits, JourneyTable},
+    },
+    engine::{log::LogError, stage::Outputs, topics::TopicIndex},
+    feeds::{self, AttributionRecord, DriversRecord, Encoder, FeedFormat, FeedRecord, JourneysRecord},
+    metrics::{Analysed, Effects},
+    model::{AnalysisPlace, Measure, MetricValue, Status, keys},
+    topology::{
+        TopicMap,
+        customers::{send_feed, send_tombstone},
+    },
+};
+
+/// How much of each list is published of the journeys of a family.
+const JOURNEY_LIMITS: JourneyLimits = JourneyLimits { transitions: 200, paths: 50, ends: 50, critical: 50 };
+
+/// How many steps are published with what they are credited with.
+const CREDITED_STEPS: usize = 200;
+
+/// The encoders of the feeds of analyses.
+pub(super) struct Analyses {
+    journeys: Encoder<feeds::Journeys>,
+    attribution: Encoder<feeds::Attribution>,
+    drivers: Encoder<feeds::Drivers>,
+}
+
+impl Analyses {
+    pub(super) fn new(format: FeedFormat, application_id: &str) -> Analyses {
+        Analyses {
+            journeys: Encoder::new(format, application_id),
+            attribution: Encoder::new(format, application_id),
+            drivers: Encoder::new(format, application_id),
+        }
+    }
+}
+
+/// Effects on their way; the first failure is kept for the caller, who cannot be told in between.
+pub(super) struct Sending<'a, 'o> {
+    pub(super) map: TopicMap,
+    pub(super) values: &'a mut Encoder<feeds::Metrics>,
+    pub(super) analyses: &'a mut Analyses,
+    pub(super) outputs: &'a mut (dyn Outputs + 'o),
+    pub(super) failure: Option<LogError>,
+}
+
+/// Sends a record that counts its own publications; `None`: a tombstone.
+fn send<'r, F: FeedRecord>(
+    outputs: &mut dyn Outputs,
+    topic: TopicIndex,
+    encoder: &mut Encoder<F>,
+    key: &str,
+    record: Option<&'r F::Record<'r>>,
+    revision: u64,
+) -> Result<(), LogError> {
+    match record {
+        Some(record) => {
+            encoder.encode(record);
+            send_feed(outputs, topic, encoder, key.as_bytes(), revision)
+        }
+        None => send_tombstone(outputs, topic, encoder, key.as_bytes(), revision),
+    }
+}
+
+/// The revision of a publication; a tombstone has none.
+fn revision_of(published: Option<(u64, Status)>) -> u64 {
+    published.map_or(0, |(revision, _)| revision)
+}
+
+impl Sending<'_, '_> {
+    fn note(&mut self, outcome: Result<(), LogError>) {
+        if let Err(error) = outcome {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    fn journeys(&mut self, place: AnalysisPlace<'_>, table: &JourneyTable, published: Option<(u64, Status)>) {
+        let (to, map) = (&mut *self.analyses, self.map);
+        let key = keys::analysis("journeys", "goal", &place);
+        let record = published.map(|(revision, status)| JourneysRecord {
+            place,
+            found: table.publish(JOURNEY_LIMITS),
+            revision,
+            status,
+        });
+        let sent =
+            send(self.outputs, map.journeys_feed, &mut to.journeys, &key, record.as_ref(), revision_of(published))
+                .and_then(|()| {
+                    let key = keys::analysis("attribution", "goal", &place);
+                    let record = published.map(|(revision, status)| AttributionRecord {
+                        place,
+                        conversions: table.ended().goal,
+                        found: attribute(table, CREDITED_STEPS),
+                        revision,
+                        status,
+                    });
+                    let revision = revision_of(published);
+                    send(self.outputs, map.attribution_feed, &mut to.attribution, &key, record.as_ref(), revision)
+                });
+        self.note(sent);
+    }
+
+    fn drivers(&mut self, place: AnalysisPlace<'_>, moments: &Moments, published: Option<(u64, Status)>) {
+        for &outcome in Measure::OUTCOMES {
+            let place = AnalysisPlace { subject: outcome.as_str(), ..place };
+            let key = keys::analysis("drivers", "outcome", &place);
+            let record =
+                published.map(|(revision, status)| DriversRecord { place, outcome, moments, revision, status });
+            let (to, revision) = (&mut self.analyses.drivers, revision_of(published));
+            let sent = send(self.outputs, self.map.drivers_feed, to, &key, record.as_ref(), revision);
+            self.note(sent);
+        }
+    }
+}
+
+impl Effects for Sending<'_, '_> {
+    fn value(&mut self, key: &str, value: &MetricValue<'_>) {
+        self.values.encode(value);
+        // A value counts its own publications.
+        let sent = send_feed(self.outputs, self.map.metrics_feed, self.values, key.as_bytes(), value.revision);
+        self.note(sent);
+    }
+
+    fn tombstone(&mut self, key: &str) {
+        let sent = send_tombstone(self.outputs, self.map.metrics_feed, self.values, key.as_bytes(), 0);
+        self.note(sent);
+    }
+
+    fn analysis(&mut self, place: &AnalysisPlace<'_>, analysed: Analysed<'_>, published: Option<(u64, Status)>) {
+        match analysed {
+            Analysed::Journeys(table) => self.journeys(*place, table, published),
+            Analysed::Drivers(moments) => self.drivers(*place, moments, published),
+        }
+    }
+}
