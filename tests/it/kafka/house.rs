@@ -147,6 +147,11 @@ fn get(port: u16, path: &str) -> Option<String> {
     head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
 }
 
+/// The feeds without alerts: those of history come once every source has been silent for a minute.
+pub fn but_alerts(feeds: Feeds) -> Feeds {
+    Feeds { alerts: BTreeMap::new(), ..feeds }
+}
+
 /// One application on a broker.
 pub struct House {
     bootstrap: String,
@@ -409,11 +414,9 @@ impl House {
     pub fn assert_feeds_become(&self, expected: &Feeds, instances: &mut [Instance], within: Duration) {
         self.wait_until_read(instances, within);
         let start = Instant::now();
-        // Alerts of history come once every source has been silent for a minute: simulations and the embedded log compare them.
-        let expected = &Feeds { alerts: BTreeMap::new(), ..expected.clone() };
+        let expected = &but_alerts(expected.clone());
         loop {
-            let feeds = Feeds { alerts: BTreeMap::new(), ..self.feeds() };
-            let differences = oracle::compare(expected, &feeds);
+            let differences = oracle::compare(expected, &but_alerts(self.feeds()));
             if differences.is_empty() {
                 break;
             }
@@ -423,6 +426,21 @@ impl House {
             }
             std::thread::sleep(Duration::from_millis(500));
             self.wait_until_read(instances, within);
+        }
+    }
+
+    /// Fails unless the alerts become those, in a house whose sources soon count as silent.
+    #[track_caller]
+    pub fn assert_alerts_become(&self, expected: &BTreeMap<String, Value>) {
+        let start = Instant::now();
+        loop {
+            let found = self.latest("alerts");
+            if found == *expected {
+                break;
+            }
+            let (found, expected, name) = (found.len(), expected.len(), &self.name);
+            assert!(start.elapsed() < FINISH_WITHIN, "{name}: {found} alerts, {expected} expected, or they differ");
+            std::thread::sleep(Duration::from_millis(500));
         }
     }
 
