@@ -12,7 +12,7 @@
 //!   drops. Its interval is the impact's: reach and revenue are counted, not estimated. *Rank*: by score per stated effort,
 //!   an effort of one where none is stated.
 //!
-//! Candidates whose persons fare no worse than others are no priorities; those with fewer than [`OBSERVATIONS_MIN`] persons on a
+//! Candidates whose persons fare no worse than others, or have paid nothing, are no priorities; those with fewer than [`OBSERVATIONS_MIN`] persons on a
 //! side, for the outcome as for the score, are not judged. Both are counted ([`Judged`]).
 //!
 //! *Assumed*: money of one currency; a person without the touchpoint is like one with it but for the touchpoint. *Not to be
@@ -21,7 +21,7 @@
 //! intervals leave zero out by chance ([`Judged::judged`] says how many there were). A priority is where to look first; whether
 //! a change helped is for [`super::change`] to say.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use super::{
     ranking::{Ranked, first},
@@ -44,6 +44,16 @@ pub struct Group {
 }
 
 impl Group {
+    fn and(self, part: Group) -> Group {
+        Group {
+            persons: self.persons.wrapping_add(part.persons),
+            outcome_yes: self.outcome_yes.wrapping_add(part.outcome_yes),
+            outcome_known: self.outcome_known.wrapping_add(part.outcome_known),
+            scores: self.scores.and(part.scores),
+            revenue: self.revenue.wrapping_add(part.revenue),
+        }
+    }
+
     fn without(self, part: Group) -> Group {
         Group {
             persons: self.persons.wrapping_sub(part.persons),
@@ -77,6 +87,61 @@ pub struct Candidate<'a> {
     pub effort: Option<i64>,
     /// How many persons' problem can be handled at most.
     pub limit: Option<i64>,
+}
+
+/// What the organisation states about subjects, by spoke, kind and subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// What it takes to fix one.
+    pub efforts: BTreeMap<(String, String, String), i64>,
+    /// How many persons' problem can be handled at most.
+    pub limits: BTreeMap<(String, String, String), i64>,
+}
+
+/// The persons of a month, and those whom each subject touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriorityTable {
+    everyone: Group,
+    touched: BTreeMap<(String, String, String), Group>,
+}
+
+impl PriorityTable {
+    /// Adds persons, or takes them back.
+    pub fn add_everyone(&mut self, group: Group) {
+        self.everyone = self.everyone.and(group);
+    }
+
+    /// Adds persons whom a subject touched, or takes them back: no subject is kept that touched nobody.
+    pub fn add(&mut self, subject: Subject<'_>, group: Group) {
+        let key = (subject.spoke.to_owned(), subject.kind.to_owned(), subject.subject.to_owned());
+        let sum = self.touched.get(&key).copied().unwrap_or_default().and(group);
+        if sum == Group::default() {
+            self.touched.remove(&key);
+        } else {
+            self.touched.insert(key, sum);
+        }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_zero(&self) -> bool {
+        self.everyone == Group::default() && self.touched.is_empty()
+    }
+
+    /// All persons.
+    pub fn everyone(&self) -> Group {
+        self.everyone
+    }
+
+    /// What to fix first: [`prioritise`].
+    pub fn prioritise(&self, stated: &Stated, score_range: i64, limit: usize) -> Ranked<Priority<'_>, Judged> {
+        let candidates = self.touched.iter().map(|(key, touched)| Candidate {
+            subject: Subject { spoke: &key.0, kind: &key.1, subject: &key.2 },
+            touched: *touched,
+            effort: stated.efforts.get(key).copied(),
+            limit: stated.limits.get(key).copied(),
+        });
+        prioritise(candidates, self.everyone, score_range, limit)
+    }
 }
 
 /// What a priority's impact is measured by.
@@ -130,7 +195,7 @@ pub struct Judged {
     pub judged: usize,
     /// Priorities that are not shown.
     pub kinds: usize,
-    /// Candidates whose persons fare no worse than others.
+    /// Candidates whose persons fare no worse than others, or have paid nothing.
     pub no_worse: usize,
     /// Candidates with too few persons to say.
     pub too_few: usize,

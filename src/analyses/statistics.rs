@@ -87,6 +87,15 @@ impl Sums {
         Sums { n: cell.n, sum: cell.sum, squares: cell.squares }
     }
 
+    /// Both together.
+    pub fn and(self, part: Sums) -> Sums {
+        Sums {
+            n: self.n.wrapping_add(part.n),
+            sum: self.sum.wrapping_add(part.sum),
+            squares: self.squares.wrapping_add(part.squares),
+        }
+    }
+
     /// What is left without a part of them.
     pub fn without(self, part: Sums) -> Sums {
         Sums {

@@ -182,6 +182,10 @@ pub(super) fn topology_options(
         links,
         metrics: metrics::Options {
             grace_ms: milliseconds(settings.time.grace_seconds),
+            stated: Arc::new(metrics::Stated {
+                efforts: settings.priorities.efforts().expect("settings are valid once they are loaded"),
+                limits: settings.priorities.limits().expect("settings are valid once they are loaded"),
+            }),
             ..metrics::Options::new(calendar.clone(), customers_partitions.unsigned_abs())
         },
         calendar,

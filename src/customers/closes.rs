@@ -12,6 +12,7 @@ use super::{
         FoldOptions, Head,
         journeys::{self, Ended},
         month::{self, PersonMonth},
+        subjects::{self, Followed},
     },
 };
 use crate::model::Day;
@@ -23,6 +24,8 @@ pub struct Closed {
     pub journeys: Vec<Ended>,
     /// The month of the newest touchpoint, if it is over.
     pub month: Option<PersonMonth>,
+    /// Months of which it is known what followed.
+    pub followed: Vec<Followed>,
 }
 
 impl Closed {
@@ -30,14 +33,16 @@ impl Closed {
     pub fn of(head: &Head, closed_day: Day, options: &FoldOptions) -> Option<Box<Closed>> {
         let journeys = journeys::expired(head, closed_day, &options.calendar, &options.journeys);
         let month = month::over(head, closed_day);
-        (!journeys.is_empty() || month.is_some()).then(|| Box::new(Closed { journeys, month }))
+        let followed = subjects::over(head, closed_day);
+        let is_something = !journeys.is_empty() || month.is_some() || !followed.is_empty();
+        is_something.then(|| Box::new(Closed { journeys, month, followed }))
     }
 
     /// The first day after `closed_day` whose close contributes something else, if nothing else happens.
     pub fn next_change(head: &Head, closed_day: Day, options: &FoldOptions) -> Option<Day> {
         let expiry = journeys::expiry(head, &options.calendar, &options.journeys);
-        let month = (head.touchpoints > 0).then(|| month::last_day(head));
-        expiry.into_iter().chain(month).filter(|&day| day > closed_day).min()
+        let months = [month::last_day, subjects::last_day].into_iter().filter(|_| head.touchpoints > 0);
+        expiry.into_iter().chain(months.map(|last_day| last_day(head))).filter(|&day| day > closed_day).min()
     }
 
     /// Contributes it (`1`), or takes it back (`-1`).
@@ -49,5 +54,6 @@ impl Closed {
         if let Some(month) = &self.month {
             month.contribute(1, &mut emit);
         }
+        self.followed.iter().for_each(|followed| followed.contribute(1, &mut emit));
     }
 }

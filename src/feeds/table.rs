@@ -24,6 +24,8 @@ pub enum Feed {
     Attribution,
     /// Experiences that go together with outcomes.
     Drivers,
+    /// What to fix first.
+    Priorities,
     /// Metric definitions.
     Catalogue,
     /// What arrived from each department.
@@ -150,6 +152,13 @@ static DRIVERS: Description = describe!(
     encoded: true,
     "Which experiences of customers go together with business outcomes: correlations with intervals, relative weights."
 );
+static PRIORITIES: Description = describe!(
+    "priorities",
+    "priorities|window|of",
+    Compact,
+    encoded: true,
+    "What to fix first: subjects whose customers fare worse than others, by reach, drop and value at risk."
+);
 static CATALOGUE: Description = describe!(
     "catalogue",
     "metric",
@@ -174,7 +183,7 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 12] = [
+    pub const ALL: [Feed; 13] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,
@@ -184,6 +193,7 @@ impl Feed {
         Feed::Journeys,
         Feed::Attribution,
         Feed::Drivers,
+        Feed::Priorities,
         Feed::Catalogue,
         Feed::Spokes,
         Feed::Rejected,
@@ -201,6 +211,7 @@ impl Feed {
             Feed::Journeys => &JOURNEYS,
             Feed::Attribution => &ATTRIBUTION,
             Feed::Drivers => &DRIVERS,
+            Feed::Priorities => &PRIORITIES,
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,

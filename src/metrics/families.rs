@@ -81,6 +81,8 @@ fn element_key(family: &[u8], element: &str) -> StoreKey {
 /// What a family's key says.
 struct Name<'k> {
     window: Window,
+    /// The window is over for the family from this day on.
+    settles: Day,
     dimension: Dimension,
     /// The parts of its name.
     parts: Vec<&'k str>,
@@ -93,8 +95,10 @@ fn parse(family: &[u8]) -> Result<Name<'_>, MetricsError> {
     if !table::is_known(metric) {
         return Err(corrupted());
     }
+    let window = Window { kind: WindowKind::Month, start: day_of_bytes([a, b, c, d]) };
     Ok(Name {
-        window: Window { kind: WindowKind::Month, start: day_of_bytes([a, b, c, d]) },
+        window,
+        settles: table::settles_with(metric, window),
         dimension: *Dimension::ALL.get(usize::from(dimension)).ok_or_else(corrupted)?,
         parts: std::str::from_utf8(name).map_err(|_| corrupted())?.split(family::PART_SEPARATOR).collect(),
     })
@@ -265,7 +269,7 @@ impl Families {
         self.settled = settled;
         let mut over = Vec::new();
         each_published(store, &mut |family, published| {
-            let ends = parse(family).map(|name| name.window.end());
+            let ends = parse(family).map(|name| name.settles);
             let is_over = ends.is_ok_and(|end| settled.is_some_and(|settled| end <= settled));
             if published.status == Some(Status::Provisional) && is_over && !published.due {
                 over.push(StoreKey::from_slice(family));
@@ -301,7 +305,7 @@ impl Families {
             Published { due: false, status: None, revision: 0 }.save(family, store);
             return Ok(());
         }
-        let is_settled = settled.is_some_and(|settled| name.window.end() <= settled);
+        let is_settled = settled.is_some_and(|settled| name.settles <= settled);
         let status = next_status(published.status, true, false, is_settled);
         let revision = published.revision + 1;
         effects.analysis(&place, table.analysed(), Some((revision, status)));

@@ -27,6 +27,7 @@ mod settling;
 #[cfg(test)]
 mod tests;
 
+pub use crate::analyses::priorities::Stated;
 pub use families::Analysed;
 pub use spokes::Spokes;
 pub use stage::{Effects, Metrics, MetricsError, Options};

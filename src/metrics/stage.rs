@@ -7,7 +7,7 @@
 
 // tidy: hash order unseen because an IndexMap keeps the order of insertion
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use indexmap::IndexMap;
 
@@ -19,6 +19,7 @@ use super::{
     rebuild::Rebuild,
     settling::Settling,
 };
+use crate::analyses::priorities::Stated;
 use crate::model::{
     Accumulator, AnalysisPlace, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, Status, StoreError,
     WindowKind,
@@ -44,12 +45,21 @@ pub struct Options {
     /// What a commit does at most beyond publishing what contributions changed: cells visited when days close, windows
     /// settle or late changes move levels. Bounds the transaction.
     pub background_steps_max: usize,
+    /// What the organisation states about subjects that want fixing.
+    pub stated: Arc<Stated>,
 }
 
 impl Options {
     /// The defaults: a day of grace, 65,536 cells, 10,000 steps.
     pub fn new(calendar: Calendar, sources: u32) -> Options {
-        Options { calendar, sources, grace_ms: 86_400_000, cells_cached_max: 65_536, background_steps_max: 10_000 }
+        Options {
+            calendar,
+            sources,
+            grace_ms: 86_400_000,
+            cells_cached_max: 65_536,
+            background_steps_max: 10_000,
+            stated: Arc::default(),
+        }
     }
 }
 

@@ -14,6 +14,9 @@ pub const JOURNEYS: u8 = 192;
 /// Persons' months, as sums over pairs of measures: elements are pairs.
 pub const DRIVERS: u8 = 193;
 
+/// Persons' months with what followed, by subject: elements are groups of persons.
+pub const PRIORITIES: u8 = 196;
+
 /// The name of the family of all persons.
 pub const PERSONS: &str = "persons";
 
@@ -29,6 +32,13 @@ pub fn cell_value(family: &[&str], element: &[&str]) -> String {
     push_parts(&mut value, family);
     value.push(UNIT_SEPARATOR);
     push_parts(&mut value, element);
+    value
+}
+
+/// Parts of an element that is put together before its family is known.
+pub fn element(parts: &[&str]) -> String {
+    let mut value = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    push_parts(&mut value, parts);
     value
 }
 

@@ -87,6 +87,14 @@ impl PairElement {
     }
 }
 
+vocabulary! {
+    /// The sums over a group of persons need more than one accumulator.
+    GroupElement {
+        Persons => "g",
+        Scores => "s",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,7 +34,7 @@ pub use identity::{Cause, Conflict, Decision, IdentityState, JournalChange, Jour
 pub use insight::{DurationSummary, InsightRecord, JourneyStep, Phase, ScoreSummary};
 pub use key_value::{KeyValue, StoreError};
 pub use kind::{Channel, Initiator, Kind, Visibility};
-pub use measure::{Measure, PairElement};
+pub use measure::{GroupElement, Measure, PairElement};
 pub use metric::{CatalogueEntry, MetricValue, Percentiles, Status, Uncertainty};
 pub use time::{Day, EventTime, Window, WindowKind};
 pub use touchpoint::{Currency, Money, Outcome, Reason, Score, ScoreScale, Touchpoint};

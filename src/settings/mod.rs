@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod journeys;
 mod layers;
+mod priorities;
 mod registry;
 mod secret;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use choice::{Compression, FeedFormat, Fsync, LogFormat, PublishedIdentifiers
 pub use client::ClientRole;
 pub use error::SettingsError;
 pub use journeys::Journeys;
+pub use priorities::Priorities;
 pub use secret::Secret;
 
 /// Everything that can be configured. `Settings::load` returns only valid ones.
@@ -49,6 +51,8 @@ pub struct Settings {
     pub metrics: Metrics,
     /// What journeys lead to.
     pub journeys: Journeys,
+    /// What the organisation states about subjects that want fixing.
+    pub priorities: Priorities,
     /// Who is one person.
     pub identity: Identity,
     /// Operators' endpoints.

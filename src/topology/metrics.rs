@@ -35,7 +35,7 @@ pub(super) fn maker(
             generation: None,
             metrics: Metrics::new(options.metrics.clone()),
             values: Encoder::new(options.feed_format, &options.application_id),
-            analyses: Analyses::new(options.feed_format, &options.application_id),
+            analyses: Analyses::new(options.feed_format, &options.application_id, options.metrics.stated.clone()),
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),

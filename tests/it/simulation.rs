@@ -63,7 +63,8 @@ pub fn small_company(seed: u64) -> CompanyOptions {
         seed,
         customers: 12,
         touchpoints: 300,
-        days: 40,
+        // In some of them a month is over, and the one after it.
+        days: if seed.is_multiple_of(4) { 100 } else { 40 },
         duplicates_per_million: 50_000,
         invalid_per_million: 20_000,
         late_per_million: 100_000,
@@ -100,6 +101,7 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         journeys: feed(map.journeys_feed),
         attribution: feed(map.attribution_feed),
         drivers: feed(map.drivers_feed),
+        priorities: feed(map.priorities_feed),
     }
 }
 
@@ -247,12 +249,13 @@ fn every_schedule_of_faults_gives_the_truth() {
 /// out the offsets, the changelog or the outputs must be caught. Here the wrong is done to what was read.
 #[test]
 fn a_feed_that_lost_repeated_swapped_or_kept_a_value_is_caught() {
-    let events = events(small_company(2));
+    let events = events(small_company(4));
     let expected = truth(&events);
     let (feeds, _) = simulate(&events, &topology_options("wrong", 2), 2, 1, 0);
     assert_truth(&expected.feeds, &feeds, "before anything is done to it");
     let names: Vec<String> = feeds.customers.keys().cloned().collect();
-    let injuries: [fn(&mut Feeds, &[String]); 8] = [
+    let injuries: [fn(&mut Feeds, &[String]); 9] = [
+        |feeds, _| feeds.priorities.values_mut().next().unwrap()["persons"] = 1.into(),
         |feeds, _| feeds.drivers.values_mut().find(|value| value["n"] != 0).unwrap()["mean"] = 0.125.into(),
         |feeds, _| {
             let (_, value) = feeds.journeys.iter_mut().find(|(_, value)| value["converted"] != 0).unwrap();

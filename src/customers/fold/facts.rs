@@ -10,7 +10,7 @@ use super::{
         Answers, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Resolution, SCORES_MAX, Step, Sum,
     },
     journeys::{self, EndedJourneys},
-    month::{self, PersonMonth},
+    month,
     place::{KeptDimensions, KeptPlace, Place},
 };
 use crate::model::{Channel, Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
@@ -138,7 +138,7 @@ pub struct Facts<'a, 'p> {
     /// What it cost, if that is a cost of winning customers.
     pub acquisition_cost: Option<Money>,
     /// The person's month that was over before it.
-    pub month_ended: Option<Box<PersonMonth>>,
+    pub month_ended: Option<Box<month::Ended>>,
     /// Journeys that ended with it, or had expired before it.
     pub journeys: EndedJourneys,
     /// The journeys that the cancelled purchase had ended: they are lost after all.

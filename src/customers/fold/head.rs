@@ -13,6 +13,7 @@ use super::{
     month::Month,
     place::{KeptDimensions, KeptPlace},
     seen::Seen,
+    subjects::{Touched, Year},
 };
 use crate::model::{Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint};
 
@@ -34,7 +35,7 @@ pub const VISITS_MAX: usize = 64;
 pub const CONTACT_DAYS: i32 = 30;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 2;
+pub const HEAD_VERSION: u8 = 3;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -331,6 +332,10 @@ pub struct Head {
     pub journey: VecDeque<Step>,
     /// The month of the newest touchpoint.
     pub(super) month: Month,
+    /// The month before it, if the person had a touchpoint then: what followed is not known yet.
+    pub(super) touched: Option<Box<Touched>>,
+    /// Revenue by month, of the year up to it.
+    pub(super) year: Year,
     /// Journeys towards each goal that go on.
     pub(super) journeys: Journeys,
     /// Answers about items that wait for their counterpart, oldest first.

@@ -68,8 +68,9 @@ pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
         measure(facts, emit);
     }
     journeys(facts, emit);
-    if let Some(month) = &facts.month_ended {
-        month.contribute(1, emit);
+    if let Some(ended) = &facts.month_ended {
+        ended.month.contribute(1, emit);
+        ended.followed.iter().for_each(|followed| followed.contribute(1, emit));
     }
 }
 

@@ -17,6 +17,7 @@ pub mod month;
 mod orders;
 pub mod place;
 pub mod seen;
+pub mod subjects;
 mod visits;
 
 pub use facts::Facts;

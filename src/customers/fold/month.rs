@@ -10,6 +10,7 @@ use super::{
     facts::{Facts, Gained},
     head::{Head, Sum},
     place::{DimensionValue, Emit},
+    subjects::{self, Followed},
 };
 use crate::model::{Day, Dimension, Kind, Measure, Money, PairElement, ScoreScale, Window, WindowKind, family};
 
@@ -35,6 +36,29 @@ pub struct Month {
     costs: i64,
     cancelled: bool,
     referred: bool,
+    /// Purchases, but for those of them that were cancelled in the month.
+    purchases: i64,
+    /// Where which subjects came up.
+    pub(super) subjects: Vec<Box<str>>,
+}
+
+impl Month {
+    pub(super) fn start(&self) -> Day {
+        self.start
+    }
+
+    pub(super) fn revenue(&self) -> i64 {
+        self.revenue
+    }
+
+    /// The mean satisfaction, in thousandths.
+    pub(super) fn csat(&self) -> Option<i64> {
+        mean(self.csat, THOUSANDTHS)
+    }
+
+    pub(super) fn bought(&self) -> bool {
+        self.purchases > 0
+    }
 }
 
 /// A person's month that is over: a value or none for each [`Measure`].
@@ -62,7 +86,7 @@ impl PersonMonth {
         let is_customer = head.purchases > 0;
         let of_customer = |is: bool| is_customer.then_some(i64::from(is));
         let value = |measure: Measure| match measure {
-            Measure::Csat => mean(month.csat, THOUSANDTHS),
+            Measure::Csat => month.csat(),
             Measure::Nps => mean(month.nps, THOUSANDTHS),
             Measure::Sentiment => mean(month.sentiment, THOUSANDTHS),
             Measure::FirstResponseTime => mean(month.response_ms, 1),
@@ -122,13 +146,23 @@ pub fn last_day(head: &Head) -> Day {
     window(head.month.start).end().previous()
 }
 
+/// What a touchpoint of a later month ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The month.
+    pub month: PersonMonth,
+    /// What is known now of it and of the month before.
+    pub followed: Vec<Followed>,
+}
+
 /// Ends the month of a head if a touchpoint is of a later one: before it changes anything else of the head.
-pub(super) fn turn(head: &mut Head, day: Day) -> Option<Box<PersonMonth>> {
+pub(super) fn turn(head: &mut Head, day: Day) -> Option<Box<Ended>> {
     let start = window(day).start;
     if head.touchpoints > 0 && head.month.start == start {
         return None;
     }
-    let ended = (head.touchpoints > 0).then(|| Box::new(PersonMonth::of(head)));
+    let ended = (head.touchpoints > 0)
+        .then(|| Box::new(Ended { month: PersonMonth::of(head), followed: subjects::turn(head, start) }));
     head.month = Month { start, ..Month::default() };
     ended
 }
@@ -163,6 +197,7 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, options: &FoldOpti
     if facts.purchase || touchpoint.kind == Kind::SubscriptionRenewed {
         month.revenue = month.revenue.saturating_add(minor(touchpoint.amount));
         month.repurchases += i64::from(facts.purchase && was_customer);
+        month.purchases += i64::from(facts.purchase);
     }
     if let Some(placing) = &facts.cancelled {
         month.revenue = month.revenue.saturating_sub(minor(placing.amount));
@@ -172,6 +207,7 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, options: &FoldOpti
             _ => (!facts.customer_lost).then_some(placing.day),
         };
         month.repurchases -= i64::from(no_repurchase.is_some_and(|day| day >= month.start));
+        month.purchases -= i64::from(placing.day >= month.start);
     }
     match touchpoint.kind {
         Kind::MessageSent => month.messages += 1,
@@ -181,4 +217,5 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, options: &FoldOpti
         _ => {}
     }
     month.costs = month.costs.saturating_add(minor(touchpoint.cost));
+    subjects::note(&mut month.subjects, touchpoint);
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::world::{MONDAY, World, touchpoint};
 use crate::customers::{fold::Head, store_keys};
 
-const STORE_VERSION_2: &str = "tests/fixtures/customers_store_v2.txt";
+const STORE_VERSION_3: &str = "tests/fixtures/customers_store_v3.txt";
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -44,7 +44,7 @@ fn store() -> World {
 }
 
 #[test]
-fn the_store_of_version_2_is_what_this_program_writes() {
+fn the_store_of_version_3_is_what_this_program_writes() {
     let world = store();
     let mut text = String::new();
     for (key, value) in &world.store {
@@ -55,13 +55,13 @@ fn the_store_of_version_2_is_what_this_program_writes() {
             writeln!(text, "{} {}", hexadecimal(key), hexadecimal(value)).expect("a string takes every character");
         }
     }
-    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v2.txt")]
+    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v3.txt")]
         .assert_eq(&text);
 }
 
 #[test]
-fn a_head_of_version_2_can_be_read() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(STORE_VERSION_2);
+fn a_head_of_version_3_can_be_read() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(STORE_VERSION_3);
     let text = std::fs::read_to_string(path).expect("the fixture is part of the repository");
     let value = text
         .lines()
@@ -71,12 +71,12 @@ fn a_head_of_version_2_can_be_read() {
     let bytes: Vec<u8> = (0..value.len() / 2)
         .map(|index| u8::from_str_radix(&value[2 * index..2 * index + 2], 16).expect("hexadecimal"))
         .collect();
-    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 2");
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 3");
     // The detractor of the third day waits for a follow-up until the fifth.
     assert_eq!(envelope.timer, Some(MONDAY.plus(4)));
-    let head = Head::decode(encoded).expect("version 2");
+    let head = Head::decode(encoded).expect("version 3");
     assert_eq!((head.touchpoints, head.purchases), (72, 3));
-    let before: Vec<u8> = [&[1], &encoded[1..]].concat();
+    let before: Vec<u8> = [&[2], &encoded[1..]].concat();
     let error = Head::decode(&before).expect_err("another version").to_string();
-    assert_eq!(error, "the stored head has version 1, this program reads version 2; run `insight-hub rebuild`");
+    assert_eq!(error, "the stored head has version 2, this program reads version 3; run `insight-hub rebuild`");
 }

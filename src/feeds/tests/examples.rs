@@ -7,8 +7,12 @@ use crate::{
         attribution::attribute,
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
+        priorities::{Group, PriorityTable, Stated, Subject},
+        statistics::Sums,
     },
-    feeds::{AttributionRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint},
+    feeds::{
+        AttributionRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE,
+    },
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, CatalogueEntry, Cause,
         Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
@@ -313,4 +317,35 @@ pub fn months() -> Moments {
 pub fn drivers_record(moments: &Moments) -> DriversRecord<'_> {
     let place = AnalysisPlace { subject: "revenue", ..place() };
     DriversRecord { place, outcome: Measure::Revenue, moments, revision: 2, status: Status::Revised }
+}
+
+/// A hundred persons: forty asked about deliveries and fare worse, three about invoices.
+pub fn priorities() -> PriorityTable {
+    let mut table = PriorityTable::default();
+    let group = |number: i64, is_late: bool| Group {
+        persons: 1,
+        outcome_yes: i64::from(number % if is_late { 4 } else { 2 } == 0),
+        outcome_known: 1,
+        scores: Sums::of(&Accumulator::observe(if is_late { 1_000 } else { 3_000 } + number % 3 * 1_000)),
+        revenue: 5_000 + 100 * (number % 7),
+    };
+    for number in 0..100 {
+        let is_late = number < 40;
+        let group = group(number, is_late);
+        table.add_everyone(group);
+        let mut about = |subject| table.add(Subject { spoke: "support", kind: "case_opened", subject }, group);
+        if is_late {
+            about("delivery");
+        }
+        if number >= 97 {
+            about("invoice");
+        }
+    }
+    table
+}
+
+pub fn priorities_record<'a>(table: &'a PriorityTable, stated: &Stated, limit: usize) -> PrioritiesRecord<'a> {
+    let place = AnalysisPlace { subject: "persons", dimension: Dimension::Company, dimension_value: "", ..place() };
+    let found = table.prioritise(stated, SCORE_RANGE, limit);
+    PrioritiesRecord { place, everyone: table.everyone(), found, revision: 4, status: Status::Final }
 }

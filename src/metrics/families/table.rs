@@ -4,9 +4,11 @@ use crate::{
     analyses::{
         drivers::{Moments, PairSums},
         journeys::JourneyTable,
+        priorities::{Group, PriorityTable, Subject},
+        statistics::Sums,
     },
     metrics::MetricsError,
-    model::{Accumulator, Measure, PairElement, PathOutcome, family},
+    model::{Accumulator, Day, GroupElement, Measure, PairElement, PathOutcome, Window, WindowKind, family},
 };
 
 /// What a family's elements add up to.
@@ -14,6 +16,7 @@ use crate::{
 pub(super) enum Table {
     Journeys(Box<JourneyTable>),
     Drivers(Box<Moments>),
+    Priorities(Box<PriorityTable>),
 }
 
 /// The same, as it is published.
@@ -23,11 +26,13 @@ pub enum Analysed<'a> {
     Journeys(&'a JourneyTable),
     /// Persons' months, whatever the subject of the place: for `insight.drivers`.
     Drivers(&'a Moments),
+    /// Groups of persons by subject: for `insight.priorities`.
+    Priorities(&'a PriorityTable),
 }
 
 /// Whether a number is that of a family.
 pub(super) fn is_known(number: u8) -> bool {
-    matches!(number, family::JOURNEYS | family::DRIVERS)
+    matches!(number, family::JOURNEYS | family::DRIVERS | family::PRIORITIES)
 }
 
 impl Table {
@@ -35,6 +40,7 @@ impl Table {
     pub(super) fn of(family: &[u8]) -> Table {
         match family.first() {
             Some(&family::DRIVERS) => Table::Drivers(Box::new(Moments::new(Measure::ALL.len()))),
+            Some(&family::PRIORITIES) => Table::Priorities(Box::default()),
             _ => Table::Journeys(Box::default()),
         }
     }
@@ -43,6 +49,7 @@ impl Table {
         match self {
             Table::Journeys(table) => add_journeys(table, element, add),
             Table::Drivers(moments) => add_pair(moments, element, add),
+            Table::Priorities(table) => add_group(table, element, add),
         }
     }
 
@@ -50,6 +57,7 @@ impl Table {
         match self {
             Table::Journeys(table) => table.is_zero(),
             Table::Drivers(moments) => moments.is_zero(),
+            Table::Priorities(table) => table.is_zero(),
         }
     }
 
@@ -57,6 +65,7 @@ impl Table {
         match self {
             Table::Journeys(table) => Analysed::Journeys(table),
             Table::Drivers(moments) => Analysed::Drivers(moments),
+            Table::Priorities(table) => Analysed::Priorities(table),
         }
     }
 }
@@ -74,6 +83,32 @@ fn add_pair(moments: &mut Moments, element: &str, add: &Accumulator) -> Result<(
     };
     moments.add_pair(i, j, &sums);
     Ok(())
+}
+
+fn add_group(table: &mut PriorityTable, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+    let corrupted = || MetricsError::Corrupted { what: "a group of persons" };
+    let (letter, subject) = element.split_once(family::PART_SEPARATOR).ok_or_else(corrupted)?;
+    let group = match GroupElement::parse(letter).ok_or_else(corrupted)? {
+        GroupElement::Persons => {
+            Group { persons: add.n, outcome_yes: add.a, outcome_known: add.b, revenue: add.sum, ..Group::default() }
+        }
+        GroupElement::Scores => Group { scores: Sums::of(add), ..Group::default() },
+    };
+    let parts: Vec<&str> = subject.split(family::PART_SEPARATOR).collect();
+    match *parts {
+        [""] => table.add_everyone(group),
+        [spoke, kind, subject] => table.add(Subject { spoke, kind, subject }, group),
+        _ => return Err(corrupted()),
+    }
+    Ok(())
+}
+
+/// The day before which everything lies that a family of a window is told of: priorities wait for the month after.
+pub(super) fn settles_with(number: u8, window: Window) -> Day {
+    match number {
+        family::PRIORITIES => Window::of(WindowKind::Month, window.end()).end(),
+        _ => window.end(),
+    }
 }
 
 fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> Result<(), MetricsError> {

@@ -82,6 +82,10 @@ impl Effects for Feed {
                 let persons = moments.pair(6, 6).n;
                 (keys::analysis("drivers", "of", place), format!("{persons} persons with contacts"))
             }
+            Analysed::Priorities(table) => {
+                let everyone = table.everyone();
+                (keys::analysis("priorities", "of", place), format!("{} persons", everyone.persons))
+            }
         };
         match published {
             Some((revision, status)) => {

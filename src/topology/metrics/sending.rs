@@ -1,13 +1,18 @@
 //! What the metrics stage has to tell, as records of its feeds.
 
+use std::sync::Arc;
+
 use crate::{
     analyses::{
         attribution::attribute,
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
+        priorities::{PriorityTable, Stated},
     },
     engine::{log::LogError, stage::Outputs, topics::TopicIndex},
-    feeds::{self, AttributionRecord, DriversRecord, Encoder, FeedFormat, FeedRecord, JourneysRecord},
+    feeds::{
+        self, AttributionRecord, DriversRecord, Encoder, FeedFormat, FeedRecord, JourneysRecord, PrioritiesRecord,
+    },
     metrics::{Analysed, Effects},
     model::{AnalysisPlace, Measure, MetricValue, Status, keys},
     topology::{
@@ -22,19 +27,26 @@ const JOURNEY_LIMITS: JourneyLimits = JourneyLimits { transitions: 200, paths: 5
 /// How many steps are published with what they are credited with.
 const CREDITED_STEPS: usize = 200;
 
+/// How many things to fix are published.
+const PRIORITIES: usize = 50;
+
 /// The encoders of the feeds of analyses.
 pub(super) struct Analyses {
     journeys: Encoder<feeds::Journeys>,
     attribution: Encoder<feeds::Attribution>,
     drivers: Encoder<feeds::Drivers>,
+    priorities: Encoder<feeds::Priorities>,
+    stated: Arc<Stated>,
 }
 
 impl Analyses {
-    pub(super) fn new(format: FeedFormat, application_id: &str) -> Analyses {
+    pub(super) fn new(format: FeedFormat, application_id: &str, stated: Arc<Stated>) -> Analyses {
         Analyses {
             journeys: Encoder::new(format, application_id),
             attribution: Encoder::new(format, application_id),
             drivers: Encoder::new(format, application_id),
+            priorities: Encoder::new(format, application_id),
+            stated,
         }
     }
 }
@@ -117,6 +129,23 @@ impl Sending<'_, '_> {
     }
 }
 
+impl Sending<'_, '_> {
+    fn priorities(&mut self, place: AnalysisPlace<'_>, table: &PriorityTable, published: Option<(u64, Status)>) {
+        let key = keys::analysis("priorities", "of", &place);
+        let stated = &self.analyses.stated;
+        let record = published.map(|(revision, status)| PrioritiesRecord {
+            place,
+            everyone: table.everyone(),
+            found: table.prioritise(stated, feeds::SCORE_RANGE, PRIORITIES),
+            revision,
+            status,
+        });
+        let (to, revision) = (&mut self.analyses.priorities, revision_of(published));
+        let sent = send(self.outputs, self.map.priorities_feed, to, &key, record.as_ref(), revision);
+        self.note(sent);
+    }
+}
+
 impl Effects for Sending<'_, '_> {
     fn value(&mut self, key: &str, value: &MetricValue<'_>) {
         self.values.encode(value);
@@ -134,6 +163,7 @@ impl Effects for Sending<'_, '_> {
         match analysed {
             Analysed::Journeys(table) => self.journeys(*place, table, published),
             Analysed::Drivers(moments) => self.drivers(*place, moments, published),
+            Analysed::Priorities(table) => self.priorities(*place, table, published),
         }
     }
 }

@@ -159,6 +159,7 @@ impl House {
             journeys: feed(self.map.journeys_feed),
             attribution: feed(self.map.attribution_feed),
             drivers: feed(self.map.drivers_feed),
+            priorities: feed(self.map.priorities_feed),
         }
     }
 }

@@ -152,6 +152,7 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         journeys: feed("insight.journeys")?,
         attribution: feed("insight.attribution")?,
         drivers: feed("insight.drivers")?,
+        priorities: feed("insight.priorities")?,
     })
 }
 

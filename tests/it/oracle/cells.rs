@@ -208,6 +208,12 @@ impl World {
         (window_name(month), about)
     }
 
+    /// What records say of the month after one.
+    pub fn month_after(&self, month: &Value) -> Value {
+        let end: Date = month["end"].as_str().unwrap().parse().unwrap();
+        self.month(number(end)).1
+    }
+
     /// Whether the last day of a month has closed.
     pub fn is_over(&self, month: &Value) -> bool {
         let end: Date = month["end"].as_str().unwrap().parse().unwrap();

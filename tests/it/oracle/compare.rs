@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::{journeys, months};
+use super::{journeys, months, priorities};
 
 /// The compacted state of the compared feeds: value by key.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Feeds {
     pub attribution: BTreeMap<String, Value>,
     /// `insight.drivers`.
     pub drivers: BTreeMap<String, Value>,
+    /// `insight.priorities`.
+    pub priorities: BTreeMap<String, Value>,
 }
 
 impl Feeds {
@@ -42,6 +44,7 @@ impl Feeds {
             journeys: of(&self.journeys, journeys::comparable),
             attribution: of(&self.attribution, journeys::comparable_credits),
             drivers: of(&self.drivers, months::comparable),
+            priorities: of(&self.priorities, priorities::comparable),
             ..self.clone()
         }
     }
@@ -50,7 +53,8 @@ impl Feeds {
 /// One field (or a whole value, if `field` is empty) that is not as it should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys`, `attribution` or `drivers`.
+    /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys`, `attribution`, `drivers` or
+    /// `priorities`.
     pub feed: &'static str,
     /// The record's key.
     pub key: String,
@@ -93,6 +97,7 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
         ("journeys", &expected.journeys, &actual.journeys),
         ("attribution", &expected.attribution, &actual.attribution),
         ("drivers", &expected.drivers, &actual.drivers),
+        ("priorities", &expected.priorities, &actual.priorities),
     ] {
         let mut expected = expected.clone();
         for (key, record) in &mut expected {

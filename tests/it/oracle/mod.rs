@@ -14,6 +14,7 @@ mod journeys;
 mod months;
 mod orders;
 mod person;
+mod priorities;
 mod relations;
 mod source_tests;
 mod sources;
@@ -178,7 +179,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     let Some(as_of) = taken.as_of else { return result };
     let calendar = cells::Calendar::new(&options.time_zone);
     let mut world = cells::World::new(calendar, as_of);
-    let mut journeys = (journeys::Journeys::default(), months::Months::default());
+    let mut analysed = person::Analysed::default();
     let resolved = taken.resolve();
     result.feeds.identities = resolved.feed(&options.person_key, &taken.standing);
     let mut persons: HashMap<&Identifier, BTreeSet<Placed>> = HashMap::new();
@@ -194,13 +195,14 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
             let key = format!("{name}|{}|{}", escaped(&touch.spoke), escaped(&touch.id));
             result.feeds.touchpoints.insert(key, value);
         }
-        let (record, alerts) = person::fold(&name, &timeline, &mut world, &mut journeys, options);
+        let (record, alerts) = person::fold(&name, &timeline, &mut world, &mut analysed, options);
         result.feeds.alerts.extend(alerts);
         result.feeds.customers.insert(name, record);
     }
     result.feeds.metrics = world.publish(options.contact_cap);
-    (result.feeds.journeys, result.feeds.attribution) = journeys.0.publish();
-    result.feeds.drivers = journeys.1.publish();
+    (result.feeds.journeys, result.feeds.attribution) = analysed.journeys.publish();
+    result.feeds.drivers = analysed.months.publish();
+    result.feeds.priorities = analysed.priorities.publish();
     result
 }
 

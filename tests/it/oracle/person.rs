@@ -12,6 +12,7 @@ use super::{
     fields::IDENTIFIER_TYPES,
     journeys::{Bought, Journeys},
     months::{Months, Story},
+    priorities::Priorities,
     relations,
     sources::{Touch, instant},
 };
@@ -239,12 +240,20 @@ fn cases(timeline: &[Touch]) -> Vec<Case> {
         .collect()
 }
 
+/// What analyses look at of all persons.
+#[derive(Default)]
+pub struct Analysed {
+    pub journeys: Journeys,
+    pub months: Months,
+    pub priorities: Priorities,
+}
+
 /// The insight record and the open alerts; what metrics and journeys count goes into the world.
 pub fn fold(
     name: &str,
     timeline: &[Touch],
     world: &mut World,
-    (journeys, months): &mut (Journeys, Months),
+    analysed: &mut Analysed,
     options: &Options,
 ) -> (Value, BTreeMap<String, Value>) {
     let trade = trade(timeline);
@@ -260,7 +269,8 @@ pub fn fold(
         .iter()
         .map(|purchase| Bought { placed: purchase.placed, cancelled: purchase.cancelled })
         .collect();
-    journeys.add(timeline, &bought, world);
+    analysed.journeys.add(timeline, &bought, world);
+    analysed.priorities.add(timeline, &bought, world);
     experience::observe(timeline, &moments, &trade, &cases, world);
     let promised = trade.deliveries.iter().filter_map(|delivery| Some((delivery.at, delivery.promise?)));
     let late = |(at, promise): (usize, i64)| (at, timeline[at].occurred_at - promise);
@@ -271,7 +281,7 @@ pub fn fold(
         deliveries: promised.map(late).map(|(at, gap)| (at, gap, gap <= options.on_time_tolerance_ms)).collect(),
         bought,
     };
-    months.add(timeline, &story, world);
+    analysed.months.add(timeline, &story, world);
     relations::observe_subscriptions(timeline, &moments, world);
     relations::observe_messages(timeline, &moments, world);
     let placed = trade.purchases.iter().map(|purchase| purchase.placed).collect();

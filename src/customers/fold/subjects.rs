@@ -1,0 +1,156 @@
+//! The subjects that came up with a person in a month, and whether the person bought in the month after.
+//!
+//! ```text
+//! month M ──a touchpoint of M+1──▶ waits ──M+1 is over──▶ followed: bought in M+1, or not
+//!         ──a later touchpoint, or the close of M+1──▶ followed: bought nothing in M+1
+//! ```
+//! Whoever is asked to buy again is asked after the experience, not before it: so the outcome is that of the next month.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    head::Head,
+    month::Month,
+    place::{DimensionValue, Emit},
+};
+use crate::model::{Accumulator, Day, Dimension, GroupElement, Touchpoint, Window, WindowKind, family};
+
+/// The first subjects of a month that are remembered of a person.
+pub const SUBJECTS_MAX: usize = 32;
+
+/// The months whose revenue is the last year's.
+const MONTHS: usize = 12;
+
+/// A month of a person, as what to fix first is found from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// Its first day.
+    pub start: Day,
+    /// Where which subjects came up, in order of mention: parts of a family's element.
+    pub subjects: Vec<Box<str>>,
+    /// The mean satisfaction, in thousandths.
+    pub csat: Option<i64>,
+    /// What the person paid in the year up to the month's end, in minor units.
+    pub revenue: i64,
+    /// Whether the person was a customer at its end.
+    pub is_customer: bool,
+}
+
+/// A month with what followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// The month.
+    pub touched: Touched,
+    /// Whether the person bought in the month after.
+    pub bought: bool,
+}
+
+/// Revenue by month, oldest first: those before the current one that lie within a year of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Year(Vec<(Day, i64)>);
+
+impl Year {
+    fn end(&mut self, month: Day, revenue: i64, next: Day) {
+        if revenue != 0 {
+            self.0.push((month, revenue));
+        }
+        // Of the next month and the eleven before it.
+        let mut first = next;
+        for _ in 1..MONTHS {
+            first = Window::of(WindowKind::Month, first.previous()).start;
+        }
+        self.0.retain(|(month, _)| *month >= first);
+    }
+
+    fn sum(&self) -> i64 {
+        self.0.iter().fold(0, |sum, (_, revenue)| sum.saturating_add(*revenue))
+    }
+}
+
+fn after(month: Day) -> Window {
+    Window::of(WindowKind::Month, Window::of(WindowKind::Month, month).end())
+}
+
+impl Touched {
+    fn of(head: &Head) -> Touched {
+        let month: &Month = &head.month;
+        Touched {
+            start: month.start(),
+            subjects: month.subjects.clone(),
+            csat: month.csat(),
+            revenue: head.year.sum().saturating_add(month.revenue()),
+            is_customer: head.purchases > 0,
+        }
+    }
+}
+
+impl Followed {
+    /// Contributes it `times`: to everyone's group, and to that of each subject.
+    pub fn contribute<E: Emit>(&self, times: i64, emit: &mut E) {
+        let window = Window::of(WindowKind::Month, self.touched.start);
+        let known = i64::from(self.touched.is_customer);
+        let group = Accumulator {
+            n: 1,
+            a: known * i64::from(self.bought),
+            b: known,
+            sum: self.touched.revenue,
+            ..Accumulator::default()
+        };
+        let scores = self.touched.csat.map(Accumulator::observe);
+        let elements = [(GroupElement::Persons, Some(group)), (GroupElement::Scores, scores)];
+        let subjects = || std::iter::once("").chain(self.touched.subjects.iter().map(|subject| &**subject));
+        for (element, add) in elements {
+            let Some(add) = add else { continue };
+            for subject in subjects() {
+                let value = family::cell_value(&[family::PERSONS], &[element.as_str(), subject]);
+                let place = DimensionValue::new(Dimension::Company, &value);
+                emit.cell(family::PRIORITIES, None, window, &place, &add, times);
+            }
+        }
+    }
+}
+
+/// What is known once the month of a head ends for a touchpoint of the month `next`: before the month is replaced.
+pub(super) fn turn(head: &mut Head, next: Day) -> Vec<Followed> {
+    let mut followed = Vec::new();
+    let (month, bought) = (head.month.start(), head.month.bought());
+    followed.extend(head.touched.take().map(|touched| Followed { touched: *touched, bought }));
+    let touched = Touched::of(head);
+    if after(month).start == next {
+        head.touched = Some(Box::new(touched));
+    } else {
+        followed.push(Followed { touched, bought: false });
+    }
+    head.year.end(month, head.month.revenue(), next);
+    followed
+}
+
+/// What is known of a head at the close of a day without a further touchpoint.
+pub fn over(head: &Head, closed_day: Day) -> Vec<Followed> {
+    let mut followed = Vec::new();
+    if head.touchpoints == 0 {
+        return followed;
+    }
+    if closed_day >= super::month::last_day(head) {
+        let bought = head.month.bought();
+        followed.extend(head.touched.as_deref().map(|touched| Followed { touched: touched.clone(), bought }));
+    }
+    if closed_day >= last_day(head) {
+        followed.push(Followed { touched: Touched::of(head), bought: false });
+    }
+    followed
+}
+
+/// The day at whose close the month after that of a head is over.
+pub fn last_day(head: &Head) -> Day {
+    after(head.month.start()).end().previous()
+}
+
+/// The parts of an element that say where a touchpoint's subject came up.
+pub(super) fn note(subjects: &mut Vec<Box<str>>, touchpoint: &Touchpoint<'_>) {
+    let Some(subject) = touchpoint.subject.filter(|_| subjects.len() < SUBJECTS_MAX) else { return };
+    let parts = family::element(&[touchpoint.spoke, touchpoint.kind.as_str(), subject]);
+    if !subjects.iter().any(|known| **known == *parts) {
+        subjects.push(parts.into_boxed_str());
+    }
+}
