@@ -5,6 +5,7 @@ mod experience;
 mod golden;
 mod journeys;
 mod months;
+mod subjects;
 mod moves;
 mod properties;
 mod readings;

@@ -147,7 +147,11 @@ impl Effects for Told {
         assert!(!add.is_zero(), "nothing is not contributed");
         if let Some((family, element)) = family::parse_cell_value(cell.value).filter(|_| cell.is_of_family()) {
             let in_words = |parts: &str| parts.replace(family::PART_SEPARATOR, " ");
-            let name = if cell.metric == family::JOURNEYS { "journeys" } else { "months" };
+            let name = match cell.metric {
+                family::JOURNEYS => "journeys",
+                family::PRIORITIES => "priorities",
+                _ => "months",
+            };
             let key = format!("{name} {} {} {}", cell.window, in_words(family), in_words(element));
             let sum = self.cells.entry(key.clone()).or_default();
             sum.add(add, 1);
