@@ -14,3 +14,5 @@ mod process;
 mod reload;
 mod rereading;
 mod truth;
+
+pub use house::House;

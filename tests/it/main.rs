@@ -16,6 +16,7 @@ mod alerts;
 mod buying;
 mod commit_log;
 mod company;
+mod duckdb;
 mod embedded;
 mod experience;
 mod guide;

@@ -1,6 +1,7 @@
 //! A hub in this process on an embedded log: departments' events in, feeds out.
 
 use std::{
+    collections::BTreeMap,
     ops::ControlFlow,
     path::Path,
     sync::{
@@ -90,8 +91,13 @@ impl House {
 
     /// Runs workers until everything that was written has been taken in and published.
     pub fn run(&self, workers: usize, options: WorkerOptions) {
+        self.run_within(Duration::from_secs(300), workers, options);
+    }
+
+    /// The same, for as long as it may take.
+    pub fn run_within(&self, patience: Duration, workers: usize, options: WorkerOptions) {
         let quiet: Vec<AtomicBool> = (0..workers).map(|_| AtomicBool::new(false)).collect();
-        let deadline = Instant::now() + Duration::from_secs(300);
+        let deadline = Instant::now() + patience;
         thread::scope(|scope| {
             for worker in 0..workers {
                 let quiet = &quiet;
@@ -130,21 +136,37 @@ impl House {
 
     /// Every record of a topic, partition by partition.
     pub fn read(&self, name: &str) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-        let log = self.log.log();
         let mut records = Vec::new();
+        self.each(name, |key, value| records.push((key.to_vec(), value.map(<[u8]>::to_vec))));
+        records
+    }
+
+    /// The newest value of each key of a topic.
+    pub fn latest(&self, name: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut newest = BTreeMap::new();
+        self.each(name, |key, value| {
+            match value {
+                Some(value) => newest.insert(key.to_vec(), value.to_vec()),
+                None => newest.remove(key),
+            };
+        });
+        newest
+    }
+
+    fn each(&self, name: &str, mut see: impl FnMut(&[u8], Option<&[u8]>)) {
+        let log = self.log.log();
         for partition in 0..self.log.partitions(name).unwrap() {
             let place = self.place(name, partition);
             let mut next = 0;
             while next < log.end(place).unwrap() {
                 next = log
                     .read(place, next, 1 << 20, &mut |record| {
-                        records.push((record.key.unwrap().to_vec(), record.value.map(<[u8]>::to_vec)));
+                        see(record.key.unwrap(), record.value);
                         ControlFlow::Continue(())
                     })
                     .unwrap();
             }
         }
-        records
     }
 
     /// The feeds as a subscriber sees them.

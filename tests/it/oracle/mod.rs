@@ -182,19 +182,9 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     let mut analysed = person::Analysed::default();
     let resolved = taken.resolve();
     result.feeds.identities = resolved.feed(&options.person_key, &taken.standing);
-    let mut persons: HashMap<&Identifier, BTreeSet<Placed>> = HashMap::new();
-    for (home, timeline) in taken.homes {
-        persons.entry(&resolved.of[&home]).or_default().extend(timeline);
-    }
-    for (strongest, timeline) in persons {
-        let timeline = without_conflicting_copies(timeline);
-        let name = taken.standing.person_id(&options.person_key, strongest);
-        for touch in timeline.iter().filter(|_| options.touchpoints) {
-            let mut value = touch.to_json(&|identifier| person_id(&options.person_key, identifier));
-            value["person"] = Value::from(name.as_str());
-            let key = format!("{name}|{}|{}", escaped(&touch.spoke), escaped(&touch.id));
-            result.feeds.touchpoints.insert(key, value);
-        }
+    for (name, timeline) in timelines(taken.homes, &resolved, &taken.standing, options) {
+        let published = timeline.iter().filter(|_| options.touchpoints);
+        result.feeds.touchpoints.extend(published.map(|touch| shown(&name, touch, options)));
         let (record, alerts) = person::fold(&name, &timeline, &mut world, &mut analysed, options);
         result.feeds.alerts.extend(alerts);
         result.feeds.customers.insert(name, record);
@@ -204,6 +194,39 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     result.feeds.drivers = analysed.months.publish();
     result.feeds.priorities = analysed.priorities.publish();
     result
+}
+
+/// What `insight.touchpoints` must hold for a set of source events.
+pub fn touchpoints<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Options) -> BTreeMap<String, Value> {
+    let taken = Taken::of(sources, options, &mut Expected::default());
+    let resolved = taken.resolve();
+    let timelines = timelines(taken.homes, &resolved, &taken.standing, options);
+    let all = timelines.flat_map(|(name, timeline)| timeline.into_iter().map(move |touch| (name.clone(), touch)));
+    all.map(|(name, touch)| shown(&name, &touch, options)).collect()
+}
+
+/// The timeline of each person, by name.
+fn timelines<'a>(
+    homes: HashMap<Identifier, BTreeSet<Placed>>,
+    resolved: &'a Persons,
+    standing: &'a Standing,
+    options: &'a Options,
+) -> impl Iterator<Item = (String, Vec<Touch>)> + use<'a> {
+    let mut persons: HashMap<&Identifier, BTreeSet<Placed>> = HashMap::new();
+    for (home, timeline) in homes {
+        persons.entry(&resolved.of[&home]).or_default().extend(timeline);
+    }
+    let named = |(strongest, timeline)| {
+        (standing.person_id(&options.person_key, strongest), without_conflicting_copies(timeline))
+    };
+    persons.into_iter().map(named)
+}
+
+/// A touchpoint on a person's timeline as the feed shows it, by its key.
+fn shown(person: &str, touch: &Touch, options: &Options) -> (String, Value) {
+    let mut value = touch.to_json(&|identifier| person_id(&options.person_key, identifier));
+    value["person"] = Value::from(person);
+    (format!("{person}|{}|{}", escaped(&touch.spoke), escaped(&touch.id)), value)
 }
 
 /// A touchpoint ordered by its place in the timeline; equal places are copies.

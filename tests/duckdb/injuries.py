@@ -1,0 +1,93 @@
+"""Feeds that are right in, feeds with one wrong thing at many keys out: a check that does not report each of them is none."""
+
+import copy
+import sys
+
+FIELDS = {
+    "n": "n + 1", "numerator": "numerator - 1", "denominator": "denominator + 1", "unit": "unit || 's'",
+    "currency": "'XTS'", "value": "value + 3e-9 * greatest(abs(value), 1)", "standard_error": "standard_error * (1 + 1e-6) + 1e-8",
+    "interval_low": "interval_low + 1e-6", "interval_high": "interval_high - 1e-6",
+    "p50": "p50 * 1.03 + 1e-3", "p90": "p90 * 1.03 + 1e-3", "p99": "p99 * 1.03 + 1e-3",
+}
+
+
+def injure_metrics(con):
+    """Each field of each metric at a key of its own; one value of each metric goes, one comes. Returns what must be reported."""
+    wrong = set()
+    used = set()
+
+    def victims(metric, condition):
+        rows = con.execute(f"SELECT key FROM actual WHERE metric = ? AND ({condition}) ORDER BY hash(key) LIMIT 40", [metric])
+        free = [key for (key,) in rows.fetchall() if key not in used]
+        used.update(free[:1])
+        return free[:1]
+
+    for (metric,) in con.execute("SELECT DISTINCT metric FROM expected ORDER BY metric").fetchall():
+        for field, changed in FIELDS.items():
+            if (metric, field) == ("data_quality", "n"):
+                continue
+            for key in victims(metric, f"{field} IS NOT NULL"):
+                con.execute(f"UPDATE actual SET {field} = {changed} WHERE key = ?", [key])
+                wrong.add((key, field))
+        for key in victims(metric, "len(map_keys(details)) > 0 AND metric <> 'data_quality'"):
+            name = con.execute("SELECT map_keys(details)[1] FROM actual WHERE key = ?", [key]).fetchone()[0]
+            con.execute("""UPDATE actual SET details = map_from_entries(list_transform(map_entries(details),
+                lambda it: {k: it.key, v: CASE WHEN it.key = ? THEN it.value + 1e-6 ELSE it.value END})) WHERE key = ?""", [name, key])
+            wrong.add((key, f"details.{name}"))
+        for key in victims(metric, "denominator > 0"):
+            con.execute("DELETE FROM actual WHERE key = ?", [key])
+            wrong.add((key, "missing"))
+        for key in victims(metric, "denominator > 0"):
+            con.execute("INSERT INTO actual SELECT * REPLACE (key || '-again' AS key) FROM actual WHERE key = ?", [key])
+            wrong.add((f"{key}-again", "superfluous"))
+    return wrong
+
+
+def injure_record(record, number):
+    """Makes one number of a record wrong, each time another one. Returns whether it found one."""
+    places = []
+
+    def walk(value):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in items:
+            if name in ("revision", "window"):
+                continue
+            if isinstance(inner, (dict, list)):
+                walk(inner)
+            elif isinstance(inner, (int, float)) and not isinstance(inner, bool):
+                places.append((value, name))
+
+    walk(record)
+    if not places:
+        return False
+    holder, name = places[number * 7 % len(places)]
+    # Percentiles may be one in a hundred off.
+    holder[name] = holder[name] * 1.05 + 1 if isinstance(holder[name], float) else holder[name] + 1
+    return True
+
+
+def prove(con, journeys, feeds, check):
+    """Ends the script unless everything that is made wrong is reported, and nothing else."""
+    con.execute("BEGIN")
+    wrong = {("metrics", *it) for it in injure_metrics(con)}
+    injured = copy.deepcopy(feeds)
+    for feed, records in injured.items():
+        for number, key in enumerate(sorted(records)):
+            if number % 10 == 8:
+                del records[key]
+            elif number % 10 == 9:
+                records[f"{key}-again"] = records[key]
+                wrong.add((feed, f"{key}-again", "superfluous"))
+                continue
+            elif not injure_record(records[key], number):
+                continue
+            wrong.add((feed, key, "missing" if number % 10 == 8 else "wrong"))
+    found = set()
+    for feed, key, field, *_ in check(con, journeys, injured).found:
+        is_of_metrics = feed == "metrics" or field in ("missing", "superfluous")
+        found.add((feed, key, field if is_of_metrics else "wrong"))
+    con.execute("ROLLBACK")
+    unnoticed, invented = sorted(wrong - found, key=str), sorted(found - wrong, key=str)
+    if unnoticed or invented:
+        sys.exit(f"unnoticed: {unnoticed[:20]}\nreported though right: {invented[:20]}")
+    print(f"{len(wrong)} injuries, each reported and nothing else")

@@ -1,0 +1,373 @@
+-- Timelines in (timeline.sql); the values of `insight.metrics` out, those of a person's whole window from sets, all others from
+-- observations: a metric, the touchpoint it is counted at, and what it adds. The definitions are those of the catalogue.
+
+CREATE TABLE observation (metric VARCHAR, currency VARCHAR, person BIGINT, pos BIGINT, n BIGINT, a BIGINT, b BIGINT, v BIGINT);
+
+INSERT INTO observation
+SELECT scale, NULL, person, pos, 1,
+    CASE scale WHEN 'nps' THEN answer >= 9 WHEN 'csat' THEN answer >= 4 ELSE answer >= 5 END::BIGINT,
+    CASE scale WHEN 'nps' THEN answer <= 6 ELSE false END::BIGINT,
+    answer
+FROM touch WHERE scale IN ('nps', 'csat', 'ces');
+
+INSERT INTO observation
+SELECT 'sentiment', NULL, person, pos, 1, (sentiment < -20)::BIGINT, 0, sentiment FROM touch WHERE sentiment IS NOT NULL;
+
+-- Orders.
+INSERT INTO observation SELECT 'orders', NULL, person, pos, 1, 0, 0, NULL FROM kept;
+INSERT INTO observation
+SELECT m.metric, t.currency, person, pos, 1, 0, 0, t.amount
+FROM kept JOIN touch t USING (person, pos), (VALUES ('revenue'), ('average_order_value'), ('margin'), ('customer_value')) m(metric)
+WHERE t.amount IS NOT NULL;
+INSERT INTO observation
+SELECT m.metric, currency, person, pos, 1, 0, 0, amount
+FROM touch, (VALUES ('revenue'), ('margin'), ('customer_value')) m(metric)
+WHERE kind = 'subscription_renewed' AND amount IS NOT NULL;
+INSERT INTO observation
+SELECT m.metric, currency, person, pos, 1, 0, 0, -abs(amount)
+FROM touch, (VALUES ('margin'), ('customer_value')) m(metric)
+WHERE kind = 'refund_issued' AND amount IS NOT NULL;
+INSERT INTO observation SELECT 'margin', cost_currency, person, pos, 1, 0, 0, -cost FROM touch WHERE cost IS NOT NULL;
+
+-- New customers.
+INSERT INTO observation
+SELECT m.metric, NULL, person, pos, 1, 0, 0, NULL
+FROM kept, (VALUES ('new_customers'), ('acquisition_cost')) m(metric) WHERE number = 1;
+INSERT INTO observation
+SELECT 'acquisition_cost', cost_currency, person, pos, 0, 0, 0, cost
+FROM touch WHERE cost IS NOT NULL AND list_contains(getvariable('acquisition_spokes'), spoke);
+INSERT INTO observation
+SELECT 'repurchase_' || days, NULL, f.person, f.pos, 1, coalesce(s.ms - f.ms <= days * 86400000::BIGINT, false)::BIGINT, 0, NULL
+FROM kept f LEFT JOIN kept s ON s.person = f.person AND s.number = 2, (VALUES (30), (60), (90)) d(days)
+WHERE f.number = 1;
+WITH heard AS (
+    SELECT f.person, f.pos,
+        coalesce(bool_or(t.is_referred), false) AS referred,
+        coalesce(bool_or(t.pos < f.pos AND (t.channel IN ('social', 'community')
+            OR t.kind IN ('social_mentioned', 'review_posted', 'referral_made'))), false) AS told
+    FROM kept f JOIN touch t ON t.person = f.person AND t.pos <= f.pos WHERE f.number = 1 GROUP BY ALL
+)
+INSERT INTO observation
+SELECT 'referral', NULL, person, pos, 1, referred::BIGINT, 0, NULL FROM heard
+UNION ALL SELECT 'word_of_mouth', NULL, person, pos, 1, (referred OR told)::BIGINT, 0, NULL FROM heard;
+
+-- Deliveries and returns.
+INSERT INTO observation SELECT 'return_rate', NULL, person, pos, 1, 0, 0, NULL FROM delivery;
+INSERT INTO observation SELECT 'return_rate', NULL, person, returned, 0, 1, 0, NULL FROM customer_order WHERE returned IS NOT NULL;
+INSERT INTO observation
+SELECT 'promise_gap', NULL, person, pos, 1, (ms > due)::BIGINT, 0, ms - due FROM delivery JOIN touch USING (person, pos)
+WHERE due IS NOT NULL
+UNION ALL
+SELECT 'on_time', NULL, person, pos, 1, (ms <= due + getvariable('on_time_tolerance_ms'))::BIGINT, 0, NULL
+FROM delivery JOIN touch USING (person, pos) WHERE due IS NOT NULL;
+
+-- Cases.
+INSERT INTO observation
+SELECT 'first_response_time', NULL, person, replied, 1, 0, 0, t.ms - opened_at
+FROM support_case c JOIN touch t USING (person) WHERE t.pos = replied
+UNION ALL
+SELECT 'resolution_time', NULL, person, resolved, 1, 0, 0, t.ms - opened_at
+FROM support_case c JOIN touch t USING (person) WHERE t.pos = resolved
+UNION ALL
+SELECT 'full_resolution_time', NULL, person, resolved_last, 1, 0, 0, t.ms - opened_at
+FROM support_case c JOIN touch t USING (person) WHERE t.pos = resolved_last
+UNION ALL
+SELECT 'contact_rate', NULL, person, opened, 0, 1, 0, NULL FROM support_case WHERE opened IS NOT NULL
+UNION ALL
+SELECT 'contact_rate', NULL, person, pos, 0, 1, 0, NULL FROM touch WHERE kind = 'case_opened' AND case_no IS NULL;
+WITH resolved AS (
+    SELECT c.person, c.case_no, c.resolved, t.ms, coalesce(t.subject, c.opened_subject) AS subject
+    FROM support_case c JOIN touch t ON t.person = c.person AND t.pos = c.resolved
+)
+INSERT INTO observation
+SELECT 'first_contact_resolution', NULL, r.person, r.resolved, 1, (NOT EXISTS (
+        SELECT 1 FROM touch t
+        WHERE t.person = r.person AND t.pos > r.resolved AND t.ms <= r.ms + 7 * 86400000::BIGINT
+            AND t.initiator = 'customer' AND t.kind <> 'survey_answered'
+            AND (t.case_no = r.case_no OR t.subject = r.subject)
+    ))::BIGINT, 0, NULL
+FROM resolved r;
+WITH follow_up AS (
+    SELECT person, pos, ms, coalesce(lag(pos) OVER (PARTITION BY person ORDER BY pos), 0) AS before
+    FROM touch WHERE kind = 'follow_up_made'
+), cause AS (
+    SELECT f.person, f.pos, f.ms - min(t.ms) AS took
+    FROM follow_up f JOIN touch t ON t.person = f.person AND t.pos >= f.before AND t.pos < f.pos
+        AND (t.kind = 'complaint_made' OR (t.scale = 'nps' AND t.answer <= 6))
+    GROUP BY f.person, f.pos, f.ms
+)
+INSERT INTO observation
+SELECT 'follow_up_time', NULL, person, pos, 1, (took <= 2 * 86400000::BIGINT)::BIGINT, 0, took FROM cause;
+
+-- Expectation and perception of one item: in a row of answers that alternate, each odd one goes with the next.
+CREATE TABLE gap AS
+WITH answer AS (
+    SELECT person, item, pos, scale, answer,
+        coalesce(scale = lag(scale) OVER w, false)::BIGINT AS repeats
+    FROM touch WHERE scale IN ('expectation', 'perception')
+    WINDOW w AS (PARTITION BY person, item ORDER BY pos)
+), grouped AS (
+    SELECT *, sum(repeats) OVER (PARTITION BY person, item ORDER BY pos) AS series FROM answer
+), numbered AS (
+    SELECT *, row_number() OVER w AS number, lag(answer) OVER w AS earlier
+    FROM grouped WINDOW w AS (PARTITION BY person, item, series ORDER BY pos)
+)
+SELECT person, pos, item, CASE scale WHEN 'perception' THEN answer - earlier ELSE earlier - answer END AS gap
+FROM numbered WHERE number % 2 = 0;
+INSERT INTO observation SELECT 'expectation_gap', NULL, person, pos, 1, (gap < 0)::BIGINT, 0, gap FROM gap;
+
+-- Everything that was observed, in its windows and slices. Percentiles by nearest rank, exact.
+CREATE TABLE place AS
+SELECT s.dim, s.value AS dim_value, s.person, s.pos, w.kind, w.first
+FROM slice s JOIN touch t USING (person, pos) JOIN of_day w USING (day);
+
+CREATE TABLE cell AS
+WITH observed AS (
+    SELECT metric, currency, dim, dim_value, kind, first, n, a, b, v FROM observation JOIN place USING (person, pos)
+    UNION ALL
+    SELECT 'expectation_gap', NULL, 'item', gap.item, w.kind, w.first, 1, (gap < 0)::BIGINT, 0, gap
+    FROM gap JOIN touch t USING (person, pos) JOIN of_day w USING (day) WHERE gap.item IS NOT NULL
+)
+SELECT metric, currency, dim, dim_value, kind, first,
+    sum(n)::BIGINT AS n, sum(a)::BIGINT AS a, sum(b)::BIGINT AS b, sum(v)::BIGINT AS s, sum(v::HUGEINT * v) AS squares,
+    list_sort(list(v) FILTER (metric IN ('promise_gap', 'follow_up_time', 'first_response_time', 'resolution_time',
+        'full_resolution_time'))) AS sorted
+FROM observed GROUP BY ALL;
+
+-- Persons in windows: there at all, active, and speaking well.
+CREATE TABLE present AS
+SELECT person, dim, dim_value, p.kind, first,
+    bool_or(t.initiator = 'customer') AS active,
+    coalesce(bool_or(t.kind = 'referral_made' OR (scale = 'review' AND answer >= 4) OR (scale = 'nps' AND answer >= 9)), false)
+        AS spoke_well
+FROM place p JOIN touch t USING (person, pos) GROUP BY ALL;
+
+CREATE TABLE active AS SELECT dim, dim_value, kind, first, count(*) AS n FROM present WHERE active GROUP BY ALL;
+
+-- Of the persons active in a window, how many are in the next one: at that one.
+CREATE TABLE stayed AS
+SELECT b.dim, b.dim_value, b.kind, w.past AS first, count(*) AS n, count(l.person) AS still
+FROM present b
+JOIN windows w USING (kind, first)
+LEFT JOIN present l ON l.active AND l.person = b.person AND l.dim = b.dim AND l.dim_value = b.dim_value AND l.kind = b.kind
+    AND l.first = w.past
+WHERE b.active GROUP BY ALL;
+
+-- Who enters, with the first touchpoint and with each after a purchase that is not cancelled within 90 days, and when they
+-- buy after that; of a person's entries in a window the first counts.
+CREATE TABLE entry AS
+WITH goal AS (
+    SELECT person, placed AS pos, ms FROM purchase WHERE cancelled IS NULL OR cancelled_at > ms + 90 * 86400000::BIGINT
+), entered AS (
+    SELECT DISTINCT person, pos FROM (
+        SELECT person, 1 AS pos FROM touch WHERE pos = 1 UNION ALL SELECT g.person, g.pos + 1 FROM goal g
+    ) JOIN touch USING (person, pos)
+), with_goal AS (
+    SELECT e.person, e.pos, min(g.ms) AS reached
+    FROM entered e LEFT JOIN goal g ON g.person = e.person AND g.pos >= e.pos GROUP BY ALL
+)
+SELECT person, pos, kind, first, reached - ms <= (past - first) * 86400000::BIGINT AS converts FROM (
+    SELECT e.person, e.pos, e.reached, t.ms, w.kind, w.first, w.past,
+        row_number() OVER (PARTITION BY e.person, w.kind, w.first ORDER BY e.pos) AS number
+    FROM with_goal e JOIN touch t USING (person, pos) JOIN of_day w USING (day)
+) WHERE number = 1;
+
+-- What stands at the close of each day: from a day until before another.
+CREATE TABLE standing AS
+SELECT 'overdue' AS metric, p.person, p.made AS pos, greatest(m.day, (p.due // 86400000)::INTEGER) AS since, e.day AS until
+FROM promise p JOIN touch m ON m.person = p.person AND m.pos = p.made
+LEFT JOIN touch e ON e.person = p.person AND e.pos = p.ended
+UNION ALL
+SELECT 'unanswered', c.person, c.opened,
+    ((c.opened_at + getvariable('unanswered_target_ms')) // 86400000)::INTEGER, e.day
+FROM support_case c LEFT JOIN touch e ON e.person = c.person AND e.pos = least(c.replied, c.resolved)
+WHERE c.opened IS NOT NULL
+UNION ALL
+SELECT 'running', c.person, c.began, b.day, e.day
+FROM contract c JOIN touch b ON b.person = c.person AND b.pos = c.began
+LEFT JOIN touch e ON e.person = c.person AND e.pos = c.cancelled;
+
+CREATE TABLE level AS
+WITH days AS (
+    SELECT metric, person, pos,
+        unnest(generate_series(since, coalesce(least(until - 1, last_closed), last_closed)))::INTEGER AS day
+    FROM standing, clock
+)
+SELECT metric, dim, value AS dim_value, day, count(*) AS n FROM days JOIN slice USING (person, pos) GROUP BY ALL;
+
+-- The close at which a window shows a level.
+CREATE TABLE shown AS
+SELECT kind, first, least(past - 1, last_closed) AS day FROM windows, clock WHERE first <= last_closed;
+
+CREATE TABLE churn AS
+WITH running AS (
+    -- At the close of the day before.
+    SELECT dim, dim_value, w.kind, w.first, l.n AS running
+    FROM level l JOIN windows w ON w.first = l.day + 1 WHERE l.metric = 'running'
+), lost AS (
+    SELECT s.dim, s.value AS dim_value, w.kind, w.first, count(*) AS lost
+    FROM standing x JOIN of_day w ON w.day = x.until JOIN slice s USING (person, pos)
+    WHERE x.metric = 'running' AND w.first > x.since GROUP BY ALL
+)
+SELECT dim, dim_value, kind, first, coalesce(running, 0) AS running, coalesce(lost, 0) AS lost,
+    coalesce(stayed.n, 0) AS before, coalesce(still, 0) AS still
+FROM running FULL JOIN lost USING (dim, dim_value, kind, first) FULL JOIN stayed USING (dim, dim_value, kind, first);
+
+-- The messages of the 30 days up to each close, of each person who got any.
+CREATE TABLE pressure AS
+WITH per_day AS (
+    SELECT s.person, s.dim, s.value AS dim_value, t.day, count(*) AS sent
+    FROM slice s JOIN touch t USING (person, pos) WHERE t.kind = 'message_sent' AND s.dim IN ('company', 'spoke') GROUP BY ALL
+), closes AS (
+    SELECT person, dim, dim_value, unnest(generate_series(day, day + 29))::INTEGER AS day, sent FROM per_day
+), per_person AS (
+    SELECT person, dim, dim_value, day, sum(sent)::BIGINT AS sent FROM closes, clock WHERE day <= last_closed GROUP BY ALL
+)
+SELECT dim, dim_value, day, count(*) AS n, sum(sent)::BIGINT AS sent, count(*) FILTER (sent > getvariable('contact_cap')) AS above
+FROM per_person GROUP BY ALL;
+
+-- Whether somebody went on within 30 days of the month's first content, or of being active first where there was none.
+CREATE TABLE content AS
+WITH begun AS (
+    SELECT person, w.first,
+        min(pos) FILTER (t.kind = 'content_consumed') AS consumed, min(pos) FILTER (initiator = 'customer') AS acted
+    FROM touch t JOIN of_day w USING (day) WHERE w.kind = 'month' GROUP BY ALL
+), beginning AS (
+    SELECT b.person, b.first, consumed IS NOT NULL AS consumer, t.pos, t.ms, p.rank
+    FROM begun b JOIN touch t ON t.person = b.person AND t.pos = coalesce(consumed, acted)
+    JOIN phase p ON p.person = b.person AND p.pos = t.pos + 1
+), went AS (
+    SELECT *, EXISTS (
+        SELECT 1 FROM touch t JOIN phase p ON p.person = t.person AND p.pos = t.pos + 1
+        WHERE t.person = b.person AND t.pos > b.pos AND t.ms <= b.ms + 30 * 86400000::BIGINT
+            AND (p.rank > b.rank OR EXISTS (SELECT 1 FROM purchase q WHERE q.person = t.person AND q.placed = t.pos))
+    ) AS went_on
+    FROM beginning b
+)
+SELECT first, count(*) FILTER (consumer) AS n, count(*) FILTER (consumer AND went_on) AS a,
+    count(*) FILTER (NOT consumer) AS others, count(*) FILTER (NOT consumer AND went_on) AS others_on
+FROM went GROUP BY first;
+
+-- What must be published. `successes` of `trials` is what an interval is about.
+CREATE TABLE expected (
+    metric VARCHAR, currency VARCHAR, dim VARCHAR, dim_value VARCHAR, kind VARCHAR, first INTEGER,
+    unit VARCHAR, n BIGINT, numerator BIGINT, denominator BIGINT, value DOUBLE, standard_error DOUBLE,
+    p50 DOUBLE, p90 DOUBLE, p99 DOUBLE, successes BIGINT, trials BIGINT, details MAP(VARCHAR, DOUBLE)
+);
+
+CREATE MACRO share(part, whole) AS CASE WHEN whole > 0 THEN 100.0::DOUBLE * part / whole END;
+CREATE MACRO error_of_mean(n, s, squares) AS
+    CASE WHEN n >= 2 THEN sqrt((n * squares - s::HUGEINT * s)::DOUBLE / (n::DOUBLE * n * (n - 1))) END;
+CREATE MACRO rank_at(sorted, percent) AS sorted[(percent * len(sorted) + 99) // 100];
+
+INSERT INTO expected
+SELECT metric, currency, dim, dim_value, kind, first, 'points', n, a - b, n, 100.0::DOUBLE * (a - b) / n,
+    100 * sqrt(greatest((a + b) / n - ((a - b) / n) ** 2, 0) / n), NULL, NULL, NULL, NULL, NULL,
+    MAP {'promoters_share': a / n, 'detractors_share': b / n}
+FROM cell WHERE metric = 'nps';
+INSERT INTO expected
+SELECT metric, currency, dim, dim_value, kind, first, 'percent', n, a, n, share(a, n),
+    NULL, NULL, NULL, NULL, a, n, MAP {'mean': s / n}
+FROM cell WHERE metric = 'csat';
+INSERT INTO expected
+SELECT metric, currency, dim, dim_value, kind, first, 'points', n, s, n, s / n, error_of_mean(n, s, squares),
+    NULL, NULL, NULL, NULL, NULL,
+    MAP {CASE metric WHEN 'ces' THEN 'share_easy' WHEN 'sentiment' THEN 'share_negative' ELSE 'share_below' END: a / n}
+FROM cell WHERE metric IN ('ces', 'sentiment', 'expectation_gap');
+INSERT INTO expected
+SELECT metric, currency, dim, dim_value, kind, first, unit, n, s, n, s / n / unit_ms, error_of_mean(n, s, squares) / unit_ms,
+    rank_at(sorted, 50) / unit_ms, rank_at(sorted, 90) / unit_ms, rank_at(sorted, 99) / unit_ms, NULL, NULL,
+    CASE metric WHEN 'promise_gap' THEN MAP {'share_late': a / n}
+        WHEN 'follow_up_time' THEN MAP {'share_within_48_hours': a / n} END
+FROM cell, (VALUES ('days', 86400000.0::DOUBLE), ('seconds', 1000.0::DOUBLE)) u(unit, unit_ms)
+WHERE sorted IS NOT NULL AND (metric = 'promise_gap') = (unit = 'days');
+INSERT INTO expected
+SELECT metric, currency, dim, dim_value, kind, first, 'percent', n, a, n, share(a, n), NULL, NULL, NULL, NULL, a, n, NULL
+FROM cell
+WHERE metric IN ('on_time', 'return_rate', 'first_contact_resolution', 'repurchase_30', 'repurchase_60', 'repurchase_90',
+    'referral', 'word_of_mouth');
+INSERT INTO expected
+SELECT metric, currency, dim, dim_value, kind, first, CASE metric WHEN 'orders' THEN 'orders' ELSE 'customers' END,
+    n, n, 1, n, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM cell WHERE metric IN ('orders', 'new_customers');
+INSERT INTO expected
+SELECT metric, currency, dim, dim_value, kind, first, 'minor_units', n, s, 1, s, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM cell WHERE metric IN ('revenue', 'margin');
+INSERT INTO expected
+SELECT metric, currency, dim, dim_value, kind, first, 'minor_units', n, s, n, s / n, error_of_mean(n, s, squares),
+    NULL, NULL, NULL, NULL, NULL, NULL
+FROM cell WHERE metric = 'average_order_value';
+INSERT INTO expected
+SELECT 'contact_rate', NULL, dim, dim_value, kind, first, 'cases_per_customer', coalesce(active.n, 0), coalesce(c.a, 0),
+    coalesce(active.n, 0), c_a / nullif(active_n, 0), NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM (SELECT * FROM cell WHERE metric = 'contact_rate') c FULL JOIN active USING (dim, dim_value, kind, first),
+    LATERAL (SELECT coalesce(c.a, 0) AS c_a, coalesce(active.n, 0) AS active_n);
+INSERT INTO expected
+SELECT 'reach', NULL, dim, dim_value, kind, first, 'customers', count(*), count(*), 1, count(*),
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM present GROUP BY dim, dim_value, kind, first;
+INSERT INTO expected
+SELECT 'advocacy', NULL, dim, dim_value, kind, first, 'percent', count(*), count(*) FILTER (spoke_well), count(*),
+    share(count(*) FILTER (spoke_well), count(*)), NULL, NULL, NULL, NULL, count(*) FILTER (spoke_well), count(*), NULL
+FROM present WHERE active GROUP BY dim, dim_value, kind, first;
+INSERT INTO expected
+SELECT 'retention', NULL, dim, dim_value, kind, first, 'percent', n, still, n, share(still, n),
+    NULL, NULL, NULL, NULL, still, n, NULL
+FROM stayed, clock WHERE first <= last_closed + 1;
+INSERT INTO expected
+SELECT 'churn', NULL, dim, dim_value, kind, first, 'percent', whole, gone, whole, share(gone, whole),
+    NULL, NULL, NULL, NULL, gone, whole,
+    MAP {'subscriptions_running': running::DOUBLE, 'subscriptions_cancelled': lost, 'persons_active_before': before,
+        'persons_still_active': still}
+FROM churn, clock,
+    LATERAL (SELECT CASE WHEN running > 0 THEN running ELSE before END AS whole,
+        CASE WHEN running > 0 THEN lost ELSE before - still END AS gone)
+WHERE first <= last_closed + 1;
+-- Of each currency in which there is an amount, however many customers it is divided by.
+INSERT INTO expected
+SELECT c.metric, c.currency, c.dim, c.dim_value, c.kind, c.first, 'minor_units', coalesce(w.n, 0), c.s, coalesce(w.n, 0),
+    c.s / nullif(w.n, 0), NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM cell c LEFT JOIN (
+    SELECT 'customer_value' AS metric, dim, dim_value, kind, first, n FROM active
+    UNION ALL
+    SELECT metric, dim, dim_value, kind, first, n FROM cell WHERE metric = 'acquisition_cost' AND currency IS NULL
+) w USING (metric, dim, dim_value, kind, first)
+WHERE c.metric IN ('customer_value', 'acquisition_cost') AND c.currency IS NOT NULL;
+INSERT INTO expected
+SELECT 'conversion', NULL, dim, value, kind, first, 'percent', count(*), count(*) FILTER (converts), count(*),
+    share(count(*) FILTER (converts), count(*)), NULL, NULL, NULL, NULL, count(*) FILTER (converts), count(*), NULL
+FROM entry JOIN slice USING (person, pos) GROUP BY dim, value, kind, first;
+INSERT INTO expected
+SELECT metric, NULL, dim, dim_value, kind, first, CASE metric WHEN 'overdue' THEN 'orders' ELSE 'cases' END, n, n, 1, n,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM level JOIN shown USING (day) WHERE metric <> 'running';
+INSERT INTO expected
+SELECT 'contact_pressure', NULL, dim, dim_value, kind, first, 'messages', n, sent, n, sent / n,
+    NULL, NULL, NULL, NULL, NULL, NULL, MAP {'share_above_cap': above / n}
+FROM pressure JOIN shown USING (day);
+INSERT INTO expected
+SELECT 'content_credibility', NULL, 'company', '', 'month', first, 'percentage_points', n, a, n,
+    share(a, n) - share(others_on, others), NULL, NULL, NULL, NULL, NULL, NULL,
+    map_from_entries(list_filter([
+        {k: 'share', v: a / nullif(n, 0)}, {k: 'share_of_others', v: others_on / nullif(others, 0)},
+        {k: 'others', v: others::DOUBLE}, {k: 'others_who_went_on', v: others_on::DOUBLE}
+    ], lambda it: it.v IS NOT NULL))
+FROM content;
+
+-- Outside the promise, but known here: what arrived, by the day of arrival.
+INSERT INTO expected
+WITH arrival AS (
+    SELECT spoke, (at_ms // 86400000)::INTEGER AS day, rejected
+    FROM read_json(getvariable('arrivals'), format = 'newline_delimited',
+        columns = {spoke: 'VARCHAR', at_ms: 'BIGINT', rejected: 'BOOLEAN'})
+)
+SELECT 'data_quality', NULL, 'spoke', spoke, kind, first, 'share', NULL,
+    count(*) FILTER (NOT rejected), count(*), count(*) FILTER (NOT rejected) / count(*),
+    NULL, NULL, NULL, NULL, NULL, NULL,
+    MAP {'accepted': count(*) FILTER (NOT rejected)::DOUBLE, 'rejected': count(*) FILTER (rejected)::DOUBLE}
+FROM arrival JOIN of_day USING (day) GROUP BY spoke, kind, first;
+
+ALTER TABLE expected ADD COLUMN key VARCHAR;
+UPDATE expected SET key = metric || '|' || w.name || '|' || concat_ws('&', 'currency=' || currency,
+    CASE WHEN dim <> 'company' THEN dim || '=' || escaped(dim_value) END)
+FROM windows w WHERE w.kind = expected.kind AND w.first = expected.first;

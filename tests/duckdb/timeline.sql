@@ -1,0 +1,180 @@
+-- The files of a hub in; touchpoints in their order, what was bought, promised, delivered and asked for, and phases out.
+--
+-- A person's timeline is in the order of time, then id, then spoke; `pos` is a touchpoint's place in it, from 1.
+
+CREATE TABLE touch AS
+SELECT
+    dense_rank() OVER (ORDER BY person) AS person, spoke, id, kind, visibility, initiator,
+    epoch_ms(occurred_at::TIMESTAMPTZ) AS ms,
+    (epoch_ms(occurred_at::TIMESTAMPTZ) // 86400000)::INTEGER AS day,
+    channel, subject, product, region, segment, campaign, account,
+    amount.minor AS amount, amount.currency AS currency,
+    cost.minor AS cost, cost.currency AS cost_currency,
+    score.scale AS scale, score.value AS answer, score.item AS item,
+    epoch_ms(promised_at::TIMESTAMPTZ) AS promised,
+    sentiment,
+    referrer IS NOT NULL AS is_referred,
+    list_min(identifiers['order']) AS order_no,
+    list_min(identifiers['case']) AS case_no,
+    list_min(identifiers['contract']) AS contract_no,
+    row_number() OVER (PARTITION BY person ORDER BY epoch_ms(occurred_at::TIMESTAMPTZ), id, spoke) AS pos
+FROM read_json(getvariable('touchpoints'), format = 'newline_delimited', columns = {
+    person: 'VARCHAR', spoke: 'VARCHAR', id: 'VARCHAR', kind: 'VARCHAR', visibility: 'VARCHAR', initiator: 'VARCHAR',
+    occurred_at: 'VARCHAR', identifiers: 'MAP(VARCHAR, VARCHAR[])', channel: 'VARCHAR', subject: 'VARCHAR',
+    product: 'VARCHAR', region: 'VARCHAR', segment: 'VARCHAR', campaign: 'VARCHAR', account: 'VARCHAR',
+    amount: 'STRUCT(minor BIGINT, currency VARCHAR)', cost: 'STRUCT(minor BIGINT, currency VARCHAR)',
+    score: 'STRUCT(scale VARCHAR, value BIGINT, item VARCHAR)', promised_at: 'VARCHAR', sentiment: 'BIGINT',
+    referrer: 'STRUCT("type" VARCHAR, value VARCHAR)'
+});
+
+-- The last day that has closed: the one before the newest touchpoint's.
+CREATE TABLE clock AS SELECT max(day) - 1 AS last_closed FROM touch;
+
+-- What this script leaves out, because no company of the tests has it: a person with more orders or cases than are
+-- remembered, and orders or deliveries without a number, which are matched by age.
+CREATE TABLE unsupported AS
+SELECT 'more orders than are remembered' AS what, person FROM touch WHERE order_no IS NOT NULL
+GROUP BY person HAVING count(DISTINCT order_no) > 256
+UNION ALL
+SELECT 'more contracts than are remembered', person FROM touch WHERE contract_no IS NOT NULL
+GROUP BY person HAVING count(DISTINCT contract_no) > 256
+UNION ALL
+SELECT 'more cases than are remembered', person FROM touch WHERE case_no IS NOT NULL
+GROUP BY person HAVING count(DISTINCT case_no) > 128
+UNION ALL
+SELECT 'more items of a survey than are remembered', person FROM touch WHERE item IS NOT NULL
+GROUP BY person HAVING count(DISTINCT item) > 16
+UNION ALL
+SELECT 'a ' || kind || ' without a number', person FROM touch
+WHERE kind IN ('order_placed', 'order_delivered', 'order_returned') AND order_no IS NULL;
+
+-- Orders by number: first placed, cancelled after that, first delivered, first returned.
+CREATE TABLE mention AS
+SELECT *, min(pos) FILTER (kind = 'order_placed') OVER (PARTITION BY person, order_no) AS placed
+FROM touch
+WHERE order_no IS NOT NULL AND kind IN ('order_placed', 'delivery_promised', 'order_shipped', 'order_delivered',
+    'order_cancelled', 'order_returned');
+
+CREATE TABLE customer_order AS
+SELECT
+    person, order_no, any_value(placed) AS placed,
+    min(pos) FILTER (kind = 'order_cancelled' AND pos > placed) AS cancelled,
+    min(pos) FILTER (kind = 'order_delivered') AS delivered,
+    min(pos) FILTER (kind = 'order_returned') AS returned
+FROM mention GROUP BY person, order_no;
+
+-- A promise stands until the next one, the delivery or the cancellation.
+CREATE TABLE promise AS
+SELECT person, order_no, pos AS made, promised AS due,
+    least(lead(pos) OVER (PARTITION BY person, order_no ORDER BY pos), cancelled, delivered) AS ended
+FROM mention JOIN customer_order o USING (person, order_no)
+WHERE kind IN ('order_placed', 'delivery_promised', 'order_shipped') AND promised IS NOT NULL
+    AND pos < coalesce(least(cancelled, delivered), 9223372036854775807);
+
+CREATE TABLE delivery AS
+SELECT o.person, o.delivered AS pos,
+    coalesce(t.promised, CASE WHEN o.cancelled < o.delivered THEN NULL ELSE p.due END) AS due
+FROM customer_order o
+JOIN touch t ON t.person = o.person AND t.pos = o.delivered
+LEFT JOIN (SELECT person, order_no, arg_max(due, made) AS due FROM promise GROUP BY person, order_no) p
+    ON p.person = o.person AND p.order_no = o.order_no;
+
+CREATE TABLE contract AS
+WITH started AS (
+    SELECT *, min(pos) FILTER (kind = 'subscription_started') OVER (PARTITION BY person, contract_no) AS began
+    FROM touch
+    WHERE contract_no IS NOT NULL AND kind IN ('subscription_started', 'subscription_cancelled')
+)
+SELECT person, contract_no, any_value(began) AS began,
+    min(pos) FILTER (kind = 'subscription_cancelled' AND pos > began) AS cancelled
+FROM started WHERE began IS NOT NULL GROUP BY person, contract_no;
+
+-- What was bought: orders, and subscriptions, of which nothing is awaited and which no order's cancellation takes back.
+CREATE TABLE purchase AS
+SELECT b.person, b.placed, b.cancelled, b.delivered, t.ms, c.ms AS cancelled_at
+FROM (
+    SELECT person, placed, cancelled, delivered FROM customer_order WHERE placed IS NOT NULL
+    UNION ALL
+    SELECT person, began, NULL, began FROM contract
+    UNION ALL
+    SELECT person, pos, NULL, pos FROM touch WHERE kind = 'subscription_started' AND contract_no IS NULL
+) b
+JOIN touch t ON t.person = b.person AND t.pos = b.placed
+LEFT JOIN touch c ON c.person = b.person AND c.pos = b.cancelled;
+
+-- Purchases that were never cancelled, a person's first one first.
+CREATE TABLE kept AS
+SELECT person, placed AS pos, ms, row_number() OVER (PARTITION BY person ORDER BY placed) AS number
+FROM purchase WHERE cancelled IS NULL;
+
+-- In which phase a touchpoint finds a person, and in which it leaves them: before the first purchase, during (something is
+-- awaited), after. A purchase is there from the touchpoint after it up to the one that ends it.
+CREATE TABLE phase AS
+WITH change AS (
+    SELECT person, placed + 1 AS pos, 1 AS bought, 0 AS awaited FROM purchase
+    UNION ALL SELECT person, cancelled + 1, -1, 0 FROM purchase WHERE cancelled IS NOT NULL
+    UNION ALL SELECT person, placed + 1, 0, 1 FROM purchase WHERE coalesce(least(cancelled, delivered), placed + 1) > placed
+    UNION ALL SELECT person, least(cancelled, delivered) + 1, 0, -1 FROM purchase WHERE least(cancelled, delivered) > placed
+), place AS (
+    -- One more than there are touchpoints: what the last one leaves.
+    SELECT person, pos, 0 AS bought, 0 AS awaited FROM touch
+    UNION ALL SELECT person, max(pos) + 1, 0, 0 FROM touch GROUP BY person
+    UNION ALL SELECT * FROM change
+), state AS (
+    SELECT DISTINCT person, pos,
+        sum(bought) OVER (PARTITION BY person ORDER BY pos) AS bought,
+        sum(awaited) OVER (PARTITION BY person ORDER BY pos) AS awaited
+    FROM place
+)
+SELECT person, pos, bought > 0 AS is_customer,
+    CASE WHEN bought = 0 THEN 0 WHEN awaited = 0 THEN 2 ELSE 1 END AS rank
+FROM state;
+
+-- Cases by number, from their opening on.
+CREATE TABLE support_case AS
+WITH opened AS (
+    SELECT *, min(pos) FILTER (kind = 'case_opened') OVER (PARTITION BY person, case_no) AS opening
+    FROM touch
+    WHERE case_no IS NOT NULL AND kind IN ('case_opened', 'case_replied', 'case_resolved', 'case_reopened')
+), ends AS (
+    SELECT person, case_no, any_value(opening) AS opened,
+        min(pos) FILTER (kind = 'case_replied' AND initiator = 'agent' AND visibility = 'public') AS replied,
+        min(pos) FILTER (kind = 'case_resolved') AS resolved,
+        max(pos) FILTER (kind = 'case_resolved') AS resolved_last
+    FROM opened WHERE pos >= opening GROUP BY person, case_no
+)
+SELECT e.*, o.ms AS opened_at, o.subject AS opened_subject
+FROM ends e JOIN touch o ON o.person = e.person AND o.pos = e.opened;
+
+-- A key's part: what separates is escaped.
+CREATE MACRO escaped(part) AS
+    replace(replace(replace(replace(part, '%', '%25'), '|', '%7C'), '=', '%3D'), '&', '%26');
+
+-- The windows of each day.
+CREATE TABLE of_day AS
+WITH days AS (
+    SELECT unnest(generate_series((SELECT min(day) - 40 FROM touch), (SELECT max(day) + 80 FROM touch)))::INTEGER AS day
+), dated AS (SELECT day, DATE '1970-01-01' + day AS date FROM days)
+SELECT day, 'day' AS kind, day AS first, day + 1 AS past, 'day:' || strftime(date, '%Y-%m-%d') AS name FROM dated
+UNION ALL
+SELECT day, 'week', (day - isodow(date) + 1)::INTEGER, (day - isodow(date) + 8)::INTEGER, 'week:' || strftime(date, '%G-W%V') FROM dated
+UNION ALL
+SELECT day, 'month', (date_trunc('month', date)::DATE - DATE '1970-01-01')::INTEGER,
+    ((date_trunc('month', date) + INTERVAL 1 MONTH)::DATE - DATE '1970-01-01')::INTEGER,
+    'month:' || strftime(date, '%Y-%m')
+FROM dated;
+
+CREATE TABLE windows AS SELECT DISTINCT kind, first, past, name FROM of_day;
+
+-- What a touchpoint counts for: the company, and each dimension value that it has.
+CREATE TABLE slice AS
+WITH dims AS (
+    SELECT t.person, t.pos, unnest([
+        {dim: 'company', value: ''}, {dim: 'spoke', value: spoke}, {dim: 'channel', value: channel},
+        {dim: 'segment', value: segment}, {dim: 'region', value: region}, {dim: 'product', value: product},
+        {dim: 'subject', value: subject}, {dim: 'campaign', value: campaign}, {dim: 'account', value: account},
+        {dim: 'phase', value: ['before', 'during', 'after'][p.rank + 1]}
+    ], recursive := true)
+    FROM touch t JOIN phase p USING (person, pos)
+)
+SELECT * FROM dims WHERE value IS NOT NULL;

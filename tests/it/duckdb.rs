@@ -1,0 +1,178 @@
+//! The feeds against SQL: a company's year into a hub, its timeline and its feeds into files, what DuckDB finds wrong out.
+//!
+//! `tests/duckdb/check.py` computes every metric, journey, credit and driver anew from the timeline: in SQL, and in NumPy and
+//! SciPy what SQL has no functions for. That the timeline itself is right, is what the oracle of these tests says of the source
+//! events. `tests/run` installs what the script stands on.
+
+use std::{
+    fs,
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use insight_hub::{
+    company::{CompanyOptions, SourceEvent},
+    engine::{log::embedded::EmbeddedOptions, worker::WorkerOptions},
+    metrics::catalogue,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    embedded::House,
+    oracle::{self, Source},
+    world::{PERSON_KEY, events, latest, topology_options},
+};
+
+/// The packages that the script stands on; `None` where `tests/run` could not install them, and has said and counted so.
+fn packages() -> Option<PathBuf> {
+    let set = std::env::var_os("INSIGHT_HUB_TEST_DUCKDB");
+    if set.as_ref().is_some_and(|set| set == "none") {
+        return None;
+    }
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-cache/duckdb");
+    let packages = set.map_or_else(usual, PathBuf::from);
+    assert!(
+        packages.join("duckdb").exists(),
+        "DuckDB is not in {}: run `tests/run` once, which installs it (or set INSIGHT_HUB_TEST_DUCKDB)",
+        packages.display()
+    );
+    Some(packages)
+}
+
+/// Nobody has so many orders or cases that a person's oldest are forgotten.
+fn company(customers: u32, touchpoints: u64, days: u32) -> CompanyOptions {
+    CompanyOptions {
+        seed: 11,
+        customers,
+        touchpoints,
+        days,
+        zipf_exponent_hundredths: 30,
+        late_per_million: 50_000,
+        shuffled: true,
+        ..CompanyOptions::default()
+    }
+}
+
+fn write_lines(path: &Path, lines: impl Iterator<Item = Value>) {
+    let mut file = BufWriter::new(fs::File::create(path).unwrap());
+    for line in lines {
+        serde_json::to_writer(&mut file, &line).unwrap();
+        file.write_all(b"\n").unwrap();
+    }
+    file.flush().unwrap();
+}
+
+/// Runs the company through a hub and writes what the script reads.
+fn publish(events: &[SourceEvent], folder: &Path) {
+    let begun = Instant::now();
+    let options = topology_options("duckdb", 4);
+    let house = House::open(&folder.join("hub"), &options, EmbeddedOptions::default());
+    house.write(events);
+    // Of many events, not every state on the way has to be published.
+    let commit_interval = Duration::from_millis(if events.len() < 5_000 { 100 } else { 1_000 });
+    let worker = WorkerOptions { commit_interval, ..WorkerOptions::default() };
+    house.run_within(Duration::from_secs(6 * 3_600), 2, worker);
+    println!("{} events in the hub: {:.1?}", events.len(), begun.elapsed());
+
+    let begun = Instant::now();
+    let sources = events.iter().map(|event| Source {
+        spoke: event.spoke,
+        payload: &event.payload,
+        timestamp_ms: event.timestamp_ms,
+    });
+    let meaning = oracle::Options { person_key: PERSON_KEY, ..oracle::Options::default() };
+    let timeline = oracle::Feeds { touchpoints: oracle::touchpoints(sources, &meaning), ..oracle::Feeds::default() };
+    let read = oracle::Feeds { touchpoints: latest(house.read("insight.touchpoints")), ..oracle::Feeds::default() };
+    crate::world::assert_truth(&timeline, &read, "the timeline");
+    println!("{} touchpoints are the oracle's: {:.1?}", read.touchpoints.len(), begun.elapsed());
+    write_lines(&folder.join("touchpoints.jsonl"), read.touchpoints.into_values());
+    for feed in ["metrics", "journeys", "attribution", "drivers"] {
+        let mut file = BufWriter::new(fs::File::create(folder.join(format!("{feed}.jsonl"))).unwrap());
+        for (key, value) in house.latest(&format!("insight.{feed}")) {
+            let key = Value::from(String::from_utf8(key).unwrap());
+            writeln!(file, "{{\"key\":{key},\"value\":{}}}", String::from_utf8(value).unwrap()).unwrap();
+        }
+        file.flush().unwrap();
+    }
+    let arrivals = events.iter().map(|event| {
+        let rejected = event.rejection.is_some();
+        json!({"spoke": event.spoke, "at_ms": event.timestamp_ms, "rejected": rejected, "copy": event.duplicate})
+    });
+    write_lines(&folder.join("arrivals.jsonl"), arrivals);
+    let definitions = json!({
+        "on_time_tolerance_ms": meaning.on_time_tolerance_ms,
+        "unanswered_target_ms": meaning.unanswered_target_ms,
+        "acquisition_spokes": meaning.acquisition_spokes,
+        "contact_cap": meaning.contact_cap,
+        "metrics": catalogue::entries().map(|entry| entry.metric).collect::<Vec<_>>(),
+    });
+    fs::write(folder.join("definitions.json"), definitions.to_string()).unwrap();
+}
+
+/// What the script says, and whether it is content.
+fn check(packages: &Path, folder: &Path, arguments: &[&str]) -> (bool, String) {
+    let begun = Instant::now();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/duckdb/check.py");
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages).arg("-B").arg(script).args(arguments).arg(folder);
+    let output = python.output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{said}checked: {:.1?}", begun.elapsed());
+    (output.status.success(), said)
+}
+
+fn check_year(customers: u32, touchpoints: u64) {
+    let Some(packages) = packages() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let events = events(company(customers, touchpoints, 365));
+    publish(&events, folder.path());
+    let (content, said) = check(&packages, folder.path(), &["--prove"]);
+    assert!(content, "{said}");
+}
+
+#[test]
+fn a_year_is_what_sql_computes_from_its_touchpoints() {
+    check_year(1_000, 20_000);
+}
+
+#[test]
+#[ignore = "minutes: the full suite runs it"]
+fn a_year_of_twenty_thousand_customers_is_what_sql_computes_from_its_touchpoints() {
+    check_year(20_000, 400_000);
+}
+
+#[test]
+fn what_is_wrong_missing_or_too_much_is_reported_by_its_key() {
+    let Some(packages) = packages() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    publish(&events(company(40, 600, 70)), folder.path());
+    let (content, said) = check(&packages, folder.path(), &[]);
+    assert!(content, "{said}");
+
+    let path = folder.path().join("metrics.jsonl");
+    let right = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = right.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("{\"key\":\"reach|month:")).unwrap();
+    let line: Value = serde_json::from_str(lines[at]).unwrap();
+    let key = line["key"].as_str().unwrap();
+    let with = |changed: &[String]| {
+        let others = lines.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, line)| (*line).to_owned());
+        others.chain(changed.iter().cloned()).collect::<Vec<_>>().join("\n")
+    };
+    let mut wrong = line.clone();
+    wrong["value"]["n"] = json!(line["value"]["n"].as_i64().unwrap() + 1);
+    let mut other = line.clone();
+    other["key"] = json!("reach|month:1999-12|");
+    for (text, key, field) in [
+        (with(&[wrong.to_string()]), key, "n"),
+        (with(&[]), key, "missing"),
+        (with(&[line.to_string(), other.to_string()]), "reach|month:1999-12|", "superfluous"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let (content, said) = check(&packages, folder.path(), &[]);
+        assert!(!content && said.contains(&format!("metrics {key} {field}")), "{key} {field}: {said}");
+        assert!(said.contains("\n1 differences"), "{said}");
+    }
+}
