@@ -74,7 +74,7 @@ fn publish(events: &[SourceEvent], folder: &Path) {
     let commit_interval = Duration::from_millis(if events.len() < 5_000 { 100 } else { 1_000 });
     let worker = WorkerOptions { commit_interval, ..WorkerOptions::default() };
     house.run_within(Duration::from_secs(6 * 3_600), 2, worker);
-    println!("{} events in the hub: {:.1?}", events.len(), begun.elapsed());
+    eprintln!("{} events in the hub: {:.1?}", events.len(), begun.elapsed());
 
     let begun = Instant::now();
     let sources = events.iter().map(|event| Source {
@@ -86,7 +86,7 @@ fn publish(events: &[SourceEvent], folder: &Path) {
     let timeline = oracle::Feeds { touchpoints: oracle::touchpoints(sources, &meaning), ..oracle::Feeds::default() };
     let read = oracle::Feeds { touchpoints: latest(house.read("insight.touchpoints")), ..oracle::Feeds::default() };
     crate::world::assert_truth(&timeline, &read, "the timeline");
-    println!("{} touchpoints are the oracle's: {:.1?}", read.touchpoints.len(), begun.elapsed());
+    eprintln!("{} touchpoints are the oracle's: {:.1?}", read.touchpoints.len(), begun.elapsed());
     write_lines(&folder.join("touchpoints.jsonl"), read.touchpoints.into_values());
     for feed in ["metrics", "journeys", "attribution", "drivers"] {
         let mut file = BufWriter::new(fs::File::create(folder.join(format!("{feed}.jsonl"))).unwrap());
@@ -119,7 +119,7 @@ fn check(packages: &Path, folder: &Path, arguments: &[&str]) -> (bool, String) {
     python.env("PYTHONPATH", packages).arg("-B").arg(script).args(arguments).arg(folder);
     let output = python.output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    println!("{said}checked: {:.1?}", begun.elapsed());
+    eprintln!("{said}checked: {:.1?}", begun.elapsed());
     (output.status.success(), said)
 }
 
