@@ -12,6 +12,7 @@
 mod alerts;
 mod attribution;
 mod catalogue;
+mod changes;
 mod customers;
 mod drivers;
 mod encoder;
@@ -34,6 +35,7 @@ mod tests;
 pub use alerts::{AlertShape, Alerts};
 pub use attribution::{Attribution, AttributionRecord, AttributionShape};
 pub use catalogue::{CatalogueShape, Definitions};
+pub use changes::{ChangeRecord, ChangeShape, Changes, change_key};
 pub use customers::{CustomerShape, Customers};
 pub use drivers::{Drivers, DriversRecord, DriversShape};
 pub use encoder::{CE_ID, CE_SUBJECT, Encoder, FeedFormat, FeedRecord, SchemaIds, event_id};

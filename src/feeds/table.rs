@@ -26,6 +26,8 @@ pub enum Feed {
     Drivers,
     /// What to fix first.
     Priorities,
+    /// Whether what was done about something moved a metric.
+    Changes,
     /// Metric definitions.
     Catalogue,
     /// What arrived from each department.
@@ -159,6 +161,13 @@ static PRIORITIES: Description = describe!(
     encoded: true,
     "What to fix first: subjects whose customers fare worse than others, by reach, drop and value at risk."
 );
+static CHANGES: Description = describe!(
+    "changes",
+    "change|day|by, dimensions and metric",
+    Compact,
+    encoded: true,
+    "Whether what a department did about something moved a metric: before, after, the difference and its interval."
+);
 static CATALOGUE: Description = describe!(
     "catalogue",
     "metric",
@@ -183,7 +192,7 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 13] = [
+    pub const ALL: [Feed; 14] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,
@@ -194,6 +203,7 @@ impl Feed {
         Feed::Attribution,
         Feed::Drivers,
         Feed::Priorities,
+        Feed::Changes,
         Feed::Catalogue,
         Feed::Spokes,
         Feed::Rejected,
@@ -212,6 +222,7 @@ impl Feed {
             Feed::Attribution => &ATTRIBUTION,
             Feed::Drivers => &DRIVERS,
             Feed::Priorities => &PRIORITIES,
+            Feed::Changes => &CHANGES,
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,

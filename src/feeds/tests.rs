@@ -115,6 +115,14 @@ fn priorities_are_written_as_the_golden_files_say() {
 }
 
 #[test]
+fn changes_are_written_as_the_golden_files_say() {
+    let record = examples::change_record();
+    check_golden!(Changes, "changes", &record);
+    let key = crate::feeds::change_key(&record.place, record.metric);
+    assert_eq!(key, "change|day:2026-05-13|by=operations&region=south&metric=on_time");
+}
+
+#[test]
 fn definitions_are_written_as_the_golden_files_say() {
     check_golden!(Definitions, "catalogue", &examples::definition());
 }

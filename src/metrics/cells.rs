@@ -472,6 +472,11 @@ fn publish_cell(
     Ok(())
 }
 
+/// What a stored cell holds.
+pub(super) fn accumulator(metric: u8, value: &[u8]) -> Result<Accumulator, MetricsError> {
+    Ok(Cell::decode(metric, value)?.accumulator)
+}
+
 /// Under how many keys a stored cell is published, as far as it tells.
 #[cfg(test)]
 pub(super) fn keys_published(key: &[u8], value: &[u8]) -> usize {

@@ -17,6 +17,7 @@ use std::{
     ops::ControlFlow,
 };
 
+mod changes;
 mod table;
 
 use super::{
@@ -24,8 +25,10 @@ use super::{
     stage::{Effects, MetricsError},
 };
 use crate::model::{Accumulator, AnalysisPlace, CellKey, Day, Dimension, KeyValue, Status, Window, WindowKind, family};
+use changes::Changes;
 use table::Table;
 
+pub use changes::{Compared, DAYS as COMPARED_DAYS};
 pub use table::Analysed;
 
 /// First byte of the keys of elements.
@@ -44,8 +47,9 @@ const HEAD: usize = 6;
 
 /// A family waits for so many commits with contributions at most.
 const COMMITS_MAX: u32 = 32;
-/// So many are published in one commit.
-const FAMILIES_PER_COMMIT: usize = 4;
+/// What is published in one commit: a table costs eight times what a comparison of two sums does.
+const STEPS_PER_COMMIT: usize = 32;
+const STEPS_PER_TABLE: usize = 8;
 /// Tables kept in memory between publications.
 const TABLES_MAX: usize = 64;
 
@@ -95,13 +99,19 @@ fn parse(family: &[u8]) -> Result<Name<'_>, MetricsError> {
     if !table::is_known(metric) {
         return Err(corrupted());
     }
-    let window = Window { kind: WindowKind::Month, start: day_of_bytes([a, b, c, d]) };
-    Ok(Name {
-        window,
-        settles: table::settles_with(metric, window),
-        dimension: *Dimension::ALL.get(usize::from(dimension)).ok_or_else(corrupted)?,
-        parts: std::str::from_utf8(name).map_err(|_| corrupted())?.split(family::PART_SEPARATOR).collect(),
-    })
+    let kind = if is_comparison(family) { WindowKind::Day } else { WindowKind::Month };
+    let window = Window { kind, start: day_of_bytes([a, b, c, d]) };
+    let parts: Vec<&str> = std::str::from_utf8(name).map_err(|_| corrupted())?.split(family::PART_SEPARATOR).collect();
+    let settles = match kind {
+        WindowKind::Day => changes::settles(window.start, &parts).ok_or_else(corrupted)?,
+        _ => table::settles_with(metric, window),
+    };
+    Ok(Name { window, settles, dimension: *Dimension::ALL.get(usize::from(dimension)).ok_or_else(corrupted)?, parts })
+}
+
+/// Whether a family is a metric before and after a change: it has no elements of its own.
+fn is_comparison(family: &[u8]) -> bool {
+    family.first() == Some(&family::CHANGES)
 }
 
 /// What was published of a family.
@@ -159,6 +169,8 @@ fn decode_element(bytes: &[u8]) -> Result<Accumulator, MetricsError> {
 pub(super) struct Families {
     /// Tables of families, as they are in the store with what the running transaction added.
     tables: BTreeMap<StoreKey, Table>,
+    /// What was done about something.
+    changes: Changes,
     /// `None` until it was read from the store.
     due: Option<BTreeSet<StoreKey>>,
     /// Of those, the ones of which the store does not say it yet.
@@ -199,6 +211,24 @@ impl Families {
         if let Some(table) = self.tables.get_mut(&family) {
             table.add(element, add)?;
         }
+        if cell.metric == family::CHANGES {
+            let (value, _) = family::parse_cell_value(cell.value).ok_or(MetricsError::NoElement)?;
+            for comparison in self.changes.told(cell, value, element) {
+                self.note_due(comparison, store)?;
+            }
+            return Ok(());
+        }
+        self.note_due(family, store)
+    }
+
+    /// A cell of a metric changes.
+    pub(super) fn cell_changes(&mut self, cell: &CellKey<'_>, store: &dyn KeyValue) -> Result<(), MetricsError> {
+        let mut touched = Vec::new();
+        self.changes.touched(cell, store, &mut |comparison| touched.push(comparison))?;
+        touched.into_iter().try_for_each(|comparison| self.note_due(comparison, store))
+    }
+
+    fn note_due(&mut self, family: StoreKey, store: &dyn KeyValue) -> Result<(), MetricsError> {
         if !self.due(store)?.contains(&family) {
             self.newly_due.insert(family.clone());
             self.due(store)?.insert(family);
@@ -245,7 +275,13 @@ impl Families {
         let mut published = Vec::new();
         let waits = self.busy && self.commits < COMMITS_MAX;
         if !withhold && !waits && !self.due(store)?.is_empty() {
-            published = self.due(store)?.iter().take(FAMILIES_PER_COMMIT).cloned().collect();
+            let mut steps = 0;
+            let next = |family: &&StoreKey| {
+                let is_first = steps == 0;
+                steps += if is_comparison(family) { 1 } else { STEPS_PER_TABLE };
+                is_first || steps <= STEPS_PER_COMMIT
+            };
+            published = self.due(store)?.iter().take_while(next).cloned().collect();
             for family in &published {
                 self.publish_family(family, settled, store, effects)?;
                 self.due(store)?.remove(family);
@@ -291,16 +327,24 @@ impl Families {
     ) -> Result<(), MetricsError> {
         let published = Published::read(family, store)?;
         let name = parse(family)?;
-        let place = AnalysisPlace {
-            subject: name.parts.first().copied().unwrap_or_default(),
-            window: name.window,
-            dimension: name.dimension,
-            dimension_value: name.parts.get(1).copied().unwrap_or_default(),
+        let part = |index: usize| name.parts.get(index).copied().unwrap_or_default();
+        // A comparison's name begins with the value, others with the subject.
+        let (subject, dimension_value) = if is_comparison(family) { (part(1), part(0)) } else { (part(0), part(1)) };
+        let place = AnalysisPlace { subject, window: name.window, dimension: name.dimension, dimension_value };
+        let compared;
+        let (analysed, is_nothing) = match is_comparison(family) {
+            true => {
+                compared = Changes::compare(name.window.start, name.dimension, &name.parts, store)?;
+                (Analysed::Change(&compared), compared.change.is_none())
+            }
+            false => {
+                let table = self.table(family, store)?;
+                (table.analysed(), table.is_zero())
+            }
         };
-        let table = self.table(family, store)?;
-        if table.is_zero() {
+        if is_nothing {
             if published.status.is_some() {
-                effects.analysis(&place, table.analysed(), None);
+                effects.analysis(&place, analysed, None);
             }
             Published { due: false, status: None, revision: 0 }.save(family, store);
             return Ok(());
@@ -308,7 +352,7 @@ impl Families {
         let is_settled = settled.is_some_and(|settled| name.settles <= settled);
         let status = next_status(published.status, true, false, is_settled);
         let revision = published.revision + 1;
-        effects.analysis(&place, table.analysed(), Some((revision, status)));
+        effects.analysis(&place, analysed, Some((revision, status)));
         Published { due: false, status: Some(status), revision }.save(family, store);
         Ok(())
     }

@@ -28,6 +28,6 @@ mod settling;
 mod tests;
 
 pub use crate::analyses::priorities::Stated;
-pub use families::Analysed;
+pub use families::{Analysed, COMPARED_DAYS, Compared};
 pub use spokes::Spokes;
 pub use stage::{Effects, Metrics, MetricsError, Options};

@@ -207,6 +207,7 @@ impl Metrics {
         }
         let late =
             settled.is_some_and(|settled| cell.window.start < settled && definition.settles_on(cell.window) <= settled);
+        self.analysed.cell_changes(&cell, store)?;
         self.cells.change(cells::cell_key(&cell), late, store)?.add(add, 1);
         Ok(())
     }

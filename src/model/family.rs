@@ -17,6 +17,9 @@ pub const DRIVERS: u8 = 193;
 /// Persons' months with what followed, by subject: elements are groups of persons.
 pub const PRIORITIES: u8 = 196;
 
+/// What was done about something: elements are spokes. Told to every partition.
+pub const CHANGES: u8 = 198;
+
 /// The name of the family of all persons.
 pub const PERSONS: &str = "persons";
 
@@ -57,6 +60,11 @@ pub fn parse_cell_value(value: &str) -> Option<(&str, &str)> {
 }
 
 impl CellKey<'_> {
+    /// Whether every partition of the metrics stage has to know of it.
+    pub fn is_for_all(&self) -> bool {
+        self.metric == CHANGES
+    }
+
     /// Whether the cell is an element of a family.
     pub fn is_of_family(&self) -> bool {
         self.metric >= FAMILIES_FROM

@@ -16,7 +16,7 @@
 //! | `ingest` | spoke topics, `insight.commands` | – | nothing | customers repartition, metrics repartition (data quality, arrivals), links repartition (orders), `insight.rejected` |
 //! | `customers` | customers repartition | home and person | touchpoints of homes, copies of those that belong to a person, heads, snapshots, timers | customers repartition (fragments), links repartition (pairs, the time of the newest touchpoint), metrics repartition, `insight.customers`, `insight.touchpoints`, `insight.alerts` |
 //! | `links` | links repartition, one partition | – | the graph of identifiers, decisions, erasures | customers repartition (assignments, erasures), `insight.identities`, `insight.identity-journal` |
-//! | `metrics` | metrics repartition | cell family, spoke | cells, levels, families of analyses, settling, accounts of spokes | `insight.metrics`, `insight.journeys`, `insight.attribution`, `insight.drivers`, `insight.priorities`, `insight.catalogue`, `insight.spokes` |
+//! | `metrics` | metrics repartition | cell family, spoke | cells, levels, families of analyses, settling, accounts of spokes | `insight.metrics`, `insight.journeys`, `insight.attribution`, `insight.drivers`, `insight.priorities`, `insight.changes`, `insight.catalogue`, `insight.spokes` |
 //!
 //! A touchpoint goes to its *home*, the task of its strongest identifier, which keeps it, and reports pairs of identifiers
 //! that it had not seen together before. `links` says whose a home is; the home sends its *fragment* there, and each later
@@ -150,6 +150,8 @@ pub struct TopicMap {
     pub attribution_feed: TopicIndex,
     /// `insight.drivers`.
     pub drivers_feed: TopicIndex,
+    /// `insight.changes`.
+    pub changes_feed: TopicIndex,
     /// `insight.priorities`.
     pub priorities_feed: TopicIndex,
     /// `insight.catalogue`.
@@ -230,6 +232,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         journeys_feed: feed(Feed::Journeys),
         attribution_feed: feed(Feed::Attribution),
         drivers_feed: feed(Feed::Drivers),
+        changes_feed: feed(Feed::Changes),
         priorities_feed: feed(Feed::Priorities),
         catalogue_feed: feed(Feed::Catalogue),
         spokes_feed: feed(Feed::Spokes),

@@ -34,7 +34,8 @@ impl Random {
     }
 }
 
-const KINDS: [&str; 28] = [
+const KINDS: [&str; 29] = [
+    "change_enacted",
     "order_placed",
     "order_placed",
     "order_placed",
@@ -99,6 +100,9 @@ fn event(number: usize, random: &mut Random) -> SourceEvent {
     });
     more("initiator", 15, &mut |random| json!(random.pick(&["customer", "agent", "bot"])));
     more("referrer", 3, &mut |_| json!({"type": "email", "value": "friend@example.org"}));
+    // Felt better from the seventh day on.
+    let worst = if at < START_MS + 6 * 24 * HOUR_MS { 100 } else { 0 };
+    more("sentiment", 60, &mut |random| json!(random.below(101) as i64 - worst));
     more("promised_at", 20, &mut |random| json!(at + HOUR_MS * random.below(200) as i64));
     if kind == "survey_answered" {
         let (scale, least, most) =
@@ -150,7 +154,11 @@ fn run_seed(seed: u64) -> Seen {
         assert_truth(&truth_of(&events[..told]), &hub.rest(&what), &what);
     }
     let mut seen = Seen::new();
-    for (key, value) in &truth_of(&events).metrics {
+    let truth = truth_of(&events);
+    let counts = seen.entry("changes".into()).or_default();
+    counts[0] = truth.changes.len();
+    counts[1] = truth.changes.values().filter(|change| change["movement"] != "unclear").count();
+    for (key, value) in &truth.metrics {
         let part = |name: &str| value[name].as_i64().unwrap();
         let counts = seen.entry(key.split('|').next().unwrap().to_owned()).or_default();
         counts[0] += usize::from(part("numerator") != 0);
@@ -168,8 +176,9 @@ fn much_that_happens_to_few_in_any_order_is_what_the_oracle_says() {
         (0..2).for_each(|part| sum[part] += counts[part]);
     }
     println!("{count} seeds: cells with a numerator, and with one unlike the denominator: {total:?}");
-    // Nobody is asked for the first two, and neither department's costs are of winning customers.
-    for metric in METRICS.iter().filter(|metric| !["ces", "sentiment", "acquisition_cost"].contains(*metric)) {
+    assert!(total["changes"].iter().all(|count| *count > 0), "changes: {:?}", total["changes"]);
+    // Nobody is asked for the first, and neither department's costs are of winning customers.
+    for metric in METRICS.iter().filter(|metric| !["ces", "acquisition_cost"].contains(*metric)) {
         let counts = total.get(*metric).copied().unwrap_or_default();
         assert!(counts.iter().all(|count| *count > 0), "{metric}: {counts:?}");
     }

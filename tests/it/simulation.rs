@@ -102,6 +102,7 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         attribution: feed(map.attribution_feed),
         drivers: feed(map.drivers_feed),
         priorities: feed(map.priorities_feed),
+        changes: feed(map.changes_feed),
     }
 }
 

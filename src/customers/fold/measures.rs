@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     metrics::catalogue::index,
-    model::{Accumulator, Day, Dimension, Kind, Money, PathOutcome, ScoreScale, Window, WindowKind},
+    model::{Accumulator, Day, Dimension, Kind, Money, PathOutcome, ScoreScale, Window, WindowKind, family},
 };
 
 /// Contributes to one metric.
@@ -68,9 +68,24 @@ pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
         measure(facts, emit);
     }
     journeys(facts, emit);
+    changes(facts, emit);
     if let Some(ended) = &facts.month_ended {
         ended.month.contribute(1, emit);
         ended.followed.iter().for_each(|followed| followed.contribute(1, emit));
+    }
+}
+
+/// What was done, for everything that the touchpoint names: not for its spoke and the phase of whoever it came with.
+fn changes<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    let Facts { touchpoint, place, .. } = facts;
+    if touchpoint.kind != Kind::ChangeEnacted {
+        return;
+    }
+    let window = Window::of(WindowKind::Day, place.day);
+    let named = |it: &&DimensionValue<'_>| !matches!(it.dimension, Dimension::Spoke | Dimension::Phase);
+    for value in place.values.iter().filter(named) {
+        let told = family::cell_value(&[value.value], &[touchpoint.spoke]);
+        emit.count(family::CHANGES, window, &DimensionValue::new(value.dimension, &told), 1);
     }
 }
 

@@ -17,7 +17,10 @@ fn a_month_counts_once_it_is_known_what_followed() {
     // In April nothing is known yet.
     check_customers(&[&MARCH[..], &["closed 40d"]].concat(), &["priorities"], expect![[""]]);
     // It is when April is over.
-    check_customers(&[&MARCH[..], &["closed 59d"]].concat(), &["priorities"], expect![[r#"
+    check_customers(
+        &[&MARCH[..], &["closed 59d"]].concat(),
+        &["priorities"],
+        expect![[r#"
         priorities month:2026-03 persons g : n 1, b 1, sum 500
         priorities month:2026-03 persons g support case_opened delivery: n 1, b 1, sum 500
         priorities month:2026-03 persons g support case_replied delivery: n 1, b 1, sum 500
@@ -25,10 +28,14 @@ fn a_month_counts_once_it_is_known_what_followed() {
         priorities month:2026-03 persons s : n 1, sum 2000
         priorities month:2026-03 persons s support case_opened delivery: n 1, sum 2000
         priorities month:2026-03 persons s support case_replied delivery: n 1, sum 2000
-        priorities month:2026-03 persons s support survey_answered delivery: n 1, sum 2000"#]]);
+        priorities month:2026-03 persons s support survey_answered delivery: n 1, sum 2000"#]],
+    );
     // Bought again in April: known once there is something of May, or April is over.
     let april = [&MARCH[..], &["sales order_placed O2 for 700EUR at 35d09:00"]].concat();
-    check_customers(&[&april[..], &["closed 59d"]].concat(), &["priorities month:2026-03"], expect![[r#"
+    check_customers(
+        &[&april[..], &["closed 59d"]].concat(),
+        &["priorities month:2026-03"],
+        expect![[r#"
         priorities month:2026-03 persons g : n 1, a 1, b 1, sum 500
         priorities month:2026-03 persons g support case_opened delivery: n 1, a 1, b 1, sum 500
         priorities month:2026-03 persons g support case_replied delivery: n 1, a 1, b 1, sum 500
@@ -36,7 +43,8 @@ fn a_month_counts_once_it_is_known_what_followed() {
         priorities month:2026-03 persons s : n 1, sum 2000
         priorities month:2026-03 persons s support case_opened delivery: n 1, sum 2000
         priorities month:2026-03 persons s support case_replied delivery: n 1, sum 2000
-        priorities month:2026-03 persons s support survey_answered delivery: n 1, sum 2000"#]]);
+        priorities month:2026-03 persons s support survey_answered delivery: n 1, sum 2000"#]],
+    );
     check_customers(
         &[&april[..], &["web page_viewed at 65d09:00"]].concat(),
         &["priorities month:2026-03"],

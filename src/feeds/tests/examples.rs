@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use crate::{
     analyses::{
         attribution::attribute,
+        change::{Shape, compare},
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
         priorities::{Group, PriorityTable, Stated, Subject},
         statistics::Sums,
     },
     feeds::{
-        AttributionRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE,
+        AttributionRecord, ChangeRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint, PrioritiesRecord,
+        SCORE_RANGE,
     },
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, CatalogueEntry, Cause,
@@ -348,4 +350,19 @@ pub fn priorities_record<'a>(table: &'a PriorityTable, stated: &Stated, limit: u
     let place = AnalysisPlace { subject: "persons", dimension: Dimension::Company, dimension_value: "", ..place() };
     let found = table.prioritise(stated, SCORE_RANGE, limit);
     PrioritiesRecord { place, everyone: table.everyone(), found, revision: 4, status: Status::Final }
+}
+
+/// Deliveries on time in the south, before and after.
+pub fn change_record() -> ChangeRecord<'static> {
+    let window = Window::of(WindowKind::Day, Day::from_civil(2026, 5, 13));
+    let cell = |n, a| Accumulator { n, a, ..Accumulator::default() };
+    ChangeRecord {
+        place: AnalysisPlace { subject: "operations", window, dimension: Dimension::Region, dimension_value: "south" },
+        metric: "on_time",
+        unit: "percent",
+        days: 28,
+        change: compare(&cell(80, 40), &cell(90, 81), Shape::Share).expect("enough of both"),
+        revision: 5,
+        status: Status::Provisional,
+    }
 }

@@ -11,6 +11,8 @@ use crate::{
     model::{Accumulator, Day, GroupElement, Measure, PairElement, PathOutcome, Window, WindowKind, family},
 };
 
+use super::changes::Compared;
+
 /// What a family's elements add up to.
 #[derive(Debug)]
 pub(super) enum Table {
@@ -28,11 +30,13 @@ pub enum Analysed<'a> {
     Drivers(&'a Moments),
     /// Groups of persons by subject: for `insight.priorities`.
     Priorities(&'a PriorityTable),
+    /// A metric before and after a change by the spoke that the place names: for `insight.changes`.
+    Change(&'a Compared),
 }
 
 /// Whether a number is that of a family.
 pub(super) fn is_known(number: u8) -> bool {
-    matches!(number, family::JOURNEYS | family::DRIVERS | family::PRIORITIES)
+    matches!(number, family::JOURNEYS | family::DRIVERS | family::PRIORITIES | family::CHANGES)
 }
 
 impl Table {

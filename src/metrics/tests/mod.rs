@@ -86,6 +86,12 @@ impl Effects for Feed {
                 let everyone = table.everyone();
                 (keys::analysis("priorities", "of", place), format!("{} persons", everyone.persons))
             }
+            Analysed::Change(compared) => {
+                let key = format!("{}&metric={}", keys::analysis("change", "by", place), compared.metric.id);
+                let line =
+                    compared.change.map(|it| format!("{:.1} to {:.1}: {}", it.before, it.after, it.movement.as_str()));
+                (key, line.unwrap_or_default())
+            }
         };
         match published {
             Some((revision, status)) => {

@@ -222,12 +222,15 @@ impl customers::Effects for Sending<'_, '_> {
     fn contribution(&mut self, cell: CellKey<'_>, add: &Accumulator) {
         let partition = metrics_partition(&cell, self.publisher.metrics_partitions);
         let index = usize::try_from(partition).expect("a partition is not negative");
-        let batch = &mut self.publisher.batches[index];
-        batch.push_contribution(&Contribution { cell, add: add.clone() });
-        if batch.is_full() {
-            let header = Header::timeless(self.publisher.arrived, self.publisher.generation);
-            let sent = self.publisher.send_batch(index, &header, self.outputs);
-            self.note(sent);
+        let to = if cell.is_for_all() { 0..self.publisher.batches.len() } else { index..index + 1 };
+        for index in to {
+            let batch = &mut self.publisher.batches[index];
+            batch.push_contribution(&Contribution { cell, add: add.clone() });
+            if batch.is_full() {
+                let header = Header::timeless(self.publisher.arrived, self.publisher.generation);
+                let sent = self.publisher.send_batch(index, &header, self.outputs);
+                self.note(sent);
+            }
         }
     }
 }

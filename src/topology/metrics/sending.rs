@@ -11,9 +11,10 @@ use crate::{
     },
     engine::{log::LogError, stage::Outputs, topics::TopicIndex},
     feeds::{
-        self, AttributionRecord, DriversRecord, Encoder, FeedFormat, FeedRecord, JourneysRecord, PrioritiesRecord,
+        self, AttributionRecord, ChangeRecord, DriversRecord, Encoder, FeedFormat, FeedRecord, JourneysRecord,
+        PrioritiesRecord,
     },
-    metrics::{Analysed, Effects},
+    metrics::{Analysed, COMPARED_DAYS, Compared, Effects},
     model::{AnalysisPlace, Measure, MetricValue, Status, keys},
     topology::{
         TopicMap,
@@ -36,6 +37,7 @@ pub(super) struct Analyses {
     attribution: Encoder<feeds::Attribution>,
     drivers: Encoder<feeds::Drivers>,
     priorities: Encoder<feeds::Priorities>,
+    changes: Encoder<feeds::Changes>,
     stated: Arc<Stated>,
 }
 
@@ -46,6 +48,7 @@ impl Analyses {
             attribution: Encoder::new(format, application_id),
             drivers: Encoder::new(format, application_id),
             priorities: Encoder::new(format, application_id),
+            changes: Encoder::new(format, application_id),
             stated,
         }
     }
@@ -146,6 +149,24 @@ impl Sending<'_, '_> {
     }
 }
 
+impl Sending<'_, '_> {
+    fn change(&mut self, place: AnalysisPlace<'_>, compared: &Compared, published: Option<(u64, Status)>) {
+        let key = feeds::change_key(&place, compared.metric.id);
+        let record = published.zip(compared.change).map(|((revision, status), change)| ChangeRecord {
+            place,
+            metric: compared.metric.id,
+            unit: compared.metric.unit,
+            days: COMPARED_DAYS,
+            change,
+            revision,
+            status,
+        });
+        let (to, revision) = (&mut self.analyses.changes, revision_of(published));
+        let sent = send(self.outputs, self.map.changes_feed, to, &key, record.as_ref(), revision);
+        self.note(sent);
+    }
+}
+
 impl Effects for Sending<'_, '_> {
     fn value(&mut self, key: &str, value: &MetricValue<'_>) {
         self.values.encode(value);
@@ -164,6 +185,7 @@ impl Effects for Sending<'_, '_> {
             Analysed::Journeys(table) => self.journeys(*place, table, published),
             Analysed::Drivers(moments) => self.drivers(*place, moments, published),
             Analysed::Priorities(table) => self.priorities(*place, table, published),
+            Analysed::Change(compared) => self.change(*place, compared, published),
         }
     }
 }

@@ -182,6 +182,7 @@ impl House {
             attribution: feed(self.map.attribution_feed),
             drivers: feed(self.map.drivers_feed),
             priorities: feed(self.map.priorities_feed),
+            changes: feed(self.map.changes_feed),
         }
     }
 }

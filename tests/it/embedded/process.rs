@@ -153,6 +153,7 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         attribution: feed("insight.attribution")?,
         drivers: feed("insight.drivers")?,
         priorities: feed("insight.priorities")?,
+        changes: feed("insight.changes")?,
     })
 }
 

@@ -214,6 +214,17 @@ impl World {
         self.month(number(end)).1
     }
 
+    /// A day: its name and what records say of it.
+    pub fn day_window(&self, day: Day) -> (String, Value) {
+        let about = json!({"kind": "day", "start": civil(day).to_string(), "end": civil(day + 1).to_string()});
+        (window_name((0, day)), about)
+    }
+
+    /// The dimension of a slice, and its value.
+    pub fn dimension(&self, slice: Slice) -> (&'static str, &str) {
+        (DIMENSIONS[usize::from(slice.0)], &self.names[slice.1 as usize])
+    }
+
     /// Whether the last day of a month has closed.
     pub fn is_over(&self, month: &Value) -> bool {
         let end: Date = month["end"].as_str().unwrap().parse().unwrap();

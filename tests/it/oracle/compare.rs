@@ -25,6 +25,8 @@ pub struct Feeds {
     pub attribution: BTreeMap<String, Value>,
     /// `insight.drivers`.
     pub drivers: BTreeMap<String, Value>,
+    /// `insight.changes`.
+    pub changes: BTreeMap<String, Value>,
     /// `insight.priorities`.
     pub priorities: BTreeMap<String, Value>,
 }
@@ -53,8 +55,8 @@ impl Feeds {
 /// One field (or a whole value, if `field` is empty) that is not as it should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys`, `attribution`, `drivers` or
-    /// `priorities`.
+    /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys`, `attribution`, `drivers`,
+    /// `changes` or `priorities`.
     pub feed: &'static str,
     /// The record's key.
     pub key: String,
@@ -92,6 +94,7 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     compare_feed("identities", &expected.identities, &actual.identities, &mut found);
     compare_feed("alerts", &expected.alerts, &actual.alerts, &mut found);
     compare_feed("metrics", &expected.metrics, &actual.metrics, &mut found);
+    compare_feed("changes", &expected.changes, &actual.changes, &mut found);
     let (expected, actual) = (expected.as_expected(), actual.as_expected());
     for (feed, expected, actual) in [
         ("journeys", &expected.journeys, &actual.journeys),

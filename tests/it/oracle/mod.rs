@@ -5,6 +5,7 @@
 
 mod alerts;
 mod cells;
+mod changes;
 mod compare;
 mod experience;
 mod experience_tests;
@@ -190,6 +191,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
         result.feeds.customers.insert(name, record);
     }
     result.feeds.metrics = world.publish(options.contact_cap);
+    result.feeds.changes = analysed.changes.publish(&mut world);
     (result.feeds.journeys, result.feeds.attribution) = analysed.journeys.publish();
     result.feeds.drivers = analysed.months.publish();
     result.feeds.priorities = analysed.priorities.publish();

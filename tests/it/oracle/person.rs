@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Options, alerts,
     cells::{Moment, World, next},
+    changes::Changes,
     experience,
     fields::IDENTIFIER_TYPES,
     journeys::{Bought, Journeys},
@@ -246,6 +247,7 @@ pub struct Analysed {
     pub journeys: Journeys,
     pub months: Months,
     pub priorities: Priorities,
+    pub changes: Changes,
 }
 
 /// The insight record and the open alerts; what metrics and journeys count goes into the world.
@@ -270,6 +272,7 @@ pub fn fold(
         .map(|purchase| Bought { placed: purchase.placed, cancelled: purchase.cancelled })
         .collect();
     analysed.journeys.add(timeline, &bought, world);
+    analysed.changes.add(timeline, world);
     analysed.priorities.add(timeline, &bought, world);
     experience::observe(timeline, &moments, &trade, &cases, world);
     let promised = trade.deliveries.iter().filter_map(|delivery| Some((delivery.at, delivery.promise?)));

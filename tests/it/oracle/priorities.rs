@@ -103,8 +103,11 @@ fn record(window: &Value, rows: &[Row]) -> Value {
     let (mut judged, mut no_worse, mut too_few) = (0, 0, 0);
     for subject in subjects {
         let (with, without): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.subjects.contains(subject));
-        let outcomes = |rows: &[&Row]| rows.iter().filter_map(|row| row.bought).map(i64::from).collect::<Vec<_>>();
-        let outcome = shares(&outcomes(&without), &outcomes(&with));
+        let outcomes = |rows: &[&Row]| {
+            let known = || rows.iter().filter_map(|row| row.bought);
+            (known().map(i64::from).sum::<i64>(), known().count() as i64)
+        };
+        let outcome = shares(outcomes(&without), outcomes(&with));
         let scores = |rows: &[&Row]| rows.iter().filter_map(|row| row.csat).collect::<Vec<_>>();
         let score = means(&scores(&without), &scores(&with));
         let (ground, impact) = match (outcome, score) {
@@ -142,26 +145,30 @@ fn record(window: &Value, rows: &[Row]) -> Value {
 
 const Z: f64 = 1.959963984540054;
 
-/// Value, low and high of a difference of shares of zeros and ones, thirty or more on each side.
-fn shares(one: &[i64], other: &[i64]) -> Option<[f64; 3]> {
-    if one.len().min(other.len()) < 30 {
+/// Wilson's interval of a share.
+pub fn wilson(a: i64, n: i64) -> (f64, f64) {
+    let (p, size) = (a as f64 / n as f64, n as f64);
+    let middle = (p + Z * Z / (2.0 * size)) / (1.0 + Z * Z / size);
+    let half = Z / (1.0 + Z * Z / size) * (p * (1.0 - p) / size + Z * Z / (4.0 * size * size)).sqrt();
+    (if a == 0 { 0.0 } else { middle - half }, if a == n { 1.0 } else { middle + half })
+}
+
+/// The first share less the second, with Newcombe's interval; thirty or more on each side.
+pub fn shares(one: (i64, i64), other: (i64, i64)) -> Option<[f64; 3]> {
+    let is_share = |(a, n): (i64, i64)| n >= 30 && (0..=n).contains(&a);
+    if !is_share(one) || !is_share(other) {
         return None;
     }
-    let share = |of: &[i64]| of.iter().sum::<i64>() as f64 / of.len() as f64;
-    let wilson = |of: &[i64]| {
-        let (n, p) = (of.len() as f64, share(of));
-        let middle = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-        let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        (if p == 0.0 { 0.0 } else { middle - half }, if p == 1.0 { 1.0 } else { middle + half })
-    };
-    let ((p, q), (p_low, p_high), (q_low, q_high)) = ((share(one), share(other)), wilson(one), wilson(other));
+    let share = |(a, n): (i64, i64)| a as f64 / n as f64;
+    let ((p, q), (p_low, p_high), (q_low, q_high)) =
+        ((share(one), share(other)), wilson(one.0, one.1), wilson(other.0, other.1));
     let low = p - q - ((p - p_low).powi(2) + (q_high - q).powi(2)).sqrt();
     let high = p - q + ((p_high - p).powi(2) + (q - q_low).powi(2)).sqrt();
     Some([p - q, low, high])
 }
 
 /// Value, low and high of a difference of means by Welch's test, thirty or more on each side.
-fn means(one: &[i64], other: &[i64]) -> Option<[f64; 3]> {
+pub fn means(one: &[i64], other: &[i64]) -> Option<[f64; 3]> {
     if one.len().min(other.len()) < 30 {
         return None;
     }
