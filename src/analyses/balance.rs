@@ -14,6 +14,9 @@
 //! than elsewhere or its capacity is used to nine tenths. *Save*: it takes more than it brings, and customers feel no better there
 //! than elsewhere. *Keep*: all else; what costs much and pleases is kept.
 //!
+//! The feed takes scores from answers of 1–5 (csat) alone, since scales do not add up to one; conversions are purchases, first and
+//! further ones, each in the month in which its journey ended.
+//!
 //! *Assumed*: what attribution assumes. *Not to be concluded*: that money moved from the end of the ranking to its beginning brings its
 //! part: the next thousand contacts are not like the last. Contacts that prevent a loss (a call that calms a complaint) are
 //! credited with no conversion; look at their feeling and at the drivers before saving on them.
@@ -109,8 +112,8 @@ pub struct Position<'a> {
     pub key: ContactKey<'a>,
     /// From 1: where investing brings most.
     pub rank: usize,
-    /// Touchpoints.
-    pub touchpoints: i64,
+    /// What is known of it.
+    pub contact: Contact<'a>,
     /// Its part of the credited conversions, 0..1.
     pub contribution: f64,
     /// Its part of the costs, 0..1.
@@ -145,6 +148,12 @@ pub struct OtherContacts {
 pub struct Balance<'a> {
     /// What costs are compared by.
     pub cost_basis: CostBasis,
+    /// Touchpoints of all kinds.
+    pub touchpoints: i64,
+    /// What they cost, by [`Balance::cost_basis`]: what the parts of the cost are parts of.
+    pub cost: f64,
+    /// Conversions credited: what the contributions are parts of.
+    pub credit: f64,
     /// The ranking's beginning and its end, in order.
     pub ranking: Ranked<Position<'a>, OtherContacts>,
 }
@@ -191,7 +200,7 @@ pub fn balance<'a>(contacts: &[Contact<'a>], limit: usize) -> Option<Balance<'a>
             let mut position = Position {
                 key: it.key,
                 rank: 0,
-                touchpoints: it.touchpoints,
+                contact: **it,
                 contribution,
                 cost,
                 net: contribution - cost,
@@ -213,12 +222,13 @@ pub fn balance<'a>(contacts: &[Contact<'a>], limit: usize) -> Option<Balance<'a>
     if positions.len() > limit {
         for hidden in positions.drain(invest..positions.len() - save) {
             other.kinds += 1;
-            other.touchpoints += hidden.touchpoints;
+            other.touchpoints += hidden.contact.touchpoints;
             other.contribution += hidden.contribution;
             other.cost += hidden.cost;
         }
     }
-    Some(Balance { cost_basis, ranking: Ranked { shown: positions, other } })
+    let touchpoints = contacts.iter().fold(0_i64, |sum, it| sum.wrapping_add(it.touchpoints));
+    Some(Balance { cost_basis, touchpoints, cost, credit, ranking: Ranked { shown: positions, other } })
 }
 
 fn feeling(here: Sums, everywhere: Sums) -> Option<Difference> {

@@ -26,5 +26,7 @@ pub mod change;
 
 pub mod balance;
 
+pub mod contacts;
+
 #[cfg(test)]
 mod tests;

@@ -186,6 +186,8 @@ pub(super) fn topology_options(
                 efforts: settings.priorities.efforts().expect("settings are valid once they are loaded"),
                 limits: settings.priorities.limits().expect("settings are valid once they are loaded"),
             }),
+            capacities: Arc::new(settings.analyses.capacities().expect("settings are valid once they are loaded")),
+            currency: settings.metrics.currency().expect("settings are valid once they are loaded"),
             ..metrics::Options::new(calendar.clone(), customers_partitions.unsigned_abs())
         },
         calendar,

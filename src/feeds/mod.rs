@@ -11,6 +11,7 @@
 
 mod alerts;
 mod attribution;
+mod balance;
 mod catalogue;
 mod changes;
 mod customers;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use alerts::{AlertShape, Alerts};
 pub use attribution::{Attribution, AttributionRecord, AttributionShape};
+pub use balance::{Balance, BalanceRecord, BalanceShape};
 pub use catalogue::{CatalogueShape, Definitions};
 pub use changes::{ChangeRecord, ChangeShape, Changes, change_key};
 pub use customers::{CustomerShape, Customers};

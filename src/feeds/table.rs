@@ -28,6 +28,8 @@ pub enum Feed {
     Priorities,
     /// Whether what was done about something moved a metric.
     Changes,
+    /// What kinds of contact bring and take.
+    Balance,
     /// Metric definitions.
     Catalogue,
     /// What arrived from each department.
@@ -168,6 +170,13 @@ static CHANGES: Description = describe!(
     encoded: true,
     "Whether what a department did about something moved a metric: before, after, the difference and its interval."
 );
+static BALANCE: Description = describe!(
+    "balance",
+    "balance|window",
+    Compact,
+    encoded: true,
+    "Every kind of contact: what customers feel there, what it contributes to purchases, what it takes; where to invest and where to save."
+);
 static CATALOGUE: Description = describe!(
     "catalogue",
     "metric",
@@ -192,7 +201,7 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 14] = [
+    pub const ALL: [Feed; 15] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,
@@ -204,6 +213,7 @@ impl Feed {
         Feed::Drivers,
         Feed::Priorities,
         Feed::Changes,
+        Feed::Balance,
         Feed::Catalogue,
         Feed::Spokes,
         Feed::Rejected,
@@ -223,6 +233,7 @@ impl Feed {
             Feed::Drivers => &DRIVERS,
             Feed::Priorities => &PRIORITIES,
             Feed::Changes => &CHANGES,
+            Feed::Balance => &BALANCE,
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,

@@ -123,6 +123,14 @@ fn changes_are_written_as_the_golden_files_say() {
 }
 
 #[test]
+fn a_balance_is_written_as_the_golden_files_say() {
+    let contacts = examples::contacts();
+    let (whole, cut) = (examples::balance_of(&contacts, 10), examples::balance_of(&contacts, 1));
+    check_golden!(Balance, "balance", &examples::balance_record(&whole));
+    check_formats_agree::<Balance>(&examples::balance_record(&cut));
+}
+
+#[test]
 fn definitions_are_written_as_the_golden_files_say() {
     check_golden!(Definitions, "catalogue", &examples::definition());
 }

@@ -9,22 +9,31 @@
 //!            an element changes, the window settles            published
 //! (as it is) ──────────────────────────────────────▶ due ─────────────────▶ (as it is)
 //! ```
+//! What reads other families too is due when they are ([`together`]).
+//!
 //! An analysis costs more than a value, so it is not published in the commit that changes it, but as soon as a commit brings
 //! no contributions, and after [`COMMITS_MAX`] of them at the latest. That it is due is stored: what waits is not forgotten.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
+    sync::Arc,
 };
 
 mod changes;
 mod table;
+mod together;
 
 use super::{
     cells::{StoreKey, day_bytes, day_of_bytes, next_status},
     stage::{Effects, MetricsError},
 };
-use crate::model::{Accumulator, AnalysisPlace, CellKey, Day, Dimension, KeyValue, Status, Window, WindowKind, family};
+use crate::{
+    analyses::{balance, contacts::Credited},
+    model::{
+        Accumulator, AnalysisPlace, Capacities, CellKey, Day, Dimension, KeyValue, Status, Window, WindowKind, family,
+    },
+};
 use changes::Changes;
 use table::Table;
 
@@ -52,6 +61,9 @@ const STEPS_PER_COMMIT: usize = 32;
 const STEPS_PER_TABLE: usize = 8;
 /// Tables kept in memory between publications.
 const TABLES_MAX: usize = 64;
+
+/// So many kinds of contact are in a balance.
+const RANKED_MAX: usize = 200;
 
 /// The key of a family without its first byte, and the element of it that a cell is.
 fn split<'v>(cell: &CellKey<'v>) -> Result<(StoreKey, &'v str), MetricsError> {
@@ -179,6 +191,8 @@ pub(super) struct Families {
     commits: u32,
     /// Whether the running transaction brought contributions.
     busy: bool,
+    /// What is credited in a month: what it is computed from has not changed since.
+    credited: BTreeMap<Day, Arc<Credited>>,
     /// Up to which day windows were settled when it was last looked which families that ends.
     settled: Option<Day>,
 }
@@ -211,12 +225,19 @@ impl Families {
         if let Some(table) = self.tables.get_mut(&family) {
             table.add(element, add)?;
         }
+        let is_of_purchases = together::is_of_purchases(&family);
+        if is_of_purchases {
+            self.credited.remove(&cell.window.start);
+        }
         if cell.metric == family::CHANGES {
             let (value, _) = family::parse_cell_value(cell.value).ok_or(MetricsError::NoElement)?;
             for comparison in self.changes.told(cell, value, element) {
                 self.note_due(comparison, store)?;
             }
             return Ok(());
+        }
+        if is_of_purchases && !self.due(store)?.contains(&family) {
+            self.note_due(together::balance(&family), store)?;
         }
         self.note_due(family, store)
     }
@@ -228,10 +249,10 @@ impl Families {
         touched.into_iter().try_for_each(|comparison| self.note_due(comparison, store))
     }
 
+    /// Notes that a family is due, if it is not yet.
     fn note_due(&mut self, family: StoreKey, store: &dyn KeyValue) -> Result<(), MetricsError> {
-        if !self.due(store)?.contains(&family) {
-            self.newly_due.insert(family.clone());
-            self.due(store)?.insert(family);
+        if self.due(store)?.insert(family.clone()) {
+            self.newly_due.insert(family);
         }
         Ok(())
     }
@@ -268,6 +289,7 @@ impl Families {
         &mut self,
         settled: Option<Day>,
         withhold: bool,
+        capacities: &Capacities,
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<bool, MetricsError> {
@@ -283,7 +305,7 @@ impl Families {
             };
             published = self.due(store)?.iter().take_while(next).cloned().collect();
             for family in &published {
-                self.publish_family(family, settled, store, effects)?;
+                self.publish_family(family, settled, capacities, store, effects)?;
                 self.due(store)?.remove(family);
                 self.newly_due.remove(family);
             }
@@ -322,6 +344,7 @@ impl Families {
         &mut self,
         family: &StoreKey,
         settled: Option<Day>,
+        capacities: &Capacities,
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<(), MetricsError> {
@@ -331,16 +354,27 @@ impl Families {
         // A comparison's name begins with the value, others with the subject.
         let (subject, dimension_value) = if is_comparison(family) { (part(1), part(0)) } else { (part(0), part(1)) };
         let place = AnalysisPlace { subject, window: name.window, dimension: name.dimension, dimension_value };
-        let compared;
-        let (analysed, is_nothing) = match is_comparison(family) {
-            true => {
-                compared = Changes::compare(name.window.start, name.dimension, &name.parts, store)?;
-                (Analysed::Change(&compared), compared.change.is_none())
-            }
-            false => {
-                let table = self.table(family, store)?;
-                (table.analysed(), table.is_zero())
-            }
+        let credited = match family.first() {
+            Some(&family::BALANCE) => self.credited(family, name.window.start, store)?,
+            _ => Arc::default(),
+        };
+        let (compared, contacts, balance);
+        let (analysed, is_nothing) = if is_comparison(family) {
+            compared = Changes::compare(name.window.start, name.dimension, &name.parts, store)?;
+            (Analysed::Change(&compared), compared.change.is_none())
+        } else {
+            let table = self.table(family, store)?;
+            let analysed = match table {
+                Table::Journeys(table) => Analysed::Journeys(table),
+                Table::Drivers(moments) => Analysed::Drivers(moments),
+                Table::Priorities(table) => Analysed::Priorities(table),
+                Table::Contacts(table) => {
+                    contacts = table.contacts(&credited, capacities);
+                    balance = balance::balance(&contacts, RANKED_MAX);
+                    Analysed::Balance(balance.as_ref())
+                }
+            };
+            (analysed, table.is_zero() || matches!(analysed, Analysed::Balance(None)))
         };
         if is_nothing {
             if published.status.is_some() {
@@ -355,6 +389,24 @@ impl Families {
         effects.analysis(&place, analysed, Some((revision, status)));
         Published { due: false, status: Some(status), revision }.save(family, store);
         Ok(())
+    }
+
+    /// What the purchases of a family's month are credited to.
+    fn credited(&mut self, family: &[u8], month: Day, store: &dyn KeyValue) -> Result<Arc<Credited>, MetricsError> {
+        if let Some(credited) = self.credited.get(&month) {
+            return Ok(Arc::clone(credited));
+        }
+        let purchases = together::purchases(family);
+        for key in &purchases {
+            self.table(key, store)?;
+        }
+        let tables = purchases.iter().filter_map(|key| match self.tables.get(key) {
+            Some(Table::Journeys(table)) => Some(&**table),
+            _ => None,
+        });
+        let credited = Arc::new(Credited::of(tables));
+        self.credited.insert(month, Arc::clone(&credited));
+        Ok(credited)
     }
 
     fn table(&mut self, family: &StoreKey, store: &dyn KeyValue) -> Result<&Table, MetricsError> {
@@ -380,6 +432,9 @@ impl Families {
     pub(super) fn committed(&mut self) {
         while self.tables.len() > TABLES_MAX {
             self.tables.pop_first();
+        }
+        while self.credited.len() > TABLES_MAX {
+            self.credited.pop_first();
         }
     }
 }

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::analyses::priorities::Stated;
 use crate::model::{
-    Accumulator, AnalysisPlace, Calendar, CellKey, Day, EventTime, KeyValue, MetricValue, Status, StoreError,
-    WindowKind,
+    Accumulator, AnalysisPlace, Calendar, Capacities, CellKey, Currency, Day, EventTime, KeyValue, MetricValue, Status,
+    StoreError, WindowKind,
 };
 
 /// How many entries one look into the store collects: bounds memory, not results.
@@ -42,6 +42,10 @@ pub struct Options {
     pub grace_ms: i64,
     /// Cells kept in memory between commits; about 250 bytes each, more with a distribution.
     pub cells_cached_max: usize,
+    /// How many touchpoints of each kind the organisation can afford in a month.
+    pub capacities: Arc<Capacities>,
+    /// The currency of costs that are compared.
+    pub currency: Currency,
     /// What a commit does at most beyond publishing what contributions changed: cells visited when days close, windows
     /// settle or late changes move levels. Bounds the transaction.
     pub background_steps_max: usize,
@@ -59,6 +63,8 @@ impl Options {
             cells_cached_max: 65_536,
             background_steps_max: 10_000,
             stated: Arc::default(),
+            capacities: Arc::default(),
+            currency: Currency(*b"EUR"),
         }
     }
 }
@@ -301,7 +307,8 @@ impl Metrics {
             None => self.settles = false,
         }
         self.cells.publish((as_of, settled), withhold, store, effects)?;
-        let analyses_left = self.analysed.publish(settled, withhold, store, effects)?;
+        let capacities = &self.options.capacities;
+        let analyses_left = self.analysed.publish(settled, withhold, capacities, store, effects)?;
         let waits = (self.settles || self.begins) && !withhold;
         self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || waits || analyses_left;
         Ok(self.background_left)

@@ -20,6 +20,12 @@ pub const PRIORITIES: u8 = 196;
 /// What was done about something: elements are spokes. Told to every partition.
 pub const CHANGES: u8 = 198;
 
+/// Touchpoints by kind of contact: elements are kinds with what is summed over them.
+pub const BALANCE: u8 = 194;
+
+/// The name of the family of all kinds of contact.
+pub const CONTACTS: &str = "contacts";
+
 /// The name of the family of all persons.
 pub const PERSONS: &str = "persons";
 
@@ -32,8 +38,7 @@ pub const PART_SEPARATOR: char = '\u{1e}';
 pub fn cell_value(family: &[&str], element: &[&str]) -> String {
     let length = family.iter().chain(element).map(|part| part.len() + 1).sum();
     let mut value = String::with_capacity(length);
-    push_parts(&mut value, family);
-    value.push(UNIT_SEPARATOR);
+    push_family(&mut value, family);
     push_parts(&mut value, element);
     value
 }
@@ -43,6 +48,12 @@ pub fn element(parts: &[&str]) -> String {
     let mut value = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
     push_parts(&mut value, parts);
     value
+}
+
+/// Appends what comes before the element in the value of a cell.
+pub fn push_family(value: &mut String, family: &[&str]) {
+    push_parts(value, family);
+    value.push(UNIT_SEPARATOR);
 }
 
 fn push_parts(value: &mut String, parts: &[&str]) {

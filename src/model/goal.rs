@@ -72,6 +72,11 @@ pub enum GoalError {
     TooMany,
 }
 
+impl KnownGoal {
+    /// Those that each purchase reaches exactly one of: the first purchase of a customer, and each further one.
+    pub const PURCHASES: [KnownGoal; 2] = [KnownGoal::FirstPurchase, KnownGoal::Repurchase];
+}
+
 impl Goal {
     /// Every known goal.
     pub fn known() -> Vec<Goal> {

@@ -76,6 +76,11 @@ pub fn analysis(analysis: &str, word: &str, place: &AnalysisPlace<'_>) -> String
     key
 }
 
+/// `analysis|window|`: the key of an analysis that is one record for a window of the company: `balance|month:2026-01|`.
+pub fn analysis_of_company(analysis: &str, window: Window) -> String {
+    format!("{analysis}|{window}|")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! and injects. Secrets are never values here but files (`*_file`), read by whoever needs them, when they need them.
 //! `deploy/insight-hub.toml` shows every key; a test keeps it complete.
 
+mod analyses;
 mod choice;
 mod client;
 mod error;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Currency, IdentifierRules};
 
+pub use analyses::Analyses;
 pub use choice::{Compression, FeedFormat, Fsync, LogFormat, PublishedIdentifiers, SaslMechanism, SecurityProtocol};
 pub use client::ClientRole;
 pub use error::SettingsError;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub journeys: Journeys,
     /// What the organisation states about subjects that want fixing.
     pub priorities: Priorities,
+    /// What the organisation can afford.
+    pub analyses: Analyses,
     /// Who is one person.
     pub identity: Identity,
     /// Operators' endpoints.

@@ -143,6 +143,7 @@ impl Settings {
         })?;
         let journeys = &self.journeys;
         journeys.goals().map_err(|error| ("journeys.goals", error.to_string()))?;
+        self.analyses.capacities().map_err(|error| ("analyses.capacity", error.to_string()))?;
         rule((1..=730).contains(&journeys.expire_after_days), "journeys.expire_after_days", || {
             "must be between 1 and 730".into()
         })?;

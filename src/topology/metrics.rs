@@ -35,7 +35,12 @@ pub(super) fn maker(
             generation: None,
             metrics: Metrics::new(options.metrics.clone()),
             values: Encoder::new(options.feed_format, &options.application_id),
-            analyses: Analyses::new(options.feed_format, &options.application_id, options.metrics.stated.clone()),
+            analyses: Analyses::new(
+                options.feed_format,
+                &options.application_id,
+                options.metrics.stated.clone(),
+                options.metrics.currency,
+            ),
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),

@@ -154,6 +154,8 @@ pub struct TopicMap {
     pub changes_feed: TopicIndex,
     /// `insight.priorities`.
     pub priorities_feed: TopicIndex,
+    /// `insight.balance`.
+    pub balance_feed: TopicIndex,
     /// `insight.catalogue`.
     pub catalogue_feed: TopicIndex,
     /// `insight.spokes`.
@@ -234,6 +236,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         drivers_feed: feed(Feed::Drivers),
         changes_feed: feed(Feed::Changes),
         priorities_feed: feed(Feed::Priorities),
+        balance_feed: feed(Feed::Balance),
         catalogue_feed: feed(Feed::Catalogue),
         spokes_feed: feed(Feed::Spokes),
         rejected_feed: feed(Feed::Rejected),
@@ -371,6 +374,9 @@ fn definition(options: &TopologyOptions) -> [u8; 16] {
     for goal in journeys.goals.iter() {
         // Debug names are stable enough: a change of one asks for a rebuild that was not needed.
         hash.update(format!("{goal:?};").as_bytes());
+    }
+    for (contact, capacity) in options.metrics.capacities.iter() {
+        hash.update(format!("{contact}={capacity};").as_bytes());
     }
     hash.update(&options.customers.fold.contact_cap.to_le_bytes());
     for (what, numbers) in [("effort", &options.metrics.stated.efforts), ("limit", &options.metrics.stated.limits)] {

@@ -13,6 +13,7 @@
 mod access;
 mod accounts;
 mod alerts;
+mod balance;
 mod buying;
 mod commit_log;
 mod company;

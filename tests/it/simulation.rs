@@ -103,6 +103,7 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         drivers: feed(map.drivers_feed),
         priorities: feed(map.priorities_feed),
         changes: feed(map.changes_feed),
+        balance: feed(map.balance_feed),
     }
 }
 

@@ -137,6 +137,8 @@ pub struct Facts<'a, 'p> {
     pub content: SmallVec<[Counted; 2]>,
     /// What it cost, if that is a cost of winning customers.
     pub acquisition_cost: Option<Money>,
+    /// What it cost in the configured currency, in minor units.
+    pub cost: Option<i64>,
     /// The person's month that was over before it.
     pub month_ended: Option<Box<month::Ended>>,
     /// Journeys that ended with it, or had expired before it.
@@ -187,6 +189,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             message,
             content,
             acquisition_cost,
+            cost,
             month_ended,
             journeys,
             journeys_revoked,
@@ -218,6 +221,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *message == other.message
             && *content == other.content
             && *acquisition_cost == other.acquisition_cost
+            && *cost == other.cost
             && *month_ended == other.month_ended
             && *journeys == other.journeys
             && *journeys_revoked == other.journeys_revoked
@@ -270,6 +274,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             message: None,
             content: SmallVec::new(),
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
+            cost: touchpoint.cost.filter(|cost| cost.currency == options.currency).map(|cost| cost.minor),
             month_ended,
             journeys: expired,
             journeys_revoked: EndedJourneys::new(),

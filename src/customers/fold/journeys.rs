@@ -34,7 +34,7 @@ use super::{
 };
 use crate::model::{
     Accumulator, Calendar, Day, Dimension, EventTime, Goal, IdentifierType, Kind, KnownGoal, PathOutcome, Reached,
-    Touchpoint, Visibility, Window, WindowKind, family,
+    Touchpoint, Visibility, Window, WindowKind, family, push_contact,
 };
 
 /// The most steps of a journey that can be configured.
@@ -126,11 +126,8 @@ fn render<'s>(steps: impl Iterator<Item = &'s Step>, spokes: &[(Box<str>, u64)])
         if !path.is_empty() {
             path.push('>');
         }
-        path.push_str(spokes.get(step.spoke as usize).map_or("", |(spoke, _)| spoke));
-        path.push(':');
-        path.push_str(step.kind.as_str());
-        path.push(':');
-        path.push_str(step.channel.map_or("", |channel| channel.as_str()));
+        let spoke = spokes.get(step.spoke as usize).map_or("", |(spoke, _)| spoke);
+        push_contact(&mut path, spoke, step.kind, step.channel);
     }
     path.into_boxed_str()
 }

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{
+    balance,
     facts::{Buyer, Facts, Gained},
     head::CONTACT_DAYS,
     journeys::{self, Ended},
@@ -67,6 +68,7 @@ pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     for (_, measure) in Measures::<E>::ALL {
         measure(facts, emit);
     }
+    balance::contribute(facts, emit);
     journeys(facts, emit);
     changes(facts, emit);
     if let Some(ended) = &facts.month_ended {

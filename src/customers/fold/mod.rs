@@ -4,6 +4,7 @@
 //! hands them to each of the [`measures`]. A step sees only what is earlier in the timeline.
 
 pub mod attention;
+mod balance;
 mod buyers;
 mod cases;
 pub mod contacts;

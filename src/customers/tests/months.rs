@@ -87,3 +87,21 @@ fn amounts_beyond_all_measure_end_at_the_ends_of_the_integers() {
             months month:2026-03 persons 9,9,p: n 1, a -9223372036854775808, b -9223372036854775808"#]],
     );
 }
+
+#[test]
+fn a_touchpoint_counts_at_its_kind_of_contact_with_what_is_known_of_it_whenever_it_comes() {
+    let arrivals = [
+        "support survey_answered csat 4 at 1d09:00",
+        "support survey_answered nps 9 at 2d09:00",
+        "support survey_answered csat 2 at 0d09:00",
+        "sales order_placed O1 for 500EUR at 35d09:00",
+    ];
+    check_customers(
+        &arrivals,
+        &["balance"],
+        expect![[r#"
+        balance month:2026-03 contacts support:survey_answered: s: n 2, sum 6
+        balance month:2026-03 contacts support:survey_answered: t: n 3
+        balance month:2026-04 contacts sales:order_placed: t: n 1"#]],
+    );
+}

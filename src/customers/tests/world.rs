@@ -150,6 +150,7 @@ impl Effects for Told {
             let name = match cell.metric {
                 family::JOURNEYS => "journeys",
                 family::PRIORITIES => "priorities",
+                family::BALANCE => "balance",
                 _ => "months",
             };
             let key = format!("{name} {} {} {}", cell.window, in_words(family), in_words(element));

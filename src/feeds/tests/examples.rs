@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     analyses::{
         attribution::attribute,
+        balance::{Balance, Contact, ContactKey, balance},
         change::{Shape, compare},
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
@@ -12,8 +13,8 @@ use crate::{
         statistics::Sums,
     },
     feeds::{
-        AttributionRecord, ChangeRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint, PrioritiesRecord,
-        SCORE_RANGE,
+        AttributionRecord, BalanceRecord, ChangeRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint,
+        PrioritiesRecord, SCORE_RANGE,
     },
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, CatalogueEntry, Cause,
@@ -365,4 +366,45 @@ pub fn change_record() -> ChangeRecord<'static> {
         revision: 5,
         status: Status::Provisional,
     }
+}
+
+/// Three kinds of contact, one with all that can be known of it.
+pub fn contacts() -> Vec<Contact<'static>> {
+    let all = Contact {
+        key: ContactKey { spoke: "support", kind: "case_replied", channel: "phone" },
+        touchpoints: 950,
+        scores: Sums { n: 40, sum: 120, squares: 400 },
+        sentiment: Sums { n: 30, sum: -330, squares: 90_000 },
+        credit: 60.5,
+        cost: 40_000,
+        effort: 12,
+        capacity: Some(1_000),
+    };
+    let nothing = Sums::default();
+    let (scores, sentiment) = (Sums { n: 60, sum: 240, squares: 1_000 }, Sums { n: 31, sum: 310, squares: 9_000 });
+    let web = ContactKey { spoke: "marketing", kind: "ad_clicked", channel: "web" };
+    let store = ContactKey { spoke: "sales", kind: "visit_made", channel: "" };
+    vec![
+        all,
+        Contact { key: web, scores, sentiment, credit: 10.0, cost: 60_000, effort: 0, capacity: None, ..all },
+        Contact {
+            key: store,
+            scores: nothing,
+            sentiment: nothing,
+            touchpoints: 0,
+            credit: 0.25,
+            cost: 0,
+            effort: 0,
+            capacity: None,
+        },
+    ]
+}
+
+pub fn balance_of(contacts: &[Contact<'static>], limit: usize) -> Balance<'static> {
+    balance(contacts, limit).expect("something is credited")
+}
+
+pub fn balance_record<'a>(balance: &'a Balance<'a>) -> BalanceRecord<'a> {
+    let window = Window::of(WindowKind::Month, Day::from_civil(2026, 1, 31));
+    BalanceRecord { window, currency: Currency(*b"EUR"), balance, revision: 4, status: Status::Final }
 }

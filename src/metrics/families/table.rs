@@ -2,13 +2,17 @@
 
 use crate::{
     analyses::{
+        balance::Balance,
+        contacts::Contacts,
         drivers::{Moments, PairSums},
         journeys::JourneyTable,
         priorities::{Group, PriorityTable, Subject},
         statistics::Sums,
     },
     metrics::MetricsError,
-    model::{Accumulator, Day, GroupElement, Measure, PairElement, PathOutcome, Window, WindowKind, family},
+    model::{
+        Accumulator, ContactElement, Day, GroupElement, Measure, PairElement, PathOutcome, Window, WindowKind, family,
+    },
 };
 
 use super::changes::Compared;
@@ -19,6 +23,7 @@ pub(super) enum Table {
     Journeys(Box<JourneyTable>),
     Drivers(Box<Moments>),
     Priorities(Box<PriorityTable>),
+    Contacts(Contacts),
 }
 
 /// The same, as it is published.
@@ -32,11 +37,13 @@ pub enum Analysed<'a> {
     Priorities(&'a PriorityTable),
     /// A metric before and after a change by the spoke that the place names: for `insight.changes`.
     Change(&'a Compared),
+    /// Kinds of contact; `None`: nothing can be said of them. For `insight.balance`.
+    Balance(Option<&'a Balance<'a>>),
 }
 
 /// Whether a number is that of a family.
 pub(super) fn is_known(number: u8) -> bool {
-    matches!(number, family::JOURNEYS | family::DRIVERS | family::PRIORITIES | family::CHANGES)
+    matches!(number, family::JOURNEYS | family::DRIVERS | family::BALANCE | family::PRIORITIES | family::CHANGES)
 }
 
 impl Table {
@@ -45,6 +52,7 @@ impl Table {
         match family.first() {
             Some(&family::DRIVERS) => Table::Drivers(Box::new(Moments::new(Measure::ALL.len()))),
             Some(&family::PRIORITIES) => Table::Priorities(Box::default()),
+            Some(&family::BALANCE) => Table::Contacts(Contacts::default()),
             _ => Table::Journeys(Box::default()),
         }
     }
@@ -54,6 +62,7 @@ impl Table {
             Table::Journeys(table) => add_journeys(table, element, add),
             Table::Drivers(moments) => add_pair(moments, element, add),
             Table::Priorities(table) => add_group(table, element, add),
+            Table::Contacts(contacts) => add_contact(contacts, element, add),
         }
     }
 
@@ -62,16 +71,18 @@ impl Table {
             Table::Journeys(table) => table.is_zero(),
             Table::Drivers(moments) => moments.is_zero(),
             Table::Priorities(table) => table.is_zero(),
+            Table::Contacts(contacts) => contacts.is_zero(),
         }
     }
+}
 
-    pub(super) fn analysed(&self) -> Analysed<'_> {
-        match self {
-            Table::Journeys(table) => Analysed::Journeys(table),
-            Table::Drivers(moments) => Analysed::Drivers(moments),
-            Table::Priorities(table) => Analysed::Priorities(table),
-        }
-    }
+fn add_contact(contacts: &mut Contacts, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+    let parsed = element.rsplit_once(family::PART_SEPARATOR);
+    let (contact, element) = parsed
+        .and_then(|(contact, element)| Some((contact, ContactElement::parse(element)?)))
+        .ok_or(MetricsError::Corrupted { what: "a kind of contact" })?;
+    contacts.add(contact, element, add);
+    Ok(())
 }
 
 fn add_pair(moments: &mut Moments, element: &str, add: &Accumulator) -> Result<(), MetricsError> {

@@ -69,3 +69,49 @@ fn a_stream_without_a_pause_does_not_keep_an_analysis_waiting_for_ever() {
     harness.commit_all();
     assert!(harness.feed.lines.ends_with("0 reached, 40 lost r2 provisional\n"), "{}", harness.feed.lines);
 }
+
+#[test]
+fn a_balance_is_published_while_purchases_are_credited_and_due_when_they_change() {
+    check(
+        &[
+            "contacts 2026-01-05 s:ad_clicked:web 10 300",
+            "contacts 2026-01-06 s:visit_made: 2 500",
+            "contacts 2026-02-06 s:visit_made: 2 500",
+            "commit",
+            "journeys 2026-01-31 first_purchase - converted s:ad_clicked:web>s:visit_made: 20",
+            "commit",
+            "journeys 2026-01-31 repurchase - converted s:ad_clicked:web 30",
+            "journeys 2026-01-31 first_purchase gold converted s:ad_clicked:web 50",
+            "journeys 2026-01-31 resolution - converted s:visit_made: 50",
+            "commit",
+            "restart",
+            "journeys 2026-01-31 first_purchase - converted s:ad_clicked:web>s:visit_made: 10",
+            "commit",
+            "watermark 0 2026-02-02",
+            "commit",
+            "contacts 2026-01-05 s:visit_made: -1 500",
+            "commit",
+            "journeys 2026-01-31 repurchase - converted s:ad_clicked:web -1",
+            "journeys 2026-01-31 first_purchase - converted s:ad_clicked:web>s:visit_made: -1",
+            "commit",
+        ],
+        expect![[r#"
+            journeys|month:2026-01|goal=first_purchase 20 reached, 0 lost r1 provisional
+            journeys|month:2026-01|goal=repurchase 30 reached, 0 lost r1 provisional
+            journeys|month:2026-01|goal=resolution 50 reached, 0 lost r1 provisional
+            journeys|month:2026-01|goal=first_purchase&segment=gold 50 reached, 0 lost r1 provisional
+            balance|month:2026-01| by cost: ad_clicked +0.250 keep, visit_made -0.250 save r1 provisional
+            journeys|month:2026-01|goal=first_purchase 30 reached, 0 lost r2 provisional
+            balance|month:2026-01| by cost: ad_clicked +0.000 keep, visit_made +0.000 keep r2 provisional
+            journeys|month:2026-01|goal=first_purchase 30 reached, 0 lost r3 final
+            journeys|month:2026-01|goal=repurchase 30 reached, 0 lost r2 final
+            journeys|month:2026-01|goal=resolution 50 reached, 0 lost r2 final
+            journeys|month:2026-01|goal=first_purchase&segment=gold 50 reached, 0 lost r2 final
+            balance|month:2026-01| by cost: ad_clicked +0.000 keep, visit_made +0.000 keep r3 final
+            balance|month:2026-01| by cost: visit_made +0.107 keep, ad_clicked -0.107 save r4 revised
+            journeys|month:2026-01|goal=first_purchase 29 reached, 0 lost r4 revised
+            journeys|month:2026-01|goal=repurchase 29 reached, 0 lost r3 revised
+            balance|month:2026-01| gone
+        "#]],
+    );
+}

@@ -16,8 +16,8 @@ use super::{
     cells, values,
 };
 use crate::model::{
-    Accumulator, AnalysisPlace, CellKey, Currency, Day, Dimension, EventTime, KeyValue, MetricValue, Money, Outcome,
-    Status, StoreError, Uncertainty, Window, WindowKind, family, keys,
+    Accumulator, AnalysisPlace, CellKey, ContactElement, Currency, Day, Dimension, EventTime, KeyValue, MetricValue,
+    Money, Outcome, Status, StoreError, Uncertainty, Window, WindowKind, contact_touchpoint, family, keys,
 };
 
 /// A store with its changelog.
@@ -91,6 +91,15 @@ impl Effects for Feed {
                 let line =
                     compared.change.map(|it| format!("{:.1} to {:.1}: {}", it.before, it.after, it.movement.as_str()));
                 (key, line.unwrap_or_default())
+            }
+            Analysed::Balance(balance) => {
+                let line = balance.map_or_else(String::new, |balance| {
+                    let ranked = balance.ranking.shown.iter();
+                    let ranked: Vec<String> =
+                        ranked.map(|it| format!("{} {:+.3} {}", it.key.kind, it.net, it.advice.as_str())).collect();
+                    format!("by {}: {}", balance.cost_basis.as_str(), ranked.join(", "))
+                });
+                (keys::analysis_of_company("balance", place.window), line)
             }
         };
         match published {
@@ -274,6 +283,21 @@ impl Harness {
                     _ => Accumulator::count(1),
                 };
                 add.add(&one, n.parse().expect("a number"));
+                self.metrics.contribution(cell, &add, &mut self.store).expect("a good contribution");
+            }
+            // Kinds of contact: when, which, how many, what they cost.
+            ["contacts", date, contact, n, cost] => {
+                let value = family::cell_value(&[family::CONTACTS], &[contact, ContactElement::Touchpoints.as_str()]);
+                let cell = CellKey {
+                    metric: family::BALANCE,
+                    currency: None,
+                    dimension: Dimension::Company,
+                    value: &value,
+                    window: Window::of(WindowKind::Month, day(date)),
+                };
+                let mut add = Accumulator::default();
+                let cost = cost.parse().expect("a number");
+                add.add(&contact_touchpoint(cost, 0), n.parse().expect("a number"));
                 self.metrics.contribution(cell, &add, &mut self.store).expect("a good contribution");
             }
             [metric, date, rest @ ..] => {

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use crate::{
     analyses::{
         attribution::attribute,
+        balance::Balance,
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
         priorities::{PriorityTable, Stated},
     },
     engine::{log::LogError, stage::Outputs, topics::TopicIndex},
     feeds::{
-        self, AttributionRecord, ChangeRecord, DriversRecord, Encoder, FeedFormat, FeedRecord, JourneysRecord,
-        PrioritiesRecord,
+        self, AttributionRecord, BalanceRecord, ChangeRecord, DriversRecord, Encoder, FeedFormat, FeedRecord,
+        JourneysRecord, PrioritiesRecord,
     },
     metrics::{Analysed, COMPARED_DAYS, Compared, Effects},
-    model::{AnalysisPlace, Measure, MetricValue, Status, keys},
+    model::{AnalysisPlace, Currency, Measure, MetricValue, Status, keys},
     topology::{
         TopicMap,
         customers::{send_feed, send_tombstone},
@@ -38,11 +39,14 @@ pub(super) struct Analyses {
     drivers: Encoder<feeds::Drivers>,
     priorities: Encoder<feeds::Priorities>,
     changes: Encoder<feeds::Changes>,
+    balance: Encoder<feeds::Balance>,
     stated: Arc<Stated>,
+    /// That of costs.
+    currency: Currency,
 }
 
 impl Analyses {
-    pub(super) fn new(format: FeedFormat, application_id: &str, stated: Arc<Stated>) -> Analyses {
+    pub(super) fn new(format: FeedFormat, application_id: &str, stated: Arc<Stated>, currency: Currency) -> Analyses {
         Analyses {
             journeys: Encoder::new(format, application_id),
             attribution: Encoder::new(format, application_id),
@@ -50,6 +54,8 @@ impl Analyses {
             priorities: Encoder::new(format, application_id),
             changes: Encoder::new(format, application_id),
             stated,
+            balance: Encoder::new(format, application_id),
+            currency,
         }
     }
 }
@@ -147,6 +153,21 @@ impl Sending<'_, '_> {
         let sent = send(self.outputs, self.map.priorities_feed, to, &key, record.as_ref(), revision);
         self.note(sent);
     }
+
+    fn balance(&mut self, place: AnalysisPlace<'_>, balance: Option<&Balance<'_>>, published: Option<(u64, Status)>) {
+        let key = keys::analysis_of_company("balance", place.window);
+        let currency = self.analyses.currency;
+        let record = published.zip(balance).map(|((revision, status), balance)| BalanceRecord {
+            window: place.window,
+            currency,
+            balance,
+            revision,
+            status,
+        });
+        let (to, revision) = (&mut self.analyses.balance, revision_of(published));
+        let sent = send(self.outputs, self.map.balance_feed, to, &key, record.as_ref(), revision);
+        self.note(sent);
+    }
 }
 
 impl Sending<'_, '_> {
@@ -186,6 +207,7 @@ impl Effects for Sending<'_, '_> {
             Analysed::Drivers(moments) => self.drivers(*place, moments, published),
             Analysed::Priorities(table) => self.priorities(*place, table, published),
             Analysed::Change(compared) => self.change(*place, compared, published),
+            Analysed::Balance(balance) => self.balance(*place, balance, published),
         }
     }
 }

@@ -183,6 +183,7 @@ impl House {
             drivers: feed(self.map.drivers_feed),
             priorities: feed(self.map.priorities_feed),
             changes: feed(self.map.changes_feed),
+            balance: feed(self.map.balance_feed),
         }
     }
 }

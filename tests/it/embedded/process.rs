@@ -154,6 +154,7 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         drivers: feed("insight.drivers")?,
         priorities: feed("insight.priorities")?,
         changes: feed("insight.changes")?,
+        balance: feed("insight.balance")?,
     })
 }
 

@@ -463,6 +463,7 @@ impl House {
             drivers: self.latest("drivers"),
             priorities: self.latest("priorities"),
             changes: self.latest("changes"),
+            balance: self.latest("balance"),
         }
     }
 
@@ -481,38 +482,42 @@ impl House {
 
     /// Reads the feeds from now on, as a subscriber would; waits until the hub has made them.
     pub fn subscribe(&self) -> Subscriber {
-        let followers =
-            ["customers", "touchpoints", "metrics", "journeys", "attribution", "drivers", "priorities", "changes"].map(
-                |feed| {
-                    let topic = self.feed_topic(feed);
-                    partitions(&self.bootstrap, &topic);
-                    let mut offsets: BTreeMap<i32, i64> = BTreeMap::new();
-                    let mut revisions: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-                    let follower = Follower::start(&self.bootstrap, &topic, move |record| {
-                        let before = offsets.insert(record.partition, record.offset);
-                        assert!(before.is_none_or(|before| before < record.offset), "offsets go backwards: {record:?}");
-                        let Some(value) = &record.value else {
-                            // Revisions count publications since the last tombstone.
-                            revisions.remove(record.key.as_ref().unwrap());
-                            return;
-                        };
-                        let value: Value = serde_json::from_slice(value).expect("every value that is seen is whole");
-                        if let Some(revision) = value.get("revision").and_then(Value::as_i64) {
-                            let before = revisions.insert(record.key.clone().unwrap(), revision).unwrap_or(0);
-                            let key = record.key_text();
-                            // Currencies share the revisions of their cell, and may come to it late.
-                            let shares =
-                                ["customer_value|", "acquisition_cost|"].iter().any(|metric| key.starts_with(metric));
-                            let is_next = if shares { revision > before } else { revision == before + 1 };
-                            assert!(
-                                is_next,
-                                "{key}: {revision} after {before}: a publication was lost, doubled or went back"
-                            );
-                        }
-                    });
-                    (topic, follower)
-                },
-            );
+        let followers = [
+            "customers",
+            "touchpoints",
+            "metrics",
+            "journeys",
+            "attribution",
+            "drivers",
+            "priorities",
+            "changes",
+            "balance",
+        ]
+        .map(|feed| {
+            let topic = self.feed_topic(feed);
+            partitions(&self.bootstrap, &topic);
+            let mut offsets: BTreeMap<i32, i64> = BTreeMap::new();
+            let mut revisions: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+            let follower = Follower::start(&self.bootstrap, &topic, move |record| {
+                let before = offsets.insert(record.partition, record.offset);
+                assert!(before.is_none_or(|before| before < record.offset), "offsets go backwards: {record:?}");
+                let Some(value) = &record.value else {
+                    // Revisions count publications since the last tombstone.
+                    revisions.remove(record.key.as_ref().unwrap());
+                    return;
+                };
+                let value: Value = serde_json::from_slice(value).expect("every value that is seen is whole");
+                if let Some(revision) = value.get("revision").and_then(Value::as_i64) {
+                    let before = revisions.insert(record.key.clone().unwrap(), revision).unwrap_or(0);
+                    let key = record.key_text();
+                    // Currencies share the revisions of their cell, and may come to it late.
+                    let shares = ["customer_value|", "acquisition_cost|"].iter().any(|metric| key.starts_with(metric));
+                    let is_next = if shares { revision > before } else { revision == before + 1 };
+                    assert!(is_next, "{key}: {revision} after {before}: a publication was lost, doubled or went back");
+                }
+            });
+            (topic, follower)
+        });
         Subscriber { bootstrap: self.bootstrap.clone(), followers: followers.into() }
     }
 }

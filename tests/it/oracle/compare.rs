@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::{journeys, months, priorities};
+use super::{contacts, journeys, months, priorities};
 
 /// The compacted state of the compared feeds: value by key.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct Feeds {
     pub changes: BTreeMap<String, Value>,
     /// `insight.priorities`.
     pub priorities: BTreeMap<String, Value>,
+    /// `insight.balance`.
+    pub balance: BTreeMap<String, Value>,
 }
 
 impl Feeds {
@@ -47,6 +49,7 @@ impl Feeds {
             attribution: of(&self.attribution, journeys::comparable_credits),
             drivers: of(&self.drivers, months::comparable),
             priorities: of(&self.priorities, priorities::comparable),
+            balance: of(&self.balance, contacts::comparable),
             ..self.clone()
         }
     }
@@ -56,7 +59,7 @@ impl Feeds {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys`, `attribution`, `drivers`,
-    /// `changes` or `priorities`.
+    /// `changes`, `priorities` or `balance`.
     pub feed: &'static str,
     /// The record's key.
     pub key: String,
@@ -101,6 +104,7 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
         ("attribution", &expected.attribution, &actual.attribution),
         ("drivers", &expected.drivers, &actual.drivers),
         ("priorities", &expected.priorities, &actual.priorities),
+        ("balance", &expected.balance, &actual.balance),
     ] {
         let mut expected = expected.clone();
         for (key, record) in &mut expected {

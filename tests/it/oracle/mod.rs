@@ -7,6 +7,7 @@ mod alerts;
 mod cells;
 mod changes;
 mod compare;
+mod contacts;
 mod experience;
 mod experience_tests;
 mod fields;
@@ -54,6 +55,8 @@ pub struct Options {
     pub touchpoints: bool,
     /// More messages in 30 days are too many.
     pub contact_cap: i64,
+    /// Touchpoints a month that can be afforded, by kind of contact.
+    pub capacities: BTreeMap<String, i64>,
     /// Who has seen which alert, and when they said so.
     pub acknowledged: BTreeMap<String, (String, i64)>,
     /// What operators ordered about identities.
@@ -71,6 +74,7 @@ impl Default for Options {
             person_key: [7; 32],
             touchpoints: true,
             contact_cap: 8,
+            capacities: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             orders: Orders::new(),
         }
@@ -195,6 +199,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     (result.feeds.journeys, result.feeds.attribution) = analysed.journeys.publish();
     result.feeds.drivers = analysed.months.publish();
     result.feeds.priorities = analysed.priorities.publish();
+    result.feeds.balance = analysed.contacts.publish(&result.feeds.attribution, options);
     result
 }
 

@@ -9,6 +9,7 @@ use super::{
     Options, alerts,
     cells::{Moment, World, next},
     changes::Changes,
+    contacts::Contacts,
     experience,
     fields::IDENTIFIER_TYPES,
     journeys::{Bought, Journeys},
@@ -248,6 +249,7 @@ pub struct Analysed {
     pub months: Months,
     pub priorities: Priorities,
     pub changes: Changes,
+    pub contacts: Contacts,
 }
 
 /// The insight record and the open alerts; what metrics and journeys count goes into the world.
@@ -285,6 +287,7 @@ pub fn fold(
         bought,
     };
     analysed.months.add(timeline, &story, world);
+    analysed.contacts.add(timeline, world);
     relations::observe_subscriptions(timeline, &moments, world);
     relations::observe_messages(timeline, &moments, world);
     let placed = trade.purchases.iter().map(|purchase| purchase.placed).collect();

@@ -1,0 +1,42 @@
+//! A touchpoint as one of its kind of contact: what customers felt there and what it took, for the analysis of balance.
+//!
+//! Internal touchpoints count too: they are no steps of a journey, but they cost.
+
+use super::{
+    facts::Facts,
+    place::{DimensionValue, Emit},
+};
+use crate::model::{Accumulator, ContactElement, Dimension, ScoreScale, contact_touchpoint, family, push_contact};
+
+/// Enough for most names, so that one allocation holds each of a touchpoint's elements.
+const NAME_BYTES: usize = 96;
+
+/// Contributes a touchpoint to its kind of contact in its month: only what is known of it.
+pub(super) fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    let touchpoint = facts.touchpoint;
+    let [_, _, month] = facts.place.windows;
+    let mut name = String::with_capacity(NAME_BYTES);
+    family::push_family(&mut name, &[family::CONTACTS]);
+    push_contact(&mut name, touchpoint.spoke, touchpoint.kind, touchpoint.channel);
+    name.push(family::PART_SEPARATOR);
+    let contact = name.len();
+
+    name.push_str(ContactElement::Touchpoints.as_str());
+    let value = DimensionValue::new(Dimension::Company, &name);
+    let (cost, effort) = (facts.cost.unwrap_or(0), touchpoint.effort.map_or(0, i64::from));
+    if (cost, effort) == (0, 0) {
+        emit.count(family::BALANCE, month, &value, 1);
+    } else {
+        emit.cell(family::BALANCE, None, month, &value, &contact_touchpoint(cost, effort), 1);
+    }
+    let score = touchpoint.score.filter(|score| score.scale == ScoreScale::Csat).map(|score| i64::from(score.value));
+    let sentiment = touchpoint.sentiment.map(i64::from);
+    for (element, observed) in [(ContactElement::Scores, score), (ContactElement::Sentiment, sentiment)] {
+        if let Some(observed) = observed {
+            name.truncate(contact);
+            name.push_str(element.as_str());
+            let value = DimensionValue::new(Dimension::Company, &name);
+            emit.cell(family::BALANCE, None, month, &value, &Accumulator::observe(observed), 1);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Families that are read together: whose change makes another one due, and what is read of it.
+//!
+//! ```text
+//! journeys to a purchase, of the company ──▶ balance of the same month
+//! ```
+
+use crate::{
+    metrics::cells::StoreKey,
+    model::{Dimension, KnownGoal, family},
+};
+
+use super::HEAD;
+
+/// The key of a family of the company in the month of another one.
+fn of_company(number: u8, name: &str, family: &[u8]) -> StoreKey {
+    let mut key = StoreKey::new();
+    key.push(number);
+    key.extend_from_slice(&family[1..HEAD - 1]);
+    key.push(Dimension::Company as u8);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// The families of the journeys to a purchase, in the month of a family.
+pub(super) fn purchases(family: &[u8]) -> [StoreKey; KnownGoal::PURCHASES.len()] {
+    KnownGoal::PURCHASES.map(|goal| of_company(family::JOURNEYS, goal.as_str(), family))
+}
+
+/// Whether a family is one of those.
+pub(super) fn is_of_purchases(family: &[u8]) -> bool {
+    family.first() == Some(&family::JOURNEYS) && purchases(family).iter().any(|key| **key == *family)
+}
+
+/// The balance in the month of a family.
+pub(super) fn balance(family: &[u8]) -> StoreKey {
+    of_company(family::BALANCE, family::CONTACTS, family)
+}

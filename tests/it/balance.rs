@@ -1,0 +1,138 @@
+//! A company with enough customers to compare its kinds of contact: what `insight.balance` says under faults is what the oracle
+//! says.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use insight_hub::{
+    company::{CompanyOptions, SourceEvent},
+    model::Capacities,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    experience::Random,
+    identity::{CONTACT_CAP, DEPARTMENTS, HOUR_MS, Hub, START_MS, Said},
+    oracle,
+    simulation::{in_turn, seeds, simulate, small_company},
+    world::{PERSON_KEY, assert_truth, events, topology_options, truth_under},
+};
+
+const CAPACITY: &str = "sales:order_placed:web=40, support:case_opened:phone=500, marketing:message_sent:email=450";
+
+fn busy_company(seed: u64) -> CompanyOptions {
+    CompanyOptions { customers: 150, touchpoints: 3_000, days: 45, ..small_company(seed) }
+}
+
+/// Sixty persons who are asked everywhere how content they are, in two months and in no order.
+fn asked(number: usize, random: &mut Random) -> SourceEvent {
+    let kind = random.pick(&["order_placed", "order_placed", "visit_made", "visit_made", "case_replied"]);
+    let channel = random.pick(&["web", "phone"]);
+    let at = START_MS + HOUR_MS * random.below(24 * 55) as i64;
+    let person = random.below(60);
+    let mut payload = json!({"id": number.to_string(), "kind": kind, "occurred_at": at, "channel": channel,
+        "identifiers": {"customer_id": [format!("c{person}")], "order": [format!("o{number}")]}});
+    let is_good = channel == "phone";
+    if random.percent(60) {
+        let value = if is_good { 3 + random.below(3) } else { 1 + random.below(4) };
+        payload["score"] = json!({"scale": "csat", "value": value});
+    }
+    if random.percent(50) {
+        payload["sentiment"] = json!(random.below(150) as i64 - if is_good { 50 } else { 100 });
+    }
+    if random.percent(if is_good { 90 } else { 20 }) {
+        let currency = random.pick(&["EUR", "EUR", "USD"]);
+        payload["cost"] = json!({"minor": random.below(500) as i64 - 20, "currency": currency});
+    }
+    if random.percent(20) {
+        payload["effort"] = json!(random.below(9) as i64 - 1);
+    }
+    SourceEvent {
+        spoke: DEPARTMENTS[usize::from(random.percent(10))],
+        key: number.to_string().into_bytes(),
+        payload: payload.to_string().into_bytes(),
+        occurred_at: at,
+        timestamp_ms: at,
+        valid: true,
+        rejection: None,
+        duplicate: false,
+    }
+}
+
+/// How often the truth shows what is worth comparing.
+type Seen = BTreeMap<String, usize>;
+
+fn run_seed(seed: u64) -> Seen {
+    let events = events(busy_company(seed));
+    let capacities: BTreeMap<String, i64> = CAPACITY
+        .split(", ")
+        .map(|word| word.split_once('=').unwrap())
+        .map(|(contact, number)| (contact.to_owned(), number.parse().unwrap()))
+        .collect();
+    let expected = truth_under(&events, oracle::Options { capacities, ..oracle::Options::default() });
+    let mut options = topology_options("balance", 2);
+    options.metrics.capacities = Arc::new(Capacities::parse_list(CAPACITY).unwrap());
+    let (feeds, _) = simulate(&events, &options, seed, 3, 20);
+    let what = format!("seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)");
+    assert_truth(&expected.feeds, &feeds, &what);
+    seen(&expected.feeds.balance)
+}
+
+fn run_asked(seed: u64) -> Seen {
+    let mut random = Random(seed);
+    let events: Vec<SourceEvent> = (0..1_200).map(|number| asked(number, &mut random)).collect();
+    let truth = |events: &[SourceEvent]| {
+        let sources = events.iter().map(|event| oracle::Source {
+            spoke: event.spoke,
+            payload: &event.payload,
+            timestamp_ms: event.timestamp_ms,
+        });
+        let options =
+            oracle::Options { person_key: PERSON_KEY, contact_cap: CONTACT_CAP, ..oracle::Options::default() };
+        oracle::expected(sources, &options).feeds
+    };
+    let mut hub = Hub::new(seed, 1);
+    let (first, rest) = events.split_at(events.len() / 2);
+    for (part, until) in [(first, events.len() / 2), (rest, events.len())] {
+        hub.tell(&part.iter().cloned().map(Said::Event).collect::<Vec<_>>());
+        let what = format!("seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1), {until} told");
+        assert_truth(&truth(&events[..until]), &hub.rest(&what), &what);
+    }
+    seen(&truth(&events).balance)
+}
+
+fn seen(balances: &BTreeMap<String, Value>) -> Seen {
+    let mut seen = Seen::new();
+    let mut see = |what: &str, is: bool| *seen.entry(what.to_owned()).or_default() += usize::from(is);
+    for record in balances.values() {
+        see("balance", true);
+        for contact in record["contacts"].as_object().unwrap().values() {
+            see(contact["advice"].as_str().unwrap_or("undecided"), true);
+            see("score compared", contact["score"]["difference"].is_number());
+            see("sentiment compared", contact["sentiment"]["difference"].is_number());
+            see("capacity", contact["capacity_use"] != Value::Null);
+            see("credited for what was earlier", contact["touchpoints"] == 0);
+        }
+    }
+    seen
+}
+
+fn assert_seen(found: Vec<Seen>, wanted: &[&str]) {
+    let mut total = Seen::new();
+    for (what, times) in found.into_iter().flatten() {
+        *total.entry(what).or_default() += times;
+    }
+    for what in wanted {
+        assert!(total.get(*what).copied().unwrap_or_default() > 0, "{what}: {total:?}");
+    }
+}
+
+#[test]
+fn what_customers_say_at_each_kind_of_contact_is_compared_with_everywhere_else() {
+    let wanted = ["balance", "invest", "keep", "save", "score compared", "sentiment compared"];
+    assert_seen(in_turn(seeds(4, 100), run_asked), &wanted);
+}
+
+#[test]
+fn what_kinds_of_contact_bring_and_take_is_what_the_oracle_says() {
+    assert_seen(in_turn(seeds(4, 100), run_seed), &["balance", "keep", "save", "capacity"]);
+}

@@ -1,0 +1,208 @@
+//! Persons' timelines and what purchases are credited to in, kinds of contact out: what `insight.balance` must say of each month.
+//!
+//! Keeps every touchpoint's figures as lists, and computes means, variances and intervals from the lists.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Options, cells::World, sources::Touch};
+
+/// The fewest on each side of a comparison.
+const FEWEST: usize = 30;
+const PURCHASES: [&str; 2] = ["first_purchase", "repurchase"];
+
+/// What is known of one kind of contact in one month.
+#[derive(Clone, Default)]
+struct Contact {
+    touchpoints: i64,
+    cost: i64,
+    effort: i64,
+    scores: Vec<i64>,
+    sentiment: Vec<i64>,
+}
+
+/// By month, with what records say of it, and by kind of contact.
+#[derive(Default)]
+pub struct Contacts(BTreeMap<String, (Value, BTreeMap<String, Contact>)>);
+
+/// The name of a touchpoint's kind of contact.
+pub fn name(touch: &Touch) -> String {
+    [&touch.spoke, &touch.kind, touch.channel.as_deref().unwrap_or_default()].join(":")
+}
+
+impl Contacts {
+    /// Adds the touchpoints of a person.
+    pub fn add(&mut self, timeline: &[Touch], world: &World) {
+        for touch in timeline {
+            let (month, window) = world.month(world.day(touch.occurred_at));
+            let (_, contacts) = self.0.entry(month).or_insert_with(|| (window, BTreeMap::new()));
+            let contact = contacts.entry(name(touch)).or_default();
+            contact.touchpoints += 1;
+            contact.cost +=
+                touch.cost.as_ref().filter(|(_, currency)| currency == "EUR").map_or(0, |(minor, _)| *minor);
+            contact.effort += touch.effort.unwrap_or_default();
+            contact.scores.extend(touch.score.iter().filter(|(scale, ..)| scale == "csat").map(|(_, value, _)| *value));
+            contact.sentiment.extend(touch.sentiment);
+        }
+    }
+
+    /// The state of `insight.balance`, by key, in the form of [`comparable`]. `attribution`: what that feed must say.
+    pub fn publish(mut self, attribution: &BTreeMap<String, Value>, options: &Options) -> BTreeMap<String, Value> {
+        let mut feed = BTreeMap::new();
+        for (month, (window, contacts)) in &mut self.0 {
+            let mut credits: BTreeMap<String, f64> = BTreeMap::new();
+            for goal in PURCHASES {
+                let found = attribution.get(&format!("attribution|{month}|goal={goal}"));
+                for (step, credit) in found.and_then(|record| record["steps"].as_object()).into_iter().flatten() {
+                    *credits.entry(step.clone()).or_default() += credit["markov"].as_f64().unwrap();
+                }
+            }
+            credits.retain(|_, credit| *credit > 1e-12);
+            if credits.is_empty() {
+                continue;
+            }
+            for step in credits.keys() {
+                contacts.entry(step.clone()).or_default();
+            }
+            feed.insert(format!("balance|{month}|"), record(window, contacts, &credits, options));
+        }
+        feed
+    }
+}
+
+fn record(
+    window: &Value,
+    contacts: &BTreeMap<String, Contact>,
+    credits: &BTreeMap<String, f64>,
+    options: &Options,
+) -> Value {
+    let credited: f64 = credits.values().sum();
+    let cost: fn(&Contact) -> i64 = |contact| contact.cost.max(0);
+    let effort: fn(&Contact) -> i64 = |contact| contact.effort.max(0);
+    let touchpoints: fn(&Contact) -> i64 = |contact| contact.touchpoints;
+    let total = |of: fn(&Contact) -> i64| contacts.values().map(of).sum::<i64>();
+    let (basis, taken) = match (total(cost), total(effort)) {
+        (1.., _) => ("cost", cost),
+        (_, 1..) => ("effort", effort),
+        _ => ("touchpoints", touchpoints),
+    };
+    let mut shown = BTreeMap::new();
+    for (name, contact) in contacts {
+        let credit = credits.get(name).copied().unwrap_or_default();
+        let (contribution, share) = (credit / credited, taken(contact) as f64 / total(taken) as f64);
+        let elsewhere = |of: fn(&Contact) -> &Vec<i64>| -> Vec<i64> {
+            contacts.iter().filter(|(other, _)| *other != name).flat_map(|(_, other)| of(other)).copied().collect()
+        };
+        let score = feeling(&contact.scores, &elsewhere(|contact| &contact.scores));
+        let sentiment = feeling(&contact.sentiment, &elsewhere(|contact| &contact.sentiment));
+        let capacity = options.capacities.get(name).copied();
+        let part = capacity.map(|capacity| contact.touchpoints as f64 / capacity as f64);
+        let ends = |end: &str| [&score, &sentiment].map(|feeling| feeling[end].as_f64());
+        let is_worse = ends("interval_high").into_iter().flatten().any(|high| high < 0.0);
+        let is_better = !is_worse && ends("interval_low").into_iter().flatten().any(|low| low > 0.0);
+        let net = contribution - share;
+        let advice = match () {
+            () if net > 0.0 && (is_worse || part.is_some_and(|part| part >= 0.9)) => "invest",
+            () if net < 0.0 && !is_better => "save",
+            () => "keep",
+        };
+        let value = json!({"touchpoints": contact.touchpoints, "cost": cost(contact), "effort": effort(contact),
+            "credited": credit, "contribution": contribution, "cost_share": share, "net": net, "score": score,
+            "sentiment": sentiment, "capacity": capacity, "capacity_use": part, "advice": advice});
+        shown.insert(name.clone(), without_chance(value));
+    }
+    json!({"window": window, "currency": "EUR", "cost_basis": basis, "touchpoints": total(touchpoints),
+        "credited": credited, "cost": total(taken), "contacts": shown, "is_ranked": true})
+}
+
+/// Where a contact brings what it takes, the last bit decides what is advised.
+fn without_chance(mut contact: Value) -> Value {
+    if contact["net"].as_f64().is_none_or(|net| net.abs() < 1e-9) {
+        contact["advice"] = Value::Null;
+    }
+    contact
+}
+
+/// What is felt here, and how that differs from elsewhere (Welch's interval).
+pub fn feeling(here: &[i64], elsewhere: &[i64]) -> Value {
+    let mean = |values: &[i64]| values.iter().map(|value| *value as f64).sum::<f64>() / values.len() as f64;
+    let mut feeling = json!({"n": here.len(), "mean": null});
+    if here.len() >= FEWEST {
+        feeling["mean"] = json!(mean(here));
+    }
+    if here.len().min(elsewhere.len()) < FEWEST {
+        return feeling;
+    }
+    let error = |values: &[i64]| {
+        let middle = mean(values);
+        let spread: f64 = values.iter().map(|value| (*value as f64 - middle).powi(2)).sum();
+        spread / (values.len() - 1) as f64 / values.len() as f64
+    };
+    let (one, other) = (error(here), error(elsewhere));
+    if one + other == 0.0 {
+        return feeling;
+    }
+    let parts = one * one / (here.len() - 1) as f64 + other * other / (elsewhere.len() - 1) as f64;
+    let half = student((one + other) * (one + other) / parts) * (one + other).sqrt();
+    let difference = mean(here) - mean(elsewhere);
+    feeling["difference"] = json!(difference);
+    feeling["interval_low"] = json!(difference - half);
+    feeling["interval_high"] = json!(difference + half);
+    feeling
+}
+
+/// Within which 95 % of Student's t distribution lie: its density becomes a power of a cosine on an angle, which is
+/// integrated by Simpson's rule.
+fn student(freedom: f64) -> f64 {
+    let within = |angle: f64| {
+        let steps = 4_000;
+        let step = angle / f64::from(steps);
+        let at = |number: i32| (step * f64::from(number)).cos().powf(freedom - 1.0);
+        let weight = |number: i32| if number % 2 == 1 { 4.0 } else { 2.0 };
+        let inside: f64 = (1..steps).map(|number| weight(number) * at(number)).sum();
+        (at(0) + inside + at(steps)) * step / 3.0
+    };
+    // Beyond, nothing is left that counts.
+    let all = within((14.0 / freedom.sqrt()).min(std::f64::consts::FRAC_PI_2));
+    let (mut low, mut high) = (1.9, 13.0);
+    for _ in 0..50 {
+        let middle: f64 = (low + high) / 2.0;
+        if within((middle / freedom.sqrt()).atan()) < 0.95 * all { low = middle } else { high = middle }
+    }
+    low
+}
+
+/// A published record without the order of its list; whether that is by rank is said instead.
+pub fn comparable(record: &Value) -> Value {
+    let mut kept = serde_json::Map::new();
+    for name in ["window", "currency", "cost_basis", "touchpoints", "credited", "cost"] {
+        kept.insert(name.into(), record[name].clone());
+    }
+    if record["other"]["kinds"] == 0 {
+        let contacts = record["contacts"].as_array().cloned().unwrap_or_default();
+        let net = |contact: &Value| contact["net"].as_f64().unwrap_or(f64::NAN);
+        let in_order = contacts.windows(2).all(|pair| net(&pair[0]) >= net(&pair[1]));
+        let numbered = contacts.iter().zip(1..).all(|(contact, rank)| contact["rank"] == rank);
+        kept.insert("is_ranked".into(), json!(in_order && numbered));
+        let of = |contact: &Value| {
+            let part = |name: &str| contact[name].as_str().unwrap_or("?").to_owned();
+            let name = ["spoke", "kind", "channel"].map(part).join(":");
+            let mut value = contact.clone();
+            for name in ["spoke", "kind", "channel", "rank"] {
+                value.as_object_mut()?.remove(name);
+            }
+            Some((name, without_chance(value)))
+        };
+        let contacts: BTreeMap<String, Value> = contacts.iter().filter_map(of).collect();
+        kept.insert("contacts".into(), json!(contacts));
+    }
+    Value::Object(kept)
+}
+
+#[test]
+fn students_percentiles_are_those_of_the_tables() {
+    for (freedom, expected) in [(30.0, 2.042_272_456), (60.0, 2.000_297_822), (1_000.0, 1.962_339_081)] {
+        assert!((student(freedom) - expected).abs() < 1e-8, "{freedom}: {}", student(freedom));
+    }
+}
