@@ -53,6 +53,7 @@ pub(super) enum Action {
     RefundIssued,
     ServiceInterrupted,
     ServiceRestored,
+    ChangeEnacted,
 }
 
 impl Action {

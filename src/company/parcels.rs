@@ -20,6 +20,7 @@ fn scan(kind: Kind) -> &'static str {
         Kind::RefundIssued => "paid back",
         Kind::ServiceInterrupted => "down",
         Kind::ServiceRestored => "up again",
+        Kind::ChangeEnacted => "changed over",
         other => other.as_str(),
     }
 }
@@ -116,6 +117,7 @@ pub(super) fn json(touchpoint: &Touchpoint<'_>, out: &mut Vec<u8>) {
     json.close();
     json.optional("order", touchpoint.identifier(IdentifierType::Order));
     json.optional("contract", touchpoint.identifier(IdentifierType::Contract));
+    json.optional("change", touchpoint.identifier(IdentifierType::Case));
     json.optional(
         "by",
         touchpoint.channel.map(|channel| match channel {

@@ -129,6 +129,7 @@ fn meaning(action: Action) -> (Kind, Initiator, Visibility) {
         Action::RefundIssued => Kind::RefundIssued,
         Action::ServiceInterrupted => Kind::ServiceInterrupted,
         Action::ServiceRestored => Kind::ServiceRestored,
+        Action::ChangeEnacted => Kind::ChangeEnacted,
     };
     let initiator = if action == Action::BotReplied { Initiator::Bot } else { kind.default_initiator() };
     let visibility = if action == Action::NoteWritten { Visibility::Internal } else { Visibility::Public };
@@ -151,6 +152,7 @@ fn thing(action: Action) -> Option<(IdentifierType, char)> {
         | Action::SubscriptionCancelled
         | Action::ServiceInterrupted
         | Action::ServiceRestored => Some((IdentifierType::Contract, 'K')),
+        Action::ChangeEnacted => Some((IdentifierType::Case, 'C')),
         action if action.spoke() == "support" => Some((IdentifierType::Case, 'T')),
         _ => None,
     }
@@ -206,7 +208,7 @@ impl Renderer {
             rewrite(&mut self.cookie, format_args!("ck-{:x}-{device}", place.customer));
         }
         rewrite(&mut self.account, format_args!("company-{company}"));
-        let account = (segment == "business").then_some(self.account.as_str());
+        let account = (segment == "business" && action != Action::ChangeEnacted).then_some(self.account.as_str());
 
         // The occasion.
         rewrite(&mut self.product, format_args!("P-{:02}", journey.below(PRODUCTS)));
@@ -224,7 +226,8 @@ impl Renderer {
         let letter = spoke.as_bytes()[0] as char;
         rewrite(&mut self.id, format_args!("{letter}-{:07}-{:02}", place.journey, step.index));
         let (kind, initiator, visibility) = meaning(action);
-        let known = who != Who::Visitor;
+        // What is done for all of a region is done for no customer in it.
+        let known = who != Who::Visitor && action != Action::ChangeEnacted;
         let mut identifiers = Vec::with_capacity(4);
         if known {
             identifiers.push(Identifier { kind: IdentifierType::CustomerId, value: &self.customer });
@@ -296,7 +299,7 @@ impl Renderer {
         let occurred_at =
             if spoke == "marketing" { step.occurred_at.div_euclid(1_000) * 1_000 } else { step.occurred_at };
         let marketing = spoke == "marketing";
-        let about_product = !matches!(action, Action::ConsentChanged | Action::SocialMentioned);
+        let about_product = !matches!(action, Action::ConsentChanged | Action::SocialMentioned | Action::ChangeEnacted);
         let touchpoint = Touchpoint {
             occurred_at: EventTime(occurred_at),
             id: &self.id,
@@ -348,9 +351,11 @@ fn channel(action: Action, store: bool, own: &mut Random) -> Option<Channel> {
         Action::ReviewPosted => Channel::Community,
         Action::EventAttended | Action::MeetingHeld => Channel::Field,
         Action::OrderPlaced | Action::PaymentReceived if store => Channel::Store,
-        Action::DeliveryPromised | Action::RefundIssued | Action::ServiceInterrupted | Action::ServiceRestored => {
-            return None;
-        }
+        Action::DeliveryPromised
+        | Action::RefundIssued
+        | Action::ServiceInterrupted
+        | Action::ServiceRestored
+        | Action::ChangeEnacted => return None,
         Action::OrderShipped | Action::OrderDelivered | Action::OrderReturned => {
             own.pick(&[Channel::Post, Channel::Partner])
         }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use insight_hub::company::{BenchEvents, BenchOptions, Company, CompanyOptions, SourceEvent};
+use insight_hub::company::{BenchEvents, BenchOptions, Company, CompanyOptions, SourceEvent, Story};
+use serde_json::Value;
 
 use crate::{
     oracle::{METRICS, Options, Source, expected},
@@ -47,6 +48,57 @@ fn the_company_moves_every_metric_of_the_oracle() {
     // It is published for the company and months only.
     assert!(cells.remove("content_credibility").is_some_and(|months| months >= 3), "{cells:?}");
     assert!(cells.values().all(|count| *count > 100), "{cells:?}");
+}
+
+/// The demo's delivery problem, its annoying campaign and its fix show in what an analyst reads: the hub's feeds are the
+/// oracle's, as simulations and the logs compare them.
+#[test]
+fn the_analyses_find_what_the_story_did() {
+    let start = CompanyOptions::default().start;
+    let story = Story::NineMonths;
+    let touchpoints = 120_000;
+    let options = CompanyOptions {
+        touchpoints,
+        customers: story.customers(touchpoints),
+        story: Some(story),
+        ..CompanyOptions::default()
+    };
+    let events: Vec<SourceEvent> = Company::new(options).collect();
+    let feeds = expected(events.iter().map(source), &Options::default()).feeds;
+    let month = |number: i32| start.plus(30 * number + 15).to_string()[..7].to_owned();
+
+    // What to fix first, if its interval leaves zero out: deliveries, while parcels come late (from the 99th day to the 196th).
+    let first = |month: &str| {
+        let priorities = &feeds.priorities[&format!("priorities|month:{month}|of=persons")]["priorities"];
+        let score = |priority: &Value| priority["score"].as_f64().unwrap();
+        let all = priorities.as_object().unwrap().iter();
+        let (name, priority) = all.max_by(|a, b| score(a.1).total_cmp(&score(b.1)))?;
+        (priority["score_low"].as_f64().unwrap() > 0.0).then(|| name.clone())
+    };
+    assert_eq!(first(&month(1)), None, "before");
+    for troubled in [4, 5] {
+        let found = first(&month(troubled)).expect("something certain");
+        assert!(found.starts_with("support|") && found.ends_with("|delivery"), "{}: {found:?}", month(troubled));
+    }
+    // What goes with buying again: deliveries on time, while they differ.
+    let driver = |month: &str, outcome: &str, driver: &str| {
+        let drivers = &feeds.drivers[&format!("drivers|month:{month}|outcome={outcome}")]["drivers"];
+        let found = &drivers[driver];
+        (found["interval_low"].as_f64().unwrap(), found["interval_high"].as_f64().unwrap())
+    };
+    let (low, high) = driver(&month(1), "bought_again", "on_time");
+    assert!(low < 0.0 && high > 0.0, "before: {low} to {high}");
+    let (low, _) = driver(&month(5), "bought_again", "on_time");
+    assert!(low > 0.0, "amid it: from {low}");
+    // The annoying campaign: whoever gets more messages brings less.
+    let (_, high) = driver(&month(6), "margin", "contacts");
+    assert!(high < 0.0, "up to {high}");
+    // The fix, by operations, in the south.
+    let day = story.chapters(start).last().unwrap().days.first;
+    for (metric, movement) in [("on_time", "up"), ("promise_gap", "down")] {
+        let change = &feeds.changes[&format!("change|day:{day}|by=operations&region=south&metric={metric}")];
+        assert_eq!(change["movement"], movement, "{metric}: {change}");
+    }
 }
 
 /// A metric that the worlds of the simulation never produce, or only ever at its neutral value, is not tested by them.

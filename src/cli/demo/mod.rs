@@ -5,6 +5,7 @@
 //! read from its feeds.
 
 mod feeder;
+mod findings;
 mod screen;
 mod view;
 
@@ -38,6 +39,7 @@ use crate::{
 };
 
 use feeder::Feeder;
+use findings::Findings;
 use screen::Screen;
 use view::View;
 
@@ -223,7 +225,7 @@ impl Feeds {
             let reader = AccessFeed::open(Arc::clone(access), &topic, span);
             Ok((feed, reader.map_err(|error: LogError| hub::log_failure(&error))?, Reader::new(feed)))
         };
-        let readers = [Feed::Metrics, Feed::Customers, Feed::Rejected].into_iter().map(open);
+        let readers = [Feed::Metrics, Feed::Customers, Feed::Rejected].into_iter().chain(Findings::FEEDS).map(open);
         Ok(Feeds { readers: readers.collect::<Result<_, Failure>>()? })
     }
 
@@ -237,7 +239,11 @@ impl Feeds {
                         let key = String::from_utf8_lossy(&record.key).into_owned();
                         let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
                         let value = value.map_err(hub::foreign_value)?;
-                        if *feed == Feed::Metrics { view.metric(&key, value) } else { view.customer(&key, value) }
+                        match feed {
+                            Feed::Metrics => view.metric(&key, value),
+                            Feed::Customers => view.customer(&key, value),
+                            _ => view.analysis(*feed, &key, value.as_ref()),
+                        }
                     }
                 }
             }

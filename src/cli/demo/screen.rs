@@ -82,6 +82,7 @@ impl Screen {
             (0, view.table()),
             (1, chapter(0)),
             (4, chapter(1)),
+            (1, view.findings()),
             (2, view.example()),
             (0, footer),
             (3, more),
@@ -132,11 +133,16 @@ impl Screen {
             writeln!(output, "{line}")?;
         }
         writeln!(output)?;
-        for line in view.example() {
-            writeln!(output, "{line}")?;
+        for part in [view.findings(), view.example()] {
+            for line in &part {
+                writeln!(output, "{line}")?;
+            }
+            if !part.is_empty() {
+                writeln!(output)?;
+            }
         }
         if !self.is_temporary {
-            writeln!(output, "\nWith what is kept, while the demo runs or not:\n{}", self.next(view))?;
+            writeln!(output, "With what is kept, while the demo runs or not:\n{}", self.next(view))?;
         }
         Ok(output.flush()?)
     }

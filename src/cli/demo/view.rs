@@ -7,9 +7,11 @@ use std::{
 
 use serde_json::Value;
 
+use super::findings::Findings;
 use crate::{
     company::{Chapter, Effect},
     engine::log::outside::CommittedRecord,
+    feeds::Feed,
     model::Day,
 };
 
@@ -48,6 +50,7 @@ pub(super) struct View {
     /// The customer with the longest history so far: key and record.
     example: Option<(String, Value)>,
     rejections: BTreeMap<String, u64>,
+    findings: Findings,
 }
 
 impl View {
@@ -62,6 +65,7 @@ impl View {
             customers: HashSet::new(),
             example: None,
             rejections: BTreeMap::new(),
+            findings: Findings::default(),
         }
     }
 
@@ -119,6 +123,16 @@ impl View {
         if is_example {
             self.example = Some((key.to_owned(), value));
         }
+    }
+
+    /// What the analyses say.
+    pub(super) fn findings(&self) -> Vec<String> {
+        self.findings.lines()
+    }
+
+    /// A record of a feed of analyses.
+    pub(super) fn analysis(&mut self, feed: Feed, key: &str, value: Option<&Value>) {
+        self.findings.take(feed, key, value);
     }
 
     /// A record of `insight.rejected`.
@@ -308,7 +322,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-fn month_name(month: &str) -> &str {
+pub(super) fn month_name(month: &str) -> &str {
     const NAMES: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let number: Option<usize> = month.get(5..7).and_then(|number| number.parse().ok());
     number.and_then(|number| NAMES.get(number.wrapping_sub(1))).copied().unwrap_or(month)
@@ -316,8 +330,12 @@ fn month_name(month: &str) -> &str {
 
 /// A day for people: `10 Feb`.
 fn day(day: Day) -> String {
-    let iso = day.to_string();
-    format!("{} {}", iso.get(8..).unwrap_or_default().trim_start_matches('0'), month_name(&iso))
+    iso_day(&day.to_string())
+}
+
+/// The same of one in ISO 8601.
+pub(super) fn iso_day(iso: &str) -> String {
+    format!("{} {}", iso.get(8..).unwrap_or_default().trim_start_matches('0'), month_name(iso))
 }
 
 fn effect_in_words(effect: &Effect) -> String {
@@ -325,7 +343,7 @@ fn effect_in_words(effect: &Effect) -> String {
 }
 
 /// Lines of at most `columns` characters, broken between words.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let Some(line) = lines.last_mut() else { break };

@@ -10,7 +10,7 @@ use super::super::{
 };
 use super::{
     SOUTH, Story,
-    days::{LATE, LENGTH, Occasion, Pace, occasion, weights, within},
+    days::{FIXED, LATE, LENGTH, Occasion, Pace, occasion, weights, within},
     desk::Desk,
     people::People,
 };
@@ -34,8 +34,13 @@ mod word {
 /// What follows later from a journey, as a journey of its own: it depends on what is then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Follows {
-    Case { about: u8, upset: bool },
+    Case {
+        about: u8,
+        upset: bool,
+    },
     Survey,
+    /// Operations gives the south to another carrier.
+    Fix,
 }
 
 /// Ordered by time, then by number, so that the order is total.
@@ -130,6 +135,10 @@ impl Planner {
         let Story::NineMonths = story;
         let start_ms = i64::from(options.start.0) * DAY;
         let touchpoints = options.touchpoints.max(1);
+        // Somebody there, since a step is somebody's: what is told names the region alone.
+        let southerner = (0..).find(|&number| Persona::of(options.seed, number).region == SOUTH).unwrap_or_default();
+        let at = start_ms + i64::from(FIXED.0) * DAY + 9 * HOUR;
+        let fix = Later { at, number: 0, customer: southerner, follows: Follows::Fix };
         Planner {
             seed: options.seed,
             start_ms,
@@ -142,7 +151,7 @@ impl Planner {
             people: People::new(options.customers),
             strangers: 0,
             desk: Desk::new(touchpoints, start_ms),
-            later: BinaryHeap::new(),
+            later: BinaryHeap::from([Reverse(fix)]),
             numbered: 0,
             talk: [80_000; 5],
             // About two weeks of a region's parcels, and never fewer than eight.
@@ -185,6 +194,7 @@ impl Planner {
             match later.follows {
                 Follows::Case { about, upset } => self.case(&mut tale, about, upset),
                 Follows::Survey => self.survey(&mut tale),
+                Follows::Fix => tale.step(Action::ChangeEnacted),
             }
             return tale.customer;
         }

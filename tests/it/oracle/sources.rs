@@ -327,6 +327,7 @@ fn scan(event: &Value) -> Result<Touch, &'static str> {
         "paid back" => "refund_issued",
         "down" => "service_interrupted",
         "up again" => "service_restored",
+        "changed over" => "change_enacted",
         _ => return Err("unknown_kind"),
     };
     let zone = text(&event["tz"])?.unwrap_or_else(|| "Europe/Amsterdam".into());
@@ -341,6 +342,7 @@ fn scan(event: &Value) -> Result<Touch, &'static str> {
             ("cookie", &customer["cookie"]),
             ("order", &event["order"]),
             ("contract", &event["contract"]),
+            ("case", &event["change"]),
         ])?,
         channel: channel(&event["by"], &[("mail", "post"), ("carrier", "partner")])?,
         product: dimension(&event["article"])?,

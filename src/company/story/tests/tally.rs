@@ -183,6 +183,8 @@ impl Tally {
             "paid back" => "refund_issued",
             "down" => "service_interrupted",
             "up again" => "service_restored",
+            // Of no order and no customer.
+            "changed over" => return,
             other => panic!("{other}"),
         };
         let (region, customer) = (text(&event["site"]), text(&event["customer"]["number"]));
