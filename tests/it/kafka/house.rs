@@ -432,14 +432,13 @@ impl House {
     /// Fails unless the alerts become those, in a house whose sources soon count as silent.
     #[track_caller]
     pub fn assert_alerts_become(&self, expected: &BTreeMap<String, Value>) {
+        let of = |alerts| Feeds { alerts, ..Feeds::default() };
+        let expected = of(expected.clone());
         let start = Instant::now();
         loop {
-            let found = self.latest("alerts");
-            if found == *expected {
-                break;
-            }
-            let (found, expected, name) = (found.len(), expected.len(), &self.name);
-            assert!(start.elapsed() < FINISH_WITHIN, "{name}: {found} alerts, {expected} expected, or they differ");
+            let differences = oracle::compare(&expected, &of(self.latest("alerts")));
+            let Some(first) = differences.first() else { break };
+            assert!(start.elapsed() < FINISH_WITHIN, "{}: {} differences, as {first}", self.name, differences.len());
             std::thread::sleep(Duration::from_millis(500));
         }
     }
