@@ -14,6 +14,9 @@ pub const JOURNEYS: u8 = 192;
 /// Persons' months, as sums over pairs of measures: elements are pairs.
 pub const DRIVERS: u8 = 193;
 
+/// How customers bought, by currency: elements are of [`super::PurchaseElement`], each month's as changes.
+pub const PURCHASES: u8 = 195;
+
 /// Persons' months with what followed, by subject: elements are groups of persons.
 pub const PRIORITIES: u8 = 196;
 

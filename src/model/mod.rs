@@ -16,6 +16,7 @@ mod key_value;
 mod kind;
 mod measure;
 mod metric;
+mod purchases;
 mod time;
 mod touchpoint;
 
@@ -38,5 +39,6 @@ pub use key_value::{KeyValue, StoreError};
 pub use kind::{Channel, Initiator, Kind, Visibility};
 pub use measure::{GroupElement, Measure, PairElement};
 pub use metric::{CatalogueEntry, MetricValue, Percentiles, Status, Uncertainty};
+pub use purchases::{PurchaseElement, week_number};
 pub use time::{Day, EventTime, Window, WindowKind};
 pub use touchpoint::{Currency, Money, Outcome, Reason, Score, ScoreScale, Touchpoint};

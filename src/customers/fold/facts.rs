@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::{
     FoldOptions,
+    buying::{self, BuyingChange},
     contacts::Message,
     content::Counted,
     head::{
@@ -157,6 +158,8 @@ pub struct Facts<'a, 'p> {
     pub follow_up_ms: Option<i64>,
     /// What it changes of the person as a first-time buyer.
     pub buyer: Option<Box<BuyerChange>>,
+    /// What it changes of how the person bought.
+    pub bought: Option<Box<BuyingChange>>,
     /// What it changes of the person's visits.
     pub visited: Vec<Visited>,
     /// Whether the head is full and something was forgotten or not remembered.
@@ -199,6 +202,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             gap,
             follow_up_ms,
             buyer,
+            bought,
             visited,
             capped: _,
         } = self;
@@ -231,6 +235,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *gap == other.gap
             && *follow_up_ms == other.follow_up_ms
             && *buyer == other.buyer
+            && *bought == other.bought
             && *visited == other.visited
     }
 
@@ -284,6 +289,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             gap: None,
             follow_up_ms: None,
             buyer: None,
+            bought: None,
             visited: Vec::new(),
             capped: false,
         };
@@ -318,6 +324,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         }
         super::content::observe_content(head, &mut facts);
         continue_journey(head, &facts, spoke);
+        buying::observe(&mut head.buying, &mut facts, options);
         month::observe(head, &facts, options);
         journeys::observe(head, &mut facts, spoke, &options.calendar, &options.journeys);
         facts.capped |= head.attention.observe(&facts, (spoke, head.touchpoints), &head.contacts, options);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attention::Attention,
+    buying::Buying,
     contacts::Contacts,
     content::Reader,
     journeys::{Journeys, KeptJourney},
@@ -354,6 +355,8 @@ pub struct Head {
     pub(super) visit_before: Option<Day>,
     /// What alerts look at besides.
     pub attention: Attention,
+    /// On which days the person bought.
+    pub buying: Buying,
     /// How the person is counted as a consumer of content, by month.
     pub(super) readers: Vec<Reader>,
 }

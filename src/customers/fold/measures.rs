@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use super::{
     balance,
+    buying,
     facts::{Buyer, Facts, Gained},
     head::CONTACT_DAYS,
     journeys::{self, Ended},
@@ -71,6 +72,9 @@ pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     balance::contribute(facts, emit);
     journeys(facts, emit);
     changes(facts, emit);
+    if let Some(change) = &facts.bought {
+        buying::contribute(change, facts.place.day, emit);
+    }
     if let Some(ended) = &facts.month_ended {
         ended.month.contribute(1, emit);
         ended.followed.iter().for_each(|followed| followed.contribute(1, emit));

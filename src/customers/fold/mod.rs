@@ -6,6 +6,7 @@
 pub mod attention;
 mod balance;
 mod buyers;
+pub mod buying;
 mod cases;
 pub mod contacts;
 pub mod content;

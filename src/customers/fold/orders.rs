@@ -128,6 +128,7 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> usize {
             }
             // Nobody can cancel what is not known: it anchors the relationship.
             let Placing { ordinal, at, day, dimensions, .. } = placing;
+            head.buying.fix(day);
             keep_anchor(head, Anchor { ordinal, at, day, dimensions });
         }
     }
