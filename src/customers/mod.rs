@@ -4,6 +4,7 @@
 //! - [`fold`]: one touchpoint into one person's bounded state (the head), and what it contributes to metrics.
 //! - [`record`]: a head and the last closed day → the insight record, and the next day on which it changes.
 //! - [`closes`]: the same two → what the person contributes because days have passed.
+//! - [`rhythm`]: a head → how often a customer buys, and when they have lapsed against that.
 //! - [`alerts`]: a head and the last closed day → what is open of a person, and what the feed is told of it.
 //! - [`contributions`]: what a commit contributes, combined by cell.
 //! - [`store_keys`]: the entries of the store.
@@ -30,6 +31,7 @@ pub mod readings;
 mod rebuild;
 pub mod record;
 mod refold;
+pub mod rhythm;
 pub mod stage;
 pub mod store_keys;
 mod timeline;

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::fold::head::{Answers, CONTACT_DAYS, Head, Sum};
-use crate::model::{Day, DurationSummary, InsightRecord, JourneyStep, PersonId, ScoreSummary};
+use super::{
+    fold::head::{Answers, CONTACT_DAYS, Head, Sum},
+    rhythm::rhythm,
+};
+use crate::model::{
+    BuyingSummary, Day, DurationSummary, InsightRecord, JourneyStep, PersonId, RhythmSummary, ScoreSummary,
+};
 
 /// A day before every touchpoint: nothing is closed yet.
 pub const NOTHING_CLOSED: Day = Day(-1_000_000);
@@ -15,6 +20,8 @@ pub struct AtClose {
     pub contacts_30_days: i64,
     /// Open promises that are due by the close.
     pub overdue_promises: i64,
+    /// Whether the customer has lapsed by the close, against their own rhythm.
+    pub lapsed: bool,
 }
 
 impl AtClose {
@@ -26,6 +33,7 @@ impl AtClose {
         AtClose {
             contacts_30_days: contacts.map(|contacts| i64::from(contacts.n)).sum(),
             overdue_promises: overdue.count() as i64,
+            lapsed: rhythm(head).is_some_and(|rhythm| rhythm.lapse() <= closed_day),
         }
     }
 }
@@ -36,18 +44,21 @@ fn promise_starts(head: &Head) -> impl Iterator<Item = Day> {
 
 /// The first day after `closed_day` whose close changes the record, if nothing else happens.
 pub fn next_change(head: &Head, closed_day: Day) -> Option<Day> {
-    if head.contacts.is_empty() && promise_starts(head).next().is_none() {
+    let lapse = rhythm(head).map(|rhythm| rhythm.lapse());
+    if head.contacts.is_empty() && promise_starts(head).next().is_none() && lapse.is_none() {
         return None;
     }
     let now = AtClose::of(head, closed_day);
     let mut after = closed_day;
     loop {
-        // A message counts from the close of its day until 30 days later; a promise is overdue from its start on.
+        // A message counts from the close of its day until 30 days later; a promise is overdue from its start on, and a customer
+        // lapses once.
         let next = head
             .contacts
             .iter()
             .flat_map(|contacts| [contacts.day, contacts.day.plus(CONTACT_DAYS)])
             .chain(promise_starts(head))
+            .chain(lapse)
             .filter(|&day| day > after)
             .min()?;
         if AtClose::of(head, next) != now {
@@ -111,6 +122,20 @@ pub fn render(person: PersonId, head: &Head, closed_day: Day) -> InsightRecord {
             .into_iter()
             .map(|(currency, sum)| (currency, mean(sum)))
             .collect(),
+        buying: head.buying.history().map(|bought| BuyingSummary {
+            first_on: bought.first,
+            last_on: bought.last,
+            days: i64::from(bought.days),
+            repeat_paid_days: i64::from(bought.repeat_paid_days),
+            repeat_paid: bought.repeat_paid,
+        }),
+        rhythm: rhythm(head).map(|rhythm| RhythmSummary {
+            days: rhythm.gaps + 1,
+            mean_gap_days: rhythm.mean_gap_days(),
+            limit_days: rhythm.limit_days,
+            lapses_on: rhythm.lapse(),
+            lapsed: at_close.lapsed,
+        }),
         open_cases: head.cases.iter().filter(|case| case.open).count() as i64,
         scores: head.scores.iter().map(|answers| (score_key(answers), summary(answers.sum, answers.last))).collect(),
         sentiment: head.sentiment.map(|(sum, last)| summary(sum, last)),

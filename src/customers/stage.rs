@@ -372,6 +372,7 @@ pub(super) fn person<'a, S: KeyValue + ?Sized>(
 
 /// The record is a function of the head and of its figures at the close, so their hash tells whether it changed.
 fn what_is_published(encoded_head: &[u8], at_close: AtClose) -> u64 {
-    let seed = (at_close.contacts_30_days as u64) << 32 ^ at_close.overdue_promises as u64;
+    let AtClose { contacts_30_days, overdue_promises, lapsed } = at_close;
+    let seed = u64::from(lapsed) << 63 ^ (contacts_30_days as u64) << 32 ^ overdue_promises as u64;
     xxhash_rust::xxh3::xxh3_64_with_seed(encoded_head, seed).max(1)
 }

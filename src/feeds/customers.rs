@@ -7,10 +7,12 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::{
     encoder::FeedRecord,
     names::{Names, Shown},
-    notation::{FiniteMap, Instant, Notation, finite},
+    notation::{Date, FiniteMap, Instant, Notation, finite},
     table::Feed,
 };
-use crate::model::{DurationSummary, Identifier, IdentifierType, InsightRecord, JourneyStep, ScoreSummary};
+use crate::model::{
+    BuyingSummary, DurationSummary, Identifier, IdentifierType, InsightRecord, JourneyStep, RhythmSummary, ScoreSummary,
+};
 
 /// The feed `insight.customers`. Key: the person id.
 #[derive(Debug)]
@@ -50,6 +52,8 @@ impl FeedRecord for Customers {
             segment: record.segment.as_deref(),
             region: record.region.as_deref(),
             account: record.account.as_deref(),
+            buying: record.buying.as_ref().map(Buying::of),
+            rhythm: record.rhythm.as_ref().map(Rhythm::of),
         }
     }
 }
@@ -85,6 +89,52 @@ pub struct CustomerShape<'a, N> {
     segment: Option<&'a str>,
     region: Option<&'a str>,
     account: Option<&'a str>,
+    buying: Option<Buying<N>>,
+    rhythm: Option<Rhythm<N>>,
+}
+
+#[derive(Serialize)]
+#[serde(bound(serialize = "N: Notation"))]
+struct Buying<N> {
+    first_on: Date<N>,
+    last_on: Date<N>,
+    days: i64,
+    repeat_paid_days: i64,
+    repeat_paid: i64,
+}
+
+impl<N> Buying<N> {
+    fn of(buying: &BuyingSummary) -> Buying<N> {
+        Buying {
+            first_on: Date::new(buying.first_on),
+            last_on: Date::new(buying.last_on),
+            days: buying.days,
+            repeat_paid_days: buying.repeat_paid_days,
+            repeat_paid: buying.repeat_paid,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(bound(serialize = "N: Notation"))]
+struct Rhythm<N> {
+    days: i64,
+    mean_gap_days: Option<f64>,
+    limit_days: i64,
+    lapses_on: Date<N>,
+    lapsed: bool,
+}
+
+impl<N> Rhythm<N> {
+    fn of(rhythm: &RhythmSummary) -> Rhythm<N> {
+        Rhythm {
+            days: rhythm.days,
+            mean_gap_days: finite(rhythm.mean_gap_days),
+            limit_days: rhythm.limit_days,
+            lapses_on: Date::new(rhythm.lapses_on),
+            lapsed: rhythm.lapsed,
+        }
+    }
 }
 
 struct Identifiers<'a>(&'a BTreeMap<String, Vec<String>>, Names);

@@ -36,7 +36,7 @@ mod tests;
 pub use alerts::{AlertShape, Alerts};
 pub use attribution::{Attribution, AttributionRecord, AttributionShape};
 pub use balance::{Balance, BalanceRecord, BalanceShape};
-pub use catalogue::{CatalogueShape, Definitions};
+pub use catalogue::{CatalogueRecord, CatalogueShape, Definitions, ONE_TIME_BUYER, ParametersRecord};
 pub use changes::{ChangeRecord, ChangeShape, Changes, change_key};
 pub use customers::{CustomerShape, Customers};
 pub use drivers::{Drivers, DriversRecord, DriversShape};

@@ -179,10 +179,10 @@ static BALANCE: Description = describe!(
 );
 static CATALOGUE: Description = describe!(
     "catalogue",
-    "metric",
+    "metric, or parameters|window|model",
     Compact,
     encoded: true,
-    "What each metric means: formula, inclusion, source, version."
+    "What each metric means: formula, inclusion, source, version; and, by month, the parameters of the models of buying."
 );
 static SPOKES: Description = describe!(
     "spokes",

@@ -132,7 +132,12 @@ fn a_balance_is_written_as_the_golden_files_say() {
 
 #[test]
 fn definitions_are_written_as_the_golden_files_say() {
-    check_golden!(Definitions, "catalogue", &examples::definition());
+    let CatalogueRecord::Metric(definition) = examples::definition() else { panic!("a metric") };
+    check_formats_agree::<Definitions>(&CatalogueRecord::Metric(definition));
+    let found = examples::buying();
+    check_golden!(Definitions, "catalogue", &examples::parameters(&found));
+    let nobody = crate::analyses::buying::month::BuyingCounts::default().fitting(0).advance(&mut 1).cloned();
+    check_formats_agree::<Definitions>(&examples::parameters(&nobody.expect("nothing to fit")));
 }
 
 #[test]
@@ -231,7 +236,7 @@ proptest! {
             dimensions: words[6..].iter().map(String::as_str).collect(),
             version,
         };
-        check_formats_agree::<Definitions>(&entry);
+        check_formats_agree::<Definitions>(&CatalogueRecord::Metric(entry));
     }
 
     #[test]

@@ -52,7 +52,7 @@ const VERSION: u8 = 1;
 const NO_STATUS: u8 = u8::MAX;
 
 /// What comes before the family's name in its key, without the first byte: metric, start, dimension.
-const HEAD: usize = 6;
+pub(super) const HEAD: usize = 6;
 
 /// A family waits for so many commits with contributions at most.
 const COMMITS_MAX: u32 = 32;
@@ -66,7 +66,7 @@ const TABLES_MAX: usize = 64;
 const RANKED_MAX: usize = 200;
 
 /// The key of a family without its first byte, and the element of it that a cell is.
-fn split<'v>(cell: &CellKey<'v>) -> Result<(StoreKey, &'v str), MetricsError> {
+pub(super) fn split<'v>(cell: &CellKey<'v>) -> Result<(StoreKey, &'v str), MetricsError> {
     let (name, element) = family::parse_cell_value(cell.value).ok_or(MetricsError::NoElement)?;
     let mut key = StoreKey::new();
     key.push(cell.metric);
@@ -87,7 +87,7 @@ fn prefixed(first: u8, family: &[u8]) -> StoreKey {
     key
 }
 
-fn element_key(family: &[u8], element: &str) -> StoreKey {
+pub(super) fn element_key(family: &[u8], element: &str) -> StoreKey {
     let mut key = prefixed(ELEMENT, family);
     key.push(0);
     key.extend_from_slice(element.as_bytes());
@@ -168,12 +168,27 @@ impl Published {
     }
 }
 
-fn decode_element(bytes: &[u8]) -> Result<Accumulator, MetricsError> {
+pub(super) fn decode_element(bytes: &[u8]) -> Result<Accumulator, MetricsError> {
     let corrupted = || MetricsError::Corrupted { what: "an element of a family" };
     match bytes {
         [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(|_| corrupted()),
         _ => Err(corrupted()),
     }
+}
+
+/// Adds to an element in the store.
+pub(super) fn add_to_element(key: &[u8], add: &Accumulator, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+    let mut sum = match store.get(key)? {
+        Some(bytes) => decode_element(&bytes)?,
+        None => Accumulator::default(),
+    };
+    sum.add(add, 1);
+    if sum.is_zero() {
+        store.delete(key);
+    } else {
+        store.put(key, &postcard::to_extend(&sum, vec![VERSION]).expect("a vector takes every byte"));
+    }
+    Ok(())
 }
 
 /// The families of a task: a cache of the store, and which of them are due.
@@ -203,6 +218,11 @@ impl Families {
         self.busy = true;
     }
 
+    /// Whether it does.
+    pub(super) fn was_busy(&self) -> bool {
+        self.busy
+    }
+
     /// Adds to an element.
     pub(super) fn contribution(
         &mut self,
@@ -211,17 +231,7 @@ impl Families {
         store: &mut dyn KeyValue,
     ) -> Result<(), MetricsError> {
         let (family, element) = split(cell)?;
-        let key = element_key(&family, element);
-        let mut sum = match store.get(&key)? {
-            Some(bytes) => decode_element(&bytes)?,
-            None => Accumulator::default(),
-        };
-        sum.add(add, 1);
-        if sum.is_zero() {
-            store.delete(&key);
-        } else {
-            store.put(&key, &postcard::to_extend(&sum, vec![VERSION]).expect("a vector takes every byte"));
-        }
+        add_to_element(&element_key(&family, element), add, store)?;
         if let Some(table) = self.tables.get_mut(&family) {
             table.add(element, add)?;
         }

@@ -104,6 +104,7 @@ impl Metrics {
             settling.forget_as_of();
             settling.save(store);
             self.analysed.all_due(store)?;
+            self.fits.all_due(store)?;
         }
         let from = match self.rebuild(store)? {
             Some(Rebuild::Clearing { from }) if !first => from.clone(),

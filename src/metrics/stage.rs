@@ -15,6 +15,7 @@ use super::{
     catalogue::{self, MetricKind},
     cells::{self, Cells, StoreKey},
     families::{Analysed, Families},
+    fits::{Fits, Time},
     levels::{self, Budget, Family, Level},
     rebuild::Rebuild,
     settling::Settling,
@@ -22,7 +23,7 @@ use super::{
 use crate::analyses::priorities::Stated;
 use crate::model::{
     Accumulator, AnalysisPlace, Calendar, Capacities, CellKey, Currency, Day, EventTime, KeyValue, MetricValue, Status,
-    StoreError, WindowKind,
+    StoreError, WindowKind, family,
 };
 
 /// How many entries one look into the store collects: bounds memory, not results.
@@ -112,6 +113,7 @@ pub struct Metrics {
     pub(super) options: Options,
     pub(super) cells: Cells,
     pub(super) analysed: Families,
+    pub(super) fits: Fits,
     /// Level families that contributions changed since the last commit, in the order in which they came.
     families: IndexMap<StoreKey, Family, ahash::RandomState>,
     /// `None` until it is read from the store.
@@ -162,6 +164,7 @@ impl Metrics {
         Metrics {
             cells: Cells::new(options.cells_cached_max),
             analysed: Families::default(),
+            fits: Fits::default(),
             options,
             families: IndexMap::with_hasher(ahash::RandomState::with_seeds(5, 6, 7, 8)),
             settling: None,
@@ -189,6 +192,9 @@ impl Metrics {
         store: &mut dyn KeyValue,
     ) -> Result<(), MetricsError> {
         self.analysed.is_busy();
+        if cell.metric == family::PURCHASES {
+            return self.fits.contribution(&cell, add, store);
+        }
         if cell.is_of_family() {
             return self.analysed.contribution(&cell, add, store);
         }
@@ -307,10 +313,13 @@ impl Metrics {
             None => self.settles = false,
         }
         self.cells.publish((as_of, settled), withhold, store, effects)?;
+        let busy = self.analysed.was_busy();
+        let steps = self.options.background_steps_max.max(1);
+        let fits_left = self.fits.publish(Time { closed, settled, withhold, busy, steps }, store, effects)?;
         let capacities = &self.options.capacities;
         let analyses_left = self.analysed.publish(settled, withhold, capacities, store, effects)?;
         let waits = (self.settles || self.begins) && !withhold;
-        self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || waits || analyses_left;
+        self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || waits || analyses_left || fits_left;
         Ok(self.background_left)
     }
 

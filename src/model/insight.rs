@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     kind::{Channel, Kind, vocabulary},
-    time::EventTime,
+    time::{Day, EventTime},
 };
 
 vocabulary! {
@@ -47,6 +47,36 @@ pub struct JourneyStep {
     pub channel: Option<Channel>,
 }
 
+/// How a customer bought: what the models of buying need of one customer. Several purchases on one day are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuyingSummary {
+    /// The day of the first purchase.
+    pub first_on: Day,
+    /// The day of the last.
+    pub last_on: Day,
+    /// On how many days something was bought.
+    pub days: i64,
+    /// Of the days after the first, those with an amount in the currency of analyses.
+    pub repeat_paid_days: i64,
+    /// The sum of their amounts, in minor units.
+    pub repeat_paid: i64,
+}
+
+/// How often a customer buys, and when they have lapsed against that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RhythmSummary {
+    /// How many days of purchase it is known from.
+    pub days: i64,
+    /// Their mean distance.
+    pub mean_gap_days: f64,
+    /// More days than these without a purchase are a lapse.
+    pub limit_days: i64,
+    /// The day at whose close they have lapsed, if nothing is bought until then.
+    pub lapses_on: Day,
+    /// Whether that day is closed.
+    pub lapsed: bool,
+}
+
 /// One customer, joined from every spoke: a pure function of the person's touchpoints and the last closed day.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InsightRecord {
@@ -76,6 +106,10 @@ pub struct InsightRecord {
     pub revenue: BTreeMap<String, i64>,
     /// Mean amount of a purchase in minor units, by currency.
     pub monetary_value: BTreeMap<String, f64>,
+    /// How they bought; absent who did not.
+    pub buying: Option<BuyingSummary>,
+    /// How often they buy; absent who bought on fewer than three days.
+    pub rhythm: Option<RhythmSummary>,
     /// Cases opened and not resolved.
     pub open_cases: i64,
     /// Answers by scale, or `scale:item`.

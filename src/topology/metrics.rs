@@ -14,7 +14,7 @@ use crate::{
         stage::{Migrated, Outputs, Stage, StageError},
         store::Store,
     },
-    feeds::{self, Encoder},
+    feeds::{self, CatalogueRecord, Encoder},
     metrics::{Metrics, MetricsError, Spokes, catalogue},
     model::{Contribution, EventTime, WindowKind},
     telemetry::Telemetry,
@@ -135,9 +135,10 @@ impl MetricsStage {
             return Ok(());
         }
         for entry in catalogue::entries() {
-            self.definitions.encode(&entry);
             let key = entry.metric.as_bytes();
-            send_feed(outputs, self.map.catalogue_feed, &self.definitions, key, u64::from(entry.version))?;
+            let version = u64::from(entry.version);
+            self.definitions.encode(&CatalogueRecord::Metric(entry));
+            send_feed(outputs, self.map.catalogue_feed, &self.definitions, key, version)?;
         }
         store.put(CATALOGUE_KEY, &fingerprint);
         Ok(())

@@ -104,6 +104,7 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         priorities: feed(map.priorities_feed),
         changes: feed(map.changes_feed),
         balance: feed(map.balance_feed),
+        parameters: crate::oracle::parameters(feed(map.catalogue_feed)),
     }
 }
 
@@ -256,8 +257,10 @@ fn a_feed_that_lost_repeated_swapped_or_kept_a_value_is_caught() {
     let (feeds, _) = simulate(&events, &topology_options("wrong", 2), 2, 1, 0);
     assert_truth(&expected.feeds, &feeds, "before anything is done to it");
     let names: Vec<String> = feeds.customers.keys().cloned().collect();
-    let injuries: [fn(&mut Feeds, &[String]); 9] = [
+    let injuries: [fn(&mut Feeds, &[String]); 11] = [
         |feeds, _| feeds.priorities.values_mut().next().unwrap()["persons"] = 1.into(),
+        |feeds, _| drop(feeds.parameters.pop_last().unwrap()),
+        |feeds, _| feeds.parameters.values_mut().next().unwrap()["parameters"]["repeat_buyers"] = 7_777.into(),
         |feeds, _| feeds.drivers.values_mut().find(|value| value["n"] != 0).unwrap()["mean"] = 0.125.into(),
         |feeds, _| {
             let (_, value) = feeds.journeys.iter_mut().find(|(_, value)| value["converted"] != 0).unwrap();

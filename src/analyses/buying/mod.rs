@@ -2,6 +2,7 @@
 //!
 //! - [`purchases`]: BG/NBD, from how many repeat purchases, when the last one was and for how long one has been a customer.
 //! - [`spend`]: Gamma–Gamma, from the amounts of repeat purchases.
+//! - [`month`]: both of all customers, as of a month's end.
 //!
 //! Both are fitted by maximum likelihood in the logarithms of their parameters, from counts, in the order of their keys: the
 //! same counts give the same parameters to the last digit. A fit goes on by single evaluations (`advance`), so that a stage that
@@ -17,6 +18,8 @@ mod minimum;
 pub mod purchases;
 
 pub mod spend;
+
+pub mod month;
 
 use minimum::Minimum;
 

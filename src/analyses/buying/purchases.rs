@@ -233,6 +233,11 @@ impl PurchaseFitting {
         Some(PurchaseFitting { counts, minimum: Minimum::from(start.map(libm::log)), n, repeat_buyers })
     }
 
+    /// How many terms an evaluation of the likelihood has.
+    pub fn rows(&self) -> usize {
+        self.counts.rows.len()
+    }
+
     /// Evaluates the likelihood so often at most. The fit, once it has ended.
     pub fn advance(&mut self, evaluations: u32) -> Option<PurchaseFit> {
         for _ in 0..evaluations {

@@ -143,6 +143,11 @@ impl SpendFitting {
         })
     }
 
+    /// How many terms an evaluation of the likelihood has.
+    pub fn rows(&self) -> usize {
+        self.counts.rows.len()
+    }
+
     /// Evaluates the likelihood so often at most. The fit, once it has ended.
     pub fn advance(&mut self, evaluations: u32) -> Option<SpendFit> {
         for _ in 0..evaluations {

@@ -171,9 +171,8 @@ pub(super) fn observe(buying: &mut Buying, facts: &mut Facts<'_, '_>, options: &
     if !facts.purchase && facts.cancelled.is_none() {
         return;
     }
-    let minor = |amount: Option<Money>| {
-        amount.filter(|amount| amount.currency == options.currency).map(|amount| amount.minor)
-    };
+    let minor =
+        |amount: Option<Money>| amount.filter(|amount| amount.currency == options.currency).map(|amount| amount.minor);
     let was = buying.history();
     if facts.purchase {
         let touchpoint = facts.touchpoint;
@@ -188,41 +187,31 @@ pub(super) fn observe(buying: &mut Buying, facts: &mut Facts<'_, '_>, options: &
     facts.bought = (was != is).then(|| Box::new(BuyingChange { currency: options.currency, was, is }));
 }
 
+/// Where somebody with a history is counted: by time, and by what was spent.
+fn elements(history: &BuyingHistory) -> [Option<(PurchaseElement, Accumulator)>; 2] {
+    let when = PurchaseElement::History {
+        repeats: history.days - 1,
+        first_week: week_number(history.first),
+        last_week: week_number(history.last),
+    };
+    let spent = (history.repeat_paid_days > 0)
+        .then(|| PurchaseElement::of_spending(history.repeat_paid_days, history.repeat_paid));
+    [Some((when, Accumulator::count(1))), spent]
+}
+
 /// Contributes a change of a day to the company's month.
 pub(super) fn contribute<E: Emit>(change: &BuyingChange, day: Day, emit: &mut E) {
-    let elements = |history: &Option<BuyingHistory>| {
-        let history = history.as_ref()?;
-        let when = PurchaseElement::History {
-            repeats: history.days - 1,
-            first_week: week_number(history.first),
-            last_week: week_number(history.last),
-        };
-        let spent = (history.repeat_paid_days > 0)
-            .then(|| PurchaseElement::of_spending(history.repeat_paid_days, history.repeat_paid));
-        Some((when, spent))
-    };
     let month = Window::of(WindowKind::Month, day);
     let mut name = family::cell_value(&[change.currency.as_str()], &[]);
     let head = name.len();
-    let mut add = |element: PurchaseElement, add: &Accumulator, times: i64| {
-        name.truncate(head);
-        element.push_name(&mut name);
-        emit.cell(family::PURCHASES, None, month, &DimensionValue::new(Dimension::Company, &name), add, times);
-    };
-    let (was, is) = (elements(&change.was), elements(&change.is));
-    if was.map(|it| it.0) != is.map(|it| it.0) {
+    let (was, is) = (change.was.as_ref().map(elements), change.is.as_ref().map(elements));
+    for (was, is) in was.unwrap_or_default().into_iter().zip(is.unwrap_or_default()).filter(|(was, is)| was != is) {
         for (side, times) in [(was, -1), (is, 1)] {
-            if let Some((when, _)) = side {
-                add(when, &Accumulator::count(1), times);
-            }
-        }
-    }
-    let spent = |side: &Option<(PurchaseElement, Option<(PurchaseElement, Accumulator)>)>| side.clone()?.1;
-    let (was, is) = (spent(&was), spent(&is));
-    if was != is {
-        for (side, times) in [(was, -1), (is, 1)] {
-            if let Some((element, spent)) = side {
-                add(element, &spent, times);
+            if let Some((element, add)) = side {
+                name.truncate(head);
+                element.push_name(&mut name);
+                let place = DimensionValue::new(Dimension::Company, &name);
+                emit.cell(family::PURCHASES, None, month, &place, &add, times);
             }
         }
     }

@@ -35,7 +35,13 @@ fn a_month_counts_at_its_last_close_and_with_the_first_touchpoint_after_it() {
         months month:2026-03 persons 8,8,p: n 1, a 1200, b 1200"#]],
         );
     };
-    check_customers(&[&march[..], &["closed 28d"]].concat(), &["months"], expect![[""]]);
+    check_customers(
+        &[&march[..], &["closed 28d"]].concat(),
+        &["months"],
+        expect![[r#"
+        months month:2026-03 EUR h,2,2930,2930: n 1
+        months month:2026-03 EUR s,1,279: n 1, sum 700"#]],
+    );
     is_over(&[&march[..], &["closed 29d"]].concat());
     // 2026-04-05: the month is over by a touchpoint, and nothing is counted twice.
     is_over(&[&march[..], &["closed 29d", "web page_viewed at 34d09:00"]].concat());

@@ -345,7 +345,8 @@ fn oracle(
 
 /// What does not depend on the days that are closed: these worlds close them as touchpoints come.
 fn timeless(record: &InsightRecord) -> InsightRecord {
-    InsightRecord { contacts_30_days: 0, overdue_promises: 0, ..record.clone() }
+    let rhythm = record.rhythm.map(|rhythm| RhythmSummary { lapsed: false, ..rhythm });
+    InsightRecord { contacts_30_days: 0, overdue_promises: 0, rhythm, ..record.clone() }
 }
 
 fn check(touchpoints: &[Touchpoint<'static>], told: &[Told1], steps: &[(usize, Then)], partitions: usize) {

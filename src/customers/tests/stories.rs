@@ -364,6 +364,8 @@ fn the_whole_record() {
             record.frequency: 0
             record.revenue: {"EUR": 1999}
             record.monetary_value: {"EUR": 1999.0}
+            record.buying: Some(BuyingSummary { first_on: Day(20515), last_on: Day(20515), days: 1, repeat_paid_days: 0, repeat_paid: 0 })
+            record.rhythm: None
             record.open_cases: 1
             record.scores: {"nps": ScoreSummary { n: 1, last: 9, mean: 9.0 }}
             record.sentiment: Some(ScoreSummary { n: 1, last: -40, mean: -40.0 })

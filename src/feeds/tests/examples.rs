@@ -6,6 +6,7 @@ use crate::{
     analyses::{
         attribution::attribute,
         balance::{Balance, Contact, ContactKey, balance},
+        buying::month::{BuyingCounts, BuyingFit},
         change::{Shape, compare},
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
@@ -16,13 +17,17 @@ use crate::{
         AttributionRecord, BalanceRecord, ChangeRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint,
         PrioritiesRecord, SCORE_RANGE,
     },
+    feeds::{
+        AttributionRecord, CatalogueRecord, DeadLetter, DriversRecord, JourneysRecord, ParametersRecord,
+        PersonTouchpoint,
+    },
     model::{
-        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, CatalogueEntry, Cause,
-        Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
-        IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep, Kind, Measure, MetricValue,
-        Money, Named, Outcome, PathOutcome, Percentiles, PersonId, Phase, Reason, Refusal, Score, ScoreScale,
-        ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window,
-        WindowKind,
+        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, BuyingSummary,
+        CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime,
+        Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep,
+        Kind, Measure, MetricValue, Money, Named, Outcome, PathOutcome, Percentiles, PersonId, Phase, PurchaseElement,
+        Reason, Refusal, RhythmSummary, Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema,
+        Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
     },
 };
 
@@ -74,6 +79,20 @@ pub fn customer() -> InsightRecord {
         segment: Some("consumer".into()),
         region: Some("north".into()),
         account: None,
+        buying: Some(BuyingSummary {
+            first_on: Day::from_civil(2025, 12, 3),
+            last_on: Day::from_civil(2026, 1, 31),
+            days: 3,
+            repeat_paid_days: 2,
+            repeat_paid: 8_345,
+        }),
+        rhythm: Some(RhythmSummary {
+            days: 3,
+            mean_gap_days: 29.5,
+            limit_days: 44,
+            lapses_on: Day::from_civil(2026, 3, 17),
+            lapsed: false,
+        }),
     }
 }
 
@@ -156,8 +175,8 @@ pub fn metric() -> MetricValue<'static> {
     }
 }
 
-pub fn definition() -> CatalogueEntry<'static> {
-    CatalogueEntry {
+pub fn definition() -> CatalogueRecord<'static> {
+    CatalogueRecord::Metric(CatalogueEntry {
         metric: "nps",
         title: "Net Promoter Score",
         unit: "points",
@@ -167,7 +186,32 @@ pub fn definition() -> CatalogueEntry<'static> {
         source: "Reichheld 2003",
         dimensions: vec!["company", "spoke"],
         version: 1,
+    })
+}
+
+/// Sixty customers, of whom forty bought again; of ten of them it is not known for how much, and of one for nothing.
+pub fn buying() -> BuyingFit {
+    let mut counts = BuyingCounts::default();
+    for number in 0..60 {
+        let (repeats, first_week) = (number % 3, 2_880 + number as i32 % 7);
+        let last_week = first_week + repeats as i32 * (2 + number as i32 % 5);
+        counts.add(PurchaseElement::History { repeats, first_week, last_week }, &Accumulator::count(1));
+        if repeats > 0 && number < 45 {
+            let total =
+                if number == 1 { 0 } else { i64::from(repeats) * (2_000 + 37 * i64::from(number * number % 50)) };
+            let (element, add) = PurchaseElement::of_spending(repeats, total);
+            counts.add(element, &add);
+        }
     }
+    let mut fitting = counts.fitting(2_905);
+    let mut terms = usize::MAX;
+    fitting.advance(&mut terms).expect("it goes on to the end").clone()
+}
+
+pub fn parameters(found: &BuyingFit) -> CatalogueRecord<'_> {
+    let window = Window::of(WindowKind::Month, Day::from_civil(2026, 1, 31));
+    let currency = Currency(*b"EUR");
+    CatalogueRecord::Parameters(ParametersRecord { window, currency, found, revision: 2, status: Status::Final })
 }
 
 pub fn spoke_account() -> SpokeAccount {

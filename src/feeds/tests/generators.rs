@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, option::of, prelude::*, sample::select};
 
 use crate::model::{
-    Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType, Initiator,
-    InsightRecord, JourneyStep, Kind, MetricValue, Money, Outcome, Percentiles, Phase, Reason, Score, ScoreScale,
-    ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window,
-    WindowKind,
+    BuyingSummary, Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
+    Initiator, InsightRecord, JourneyStep, Kind, MetricValue, Money, Outcome, Percentiles, Phase, Reason,
+    RhythmSummary, Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint,
+    Uncertainty, Visibility, Window, WindowKind,
 };
 
 fn number() -> impl Strategy<Value = i64> {
@@ -87,34 +87,55 @@ pub fn customer() -> impl Strategy<Value = InsightRecord> {
     let maps = (map(vec(text(), 0..3)), map(number()), map(number()), map(number()), map(number()), map(real()));
     let summaries = (map(summary()), of(summary()), duration(), duration(), vec(step(), 0..5));
     let words = (text(), of(text()), of(text()), of(text()), select(Phase::ALL));
-    (maps, summaries, words, vec(number(), 12)).prop_map(|(maps, summaries, words, numbers)| InsightRecord {
-        person: words.0,
-        identifiers: maps.0,
-        first_seen: EventTime(numbers[0]),
-        last_seen: EventTime(numbers[1]),
-        touchpoints: numbers[2],
-        touchpoints_by_spoke: maps.1,
-        touchpoints_by_kind: maps.2,
-        touchpoints_by_channel: maps.3,
-        phase: words.4,
-        orders: numbers[3],
-        frequency: numbers[4],
-        revenue: maps.4,
-        monetary_value: maps.5,
-        open_cases: numbers[5],
-        scores: summaries.0,
-        sentiment: summaries.1,
-        first_response_time: summaries.2,
-        resolution_time: summaries.3,
-        deliveries_on_time: numbers[6],
-        deliveries_late: numbers[7],
-        open_promises: numbers[8],
-        overdue_promises: numbers[9],
-        contacts_30_days: numbers[10],
-        journey: summaries.4,
-        segment: words.1,
-        region: words.2,
-        account: words.3,
+    let buying = (of(buying()), of(rhythm()));
+    (maps, summaries, words, buying, vec(number(), 12)).prop_map(|(maps, summaries, words, bought, numbers)| {
+        InsightRecord {
+            person: words.0,
+            identifiers: maps.0,
+            first_seen: EventTime(numbers[0]),
+            last_seen: EventTime(numbers[1]),
+            touchpoints: numbers[2],
+            touchpoints_by_spoke: maps.1,
+            touchpoints_by_kind: maps.2,
+            touchpoints_by_channel: maps.3,
+            phase: words.4,
+            orders: numbers[3],
+            frequency: numbers[4],
+            revenue: maps.4,
+            monetary_value: maps.5,
+            open_cases: numbers[5],
+            scores: summaries.0,
+            sentiment: summaries.1,
+            first_response_time: summaries.2,
+            resolution_time: summaries.3,
+            deliveries_on_time: numbers[6],
+            deliveries_late: numbers[7],
+            open_promises: numbers[8],
+            overdue_promises: numbers[9],
+            contacts_30_days: numbers[10],
+            journey: summaries.4,
+            segment: words.1,
+            region: words.2,
+            account: words.3,
+            buying: bought.0,
+            rhythm: bought.1,
+        }
+    })
+}
+
+fn buying() -> impl Strategy<Value = BuyingSummary> {
+    (any::<[i32; 2]>(), vec(number(), 3)).prop_map(|(days, numbers)| BuyingSummary {
+        first_on: Day(days[0]),
+        last_on: Day(days[1]),
+        days: numbers[0],
+        repeat_paid_days: numbers[1],
+        repeat_paid: numbers[2],
+    })
+}
+
+fn rhythm() -> impl Strategy<Value = RhythmSummary> {
+    (real(), any::<i32>(), vec(number(), 2), any::<bool>()).prop_map(|(mean_gap_days, day, numbers, lapsed)| {
+        RhythmSummary { days: numbers[0], mean_gap_days, limit_days: numbers[1], lapses_on: Day(day), lapsed }
     })
 }
 

@@ -4,6 +4,7 @@ use crate::{
     analyses::{
         balance::Balance,
         contacts::Contacts,
+        buying::month::BuyingFit,
         drivers::{Moments, PairSums},
         journeys::JourneyTable,
         priorities::{Group, PriorityTable, Subject},
@@ -11,7 +12,7 @@ use crate::{
     },
     metrics::MetricsError,
     model::{
-        Accumulator, ContactElement, Day, GroupElement, Measure, PairElement, PathOutcome, Window, WindowKind, family,
+        Accumulator, ContactElement, Currency, Day, GroupElement, Measure, PairElement, PathOutcome, Window, WindowKind, family,
     },
 };
 
@@ -39,6 +40,9 @@ pub enum Analysed<'a> {
     Change(&'a Compared),
     /// Kinds of contact; `None`: nothing can be said of them. For `insight.balance`.
     Balance(Option<&'a Balance<'a>>),
+    /// How customers bought by the end of the place's month, amounts in a currency: a set of parameters for `insight.catalogue`.
+    /// `None` where nothing is left.
+    Buying(Option<(Currency, &'a BuyingFit)>),
 }
 
 /// Whether a number is that of a family.

@@ -1,6 +1,7 @@
 //! The stage told as stories: contributions as text in, published lines out; and its promises as properties.
 
 mod families;
+mod fits;
 mod promises;
 mod rebuild;
 mod spokes;
@@ -77,6 +78,16 @@ impl Effects for Feed {
             Analysed::Journeys(table) => {
                 let ended = table.ended();
                 (keys::analysis("journeys", "goal", place), format!("{} reached, {} lost", ended.goal, ended.lost))
+            }
+            Analysed::Buying(found) => {
+                let line = found.map(|(currency, found)| {
+                    let (n, again, spend) = (found.customers, found.repeat_buyers, &found.spend);
+                    let shape = found.purchases.fit.as_ref().map(|fit| fit.parameters[0].value);
+                    let scale = spend.fit.as_ref().map(|fit| fit.parameters[2].value);
+                    let paid = format!("{} of {} paid {}", spend.n, spend.n + spend.left_out, currency.as_str());
+                    format!("{n} customers, {again} again, {paid}, r {shape:?}, nu {scale:?}")
+                });
+                (keys::analysis("parameters", "model", place), line.unwrap_or_default())
             }
             Analysed::Drivers(moments) => {
                 let persons = moments.pair(6, 6).n;
@@ -219,7 +230,8 @@ impl Harness {
         self.committed = (self.store.clone(), self.feed.clone());
         let stored = self.store.map.iter().filter(|(key, _)| key[0] == b'c');
         let stored: usize = stored.map(|(key, value)| cells::keys_published(key, value)).sum();
-        let analysed = self.store.map.iter().filter(|(key, value)| key[0] == b'f' && value[2] != u8::MAX).count();
+        let analysed =
+            self.store.map.iter().filter(|(key, value)| matches!(key[0], b'f' | b'p') && value[2] != u8::MAX).count();
         assert_eq!(stored + analysed, self.feed.latest.len(), "the store holds exactly what is published");
         left
     }
@@ -253,6 +265,15 @@ impl Harness {
         self.store = restored;
         self.metrics = Metrics::new(self.options.clone());
         self.committed.0 = self.store.clone();
+    }
+
+    /// A change of how customers bought.
+    fn bought(&mut self, day: Day, element: &str, add: &Accumulator) {
+        let value = family::cell_value(&["EUR"], &[element]);
+        let window = Window::of(WindowKind::Month, day);
+        let dimension = Dimension::Company;
+        let cell = CellKey { metric: family::PURCHASES, currency: None, dimension, value: &value, window };
+        self.metrics.contribution(cell, add, &mut self.store).expect("a good contribution");
     }
 
     /// One line of a story; see the tests for the words.
@@ -299,6 +320,12 @@ impl Harness {
                 let cost = cost.parse().expect("a number");
                 add.add(&contact_touchpoint(cost, 0), n.parse().expect("a number"));
                 self.metrics.contribution(cell, &add, &mut self.store).expect("a good contribution");
+            }
+            // How customers bought: when, which element, how many, and their sum.
+            ["bought", date, element, n, rest @ ..] => {
+                let n = n.parse().expect("a number");
+                let sum = rest.first().map_or(0, |sum| sum.parse().expect("a number"));
+                self.bought(day(date), element, &Accumulator { n, sum, ..Accumulator::default() });
             }
             [metric, date, rest @ ..] => {
                 let mut addition = Addition {

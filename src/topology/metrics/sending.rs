@@ -6,14 +6,15 @@ use crate::{
     analyses::{
         attribution::attribute,
         balance::Balance,
+        buying::month::BuyingFit,
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
         priorities::{PriorityTable, Stated},
     },
     engine::{log::LogError, stage::Outputs, topics::TopicIndex},
     feeds::{
-        self, AttributionRecord, BalanceRecord, ChangeRecord, DriversRecord, Encoder, FeedFormat, FeedRecord,
-        JourneysRecord, PrioritiesRecord,
+        self, AttributionRecord, BalanceRecord, CatalogueRecord, ChangeRecord, DriversRecord, Encoder, FeedFormat,
+        FeedRecord, JourneysRecord, ParametersRecord, PrioritiesRecord,
     },
     metrics::{Analysed, COMPARED_DAYS, Compared, Effects},
     model::{AnalysisPlace, Currency, Measure, MetricValue, Status, keys},
@@ -43,6 +44,7 @@ pub(super) struct Analyses {
     stated: Arc<Stated>,
     /// That of costs.
     currency: Currency,
+    parameters: Encoder<feeds::Definitions>,
 }
 
 impl Analyses {
@@ -56,6 +58,7 @@ impl Analyses {
             stated,
             balance: Encoder::new(format, application_id),
             currency,
+            parameters: Encoder::new(format, application_id),
         }
     }
 }
@@ -186,6 +189,21 @@ impl Sending<'_, '_> {
         let sent = send(self.outputs, self.map.changes_feed, to, &key, record.as_ref(), revision);
         self.note(sent);
     }
+
+    fn buying(
+        &mut self,
+        place: AnalysisPlace<'_>,
+        found: Option<(Currency, &BuyingFit)>,
+        published: Option<(u64, Status)>,
+    ) {
+        let key = keys::analysis("parameters", "model", &place);
+        let record = found.zip(published).map(|((currency, found), (revision, status))| {
+            CatalogueRecord::Parameters(ParametersRecord { window: place.window, currency, found, revision, status })
+        });
+        let (to, revision) = (&mut self.analyses.parameters, revision_of(published));
+        let sent = send(self.outputs, self.map.catalogue_feed, to, &key, record.as_ref(), revision);
+        self.note(sent);
+    }
 }
 
 impl Effects for Sending<'_, '_> {
@@ -208,6 +226,7 @@ impl Effects for Sending<'_, '_> {
             Analysed::Priorities(table) => self.priorities(*place, table, published),
             Analysed::Change(compared) => self.change(*place, compared, published),
             Analysed::Balance(balance) => self.balance(*place, balance, published),
+            Analysed::Buying(found) => self.buying(*place, found, published),
         }
     }
 }

@@ -184,6 +184,7 @@ impl House {
             priorities: feed(self.map.priorities_feed),
             changes: feed(self.map.changes_feed),
             balance: feed(self.map.balance_feed),
+            parameters: crate::oracle::parameters(feed(self.map.catalogue_feed)),
         }
     }
 }

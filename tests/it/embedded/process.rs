@@ -155,6 +155,7 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         priorities: feed("insight.priorities")?,
         changes: feed("insight.changes")?,
         balance: feed("insight.balance")?,
+        parameters: crate::oracle::parameters(feed("insight.catalogue")?),
     })
 }
 

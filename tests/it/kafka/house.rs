@@ -463,6 +463,7 @@ impl House {
             priorities: self.latest("priorities"),
             changes: self.latest("changes"),
             balance: self.latest("balance"),
+            parameters: crate::oracle::parameters(self.latest("catalogue")),
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Person<'a> {
     pub cases: &'a [Case],
 }
 
-fn shown(day: Day) -> String {
+pub fn shown(day: Day) -> String {
     (date(1970, 1, 1) + i64::from(day).days()).to_string()
 }
 
@@ -165,11 +165,21 @@ fn contacts<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Found<
     vec![Found { cause: "contact_cap_exceeded", since, about, owner, thing: None, happened_at: None, figures }]
 }
 
-fn lapse<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
+/// How somebody buys, by the newest purchases.
+pub struct Rhythm {
+    pub days: usize,
+    pub mean: f64,
+    pub limit: f64,
+    /// The day at whose close they have lapsed.
+    pub lapses_on: Day,
+    last: usize,
+}
+
+pub fn rhythm(timeline: &[Touch], trade: &Trade, world: &World) -> Option<Rhythm> {
     // What happens to purchases, in order: remembered, forgotten for newer ones, cancelled.
     let mut remembered: Vec<usize> = Vec::new();
-    for position in 0..of.timeline.len() {
-        for purchase in &of.trade.purchases {
+    for position in 0..timeline.len() {
+        for purchase in &trade.purchases {
             if purchase.placed == position {
                 remembered.push(position);
                 if remembered.len() > PURCHASES_MAX {
@@ -181,10 +191,10 @@ fn lapse<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
             }
         }
     }
-    let mut days: Vec<Day> = remembered.iter().map(|&at| world.day(of.timeline[at].occurred_at)).collect();
+    let mut days: Vec<Day> = remembered.iter().map(|&at| world.day(timeline[at].occurred_at)).collect();
     days.dedup();
     if days.len() < 3 {
-        return Vec::new();
+        return None;
     }
     let gaps: Vec<f64> = days.windows(2).map(|two| f64::from(two[1] - two[0])).collect();
     let n = gaps.len() as f64;
@@ -192,14 +202,19 @@ fn lapse<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
     let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (n - 1.0);
     // What is whole up to rounding is whole.
     let limit = (mean + 2.0 * variance.sqrt() - 1e-9).ceil().max(LAPSE_DAYS_MIN);
-    let last = *remembered.last().unwrap();
-    vec![Found {
+    let lapses_on = days[days.len() - 1] + limit as Day + 1;
+    Some(Rhythm { days: days.len(), mean, limit, lapses_on, last: *remembered.last().unwrap() })
+}
+
+fn lapse<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
+    let found = |rhythm: Rhythm| Found {
         cause: "customer_lapsed",
-        since: days[days.len() - 1] + limit as Day + 1,
+        since: rhythm.lapses_on,
         about: String::new(),
-        owner: &of.timeline[last].spoke,
+        owner: &of.timeline[rhythm.last].spoke,
         thing: None,
         happened_at: None,
-        figures: json!({"purchase_days": days.len(), "mean_gap_days": mean, "limit_days": limit}),
-    }]
+        figures: json!({"purchase_days": rhythm.days, "mean_gap_days": rhythm.mean, "limit_days": rhythm.limit}),
+    };
+    rhythm(of.timeline, of.trade, world).map(found).into_iter().collect()
 }

@@ -89,12 +89,12 @@ fn number(day: Date) -> Day {
     day.since(date(1970, 1, 1)).unwrap().get_days()
 }
 
-fn civil(day: Day) -> Date {
+pub fn civil(day: Day) -> Date {
     let instant = Timestamp::from_second(i64::from(day) * 86_400).unwrap();
     TimeZone::UTC.to_datetime(instant).date()
 }
 
-fn windows(day: Day) -> [Window; 3] {
+pub fn windows(day: Day) -> [Window; 3] {
     let today = civil(day);
     let since_monday = i32::from(today.weekday().to_monday_zero_offset());
     [(0, day), (1, day - since_monday), (2, number(today.first_of_month()))]
@@ -114,7 +114,7 @@ pub fn end((kind, start): Window) -> Day {
     }
 }
 
-fn window_name((kind, start): Window) -> String {
+pub fn window_name((kind, start): Window) -> String {
     let first = civil(start);
     match kind {
         0 => format!("day:{first}"),

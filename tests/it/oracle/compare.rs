@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::{contacts, journeys, months, priorities};
+use super::{contacts, journeys, months, priorities, value};
 
 /// The compacted state of the compared feeds: value by key.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,13 @@ pub struct Feeds {
     pub priorities: BTreeMap<String, Value>,
     /// `insight.balance`.
     pub balance: BTreeMap<String, Value>,
+    /// Of `insight.catalogue`, the sets of parameters.
+    pub parameters: BTreeMap<String, Value>,
+}
+
+/// The sets of parameters among the entries of `insight.catalogue`.
+pub fn parameters(catalogue: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    catalogue.into_iter().filter(|(key, _)| key.starts_with("parameters|")).collect()
 }
 
 impl Feeds {
@@ -59,7 +66,7 @@ impl Feeds {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// `customers`, `touchpoints`, `identities`, `alerts`, `metrics`, `journeys`, `attribution`, `drivers`,
-    /// `changes`, `priorities` or `balance`.
+    /// `changes`, `parameters`, `priorities` or `balance`.
     pub feed: &'static str,
     /// The record's key.
     pub key: String,
@@ -98,6 +105,8 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     compare_feed("alerts", &expected.alerts, &actual.alerts, &mut found);
     compare_feed("metrics", &expected.metrics, &actual.metrics, &mut found);
     compare_feed("changes", &expected.changes, &actual.changes, &mut found);
+    let (expected_parameters, actual_parameters) = value::comparable(&expected.parameters, &actual.parameters);
+    compare_feed("parameters", &expected_parameters, &actual_parameters, &mut found);
     let (expected, actual) = (expected.as_expected(), actual.as_expected());
     for (feed, expected, actual) in [
         ("journeys", &expected.journeys, &actual.journeys),

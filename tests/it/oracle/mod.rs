@@ -21,6 +21,8 @@ mod relations;
 mod source_tests;
 mod sources;
 mod tests;
+mod value;
+mod value_tests;
 mod verifier_tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,7 +33,7 @@ use serde_json::Value;
 pub use cells::METRICS;
 #[allow(unused_imports, reason = "for those who look into differences")]
 pub use compare::Difference;
-pub use compare::{Feeds, compare};
+pub use compare::{Feeds, compare, parameters};
 pub use identity::{Identifier, Persons};
 pub use orders::{Order, Orders};
 pub use sources::{Source, Touch, instant, read};
@@ -200,6 +202,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     result.feeds.drivers = analysed.months.publish();
     result.feeds.priorities = analysed.priorities.publish();
     result.feeds.balance = analysed.contacts.publish(&result.feeds.attribution, options);
+    result.feeds.parameters = analysed.buyers.publish(&world);
     result
 }
 

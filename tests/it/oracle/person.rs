@@ -17,6 +17,7 @@ use super::{
     priorities::Priorities,
     relations,
     sources::{Touch, instant},
+    value::{self, Buyers},
 };
 
 /// A position that is never reached.
@@ -250,6 +251,7 @@ pub struct Analysed {
     pub priorities: Priorities,
     pub changes: Changes,
     pub contacts: Contacts,
+    pub buyers: Buyers,
 }
 
 /// The insight record and the open alerts; what metrics and journeys count goes into the world.
@@ -288,6 +290,7 @@ pub fn fold(
     };
     analysed.months.add(timeline, &story, world);
     analysed.contacts.add(timeline, world);
+    analysed.buyers.add(timeline, &trade, world);
     relations::observe_subscriptions(timeline, &moments, world);
     relations::observe_messages(timeline, &moments, world);
     let placed = trade.purchases.iter().map(|purchase| purchase.placed).collect();
@@ -498,6 +501,7 @@ fn record(
         let day = world.day(touch.occurred_at);
         touch.kind == "message_sent" && closed_day - 30 < day && day <= closed_day
     });
+    let rhythm = alerts::rhythm(timeline, trade, world);
     json!({
         "person": name,
         "identifiers": identifiers(timeline),
@@ -526,6 +530,14 @@ fn record(
         "segment": newest(&|touch| &touch.segment),
         "region": newest(&|touch| &touch.region),
         "account": newest(&|touch| &touch.account),
+        "buying": value::bought(timeline, &live, world),
+        "rhythm": rhythm.map(|rhythm| json!({
+            "days": rhythm.days,
+            "mean_gap_days": rhythm.mean,
+            "limit_days": rhythm.limit,
+            "lapses_on": alerts::shown(rhythm.lapses_on),
+            "lapsed": rhythm.lapses_on <= closed_day,
+        })),
     })
 }
 

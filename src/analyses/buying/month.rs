@@ -1,0 +1,145 @@
+//! How all customers bought by the end of a month in (as counts), and both models fitted to it out.
+//!
+//! Time is counted in calendar weeks: from the week of the first purchase to that of the last, and to that of the month's
+//! end. A difference of two calendar weeks is, on average, the difference in days by seven: counting whole weeks from the first
+//! purchase instead would make everybody three days younger. What customers spent is known by the number of repeat purchases and
+//! the logarithmic bucket of the total, as a number of customers with their exact sum; each is taken for the mean of the bucket,
+//! which is within one percent.
+
+use std::collections::BTreeMap;
+
+use super::{
+    purchases::{History, PurchaseFit, PurchaseFitting},
+    spend::{SpendFit, SpendFitting, Spending},
+};
+use crate::model::{Accumulator, PurchaseElement};
+
+const DAYS_PER_WEEK: u32 = 7;
+
+/// How customers bought so far, whenever it is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuyingCounts {
+    /// By repeats, first and last week.
+    histories: BTreeMap<(u32, i32, i32), i64>,
+    /// By repeats and bucket: customers, and the sum of their totals.
+    spending: BTreeMap<(u32, i16), (i64, i64)>,
+}
+
+/// A model's fit, and how many customers there are of whom it knows nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted<F> {
+    /// Customers whom the model knows.
+    pub n: i64,
+    /// Customers whom it does not.
+    pub left_out: i64,
+    /// The fit; `None` with too few to fit anything.
+    pub fit: Option<F>,
+}
+
+/// How customers bought by the end of a month, as the models see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuyingFit {
+    /// Who has bought.
+    pub customers: i64,
+    /// Of them, who bought again on another day.
+    pub repeat_buyers: i64,
+    /// BG/NBD, time in weeks.
+    pub purchases: Fitted<PurchaseFit>,
+    /// Gamma–Gamma, money in minor units.
+    pub spend: Fitted<SpendFit>,
+}
+
+/// Both fits under way.
+#[derive(Debug)]
+pub struct BuyingFitting {
+    found: BuyingFit,
+    purchases: Option<PurchaseFitting>,
+    spend: Option<SpendFitting>,
+}
+
+impl BuyingCounts {
+    /// Adds to an element.
+    pub fn add(&mut self, element: PurchaseElement, add: &Accumulator) {
+        match element {
+            PurchaseElement::History { repeats, first_week, last_week } => {
+                let key = (repeats, first_week, last_week);
+                let n = self.histories.entry(key).or_default();
+                *n = n.wrapping_add(add.n);
+                if *n == 0 {
+                    self.histories.remove(&key);
+                }
+            }
+            PurchaseElement::Spending { repeats, bucket } => {
+                let key = (repeats, bucket);
+                let (n, sum) = self.spending.entry(key).or_default();
+                (*n, *sum) = (n.wrapping_add(add.n), sum.wrapping_add(add.sum));
+                if (*n, *sum) == (0, 0) {
+                    self.spending.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Begins to fit both models as of a week that no purchase is after.
+    pub fn fitting(&self, week: i32) -> BuyingFitting {
+        let weeks = |from: i32, to: i32| u32::try_from(to - from).unwrap_or(0) * DAYS_PER_WEEK;
+        let histories = self.histories.iter().map(|(&(repeats, first, last), &n)| {
+            (History { repeats, last_days: weeks(first, last), age_days: weeks(first, week) }, n)
+        });
+        let customers = self.histories.values().fold(0, |sum: i64, n| sum.wrapping_add(*n));
+        let again = self.histories.iter().filter(|((repeats, ..), _)| *repeats > 0);
+        let repeat_buyers = again.fold(0, |sum: i64, (_, n)| sum.wrapping_add(*n));
+        let spending = || {
+            self.spending.iter().map(|(&(repeats, _), &(n, sum))| {
+                // Half a minor unit upwards.
+                let total = if n > 0 { (sum + n / 2).div_euclid(n) } else { 0 };
+                (Spending { repeats, total }, n)
+            })
+        };
+        let spenders = |is: fn(i64) -> bool| spending().filter(|(spent, _)| is(spent.total)).map(|(_, n)| n).sum();
+        BuyingFitting {
+            found: BuyingFit {
+                customers,
+                repeat_buyers,
+                purchases: Fitted { n: customers, left_out: 0, fit: None },
+                spend: Fitted { n: spenders(|total| total > 0), left_out: spenders(|total| total <= 0), fit: None },
+            },
+            purchases: PurchaseFitting::new(histories),
+            spend: SpendFitting::new(spending()),
+        }
+    }
+}
+
+impl BuyingFitting {
+    /// Goes on for about so many terms of likelihoods (of one history or class of spending each), for one evaluation at least.
+    /// What was found, once both models are fitted. Takes from `terms` what it used.
+    pub fn advance(&mut self, terms: &mut usize) -> Option<&BuyingFit> {
+        loop {
+            let (rows, ended) = match (&mut self.purchases, &mut self.spend) {
+                (Some(fitting), _) => {
+                    let fit = fitting.advance(1);
+                    let known = (fitting.rows(), fit.is_some());
+                    self.found.purchases.fit = fit;
+                    known
+                }
+                (None, Some(fitting)) => {
+                    let fit = fitting.advance(1);
+                    let known = (fitting.rows(), fit.is_some());
+                    self.found.spend.fit = fit;
+                    known
+                }
+                (None, None) => return Some(&self.found),
+            };
+            if ended {
+                match &self.purchases {
+                    Some(_) => self.purchases = None,
+                    None => self.spend = None,
+                }
+            }
+            *terms = terms.saturating_sub(rows);
+            if *terms == 0 && (self.purchases.is_some() || self.spend.is_some()) {
+                return None;
+            }
+        }
+    }
+}
