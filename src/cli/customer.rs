@@ -1,7 +1,8 @@
 //! `insight-hub customer IDENTIFIER`: one customer as every department sees them: the record, the timeline, and why.
 //!
 //! Why: by which identifiers this is one person, and what each touchpoint counts for. The touchpoints of the feed are folded
-//! again, by the fold that the hub itself uses, and what each step contributes to company-wide metrics is shown beside it.
+//! again, by the fold that the hub itself uses, and what each step contributes to company-wide metrics is shown beside it. What the
+//! models of buying expect of the customer is computed here, from the record and the newest parameters.
 
 use std::{
     borrow::Cow,
@@ -18,6 +19,7 @@ use super::{
     identity::{Sought, find},
     output::{Format, write_json, write_table},
     place,
+    value::{self, Parameters},
 };
 use crate::{
     customers::fold::{self, DimensionValue, Emit, Head},
@@ -43,6 +45,9 @@ pub struct CustomerArguments {
     /// Show so many of the newest touchpoints; what the older ones count for is in the record
     #[arg(long, default_value_t = 30, value_name = "NUMBER")]
     pub last: usize,
+    /// Over so many days purchases and value are expected
+    #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub horizon: u32,
     /// How it is shown
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
@@ -74,7 +79,13 @@ pub(super) fn execute(
     }
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
     let mut more = BTreeSet::new();
+    let mut as_of = String::new();
     place::read_feed(settings, Feed::Customers, &mut |key, value| {
+        // One notation in UTC: the order of texts is that of instants.
+        let seen = value.as_ref().map(|record| text(record, "last_seen")).unwrap_or_default();
+        if seen > as_of {
+            as_of = seen;
+        }
         // A record that no longer has the identifier, or is gone, counts as the newest.
         match value {
             Some(record) if sought.is(key, &record) => {
@@ -109,6 +120,8 @@ pub(super) fn execute(
     if !settings.topics.touchpoints_feed {
         tracing::warn!("the feed of touchpoints is switched off: there is no timeline to show");
     }
+    let parameters = Parameters::newest(settings)?;
+    let as_of = value::day_of(&as_of, &settings.calendar()?);
     let mut timelines = timelines(settings, &found)?;
     for (person, record) in &found {
         let timeline = timelines.remove(person).unwrap_or_default();
@@ -116,6 +129,8 @@ pub(super) fn execute(
         let shown = timeline.len().saturating_sub(arguments.last);
         let steps = &timeline[shown..];
         let counted = &counted[shown..];
+        let expected = parameters.as_ref().zip(as_of);
+        let expected = expected.and_then(|(parameters, as_of)| parameters.said_of(record, as_of, arguments.horizon));
         match arguments.output {
             Format::Json | Format::Jsonl => {
                 let steps: Vec<Value> = steps
@@ -123,9 +138,16 @@ pub(super) fn execute(
                     .zip(counted)
                     .map(|(touchpoint, counts)| json!({"touchpoint": touchpoint, "counts_for": counts}))
                     .collect();
-                write_json(output, &json!({"person": person, "record": record, "timeline": steps}))?;
+                write_json(
+                    output,
+                    &json!({"person": person, "record": record, "expected": expected, "timeline": steps}),
+                )?;
             }
-            Format::Table => show(person, record, &timeline, shown, counted, output)?,
+            Format::Table => {
+                show_record(person, record, output)?;
+                show_expected(record, expected.as_ref(), output)?;
+                show(&timeline, shown, counted, output)?;
+            }
         }
     }
     Ok(output.flush()?)
@@ -262,14 +284,7 @@ impl Counts {
     }
 }
 
-fn show(
-    person: &str,
-    record: &Value,
-    timeline: &[Value],
-    shown: usize,
-    counted: &[Vec<String>],
-    output: &mut dyn Write,
-) -> Result<(), Failure> {
+fn show_record(person: &str, record: &Value, output: &mut dyn Write) -> Result<(), Failure> {
     writeln!(output, "person {person}\n")?;
     let rows: Vec<Vec<String>> = record
         .as_object()
@@ -278,8 +293,29 @@ fn show(
         .filter(|(field, value)| *field != "person" && *field != "journey" && !is_empty(value))
         .map(|(field, value)| vec![field.replace('_', " "), in_words(value)])
         .collect();
-    write_table(output, &["record", ""], &rows)?;
+    Ok(write_table(output, &["record", ""], &rows)?)
+}
 
+/// What the models of buying expect, if there are parameters and something was bought.
+fn show_expected(record: &Value, expected: Option<&Value>, output: &mut dyn Write) -> Result<(), Failure> {
+    match expected {
+        Some(said) => {
+            let (as_of, month) = (text(said, "as_of"), text(said, "parameters"));
+            writeln!(
+                output,
+                "\nwhat customers who bought alike would do: as of {as_of}, by the parameters of {month}"
+            )?;
+            write_table(output, &["expected", ""], &value::rows(said))?;
+        }
+        None if record.get("buying").is_some_and(Value::is_object) => {
+            writeln!(output, "\nwhat to expect is not known: no month has closed with enough repeat buyers")?;
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+fn show(timeline: &[Value], shown: usize, counted: &[Vec<String>], output: &mut dyn Write) -> Result<(), Failure> {
     writeln!(output, "\nwhy this is one person: the strongest identifier of each touchpoint leads to the same one")?;
     let mut seen: BTreeMap<(String, String), (u64, BTreeSet<String>)> = BTreeMap::new();
     for touchpoint in timeline {

@@ -36,6 +36,7 @@ mod stop;
 mod tail;
 mod tap;
 mod topics;
+mod value;
 
 use std::{
     io::{self, BufWriter, Write},

@@ -198,6 +198,38 @@ fn who_stays_goes_reads_and_is_written_to_is_counted_truly_under_faults() {
     }
 }
 
+/// A company with enough repeat buyers for the models of buying.
+fn buying_company(seed: u64) -> CompanyOptions {
+    CompanyOptions { customers: 90, touchpoints: 6_500, days: 92, ..small_company(seed) }
+}
+
+#[test]
+fn parameters_of_buying_are_the_truth_under_faults() {
+    let fitted = in_turn(seeds(2, 40), |seed| {
+        let events = events(buying_company(seed));
+        let expected = truth(&events);
+        let (feeds, _) = simulate(&events, &topology_options("buying", 2), seed, 3, 20);
+        assert_truth(&expected.feeds, &feeds, &format!("seed {seed}"));
+        let fits = |model: &str| {
+            let is_fitted = |set: &&Value| set["parameters"][model]["log_likelihood"].is_number();
+            feeds.parameters.values().filter(is_fitted).count()
+        };
+        for (key, set) in &feeds.parameters {
+            let set = &set["parameters"];
+            let (n, again, bought, spent) =
+                (&set["customers"], &set["repeat_buyers"], &set["purchases"], &set["spend"]);
+            println!(
+                "seed {seed}: {key}: {n} customers, {again} again, {} {}",
+                bought["convergence"], spent["convergence"]
+            );
+        }
+        [fits("purchases"), fits("spend")]
+    });
+    for model in 0..2 {
+        assert!(fitted.iter().map(|fits| fits[model]).sum::<usize>() > 0, "{fitted:?}");
+    }
+}
+
 /// What the faults of one seed did.
 struct Ran {
     faults: FaultCounts,

@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     // A library's door: what `run` does, for a program that has a hub inside.
     ("hub", &["cli", "settings", "engine::log", "telemetry"]),
-    // `customers`, `links` and `metrics` for their options, which it makes from the settings.
+    // `customers`, `links` and `metrics` for their options, which it makes from the settings; the models of buying, which are
+    // applied where they are read.
     (
         "cli",
         &[
@@ -26,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "customers",
             "links",
             "metrics",
+            "analyses::buying",
             "feeds",
             "model",
             "engine",

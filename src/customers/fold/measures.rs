@@ -3,8 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{
-    balance,
-    buying,
+    balance, buying,
     facts::{Buyer, Facts, Gained},
     head::CONTACT_DAYS,
     journeys::{self, Ended},

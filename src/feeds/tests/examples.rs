@@ -14,12 +14,8 @@ use crate::{
         statistics::Sums,
     },
     feeds::{
-        AttributionRecord, BalanceRecord, ChangeRecord, DeadLetter, DriversRecord, JourneysRecord, PersonTouchpoint,
-        PrioritiesRecord, SCORE_RANGE,
-    },
-    feeds::{
-        AttributionRecord, CatalogueRecord, DeadLetter, DriversRecord, JourneysRecord, ParametersRecord,
-        PersonTouchpoint,
+        AttributionRecord, BalanceRecord, CatalogueRecord, ChangeRecord, DeadLetter, DriversRecord, JourneysRecord,
+        ParametersRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE,
     },
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, BuyingSummary,

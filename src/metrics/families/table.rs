@@ -3,8 +3,8 @@
 use crate::{
     analyses::{
         balance::Balance,
-        contacts::Contacts,
         buying::month::BuyingFit,
+        contacts::Contacts,
         drivers::{Moments, PairSums},
         journeys::JourneyTable,
         priorities::{Group, PriorityTable, Subject},
@@ -12,7 +12,8 @@ use crate::{
     },
     metrics::MetricsError,
     model::{
-        Accumulator, ContactElement, Currency, Day, GroupElement, Measure, PairElement, PathOutcome, Window, WindowKind, family,
+        Accumulator, ContactElement, Currency, Day, GroupElement, Measure, PairElement, PathOutcome, Window,
+        WindowKind, family,
     },
 };
 

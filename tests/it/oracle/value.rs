@@ -131,6 +131,7 @@ fn set(window: &Value, histories: &[History], spending: &[(usize, i64)]) -> Valu
             "currency": "EUR",
             "customers": histories.len(),
             "repeat_buyers": repeat_buyers,
+            "n_min": BUYERS_MIN,
             "purchases": {"n": histories.len(), "left_out": 0, "convergence": verdict(repeat_buyers)},
             "spend": {"n": known.len(), "left_out": spending.len() - known.len(), "convergence": verdict(known.len())},
         },
