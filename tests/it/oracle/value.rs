@@ -190,7 +190,8 @@ fn judge(fit: &Value, n: usize, log_likelihood: &dyn Fn(&[f64]) -> f64, [step, s
     }
     let here = log_likelihood(&at);
     let published = fit["log_likelihood"].as_f64().unwrap_or(f64::NAN);
-    if !((published - here).abs() <= close * here.abs().max(1.0)) {
+    let is_close = (published - here).abs() <= close * here.abs().max(1.0);
+    if !is_close {
         return format!("a likelihood of {published}, which is {here}");
     }
     if fit["convergence"] != "converged" {
