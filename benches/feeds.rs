@@ -9,13 +9,13 @@ use std::{collections::BTreeMap, hint::black_box, time::Instant};
 
 use insight_hub::{
     feeds::{
-        Customers, Definitions, Encoder, FeedFormat, FeedRecord, Metrics, Names, PersonTouchpoint, Text, Touchpoints,
-        event_id,
+        CatalogueRecord, Customers, Definitions, Encoder, FeedFormat, FeedRecord, Metrics, Names, PersonTouchpoint,
+        Text, Touchpoints, event_id,
     },
     model::{
-        CatalogueEntry, Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier, IdentifierType,
-        Initiator, InsightRecord, JourneyStep, Kind, MetricValue, Money, Percentiles, PersonId, Phase, ScoreSummary,
-        Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
+        BuyingSummary, CatalogueEntry, Channel, Currency, Day, Dimension, DurationSummary, EventTime, Identifier,
+        IdentifierType, Initiator, InsightRecord, JourneyStep, Kind, MetricValue, Money, Percentiles, PersonId, Phase,
+        ScoreSummary, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
     },
 };
 
@@ -29,7 +29,7 @@ fn main() {
     let touchpoint = touchpoint();
     let on_timeline = PersonTouchpoint { person: PersonId([0xa5; 16]), touchpoint: &touchpoint };
     let metric = metric();
-    let definition = definition();
+    let definition = CatalogueRecord::Metric(definition());
     for format in FeedFormat::ALL {
         measure::<Touchpoints>("touchpoint", format, &on_timeline);
         measure::<Customers>("customer", format, &customer);
@@ -124,6 +124,14 @@ fn customer() -> InsightRecord {
         segment: Some("consumer".into()),
         region: Some("north".into()),
         account: None,
+        buying: Some(BuyingSummary {
+            first_on: Day(20_463),
+            last_on: Day(20_480),
+            days: 2,
+            repeat_paid_days: 1,
+            repeat_paid: 6_345,
+        }),
+        rhythm: None,
     }
 }
 
