@@ -171,9 +171,7 @@ impl Sending<'_, '_> {
         let sent = send(self.outputs, self.map.balance_feed, to, &key, record.as_ref(), revision);
         self.note(sent);
     }
-}
 
-impl Sending<'_, '_> {
     fn change(&mut self, place: AnalysisPlace<'_>, compared: &Compared, published: Option<(u64, Status)>) {
         let key = feeds::change_key(&place, compared.metric.id);
         let record = published.zip(compared.change).map(|((revision, status), change)| ChangeRecord {
