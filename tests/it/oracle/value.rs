@@ -189,10 +189,13 @@ fn judge(fit: &Value, n: usize, log_likelihood: &dyn Fn(&[f64]) -> f64, [step, s
         return "no parameters".into();
     }
     let here = log_likelihood(&at);
+    // What is left of differences of logarithms of the gamma function where parameters are so large that nothing determines them.
+    let largest = at.iter().copied().fold(2.0, f64::max);
+    let rounding = n as f64 * 1e-15 * largest * largest.ln();
     let published = fit["log_likelihood"].as_f64().unwrap_or(f64::NAN);
-    let is_close = (published - here).abs() <= close * here.abs().max(1.0);
+    let is_close = (published - here).abs() <= close * here.abs().max(1.0) + rounding;
     if !is_close {
-        return format!("a likelihood of {published}, which is {here}");
+        return format!("a likelihood of {published}, which is {here} at {at:?}");
     }
     if fit["convergence"] != "converged" {
         return "good".into();
@@ -202,7 +205,7 @@ fn judge(fit: &Value, n: usize, log_likelihood: &dyn Fn(&[f64]) -> f64, [step, s
             let mut other = at.clone();
             other[index] *= factor;
             let there = log_likelihood(&other);
-            if there > here + slack * here.abs() {
+            if there > here + slack * here.abs() + rounding {
                 return format!("parameter {index} times {factor} is likelier: {there} after {here}");
             }
         }
