@@ -32,7 +32,7 @@ def injure_metrics(con):
         for key in victims(metric, "len(map_keys(details)) > 0 AND metric <> 'data_quality'"):
             name = con.execute("SELECT map_keys(details)[1] FROM actual WHERE key = ?", [key]).fetchone()[0]
             con.execute("""UPDATE actual SET details = map_from_entries(list_transform(map_entries(details),
-                lambda it: {k: it.key, v: CASE WHEN it.key = ? THEN it.value + 1e-6 ELSE it.value END})) WHERE key = ?""", [name, key])
+                lambda it: {k: it.key, v: CASE WHEN it.key = ? THEN it.value + 1e-6 * greatest(abs(it.value), 1) ELSE it.value END})) WHERE key = ?""", [name, key])
             wrong.add((key, f"details.{name}"))
         for key in victims(metric, "denominator > 0"):
             con.execute("DELETE FROM actual WHERE key = ?", [key])
