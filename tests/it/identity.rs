@@ -28,7 +28,7 @@ use insight_hub::{
             TopicPartition,
             sim::{Simulation, SimulationOptions, SourceRecord},
         },
-        topics::Topics,
+        topics::{TopicIndex, Topics},
         worker::WorkerOptions,
     },
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet},
@@ -128,10 +128,20 @@ impl Hub {
     }
 
     pub fn with_worker(seed: u64, instances_max: usize, worker: WorkerOptions) -> Hub {
-        let (topology, map) = topology::topology(&options("identity"));
+        Hub::of(&options("identity"), seed, instances_max, worker)
+    }
+
+    /// A hub of other departments.
+    pub fn of(options: &TopologyOptions, seed: u64, instances_max: usize, worker: WorkerOptions) -> Hub {
+        let (topology, map) = topology::topology(options);
         let options = SimulationOptions { seed, instances_max, faults: 0, worker };
         let topics = topology.topics.clone();
         Hub { simulation: Simulation::new(options, topology, Vec::new()), map, topics, said: 0 }
+    }
+
+    /// A topic by its name.
+    pub fn topic(&self, name: &str) -> TopicIndex {
+        self.topics.find(name).unwrap()
     }
 
     /// What is said from now on, in this order.

@@ -29,6 +29,7 @@ mod oracle;
 mod rebuild;
 mod reload;
 mod rereading;
+mod retraction;
 mod simulation;
 mod smoke;
 mod tidy;

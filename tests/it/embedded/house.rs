@@ -89,6 +89,17 @@ impl House {
         }
     }
 
+    /// Appends operators' commands: id, record, time.
+    pub fn order(&self, commands: &[(String, Vec<u8>, i64)]) {
+        let place = self.place(&self.topology.topics.get(self.map.commands).name, 0);
+        let mut commit = Commit::new();
+        for (id, value, timestamp_ms) in commands {
+            let (key, value) = (Some(id.as_bytes()), Some(value.as_slice()));
+            commit.record(place, &NewRecord { timestamp_ms: *timestamp_ms, key, value, headers: &[] });
+        }
+        self.log.log().append(&commit).unwrap();
+    }
+
     /// Runs workers until everything that was written has been taken in and published.
     pub fn run(&self, workers: usize, options: WorkerOptions) {
         self.run_within(Duration::from_secs(300), workers, options);
