@@ -231,7 +231,7 @@ pub fn balance<'a>(contacts: &[Contact<'a>], limit: usize) -> Option<Balance<'a>
     Some(Balance { cost_basis, touchpoints, cost, credit, ranking: Ranked { shown: positions, other } })
 }
 
-fn feeling(here: Sums, everywhere: Sums) -> Option<Difference> {
+pub(super) fn feeling(here: Sums, everywhere: Sums) -> Option<Difference> {
     let elsewhere = everywhere.without(here);
     (here.n.min(elsewhere.n) >= OBSERVATIONS_MIN).then(|| difference_of_means(here, elsewhere)).flatten()
 }

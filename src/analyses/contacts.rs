@@ -28,6 +28,10 @@ pub struct ContactSums {
     pub scores: Sums,
     /// Sentiment.
     pub sentiment: Sums,
+    /// Deliveries that had been promised.
+    pub promises: i64,
+    /// Those on time.
+    pub kept: i64,
 }
 
 /// Sums by the name of the kind of contact; none of them zero.
@@ -48,6 +52,10 @@ impl Contacts {
                 sums.effort = sums.effort.wrapping_add(add.b);
             }
             ContactElement::Scores => sums.scores = sums.scores.and(Sums::of(add)),
+            ContactElement::Promises => {
+                sums.promises = sums.promises.wrapping_add(add.n);
+                sums.kept = sums.kept.wrapping_add(add.a);
+            }
             ContactElement::Sentiment => sums.sentiment = sums.sentiment.and(Sums::of(add)),
         }
         if *sums == ContactSums::default() {
@@ -58,6 +66,19 @@ impl Contacts {
     /// Whether nothing is left.
     pub fn is_zero(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The sums of every kind of contact, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ContactSums)> {
+        self.0.iter().map(|(name, sums)| (&**name, sums))
+    }
+
+    /// The spokes of them, by name.
+    pub fn spokes(&self) -> Vec<&str> {
+        let mut spokes: Vec<&str> = self.0.keys().filter_map(|name| Some(parse_contact(name)?.0)).collect();
+        spokes.sort_unstable();
+        spokes.dedup();
+        spokes
     }
 
     /// Every kind of contact that has sums or credits, in the order of their names. Costs that were paid back, and effort below

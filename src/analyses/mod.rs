@@ -28,5 +28,7 @@ pub mod balance;
 
 pub mod contacts;
 
+pub mod scorecards;
+
 #[cfg(test)]
 mod tests;

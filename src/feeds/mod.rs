@@ -26,6 +26,7 @@ mod priorities;
 mod reader;
 mod rejected;
 mod replay;
+mod scorecards;
 mod spokes;
 mod table;
 mod touchpoints;
@@ -50,6 +51,7 @@ pub use priorities::{Priorities, PrioritiesRecord, PrioritiesShape, SCORE_RANGE,
 pub use reader::{ReadError, Reader};
 pub use rejected::{DeadLetter, HEADER_PREFIX};
 pub use replay::{Origin, OriginReader, REPLAY_OF, REPLAY_TIMESTAMP, position};
+pub use scorecards::{ScorecardRecord, ScorecardShape, Scorecards};
 pub use spokes::{SpokeShape, Spokes};
 pub use table::{Cleanup, Description, Feed, TOPIC_PREFIX};
 pub use touchpoints::{PersonTouchpoint, TouchpointShape, Touchpoints};

@@ -30,6 +30,8 @@ pub enum Feed {
     Changes,
     /// What kinds of contact bring and take.
     Balance,
+    /// A department's month.
+    Scorecards,
     /// Metric definitions.
     Catalogue,
     /// What arrived from each department.
@@ -177,6 +179,13 @@ static BALANCE: Description = describe!(
     encoded: true,
     "Every kind of contact: what customers feel there, what it contributes to purchases, what it takes; where to invest and where to save."
 );
+static SCORECARDS: Description = describe!(
+    "scorecards",
+    "scorecards|window|spoke",
+    Compact,
+    encoded: true,
+    "A department's month: what customers feel there, its part of purchases and of costs, cases, promises kept."
+);
 static CATALOGUE: Description = describe!(
     "catalogue",
     "metric, or parameters|window|model",
@@ -201,7 +210,7 @@ static REJECTED: Description = describe!(
 
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 15] = [
+    pub const ALL: [Feed; 16] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,
@@ -214,6 +223,7 @@ impl Feed {
         Feed::Priorities,
         Feed::Changes,
         Feed::Balance,
+        Feed::Scorecards,
         Feed::Catalogue,
         Feed::Spokes,
         Feed::Rejected,
@@ -234,6 +244,7 @@ impl Feed {
             Feed::Priorities => &PRIORITIES,
             Feed::Changes => &CHANGES,
             Feed::Balance => &BALANCE,
+            Feed::Scorecards => &SCORECARDS,
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,

@@ -123,6 +123,14 @@ fn changes_are_written_as_the_golden_files_say() {
 }
 
 #[test]
+fn scorecards_are_written_as_the_golden_files_say() {
+    let card = examples::scorecard();
+    check_golden!(Scorecards, "scorecards", &examples::scorecard_record(&card));
+    let uncredited = crate::analyses::scorecards::Scorecard { contribution: None, net: None, ..card };
+    check_formats_agree::<Scorecards>(&examples::scorecard_record(&uncredited));
+}
+
+#[test]
 fn a_balance_is_written_as_the_golden_files_say() {
     let contacts = examples::contacts();
     let (whole, cut) = (examples::balance_of(&contacts, 10), examples::balance_of(&contacts, 1));

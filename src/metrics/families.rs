@@ -29,7 +29,7 @@ use super::{
     stage::{Effects, MetricsError},
 };
 use crate::{
-    analyses::{balance, contacts::Credited},
+    analyses::{balance, contacts::Credited, scorecards},
     model::{
         Accumulator, AnalysisPlace, Capacities, CellKey, Day, Dimension, KeyValue, Status, Window, WindowKind, family,
     },
@@ -246,8 +246,19 @@ impl Families {
             }
             return Ok(());
         }
-        if is_of_purchases && !self.due(store)?.contains(&family) {
-            self.note_due(together::balance(&family), store)?;
+        let is_balance = cell.metric == family::BALANCE;
+        if (is_of_purchases || is_balance) && !self.due(store)?.contains(&family) {
+            let balance = together::balance(&family);
+            let Table::Contacts(contacts) = self.table(&balance, store)? else { return Err(MetricsError::NoElement) };
+            let cards: Vec<StoreKey> =
+                contacts.spokes().into_iter().map(|spoke| together::scorecard(&family, spoke)).collect();
+            for key in cards.into_iter().chain([balance]) {
+                self.note_due(key, store)?;
+            }
+        }
+        if let Some(spoke) = together::spoke_of(element).filter(|_| is_balance) {
+            // Also if nothing of it is left.
+            self.note_due(together::scorecard(&family, spoke), store)?;
         }
         self.note_due(family, store)
     }
@@ -365,13 +376,19 @@ impl Families {
         let (subject, dimension_value) = if is_comparison(family) { (part(1), part(0)) } else { (part(0), part(1)) };
         let place = AnalysisPlace { subject, window: name.window, dimension: name.dimension, dimension_value };
         let credited = match family.first() {
-            Some(&family::BALANCE) => self.credited(family, name.window.start, store)?,
+            Some(&(family::BALANCE | family::SCORECARDS)) => self.credited(family, name.window.start, store)?,
             _ => Arc::default(),
         };
-        let (compared, contacts, balance);
+        let (compared, contacts, balance, card);
         let (analysed, is_nothing) = if is_comparison(family) {
             compared = Changes::compare(name.window.start, name.dimension, &name.parts, store)?;
             (Analysed::Change(&compared), compared.change.is_none())
+        } else if family.first() == Some(&family::SCORECARDS) {
+            card = match self.table(&together::balance(family), store)? {
+                Table::Contacts(contacts) => scorecards::scorecard(contacts, &credited, subject),
+                _ => None,
+            };
+            (Analysed::Scorecard(card.as_ref()), card.is_none())
         } else {
             let table = self.table(family, store)?;
             let analysed = match table {

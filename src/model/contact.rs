@@ -36,12 +36,14 @@ pub enum ContactElement {
     Scores,
     /// Sentiment of −100…100: n, Σ, Σ².
     Sentiment,
+    /// Deliveries that had been promised in `n`, those on time in `a`.
+    Promises,
 }
 
 impl ContactElement {
     /// All of them.
-    pub const ALL: [ContactElement; 3] =
-        [ContactElement::Touchpoints, ContactElement::Scores, ContactElement::Sentiment];
+    pub const ALL: [ContactElement; 4] =
+        [ContactElement::Touchpoints, ContactElement::Scores, ContactElement::Sentiment, ContactElement::Promises];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -49,6 +51,7 @@ impl ContactElement {
             ContactElement::Touchpoints => "t",
             ContactElement::Scores => "s",
             ContactElement::Sentiment => "m",
+            ContactElement::Promises => "p",
         }
     }
 

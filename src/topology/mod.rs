@@ -154,6 +154,8 @@ pub struct TopicMap {
     pub changes_feed: TopicIndex,
     /// `insight.priorities`.
     pub priorities_feed: TopicIndex,
+    /// `insight.scorecards`.
+    pub scorecards_feed: TopicIndex,
     /// `insight.balance`.
     pub balance_feed: TopicIndex,
     /// `insight.catalogue`.
@@ -237,6 +239,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         changes_feed: feed(Feed::Changes),
         priorities_feed: feed(Feed::Priorities),
         balance_feed: feed(Feed::Balance),
+        scorecards_feed: feed(Feed::Scorecards),
         catalogue_feed: feed(Feed::Catalogue),
         spokes_feed: feed(Feed::Spokes),
         rejected_feed: feed(Feed::Rejected),

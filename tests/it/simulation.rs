@@ -105,6 +105,7 @@ pub fn read(cluster: &Cluster, map: &TopicMap) -> Feeds {
         changes: feed(map.changes_feed),
         balance: feed(map.balance_feed),
         parameters: crate::oracle::parameters(feed(map.catalogue_feed)),
+        scorecards: feed(map.scorecards_feed),
     }
 }
 

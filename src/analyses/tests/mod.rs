@@ -7,6 +7,7 @@ mod change;
 mod drivers;
 mod journeys;
 mod priorities;
+mod scorecards;
 mod statistics;
 
 use serde_json::Value;

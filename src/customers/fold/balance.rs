@@ -31,12 +31,17 @@ pub(super) fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     }
     let score = touchpoint.score.filter(|score| score.scale == ScoreScale::Csat).map(|score| i64::from(score.value));
     let sentiment = touchpoint.sentiment.map(i64::from);
-    for (element, observed) in [(ContactElement::Scores, score), (ContactElement::Sentiment, sentiment)] {
-        if let Some(observed) = observed {
+    let promise = facts.delivery.filter(|delivery| delivery.promised_at.is_some());
+    for (element, add) in [
+        (ContactElement::Scores, score.map(Accumulator::observe)),
+        (ContactElement::Sentiment, sentiment.map(Accumulator::observe)),
+        (ContactElement::Promises, promise.map(|it| Accumulator { a: i64::from(it.on_time), ..Accumulator::count(1) })),
+    ] {
+        if let Some(add) = add {
             name.truncate(contact);
             name.push_str(element.as_str());
             let value = DimensionValue::new(Dimension::Company, &name);
-            emit.cell(family::BALANCE, None, month, &value, &Accumulator::observe(observed), 1);
+            emit.cell(family::BALANCE, None, month, &value, &add, 1);
         }
     }
 }

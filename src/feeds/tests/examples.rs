@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use crate::{
     analyses::{
         attribution::attribute,
-        balance::{Balance, Contact, ContactKey, balance},
+        balance::{Balance, Contact, ContactKey, CostBasis, balance},
         buying::month::{BuyingCounts, BuyingFit},
         change::{Shape, compare},
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
         priorities::{Group, PriorityTable, Stated, Subject},
-        statistics::Sums,
+        scorecards::Scorecard,
+        statistics::{Difference, Sums},
     },
     feeds::{
         AttributionRecord, BalanceRecord, CatalogueRecord, ChangeRecord, DeadLetter, DriversRecord, JourneysRecord,
-        ParametersRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE,
+        ParametersRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE, ScorecardRecord,
     },
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, BuyingSummary,
@@ -447,4 +448,27 @@ pub fn balance_of(contacts: &[Contact<'static>], limit: usize) -> Balance<'stati
 pub fn balance_record<'a>(balance: &'a Balance<'a>) -> BalanceRecord<'a> {
     let window = Window::of(WindowKind::Month, Day::from_civil(2026, 1, 31));
     BalanceRecord { window, currency: Currency(*b"EUR"), balance, revision: 4, status: Status::Final }
+}
+
+pub fn scorecard() -> Scorecard {
+    Scorecard {
+        touchpoints: 1_200,
+        cases: 90,
+        scores: Sums { n: 40, sum: 120, squares: 400 },
+        score: Some(Difference { value: -1.0, low: -1.5, high: -0.5 }),
+        sentiments: Sums { n: 3, sum: -33, squares: 900 },
+        sentiment: None,
+        credit: 12.5,
+        contribution: Some(0.25),
+        cost_basis: CostBasis::Cost,
+        cost: 0.5,
+        net: Some(-0.25),
+        promises: 30,
+        kept: 27,
+    }
+}
+
+pub fn scorecard_record(card: &Scorecard) -> ScorecardRecord<'_> {
+    let place = AnalysisPlace { subject: "support", dimension: Dimension::Company, dimension_value: "", ..place() };
+    ScorecardRecord { place, card, revision: 2, status: Status::Provisional }
 }

@@ -8,6 +8,7 @@ use crate::{
         drivers::{Moments, PairSums},
         journeys::JourneyTable,
         priorities::{Group, PriorityTable, Subject},
+        scorecards::Scorecard,
         statistics::Sums,
     },
     metrics::MetricsError,
@@ -39,6 +40,8 @@ pub enum Analysed<'a> {
     Priorities(&'a PriorityTable),
     /// A metric before and after a change by the spoke that the place names: for `insight.changes`.
     Change(&'a Compared),
+    /// A department's month; `None`: it had none. For `insight.scorecards`.
+    Scorecard(Option<&'a Scorecard>),
     /// Kinds of contact; `None`: nothing can be said of them. For `insight.balance`.
     Balance(Option<&'a Balance<'a>>),
     /// How customers bought by the end of the place's month, amounts in a currency: a set of parameters for `insight.catalogue`.
@@ -48,7 +51,15 @@ pub enum Analysed<'a> {
 
 /// Whether a number is that of a family.
 pub(super) fn is_known(number: u8) -> bool {
-    matches!(number, family::JOURNEYS | family::DRIVERS | family::BALANCE | family::PRIORITIES | family::CHANGES)
+    matches!(
+        number,
+        family::JOURNEYS
+            | family::DRIVERS
+            | family::BALANCE
+            | family::SCORECARDS
+            | family::PRIORITIES
+            | family::CHANGES
+    )
 }
 
 impl Table {

@@ -1,12 +1,12 @@
 //! Families that are read together: whose change makes another one due, and what is read of it.
 //!
 //! ```text
-//! journeys to a purchase, of the company ──▶ balance of the same month
+//! journeys to a purchase, of the company ──▶ balance of the same month ──▶ scorecards of the same month
 //! ```
 
 use crate::{
     metrics::cells::StoreKey,
-    model::{Dimension, KnownGoal, family},
+    model::{Dimension, KnownGoal, family, parse_contact},
 };
 
 use super::HEAD;
@@ -34,4 +34,15 @@ pub(super) fn is_of_purchases(family: &[u8]) -> bool {
 /// The balance in the month of a family.
 pub(super) fn balance(family: &[u8]) -> StoreKey {
     of_company(family::BALANCE, family::CONTACTS, family)
+}
+
+/// The scorecard of a spoke in the month of a family.
+pub(super) fn scorecard(family: &[u8], spoke: &str) -> StoreKey {
+    of_company(family::SCORECARDS, spoke, family)
+}
+
+/// The spoke of an element of a balance.
+pub(super) fn spoke_of(element: &str) -> Option<&str> {
+    let (contact, _) = element.rsplit_once(family::PART_SEPARATOR)?;
+    Some(parse_contact(contact)?.0)
 }

@@ -103,6 +103,12 @@ impl Effects for Feed {
                     compared.change.map(|it| format!("{:.1} to {:.1}: {}", it.before, it.after, it.movement.as_str()));
                 (key, line.unwrap_or_default())
             }
+            Analysed::Scorecard(card) => {
+                let line = card.map_or_else(String::new, |card| {
+                    format!("{} touchpoints, {} net {:+.3?}", card.touchpoints, card.cost_basis.as_str(), card.net)
+                });
+                (keys::analysis("scorecards", "spoke", place), line)
+            }
             Analysed::Balance(balance) => {
                 let line = balance.map_or_else(String::new, |balance| {
                     let ranked = balance.ranking.shown.iter();

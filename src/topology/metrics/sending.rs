@@ -10,11 +10,12 @@ use crate::{
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
         priorities::{PriorityTable, Stated},
+        scorecards::Scorecard,
     },
     engine::{log::LogError, stage::Outputs, topics::TopicIndex},
     feeds::{
         self, AttributionRecord, BalanceRecord, CatalogueRecord, ChangeRecord, DriversRecord, Encoder, FeedFormat,
-        FeedRecord, JourneysRecord, ParametersRecord, PrioritiesRecord,
+        FeedRecord, JourneysRecord, ParametersRecord, PrioritiesRecord, ScorecardRecord,
     },
     metrics::{Analysed, COMPARED_DAYS, Compared, Effects},
     model::{AnalysisPlace, Currency, Measure, MetricValue, Status, keys},
@@ -41,6 +42,7 @@ pub(super) struct Analyses {
     priorities: Encoder<feeds::Priorities>,
     changes: Encoder<feeds::Changes>,
     balance: Encoder<feeds::Balance>,
+    scorecards: Encoder<feeds::Scorecards>,
     stated: Arc<Stated>,
     /// That of costs.
     currency: Currency,
@@ -57,6 +59,7 @@ impl Analyses {
             changes: Encoder::new(format, application_id),
             stated,
             balance: Encoder::new(format, application_id),
+            scorecards: Encoder::new(format, application_id),
             currency,
             parameters: Encoder::new(format, application_id),
         }
@@ -157,6 +160,15 @@ impl Sending<'_, '_> {
         self.note(sent);
     }
 
+    fn scorecard(&mut self, place: AnalysisPlace<'_>, card: Option<&Scorecard>, published: Option<(u64, Status)>) {
+        let key = keys::analysis("scorecards", "spoke", &place);
+        let record =
+            published.zip(card).map(|((revision, status), card)| ScorecardRecord { place, card, revision, status });
+        let (to, revision) = (&mut self.analyses.scorecards, revision_of(published));
+        let sent = send(self.outputs, self.map.scorecards_feed, to, &key, record.as_ref(), revision);
+        self.note(sent);
+    }
+
     fn balance(&mut self, place: AnalysisPlace<'_>, balance: Option<&Balance<'_>>, published: Option<(u64, Status)>) {
         let key = keys::analysis_of_company("balance", place.window);
         let currency = self.analyses.currency;
@@ -223,6 +235,7 @@ impl Effects for Sending<'_, '_> {
             Analysed::Drivers(moments) => self.drivers(*place, moments, published),
             Analysed::Priorities(table) => self.priorities(*place, table, published),
             Analysed::Change(compared) => self.change(*place, compared, published),
+            Analysed::Scorecard(card) => self.scorecard(*place, card, published),
             Analysed::Balance(balance) => self.balance(*place, balance, published),
             Analysed::Buying(found) => self.buying(*place, found, published),
         }

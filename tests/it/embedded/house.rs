@@ -196,6 +196,7 @@ impl House {
             changes: feed(self.map.changes_feed),
             balance: feed(self.map.balance_feed),
             parameters: crate::oracle::parameters(feed(self.map.catalogue_feed)),
+            scorecards: feed(self.map.scorecards_feed),
         }
     }
 }

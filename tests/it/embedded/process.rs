@@ -156,6 +156,7 @@ pub fn feeds(access: &Arc<dyn LogAccess>) -> Result<Feeds, String> {
         changes: feed("insight.changes")?,
         balance: feed("insight.balance")?,
         parameters: crate::oracle::parameters(feed("insight.catalogue")?),
+        scorecards: feed("insight.scorecards")?,
     })
 }
 

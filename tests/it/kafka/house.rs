@@ -464,6 +464,7 @@ impl House {
             changes: self.latest("changes"),
             balance: self.latest("balance"),
             parameters: crate::oracle::parameters(self.latest("catalogue")),
+            scorecards: self.latest("scorecards"),
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Feeds {
     pub changes: BTreeMap<String, Value>,
     /// `insight.priorities`.
     pub priorities: BTreeMap<String, Value>,
+    /// `insight.scorecards`.
+    pub scorecards: BTreeMap<String, Value>,
     /// `insight.balance`.
     pub balance: BTreeMap<String, Value>,
     /// Of `insight.catalogue`, the sets of parameters.
@@ -114,6 +116,7 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
         ("drivers", &expected.drivers, &actual.drivers),
         ("priorities", &expected.priorities, &actual.priorities),
         ("balance", &expected.balance, &actual.balance),
+        ("scorecards", &expected.scorecards, &actual.scorecards),
     ] {
         let mut expected = expected.clone();
         for (key, record) in &mut expected {

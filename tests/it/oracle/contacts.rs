@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Options, cells::World, sources::Touch};
+use super::{Options, cells::World, escaped, months::Story, sources::Touch};
 
 /// The fewest on each side of a comparison.
 const FEWEST: usize = 30;
@@ -20,6 +20,8 @@ struct Contact {
     effort: i64,
     scores: Vec<i64>,
     sentiment: Vec<i64>,
+    /// Of deliveries with a promise: whether they were on time.
+    on_time: Vec<bool>,
 }
 
 /// By month, with what records say of it, and by kind of contact.
@@ -47,18 +49,59 @@ impl Contacts {
         }
     }
 
+    /// Adds the deliveries of a person that had been promised.
+    pub fn add_deliveries(&mut self, timeline: &[Touch], story: &Story, world: &World) {
+        for &(at, _, on_time) in &story.deliveries {
+            let (month, _) = world.month(world.day(timeline[at].occurred_at));
+            let (_, contacts) = self.0.get_mut(&month).unwrap();
+            contacts.get_mut(&name(&timeline[at])).unwrap().on_time.push(on_time);
+        }
+    }
+
+    /// The state of `insight.scorecards`, by key.
+    pub fn scorecards(&self, attribution: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+        let mut feed = BTreeMap::new();
+        for (month, (window, contacts)) in &self.0 {
+            let credits = credits(attribution, month);
+            let spoke_of = |name: &str| name.split(':').next().unwrap().to_owned();
+            let mut spokes: Vec<String> = contacts.keys().map(|name| spoke_of(name)).collect();
+            spokes.dedup();
+            for spoke in spokes {
+                let own: Vec<&Contact> =
+                    contacts.iter().filter(|(name, _)| spoke_of(name) == spoke).map(|(_, contact)| contact).collect();
+                let others: Vec<&Contact> =
+                    contacts.iter().filter(|(name, _)| spoke_of(name) != spoke).map(|(_, contact)| contact).collect();
+                let lists = |of: fn(&Contact) -> &Vec<i64>, these: &[&Contact]| -> Vec<i64> {
+                    these.iter().flat_map(|contact| of(contact)).copied().collect()
+                };
+                let felt = |of: fn(&Contact) -> &Vec<i64>| feeling(&lists(of, &own), &lists(of, &others));
+                let credit: f64 =
+                    credits.iter().filter(|(name, _)| spoke_of(name) == spoke).map(|(_, credit)| credit).sum();
+                let all: f64 = credits.values().sum();
+                let contribution = (!credits.is_empty()).then(|| credit / all);
+                let (basis, taken) = basis(contacts.values());
+                let sum = |these: &[&Contact]| these.iter().map(|contact| taken(contact)).sum::<i64>() as f64;
+                let share = sum(&own) / (sum(&own) + sum(&others));
+                let cases = contacts.iter().filter(|(name, _)| name.split(':').take(2).eq([&*spoke, "case_opened"]));
+                let promises = || own.iter().flat_map(|contact| &contact.on_time);
+                let record = json!({"spoke": spoke, "window": window,
+                    "touchpoints": own.iter().map(|contact| contact.touchpoints).sum::<i64>(),
+                    "cases": cases.map(|(_, contact)| contact.touchpoints).sum::<i64>(),
+                    "score": felt(|contact| &contact.scores), "sentiment": felt(|contact| &contact.sentiment),
+                    "credited": credit, "contribution": contribution, "cost_basis": basis, "cost_share": share,
+                    "net": contribution.map(|part| part - share), "promises": promises().count(),
+                    "kept": promises().filter(|on_time| **on_time).count()});
+                feed.insert(format!("scorecards|{month}|spoke={}", escaped(&spoke)), record);
+            }
+        }
+        feed
+    }
+
     /// The state of `insight.balance`, by key, in the form of [`comparable`]. `attribution`: what that feed must say.
     pub fn publish(mut self, attribution: &BTreeMap<String, Value>, options: &Options) -> BTreeMap<String, Value> {
         let mut feed = BTreeMap::new();
         for (month, (window, contacts)) in &mut self.0 {
-            let mut credits: BTreeMap<String, f64> = BTreeMap::new();
-            for goal in PURCHASES {
-                let found = attribution.get(&format!("attribution|{month}|goal={goal}"));
-                for (step, credit) in found.and_then(|record| record["steps"].as_object()).into_iter().flatten() {
-                    *credits.entry(step.clone()).or_default() += credit["markov"].as_f64().unwrap();
-                }
-            }
-            credits.retain(|_, credit| *credit > 1e-12);
+            let credits = credits(attribution, month);
             if credits.is_empty() {
                 continue;
             }
@@ -71,6 +114,29 @@ impl Contacts {
     }
 }
 
+/// What purchases of a month are credited to.
+fn credits(attribution: &BTreeMap<String, Value>, month: &str) -> BTreeMap<String, f64> {
+    let mut credits: BTreeMap<String, f64> = BTreeMap::new();
+    for goal in PURCHASES {
+        let found = attribution.get(&format!("attribution|{month}|goal={goal}"));
+        for (step, credit) in found.and_then(|record| record["steps"].as_object()).into_iter().flatten() {
+            *credits.entry(step.clone()).or_default() += credit["markov"].as_f64().unwrap();
+        }
+    }
+    credits.retain(|_, credit| *credit > 1e-12);
+    credits
+}
+
+/// What is compared as cost, and how much of it a kind of contact takes.
+fn basis<'a>(contacts: impl Iterator<Item = &'a Contact> + Clone) -> (&'static str, fn(&Contact) -> i64) {
+    let bases: [(&'static str, fn(&Contact) -> i64); 3] = [
+        ("cost", |contact| contact.cost.max(0)),
+        ("effort", |contact| contact.effort.max(0)),
+        ("touchpoints", |contact| contact.touchpoints),
+    ];
+    bases.into_iter().find(|(_, of)| contacts.clone().map(of).sum::<i64>() > 0).unwrap()
+}
+
 fn record(
     window: &Value,
     contacts: &BTreeMap<String, Contact>,
@@ -78,15 +144,8 @@ fn record(
     options: &Options,
 ) -> Value {
     let credited: f64 = credits.values().sum();
-    let cost: fn(&Contact) -> i64 = |contact| contact.cost.max(0);
-    let effort: fn(&Contact) -> i64 = |contact| contact.effort.max(0);
-    let touchpoints: fn(&Contact) -> i64 = |contact| contact.touchpoints;
+    let (basis, taken) = basis(contacts.values());
     let total = |of: fn(&Contact) -> i64| contacts.values().map(of).sum::<i64>();
-    let (basis, taken) = match (total(cost), total(effort)) {
-        (1.., _) => ("cost", cost),
-        (_, 1..) => ("effort", effort),
-        _ => ("touchpoints", touchpoints),
-    };
     let mut shown = BTreeMap::new();
     for (name, contact) in contacts {
         let credit = credits.get(name).copied().unwrap_or_default();
@@ -107,12 +166,12 @@ fn record(
             () if net < 0.0 && !is_better => "save",
             () => "keep",
         };
-        let value = json!({"touchpoints": contact.touchpoints, "cost": cost(contact), "effort": effort(contact),
+        let value = json!({"touchpoints": contact.touchpoints, "cost": contact.cost.max(0), "effort": contact.effort.max(0),
             "credited": credit, "contribution": contribution, "cost_share": share, "net": net, "score": score,
             "sentiment": sentiment, "capacity": capacity, "capacity_use": part, "advice": advice});
         shown.insert(name.clone(), without_chance(value));
     }
-    json!({"window": window, "currency": "EUR", "cost_basis": basis, "touchpoints": total(touchpoints),
+    json!({"window": window, "currency": "EUR", "cost_basis": basis, "touchpoints": total(|contact| contact.touchpoints),
         "credited": credited, "cost": total(taken), "contacts": shown, "is_ranked": true})
 }
 

@@ -201,6 +201,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     (result.feeds.journeys, result.feeds.attribution) = analysed.journeys.publish();
     result.feeds.drivers = analysed.months.publish();
     result.feeds.priorities = analysed.priorities.publish();
+    result.feeds.scorecards = analysed.contacts.scorecards(&result.feeds.attribution);
     result.feeds.balance = analysed.contacts.publish(&result.feeds.attribution, options);
     result.feeds.parameters = analysed.buyers.publish(&world);
     result

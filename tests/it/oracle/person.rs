@@ -291,6 +291,7 @@ pub fn fold(
     analysed.months.add(timeline, &story, world);
     analysed.contacts.add(timeline, world);
     analysed.buyers.add(timeline, &trade, world);
+    analysed.contacts.add_deliveries(timeline, &story, world);
     relations::observe_subscriptions(timeline, &moments, world);
     relations::observe_messages(timeline, &moments, world);
     let placed = trade.purchases.iter().map(|purchase| purchase.placed).collect();
