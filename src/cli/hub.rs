@@ -183,8 +183,8 @@ pub(super) fn topology_options(
         metrics: metrics::Options {
             grace_ms: milliseconds(settings.time.grace_seconds),
             stated: Arc::new(metrics::Stated {
-                efforts: settings.priorities.efforts().expect("settings are valid once they are loaded"),
-                limits: settings.priorities.limits().expect("settings are valid once they are loaded"),
+                efforts: settings.analyses.efforts().expect("settings are valid once they are loaded"),
+                limits: settings.analyses.limits().expect("settings are valid once they are loaded"),
             }),
             capacities: Arc::new(settings.analyses.capacities().expect("settings are valid once they are loaded")),
             currency: settings.metrics.currency().expect("settings are valid once they are loaded"),

@@ -26,6 +26,7 @@ mod together;
 
 use super::{
     cells::{StoreKey, day_bytes, day_of_bytes, next_status},
+    published::Published,
     stage::{Effects, MetricsError},
 };
 use crate::{
@@ -45,11 +46,8 @@ pub(super) const ELEMENT: u8 = b'a';
 /// First byte of the keys of what was published.
 const PUBLISHED: u8 = b'f';
 
-/// Version of both stored forms. Golden file: `tests/fixtures/metrics_store_v1.txt`.
+/// Version of the stored form of elements. Golden file: `tests/fixtures/metrics_store_v1.txt`.
 const VERSION: u8 = 1;
-
-/// In place of a status: nothing is published of the family.
-const NO_STATUS: u8 = u8::MAX;
 
 /// What comes before the family's name in its key, without the first byte: metric, start, dimension.
 pub(super) const HEAD: usize = 6;
@@ -126,45 +124,15 @@ fn is_comparison(family: &[u8]) -> bool {
     family.first() == Some(&family::CHANGES)
 }
 
-/// What was published of a family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Published {
-    due: bool,
-    status: Option<Status>,
-    revision: u64,
+fn read_published(family: &[u8], store: &dyn KeyValue) -> Result<Published, MetricsError> {
+    store.get(&published_key(family))?.map_or(Ok(Published::default()), |bytes| Published::decode(&bytes))
 }
 
-impl Published {
-    fn read(family: &[u8], store: &dyn KeyValue) -> Result<Published, MetricsError> {
-        match store.get(&published_key(family))? {
-            Some(bytes) => Published::decode(&bytes),
-            None => Ok(Published { due: false, status: None, revision: 0 }),
-        }
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Published, MetricsError> {
-        let corrupted = || MetricsError::Corrupted { what: "what was published of a family" };
-        match bytes {
-            &[VERSION, due, status, ref revision @ ..] => Ok(Published {
-                due: due != 0,
-                status: match status {
-                    NO_STATUS => None,
-                    status => Some(*Status::ALL.get(usize::from(status)).ok_or_else(corrupted)?),
-                },
-                revision: postcard::from_bytes(revision).map_err(|_| corrupted())?,
-            }),
-            _ => Err(corrupted()),
-        }
-    }
-
-    fn save(self, family: &[u8], store: &mut dyn KeyValue) {
-        if !self.due && self.status.is_none() {
-            store.delete(&published_key(family));
-            return;
-        }
-        let start = vec![VERSION, u8::from(self.due), self.status.map_or(NO_STATUS, |status| status as u8)];
-        let bytes = postcard::to_extend(&self.revision, start).expect("a vector takes every byte");
-        store.put(&published_key(family), &bytes);
+fn save_published(published: Published, family: &[u8], store: &mut dyn KeyValue) {
+    if !published.due && published.status.is_none() {
+        store.delete(&published_key(family));
+    } else {
+        store.put(&published_key(family), &published.encode());
     }
 }
 
@@ -247,20 +215,26 @@ impl Families {
             return Ok(());
         }
         let is_balance = cell.metric == family::BALANCE;
-        if (is_of_purchases || is_balance) && !self.due(store)?.contains(&family) {
-            let balance = together::balance(&family);
-            let Table::Contacts(contacts) = self.table(&balance, store)? else { return Err(MetricsError::NoElement) };
-            let cards: Vec<StoreKey> =
-                contacts.spokes().into_iter().map(|spoke| together::scorecard(&family, spoke)).collect();
-            for key in cards.into_iter().chain([balance]) {
-                self.note_due(key, store)?;
-            }
+        if is_of_purchases || is_balance {
+            self.note_balance_due(&family, store)?;
         }
         if let Some(spoke) = together::spoke_of(element).filter(|_| is_balance) {
             // Also if nothing of it is left.
             self.note_due(together::scorecard(&family, spoke), store)?;
         }
         self.note_due(family, store)
+    }
+
+    /// Notes that the balance in the month of a family is due, and the scorecards that are read from it, unless it is known.
+    fn note_balance_due(&mut self, family: &[u8], store: &dyn KeyValue) -> Result<(), MetricsError> {
+        let balance = together::balance(family);
+        if self.due(store)?.contains(&balance) {
+            return Ok(());
+        }
+        let Table::Contacts(contacts) = self.table(&balance, store)? else { return Err(MetricsError::NoElement) };
+        let cards: Vec<StoreKey> =
+            contacts.spokes().into_iter().map(|spoke| together::scorecard(family, spoke)).collect();
+        cards.into_iter().chain([balance]).try_for_each(|key| self.note_due(key, store))
     }
 
     /// A cell of a metric changes.
@@ -272,8 +246,9 @@ impl Families {
 
     /// Notes that a family is due, if it is not yet.
     fn note_due(&mut self, family: StoreKey, store: &dyn KeyValue) -> Result<(), MetricsError> {
-        if self.due(store)?.insert(family.clone()) {
-            self.newly_due.insert(family);
+        if !self.due(store)?.contains(&family) {
+            self.newly_due.insert(family.clone());
+            self.due(store)?.insert(family);
         }
         Ok(())
     }
@@ -299,7 +274,7 @@ impl Families {
         let mut all = Vec::new();
         each_published(store, &mut |family, published| all.push((StoreKey::from_slice(family), published)))?;
         for (family, published) in all {
-            Published { due: true, ..published }.save(&family, store);
+            save_published(Published { due: true, ..published }, &family, store);
             self.due(store)?.insert(family);
         }
         Ok(())
@@ -332,8 +307,8 @@ impl Families {
             }
         }
         for family in std::mem::take(&mut self.newly_due) {
-            let known = Published::read(&family, store)?;
-            Published { due: true, ..known }.save(&family, store);
+            let known = read_published(&family, store)?;
+            save_published(Published { due: true, ..known }, &family, store);
         }
         self.commits = if published.is_empty() && self.busy { self.commits.saturating_add(1) } else { 0 };
         self.busy = false;
@@ -354,11 +329,7 @@ impl Families {
                 over.push(StoreKey::from_slice(family));
             }
         })?;
-        for family in over {
-            self.newly_due.insert(family.clone());
-            self.due(store)?.insert(family);
-        }
-        Ok(())
+        over.into_iter().try_for_each(|family| self.note_due(family, store))
     }
 
     fn publish_family(
@@ -369,7 +340,7 @@ impl Families {
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<(), MetricsError> {
-        let published = Published::read(family, store)?;
+        let published = read_published(family, store)?;
         let name = parse(family)?;
         let part = |index: usize| name.parts.get(index).copied().unwrap_or_default();
         // A comparison's name begins with the value, others with the subject.
@@ -407,14 +378,14 @@ impl Families {
             if published.status.is_some() {
                 effects.analysis(&place, analysed, None);
             }
-            Published { due: false, status: None, revision: 0 }.save(family, store);
+            save_published(Published::default(), family, store);
             return Ok(());
         }
         let is_settled = settled.is_some_and(|settled| name.settles <= settled);
         let status = next_status(published.status, true, false, is_settled);
         let revision = published.revision + 1;
         effects.analysis(&place, analysed, Some((revision, status)));
-        Published { due: false, status: Some(status), revision }.save(family, store);
+        save_published(Published { due: false, status: Some(status), revision }, family, store);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use std::{
 use super::{
     cells::{StoreKey, day_bytes, day_of_bytes, next_status},
     families::{self, Analysed, ELEMENT},
+    published::Published,
     stage::{Effects, MetricsError},
 };
 use crate::{
@@ -33,11 +34,6 @@ use crate::{
 
 /// First byte of the keys of months.
 const MONTH: u8 = b'p';
-/// Version of the stored form of a month.
-const VERSION: u8 = 1;
-/// In place of a status: nothing is published of the month.
-const NO_STATUS: u8 = u8::MAX;
-
 /// The newest closed months that have parameters.
 const MONTHS_MAX: usize = 12;
 /// What is due waits for so many commits with contributions at most.
@@ -63,32 +59,8 @@ pub(super) struct Time {
     pub steps: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Published {
-    due: bool,
-    status: Option<Status>,
-    revision: u64,
-}
-
-impl Published {
-    fn decode(bytes: &[u8]) -> Result<Published, MetricsError> {
-        let corrupted = || MetricsError::Corrupted { what: "what was published of a month" };
-        let &[VERSION, due, status, ref revision @ ..] = bytes else { return Err(corrupted()) };
-        Ok(Published {
-            due: due != 0,
-            status: match status {
-                NO_STATUS => None,
-                status => Some(*Status::ALL.get(usize::from(status)).ok_or_else(corrupted)?),
-            },
-            revision: postcard::from_bytes(revision).map_err(|_| corrupted())?,
-        })
-    }
-
-    fn save(self, month: Day, store: &mut dyn KeyValue) {
-        let start = vec![VERSION, u8::from(self.due), self.status.map_or(NO_STATUS, |status| status as u8)];
-        let bytes = postcard::to_extend(&self.revision, start).expect("a vector takes every byte");
-        store.put(&month_key(month), &bytes);
-    }
+fn save(published: Published, month: Day, store: &mut dyn KeyValue) {
+    store.put(&month_key(month), &published.encode());
 }
 
 fn month_key(month: Day) -> StoreKey {
@@ -203,7 +175,7 @@ impl Fits {
     fn due_from(&mut self, from: Day, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
         for (&month, published) in self.months(store)?.range_mut(from..).filter(|(_, published)| !published.due) {
             published.due = true;
-            published.save(month, store);
+            save(*published, month, store);
         }
         Ok(())
     }
@@ -282,12 +254,12 @@ impl Fits {
             store.delete(&month_key(month));
         }
         for (start, month) in wanted {
-            let known = months.entry(start).or_insert(Published { due: false, status: None, revision: 0 });
+            let known = months.entry(start).or_insert(Published::default());
             let is_new = known.status.is_none() && known.revision == 0;
             let settles = settled.is_some_and(|settled| month.end() <= settled);
             if !known.due && (is_new || (settles && known.status == Some(Status::Provisional))) {
                 known.due = true;
-                known.save(start, store);
+                save(*known, start, store);
             }
         }
         Ok(())
@@ -324,7 +296,7 @@ impl Fits {
                             *published = Published { due: *stale, status: None, revision: before.revision + 1 };
                         }
                     }
-                    published.save(*month, store);
+                    save(*published, *month, store);
                 }
                 walk.fitting = None;
                 if terms == 0 {

@@ -5,6 +5,7 @@
 //! - [`values`]: from a cell's integers to published figures.
 //! - `cells`: a cell, its key and its stored form; what is published when it has changed.
 //! - `families`: cells that an analysis looks at as a whole, the tables they add up to, and when it is published.
+//! - `published`: what was published of an analysis, as families and fits store it.
 //! - `fits`: the models of buying, fitted at each month's end from changes that add up.
 //! - `levels`: metrics that are a level at a day's close (orders overdue): changes by day into cells.
 //! - `settling`: watermarks, and from which day on windows are still provisional.
@@ -24,6 +25,7 @@ mod cells;
 mod families;
 mod fits;
 mod levels;
+mod published;
 mod rebuild;
 mod settling;
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod client;
 mod error;
 mod journeys;
 mod layers;
-mod priorities;
 mod registry;
 mod secret;
 #[cfg(test)]
@@ -28,7 +27,6 @@ pub use choice::{Compression, FeedFormat, Fsync, LogFormat, PublishedIdentifiers
 pub use client::ClientRole;
 pub use error::SettingsError;
 pub use journeys::Journeys;
-pub use priorities::Priorities;
 pub use secret::Secret;
 
 /// Everything that can be configured. `Settings::load` returns only valid ones.
@@ -53,8 +51,6 @@ pub struct Settings {
     pub metrics: Metrics,
     /// What journeys lead to.
     pub journeys: Journeys,
-    /// What the organisation states about subjects that want fixing.
-    pub priorities: Priorities,
     /// What the organisation can afford.
     pub analyses: Analyses,
     /// Who is one person.

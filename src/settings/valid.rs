@@ -147,8 +147,8 @@ impl Settings {
         rule((1..=730).contains(&journeys.expire_after_days), "journeys.expire_after_days", || {
             "must be between 1 and 730".into()
         })?;
-        self.priorities.efforts().map_err(|error| ("priorities.efforts", error))?;
-        self.priorities.limits().map_err(|error| ("priorities.limits", error))?;
+        self.analyses.efforts().map_err(|error| ("analyses.efforts", error))?;
+        self.analyses.limits().map_err(|error| ("analyses.limits", error))?;
         rule((1..=32).contains(&journeys.steps_max), "journeys.steps_max", || "must be between 1 and 32".into())
     }
 

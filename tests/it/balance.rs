@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::{
     experience::Random,
-    identity::{CONTACT_CAP, DEPARTMENTS, HOUR_MS, Hub, START_MS, Said},
+    identity::{CONTACT_CAP, DEPARTMENTS, HOUR_MS, Hub, START_MS, Said, canonical},
     oracle,
     simulation::{in_turn, seeds, simulate, small_company},
-    world::{PERSON_KEY, assert_truth, events, topology_options, truth_under},
+    world::{assert_truth, events, topology_options, truth_under},
 };
 
 const CAPACITY: &str = "sales:order_placed:web=40, support:case_opened:phone=500, marketing:message_sent:email=450";
@@ -46,16 +46,7 @@ fn asked(number: usize, random: &mut Random) -> SourceEvent {
     if random.percent(20) {
         payload["effort"] = json!(random.below(9) as i64 - 1);
     }
-    SourceEvent {
-        spoke: DEPARTMENTS[usize::from(random.percent(10))],
-        key: number.to_string().into_bytes(),
-        payload: payload.to_string().into_bytes(),
-        occurred_at: at,
-        timestamp_ms: at,
-        valid: true,
-        rejection: None,
-        duplicate: false,
-    }
+    canonical(DEPARTMENTS[usize::from(random.percent(10))], number, at, &payload)
 }
 
 /// How often the truth shows what is worth comparing.
@@ -81,14 +72,7 @@ fn run_asked(seed: u64) -> Seen {
     let mut random = Random(seed);
     let events: Vec<SourceEvent> = (0..1_200).map(|number| asked(number, &mut random)).collect();
     let truth = |events: &[SourceEvent]| {
-        let sources = events.iter().map(|event| oracle::Source {
-            spoke: event.spoke,
-            payload: &event.payload,
-            timestamp_ms: event.timestamp_ms,
-        });
-        let options =
-            oracle::Options { person_key: PERSON_KEY, contact_cap: CONTACT_CAP, ..oracle::Options::default() };
-        oracle::expected(sources, &options).feeds
+        truth_under(events, oracle::Options { contact_cap: CONTACT_CAP, ..oracle::Options::default() }).feeds
     };
     let mut hub = Hub::new(seed, 1);
     let (first, rest) = events.split_at(events.len() / 2);

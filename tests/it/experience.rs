@@ -7,10 +7,10 @@ use insight_hub::company::SourceEvent;
 use serde_json::{Value, json};
 
 use crate::{
-    identity::{CONTACT_CAP, DEPARTMENTS, HOUR_MS, Hub, START_MS, Said},
-    oracle::{METRICS, Options, Source, expected},
+    identity::{CONTACT_CAP, DEPARTMENTS, HOUR_MS, Hub, START_MS, Said, canonical},
+    oracle::{METRICS, Options},
     simulation::{in_turn, seeds},
-    world::{PERSON_KEY, assert_truth},
+    world::{assert_truth, truth_under},
 };
 
 /// SplitMix64 (S. Vigna).
@@ -113,16 +113,7 @@ fn event(number: usize, random: &mut Random) -> SourceEvent {
             payload["score"]["item"] = json!(random.pick(&["speed", "advice"]));
         }
     }
-    SourceEvent {
-        spoke: DEPARTMENTS[random.below(2)],
-        key: number.to_string().into_bytes(),
-        payload: payload.to_string().into_bytes(),
-        occurred_at: at,
-        timestamp_ms: at,
-        valid: true,
-        rejection: None,
-        duplicate: false,
-    }
+    canonical(DEPARTMENTS[random.below(2)], number, at, &payload)
 }
 
 /// How often each metric of the company had a numerator, and one that is not the denominator.
@@ -132,13 +123,7 @@ fn run_seed(seed: u64) -> Seen {
     let mut random = Random(seed);
     let events: Vec<SourceEvent> = (0..150 + random.below(150)).map(|number| event(number, &mut random)).collect();
     let truth_of = |events: &[SourceEvent]| {
-        let sources = events.iter().map(|event| Source {
-            spoke: event.spoke,
-            payload: &event.payload,
-            timestamp_ms: event.timestamp_ms,
-        });
-        let told =
-            expected(sources, &Options { person_key: PERSON_KEY, contact_cap: CONTACT_CAP, ..Options::default() });
+        let told = truth_under(events, Options { contact_cap: CONTACT_CAP, ..Options::default() });
         assert!(told.rejected.is_empty(), "seed {seed}: {:?}", told.rejected);
         told.feeds
     };

@@ -102,6 +102,11 @@ pub fn touch(department: &'static str, number: usize, hour: i64, kind: &str, ide
     if kind == "order_placed" {
         payload["amount"] = json!({ "minor": 1_000 + number as i64, "currency": "EUR" });
     }
+    canonical(department, number, at, &payload)
+}
+
+/// What a department tells at once, as a canonical touchpoint.
+pub fn canonical(department: &'static str, number: usize, at: i64, payload: &Value) -> SourceEvent {
     SourceEvent {
         spoke: department,
         key: number.to_string().into_bytes(),

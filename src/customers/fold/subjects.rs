@@ -149,8 +149,8 @@ pub fn last_day(head: &Head) -> Day {
 /// The parts of an element that say where a touchpoint's subject came up.
 pub(super) fn note(subjects: &mut Vec<Box<str>>, touchpoint: &Touchpoint<'_>) {
     let Some(subject) = touchpoint.subject.filter(|_| subjects.len() < SUBJECTS_MAX) else { return };
-    let parts = family::element(&[touchpoint.spoke, touchpoint.kind.as_str(), subject]);
-    if !subjects.iter().any(|known| **known == *parts) {
-        subjects.push(parts.into_boxed_str());
+    let parts = [touchpoint.spoke, touchpoint.kind.as_str(), subject];
+    if !subjects.iter().any(|known| known.split(family::PART_SEPARATOR).eq(parts)) {
+        subjects.push(family::element(&parts).into_boxed_str());
     }
 }

@@ -142,9 +142,7 @@ impl Sending<'_, '_> {
             self.note(sent);
         }
     }
-}
 
-impl Sending<'_, '_> {
     fn priorities(&mut self, place: AnalysisPlace<'_>, table: &PriorityTable, published: Option<(u64, Status)>) {
         let key = keys::analysis("priorities", "of", &place);
         let stated = &self.analyses.stated;

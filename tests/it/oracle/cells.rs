@@ -12,7 +12,7 @@ use jiff::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{escaped, sources::Touch};
+use super::{escaped, intervals, sources::Touch};
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 const DIMENSIONS: [&str; 11] =
@@ -442,7 +442,7 @@ impl Figures {
     }
 
     fn wilson(mut self, successes: i64) -> Figures {
-        self.interval = wilson(successes, self.n);
+        self.interval = intervals::wilson(successes, self.n).map(|(low, high)| (100.0 * low, 100.0 * high));
         self
     }
 }
@@ -512,15 +512,9 @@ fn figures(metric: &str, cell: &Cell) -> Figures {
                 figures = figures.detail("share_of_others", others_on as f64 / others as f64);
             }
             if n > 0 && others > 0 {
-                let (first, second) = (100.0 * share, 100.0 * others_on as f64 / others as f64);
-                figures.value = Some(first - second);
-                figures.interval = wilson(a, n).zip(wilson(others_on, others)).map(|(one, other)| {
-                    let apart = |x: f64, y: f64| (x * x + y * y).sqrt();
-                    (
-                        first - second - apart(first - one.0, other.1 - second),
-                        first - second + apart(one.1 - first, second - other.0),
-                    )
-                });
+                figures.value = Some(100.0 * (share - others_on as f64 / others as f64));
+                let difference = intervals::difference_of_shares((a, n), (others_on, others));
+                figures.interval = difference.map(|[_, low, high]| (100.0 * low, 100.0 * high));
             }
             figures.detail("others", others as f64).detail("others_who_went_on", others_on as f64)
         }
@@ -538,18 +532,6 @@ fn standard_error(values: &[i64]) -> Option<f64> {
     let sum: i128 = values.iter().map(|value| i128::from(*value)).sum();
     let squares: i128 = values.iter().map(|value| i128::from(*value).pow(2)).sum();
     (n >= 2).then(|| ((n * squares - sum * sum) as f64 / (n * n * (n - 1)) as f64).sqrt())
-}
-
-/// Wilson's 95 % interval of a share, in percent.
-fn wilson(successes: i64, n: i64) -> Option<(f64, f64)> {
-    if n <= 0 || !(0..=n).contains(&successes) {
-        return None;
-    }
-    let z = 1.959963984540054_f64;
-    let (n, p) = (n as f64, successes as f64 / n as f64);
-    let half = z * (n * p * (1.0 - p) + z * z / 4.0).sqrt();
-    let bound = |half: f64| 100.0 * (n * p + z * z / 2.0 + half) / (n + z * z);
-    Some((bound(-half), bound(half)))
 }
 
 /// Nearest rank, as the middle of the value's bucket.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     cells::{Cell, Slice, World},
     escaped,
-    priorities::{means, shares},
+    intervals::{means, shares},
     sources::Touch,
 };
 

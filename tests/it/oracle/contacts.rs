@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Options, cells::World, escaped, months::Story, sources::Touch};
+use super::{Options, cells::World, escaped, intervals::means, months::Story, sources::Touch};
 
-/// The fewest on each side of a comparison.
+/// The fewest that a mean is shown of.
 const FEWEST: usize = 30;
 const PURCHASES: [&str; 2] = ["first_purchase", "repurchase"];
 
@@ -185,51 +185,16 @@ fn without_chance(mut contact: Value) -> Value {
 
 /// What is felt here, and how that differs from elsewhere (Welch's interval).
 pub fn feeling(here: &[i64], elsewhere: &[i64]) -> Value {
-    let mean = |values: &[i64]| values.iter().map(|value| *value as f64).sum::<f64>() / values.len() as f64;
     let mut feeling = json!({"n": here.len(), "mean": null});
     if here.len() >= FEWEST {
-        feeling["mean"] = json!(mean(here));
+        feeling["mean"] = json!(here.iter().sum::<i64>() as f64 / here.len() as f64);
     }
-    if here.len().min(elsewhere.len()) < FEWEST {
-        return feeling;
+    if let Some([difference, low, high]) = means(here, elsewhere) {
+        feeling["difference"] = json!(difference);
+        feeling["interval_low"] = json!(low);
+        feeling["interval_high"] = json!(high);
     }
-    let error = |values: &[i64]| {
-        let middle = mean(values);
-        let spread: f64 = values.iter().map(|value| (*value as f64 - middle).powi(2)).sum();
-        spread / (values.len() - 1) as f64 / values.len() as f64
-    };
-    let (one, other) = (error(here), error(elsewhere));
-    if one + other == 0.0 {
-        return feeling;
-    }
-    let parts = one * one / (here.len() - 1) as f64 + other * other / (elsewhere.len() - 1) as f64;
-    let half = student((one + other) * (one + other) / parts) * (one + other).sqrt();
-    let difference = mean(here) - mean(elsewhere);
-    feeling["difference"] = json!(difference);
-    feeling["interval_low"] = json!(difference - half);
-    feeling["interval_high"] = json!(difference + half);
     feeling
-}
-
-/// Within which 95 % of Student's t distribution lie: its density becomes a power of a cosine on an angle, which is
-/// integrated by Simpson's rule.
-fn student(freedom: f64) -> f64 {
-    let within = |angle: f64| {
-        let steps = 4_000;
-        let step = angle / f64::from(steps);
-        let at = |number: i32| (step * f64::from(number)).cos().powf(freedom - 1.0);
-        let weight = |number: i32| if number % 2 == 1 { 4.0 } else { 2.0 };
-        let inside: f64 = (1..steps).map(|number| weight(number) * at(number)).sum();
-        (at(0) + inside + at(steps)) * step / 3.0
-    };
-    // Beyond, nothing is left that counts.
-    let all = within((14.0 / freedom.sqrt()).min(std::f64::consts::FRAC_PI_2));
-    let (mut low, mut high) = (1.9, 13.0);
-    for _ in 0..50 {
-        let middle: f64 = (low + high) / 2.0;
-        if within((middle / freedom.sqrt()).atan()) < 0.95 * all { low = middle } else { high = middle }
-    }
-    low
 }
 
 /// A published record without the order of its list; whether that is by rank is said instead.
@@ -257,11 +222,4 @@ pub fn comparable(record: &Value) -> Value {
         kept.insert("contacts".into(), json!(contacts));
     }
     Value::Object(kept)
-}
-
-#[test]
-fn students_percentiles_are_those_of_the_tables() {
-    for (freedom, expected) in [(30.0, 2.042_272_456), (60.0, 2.000_297_822), (1_000.0, 1.962_339_081)] {
-        assert!((student(freedom) - expected).abs() < 1e-8, "{freedom}: {}", student(freedom));
-    }
 }

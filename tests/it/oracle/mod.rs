@@ -12,6 +12,7 @@ mod experience;
 mod experience_tests;
 mod fields;
 mod identity;
+mod intervals;
 mod journeys;
 mod months;
 mod orders;

@@ -6,7 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{cells::World, journeys::Bought, sources::Touch};
+use super::{
+    cells::World,
+    intervals::{means, shares},
+    journeys::Bought,
+    sources::Touch,
+};
 
 /// A person's month.
 struct Row {
@@ -141,73 +146,6 @@ fn record(window: &Value, rows: &[Row]) -> Value {
         "of": "persons", "window": window, "persons": rows.len(), "priorities": priorities, "other": 0,
         "judged": judged, "no_worse": no_worse, "too_few": too_few,
     })
-}
-
-const Z: f64 = 1.959963984540054;
-
-/// Wilson's interval of a share.
-pub fn wilson(a: i64, n: i64) -> (f64, f64) {
-    let (p, size) = (a as f64 / n as f64, n as f64);
-    let middle = (p + Z * Z / (2.0 * size)) / (1.0 + Z * Z / size);
-    let half = Z / (1.0 + Z * Z / size) * (p * (1.0 - p) / size + Z * Z / (4.0 * size * size)).sqrt();
-    (if a == 0 { 0.0 } else { middle - half }, if a == n { 1.0 } else { middle + half })
-}
-
-/// The first share less the second, with Newcombe's interval; thirty or more on each side.
-pub fn shares(one: (i64, i64), other: (i64, i64)) -> Option<[f64; 3]> {
-    let is_share = |(a, n): (i64, i64)| n >= 30 && (0..=n).contains(&a);
-    if !is_share(one) || !is_share(other) {
-        return None;
-    }
-    let share = |(a, n): (i64, i64)| a as f64 / n as f64;
-    let ((p, q), (p_low, p_high), (q_low, q_high)) =
-        ((share(one), share(other)), wilson(one.0, one.1), wilson(other.0, other.1));
-    let low = p - q - ((p - p_low).powi(2) + (q_high - q).powi(2)).sqrt();
-    let high = p - q + ((p_high - p).powi(2) + (q - q_low).powi(2)).sqrt();
-    Some([p - q, low, high])
-}
-
-/// Value, low and high of a difference of means by Welch's test, thirty or more on each side.
-pub fn means(one: &[i64], other: &[i64]) -> Option<[f64; 3]> {
-    if one.len().min(other.len()) < 30 {
-        return None;
-    }
-    let of = |values: &[i64]| {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<i64>() as f64 / n;
-        let spread: f64 = values.iter().map(|&value| (value as f64 - mean).powi(2)).sum();
-        (n, mean, spread / (n - 1.0) / n)
-    };
-    let ((n, mean_one, a), (m, mean_other, b)) = (of(one), of(other));
-    if a + b <= 0.0 {
-        return None;
-    }
-    let freedom = (a + b).powi(2) / (a * a / (n - 1.0) + b * b / (m - 1.0));
-    let half = student(freedom) * (a + b).sqrt();
-    let value = mean_one - mean_other;
-    Some([value, value - half, value + half])
-}
-
-/// Where Student's distribution has 0.475 above zero: Newton's method on Simpson's rule.
-fn student(freedom: f64) -> f64 {
-    let scale = (libm::lgamma((freedom + 1.0) / 2.0) - libm::lgamma(freedom / 2.0)).exp()
-        / (freedom * std::f64::consts::PI).sqrt();
-    let density = |x: f64| scale * (1.0 + x * x / freedom).powf(-(freedom + 1.0) / 2.0);
-    let area = |to: f64| {
-        let steps = 2_000;
-        let at = |step: i32| density(to * f64::from(step) / f64::from(steps));
-        let inner: f64 = (1..steps).map(|step| if step % 2 == 1 { 4.0 * at(step) } else { 2.0 * at(step) }).sum();
-        (at(0) + inner + at(steps)) * to / f64::from(steps) / 3.0
-    };
-    let mut t = Z;
-    for _ in 0..50 {
-        let step = (area(t) - 0.475) / density(t);
-        t -= step;
-        if step.abs() < 1e-13 {
-            break;
-        }
-    }
-    t
 }
 
 /// A published record without ranks: floats decide them, and equal ones are told apart by names.
