@@ -1,4 +1,4 @@
-//! Counts of a cell family in, findings out: journeys, attribution, drivers, buying, priorities, balance, changes.
+//! Counts of a cell family in, findings out: journeys, attribution, drivers, buying, priorities, balance, changes, usual ranges.
 //!
 //! Pure functions. What is counted is integers, and everything that is counted can be taken back; a float appears in a finding
 //! and nowhere before. Findings are in a fixed order, equals by their key. Logarithms and the like come from `libm`, which
@@ -23,6 +23,8 @@ pub mod buying;
 pub mod priorities;
 
 pub mod change;
+
+pub mod range;
 
 pub mod balance;
 

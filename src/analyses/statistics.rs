@@ -8,6 +8,9 @@ use crate::model::{Accumulator, log_bucket_middle};
 /// The 97.5th percentile of the standard normal distribution: two-sided 95 % intervals.
 pub const Z_95: f64 = 1.959_963_984_540_054;
 
+/// The 99.95th percentile of the standard normal distribution: two-sided 99.9 % intervals.
+pub const Z_99_9: f64 = 3.290_526_731_491_925_5;
+
 /// The fewest observations on each side of a comparison, or behind a correlation, that are published. Below about thirty, the
 /// intervals' approximations (normal, Student's t on skewed amounts) do not hold what they promise, and a single person's
 /// answer can be guessed from a mean that comes and goes with it.
@@ -164,12 +167,22 @@ pub fn student_975(freedom: f64) -> f64 {
         ];
         return z + terms.iter().rev().fold(0.0, |sum, term| (sum + term) / freedom);
     }
-    let tails = |t: f64| incomplete_beta(freedom / 2.0, 0.5, freedom / (freedom + t * t));
     // With one degree of freedom it is 12.7, and it falls from there to the normal distribution's.
-    let (mut low, mut high) = (Z_95, 13.0);
+    halved(freedom, 0.05, (Z_95, 13.0))
+}
+
+/// The 99.95th percentile of Student's t distribution with `freedom` ≥ 1 degrees of freedom, found as [`student_975`] is.
+pub fn student_9995(freedom: f64) -> f64 {
+    // With one degree of freedom it is 636.6.
+    halved(freedom, 0.001, (Z_99_9, 637.0))
+}
+
+/// Where both tails of Student's t distribution together hold `both`, between two bounds.
+fn halved(freedom: f64, both: f64, (mut low, mut high): (f64, f64)) -> f64 {
+    let tails = |t: f64| incomplete_beta(freedom / 2.0, 0.5, freedom / (freedom + t * t));
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
-        if tails(middle) > 0.05 { low = middle } else { high = middle }
+        if tails(middle) > both { low = middle } else { high = middle }
     }
     (low + high) / 2.0
 }

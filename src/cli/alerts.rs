@@ -115,9 +115,22 @@ fn day(since: &Value) -> String {
     }
 }
 
-/// What it is about, in a cell: a thing, and figures.
+/// What it is about, in a cell: a thing or a metric, and figures.
 fn about(alert: &Value) -> String {
     let mut words = Vec::new();
+    if let Some(metric) = alert["metric"].as_object() {
+        let part = |name: &str| metric.get(name).and_then(Value::as_str).unwrap_or_default();
+        let mut series = part("id").to_owned();
+        for (name, value) in [(part("dimension"), part("dimension_value")), ("currency", part("currency"))] {
+            if !value.is_empty() {
+                series.extend([" ", name, "=", value]);
+            }
+        }
+        if let Some(start) = metric.get("window").and_then(|window| window.get("start")) {
+            series.extend([" week from ", &day(start)]);
+        }
+        words.push(series);
+    }
     if let Some(thing) = alert["thing"].as_object() {
         let part = |name: &str| thing.get(name).and_then(Value::as_str).unwrap_or_default();
         words.push(format!("{}:{}", part("type"), part("value")));

@@ -188,6 +188,7 @@ pub(super) fn topology_options(
             }),
             capacities: Arc::new(settings.analyses.capacities().expect("settings are valid once they are loaded")),
             currency: settings.metrics.currency().expect("settings are valid once they are loaded"),
+            alerts_owner: settings.analyses.alerts_owner.trim().into(),
             ..metrics::Options::new(calendar.clone(), customers_partitions.unsigned_abs())
         },
         calendar,

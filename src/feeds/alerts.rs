@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use super::{
     encoder::FeedRecord,
+    metrics::WindowShape,
     names::{Names, Shown},
     notation::{Date, FiniteMap, Instant, Notation},
     table::Feed,
 };
-use crate::model::{Alert, Identifier};
+use crate::model::{Alert, AlertSeries, Currency, Identifier, Window};
 
 /// The feed `insight.alerts`. Key: the alert's id.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ impl FeedRecord for Alerts {
             cause: record.cause.as_str(),
             state: record.state.as_str(),
             owner: record.owner,
-            person: record.person.to_string(),
+            person: record.person.map_or_else(String::new, |person| person.to_string()),
+            metric: record.series.as_ref().map(MetricShape::of),
             thing: record.thing.map(|thing| ThingShape::of(thing, names)),
             since: Date::new(record.since),
             happened_at: record.happened_at.map(Instant::new),
@@ -47,6 +49,7 @@ pub struct AlertShape<'a, N> {
     state: &'static str,
     owner: &'a str,
     person: String,
+    metric: Option<MetricShape<'a, N>>,
     thing: Option<ThingShape<'a>>,
     since: Date<N>,
     happened_at: Option<Instant<N>>,
@@ -67,5 +70,27 @@ struct ThingShape<'a> {
 impl<'a> ThingShape<'a> {
     fn of(thing: Identifier<'a>, names: &Names) -> ThingShape<'a> {
         ThingShape { kind: thing.kind.as_str(), value: names.show(thing) }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename = "AlertMetric", bound(serialize = "N: Notation"))]
+struct MetricShape<'a, N> {
+    id: &'a str,
+    dimension: &'static str,
+    dimension_value: &'a str,
+    currency: Option<&'a str>,
+    window: Option<WindowShape<N>>,
+}
+
+impl<'a, N> MetricShape<'a, N> {
+    fn of((series, window): &'a (AlertSeries<'a>, Option<Window>)) -> Self {
+        MetricShape {
+            id: series.metric,
+            dimension: series.dimension.as_str(),
+            dimension_value: series.value,
+            currency: series.currency.as_ref().map(Currency::as_str),
+            window: window.map(WindowShape::of),
+        }
     }
 }

@@ -73,6 +73,7 @@ fn touchpoints_are_written_as_the_golden_files_say() {
 #[test]
 fn alerts_are_written_as_the_golden_files_say() {
     check_golden!(Alerts, "alerts", &examples::alert());
+    check_golden!(Alerts, "alerts_of_metrics", &examples::alert_of_metric());
 }
 
 #[test]
@@ -216,7 +217,7 @@ proptest! {
             figures: [("score", figure)].into(),
             acknowledged: all.then_some(acknowledged),
             state: AlertState::ALL[usize::from(all)],
-            ..examples::alert()
+            ..if all { examples::alert() } else { examples::alert_of_metric() }
         };
         check_formats_agree::<Alerts>(&alert);
     }

@@ -94,6 +94,11 @@ fn push_window(key: &mut StoreKey, window: Window) {
     key.extend_from_slice(&[0, window.kind as u8, first, second, third, fourth]);
 }
 
+/// Whether the key of a cell is of a week.
+fn is_of_week(cell: &[u8]) -> bool {
+    cell.len() >= KEY_TAIL && cell[cell.len() - KEY_TAIL + 1] == WindowKind::Week as u8
+}
+
 /// The cell of a key of the store.
 pub(super) fn parse_cell_key(key: &[u8]) -> Result<CellKey<'_>, MetricsError> {
     let corrupted = || MetricsError::Corrupted { what: "a cell's key" };
@@ -299,14 +304,15 @@ impl Cells {
 
     /// Publishes what differs from what was published, and stores it. `as_of`: windows that start after this day have not
     /// begun. `settled`: windows that settle on this day or before can no longer be provisional. `withhold`: only stores
-    /// it, for a rebuild to publish.
+    /// it, for a rebuild to publish. Returns the keys of the cells of weeks that were looked at.
     pub(super) fn publish(
         &mut self,
         (as_of, settled): (Option<Day>, Option<Day>),
         withhold: bool,
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
-    ) -> Result<(), MetricsError> {
+    ) -> Result<Vec<StoreKey>, MetricsError> {
+        let mut weeks = Vec::new();
         self.commit = self.commit.wrapping_add(1);
         for position in std::mem::take(&mut self.dirty) {
             let (key, cell) = self
@@ -320,9 +326,12 @@ impl Cells {
                 withhold_cell(key, cell, store);
                 continue;
             }
+            if is_of_week(key) {
+                weeks.push(key.clone());
+            }
             publish_cell(key, cell, late, (as_of, settled), &mut self.scratch, store, effects)?;
         }
-        Ok(())
+        Ok(weeks)
     }
 
     /// After a commit: drops what has not been used since the last sweep, and everything if that is not enough, so that a

@@ -8,6 +8,7 @@
 //! - `published`: what was published of an analysis, as families and fits store it.
 //! - `fits`: the models of buying, fitted at each month's end from changes that add up.
 //! - `levels`: metrics that are a level at a day's close (orders overdue): changes by day into cells.
+//! - `watch`: weeks outside their usual range, and the alerts about them.
 //! - `settling`: watermarks, and from which day on windows are still provisional.
 //! - `rebuild`: a change of definition: cells emptied, filled again unseen, published once.
 //! - [`spokes`]: what arrived from each department, counted beside the cells.
@@ -30,6 +31,7 @@ mod rebuild;
 mod settling;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use crate::analyses::priorities::Stated;
 pub use families::{Analysed, COMPARED_DAYS, Compared};

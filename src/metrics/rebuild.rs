@@ -26,6 +26,7 @@ use super::{
     levels::Budget,
     settling::Settling,
     stage::{Metrics, MetricsError},
+    watch::Watch,
 };
 use crate::model::KeyValue;
 
@@ -105,6 +106,7 @@ impl Metrics {
             settling.save(store);
             self.analysed.all_due(store)?;
             self.fits.all_due(store)?;
+            Watch::all_due(store)?;
         }
         let from = match self.rebuild(store)? {
             Some(Rebuild::Clearing { from }) if !first => from.clone(),

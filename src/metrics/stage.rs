@@ -19,11 +19,12 @@ use super::{
     levels::{self, Budget, Family, Level},
     rebuild::Rebuild,
     settling::Settling,
+    watch::Watch,
 };
 use crate::analyses::priorities::Stated;
 use crate::model::{
-    Accumulator, AnalysisPlace, Calendar, Capacities, CellKey, Currency, Day, EventTime, KeyValue, MetricValue, Status,
-    StoreError, WindowKind, family,
+    Accumulator, Acknowledgement, Alert, AlertId, AnalysisPlace, Calendar, Capacities, CellKey, Currency, Day,
+    EventTime, KeyValue, MetricValue, Status, StoreError, WindowKind, family,
 };
 
 /// How many entries one look into the store collects: bounds memory, not results.
@@ -52,6 +53,8 @@ pub struct Options {
     pub background_steps_max: usize,
     /// What the organisation states about subjects that want fixing.
     pub stated: Arc<Stated>,
+    /// Whose alerts about metrics are that no single department has.
+    pub alerts_owner: Arc<str>,
 }
 
 impl Options {
@@ -66,7 +69,14 @@ impl Options {
             stated: Arc::default(),
             capacities: Arc::default(),
             currency: Currency(*b"EUR"),
+            alerts_owner: "company".into(),
         }
+    }
+
+    /// The grace in whole days, upwards.
+    pub(super) fn grace_days(&self) -> i32 {
+        const DAY_MS: i64 = 86_400_000;
+        i32::try_from((self.grace_ms.max(0) + DAY_MS - 1) / DAY_MS).unwrap_or(i32::MAX / 2)
     }
 }
 
@@ -105,6 +115,10 @@ pub trait Effects {
     fn tombstone(&mut self, key: &str);
     /// What an analysis says at a place, with its revision and status; `None`: nothing is left there.
     fn analysis(&mut self, place: &AnalysisPlace<'_>, analysed: Analysed<'_>, published: Option<(u64, Status)>);
+    /// An alert about a metric, replacing what was said of it before.
+    fn alert(&mut self, alert: &Alert<'_>);
+    /// Nothing is left to say of an alert.
+    fn alert_gone(&mut self, id: AlertId);
 }
 
 /// The metrics of one task: the cells of the families that are placed there.
@@ -114,6 +128,7 @@ pub struct Metrics {
     pub(super) cells: Cells,
     pub(super) analysed: Families,
     pub(super) fits: Fits,
+    watch: Watch,
     /// Level families that contributions changed since the last commit, in the order in which they came.
     families: IndexMap<StoreKey, Family, ahash::RandomState>,
     /// `None` until it is read from the store.
@@ -165,6 +180,7 @@ impl Metrics {
             cells: Cells::new(options.cells_cached_max),
             analysed: Families::default(),
             fits: Fits::default(),
+            watch: Watch::default(),
             options,
             families: IndexMap::with_hasher(ahash::RandomState::with_seeds(5, 6, 7, 8)),
             settling: None,
@@ -312,7 +328,10 @@ impl Metrics {
             Some(settled) => self.settle(settled, &mut budget, store)?,
             None => self.settles = false,
         }
-        self.cells.publish((as_of, settled), withhold, store, effects)?;
+        let weeks = self.cells.publish((as_of, settled), withhold, store, effects)?;
+        let looks_later = withhold || self.sweep != Sweep::Idle;
+        let watch = (as_of, looks_later);
+        let watch_left = self.watch.publish(&weeks, watch, &self.options, &mut budget, store, effects)?;
         let busy = self.analysed.was_busy();
         let steps = self.options.background_steps_max.max(1);
         let fits_left = self.fits.publish(Time { closed, settled, withhold, busy, steps }, store, effects)?;
@@ -320,6 +339,7 @@ impl Metrics {
         let analyses_left = self.analysed.publish(settled, withhold, capacities, store, effects)?;
         let waits = (self.settles || self.begins) && !withhold;
         self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || waits || analyses_left || fits_left;
+        self.background_left |= watch_left;
         Ok(self.background_left)
     }
 
@@ -400,6 +420,21 @@ impl Metrics {
     /// Whether closing days, settling windows or late changes of levels are waiting for the next commit.
     pub fn has_background_work(&self) -> bool {
         self.background_left
+    }
+
+    /// Whether alerts are told from now on as they are, or held back because the hub takes in history. At first they are told.
+    pub fn tell_alerts(&mut self, is_live: bool) {
+        self.watch.tell_alerts(is_live);
+    }
+
+    /// An operator has seen an alert, of whichever metric: it counts whenever the alert is open, now or later.
+    pub fn acknowledge(
+        &mut self,
+        id: AlertId,
+        acknowledgement: &Acknowledgement,
+        store: &mut dyn KeyValue,
+    ) -> Result<(), MetricsError> {
+        self.watch.acknowledge(id, acknowledgement, store)
     }
 
     /// Windows that settle on this day or before are settled; `None` while nothing is known of it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Day, EventTime, Identifier, PersonId, PersonKey,
+    Currency, Day, Dimension, EventTime, Identifier, PersonId, PersonKey, Window,
     identifier::{first_half, hexadecimal},
     kind::vocabulary,
 };
@@ -21,6 +21,7 @@ vocabulary! {
         FollowUpMissing => "follow_up_missing",
         ContactCapExceeded => "contact_cap_exceeded",
         CustomerLapsed => "customer_lapsed",
+        MetricUnusual => "metric_unusual",
     }
 }
 
@@ -58,6 +59,21 @@ impl AlertId {
         AlertId(first_half(&hasher).0)
     }
 
+    /// The id of a metric's alert, which says nothing of a person: the first 128 bits of BLAKE3 over ("alert", 0x00, the cause's
+    /// word, 0x00, the metric's id, 0x00, the currency or nothing, 0x00, the dimension, 0x00, its value, 0x00, the day on which
+    /// it opens as 4 bytes, the greatest first).
+    pub fn of_metric(series: &AlertSeries<'_>, since: Day) -> AlertId {
+        let mut hasher = blake3::Hasher::new();
+        let currency = series.currency.as_ref().map_or("", Currency::as_str);
+        let dimension = series.dimension.as_str();
+        for part in ["alert", AlertCause::MetricUnusual.as_str(), series.metric, currency, dimension, series.value] {
+            hasher.update(part.as_bytes());
+            hasher.update(&[0]);
+        }
+        hasher.update(&since.0.to_be_bytes());
+        AlertId(first_half(&hasher).0)
+    }
+
     /// As it is shown.
     pub fn hexadecimal(self) -> [u8; 32] {
         hexadecimal(&self.0)
@@ -86,6 +102,19 @@ pub struct Acknowledgement {
     pub by: String,
 }
 
+/// What an alert about a metric is about: its values in one window after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertSeries<'a> {
+    /// The metric's id.
+    pub metric: &'a str,
+    /// The currency of money metrics.
+    pub currency: Option<Currency>,
+    /// The dimension.
+    pub dimension: Dimension,
+    /// Its value; empty for the company.
+    pub value: &'a str,
+}
+
 /// One alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert<'a> {
@@ -93,12 +122,14 @@ pub struct Alert<'a> {
     pub id: AlertId,
     /// Why it is open.
     pub cause: AlertCause,
-    /// Where it is in its life. A closed one has no more than id, cause, owner, person and the day on which it opened.
+    /// Where it is in its life. A closed one has no more than id, cause, owner, person or series, and the day on which it opened.
     pub state: AlertState,
     /// The department that it belongs to.
     pub owner: &'a str,
-    /// Whom it is about.
-    pub person: PersonId,
+    /// Whom it is about, if it is about a person.
+    pub person: Option<PersonId>,
+    /// The metric that it is about, with the newest window outside its usual range; if it is closed, without.
+    pub series: Option<(AlertSeries<'a>, Option<Window>)>,
     /// The order or case that it is about.
     pub thing: Option<Identifier<'a>>,
     /// The day at whose close it opens.
@@ -133,5 +164,21 @@ mod tests {
         ];
         assert!(others.iter().all(|other| *other != first));
         assert_eq!(AlertId::parse(&first.to_string()), Some(first));
+    }
+
+    #[test]
+    fn ids_of_series_depend_on_everything_that_makes_one_and_are_the_same_for_ever() {
+        let series = AlertSeries { metric: "revenue", currency: None, dimension: Dimension::Region, value: "north" };
+        let first = AlertId::of_metric(&series, Day(20_514));
+        assert_eq!(first.to_string(), "c454d91cf5b19fb654fe0f76f6706274");
+        for (other, since) in [
+            (AlertSeries { metric: "orders", ..series }, 20_514),
+            (AlertSeries { currency: Some(Currency(*b"EUR")), ..series }, 20_514),
+            (AlertSeries { dimension: Dimension::Segment, ..series }, 20_514),
+            (AlertSeries { value: "south", ..series }, 20_514),
+            (series, 20_521),
+        ] {
+            assert_ne!(AlertId::of_metric(&other, Day(since)), first);
+        }
     }
 }

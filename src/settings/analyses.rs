@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Capacities, CapacityError, Kind};
 
 /// `[analyses]`: what the organisation states about itself. A change needs a rebuild.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Analyses {
     /// Touchpoints that can be afforded in a month, by kind of contact: `spoke:kind:channel=number`, separated by commas.
@@ -16,6 +16,15 @@ pub struct Analyses {
     pub efforts: String,
     /// How many persons' problem can be handled in a month, in the same form.
     pub limits: String,
+    /// Whose alerts about metrics are that no single department has.
+    pub alerts_owner: String,
+}
+
+impl Default for Analyses {
+    fn default() -> Self {
+        let nothing = String::new;
+        Analyses { capacity: nothing(), efforts: nothing(), limits: nothing(), alerts_owner: "company".into() }
+    }
 }
 
 /// Numbers by spoke, kind and subject.

@@ -149,6 +149,12 @@ impl Settings {
         })?;
         self.analyses.efforts().map_err(|error| ("analyses.efforts", error))?;
         self.analyses.limits().map_err(|error| ("analyses.limits", error))?;
+        let owner = self.analyses.alerts_owner.trim();
+        rule(
+            !owner.is_empty() && owner.chars().count() <= 64 && !owner.contains(char::is_control),
+            "analyses.alerts_owner",
+            || "names whoever looks after alerts about the company's metrics, in 1 to 64 characters".into(),
+        )?;
         rule((1..=32).contains(&journeys.steps_max), "journeys.steps_max", || "must be between 1 and 32".into())
     }
 

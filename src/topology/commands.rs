@@ -6,6 +6,7 @@ use super::{
     messages::{
         self, Header,
         moves::{MoveBatch, Order, ToLinks, VERSION_MOVES, VERSION_TO_LINKS},
+        told::{self, Told},
     },
 };
 use crate::{
@@ -29,6 +30,9 @@ pub(super) struct CommandsStage {
     /// What every partition of customers is told.
     to_all: MoveBatch,
     customers_partitions: i32,
+    /// What every partition of metrics is told.
+    seen: Vec<Told>,
+    metrics_partitions: i32,
     record: Vec<u8>,
     telemetry: Telemetry,
     /// Of the running transaction: field and offset of what is no command.
@@ -43,6 +47,8 @@ impl CommandsStage {
             batch: MoveBatch::default(),
             to_all: MoveBatch::default(),
             customers_partitions: options.customers_partitions,
+            seen: Vec::new(),
+            metrics_partitions: options.metrics_partitions,
             record: Vec::new(),
             telemetry: options.telemetry.clone(),
             rejected: Vec::new(),
@@ -61,11 +67,16 @@ impl CommandsStage {
         })?)
     }
 
-    /// An alert's id does not say on which partition its person is.
+    /// An alert's id does not say on which partition its person or metric is.
     fn send_to_all(&mut self, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         self.to_all.take(VERSION_MOVES, &Header::timeless(Day(0), None), &mut self.record);
         let topic = self.map.customers_repartition;
-        Ok(messages::send_to_all(outputs, topic, self.customers_partitions, &self.record)?)
+        messages::send_to_all(outputs, topic, self.customers_partitions, &self.record)?;
+        for seen in self.seen.drain(..) {
+            told::encode(&seen, &mut self.record);
+            messages::send_to_all(outputs, self.map.metrics_repartition, self.metrics_partitions, &self.record)?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, command: &CommandRecord, number: u64, at: EventTime) {
@@ -78,7 +89,9 @@ impl CommandsStage {
             model::Order::Undo { undo } => Order::Undo(undo),
             model::Order::Erase { identifier } => Order::Erase(identifier.id),
             model::Order::Acknowledge { alert, by } => {
-                self.to_all.acknowledged(alert.0, &Acknowledgement { number, at, by: by.clone() });
+                let acknowledgement = Acknowledgement { number, at, by: by.clone() };
+                self.to_all.acknowledged(alert.0, &acknowledgement);
+                self.seen.push(Told::Acknowledged(alert.0, acknowledgement));
                 return;
             }
         };
@@ -149,6 +162,7 @@ impl Stage for CommandsStage {
     fn rolled_back(&mut self) {
         self.batch.clear();
         self.to_all.clear();
+        self.seen.clear();
         self.rejected.clear();
     }
 }

@@ -13,6 +13,7 @@ use super::{
     messages::{
         self, Header, backlog as of_sources,
         moves::{self, Move, VERSION_MOVES},
+        told::Told,
     },
     readings::{Rereading, open},
     store_view::StoreView,
@@ -83,6 +84,8 @@ struct CustomersStage {
     told: Option<((Option<Day>, Option<Day>), bool)>,
     /// The newest touchpoint that links was told of since this task was opened.
     told_links: Option<EventTime>,
+    /// Whether every metrics partition was told that nothing of a backlog is left.
+    told_live: Option<bool>,
 }
 
 /// What the stage was told of time.
@@ -112,6 +115,7 @@ impl CustomersStage {
             readings: readings::Readings::default(),
             told: None,
             told_links: None,
+            told_live: None,
         }
     }
 
@@ -258,7 +262,8 @@ impl Stage for CustomersStage {
         let more = more | self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
         // What a rebuild, or a second reading, finds before it is complete is held back as well.
         let is_whole = self.rebuilding.is_over() && self.readings.is_over(self.input.partition);
-        self.customers.tell_alerts(self.backlog.is_over(store)? && is_whole);
+        let is_live = self.backlog.is_over(store)? && is_whole;
+        self.customers.tell_alerts(is_live);
         let more = more | self.customers.release_alerts(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
         self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;
@@ -301,6 +306,12 @@ impl Stage for CustomersStage {
         }
         self.told = Some(told);
         publisher.timestamp_ms = 0;
+        // What is left to do by itself belongs to the backlog.
+        let is_live = is_live && (!more || self.told_live == Some(true));
+        if self.told_live != Some(is_live) {
+            publisher.tell_metrics(&Told::Live(self.input.partition.unsigned_abs(), is_live), outputs)?;
+            self.told_live = Some(is_live);
+        }
         Ok(more)
     }
 
@@ -357,6 +368,7 @@ impl Stage for CustomersStage {
         self.readings.rolled_back();
         self.told = None;
         self.told_links = None;
+        self.told_live = None;
     }
 
     fn restored(&mut self, key: &[u8], value: Option<&[u8]>, store: &mut Store) -> Result<(), StageError> {

@@ -10,6 +10,7 @@
 
 pub mod backlog;
 pub mod moves;
+pub mod told;
 
 use serde::{Deserialize, Serialize};
 

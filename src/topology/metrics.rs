@@ -1,12 +1,24 @@
 //! The metrics stage on the engine: contributions and reports of arrivals in; published values, the catalogue and the
 //! departments' accounts out.
 
+mod liveness;
 mod sending;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use self::sending::{Analyses, Sending};
-use super::{TopicMap, TopologyOptions, customers::send_feed, messages, store_view::StoreView};
+use self::{
+    liveness::Liveness,
+    sending::{Analyses, Sending},
+};
+use super::{
+    TopicMap, TopologyOptions,
+    customers::send_feed,
+    messages::{
+        self,
+        told::{self, Told},
+    },
+    store_view::StoreView,
+};
 use crate::{
     engine::{
         generation::{self, Generation},
@@ -16,8 +28,8 @@ use crate::{
     },
     feeds::{self, CatalogueRecord, Encoder},
     metrics::{Metrics, MetricsError, Spokes, catalogue},
-    model::{Contribution, EventTime, WindowKind},
-    telemetry::Telemetry,
+    model::{AlertCause, Contribution, EventTime, WindowKind},
+    telemetry::{Event, Telemetry},
 };
 
 /// Which catalogue was published last, in the store of the first partition.
@@ -34,6 +46,9 @@ pub(super) fn maker(
             map,
             generation: None,
             metrics: Metrics::new(options.metrics.clone()),
+            liveness: Liveness::new(options.metrics.sources),
+            alerts: Encoder::new(options.feed_format, &options.application_id),
+            alerted: (0, 0),
             values: Encoder::new(options.feed_format, &options.application_id),
             analyses: Analyses::new(
                 options.feed_format,
@@ -59,6 +74,10 @@ struct MetricsStage {
     /// What cells are computed by; known once the stage starts.
     generation: Option<Generation>,
     metrics: Metrics,
+    liveness: Liveness,
+    alerts: Encoder<feeds::Alerts>,
+    /// Alerts of the running transaction that opened, and that are over.
+    alerted: (u64, u64),
     values: Encoder<feeds::Metrics>,
     analyses: Analyses,
     definitions: Encoder<feeds::Definitions>,
@@ -154,6 +173,13 @@ impl Drop for MetricsStage {
 
 impl Stage for MetricsStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, _: &mut dyn Outputs) -> Result<(), StageError> {
+        match told::open(record.value.unwrap_or_default())? {
+            Some(Told::Live(source, is_live)) => return self.liveness.hear(source, is_live, store).map_err(stop),
+            Some(Told::Acknowledged(alert, seen)) => {
+                return self.metrics.acknowledge(alert, &seen, &mut StoreView(store)).map_err(stop);
+            }
+            None => {}
+        }
         let (header, arrivals, mut entries) = messages::open_with_arrivals(record.value.unwrap_or_default())?;
         self.sequence = u64::try_from(record.offset).unwrap_or_default();
         self.taken_bytes += entries.len();
@@ -196,8 +222,17 @@ impl Stage for MetricsStage {
             self.publish_catalogue(store, outputs)?;
         }
         let waits = self.publish_accounts(store, outputs)?;
-        let mut sending =
-            Sending { map: self.map, values: &mut self.values, analyses: &mut self.analyses, outputs, failure: None };
+        self.metrics.tell_alerts(self.liveness.is_live(store).map_err(stop)?);
+        let mut sending = Sending {
+            map: self.map,
+            values: &mut self.values,
+            analyses: &mut self.analyses,
+            alerts: &mut self.alerts,
+            alerted: &mut self.alerted,
+            sequence: self.sequence,
+            outputs,
+            failure: None,
+        };
         let more = self.metrics.publish(&mut StoreView(store), &mut sending).map_err(stop)?;
         match sending.failure {
             Some(error) => Err(error.into()),
@@ -235,9 +270,20 @@ impl Stage for MetricsStage {
     fn post_commit(&mut self) {
         self.taken_bytes = 0;
         self.metrics.committed();
+        if let (opened, closed) = std::mem::take(&mut self.alerted)
+            && opened + closed > 0
+        {
+            let cause = AlertCause::MetricUnusual.as_str();
+            self.telemetry.emit(Event::AlertsChanged { cause, opened, closed });
+        }
         for (spoke, newest) in std::mem::take(&mut self.untold) {
             self.show_freshness(spoke, newest);
         }
+    }
+
+    fn stands(&mut self, is_behind: bool) -> bool {
+        self.liveness.stands(is_behind);
+        !is_behind
     }
 
     fn wants_commit(&self) -> bool {
@@ -248,6 +294,8 @@ impl Stage for MetricsStage {
         self.taken_bytes = 0;
         self.metrics.rolled_back();
         self.spokes.rolled_back();
+        self.liveness.rolled_back();
+        self.alerted = (0, 0);
         self.untold.clear();
     }
 

@@ -1,6 +1,9 @@
 //! The seeded company against the oracle: what it labels as valid, invalid or a copy is so.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use insight_hub::company::{BenchEvents, BenchOptions, Company, CompanyOptions, SourceEvent, Story};
 use serde_json::Value;
@@ -93,6 +96,22 @@ fn the_analyses_find_what_the_story_did() {
     // The annoying campaign: whoever gets more messages brings less.
     let (_, high) = driver(&month(6), "margin", "contacts");
     assert!(high < 0.0, "up to {high}");
+    // As it happens: the delivery problem is an alert once its first week is over, and stays one while it lasts.
+    let alerts_after = |days: i32| -> BTreeSet<String> {
+        let until = i64::from(start.plus(days).0) * 86_400_000;
+        let so_far = events.iter().filter(|event| event.timestamp_ms < until);
+        let alerts = expected(so_far.map(source), &Options::default()).feeds.alerts;
+        let of_metrics = alerts.values().filter(|alert| alert["cause"] == "metric_unusual");
+        let named = |alert: &Value| format!("{} {} since {}", alert["metric"]["id"], alert["owner"], alert["since"]);
+        of_metrics.filter(|alert| alert["metric"]["dimension"] == "spoke").map(named).collect()
+    };
+    let late = |alerts: &BTreeSet<String>| {
+        alerts.iter().find(|alert| alert.starts_with("\"on_time\" \"operations\"")).cloned()
+    };
+    assert_eq!(late(&alerts_after(106)), None, "before its first week is over");
+    let first = late(&alerts_after(120));
+    assert!(first.is_some(), "its first week");
+    assert_eq!(late(&alerts_after(134)), first, "it lasts");
     // The fix, by operations, in the south.
     let day = story.chapters(start).last().unwrap().days.first;
     for (metric, movement) in [("on_time", "up"), ("promise_gap", "down")] {

@@ -7,6 +7,7 @@ mod change;
 mod drivers;
 mod journeys;
 mod priorities;
+mod range;
 mod scorecards;
 mod statistics;
 

@@ -2,7 +2,7 @@
 
 use super::{close, integer, list, number, oracle};
 use crate::analyses::statistics::{
-    Difference, Sums, difference_of_means, difference_of_shares, student_975, wilson_interval,
+    Difference, Sums, difference_of_means, difference_of_shares, student_975, student_9995, wilson_interval,
 };
 
 fn sums(value: &serde_json::Value) -> Sums {
@@ -55,5 +55,12 @@ fn differences_of_means_are_those_of_scipy() {
 fn students_distribution_is_that_of_scipy() {
     for case in list(&oracle("students")) {
         close(student_975(number(&case[0])), number(&case[1]), 1e-10);
+    }
+}
+
+#[test]
+fn the_far_percentiles_of_student_are_those_of_printed_tables() {
+    for (freedom, printed) in [(1.0, 636.619), (7.0, 5.408), (9.0, 4.781), (11.0, 4.437), (30.0, 3.646)] {
+        close(student_9995(freedom), printed, 6e-4);
     }
 }

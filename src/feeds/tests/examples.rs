@@ -19,12 +19,12 @@ use crate::{
         ParametersRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE, ScorecardRecord,
     },
     model::{
-        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertState, AnalysisPlace, BuyingSummary,
-        CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary, EventTime,
-        Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry, JourneyStep,
-        Kind, Measure, MetricValue, Money, Named, Outcome, PathOutcome, Percentiles, PersonId, Phase, PurchaseElement,
-        Reason, Refusal, RhythmSummary, Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition, SpokeSchema,
-        Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
+        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, AnalysisPlace,
+        BuyingSummary, CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary,
+        EventTime, Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry,
+        JourneyStep, Kind, Measure, MetricValue, Money, Named, Outcome, PathOutcome, Percentiles, PersonId, Phase,
+        PurchaseElement, Reason, Refusal, RhythmSummary, Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition,
+        SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
     },
 };
 
@@ -141,13 +141,35 @@ pub fn alert() -> Alert<'static> {
         cause: AlertCause::CaseUnanswered,
         state: AlertState::Acknowledged,
         owner: "support",
-        person: PersonId([0xa5; 16]),
+        person: Some(PersonId([0xa5; 16])),
+        series: None,
         thing: Some(Identifier { kind: IdentifierType::Case, value: "T-1" }),
         since: Day(20_514),
         happened_at: Some(NINE_O_CLOCK),
         figures: BTreeMap::from([("target_hours", 24.0)]),
         acknowledged: Some(Acknowledgement { number: 3, at: NINE_O_CLOCK, by: "mo".into() }),
         revision: 2,
+    }
+}
+
+pub fn alert_of_metric() -> Alert<'static> {
+    let series = AlertSeries {
+        metric: "average_order_value",
+        currency: Currency::parse("EUR"),
+        dimension: Dimension::Region,
+        value: "north",
+    };
+    Alert {
+        cause: AlertCause::MetricUnusual,
+        state: AlertState::Open,
+        owner: "company",
+        person: None,
+        series: Some((series, Some(Window::of(WindowKind::Week, Day::from_civil(2026, 3, 2))))),
+        thing: None,
+        happened_at: None,
+        figures: BTreeMap::from([("value", 20.0), ("usual_low", 71.25)]),
+        acknowledged: None,
+        ..alert()
     }
 }
 

@@ -6,8 +6,13 @@ mod promises;
 mod rebuild;
 mod spokes;
 mod stories;
+mod watch;
 
-use std::{collections::BTreeMap, fmt::Write, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    ops::ControlFlow,
+};
 
 use bytes::Bytes;
 
@@ -17,8 +22,8 @@ use super::{
     cells, values,
 };
 use crate::model::{
-    Accumulator, AnalysisPlace, CellKey, ContactElement, Currency, Day, Dimension, EventTime, KeyValue, MetricValue,
-    Money, Outcome, Status, StoreError, Uncertainty, Window, WindowKind, contact_touchpoint, family, keys,
+    Accumulator, Alert, AlertId, AnalysisPlace, CellKey, ContactElement, Currency, Day, Dimension, EventTime, KeyValue,
+    MetricValue, Money, Outcome, Status, StoreError, Uncertainty, Window, WindowKind, contact_touchpoint, family, keys,
 };
 
 /// A store with its changelog.
@@ -63,6 +68,9 @@ struct Feed {
     latest: BTreeMap<String, String>,
     lines: String,
     publications: usize,
+    /// A line for each publication of an alert.
+    alerts: String,
+    open_alerts: BTreeSet<AlertId>,
 }
 
 impl Effects for Feed {
@@ -71,6 +79,21 @@ impl Effects for Feed {
         self.latest.insert(key.to_owned(), figures_line(value));
         writeln!(self.lines, "{key} {} r{} {}", figures_line(value), value.revision, value.status)
             .expect("a string takes every character");
+    }
+    fn alert(&mut self, alert: &Alert<'_>) {
+        let (series, window) = alert.series.expect("it is about a metric");
+        let about = [series.metric, series.dimension.as_str(), series.value].join(" ");
+        let figures: String =
+            alert.figures.iter().fold(String::new(), |text, (name, figure)| text + &format!(" {name}={figure:.2}"));
+        let at = window.map_or_else(String::new, |window| format!(" {window}"));
+        let seen = alert.acknowledged.as_ref().map_or_else(String::new, |it| format!(" by {}", it.by));
+        let (state, owner, since) = (alert.state, alert.owner, alert.since);
+        writeln!(self.alerts, "{about} {state}{at} since {since} {owner}{figures}{seen} r{}", alert.revision)
+            .expect("a string takes every character");
+        self.open_alerts.insert(alert.id);
+    }
+    fn alert_gone(&mut self, id: AlertId) {
+        assert!(self.open_alerts.remove(&id), "it was never told");
     }
     fn analysis(&mut self, place: &AnalysisPlace<'_>, analysed: Analysed<'_>, published: Option<(u64, Status)>) {
         self.publications += 1;

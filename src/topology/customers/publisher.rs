@@ -10,6 +10,7 @@ use super::super::{
     messages::{
         Batch, Header,
         moves::{MoveBatch, ToLinks, VERSION_MOVES, VERSION_TO_LINKS},
+        told::{self, Told},
     },
 };
 use crate::{
@@ -374,5 +375,12 @@ impl Publisher {
         self.batches[index].take(header, &mut self.record);
         let partition = i32::try_from(index).expect("it counts partitions of a topic");
         self.send_internal(self.map.metrics_repartition, partition, outputs)
+    }
+
+    /// A word to every partition of metrics.
+    pub(super) fn tell_metrics(&mut self, told: &Told, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+        told::encode(told, &mut self.record);
+        (0..self.metrics_partitions)
+            .try_for_each(|partition| self.send_internal(self.map.metrics_repartition, partition, outputs))
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         FeedRecord, JourneysRecord, ParametersRecord, PrioritiesRecord, ScorecardRecord,
     },
     metrics::{Analysed, COMPARED_DAYS, Compared, Effects},
-    model::{AnalysisPlace, Currency, Measure, MetricValue, Status, keys},
+    model::{Alert, AlertId, AnalysisPlace, Currency, Measure, MetricValue, Status, keys},
     topology::{
         TopicMap,
         customers::{send_feed, send_tombstone},
@@ -71,6 +71,11 @@ pub(super) struct Sending<'a, 'o> {
     pub(super) map: TopicMap,
     pub(super) values: &'a mut Encoder<feeds::Metrics>,
     pub(super) analyses: &'a mut Analyses,
+    pub(super) alerts: &'a mut Encoder<feeds::Alerts>,
+    /// Alerts that opened, and that are over.
+    pub(super) alerted: &'a mut (u64, u64),
+    /// Tells publications of alerts apart.
+    pub(super) sequence: u64,
     pub(super) outputs: &'a mut (dyn Outputs + 'o),
     pub(super) failure: Option<LogError>,
 }
@@ -237,5 +242,19 @@ impl Effects for Sending<'_, '_> {
             Analysed::Balance(balance) => self.balance(*place, balance, published),
             Analysed::Buying(found) => self.buying(*place, found, published),
         }
+    }
+
+    fn alert(&mut self, alert: &Alert<'_>) {
+        self.alerts.encode(alert);
+        let (topic, key) = (self.map.alerts_feed, alert.id.hexadecimal());
+        let sent = send_feed(self.outputs, topic, self.alerts, &key, self.sequence);
+        self.alerted.0 += u64::from(alert.revision == 1);
+        self.note(sent);
+    }
+
+    fn alert_gone(&mut self, id: AlertId) {
+        self.alerted.1 += 1;
+        let sent = send_tombstone(self.outputs, self.map.alerts_feed, self.alerts, &id.hexadecimal(), self.sequence);
+        self.note(sent);
     }
 }

@@ -63,6 +63,7 @@ pub fn open(of: &Person<'_>, world: &World, options: &Options) -> BTreeMap<Strin
                 "state": if seen.is_some() { "acknowledged" } else { "open" },
                 "owner": found.owner,
                 "person": of.name,
+                "metric": null,
                 "thing": found.thing.map(|kind| json!({"type": kind, "value": found.about})),
                 "since": shown(found.since),
                 "happened_at": found.happened_at.map(instant),

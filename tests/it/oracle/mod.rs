@@ -25,6 +25,7 @@ mod tests;
 mod value;
 mod value_tests;
 mod verifier_tests;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -198,6 +199,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
         result.feeds.customers.insert(name, record);
     }
     result.feeds.metrics = world.publish(options.contact_cap);
+    result.feeds.alerts.extend(watch::open(&result.feeds.metrics, &world, options));
     result.feeds.changes = analysed.changes.publish(&mut world);
     (result.feeds.journeys, result.feeds.attribution) = analysed.journeys.publish();
     result.feeds.drivers = analysed.months.publish();

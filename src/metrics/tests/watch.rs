@@ -1,0 +1,170 @@
+//! Weeks outside their usual range, told week by week.
+
+use expect_test::expect;
+
+use super::{Harness, day, midnight};
+use crate::{
+    metrics::Options,
+    model::{Acknowledgement, Calendar, Day, EventTime},
+};
+
+/// A Monday.
+fn monday(week: i32) -> Day {
+    day("2026-01-05").plus(7 * week)
+}
+
+/// So many orders in each week from the first on, in a region, every other week a little more.
+fn usual(harness: &mut Harness, weeks: std::ops::Range<i32>) {
+    for week in weeks {
+        harness.tell(&format!("orders {} region=north n={}", monday(week).plus(2), 100 + week % 2 * 10));
+    }
+}
+
+fn harness() -> Harness {
+    Harness::new(Options::new(Calendar::utc(), 1))
+}
+
+/// The lines since the last time.
+fn told(harness: &mut Harness) -> String {
+    harness.committed.1.alerts.clear();
+    std::mem::take(&mut harness.feed.alerts)
+}
+
+/// The newest touchpoint happens on the day on which a week, and the grace after it, are over.
+fn after(harness: &mut Harness, week: i32) {
+    harness.as_of(monday(week + 1).plus(1));
+    harness.commit_all();
+}
+
+#[test]
+fn an_unusual_week_opens_an_alert_once_it_is_over_and_the_next_usual_one_closes_it() {
+    let mut harness = harness();
+    usual(&mut harness, 0..10);
+    harness.tell(&format!("orders {} region=north n=20", monday(10)));
+    harness.as_of(monday(11));
+    harness.commit_all();
+    assert_eq!(told(&mut harness), "", "the grace is not over");
+    after(&mut harness, 10);
+    expect![[r#"
+        orders region north open week:2026-W12 since 2026-03-23 company mean=105.00 n=20.00 usual_high=131.43 usual_low=78.57 value=20.00 windows=10.00 r1
+    "#]]
+    .assert_eq(&told(&mut harness));
+    harness.restart(3);
+    harness.commit_all();
+    assert_eq!(told(&mut harness), "", "it is not told twice");
+    // The next week is unusual as well: updated, not opened again.
+    harness.tell(&format!("orders {} region=north n=900", monday(11)));
+    after(&mut harness, 11);
+    expect![[r#"
+        orders region north open week:2026-W13 since 2026-03-23 company mean=105.00 n=900.00 usual_high=131.43 usual_low=78.57 value=900.00 windows=10.00 r2
+    "#]]
+    .assert_eq(&told(&mut harness));
+    usual(&mut harness, 12..13);
+    after(&mut harness, 12);
+    expect![[r#"
+        orders region north closed since 2026-03-23 company r3
+    "#]]
+    .assert_eq(&told(&mut harness));
+    assert!(harness.feed.open_alerts.is_empty());
+}
+
+#[test]
+fn late_contributions_open_change_and_close() {
+    let mut harness = harness();
+    usual(&mut harness, 0..11);
+    after(&mut harness, 10);
+    assert_eq!(told(&mut harness), "");
+    harness.tell(&format!("orders {} region=north n=100", monday(10)));
+    harness.commit_all();
+    assert_eq!(harness.feed.open_alerts.len(), 1);
+    harness.tell(&format!("orders {} region=north n=-100", monday(10)));
+    harness.commit_all();
+    assert_eq!(told(&mut harness).lines().count(), 2);
+    assert!(harness.feed.open_alerts.is_empty());
+    // The weeks before say what is usual.
+    for week in 0..10 {
+        harness.tell(&format!("orders {} region=north n=50", monday(week)));
+    }
+    harness.commit_all();
+    assert_eq!(harness.feed.open_alerts.len(), 1, "{}", harness.feed.alerts);
+}
+
+#[test]
+fn no_orders_at_all_are_a_number_and_no_answers_are_none() {
+    let mut harness = harness();
+    usual(&mut harness, 0..10);
+    for week in 0..10 {
+        let moved = 20 + week % 2;
+        harness.tell(&format!("csat {} region=north n=40 a={moved} sum=120", monday(week)));
+    }
+    harness.tell(&format!("csat {} region=north n=29 a=29 sum=29", monday(10)));
+    after(&mut harness, 10);
+    let told = told(&mut harness);
+    assert!(told.contains("orders region north open") && told.contains(" value=0.00"), "{told}");
+    assert!(!told.contains("csat"), "29 answers are too few: {told}");
+}
+
+#[test]
+fn an_alert_of_a_department_is_its_own_and_stays_seen() {
+    let mut harness = harness();
+    for week in 0..10 {
+        harness.tell(&format!("nps {} spoke=support n=100 a={} b=10", monday(week), 60 + week % 2));
+    }
+    harness.tell(&format!("nps {} spoke=support n=100 a=10 b=60", monday(10)));
+    after(&mut harness, 10);
+    let id = *harness.feed.open_alerts.first().expect("an alert");
+    assert!(told(&mut harness).contains(" support "), "its owner");
+    let seen = |number, by: &str| Acknowledgement { number, at: EventTime(5), by: by.into() };
+    for (number, by) in [(7, "mo"), (9, "jo")] {
+        harness.metrics.acknowledge(id, &seen(number, by), &mut harness.store).expect("a good store");
+    }
+    harness.commit_all();
+    let now = told(&mut harness);
+    assert!(now.contains("acknowledged") && now.contains("by mo r2"), "{now}");
+    harness.restart(0);
+    // It closes, and is found again.
+    harness.tell(&format!("nps {} spoke=support a=50 b=-50", monday(10)));
+    harness.commit_all();
+    harness.tell(&format!("nps {} spoke=support a=-50 b=50", monday(10)));
+    harness.commit_all();
+    let now = told(&mut harness);
+    assert!(now.lines().count() == 2 && now.contains("by mo r1"), "{now}");
+}
+
+#[test]
+fn what_is_over_before_the_hub_has_caught_up_is_not_told() {
+    let mut harness = harness();
+    harness.metrics.tell_alerts(false);
+    usual(&mut harness, 0..10);
+    harness.tell(&format!("orders {} region=north n=20", monday(10)));
+    after(&mut harness, 10);
+    usual(&mut harness, 11..12);
+    after(&mut harness, 11);
+    harness.tell(&format!("orders {} region=north n=3", monday(12)));
+    after(&mut harness, 12);
+    assert_eq!(told(&mut harness), "");
+    harness.restart(2);
+    harness.commit_all(); // another instance looks at everything
+    let now = told(&mut harness);
+    assert!(now.lines().count() == 1 && now.contains("2026-W14"), "{now}");
+}
+
+#[test]
+fn a_few_steps_a_commit_come_to_the_same() {
+    let tell = |mut options: Options, steps| {
+        options.background_steps_max = steps;
+        let mut harness = Harness::new(options);
+        for region in 0..20 {
+            for week in 0..11 {
+                let n = if week == 10 && region % 4 == 0 { 5 } else { 100 + week % 2 * 10 };
+                harness.tell(&format!("orders {} region=r{region} n={n}", monday(week)));
+            }
+        }
+        harness.metrics.advance(midnight(monday(11).plus(1)), &harness.store).expect("a good store");
+        harness.commit_all();
+        harness.feed.open_alerts
+    };
+    let all = tell(Options::new(Calendar::utc(), 1), 10_000);
+    assert_eq!(all.len(), 5);
+    assert_eq!(tell(Options::new(Calendar::utc(), 1), 40), all);
+}

@@ -1,0 +1,61 @@
+//! What metrics is told besides contributions: whether alerts are to be told, and which of them somebody has seen.
+//!
+//! ```text
+//! record = 10 · postcard(Told)
+//! ```
+//! Golden file: `tests/fixtures/told_v10.hex`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Unreadable;
+use crate::model::{Acknowledgement, AlertId};
+
+/// The first byte of such a record.
+pub const VERSION_TOLD: u8 = 10;
+
+/// A word to every partition of metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// A partition of customers, by number, has nothing of a backlog left, or has one (again). Every contribution of what it
+    /// took in before is before it.
+    Live(u32, bool),
+    /// An alert was seen.
+    Acknowledged(AlertId, Acknowledgement),
+}
+
+/// Writes the record.
+pub fn encode(told: &Told, record: &mut Vec<u8>) {
+    record.clear();
+    record.push(VERSION_TOLD);
+    postcard::to_io(told, record).expect("a vector takes every byte");
+}
+
+/// What a record says, if it is one.
+pub fn open(record: &[u8]) -> Result<Option<Told>, Unreadable> {
+    match record.split_first() {
+        Some((&VERSION_TOLD, rest)) => postcard::from_bytes(rest).map(Some).map_err(|_| Unreadable("told")),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::EventTime;
+
+    #[test]
+    fn it_travels_in_the_form_of_the_golden_file_and_is_read_as_written() {
+        let seen = Acknowledgement { number: 300, at: EventTime(1_769_850_000_000), by: "mo".into() };
+        let mut digits = String::new();
+        for told in [Told::Live(3, true), Told::Live(300, false), Told::Acknowledged(AlertId([6; 16]), seen)] {
+            let mut record = Vec::new();
+            encode(&told, &mut record);
+            assert_eq!(open(&record).expect("readable"), Some(told));
+            assert!(open(&record[..record.len() - 1]).is_err());
+            digits += &(record.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
+        }
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/told_v10.hex");
+        expect_test::expect_file![golden].assert_eq(&digits);
+        assert_eq!(open(&[9, 1]).expect("another form"), None);
+    }
+}
