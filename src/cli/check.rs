@@ -21,7 +21,7 @@ use super::{
     schemas,
 };
 use crate::{
-    ingest::{self, Spoke, SpokeFile, SpokeSet},
+    ingest::{self, Spoke, SpokeFile, SpokeSet, segments::Segments},
     settings::Settings,
     wire::Schemas,
 };
@@ -86,6 +86,9 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
         Err(_) if settings.hub.person_key_file.is_none() && settings.kafka.brokers.is_none() => {}
         Err(error) if settings.hub.person_key_file.is_none() => warnings.push(error.to_string()),
         Err(error) => problems.push(error.to_string()),
+    }
+    if let Err(problem) = Segments::parse(&settings.metrics.segments) {
+        problems.push(format!("metrics.segments: {problem}"));
     }
     if let Err(error) = settings.kafka.password(&mut |warning| warnings.push(warning)) {
         problems.push(error.to_string());

@@ -182,7 +182,7 @@ fn timelines(settings: &Settings, persons: &BTreeMap<String, Value>) -> Result<B
 
 /// What each touchpoint of a timeline counts for, company-wide.
 fn counted(settings: &Settings, timeline: &[Value]) -> Result<Vec<Vec<String>>, Failure> {
-    let options = fold_options(settings, &settings.calendar()?);
+    let options = fold_options(settings, &settings.calendar()?)?;
     let schemas = std::sync::Arc::new(Schemas::default());
     let mut spokes: BTreeMap<String, Spoke> = BTreeMap::new();
     let mut head = Head::default();

@@ -21,10 +21,10 @@ use crate::{
         worker::WorkerOptions,
     },
     feeds::{self, Names},
-    ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, trial::Trial},
+    ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, segments::Segments, trial::Trial},
     links::Rules,
     metrics,
-    model::{Calendar, IdentifierRules, IdentifierType, PersonKey},
+    model::{Calendar, IdentifierRules, IdentifierType, PersonKey, Segmenting},
     settings::{ClientRole, FeedFormat, PublishedIdentifiers, Settings},
     telemetry::Telemetry,
     topology::TopologyOptions,
@@ -124,9 +124,16 @@ pub(super) fn link_rules(settings: &Settings) -> Rules {
 }
 
 /// What the fold of a timeline depends on.
-pub(super) fn fold_options(settings: &Settings, calendar: &Calendar) -> FoldOptions {
+pub(super) fn fold_options(settings: &Settings, calendar: &Calendar) -> Result<FoldOptions, Failure> {
     let milliseconds = |seconds: u32| i64::from(seconds) * 1_000;
-    FoldOptions {
+    let segments = Segments::parse(&settings.metrics.segments).map_err(|problem| {
+        Failure::new(
+            Exit::Usage,
+            format!("metrics.segments: {problem}"),
+            "mend it; README, \"Segments\", has the names",
+        )
+    })?;
+    Ok(FoldOptions {
         calendar: calendar.clone(),
         on_time_tolerance_ms: milliseconds(settings.metrics.on_time_tolerance_seconds),
         unanswered_target_ms: milliseconds(settings.metrics.unanswered_target_seconds),
@@ -138,7 +145,8 @@ pub(super) fn fold_options(settings: &Settings, calendar: &Calendar) -> FoldOpti
             expire_after_ms: i64::from(settings.journeys.expire_after_days) * 86_400_000,
             steps_max: settings.journeys.steps_max,
         },
-    }
+        segments: segments.map(|segments| Arc::new(segments) as Arc<dyn Segmenting>),
+    })
 }
 
 /// The options of the topology.
@@ -172,7 +180,7 @@ pub(super) fn topology_options(
         erased_within: ErasedWithin::ms(settings.topics.erased_within_ms()),
         allowed_disorder_ms: milliseconds(settings.time.allowed_disorder_seconds),
         customers: customers::Options {
-            fold: fold_options(settings, &calendar),
+            fold: fold_options(settings, &calendar)?,
             // A decoded head takes about 2 KiB.
             person_key,
             unique: links.unique().collect(),

@@ -4,6 +4,7 @@
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields()`]: what a touchpoint has.
 //! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
 //! - `condition`: whether a captured payload is taken at all.
+//! - [`segments`]: conditions over touchpoints and what was known of the customer → segments.
 //! - `decode`: one record → one captured payload, whatever it is written in.
 //! - [`LiveSpokes`]: spokes that are replaced while records come.
 //! - [`sketch`]: sample records → a spoke file for them.
@@ -26,6 +27,7 @@ mod made;
 mod mapping;
 mod number;
 mod rules;
+pub mod segments;
 pub mod sketch;
 pub mod spoke_file;
 pub mod trial;

@@ -17,6 +17,7 @@ mod kind;
 mod measure;
 mod metric;
 mod purchases;
+mod segmenting;
 mod time;
 mod touchpoint;
 
@@ -40,5 +41,6 @@ pub use kind::{Channel, Initiator, Kind, Visibility};
 pub use measure::{GroupElement, Measure, PairElement};
 pub use metric::{CatalogueEntry, MetricValue, Percentiles, Status, Uncertainty};
 pub use purchases::{PurchaseElement, week_number};
+pub use segmenting::{Known, Segmenting};
 pub use time::{Day, EventTime, Window, WindowKind};
 pub use touchpoint::{Currency, Money, Outcome, Reason, Score, ScoreScale, Touchpoint};

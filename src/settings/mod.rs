@@ -214,6 +214,8 @@ pub struct Metrics {
     pub contact_cap: u32,
     /// The currency, by ISO 4217, of the amounts that are compared between customers.
     pub currency: String,
+    /// The organisation's own segments, `name: condition`, one a line; the first that holds counts.
+    pub segments: String,
 }
 
 impl Metrics {
@@ -427,6 +429,7 @@ impl Default for Metrics {
             acquisition_spokes: "marketing, sales".into(),
             contact_cap: 8,
             currency: "EUR".into(),
+            segments: String::new(),
         }
     }
 }

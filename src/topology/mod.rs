@@ -382,6 +382,9 @@ fn definition(options: &TopologyOptions) -> [u8; 16] {
         hash.update(format!("{contact}={capacity};").as_bytes());
     }
     hash.update(&options.customers.fold.contact_cap.to_le_bytes());
+    if let Some(segments) = &options.customers.fold.segments {
+        hash.update(format!("segments {:?};", segments.source()).as_bytes());
+    }
     for (what, numbers) in [("effort", &options.metrics.stated.efforts), ("limit", &options.metrics.stated.limits)] {
         for stated in numbers {
             hash.update(format!("{what} {stated:?};").as_bytes());

@@ -96,6 +96,11 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Capture<'a> {
+    /// What was captured elsewhere: each scalar's slot is its place ([`Slot::numbered`]).
+    pub fn of_scalars(scalars: Vec<Scalar<'a>>) -> Capture<'a> {
+        Capture { scalars, ..Capture::default() }
+    }
+
     /// The scalar at a slot.
     pub fn scalar(&self, slot: Slot) -> &Scalar<'a> {
         &self.scalars[usize::from(slot.0)]

@@ -9,6 +9,13 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(pub(super) u16);
 
+impl Slot {
+    /// The slot of a place in a list of scalars: [`super::Capture::of_scalars`].
+    pub fn numbered(place: u16) -> Slot {
+        Slot(place)
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node {
     pub path: String,

@@ -25,7 +25,7 @@ use crate::{
     accounts::assert_accounts,
     oracle,
     simulation::{accounts, in_turn, read, seeds, small_company, small_worker, sources},
-    world::{assert_truth, events, topology_options, truth, truth_under},
+    world::{assert_truth, events, segments, topology_options, truth, truth_under},
 };
 
 /// What a definition says here.
@@ -36,6 +36,7 @@ struct Definition {
     unanswered_target_ms: i64,
     acquisition_spokes: &'static [&'static str],
     contact_cap: i64,
+    segments: bool,
 }
 
 const FIRST: Definition = Definition {
@@ -44,17 +45,25 @@ const FIRST: Definition = Definition {
     unanswered_target_ms: 86_400_000,
     acquisition_spokes: &["marketing", "sales"],
     contact_cap: 8,
+    segments: false,
 };
 /// Each seed's second definition: days begin before or after those of UTC.
 const SECOND: [Definition; 3] = [
     Definition { time_zone: "Pacific/Auckland", on_time_tolerance_ms: 7_200_000, contact_cap: 1, ..FIRST },
-    Definition { time_zone: "America/Los_Angeles", unanswered_target_ms: 10_800_000, contact_cap: 3, ..FIRST },
+    Definition {
+        time_zone: "America/Los_Angeles",
+        unanswered_target_ms: 10_800_000,
+        contact_cap: 3,
+        segments: true,
+        ..FIRST
+    },
     Definition {
         time_zone: "Europe/Berlin",
         on_time_tolerance_ms: 86_400_000,
         unanswered_target_ms: 172_800_000,
         acquisition_spokes: &["operations"],
         contact_cap: 0,
+        segments: true,
     },
 ];
 /// One that nobody wanted: begun by mistake, never finished.
@@ -70,6 +79,9 @@ impl Definition {
         options.customers.fold.on_time_tolerance_ms = self.on_time_tolerance_ms;
         options.customers.fold.unanswered_target_ms = self.unanswered_target_ms;
         options.customers.fold.contact_cap = self.contact_cap;
+        if self.segments {
+            options.customers.fold.segments = Some(segments());
+        }
         options.customers.fold.acquisition_spokes = self.acquisition_spokes.iter().map(|&spoke| spoke.into()).collect();
         options
     }
@@ -85,6 +97,7 @@ impl Definition {
             unanswered_target_ms: self.unanswered_target_ms,
             acquisition_spokes: self.acquisition_spokes.iter().map(|&spoke| spoke.into()).collect(),
             contact_cap: self.contact_cap,
+            segments: self.segments,
             ..oracle::Options::default()
         };
         truth_under(events, options)

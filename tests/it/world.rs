@@ -7,9 +7,9 @@ use insight_hub::{
     customers,
     engine::topics::ErasedWithin,
     feeds,
-    ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet},
+    ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, segments::Segments},
     links, metrics,
-    model::{Calendar, PersonKey},
+    model::{Calendar, PersonKey, Segmenting},
     telemetry::Telemetry,
     topology::TopologyOptions,
     wire::{SchemaFolder, Schemas},
@@ -112,4 +112,9 @@ pub fn assert_truth(expected: &Feeds, actual: &Feeds, what: &str) {
         let shown: Vec<String> = differences.iter().take(12).map(ToString::to_string).collect();
         panic!("{what}: {} differences\n{}", differences.len(), shown.join("\n"));
     }
+}
+
+/// The segments of the oracle's rules.
+pub fn segments() -> Arc<dyn Segmenting> {
+    Arc::new(Segments::parse(oracle::segments::RULES).unwrap().unwrap())
 }

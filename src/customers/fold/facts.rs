@@ -296,7 +296,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         super::visits::enter(head, &mut facts);
         let spoke = count_touchpoint(head, touchpoint);
         remember_identifiers(head, &mut facts);
-        remember_newest(&mut head.segment, touchpoint.segment);
+        remember_newest(&mut head.segment, place.segment());
         remember_newest(&mut head.region, touchpoint.region);
         remember_newest(&mut head.account, touchpoint.account);
         remember_answers(head, &mut facts);

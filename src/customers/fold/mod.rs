@@ -19,6 +19,7 @@ pub mod month;
 mod orders;
 pub mod place;
 pub mod seen;
+mod segments;
 pub mod subjects;
 mod visits;
 
@@ -28,9 +29,9 @@ pub use journeys::JourneyOptions;
 pub use measures::contribute;
 pub use place::{DimensionValue, Emit, Place, Silence};
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use crate::model::{Calendar, Currency, Touchpoint};
+use crate::model::{Calendar, Currency, Segmenting, Touchpoint};
 
 /// What the meaning of a fold depends on besides the timeline.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct FoldOptions {
     pub journeys: JourneyOptions,
     /// Messages in 30 days of which one more is too much.
     pub contact_cap: i64,
+    /// The organisation's own segments.
+    pub segments: Option<Arc<dyn Segmenting>>,
 }
 
 impl Default for FoldOptions {
@@ -61,6 +64,7 @@ impl Default for FoldOptions {
             currency: Currency(*b"EUR"),
             journeys: JourneyOptions::default(),
             contact_cap: 8,
+            segments: None,
         }
     }
 }
@@ -75,7 +79,9 @@ pub struct Stepped {
 /// Folds the next touchpoint of the timeline into the head. The caller keeps the order: [`Head::is_before`].
 pub fn step<E: Emit>(head: &mut Head, touchpoint: &Touchpoint<'_>, options: &FoldOptions, emit: &mut E) -> Stepped {
     let day = options.calendar.day(touchpoint.occurred_at);
-    let place = Place::of_touchpoint(touchpoint, head.phase(), day, head.seen.windows(day));
+    let segment = segments::segment(head, touchpoint, options);
+    let segment = segments::named(segment.as_deref(), touchpoint);
+    let place = Place::of_touchpoint(touchpoint, (head.phase(), segment), day, head.seen.windows(day));
     let facts = Facts::observe(head, touchpoint, &place, options);
     if E::LISTENS {
         measures::contribute(&facts, emit);
@@ -94,18 +100,20 @@ pub fn step_both(
 ) -> Stepped {
     let day = options.calendar.day(touchpoint.occurred_at);
     let windows = old.seen.windows(day);
-    let (old_phase, new_phase) = (old.phase(), new.phase());
-    let place = Place::of_touchpoint(touchpoint, old_phase, day, windows);
+    let by_rule = [&*old, &*new].map(|head| segments::segment(head, touchpoint, options));
+    let [old_segment, new_segment] = [&by_rule[0], &by_rule[1]].map(|it| segments::named(it.as_deref(), touchpoint));
+    let (met_old, met_new) = ((old.phase(), old_segment), (new.phase(), new_segment));
+    let place = Place::of_touchpoint(touchpoint, met_old, day, windows);
     let other_place;
-    let new_place = if old_phase == new_phase {
+    let new_place = if met_old == met_new {
         &place
     } else {
-        other_place = Place::of_touchpoint(touchpoint, new_phase, day, windows);
+        other_place = Place::of_touchpoint(touchpoint, met_new, day, windows);
         &other_place
     };
     let meant = Facts::observe(old, touchpoint, &place, options);
     let means = Facts::observe(new, touchpoint, new_place, options);
-    if old_phase != new_phase || !meant.contributes_as(&means) {
+    if met_old != met_new || !meant.contributes_as(&means) {
         each(&meant, -1);
         each(&means, 1);
     }

@@ -49,14 +49,19 @@ pub fn windows_of(day: Day) -> [Window; 3] {
 }
 
 impl<'a> Place<'a> {
-    /// The place of a touchpoint that meets a person in `phase`.
-    pub fn of_touchpoint(touchpoint: &'a Touchpoint<'a>, phase: Phase, day: Day, windows: [Window; 3]) -> Place<'a> {
+    /// The place of a touchpoint that meets a person in a phase and a segment.
+    pub fn of_touchpoint(
+        touchpoint: &'a Touchpoint<'a>,
+        (phase, segment): (Phase, Option<&'a str>),
+        day: Day,
+        windows: [Window; 3],
+    ) -> Place<'a> {
         let mut values = SmallVec::new();
         values.push(DimensionValue::new(Dimension::Company, ""));
         values.push(DimensionValue::new(Dimension::Spoke, touchpoint.spoke));
         let optional = [
             (Dimension::Channel, touchpoint.channel.map(|channel| channel.as_str())),
-            (Dimension::Segment, touchpoint.segment),
+            (Dimension::Segment, segment),
             (Dimension::Region, touchpoint.region),
             (Dimension::Product, touchpoint.product),
             (Dimension::Subject, touchpoint.subject),
@@ -70,6 +75,11 @@ impl<'a> Place<'a> {
         }
         values.push(DimensionValue::new(Dimension::Phase, phase.as_str()));
         Place { day, windows, values }
+    }
+
+    /// The segment, if there is one.
+    pub fn segment(&self) -> Option<&'a str> {
+        self.values.iter().find(|value| value.dimension == Dimension::Segment).map(|value| value.value)
     }
 
     /// One value of one dimension, and nothing else, on the same day.

@@ -19,6 +19,7 @@ mod orders;
 mod person;
 mod priorities;
 mod relations;
+pub mod segments;
 mod source_tests;
 mod sources;
 mod tests;
@@ -65,6 +66,8 @@ pub struct Options {
     pub acknowledged: BTreeMap<String, (String, i64)>,
     /// What operators ordered about identities.
     pub orders: Orders,
+    /// Whether customers are put into segments by [`segments::RULES`].
+    pub segments: bool,
 }
 
 impl Default for Options {
@@ -81,6 +84,7 @@ impl Default for Options {
             capacities: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             orders: Orders::new(),
+            segments: false,
         }
     }
 }
@@ -194,6 +198,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     for (name, timeline) in timelines(taken.homes, &resolved, &taken.standing, options) {
         let published = timeline.iter().filter(|_| options.touchpoints);
         result.feeds.touchpoints.extend(published.map(|touch| shown(&name, touch, options)));
+        let timeline = if options.segments { person::in_segments(&timeline) } else { timeline };
         let (record, alerts) = person::fold(&name, &timeline, &mut world, &mut analysed, options);
         result.feeds.alerts.extend(alerts);
         result.feeds.customers.insert(name, record);

@@ -15,7 +15,7 @@ use super::{
     journeys::{Bought, Journeys},
     months::{Months, Story},
     priorities::Priorities,
-    relations,
+    relations, segments,
     sources::{Touch, instant},
     value::{self, Buyers},
 };
@@ -252,6 +252,11 @@ pub struct Analysed {
     pub changes: Changes,
     pub contacts: Contacts,
     pub buyers: Buyers,
+}
+
+/// The timeline in segments by rule.
+pub fn in_segments(timeline: &[Touch]) -> Vec<Touch> {
+    segments::by_rule(timeline, &trade(timeline))
 }
 
 /// The insight record and the open alerts; what metrics and journeys count goes into the world.

@@ -1,0 +1,38 @@
+//! A head and a touchpoint → the segment that the organisation's rules put the customer into.
+
+use super::{FoldOptions, Head};
+use crate::model::{Known, Touchpoint};
+
+/// The segment by rule; a copy, since the head changes before it is used.
+pub(super) fn segment(head: &Head, touchpoint: &Touchpoint<'_>, options: &FoldOptions) -> Option<Box<str>> {
+    let rules = options.segments.as_ref()?;
+    rules.segment(touchpoint, &known(head, options)).map(Into::into)
+}
+
+/// What counts: a rule before the touchpoint's own.
+pub(super) fn named<'a>(by_rule: Option<&'a str>, touchpoint: &'a Touchpoint<'a>) -> Option<&'a str> {
+    by_rule.or(touchpoint.segment)
+}
+
+fn known<'h>(head: &'h Head, options: &FoldOptions) -> Known<'h> {
+    let revenue = head.revenue.0.iter().find(|(currency, _)| *currency == options.currency);
+    Known {
+        touchpoints: i64::try_from(head.touchpoints).unwrap_or(i64::MAX),
+        seen: (head.touchpoints > 0).then_some((head.first_seen, head.last_seen)),
+        phase: head.phase(),
+        orders: head.purchases,
+        revenue: revenue.map_or(0, |(_, sum)| sum.sum),
+        open_cases: head.cases.iter().filter(|case| case.open).count() as i64,
+        deliveries: (head.deliveries_on_time, head.deliveries_late),
+        scores: head
+            .scores
+            .iter()
+            .filter(|answers| answers.item.is_none())
+            .map(|answers| (answers.scale.as_str(), answers.last))
+            .collect(),
+        sentiment: head.sentiment.map(|(_, last)| last),
+        segment: head.segment.as_deref(),
+        region: head.region.as_deref(),
+        account: head.account.as_deref(),
+    }
+}

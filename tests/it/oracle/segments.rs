@@ -1,0 +1,37 @@
+//! A person's timeline in, the same with the segments that the rules of the tests put it into out.
+
+use super::{person::Trade, sources::Touch};
+
+/// The rules, as the hub is told them.
+pub const RULES: &str = r#"
+at risk: has(record.csat) && record.csat <= 2
+
+# Buyers.
+loyal: record.orders >= 2
+new: record.touchpoints == 0 || (record.days_known < 2 && touchpoint.spoke in ["marketing", "sales"])
+"#;
+
+/// What the rules say of each touchpoint, given all that came before it; where none does, the touchpoint's own.
+pub(super) fn by_rule(timeline: &[Touch], trade: &Trade) -> Vec<Touch> {
+    let first = timeline.first().map_or(0, |touch| touch.occurred_at);
+    let mut csat = None;
+    let mut found = Vec::with_capacity(timeline.len());
+    for (at, touch) in timeline.iter().enumerate() {
+        let orders = trade.purchases.iter().filter(|purchase| purchase.placed < at && purchase.cancelled >= at).count();
+        let is_new = at == 0
+            || (touch.occurred_at - first < 2 * 86_400_000 && matches!(touch.spoke.as_str(), "marketing" | "sales"));
+        let segment = match csat {
+            Some(score) if score <= 2 => Some("at risk"),
+            _ if orders >= 2 => Some("loyal"),
+            _ if is_new => Some("new"),
+            _ => touch.segment.as_deref(),
+        };
+        found.push(Touch { segment: segment.map(str::to_owned), ..touch.clone() });
+        if let Some((scale, value, None)) = &touch.score
+            && scale == "csat"
+        {
+            csat = Some(*value);
+        }
+    }
+    found
+}
