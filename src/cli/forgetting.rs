@@ -27,6 +27,7 @@ use super::{
     place::{self, Place},
     private,
     run::{HubInput, Shared},
+    serving::Serving,
     stop::StopToken,
 };
 use crate::{
@@ -227,6 +228,10 @@ impl<'a> Forgetting<'a> {
             return Ok(false);
         }
         if let Err(error) = self.shared.stores.clean_thoroughly() {
+            tracing::warn!("{error}; it is tried again");
+            return Ok(false);
+        }
+        if let Some(Err(error)) = self.input.serving.map(Serving::clean_thoroughly) {
             tracing::warn!("{error}; it is tried again");
             return Ok(false);
         }

@@ -30,11 +30,13 @@ mod reread;
 mod rest;
 mod run;
 mod schemas;
+mod serving;
 mod spoke;
 mod state;
 mod stop;
 mod tail;
 mod tap;
+mod token;
 mod topics;
 mod value;
 
@@ -69,6 +71,7 @@ pub use state::{BackupArguments, RestoreArguments, StateAction, StateArguments};
 pub use stop::StopToken;
 pub use tail::{FeedQuery, FeedRecord, FeedValue, TailArguments};
 pub use tap::TapArguments;
+pub use token::{TokenAction, TokenArguments};
 pub use topics::{Action, TopicLine, TopicState, TopicsArguments};
 
 use crate::{settings::Settings, telemetry::LogOptions};
@@ -141,6 +144,8 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Send the rows of a file, CSV or JSON lines, through a department's mapping; started again, it goes on where it was
     Import(ImportArguments),
+    /// Make, list and end the tokens that the API is used with
+    Token(TokenArguments),
     /// Copy the log of a hub without Kafka, and its key, while it runs
     Backup(BackupArguments),
     /// Make a data directory of a backup
@@ -213,6 +218,7 @@ impl Cli {
             Command::Rejected(arguments) => rejected::execute(settings, arguments, output),
             Command::Generate(arguments) => generate::execute(settings, arguments, output),
             Command::Import(arguments) => import::execute(settings, arguments, output),
+            Command::Token(arguments) => token::execute(settings, arguments, output),
             Command::Backup(arguments) => state::backup(settings, arguments, output),
             Command::Restore(arguments) => state::restore(settings, arguments, output),
             Command::State(arguments) => state::execute(settings, *arguments, output),

@@ -106,7 +106,7 @@ pub(super) fn execute(
             _ => Duration::ZERO,
         },
     };
-    let input = HubInput { settings, person_key, telemetry: &telemetry, stop: &stop, reloading: None };
+    let input = HubInput { settings, person_key, telemetry: &telemetry, stop: &stop, reloading: None, serving: None };
     let ended = std::thread::scope(|scope| {
         let workers = scope.spawn(|| run::run_workers(&input, &topology, &place, &stores, Some(&rebuild)));
         let watched = watching.watch(&stop, output);

@@ -18,6 +18,7 @@ use super::{
     hub,
     place::Place,
     reload::{self, Reloading, Running},
+    serving::Serving,
     stop::StopToken,
 };
 use crate::{
@@ -68,6 +69,8 @@ pub struct HubInput<'a> {
     pub stop: &'a StopToken,
     /// How the configuration is read again; `None`: it is not.
     pub reloading: Option<&'a Reloading>,
+    /// The view and the API; `None`: there is none.
+    pub(super) serving: Option<&'a Serving>,
 }
 
 pub(super) fn execute(settings: &Settings, read: reload::Read) -> Result<(), Failure> {
@@ -102,6 +105,7 @@ pub(super) struct Hub<'a> {
     input: HubInput<'a>,
     place: Place,
     server: Server,
+    serving: Option<Serving>,
 }
 
 impl<'a> Hub<'a> {
@@ -115,10 +119,12 @@ impl<'a> Hub<'a> {
     ) -> Result<Hub<'a>, Failure> {
         let person_key = hub::person_key(settings)?;
         let place = Place::of(settings)?;
+        let serving = Serving::start(settings, &place)?;
+        let progress = serving.as_ref().map(Serving::progress);
         let listen = settings.http.listen;
-        let mut server = Server::start(listen, telemetry.clone());
+        let mut server = Server::start(listen, telemetry.clone(), progress.clone());
         if server.is_err() && any_port {
-            server = Server::start(SocketAddr::new(listen.ip(), 0), telemetry.clone());
+            server = Server::start(SocketAddr::new(listen.ip(), 0), telemetry.clone(), progress);
         }
         let server = server.map_err(|error| {
             Failure::new(
@@ -127,7 +133,8 @@ impl<'a> Hub<'a> {
                 "free the address, or set another one with --listen or http.listen",
             )
         })?;
-        Ok(Hub { input: HubInput { settings, person_key, telemetry, stop, reloading: None }, place, server })
+        let input = HubInput { settings, person_key, telemetry, stop, reloading: None, serving: None };
+        Ok(Hub { input, place, server, serving })
     }
 
     /// Where the operators' endpoints are.
@@ -137,7 +144,8 @@ impl<'a> Hub<'a> {
 
     /// Runs it until a stop is requested.
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Hub { input, place, server } = self;
+        let Hub { input, place, server, serving } = self;
+        let input = HubInput { serving: serving.as_ref(), ..input };
         let (telemetry, stop) = (input.telemetry, input.stop);
         let ended = std::thread::scope(|scope| {
             // Readiness must fall as soon as a stop is asked for, whatever the workers are busy with.
@@ -150,6 +158,9 @@ impl<'a> Hub<'a> {
             run_hub(&input, &place)
         });
         telemetry.emit(Event::HubStopped { committed: matches!(ended, Ok(true)) });
+        if let Some(serving) = serving {
+            serving.stop();
+        }
         server.stop();
         ended.map(drop)
     }

@@ -1,7 +1,7 @@
 //! A listener in; connections out that are few, short-lived and small, so that no client can hold the hub's memory.
 //!
-//! A connection may live for a minute and send 64 KiB: this bounds headers, bodies and slow senders alike. A scraper
-//! that keeps its connection alive connects anew each minute.
+//! A connection may live for a while and send so much: this bounds headers, bodies and slow senders alike. Who keeps a connection
+//! alive connects anew then. Who has got no answer within half a minute of connecting has not asked for one.
 
 use std::{
     io,
@@ -20,22 +20,30 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// Connections at a time; more wait in the system's queue.
-const CONNECTIONS_MAX: usize = 64;
-/// How long a connection may live.
-const LIFETIME_MAX: Duration = Duration::from_secs(60);
-/// What a connection may send over its life.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Within how long a connection must have got something.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How many connections, and how much of each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Connections at a time; more wait in the system's queue.
+    pub(super) connections_max: usize,
+    /// How long a connection may live.
+    pub(super) lifetime_max: Duration,
+    /// What a connection may send over its life.
+    pub(super) request_bytes_max: usize,
+}
 
 /// A listener whose connections are bounded.
 pub(super) struct Bounded {
     listener: TcpListener,
+    bounds: Bounds,
     places: Arc<Semaphore>,
 }
 
 impl Bounded {
-    pub(super) fn new(listener: TcpListener) -> Bounded {
-        Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+    pub(super) fn new(listener: TcpListener, bounds: Bounds) -> Bounded {
+        Bounded { listener, bounds, places: Arc::new(Semaphore::new(bounds.connections_max)) }
     }
 }
 
@@ -49,8 +57,9 @@ impl Listener for Bounded {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         let connection = Connection {
             stream,
-            end: Box::pin(sleep_until(Instant::now() + LIFETIME_MAX)),
-            bytes_left: REQUEST_BYTES_MAX,
+            end: Box::pin(sleep_until(Instant::now() + ANSWERED_WITHIN.min(self.bounds.lifetime_max))),
+            end_of_answered: Some(Instant::now() + self.bounds.lifetime_max),
+            bytes_left: self.bounds.request_bytes_max,
             _place: place,
         };
         (connection, address)
@@ -65,11 +74,20 @@ impl Listener for Bounded {
 pub(super) struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
+    /// Its end, once it has got something.
+    end_of_answered: Option<Instant>,
     bytes_left: usize,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
+    /// It gets something: it may live on.
+    fn note_answer(&mut self) {
+        if let Some(end) = self.end_of_answered.take() {
+            self.end.as_mut().reset(end);
+        }
+    }
+
     fn check_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.end.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
@@ -99,6 +117,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check_end(context)?;
+        self.note_answer();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -116,6 +135,7 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check_end(context)?;
+        self.note_answer();
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 

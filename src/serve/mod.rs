@@ -1,18 +1,39 @@
-//! Telemetry in; operators' endpoints out: `/metrics`, `/health/live`, `/health/ready`.
+//! Telemetry and the feeds in; HTTP out: operators' endpoints (`/metrics`, `/health/live`, `/health/ready`), and the API.
 //!
-//! The server has a thread and a runtime of its own, so that a busy hub still answers. It reads shared state and never
-//! asks a worker. Deliberately absent: any endpoint that changes something, and any personal data.
+//! - [`access`]: who asks, and what they may. [`view`]: the local copy of the feeds that the API shows. [`http`]: the API.
+//! - `operators`: the endpoints that need no login. `bounded`: connections that cannot hold the hub's memory.
+//!
+//! Each server has threads and a runtime of its own, so that a busy hub still answers. They read shared state and never
+//! ask a worker. Deliberately absent: any endpoint that changes something, and any personal data.
 
+pub mod access;
 mod bounded;
+pub mod http;
 mod operators;
 #[cfg(test)]
 mod tests;
+pub mod view;
 
-use std::{future::IntoFuture as _, io, net::SocketAddr, thread::JoinHandle, time::Duration};
+use std::{future::IntoFuture as _, io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{net::TcpListener, runtime::Builder, sync::oneshot, time::timeout};
 
+use self::{
+    bounded::Bounds,
+    http::ApiOptions,
+    view::{Progress, View},
+};
 use crate::telemetry::Telemetry;
+
+/// Scrapers and supervisors are few.
+const OPERATORS: Bounds =
+    Bounds { connections_max: 64, lifetime_max: Duration::from_secs(60), request_bytes_max: 64 << 10 };
+/// Programs keep their connections, and ask much with each.
+const API: Bounds =
+    Bounds { connections_max: 1_024, lifetime_max: Duration::from_secs(3_600), request_bytes_max: 4 << 20 };
+/// Threads of the API that wait for connections, and for the view.
+const API_THREADS: usize = 2;
+const API_VIEW_THREADS: usize = 8;
 
 /// How long a stop waits for answers under way.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
@@ -33,7 +54,7 @@ pub enum ServeError {
     Start(#[from] io::Error),
 }
 
-/// A running server of the operators' endpoints. Dropping it without [`Server::stop`] stops it too, without waiting.
+/// A running server. Dropping it without [`Server::stop`] stops it too, without waiting.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -42,15 +63,45 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address` (port 0: any free one) and answers from now on. When this returns, connections are taken.
-    pub fn start(address: SocketAddr, telemetry: Telemetry) -> Result<Server, ServeError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// Listens on `address` (port 0: any free one) for operators, and answers from now on. When this returns, connections are
+    /// taken. `view`: how far the view is, if one is kept.
+    ///
+    /// # Errors
+    /// [`ServeError`] if the address is taken, or there is no room for a thread.
+    pub fn start(address: SocketAddr, telemetry: Telemetry, view: Option<Progress>) -> Result<Server, ServeError> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Server::of(address, runtime, operators::routes(telemetry, view), OPERATORS, "http")
+    }
+
+    /// The same for the API.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn api(address: SocketAddr, view: Arc<View>, options: ApiOptions) -> Result<Server, ServeError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(API_THREADS)
+            .max_blocking_threads(API_VIEW_THREADS)
+            .thread_name("api")
+            .enable_all()
+            .build()?;
+        Server::of(address, runtime, http::routes(view, options), API, "api")
+    }
+
+    fn of(
+        address: SocketAddr,
+        runtime: tokio::runtime::Runtime,
+        routes: axum::Router,
+        bounds: Bounds,
+        name: &str,
+    ) -> Result<Server, ServeError> {
         let refused = |source| ServeError::Listen { address, source };
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
-            runtime.block_on(serve(listener, telemetry, stopped));
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+            runtime.block_on(serve(listener, bounds, routes, stopped));
+            // What still reads the view for nobody is hardly waited for.
+            runtime.shutdown_timeout(DRAIN_MAX);
         })?;
         Ok(Server { address, stop, thread })
     }
@@ -68,10 +119,10 @@ impl Server {
     }
 }
 
-async fn serve(listener: TcpListener, telemetry: Telemetry, stopped: oneshot::Receiver<()>) {
+async fn serve(listener: TcpListener, bounds: Bounds, routes: axum::Router, stopped: oneshot::Receiver<()>) {
     // One sender wakes two waiters: the server that drains, and the limit on how long it may.
     let (draining, drain) = oneshot::channel::<()>();
-    let answer = axum::serve(bounded::Bounded::new(listener), operators::routes(telemetry))
+    let answer = axum::serve(bounded::Bounded::new(listener, bounds), routes)
         .with_graceful_shutdown(async move {
             // An error means that the server's owner is gone: a stop as well.
             let _ = stopped.await;

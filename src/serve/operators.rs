@@ -9,24 +9,32 @@ use axum::{
 };
 use serde_json::json;
 
+use super::view::Progress;
 use crate::telemetry::Telemetry;
 
+/// What is told.
+#[derive(Clone)]
+struct Operators {
+    telemetry: Telemetry,
+    view: Option<Progress>,
+}
+
 /// The routes. Anything else is 404, any other method 405.
-pub(super) fn routes(telemetry: Telemetry) -> Router {
+pub(super) fn routes(telemetry: Telemetry, view: Option<Progress>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
-        .with_state(telemetry)
+        .with_state(Operators { telemetry, view })
 }
 
-async fn metrics(State(telemetry): State<Telemetry>) -> Response {
+async fn metrics(State(Operators { telemetry, .. }): State<Operators>) -> Response {
     let content_type = [(CONTENT_TYPE, prometheus::TEXT_FORMAT)];
     (content_type, telemetry.render()).into_response()
 }
 
 /// 200 while every worker shows a pulse; 503 tells a supervisor to restart the hub.
-async fn live(State(telemetry): State<Telemetry>) -> Response {
+async fn live(State(Operators { telemetry, .. }): State<Operators>) -> Response {
     if telemetry.health().live() {
         answer(StatusCode::OK, &json!({"status": "live"}))
     } else {
@@ -35,7 +43,8 @@ async fn live(State(telemetry): State<Telemetry>) -> Response {
 }
 
 /// 200 when all assigned tasks run; else 503 with which tasks restore and how much they have still to read.
-async fn ready(State(telemetry): State<Telemetry>) -> Response {
+/// With how far the view is, if one is kept: it has its own time, and holds no traffic up.
+async fn ready(State(Operators { telemetry, view }): State<Operators>) -> Response {
     let report = telemetry.health().report();
     let remaining = report.tasks.iter().map(|task| task.restore_remaining_records).sum::<u64>();
     let tasks: Vec<serde_json::Value> = report
@@ -52,7 +61,11 @@ async fn ready(State(telemetry): State<Telemetry>) -> Response {
         })
         .collect();
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer(status, &json!({"status": report.status, "restore_remaining_records": remaining, "tasks": tasks}))
+    let mut body = json!({"status": report.status, "restore_remaining_records": remaining, "tasks": tasks});
+    if let Some(view) = view {
+        body["view"] = json!({"status": view.status(), "behind_records": view.behind()});
+    }
+    answer(status, &body)
 }
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {

@@ -13,7 +13,7 @@ use crate::telemetry::{Event, Rebalance, TaskName, TaskState};
 
 fn start() -> (Server, Telemetry) {
     let telemetry = Telemetry::new();
-    let server = Server::start(([127, 0, 0, 1], 0).into(), telemetry.clone()).expect("a free loopback port");
+    let server = Server::start(([127, 0, 0, 1], 0).into(), telemetry.clone(), None).expect("a free loopback port");
     (server, telemetry)
 }
 

@@ -12,6 +12,7 @@ mod journeys;
 mod layers;
 mod registry;
 mod secret;
+mod serve;
 #[cfg(test)]
 mod tests;
 mod valid;
@@ -28,6 +29,7 @@ pub use client::ClientRole;
 pub use error::SettingsError;
 pub use journeys::Journeys;
 pub use secret::Secret;
+pub use serve::Serve;
 
 /// Everything that can be configured. `Settings::load` returns only valid ones.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,6 +59,8 @@ pub struct Settings {
     pub identity: Identity,
     /// Operators' endpoints.
     pub http: Http,
+    /// The API.
+    pub serve: Serve,
     /// Log lines.
     pub log: Log,
     /// Departments' sources.

@@ -34,6 +34,7 @@ impl Settings {
         self.validate_identity()?;
         self.validate_journeys()?;
         self.validate_limits()?;
+        self.serve.validate()?;
         self.log.options().check().map_err(|error| ("log.level", error.to_string()))
     }
 

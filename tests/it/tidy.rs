@@ -39,7 +39,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "topology",
         &["ingest", "customers", "links", "metrics", "analyses", "feeds", "engine", "telemetry", "model", "wire"],
     ),
-    ("serve", &["feeds", "ingest", "model", "wire", "telemetry", "engine::log"]),
+    // A store of the engine's, because the view is kept as a task's state is: a table in memory, behind it a disk.
+    ("serve", &["feeds", "ingest", "model", "wire", "telemetry", "engine::log", "engine::store"]),
     // What a configuration becomes is made by `cli`, so that settings know no room that they configure.
     ("settings", &["telemetry::LogOptions", "telemetry::LogFormat", "model"]),
     ("ingest", &["wire", "model"]),
@@ -62,6 +63,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("apache_avro", &["src/wire"]),
     ("serde_avro_fast", &["src/wire"]),
     ("axum", &["src/serve"]),
+    ("utoipa", &["src/serve/http"]),
+    ("sha2", &["src/serve"]),
     ("cel", &["src/ingest/condition"]),
     ("clap", &["src/cli", "src/main.rs"]),
     ("config", &["src/settings/layers.rs"]),

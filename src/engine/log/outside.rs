@@ -1,6 +1,6 @@
 //! What others than the engine do with a log: departments write to their topics, subscribers read feeds.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::LogError;
 
@@ -48,6 +48,31 @@ pub trait FeedRead {
     /// # Errors
     /// [`LogError::Stop`], with what to do.
     fn next(&mut self, wait: Duration) -> Result<Next, LogError>;
+}
+
+/// A topic that is followed, and how far it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// Which topic.
+    pub topic: String,
+    /// The offset to go on from, by partition; a partition that is not named is read from its beginning.
+    pub from: BTreeMap<i32, i64>,
+}
+
+/// Reads all partitions of several topics, each from where its reader was, and on for ever. Records of a partition come in order.
+pub trait Follow: Send {
+    /// The next record and the number of its topic in the order asked for, waiting up to `wait` for it; `None`: none is at hand.
+    ///
+    /// # Errors
+    /// [`LogError::OutOfRange`] if a position lies beyond its partition's end: the topic was made anew. [`LogError::Stop`]
+    /// otherwise, with what to do.
+    fn next(&mut self, wait: Duration) -> Result<Option<(usize, CommittedRecord)>, LogError>;
+
+    /// Records, or a few more, that were committed and not handed over yet; `None` if nobody has said.
+    ///
+    /// # Errors
+    /// [`LogError::Stop`] if the log does not tell.
+    fn remaining(&mut self) -> Result<Option<u64>, LogError>;
 }
 
 /// A record for a department's topic.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 /// What a scan hands key and value to; it breaks when it has seen enough.
 pub type Visit<'visit> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'visit;
 
-/// Where a task's flushed state lies. One per task.
-pub trait Disk: Send {
+/// Where a task's flushed state lies. One per task; read from many threads, where its owner allows that.
+pub trait Disk: Send + Sync {
     /// The value of `key`, or `None` where there is none.
     ///
     /// # Errors

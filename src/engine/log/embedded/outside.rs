@@ -11,7 +11,7 @@ use crate::engine::log::{
     LogError,
     access::{AccessError, Durability, Header, LogAccess, NewRecord},
     commit_log::Policy,
-    outside::{CommittedRecord, FeedRead, Next, Span, SpokeAppend, SpokeRecord},
+    outside::{CommittedRecord, FeedRead, Follow, Followed, Next, Span, SpokeAppend, SpokeRecord},
 };
 
 /// Bytes asked for at a time.
@@ -48,6 +48,30 @@ impl AccessFeed {
         };
         let positions = spans.into_iter().map(position).collect();
         Ok(AccessFeed { access, topic: topic.to_owned(), positions, turn: 0, fetched: VecDeque::new() })
+    }
+
+    /// Goes on where a reader was.
+    fn resume(access: Arc<dyn LogAccess>, followed: &Followed) -> Result<AccessFeed, LogError> {
+        let mut feed = AccessFeed::open(access, &followed.topic, Span { from_beginning: true, until_end: false })?;
+        let ends = feed.access.spans(&followed.topic).map_err(stop)?;
+        for ((number, (position, _)), span) in (0..).zip(&mut feed.positions).zip(ends) {
+            let Some(from) = followed.from.get(&number).and_then(|from| u64::try_from(*from).ok()) else { continue };
+            if from > span.end {
+                return Err(LogError::OutOfRange(format!(
+                    "partition {number} of {} ends at {}, before offset {from}",
+                    followed.topic, span.end
+                )));
+            }
+            *position = from.max(span.start);
+        }
+        Ok(feed)
+    }
+
+    /// Records between what was fetched and the ends.
+    fn remaining(&self) -> Result<u64, LogError> {
+        let ends = self.access.spans(&self.topic).map_err(stop)?;
+        let behind = ends.iter().zip(&self.positions).map(|(span, (position, _))| span.end.saturating_sub(*position));
+        Ok(behind.sum::<u64>() + self.fetched.len() as u64)
     }
 
     /// Fetches from the next partition that has something; false if none has.
@@ -119,6 +143,62 @@ impl FeedRead for AccessFeed {
             // Whatever was appended ends the wait; it need not be for this topic.
             self.access.wait_beyond(newest, left).map_err(stop)?;
         }
+    }
+}
+
+/// Follows several topics.
+pub struct AccessFollow {
+    access: Arc<dyn LogAccess>,
+    feeds: Vec<AccessFeed>,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+impl AccessFollow {
+    /// Finds the topics and goes on where their reader was.
+    ///
+    /// # Errors
+    /// [`LogError::Stop`] if there is no such topic; [`LogError::OutOfRange`] if a position lies beyond an end.
+    pub fn open(access: Arc<dyn LogAccess>, followed: &[Followed]) -> Result<AccessFollow, LogError> {
+        let feeds = followed.iter().map(|followed| AccessFeed::resume(Arc::clone(&access), followed));
+        Ok(AccessFollow { feeds: feeds.collect::<Result<_, _>>()?, access, turn: 0 })
+    }
+
+    /// What is at hand, from the topic whose turn it is on.
+    fn at_hand(&mut self) -> Result<Option<(usize, CommittedRecord)>, LogError> {
+        for _ in 0..self.feeds.len() {
+            let feed = &mut self.feeds[self.turn];
+            if feed.fetched.is_empty() {
+                feed.fetch()?;
+            }
+            if let Some(record) = feed.fetched.pop_front() {
+                return Ok(Some((self.turn, record)));
+            }
+            self.turn = (self.turn + 1) % self.feeds.len();
+        }
+        Ok(None)
+    }
+}
+
+impl Follow for AccessFollow {
+    fn next(&mut self, wait: Duration) -> Result<Option<(usize, CommittedRecord)>, LogError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            // Asked for before the ends are, so that nothing comes in between unseen.
+            let newest = self.access.wait_beyond(u64::MAX, Duration::ZERO).map_err(stop)?;
+            if let Some(found) = self.at_hand()? {
+                return Ok(Some(found));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.access.wait_beyond(newest, left).map_err(stop)?;
+        }
+    }
+
+    fn remaining(&mut self) -> Result<Option<u64>, LogError> {
+        self.feeds.iter().map(AccessFeed::remaining).sum::<Result<u64, LogError>>().map(Some)
     }
 }
 

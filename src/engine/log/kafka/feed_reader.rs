@@ -10,7 +10,7 @@ use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::Headers,
+    message::{BorrowedMessage, Headers},
 };
 
 use super::{
@@ -115,26 +115,30 @@ impl FeedRead for FeedReader {
                     continue;
                 }
             }
-            let headers = message.headers().map(|headers| {
-                let owned = headers
-                    .iter()
-                    .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec).unwrap_or_default()));
-                owned.collect()
-            });
-            return Ok(Next::Record(CommittedRecord {
-                partition,
-                offset,
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                key: message.key().unwrap_or_default().to_vec(),
-                value: message.payload().map(<[u8]>::to_vec),
-                headers: headers.unwrap_or_default(),
-            }));
+            return Ok(Next::Record(committed(&message)));
         }
     }
 }
 
+/// A copy of a message.
+pub(super) fn committed(message: &BorrowedMessage<'_>) -> CommittedRecord {
+    let headers = message.headers().map(|headers| {
+        let owned =
+            headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec).unwrap_or_default()));
+        owned.collect()
+    });
+    CommittedRecord {
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+        key: message.key().unwrap_or_default().to_vec(),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}
+
 /// The first offset that is kept and the last stable one.
-fn watermarks(
+pub(super) fn watermarks(
     consumer: &BaseConsumer<Context>,
     topic: &str,
     partition: i32,

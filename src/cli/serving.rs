@@ -1,0 +1,151 @@
+//! The configuration and the place of the topics in; the view and the API over it, as long as the hub runs, out.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{
+    exit::{Exit, Failure},
+    hub,
+    place::{self, Place},
+};
+use crate::{
+    engine::{
+        log::{
+            LogError,
+            embedded::{AccessFollow, SharedLog},
+            kafka::{Follower, KafkaOptions},
+            outside::{Follow, Followed},
+        },
+        topics::ErasedWithin,
+    },
+    feeds::Feed,
+    serve::{
+        Server,
+        access::TokenFile,
+        http::ApiOptions,
+        view::{Following, Progress, Subscribe, View, ViewError, ViewOptions},
+    },
+    settings::Settings,
+};
+
+/// How long a cluster may take to say where the feeds end.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// The feeds, wherever they are.
+struct Feeds {
+    prefix: String,
+    application_id: String,
+    log: Log,
+}
+
+enum Log {
+    Kafka(Box<KafkaOptions>),
+    Embedded(Arc<SharedLog>),
+}
+
+impl Subscribe for Feeds {
+    fn topic(&self, feed: Feed) -> String {
+        format!("{}{}", self.prefix, feed.description().suffix)
+    }
+
+    fn follow(&self, followed: &[Followed]) -> Result<Box<dyn Follow>, LogError> {
+        Ok(match &self.log {
+            Log::Kafka(options) => Box::new(Follower::open(options, &self.application_id, followed, ANSWER_WITHIN)?),
+            Log::Embedded(shared) => Box::new(AccessFollow::open(Arc::new(shared.access()), followed)?),
+        })
+    }
+}
+
+/// The view and the API over it.
+pub(super) struct Serving {
+    view: Arc<View>,
+    following: Following,
+    server: Server,
+}
+
+impl Serving {
+    /// Starts both, if the configuration has an address for them.
+    pub(super) fn start(settings: &Settings, place: &Place) -> Result<Option<Serving>, Failure> {
+        let Some(listen) = settings.serve.listen else { return Ok(None) };
+        let tokens_file = settings.serve.tokens_file(&settings.hub);
+        refuse_open(listen, &tokens_file)?;
+        hub::private_data_directory(settings)?;
+        let within = ErasedWithin::ms(settings.topics.erased_within_ms());
+        let options = ViewOptions {
+            cache_bytes: settings.serve.cache_bytes,
+            source: source(settings),
+            deletions_kept_ms: within.feed_deletions_kept_ms(),
+            retention_ms: settings.topics.rejected_retention_ms(),
+        };
+        let path = settings.hub.data_directory.join("view");
+        let view = View::open(&path, options, hub::now_ms()).map(Arc::new).map_err(|error| {
+            Failure::new(
+                Exit::Failure,
+                format!("the view in {} cannot be opened: {error}", path.display()),
+                "make the folder usable; it may be removed while no hub runs: the feeds are read again",
+            )
+        })?;
+        let log = match place {
+            Place::Kafka(options) => Log::Kafka(options.clone()),
+            Place::Embedded(shared) => Log::Embedded(Arc::clone(shared)),
+        };
+        let application_id = settings.hub.application_id.clone();
+        let feeds = Feeds { prefix: settings.topics.prefix.clone(), application_id, log };
+        let options = ApiOptions {
+            tokens_file,
+            requests_per_second: settings.serve.requests_per_second,
+            concurrent_requests: settings.serve.concurrent_requests as usize,
+            request_timeout: Duration::from_millis(settings.serve.request_timeout_ms.into()),
+            now_ms: hub::now_ms,
+        };
+        let server = Server::api(listen, Arc::clone(&view), options).map_err(|error| {
+            Failure::new(Exit::Failure, error.to_string(), "free the address, or set another one in serve.listen")
+        })?;
+        let following = Following::start(Arc::clone(&view), Arc::new(feeds), hub::now_ms).map_err(|error| {
+            Failure::new(Exit::Failure, format!("the view cannot be kept: {error}"), "raise the limit of threads")
+        })?;
+        tracing::info!(address = %server.address(), "the API is open");
+        Ok(Some(Serving { view, following, server }))
+    }
+
+    /// How far the view is.
+    pub(super) fn progress(&self) -> Progress {
+        self.view.progress().clone()
+    }
+
+    /// Leaves nothing on the disk that the feeds no longer have.
+    pub(super) fn clean_thoroughly(&self) -> Result<(), ViewError> {
+        self.view.clean_thoroughly(hub::now_ms())
+    }
+
+    /// Ends both.
+    pub(super) fn stop(self) {
+        self.server.stop();
+        self.following.stop();
+    }
+}
+
+/// What tells the feeds of this hub from others.
+fn source(settings: &Settings) -> String {
+    let brokers = match place::is_embedded(settings) {
+        true => "embedded".to_owned(),
+        false => settings.kafka.brokers.clone().unwrap_or_default(),
+    };
+    format!("{}* on {brokers}", settings.topics.prefix)
+}
+
+/// An address that other machines reach is only for those who have a token.
+fn refuse_open(listen: SocketAddr, tokens_file: &std::path::Path) -> Result<(), Failure> {
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    let tokens = TokenFile::new(tokens_file.to_owned()).list();
+    let tokens = tokens.map_err(|error| Failure::new(Exit::Failure, error.to_string(), "correct serve.tokens_file"))?;
+    if tokens.is_empty() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("other machines reach serve.listen = \"{listen}\", and there is no token"),
+            "make one first: insight-hub token create NAME --role read:metrics; or listen on 127.0.0.1",
+        ));
+    }
+    Ok(())
+}

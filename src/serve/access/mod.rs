@@ -1,0 +1,242 @@
+//! A request's credential in; who asks and what they may out.
+//!
+//! - [`Role`]: what somebody may do. [`Caller`]: who asks. [`Access`]: which of both a request is.
+//! - `tokens`: bearer tokens, kept as hashes in a file. `rate`: how much each may ask.
+//!
+//! Without any token the API is for this machine only, and shows no personal data: [`Access::check`].
+
+mod rate;
+mod tokens;
+
+use std::{collections::BTreeSet, fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use rate::Rate;
+pub use tokens::{NewToken, TOKEN_PREFIX, Token, TokenError, TokenFile, Tokens};
+
+/// What somebody may do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Role {
+    /// Read what is about the company and not about persons.
+    ReadMetrics,
+    /// Read personal data.
+    ReadCustomers,
+    /// Decide who is one person.
+    Review,
+    /// Erase persons, and read everything that is kept of one.
+    Erase,
+    /// Send touchpoints of one department.
+    Ingest(String),
+    /// See how the hub does.
+    Operate,
+}
+
+impl Role {
+    /// The roles that are not a department's.
+    pub const PLAIN: [Role; 5] = [Role::ReadMetrics, Role::ReadCustomers, Role::Review, Role::Erase, Role::Operate];
+
+    /// The role of a word; `None`: there is none.
+    pub fn parse(word: &str) -> Option<Role> {
+        if let Some(spoke) = word.strip_prefix("ingest:") {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            return (!spoke.is_empty() && spoke.len() <= 64 && spoke.chars().all(is_name))
+                .then(|| Role::Ingest(spoke.to_owned()));
+        }
+        Role::PLAIN.into_iter().find(|role| role.to_string() == word)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Role::ReadMetrics => "read:metrics",
+            Role::ReadCustomers => "read:customers",
+            Role::Review => "review",
+            Role::Erase => "erase",
+            Role::Ingest(spoke) => return write!(formatter, "ingest:{spoke}"),
+            Role::Operate => "operate",
+        })
+    }
+}
+
+impl From<Role> for String {
+    fn from(role: Role) -> String {
+        role.to_string()
+    }
+}
+
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Role, String> {
+        Role::parse(&word).ok_or_else(|| format!("there is no role {word:?}"))
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The id of the token; `anonymous` without one.
+    pub id: String,
+    /// What they may do.
+    pub roles: BTreeSet<Role>,
+}
+
+/// Why nobody is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no credential, and one is needed.
+    Missing,
+    /// There is one, and it is none of ours, or not any more.
+    Invalid,
+}
+
+/// Says who asks.
+pub struct Access {
+    tokens: Tokens,
+    now_ms: fn() -> i64,
+}
+
+impl Access {
+    /// By the tokens of a file. `now_ms`: the clock, in milliseconds since 1970.
+    pub fn new(tokens_file: PathBuf, now_ms: fn() -> i64) -> Access {
+        Access { tokens: Tokens::new(tokens_file), now_ms }
+    }
+
+    /// Who sends these headers. `authorization`: the values of that header; `host`: the value of that one.
+    ///
+    /// Without a credential, and only as long as no token was ever made, that is anybody on this machine, with
+    /// [`Role::ReadMetrics`] alone. The API then listens on this machine only; a page that makes its name point here still says its
+    /// own name in `host`, and is refused.
+    ///
+    /// # Errors
+    /// Why it is nobody; [`TokenError`] if the file cannot be read.
+    pub fn check(&self, authorization: &[&[u8]], host: Option<&str>) -> Result<Result<Caller, Refusal>, TokenError> {
+        let tokens = self.tokens.now()?;
+        let value = match authorization {
+            [] if !tokens.is_empty() || !host.is_some_and(is_this_machine) => return Ok(Err(Refusal::Missing)),
+            [] => {
+                let roles = BTreeSet::from([Role::ReadMetrics]);
+                return Ok(Ok(Caller { id: "anonymous".to_owned(), roles }));
+            }
+            [value] => value,
+            _ => return Ok(Err(Refusal::Invalid)),
+        };
+        let token = bearer(value).and_then(|secret| tokens::find(&tokens, secret, (self.now_ms)()));
+        Ok(token.map(|token| Caller { id: token.id.clone(), roles: token.roles.clone() }).ok_or(Refusal::Invalid))
+    }
+}
+
+/// The credential of `Bearer CREDENTIAL` (RFC 6750, section 2.1).
+fn bearer(value: &[u8]) -> Option<&str> {
+    let value = std::str::from_utf8(value).ok()?;
+    let (scheme, credential) = value.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !credential.contains(' ')).then_some(credential)
+}
+
+/// Whether a host is a name of this machine that nobody else can take.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_what_its_word_says() {
+        for role in Role::PLAIN.into_iter().chain([Role::Ingest("sales-eu".to_owned())]) {
+            assert_eq!(Role::parse(&role.to_string()), Some(role));
+        }
+        for wrong in ["", "read", "READ:METRICS", "ingest:", "ingest:a b", "ingest:a\n", "read:metrics "] {
+            assert_eq!(Role::parse(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn without_tokens_this_machine_may_read_metrics_and_nobody_else_anything() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let access = Access::new(directory.path().join("tokens.json"), || 0);
+        for host in ["localhost", "127.0.0.1:9700", "[::1]:9700", "[::1]"] {
+            let caller = access.check(&[], Some(host)).expect("readable").expect("this machine");
+            assert_eq!(caller.roles, BTreeSet::from([Role::ReadMetrics]));
+        }
+        for host in [None, Some("evil.example"), Some("evil.example:9700"), Some("localhost.evil.example"), Some("")] {
+            assert_eq!(access.check(&[], host).expect("readable"), Err(Refusal::Missing), "{host:?}");
+        }
+        assert_eq!(access.check(&[b"Bearer x"], Some("localhost")).expect("readable"), Err(Refusal::Invalid));
+    }
+
+    #[test]
+    fn a_token_is_taken_as_it_was_given_and_in_no_other_way() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = TokenFile::new(directory.path().join("tokens.json"));
+        let roles = BTreeSet::from([Role::ReadCustomers]);
+        let made = file.create("analyst", &roles, Some(1_000), 0).expect("written");
+        let other = file.create("other", &roles, None, 0).expect("written");
+        let path = directory.path().join("tokens.json");
+        let text = std::fs::read_to_string(&path).expect("readable");
+        assert!(!text.contains(&made.secret[TOKEN_PREFIX.len() + 17..]), "the file has no secret");
+        let access = Access::new(path.clone(), || 999);
+        let check = |value: &str| access.check(&[value.as_bytes()], Some("localhost")).expect("readable");
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            let caller = check(&format!("{scheme} {}", made.secret)).expect("its roles");
+            assert_eq!((caller.id, caller.roles), (made.token.id.clone(), roles.clone()));
+        }
+        let secret = &made.secret;
+        let (begin, end) = secret.split_at(secret.len() - 43);
+        let swapped = format!("{begin}{}", &other.secret[other.secret.len() - 43..]);
+        let upper = secret.to_ascii_uppercase();
+        let shorter = &secret[..secret.len() - 1];
+        let wrong = [
+            String::new(),
+            "Bearer".into(),
+            "Bearer ".into(),
+            format!("Bearer  {secret}"),
+            format!("Bearer {secret} "),
+            format!("Basic {secret}"),
+            secret.clone(),
+            format!("Bearer {shorter}"),
+            format!("Bearer {secret}A"),
+            format!("Bearer {secret}="),
+            format!("Bearer {upper}"),
+            format!("Bearer {swapped}"),
+            format!("Bearer {end}"),
+            format!("Bearer {begin}"),
+            format!("Bearer {}", made.token.id),
+            format!("Bearer {}", made.token.hash),
+        ];
+        for value in wrong {
+            assert_eq!(check(&value), Err(Refusal::Invalid), "{value:?}");
+        }
+        let both = [format!("Bearer {secret}"), format!("Bearer {secret}")];
+        let both: Vec<&[u8]> = both.iter().map(String::as_bytes).collect();
+        assert_eq!(access.check(&both, None).expect("readable"), Err(Refusal::Invalid), "two credentials");
+        assert_eq!(access.check(&[], Some("localhost")).expect("readable"), Err(Refusal::Missing));
+        let late = Access::new(path, || 1_000);
+        let value = format!("Bearer {secret}");
+        assert_eq!(late.check(&[value.as_bytes()], None).expect("readable"), Err(Refusal::Invalid), "it expired");
+    }
+
+    #[test]
+    fn a_token_that_was_revoked_is_refused_from_then_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = TokenFile::new(directory.path().join("tokens.json"));
+        let made = file.create("analyst", &BTreeSet::from([Role::ReadMetrics]), None, 0).expect("written");
+        let access = Access::new(directory.path().join("tokens.json"), || 0);
+        let value = format!("Bearer {}", made.secret);
+        let check = || access.check(&[value.as_bytes()], None).expect("readable");
+        assert!(check().is_ok());
+        assert!(file.revoke(&made.token.id).expect("written"));
+        assert_eq!(check(), Err(Refusal::Invalid));
+        assert!(!file.revoke(&made.token.id).expect("written"), "once");
+        // Tokens were made once: it does not become open to this machine again.
+        assert_eq!(access.check(&[], Some("localhost")).expect("readable"), Err(Refusal::Missing));
+    }
+}

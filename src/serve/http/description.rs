@@ -1,0 +1,207 @@
+//! The resources in; their description out: OpenAPI 3.1 for programs, a page for people. Both come of the same annotations as the
+//! routes, so that nothing is served that is not described.
+
+use axum::body::Bytes;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        ContentBuilder, Ref, ResponseBuilder,
+        path::{Operation, PathItem},
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Shared, analyses, metrics, problem::ProblemBody, spokes};
+
+/// What is about no single resource.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "insight-hub",
+        description = "What the hub publishes on its feeds, to be read over HTTP. Lists come in pages: `next` is the cursor of the next \
+            one. Every answer has an `etag`; sent back as `if-none-match`, an answer that has not changed is 304. Errors are \
+            `application/problem+json` with a `type` that keeps its meaning. A list with `format=csv` is a table.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(ProblemBody)),
+    tags(
+        (name = "about", description = "This description"),
+        (name = "metrics", description = "Company-wide metrics"),
+        (name = "analyses", description = "What the metrics and journeys say together"),
+        (name = "spokes", description = "Departments, and how their data does"),
+    ),
+    modifiers(&Rules),
+)]
+struct Base;
+
+/// What holds for every operation.
+struct Rules;
+
+impl Modify for Rules {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "A token of `insight-hub token create`; the names beside it are the roles, of which one is enough.",
+            ))
+            .build();
+        if let Some(components) = &mut openapi.components {
+            components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        }
+    }
+}
+
+/// The routes, and their description.
+pub(super) fn router() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
+    let resources = OpenApiRouter::with_openapi(Base::openapi())
+        .routes(routes!(super::page))
+        .routes(routes!(super::openapi_json))
+        .routes(routes!(metrics::list))
+        .routes(routes!(metrics::get))
+        .routes(routes!(metrics::series))
+        .routes(routes!(metrics::roll_up))
+        .routes(routes!(analyses::journeys))
+        .routes(routes!(analyses::attribution))
+        .routes(routes!(analyses::drivers))
+        .routes(routes!(analyses::priorities))
+        .routes(routes!(analyses::changes))
+        .routes(routes!(analyses::balance))
+        .routes(routes!(analyses::scorecards))
+        .routes(routes!(spokes::list))
+        .routes(routes!(spokes::get));
+    let (router, mut description) = resources.split_for_parts();
+    for operation in description.paths.paths.values_mut().flat_map(operations) {
+        add_refusals(operation);
+    }
+    (router, description)
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch]
+        .into_iter()
+        .filter_map(Option::as_mut)
+}
+
+/// Adds what every operation may answer besides.
+fn add_refusals(operation: &mut Operation) {
+    let is_public = operation.tags.iter().flatten().any(|tag| tag == "about");
+    let all = [
+        ("304", "It is as `if-none-match` says", true),
+        ("400", "A parameter is wrong", false),
+        ("401", "A token is needed", false),
+        ("403", "The token does not have the role", false),
+        ("429", "Too many requests; `retry-after` says when to come again", false),
+        ("500", "Something does not work; the log of the hub says what", true),
+        ("503", "Too much to do, or the feeds are still being read; `retry-after` says when to come again", true),
+    ];
+    for (status, text, of_public_too) in all {
+        if is_public && !of_public_too {
+            continue;
+        }
+        let mut response = ResponseBuilder::new().description(text);
+        if status != "304" {
+            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            response = response.content("application/problem+json", problem);
+        }
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
+    }
+}
+
+/// The description as it is sent.
+pub(super) struct Description {
+    pub(super) json: Bytes,
+    pub(super) page: Bytes,
+    /// The content security policy of the page: no script, and this style only.
+    pub(super) policy: String,
+}
+
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem;color-scheme:light dark}\
+    code{font-family:ui-monospace,monospace}table{border-collapse:collapse;width:100%}\
+    td,th{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8886}\
+    h3{margin-top:2.5rem}.wide{overflow-x:auto}";
+
+impl Description {
+    pub(super) fn of(openapi: &utoipa::openapi::OpenApi) -> Description {
+        let value = serde_json::to_value(openapi).expect("a description can be written");
+        let style = STANDARD.encode(Sha256::digest(STYLE));
+        Description {
+            json: value.to_string().into(),
+            page: page(&value).into(),
+            policy: format!("default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'"),
+        }
+    }
+}
+
+/// The page: every operation with its parameters, roles and answers, for a screen reader too.
+fn page(openapi: &Value) -> String {
+    let text =
+        |value: &Value, pointer: &str| escaped(value.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
+    let mut html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>insight-hub API</title><style>{STYLE}</style></head><body>\
+         <main><h1>insight-hub API</h1><p>{}</p><p>For programs: <a href=\"/api/v1/openapi.json\">openapi.json</a></p>",
+        text(openapi, "/info/description"),
+    );
+    for tag in openapi.get("tags").and_then(Value::as_array).into_iter().flatten() {
+        let name = tag.get("name").and_then(Value::as_str).unwrap_or_default();
+        html.push_str(&format!("<h2>{}</h2>", text(tag, "/description")));
+        for (path, item) in openapi.get("paths").and_then(Value::as_object).into_iter().flatten() {
+            for (method, operation) in item.as_object().into_iter().flatten() {
+                if operation.pointer("/tags/0").and_then(Value::as_str) == Some(name) {
+                    html.push_str(&operation_in_words(&method.to_uppercase(), path, operation));
+                }
+            }
+        }
+    }
+    html.push_str("</main></body></html>");
+    html
+}
+
+fn operation_in_words(method: &str, path: &str, operation: &Value) -> String {
+    let text = |value: &Value, field: &str| escaped(value.get(field).and_then(Value::as_str).unwrap_or_default());
+    let mut html = format!(
+        "<h3><code>{method} {}</code></h3><p>{}</p><p>{}</p>",
+        escaped(path),
+        text(operation, "summary"),
+        text(operation, "description")
+    );
+    let roles: Vec<&str> = operation
+        .get("security")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .flat_map(|way| way.get("token").and_then(Value::as_array).into_iter().flatten())
+        .filter_map(Value::as_str)
+        .collect();
+    let roles = if roles.is_empty() { "everybody".to_owned() } else { format!("role {}", roles.join(" or ")) };
+    html.push_str(&format!("<p>For {}.</p>", escaped(&roles)));
+    let mut rows = String::new();
+    for parameter in operation.get("parameters").and_then(Value::as_array).into_iter().flatten() {
+        let need = if parameter.get("required").and_then(Value::as_bool) == Some(true) { "needed" } else { "" };
+        let (name, what) = (text(parameter, "name"), text(parameter, "description"));
+        rows.push_str(&format!(
+            "<tr><td><code>{name}</code></td><td>{}</td><td>{need}</td><td>{what}</td></tr>",
+            text(parameter, "in")
+        ));
+    }
+    if !rows.is_empty() {
+        html.push_str(&format!(
+            "<div class=\"wide\"><table><thead><tr><th scope=\"col\">parameter</th><th scope=\"col\">in</th><th scope=\"col\"></th>\
+             <th scope=\"col\">what</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        ));
+    }
+    html.push_str("<ul>");
+    for (status, response) in operation.get("responses").and_then(Value::as_object).into_iter().flatten() {
+        html.push_str(&format!("<li><code>{}</code> {}</li>", escaped(status), text(response, "description")));
+    }
+    html.push_str("</ul>");
+    html
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,232 @@
+//! The view in; HTTP API v1 over it out. It reads; nothing here changes anything.
+//!
+//! ```text
+//!  request → guard: place free? who? how often? filled? in time? → resource → view
+//!                                                                       └→ reply (JSON, CSV), etag, headers ← problem
+//! ```
+//!
+//! One file per resource: `metrics`, `analyses`, `spokes`. What they share: `asking` (parts of a request), `paging` (cursors),
+//! `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
+//! generated from the resources themselves, so that what is served is described).
+
+mod analyses;
+mod asking;
+mod csv;
+mod description;
+mod metrics;
+mod paging;
+mod problem;
+mod reply;
+mod shapes;
+mod spokes;
+
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+use tokio::{sync::Semaphore, time::timeout};
+
+use self::{
+    asking::Asked,
+    csv::Column,
+    problem::{Kind, Problem},
+};
+use super::{
+    access::{Access, Caller, Rate, Refusal},
+    view::View,
+};
+use crate::feeds::Feed;
+
+pub use metrics::rolled_metrics;
+
+/// How long a request may wait for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+/// When to ask a view again that is not filled.
+const FILLED_AFTER: Duration = Duration::from_secs(2);
+/// Attempts with credentials that are none, all together, in a second.
+const REFUSED_PER_SECOND: u32 = 20;
+/// Paths that everybody may read: they describe, and hold no data.
+const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
+
+/// What the API may do, and how much.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// The file with the hashes of tokens.
+    pub tokens_file: PathBuf,
+    /// Requests a second of each caller.
+    pub requests_per_second: u32,
+    /// Requests that are answered at a time.
+    pub concurrent_requests: usize,
+    /// How long an answer may take.
+    pub request_timeout: Duration,
+    /// The clock, in milliseconds since 1970.
+    pub now_ms: fn() -> i64,
+}
+
+/// What every request needs.
+struct Api {
+    view: Arc<View>,
+    access: Access,
+    rate: Rate,
+    refused: Rate,
+    turns: Semaphore,
+    request_timeout: Duration,
+    description: description::Description,
+}
+
+type Shared = Arc<Api>;
+
+/// The routes of the API over a view.
+pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
+    let (router, description) = description::router();
+    let api = Arc::new(Api {
+        view,
+        access: Access::new(options.tokens_file, options.now_ms),
+        rate: Rate::new(options.requests_per_second),
+        refused: Rate::new(REFUSED_PER_SECOND),
+        turns: Semaphore::new(options.concurrent_requests.max(1)),
+        request_timeout: options.request_timeout,
+        description: description::Description::of(&description),
+    });
+    router
+        .fallback(async || Problem::not_found("resource"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(Kind::MethodNotAllowed, "the description says which methods a resource takes")
+        })
+        .layer(from_fn_with_state(Arc::clone(&api), guard))
+        .with_state(api)
+}
+
+/// The description, as it is served.
+pub fn openapi() -> Value {
+    let (_, description) = description::router();
+    serde_json::to_value(description).expect("a description can be written")
+}
+
+/// Everything that is the same for each request.
+async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Response {
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let response = match api.admit(request).await {
+        Ok((request, _turn)) => match timeout(api.request_timeout, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Problem::new(Kind::Timeout, "ask for less at a time").into_response(),
+        },
+        Err(problem) => problem.into_response(),
+    };
+    let mut response = reply::unless_known(&method, &headers, response).await;
+    reply::secure(&mut response);
+    response
+}
+
+impl Api {
+    /// Lets a request in, with who asks; while it holds its turn, others wait for theirs.
+    async fn admit(&self, mut request: Request) -> Result<(Request, tokio::sync::SemaphorePermit<'_>), Problem> {
+        let turn = timeout(TURN_WITHIN, self.turns.acquire()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Problem::new(Kind::Busy, "others are being answered").after(TURN_WITHIN));
+        };
+        if PUBLIC.contains(&request.uri().path()) {
+            return Ok((request, turn));
+        }
+        let caller = self.caller(&request)?;
+        if let Err(wait) = self.rate.take(&caller.id, Instant::now()) {
+            return Err(Problem::new(Kind::TooManyRequests, "this token asks too often").after(wait));
+        }
+        if !self.view.progress().is_complete() {
+            let behind = self.view.progress().behind();
+            return Err(
+                Problem::new(Kind::ViewFilling, format!("{behind} records are still to be read")).after(FILLED_AFTER)
+            );
+        }
+        request.extensions_mut().insert(caller);
+        Ok((request, turn))
+    }
+
+    fn caller(&self, request: &Request) -> Result<Caller, Problem> {
+        let authorization: Vec<&[u8]> =
+            request.headers().get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes()).collect();
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let checked = self.access.check(&authorization, host).map_err(|error| {
+            tracing::error!("{error}");
+            Problem::new(Kind::Internal, "tokens cannot be checked; the log of the hub says why")
+        })?;
+        checked.map_err(|refusal| match refusal {
+            Refusal::Missing => Problem::new(
+                Kind::Unauthenticated,
+                "send `authorization: Bearer TOKEN`; whoever runs the hub makes one with `insight-hub token create`",
+            ),
+            Refusal::Invalid => match self.refused.take("refused", Instant::now()) {
+                Ok(()) => Problem::new(Kind::Unauthenticated, "the token is none, has ended or was revoked"),
+                Err(wait) => Problem::new(Kind::TooManyRequests, "too many tokens that are none").after(wait),
+            },
+        })
+    }
+
+    /// Asks the view, which may have to read the disk.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&View) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let view = Arc::clone(&self.view);
+        let answered = tokio::task::spawn_blocking(move || question(&view)).await;
+        answered.unwrap_or_else(|_| Err(Problem::new(Kind::Internal, "the log of the hub says what happened")))
+    }
+
+    /// A page of a list of a feed's records.
+    async fn list<T: Send + 'static>(
+        &self,
+        asked: Asked<T>,
+        feed: Feed,
+        span: Range<Vec<u8>>,
+        takes: impl Fn(&Value) -> bool + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let columns = columns(feed);
+        self.ask(move |view| {
+            let page = view.list(&span, asked.place.as_deref(), asked.limit, &takes)?;
+            let items = page.records.into_iter().map(|kept| kept.value).collect();
+            Ok(reply::page(&asked, &columns, items, page.next))
+        })
+        .await
+    }
+}
+
+/// The columns of a feed's table.
+fn columns(feed: Feed) -> Vec<Column> {
+    let schema = serde_json::from_str(feed.description().schema);
+    csv::columns(&schema.expect("the feeds' schemas are compiled in, and a test parses every one"))
+}
+
+/// The description for programs.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", operation_id = "get_description", tag = "about",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)),
+    security(()),
+)]
+async fn openapi_json(State(api): State<Shared>) -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], api.description.json.clone()).into_response()
+}
+
+/// The description for people.
+#[utoipa::path(
+    get, path = "/api/v1", operation_id = "read_description", tag = "about",
+    responses((status = 200, description = "A page", content_type = "text/html", body = String)),
+    security(()),
+)]
+async fn page(State(api): State<Shared>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, api.description.policy.clone()),
+    ];
+    (StatusCode::OK, headers, api.description.page.clone()).into_response()
+}

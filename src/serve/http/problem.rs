@@ -1,0 +1,134 @@
+//! What went wrong in; an answer that a program can tell by its `type` and a person can read out (RFC 9457).
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::serve::view::ViewError;
+
+/// What every `type` begins with. A program tells problems by it, so one that is there keeps its meaning.
+const TYPE: &str = "urn:insight-hub:problem:";
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A parameter is unknown, missing or wrong.
+    InvalidParameter,
+    /// A cursor is none that was given for this question.
+    InvalidCursor,
+    /// No credential, or none of ours.
+    Unauthenticated,
+    /// The credential does not have the role.
+    Forbidden,
+    /// There is nothing of that name.
+    NotFound,
+    /// The resource does not take this method.
+    MethodNotAllowed,
+    /// A metric's windows do not add up to a longer one.
+    NotAdditive,
+    /// Too many requests of this caller.
+    TooManyRequests,
+    /// Something does not work here.
+    Internal,
+    /// Too many requests of all callers.
+    Busy,
+    /// The view is not filled yet.
+    ViewFilling,
+    /// The answer took too long.
+    Timeout,
+}
+
+impl Kind {
+    /// Status, the word in `type`, and the title.
+    pub(super) fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Kind::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is wrong"),
+            Kind::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid-cursor", "The cursor is of another question"),
+            Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A token is needed"),
+            Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The token does not have the role"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing of that name"),
+            Kind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Not with this method"),
+            Kind::NotAdditive => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "not-additive", "Windows of this metric do not add up")
+            }
+            Kind::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
+            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something does not work here"),
+            Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much to do"),
+            Kind::ViewFilling => (StatusCode::SERVICE_UNAVAILABLE, "view-filling", "The feeds are being read"),
+            Kind::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout", "The answer took too long"),
+        }
+    }
+}
+
+/// An answer that says what went wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    kind: Kind,
+    detail: String,
+    retry_after: Option<Duration>,
+}
+
+/// What is sent of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody {
+    /// What it is, for programs: `urn:insight-hub:problem:` and a word that keeps its meaning.
+    r#type: String,
+    /// What it is, for people.
+    title: &'static str,
+    /// The status of the answer.
+    status: u16,
+    /// What happened here, and what to do.
+    detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
+        Problem { kind, detail: detail.into(), retry_after: None }
+    }
+
+    /// With how long to wait before the request is sent again.
+    pub(super) fn after(self, wait: Duration) -> Problem {
+        Problem { retry_after: Some(wait), ..self }
+    }
+
+    /// Nothing has this name. `what`: what there is none of; never what was asked for, which may be personal.
+    pub(super) fn not_found(what: &str) -> Problem {
+        Problem::new(Kind::NotFound, format!("there is no such {what}, or none any more"))
+    }
+
+    /// A parameter is wrong.
+    pub(super) fn parameter(detail: impl Into<String>) -> Problem {
+        Problem::new(Kind::InvalidParameter, detail)
+    }
+}
+
+impl From<ViewError> for Problem {
+    fn from(error: ViewError) -> Problem {
+        tracing::error!("the view cannot be read: {error}");
+        Problem::new(Kind::Internal, "the view cannot be read; the log of the hub says why")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, word, title) = self.kind.row();
+        let body = ProblemBody { r#type: format!("{TYPE}{word}"), title, status: status.as_u16(), detail: self.detail };
+        let body = serde_json::to_vec(&body).expect("texts and a number can be written");
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if self.kind == Kind::Unauthenticated {
+            headers.insert(HeaderName::from_static("www-authenticate"), HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

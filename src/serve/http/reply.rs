@@ -1,0 +1,105 @@
+//! Documents in; an answer as it was asked for out: JSON or a table, with where it goes on, and 304 where nothing has changed.
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{
+    asking::{Asked, Format},
+    csv::{self, Column},
+    paging,
+    problem::{Kind, Problem},
+};
+
+/// No answer is longer than so many bytes: a page of the longest records, and more.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Listing<T> {
+    /// The records. There may be fewer than `limit`, or none, and still a next page.
+    items: Vec<T>,
+    /// The cursor of the next page; null on the last one.
+    next: Option<String>,
+}
+
+/// One document.
+pub(super) fn one(document: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(document).expect("documents can be written");
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// A page of documents; `next`: the place of the next one.
+pub(super) fn page<T>(asked: &Asked<T>, columns: &[Column], items: Vec<Value>, next: Option<Vec<u8>>) -> Response {
+    let next = next.map(|place| paging::cursor(&asked.question, &place));
+    let link = next.as_ref().map(|cursor| format!("<{}cursor={cursor}>; rel=\"next\"", asked.reference));
+    let mut response = match asked.format {
+        Format::Json => one(&Listing { items, next }),
+        Format::Csv => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+                (header::CONTENT_DISPOSITION, "attachment; filename=\"insight.csv\""),
+            ];
+            (headers, csv::table(columns, &items)).into_response()
+        }
+    };
+    // A query is ASCII: the request had it.
+    if let Some(Ok(link)) = link.map(|link| HeaderValue::from_str(&link)) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    response
+}
+
+/// The same answer with its `etag`; without a body, 304, if the request has it already (RFC 9110, section 13).
+pub(super) async fn unless_known(method: &Method, request: &HeaderMap, response: Response) -> Response {
+    let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
+    if method != Method::GET || response.status() != StatusCode::OK || is_stream {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = to_bytes(body, ANSWER_BYTES_MAX).await else {
+        return Problem::new(Kind::Internal, "the answer is too long; ask for less of it").into_response();
+    };
+    let tag = format!("\"{:032x}\"", xxh3_128(&body));
+    let known = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let is_known = known.flat_map(|value| value.split(',')).any(|known| {
+        let known = known.trim();
+        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+    });
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        parts.headers.insert(header::ETAG, tag);
+    }
+    if is_known {
+        parts.status = StatusCode::NOT_MODIFIED;
+        for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_DISPOSITION] {
+            parts.headers.remove(name);
+        }
+        return Response::from_parts(parts, Body::empty());
+    }
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// What every answer says to browsers and what is between.
+pub(super) fn secure(response: &mut Response) {
+    let rules = [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),
+        // Kept by whoever asked, and asked for again each time: that is what the tag is for.
+        ("cache-control", "private, no-cache"),
+        ("vary", "authorization, accept"),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in rules {
+        headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+}

@@ -1,0 +1,244 @@
+//! A view on a folder of its own, and what it holds after records, restarts and removals.
+
+use serde_json::json;
+
+use super::*;
+
+const DAY_MS: i64 = 86_400_000;
+
+fn options() -> ViewOptions {
+    ViewOptions {
+        cache_bytes: 1 << 20,
+        source: "insight.* on a test".to_owned(),
+        deletions_kept_ms: DAY_MS,
+        retention_ms: 14 * DAY_MS,
+    }
+}
+
+fn open(path: &Path, now_ms: i64) -> View {
+    View::open(path, options(), now_ms).expect("a folder of its own")
+}
+
+fn record(offset: i64, key: &str, value: Option<Value>) -> CommittedRecord {
+    CommittedRecord {
+        partition: 0,
+        offset,
+        timestamp_ms: offset,
+        key: key.as_bytes().to_vec(),
+        value: value.map(|value| value.to_string().into_bytes()),
+        headers: Vec::new(),
+    }
+}
+
+fn metric(day: u32, region: &str, value: f64) -> (String, Value) {
+    let start = format!("2026-01-{day:02}");
+    let (dimension, part) =
+        if region.is_empty() { ("company", String::new()) } else { ("region", format!("region={region}")) };
+    let value = json!({"metric": "nps", "window": {"kind": "day", "start": start}, "dimension": dimension,
+        "dimension_value": region, "currency": null, "value": value});
+    (format!("nps|day:{start}|{part}"), value)
+}
+
+fn apply(view: &View, feed: Feed, records: Vec<CommittedRecord>) {
+    view.apply(records.into_iter().map(|record| (feed, record)).collect(), 1_000).expect("a usable folder");
+}
+
+fn values(view: &View, parts: &[&str]) -> Vec<f64> {
+    let page = view.list(&Index::Series.by(parts), None, 100, &|_| true).expect("readable");
+    page.records.iter().filter_map(|kept| kept.value["value"].as_f64()).collect()
+}
+
+#[test]
+fn a_series_is_found_in_the_order_of_its_windows_and_without_what_is_gone() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let mut records = Vec::new();
+    for (offset, (day, region)) in (0..).zip([(3, ""), (1, ""), (2, ""), (1, "north"), (2, "north"), (1, "no")]) {
+        let (key, value) = metric(day, region, f64::from(day) + region.len() as f64 / 10.0);
+        records.push(record(offset, &key, Some(value)));
+    }
+    apply(&view, Feed::Metrics, records);
+    assert_eq!(values(&view, &["nps", "day", "company", "", ""]), [1.0, 2.0, 3.0]);
+    assert_eq!(values(&view, &["nps", "day", "region", "north"]), [1.5, 2.5], "not `no`, which it begins with");
+    assert_eq!(values(&view, &["nps", "day", "region"]), [1.2, 1.5, 2.5]);
+    let (key, value) = metric(2, "", 9.0);
+    apply(&view, Feed::Metrics, vec![record(6, &metric(1, "", 0.0).0, None), record(7, &key, Some(value))]);
+    assert_eq!(values(&view, &["nps", "day", "company"]), [9.0, 3.0]);
+    assert_eq!(view.positions(Feed::Metrics).expect("readable"), BTreeMap::from([(0, 8)]));
+}
+
+#[test]
+fn what_was_flushed_is_there_after_a_restart_and_the_rest_is_read_again() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (key, value) = metric(1, "", 1.0);
+    {
+        let view = open(folder.path(), 0);
+        apply(&view, Feed::Metrics, vec![record(0, &key, Some(value.clone()))]);
+        view.progress.note_complete(true);
+        view.flush(1_000).expect("a usable folder");
+        apply(&view, Feed::Metrics, vec![record(1, &metric(2, "", 2.0).0, Some(metric(2, "", 2.0).1))]);
+    }
+    let view = open(folder.path(), 2_000);
+    assert_eq!(view.positions(Feed::Metrics).expect("readable"), BTreeMap::from([(0, 1)]), "not what was not flushed");
+    assert_eq!(values(&view, &["nps"]), [1.0]);
+    assert!(view.progress().is_complete(), "it was complete, and still answers");
+    let kept = view.get(&Place::of(Feed::Metrics, &key)).expect("readable").expect("it is there");
+    assert_eq!(kept, Kept { timestamp_ms: 0, value });
+}
+
+#[test]
+fn a_view_that_was_away_for_too_long_or_is_of_another_source_is_begun_anew() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let fill = |view: &View| {
+        apply(view, Feed::Metrics, vec![record(0, &metric(1, "", 1.0).0, Some(metric(1, "", 1.0).1))]);
+        view.progress.note_complete(true);
+        view.flush(1_000).expect("a usable folder");
+    };
+    fill(&open(folder.path(), 0));
+    let nearly = open(folder.path(), 1_000 + DAY_MS / 10 * 9);
+    assert_eq!(values(&nearly, &["nps"]), [1.0]);
+    drop(nearly);
+    let late = open(folder.path(), 1_001 + DAY_MS / 10 * 9);
+    assert_eq!((values(&late, &["nps"]).len(), late.progress().is_complete()), (0, false), "a deletion may be missed");
+    assert_eq!(late.positions(Feed::Metrics).expect("readable"), BTreeMap::new());
+    fill(&late);
+    drop(late);
+    let other = ViewOptions { source: "other.* on a test".to_owned(), ..options() };
+    let other = View::open(folder.path(), other, 2_000).expect("a usable folder");
+    assert_eq!(values(&other, &["nps"]).len(), 0);
+}
+
+#[test]
+fn pages_neither_repeat_nor_hide_what_was_there_throughout() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let of_days = |days: &[u32], first: i64| {
+        let days = days.iter().zip(first..);
+        days.map(|(&day, offset)| {
+            record(offset, &metric(day, "", f64::from(day)).0, Some(metric(day, "", f64::from(day)).1))
+        })
+        .collect()
+    };
+    apply(&view, Feed::Metrics, of_days(&[2, 4, 6, 8], 0));
+    let span = Index::Series.by(&["nps"]);
+    let first = view.list(&span, None, 2, &|_| true).expect("readable");
+    let next = first.next.expect("there is more");
+    // Before the place, at it, and after it.
+    apply(&view, Feed::Metrics, of_days(&[1, 5, 9], 4));
+    apply(&view, Feed::Metrics, vec![record(7, &metric(6, "", 0.0).0, None)]);
+    let second = view.list(&span, Some(&next), 10, &|_| true).expect("readable");
+    let shown = |page: &Page| page.records.iter().filter_map(|kept| kept.value["value"].as_f64()).collect::<Vec<_>>();
+    assert_eq!(shown(&second), [8.0, 9.0]);
+    assert_eq!(second.next, None);
+    let elsewhere = view.list(&span, Some(b"\x01"), 10, &|_| true).expect("readable");
+    assert_eq!(elsewhere.records.len(), 6, "a place that is not in the list is its beginning");
+}
+
+#[test]
+fn an_identifier_that_moved_to_another_record_is_not_lost_with_the_old_one() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let identity = |person: &str| {
+        Some(
+            json!({"identifier": {"type": "email", "value": "ann@example.org"}, "person": person, "conflicts_total": 0}),
+        )
+    };
+    // Erased, and used again: another public id. The news of the two come in any order.
+    apply(&view, Feed::Identities, vec![record(0, "old", identity("old"))]);
+    apply(&view, Feed::Identities, vec![record(1, "new", identity("new")), record(2, "old", None)]);
+    let found = view.list(&Index::Identifier.by(&["email", "ann@example.org"]), None, 5, &|_| true).expect("readable");
+    let persons: Vec<&Value> = found.records.iter().map(|kept| &kept.value["person"]).collect();
+    assert_eq!(persons, ["new"]);
+}
+
+#[test]
+fn a_timeline_is_one_persons_and_the_newest_comes_first() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let touchpoint = |person: &str, id: u32| {
+        let value = json!({"person": person, "id": id, "occurred_at": format!("2026-01-{id:02}T00:00:00.000Z")});
+        record(i64::from(id), &format!("{person}|sales|{id}"), Some(value))
+    };
+    apply(
+        &view,
+        Feed::Touchpoints,
+        vec![touchpoint("a", 2), touchpoint("b", 3), touchpoint("a", 9), touchpoint("a", 1)],
+    );
+    let page = view.list(&Index::Timeline.by(&["a"]), None, 100, &|_| true).expect("readable");
+    let ids: Vec<u64> = page.records.iter().filter_map(|kept| kept.value["id"].as_u64()).collect();
+    assert_eq!(ids, [9, 2, 1]);
+}
+
+#[test]
+fn of_dead_letters_the_newest_are_kept_and_none_for_longer_than_their_topic_keeps_them() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let letter = |offset: i64, timestamp_ms: i64| {
+        let header = |name: &str, value: &str| (format!("__streams.errors.{name}"), value.as_bytes().to_vec());
+        let headers = vec![header("topic", "sales"), header("partition", "0"), header("offset", &offset.to_string())];
+        let key = format!("sales|0|{offset}").into_bytes();
+        let value = Some(b"\xff\x00".to_vec());
+        (Feed::Rejected, CommittedRecord { partition: 0, offset, timestamp_ms, key, value, headers })
+    };
+    let count = |view: &View| {
+        let page = view.list(&feed(Feed::Rejected), None, usize::MAX, &|_| true).expect("readable");
+        (page.records.len() as u64, page.records.first().map(|kept| kept.value["offset"].clone()))
+    };
+    let letters = (0..i64::try_from(KEPT_MAX).expect("small") + 5).map(|offset| letter(offset, offset));
+    view.apply(letters.collect(), 0).expect("a usable folder");
+    assert_eq!(count(&view), (KEPT_MAX, Some(json!(10_004))));
+    let found =
+        |position: &str| view.list(&Index::Letters.by(&[position]), None, 1, &|_| true).expect("readable").records;
+    assert_eq!(found("sales|0|4").len(), 0);
+    assert_eq!(found("sales|0|5")[0].value["value"], "base64:/wA=");
+    view.apply(vec![letter(20_000, 9_000 + 14 * DAY_MS)], 9_000 + 14 * DAY_MS).expect("a usable folder");
+    assert_eq!(count(&view), (1_006, Some(json!(20_000))), "9,000 and later, and the new one");
+}
+
+#[test]
+fn what_was_removed_is_in_no_file_after_a_thorough_cleaning() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let secret = "ann-whom-nobody-must-know";
+    apply(&view, Feed::Customers, vec![record(0, "a", Some(json!({"identifiers": {"email": [secret]}})))]);
+    view.flush(1_000).expect("a usable folder");
+    assert!(holds(folder.path(), secret.as_bytes()), "the test sees what is in files");
+    apply(&view, Feed::Customers, vec![record(1, "a", None)]);
+    view.clean_thoroughly(2_000).expect("a usable folder");
+    assert!(!holds(folder.path(), secret.as_bytes()));
+}
+
+fn holds(folder: &Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(folder).expect("a folder").flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return holds(&path, bytes);
+        }
+        std::fs::read(&path).unwrap_or_default().windows(bytes.len()).any(|window| window == bytes)
+    })
+}
+
+#[test]
+fn what_no_hub_wrote_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let (key, value) = metric(1, "", 1.0);
+    let mut foreign = record(1, &key, None);
+    foreign.value = Some(b"no JSON".to_vec());
+    apply(&view, Feed::Metrics, vec![record(0, &key, Some(value)), foreign, record(2, "", None)]);
+    assert_eq!(values(&view, &["nps"]), [1.0]);
+    assert_eq!(view.positions(Feed::Metrics).expect("readable"), BTreeMap::from([(0, 3)]), "it goes on behind it");
+}
+
+#[test]
+fn whoever_watches_hears_what_comes_after_the_positions_that_they_were_told() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    apply(&view, Feed::Metrics, vec![record(0, &metric(1, "", 1.0).0, Some(metric(1, "", 1.0).1))]);
+    let (positions, mut watch) = view.watch_from_here(Feed::Metrics).expect("readable");
+    assert_eq!(positions, BTreeMap::from([(0, 1)]));
+    apply(&view, Feed::Metrics, vec![record(1, &metric(1, "", 1.0).0, None)]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let news = runtime.block_on(watch.next()).expect("it keeps up");
+    assert_eq!((news.offset, &news.value), (1, &None));
+}

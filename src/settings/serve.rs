@@ -1,0 +1,58 @@
+//! `[serve]`: the API over the feeds, and who may use it how much.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Hub;
+
+/// `[serve]`: the API over the feeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Serve {
+    /// Address and port of the API; without it there is none, and no view is kept.
+    pub listen: Option<SocketAddr>,
+    /// File with the hashes of tokens; without it `tokens.json` in the data directory. Instances that share tokens share it.
+    pub tokens_file: Option<PathBuf>,
+    /// Bytes that the view on disk may use for its cache.
+    pub cache_bytes: u64,
+    /// Requests a second that each token may make, and all without one together; twice as many at once.
+    pub requests_per_second: u32,
+    /// Requests that are answered at a time.
+    pub concurrent_requests: u32,
+    /// How long an answer may take, in milliseconds.
+    pub request_timeout_ms: u32,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Serve {
+            listen: None,
+            tokens_file: None,
+            cache_bytes: 16 << 20,
+            requests_per_second: 50,
+            concurrent_requests: 32,
+            request_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Serve {
+    /// The file with the hashes of tokens.
+    pub fn tokens_file(&self, hub: &Hub) -> PathBuf {
+        self.tokens_file.clone().unwrap_or_else(|| hub.data_directory.join("tokens.json"))
+    }
+
+    /// Checks what must hold; the error names the key.
+    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        let numbers = [
+            ("serve.requests_per_second", self.requests_per_second, 1..=100_000),
+            ("serve.concurrent_requests", self.concurrent_requests, 1..=1_000),
+            ("serve.request_timeout_ms", self.request_timeout_ms, 100..=60_000),
+        ];
+        match numbers.into_iter().find(|(_, number, allowed)| !allowed.contains(number)) {
+            Some((key, _, allowed)) => Err((key, format!("must be between {} and {}", allowed.start(), allowed.end()))),
+            None => Ok(()),
+        }
+    }
+}
