@@ -117,7 +117,7 @@ fn a_stop_does_not_wait_for_an_idle_connection_for_long() {
 #[test]
 fn a_taken_address_is_named() {
     let (server, telemetry) = start();
-    let error = Server::start(server.address(), telemetry).expect_err("the port is taken").to_string();
+    let error = Server::start(server.address(), telemetry, None).expect_err("the port is taken").to_string();
     assert!(error.starts_with(&format!("cannot listen on {}", server.address())), "{error}");
     server.stop();
 }

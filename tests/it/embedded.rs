@@ -13,6 +13,7 @@ mod privacy;
 mod process;
 mod reload;
 mod rereading;
+mod serving;
 mod truth;
 
 pub use house::House;

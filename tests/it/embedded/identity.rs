@@ -49,6 +49,20 @@ impl House {
         self.home.path()
     }
 
+    /// Kills the hub and starts it again.
+    pub(super) fn restart(&mut self) {
+        self.running.hub.restart();
+    }
+
+    /// What it tells supervisors.
+    pub(super) fn ready(&self) -> Value {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.running.port)).unwrap();
+        let request = b"GET /health/ready HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n\r\n";
+        std::io::Write::write_all(&mut stream, request).unwrap();
+        let answer = std::io::read_to_string(stream).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
     pub(super) fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
         let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
         let (command, _) = command("command", Some(self.running.data()), &settings);

@@ -1,0 +1,370 @@
+//! The API of a hub that runs, by every route, role and state of a token; what it shows against what the feeds hold.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use insight_hub::serve::http::{openapi, rolled_metrics};
+use serde_json::{Value, json};
+
+use super::identity::{DAY_MS, House, event};
+use crate::harness::kafka::free_port;
+
+const WITHIN: Duration = Duration::from_secs(60);
+const ROLES: [&str; 6] = ["read:metrics", "read:customers", "review", "erase", "operate", "ingest:shop"];
+
+/// Each operation, with something to put into its path and query, and the roles of which one is enough; none: everybody.
+const OPERATIONS: &[(&str, &str, &[&str])] = &[
+    ("/api/v1", "/api/v1", &[]),
+    ("/api/v1/openapi.json", "/api/v1/openapi.json", &[]),
+    ("/api/v1/metrics", "/api/v1/metrics", &["read:metrics"]),
+    ("/api/v1/metrics/{metric}", "/api/v1/metrics/orders", &["read:metrics"]),
+    ("/api/v1/metrics/{metric}/series", "/api/v1/metrics/orders/series?window=day", &["read:metrics"]),
+    ("/api/v1/metrics/{metric}/roll-up", "/api/v1/metrics/orders/roll-up?window=day", &["read:metrics"]),
+    ("/api/v1/journeys", "/api/v1/journeys", &["read:metrics"]),
+    ("/api/v1/attribution", "/api/v1/attribution", &["read:metrics"]),
+    ("/api/v1/drivers", "/api/v1/drivers", &["read:metrics"]),
+    ("/api/v1/priorities", "/api/v1/priorities", &["read:metrics"]),
+    ("/api/v1/changes", "/api/v1/changes", &["read:metrics"]),
+    ("/api/v1/balance", "/api/v1/balance", &["read:metrics"]),
+    ("/api/v1/scorecards", "/api/v1/scorecards", &["read:metrics"]),
+    ("/api/v1/spokes", "/api/v1/spokes", &["read:metrics", "operate"]),
+    ("/api/v1/spokes/{spoke}", "/api/v1/spokes/shop", &["read:metrics", "operate"]),
+];
+
+/// What came back.
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    #[track_caller]
+    fn items(&self) -> Vec<Value> {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.json()["items"].as_array().expect("a list").clone()
+    }
+
+    /// The word of the problem.
+    fn problem(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        let word = problem["type"].as_str().and_then(|kind| kind.strip_prefix("urn:insight-hub:problem:"));
+        word.expect("a type").to_owned()
+    }
+}
+
+/// A hub with an API.
+struct Desk {
+    house: House,
+    port: u16,
+}
+
+impl Desk {
+    fn open(name: &str, more: &[&str]) -> Desk {
+        let port = free_port();
+        let listen = format!("serve.listen=127.0.0.1:{port}");
+        let settings: Vec<&str> = std::iter::once(listen.as_str()).chain(more.iter().copied()).collect();
+        Desk { house: House::with(name, &settings), port }
+    }
+
+    /// A request with headers of its own; `None`: nobody listens.
+    fn try_ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+        let host = format!("127.0.0.1:{}", self.port);
+        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request.push_str(&format!("host: {host}\r\n"));
+        }
+        headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
+        stream.write_all(format!("{request}\r\n").as_bytes()).ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let mut lines = head.lines();
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let headers: BTreeMap<String, String> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let is_chunked = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
+        assert!(!is_chunked, "an answer of known length: {path}");
+        Some(Answer { status, headers, body: body.to_owned() })
+    }
+
+    #[track_caller]
+    fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.try_ask("GET", path, headers).unwrap_or_else(|| panic!("no answer to {path}"))
+    }
+
+    /// Asks until the answer is as it should be.
+    #[track_caller]
+    fn becomes(&self, path: &str, headers: &[(&str, &str)], is_right: &dyn Fn(&Answer) -> bool) -> Answer {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let answer = self.try_ask("GET", path, headers);
+            if let Some(answer) = answer.filter(is_right) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path} does not become what it should");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A token with a role, as a header's value, and its id.
+    fn token(&self, role: &str, more: &[&str]) -> (String, String) {
+        let arguments = [&["token", "create", "test", "--role", role, "-o", "json"], more].concat();
+        let made: Value = serde_json::from_str(&self.house.succeed(&arguments)).unwrap();
+        (format!("Bearer {}", made["token"].as_str().unwrap()), made["id"].as_str().unwrap().to_owned())
+    }
+
+    /// The newest value of each key of a feed, without the view.
+    fn feed(&self, feed: &str) -> Vec<Value> {
+        let lines = self.house.succeed(&["export", feed, "-o", "jsonl"]);
+        lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .map(|line| line["value"].clone())
+            .collect()
+    }
+}
+
+fn orders(days: std::ops::Range<i64>) -> Vec<Value> {
+    days.map(|day| {
+        let mut order =
+            event(&format!("o-{day}"), day, "order_placed", json!({ "email": format!("ann{}@example.org", day % 5) }));
+        order["amount"] = json!({ "minor": 1_000 + day, "currency": "EUR" });
+        // What a customer wrote, on its way into a spreadsheet.
+        order["region"] = json!(if day % 2 == 0 { "north" } else { "=HYPERLINK(\"http://x\")" });
+        order
+    })
+    .collect()
+}
+
+fn sorted(mut values: Vec<Value>) -> Vec<String> {
+    values.sort_by_key(Value::to_string);
+    values.iter().map(Value::to_string).collect()
+}
+
+#[test]
+fn what_the_api_shows_is_what_the_feeds_hold_before_and_after_a_crash() {
+    let mut desk = Desk::open("serving", &["serve.requests_per_second=100000"]);
+    desk.house.append(DAY_MS, &orders(1..21));
+    let orders_path = "/api/v1/metrics/orders/series?window=day&from=2026-02-01";
+    // Nobody has made a token: this machine may read metrics.
+    let seen = desk.becomes(orders_path, &[], &|answer| answer.status == 200 && answer.items().len() == 20);
+    let all: Vec<Value> = desk.feed("metrics");
+    let of_orders = |value: &&Value| {
+        value["metric"] == "orders" && value["window"]["kind"] == "day" && value["dimension"] == "company"
+    };
+    let expected: Vec<Value> = all.iter().filter(of_orders).cloned().collect();
+    assert_eq!(sorted(seen.items()), sorted(expected));
+    let days: Vec<&str> = Vec::from_iter(seen.items().leak().iter().map(|it| it["window"]["start"].as_str().unwrap()));
+    assert!(days.is_sorted(), "{days:?}");
+
+    // Page by page, with or without cursors in the body, the same.
+    let paged = |path: &str, limit: usize| {
+        let (mut items, mut next, mut pages) = (Vec::new(), format!("{path}&limit={limit}"), 0);
+        loop {
+            let page = desk.ask(&next, &[]);
+            items.extend(page.items());
+            pages += 1;
+            let Some(cursor) = page.json()["next"].as_str().map(str::to_owned) else { return (items, pages) };
+            let link = page.headers["link"].clone();
+            assert!(link.contains(&cursor) && link.ends_with("rel=\"next\""), "{link}");
+            next = link[1..].split_once('>').unwrap().0.to_owned();
+        }
+    };
+    assert_eq!(paged(orders_path, 7), (seen.items(), 3));
+    assert_eq!(paged("/api/v1/metrics/revenue/series?window=day&dimension=region", 6).0.len(), 20);
+    let definitions = paged("/api/v1/metrics?", 10).0;
+    let rolled: BTreeSet<String> = rolled_metrics().map(str::to_owned).collect();
+    let ids: BTreeSet<String> = definitions.iter().map(|it| it["metric"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, rolled, "for each metric it is decided how its windows add up");
+
+    // Cursors of another question.
+    let cursor = desk.ask(&format!("{orders_path}&limit=7"), &[]).json()["next"].as_str().unwrap().to_owned();
+    let other = desk.ask(&format!("/api/v1/metrics/orders/series?window=week&cursor={cursor}"), &[]);
+    assert_eq!((other.status, other.problem().as_str()), (400, "invalid-cursor"));
+
+    // Rolled up from what the days say.
+    let rolled = desk.ask("/api/v1/metrics/revenue/roll-up?window=day&currency=EUR", &[]).json();
+    assert_eq!(rolled["numerator"], json!((1..21).map(|day| 1_000 + day).sum::<i64>()));
+    assert_eq!((&rolled["windows"], &rolled["n"]), (&json!(20), &json!(20)));
+    let mean = desk.ask("/api/v1/metrics/average_order_value/roll-up?window=day&currency=EUR", &[]).json();
+    assert_eq!(mean["value"], json!(1_010.5), "{mean}");
+    let reach = desk.ask("/api/v1/metrics/reach/roll-up?window=day", &[]);
+    assert_eq!((reach.status, reach.problem().as_str()), (422, "not-additive"));
+
+    // A table that is data and nothing else.
+    let table = desk.ask("/api/v1/metrics/orders/series?window=day&dimension=region&format=csv", &[]);
+    assert!(table.headers["content-type"].starts_with("text/csv"), "{:?}", table.headers);
+    let header = table.body.lines().next().unwrap();
+    assert!(
+        header.starts_with("metric,unit,window.kind,window.start,window.end,dimension,dimension_value"),
+        "{header}"
+    );
+    assert!(table.body.contains("\"'=HYPERLINK(") && !table.body.contains(",\"=HYPERLINK("), "{}", table.body);
+    let accepted = desk.ask("/api/v1/metrics/orders/series?window=day&dimension=region", &[("accept", "text/csv")]);
+    assert_eq!(accepted.body, table.body);
+
+    // What has not changed is not sent again.
+    let tag = seen.headers["etag"].clone();
+    let same = desk.ask(orders_path, &[("if-none-match", &format!("\"x\", {tag}"))]);
+    assert_eq!((same.status, same.body.as_str()), (304, ""));
+
+    // Killed in the middle, started again, fed again: what was there is there, and what is new comes.
+    desk.house.restart();
+    desk.house.append(DAY_MS, &orders(21..25));
+    let after = desk.becomes(orders_path, &[], &|answer| answer.status == 200 && answer.items().len() == 24);
+    assert!(desk.ask(orders_path, &[("if-none-match", &tag)]).status == 200, "it has changed");
+    let expected: Vec<Value> = desk.feed("metrics").iter().filter(of_orders).cloned().collect();
+    assert_eq!(sorted(after.items()), sorted(expected));
+    let health = desk.house.ready();
+    assert_eq!(health["view"], json!({"status": "current", "behind_records": 0}), "{health}");
+}
+
+#[test]
+fn every_operation_is_for_its_roles_and_for_nobody_else() {
+    let mut desk = Desk::open("access-to-the-api", &["serve.requests_per_second=100000"]);
+    desk.house.append(DAY_MS, &orders(1..4));
+    desk.becomes("/api/v1/metrics/orders/roll-up?window=day", &[], &|answer| answer.status == 200);
+    desk.becomes("/api/v1/spokes/shop", &[], &|answer| answer.status == 200);
+    // A page that makes its own name point here.
+    let rebound = desk.ask("/api/v1/metrics", &[("host", "evil.example")]);
+    assert_eq!((rebound.status, rebound.problem().as_str()), (401, "unauthenticated"));
+
+    let described = openapi();
+    assert_eq!(desk.ask("/api/v1/openapi.json", &[]).json(), described, "what is served is what the code says");
+    let mut operations = BTreeSet::new();
+    for (path, item) in described["paths"].as_object().unwrap() {
+        let methods: Vec<&String> = item.as_object().unwrap().keys().collect();
+        assert_eq!(methods, ["get"], "{path}: the test knows no other methods");
+        operations.insert(path.as_str());
+    }
+    let known: BTreeSet<&str> = OPERATIONS.iter().map(|(path, _, _)| *path).collect();
+    assert_eq!(operations, known, "an operation that is not in the table of this test");
+
+    let tokens: Vec<(&str, String, String)> = ROLES
+        .iter()
+        .map(|role| {
+            let (token, id) = desk.token(role, &[]);
+            (*role, token, id)
+        })
+        .collect();
+    let (revoked, id) = desk.token("read:metrics", &[]);
+    desk.house.succeed(&["token", "revoke", &id]);
+    for (path, asked, roles) in OPERATIONS {
+        let described: BTreeSet<&str> = described["paths"][path]["get"]["security"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|way| way["token"].as_array().into_iter().flatten())
+            .filter_map(Value::as_str)
+            .collect();
+        assert_eq!(described, roles.iter().copied().collect(), "{path}: the description says other roles");
+        for (role, token, _) in &tokens {
+            let answer = desk.ask(asked, &[("authorization", token)]);
+            let allowed = roles.is_empty() || roles.contains(role);
+            assert_eq!(answer.status, if allowed { 200 } else { 403 }, "{path} with {role}: {}", answer.body);
+            if !allowed {
+                assert_eq!(answer.problem(), "forbidden");
+            }
+            assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+            assert!(answer.headers["content-security-policy"].starts_with("default-src 'none'"));
+        }
+        for wrong in [None, Some(revoked.as_str()), Some("Bearer x"), Some("Basic eDp5")] {
+            let headers: Vec<(&str, &str)> = wrong.iter().map(|token| ("authorization", *token)).collect();
+            let answer = desk.ask(asked, &headers);
+            assert_eq!(answer.status, if roles.is_empty() { 200 } else { 401 }, "{path} with {wrong:?}");
+            if !roles.is_empty() {
+                assert_eq!(
+                    (answer.problem().as_str(), answer.headers["www-authenticate"].as_str()),
+                    ("unauthenticated", "Bearer")
+                );
+            }
+        }
+    }
+
+    let (_, metrics, id) = &tokens[0];
+    let by = [("authorization", metrics.as_str())];
+    for (path, status, word) in [
+        ("/api/v1/metrics/unheard_of", 404, "not-found"),
+        ("/api/v1/metrics/unheard_of/series?window=day", 404, "not-found"),
+        ("/api/v1/spokes/unheard_of", 404, "not-found"),
+        ("/api/v1/nothing", 404, "not-found"),
+        ("/", 404, "not-found"),
+        ("/api/v1/metrics/orders/series", 400, "invalid-parameter"),
+        ("/api/v1/metrics/orders/series?window=year", 400, "invalid-parameter"),
+        ("/api/v1/metrics/orders/series?window=day&colour=red", 400, "invalid-parameter"),
+        ("/api/v1/metrics/orders/series?window=day&from=yesterday", 400, "invalid-parameter"),
+        ("/api/v1/metrics?limit=0", 400, "invalid-parameter"),
+        ("/api/v1/metrics?limit=1001", 400, "invalid-parameter"),
+        ("/api/v1/metrics?cursor=AAAA", 400, "invalid-cursor"),
+        ("/api/v1/metrics/%FF", 400, "invalid-parameter"),
+    ] {
+        let answer = desk.ask(path, &by);
+        assert_eq!((answer.status, answer.problem().as_str()), (status, word), "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let answer = desk.try_ask(method, "/api/v1/metrics", &by).unwrap();
+        assert_eq!((answer.status, answer.problem().as_str()), (405, "method-not-allowed"), "{method}");
+    }
+    // The page is for people, without a script.
+    let page = desk.ask("/api/v1", &[]);
+    assert!(
+        page.headers["content-type"].starts_with("text/html") && !page.body.contains("<script"),
+        "{:?}",
+        page.headers
+    );
+    for (path, _, _) in OPERATIONS {
+        assert!(page.body.contains(path), "the page does not say {path}");
+    }
+    // Ends with the next request.
+    let listed = desk.house.succeed(&["token", "list"]);
+    assert!(listed.contains(id.as_str()) && !listed.contains(&metrics[20..]), "{listed}");
+    desk.house.succeed(&["token", "revoke", id]);
+    assert_eq!(desk.ask("/api/v1/metrics", &by).status, 401);
+}
+
+#[test]
+fn whoever_asks_too_much_is_told_when_to_come_again() {
+    let desk = Desk::open("rate", &["serve.requests_per_second=5"]);
+    desk.becomes("/api/v1/metrics", &[], &|answer| answer.status == 200);
+    let (one, _) = desk.token("read:metrics", &[]);
+    let (other, _) = desk.token("read:metrics", &[]);
+    let answers: Vec<Answer> =
+        (0..60).map(|_| desk.ask("/api/v1/metrics", &[("authorization", one.as_str())])).collect();
+    let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(answers[..10].iter().all(|answer| answer.status == 200), "twice as many at once");
+    assert!(!refused.is_empty() && refused.len() < 51, "{} of 60 are refused", refused.len());
+    for answer in refused {
+        assert_eq!((answer.problem().as_str(), answer.headers["retry-after"].as_str()), ("too-many-requests", "1"));
+    }
+    assert_eq!(
+        desk.ask("/api/v1/metrics", &[("authorization", other.as_str())]).status,
+        200,
+        "it holds up nobody else"
+    );
+}
+
+#[test]
+fn an_address_for_other_machines_needs_a_token_first() {
+    let port = free_port();
+    let (command, _) = super::process::command("open", None, &[&format!("serve.listen=0.0.0.0:{port}")]);
+    let (status, _, errors) = command.args(["run"]).run(WITHIN);
+    assert_eq!(status.code(), Some(2), "{errors}");
+    assert!(errors.contains("there is no token") && errors.contains("insight-hub token create"), "{errors}");
+}
