@@ -16,7 +16,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Departments: plug in, and see what becomes of an event", &["spoke", "import", "tap", "rejected", "explain"]),
     ("Downstream: what the hub publishes", &["tail", "export", "customer", "alerts"]),
     ("Who is one person: look, decide, erase", &["identity", "export-person", "erase"]),
-    ("Operators: run it, and keep it", &["run", "reload", "check", "topics", "rebuild", "state", "backup", "restore"]),
+    (
+        "Operators: run it, and keep it",
+        &["run", "reload", "check", "topics", "rebuild", "token", "state", "backup", "restore"],
+    ),
     ("This program", &["completions", "man", "help"]),
 ];
 /// Columns of the help, as wide as a terminal is at least.

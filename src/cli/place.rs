@@ -239,6 +239,7 @@ pub(crate) fn embedded_options(settings: &Settings) -> EmbeddedOptions {
         reserved_bytes: embedded.reserved_bytes,
         spoke_retention: (kept_hours > 0).then(|| Duration::from_secs(kept_hours * 3_600)),
         reserved_names: vec![settings.topics.prefix.clone(), format!("{}-", settings.hub.application_id)],
-        inputs: vec![commands_topic(settings)],
+        // What others than the engine write to, although the hub made it.
+        inputs: vec![commands_topic(settings), topic_of(settings, Feed::Audit)],
     }
 }

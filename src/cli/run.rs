@@ -119,7 +119,7 @@ impl<'a> Hub<'a> {
     ) -> Result<Hub<'a>, Failure> {
         let person_key = hub::person_key(settings)?;
         let place = Place::of(settings)?;
-        let serving = Serving::start(settings, &place)?;
+        let serving = Serving::start(settings, &person_key, &place)?;
         let progress = serving.as_ref().map(Serving::progress);
         let listen = settings.http.listen;
         let mut server = Server::start(listen, telemetry.clone(), progress.clone());
@@ -200,6 +200,9 @@ fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     let mut options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
     if !hub::register_feeds(settings, input.telemetry, input.stop, &mut options)? {
         return Ok(true); // nothing was taken in
+    }
+    if let Some(serving) = input.serving {
+        serving.begin(options.feed_format);
     }
     let spokes = Arc::clone(&options.spokes);
     let topology = place.prepare(settings, options)?;

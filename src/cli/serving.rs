@@ -1,6 +1,6 @@
 //! The configuration and the place of the topics in; the view and the API over it, as long as the hub runs, out.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use super::{
     exit::{Exit, Failure},
@@ -11,16 +11,19 @@ use crate::{
     engine::{
         log::{
             LogError,
-            embedded::{AccessFollow, SharedLog},
-            kafka::{Follower, KafkaOptions},
-            outside::{Follow, Followed},
+            commit_log::Policy,
+            embedded::{AccessFollow, AccessSpokes, SharedLog},
+            kafka::{Follower, KafkaOptions, SpokeWriter},
+            outside::{Follow, Followed, SpokeAppend},
         },
         topics::ErasedWithin,
     },
-    feeds::Feed,
+    feeds::{Feed, FeedFormat},
+    model::PersonKey,
     serve::{
         Server,
         access::TokenFile,
+        audit::{AuditDesk, AuditTrail},
         http::ApiOptions,
         view::{Following, Progress, Subscribe, View, ViewError, ViewOptions},
     },
@@ -55,16 +58,42 @@ impl Subscribe for Feeds {
     }
 }
 
+impl AuditTrail for Feeds {
+    fn topic(&self) -> String {
+        Subscribe::topic(self, Feed::Audit)
+    }
+
+    fn source(&self) -> String {
+        self.application_id.clone()
+    }
+
+    fn open(&self) -> Result<Box<dyn SpokeAppend>, LogError> {
+        Ok(match &self.log {
+            Log::Kafka(options) => Box::new(SpokeWriter::connect(options, &self.application_id)?),
+            Log::Embedded(shared) => {
+                // The topic is there: the hub makes its own before it begins.
+                Box::new(AccessSpokes::new(Arc::new(shared.access()), 1, Policy::Keep))
+            }
+        })
+    }
+}
+
 /// The view and the API over it.
 pub(super) struct Serving {
     view: Arc<View>,
+    audit: AuditDesk,
+    auditing: JoinHandle<()>,
     following: Following,
     server: Server,
 }
 
 impl Serving {
     /// Starts both, if the configuration has an address for them.
-    pub(super) fn start(settings: &Settings, place: &Place) -> Result<Option<Serving>, Failure> {
+    pub(super) fn start(
+        settings: &Settings,
+        person_key: &PersonKey,
+        place: &Place,
+    ) -> Result<Option<Serving>, Failure> {
         let Some(listen) = settings.serve.listen else { return Ok(None) };
         let tokens_file = settings.serve.tokens_file(&settings.hub);
         refuse_open(listen, &tokens_file)?;
@@ -89,22 +118,29 @@ impl Serving {
             Place::Embedded(shared) => Log::Embedded(Arc::clone(shared)),
         };
         let application_id = settings.hub.application_id.clone();
-        let feeds = Feeds { prefix: settings.topics.prefix.clone(), application_id, log };
+        let feeds = Arc::new(Feeds { prefix: settings.topics.prefix.clone(), application_id, log });
+        let no_thread = |what: &str, error: std::io::Error| {
+            Failure::new(Exit::Failure, format!("{what} cannot be kept: {error}"), "raise the limit of threads")
+        };
+        let (audit, auditing) =
+            AuditDesk::start(feeds.clone()).map_err(|error| no_thread("who sees personal data", error))?;
         let options = ApiOptions {
             tokens_file,
             requests_per_second: settings.serve.requests_per_second,
             concurrent_requests: settings.serve.concurrent_requests as usize,
             request_timeout: Duration::from_millis(settings.serve.request_timeout_ms.into()),
+            rules: hub::identifier_rules(settings),
+            names: hub::names(settings, person_key),
+            audit: audit.clone(),
             now_ms: hub::now_ms,
         };
         let server = Server::api(listen, Arc::clone(&view), options).map_err(|error| {
             Failure::new(Exit::Failure, error.to_string(), "free the address, or set another one in serve.listen")
         })?;
-        let following = Following::start(Arc::clone(&view), Arc::new(feeds), hub::now_ms).map_err(|error| {
-            Failure::new(Exit::Failure, format!("the view cannot be kept: {error}"), "raise the limit of threads")
-        })?;
+        let following = Following::start(Arc::clone(&view), feeds, hub::now_ms);
+        let following = following.map_err(|error| no_thread("the view", error))?;
         tracing::info!(address = %server.address(), "the API is open");
-        Ok(Some(Serving { view, following, server }))
+        Ok(Some(Serving { view, audit, auditing, following, server }))
     }
 
     /// How far the view is.
@@ -117,10 +153,18 @@ impl Serving {
         self.view.clean_thoroughly(hub::now_ms())
     }
 
+    /// The hub is about to begin, and writes feeds in this format.
+    pub(super) fn begin(&self, format: FeedFormat) {
+        self.audit.begin(format);
+    }
+
     /// Ends both.
     pub(super) fn stop(self) {
         self.server.stop();
         self.following.stop();
+        drop(self.audit);
+        // With the last desk; the server's was dropped with it. A panic has been reported by its hook.
+        let _ = self.auditing.join();
     }
 }
 

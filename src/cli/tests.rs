@@ -74,6 +74,9 @@ fn every_command_of_the_readme_kind_parses() {
         "rejected replay --spoke sales --spoke support --since 2026-01-31T09:00:00Z",
         "explain O-4711 --spoke sales --arrivals -o json",
         "tap sales --from-beginning --until-end --max 10 --unmasked -o json",
+        "token create reports --role read:metrics --role ingest:sales --days 90 -o json",
+        "token list -o jsonl",
+        "token revoke 0123456789abcdef",
         "backup copy",
         "restore copy --set hub.data_directory=data",
         "state verify --from-input",
@@ -100,6 +103,7 @@ const SHOW_NOTHING: [&str; 15] = [
     "identity never-link",
     "identity split",
     "identity undo",
+    "token revoke",
 ];
 
 /// Every command by its words, those inside of others too.

@@ -11,6 +11,7 @@
 
 mod alerts;
 mod attribution;
+mod audit;
 mod balance;
 mod catalogue;
 mod changes;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use alerts::{AlertShape, Alerts};
 pub use attribution::{Attribution, AttributionRecord, AttributionShape};
+pub use audit::{Audit, AuditEntry, AuditShape};
 pub use balance::{Balance, BalanceRecord, BalanceShape};
 pub use catalogue::{CatalogueRecord, CatalogueShape, Definitions, ONE_TIME_BUYER, ParametersRecord};
 pub use changes::{ChangeRecord, ChangeShape, Changes, change_key};

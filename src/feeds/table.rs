@@ -38,6 +38,8 @@ pub enum Feed {
     Spokes,
     /// Dead letters.
     Rejected,
+    /// Who saw personal data.
+    Audit,
 }
 
 /// What becomes of old records of a topic.
@@ -208,9 +210,17 @@ static REJECTED: Description = describe!(
     "Source records that could not be taken, unchanged, with the reason in headers."
 );
 
+static AUDIT: Description = describe!(
+    "audit",
+    "actor|time",
+    Delete,
+    encoded: true,
+    "Who saw which personal data over the API: written before it is shown."
+);
+
 impl Feed {
     /// Every feed, in the order of the documentation.
-    pub const ALL: [Feed; 16] = [
+    pub const ALL: [Feed; 17] = [
         Feed::Customers,
         Feed::Touchpoints,
         Feed::Identities,
@@ -227,6 +237,7 @@ impl Feed {
         Feed::Catalogue,
         Feed::Spokes,
         Feed::Rejected,
+        Feed::Audit,
     ];
 
     /// The feed's row.
@@ -248,6 +259,7 @@ impl Feed {
             Feed::Catalogue => &CATALOGUE,
             Feed::Spokes => &SPOKES,
             Feed::Rejected => &REJECTED,
+            Feed::Audit => &AUDIT,
         }
     }
 

@@ -164,6 +164,8 @@ pub struct TopicMap {
     pub spokes_feed: TopicIndex,
     /// `insight.rejected`.
     pub rejected_feed: TopicIndex,
+    /// `insight.audit`: written by the API, read by nobody here.
+    pub audit_feed: TopicIndex,
     /// `insight.commands`: operators' decisions and erasures. Read, not written.
     pub commands: TopicIndex,
 }
@@ -243,6 +245,7 @@ pub fn topology(options: &TopologyOptions) -> (Topology, TopicMap) {
         catalogue_feed: feed(Feed::Catalogue),
         spokes_feed: feed(Feed::Spokes),
         rejected_feed: feed(Feed::Rejected),
+        audit_feed: feed(Feed::Audit),
         commands: topics.add(TopicSpec {
             name: Arc::from(format!("{}{COMMANDS_SUFFIX}", options.feed_prefix)),
             ownership: Ownership::Feed,

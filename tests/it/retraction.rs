@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Histories, and what tells of arrivals.
-const OUTSIDE: [Feed; 4] = [Feed::IdentityJournal, Feed::Spokes, Feed::Rejected, Feed::Catalogue];
+const OUTSIDE: [Feed; 5] = [Feed::IdentityJournal, Feed::Spokes, Feed::Rejected, Feed::Catalogue, Feed::Audit];
 /// Nobody in the company says that something was changed, and balance needs more purchases than a small year has.
 const SILENT: [Feed; 2] = [Feed::Changes, Feed::Balance];
 const ORDER: usize = 7;

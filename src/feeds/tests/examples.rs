@@ -15,8 +15,8 @@ use crate::{
         statistics::{Difference, Sums},
     },
     feeds::{
-        AttributionRecord, BalanceRecord, CatalogueRecord, ChangeRecord, DeadLetter, DriversRecord, JourneysRecord,
-        ParametersRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE, ScorecardRecord,
+        AttributionRecord, AuditEntry, BalanceRecord, CatalogueRecord, ChangeRecord, DeadLetter, DriversRecord,
+        JourneysRecord, ParametersRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE, ScorecardRecord,
     },
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, AnalysisPlace,
@@ -493,4 +493,15 @@ pub fn scorecard() -> Scorecard {
 pub fn scorecard_record(card: &Scorecard) -> ScorecardRecord<'_> {
     let place = AnalysisPlace { subject: "support", dimension: Dimension::Company, dimension_value: "", ..place() };
     ScorecardRecord { place, card, revision: 2, status: Status::Provisional }
+}
+
+pub fn audit_entry() -> AuditEntry {
+    AuditEntry {
+        actor: "3f2a9c0d1e4b5a67".to_owned(),
+        at: EventTime(1_769_850_000_000),
+        action: "read",
+        operation: "get_customer_timeline",
+        person: Some(PersonId([0xab; 16])),
+        records: 12,
+    }
 }

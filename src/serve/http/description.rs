@@ -15,7 +15,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Shared, analyses, metrics, problem::ProblemBody, spokes};
+use super::{Shared, alerts, analyses, customers, dead_letters, metrics, problem::ProblemBody, spokes};
 
 /// What is about no single resource.
 #[derive(OpenApi)]
@@ -32,6 +32,9 @@ use super::{Shared, analyses, metrics, problem::ProblemBody, spokes};
         (name = "about", description = "This description"),
         (name = "metrics", description = "Company-wide metrics"),
         (name = "analyses", description = "What the metrics and journeys say together"),
+        (name = "customers", description = "Customers, and why their identifiers are one person. Each access is noted on insight.audit."),
+        (name = "alerts", description = "What somebody should look at. Each access is noted on insight.audit."),
+        (name = "dead letters", description = "What could not be taken in"),
         (name = "spokes", description = "Departments, and how their data does"),
     ),
     modifiers(&Rules),
@@ -71,6 +74,13 @@ pub(super) fn router() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(analyses::changes))
         .routes(routes!(analyses::balance))
         .routes(routes!(analyses::scorecards))
+        .routes(routes!(customers::get))
+        .routes(routes!(customers::timeline))
+        .routes(routes!(customers::identity))
+        .routes(routes!(customers::conflicts))
+        .routes(routes!(alerts::list))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::get))
         .routes(routes!(spokes::list))
         .routes(routes!(spokes::get));
     let (router, mut description) = resources.split_for_parts();

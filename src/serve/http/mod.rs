@@ -5,13 +5,16 @@
 //!                                                                       └→ reply (JSON, CSV), etag, headers ← problem
 //! ```
 //!
-//! One file per resource: `metrics`, `analyses`, `spokes`. What they share: `asking` (parts of a request), `paging` (cursors),
+//! One file per resource: `metrics`, `analyses`, `customers`, `alerts`, `dead_letters`, `spokes`. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors),
 //! `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
 //! generated from the resources themselves, so that what is served is described).
 
+mod alerts;
 mod analyses;
 mod asking;
 mod csv;
+mod customers;
+mod dead_letters;
 mod description;
 mod metrics;
 mod paging;
@@ -44,9 +47,13 @@ use self::{
 };
 use super::{
     access::{Access, Caller, Rate, Refusal},
+    audit::AuditDesk,
     view::View,
 };
-use crate::feeds::Feed;
+use crate::{
+    feeds::{AuditEntry, Feed, Names},
+    model::{EventTime, IdentifierRules, PersonId},
+};
 
 pub use metrics::rolled_metrics;
 
@@ -60,7 +67,7 @@ const REFUSED_PER_SECOND: u32 = 20;
 const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 
 /// What the API may do, and how much.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ApiOptions {
     /// The file with the hashes of tokens.
     pub tokens_file: PathBuf,
@@ -70,6 +77,12 @@ pub struct ApiOptions {
     pub concurrent_requests: usize,
     /// How long an answer may take.
     pub request_timeout: Duration,
+    /// How identifiers are compared.
+    pub rules: IdentifierRules,
+    /// How the feeds write identifiers.
+    pub names: Names,
+    /// Where it is noted who sees personal data.
+    pub audit: AuditDesk,
     /// The clock, in milliseconds since 1970.
     pub now_ms: fn() -> i64,
 }
@@ -82,6 +95,10 @@ struct Api {
     refused: Rate,
     turns: Semaphore,
     request_timeout: Duration,
+    rules: IdentifierRules,
+    names: Names,
+    audit: AuditDesk,
+    now_ms: fn() -> i64,
     description: description::Description,
 }
 
@@ -97,6 +114,10 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
         refused: Rate::new(REFUSED_PER_SECOND),
         turns: Semaphore::new(options.concurrent_requests.max(1)),
         request_timeout: options.request_timeout,
+        rules: options.rules,
+        names: options.names,
+        audit: options.audit,
+        now_ms: options.now_ms,
         description: description::Description::of(&description),
     });
     router
@@ -184,20 +205,53 @@ impl Api {
     }
 
     /// A page of a list of a feed's records.
-    async fn list<T: Send + 'static>(
+    async fn list<T>(
         &self,
         asked: Asked<T>,
         feed: Feed,
         span: Range<Vec<u8>>,
         takes: impl Fn(&Value) -> bool + Send + 'static,
     ) -> Result<Response, Problem> {
-        let columns = columns(feed);
+        let (items, next) = self.page(&asked, span, takes).await?;
+        Ok(reply::page(&asked, &columns(feed), items, next))
+    }
+
+    /// The documents of a page, and the place of the next one.
+    async fn page<T>(
+        &self,
+        asked: &Asked<T>,
+        span: Range<Vec<u8>>,
+        takes: impl Fn(&Value) -> bool + Send + 'static,
+    ) -> Result<(Vec<Value>, Option<Vec<u8>>), Problem> {
+        let (place, limit) = (asked.place.clone(), asked.limit);
         self.ask(move |view| {
-            let page = view.list(&span, asked.place.as_deref(), asked.limit, &takes)?;
-            let items = page.records.into_iter().map(|kept| kept.value).collect();
-            Ok(reply::page(&asked, &columns, items, page.next))
+            let page = view.list(&span, place.as_deref(), limit, &takes)?;
+            Ok((page.records.into_iter().map(|kept| kept.value).collect(), page.next))
         })
         .await
+    }
+
+    /// Notes that somebody is about to see personal data: of one person, or of several.
+    async fn note(
+        &self,
+        caller: &Caller,
+        operation: &'static str,
+        person: Option<&str>,
+        records: usize,
+    ) -> Result<(), Problem> {
+        let entry = AuditEntry {
+            actor: caller.id.clone(),
+            at: EventTime((self.now_ms)()),
+            action: "read",
+            operation,
+            person: person.and_then(PersonId::parse),
+            records: records as u64,
+        };
+        let noted = self.audit.note(entry).await;
+        noted.map_err(|_| {
+            let wait = Duration::from_secs(1);
+            Problem::new(Kind::Unnoted, "insight.audit cannot be written; the log of the hub says why").after(wait)
+        })
     }
 }
 

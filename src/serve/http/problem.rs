@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Internal,
     /// Too many requests of all callers.
     Busy,
+    /// An access to personal data cannot be noted, so it is not given.
+    Unnoted,
     /// The view is not filled yet.
     ViewFilling,
     /// The answer took too long.
@@ -59,6 +61,7 @@ impl Kind {
             Kind::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something does not work here"),
             Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much to do"),
+            Kind::Unnoted => (StatusCode::SERVICE_UNAVAILABLE, "unnoted", "The access cannot be noted"),
             Kind::ViewFilling => (StatusCode::SERVICE_UNAVAILABLE, "view-filling", "The feeds are being read"),
             Kind::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout", "The answer took too long"),
         }

@@ -51,6 +51,16 @@ shapes! {
     Scorecard of Scorecards,
     /// A department's account.
     Spoke of Spokes,
+    /// A customer's record.
+    Customer of Customers,
+    /// One contact.
+    Touchpoint of Touchpoints,
+    /// Whom an identifier names.
+    Identity of Identities,
+    /// How that came about.
+    IdentityChange of IdentityJournal,
+    /// What somebody should look at.
+    Alert of Alerts,
 }
 
 fn shape(feed: Feed) -> RefOr<Schema> {

@@ -32,7 +32,11 @@ pub(super) fn pack(timestamp_ms: i64, value: &Value) -> Vec<u8> {
 /// The same back.
 pub(super) fn unpack(bytes: &[u8]) -> Option<Kept> {
     let (timestamp, document) = bytes.split_first_chunk::<8>()?;
-    Some(Kept { timestamp_ms: i64::from_be_bytes(*timestamp), value: serde_json::from_slice(document).ok()? })
+    Some(Kept {
+        key: None,
+        timestamp_ms: i64::from_be_bytes(*timestamp),
+        value: serde_json::from_slice(document).ok()?,
+    })
 }
 
 /// A dead letter: what the hub says of it, and the department's own record.

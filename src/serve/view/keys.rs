@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::feeds::Feed;
+use crate::feeds::{Cleanup, Feed};
 
 const POSITION: u8 = 1;
 const RECORD: u8 = 2;
@@ -122,6 +122,7 @@ pub(super) fn number(feed: Feed) -> u8 {
         Feed::Catalogue => 14,
         Feed::Spokes => 15,
         Feed::Rejected => 16,
+        Feed::Audit => 17,
     }
 }
 
@@ -141,6 +142,13 @@ pub(super) fn partition(key: &[u8]) -> Option<i32> {
 /// The key of a record of a compacted feed; `None`: no feed has such a key.
 pub(super) fn of_feed_key(feed: Feed, key: &[u8]) -> Option<Vec<u8>> {
     (1..=FEED_KEY_BYTES_MAX).contains(&key.len()).then(|| [&[RECORD, number(feed)], key].concat())
+}
+
+/// The key on its feed of a record that is kept under a key.
+pub(super) fn feed_key(key: &[u8]) -> Option<String> {
+    let feed = Feed::ALL.into_iter().find(|feed| key.get(1) == Some(&number(*feed)))?;
+    let is_compacted = feed.description().cleanup == Cleanup::Compact;
+    key.get(2..).filter(|_| is_compacted).and_then(|key| String::from_utf8(key.to_vec()).ok())
 }
 
 /// The key of a record of another feed: the newest first.

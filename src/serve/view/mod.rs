@@ -89,6 +89,8 @@ pub enum ViewError {
 /// A record of the copy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
+    /// Its key on the feed; `None` of feeds that are not compacted.
+    pub key: Option<String>,
     /// The record's timestamp in milliseconds since 1970-01-01T00:00:00Z.
     pub timestamp_ms: i64,
     /// Its document.
@@ -215,7 +217,7 @@ impl View {
             }
             scanned += 1;
             let found = match keys::is_record(key) {
-                true => Ok(documents::unpack(value)),
+                true => Ok(kept(key, value)),
                 false => resolve(&store, value),
             };
             match found {
@@ -361,7 +363,11 @@ impl View {
 
 /// The record that a key of a record names.
 fn resolve(store: &Store, key: &[u8]) -> Result<Option<Kept>, ViewError> {
-    Ok(store.get(key)?.and_then(|value| documents::unpack(&value)))
+    Ok(store.get(key)?.and_then(|value| kept(key, &value)))
+}
+
+fn kept(key: &[u8], value: &[u8]) -> Option<Kept> {
+    documents::unpack(value).map(|kept| Kept { key: keys::feed_key(key), ..kept })
 }
 
 fn positions(store: &Store, feed: Feed) -> Result<BTreeMap<i32, i64>, ViewError> {

@@ -83,7 +83,7 @@ fn what_was_flushed_is_there_after_a_restart_and_the_rest_is_read_again() {
     assert_eq!(values(&view, &["nps"]), [1.0]);
     assert!(view.progress().is_complete(), "it was complete, and still answers");
     let kept = view.get(&Place::of(Feed::Metrics, &key)).expect("readable").expect("it is there");
-    assert_eq!(kept, Kept { timestamp_ms: 0, value });
+    assert_eq!(kept, Kept { key: Some(key), timestamp_ms: 0, value });
 }
 
 #[test]

@@ -31,6 +31,13 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("/api/v1/changes", "/api/v1/changes", &["read:metrics"]),
     ("/api/v1/balance", "/api/v1/balance", &["read:metrics"]),
     ("/api/v1/scorecards", "/api/v1/scorecards", &["read:metrics"]),
+    ("/api/v1/customers/{customer}", "/api/v1/customers/email:ann1@example.org", &["read:customers"]),
+    ("/api/v1/customers/{customer}/timeline", "/api/v1/customers/email:ann1@example.org/timeline", &["read:customers"]),
+    ("/api/v1/customers/{customer}/identity", "/api/v1/customers/email:ann1@example.org/identity", &["read:customers"]),
+    ("/api/v1/identity/conflicts", "/api/v1/identity/conflicts", &["read:customers", "review"]),
+    ("/api/v1/alerts", "/api/v1/alerts", &["read:customers"]),
+    ("/api/v1/dead-letters", "/api/v1/dead-letters", &["read:customers", "operate"]),
+    ("/api/v1/dead-letters/{position}", "/api/v1/dead-letters/shop.events%7C1%7C1", &["read:customers", "operate"]),
     ("/api/v1/spokes", "/api/v1/spokes", &["read:metrics", "operate"]),
     ("/api/v1/spokes/{spoke}", "/api/v1/spokes/shop", &["read:metrics", "operate"]),
 ];
@@ -239,7 +246,9 @@ fn what_the_api_shows_is_what_the_feeds_hold_before_and_after_a_crash() {
 #[test]
 fn every_operation_is_for_its_roles_and_for_nobody_else() {
     let mut desk = Desk::open("access-to-the-api", &["serve.requests_per_second=100000"]);
-    desk.house.append(DAY_MS, &orders(1..4));
+    let mut events = orders(1..4);
+    events.push(event("bad", 4, "juggled", json!({ "email": "ann1@example.org" })));
+    desk.house.append(DAY_MS, &events);
     desk.becomes("/api/v1/metrics/orders/roll-up?window=day", &[], &|answer| answer.status == 200);
     desk.becomes("/api/v1/spokes/shop", &[], &|answer| answer.status == 200);
     // A page that makes its own name point here.
@@ -264,6 +273,10 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
             (*role, token, id)
         })
         .collect();
+    let of = |role: &str| tokens.iter().find(|(known, _, _)| *known == role).map(|(_, token, _)| token.as_str());
+    for (_, asked, roles) in OPERATIONS.iter().filter(|(_, _, roles)| !roles.is_empty()) {
+        desk.becomes(asked, &[("authorization", of(roles[0]).unwrap())], &|answer| answer.status == 200);
+    }
     let (revoked, id) = desk.token("read:metrics", &[]);
     desk.house.succeed(&["token", "revoke", &id]);
     for (path, asked, roles) in OPERATIONS {
@@ -305,6 +318,7 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
         ("/api/v1/metrics/unheard_of/series?window=day", 404, "not-found"),
         ("/api/v1/spokes/unheard_of", 404, "not-found"),
         ("/api/v1/nothing", 404, "not-found"),
+        ("/api/v1/customers/email:ann1@example.org", 403, "forbidden"),
         ("/", 404, "not-found"),
         ("/api/v1/metrics/orders/series", 400, "invalid-parameter"),
         ("/api/v1/metrics/orders/series?window=year", 400, "invalid-parameter"),
@@ -337,6 +351,107 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
     assert!(listed.contains(id.as_str()) && !listed.contains(&metrics[20..]), "{listed}");
     desk.house.succeed(&["token", "revoke", id]);
     assert_eq!(desk.ask("/api/v1/metrics", &by).status, 401);
+}
+
+/// What the customer wrote, and nobody sees without the role.
+const CANARY: &str = "ann.canary@example.org";
+
+fn story() -> Vec<Value> {
+    vec![
+        event("1", 1, "page_viewed", json!({ "cookie": "c-1" })),
+        event("2", 2, "order_placed", json!({ "email": CANARY, "cookie": "c-1" })),
+        event("3", 3, "order_placed", json!({ "email": CANARY, "order": "O-1" })),
+        event("4", 4, "order_delivered", json!({ "order": "O-1" })),
+        event("5", 5, "juggled", json!({ "email": CANARY })),
+        event("6", 6, "page_viewed", json!({ "email": "bob@example.org" })),
+    ]
+}
+
+#[test]
+fn a_customer_is_one_by_each_identifier_and_every_access_is_noted_before_it_is_answered() {
+    let mut desk = Desk::open("customers", &["serve.requests_per_second=100000"]);
+    desk.house.append(DAY_MS, &story());
+    let (customers, actor) = desk.token("read:customers", &[]);
+    let by = [("authorization", customers.as_str())];
+    let is_whole = |answer: &Answer| answer.status == 200 && answer.json()["touchpoints"] == 4;
+    let ann = desk.becomes(&format!("/api/v1/customers/email:{CANARY}"), &by, &is_whole).json();
+    let person = ann["person"].as_str().unwrap().to_owned();
+    assert!(desk.feed("customers").contains(&ann), "as the feed has her");
+    for name in [person.as_str(), "cookie:c-1", "order:O-1", "email:Ann.Canary@EXAMPLE.org"] {
+        assert_eq!(desk.ask(&format!("/api/v1/customers/{name}"), &by).json(), ann, "{name}");
+    }
+    // The cookie was a person of its own for a moment: its id still leads to her.
+    let cookie = desk.house.succeed(&["identity", "show", "cookie:c-1", "-o", "json"]);
+    assert!(cookie.contains(&person), "{cookie}");
+    for (name, status) in [("email:nobody@example.org", 404), (&"0".repeat(32), 404), ("nonsense", 400), ("x:y", 400)] {
+        let answer = desk.ask(&format!("/api/v1/customers/{name}"), &by);
+        assert_eq!(answer.status, status, "{name}");
+        assert!(!answer.body.contains("nobody@"), "an error says nothing of whom was asked for: {}", answer.body);
+    }
+    let timeline =
+        desk.becomes("/api/v1/customers/cookie:c-1/timeline?limit=3", &by, &|answer| answer.items().len() == 3);
+    let ids: Vec<Value> = timeline.items().iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(ids, ["4", "3", "2"], "the newest first");
+    let next = timeline.json()["next"].as_str().unwrap().to_owned();
+    let rest = desk.ask(&format!("/api/v1/customers/cookie:c-1/timeline?limit=3&cursor={next}"), &by);
+    assert_eq!((rest.items()[0]["id"].clone(), rest.items().len()), (json!("1"), 1));
+    let why = desk.ask("/api/v1/customers/order:O-1/identity", &by).json();
+    let total = why["person"]["identifiers"].as_array().unwrap().len();
+    assert_eq!((total, why["identifiers"].as_array().unwrap().len()), (3, 3), "{why}");
+    let linked = why["changes"].as_array().unwrap().iter().filter(|change| change["change"] == "linked").count();
+    assert_eq!(linked, 2, "{why}");
+
+    // Dead letters: what the department sent is for whoever may see customers.
+    let (operate, operator) = desk.token("operate", &[]);
+    let masked =
+        desk.becomes("/api/v1/dead-letters", &[("authorization", &operate)], &|answer| answer.items().len() == 1);
+    assert!(!masked.body.contains("canary") && masked.items()[0]["reason"] == "unknown_kind", "{}", masked.body);
+    let whole = desk.ask("/api/v1/dead-letters?spoke=shop", &by).items();
+    assert!(whole[0]["value"].as_str().unwrap().contains(CANARY), "{whole:?}");
+    assert!(desk.ask("/api/v1/dead-letters?spoke=other", &by).items().is_empty());
+    let position = whole[0]["position"].as_str().unwrap().replace('|', "%7C");
+    let one = desk.ask(&format!("/api/v1/dead-letters/{position}"), &[("authorization", &operate)]).json();
+    assert_eq!((&one["value"], &one["key"]), (&Value::Null, &Value::Null));
+    let table = desk.ask("/api/v1/dead-letters?format=csv", &[("authorization", &operate)]);
+    assert!(!table.body.contains("canary"), "{}", table.body);
+    assert!(desk.ask("/api/v1/alerts?state=open", &by).status == 200);
+
+    // Each access of the one who saw her, none of the one who did not; and nothing of what was seen.
+    let audit = desk.feed("audit");
+    assert!(audit.iter().all(|entry| entry["actor"] == actor.as_str()), "{operator} saw nothing personal: {audit:?}");
+    let count = |operation: &str, person: Value| {
+        audit.iter().filter(|entry| entry["operation"] == operation && entry["person"] == person).count()
+    };
+    assert!(count("get_customer", json!(person)) >= 5, "{audit:?}");
+    assert!(count("get_customer", Value::Null) >= 2, "who looked for nobody looked");
+    assert!(count("get_customer_timeline", json!(person)) >= 2);
+    assert_eq!(count("get_customer_identity", json!(person)), 1);
+    assert_eq!((count("list_dead_letters", Value::Null), count("list_alerts", Value::Null)), (2, 1));
+    let text = json!(audit).to_string();
+    assert!(!text.contains("canary") && !text.contains("c-1"), "{text}");
+
+    // Erased, she is gone here too.
+    desk.house.succeed(&["erase", &format!("email:{CANARY}"), "--yes"]);
+    desk.becomes(&format!("/api/v1/customers/email:{CANARY}"), &by, &|answer| answer.status == 404);
+    desk.becomes(&format!("/api/v1/customers/{person}/timeline"), &by, &|answer| {
+        answer.status == 404 || answer.items().is_empty()
+    });
+}
+
+#[test]
+fn a_hub_that_publishes_hashes_still_finds_its_customers_and_shows_nobody_in_clear() {
+    let mut desk = Desk::open("hashed-api", &["serve.requests_per_second=100000", "identity.publish=hashed"]);
+    desk.house.append(DAY_MS, &story());
+    let (customers, _) = desk.token("read:customers", &[]);
+    let by = [("authorization", customers.as_str())];
+    let is_whole = |answer: &Answer| answer.status == 200 && answer.json()["touchpoints"] == 4;
+    let ann = desk.becomes(&format!("/api/v1/customers/email:{CANARY}"), &by, &is_whole);
+    let person = ann.json()["person"].as_str().unwrap().to_owned();
+    for path in [format!("/api/v1/customers/{person}/timeline"), format!("/api/v1/customers/{person}/identity")] {
+        let answer = desk.becomes(&path, &by, &|answer| answer.status == 200);
+        assert!(!answer.body.contains("canary") && !answer.body.contains("c-1"), "{}", answer.body);
+    }
+    assert!(!ann.body.contains("canary"), "{}", ann.body);
 }
 
 #[test]

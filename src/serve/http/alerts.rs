@@ -1,0 +1,51 @@
+//! `insight.alerts` in; what somebody should look at out. An alert names a person, so every access is noted.
+
+use axum::{extract::State, response::Response};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use super::{
+    Shared,
+    asking::{Asked, By, Paging},
+    problem::Problem,
+    reply::{self, Listing},
+    shapes::Alert,
+};
+use crate::{
+    feeds::Feed,
+    serve::{access::Role, view::Index},
+};
+
+/// Which alerts.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// open or acknowledged.
+    state: Option<String>,
+    /// The department whose they are.
+    owner: Option<String>,
+    /// Why they are open.
+    cause: Option<String>,
+}
+
+/// What is open, the oldest first.
+#[utoipa::path(
+    get, path = "/api/v1/alerts", operation_id = "list_alerts", tag = "alerts", params(Which, Paging),
+    responses((status = 200, description = "Alerts", body = Listing<Alert>)),
+    security(("token" = ["read:customers"])),
+)]
+pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked<Which>) -> Result<Response, Problem> {
+    caller.must_have(&[Role::ReadCustomers])?;
+    let Which { state, owner, cause } = asked.filter.clone();
+    let takes = move |alert: &Value| {
+        let is = |field: &str, wanted: &Option<String>| {
+            wanted.as_deref().is_none_or(|wanted| alert.get(field).and_then(Value::as_str) == Some(wanted))
+        };
+        is("state", &state) && is("owner", &owner) && is("cause", &cause)
+    };
+    let (items, next) = api.page(&asked, Index::Alerts.by(&[]), takes).await?;
+    api.note(&caller, "list_alerts", None, items.len()).await?;
+    Ok(reply::page(&asked, &super::columns(Feed::Alerts), items, next))
+}

@@ -1,0 +1,209 @@
+//! `insight.customers`, `insight.touchpoints` and `insight.identities` in; one customer as every department sees them out: the
+//! record, the timeline, and why these identifiers are one person. Every access is noted before it is answered.
+
+use axum::{extract::State, response::Response};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    Api, Shared,
+    asking::{Asked, By, Named, Paging},
+    metrics::Everything,
+    problem::{Problem, ProblemBody},
+    reply::{self, Listing},
+    shapes::{Customer, Identity, IdentityChange, Touchpoint},
+};
+use crate::{
+    feeds::Feed,
+    model::{Identifier, IdentifierType, PersonId},
+    serve::{
+        access::Role,
+        view::{Index, Place, View},
+    },
+};
+
+/// Identifiers of a person that are shown with what they say of themselves: as many as a person's own record has.
+const MEMBERS_MAX: usize = 256;
+/// Changes that are shown, the newest of each identifier.
+const CHANGES_MAX: usize = 100;
+
+/// Why identifiers are one person.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Evidence {
+    /// The person's record: identifiers, conflicts.
+    #[schema(value_type = Identity)]
+    person: Value,
+    /// Each of the person's identifiers, at most 256.
+    #[schema(value_type = Vec<Identity>)]
+    identifiers: Vec<Value>,
+    /// What made and changed it, as far as the journal still has it: links, refusals, decisions, redirects; the newest 100 of each
+    /// identifier.
+    #[schema(value_type = Vec<IdentityChange>)]
+    changes: Vec<Value>,
+}
+
+/// Who is asked for, as the feeds have it.
+enum Sought {
+    /// A person's id of the feeds, in use or not any more.
+    Person(String),
+    /// An identifier's type and published value.
+    Identifier(&'static str, String),
+}
+
+impl Api {
+    /// Whom a text names: the 32 digits of a person's id, or TYPE:VALUE.
+    fn sought(&self, text: &str) -> Result<Sought, Problem> {
+        let Some((kind, value)) = text.split_once(':') else {
+            let person = PersonId::parse(text).map(|person| Sought::Person(person.to_string()));
+            return person
+                .ok_or_else(|| Problem::parameter("name a customer by the 32 digits of their id, or as TYPE:VALUE"));
+        };
+        let kind = IdentifierType::parse(kind).ok_or_else(|| {
+            let kinds: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+            Problem::parameter(format!("there is no such type of identifier; the types are {}", kinds.join(", ")))
+        })?;
+        // One that identifies nobody may have been taken before it was blocked.
+        let value = self.rules.normalize(kind, value).unwrap_or_else(|| value.trim().into());
+        let shown = self.names.show(Identifier { kind, value: &value });
+        Ok(Sought::Identifier(kind.as_str(), shown.as_str().to_owned()))
+    }
+}
+
+/// The id of the person who is sought now; `None`: nobody is.
+fn find(view: &View, sought: &Sought) -> Result<Option<String>, Problem> {
+    let identity = match sought {
+        Sought::Person(person) => {
+            if view.get(&Place::of(Feed::Customers, person))?.is_some() {
+                return Ok(Some(person.clone()));
+            }
+            view.get(&Place::of(Feed::Identities, person))?
+        }
+        Sought::Identifier(kind, value) => {
+            view.list(&Index::Identifier.by(&[kind, value]), None, 1, &|_| true)?.records.into_iter().next()
+        }
+    };
+    Ok(identity.and_then(|kept| kept.value.get("person").and_then(Value::as_str).map(str::to_owned)))
+}
+
+fn nobody() -> Problem {
+    Problem::not_found("customer")
+}
+
+/// A customer's record.
+#[utoipa::path(
+    get, path = "/api/v1/customers/{customer}", operation_id = "get_customer", tag = "customers",
+    params(("customer" = String, Path, description = "A person's id, also one that is no longer in use; or TYPE:VALUE of any identifier, such as email:ann@example.org")),
+    responses(
+        (status = 200, description = "What the company knows", body = Customer),
+        (status = 404, description = "Nobody is known by that", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["read:customers"])),
+)]
+pub(super) async fn get(
+    State(api): State<Shared>,
+    By(caller): By,
+    Named(customer): Named,
+) -> Result<Response, Problem> {
+    caller.must_have(&[Role::ReadCustomers])?;
+    let sought = api.sought(&customer)?;
+    let found = api
+        .ask(move |view| {
+            let Some(person) = find(view, &sought)? else { return Ok(None) };
+            Ok(view.get(&Place::of(Feed::Customers, &person))?.map(|kept| (person, kept.value)))
+        })
+        .await?;
+    let person = found.as_ref().map(|(person, _)| person.as_str());
+    api.note(&caller, "get_customer", person, found.iter().len()).await?;
+    found.map(|(_, record)| reply::one(&record)).ok_or_else(nobody)
+}
+
+/// A customer's touchpoints, of every department, the newest first.
+#[utoipa::path(
+    get, path = "/api/v1/customers/{customer}/timeline", operation_id = "get_customer_timeline", tag = "customers",
+    params(("customer" = String, Path, description = "As of the record"), Paging),
+    responses(
+        (status = 200, description = "Touchpoints; each says by which department and with which identifiers it came", body = Listing<Touchpoint>),
+        (status = 404, description = "Nobody is known by that", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["read:customers"])),
+)]
+pub(super) async fn timeline(
+    State(api): State<Shared>,
+    By(caller): By,
+    Named(customer): Named,
+    asked: Asked<Everything>,
+) -> Result<Response, Problem> {
+    caller.must_have(&[Role::ReadCustomers])?;
+    let sought = api.sought(&customer)?;
+    let Some(person) = api.ask(move |view| find(view, &sought)).await? else {
+        api.note(&caller, "get_customer_timeline", None, 0).await?;
+        return Err(nobody());
+    };
+    let (items, next) = api.page(&asked, Index::Timeline.by(&[&person]), |_| true).await?;
+    api.note(&caller, "get_customer_timeline", Some(&person), items.len()).await?;
+    Ok(reply::page(&asked, &super::columns(Feed::Touchpoints), items, next))
+}
+
+/// Why a customer's identifiers are one person.
+#[utoipa::path(
+    get, path = "/api/v1/customers/{customer}/identity", operation_id = "get_customer_identity", tag = "customers",
+    params(("customer" = String, Path, description = "As of the record")),
+    responses(
+        (status = 200, description = "Identifiers, what does not link, and how it came about", body = Evidence),
+        (status = 404, description = "Nobody is known by that", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["read:customers"])),
+)]
+pub(super) async fn identity(
+    State(api): State<Shared>,
+    By(caller): By,
+    Named(customer): Named,
+) -> Result<Response, Problem> {
+    caller.must_have(&[Role::ReadCustomers])?;
+    let sought = api.sought(&customer)?;
+    let found = api
+        .ask(move |view| {
+            let Some(person) = find(view, &sought)? else { return Ok(None) };
+            Ok(evidence(view, &person)?.map(|evidence| (person, evidence)))
+        })
+        .await?;
+    let person = found.as_ref().map(|(person, _)| person.as_str());
+    let records = found.as_ref().map_or(0, |(_, evidence)| 1 + evidence.identifiers.len() + evidence.changes.len());
+    api.note(&caller, "get_customer_identity", person, records).await?;
+    found.map(|(_, evidence)| reply::one(&evidence)).ok_or_else(nobody)
+}
+
+fn evidence(view: &View, person: &str) -> Result<Option<Evidence>, Problem> {
+    let Some(record) = view.get(&Place::of(Feed::Identities, person))? else { return Ok(None) };
+    let members = view.list(&Index::Members.by(&[person]), None, MEMBERS_MAX, &|_| true)?;
+    let mut changes: Vec<Value> = Vec::new();
+    // A change of a pair is found by either.
+    for id in members.records.iter().filter_map(|kept| kept.key.as_deref()) {
+        let of_one = view.list(&Index::Journal.by(&[id]), None, CHANGES_MAX, &|_| true)?;
+        for change in of_one.records.into_iter().map(|kept| kept.value) {
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
+    }
+    let identifiers = members.records.into_iter().map(|kept| kept.value).collect();
+    Ok(Some(Evidence { person: record.value, identifiers, changes }))
+}
+
+/// Persons with identifiers that do not link although they were seen together, and identifiers that too many share.
+#[utoipa::path(
+    get, path = "/api/v1/identity/conflicts", operation_id = "list_identity_conflicts", tag = "customers", params(Paging),
+    responses((status = 200, description = "Their records, by id", body = Listing<Identity>)),
+    security(("token" = ["read:customers"]), ("token" = ["review"])),
+)]
+pub(super) async fn conflicts(
+    State(api): State<Shared>,
+    By(caller): By,
+    asked: Asked<Everything>,
+) -> Result<Response, Problem> {
+    caller.must_have(&[Role::ReadCustomers, Role::Review])?;
+    let (items, next) = api.page(&asked, Index::Conflicts.by(&[]), |_| true).await?;
+    api.note(&caller, "list_identity_conflicts", None, items.len()).await?;
+    Ok(reply::page(&asked, &super::columns(Feed::Identities), items, next))
+}
