@@ -30,4 +30,5 @@ mod reload;
 mod rereading;
 mod restore;
 mod secured;
+mod serving;
 mod truth;

@@ -1,4 +1,5 @@
-//! `insight.alerts` in; what somebody should look at out. An alert names a person, so every access is noted.
+//! `insight.alerts` in; what somebody should look at out. Most alerts name a person: those are for whoever may see personal data, and
+//! that is noted. Those about a metric are for whoever may read metrics.
 
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
@@ -17,6 +18,11 @@ use crate::{
     serve::{access::Role, view::Index},
 };
 
+/// Whether it names a person.
+fn is_personal(alert: &Value) -> bool {
+    alert.get("person").and_then(Value::as_str) != Some("")
+}
+
 /// Which alerts.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -31,21 +37,26 @@ pub(super) struct Which {
 }
 
 /// What is open, the oldest first.
+///
+/// Without the role read:customers only what is about a metric.
 #[utoipa::path(
     get, path = "/api/v1/alerts", operation_id = "list_alerts", tag = "alerts", params(Which, Paging),
     responses((status = 200, description = "Alerts", body = Listing<Alert>)),
-    security(("token" = ["read:customers"])),
+    security(("token" = ["read:customers"]), ("token" = ["read:metrics"])),
 )]
 pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked<Which>) -> Result<Response, Problem> {
-    caller.must_have(&[Role::ReadCustomers])?;
+    caller.must_have(&[Role::ReadCustomers, Role::ReadMetrics])?;
+    let sees_persons = caller.has(&[Role::ReadCustomers]);
     let Which { state, owner, cause } = asked.filter.clone();
     let takes = move |alert: &Value| {
         let is = |field: &str, wanted: &Option<String>| {
             wanted.as_deref().is_none_or(|wanted| alert.get(field).and_then(Value::as_str) == Some(wanted))
         };
-        is("state", &state) && is("owner", &owner) && is("cause", &cause)
+        (sees_persons || !is_personal(alert)) && is("state", &state) && is("owner", &owner) && is("cause", &cause)
     };
     let (items, next) = api.page(&asked, Index::Alerts.by(&[]), takes).await?;
-    api.note(&caller, "list_alerts", None, items.len()).await?;
+    if sees_persons {
+        api.note(&caller, "list_alerts", None, items.iter().filter(|alert| is_personal(alert)).count()).await?;
+    }
     Ok(reply::page(&asked, &super::columns(Feed::Alerts), items, next))
 }

@@ -1,9 +1,7 @@
 //! The API of a hub that runs, by every route, role and state of a token; what it shows against what the feeds hold.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::{Read as _, Write as _},
-    net::TcpStream,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
@@ -11,7 +9,10 @@ use insight_hub::serve::http::{openapi, rolled_metrics};
 use serde_json::{Value, json};
 
 use super::identity::{DAY_MS, House, event};
-use crate::harness::kafka::free_port;
+use crate::harness::{
+    http::{Answer, ask},
+    kafka::free_port,
+};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const ROLES: [&str; 6] = ["read:metrics", "read:customers", "review", "erase", "operate", "ingest:shop"];
@@ -35,41 +36,12 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("/api/v1/customers/{customer}/timeline", "/api/v1/customers/email:ann1@example.org/timeline", &["read:customers"]),
     ("/api/v1/customers/{customer}/identity", "/api/v1/customers/email:ann1@example.org/identity", &["read:customers"]),
     ("/api/v1/identity/conflicts", "/api/v1/identity/conflicts", &["read:customers", "review"]),
-    ("/api/v1/alerts", "/api/v1/alerts", &["read:customers"]),
+    ("/api/v1/alerts", "/api/v1/alerts", &["read:customers", "read:metrics"]),
     ("/api/v1/dead-letters", "/api/v1/dead-letters", &["read:customers", "operate"]),
     ("/api/v1/dead-letters/{position}", "/api/v1/dead-letters/shop.events%7C1%7C1", &["read:customers", "operate"]),
     ("/api/v1/spokes", "/api/v1/spokes", &["read:metrics", "operate"]),
     ("/api/v1/spokes/{spoke}", "/api/v1/spokes/shop", &["read:metrics", "operate"]),
 ];
-
-/// What came back.
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-impl Answer {
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    #[track_caller]
-    fn items(&self) -> Vec<Value> {
-        assert_eq!(self.status, 200, "{}", self.body);
-        self.json()["items"].as_array().expect("a list").clone()
-    }
-
-    /// The word of the problem.
-    fn problem(&self) -> String {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
-        let problem = self.json();
-        assert_eq!(problem["status"], self.status);
-        let word = problem["type"].as_str().and_then(|kind| kind.strip_prefix("urn:insight-hub:problem:"));
-        word.expect("a type").to_owned()
-    }
-}
 
 /// A hub with an API.
 struct Desk {
@@ -85,30 +57,8 @@ impl Desk {
         Desk { house: House::with(name, &settings), port }
     }
 
-    /// A request with headers of its own; `None`: nobody listens.
     fn try_ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-        let host = format!("127.0.0.1:{}", self.port);
-        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
-        if !headers.iter().any(|(name, _)| *name == "host") {
-            request.push_str(&format!("host: {host}\r\n"));
-        }
-        headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
-        stream.write_all(format!("{request}\r\n").as_bytes()).ok()?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let mut lines = head.lines();
-        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-        let headers: BTreeMap<String, String> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
-        let is_chunked = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
-        assert!(!is_chunked, "an answer of known length: {path}");
-        Some(Answer { status, headers, body: body.to_owned() })
+        ask(self.port, method, path, headers)
     }
 
     #[track_caller]

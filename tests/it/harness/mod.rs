@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "a helper is written for the tests to come as well")]
 
 pub mod ann;
+pub mod http;
 pub mod kafka;
 pub mod process;
 pub mod reader;

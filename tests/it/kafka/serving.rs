@@ -1,0 +1,90 @@
+//! The API of a hub on a broker: what it shows is what is committed there, before and after a crash, and who saw whom is on the
+//! broker too.
+
+use std::time::{Duration, Instant};
+
+use insight_hub::company::SourceEvent;
+use serde_json::{Value, json};
+
+use super::house::House;
+use crate::harness::{
+    http::{Answer, ask},
+    kafka::{Broker, free_port},
+    sweeper::Scratch,
+};
+
+const WITHIN: Duration = Duration::from_secs(120);
+/// 2026-03-02T00:00:00Z.
+const DAY_S: i64 = 1_772_409_600;
+
+fn viewed(days: std::ops::Range<i64>) -> Vec<SourceEvent> {
+    let event = |day: i64| {
+        let second = DAY_S + day * 86_400;
+        let profile = json!({ "mail": format!("ann{}@example.org", day % 3) });
+        let payload = json!({ "id": day.to_string(), "event": "PageViewed", "ts": second, "profile": profile });
+        SourceEvent {
+            spoke: "marketing",
+            key: day.to_string().into_bytes(),
+            payload: payload.to_string().into_bytes(),
+            occurred_at: second * 1_000,
+            timestamp_ms: second * 1_000,
+            valid: true,
+            rejection: None,
+            duplicate: false,
+        }
+    };
+    days.map(event).collect()
+}
+
+#[test]
+fn the_api_of_a_hub_on_a_broker_shows_what_is_committed_there_and_goes_on_after_a_crash() {
+    let scratch = Scratch::new("api-on-kafka");
+    let port = free_port();
+    let house = House::new(&Broker::shared().bootstrap(), "api")
+        .set(&format!("serve.listen=127.0.0.1:{port}"))
+        .set(&format!("serve.tokens_file={}", scratch.path().join("tokens.json").display()));
+    let mut hub = house.start("a", &[], None);
+    hub.wait_until_ready(WITHIN);
+    house.write(&viewed(0..6));
+    let path = "/api/v1/metrics/reach/series?window=day";
+    let becomes = |path: &str, headers: &[(&str, &str)], is_right: &dyn Fn(&Answer) -> bool| {
+        let began = Instant::now();
+        loop {
+            if let Some(answer) = ask(port, "GET", path, headers).filter(is_right) {
+                return answer;
+            }
+            assert!(began.elapsed() < WITHIN, "{path} does not become what it should");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let days = |count: usize| move |answer: &Answer| answer.status == 200 && answer.items().len() == count;
+    let is_reach = |value: &&Value| {
+        value["metric"] == "reach" && value["window"]["kind"] == "day" && value["dimension"] == "company"
+    };
+    let committed = || {
+        let mut values: Vec<Value> = house.latest("metrics").values().filter(is_reach).cloned().collect();
+        values.sort_by_key(|value| value["window"]["start"].to_string());
+        values
+    };
+    let seen = becomes(path, &[], &days(6));
+    assert_eq!(seen.items(), committed());
+
+    hub.hub.restart();
+    house.write(&viewed(6..9));
+    let seen = becomes(path, &[], &days(9));
+    assert_eq!(seen.items(), committed());
+
+    let (status, made, errors) =
+        house.command_line(&["token", "create", "test", "--role", "read:customers", "-o", "json"], &[]).run(WITHIN);
+    assert!(status.success(), "{errors}");
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let token = format!("Bearer {}", made["token"].as_str().unwrap());
+    let by = [("authorization", token.as_str())];
+    let ann = becomes("/api/v1/customers/email:ann1@example.org", &by, &|answer| {
+        answer.status == 200 && answer.json()["touchpoints"] == 3
+    });
+    assert!(ask(port, "GET", path, &by).unwrap().status == 403, "it may read customers and nothing else");
+    let person = &ann.json()["person"];
+    let audit = house.latest("audit");
+    assert!(audit.values().any(|entry| entry["person"] == *person && entry["actor"] == made["id"]), "{audit:?}");
+}
