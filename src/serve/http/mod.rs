@@ -61,8 +61,6 @@ pub use metrics::rolled_metrics;
 const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// When to ask a view again that is not filled.
 const FILLED_AFTER: Duration = Duration::from_secs(2);
-/// Attempts with credentials that are none, all together, in a second.
-const REFUSED_PER_SECOND: u32 = 20;
 /// Paths that everybody may read: they describe, and hold no data.
 const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 
@@ -111,7 +109,8 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
         view,
         access: Access::new(options.tokens_file, options.now_ms),
         rate: Rate::new(options.requests_per_second),
-        refused: Rate::new(REFUSED_PER_SECOND),
+        // Attempts with credentials that are none, all together.
+        refused: Rate::new(options.requests_per_second),
         turns: Semaphore::new(options.concurrent_requests.max(1)),
         request_timeout: options.request_timeout,
         rules: options.rules,
