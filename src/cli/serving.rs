@@ -132,6 +132,7 @@ impl Serving {
             rules: hub::identifier_rules(settings),
             names: hub::names(settings, person_key),
             audit: audit.clone(),
+            feeds: feeds.clone(),
             now_ms: hub::now_ms,
         };
         let server = Server::api(listen, Arc::clone(&view), options).map_err(|error| {

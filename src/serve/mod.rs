@@ -31,7 +31,7 @@ const OPERATORS: Bounds =
     Bounds { connections_max: 64, lifetime_max: Duration::from_secs(60), request_bytes_max: 64 << 10 };
 /// Programs keep their connections, and ask much with each.
 const API: Bounds =
-    Bounds { connections_max: 1_024, lifetime_max: Duration::from_secs(3_600), request_bytes_max: 4 << 20 };
+    Bounds { connections_max: 1_200, lifetime_max: Duration::from_secs(3_600), request_bytes_max: 4 << 20 };
 /// Threads of the API that wait for connections, and for the view.
 const API_THREADS: usize = 2;
 const API_VIEW_THREADS: usize = 8;

@@ -15,7 +15,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Shared, alerts, analyses, customers, dead_letters, metrics, problem::ProblemBody, spokes};
+use super::{Shared, alerts, analyses, customers, dead_letters, events, metrics, problem::ProblemBody, spokes};
 
 /// What is about no single resource.
 #[derive(OpenApi)]
@@ -35,6 +35,7 @@ use super::{Shared, alerts, analyses, customers, dead_letters, metrics, problem:
         (name = "customers", description = "Customers, and why their identifiers are one person. Each access is noted on insight.audit."),
         (name = "alerts", description = "What somebody should look at. Each access is noted on insight.audit."),
         (name = "dead letters", description = "What could not be taken in"),
+        (name = "feeds", description = "Every feed as it comes"),
         (name = "spokes", description = "Departments, and how their data does"),
     ),
     modifiers(&Rules),
@@ -81,6 +82,7 @@ pub(super) fn router() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(alerts::list))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::get))
+        .routes(routes!(events::watch))
         .routes(routes!(spokes::list))
         .routes(routes!(spokes::get));
     let (router, mut description) = resources.split_for_parts();

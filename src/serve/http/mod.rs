@@ -5,7 +5,7 @@
 //!                                                                       └→ reply (JSON, CSV), etag, headers ← problem
 //! ```
 //!
-//! One file per resource: `metrics`, `analyses`, `customers`, `alerts`, `dead_letters`, `spokes`. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors),
+//! One file per resource: `metrics`, `analyses`, `customers`, `alerts`, `dead_letters`, `spokes`; `events` for each feed as it comes. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors),
 //! `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
 //! generated from the resources themselves, so that what is served is described).
 
@@ -16,6 +16,7 @@ mod csv;
 mod customers;
 mod dead_letters;
 mod description;
+mod events;
 mod metrics;
 mod paging;
 mod problem;
@@ -33,7 +34,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -48,7 +49,7 @@ use self::{
 use super::{
     access::{Access, Caller, Rate, Refusal},
     audit::AuditDesk,
-    view::View,
+    view::{Subscribe, View},
 };
 use crate::{
     feeds::{AuditEntry, Feed, Names},
@@ -61,6 +62,10 @@ pub use metrics::rolled_metrics;
 const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// When to ask a view again that is not filled.
 const FILLED_AFTER: Duration = Duration::from_secs(2);
+/// Streams of events at a time. The rest of the connections is for requests.
+const STREAMS_MAX: usize = 1_000;
+/// Streams that are read up to where the view is, at a time: each has a reader of its own.
+const READING_UP_MAX: usize = 4;
 /// Paths that everybody may read: they describe, and hold no data.
 const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 
@@ -81,6 +86,8 @@ pub struct ApiOptions {
     pub names: Names,
     /// Where it is noted who sees personal data.
     pub audit: AuditDesk,
+    /// The feeds, for streams that are resumed.
+    pub feeds: Arc<dyn Subscribe>,
     /// The clock, in milliseconds since 1970.
     pub now_ms: fn() -> i64,
 }
@@ -96,6 +103,9 @@ struct Api {
     rules: IdentifierRules,
     names: Names,
     audit: AuditDesk,
+    feeds: Arc<dyn Subscribe>,
+    streams: Arc<Semaphore>,
+    reading_up: Arc<Semaphore>,
     now_ms: fn() -> i64,
     description: description::Description,
 }
@@ -116,6 +126,9 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
         rules: options.rules,
         names: options.names,
         audit: options.audit,
+        feeds: options.feeds,
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        reading_up: Arc::new(Semaphore::new(READING_UP_MAX)),
         now_ms: options.now_ms,
         description: description::Description::of(&description),
     });
@@ -159,7 +172,7 @@ impl Api {
         if PUBLIC.contains(&request.uri().path()) {
             return Ok((request, turn));
         }
-        let caller = self.caller(&request)?;
+        let caller = self.caller_of(request.headers())?;
         if let Err(wait) = self.rate.take(&caller.id, Instant::now()) {
             return Err(Problem::new(Kind::TooManyRequests, "this token asks too often").after(wait));
         }
@@ -173,10 +186,11 @@ impl Api {
         Ok((request, turn))
     }
 
-    fn caller(&self, request: &Request) -> Result<Caller, Problem> {
+    /// Who sends these headers.
+    fn caller_of(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let authorization: Vec<&[u8]> =
-            request.headers().get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes()).collect();
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+            headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes()).collect();
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let checked = self.access.check(&authorization, host).map_err(|error| {
             tracing::error!("{error}");
             Problem::new(Kind::Internal, "tokens cannot be checked; the log of the hub says why")

@@ -233,6 +233,12 @@ impl View {
         failed.map_or(Ok(page), Err)
     }
 
+    /// What a record of a feed tells; `None`: nothing that a hub wrote.
+    pub fn news_of(&self, feed: Feed, record: &CommittedRecord) -> Option<News> {
+        let value = documents::of(feed, record, self.readers.get(&keys::number(feed))).ok()?;
+        Some(news_of(record, value))
+    }
+
     /// Leaves nothing in any file that is no longer in the copy.
     ///
     /// # Errors
@@ -291,13 +297,7 @@ impl View {
             }
             store.put(&key, &documents::pack(record.timestamp_ms, value));
         }
-        Ok(Some(News {
-            partition: record.partition,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-            key: String::from_utf8_lossy(&record.key).into_owned(),
-            value,
-        }))
+        Ok(Some(news_of(record, value)))
     }
 
     /// Takes out what is too old or too much of the feeds that are not compacted.
@@ -358,6 +358,16 @@ impl View {
 
     fn write(&self) -> RwLockWriteGuard<'_, Store> {
         self.store.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn news_of(record: &CommittedRecord, value: Option<Value>) -> News {
+    News {
+        partition: record.partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        key: String::from_utf8_lossy(&record.key).into_owned(),
+        value,
     }
 }
 

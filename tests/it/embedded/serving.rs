@@ -1,7 +1,9 @@
 //! The API of a hub that runs, by every route, role and state of a token; what it shows against what the feeds hold.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    io::{Read as _, Write as _},
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
@@ -39,6 +41,8 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("/api/v1/alerts", "/api/v1/alerts", &["read:customers", "read:metrics"]),
     ("/api/v1/dead-letters", "/api/v1/dead-letters", &["read:customers", "operate"]),
     ("/api/v1/dead-letters/{position}", "/api/v1/dead-letters/shop.events%7C1%7C1", &["read:customers", "operate"]),
+    // Of feeds that are about persons read:customers; the test of streams has those.
+    ("/api/v1/feeds/{feed}/events", "", &["read:customers", "read:metrics"]),
     ("/api/v1/spokes", "/api/v1/spokes", &["read:metrics", "operate"]),
     ("/api/v1/spokes/{spoke}", "/api/v1/spokes/shop", &["read:metrics", "operate"]),
 ];
@@ -224,7 +228,8 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
         })
         .collect();
     let of = |role: &str| tokens.iter().find(|(known, _, _)| *known == role).map(|(_, token, _)| token.as_str());
-    for (_, asked, roles) in OPERATIONS.iter().filter(|(_, _, roles)| !roles.is_empty()) {
+    let ends = |asked: &str| !asked.is_empty();
+    for (_, asked, roles) in OPERATIONS.iter().filter(|(_, asked, roles)| ends(asked) && !roles.is_empty()) {
         desk.becomes(asked, &[("authorization", of(roles[0]).unwrap())], &|answer| answer.status == 200);
     }
     let (revoked, id) = desk.token("read:metrics", &[]);
@@ -238,6 +243,9 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
             .filter_map(Value::as_str)
             .collect();
         assert_eq!(described, roles.iter().copied().collect(), "{path}: the description says other roles");
+        if !ends(asked) {
+            continue;
+        }
         for (role, token, _) in &tokens {
             let answer = desk.ask(asked, &[("authorization", token)]);
             let allowed = roles.is_empty() || roles.contains(role);
@@ -301,6 +309,164 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
     assert!(listed.contains(id.as_str()) && !listed.contains(&metrics[20..]), "{listed}");
     desk.house.succeed(&["token", "revoke", id]);
     assert_eq!(desk.ask("/api/v1/metrics", &by).status, 401);
+}
+
+/// A stream of events that is being read.
+struct Stream {
+    stream: TcpStream,
+    text: String,
+    /// Bytes of the text that are behind us.
+    read: usize,
+}
+
+impl Stream {
+    /// The head of the answer, and the stream behind it.
+    fn open(port: u16, path: &str, headers: &[(&str, &str)]) -> (u16, Stream) {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n");
+        headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
+        stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+        let mut stream = Stream { stream, text: String::new(), read: 0 };
+        let began = Instant::now();
+        while !stream.text.contains("\r\n\r\n") {
+            assert!(began.elapsed() < WITHIN, "no answer to {path}");
+            stream.fill();
+        }
+        stream.read = stream.text.find("\r\n\r\n").unwrap() + 4;
+        (stream.text.split(' ').nth(1).unwrap().parse().unwrap(), stream)
+    }
+
+    /// Whether it goes on.
+    fn fill(&mut self) -> bool {
+        let mut bytes = [0; 65_536];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.text.push_str(std::str::from_utf8(&bytes[..count]).expect("ASCII in this test"));
+                true
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// The events at hand: id and data. Each is sent as one chunk, so that no chunk's length is within.
+    fn events(&mut self) -> Vec<(String, Value)> {
+        self.fill();
+        let mut events = Vec::new();
+        while let Some(end) = self.text[self.read..].find("\n\n") {
+            let event = &self.text[self.read..self.read + end];
+            let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+            if let (Some(id), Some(data)) = (field("id: "), field("data: ")) {
+                events.push((id.to_owned(), serde_json::from_str(data).unwrap()));
+            }
+            self.read += end + 2;
+        }
+        events
+    }
+
+    /// Takes events over until a feed is as it should be; the id of the last one.
+    #[track_caller]
+    fn until(&mut self, kept: &mut BTreeMap<String, Value>, expected: &BTreeMap<String, Value>) -> Option<String> {
+        let (began, mut last) = (Instant::now(), None);
+        while kept != expected {
+            assert!(began.elapsed() < WITHIN, "{} of {} keys came", kept.len(), expected.len());
+            for (id, data) in self.events() {
+                let key = data["key"].as_str().unwrap().to_owned();
+                match &data["value"] {
+                    Value::Null => drop(kept.remove(&key)),
+                    value => drop(kept.insert(key, value.clone())),
+                }
+                last = Some(id);
+            }
+        }
+        last
+    }
+}
+
+#[test]
+fn a_stream_has_every_record_once_and_goes_on_where_it_was_after_a_crash() {
+    let mut desk = Desk::open("streams", &["serve.requests_per_second=100000"]);
+    let port = desk.port;
+    desk.house.append(DAY_MS, &orders(1..11));
+    let (metrics, _) = desk.token("read:metrics", &[]);
+    let (customers, actor) = desk.token("read:customers", &[]);
+    let (to_revoke, id_to_revoke) = desk.token("read:metrics", &[]);
+    let by = [("authorization", metrics.as_str())];
+    let path = "/api/v1/metrics/orders/series?window=day";
+    desk.becomes(path, &by, &|answer| answer.status == 200 && answer.items().len() == 10);
+    let keyed = |desk: &Desk, feed: &str| -> BTreeMap<String, Value> {
+        let lines = desk.house.succeed(&["export", feed, "-o", "jsonl"]);
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| (line["key"].as_str().unwrap().to_owned(), line["value"].clone())).collect()
+    };
+    let beginning = "/api/v1/feeds/metrics/events?from=beginning";
+    let now = "/api/v1/feeds/metrics/events";
+    let (status, mut whole) = Stream::open(port, beginning, &by);
+    assert_eq!(status, 200);
+    let mut kept = BTreeMap::new();
+    let last = whole.until(&mut kept, &keyed(&desk, "metrics")).expect("there are events");
+
+    // Nothing of what was had comes again, and what comes now comes to both.
+    let (_, mut live) = Stream::open(port, now, &by);
+    let (_, mut resumed) = Stream::open(port, now, &[by[0], ("last-event-id", &last)]);
+    assert_eq!((live.events(), resumed.events()), (Vec::new(), Vec::new()));
+    desk.house.append(DAY_MS, &orders(11..13));
+    desk.becomes(path, &by, &|answer| answer.status == 200 && answer.items().len() == 12);
+    let expected = keyed(&desk, "metrics");
+    let (mut of_live, mut of_resumed) = (kept.clone(), kept.clone());
+    live.until(&mut of_live, &expected);
+    let last = resumed.until(&mut of_resumed, &expected).expect("there are events");
+
+    // A crash in between: what was missed is read up.
+    desk.house.restart();
+    desk.house.append(DAY_MS, &orders(13..16));
+    desk.becomes(path, &by, &|answer| answer.status == 200 && answer.items().len() == 15);
+    let (_, mut after) = Stream::open(port, now, &[by[0], ("last-event-id", &last)]);
+    let expected = keyed(&desk, "metrics");
+    let before: BTreeSet<&String> =
+        of_resumed.keys().filter(|key| expected.get(*key) == of_resumed.get(*key)).collect();
+    let mut came = BTreeMap::new();
+    let missing: BTreeMap<String, Value> = expected
+        .iter()
+        .filter(|(key, _)| !before.contains(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    assert!(!missing.is_empty() && missing.len() < expected.len(), "{} of {}", missing.len(), expected.len());
+    after.until(&mut came, &missing);
+
+    // Who may not, and what is no id.
+    for (feed, token, status) in [
+        ("metrics", &customers, 403),
+        ("customers", &metrics, 403),
+        ("touchpoints", &metrics, 403),
+        ("identities", &metrics, 403),
+        ("identity-journal", &metrics, 403),
+        ("alerts", &metrics, 403),
+        ("rejected", &metrics, 403),
+        ("audit", &metrics, 403),
+        ("nothing", &metrics, 404),
+    ] {
+        let answer = desk.ask(&format!("/api/v1/feeds/{feed}/events"), &[("authorization", token)]);
+        assert_eq!(answer.status, status, "{feed}");
+    }
+    let wrong = desk.ask(now, &[by[0], ("last-event-id", "yesterday")]);
+    assert_eq!((wrong.status, wrong.problem().as_str()), (400, "invalid-cursor"));
+    let (status, mut persons) =
+        Stream::open(port, "/api/v1/feeds/customers/events?from=beginning", &[("authorization", &customers)]);
+    assert_eq!(status, 200);
+    persons.until(&mut BTreeMap::new(), &keyed(&desk, "customers"));
+    let audit = desk.feed("audit");
+    assert!(audit.iter().any(|it| it["operation"] == "watch_feed" && it["actor"] == actor.as_str()), "{audit:?}");
+
+    // A token that ends takes its streams with it.
+    let (_, mut ended) = Stream::open(port, now, &[("authorization", &to_revoke)]);
+    desk.house.succeed(&["token", "revoke", &id_to_revoke]);
+    let began = Instant::now();
+    // In chunks, a stream that ends says so by an empty one.
+    while ended.fill() && !ended.text.ends_with("\r\n0\r\n\r\n") {
+        assert!(began.elapsed() < WITHIN, "the stream goes on");
+    }
 }
 
 /// What the customer wrote, and nobody sees without the role.
