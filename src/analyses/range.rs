@@ -47,7 +47,7 @@ impl Usual {
         let squares: f64 = before.iter().map(|value| (value - mean) * (value - mean)).sum();
         let scatter = student_9995(k - 1.0) * (squares / (k - 1.0)).sqrt() * (1.0 + 1.0 / k).sqrt();
         let half = scatter.max(Z_99_9 * standard_error.unwrap_or(0.0));
-        (half > 0.0 && half.is_finite()).then(|| Usual {
+        (half > 0.0 && half.is_finite()).then_some(Usual {
             mean,
             low: mean - half,
             high: mean + half,
