@@ -339,7 +339,7 @@ impl Stream {
 
     /// Whether it goes on.
     fn fill(&mut self) -> bool {
-        let mut bytes = [0; 65_536];
+        let mut bytes = [0; 16_384];
         match self.stream.read(&mut bytes) {
             Ok(0) => false,
             Ok(count) => {
