@@ -108,7 +108,7 @@ fn text<'a>(alert: &'a Value, field: &str) -> &'a str {
 }
 
 /// A day as the feed's format writes it: a text, or days since 1970.
-fn day(since: &Value) -> String {
+pub(super) fn day(since: &Value) -> String {
     match since.as_i64().and_then(|days| i32::try_from(days).ok()) {
         Some(days) => crate::model::Day(days).to_string(),
         None => since.as_str().unwrap_or_default().to_owned(),
@@ -167,21 +167,25 @@ fn list(
     Ok(output.flush()?)
 }
 
-fn acknowledge(settings: &Settings, alert: &str, by: &str, output: &mut dyn Write) -> Result<(), Failure> {
-    let wrong = |happened: String, next: &str| Failure::new(Exit::Usage, happened, next);
-    let id = AlertId::parse(alert).ok_or_else(|| {
-        wrong(
-            "that is no id of an alert".to_owned(),
-            "it has 32 hexadecimal digits: `insight-hub alerts list` has them",
-        )
+/// The order that says so of an alert, or of what is named as alerts are; `of`: the command that has their ids.
+pub(super) fn acknowledgement(id: &str, by: &str, of: &str) -> Result<Order, Failure> {
+    let wrong = |happened: String, next: String| Failure::new(Exit::Usage, happened, next);
+    let id = AlertId::parse(id).ok_or_else(|| {
+        let next = format!("it has 32 hexadecimal digits: `insight-hub {of} list` has them");
+        wrong(format!("that is no id of {of}"), next)
     })?;
     if by.chars().count() > ACKNOWLEDGED_BY_CHARACTERS_MAX || by.contains(char::is_control) {
         let happened = format!("a name has at most {ACKNOWLEDGED_BY_CHARACTERS_MAX} characters on one line");
-        return Err(wrong(happened, "give a shorter one"));
+        return Err(wrong(happened, "give a shorter one".into()));
     }
-    if !open(settings)?.contains_key(&id.to_string()) {
+    Ok(Order::Acknowledge { alert: AlertName(id), by: by.to_owned() })
+}
+
+fn acknowledge(settings: &Settings, alert: &str, by: &str, output: &mut dyn Write) -> Result<(), Failure> {
+    let order = acknowledgement(alert, by, "alerts")?;
+    if !open(settings)?.contains_key(&alert.to_lowercase()) {
         let next = "see what is open with `insight-hub alerts list`";
         return Err(Failure::new(Exit::Failure, "no alert with that id is open", next));
     }
-    identity::command(settings, None, Order::Acknowledge { alert: AlertName(id), by: by.to_owned() }, output)
+    identity::command(settings, None, order, output)
 }

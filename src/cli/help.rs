@@ -14,7 +14,7 @@ use std::{io::Write, path::PathBuf};
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["demo", "generate"]),
     ("Departments: plug in, and see what becomes of an event", &["spoke", "import", "tap", "rejected", "explain"]),
-    ("Downstream: what the hub publishes", &["tail", "export", "customer", "alerts"]),
+    ("Downstream: what the hub publishes", &["tail", "export", "customer", "alerts", "priorities"]),
     ("Who is one person: look, decide, erase", &["identity", "export-person", "erase"]),
     (
         "Operators: run it, and keep it",

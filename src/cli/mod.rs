@@ -22,6 +22,7 @@ mod import;
 mod judge;
 mod output;
 mod place;
+mod priorities;
 mod private;
 mod rebuild;
 mod rejected;
@@ -62,6 +63,7 @@ pub use identity::{EraseArguments, IdentityAction, IdentityArguments};
 pub use import::{ImportArguments, ImportFormat};
 pub use output::Format;
 pub(crate) use place::embedded_options;
+pub use priorities::{PrioritiesAction, PrioritiesArguments};
 pub use rebuild::RebuildArguments;
 pub use rejected::{FilterArguments, RejectedAction, RejectedArguments};
 pub use reload::Reloading;
@@ -128,6 +130,8 @@ pub enum Command {
     Customer(CustomerArguments),
     /// What somebody should look at: list it, say that it was seen
     Alerts(AlertsArguments),
+    /// What to fix first, by month; say that somebody has taken it on
+    Priorities(PrioritiesArguments),
     /// See who is one person and why; decide what the evidence cannot: link, split, take back
     Identity(IdentityArguments),
     /// Erase a person: record, touchpoints, identifiers, now and for what comes late
@@ -210,6 +214,7 @@ impl Cli {
             Command::Export(arguments) => export::execute(settings, arguments, output),
             Command::Customer(arguments) => customer::execute(settings, arguments, output),
             Command::Alerts(arguments) => alerts::execute(settings, arguments, output),
+            Command::Priorities(arguments) => priorities::execute(settings, arguments, output),
             Command::Identity(arguments) => identity::execute(settings, arguments, output),
             Command::Erase(arguments) => identity::erase(settings, arguments, output),
             Command::ExportPerson(arguments) => export_person::execute(settings, arguments, output),

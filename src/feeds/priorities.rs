@@ -1,12 +1,14 @@
 //! `insight.priorities`: a month's persons by subject in, what to fix first out.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{
     encoder::FeedRecord,
     metrics::WindowShape,
     names::Names,
-    notation::{Notation, finite},
+    notation::{Instant, Notation, finite},
     table::Feed,
 };
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
         ranking::Ranked,
         statistics::Difference,
     },
-    model::{AnalysisPlace, Status},
+    model::{Acknowledgement, AlertId, AnalysisPlace, Status},
 };
 
 /// The feed `insight.priorities`. Key: [`crate::model::keys::analysis`].
@@ -36,6 +38,8 @@ pub struct PrioritiesRecord<'a> {
     pub everyone: Group,
     /// What to fix first; scores in [`SCORE_UNIT`]s.
     pub found: Ranked<Priority<'a>, Judged>,
+    /// Who has seen which of them.
+    pub seen: &'a BTreeMap<AlertId, Acknowledgement>,
     /// Counts the publications of this key, from 1.
     pub revision: u64,
     /// Whether the window can still change.
@@ -53,7 +57,13 @@ impl FeedRecord for Priorities {
             of: record.place.subject,
             window: WindowShape::of(record.place.window),
             persons: record.everyone.persons,
-            priorities: record.found.shown.iter().enumerate().map(|(at, it)| PriorityShape::of(at, it)).collect(),
+            priorities: record
+                .found
+                .shown
+                .iter()
+                .enumerate()
+                .map(|(at, it)| PriorityShape::of(at, it, record.seen))
+                .collect(),
             other: count(record.found.other.kinds),
             judged: count(record.found.other.judged),
             no_worse: count(record.found.other.no_worse),
@@ -71,7 +81,7 @@ pub struct PrioritiesShape<'a, N> {
     of: &'a str,
     window: WindowShape<N>,
     persons: i64,
-    priorities: Vec<PriorityShape<'a>>,
+    priorities: Vec<PriorityShape<'a, N>>,
     other: i64,
     judged: i64,
     no_worse: i64,
@@ -81,9 +91,10 @@ pub struct PrioritiesShape<'a, N> {
 }
 
 #[derive(Serialize)]
-#[serde(rename = "Priority")]
-struct PriorityShape<'a> {
+#[serde(rename = "Priority", bound(serialize = "N: Notation"))]
+struct PriorityShape<'a, N> {
     rank: i64,
+    id: String,
     owner: &'a str,
     kind: &'a str,
     subject: &'a str,
@@ -101,16 +112,22 @@ struct PriorityShape<'a> {
     score_high: Option<f64>,
     effort: i64,
     limit: Option<i64>,
+    acknowledged_by: Option<&'a str>,
+    acknowledged_at: Option<Instant<N>>,
 }
 
-impl<'a> PriorityShape<'a> {
-    fn of(at: usize, priority: &Priority<'a>) -> PriorityShape<'a> {
+impl<'a, N> PriorityShape<'a, N> {
+    fn of(at: usize, priority: &Priority<'a>, seen: &'a BTreeMap<AlertId, Acknowledgement>) -> Self {
+        let subject = priority.subject;
+        let id = AlertId::of_priority(subject.spoke, subject.kind, subject.subject);
+        let acknowledged = seen.get(&id);
         let [outcome_drop, outcome_drop_low, outcome_drop_high] = three(priority.outcome_drop);
         let points = priority.score_drop.map(|drop| drop.scaled(1.0 / SCORE_UNIT as f64));
         let [score_drop, score_drop_low, score_drop_high] = three(points);
         let [score, score_low, score_high] = three(Some(priority.score));
         PriorityShape {
             rank: i64::try_from(at + 1).unwrap_or(i64::MAX),
+            id: id.to_string(),
             owner: priority.subject.spoke,
             kind: priority.subject.kind,
             subject: priority.subject.subject,
@@ -128,6 +145,8 @@ impl<'a> PriorityShape<'a> {
             score_high,
             effort: priority.effort,
             limit: priority.limit,
+            acknowledged_by: acknowledged.map(|it| it.by.as_str()),
+            acknowledged_at: acknowledged.map(|it| Instant::new(it.at)),
         }
     }
 }

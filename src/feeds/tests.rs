@@ -108,10 +108,15 @@ fn priorities_are_written_as_the_golden_files_say() {
     let table = examples::priorities();
     let key = || ("support".to_owned(), "case_opened".to_owned(), "delivery".to_owned());
     let stated = Stated { efforts: [(key(), 3)].into(), limits: [(key(), 25)].into() };
-    check_golden!(Priorities, "priorities", &examples::priorities_record(&table, &stated, 50));
+    let seen = examples::seen();
+    check_golden!(Priorities, "priorities", &examples::priorities_record((&table, &seen), &stated, 50));
     let nobody = PriorityTable::default();
     for (table, limit) in [(&table, 0), (&nobody, 50)] {
-        check_formats_agree::<Priorities>(&examples::priorities_record(table, &Stated::default(), limit));
+        check_formats_agree::<Priorities>(&examples::priorities_record(
+            (table, &examples::seen()),
+            &Stated::default(),
+            limit,
+        ));
     }
 }
 

@@ -28,11 +28,13 @@ use super::{
     cells::{StoreKey, day_bytes, day_of_bytes, next_status},
     published::Published,
     stage::{Effects, MetricsError},
+    watch,
 };
 use crate::{
-    analyses::{balance, contacts::Credited, scorecards},
+    analyses::{balance, contacts::Credited, priorities::PriorityTable, scorecards},
     model::{
-        Accumulator, AnalysisPlace, Capacities, CellKey, Day, Dimension, KeyValue, Status, Window, WindowKind, family,
+        Accumulator, Acknowledgement, AlertId, AnalysisPlace, Capacities, CellKey, Day, Dimension, KeyValue, Status,
+        Window, WindowKind, family,
     },
 };
 use changes::Changes;
@@ -126,6 +128,18 @@ fn is_comparison(family: &[u8]) -> bool {
 
 fn read_published(family: &[u8], store: &dyn KeyValue) -> Result<Published, MetricsError> {
     store.get(&published_key(family))?.map_or(Ok(Published::default()), |bytes| Published::decode(&bytes))
+}
+
+/// Who has seen which of the subjects of a month.
+fn seen_of(table: &PriorityTable, store: &dyn KeyValue) -> Result<BTreeMap<AlertId, Acknowledgement>, MetricsError> {
+    let ids = table.subjects().map(|it| AlertId::of_priority(it.spoke, it.kind, it.subject));
+    let mut seen = BTreeMap::new();
+    for id in ids {
+        if let Some(acknowledgement) = watch::acknowledgement(id, store)? {
+            seen.insert(id, acknowledgement);
+        }
+    }
+    Ok(seen)
 }
 
 fn save_published(published: Published, family: &[u8], store: &mut dyn KeyValue) {
@@ -280,6 +294,17 @@ impl Families {
         Ok(())
     }
 
+    /// Priorities are due: somebody has seen one of them.
+    pub(super) fn priorities_due(&mut self, store: &dyn KeyValue) -> Result<(), MetricsError> {
+        let mut found = Vec::new();
+        each_published(store, &mut |family, _| {
+            if family.first() == Some(&family::PRIORITIES) {
+                found.push(StoreKey::from_slice(family));
+            }
+        })?;
+        found.into_iter().try_for_each(|family| self.note_due(family, store))
+    }
+
     /// The last call before each commit. Returns whether something waits that needs no further input.
     pub(super) fn publish(
         &mut self,
@@ -350,7 +375,7 @@ impl Families {
             Some(&(family::BALANCE | family::SCORECARDS)) => self.credited(family, name.window.start, store)?,
             _ => Arc::default(),
         };
-        let (compared, contacts, balance, card);
+        let (compared, contacts, balance, card, seen);
         let (analysed, is_nothing) = if is_comparison(family) {
             compared = Changes::compare(name.window.start, name.dimension, &name.parts, store)?;
             (Analysed::Change(&compared), compared.change.is_none())
@@ -365,7 +390,10 @@ impl Families {
             let analysed = match table {
                 Table::Journeys(table) => Analysed::Journeys(table),
                 Table::Drivers(moments) => Analysed::Drivers(moments),
-                Table::Priorities(table) => Analysed::Priorities(table),
+                Table::Priorities(table) => {
+                    seen = seen_of(table, store)?;
+                    Analysed::Priorities(table, &seen)
+                }
                 Table::Contacts(table) => {
                     contacts = table.contacts(&credited, capacities);
                     balance = balance::balance(&contacts, RANKED_MAX);

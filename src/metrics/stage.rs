@@ -427,14 +427,18 @@ impl Metrics {
         self.watch.tell_alerts(is_live);
     }
 
-    /// An operator has seen an alert, of whichever metric: it counts whenever the alert is open, now or later.
+    /// An operator has seen an alert, of whichever metric, or a priority: it counts whenever that is there, now or later.
     pub fn acknowledge(
         &mut self,
         id: AlertId,
         acknowledgement: &Acknowledgement,
         store: &mut dyn KeyValue,
     ) -> Result<(), MetricsError> {
-        self.watch.acknowledge(id, acknowledgement, store)
+        if self.watch.acknowledge(id, acknowledgement, store)? {
+            // It may be a priority, of any month.
+            self.analysed.priorities_due(store)?;
+        }
+        Ok(())
     }
 
     /// Windows that settle on this day or before are settled; `None` while nothing is known of it.

@@ -3,7 +3,7 @@
 //! ```text
 //! u metric currency³ dimension value  →  version examined-week alert?    a series: the weeks of metric × currency × dimension value
 //! j alert¹⁶                           →  its series                      of what is open
-//! k alert¹⁶                           →  acknowledgement
+//! k alert¹⁶                           →  acknowledgement                  also of a priority
 //! ```
 //! Looked at is the newest week that was over for the metric (nothing on time counts in it any more) when the newest touchpoint's
 //! day, less the grace, began: a function of cells and that day. It is compared with the usual ones
@@ -293,22 +293,23 @@ impl Watch {
         Ok(())
     }
 
-    /// An operator has seen an alert: it counts whenever the alert is open, now or later.
+    /// An operator has seen something: it counts whenever it is there, now or later. Returns whether it is no alert that is open.
     pub(super) fn acknowledge(
         &mut self,
         id: AlertId,
         acknowledgement: &Acknowledgement,
         store: &mut dyn KeyValue,
-    ) -> Result<(), MetricsError> {
+    ) -> Result<bool, MetricsError> {
         if self::acknowledgement(id, store)?.is_some_and(|known| known.number <= acknowledgement.number) {
-            return Ok(());
+            return Ok(false);
         }
         let bytes = postcard::to_stdvec(acknowledgement).expect("a vector takes every byte");
         store.put(&key_of(ACKNOWLEDGED, id), &bytes);
-        if let Some(series) = store.get(&key_of(INDEX, id))? {
-            self.note_due(StoreKey::from_slice(&series));
+        match store.get(&key_of(INDEX, id))? {
+            Some(series) => self.note_due(StoreKey::from_slice(&series)),
+            None => return Ok(true),
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Part of each publication: `changed` are the keys of the weeks' cells in it. `as_of`: the day of the newest touchpoint. Where
@@ -477,7 +478,8 @@ fn definition_of(series: &[u8]) -> Result<&'static Definition, MetricsError> {
     catalogue::definition(metric).ok_or(MetricsError::UnknownMetric(metric))
 }
 
-fn acknowledgement(id: AlertId, store: &dyn KeyValue) -> Result<Option<Acknowledgement>, MetricsError> {
+/// Who has seen something, by its id.
+pub(super) fn acknowledgement(id: AlertId, store: &dyn KeyValue) -> Result<Option<Acknowledgement>, MetricsError> {
     let corrupted = |_| MetricsError::Corrupted { what: "an acknowledgement" };
     store.get(&key_of(ACKNOWLEDGED, id))?.map(|bytes| postcard::from_bytes(&bytes).map_err(corrupted)).transpose()
 }

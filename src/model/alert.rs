@@ -74,6 +74,17 @@ impl AlertId {
         AlertId(first_half(&hasher).0)
     }
 
+    /// The id of something to fix (a subject at a touchpoint), which is acknowledged as alerts are: the first 128 bits of BLAKE3
+    /// over ("priority", 0x00, the spoke, 0x00, the kind, 0x00, the subject, 0x00).
+    pub fn of_priority(spoke: &str, kind: &str, subject: &str) -> AlertId {
+        let mut hasher = blake3::Hasher::new();
+        for part in ["priority", spoke, kind, subject] {
+            hasher.update(part.as_bytes());
+            hasher.update(&[0]);
+        }
+        AlertId(first_half(&hasher).0)
+    }
+
     /// As it is shown.
     pub fn hexadecimal(self) -> [u8; 32] {
         hexadecimal(&self.0)

@@ -52,7 +52,7 @@ pub enum Order {
         /// The identifier.
         identifier: Name,
     },
-    /// An alert was seen. The first that says so of an alert counts, whenever the alert is open.
+    /// An alert was seen, or a priority taken on. The first that says so of one counts, whenever it is there.
     Acknowledge {
         /// Which.
         alert: AlertName,

@@ -410,10 +410,20 @@ pub fn priorities() -> PriorityTable {
     table
 }
 
-pub fn priorities_record<'a>(table: &'a PriorityTable, stated: &Stated, limit: usize) -> PrioritiesRecord<'a> {
+/// Somebody has seen a late delivery.
+pub fn seen() -> BTreeMap<AlertId, Acknowledgement> {
+    let id = AlertId::of_priority("support", "case_opened", "delivery");
+    BTreeMap::from([(id, Acknowledgement { number: 3, at: NINE_O_CLOCK, by: "mo".into() })])
+}
+
+pub fn priorities_record<'a>(
+    (table, seen): (&'a PriorityTable, &'a BTreeMap<AlertId, Acknowledgement>),
+    stated: &Stated,
+    limit: usize,
+) -> PrioritiesRecord<'a> {
     let place = AnalysisPlace { subject: "persons", dimension: Dimension::Company, dimension_value: "", ..place() };
     let found = table.prioritise(stated, SCORE_RANGE, limit);
-    PrioritiesRecord { place, everyone: table.everyone(), found, revision: 4, status: Status::Final }
+    PrioritiesRecord { place, everyone: table.everyone(), found, seen, revision: 4, status: Status::Final }
 }
 
 /// Deliveries on time in the south, before and after.

@@ -1,5 +1,7 @@
 //! Elements of one family in, the table that its analysis reads out.
 
+use std::collections::BTreeMap;
+
 use crate::{
     analyses::{
         balance::Balance,
@@ -13,8 +15,8 @@ use crate::{
     },
     metrics::MetricsError,
     model::{
-        Accumulator, ContactElement, Currency, Day, GroupElement, Measure, PairElement, PathOutcome, Window,
-        WindowKind, family,
+        Accumulator, Acknowledgement, AlertId, ContactElement, Currency, Day, GroupElement, Measure, PairElement,
+        PathOutcome, Window, WindowKind, family,
     },
 };
 
@@ -36,8 +38,8 @@ pub enum Analysed<'a> {
     Journeys(&'a JourneyTable),
     /// Persons' months, whatever the subject of the place: for `insight.drivers`.
     Drivers(&'a Moments),
-    /// Groups of persons by subject: for `insight.priorities`.
-    Priorities(&'a PriorityTable),
+    /// Groups of persons by subject, and who has seen which subject: for `insight.priorities`.
+    Priorities(&'a PriorityTable, &'a BTreeMap<AlertId, Acknowledgement>),
     /// A metric before and after a change by the spoke that the place names: for `insight.changes`.
     Change(&'a Compared),
     /// A department's month; `None`: it had none. For `insight.scorecards`.

@@ -2,8 +2,14 @@
 
 use expect_test::expect;
 
-use super::Harness;
-use crate::{metrics::Options, model::Calendar};
+use super::{Harness, day};
+use crate::{
+    metrics::Options,
+    model::{
+        Accumulator, Acknowledgement, AlertId, Calendar, CellKey, Dimension, EventTime, GroupElement, Window,
+        WindowKind, family,
+    },
+};
 
 fn check(lines: &[&str], expected: expect_test::Expect) {
     let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
@@ -122,4 +128,31 @@ fn a_balance_is_published_while_purchases_are_credited_and_due_when_they_change(
             scorecards|month:2026-01|spoke=s 11 touchpoints, cost net None r7 revised
         "#]],
     );
+}
+
+#[test]
+fn a_priority_that_somebody_has_taken_on_says_so_in_every_month() {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
+    let touched = |harness: &mut Harness, month: &str| {
+        let element = [GroupElement::ALL[0].as_str(), "support", "case_opened", "delivery"];
+        let value = family::cell_value(&[family::PERSONS], &element);
+        let window = Window::of(WindowKind::Month, day(month));
+        let (metric, dimension) = (family::PRIORITIES, Dimension::Company);
+        let cell = CellKey { metric, currency: None, dimension, value: &value, window };
+        harness.metrics.contribution(cell, &Accumulator::count(40), &mut harness.store).expect("a good contribution");
+    };
+    touched(&mut harness, "2026-01-31");
+    harness.commit_all();
+    let id = AlertId::of_priority("support", "case_opened", "delivery");
+    let other = AlertId::of_priority("support", "case_opened", "invoice");
+    for (id, number, by) in [(other, 1, "jo"), (id, 2, "mo"), (id, 3, "al")] {
+        let seen = Acknowledgement { number, at: EventTime(5), by: by.into() };
+        harness.metrics.acknowledge(id, &seen, &mut harness.store).expect("a good store");
+    }
+    harness.commit_all();
+    assert_eq!(harness.feed.latest["priorities|month:2026-01|of=persons"], "0 persons seen by mo");
+    harness.restart(1);
+    touched(&mut harness, "2026-03-01");
+    harness.commit_all();
+    assert_eq!(harness.feed.latest["priorities|month:2026-03|of=persons"], "0 persons seen by mo");
 }

@@ -116,9 +116,9 @@ impl Effects for Feed {
                 let persons = moments.pair(6, 6).n;
                 (keys::analysis("drivers", "of", place), format!("{persons} persons with contacts"))
             }
-            Analysed::Priorities(table) => {
-                let everyone = table.everyone();
-                (keys::analysis("priorities", "of", place), format!("{} persons", everyone.persons))
+            Analysed::Priorities(table, seen) => {
+                let seen: String = seen.values().map(|it| format!(" seen by {}", it.by)).collect();
+                (keys::analysis("priorities", "of", place), format!("{} persons{seen}", table.everyone().persons))
             }
             Analysed::Change(compared) => {
                 let key = format!("{}&metric={}", keys::analysis("change", "by", place), compared.metric.id);

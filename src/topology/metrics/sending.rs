@@ -1,6 +1,6 @@
 //! What the metrics stage has to tell, as records of its feeds.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     analyses::{
@@ -18,7 +18,7 @@ use crate::{
         FeedRecord, JourneysRecord, ParametersRecord, PrioritiesRecord, ScorecardRecord,
     },
     metrics::{Analysed, COMPARED_DAYS, Compared, Effects},
-    model::{Alert, AlertId, AnalysisPlace, Currency, Measure, MetricValue, Status, keys},
+    model::{Acknowledgement, Alert, AlertId, AnalysisPlace, Currency, Measure, MetricValue, Status, keys},
     topology::{
         TopicMap,
         customers::{send_feed, send_tombstone},
@@ -148,13 +148,19 @@ impl Sending<'_, '_> {
         }
     }
 
-    fn priorities(&mut self, place: AnalysisPlace<'_>, table: &PriorityTable, published: Option<(u64, Status)>) {
+    fn priorities(
+        &mut self,
+        place: AnalysisPlace<'_>,
+        (table, seen): (&PriorityTable, &BTreeMap<AlertId, Acknowledgement>),
+        published: Option<(u64, Status)>,
+    ) {
         let key = keys::analysis("priorities", "of", &place);
         let stated = &self.analyses.stated;
         let record = published.map(|(revision, status)| PrioritiesRecord {
             place,
             everyone: table.everyone(),
             found: table.prioritise(stated, feeds::SCORE_RANGE, PRIORITIES),
+            seen,
             revision,
             status,
         });
@@ -236,7 +242,7 @@ impl Effects for Sending<'_, '_> {
         match analysed {
             Analysed::Journeys(table) => self.journeys(*place, table, published),
             Analysed::Drivers(moments) => self.drivers(*place, moments, published),
-            Analysed::Priorities(table) => self.priorities(*place, table, published),
+            Analysed::Priorities(table, seen) => self.priorities(*place, (table, seen), published),
             Analysed::Change(compared) => self.change(*place, compared, published),
             Analysed::Scorecard(card) => self.scorecard(*place, card, published),
             Analysed::Balance(balance) => self.balance(*place, balance, published),

@@ -102,6 +102,12 @@ impl Priorities {
     }
 }
 
+/// The first 128 bits of BLAKE3, in hexadecimal.
+fn id((spoke, kind, subject): &(String, String, String)) -> String {
+    let text = format!("priority\0{spoke}\0{kind}\0{subject}\0");
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+}
+
 fn record(window: &Value, rows: &[Row]) -> Value {
     let subjects: BTreeSet<_> = rows.iter().flat_map(|row| &row.subjects).collect();
     let mut priorities = BTreeMap::new();
@@ -139,6 +145,7 @@ fn record(window: &Value, rows: &[Row]) -> Value {
                 "outcome_drop": of(outcome, 0), "outcome_drop_low": of(outcome, 1), "outcome_drop_high": of(outcome, 2),
                 "score_drop": of(points, 0), "score_drop_low": of(points, 1), "score_drop_high": of(points, 2),
                 "score": worth[0], "score_low": worth[1], "score_high": worth[2],
+                "id": id(subject), "acknowledged_by": null, "acknowledged_at": null,
             }),
         );
     }
