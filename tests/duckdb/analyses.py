@@ -27,6 +27,27 @@ def difference(first, second):
             min(value + np.hypot(high1 - share1, share2 - low2), 1.0))
 
 
+def shares(first, second):
+    """The same, with thirty on each side at least."""
+    return difference(first, second) if min(first[1], second[1]) >= PERSONS_MIN else None
+
+
+def means(first, second):
+    """A difference of two means, of (n, sum, sum of squares) each, with B. L. Welch's interval (1947). `None` where one is of fewer
+    than thirty, or where nothing scatters."""
+    if min(first[0], second[0]) < PERSONS_MIN:
+        return None
+    # Exactly, in integers, as far as it goes.
+    (n1, s1, q1), (n2, s2, q2) = ([int(part) for part in side] for side in (first, second))
+    of_mean = [(q * n - s * s) / (n * n * (n - 1)) for n, s, q in ((n1, s1, q1), (n2, s2, q2))]
+    both = sum(of_mean)
+    if both <= 0:
+        return None
+    freedom = both**2 / (of_mean[0] ** 2 / (n1 - 1) + of_mean[1] ** 2 / (n2 - 1))
+    value, half = s1 / n1 - s2 / n2, float(stats.t.ppf(0.975, freedom)) * both**0.5
+    return value, value - half, value + half
+
+
 def conversion_chance(steps, transitions, removed=None):
     """The chance to arrive from the start of a chain, with one step leading to nothing: one linear system."""
     at = {step: i for i, step in enumerate(steps)}

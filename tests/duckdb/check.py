@@ -14,45 +14,20 @@ import math
 import sys
 from collections import Counter
 from pathlib import Path
-from urllib.parse import unquote
 
 import duckdb
 import numpy as np
 
 import analyses
+import contacts
+import customers
+from report import Report, check_place, escaped, ranked
 
 HERE = Path(__file__).parent
+FEEDS = ["journeys", "attribution", "drivers", "priorities", "changes", "balance", "customers", "alerts"]
 SHOWN_MAX = 40
 # So many are published of each list of journeys and attribution, first things first.
 LIMITS = {"transitions": 200, "paths": 50, "ends": 50, "critical": 50, "steps": 200}
-
-
-def is_close(expected, actual, tolerance=1e-9):
-    if expected is None or actual is None:
-        return expected is actual
-    return abs(expected - actual) <= tolerance * max(abs(expected), abs(actual), 1.0)
-
-
-class Report:
-    def __init__(self):
-        self.found = []
-        self.compared = Counter()
-
-    def add(self, feed, key, field, expected, actual):
-        self.found.append((feed, key, field, expected, actual))
-
-    def value(self, feed, group, key, field, expected, actual, tolerance=None):
-        """One field; without a tolerance it has to be the same."""
-        self.compared[group] += 1
-        same = expected == actual if tolerance is None else is_close(expected, actual, tolerance)
-        if not same:
-            self.add(feed, key, field, expected, actual)
-
-    def keys(self, feed, expected, actual):
-        for key in expected - actual:
-            self.add(feed, key, "missing", None, None)
-        for key in actual - expected:
-            self.add(feed, key, "superfluous", None, None)
 
 
 def load(folder):
@@ -63,7 +38,7 @@ def load(folder):
         con.execute(f"SET VARIABLE {name} = ?", [str(folder / f"{name}.jsonl")])
     for name, value in definitions.items():
         con.execute(f"SET VARIABLE {name} = ?", [value])
-    for script in ["timeline", "metrics", "journeys", "drivers"]:
+    for script in ["timeline", "metrics", "journeys", "drivers", "contacts", "customers"]:
         con.execute((HERE / f"{script}.sql").read_text())
     unsupported = con.execute("SELECT what, count(*) FROM unsupported GROUP BY what").fetchall()
     con.execute("CREATE TABLE catalogue AS SELECT unnest(getvariable('metrics')) AS metric")
@@ -78,7 +53,7 @@ def load(folder):
         [str(folder / "metrics.jsonl")],
     )
     feeds = {}
-    for feed in ["journeys", "attribution", "drivers"]:
+    for feed in FEEDS:
         lines = (json.loads(line) for line in (folder / f"{feed}.jsonl").open())
         feeds[feed] = {line["key"]: line["value"] for line in lines}
     return con, feeds
@@ -176,26 +151,6 @@ def check_intervals(con, report):
         report.value("metrics", "content_credibility", key, "interval_high", ends[1], high, 1e-9)
 
 
-def ranked(report, feed, key, field, expected, shown, other, limit, compare):
-    """A list that shows the first of all candidates. `expected`: by name, (sort value, anything); `shown`: (name, record)."""
-    names = [name for name, _ in shown]
-    count = min(limit, len(expected))
-    report.value(feed, feed, key, f"{field}: how many", count, len(shown))
-    if other is not None:
-        report.value(feed, feed, key, f"{field}_other.kinds", len(expected) - count, other)
-    for name, record in shown:
-        if name not in expected:
-            report.add(feed, key, f"{field} {name}", None, record)
-        else:
-            compare(name, expected[name][1], record)
-    order = [expected[name][0] for name in names if name in expected]
-    if any(later > earlier + 1e-9 for earlier, later in zip(order, order[1:])):
-        report.add(feed, key, f"{field}: order", "descending", order)
-    left = [value for name, (value, _) in expected.items() if name not in set(names)]
-    if left and order and max(left) > min(order) + 1e-9:
-        report.add(feed, key, f"{field}: left out", max(left), min(order))
-
-
 def check_times(report, key, field, took, sorted_ms, n, actual):
     mean = took / n / 1000 if n else None
     report.value("journeys", "journeys", key, f"{field}.mean_seconds", mean, actual["mean_seconds"], 1e-9)
@@ -219,21 +174,6 @@ class Journeys:
         self.paths = by_family("SELECT family, path, name, converted, lost, took, sorted FROM travelled")
         self.transitions = by_family("SELECT family, came_from, went_to, n FROM transition")
         self.presence = by_family("SELECT family, steps, with_converted, with_n, without_converted, without_n FROM presence")
-
-
-def check_place(report, feed, key, subject, record):
-    """What a record says that it is about, which its key says too."""
-    _, window, parts = key.split("|")
-    named = dict(part.split("=") for part in parts.split("&"))
-    year, month = map(int, window.removeprefix("month:").split("-"))
-    past = f"{year + month // 12}-{month % 12 + 1:02}-01"
-    for field, expected, found in [
-        (subject, named[subject], record[subject]),
-        ("window", {"kind": "month", "start": f"{year}-{month:02}-01", "end": past}, record["window"]),
-        ("dimension", "segment" if "segment" in named else "company", record["dimension"]),
-        ("dimension_value", unquote(named.get("segment", "")), record["dimension_value"]),
-    ]:
-        report.value(feed, feed, key, field, expected, found)
 
 
 def check_journeys(journeys, actual, report):
@@ -346,14 +286,13 @@ def check_attribution(journeys, actual, report):
 def check_drivers(con, actual, report):
     columns = analyses.DRIVERS + analyses.OUTCOMES
     table = con.execute(f"SELECT month, segment, {', '.join(columns)} FROM person_month").fetchnumpy()
-    months, segments = (np.ma.filled(np.ma.asarray(table[name], dtype=object), None) for name in ["month", "segment"])
+    months, segments = (np.ma.asarray(table[name]).tolist() for name in ["month", "segment"])
     values = {name: np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan) for name in columns}
     groups = {}
-    escape = lambda text: text.replace("%", "%25").replace("|", "%7C").replace("=", "%3D").replace("&", "%26")
     for at, (month, segment) in enumerate(zip(months, segments)):
         groups.setdefault((month, ""), []).append(at)
         if segment is not None:
-            groups.setdefault((month, f"&segment={escape(segment)}"), []).append(at)
+            groups.setdefault((month, f"&segment={escaped(segment)}"), []).append(at)
     keys = {f"drivers|{month}|outcome={outcome}{suffix}" for month, suffix in groups for outcome in analyses.OUTCOMES}
     report.keys("drivers", keys, set(actual))
     for (month, suffix), rows in groups.items():
@@ -398,10 +337,11 @@ def check(con, journeys, feeds):
     check_journeys(journeys, feeds["journeys"], report)
     check_attribution(journeys, feeds["attribution"], report)
     check_drivers(con, feeds["drivers"], report)
-    names = [name for (name,) in con.execute("FROM catalogue").fetchall()]
-    for name in names + list(feeds):
-        if not report.compared[name]:
-            report.add("all", name, "nothing of it was compared", None, None)
+    contacts.check_balance(con, journeys, feeds["balance"], report)
+    contacts.check_priorities(con, feeds["priorities"], report)
+    contacts.check_changes(con, feeds["changes"], report)
+    customers.check_customers(con, feeds["customers"], report)
+    customers.check_alerts(con, feeds["alerts"], report)
     return report
 
 
@@ -410,6 +350,12 @@ def main():
     con, feeds = load(Path(arguments[0]))
     journeys = Journeys(con)
     report = check(con, journeys, feeds)
+    if "--prove" in sys.argv:
+        # Where injuries are to be found, there has to be something of everything.
+        names = [name for (name,) in con.execute("FROM catalogue").fetchall()]
+        for name in [*names, *feeds]:
+            if not report.compared[name]:
+                report.add("all", name, "nothing of it was compared", None, None)
     for feed, key, field, expected, actual in sorted(report.found, key=str)[:SHOWN_MAX]:
         print(f"{feed} {key} {field}: expected {expected}, found {actual}")
     print("compared: " + ", ".join(f"{name} {count}" for name, count in sorted(report.compared.items())))

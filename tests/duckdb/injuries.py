@@ -3,6 +3,8 @@
 import copy
 import sys
 
+import customers
+
 FIELDS = {
     "n": "n + 1", "numerator": "numerator - 1", "denominator": "denominator + 1", "unit": "unit || 's'",
     "currency": "'XTS'", "value": "value + 3e-9 * greatest(abs(value), 1)", "standard_error": "standard_error * (1 + 1e-6) + 1e-8",
@@ -44,25 +46,31 @@ def injure_metrics(con):
 
 
 def injure_record(record, number):
-    """Makes one number of a record wrong, each time another one. Returns whether it found one."""
-    places = []
+    """Makes one number of a record wrong, of every third one text, each time another one. Returns whether it found one."""
+    numbers, texts = [], []
 
     def walk(value):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for name, inner in items:
-            if name in ("revision", "window"):
+            if name in ("revision", "window", "status"):
                 continue
             if isinstance(inner, (dict, list)):
                 walk(inner)
+            elif isinstance(inner, str):
+                texts.append((value, name))
             elif isinstance(inner, (int, float)) and not isinstance(inner, bool):
-                places.append((value, name))
+                numbers.append((value, name))
 
     walk(record)
+    places = texts if number % 3 == 0 or not numbers else numbers
     if not places:
         return False
     holder, name = places[number * 7 % len(places)]
-    # Percentiles may be one in a hundred off.
-    holder[name] = holder[name] * 1.05 + 1 if isinstance(holder[name], float) else holder[name] + 1
+    if isinstance(holder[name], str):
+        holder[name] += "x"
+    else:
+        # Percentiles may be one in a hundred off.
+        holder[name] = holder[name] * 1.05 + 1 if isinstance(holder[name], float) else holder[name] + 1
     return True
 
 
@@ -73,15 +81,24 @@ def prove(con, journeys, feeds, check):
     injured = copy.deepcopy(feeds)
     for feed, records in injured.items():
         for number, key in enumerate(sorted(records)):
+            if feed == "alerts" and not records[key]["person"]:
+                continue  # of a metric: not computed here
+            alert = customers.alert_name(records[key]) if feed == "alerts" else None
             if number % 10 == 8:
                 del records[key]
+                wrong.add((feed, alert or key, "missing"))
+                continue
             elif number % 10 == 9:
                 records[f"{key}-again"] = records[key]
                 wrong.add((feed, f"{key}-again", "superfluous"))
                 continue
             elif not injure_record(records[key], number):
                 continue
-            wrong.add((feed, key, "missing" if number % 10 == 8 else "wrong"))
+            if alert and alert != customers.alert_name(records[key]):
+                # Another alert is there instead.
+                wrong |= {(feed, alert, "missing"), (feed, key, "superfluous")}
+            else:
+                wrong.add((feed, key, "wrong"))
     found = set()
     for feed, key, field, *_ in check(con, journeys, injured).found:
         is_of_metrics = feed == "metrics" or field in ("missing", "superfluous")

@@ -79,8 +79,8 @@ WITH ended AS (
 )
 SELECT goal, e.person, stretch, leg, begun, coalesce(arrived, gave_up, last_number + 1) AS past,
     -- What is not over is none yet.
-    CASE WHEN arrived IS NOT NULL OR gave_up IS NOT NULL THEN (end_at // 86400000)::INTEGER
-        ELSE ((last_at + 30 * 86400000::BIGINT) // 86400000)::INTEGER END AS day,
+    CASE WHEN arrived IS NOT NULL OR gave_up IS NOT NULL THEN day_of(end_at)
+        ELSE day_of(last_at + 30 * 86400000::BIGINT) END AS day,
     CASE WHEN arrived IS NOT NULL AND NOT taken_back THEN end_at - coalesce(begun_at, end_at) END AS took,
     coalesce(end_pos, CASE WHEN last_number = newest THEN 9223372036854775807 ELSE (
         -- Up to what came before the next step.
@@ -88,7 +88,7 @@ SELECT goal, e.person, stretch, leg, begun, coalesce(arrived, gave_up, last_numb
 FROM ended e, clock
 WHERE CASE WHEN arrived IS NOT NULL THEN begun IS NOT NULL OR alone ELSE begun IS NOT NULL END
     AND (arrived IS NOT NULL OR gave_up IS NOT NULL OR last_number < newest
-        OR (last_at + 30 * 86400000::BIGINT) // 86400000 <= last_closed);
+        OR day_of(last_at + 30 * 86400000::BIGINT) <= last_closed);
 
 -- Paths: equal steps in a row once, the newest 16 of them.
 CREATE TABLE path_of AS

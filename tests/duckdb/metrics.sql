@@ -174,12 +174,12 @@ SELECT person, pos, kind, first, reached - ms <= (past - first) * 86400000::BIGI
 
 -- What stands at the close of each day: from a day until before another.
 CREATE TABLE standing AS
-SELECT 'overdue' AS metric, p.person, p.made AS pos, greatest(m.day, (p.due // 86400000)::INTEGER) AS since, e.day AS until
+SELECT 'overdue' AS metric, p.person, p.made AS pos, greatest(m.day, day_of(p.due)) AS since, e.day AS until
 FROM promise p JOIN touch m ON m.person = p.person AND m.pos = p.made
 LEFT JOIN touch e ON e.person = p.person AND e.pos = p.ended
 UNION ALL
 SELECT 'unanswered', c.person, c.opened,
-    ((c.opened_at + getvariable('unanswered_target_ms')) // 86400000)::INTEGER, e.day
+    day_of(c.opened_at + getvariable('unanswered_target_ms')), e.day
 FROM support_case c LEFT JOIN touch e ON e.person = c.person AND e.pos = least(c.replied, c.resolved)
 WHERE c.opened IS NOT NULL
 UNION ALL
@@ -357,7 +357,7 @@ FROM content;
 -- Outside the promise, but known here: what arrived, by the day of arrival.
 INSERT INTO expected
 WITH arrival AS (
-    SELECT spoke, (at_ms // 86400000)::INTEGER AS day, rejected
+    SELECT spoke, day_of(at_ms) AS day, rejected
     FROM read_json(getvariable('arrivals'), format = 'newline_delimited',
         columns = {spoke: 'VARCHAR', at_ms: 'BIGINT', rejected: 'BOOLEAN'})
 )

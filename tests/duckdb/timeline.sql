@@ -2,19 +2,23 @@
 --
 -- A person's timeline is in the order of time, then id, then spoke; `pos` is a touchpoint's place in it, from 1.
 
+-- The day of an instant, in the hub's time zone.
+CREATE MACRO day_of(ms) AS
+    (timezone(getvariable('time_zone'), timezone('UTC', epoch_ms(ms)))::DATE - DATE '1970-01-01')::INTEGER;
+
 CREATE TABLE touch AS
 SELECT
-    dense_rank() OVER (ORDER BY person) AS person, spoke, id, kind, visibility, initiator,
+    dense_rank() OVER (ORDER BY person) AS person, person AS person_id, spoke, id, kind, visibility, initiator,
     epoch_ms(occurred_at::TIMESTAMPTZ) AS ms,
-    (epoch_ms(occurred_at::TIMESTAMPTZ) // 86400000)::INTEGER AS day,
+    day_of(epoch_ms(occurred_at::TIMESTAMPTZ)) AS day,
     channel, subject, product, region, segment, campaign, account,
     amount.minor AS amount, amount.currency AS currency,
     cost.minor AS cost, cost.currency AS cost_currency,
     score.scale AS scale, score.value AS answer, score.item AS item,
     epoch_ms(promised_at::TIMESTAMPTZ) AS promised,
-    sentiment,
+    sentiment, effort,
     referrer IS NOT NULL AS is_referred,
-    list_min(identifiers['order']) AS order_no,
+    identifiers, list_min(identifiers['order']) AS order_no,
     list_min(identifiers['case']) AS case_no,
     list_min(identifiers['contract']) AS contract_no,
     row_number() OVER (PARTITION BY person ORDER BY epoch_ms(occurred_at::TIMESTAMPTZ), id, spoke) AS pos
@@ -23,7 +27,7 @@ FROM read_json(getvariable('touchpoints'), format = 'newline_delimited', columns
     occurred_at: 'VARCHAR', identifiers: 'MAP(VARCHAR, VARCHAR[])', channel: 'VARCHAR', subject: 'VARCHAR',
     product: 'VARCHAR', region: 'VARCHAR', segment: 'VARCHAR', campaign: 'VARCHAR', account: 'VARCHAR',
     amount: 'STRUCT(minor BIGINT, currency VARCHAR)', cost: 'STRUCT(minor BIGINT, currency VARCHAR)',
-    score: 'STRUCT(scale VARCHAR, value BIGINT, item VARCHAR)', promised_at: 'VARCHAR', sentiment: 'BIGINT',
+    score: 'STRUCT(scale VARCHAR, value BIGINT, item VARCHAR)', promised_at: 'VARCHAR', sentiment: 'BIGINT', effort: 'BIGINT',
     referrer: 'STRUCT("type" VARCHAR, value VARCHAR)'
 });
 
@@ -41,6 +45,12 @@ GROUP BY person HAVING count(DISTINCT contract_no) > 256
 UNION ALL
 SELECT 'more cases than are remembered', person FROM touch WHERE case_no IS NOT NULL
 GROUP BY person HAVING count(DISTINCT case_no) > 128
+UNION ALL
+SELECT 'more subjects in a month than are remembered', person FROM touch WHERE subject IS NOT NULL
+GROUP BY person, strftime(DATE '1970-01-01' + day, '%Y-%m') HAVING count(DISTINCT (spoke, kind, subject)) > 32
+UNION ALL
+SELECT 'more identifiers than a record shows', person FROM touch GROUP BY person
+HAVING greatest(count(DISTINCT order_no), count(DISTINCT case_no), count(DISTINCT contract_no)) > 64
 UNION ALL
 SELECT 'more items of a survey than are remembered', person FROM touch WHERE item IS NOT NULL
 GROUP BY person HAVING count(DISTINCT item) > 16
@@ -140,7 +150,7 @@ WITH opened AS (
     SELECT person, case_no, any_value(opening) AS opened,
         min(pos) FILTER (kind = 'case_replied' AND initiator = 'agent' AND visibility = 'public') AS replied,
         min(pos) FILTER (kind = 'case_resolved') AS resolved,
-        max(pos) FILTER (kind = 'case_resolved') AS resolved_last
+        max(pos) FILTER (kind = 'case_resolved') AS resolved_last, max(pos) FILTER (kind = 'case_reopened') AS reopened_last
     FROM opened WHERE pos >= opening GROUP BY person, case_no
 )
 SELECT e.*, o.ms AS opened_at, o.subject AS opened_subject

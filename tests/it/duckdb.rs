@@ -1,8 +1,9 @@
 //! The feeds against SQL: a company's year into a hub, its timeline and its feeds into files, what DuckDB finds wrong out.
 //!
-//! `tests/duckdb/check.py` computes every metric, journey, credit and driver anew from the timeline: in SQL, and in NumPy and
-//! SciPy what SQL has no functions for. That the timeline itself is right, is what the oracle of these tests says of the source
-//! events. `tests/run` installs what the script stands on.
+//! `tests/duckdb/check.py` computes every metric, journey, credit, driver, priority, change and kind of contact anew from the
+//! timeline, and what is said of each customer and open alert: in SQL, and in NumPy and SciPy what SQL has no functions for.
+//! That the timeline itself is right, is what the oracle of these tests says of the source events. `tests/run` installs what
+//! the script stands on.
 
 use std::{
     fs,
@@ -16,6 +17,7 @@ use insight_hub::{
     company::{CompanyOptions, SourceEvent},
     engine::{log::embedded::EmbeddedOptions, worker::WorkerOptions},
     metrics::catalogue,
+    model::{Calendar, EventTime},
 };
 use serde_json::{Value, json};
 
@@ -64,10 +66,50 @@ fn write_lines(path: &Path, lines: impl Iterator<Item = Value>) {
     file.flush().unwrap();
 }
 
-/// Runs the company through a hub and writes what the script reads.
-fn publish(events: &[SourceEvent], folder: &Path) {
+/// Messages in 30 days that some persons of the company get more of.
+const CONTACT_CAP: i64 = 3;
+
+/// The feeds that the script computes anew.
+const FEEDS: [&str; 9] =
+    ["metrics", "journeys", "attribution", "drivers", "priorities", "changes", "balance", "customers", "alerts"];
+
+/// A company's events, and among them what was done about something: for a region and for the company.
+fn events_with_changes(options: CompanyOptions) -> Vec<SourceEvent> {
+    let (start_ms, days) = (i64::from(options.start.0) * 86_400_000, i64::from(options.days));
+    let mut events = events(options);
+    let changes =
+        [(days / 3, json!({"site": "north"})), (days / 2, json!({"site": "south"})), (days * 2 / 3, json!({}))];
+    for (number, (day, what)) in changes.into_iter().enumerate() {
+        let at_ms = start_ms + day * 86_400_000 + 12 * 3_600_000;
+        let local = EventTime(at_ms).to_string();
+        let mut scan = json!({"scan": format!("done-{number}"), "what": "changed over", "tz": "UTC",
+            "at": local.trim_end_matches('Z'), "change": format!("change-{number}")});
+        scan.as_object_mut().unwrap().append(what.clone().as_object_mut().unwrap());
+        let model = events.iter().find(|event| event.spoke == "operations").unwrap();
+        let done = SourceEvent {
+            key: format!("done-{number}").into_bytes(),
+            payload: scan.to_string().into_bytes(),
+            occurred_at: at_ms,
+            timestamp_ms: at_ms,
+            rejection: None,
+            valid: true,
+            duplicate: false,
+            ..model.clone()
+        };
+        let place = events.iter().position(|event| event.timestamp_ms > at_ms).unwrap();
+        events.insert(place, done);
+    }
+    events
+}
+
+/// Runs the company through a hub in a time zone and writes what the script reads.
+fn publish(events: &[SourceEvent], zone: &str, folder: &Path) {
     let begun = Instant::now();
-    let options = topology_options("duckdb", 4);
+    let mut options = topology_options("duckdb", 4);
+    options.calendar = Calendar::of_zone(zone).unwrap();
+    options.metrics.calendar = options.calendar.clone();
+    options.customers.fold.calendar = options.calendar.clone();
+    options.customers.fold.contact_cap = CONTACT_CAP;
     let house = House::open(&folder.join("hub"), &options, EmbeddedOptions::default());
     house.write(events);
     // Of many events, not every state on the way has to be published.
@@ -82,13 +124,18 @@ fn publish(events: &[SourceEvent], folder: &Path) {
         payload: &event.payload,
         timestamp_ms: event.timestamp_ms,
     });
-    let meaning = oracle::Options { person_key: PERSON_KEY, ..oracle::Options::default() };
+    let meaning = oracle::Options {
+        person_key: PERSON_KEY,
+        time_zone: zone.to_owned(),
+        contact_cap: CONTACT_CAP,
+        ..oracle::Options::default()
+    };
     let timeline = oracle::Feeds { touchpoints: oracle::touchpoints(sources, &meaning), ..oracle::Feeds::default() };
     let read = oracle::Feeds { touchpoints: latest(house.read("insight.touchpoints")), ..oracle::Feeds::default() };
     crate::world::assert_truth(&timeline, &read, "the timeline");
     eprintln!("{} touchpoints are the oracle's: {:.1?}", read.touchpoints.len(), begun.elapsed());
     write_lines(&folder.join("touchpoints.jsonl"), read.touchpoints.into_values());
-    for feed in ["metrics", "journeys", "attribution", "drivers"] {
+    for feed in FEEDS {
         let mut file = BufWriter::new(fs::File::create(folder.join(format!("{feed}.jsonl"))).unwrap());
         for (key, value) in house.latest(&format!("insight.{feed}")) {
             let key = Value::from(String::from_utf8(key).unwrap());
@@ -102,6 +149,7 @@ fn publish(events: &[SourceEvent], folder: &Path) {
     });
     write_lines(&folder.join("arrivals.jsonl"), arrivals);
     let definitions = json!({
+        "time_zone": zone,
         "on_time_tolerance_ms": meaning.on_time_tolerance_ms,
         "unanswered_target_ms": meaning.unanswered_target_ms,
         "acquisition_spokes": meaning.acquisition_spokes,
@@ -123,31 +171,37 @@ fn check(packages: &Path, folder: &Path, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), said)
 }
 
-fn check_year(customers: u32, touchpoints: u64) {
+fn check_year(customers: u32, touchpoints: u64, zone: &str) {
     let Some(packages) = packages() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let events = events(company(customers, touchpoints, 365));
-    publish(&events, folder.path());
+    let events = events_with_changes(company(customers, touchpoints, 365));
+    publish(&events, zone, folder.path());
     let (content, said) = check(&packages, folder.path(), &["--prove"]);
     assert!(content, "{said}");
 }
 
 #[test]
 fn a_year_is_what_sql_computes_from_its_touchpoints() {
-    check_year(1_000, 20_000);
+    check_year(1_000, 20_000, "UTC");
+}
+
+/// Days of 23 and 25 hours, and days that begin before those of UTC.
+#[test]
+fn a_year_of_a_zone_with_summer_time_is_what_sql_computes_from_its_touchpoints() {
+    check_year(1_000, 20_000, "Europe/Berlin");
 }
 
 #[test]
 #[ignore = "minutes: the full suite runs it"]
 fn a_year_of_twenty_thousand_customers_is_what_sql_computes_from_its_touchpoints() {
-    check_year(20_000, 400_000);
+    check_year(20_000, 400_000, "UTC");
 }
 
 #[test]
 fn what_is_wrong_missing_or_too_much_is_reported_by_its_key() {
     let Some(packages) = packages() else { return };
     let folder = tempfile::tempdir().unwrap();
-    publish(&events(company(40, 600, 70)), folder.path());
+    publish(&events_with_changes(company(40, 600, 70)), "UTC", folder.path());
     let (content, said) = check(&packages, folder.path(), &[]);
     assert!(content, "{said}");
 

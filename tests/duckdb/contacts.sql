@@ -1,0 +1,79 @@
+-- Timelines in (timeline.sql, metrics.sql, drivers.sql); out what is compared of kinds of contact in a month, of subjects and the
+-- persons whom they touched, and of metrics before and after something was done. Counts and sums: intervals are the script's.
+
+-- Kinds of contact by month. Money is that in EUR.
+CREATE TABLE contact AS
+SELECT w.name AS month, t.spoke || ':' || t.kind || ':' || coalesce(t.channel, '') AS name, count(*) AS touchpoints,
+    coalesce(sum(cost) FILTER (cost_currency = 'EUR'), 0)::BIGINT AS cost, coalesce(sum(effort), 0)::BIGINT AS effort,
+    count(*) FILTER (scale = 'csat') AS score_n, coalesce(sum(answer) FILTER (scale = 'csat'), 0)::BIGINT AS score_sum,
+    coalesce(sum(answer * answer) FILTER (scale = 'csat'), 0)::BIGINT AS score_squares,
+    count(sentiment) AS sentiment_n, coalesce(sum(sentiment), 0)::BIGINT AS sentiment_sum,
+    coalesce(sum(sentiment * sentiment), 0)::BIGINT AS sentiment_squares
+FROM touch t JOIN of_day w USING (day) WHERE w.kind = 'month' GROUP BY ALL;
+
+-- A person's months, numbered from the year 0 on, of which the month after is over as well.
+CREATE TABLE told_month AS
+WITH months AS (
+    SELECT t.person, w.name, w.first, w.past, min(t.pos) AS since, max(t.pos) AS until
+    FROM touch t JOIN of_day w USING (day) WHERE w.kind = 'month' GROUP BY ALL
+)
+SELECT m.person, m.name, since, until,
+    (year(DATE '1970-01-01' + m.first) * 12 + month(DATE '1970-01-01' + m.first))::INTEGER AS number
+FROM months m JOIN windows n ON n.kind = 'month' AND n.first = m.past, clock
+WHERE n.past - 1 <= last_closed;
+
+-- In which month a purchase was placed and cancelled, and what was paid at which touchpoint.
+CREATE MACRO month_of(day) AS (year(DATE '1970-01-01' + day) * 12 + month(DATE '1970-01-01' + day))::INTEGER;
+CREATE TABLE dated_purchase AS
+SELECT p.person, p.placed, p.cancelled, month_of(t.day) AS placed_in, month_of(c.day) AS cancelled_in,
+    CASE WHEN t.currency = 'EUR' THEN t.amount END AS amount
+FROM purchase p JOIN touch t ON t.person = p.person AND t.pos = p.placed
+LEFT JOIN touch c ON c.person = p.person AND c.pos = p.cancelled;
+CREATE TABLE payment AS
+SELECT person, placed_in AS number, amount FROM dated_purchase WHERE amount IS NOT NULL
+UNION ALL SELECT person, cancelled_in, -amount FROM dated_purchase WHERE amount IS NOT NULL AND cancelled IS NOT NULL
+UNION ALL SELECT person, month_of(day), amount FROM touch
+WHERE kind = 'subscription_renewed' AND currency = 'EUR' AND amount IS NOT NULL;
+
+CREATE TABLE told_person AS
+WITH paid AS (
+    SELECT m.person, m.number, sum(y.amount)::BIGINT AS revenue
+    FROM told_month m JOIN payment y ON y.person = m.person AND y.number BETWEEN m.number - 11 AND m.number GROUP BY ALL
+), bought AS (
+    SELECT m.person, m.number,
+        bool_or(p.placed <= m.until AND (p.cancelled IS NULL OR p.cancelled > m.until)) AS is_customer,
+        bool_or(p.placed_in = m.number + 1 AND p.cancelled_in IS DISTINCT FROM m.number + 1) AS buys
+    FROM told_month m JOIN dated_purchase p USING (person) GROUP BY ALL
+), answered AS (
+    SELECT m.person, m.number, floor(1000 * sum(answer) / count(*))::BIGINT AS score
+    FROM told_month m JOIN touch t ON t.person = m.person AND t.pos BETWEEN m.since AND m.until
+    WHERE scale = 'csat' GROUP BY ALL
+)
+SELECT m.*, coalesce(revenue, 0) AS revenue, CASE WHEN is_customer THEN buys END AS buys, score
+FROM told_month m LEFT JOIN paid USING (person, number) LEFT JOIN bought USING (person, number)
+LEFT JOIN answered USING (person, number);
+
+-- Persons of a month, and those whom a subject touched: `subject` is NULL for all of them.
+CREATE TABLE touched AS
+WITH named AS (
+    SELECT DISTINCT m.person, m.name, m.number, {spoke: t.spoke, kind: t.kind, subject: t.subject} AS subject
+    FROM told_month m JOIN touch t ON t.person = m.person AND t.pos BETWEEN m.since AND m.until WHERE t.subject IS NOT NULL
+    UNION ALL SELECT person, name, number, NULL FROM told_month
+)
+SELECT n.name AS month, n.subject.spoke AS spoke, n.subject.kind AS kind, n.subject.subject AS subject,
+    count(*) AS persons, count(buys) AS known, count(*) FILTER (buys) AS yes, sum(revenue)::BIGINT AS revenue,
+    count(score) AS score_n, coalesce(sum(score), 0)::BIGINT AS score_sum, coalesce(sum(score * score), 0)::BIGINT AS score_squares
+FROM named n JOIN told_person USING (person, number) GROUP BY ALL;
+
+-- What was done about what, and the 28 days before and after the day of it. Of nps, promoters are one and detractors minus one.
+CREATE TABLE done AS
+SELECT DISTINCT t.day, t.spoke, s.dim, s.value AS dim_value
+FROM touch t JOIN slice s USING (person, pos) WHERE t.kind = 'change_enacted' AND s.dim NOT IN ('spoke', 'phase');
+CREATE TABLE moved AS
+SELECT w.name AS day, d.spoke, d.dim, d.dim_value, c.metric, c.first > d.day AS after,
+    sum(n)::BIGINT AS n, sum(a)::BIGINT AS a, sum(CASE metric WHEN 'nps' THEN a - b ELSE s END)::HUGEINT AS total,
+    sum(CASE metric WHEN 'nps' THEN a + b ELSE squares END)::HUGEINT AS squares
+FROM done d JOIN of_day w ON w.day = d.day AND w.kind = 'day'
+JOIN cell c ON c.dim = d.dim AND c.dim_value = d.dim_value AND c.kind = 'day' AND c.currency IS NULL
+    AND c.first BETWEEN d.day - 28 AND d.day + 28 AND c.first <> d.day
+GROUP BY ALL;
