@@ -1,8 +1,10 @@
-//! The whole hub without Kafka: a million touchpoints and more in a log of its own; CPU, memory, rate, stalls, disk and the
-//! time to the first result after a kill out.
+//! The whole hub without Kafka: a million touchpoints and more in a log of its own; CPU, memory, rate, stalls, disk, cells, the
+//! sizes of feeds, how long publishing held its stage and the time to the first result after a kill out.
 //!
-//! `cargo bench --profile release --bench embedded -- [--events N] [--customers N] [--workers N] [--anonymous PERCENT [--recognised]] [--restart]
-//! [--set section.key=value]…`
+//! `cargo bench --profile release --bench embedded -- [--events N] [--customers N] [--days N] [--even] [--workers N]
+//! [--anonymous PERCENT [--recognised]] [--restart] [--against PROGRAM] [--set section.key=value]…`. `--even`: customers differ
+//! less in how often something happens to them (Zipf's exponent is 0.5), so that nearly all of them appear. `--against`: the same
+//! events go into another build of the hub first, such as one with the first metrics alone, and the CPU of both is compared.
 
 #![allow(
     dead_code,
@@ -18,6 +20,7 @@ mod harness;
 mod measure;
 
 use std::{
+    collections::BTreeMap,
     ops::ControlFlow,
     path::Path,
     sync::Arc,
@@ -33,7 +36,8 @@ use insight_hub::{
     },
 };
 use measure::{
-    PARTITIONS, SOURCE, argument, explain, figures, header, is_said, largest, restore, row, usage, wait_until_done,
+    PARTITIONS, SOURCE, argument, buckets, explain, figures, header, is_said, largest, restore, row, usage,
+    wait_until_done, within,
 };
 
 fn fill(directory: &Path, events: impl Iterator<Item = SourceEvent>) {
@@ -73,12 +77,22 @@ fn bytes_below(path: &Path) -> u64 {
         .sum()
 }
 
-/// Bytes of the newest value of every key of compacted topics, and of all records of the others: what a perfect log
-/// would hold.
-fn needed_bytes(directory: &Path) -> u64 {
+/// What a topic would hold in a perfect log: the newest value of every key if it is compacted, otherwise all records.
+struct Needed {
+    topic: String,
+    policy: Policy,
+    /// Keys with a value, or records.
+    records: u64,
+    bytes: u64,
+    /// Records by the first byte of their keys.
+    by_first_byte: [u64; 256],
+}
+
+fn needed(directory: &Path) -> Vec<Needed> {
     let log = CommitLog::open(Arc::new(RealFiles::new(directory).unwrap()), Options::default()).unwrap();
-    let mut needed = 0;
+    let mut all = Vec::new();
     for (topic, found) in (0..).zip(log.topics()) {
+        let mut sum = Needed { topic: found.name, policy: found.policy, records: 0, bytes: 0, by_first_byte: [0; 256] };
         for partition in 0..found.partitions {
             let partition = TopicPartition { topic, partition };
             let from = match found.policy {
@@ -90,33 +104,81 @@ fn needed_bytes(directory: &Path) -> u64 {
             while next < log.end(partition).unwrap() {
                 next = log
                     .read(partition, next, 1 << 20, &mut |record| {
-                        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-                        if matches!(found.policy, Policy::Compact { .. }) {
-                            let hash = xxhash_rust::xxh3::xxh3_128(record.key.unwrap_or_default());
-                            latest.insert(hash, bytes as u64);
+                        let key = record.key.unwrap_or_default();
+                        let bytes = (key.len() + record.value.map_or(0, <[u8]>::len)) as u64;
+                        if !matches!(found.policy, Policy::Compact { .. }) {
+                            sum.records += 1;
+                            sum.bytes += bytes;
+                        } else if record.value.is_some() {
+                            latest.insert(xxhash_rust::xxh3::xxh3_128(key), (bytes, key.first().copied()));
                         } else {
-                            needed += bytes as u64;
+                            latest.remove(&xxhash_rust::xxh3::xxh3_128(key));
                         }
                         ControlFlow::Continue(())
                     })
                     .unwrap();
             }
-            needed += latest.values().sum::<u64>();
+            sum.records += latest.len() as u64;
+            sum.bytes += latest.values().map(|(bytes, _)| bytes).sum::<u64>();
+            for (_, first) in latest.values() {
+                sum.by_first_byte[usize::from(first.unwrap_or_default())] += 1;
+            }
         }
+        all.push(sum);
     }
-    needed
+    all
+}
+
+/// Cells and what they are made of, and the feeds, by their newest values.
+fn print_sizes(all: &[Needed]) {
+    for kept in all.iter().filter(|it| it.topic.ends_with("-metrics-changelog")) {
+        let [cells, elements, families] = [b'c', b'a', b'f'].map(|first| kept.by_first_byte[usize::from(first)]);
+        println!(
+            "{cells} cells, {elements} elements of {families} families; the metrics keep {} entries, {:.1} MB",
+            kept.records,
+            kept.bytes as f64 / 1e6
+        );
+    }
+    println!("| feed | keys | MB | bytes each |");
+    println!("| --- | ---: | ---: | ---: |");
+    let is_feed = |it: &&Needed| it.topic.starts_with("insight.") && matches!(it.policy, Policy::Compact { .. });
+    for feed in all.iter().filter(is_feed).filter(|feed| feed.records > 0) {
+        let each = feed.bytes as f64 / feed.records as f64;
+        println!("| {} | {} | {:.1} | {each:.0} |", feed.topic, feed.records, feed.bytes as f64 / 1e6);
+    }
+}
+
+/// The events in a hub of their own, up to where it comes to rest; its CPU seconds.
+fn against(program: &str, options: &BenchOptions) -> f64 {
+    let port = free_port();
+    let command = measure::command(port, "").program(std::fs::canonicalize(program).unwrap());
+    fill(&command.directory().join("data/log"), BenchEvents::new(options.clone()));
+    let mut hub = command.spawn();
+    let (took, _) = wait_until_done(&mut hub, port, options.events as f64, Instant::now());
+    let (cpu, peak) = usage(hub.process.pid());
+    row(program, options.events, took.as_secs_f64(), cpu, peak);
+    assert!(hub.process.terminate(Duration::from_secs(60)).success(), "{}", hub.process.story());
+    cpu
 }
 
 fn main() {
     let events = argument("--events", 1_000_000);
     let customers = u32::try_from(argument("--customers", 100_000)).unwrap();
+    let options = BenchOptions {
+        customers,
+        events,
+        days: u32::try_from(argument("--days", 30)).unwrap(),
+        exponent_hundredths: if is_said("--even") { 50 } else { 100 },
+        anonymous_percent: u32::try_from(argument("--anonymous", 0)).unwrap(),
+        recognised: is_said("--recognised"),
+        ..BenchOptions::default()
+    };
+    header();
+    let before = text("--against").map(|program| against(&program, &options));
     let port = free_port();
     let command = measure::command(port, "");
     let log = command.directory().join("data/log");
     let filling = Instant::now();
-    let anonymous_percent = u32::try_from(argument("--anonymous", 0)).unwrap();
-    let recognised = is_said("--recognised");
-    let options = BenchOptions { customers, events, anonymous_percent, recognised, ..BenchOptions::default() };
     fill(&log, BenchEvents::new(options));
     eprintln!("{events} events of {customers} customers written in {:.1} s", filling.elapsed().as_secs_f64());
 
@@ -124,8 +186,10 @@ fn main() {
     let began = Instant::now();
     let (took, figures_then) = wait_until_done(&mut hub, port, events as f64, began);
     let (cpu, peak) = usage(hub.process.pid());
-    header();
     row("hub, embedded log", events, took.as_secs_f64(), cpu, peak);
+    if let Some(before) = before {
+        println!("CPU per event, this hub / the other: {:.2}", cpu / before);
+    }
     explain(&figures_then);
     for (what, figure) in [
         ("work of a transaction and its commit", "insight_hub_commit_seconds"),
@@ -134,6 +198,7 @@ fn main() {
     ] {
         println!("the longest {what}: ≤ {:.0} ms", largest(&figures_then, figure) * 1_000.0);
     }
+    print_holds(&figures_then);
     if is_said("--restart") {
         hub.process.kill();
         let (seconds, records, rate) = restore(&mut hub, port);
@@ -144,7 +209,9 @@ fn main() {
     let status = hub.process.terminate(Duration::from_secs(60));
     assert!(status.success(), "{}", hub.process.story());
     let stores = bytes_below(&hub.directory().join("data/stores"));
-    let (taken, needed) = (bytes_below(&log) + stores, needed_bytes(&log));
+    let all = needed(&log);
+    print_sizes(&all);
+    let (taken, needed) = (bytes_below(&log) + stores, all.iter().map(|it| it.bytes).sum::<u64>());
     println!(
         "disk {:.0} MB (stores {:.0}), latest values and retained records {:.0} MB: {:.2} times",
         taken as f64 / 1e6,
@@ -152,4 +219,37 @@ fn main() {
         needed as f64 / 1e6,
         taken as f64 / needed as f64
     );
+}
+
+/// The text that follows a name.
+fn text(name: &str) -> Option<String> {
+    let mut arguments = std::env::args();
+    arguments.find(|argument| argument == name).and_then(|_| arguments.next())
+}
+
+/// A histogram as text: how many observations each bound has more than the one before.
+fn counts(figures: &BTreeMap<String, f64>, histogram: &str) -> String {
+    let mut before = 0.0;
+    let mut parts = Vec::new();
+    for (limit, count) in buckets(figures, histogram) {
+        if count > before {
+            parts.push(format!("≤ {} ms: {}", limit * 1_000.0, count - before));
+        }
+        before = count;
+    }
+    parts.join(", ")
+}
+
+/// How long each part of publishing held the metrics stage: the histogram.
+fn print_holds(figures: &BTreeMap<String, f64>) {
+    for part in ["values", "parameters", "analyses", "all"] {
+        let of_part: BTreeMap<String, f64> = figures
+            .iter()
+            .filter(|(name, _)| name.contains(&format!("part=\"{part}\"")))
+            .map(|(name, value)| (name.clone(), *value))
+            .collect();
+        let [most, all] = [0.99, 1.0].map(|share| within(&of_part, "insight_hub_publish_seconds", share) * 1_000.0);
+        println!("publishing held the stage ({part}): p99 ≤ {most:.0} ms, longest ≤ {all:.0} ms");
+        println!("    {}", counts(&of_part, "insight_hub_publish_seconds"));
+    }
 }

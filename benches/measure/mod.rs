@@ -96,7 +96,8 @@ pub fn wait_until_done(hub: &mut Hub, port: u16, events: f64, began: Instant) ->
         assert!(hub.process.is_running(), "the hub has ended\n{}", hub.process.story());
         assert!(began.elapsed() < Duration::from_secs(3_000), "the hub does not come to rest");
         let Some(figures) = figures(port) else { continue };
-        let out = sum(&figures, "insight_hub_records_out_total");
+        // A fit under way writes nothing for a while, but commits.
+        let out = sum(&figures, "insight_hub_records_out_total") + sum(&figures, "insight_hub_commits_total");
         if out > last.1 {
             last = (Instant::now(), out);
         }
@@ -170,8 +171,8 @@ pub fn explain(figures: &BTreeMap<String, f64>) {
     }
 }
 
-/// The smallest bound of a histogram below which all observations lie, in seconds.
-pub fn largest(figures: &BTreeMap<String, f64>, histogram: &str) -> f64 {
+/// The bounds of a histogram with how many observations lie below each, ascending.
+pub fn buckets(figures: &BTreeMap<String, f64>, histogram: &str) -> Vec<(f64, f64)> {
     let prefix = format!("{histogram}_bucket");
     let mut buckets: Vec<(f64, f64)> = figures
         .iter()
@@ -182,6 +183,17 @@ pub fn largest(figures: &BTreeMap<String, f64>, histogram: &str) -> f64 {
         })
         .collect();
     buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+    buckets
+}
+
+/// The smallest bound of a histogram below which all observations lie, in seconds.
+pub fn largest(figures: &BTreeMap<String, f64>, histogram: &str) -> f64 {
+    within(figures, histogram, 1.0)
+}
+
+/// The smallest bound of a histogram below which a share of the observations lies, in seconds.
+pub fn within(figures: &BTreeMap<String, f64>, histogram: &str, share: f64) -> f64 {
+    let buckets = buckets(figures, histogram);
     let all = buckets.last().map_or(0.0, |(_, count)| *count);
-    buckets.iter().find(|(_, count)| *count >= all).map_or(0.0, |(limit, _)| *limit)
+    buckets.iter().find(|(_, count)| *count >= share * all).map_or(0.0, |(limit, _)| *limit)
 }

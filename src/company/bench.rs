@@ -17,8 +17,10 @@ pub const BENCH_PAYLOAD_BYTES: usize = 281;
 pub struct BenchOptions {
     /// Another seed, other events.
     pub seed: u64,
-    /// Drawn by Zipf's law with exponent 1.
+    /// Drawn by Zipf's law.
     pub customers: u32,
+    /// Its exponent in hundredths.
+    pub exponent_hundredths: u32,
     /// How many events.
     pub events: u64,
     /// When the first arrives, ms.
@@ -45,6 +47,7 @@ impl Default for BenchOptions {
         BenchOptions {
             seed: 1,
             customers: 100_000,
+            exponent_hundredths: 100,
             events: 1_000_000,
             start_ms: 1_767_225_600_000,
             days: 30,
@@ -102,7 +105,7 @@ impl BenchEvents {
         assert!(options.anonymous_percent < 100, "somebody is known from the beginning");
         assert!(visits_all <= options.events, "{visits_all} events at least for so many anonymous customers");
         BenchEvents {
-            customers: Zipf::new(options.customers, 100),
+            customers: Zipf::new(options.customers, options.exponent_hundredths),
             visits,
             visits_all,
             visits_made: 0,

@@ -36,4 +36,4 @@ mod watch;
 pub use crate::analyses::priorities::Stated;
 pub use families::{Analysed, COMPARED_DAYS, Compared};
 pub use spokes::Spokes;
-pub use stage::{Effects, Metrics, MetricsError, Options};
+pub use stage::{Effects, Metrics, MetricsError, Options, Turn};

@@ -58,14 +58,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: a day of grace, 65,536 cells, 10,000 steps.
+    /// The defaults: a day of grace, 65,536 cells, 2,500 steps.
     pub fn new(calendar: Calendar, sources: u32) -> Options {
         Options {
             calendar,
             sources,
             grace_ms: 86_400_000,
             cells_cached_max: 65_536,
-            background_steps_max: 10_000,
+            background_steps_max: 2_500,
             stated: Arc::default(),
             capacities: Arc::default(),
             currency: Currency(*b"EUR"),
@@ -105,6 +105,16 @@ pub enum MetricsError {
     /// A change of a level that names no day.
     #[error("a change of the level metric {0} names a week or a month: a level changes on days")]
     LevelWithoutDay(&'static str),
+}
+
+/// Where time stands in a commit, as the first part of publishing found it.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    closed: Option<Day>,
+    settled: Option<Day>,
+    withhold: bool,
+    /// Whether closing days, settling windows or late changes of levels wait for the next commit.
+    pub left: bool,
 }
 
 /// Where publications go.
@@ -290,6 +300,18 @@ impl Metrics {
     /// late changes of levels ask for goes on up to [`Options::background_steps_max`]; returns whether some of it is left
     /// for the next commit, which should then come without waiting for input.
     pub fn publish(&mut self, store: &mut dyn KeyValue, effects: &mut dyn Effects) -> Result<bool, MetricsError> {
+        let turn = self.publish_values(store, effects)?;
+        let parameters_left = self.publish_parameters(turn, store, effects)?;
+        let analyses_left = self.publish_analyses(turn, store, effects)?;
+        Ok(turn.left || parameters_left || analyses_left)
+    }
+
+    /// The first part of [`Metrics::publish`], for who looks at the clock between them: the cells.
+    pub fn publish_values(
+        &mut self,
+        store: &mut dyn KeyValue,
+        effects: &mut dyn Effects,
+    ) -> Result<Turn, MetricsError> {
         let settling = self.settling(store)?;
         settling.save(store);
         let (as_of, closed, settled) = (settling.as_of_day(), settling.closed(), settling.settled());
@@ -332,15 +354,36 @@ impl Metrics {
         let looks_later = withhold || self.sweep != Sweep::Idle;
         let watch = (as_of, looks_later);
         let watch_left = self.watch.publish(&weeks, watch, &self.options, &mut budget, store, effects)?;
+        let waits = (self.settles || self.begins) && !withhold;
+        let left = self.sweep != Sweep::Idle || publishes_rebuilt || waits || watch_left;
+        self.background_left = left;
+        Ok(Turn { closed, settled, withhold, left })
+    }
+
+    /// The second part: the parameters of the models of buying. Returns whether some are left for the next commit.
+    pub fn publish_parameters(
+        &mut self,
+        Turn { closed, settled, withhold, .. }: Turn,
+        store: &mut dyn KeyValue,
+        effects: &mut dyn Effects,
+    ) -> Result<bool, MetricsError> {
         let busy = self.analysed.was_busy();
         let steps = self.options.background_steps_max.max(1);
-        let fits_left = self.fits.publish(Time { closed, settled, withhold, busy, steps }, store, effects)?;
-        let capacities = &self.options.capacities;
-        let analyses_left = self.analysed.publish(settled, withhold, capacities, store, effects)?;
-        let waits = (self.settles || self.begins) && !withhold;
-        self.background_left = self.sweep != Sweep::Idle || publishes_rebuilt || waits || analyses_left || fits_left;
-        self.background_left |= watch_left;
-        Ok(self.background_left)
+        let left = self.fits.publish(Time { closed, settled, withhold, busy, steps }, store, effects)?;
+        self.background_left |= left;
+        Ok(left)
+    }
+
+    /// The third part: the analyses. Returns whether some are left for the next commit.
+    pub fn publish_analyses(
+        &mut self,
+        Turn { settled, withhold, .. }: Turn,
+        store: &mut dyn KeyValue,
+        effects: &mut dyn Effects,
+    ) -> Result<bool, MetricsError> {
+        let left = self.analysed.publish(settled, withhold, &self.options.capacities, store, effects)?;
+        self.background_left |= left;
+        Ok(left)
     }
 
     /// Goes on with the sweep over level families.

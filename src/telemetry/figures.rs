@@ -20,6 +20,9 @@ const LATENCY_SECONDS: &[f64] = &[
 ];
 /// Bounds in seconds for one commit or flush.
 const WORK_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Bounds in seconds for one part of a publication: dense around the 50 ms that it may hold its stage.
+const PUBLISH_SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Bounds in records for one transaction.
 const RECORDS: &[f64] = &[1.0, 10.0, 100.0, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6];
 /// Bounds in bytes for one transaction.
@@ -57,6 +60,7 @@ pub(super) struct Figures {
     pub mappings_hash: IntGauge,
     pub commits: IntCounter,
     pub commit_seconds: Histogram,
+    pub publish_seconds: HistogramVec,
     pub transactions_aborted: IntCounterVec,
     pub transaction_records: Histogram,
     pub transaction_bytes: Histogram,
@@ -297,6 +301,12 @@ impl Figures {
                 "insight_hub_commit_seconds",
                 "From flushing the producer to the broker's confirmation of a commit.",
                 WORK_SECONDS,
+            ),
+            publish_seconds: make.histograms(
+                "insight_hub_publish_seconds",
+                "How long a part of a publication (values, parameters, analyses, or all together) held the metrics stage within a commit.",
+                &["part"],
+                PUBLISH_SECONDS,
             ),
             transactions_aborted: make.counters(
                 "insight_hub_transactions_aborted_total",

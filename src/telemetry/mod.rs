@@ -83,6 +83,11 @@ impl Telemetry {
         self.figures.end_to_end.with_label_values(&[feed])
     }
 
+    /// Seconds for which a part of a publication (a closed vocabulary) held the metrics stage.
+    pub fn publish_seconds(&self, part: &'static str) -> Histogram {
+        self.figures.publish_seconds.with_label_values(&[part])
+    }
+
     /// What became of records: one counter per spoke and outcome (a closed vocabulary).
     pub fn outcomes(&self, spoke: &str, outcome: &'static str) -> IntCounter {
         self.figures.outcomes.with_label_values(&[spoke, outcome])

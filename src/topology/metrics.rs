@@ -6,6 +6,8 @@ mod sending;
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use prometheus::Histogram;
+
 use self::{
     liveness::Liveness,
     sending::{Analyses, Sending},
@@ -59,6 +61,7 @@ pub(super) fn maker(
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),
+            held: Held::new(&options.telemetry),
             telemetry: options.telemetry.clone(),
             untold: Vec::new(),
             shown: BTreeSet::new(),
@@ -66,6 +69,21 @@ pub(super) fn maker(
             taken_bytes: 0,
         })
     })
+}
+
+/// How long publishing held the stage, by part.
+struct Held {
+    values: Histogram,
+    parameters: Histogram,
+    analyses: Histogram,
+    all: Histogram,
+}
+
+impl Held {
+    fn new(telemetry: &Telemetry) -> Held {
+        let part = |part| telemetry.publish_seconds(part);
+        Held { values: part("values"), parameters: part("parameters"), analyses: part("analyses"), all: part("all") }
+    }
 }
 
 struct MetricsStage {
@@ -84,6 +102,7 @@ struct MetricsStage {
     spokes: Spokes,
     accounts: Encoder<feeds::Spokes>,
     telemetry: Telemetry,
+    held: Held,
     /// Accounts of the running transaction: department and timestamp of its newest record.
     untold: Vec<(String, Option<EventTime>)>,
     /// Departments whose freshness is shown from here.
@@ -94,7 +113,7 @@ struct MetricsStage {
 }
 
 /// A transaction takes about so many bytes of contributions: every cell that they touch is written and published.
-const CONTRIBUTIONS_BYTES_MAX: usize = 2 << 20;
+const CONTRIBUTIONS_BYTES_MAX: usize = 512 << 10;
 
 /// Cells that one transaction of a rebuild empties.
 const CLEARED_PER_COMMIT: usize = 10_000;
@@ -233,7 +252,15 @@ impl Stage for MetricsStage {
             outputs,
             failure: None,
         };
-        let more = self.metrics.publish(&mut StoreView(store), &mut sending).map_err(stop)?;
+        let (metrics, held, store) = (&mut self.metrics, &self.held, &mut StoreView(store));
+        let _all = held.all.start_timer();
+        let turn = held.values.observe_closure_duration(|| metrics.publish_values(store, &mut sending));
+        let turn = turn.map_err(stop)?;
+        let parameters_left =
+            held.parameters.observe_closure_duration(|| metrics.publish_parameters(turn, store, &mut sending));
+        let analyses_left =
+            held.analyses.observe_closure_duration(|| metrics.publish_analyses(turn, store, &mut sending));
+        let more = turn.left | parameters_left.map_err(stop)? | analyses_left.map_err(stop)?;
         match sending.failure {
             Some(error) => Err(error.into()),
             None => Ok(more || waits),

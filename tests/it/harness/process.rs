@@ -182,6 +182,7 @@ pub struct HubCommand {
     directory: Scratch,
     arguments: Vec<std::ffi::OsString>,
     environment: Vec<(String, String)>,
+    program: PathBuf,
 }
 
 pub struct Hub {
@@ -192,7 +193,13 @@ pub struct Hub {
 impl HubCommand {
     /// The working directory of the process is a fresh one: relative paths in configuration and arguments start there.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), directory: Scratch::new(name), arguments: Vec::new(), environment: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            directory: Scratch::new(name),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            program: env!("CARGO_BIN_EXE_insight-hub").into(),
+        }
     }
 
     pub fn directory(&self) -> &Path {
@@ -217,8 +224,14 @@ impl HubCommand {
         self
     }
 
+    /// Another build of the hub than the one under test, to compare it with.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = path.into();
+        self
+    }
+
     fn start(&self) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_insight-hub"));
+        let mut command = Command::new(&self.program);
         // The tester's own settings must not reach the hub under test.
         for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("INSIGHT_HUB__")) {
             command.env_remove(key);
