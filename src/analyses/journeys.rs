@@ -24,6 +24,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use smallvec::SmallVec;
 
 use super::{
+    leaders::{Index, Leaders},
     ranking::{Ranked, Rest, first},
     statistics::{Difference, OBSERVATIONS_MIN, difference_of_shares, percentile},
 };
@@ -41,9 +42,6 @@ pub enum Place<S> {
     /// The end without it.
     Lost,
 }
-
-/// A step's index in its table: a detail of the table that nothing published shows.
-type Index = u32;
 
 /// Journeys by their end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,14 +86,10 @@ pub(super) struct Stands {
     pub anywhere: i64,
 }
 
-/// The journeys of one path.
-#[derive(Clone, Debug, Default)]
-struct Travelled {
-    goal: Accumulator,
-    lost: i64,
-}
+/// So many paths can be shown of a table.
+pub const PATHS_MAX: usize = 100;
 
-/// Names of steps, each with the number of paths in the table that hold it: a name that no path holds is forgotten.
+/// Names of steps, each with the number of paths (by their end) in the table that hold it: a name that none holds is forgotten.
 #[derive(Clone, Debug, Default)]
 struct Names {
     by_name: BTreeMap<Arc<str>, Index>,
@@ -125,6 +119,10 @@ impl Names {
         &self.slots[index as usize].0
     }
 
+    fn shared(&self, index: Index) -> Arc<str> {
+        Arc::clone(&self.slots[index as usize].0)
+    }
+
     fn forget_unused(&mut self, index: Index) {
         let (name, uses) = &self.slots[index as usize];
         if *uses == 0 {
@@ -135,10 +133,16 @@ impl Names {
 }
 
 /// The journeys of one family: one goal, one window, one segment. A path of length L costs O(L²) to add, for its pairs of steps.
+/// What it keeps grows with the number of different steps and their pairs, not with that of the paths: those are kept by who
+/// changes it, who says of each what there was before and is now.
 #[derive(Clone, Debug, Default)]
 pub struct JourneyTable {
     names: Names,
-    paths: BTreeMap<Box<[Index]>, Travelled>,
+    /// How many paths there are, by their end.
+    elements: usize,
+    /// Paths that led to the goal.
+    to_goal: Rest,
+    leaders: Leaders,
     ends: Ends,
     times: Accumulator,
     transitions: BTreeMap<(Place<Index>, Place<Index>), i64>,
@@ -292,7 +296,7 @@ fn bump_ends<K: Ord>(counts: &mut BTreeMap<K, Ends>, key: K, end: PathOutcome, n
 impl JourneyTable {
     /// Whether nothing is left in it: the neutral element.
     pub fn is_zero(&self) -> bool {
-        self.paths.is_empty()
+        self.elements == 0
     }
 
     /// How many journeys ended, and how.
@@ -300,18 +304,51 @@ impl JourneyTable {
         self.ends
     }
 
-    /// Adds `times` times the journeys that took a path (its steps, oldest first, without direct repetitions) to an end.
-    /// `journeys.n` is their number; of those that reached the goal, `sum` and `buckets` tell the time that they took, in
+    /// How many sums it consists of: what publishing it costs grows with them.
+    pub fn sums(&self) -> usize {
+        self.transitions.len() + self.presence_of_pairs.len() + self.stands.len()
+    }
+
+    /// How many different steps it has.
+    pub fn kinds_of_steps(&self) -> usize {
+        self.names.by_name.len()
+    }
+
+    /// Whether so many were taken back that the most travelled paths are not known any more: then every path has to be told
+    /// again, to an empty table.
+    pub fn lacks_paths(&self) -> bool {
+        self.leaders.lacks(PATHS_MAX)
+    }
+
+    /// The journeys that took a path (its steps, oldest first, without direct repetitions) to an end were `before`, and are
+    /// `after` now. `n` is their number; of those that reached the goal, `sum` and `buckets` tell the time that they took, in
     /// milliseconds ([`Accumulator::observe_distribution`]); of lost ones only the number counts.
-    pub fn add(&mut self, path: &[&str], end: PathOutcome, journeys: &Accumulator, times: i64) {
+    ///
+    /// Returns whether it has to be told next how many journeys were lost on the path: [`JourneyTable::note_lost`].
+    #[must_use]
+    pub fn change(&mut self, path: &[&str], end: PathOutcome, before: &Accumulator, after: &Accumulator) -> bool {
         let path: SmallVec<[Index; 32]> = path.iter().map(|name| self.names.index(name)).collect();
         let visits = visits(&path);
-        let n = journeys.n.wrapping_mul(times);
-        let (was_there, is_there) = self.add_path(&path, end, journeys, times);
+        let n = after.n.wrapping_sub(before.n);
+        let (was_there, is_there) = (!before.is_zero(), !after.is_zero());
+        self.elements = self.elements + usize::from(is_there) - usize::from(was_there);
         for &(step, ..) in &visits {
             let uses = &mut self.names.slots[step as usize].1;
-            *uses = *uses - u32::from(was_there) + u32::from(is_there);
+            *uses = *uses + u32::from(is_there) - u32::from(was_there);
         }
+        let names = &self.names;
+        let has_come_in = match end {
+            PathOutcome::Converted => {
+                self.times.add(after, 1);
+                self.times.add(before, -1);
+                self.to_goal.change(before.n, after.n);
+                self.leaders.set(&path, |step| names.shared(step), after)
+            }
+            PathOutcome::Lost => {
+                self.leaders.add_lost(&path, |step| names.shared(step), n);
+                false
+            }
+        };
         if n != 0 {
             self.ends.add(end, n);
             self.count_transitions(&path, end, n);
@@ -339,28 +376,14 @@ impl JourneyTable {
         for &(step, ..) in &visits {
             self.names.forget_unused(step);
         }
+        has_come_in
     }
 
-    /// Whether the path was in the table before, and is now.
-    fn add_path(&mut self, path: &[Index], end: PathOutcome, journeys: &Accumulator, times: i64) -> (bool, bool) {
-        let known = self.paths.get_mut(path);
-        let was_there = known.is_some();
-        let mut new = Travelled::default();
-        let travelled = known.unwrap_or(&mut new);
-        match end {
-            PathOutcome::Converted => {
-                travelled.goal.add(journeys, times);
-                self.times.add(journeys, times);
-            }
-            PathOutcome::Lost => travelled.lost = travelled.lost.wrapping_add(journeys.n.wrapping_mul(times)),
-        }
-        let is_there = travelled.lost != 0 || !travelled.goal.is_zero();
-        match (was_there, is_there) {
-            (true, false) => _ = self.paths.remove(path),
-            (false, true) => _ = self.paths.insert(path.into(), new),
-            (true, true) | (false, false) => {}
-        }
-        (was_there, is_there)
+    /// So many journeys were lost on a path that has just become one of the most travelled.
+    pub fn note_lost(&mut self, path: &[&str], n: i64) {
+        let path: SmallVec<[Index; 32]> = path.iter().map(|name| self.names.index(name)).collect();
+        let names = &self.names;
+        self.leaders.add_lost(&path, |step| names.shared(step), n);
     }
 
     fn count_transitions(&mut self, path: &[Index], end: PathOutcome, n: i64) {
@@ -394,7 +417,7 @@ impl JourneyTable {
         }
     }
 
-    /// What the journeys say.
+    /// What the journeys say; of paths [`PATHS_MAX`] at most.
     pub fn publish(&self, limits: JourneyLimits) -> Journeys<'_> {
         Journeys {
             ended: self.ends,
@@ -440,24 +463,19 @@ impl JourneyTable {
     }
 
     fn publish_paths(&self, limit: usize) -> Ranked<TravelledPath<'_>> {
-        let mut rest = Rest::default();
-        let names = |path: &'_ [Index]| path.iter().map(|&step| self.names.of(step)).collect::<Vec<_>>();
-        let to_goal = self.paths.iter().filter(|(_, travelled)| travelled.goal.n > 0);
-        let most = first(to_goal.inspect(|(_, travelled)| rest.add(travelled.goal.n)), limit, |a, b| {
-            let by_name = || {
-                let (one, other) = (a.0.iter(), b.0.iter());
-                one.map(|&step| self.names.of(step)).cmp(other.map(|&step| self.names.of(step)))
-            };
-            b.1.goal.n.cmp(&a.1.goal.n).then_with(by_name)
-        });
-        let other = rest.without(most.iter().map(|(_, travelled)| travelled.goal.n));
-        let shown = most.into_iter().map(|(path, travelled)| TravelledPath {
-            steps: names(path),
-            n: travelled.goal.n,
-            lost: travelled.lost,
-            times: times(&travelled.goal),
-        });
-        Ranked { shown: shown.collect(), other }
+        let shown: Vec<TravelledPath<'_>> = self
+            .leaders
+            .iter()
+            .take(limit)
+            .map(|(steps, leader)| TravelledPath {
+                steps: steps.iter().map(|step| &**step).collect(),
+                n: leader.goal.n,
+                lost: leader.lost,
+                times: times(&leader.goal),
+            })
+            .collect();
+        let other = self.to_goal.without(shown.iter().map(|path| path.n));
+        Ranked { shown, other }
     }
 
     fn publish_ends(&self, limit: usize) -> Ranked<LastStep<'_>> {

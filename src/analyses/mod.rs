@@ -12,6 +12,8 @@ pub mod statistics;
 
 pub mod ranking;
 
+mod leaders;
+
 pub mod journeys;
 
 pub mod attribution;
@@ -33,4 +35,4 @@ pub mod contacts;
 pub mod scorecards;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -127,6 +127,11 @@ impl PriorityTable {
         self.everyone == Group::default() && self.touched.is_empty()
     }
 
+    /// How many subjects there are.
+    pub fn kinds(&self) -> usize {
+        self.touched.len()
+    }
+
     /// All persons.
     pub fn everyone(&self) -> Group {
         self.everyone

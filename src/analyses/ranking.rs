@@ -27,6 +27,12 @@ impl Rest {
         self.n = self.n.wrapping_add(n);
     }
 
+    /// What one of them holds was `before`, and is `after`; nothing, and less than nothing, is none of them.
+    pub(super) fn change(&mut self, before: i64, after: i64) {
+        self.kinds = self.kinds + usize::from(after > 0) - usize::from(before > 0);
+        self.n = self.n.wrapping_add(after.max(0)).wrapping_sub(before.max(0));
+    }
+
     /// Without those that are shown.
     pub(super) fn without(self, shown: impl ExactSizeIterator<Item = i64>) -> Rest {
         Rest { kinds: self.kinds - shown.len(), n: shown.fold(self.n, i64::wrapping_sub) }

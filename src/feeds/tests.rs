@@ -87,7 +87,7 @@ fn journeys_and_attribution_are_written_as_the_golden_files_say() {
     check_golden!(Journeys, "journeys", &examples::journeys_record(&table, 10));
     check_golden!(Attribution, "attribution", &examples::attribution_record(&table, 2));
     // Short lists, and nothing at all.
-    let nothing = crate::analyses::journeys::JourneyTable::default();
+    let nothing = crate::analyses::tests::whole::WholeTable::default();
     for (table, limit) in [(&table, 1), (&nothing, 10)] {
         check_formats_agree::<Journeys>(&examples::journeys_record(table, limit));
         check_formats_agree::<Attribution>(&examples::attribution_record(table, limit));

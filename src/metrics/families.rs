@@ -12,7 +12,9 @@
 //! What reads other families too is due when they are ([`together`]).
 //!
 //! An analysis costs more than a value, so it is not published in the commit that changes it, but as soon as a commit brings
-//! no contributions, and after [`COMMITS_MAX`] of them at the latest. That it is due is stored: what waits is not forgotten.
+//! no contributions, and after [`COMMITS_MAX`] of them at the latest. That it is due is stored: what waits is not forgotten. No
+//! commit is held up by a large family: its elements are taken into a table by several of them, in the order of their keys. What
+//! comes meanwhile goes into the table where its key has been passed, and is met later where it has not.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,7 +40,7 @@ use crate::{
     },
 };
 use changes::Changes;
-use table::Table;
+use table::{Step, Table};
 
 pub use changes::{Compared, DAYS as COMPARED_DAYS};
 pub use table::Analysed;
@@ -56,9 +58,12 @@ pub(super) const HEAD: usize = 6;
 
 /// A family waits for so many commits with contributions at most.
 const COMMITS_MAX: u32 = 32;
-/// What is published in one commit: a table costs eight times what a comparison of two sums does.
+/// What is published in one commit, in the time that a comparison of two sums takes (about 0.3 ms), or one family at least.
 const STEPS_PER_COMMIT: usize = 32;
-const STEPS_PER_TABLE: usize = 8;
+/// What of tables is read from the store in one commit: about 10 ms.
+const WORK_PER_COMMIT: usize = 40_000;
+/// How many elements one look into the store collects.
+const SCAN_ENTRIES_MAX: usize = 256;
 /// Tables kept in memory between publications.
 const TABLES_MAX: usize = 64;
 
@@ -158,17 +163,49 @@ pub(super) fn decode_element(bytes: &[u8]) -> Result<Accumulator, MetricsError> 
     }
 }
 
-/// Adds to an element in the store.
-pub(super) fn add_to_element(key: &[u8], add: &Accumulator, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
-    let mut sum = match store.get(key)? {
-        Some(bytes) => decode_element(&bytes)?,
-        None => Accumulator::default(),
-    };
+fn read_element(key: &[u8], store: &dyn KeyValue) -> Result<Accumulator, MetricsError> {
+    store.get(key)?.map_or_else(|| Ok(Accumulator::default()), |bytes| decode_element(&bytes))
+}
+
+/// Adds to an element in the store. Returns what it was before, and is now.
+pub(super) fn add_to_element(
+    key: &[u8],
+    add: &Accumulator,
+    store: &mut dyn KeyValue,
+) -> Result<(Accumulator, Accumulator), MetricsError> {
+    let before = read_element(key, store)?;
+    let mut sum = before.clone();
     sum.add(add, 1);
     if sum.is_zero() {
         store.delete(key);
     } else {
         store.put(key, &postcard::to_extend(&sum, vec![VERSION]).expect("a vector takes every byte"));
+    }
+    Ok((before, sum))
+}
+
+/// A family's table on its way: it holds the elements before the cursor.
+#[derive(Debug)]
+struct Loading {
+    family: StoreKey,
+    cursor: StoreKey,
+    table: Table,
+}
+
+/// Takes a change of an element into the table of its family; into one on its way, if it is `before` the cursor.
+fn take(
+    table: &mut Table,
+    family: &[u8],
+    element: &str,
+    step: Step<'_>,
+    before: Option<&StoreKey>,
+    store: &dyn KeyValue,
+) -> Result<(), MetricsError> {
+    if let Some(path) = table.change(element, step)? {
+        let lost = element_key(family, &table::lost(path));
+        // What lies before the table is met later.
+        let is_met = before.is_none_or(|cursor| lost < *cursor);
+        table.note_lost(path, if is_met { read_element(&lost, store)?.n } else { 0 });
     }
     Ok(())
 }
@@ -178,6 +215,10 @@ pub(super) fn add_to_element(key: &[u8], add: &Accumulator, store: &mut dyn KeyV
 pub(super) struct Families {
     /// Tables of families, as they are in the store with what the running transaction added.
     tables: BTreeMap<StoreKey, Table>,
+    /// The next one of them.
+    loading: Option<Loading>,
+    /// Tables that the next publication reads: they are kept until then.
+    needed: Vec<StoreKey>,
     /// What was done about something.
     changes: Changes,
     /// `None` until it was read from the store.
@@ -213,9 +254,13 @@ impl Families {
         store: &mut dyn KeyValue,
     ) -> Result<(), MetricsError> {
         let (family, element) = split(cell)?;
-        add_to_element(&element_key(&family, element), add, store)?;
+        let key = element_key(&family, element);
+        let (before, after) = add_to_element(&key, add, store)?;
+        let step = Step { before: &before, add, after: &after };
         if let Some(table) = self.tables.get_mut(&family) {
-            table.add(element, add)?;
+            take(table, &family, element, step, None, store)?;
+        } else if let Some(loading) = self.loading.as_mut().filter(|it| it.family == family && key < it.cursor) {
+            take(&mut loading.table, &family, element, step, Some(&loading.cursor), store)?;
         }
         let is_of_purchases = together::is_of_purchases(&family);
         if is_of_purchases {
@@ -315,20 +360,25 @@ impl Families {
         effects: &mut dyn Effects,
     ) -> Result<bool, MetricsError> {
         self.settle(settled, store)?;
-        let mut published = Vec::new();
+        let mut published: Vec<StoreKey> = Vec::new();
         let waits = self.busy && self.commits < COMMITS_MAX;
-        if !withhold && !waits && !self.due(store)?.is_empty() {
-            let mut steps = 0;
-            let next = |family: &&StoreKey| {
-                let is_first = steps == 0;
-                steps += if is_comparison(family) { 1 } else { STEPS_PER_TABLE };
-                is_first || steps <= STEPS_PER_COMMIT
-            };
-            published = self.due(store)?.iter().take_while(next).cloned().collect();
-            for family in &published {
-                self.publish_family(family, settled, capacities, store, effects)?;
-                self.due(store)?.remove(family);
-                self.newly_due.remove(family);
+        if !withhold && !waits {
+            let (mut work, mut steps) = (WORK_PER_COMMIT, STEPS_PER_COMMIT);
+            while self.load_needed(&mut work, store)?
+                && let Some(family) = self.due(store)?.first().cloned()
+            {
+                let costs = self.needed.iter().filter_map(|key| self.tables.get(key)).map(Table::steps).sum::<usize>();
+                if costs > steps && !published.is_empty() {
+                    break;
+                }
+                steps = steps.saturating_sub(costs.max(1));
+                self.publish_family(&family, settled, capacities, store, effects)?;
+                self.due(store)?.remove(&family);
+                self.newly_due.remove(&family);
+                published.push(family);
+                if steps == 0 {
+                    break;
+                }
             }
         }
         for family in std::mem::take(&mut self.newly_due) {
@@ -435,29 +485,87 @@ impl Families {
         Ok(credited)
     }
 
-    fn table(&mut self, family: &StoreKey, store: &dyn KeyValue) -> Result<&Table, MetricsError> {
-        if !self.tables.contains_key(family) {
-            let mut table = Table::of(family);
-            let prefix = element_key(family, "");
-            let mut end = prefix.clone();
-            *end.last_mut().expect("a prefix is not empty") = 1;
-            let mut result = Ok(());
-            store.scan(&prefix, &end, &mut |key, value| {
-                result = std::str::from_utf8(&key[prefix.len()..])
-                    .map_err(|_| MetricsError::Corrupted { what: "an element's key" })
-                    .and_then(|element| table.add(element, &decode_element(value)?));
-                if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
-            result?;
-            self.tables.insert(family.clone(), table);
+    /// Goes on with the tables that the first family that is due is computed from. Whether they are all there.
+    fn load_needed(&mut self, work: &mut usize, store: &dyn KeyValue) -> Result<bool, MetricsError> {
+        if let Some(family) = self.loading.as_ref().map(|loading| loading.family.clone())
+            && !self.load(&family, work, store)?
+        {
+            return Ok(false);
         }
+        self.needed.clear();
+        let Some(family) = self.due(store)?.first().cloned() else { return Ok(true) };
+        match family.first() {
+            Some(&family::CHANGES) => {}
+            Some(&(family::BALANCE | family::SCORECARDS)) => {
+                self.needed.push(together::balance(&family));
+                if !self.credited.contains_key(&parse(&family)?.window.start) {
+                    self.needed.extend(together::purchases(&family));
+                }
+            }
+            _ => self.needed.push(family),
+        }
+        for key in self.needed.clone() {
+            if !self.load(&key, work, store)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes on with the table of a family. Whether it is there; takes from `work` what it used.
+    fn load(&mut self, family: &StoreKey, work: &mut usize, store: &dyn KeyValue) -> Result<bool, MetricsError> {
+        match self.tables.get(family) {
+            Some(table) if !table.is_lacking() => return Ok(true),
+            Some(_) => _ = self.tables.remove(family),
+            None => {}
+        }
+        let prefix = element_key(family, "");
+        let mut end = prefix.clone();
+        *end.last_mut().expect("a prefix is not empty") = 1;
+        let begun = self.loading.take_if(|loading| loading.family == *family);
+        let mut loading = begun.unwrap_or_else(|| Loading {
+            family: family.clone(),
+            cursor: prefix.clone(),
+            table: Table::of(family),
+        });
+        while *work > 0 {
+            let mut found: Vec<(StoreKey, Vec<u8>)> = Vec::new();
+            store.scan(&loading.cursor, &end, &mut |key, value| {
+                found.push((StoreKey::from_slice(key), value.to_vec()));
+                if found.len() < SCAN_ENTRIES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            let is_end = found.len() < SCAN_ENTRIES_MAX;
+            for (key, value) in found {
+                let element = std::str::from_utf8(&key[prefix.len()..])
+                    .map_err(|_| MetricsError::Corrupted { what: "an element's key" })?;
+                let (nothing, sum) = (Accumulator::default(), decode_element(&value)?);
+                let step = Step { before: &nothing, add: &sum, after: &sum };
+                loading.cursor.clone_from(&key);
+                // The smallest key after this one.
+                loading.cursor.push(0);
+                *work = work.saturating_sub(table::work(element));
+                take(&mut loading.table, family, element, step, Some(&loading.cursor), store)?;
+            }
+            if is_end {
+                self.tables.insert(family.clone(), loading.table);
+                return Ok(true);
+            }
+        }
+        self.loading = Some(loading);
+        Ok(false)
+    }
+
+    fn table(&mut self, family: &StoreKey, store: &dyn KeyValue) -> Result<&Table, MetricsError> {
+        self.load(family, &mut usize::MAX.clone(), store)?;
         Ok(&self.tables[family])
     }
 
     /// The commit succeeded: the tables of the oldest windows go, if there are too many.
     pub(super) fn committed(&mut self) {
-        while self.tables.len() > TABLES_MAX {
-            self.tables.pop_first();
+        while self.tables.len() > TABLES_MAX
+            && let Some(oldest) = self.tables.keys().find(|key| !self.needed.contains(key)).cloned()
+        {
+            self.tables.remove(&oldest);
         }
         while self.credited.len() > TABLES_MAX {
             self.credited.pop_first();

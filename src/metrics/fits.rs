@@ -38,8 +38,8 @@ const MONTH: u8 = b'p';
 const MONTHS_MAX: usize = 12;
 /// What is due waits for so many commits with contributions at most.
 const BUSY_COMMITS_MAX: u32 = 512;
-/// So many terms of a likelihood are evaluated in the time of one step.
-const TERMS_PER_STEP: usize = 10;
+/// So many terms of a likelihood are evaluated where one change is looked at.
+const TERMS_PER_STEP: usize = 40;
 
 /// The name of both models together in keys.
 const MODEL: &str = "buying";
@@ -55,7 +55,7 @@ pub(super) struct Time {
     pub withhold: bool,
     /// The commit brings contributions.
     pub busy: bool,
-    /// Changes that the commit looks at, at most; of likelihoods it evaluates ten times as many terms, but one likelihood at least.
+    /// Changes that the commit looks at, at most; of likelihoods it evaluates forty times as many terms.
     pub steps: usize,
 }
 

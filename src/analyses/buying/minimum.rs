@@ -88,19 +88,38 @@ impl<const D: usize> Minimum<D> {
 
     /// Evaluates the function once, which gives its value and its slope.
     pub fn advance(&mut self, function: impl Fn(&[f64; D]) -> (f64, [f64; D])) {
+        if let Some(at) = self.next() {
+            let (value, slope) = function(&at);
+            self.take(value, slope);
+        }
+    }
+
+    /// Where the function is to be evaluated next; `None` once the descent has ended. The same until the answer was taken.
+    pub fn next(&self) -> Option<[f64; D]> {
         match self.state {
-            State::Starting => {
-                (self.value, self.slope) = function(&self.at);
-                self.evaluations += 1;
-                self.state = State::Descending;
-                self.turn();
-            }
-            State::Descending => self.descend(function),
+            State::Starting => Some(self.at),
+            State::Descending => Some(std::array::from_fn(|i| self.at[i] + self.direction[i] * self.length)),
             State::Measuring => {
                 let mut at = self.at;
                 at[self.around.len() / 2] += if self.around.len().is_multiple_of(2) { DIFFERENCE } else { -DIFFERENCE };
-                self.around.push(function(&at).1);
-                self.evaluations += 1;
+                Some(at)
+            }
+            State::Done(_) => None,
+        }
+    }
+
+    /// Takes the function's value and its slope where [`Minimum::next`] asked for it.
+    pub fn take(&mut self, value: f64, slope: [f64; D]) {
+        self.evaluations += u32::from(!matches!(self.state, State::Done(_)));
+        match self.state {
+            State::Starting => {
+                (self.value, self.slope) = (value, slope);
+                self.state = State::Descending;
+                self.turn();
+            }
+            State::Descending => self.descend(value, slope),
+            State::Measuring => {
+                self.around.push(slope);
                 if self.around.len() == 2 * D {
                     let is_curved = self.inverse_curvature().is_some();
                     self.state =
@@ -111,11 +130,9 @@ impl<const D: usize> Minimum<D> {
         }
     }
 
-    fn descend(&mut self, function: impl Fn(&[f64; D]) -> (f64, [f64; D])) {
+    fn descend(&mut self, value: f64, slope: [f64; D]) {
         let step = self.direction.map(|component| component * self.length);
         let at: [f64; D] = std::array::from_fn(|i| self.at[i] + step[i]);
-        let (value, slope) = function(&at);
-        self.evaluations += 1;
         let falls = value <= self.value + 1e-4 * dot(&self.slope, &step);
         if !(value.is_finite() && falls) {
             self.length /= 2.0;

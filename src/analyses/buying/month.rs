@@ -111,35 +111,23 @@ impl BuyingCounts {
 }
 
 impl BuyingFitting {
-    /// Goes on for about so many terms of likelihoods (of one history or class of spending each), for one evaluation at least.
-    /// What was found, once both models are fitted. Takes from `terms` what it used.
+    /// Goes on for so many terms of likelihoods (of one history each; those of spending, which are few, are evaluated as a
+    /// whole). What was found, once both models are fitted. Takes from `terms` what it used.
     pub fn advance(&mut self, terms: &mut usize) -> Option<&BuyingFit> {
-        loop {
-            let (rows, ended) = match (&mut self.purchases, &mut self.spend) {
-                (Some(fitting), _) => {
-                    let fit = fitting.advance(1);
-                    let known = (fitting.rows(), fit.is_some());
-                    self.found.purchases.fit = fit;
-                    known
-                }
-                (None, Some(fitting)) => {
-                    let fit = fitting.advance(1);
-                    let known = (fitting.rows(), fit.is_some());
-                    self.found.spend.fit = fit;
-                    known
-                }
-                (None, None) => return Some(&self.found),
-            };
-            if ended {
-                match &self.purchases {
-                    Some(_) => self.purchases = None,
-                    None => self.spend = None,
-                }
-            }
-            *terms = terms.saturating_sub(rows);
-            if *terms == 0 && (self.purchases.is_some() || self.spend.is_some()) {
+        if let Some(fitting) = &mut self.purchases {
+            self.found.purchases.fit = Some(fitting.advance(terms)?);
+            self.purchases = None;
+        }
+        while let Some(fitting) = &mut self.spend {
+            if *terms == 0 {
                 return None;
             }
+            self.found.spend.fit = fitting.advance(1);
+            *terms = terms.saturating_sub(fitting.rows());
+            if self.found.spend.fit.is_some() {
+                self.spend = None;
+            }
         }
+        Some(&self.found)
     }
 }

@@ -169,8 +169,24 @@ impl PurchaseFit {
 pub struct PurchaseFitting {
     counts: Counts,
     minimum: Minimum<4>,
+    evaluation: Option<Evaluation>,
     n: i64,
     repeat_buyers: i64,
+}
+
+/// An evaluation of the likelihood under way: the terms before `row` are in its sums.
+#[derive(Clone, Debug)]
+struct Evaluation {
+    /// r, α, a, b.
+    parameters: [f64; 4],
+    /// Logarithm and inverse of α and the weeks, by index.
+    lasts: Vec<(f64, f64)>,
+    ages: Vec<(f64, f64)>,
+    /// By index of repeats: how much likelier than staying it is to have left, before any silence.
+    left: Vec<f64>,
+    row: usize,
+    sum: f64,
+    slope: [f64; 4],
 }
 
 /// Customers by what their likelihood depends on: logarithms are taken once for each number of repeats, each age and each time of
@@ -202,15 +218,21 @@ impl PurchaseFitting {
             return None;
         }
         let distinct = |of: &dyn Fn(&History) -> u32| {
-            let mut all: Vec<u32> = customers.iter().map(|(history, _)| of(history)).collect();
-            all.sort_unstable();
-            all.dedup();
-            all
+            let greatest = customers.iter().map(|(history, _)| of(history)).max().unwrap_or_default();
+            let mut occurs = vec![false; greatest as usize + 1];
+            customers.iter().for_each(|(history, _)| occurs[of(history) as usize] = true);
+            (0..=greatest).filter(|value| occurs[*value as usize]).collect::<Vec<u32>>()
         };
         let repeats = distinct(&|history| history.repeats);
         let lasts = distinct(&|history| history.last_days);
         let ages = distinct(&|history| history.age_days);
-        let at = |all: &[u32], value: u32| all.partition_point(|other| *other < value) as u32;
+        let places = |all: &[u32]| {
+            let mut places = vec![0_u32; all.last().map_or(0, |greatest| *greatest as usize + 1)];
+            all.iter().zip(0..).for_each(|(value, place)| places[*value as usize] = place);
+            places
+        };
+        let (of_repeats, of_lasts, of_ages) = (places(&repeats), places(&lasts), places(&ages));
+        let at = |places: &[u32], value: u32| places[value as usize];
         let weeks = |days: &[u32]| days.iter().map(|days| f64::from(*days) / DAYS_PER_WEEK).collect();
         let mut counts = Counts {
             n: n as f64,
@@ -222,30 +244,32 @@ impl PurchaseFitting {
         let (mut purchases, mut exposure) = (0.0, 0.0);
         for &(history, n) in &customers {
             let n = n as f64;
-            let row = at(&repeats, history.repeats);
+            let row = at(&of_repeats, history.repeats);
             counts.repeats[row as usize].1 += n;
-            counts.rows.push((row, at(&lasts, history.last_days), at(&ages, history.age_days), n));
+            counts.rows.push((row, at(&of_lasts, history.last_days), at(&of_ages, history.age_days), n));
             purchases += n * f64::from(history.repeats);
             exposure += n * history.age_weeks();
         }
         // As if all bought at the same rate, and every other purchase were the last.
         let start = [1.0, (exposure / purchases).max(1e-3), 1.0, 1.0];
-        Some(PurchaseFitting { counts, minimum: Minimum::from(start.map(libm::log)), n, repeat_buyers })
+        let minimum = Minimum::from(start.map(libm::log));
+        Some(PurchaseFitting { counts, minimum, evaluation: None, n, repeat_buyers })
     }
 
-    /// How many terms an evaluation of the likelihood has.
-    pub fn rows(&self) -> usize {
-        self.counts.rows.len()
-    }
-
-    /// Evaluates the likelihood so often at most. The fit, once it has ended.
-    pub fn advance(&mut self, evaluations: u32) -> Option<PurchaseFit> {
-        for _ in 0..evaluations {
-            if self.minimum.convergence().is_some() {
-                break;
+    /// Goes on by so many terms of likelihoods (one of each history), and takes from `terms` what it used. The fit, once it has
+    /// ended: the same whatever it was divided into.
+    pub fn advance(&mut self, terms: &mut usize) -> Option<PurchaseFit> {
+        while let Some(at) = self.minimum.next() {
+            let evaluation = self.evaluation.get_or_insert_with(|| self.counts.begin(&at));
+            let rows = self.counts.rows.len().min(evaluation.row.saturating_add(*terms));
+            *terms -= rows - evaluation.row;
+            self.counts.go_on(evaluation, rows);
+            if rows < self.counts.rows.len() {
+                return None;
             }
-            let counts = &self.counts;
-            self.minimum.advance(|at| counts.loss(at));
+            let (value, slope) = self.counts.loss(evaluation);
+            self.minimum.take(value, slope);
+            self.evaluation = None;
         }
         Some(PurchaseFit {
             convergence: self.minimum.convergence()?,
@@ -260,7 +284,7 @@ impl PurchaseFitting {
     /// The fit, at once.
     pub fn finish(mut self) -> PurchaseFit {
         loop {
-            if let Some(fit) = self.advance(u32::MAX) {
+            if let Some(fit) = self.advance(&mut usize::MAX.clone()) {
                 return fit;
             }
         }
@@ -268,14 +292,11 @@ impl PurchaseFitting {
 }
 
 impl Counts {
-    /// The mean log-likelihood of a customer, negated, and its slope by the logarithms of the parameters.
-    fn loss(&self, at: &[f64; 4]) -> (f64, [f64; 4]) {
+    /// What depends on the number of repeats only, and what every term needs.
+    fn begin(&self, at: &[f64; 4]) -> Evaluation {
         let [r, alpha, a, b] = at.map(libm::exp);
         let (mut sum, mut slope) = (0.0, [0.0; 4]);
         let of_weeks = |weeks: &f64| (libm::log(alpha + weeks), 1.0 / (alpha + weeks));
-        let lasts: Vec<(f64, f64)> = self.lasts.iter().map(of_weeks).collect();
-        let ages: Vec<(f64, f64)> = self.ages.iter().map(of_weeks).collect();
-        // What depends on the number of repeats only, and how much likelier than staying it is to have left, before any silence.
         let (gamma_r, digamma_r) = (libm::lgamma(r), digamma(r));
         let (gamma_ab, digamma_ab) = (libm::lgamma(a + b), digamma(a + b));
         let (gamma_b, digamma_b) = (libm::lgamma(b), digamma(b));
@@ -290,13 +311,28 @@ impl Counts {
             slope[3] += n * (digamma_ab + digamma(b + x) - digamma_b - all);
             left.push(if x > 0.0 { at[2] - libm::log(b + x - 1.0) } else { f64::NEG_INFINITY });
         }
-        for &(repeats, last, age, n) in &self.rows {
+        Evaluation {
+            parameters: [r, alpha, a, b],
+            lasts: self.lasts.iter().map(of_weeks).collect(),
+            ages: self.ages.iter().map(of_weeks).collect(),
+            left,
+            row: 0,
+            sum,
+            slope,
+        }
+    }
+
+    /// The terms up to a row.
+    fn go_on(&self, evaluation: &mut Evaluation, until: usize) {
+        let Evaluation { parameters: [r, _, a, b], lasts, ages, left: odds, row, sum, slope } = evaluation;
+        let (r, a, b) = (*r, *a, *b);
+        for &(repeats, last, age, n) in &self.rows[*row..until] {
             let x = self.repeats[repeats as usize].0;
             let ((log_last, by_last), (log_age, by_age)) = (lasts[last as usize], ages[age as usize]);
-            let log_odds = left[repeats as usize] + (r + x) * (log_age - log_last);
+            let log_odds = odds[repeats as usize] + (r + x) * (log_age - log_last);
             // The logarithm of one and the odds, which may be beyond what a float holds.
             let either = log_odds.max(0.0) + libm::log1p(libm::exp(-log_odds.abs()));
-            sum += n * (either - (r + x) * log_age);
+            *sum += n * (either - (r + x) * log_age);
             // The parts of the likelihood: alive, and left.
             let alive = 1.0 / (1.0 + libm::exp(log_odds));
             let left = 1.0 - alive;
@@ -307,7 +343,12 @@ impl Counts {
                 slope[3] -= n * left / (b + x - 1.0);
             }
         }
-        let parameters = [r, alpha, a, b];
+        *row = until;
+    }
+
+    /// The mean log-likelihood of a customer, negated, and its slope by the logarithms of the parameters.
+    fn loss(&self, evaluation: &Evaluation) -> (f64, [f64; 4]) {
+        let Evaluation { parameters, sum, slope, .. } = evaluation;
         (-sum / self.n, std::array::from_fn(|i| -slope[i] * parameters[i] / self.n))
     }
 }

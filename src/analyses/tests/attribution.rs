@@ -5,17 +5,17 @@ use std::time::Instant;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{close, integer, list, number, oracle};
+use super::{close, integer, list, number, oracle, whole::WholeTable};
 use crate::{
     analyses::{
         attribution::{Attribution, Chain, MARKOV_STEPS_MAX, attribute, attribute_any},
-        journeys::{JourneyTable, Place},
+        journeys::Place,
     },
     model::{Accumulator, PathOutcome},
 };
 
-fn table(paths: &[(&[&str], PathOutcome, i64)]) -> JourneyTable {
-    let mut table = JourneyTable::default();
+fn table(paths: &[(&[&str], PathOutcome, i64)]) -> WholeTable {
+    let mut table = WholeTable::default();
     for &(path, end, n) in paths {
         table.add(path, end, &Accumulator::count(n), 1);
     }
@@ -59,7 +59,7 @@ fn the_published_fixture() {
 #[test]
 fn credits_are_those_of_chains_that_are_solved_again_for_each_removal() {
     for case in list(&oracle("attribution")) {
-        let mut table = JourneyTable::default();
+        let mut table = WholeTable::default();
         for path in list(&case["paths"]) {
             let steps: Vec<&str> = list(&path[0]).iter().filter_map(Value::as_str).collect();
             let end = if path[1] == true { PathOutcome::Converted } else { PathOutcome::Lost };
@@ -121,7 +121,7 @@ fn corners_of_chains() {
         close(*effect, expected, 1e-15);
     }
     assert_eq!(Chain::new(2).removal_effects().effects, [0.0, 0.0]);
-    assert!(attribute_any(&JourneyTable::default(), 5).is_some_and(|it| it.shown.is_empty() && it.credited == 0));
+    assert!(attribute_any(&WholeTable::default(), 5).is_some_and(|it| it.shown.is_empty() && it.credited == 0));
 
     // No conversions at all; and conversions without a step, which are nobody's.
     let nothing = table(&[(&["a", "b"], PathOutcome::Lost, 50)]);
@@ -170,11 +170,11 @@ proptest! {
         ),
     ) {
         let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-        let add = |table: &mut JourneyTable, (path, converted, n): &(Vec<usize>, bool, i64)| {
+        let add = |table: &mut WholeTable, (path, converted, n): &(Vec<usize>, bool, i64)| {
             let path: Vec<&str> = path.iter().map(|step| names[*step]).collect();
             table.add(&path, if *converted { PathOutcome::Converted } else { PathOutcome::Lost }, &Accumulator::count(*n), 1);
         };
-        let (mut forwards, mut backwards) = (JourneyTable::default(), JourneyTable::default());
+        let (mut forwards, mut backwards) = (WholeTable::default(), WholeTable::default());
         for journey in &journeys { add(&mut forwards, journey); }
         for journey in journeys.iter().rev() { add(&mut backwards, journey); }
         let attribution = attribute_any(&forwards, 3).expect("consistent counts");
@@ -186,7 +186,7 @@ proptest! {
 #[test]
 fn more_steps_than_the_chain_takes_are_one_step_of_it() {
     let names: Vec<String> = (0..MARKOV_STEPS_MAX + 50).map(|step| format!("s{step:04}")).collect();
-    let mut table = JourneyTable::default();
+    let mut table = WholeTable::default();
     for (at, name) in names.iter().enumerate() {
         let next = names[(at * 7 + 3) % names.len()].as_str();
         let n = 1 + at as i64;

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, time::Instant};
 
 use proptest::prelude::*;
 
+use super::whole::WholeTable;
 use crate::{
     analyses::{
-        journeys::{Compared, Ends, JourneyLimits, JourneyTable, Journeys, Place},
+        journeys::{Compared, Ends, JourneyLimits, Journeys, Place},
         ranking::Rest,
         statistics::{OBSERVATIONS_MIN, difference_of_shares},
     },
@@ -23,14 +24,14 @@ struct Journey {
 }
 
 impl Journey {
-    fn add(&self, table: &mut JourneyTable, times: i64) {
+    fn add(&self, table: &mut WholeTable, times: i64) {
         let took = Accumulator::observe_distribution(self.minutes * 60_000);
         table.add(&self.path, self.end, &took, times);
     }
 }
 
-fn table(journeys: &[Journey]) -> JourneyTable {
-    let mut table = JourneyTable::default();
+fn table(journeys: &[Journey]) -> WholeTable {
+    let mut table = WholeTable::default();
     for journey in journeys {
         journey.add(&mut table, 1);
     }
@@ -143,12 +144,12 @@ proptest! {
         let mut shuffled: Vec<(&Journey, i64)> = journeys.iter().map(|it| (it, 1)).collect();
         shuffled.extend(others.iter().flat_map(|it| [(it, 1), (it, -1)]));
         shuffled.sort_by_cached_key(|(it, times)| xxhash(&format!("{it:?}{times}{seed}")));
-        let mut table = JourneyTable::default();
+        let mut table = WholeTable::default();
         for (journey, times) in shuffled { journey.add(&mut table, times); }
         prop_assert_eq!(table.publish(ALL), expected.publish(ALL));
         for journey in &journeys { journey.add(&mut table, -1); }
         prop_assert!(table.is_zero());
-        let nothing = format!("{:?}", JourneyTable::default().publish(ALL));
+        let nothing = format!("{:?}", WholeTable::default().publish(ALL));
         prop_assert_eq!(format!("{:?}", table.publish(ALL)), nothing);
         // Not even the names are left.
         prop_assert_eq!(table.steps().count(), 0);
@@ -228,7 +229,7 @@ fn the_cost_of_a_hundred_thousand_paths() {
             random(1_000_000_000) as i64,
         ));
     }
-    let mut table = JourneyTable::default();
+    let mut table = WholeTable::default();
     let begin = Instant::now();
     for (path, end, took) in &paths {
         table.add(path, *end, &Accumulator::observe_distribution(*took), 1);

@@ -10,6 +10,7 @@ mod priorities;
 mod range;
 mod scorecards;
 mod statistics;
+pub mod whole;
 
 use serde_json::Value;
 

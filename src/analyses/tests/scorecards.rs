@@ -1,10 +1,9 @@
 //! The scorecards of two departments by hand.
 
-use super::close;
+use super::{close, whole::WholeTable};
 use crate::{
     analyses::{
         contacts::{Contacts, Credited},
-        journeys::JourneyTable,
         scorecards::scorecard,
     },
     model::{Accumulator, ContactElement, PathOutcome, contact_touchpoint},
@@ -26,11 +25,11 @@ fn a_department_is_the_sum_of_its_kinds_of_contact() {
         contacts.add("support:case_replied:phone", ContactElement::Promises, &promise(on_time));
     }
     contacts.add("support:case_opened:phone", ContactElement::Scores, &Accumulator::observe(2));
-    let mut journeys = JourneyTable::default();
+    let mut journeys = WholeTable::default();
     let converted = Accumulator::observe_distribution(1_000);
     journeys.add(&["sales:visit_made:", "support:case_opened:phone"], PathOutcome::Converted, &converted, 40);
     journeys.add(&["sales:visit_made:"], PathOutcome::Lost, &Accumulator::count(1), 10);
-    let found = scorecard(&contacts, &Credited::of([&journeys]), "support").expect("a scorecard");
+    let found = scorecard(&contacts, &Credited::of([&*journeys]), "support").expect("a scorecard");
     assert_eq!((found.touchpoints, found.cases, found.promises, found.kept), (15, 10, 3, 2));
     assert_eq!((found.scores.n, found.scores.sum, found.score), (1, 2, None));
     // Either step leads to every purchase: half of 40 each. Of costs of 300 + 100 + 1600, a fifth.

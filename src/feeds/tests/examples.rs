@@ -13,6 +13,7 @@ use crate::{
         priorities::{Group, PriorityTable, Stated, Subject},
         scorecards::Scorecard,
         statistics::{Difference, Sums},
+        tests::whole::WholeTable,
     },
     feeds::{
         AttributionRecord, AuditEntry, BalanceRecord, CatalogueRecord, ChangeRecord, DeadLetter, DriversRecord,
@@ -333,8 +334,8 @@ pub fn dead_letter() -> DeadLetter<'static> {
 }
 
 /// Journeys with something in every list that is published.
-pub fn journeys() -> JourneyTable {
-    let mut table = JourneyTable::default();
+pub fn journeys() -> WholeTable {
+    let mut table = WholeTable::default();
     let minutes = |minutes: i64| Accumulator::observe_distribution(minutes * 60_000);
     for (steps, reached, lost) in [
         (&["marketing:ad_clicked:web", "sales:visit_made:store"][..], 30, 4),

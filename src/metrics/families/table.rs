@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     analyses::{
+        attribution::MARKOV_STEPS_MAX,
         balance::Balance,
         buying::month::BuyingFit,
         contacts::Contacts,
@@ -21,6 +22,17 @@ use crate::{
 };
 
 use super::changes::Compared;
+
+/// What publishing a table costs at least, in the time that a comparison of two sums takes.
+const STEPS_PER_TABLE: usize = 8;
+
+/// What was added to an element.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub before: &'a Accumulator,
+    pub add: &'a Accumulator,
+    pub after: &'a Accumulator,
+}
 
 /// What a family's elements add up to.
 #[derive(Debug)]
@@ -75,12 +87,43 @@ impl Table {
         }
     }
 
-    pub(super) fn add(&mut self, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+    /// An element, to which something was added. Returns the path whose lost journeys have to be told next:
+    /// [`Table::note_lost`].
+    pub(super) fn change<'e>(
+        &mut self,
+        element: &'e str,
+        Step { before, add, after }: Step<'_>,
+    ) -> Result<Option<&'e str>, MetricsError> {
         match self {
-            Table::Journeys(table) => add_journeys(table, element, add),
-            Table::Drivers(moments) => add_pair(moments, element, add),
-            Table::Priorities(table) => add_group(table, element, add),
-            Table::Contacts(contacts) => add_contact(contacts, element, add),
+            Table::Journeys(table) => return change_journeys(table, element, before, after),
+            Table::Drivers(moments) => add_pair(moments, element, add)?,
+            Table::Priorities(table) => add_group(table, element, add)?,
+            Table::Contacts(contacts) => add_contact(contacts, element, add)?,
+        }
+        Ok(None)
+    }
+
+    /// So many journeys were lost on a path that has just come into a table's list.
+    pub(super) fn note_lost(&mut self, path: &str, n: i64) {
+        if let Table::Journeys(table) = self {
+            table.note_lost(&steps(path), n);
+        }
+    }
+
+    /// Whether the table has to be filled again before it is published.
+    pub(super) fn is_lacking(&self) -> bool {
+        matches!(self, Table::Journeys(table) if table.lacks_paths())
+    }
+
+    /// What publishing it costs, in the time that a comparison of two sums takes.
+    pub(super) fn steps(&self) -> usize {
+        match self {
+            Table::Journeys(table) => {
+                let states = table.kinds_of_steps().min(MARKOV_STEPS_MAX);
+                STEPS_PER_TABLE + table.sums() / 500 + states.pow(3) / 500_000
+            }
+            Table::Priorities(table) => STEPS_PER_TABLE + table.kinds() / 500,
+            Table::Drivers(_) | Table::Contacts(_) => STEPS_PER_TABLE,
         }
     }
 
@@ -144,11 +187,35 @@ pub(super) fn settles_with(number: u8, window: Window) -> Day {
     }
 }
 
-fn add_journeys(table: &mut JourneyTable, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
-    let corrupted = || MetricsError::Corrupted { what: "a journey" };
-    let (outcome, path) = element.split_once(family::PART_SEPARATOR).ok_or_else(corrupted)?;
-    let end = PathOutcome::parse(outcome).ok_or_else(corrupted)?;
-    let path: Vec<&str> = path.split('>').filter(|step| !step.is_empty()).collect();
-    table.add(&path, end, add, 1);
-    Ok(())
+fn steps(path: &str) -> Vec<&str> {
+    path.split('>').filter(|step| !step.is_empty()).collect()
+}
+
+/// The end of journeys, and their path.
+fn parse_journeys(element: &str) -> Result<(PathOutcome, &str), MetricsError> {
+    let parsed = element.split_once(family::PART_SEPARATOR);
+    parsed
+        .and_then(|(outcome, path)| Some((PathOutcome::parse(outcome)?, path)))
+        .ok_or(MetricsError::Corrupted { what: "a journey" })
+}
+
+fn change_journeys<'e>(
+    table: &mut JourneyTable,
+    element: &'e str,
+    before: &Accumulator,
+    after: &Accumulator,
+) -> Result<Option<&'e str>, MetricsError> {
+    let (end, path) = parse_journeys(element)?;
+    Ok(table.change(&steps(path), end, before, after).then_some(path))
+}
+
+/// The element of the journeys that were lost on a path.
+pub(super) fn lost(path: &str) -> String {
+    format!("{}{}{path}", PathOutcome::Lost.as_str(), family::PART_SEPARATOR)
+}
+
+/// What taking an element into a table costs: a journey has sums for its steps and their pairs.
+pub(super) fn work(element: &str) -> usize {
+    let steps = element.bytes().filter(|byte| *byte == b'>').count() + 1;
+    8 + steps + steps * steps / 4
 }

@@ -156,3 +156,57 @@ fn a_priority_that_somebody_has_taken_on_says_so_in_every_month() {
     harness.commit_all();
     assert_eq!(harness.feed.latest["priorities|month:2026-03|of=persons"], "0 persons seen by mo");
 }
+
+/// A path of ten steps; which of three each is follows from a number.
+fn long_path(number: usize) -> String {
+    let steps = (0..10)
+        .map(|place| format!("s{place}:visit_made:{}", ["web", "app", "store"][number / 3_usize.pow(place) % 3]));
+    steps.collect::<Vec<_>>().join(">")
+}
+
+#[test]
+fn a_large_family_is_read_by_several_commits_and_what_comes_meanwhile_is_in_it() {
+    let journeys = |number: usize| {
+        let end = if number.is_multiple_of(3) { "lost" } else { "converted" };
+        format!("journeys 2026-01-31 referral - {end} {} {}", long_path(number / 2), 1 + number % 7)
+    };
+    // What comes later: journeys on paths that are known, before and after wherever the reading is, and some that are taken back.
+    let later = |number: usize| match number % 4 {
+        0 => format!("journeys 2026-01-31 referral - converted {} 3", long_path(number * 97 % 5_000)),
+        1 => format!("journeys 2026-01-31 referral - lost {} 5", long_path(number * 31 % 5_000)),
+        2 => format!("{} -1", journeys(number * 13 % 5_000).rsplit_once(' ').map_or("", |(told, _)| told)),
+        _ => format!("journeys 2026-01-31 referral - converted {} 9", long_path(20_000 + number)),
+    };
+    let mut once = Harness::new(Options::new(Calendar::utc(), 1));
+    let mut twice = Harness::new(Options::new(Calendar::utc(), 1));
+    for number in 0..5_000 {
+        once.tell(&journeys(number));
+        twice.tell(&journeys(number));
+    }
+    once.commit_all();
+    twice.commit_all();
+    twice.tell("restart");
+    // After so many commits with contributions an analysis does not wait any longer: it is read while they come.
+    let before = twice.feed.publications;
+    let mut first_told = None;
+    for number in 0..60 {
+        once.tell(&later(number));
+        twice.tell(&later(number));
+        twice.commit();
+        if twice.feed.publications > before {
+            first_told = first_told.or(Some(number));
+        }
+    }
+    // At once, it would be told with number 32.
+    assert!(first_told.is_some_and(|number| number > 34), "{first_told:?}");
+    once.commit_all();
+    twice.commit_all();
+    assert!(!once.feed.journeys.is_empty());
+    assert_eq!(once.feed.journeys, twice.feed.journeys);
+    twice.tell("restart");
+    twice.tell("journeys 2026-01-31 referral - lost  1");
+    once.tell("journeys 2026-01-31 referral - lost  1");
+    once.commit_all();
+    twice.commit_all();
+    assert_eq!(once.feed.journeys, twice.feed.journeys);
+}

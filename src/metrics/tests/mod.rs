@@ -21,6 +21,7 @@ use super::{
     catalogue::{self, MetricKind},
     cells, values,
 };
+use crate::analyses::journeys::JourneyLimits;
 use crate::model::{
     Accumulator, Alert, AlertId, AnalysisPlace, CellKey, ContactElement, Currency, Day, Dimension, EventTime, KeyValue,
     MetricValue, Money, Outcome, Status, StoreError, Uncertainty, Window, WindowKind, contact_touchpoint, family, keys,
@@ -71,6 +72,8 @@ struct Feed {
     /// A line for each publication of an alert.
     alerts: String,
     open_alerts: BTreeSet<AlertId>,
+    /// All that was told last of journeys.
+    journeys: BTreeMap<String, String>,
 }
 
 impl Effects for Feed {
@@ -100,6 +103,8 @@ impl Effects for Feed {
         let (key, line) = match analysed {
             Analysed::Journeys(table) => {
                 let ended = table.ended();
+                let limits = JourneyLimits { transitions: 500, paths: 50, ends: 50, critical: 50 };
+                self.journeys.insert(keys::analysis("journeys", "goal", place), format!("{:?}", table.publish(limits)));
                 (keys::analysis("journeys", "goal", place), format!("{} reached, {} lost", ended.goal, ended.lost))
             }
             Analysed::Buying(found) => {
