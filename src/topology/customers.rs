@@ -66,6 +66,8 @@ struct CustomersStage {
     /// Entries of the batches of this transaction. They are folded together, once before the commit: a late touchpoint
     /// refolds what is after it, and many late ones of one person then share that work.
     waiting: Vec<u8>,
+    /// Timestamp of the oldest of those batches; 0 if there is none.
+    waiting_ms: i64,
     /// Bytes of moves taken in this transaction.
     moves_bytes: usize,
     publisher: Publisher,
@@ -105,6 +107,7 @@ impl CustomersStage {
             input,
             customers: Customers::new(options.customers.clone()),
             waiting: Vec::new(),
+            waiting_ms: 0,
             moves_bytes: 0,
             publisher: Publisher::new(options, map),
             calendar: options.calendar.clone(),
@@ -157,10 +160,12 @@ impl CustomersStage {
             batch.push(Incoming { person, encoded });
         }
         self.publisher.is_counted = self.readings.waiting_was_reread;
+        self.publisher.follows_ms = std::mem::take(&mut self.waiting_ms);
         let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
         self.customers.touchpoints(&batch, &mut StoreView(store), &mut sending).map_err(stop)?;
         sending.finish()?;
         self.publisher.is_counted = false;
+        self.publisher.follows_ms = 0;
         self.waiting.clear();
         Ok(())
     }
@@ -207,6 +212,11 @@ fn take_move(
     }
 }
 
+/// The older of two timestamps, of which 0 is none.
+fn older(known_ms: i64, timestamp_ms: i64) -> i64 {
+    if known_ms == 0 { timestamp_ms } else { known_ms.min(timestamp_ms) }
+}
+
 fn eight(bytes: &[u8]) -> Result<[u8; 8], StageError> {
     bytes.try_into().map_err(|_| StageError::Stop("a stored time cannot be read".into()))
 }
@@ -233,13 +243,11 @@ impl Stage for CustomersStage {
         if !entries.is_empty() && says.is_none() {
             self.publisher.arrived = header.arrived;
         }
-        self.publisher.timestamp_ms = match self.publisher.timestamp_ms {
-            0 => record.timestamp_ms,
-            known => known.min(record.timestamp_ms),
-        };
+        self.publisher.timestamp_ms = older(self.publisher.timestamp_ms, record.timestamp_ms);
         self.publisher.sequence = u64::try_from(record.offset).unwrap_or_default();
         if !are_moves {
             self.waiting.extend_from_slice(entries);
+            self.waiting_ms = older(self.waiting_ms, record.timestamp_ms);
             return Ok(());
         }
         self.moves_bytes += entries.len();
@@ -247,11 +255,14 @@ impl Stage for CustomersStage {
         // one sender sends has an order: whatever follows from moves first, the waiting ones are folded once a commit.
         self.readings.load(&mut self.customers, store)?;
         self.publisher.as_of = self.times(store)?.as_of;
+        self.publisher.follows_ms = record.timestamp_ms;
         let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
         while let Some(next) = moves::next_move(&mut entries)? {
             take_move(&mut self.customers, &next, &mut StoreView(store), &mut sending).map_err(stop)?;
         }
-        sending.finish()
+        sending.finish()?;
+        self.publisher.follows_ms = 0;
+        Ok(())
     }
 
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
@@ -360,7 +371,7 @@ impl Stage for CustomersStage {
     fn rolled_back(&mut self) {
         self.customers.rolled_back();
         self.waiting.clear();
-        self.moves_bytes = 0;
+        (self.waiting_ms, self.moves_bytes) = (0, 0);
         self.publisher.clear();
         self.times = None;
         self.backlog.rolled_back();

@@ -52,7 +52,7 @@ pub(super) fn maker(
                 identities: Encoder::new(options.feed_format, &options.application_id).naming(options.names.clone()),
                 journal: Encoder::new(options.feed_format, &options.application_id).naming(options.names.clone()),
                 header: Header::timeless(Day(0), None),
-                timestamp_ms: 0,
+                follows_ms: 0,
                 sequence: 0,
                 lines: 0,
                 record: Vec::new(),
@@ -81,7 +81,8 @@ struct Publisher {
     identities: Encoder<feeds::Identities>,
     journal: Encoder<feeds::IdentityJournal>,
     header: Header,
-    timestamp_ms: i64,
+    /// The timestamp of the record that is being taken.
+    follows_ms: i64,
     /// The offset of the last record, and the lines of the journal that it caused: together they tell its entries apart.
     sequence: u64,
     lines: u64,
@@ -92,14 +93,14 @@ struct Publisher {
 
 impl Publisher {
     fn send_moves(&mut self, partition: usize, outputs: &mut dyn Outputs) -> Result<(), LogError> {
-        self.moves[partition].take(VERSION_MOVES, &self.header, &mut self.record);
+        let timestamp_ms = self.moves[partition].take(VERSION_MOVES, &self.header, &mut self.record);
         outputs.send(&Output {
             topic: self.map.customers_repartition,
             placement: Placement::At(i32::try_from(partition).expect("it counts partitions of a topic")),
             key: &[],
             value: Some(&self.record),
             headers: &[],
-            timestamp_ms: (self.timestamp_ms > 0).then_some(self.timestamp_ms),
+            timestamp_ms,
         })
     }
 }
@@ -124,6 +125,7 @@ impl Sending<'_, '_> {
     fn tell(&mut self, home: PersonId, add: impl FnOnce(&mut MoveBatch)) {
         let partition = partition_of(home, self.publisher.customers_partitions);
         let moves = &mut self.publisher.moves[partition];
+        moves.follows_from(self.publisher.follows_ms);
         add(moves);
         if moves.is_full() {
             let sent = self.publisher.send_moves(partition, self.outputs);
@@ -200,10 +202,7 @@ impl Stage for LinksStage {
         self.taken_bytes += entries.len();
         let publisher = &mut self.publisher;
         publisher.header = Header { as_of, ..Header::timeless(header.arrived, None) };
-        publisher.timestamp_ms = match publisher.timestamp_ms {
-            0 => record.timestamp_ms,
-            known => known.min(record.timestamp_ms),
-        };
+        publisher.follows_ms = record.timestamp_ms;
         (publisher.sequence, publisher.lines) = (u64::try_from(record.offset).unwrap_or_default(), 0);
         let mut view = StoreView(store);
         let mut sending = Sending { publisher, outputs, failure: None };
@@ -233,7 +232,9 @@ impl Stage for LinksStage {
             }
             .map_err(stop)?;
         }
-        sending.finish()
+        sending.finish()?;
+        self.publisher.follows_ms = 0;
+        Ok(())
     }
 
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
@@ -245,7 +246,6 @@ impl Stage for LinksStage {
                 self.publisher.send_moves(partition, outputs)?;
             }
         }
-        self.publisher.timestamp_ms = 0;
         Ok(false)
     }
 
@@ -277,7 +277,6 @@ impl Stage for LinksStage {
         self.as_of = None;
         self.publisher.moves.iter_mut().for_each(MoveBatch::clear);
         self.publisher.counted.clear();
-        self.publisher.timestamp_ms = 0;
     }
 
     fn wants_commit(&self) -> bool {

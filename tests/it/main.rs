@@ -25,6 +25,7 @@ mod harness;
 mod identity;
 mod idle;
 mod kafka;
+mod measured;
 mod oracle;
 mod rebuild;
 mod reload;

@@ -48,7 +48,10 @@ pub(super) struct Publisher {
     pub(super) arrived: Day,
     /// What contributions are computed by; known once the stage starts.
     pub(super) generation: Option<Generation>,
+    /// Of the oldest record in this transaction: what contributions are measured from.
     pub(super) timestamp_ms: i64,
+    /// Of the oldest record that what is told to homes, persons and links now follows from; 0 if there is none.
+    pub(super) follows_ms: i64,
     pub(super) sequence: u64,
     pub(super) outcomes: BTreeMap<(String, Day, Outcome), i64>,
     /// Whether what is folded has been counted before.
@@ -84,9 +87,21 @@ impl Sending<'_, '_> {
     fn tell(&mut self, name: PersonId, add: impl FnOnce(&mut MoveBatch)) {
         let partition = partition_of(name, self.publisher.customers_partitions);
         let moves = &mut self.publisher.moves[partition];
+        moves.follows_from(self.publisher.follows_ms);
         add(moves);
         if moves.is_full() {
             let sent = self.publisher.send_moves(partition, self.outputs);
+            self.note(sent);
+        }
+    }
+
+    /// Adds what links is told.
+    fn tell_links(&mut self, told: &ToLinks<'_>) {
+        let batch = &mut self.publisher.to_links;
+        batch.follows_from(self.publisher.follows_ms);
+        batch.to_links(told);
+        if batch.is_full() {
+            let sent = self.publisher.send_to_links(self.outputs);
             self.note(sent);
         }
     }
@@ -170,19 +185,11 @@ impl customers::Effects for Sending<'_, '_> {
     }
 
     fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]) {
-        self.publisher.to_links.to_links(&ToLinks::Pairs { home, pairs: pairs.to_vec() });
-        if self.publisher.to_links.is_full() {
-            let sent = self.publisher.send_to_links(self.outputs);
-            self.note(sent);
-        }
+        self.tell_links(&ToLinks::Pairs { home, pairs: pairs.to_vec() });
     }
 
     fn withdraw(&mut self, home: PersonId, pairs: &[WithdrawnPair]) {
-        self.publisher.to_links.to_links(&ToLinks::Withdraw { home, pairs: pairs.to_vec() });
-        if self.publisher.to_links.is_full() {
-            let sent = self.publisher.send_to_links(self.outputs);
-            self.note(sent);
-        }
+        self.tell_links(&ToLinks::Withdraw { home, pairs: pairs.to_vec() });
     }
 
     fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool) {
@@ -301,6 +308,7 @@ impl Publisher {
             arrived: Day(0),
             generation: None,
             timestamp_ms: 0,
+            follows_ms: 0,
             sequence: 0,
             outcomes: BTreeMap::new(),
             is_counted: false,
@@ -324,7 +332,7 @@ impl Publisher {
         self.alerted.clear();
         self.sent = (0, 0);
         self.uncounted.clear();
-        self.timestamp_ms = 0;
+        (self.timestamp_ms, self.follows_ms) = (0, 0);
     }
 
     fn moves_header(&self) -> Header {
@@ -333,26 +341,32 @@ impl Publisher {
 
     pub(super) fn send_moves(&mut self, partition: usize, outputs: &mut dyn Outputs) -> Result<(), LogError> {
         let header = self.moves_header();
-        self.moves[partition].take(VERSION_MOVES, &header, &mut self.record);
+        let oldest_ms = self.moves[partition].take(VERSION_MOVES, &header, &mut self.record);
         let partition = i32::try_from(partition).expect("it counts partitions of a topic");
-        self.send_internal(self.map.customers_repartition, partition, outputs)
+        self.send_internal(self.map.customers_repartition, partition, oldest_ms, outputs)
     }
 
     pub(super) fn send_to_links(&mut self, outputs: &mut dyn Outputs) -> Result<(), LogError> {
         let header = self.moves_header();
-        self.to_links.take(VERSION_TO_LINKS, &header, &mut self.record);
-        self.send_internal(self.map.links_repartition, 0, outputs)
+        let oldest_ms = self.to_links.take(VERSION_TO_LINKS, &header, &mut self.record);
+        self.send_internal(self.map.links_repartition, 0, oldest_ms, outputs)
     }
 
-    fn send_internal(&self, topic: TopicIndex, partition: i32, outputs: &mut dyn Outputs) -> Result<(), LogError> {
+    /// `timestamp_ms`: the time of the source records, so that latency is measured from end to end.
+    fn send_internal(
+        &self,
+        topic: TopicIndex,
+        partition: i32,
+        timestamp_ms: Option<i64>,
+        outputs: &mut dyn Outputs,
+    ) -> Result<(), LogError> {
         outputs.send(&Output {
             topic,
             placement: Placement::At(partition),
             key: &[],
             value: Some(&self.record),
             headers: &[],
-            // The time of the source records, so that latency is measured from end to end.
-            timestamp_ms: (self.timestamp_ms > 0).then_some(self.timestamp_ms),
+            timestamp_ms,
         })
     }
 
@@ -374,7 +388,8 @@ impl Publisher {
     ) -> Result<(), LogError> {
         self.batches[index].take(header, &mut self.record);
         let partition = i32::try_from(index).expect("it counts partitions of a topic");
-        self.send_internal(self.map.metrics_repartition, partition, outputs)
+        let oldest_ms = (self.timestamp_ms > 0).then_some(self.timestamp_ms);
+        self.send_internal(self.map.metrics_repartition, partition, oldest_ms, outputs)
     }
 
     /// A word to every partition of metrics.

@@ -131,6 +131,8 @@ pub enum ToLinks<'a> {
 #[derive(Debug, Default)]
 pub struct MoveBatch {
     entries: Vec<u8>,
+    /// Timestamp of the oldest source record that anything in it follows from, in milliseconds.
+    oldest_ms: Option<i64>,
 }
 
 impl MoveBatch {
@@ -147,6 +149,17 @@ impl MoveBatch {
     /// Empties it.
     pub fn clear(&mut self) {
         self.entries.clear();
+        self.oldest_ms = None;
+    }
+
+    /// Notes the timestamp of the source record that what is added follows from; 0 if it is not known.
+    ///
+    /// Of what the whole transaction took, the oldest would do as an answer only once: homes, persons and links tell each
+    /// other things in circles, and with a little traffic what was old at the beginning would never leave them.
+    pub fn follows_from(&mut self, timestamp_ms: i64) {
+        if timestamp_ms > 0 {
+            self.oldest_ms = Some(self.oldest_ms.map_or(timestamp_ms, |oldest| oldest.min(timestamp_ms)));
+        }
     }
 
     fn count(&mut self, count: usize) {
@@ -214,13 +227,16 @@ impl MoveBatch {
         postcard::to_io(told, &mut self.entries).expect("a vector takes every byte");
     }
 
-    /// Writes the record into `record` and empties the batch. `form`: [`VERSION_MOVES`] or [`VERSION_TO_LINKS`].
-    pub fn take(&mut self, form: u8, header: &Header, record: &mut Vec<u8>) {
+    /// Writes the record into `record` and empties the batch. `form`: [`VERSION_MOVES`] or [`VERSION_TO_LINKS`]. Returns
+    /// the timestamp of the oldest source record that it follows from.
+    pub fn take(&mut self, form: u8, header: &Header, record: &mut Vec<u8>) -> Option<i64> {
         record.clear();
         record.push(form);
         postcard::to_io(header, &mut *record).expect("a vector takes every byte");
         record.extend_from_slice(&self.entries);
+        let oldest_ms = self.oldest_ms;
         self.clear();
+        oldest_ms
     }
 }
 
