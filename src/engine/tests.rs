@@ -143,6 +143,12 @@ fn topology() -> (Topology, TopicIndex, TopicIndex, TopicIndex) {
 }
 
 fn run(seed: u64, faults: u32) -> (BTreeMap<FaultKind, u64>, u64) {
+    run_until(seed, faults, |simulation| {
+        simulation.run(&mut |_| {}).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    })
+}
+
+fn run_until(seed: u64, faults: u32, rest: impl FnOnce(&mut Simulation)) -> (BTreeMap<FaultKind, u64>, u64) {
     let (topology, source, sums, additions) = topology();
     let mut expected = BTreeMap::new();
     let mut sources = Vec::new();
@@ -165,7 +171,7 @@ fn run(seed: u64, faults: u32) -> (BTreeMap<FaultKind, u64>, u64) {
     };
     let options = SimulationOptions { seed, instances_max: 3, faults, worker };
     let mut simulation = Simulation::new(options, topology, sources);
-    simulation.run(&mut |_| {}).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    rest(&mut simulation);
     let cluster = simulation.cluster().borrow();
     let mut published = BTreeMap::new();
     for record in cluster.read_committed(sums) {
@@ -196,4 +202,20 @@ fn sums_are_exact_whatever_fails() {
 #[test]
 fn a_run_without_faults_comes_to_rest() {
     run(1, 0);
+}
+
+/// That nothing moves for a while may be a pause: what was committed is seen only when its markers have landed.
+#[test]
+fn as_soon_as_a_run_is_at_rest_everything_was_taken_in() {
+    let mut in_flight = 0;
+    for seed in 0..100 {
+        run_until(seed, 10, |simulation| {
+            simulation.produce_all();
+            while !simulation.is_at_rest() {
+                simulation.run_for(1).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                in_flight += usize::from(!simulation.cluster().borrow().markers_to_land().is_empty());
+            }
+        });
+    }
+    assert!(in_flight > 1_000, "{in_flight} choices with markers on their way");
 }

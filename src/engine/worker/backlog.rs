@@ -14,6 +14,20 @@ use crate::engine::{
 };
 
 impl<L: Log> Worker<L> {
+    /// Whether every task runs, and has taken and committed all that its input has; of one that is read a second time, all
+    /// that is to be read again.
+    pub fn has_read_everything(&mut self) -> bool {
+        let source = self.log.halves().0;
+        self.transaction.is_none()
+            && self.tasks.iter().all(|task| {
+                let has_read = match task.reread {
+                    Some(reread) => reread.told && task.next >= Some(reread.to),
+                    None => source.lag(task.input) == Some(0) && task.waiting.is_none(),
+                };
+                has_read && task.state() == TaskState::Running && !task.touched && !task.more
+            })
+    }
+
     /// Tells each stage whose input has caught up, or has fallen behind again.
     pub(super) fn note_backlog(&mut self) {
         let source = self.log.halves().0;

@@ -262,16 +262,29 @@ impl Simulation {
             let moved = self.choose()?;
             between(&self.cluster.borrow());
             quiet = if moved { 0 } else { quiet + 1 };
-            if quiet > 60 * self.instances.len().max(1)
-                && self.sources.is_empty()
-                && self.faults_left == 0
-                // What a dead instance left open hides what comes after it: that is a pause, not rest.
-                && self.cluster.borrow().producers_with_open_transactions().is_empty()
-            {
+            if quiet > 60 * self.instances.len().max(1) && self.is_at_rest() {
                 return Ok(());
             }
         }
         Err(StageError::Stop("the simulation does not come to rest".into()))
+    }
+
+    /// Whether nothing is left to do: that nothing moved for a while may be chance, or a pause.
+    pub fn is_at_rest(&mut self) -> bool {
+        let cluster = self.cluster.borrow();
+        // What a dead instance left open hides what comes after it, and so does a marker that is on its way.
+        if !self.sources.is_empty()
+            || self.faults_left > 0
+            || !cluster.producers_with_open_transactions().is_empty()
+            || !cluster.markers_to_land().is_empty()
+        {
+            return false;
+        }
+        let partitions = inputs(&self.topology).into_iter().map(|input| cluster.partition_count(input));
+        let tasks: i32 = partitions.sum();
+        let owned: usize = self.instances.iter().map(|instance| instance.worker.tasks().len()).sum();
+        usize::try_from(tasks) == Ok(owned)
+            && self.instances.iter_mut().all(|it| !it.away && it.worker.has_read_everything())
     }
 
     /// One choice; whether anything moved.
