@@ -2,7 +2,7 @@
 //! sizes of feeds, how long publishing held its stage and the time to the first result after a kill out.
 //!
 //! `cargo bench --profile release --bench embedded -- [--events N] [--customers N] [--days N] [--even] [--workers N]
-//! [--anonymous PERCENT [--recognised]] [--restart] [--against PROGRAM] [--set section.key=value]…`. `--even`: customers differ
+//! [--anonymous PERCENT [--recognised]] [--first-links RATE] [--restart] [--against PROGRAM] [--set section.key=value]…`. `--even`: customers differ
 //! less in how often something happens to them (Zipf's exponent is 0.5), so that nearly all of them appear. `--against`: the same
 //! events go into another build of the hub first, such as one with the first metrics alone, and the CPU of both is compared.
 
@@ -31,12 +31,13 @@ use harness::kafka::free_port;
 use insight_hub::{
     company::{BenchEvents, BenchOptions, SourceEvent},
     engine::log::{
+        access::{self, Durability, LogAccess, socket::Remote},
         commit_log::{Commit, CommitLog, NewRecord, Options, Policy, TopicPartition, files::real::RealFiles},
         embedded::{EmbeddedOptions, SharedLog},
     },
 };
 use measure::{
-    PARTITIONS, SOURCE, argument, buckets, explain, figures, header, is_said, largest, restore, row, usage,
+    PARTITIONS, SOURCE, argument, buckets, explain, figures, header, is_said, largest, latency, restore, row, usage,
     wait_until_done, within,
 };
 
@@ -64,6 +65,24 @@ fn fill(directory: &Path, events: impl Iterator<Item = SourceEvent>) {
     }
     log.append(&commit).unwrap();
     log.sync().unwrap();
+}
+
+/// Writes events through the hub's socket, the partitions in turn, as if they had happened at a time.
+fn append(hub: &Remote, events: &[SourceEvent], at: i64) {
+    for chunk in events.chunks(1_000) {
+        let records: Vec<access::NewRecord<'_>> = chunk
+            .iter()
+            .enumerate()
+            .map(|(index, event)| access::NewRecord {
+                partition: Some(index as u32 % PARTITIONS as u32),
+                timestamp_ms: at,
+                key: Some(&event.key),
+                value: Some(&event.payload),
+                headers: &[],
+            })
+            .collect();
+        hub.append(SOURCE, &records, Durability::AsConfigured).unwrap();
+    }
 }
 
 fn bytes_below(path: &Path) -> u64 {
@@ -199,6 +218,11 @@ fn main() {
         println!("the longest {what}: ≤ {:.0} ms", largest(&figures_then, figure) * 1_000.0);
     }
     print_holds(&figures_then);
+    let links = argument("--first-links", 0);
+    if links > 0 {
+        let remote = Remote::connect(&hub.directory().join("data")).unwrap().unwrap();
+        latency::first_links(port, links, &mut |events, at| append(&remote, events, at));
+    }
     if is_said("--restart") {
         hub.process.kill();
         let (seconds, records, rate) = restore(&mut hub, port);

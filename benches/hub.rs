@@ -20,27 +20,23 @@ mod harness;
 mod measure;
 mod skeleton;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use harness::{
     kafka::{Broker, Options, free_port},
     writer::{Message, Writer, create_topics},
 };
-use insight_hub::company::{BenchEvents, BenchOptions, FirstLinks, SourceEvent};
+use insight_hub::company::{BenchEvents, BenchOptions, SourceEvent};
 use measure::{
-    PARTITIONS, SOURCE, argument, explain, figures, header, is_said, largest, now_ms, restore, row, usage,
-    wait_until_done,
+    PARTITIONS, SOURCE, argument, explain, header, is_said, largest, latency, restore, row, usage, wait_until_done,
 };
 
-/// Writes the next `count` events, the partitions in turn; `at`: when each happens to be written, if not at its own time.
-fn fill(writer: &Writer, events: &mut impl Iterator<Item = SourceEvent>, count: u64, at: Option<i64>) {
+/// Writes the next `count` events, the partitions in turn, each at its own time.
+fn fill(writer: &Writer, events: &mut impl Iterator<Item = SourceEvent>, count: u64) {
     let mut chunk = Vec::new();
     for (index, event) in events.take(usize::try_from(count).unwrap()).enumerate() {
-        let at = at.unwrap_or(event.timestamp_ms);
-        chunk.push(Message::new(&event.key, &event.payload).at(at).to(index as i32 % PARTITIONS));
+        let message = Message::new(&event.key, &event.payload).at(event.timestamp_ms);
+        chunk.push(message.to(index as i32 % PARTITIONS));
         if chunk.len() == 50_000 {
             writer.write(SOURCE, &chunk);
             chunk.clear();
@@ -49,37 +45,14 @@ fn fill(writer: &Writer, events: &mut impl Iterator<Item = SourceEvent>, count: 
     writer.write(SOURCE, &chunk);
 }
 
-/// Writes at a rate for some seconds; milliseconds below which 50 %, 99 % and all of the commits were that published the
-/// effect of these events on `insight.metrics`, each measured from the oldest event that it covers.
-fn latency(port: u16, writer: &Writer, events: &mut impl Iterator<Item = SourceEvent>, rate: u64) -> [f64; 3] {
-    const SECONDS: u64 = 20;
-    const SLICES: u64 = 50;
-    let buckets = |figures: &BTreeMap<String, f64>| -> Vec<(f64, f64)> {
-        let mut buckets: Vec<(f64, f64)> = figures
-            .iter()
-            .filter(|(name, _)| name.starts_with("insight_hub_end_to_end_seconds_bucket"))
-            .map(|(name, count)| {
-                let limit = name.split("le=\"").nth(1).unwrap().split('"').next().unwrap();
-                (limit.parse().unwrap_or(f64::INFINITY), *count)
-            })
-            .collect();
-        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-        buckets
+/// Writes events as if they had happened at a time, the partitions in turn. Does not wait for the broker: whoever writes at a
+/// rate would be late.
+fn post(writer: &Writer, events: &[SourceEvent], at: i64) {
+    let message = |(index, event): (usize, &SourceEvent)| {
+        Message::new(&event.key, &event.payload).at(at).to(index as i32 % PARTITIONS)
     };
-    let before = buckets(&figures(port).unwrap());
-    let began = Instant::now();
-    for slice in 0..SECONDS * SLICES {
-        std::thread::sleep(
-            (Duration::from_millis(1_000 / SLICES) * u32::try_from(slice).unwrap()).saturating_sub(began.elapsed()),
-        );
-        fill(writer, events, rate / SLICES, Some(now_ms()));
-    }
-    std::thread::sleep(Duration::from_secs(3));
-    let after = buckets(&figures(port).unwrap());
-    let counts: Vec<(f64, f64)> =
-        after.iter().zip(&before).map(|(after, before)| (after.0, after.1 - before.1)).collect();
-    let all = counts.last().unwrap().1;
-    [0.5, 0.99, 1.0].map(|share| counts.iter().find(|(_, count)| *count >= share * all).unwrap().0 * 1_000.0)
+    let messages: Vec<Message> = events.iter().enumerate().map(message).collect();
+    writer.post(SOURCE, &messages);
 }
 
 fn main() {
@@ -101,7 +74,7 @@ fn main() {
         ..BenchOptions::default()
     });
     let writer = Writer::new(&broker.bootstrap());
-    fill(&writer, &mut source, events, None);
+    fill(&writer, &mut source, events);
     eprintln!("{events} events of {customers} customers written in {:.1} s", filling.elapsed().as_secs_f64());
 
     let port = free_port();
@@ -114,23 +87,13 @@ fn main() {
     row("hub", events, took.as_secs_f64(), cpu, peak);
     explain(&figures);
     println!("the longest commit: ≤ {:.0} ms", largest(&figures, "insight_hub_commit_seconds") * 1_000.0);
+    let mut write = |events: &[SourceEvent], at| post(&writer, events, at);
     if rate > 0 {
-        let [half, most, all] = latency(port, &writer, &mut source, rate);
-        println!(
-            "from event to insight.metrics at {rate} events/s: p50 ≤ {half:.0} ms, p99 ≤ {most:.0} ms, all ≤ {all:.0} ms"
-        );
+        latency::latency("from event", port, &mut source, rate, &mut write);
     }
     let rate = argument("--first-links", 0);
     if rate > 0 {
-        let mut source = FirstLinks::new(25 * rate);
-        fill(&writer, &mut source, 25 * rate * u64::from(FirstLinks::BEFORE), Some(now_ms()));
-        std::thread::sleep(Duration::from_secs(10));
-        let [half, most, all] = latency(port, &writer, &mut source, rate);
-        println!(
-            "from the event that links a cookie to its customer, with {} touchpoints moved, to insight.metrics, at {rate} links/s: \
-             p50 ≤ {half:.0} ms, p99 ≤ {most:.0} ms, all ≤ {all:.0} ms",
-            FirstLinks::BEFORE
-        );
+        latency::first_links(port, rate, &mut write);
     }
     if is_said("--restore") {
         hub.process.kill();

@@ -1,4 +1,8 @@
 //! A running hub in; its CPU, memory, rate and restores out, as the benchmarks print them.
+//!
+//! [`latency`]: how long it takes until an event's effect is published.
+
+pub mod latency;
 
 use std::{
     collections::BTreeMap,

@@ -139,12 +139,19 @@ impl Writer {
     /// Writes all and waits until the broker has them.
     #[track_caller]
     pub fn write<'a>(&self, topic: &str, messages: impl IntoIterator<Item = &'a Message>) {
-        for message in messages {
-            self.send(topic, message);
-        }
+        self.post(topic, messages);
         self.0.flush(WITHIN).expect("the broker takes the records in time");
         let refused = self.0.context().refused.lock().expect("nobody panics with it").take();
         assert!(refused.is_none(), "{topic}: the broker refused a record: {refused:?}");
+    }
+
+    /// Hands all over without waiting for the broker: the Rust client waits for at least a tenth of a second. What the
+    /// broker refuses is told by the next [`Self::write`].
+    #[track_caller]
+    pub fn post<'a>(&self, topic: &str, messages: impl IntoIterator<Item = &'a Message>) {
+        for message in messages {
+            self.send(topic, message);
+        }
     }
 
     #[track_caller]
