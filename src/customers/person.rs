@@ -335,6 +335,9 @@ impl Customers {
         let mut edit = Edit::default();
         let own = self.own_counts(id, store)?;
         edit.change.own = if own { Own::Stay } else { Own::Elsewhere };
+        // A person who has none yet is not searched for each of those that come: no two of them are of one event, since a home
+        // has one version of it.
+        let has_copies = person(&mut self.people, id, store)?.ties().is_some_and(|ties| ties.copies > 0);
         let mut copies = 0;
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by_key(|&index| {
@@ -352,7 +355,7 @@ impl Customers {
                 content_hash: item.content_hash,
                 edition: 0,
             };
-            let mut before = copies_of(id, &id_and_spoke, store)?;
+            let mut before = if has_copies { copies_of(id, &id_and_spoke, store)? } else { SmallVec::new() };
             if own && let Some(own) = own_version(id, &id_and_spoke, store)? {
                 before.push(own);
             }
