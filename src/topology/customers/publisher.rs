@@ -395,7 +395,8 @@ impl Publisher {
     /// A word to every partition of metrics.
     pub(super) fn tell_metrics(&mut self, told: &Told, outputs: &mut dyn Outputs) -> Result<(), LogError> {
         told::encode(told, &mut self.record);
+        let oldest_ms = (self.timestamp_ms > 0).then_some(self.timestamp_ms);
         (0..self.metrics_partitions)
-            .try_for_each(|partition| self.send_internal(self.map.metrics_repartition, partition, outputs))
+            .try_for_each(|partition| self.send_internal(self.map.metrics_repartition, partition, oldest_ms, outputs))
     }
 }
