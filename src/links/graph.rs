@@ -120,6 +120,8 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         if is_new {
             let mut node = Node::new(id, identifier.kind, identifier.value);
             node.decided = self.has_any(&store_keys::prefix(b'd', &[&id.0]))?;
+            // What it reported of others may be all that was left of it: it learns whose it is as before.
+            node.home = self.has_any(&store_keys::prefix(b'h', &[&id.0]))?;
             self.versions(id)?.new = Some(node);
         }
         let node = self.known(id)?;

@@ -293,3 +293,9 @@ fn what_homes_take_back_is_gone_from_the_graph_1() {
 fn what_homes_take_back_is_gone_from_the_graph_2() {
     worlds(5);
 }
+
+/// It took back that it was seen, not what it said of others; then others named it, and it was not told whose it is.
+#[test]
+fn a_home_that_takes_back_a_part_still_learns_whose_it_is() {
+    world(4_007_809, true);
+}
