@@ -373,12 +373,13 @@ impl Watch {
                 if found.len() < SCAN_ENTRIES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             let is_last = found.len() < SCAN_ENTRIES_MAX;
-            budget.spend(found.len().div_ceil(PASSED_PER_STEP));
-            for (key, series) in found {
+            for (number, (key, series)) in found.into_iter().enumerate() {
+                // Asked before anything is spent: the smallest budget gets on by one.
                 if budget.is_spent() {
                     self.looking = Some((of, key.to_vec()));
                     return Ok(());
                 }
+                budget.spend(usize::from(number % PASSED_PER_STEP == 0));
                 let definition = definition_of(&key)?;
                 if series?.examined != Some(newest(definition, day).start) {
                     budget.spend(STEPS_PER_SERIES);
