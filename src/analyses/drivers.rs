@@ -53,7 +53,32 @@ pub struct PairSums {
 }
 
 impl PairSums {
-    fn add(&mut self, other: &PairSums, times: i64) {
+    /// The correlation of the two. `None` below [`OBSERVATIONS_MIN`] persons with both, where one of them is constant, and
+    /// while the sums contradict each other.
+    pub fn correlation(&self) -> Option<Correlation> {
+        let pair = self;
+        if pair.n < OBSERVATIONS_MIN {
+            return None;
+        }
+        let spread1 = scaled_product_sum(pair.n, pair.first_squares, pair.first, pair.first);
+        let spread2 = scaled_product_sum(pair.n, pair.second_squares, pair.second, pair.second);
+        if spread1 <= 0.0 || spread2 <= 0.0 {
+            return None;
+        }
+        let r = scaled_product_sum(pair.n, pair.products, pair.first, pair.second) / (spread1.sqrt() * spread2.sqrt());
+        // Beyond rounding, nothing that was counted is more than one.
+        if r.abs() > 1.0 + 1e-9 {
+            return None;
+        }
+        let r = r.clamp(-1.0, 1.0);
+        let half = Z_95 / ((pair.n - 3) as f64).sqrt();
+        // At the very ends the transformation is infinite, and the interval has no width.
+        let end = |shift: f64| if r.abs() < 1.0 { libm::tanh(libm::atanh(r) + shift) } else { r };
+        Some(Correlation { n: pair.n, r, low: end(-half), high: end(half) })
+    }
+
+    /// Adds other sums of the same two, `times` times.
+    pub fn add(&mut self, other: &PairSums, times: i64) {
         let by = i128::from(times);
         self.n = self.n.wrapping_add(other.n.wrapping_mul(times));
         for (sum, other) in [
@@ -155,25 +180,7 @@ impl Moments {
     /// The correlation of two measures. `None` below [`OBSERVATIONS_MIN`] persons with both, where one of them is constant, and
     /// while the sums contradict each other.
     pub fn correlation(&self, i: usize, j: usize) -> Option<Correlation> {
-        let pair = self.pair(i, j);
-        if pair.n < OBSERVATIONS_MIN {
-            return None;
-        }
-        let spread1 = scaled_product_sum(pair.n, pair.first_squares, pair.first, pair.first);
-        let spread2 = scaled_product_sum(pair.n, pair.second_squares, pair.second, pair.second);
-        if spread1 <= 0.0 || spread2 <= 0.0 {
-            return None;
-        }
-        let r = scaled_product_sum(pair.n, pair.products, pair.first, pair.second) / (spread1.sqrt() * spread2.sqrt());
-        // Beyond rounding, nothing that was counted is more than one.
-        if r.abs() > 1.0 + 1e-9 {
-            return None;
-        }
-        let r = r.clamp(-1.0, 1.0);
-        let half = Z_95 / ((pair.n - 3) as f64).sqrt();
-        // At the very ends the transformation is infinite, and the interval has no width.
-        let end = |shift: f64| if r.abs() < 1.0 { libm::tanh(libm::atanh(r) + shift) } else { r };
-        Some(Correlation { n: pair.n, r, low: end(-half), high: end(half) })
+        self.pair(i, j).correlation()
     }
 
     /// The relative weights of the drivers of an outcome. `None` where no driver has a correlation with it.

@@ -28,6 +28,11 @@ use super::{
     statistics::{Difference, OBSERVATIONS_MIN, Sums, difference_of_means, difference_of_shares},
 };
 
+/// Scores are means of 1 to 5, in thousandths.
+pub const SCORE_UNIT: i64 = 1_000;
+/// From the lowest to the highest of them.
+pub const SCORE_RANGE: i64 = 4 * SCORE_UNIT;
+
 /// What is known of a group of persons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Group {

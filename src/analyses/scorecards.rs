@@ -7,19 +7,111 @@
 //! - *Promises*: deliveries that its touchpoints told of and that had been promised, by whomever; *kept*: those on time.
 //! - *Cases*: its touchpoints of kind `case_opened`.
 //!
-//! *Assumed*: what attribution assumes. *Not to be concluded*: that a department whose net is below zero could be saved on: who
-//! keeps customers is credited with no purchase; nor that whoever tells of a late delivery made it late.
+//! - *Priorities*: the first [`PRIORITIES`] of the month's ranking ([`super::priorities`]) that it owns, with their rank among all.
+//! - *What its failures do to others*: of the persons whom it touched in the month, those with a touchpoint where it failed them
+//!   (a delivery later than promised, an answer or review of 1 or 2 of 5, a detractor's answer of 0–6, a sentiment below −20)
+//!   against those without one: the cases that a person opened at *other* departments, and the person's mean answer of 1–5 to
+//!   *other* departments, each as the difference of the means, failed less not failed, with Welch's interval
+//!   ([`difference_of_means`]; smallest n [`OBSERVATIONS_MIN`] persons on each side).
+//! - *Part in drivers*: of what customers felt at its own touchpoints (a person's mean in the month: csat, nps, sentiment, time to
+//!   the first reply that it gave, share on time and lateness of deliveries that it told of), the correlation with buying again in
+//!   the month, over the customers of whom both are known ([`super::drivers`]; smallest n [`OBSERVATIONS_MIN`]).
+//!   The number of messages is no part of it: its effect is that of all departments' messages together.
+//! - *Alerts*: those about customers that it owns, that opened in the month and are open now, acknowledged or not, by cause.
+//!   Where there is no touchpoint of it in the month, they are all that is said.
+//!
+//! *Assumed*: what attribution, priorities and drivers assume; and that whom it failed is like whom it did not fail but for the failure.
+//! *Not to be concluded*: that a department whose net is below zero could be saved on: who
+//! keeps customers is credited with no purchase; nor that whoever tells of a late delivery made it late; nor that its failures
+//! *cause* what others see: who is unhappy with one department is readily so with the next, who has more contacts has more of
+//! both, and within a month what others see may come before the failure. It is where departments should talk to each other.
+
+use std::collections::BTreeMap;
 
 use super::{
     balance::{Contact, CostBasis, feeling},
     contacts::{Contacts, Credited},
-    statistics::{Difference, Sums},
+    drivers::{Correlation, PairSums},
+    priorities::{Priority, PriorityTable, SCORE_RANGE, Stated},
+    statistics::{Difference, OBSERVATIONS_MIN, Sums, difference_of_means},
 };
-use crate::model::{Capacities, Kind, parse_contact};
+use crate::model::{AlertCause, Capacities, Kind, Measure, parse_contact};
+
+/// So many priorities are on a scorecard.
+pub const PRIORITIES: usize = 5;
+
+/// What persons of a department did and thought elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The cases that each of them opened.
+    pub cases: Sums,
+    /// The mean answer of each who gave any, in [`super::priorities::SCORE_UNIT`]s.
+    pub scores: Sums,
+}
+
+/// What is summed over a department's month besides its kinds of contact. An element of an abelian group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Department {
+    /// Persons with a touchpoint where it failed them.
+    failed: Elsewhere,
+    /// The others that it touched.
+    others: Elsewhere,
+    alerts: BTreeMap<AlertCause, i64>,
+    pairs: BTreeMap<(u8, u8), PairSums>,
+}
+
+impl Department {
+    /// Persons whom it failed, or those whom it did not.
+    pub fn side(&mut self, failed: bool) -> &mut Elsewhere {
+        if failed { &mut self.failed } else { &mut self.others }
+    }
+
+    /// Adds open alerts, or takes them back.
+    pub fn add_alerts(&mut self, cause: AlertCause, n: i64) {
+        let sum = self.alerts.entry(cause).or_default();
+        *sum = sum.wrapping_add(n);
+        if *sum == 0 {
+            self.alerts.remove(&cause);
+        }
+    }
+
+    /// Adds sums over persons with two measures, by their numbers.
+    pub fn add_pair(&mut self, pair: (u8, u8), sums: &PairSums) {
+        let sum = self.pairs.entry(pair).or_default();
+        sum.add(sums, 1);
+        if *sum == PairSums::default() {
+            self.pairs.remove(&pair);
+        }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_zero(&self) -> bool {
+        *self == Department::default()
+    }
+}
+
+/// The same figure of two groups of persons.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effect {
+    /// Of those whom the department failed.
+    pub failed: Sums,
+    /// Of the others.
+    pub others: Sums,
+    /// The first mean less the second.
+    pub difference: Option<Difference>,
+}
+
+impl Effect {
+    fn of(failed: Sums, others: Sums) -> Effect {
+        let are_enough = failed.n.min(others.n) >= OBSERVATIONS_MIN;
+        let difference = are_enough.then(|| difference_of_means(failed, others)).flatten();
+        Effect { failed, others, difference }
+    }
+}
 
 /// A department's month.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scorecard {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scorecard<'a> {
     /// Its touchpoints.
     pub touchpoints: i64,
     /// Of those, cases opened.
@@ -46,10 +138,38 @@ pub struct Scorecard {
     pub promises: i64,
     /// Those on time.
     pub kept: i64,
+    /// The first priorities that it owns, each with its rank among all.
+    pub priorities: Vec<(usize, Priority<'a>)>,
+    /// How many more it owns.
+    pub other_priorities: usize,
+    /// Cases that persons opened at other departments.
+    pub cases_elsewhere: Effect,
+    /// Persons' mean answers to other departments, in [`super::priorities::SCORE_UNIT`]s.
+    pub scores_elsewhere: Effect,
+    /// How far what is felt at its touchpoints goes together with buying again.
+    pub drivers: Vec<(Measure, Correlation)>,
+    /// Open alerts that it owns.
+    pub alerts: Vec<(AlertCause, i64)>,
 }
 
-/// The scorecard of a spoke. `None` without a touchpoint of it, and while counts are negative.
-pub fn scorecard(contacts: &Contacts, credited: &Credited, spoke: &str) -> Option<Scorecard> {
+/// What a department's month is read from.
+#[derive(Clone, Copy, Debug)]
+pub struct MonthOf<'a> {
+    /// All kinds of contact.
+    pub contacts: &'a Contacts,
+    /// What purchases are credited to.
+    pub credited: &'a Credited,
+    /// What else is summed over the department.
+    pub department: &'a Department,
+    /// All persons by subject.
+    pub priorities: &'a PriorityTable,
+    /// What the organisation states about subjects.
+    pub stated: &'a Stated,
+}
+
+/// The scorecard of a spoke. `None` without a touchpoint or an open alert of it, and while counts are negative.
+pub fn scorecard<'a>(month: &MonthOf<'a>, spoke: &str) -> Option<Scorecard<'a>> {
+    let MonthOf { contacts, credited, department, .. } = *month;
     let is_of = |name: &str| parse_contact(name).is_some_and(|(of, ..)| of == spoke);
     let (mut promises, mut kept) = (0_i64, 0_i64);
     for (_, sums) in contacts.iter().filter(|(name, _)| is_of(name)) {
@@ -66,8 +186,9 @@ pub fn scorecard(contacts: &Contacts, credited: &Credited, spoke: &str) -> Optio
         own().filter(|it| of(it)).fold(0_i64, |sum, it| sum.wrapping_add(it.touchpoints))
     };
     let touchpoints = count(|_| true);
+    let alerts: Vec<_> = department.alerts.iter().map(|(cause, n)| (*cause, *n)).filter(|(_, n)| *n > 0).collect();
     if touchpoints == 0 {
-        return None;
+        return (!alerts.is_empty()).then(|| Scorecard { alerts, ..Scorecard::default() });
     }
     let total = |of: fn(&Contact<'_>) -> i64| all.iter().map(|it| i128::from(of(it))).sum::<i128>() as f64;
     let bases: [(CostBasis, fn(&Contact<'_>) -> i64); 3] = [
@@ -85,6 +206,10 @@ pub fn scorecard(contacts: &Contacts, credited: &Credited, spoke: &str) -> Optio
         (here, feeling(here, everywhere))
     };
     let ((scores, score), (sentiments, sentiment)) = (sums(|it| it.scores), sums(|it| it.sentiment));
+    let ranked = month.priorities.prioritise(month.stated, SCORE_RANGE, usize::MAX).shown;
+    let mut owned = (1..).zip(ranked).filter(|(_, priority)| priority.subject.spoke == spoke);
+    let priorities: Vec<_> = owned.by_ref().take(PRIORITIES).collect();
+    let (failed, others) = (&department.failed, &department.others);
     Some(Scorecard {
         touchpoints,
         cases: count(|it| it.key.kind == Kind::CaseOpened.as_str()),
@@ -99,5 +224,48 @@ pub fn scorecard(contacts: &Contacts, credited: &Credited, spoke: &str) -> Optio
         net: contribution.map(|contribution| contribution - cost),
         promises,
         kept,
+        priorities,
+        other_priorities: owned.count(),
+        cases_elsewhere: Effect::of(failed.cases, others.cases),
+        scores_elsewhere: Effect::of(failed.scores, others.scores),
+        drivers: drivers(department),
+        alerts,
     })
+}
+
+/// The drivers of buying again, in the order of measures.
+fn drivers(department: &Department) -> Vec<(Measure, Correlation)> {
+    let of = |measure: &Measure| {
+        let pair = department.pairs.get(&(*measure as u8, Measure::BoughtAgain as u8))?;
+        Some((*measure, pair.correlation()?))
+    };
+    Measure::DRIVERS.iter().filter_map(of).collect()
+}
+
+impl Default for Scorecard<'_> {
+    /// That of a month without a touchpoint.
+    fn default() -> Self {
+        let nothing = Effect::of(Sums::default(), Sums::default());
+        Scorecard {
+            touchpoints: 0,
+            cases: 0,
+            scores: Sums::default(),
+            score: None,
+            sentiments: Sums::default(),
+            sentiment: None,
+            credit: 0.0,
+            contribution: None,
+            cost_basis: CostBasis::Touchpoints,
+            cost: 0.0,
+            net: None,
+            promises: 0,
+            kept: 0,
+            priorities: Vec::new(),
+            other_priorities: 0,
+            cases_elsewhere: nothing,
+            scores_elsewhere: nothing,
+            drivers: Vec::new(),
+            alerts: Vec::new(),
+        }
+    }
 }

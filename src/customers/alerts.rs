@@ -17,19 +17,20 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    fold::{Head, attention, head::Level},
+    contributions::Contributions,
+    fold::{DimensionValue, Head, attention, head::Level},
     record::AtClose,
     rhythm::rhythm,
     stage::{Customers, Effects, Options, Person, person},
     store_keys,
 };
 use crate::model::{
-    Acknowledgement, Alert, AlertCause, AlertId, AlertState, Day, Identifier, IdentifierType, KeyValue, PersonId,
-    StoreError,
+    Acknowledgement, Alert, AlertCause, AlertId, AlertState, Day, DepartmentElement, Dimension, Identifier,
+    IdentifierType, KeyValue, PersonId, StoreError, Window, WindowKind, family,
 };
 
 /// What alerts mean: another number asks for a rebuild.
-pub const ALERTS_VERSION: u8 = 1;
+pub const ALERTS_VERSION: u8 = 2;
 
 /// What the feed was told of an alert last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,16 @@ pub struct Published {
     pub content: u64,
     /// How often it was published.
     pub revision: u32,
+}
+
+impl Published {
+    /// Adds it `times` to what is open of its department, in the month in which it opened.
+    pub(super) fn count(&self, times: i64, contributions: &mut Contributions) {
+        let mut name = family::cell_value(&[&self.owner], &[]);
+        DepartmentElement::Alerts(self.cause).push_name(&mut name);
+        let value = DimensionValue::new(Dimension::Company, &name);
+        contributions.count(family::SCORECARDS, Window::of(WindowKind::Month, self.since), &value, times);
+    }
 }
 
 /// What is kept of a person's alerts, with the head.
@@ -200,14 +211,14 @@ fn acknowledgement<S: KeyValue + ?Sized>(id: AlertId, store: &S) -> Result<Optio
         .transpose()
 }
 
-/// Tells the feed how a person's alerts differ from what it knows, and keeps what it knows then. `public`: whom they are
-/// published under. Where `is_live` is false, they are held back.
+/// Tells the feed how a person's alerts differ from what it knows, counts that at their departments, and keeps what it knows then.
+/// `public`: whom they are published under. Where `is_live` is false, they are held back.
 pub(super) fn publish<S: KeyValue + ?Sized>(
     (person_id, public): (PersonId, PersonId),
     (head, kept): (&Head, &mut Option<Box<Kept>>),
     (closed_day, is_live): (Day, bool),
     options: &Options,
-    store: &mut S,
+    (store, contributions): (&mut S, &mut Contributions),
     effects: &mut impl Effects,
 ) -> Result<(), StoreError> {
     let mut now = if head.touchpoints > 0 { alerts(public, head, closed_day, options) } else { Vec::new() };
@@ -254,6 +265,12 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         }
         let (id, cause, since) = (alert.id, alert.cause, alert.since);
         published.push(Published { id, cause, owner: alert.owner.into(), since, content, revision });
+    }
+    let counted = |of: &Published| (of.id, of.cause, of.since);
+    let is_same = |(old, new): (&Published, &Published)| counted(old) == counted(new) && old.owner == new.owner;
+    if known.len() != published.len() || !known.iter().zip(&published).all(is_same) {
+        known.iter().for_each(|old| old.count(-1, contributions));
+        published.iter().for_each(|new| new.count(1, contributions));
     }
     *kept = (!published.is_empty()).then(|| Box::new(Kept { held: false, published }));
     Ok(())
@@ -328,6 +345,7 @@ impl Customers {
             store.delete_local(&store_keys::held(id));
         }
         for old in &kept.published {
+            old.count(-1, &mut self.contributions);
             effects.alert_gone(old.id, old.cause);
             store.delete_local(&store_keys::alert(old.id));
         }

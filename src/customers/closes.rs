@@ -15,7 +15,7 @@ use super::{
         subjects::{self, Followed},
     },
 };
-use crate::model::Day;
+use crate::model::{Day, Measure};
 
 /// What the close of a day has contributed for a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub struct Closed {
     /// Months of which it is known what followed.
     pub followed: Vec<Followed>,
 }
+
+/// The same as it was with heads of version 3, field by field: a month had its first day, values and segment.
+pub type ClosedOfHeads3 = (Vec<Ended>, Option<MonthOfHeads3>, Vec<Followed>);
+type MonthOfHeads3 = (Day, [Option<i64>; Measure::ALL.len()], Option<Box<str>>);
 
 impl Closed {
     /// What a head contributes at the close of a day; `None`: nothing.

@@ -63,6 +63,9 @@ impl Customers {
         let mut envelope = stored.and_then(|bytes| Some(Envelope::decode(&bytes).ok()?.0)).unwrap_or_default();
         // Those of an earlier fold are not taken back.
         envelope.closed = None;
+        // What the feed knows of alerts, it still knows: they count as they did.
+        let alerts = envelope.alerts.iter().flat_map(|alerts| &alerts.published);
+        alerts.for_each(|alert| alert.count(1, &mut self.contributions));
         let mut head = Head::default();
         let mut snapshots: Vec<(u64, Vec<u8>, Vec<u8>)> = Vec::new();
         let mut result = Ok(());

@@ -276,7 +276,8 @@ impl Customers {
                 person.envelope.closed = closed;
             }
             let (of, is_live) = ((&person.head, &mut person.envelope.alerts), self.alerts_are_live);
-            alerts::publish((person_id, public), of, (closed_day, is_live), &self.options, store, effects)?;
+            let to = (&mut *store, &mut self.contributions);
+            alerts::publish((person_id, public), of, (closed_day, is_live), &self.options, to, effects)?;
             let changes = [
                 record::next_change(&person.head, closed_day),
                 Closed::next_change(&person.head, closed_day, fold),

@@ -5,7 +5,7 @@
 //!
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
-//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 3 with what closes contributed and alerts), head | yes |
+//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 4 with what closes contributed and alerts), head | yes |
 //! | `t` | name, position | touchpoint, internal form; of a home's own, after the first reading, its number (4, little-endian), 0xff | yes |
 //! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
 //! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
@@ -27,7 +27,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{alerts::Kept, closes::Closed, fold::Head, readings};
+use super::{
+    alerts::Kept,
+    closes::{Closed, ClosedOfHeads3},
+    fold::Head,
+    readings,
+};
 use crate::model::{AlertId, Day, EventTime, Identifier, KeyValue, PersonId, StoreError, Touchpoint};
 
 /// Where the day of `as_of` is kept.
@@ -41,7 +46,9 @@ pub const ENVELOPE_VERSION: u8 = 1;
 /// The same with ties before the head.
 const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
 /// The same with ties, what closes contributed and alerts before the head, each there or not.
-const ENVELOPE_VERSION_WITH_ALL: u8 = 3;
+const ENVELOPE_VERSION_WITH_ALL: u8 = 4;
+/// The same as it was before heads of version 4.
+const ENVELOPE_VERSION_OF_HEADS_3: u8 = 3;
 
 const NO_TIMER: i32 = i32::MAX;
 
@@ -372,6 +379,10 @@ impl Envelope {
         let (mut ties, mut closed, mut alerts) = (None, None, None);
         if version == ENVELOPE_VERSION_WITH_ALL {
             ((ties, closed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+        } else if version == ENVELOPE_VERSION_OF_HEADS_3 {
+            // Only a rebuild reads it, and forgets what days had contributed; a person's ties are kept nowhere else.
+            let _contributed: Option<ClosedOfHeads3>;
+            ((ties, _contributed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
         } else if version == ENVELOPE_VERSION_WITH_TIES {
             (ties, head) = postcard::take_from_bytes(head)
                 .map(|(ties, rest)| (Some(Box::new(ties)), rest))

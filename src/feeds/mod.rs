@@ -49,7 +49,7 @@ pub use journeys::{Journeys, JourneysRecord, JourneysShape};
 pub use metrics::{MetricShape, Metrics};
 pub use names::{Names, Shown};
 pub use notation::{Binary, Notation, Text};
-pub use priorities::{Priorities, PrioritiesRecord, PrioritiesShape, SCORE_RANGE, SCORE_UNIT};
+pub use priorities::{Priorities, PrioritiesRecord, PrioritiesShape};
 pub use reader::{ReadError, Reader};
 pub use rejected::{DeadLetter, HEADER_PREFIX};
 pub use replay::{Origin, OriginReader, REPLAY_OF, REPLAY_TIMESTAMP, position};

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     analyses::{
-        priorities::{Group, Judged, Priority},
+        priorities::{Group, Judged, Priority, SCORE_UNIT},
         ranking::Ranked,
         statistics::Difference,
     },
@@ -23,11 +23,6 @@ use crate::{
 /// The feed `insight.priorities`. Key: [`crate::model::keys::analysis`].
 #[derive(Debug)]
 pub enum Priorities {}
-
-/// Scores are means of 1 to 5, in thousandths.
-pub const SCORE_UNIT: i64 = 1_000;
-/// From the lowest to the highest of them.
-pub const SCORE_RANGE: i64 = 4 * SCORE_UNIT;
 
 /// What is published of a month.
 #[derive(Clone, Debug)]
@@ -151,7 +146,7 @@ impl<'a, N> PriorityShape<'a, N> {
     }
 }
 
-fn three(difference: Option<Difference>) -> [Option<f64>; 3] {
+pub(super) fn three(difference: Option<Difference>) -> [Option<f64>; 3] {
     [
         difference.and_then(|it| finite(it.value)),
         difference.and_then(|it| finite(it.low)),

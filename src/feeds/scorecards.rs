@@ -8,11 +8,17 @@ use super::{
     metrics::WindowShape,
     names::Names,
     notation::{Notation, finite},
+    priorities::three,
     table::Feed,
 };
 use crate::{
-    analyses::scorecards::Scorecard,
-    model::{AnalysisPlace, Status},
+    analyses::{
+        drivers::Correlation,
+        priorities::{Priority, SCORE_UNIT},
+        scorecards::{Effect, Scorecard},
+        statistics::{OBSERVATIONS_MIN, Sums},
+    },
+    model::{AlertCause, AnalysisPlace, Measure, Status},
 };
 
 /// The feed `insight.scorecards`. Key: [`crate::model::keys::analysis`].
@@ -25,7 +31,7 @@ pub struct ScorecardRecord<'a> {
     /// What it is about; its subject is the spoke.
     pub place: AnalysisPlace<'a>,
     /// What was found.
-    pub card: &'a Scorecard,
+    pub card: &'a Scorecard<'a>,
     /// Counts the publications of this key, from 1.
     pub revision: u64,
     /// Whether the window can still change.
@@ -53,6 +59,12 @@ impl FeedRecord for Scorecards {
             net: card.net.and_then(finite),
             promises: card.promises,
             kept: card.kept,
+            cases_elsewhere: EffectShape::of(&card.cases_elsewhere, 1),
+            score_elsewhere: EffectShape::of(&card.scores_elsewhere, SCORE_UNIT),
+            drivers: card.drivers.iter().map(DriverShape::of).collect(),
+            priorities: card.priorities.iter().map(OwnedShape::of).collect(),
+            other_priorities: i64::try_from(card.other_priorities).unwrap_or(i64::MAX),
+            open_alerts: card.alerts.iter().map(AlertsShape::of).collect(),
             revision: i64::try_from(record.revision).unwrap_or(i64::MAX),
             status: record.status.as_str(),
         }
@@ -76,6 +88,110 @@ pub struct ScorecardShape<'a, N> {
     net: Option<f64>,
     promises: i64,
     kept: i64,
+    cases_elsewhere: EffectShape,
+    score_elsewhere: EffectShape,
+    drivers: Vec<DriverShape>,
+    priorities: Vec<OwnedShape<'a>>,
+    other_priorities: i64,
+    open_alerts: Vec<AlertsShape>,
     revision: i64,
     status: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename = "Effect")]
+struct EffectShape {
+    failed: i64,
+    failed_mean: Option<f64>,
+    others: i64,
+    others_mean: Option<f64>,
+    difference: Option<f64>,
+    interval_low: Option<f64>,
+    interval_high: Option<f64>,
+}
+
+impl EffectShape {
+    /// `unit`: what the sums count in.
+    fn of(effect: &Effect, unit: i64) -> EffectShape {
+        let by = 1.0 / unit as f64;
+        let mean = |sums: Sums| sums.mean().filter(|_| sums.n >= OBSERVATIONS_MIN).and_then(|mean| finite(mean * by));
+        let [difference, interval_low, interval_high] = three(effect.difference.map(|it| it.scaled(by)));
+        EffectShape {
+            failed: effect.failed.n,
+            failed_mean: mean(effect.failed),
+            others: effect.others.n,
+            others_mean: mean(effect.others),
+            difference,
+            interval_low,
+            interval_high,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename = "Driver")]
+struct DriverShape {
+    driver: &'static str,
+    n: i64,
+    correlation: Option<f64>,
+    interval_low: Option<f64>,
+    interval_high: Option<f64>,
+}
+
+impl DriverShape {
+    fn of((measure, found): &(Measure, Correlation)) -> DriverShape {
+        DriverShape {
+            driver: measure.as_str(),
+            n: found.n,
+            correlation: finite(found.r),
+            interval_low: finite(found.low),
+            interval_high: finite(found.high),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename = "OwnedPriority")]
+struct OwnedShape<'a> {
+    rank: i64,
+    kind: &'a str,
+    subject: &'a str,
+    reach: i64,
+    value_at_risk: i64,
+    ground: &'static str,
+    score: Option<f64>,
+    score_low: Option<f64>,
+    score_high: Option<f64>,
+    effort: i64,
+}
+
+impl<'a> OwnedShape<'a> {
+    fn of((rank, priority): &(usize, Priority<'a>)) -> OwnedShape<'a> {
+        let [score, score_low, score_high] = three(Some(priority.score));
+        OwnedShape {
+            rank: i64::try_from(*rank).unwrap_or(i64::MAX),
+            kind: priority.subject.kind,
+            subject: priority.subject.subject,
+            reach: priority.reach,
+            value_at_risk: priority.value_at_risk,
+            ground: priority.ground.as_str(),
+            score,
+            score_low,
+            score_high,
+            effort: priority.effort,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename = "OpenAlerts")]
+struct AlertsShape {
+    cause: &'static str,
+    n: i64,
+}
+
+impl AlertsShape {
+    fn of(&(cause, n): &(AlertCause, i64)) -> AlertsShape {
+        AlertsShape { cause: cause.as_str(), n }
+    }
 }

@@ -130,10 +130,12 @@ fn changes_are_written_as_the_golden_files_say() {
 
 #[test]
 fn scorecards_are_written_as_the_golden_files_say() {
-    let card = examples::scorecard();
+    let table = examples::priorities();
+    let card = examples::scorecard(&table);
     check_golden!(Scorecards, "scorecards", &examples::scorecard_record(&card));
     let uncredited = crate::analyses::scorecards::Scorecard { contribution: None, net: None, ..card };
     check_formats_agree::<Scorecards>(&examples::scorecard_record(&uncredited));
+    check_formats_agree::<Scorecards>(&examples::scorecard_record(&Default::default()));
 }
 
 #[test]

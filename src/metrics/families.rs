@@ -33,7 +33,12 @@ use super::{
     watch,
 };
 use crate::{
-    analyses::{balance, contacts::Credited, priorities::PriorityTable, scorecards},
+    analyses::{
+        balance,
+        contacts::Credited,
+        priorities::{PriorityTable, Stated},
+        scorecards::{MonthOf, Scorecard, scorecard},
+    },
     model::{
         Accumulator, Acknowledgement, AlertId, AnalysisPlace, Capacities, CellKey, Day, Dimension, KeyValue, Status,
         Window, WindowKind, family,
@@ -275,25 +280,13 @@ impl Families {
         }
         let is_balance = cell.metric == family::BALANCE;
         if is_of_purchases || is_balance {
-            self.note_balance_due(&family, store)?;
+            self.note_due(together::balance(&family), store)?;
         }
         if let Some(spoke) = together::spoke_of(element).filter(|_| is_balance) {
             // Also if nothing of it is left.
             self.note_due(together::scorecard(&family, spoke), store)?;
         }
         self.note_due(family, store)
-    }
-
-    /// Notes that the balance in the month of a family is due, and the scorecards that are read from it, unless it is known.
-    fn note_balance_due(&mut self, family: &[u8], store: &dyn KeyValue) -> Result<(), MetricsError> {
-        let balance = together::balance(family);
-        if self.due(store)?.contains(&balance) {
-            return Ok(());
-        }
-        let Table::Contacts(contacts) = self.table(&balance, store)? else { return Err(MetricsError::NoElement) };
-        let cards: Vec<StoreKey> =
-            contacts.spokes().into_iter().map(|spoke| together::scorecard(family, spoke)).collect();
-        cards.into_iter().chain([balance]).try_for_each(|key| self.note_due(key, store))
     }
 
     /// A cell of a metric changes.
@@ -303,9 +296,18 @@ impl Families {
         touched.into_iter().try_for_each(|comparison| self.note_due(comparison, store))
     }
 
-    /// Notes that a family is due, if it is not yet.
+    /// Notes that a family is due, if it is not yet, and the scorecards that are read from it. Where it is due, they are as well: it
+    /// is published before them.
     fn note_due(&mut self, family: StoreKey, store: &dyn KeyValue) -> Result<(), MetricsError> {
         if !self.due(store)?.contains(&family) {
+            if matches!(family.first(), Some(&(family::BALANCE | family::PRIORITIES))) {
+                let balance = self.table(&together::balance(&family), store)?;
+                let Table::Contacts(contacts) = balance else { return Err(MetricsError::NoElement) };
+                let cards = contacts.spokes().into_iter().map(|spoke| together::scorecard(&family, spoke));
+                for card in cards.collect::<Vec<StoreKey>>() {
+                    self.note_due(card, store)?;
+                }
+            }
             self.newly_due.insert(family.clone());
             self.due(store)?.insert(family);
         }
@@ -355,7 +357,7 @@ impl Families {
         &mut self,
         settled: Option<Day>,
         withhold: bool,
-        capacities: &Capacities,
+        stated: (&Capacities, &Stated),
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<bool, MetricsError> {
@@ -372,7 +374,7 @@ impl Families {
                     break;
                 }
                 steps = steps.saturating_sub(costs.max(1));
-                self.publish_family(&family, settled, capacities, store, effects)?;
+                self.publish_family(&family, settled, stated, store, effects)?;
                 self.due(store)?.remove(&family);
                 self.newly_due.remove(&family);
                 published.push(family);
@@ -411,7 +413,7 @@ impl Families {
         &mut self,
         family: &StoreKey,
         settled: Option<Day>,
-        capacities: &Capacities,
+        (capacities, stated): (&Capacities, &Stated),
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<(), MetricsError> {
@@ -425,15 +427,14 @@ impl Families {
             Some(&(family::BALANCE | family::SCORECARDS)) => self.credited(family, name.window.start, store)?,
             _ => Arc::default(),
         };
-        let (compared, contacts, balance, card, seen);
+        let (compared, contacts, balance, department, card, seen);
         let (analysed, is_nothing) = if is_comparison(family) {
             compared = Changes::compare(name.window.start, name.dimension, &name.parts, store)?;
             (Analysed::Change(&compared), compared.change.is_none())
         } else if family.first() == Some(&family::SCORECARDS) {
-            card = match self.table(&together::balance(family), store)? {
-                Table::Contacts(contacts) => scorecards::scorecard(contacts, &credited, subject),
-                _ => None,
-            };
+            // Small, and one of many: not kept.
+            department = read_table(family, store)?;
+            card = self.scorecard(family, &department, subject, (&credited, stated), store)?;
             (Analysed::Scorecard(card.as_ref()), card.is_none())
         } else {
             let table = self.table(family, store)?;
@@ -449,6 +450,7 @@ impl Families {
                     balance = balance::balance(&contacts, RANKED_MAX);
                     Analysed::Balance(balance.as_ref())
                 }
+                Table::Department(_) => return Err(MetricsError::NoElement),
             };
             (analysed, table.is_zero() || matches!(analysed, Analysed::Balance(None)))
         };
@@ -465,6 +467,27 @@ impl Families {
         effects.analysis(&place, analysed, Some((revision, status)));
         save_published(Published { due: false, status: Some(status), revision }, family, store);
         Ok(())
+    }
+
+    /// A department's month, from the families that it is read from.
+    fn scorecard<'a>(
+        &'a mut self,
+        family: &[u8],
+        department: &'a Table,
+        spoke: &str,
+        (credited, stated): (&'a Credited, &'a Stated),
+        store: &dyn KeyValue,
+    ) -> Result<Option<Scorecard<'a>>, MetricsError> {
+        let (balance, priorities) = (together::balance(family), together::priorities(family));
+        for key in [&balance, &priorities] {
+            self.table(key, store)?;
+        }
+        let (Some(Table::Contacts(contacts)), Some(Table::Priorities(priorities)), Table::Department(department)) =
+            (self.tables.get(&balance), self.tables.get(&priorities), department)
+        else {
+            return Err(MetricsError::NoElement);
+        };
+        Ok(scorecard(&MonthOf { contacts, credited, department, priorities, stated }, spoke))
     }
 
     /// What the purchases of a family's month are credited to.
@@ -498,6 +521,9 @@ impl Families {
             Some(&family::CHANGES) => {}
             Some(&(family::BALANCE | family::SCORECARDS)) => {
                 self.needed.push(together::balance(&family));
+                if family.first() == Some(&family::SCORECARDS) {
+                    self.needed.push(together::priorities(&family));
+                }
                 if !self.credited.contains_key(&parse(&family)?.window.start) {
                     self.needed.extend(together::purchases(&family));
                 }
@@ -571,6 +597,25 @@ impl Families {
             self.credited.pop_first();
         }
     }
+}
+
+fn read_table(family: &[u8], store: &dyn KeyValue) -> Result<Table, MetricsError> {
+    let mut table = Table::of(family);
+    let prefix = element_key(family, "");
+    let mut end = prefix.clone();
+    *end.last_mut().expect("a prefix is not empty") = 1;
+    let mut result = Ok(());
+    store.scan(&prefix, &end, &mut |key, value| {
+        result = std::str::from_utf8(&key[prefix.len()..])
+            .map_err(|_| MetricsError::Corrupted { what: "an element's key" })
+            .and_then(|element| {
+                let (nothing, sum) = (Accumulator::default(), decode_element(value)?);
+                table.change(element, Step { before: &nothing, add: &sum, after: &sum }).map(|_| ())
+            });
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    result?;
+    Ok(table)
 }
 
 fn each_published(store: &dyn KeyValue, each: &mut dyn FnMut(&[u8], Published)) -> Result<(), MetricsError> {

@@ -381,7 +381,8 @@ impl Metrics {
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<bool, MetricsError> {
-        let left = self.analysed.publish(settled, withhold, &self.options.capacities, store, effects)?;
+        let stated = (&*self.options.capacities, &*self.options.stated);
+        let left = self.analysed.publish(settled, withhold, stated, store, effects)?;
         self.background_left |= left;
         Ok(left)
     }

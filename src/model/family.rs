@@ -23,7 +23,7 @@ pub const PRIORITIES: u8 = 196;
 /// What was done about something: elements are spokes. Told to every partition.
 pub const CHANGES: u8 = 198;
 
-/// Departments' months: no elements of their own, read from [`BALANCE`]; the name is the spoke.
+/// Departments' months, by spoke: elements are [`super::DepartmentElement`]s. Read together with [`BALANCE`] and [`PRIORITIES`].
 pub const SCORECARDS: u8 = 197;
 
 /// Touchpoints by kind of contact: elements are kinds with what is summed over them.

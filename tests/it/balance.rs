@@ -49,6 +49,41 @@ fn asked(number: usize, random: &mut Random) -> SourceEvent {
     canonical(DEPARTMENTS[usize::from(random.percent(10))], number, at, &payload)
 }
 
+/// Many persons between two departments, of which one is silent at last: whom either fails, may ask and blame the other.
+fn served(number: usize, random: &mut Random) -> SourceEvent {
+    let kind = random.pick(&["order_placed", "order_delivered", "case_opened", "survey_answered", "visit_made"]);
+    let day = random.below(62);
+    let at = START_MS + HOUR_MS * (24 * day + random.below(24)) as i64;
+    let department = DEPARTMENTS[usize::from(day < 59 && random.percent(50))];
+    let person = random.below(160);
+    let mut payload = json!({"id": number.to_string(), "kind": kind, "occurred_at": at,
+        "identifiers": {"customer_id": [format!("c{person}")], "order": [format!("o{}", random.below(900))]}});
+    match kind {
+        "order_placed" => payload["amount"] = json!({"minor": 100 + random.below(900), "currency": "EUR"}),
+        "order_delivered" if random.percent(60) => {
+            payload["promised_at"] = json!(at + HOUR_MS * (random.below(40) as i64 - 20));
+        }
+        "case_opened" => {
+            if random.percent(90) {
+                payload["identifiers"]["case"] = json!([format!("t{}", random.below(700))]);
+            }
+            payload["subject"] = json!(random.pick(&["late", "dear"]));
+        }
+        _ => {
+            let value = 1 + random.below(5);
+            payload["score"] = match random.below(8) {
+                0 => json!({"scale": "nps", "value": 2 * value}),
+                1 => json!({"scale": "review", "value": value}),
+                _ => json!({"scale": "csat", "value": value}),
+            };
+            if random.percent(30) {
+                payload["sentiment"] = json!(random.below(150) as i64 - 50);
+            }
+        }
+    }
+    canonical(department, number, at, &payload)
+}
+
 /// How often the truth shows what is worth comparing.
 type Seen = BTreeMap<String, usize>;
 
@@ -65,12 +100,20 @@ fn run_seed(seed: u64) -> Seen {
     let (feeds, _) = simulate(&events, &options, seed, 3, 20);
     let what = format!("seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)");
     assert_truth(&expected.feeds, &feeds, &what);
-    seen(&expected.feeds.balance)
+    seen(&expected.feeds)
 }
 
 fn run_asked(seed: u64) -> Seen {
+    run_told(seed, 1_200, asked)
+}
+
+fn run_served(seed: u64) -> Seen {
+    run_told(seed, 1_800, served)
+}
+
+fn run_told(seed: u64, events: usize, event: fn(usize, &mut Random) -> SourceEvent) -> Seen {
     let mut random = Random(seed);
-    let events: Vec<SourceEvent> = (0..1_200).map(|number| asked(number, &mut random)).collect();
+    let events: Vec<SourceEvent> = (0..events).map(|number| event(number, &mut random)).collect();
     let truth = |events: &[SourceEvent]| {
         truth_under(events, oracle::Options { contact_cap: CONTACT_CAP, ..oracle::Options::default() }).feeds
     };
@@ -81,13 +124,21 @@ fn run_asked(seed: u64) -> Seen {
         let what = format!("seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1), {until} told");
         assert_truth(&truth(&events[..until]), &hub.rest(&what), &what);
     }
-    seen(&truth(&events).balance)
+    seen(&truth(&events))
 }
 
-fn seen(balances: &BTreeMap<String, Value>) -> Seen {
+fn seen(feeds: &oracle::Feeds) -> Seen {
     let mut seen = Seen::new();
     let mut see = |what: &str, is: bool| *seen.entry(what.to_owned()).or_default() += usize::from(is);
-    for record in balances.values() {
+    for card in feeds.scorecards.values() {
+        see("cases elsewhere compared", card["cases_elsewhere"]["difference"].is_number());
+        see("score elsewhere compared", card["score_elsewhere"]["difference"].is_number());
+        see("part in drivers", card["drivers"].as_array().is_some_and(|drivers| !drivers.is_empty()));
+        see("owned priority", card["priorities"].as_object().is_some_and(|owned| !owned.is_empty()));
+        see("open alerts", card["open_alerts"].as_object().is_some_and(|causes| !causes.is_empty()));
+        see("alerts alone", card["touchpoints"] == 0);
+    }
+    for record in feeds.balance.values() {
         see("balance", true);
         for contact in record["contacts"].as_object().unwrap().values() {
             see(contact["advice"].as_str().unwrap_or("undecided"), true);
@@ -114,6 +165,19 @@ fn assert_seen(found: Vec<Seen>, wanted: &[&str]) {
 fn what_customers_say_at_each_kind_of_contact_is_compared_with_everywhere_else() {
     let wanted = ["balance", "invest", "keep", "save", "score compared", "sentiment compared"];
     assert_seen(in_turn(seeds(4, 100), run_asked), &wanted);
+}
+
+#[test]
+fn what_departments_do_to_each_other_is_what_the_oracle_says() {
+    let wanted = [
+        "cases elsewhere compared",
+        "score elsewhere compared",
+        "part in drivers",
+        "owned priority",
+        "open alerts",
+        "alerts alone",
+    ];
+    assert_seen(in_turn(seeds(3, 100), run_served), &wanted);
 }
 
 #[test]

@@ -325,7 +325,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         super::content::observe_content(head, &mut facts);
         continue_journey(head, &facts, spoke);
         buying::observe(&mut head.buying, &mut facts, options);
-        month::observe(head, &facts, options);
+        month::observe(head, &facts, spoke, options);
         journeys::observe(head, &mut facts, spoke, &options.calendar, &options.journeys);
         facts.capped |= head.attention.observe(&facts, (spoke, head.touchpoints), &head.contacts, options);
         facts

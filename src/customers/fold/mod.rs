@@ -10,6 +10,7 @@ pub mod buying;
 mod cases;
 pub mod contacts;
 pub mod content;
+pub mod departments;
 mod expectations;
 pub mod facts;
 pub mod head;

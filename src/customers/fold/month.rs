@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     FoldOptions,
+    departments::{self, Department, DepartmentMonth},
     facts::{Facts, Gained},
     head::{Head, Sum},
     place::{DimensionValue, Emit},
@@ -15,7 +16,7 @@ use super::{
 use crate::model::{Day, Dimension, Kind, Measure, Money, PairElement, ScoreScale, Window, WindowKind, family};
 
 /// Means are kept in thousandths.
-const THOUSANDTHS: i64 = 1_000;
+pub(super) const THOUSANDTHS: i64 = 1_000;
 
 /// The month of the newest touchpoint so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub struct Month {
     purchases: i64,
     /// Where which subjects came up.
     pub(super) subjects: Vec<Box<str>>,
+    /// The departments that touched the person.
+    pub(super) departments: Vec<Department>,
 }
 
 impl Month {
@@ -70,13 +73,15 @@ pub struct PersonMonth {
     pub values: [Option<i64>; Measure::ALL.len()],
     /// The person's segment at its end.
     pub segment: Option<Box<str>>,
+    /// As each department has it.
+    pub departments: Vec<DepartmentMonth>,
 }
 
 fn window(day: Day) -> Window {
     Window::of(WindowKind::Month, day)
 }
 
-fn mean(sum: Sum, times: i64) -> Option<i64> {
+pub(super) fn mean(sum: Sum, times: i64) -> Option<i64> {
     (sum.n > 0).then(|| sum.sum.saturating_mul(times).div_euclid(sum.n))
 }
 
@@ -105,14 +110,18 @@ impl PersonMonth {
         for (slot, &measure) in values.iter_mut().zip(Measure::ALL) {
             *slot = value(measure);
         }
-        PersonMonth { start: month.start, values, segment: head.segment.clone() }
+        PersonMonth { start: month.start, values, segment: head.segment.clone(), departments: departments::over(head) }
     }
 
-    /// Contributes it `times`: to the company, and to the person's segment.
+    /// Contributes it `times`: to the company, to the person's segment, and to the departments.
     pub fn contribute<E: Emit>(&self, times: i64, emit: &mut E) {
         self.contribute_to(Dimension::Company, &[family::PERSONS], times, emit);
         if let Some(segment) = &self.segment {
             self.contribute_to(Dimension::Segment, &[family::PERSONS, segment], times, emit);
+        }
+        let bought_again = self.values[Measure::BoughtAgain as usize];
+        for department in &self.departments {
+            department.contribute(window(self.start), bought_again, times, emit);
         }
     }
 
@@ -168,7 +177,7 @@ pub(super) fn turn(head: &mut Head, day: Day) -> Option<Box<Ended>> {
 }
 
 /// Takes a touchpoint into the month, once its facts are known.
-pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, options: &FoldOptions) {
+pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, spoke: u32, options: &FoldOptions) {
     let touchpoint = facts.touchpoint;
     let minor = |amount: Option<Money>| {
         amount.filter(|amount| amount.currency == options.currency).map_or(0, |amount| amount.minor)
@@ -218,4 +227,5 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, options: &FoldOpti
     }
     month.costs = month.costs.saturating_add(minor(touchpoint.cost));
     subjects::note(&mut month.subjects, touchpoint);
+    departments::observe(&mut month.departments, facts, spoke);
 }

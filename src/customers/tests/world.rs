@@ -151,6 +151,7 @@ impl Effects for Told {
                 family::JOURNEYS => "journeys",
                 family::PRIORITIES => "priorities",
                 family::BALANCE => "balance",
+                family::SCORECARDS => "scorecards",
                 _ => "months",
             };
             let key = format!("{name} {} {} {}", cell.window, in_words(family), in_words(element));

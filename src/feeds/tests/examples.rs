@@ -8,16 +8,16 @@ use crate::{
         balance::{Balance, Contact, ContactKey, CostBasis, balance},
         buying::month::{BuyingCounts, BuyingFit},
         change::{Shape, compare},
-        drivers::Moments,
+        drivers::{Correlation, Moments},
         journeys::{JourneyLimits, JourneyTable},
-        priorities::{Group, PriorityTable, Stated, Subject},
-        scorecards::Scorecard,
+        priorities::{Group, PriorityTable, SCORE_RANGE, Stated, Subject},
+        scorecards::{Effect, Scorecard},
         statistics::{Difference, Sums},
         tests::whole::WholeTable,
     },
     feeds::{
         AttributionRecord, AuditEntry, BalanceRecord, CatalogueRecord, ChangeRecord, DeadLetter, DriversRecord,
-        JourneysRecord, ParametersRecord, PersonTouchpoint, PrioritiesRecord, SCORE_RANGE, ScorecardRecord,
+        JourneysRecord, ParametersRecord, PersonTouchpoint, PrioritiesRecord, ScorecardRecord,
     },
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, AnalysisPlace,
@@ -483,7 +483,11 @@ pub fn balance_record<'a>(balance: &'a Balance<'a>) -> BalanceRecord<'a> {
     BalanceRecord { window, currency: Currency(*b"EUR"), balance, revision: 4, status: Status::Final }
 }
 
-pub fn scorecard() -> Scorecard {
+/// With the first of some priorities.
+pub fn scorecard(table: &PriorityTable) -> Scorecard<'_> {
+    let found = table.prioritise(&Stated::default(), SCORE_RANGE, 1).shown;
+    let difference = Some(Difference { value: 500.0, low: 250.0, high: 750.0 });
+    let (failed, others) = (Sums { n: 40, sum: 80_000, squares: 1 << 30 }, Sums { n: 29, sum: 29, squares: 29 });
     Scorecard {
         touchpoints: 1_200,
         cases: 90,
@@ -498,10 +502,16 @@ pub fn scorecard() -> Scorecard {
         net: Some(-0.25),
         promises: 30,
         kept: 27,
+        priorities: (3..).zip(found).collect(),
+        other_priorities: 2,
+        cases_elsewhere: Effect { failed: others, others: failed, difference: None },
+        scores_elsewhere: Effect { failed, others: Sums { n: 32, sum: 48_000, squares: 1 << 30 }, difference },
+        drivers: vec![(Measure::Csat, Correlation { n: 64, r: 0.5, low: 0.25, high: 0.75 })],
+        alerts: vec![(AlertCause::CaseUnanswered, 7)],
     }
 }
 
-pub fn scorecard_record(card: &Scorecard) -> ScorecardRecord<'_> {
+pub fn scorecard_record<'a>(card: &'a Scorecard<'a>) -> ScorecardRecord<'a> {
     let place = AnalysisPlace { subject: "support", dimension: Dimension::Company, dimension_value: "", ..place() };
     ScorecardRecord { place, card, revision: 2, status: Status::Provisional }
 }

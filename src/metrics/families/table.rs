@@ -11,13 +11,13 @@ use crate::{
         drivers::{Moments, PairSums},
         journeys::JourneyTable,
         priorities::{Group, PriorityTable, Subject},
-        scorecards::Scorecard,
+        scorecards::{Department, Scorecard},
         statistics::Sums,
     },
     metrics::MetricsError,
     model::{
-        Accumulator, Acknowledgement, AlertId, ContactElement, Currency, Day, GroupElement, Measure, PairElement,
-        PathOutcome, Window, WindowKind, family,
+        Accumulator, Acknowledgement, AlertId, ContactElement, Currency, Day, DepartmentElement, GroupElement, Measure,
+        PairElement, PathOutcome, Window, WindowKind, family,
     },
 };
 
@@ -41,6 +41,7 @@ pub(super) enum Table {
     Drivers(Box<Moments>),
     Priorities(Box<PriorityTable>),
     Contacts(Contacts),
+    Department(Box<Department>),
 }
 
 /// The same, as it is published.
@@ -55,7 +56,7 @@ pub enum Analysed<'a> {
     /// A metric before and after a change by the spoke that the place names: for `insight.changes`.
     Change(&'a Compared),
     /// A department's month; `None`: it had none. For `insight.scorecards`.
-    Scorecard(Option<&'a Scorecard>),
+    Scorecard(Option<&'a Scorecard<'a>>),
     /// Kinds of contact; `None`: nothing can be said of them. For `insight.balance`.
     Balance(Option<&'a Balance<'a>>),
     /// How customers bought by the end of the place's month, amounts in a currency: a set of parameters for `insight.catalogue`.
@@ -83,6 +84,7 @@ impl Table {
             Some(&family::DRIVERS) => Table::Drivers(Box::new(Moments::new(Measure::ALL.len()))),
             Some(&family::PRIORITIES) => Table::Priorities(Box::default()),
             Some(&family::BALANCE) => Table::Contacts(Contacts::default()),
+            Some(&family::SCORECARDS) => Table::Department(Box::default()),
             _ => Table::Journeys(Box::default()),
         }
     }
@@ -99,6 +101,7 @@ impl Table {
             Table::Drivers(moments) => add_pair(moments, element, add)?,
             Table::Priorities(table) => add_group(table, element, add)?,
             Table::Contacts(contacts) => add_contact(contacts, element, add)?,
+            Table::Department(department) => add_to_department(department, element, add)?,
         }
         Ok(None)
     }
@@ -123,7 +126,7 @@ impl Table {
                 STEPS_PER_TABLE + table.sums() / 500 + states.pow(3) / 500_000
             }
             Table::Priorities(table) => STEPS_PER_TABLE + table.kinds() / 500,
-            Table::Drivers(_) | Table::Contacts(_) => STEPS_PER_TABLE,
+            Table::Drivers(_) | Table::Contacts(_) | Table::Department(_) => STEPS_PER_TABLE,
         }
     }
 
@@ -133,6 +136,7 @@ impl Table {
             Table::Drivers(moments) => moments.is_zero(),
             Table::Priorities(table) => table.is_zero(),
             Table::Contacts(contacts) => contacts.is_zero(),
+            Table::Department(department) => department.is_zero(),
         }
     }
 }
@@ -149,15 +153,35 @@ fn add_contact(contacts: &mut Contacts, element: &str, add: &Accumulator) -> Res
 fn add_pair(moments: &mut Moments, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
     let parsed = PairElement::parse(element).ok_or(MetricsError::Corrupted { what: "a pair of measures" })?;
     let (i, j, element) = parsed;
+    moments.add_pair(i, j, &pair_sums(element, add));
+    Ok(())
+}
+
+fn pair_sums(element: PairElement, add: &Accumulator) -> PairSums {
     let nothing = PairSums::default();
-    let sums = match element {
+    match element {
         PairElement::Products => {
             PairSums { n: add.n, first: add.a.into(), second: add.b.into(), products: add.squares, ..nothing }
         }
         PairElement::First => PairSums { first_squares: add.squares, ..nothing },
         PairElement::Second => PairSums { second_squares: add.squares, ..nothing },
-    };
-    moments.add_pair(i, j, &sums);
+    }
+}
+
+fn add_to_department(department: &mut Department, element: &str, add: &Accumulator) -> Result<(), MetricsError> {
+    let parsed = DepartmentElement::parse(element);
+    match parsed.ok_or(MetricsError::Corrupted { what: "an element of a department's month" })? {
+        DepartmentElement::Cases(failed) => {
+            let cases = &mut department.side(failed).cases;
+            *cases = cases.and(Sums::of(add));
+        }
+        DepartmentElement::Scores(failed) => {
+            let scores = &mut department.side(failed).scores;
+            *scores = scores.and(Sums::of(add));
+        }
+        DepartmentElement::Alerts(cause) => department.add_alerts(cause, add.n),
+        DepartmentElement::Pair(i, j, element) => department.add_pair((i, j), &pair_sums(element, add)),
+    }
     Ok(())
 }
 
@@ -179,10 +203,11 @@ fn add_group(table: &mut PriorityTable, element: &str, add: &Accumulator) -> Res
     Ok(())
 }
 
-/// The day before which everything lies that a family of a window is told of: priorities wait for the month after.
+/// The day before which everything lies that a family of a window is told of: priorities wait for the month after, and so
+/// do scorecards, which have them.
 pub(super) fn settles_with(number: u8, window: Window) -> Day {
     match number {
-        family::PRIORITIES => Window::of(WindowKind::Month, window.end()).end(),
+        family::PRIORITIES | family::SCORECARDS => Window::of(WindowKind::Month, window.end()).end(),
         _ => window.end(),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! journeys to a purchase, of the company ──▶ balance of the same month ──▶ scorecards of the same month
+//!                                        priorities of the same month ──▶
 //! ```
 
 use crate::{
@@ -34,6 +35,11 @@ pub(super) fn is_of_purchases(family: &[u8]) -> bool {
 /// The balance in the month of a family.
 pub(super) fn balance(family: &[u8]) -> StoreKey {
     of_company(family::BALANCE, family::CONTACTS, family)
+}
+
+/// The priorities in the month of a family.
+pub(super) fn priorities(family: &[u8]) -> StoreKey {
+    of_company(family::PRIORITIES, family::PERSONS, family)
 }
 
 /// The scorecard of a spoke in the month of a family.

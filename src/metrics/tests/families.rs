@@ -97,6 +97,8 @@ fn a_balance_is_published_while_purchases_are_credited_and_due_when_they_change(
             "commit",
             "contacts 2026-01-05 s:visit_made: -1 500",
             "commit",
+            "watermark 0 2026-03-02",
+            "commit",
             "journeys 2026-01-31 repurchase - converted s:ad_clicked:web -1",
             "journeys 2026-01-31 first_purchase - converted s:ad_clicked:web>s:visit_made: -1",
             "commit",
@@ -119,13 +121,14 @@ fn a_balance_is_published_while_purchases_are_credited_and_due_when_they_change(
             journeys|month:2026-01|goal=resolution 50 reached, 0 lost r2 final
             journeys|month:2026-01|goal=first_purchase&segment=gold 50 reached, 0 lost r2 final
             balance|month:2026-01| by cost: ad_clicked +0.000 keep, visit_made +0.000 keep r3 final
-            scorecards|month:2026-01|spoke=s 12 touchpoints, cost net Some(+0.000) r5 final
+            scorecards|month:2026-01|spoke=s 12 touchpoints, cost net Some(+0.000) r5 provisional
             balance|month:2026-01| by cost: visit_made +0.107 keep, ad_clicked -0.107 save r4 revised
-            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net Some(+0.000) r6 revised
+            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net Some(+0.000) r6 provisional
+            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net Some(+0.000) r7 final
             journeys|month:2026-01|goal=first_purchase 29 reached, 0 lost r4 revised
             journeys|month:2026-01|goal=repurchase 29 reached, 0 lost r3 revised
             balance|month:2026-01| gone
-            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net None r7 revised
+            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net None r8 revised
         "#]],
     );
 }
@@ -209,4 +212,72 @@ fn a_large_family_is_read_by_several_commits_and_what_comes_meanwhile_is_in_it()
     once.commit_all();
     twice.commit_all();
     assert_eq!(once.feed.journeys, twice.feed.journeys);
+}
+
+#[test]
+fn a_scorecard_is_due_with_its_priorities_and_alerts_and_final_when_the_month_after_is_over() {
+    check(
+        &[
+            "contacts 2026-01-05 a:visit_made: 10 300",
+            "contacts 2026-01-06 b:case_opened: 2 500",
+            "alerts 2026-01-07 b case_unanswered 2",
+            "alerts 2026-01-07 c promise_overdue 1",
+            "commit",
+            "persons 2026-01-31 - - 100 50",
+            "persons 2026-01-31 b late 40 10",
+            "persons 2026-01-31 b slow 40 15",
+            "persons 2026-01-31 a dear 40 12",
+            "commit",
+            "watermark 0 2026-02-02",
+            "commit",
+            "restart",
+            "watermark 0 2026-03-02",
+            "commit",
+            "alerts 2026-01-07 b case_unanswered -2",
+            "alerts 2026-01-07 c promise_overdue -1",
+            "commit",
+            "persons 2026-01-31 b late -40 -10",
+            "commit",
+        ],
+        expect![[r#"
+            scorecards|month:2026-01|spoke=a 10 touchpoints, cost net None r1 provisional
+            scorecards|month:2026-01|spoke=b 2 touchpoints, cost net None, 2 case_unanswered r1 provisional
+            scorecards|month:2026-01|spoke=c 0 touchpoints, touchpoints net None, 1 promise_overdue r1 provisional
+            priorities|month:2026-01|of=persons 100 persons r1 provisional
+            scorecards|month:2026-01|spoke=a 10 touchpoints, cost net None, 2. dear r2 provisional
+            scorecards|month:2026-01|spoke=b 2 touchpoints, cost net None, 1. late, 3. slow, 2 case_unanswered r2 provisional
+            priorities|month:2026-01|of=persons 100 persons r2 final
+            scorecards|month:2026-01|spoke=a 10 touchpoints, cost net None, 2. dear r3 final
+            scorecards|month:2026-01|spoke=b 2 touchpoints, cost net None, 1. late, 3. slow, 2 case_unanswered r3 final
+            scorecards|month:2026-01|spoke=c 0 touchpoints, touchpoints net None, 1 promise_overdue r2 final
+            scorecards|month:2026-01|spoke=b 2 touchpoints, cost net None, 1. late, 3. slow r4 revised
+            scorecards|month:2026-01|spoke=c gone
+            priorities|month:2026-01|of=persons 100 persons r3 revised
+            scorecards|month:2026-01|spoke=a 10 touchpoints, cost net None, 1. dear r4 revised
+            scorecards|month:2026-01|spoke=b 2 touchpoints, cost net None, 2. slow r5 revised
+        "#]],
+    );
+}
+
+#[test]
+fn a_rebuild_counts_what_scorecards_have_again() {
+    let story = [
+        "contacts 2026-01-05 b:visit_made: 10 300",
+        "alerts 2026-01-07 b case_unanswered 2",
+        "alerts 2026-01-07 c promise_overdue 1",
+        "persons 2026-01-31 - - 100 50",
+        "persons 2026-01-31 b late 40 10",
+        "commit",
+    ];
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
+    story.iter().for_each(|line| harness.tell(line));
+    let before = harness.feed.latest.clone();
+    assert_eq!(before.len(), 3, "{before:?}");
+    let mut first = true;
+    while harness.metrics.clear(std::mem::take(&mut first), 2, &mut harness.store).expect("a good store").1 {}
+    story.iter().for_each(|line| harness.tell(line));
+    assert_eq!(harness.feed.latest, before, "withheld");
+    harness.metrics.refolded(0, &mut harness.store).expect("a good store");
+    harness.commit_all();
+    assert_eq!(harness.feed.latest, before);
 }

@@ -23,8 +23,9 @@ use super::{
 };
 use crate::analyses::journeys::JourneyLimits;
 use crate::model::{
-    Accumulator, Alert, AlertId, AnalysisPlace, CellKey, ContactElement, Currency, Day, Dimension, EventTime, KeyValue,
-    MetricValue, Money, Outcome, Status, StoreError, Uncertainty, Window, WindowKind, contact_touchpoint, family, keys,
+    Accumulator, Alert, AlertId, AnalysisPlace, CellKey, ContactElement, Currency, Day, Dimension, EventTime,
+    GroupElement, KeyValue, MetricValue, Money, Outcome, Status, StoreError, Uncertainty, Window, WindowKind,
+    contact_touchpoint, family, keys,
 };
 
 /// A store with its changelog.
@@ -133,7 +134,15 @@ impl Effects for Feed {
             }
             Analysed::Scorecard(card) => {
                 let line = card.map_or_else(String::new, |card| {
-                    format!("{} touchpoints, {} net {:+.3?}", card.touchpoints, card.cost_basis.as_str(), card.net)
+                    let mut line =
+                        format!("{} touchpoints, {} net {:+.3?}", card.touchpoints, card.cost_basis.as_str(), card.net);
+                    for (rank, it) in &card.priorities {
+                        write!(line, ", {rank}. {}", it.subject.subject).expect("a string takes every character");
+                    }
+                    for (cause, n) in &card.alerts {
+                        write!(line, ", {n} {cause}").expect("a string takes every character");
+                    }
+                    line
                 });
                 (keys::analysis("scorecards", "spoke", place), line)
             }
@@ -310,6 +319,13 @@ impl Harness {
         self.metrics.contribution(cell, add, &mut self.store).expect("a good contribution");
     }
 
+    /// Adds to an element of a family of the company.
+    fn element(&mut self, metric: u8, day: Day, value: &str, add: &Accumulator) {
+        let window = Window::of(WindowKind::Month, day);
+        let cell = CellKey { metric, currency: None, dimension: Dimension::Company, value, window };
+        self.metrics.contribution(cell, add, &mut self.store).expect("a good contribution");
+    }
+
     /// One line of a story; see the tests for the words.
     fn tell(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
@@ -354,6 +370,21 @@ impl Harness {
                 let cost = cost.parse().expect("a number");
                 add.add(&contact_touchpoint(cost, 0), n.parse().expect("a number"));
                 self.metrics.contribution(cell, &add, &mut self.store).expect("a good contribution");
+            }
+            // Open alerts: when they opened, whose they are, why, how many.
+            ["alerts", date, spoke, cause, n] => {
+                let value = family::cell_value(&[spoke], &[&format!("!{cause}")]);
+                let add = Accumulator::count(n.parse().expect("a number"));
+                self.element(family::SCORECARDS, day(date), &value, &add);
+            }
+            // Persons: when, with a subject (or -) of which spoke, how many of them, how many bought again.
+            ["persons", date, spoke, subject, n, again] => {
+                let parts = [*spoke, "case_opened", *subject];
+                let subject = if *subject == "-" { String::new() } else { family::element(&parts) };
+                let value = family::cell_value(&[family::PERSONS], &[GroupElement::Persons.as_str(), &subject]);
+                let (n, again): (i64, i64) = (n.parse().expect("a number"), again.parse().expect("a number"));
+                let add = Accumulator { n, a: again, b: n, sum: 100 * n, ..Accumulator::default() };
+                self.element(family::PRIORITIES, day(date), &value, &add);
             }
             // How customers bought: when, which element, how many, and their sum.
             ["bought", date, element, n, rest @ ..] => {

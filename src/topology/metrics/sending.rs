@@ -9,7 +9,7 @@ use crate::{
         buying::month::BuyingFit,
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
-        priorities::{PriorityTable, Stated},
+        priorities::{PriorityTable, SCORE_RANGE, Stated},
         scorecards::Scorecard,
     },
     engine::{log::LogError, stage::Outputs, topics::TopicIndex},
@@ -159,7 +159,7 @@ impl Sending<'_, '_> {
         let record = published.map(|(revision, status)| PrioritiesRecord {
             place,
             everyone: table.everyone(),
-            found: table.prioritise(stated, feeds::SCORE_RANGE, PRIORITIES),
+            found: table.prioritise(stated, SCORE_RANGE, PRIORITIES),
             seen,
             revision,
             status,
@@ -169,7 +169,7 @@ impl Sending<'_, '_> {
         self.note(sent);
     }
 
-    fn scorecard(&mut self, place: AnalysisPlace<'_>, card: Option<&Scorecard>, published: Option<(u64, Status)>) {
+    fn scorecard(&mut self, place: AnalysisPlace<'_>, card: Option<&Scorecard<'_>>, published: Option<(u64, Status)>) {
         let key = keys::analysis("scorecards", "spoke", &place);
         let record =
             published.zip(card).map(|((revision, status), card)| ScorecardRecord { place, card, revision, status });

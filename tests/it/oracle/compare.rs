@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::{contacts, journeys, months, priorities, value};
+use super::{contacts, departments, journeys, months, priorities, value};
 
 /// The compacted state of the compared feeds: value by key.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +59,7 @@ impl Feeds {
             drivers: of(&self.drivers, months::comparable),
             priorities: of(&self.priorities, priorities::comparable),
             balance: of(&self.balance, contacts::comparable),
+            scorecards: of(&self.scorecards, departments::comparable),
             ..self.clone()
         }
     }

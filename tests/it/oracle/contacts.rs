@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Options, cells::World, escaped, intervals::means, months::Story, sources::Touch};
 
 /// The fewest that a mean is shown of.
-const FEWEST: usize = 30;
+pub const FEWEST: usize = 30;
 const PURCHASES: [&str; 2] = ["first_purchase", "repurchase"];
 
 /// What is known of one kind of contact in one month.

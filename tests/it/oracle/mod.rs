@@ -8,6 +8,7 @@ mod cells;
 mod changes;
 mod compare;
 mod contacts;
+mod departments;
 mod experience;
 mod experience_tests;
 mod fields;
@@ -210,6 +211,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     result.feeds.drivers = analysed.months.publish();
     result.feeds.priorities = analysed.priorities.publish();
     result.feeds.scorecards = analysed.contacts.scorecards(&result.feeds.attribution);
+    analysed.departments.complete(&mut result.feeds.scorecards, &result.feeds.priorities);
     result.feeds.balance = analysed.contacts.publish(&result.feeds.attribution, options);
     result.feeds.parameters = analysed.buyers.publish(&world);
     result

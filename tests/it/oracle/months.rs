@@ -20,7 +20,7 @@ pub struct Story {
     pub deliveries: Vec<(usize, i64, bool)>,
 }
 
-type Person = BTreeMap<&'static str, i64>;
+pub type Person = BTreeMap<&'static str, i64>;
 
 /// Persons by month and segment.
 #[derive(Default)]
@@ -74,7 +74,7 @@ impl Months {
     }
 }
 
-fn person(timeline: &[Touch], from: usize, to: usize, story: &Story, world: &World, month: &str) -> Person {
+pub fn person(timeline: &[Touch], from: usize, to: usize, story: &Story, world: &World, month: &str) -> Person {
     let mut person = Person::new();
     let touches = || timeline[from..to].iter();
     let inside = |at: usize| (from..to).contains(&at);
@@ -141,7 +141,7 @@ fn person(timeline: &[Touch], from: usize, to: usize, story: &Story, world: &Wor
 }
 
 /// Pearson's r with Fisher's interval, of thirty pairs or more that vary.
-fn correlate(pairs: &[(i64, i64)]) -> Option<Value> {
+pub fn correlate(pairs: &[(i64, i64)]) -> Option<Value> {
     if pairs.len() < 30 || pairs.iter().all(|it| it.0 == pairs[0].0) || pairs.iter().all(|it| it.1 == pairs[0].1) {
         return None;
     }

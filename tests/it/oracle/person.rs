@@ -10,6 +10,7 @@ use super::{
     cells::{Moment, World, next},
     changes::Changes,
     contacts::Contacts,
+    departments::Departments,
     experience,
     fields::IDENTIFIER_TYPES,
     journeys::{Bought, Journeys},
@@ -251,6 +252,7 @@ pub struct Analysed {
     pub priorities: Priorities,
     pub changes: Changes,
     pub contacts: Contacts,
+    pub departments: Departments,
     pub buyers: Buyers,
 }
 
@@ -297,12 +299,16 @@ pub fn fold(
     analysed.contacts.add(timeline, world);
     analysed.buyers.add(timeline, &trade, world);
     analysed.contacts.add_deliveries(timeline, &story, world);
+    let unnamed = |at: &usize| timeline[*at].kind == "case_opened" && timeline[*at].thing("case").is_none();
+    let opened: Vec<usize> = cases.iter().map(|case| case.opened).chain((0..timeline.len()).filter(unnamed)).collect();
+    analysed.departments.add(timeline, &story, &opened, world);
     relations::observe_subscriptions(timeline, &moments, world);
     relations::observe_messages(timeline, &moments, world);
     let placed = trade.purchases.iter().map(|purchase| purchase.placed).collect();
     relations::observe_content(timeline, &moments, &phases, &placed, world);
     let of = alerts::Person { name, timeline, trade: &trade, cases: &cases };
     let alerts = alerts::open(&of, world, options);
+    analysed.departments.add_alerts(&alerts, world);
     (record(name, timeline, &trade, &cases, phases[timeline.len()], world, options), alerts)
 }
 
