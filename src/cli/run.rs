@@ -119,7 +119,7 @@ impl<'a> Hub<'a> {
     ) -> Result<Hub<'a>, Failure> {
         let person_key = hub::person_key(settings)?;
         let place = Place::of(settings)?;
-        let serving = Serving::start(settings, &person_key, &place)?;
+        let serving = Serving::start(settings, &person_key, &place, telemetry)?;
         let progress = serving.as_ref().map(Serving::progress);
         let listen = settings.http.listen;
         let mut server = Server::start(listen, telemetry.clone(), progress.clone());

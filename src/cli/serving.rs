@@ -28,6 +28,7 @@ use crate::{
         view::{Following, Progress, Subscribe, View, ViewError, ViewOptions},
     },
     settings::Settings,
+    telemetry::Telemetry,
 };
 
 /// How long a cluster may take to say where the feeds end.
@@ -93,6 +94,7 @@ impl Serving {
         settings: &Settings,
         person_key: &PersonKey,
         place: &Place,
+        telemetry: &Telemetry,
     ) -> Result<Option<Serving>, Failure> {
         let Some(listen) = settings.serve.listen else { return Ok(None) };
         let tokens_file = settings.serve.tokens_file(&settings.hub);
@@ -132,6 +134,7 @@ impl Serving {
             rules: hub::identifier_rules(settings),
             names: hub::names(settings, person_key),
             audit: audit.clone(),
+            telemetry: telemetry.clone(),
             feeds: feeds.clone(),
             now_ms: hub::now_ms,
         };

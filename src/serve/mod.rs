@@ -4,7 +4,7 @@
 //! - `operators`: the endpoints that need no login. `bounded`: connections that cannot hold the hub's memory.
 //!
 //! Each server has threads and a runtime of its own, so that a busy hub still answers. They read shared state and never
-//! ask a worker. Deliberately absent: any endpoint that changes something, and any personal data.
+//! ask a worker. Deliberately absent: any endpoint that changes something; and, from those for operators, any personal data.
 
 pub mod access;
 pub mod audit;

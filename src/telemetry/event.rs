@@ -133,6 +133,10 @@ pub enum Event<'a> {
     TouchpointsSent { moved: u64, forwarded: u64 },
     /// Alerts of a cause opened, and are over: its cause ended, or the person is gone.
     AlertsChanged { cause: &'static str, opened: u64, closed: u64 },
+    /// The API answered a request: what came of it, and how long the answer took.
+    ApiAnswered { outcome: &'static str, elapsed: Duration },
+    /// The API ended a stream whose client took nothing for long.
+    ApiCutOff,
     /// An erasure took touchpoints or identifiers of them, or kept some that came late from being taken.
     TouchpointsErased { spoke: &'a str, count: u64 },
     /// Files of this instance may still hold something that was erased, or none does any more.
@@ -234,6 +238,11 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
             figures.alerts.with_label_values(&[cause, "opened"]).inc_by(opened);
             figures.alerts.with_label_values(&[cause, "closed"]).inc_by(closed);
         }
+        Event::ApiAnswered { outcome, elapsed } => {
+            figures.api_requests.with_label_values(&[outcome]).inc();
+            figures.api_seconds.observe(elapsed.as_secs_f64());
+        }
+        Event::ApiCutOff => figures.api_requests.with_label_values(&["cut_off"]).inc(),
         Event::TouchpointsErased { spoke, count } => {
             figures.touchpoints_erased.with_label_values(&[spoke]).inc_by(count);
         }
@@ -362,6 +371,10 @@ pub(super) fn log(event: &Event<'_>) {
         Event::PersonGrew { identifiers } => trace!(identifiers, "person grew"),
         Event::TouchpointsSent { moved, forwarded } => trace!(moved, forwarded, "touchpoints sent to their person"),
         Event::AlertsChanged { cause, opened, closed } => debug!(cause, opened, closed, "alerts changed"),
+        Event::ApiAnswered { outcome, elapsed } => {
+            trace!(outcome, elapsed_seconds = elapsed.as_secs_f64(), "API answered")
+        }
+        Event::ApiCutOff => debug!("a stream of the API was cut off: its client took nothing"),
         Event::TouchpointsErased { spoke, count } => debug!(spoke, count, "touchpoints erased"),
         Event::ErasuresPending { pending: true } => {
             info!("something was erased: files of this instance are rewritten until no byte of it can be left")

@@ -52,6 +52,8 @@ pub(super) struct Figures {
     pub person_identifiers_max: IntGauge,
     pub touchpoints_sent: IntCounterVec,
     pub alerts: IntCounterVec,
+    pub api_requests: IntCounterVec,
+    pub api_seconds: Histogram,
     pub touchpoints_erased: IntCounterVec,
     pub erasures_pending: IntGauge,
     pub erasures_due: IntGauge,
@@ -269,6 +271,16 @@ impl Figures {
                 "insight_hub_alerts_total",
                 "Alerts on insight.alerts that opened, and that are over, by cause: the difference is what is open.",
                 &["cause", "change"],
+            ),
+            api_requests: make.counters(
+                "insight_hub_api_requests_total",
+                "Requests to the API by what came of them: answered, refused (who asks may not), limited (too often, too many, not filled yet), wrong, failed; and streams cut_off because nobody took what they had.",
+                &["outcome"],
+            ),
+            api_seconds: make.histogram(
+                "insight_hub_api_seconds",
+                "From a request to the API to its answer, of a stream to its beginning.",
+                WORK_SECONDS,
             ),
             touchpoints_erased: make.counters(
                 "insight_hub_touchpoints_erased_total",

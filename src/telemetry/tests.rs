@@ -60,6 +60,8 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
             elapsed: Duration::from_millis(5),
         });
     }),
+    ("insight_hub_api_requests_total", answered),
+    ("insight_hub_api_seconds", answered),
     ("insight_hub_commits_total", committed),
     ("insight_hub_commit_seconds", committed),
     ("insight_hub_publish_seconds", |t| t.publish_seconds("analyses").observe(0.01)),
@@ -101,6 +103,11 @@ fn times(as_of_seconds: Option<f64>, watermark_delay_seconds: Option<f64>) -> Ta
 
 fn committed(telemetry: &Telemetry) {
     telemetry.emit(Event::Committed { worker: 0, records: 10, bytes: 2_000, elapsed: Duration::from_millis(12) });
+}
+
+fn answered(telemetry: &Telemetry) {
+    telemetry.emit(Event::ApiAnswered { outcome: "answered", elapsed: Duration::from_millis(3) });
+    telemetry.emit(Event::ApiCutOff);
 }
 
 fn flushed(telemetry: &Telemetry) {

@@ -44,6 +44,7 @@ use crate::{
         access::Role,
         view::{News, Watch},
     },
+    telemetry::Event,
 };
 
 /// Events that wait for one client.
@@ -297,7 +298,13 @@ impl Sending {
 
     /// Whether the client took it in time.
     async fn send(&self, bytes: Bytes) -> bool {
-        matches!(timeout(SLOW_AFTER, self.sender.send(bytes)).await, Ok(Ok(())))
+        match timeout(SLOW_AFTER, self.sender.send(bytes)).await {
+            Ok(sent) => sent.is_ok(),
+            Err(_) => {
+                self.api.telemetry.emit(Event::ApiCutOff);
+                false
+            }
+        }
     }
 }
 

@@ -54,6 +54,7 @@ use super::{
 use crate::{
     feeds::{AuditEntry, Feed, Names},
     model::{EventTime, IdentifierRules, PersonId},
+    telemetry::{Event, Telemetry},
 };
 
 pub use metrics::rolled_metrics;
@@ -86,6 +87,8 @@ pub struct ApiOptions {
     pub names: Names,
     /// Where it is noted who sees personal data.
     pub audit: AuditDesk,
+    /// Where it is counted what came of requests.
+    pub telemetry: Telemetry,
     /// The feeds, for streams that are resumed.
     pub feeds: Arc<dyn Subscribe>,
     /// The clock, in milliseconds since 1970.
@@ -103,6 +106,7 @@ struct Api {
     rules: IdentifierRules,
     names: Names,
     audit: AuditDesk,
+    telemetry: Telemetry,
     feeds: Arc<dyn Subscribe>,
     streams: Arc<Semaphore>,
     reading_up: Arc<Semaphore>,
@@ -126,6 +130,7 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
         rules: options.rules,
         names: options.names,
         audit: options.audit,
+        telemetry: options.telemetry,
         feeds: options.feeds,
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         reading_up: Arc::new(Semaphore::new(READING_UP_MAX)),
@@ -149,6 +154,7 @@ pub fn openapi() -> Value {
 
 /// Everything that is the same for each request.
 async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let response = match api.admit(request).await {
         Ok((request, _turn)) => match timeout(api.request_timeout, next.run(request)).await {
@@ -159,7 +165,20 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
     };
     let mut response = reply::unless_known(&method, &headers, response).await;
     reply::secure(&mut response);
+    let (outcome, elapsed) = (outcome(response.status()), begun.elapsed());
+    api.telemetry.emit(Event::ApiAnswered { outcome, elapsed });
     response
+}
+
+/// What came of a request, in a word.
+fn outcome(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "refused",
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "limited",
+        status if status.is_client_error() => "wrong",
+        status if status.is_server_error() => "failed",
+        _ => "answered",
+    }
 }
 
 impl Api {
