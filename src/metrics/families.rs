@@ -23,6 +23,7 @@ use std::{
 };
 
 mod changes;
+mod loading;
 mod table;
 mod together;
 
@@ -45,6 +46,7 @@ use crate::{
     },
 };
 use changes::Changes;
+use loading::{Loading, read_table, take};
 use table::{Step, Table};
 
 pub use changes::{Compared, DAYS as COMPARED_DAYS};
@@ -67,8 +69,6 @@ const COMMITS_MAX: u32 = 32;
 const STEPS_PER_COMMIT: usize = 32;
 /// What of tables is read from the store in one commit: about 10 ms.
 const WORK_PER_COMMIT: usize = 40_000;
-/// How many elements one look into the store collects.
-const SCAN_ENTRIES_MAX: usize = 256;
 /// Tables kept in memory between publications.
 const TABLES_MAX: usize = 64;
 
@@ -187,32 +187,6 @@ pub(super) fn add_to_element(
         store.put(key, &postcard::to_extend(&sum, vec![VERSION]).expect("a vector takes every byte"));
     }
     Ok((before, sum))
-}
-
-/// A family's table on its way: it holds the elements before the cursor.
-#[derive(Debug)]
-struct Loading {
-    family: StoreKey,
-    cursor: StoreKey,
-    table: Table,
-}
-
-/// Takes a change of an element into the table of its family; into one on its way, if it is `before` the cursor.
-fn take(
-    table: &mut Table,
-    family: &[u8],
-    element: &str,
-    step: Step<'_>,
-    before: Option<&StoreKey>,
-    store: &dyn KeyValue,
-) -> Result<(), MetricsError> {
-    if let Some(path) = table.change(element, step)? {
-        let lost = element_key(family, &table::lost(path));
-        // What lies before the table is met later.
-        let is_met = before.is_none_or(|cursor| lost < *cursor);
-        table.note_lost(path, if is_met { read_element(&lost, store)?.n } else { 0 });
-    }
-    Ok(())
 }
 
 /// The families of a task: a cache of the store, and which of them are due.
@@ -508,84 +482,6 @@ impl Families {
         Ok(credited)
     }
 
-    /// Goes on with the tables that the first family that is due is computed from. Whether they are all there.
-    fn load_needed(&mut self, work: &mut usize, store: &dyn KeyValue) -> Result<bool, MetricsError> {
-        if let Some(family) = self.loading.as_ref().map(|loading| loading.family.clone())
-            && !self.load(&family, work, store)?
-        {
-            return Ok(false);
-        }
-        self.needed.clear();
-        let Some(family) = self.due(store)?.first().cloned() else { return Ok(true) };
-        match family.first() {
-            Some(&family::CHANGES) => {}
-            Some(&(family::BALANCE | family::SCORECARDS)) => {
-                self.needed.push(together::balance(&family));
-                if family.first() == Some(&family::SCORECARDS) {
-                    self.needed.push(together::priorities(&family));
-                }
-                if !self.credited.contains_key(&parse(&family)?.window.start) {
-                    self.needed.extend(together::purchases(&family));
-                }
-            }
-            _ => self.needed.push(family),
-        }
-        for key in self.needed.clone() {
-            if !self.load(&key, work, store)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Goes on with the table of a family. Whether it is there; takes from `work` what it used.
-    fn load(&mut self, family: &StoreKey, work: &mut usize, store: &dyn KeyValue) -> Result<bool, MetricsError> {
-        match self.tables.get(family) {
-            Some(table) if !table.is_lacking() => return Ok(true),
-            Some(_) => _ = self.tables.remove(family),
-            None => {}
-        }
-        let prefix = element_key(family, "");
-        let mut end = prefix.clone();
-        *end.last_mut().expect("a prefix is not empty") = 1;
-        let begun = self.loading.take_if(|loading| loading.family == *family);
-        let mut loading = begun.unwrap_or_else(|| Loading {
-            family: family.clone(),
-            cursor: prefix.clone(),
-            table: Table::of(family),
-        });
-        while *work > 0 {
-            let mut found: Vec<(StoreKey, Vec<u8>)> = Vec::new();
-            store.scan(&loading.cursor, &end, &mut |key, value| {
-                found.push((StoreKey::from_slice(key), value.to_vec()));
-                if found.len() < SCAN_ENTRIES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
-            let is_end = found.len() < SCAN_ENTRIES_MAX;
-            for (key, value) in found {
-                let element = std::str::from_utf8(&key[prefix.len()..])
-                    .map_err(|_| MetricsError::Corrupted { what: "an element's key" })?;
-                let (nothing, sum) = (Accumulator::default(), decode_element(&value)?);
-                let step = Step { before: &nothing, add: &sum, after: &sum };
-                loading.cursor.clone_from(&key);
-                // The smallest key after this one.
-                loading.cursor.push(0);
-                *work = work.saturating_sub(table::work(element));
-                take(&mut loading.table, family, element, step, Some(&loading.cursor), store)?;
-            }
-            if is_end {
-                self.tables.insert(family.clone(), loading.table);
-                return Ok(true);
-            }
-        }
-        self.loading = Some(loading);
-        Ok(false)
-    }
-
-    fn table(&mut self, family: &StoreKey, store: &dyn KeyValue) -> Result<&Table, MetricsError> {
-        self.load(family, &mut usize::MAX.clone(), store)?;
-        Ok(&self.tables[family])
-    }
-
     /// The commit succeeded: the tables of the oldest windows go, if there are too many.
     pub(super) fn committed(&mut self) {
         while self.tables.len() > TABLES_MAX
@@ -597,25 +493,6 @@ impl Families {
             self.credited.pop_first();
         }
     }
-}
-
-fn read_table(family: &[u8], store: &dyn KeyValue) -> Result<Table, MetricsError> {
-    let mut table = Table::of(family);
-    let prefix = element_key(family, "");
-    let mut end = prefix.clone();
-    *end.last_mut().expect("a prefix is not empty") = 1;
-    let mut result = Ok(());
-    store.scan(&prefix, &end, &mut |key, value| {
-        result = std::str::from_utf8(&key[prefix.len()..])
-            .map_err(|_| MetricsError::Corrupted { what: "an element's key" })
-            .and_then(|element| {
-                let (nothing, sum) = (Accumulator::default(), decode_element(value)?);
-                table.change(element, Step { before: &nothing, add: &sum, after: &sum }).map(|_| ())
-            });
-        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    result?;
-    Ok(table)
 }
 
 fn each_published(store: &dyn KeyValue, each: &mut dyn FnMut(&[u8], Published)) -> Result<(), MetricsError> {
