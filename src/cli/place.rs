@@ -241,5 +241,6 @@ pub(crate) fn embedded_options(settings: &Settings) -> EmbeddedOptions {
         reserved_names: vec![settings.topics.prefix.clone(), format!("{}-", settings.hub.application_id)],
         // What others than the engine write to, although the hub made it.
         inputs: vec![commands_topic(settings), topic_of(settings, Feed::Audit)],
+        unread: vec![topic_of(settings, Feed::Audit)],
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration and the place of the topics in; the view and the API over it, as long as the hub runs, out.
 
-use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use super::{
     exit::{Exit, Failure},
@@ -96,7 +96,11 @@ impl Serving {
         place: &Place,
         telemetry: &Telemetry,
     ) -> Result<Option<Serving>, Failure> {
-        let Some(listen) = settings.serve.listen else { return Ok(None) };
+        let path = settings.hub.data_directory.join("view");
+        let Some(listen) = settings.serve.listen else {
+            forget(&path)?;
+            return Ok(None);
+        };
         let tokens_file = settings.serve.tokens_file(&settings.hub);
         refuse_open(listen, &tokens_file)?;
         hub::private_data_directory(settings)?;
@@ -107,7 +111,6 @@ impl Serving {
             deletions_kept_ms: within.feed_deletions_kept_ms(),
             retention_ms: settings.topics.rejected_retention_ms(),
         };
-        let path = settings.hub.data_directory.join("view");
         let view = View::open(&path, options, hub::now_ms()).map(Arc::new).map_err(|error| {
             Failure::new(
                 Exit::Failure,
@@ -128,6 +131,7 @@ impl Serving {
             AuditDesk::start(feeds.clone()).map_err(|error| no_thread("who sees personal data", error))?;
         let options = ApiOptions {
             tokens_file,
+            inside: listen.ip().is_loopback(),
             requests_per_second: settings.serve.requests_per_second,
             concurrent_requests: settings.serve.concurrent_requests as usize,
             request_timeout: Duration::from_millis(settings.serve.request_timeout_ms.into()),
@@ -194,6 +198,19 @@ fn refuse_open(listen: SocketAddr, tokens_file: &std::path::Path) -> Result<(), 
             format!("other machines reach serve.listen = \"{listen}\", and there is no token"),
             "make one first: insight-hub token create NAME --role read:metrics; or listen on 127.0.0.1",
         ));
+    }
+    Ok(())
+}
+
+/// What was kept for an API that is not wanted any more goes: no erasure would reach it.
+fn forget(view: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(view) {
+        Ok(()) => tracing::info!(path = %view.display(), "removed the view: there is no API any more"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            let happened = format!("the view in {} cannot be removed: {error}", view.display());
+            return Err(Failure::new(Exit::Failure, happened, "remove it: without the API no erasure reaches it"));
+        }
     }
     Ok(())
 }

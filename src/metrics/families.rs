@@ -196,6 +196,8 @@ pub(super) struct Families {
     tables: BTreeMap<StoreKey, Table>,
     /// The next one of them.
     loading: Option<Loading>,
+    /// What is still to be published of what was due when this turn began.
+    turn: BTreeSet<StoreKey>,
     /// Tables that the next publication reads: they are kept until then.
     needed: Vec<StoreKey>,
     /// What was done about something.
@@ -270,8 +272,8 @@ impl Families {
         touched.into_iter().try_for_each(|comparison| self.note_due(comparison, store))
     }
 
-    /// Notes that a family is due, if it is not yet, and the scorecards that are read from it. Where it is due, they are as well: it
-    /// is published before them.
+    /// Notes that a family is due, if it is not yet, and the scorecards that are read from it. Where it is due, they are as well:
+    /// [`Families::was_published`].
     fn note_due(&mut self, family: StoreKey, store: &dyn KeyValue) -> Result<(), MetricsError> {
         if !self.due(store)?.contains(&family) {
             if matches!(family.first(), Some(&(family::BALANCE | family::PRIORITIES))) {
@@ -315,15 +317,62 @@ impl Families {
         Ok(())
     }
 
-    /// Priorities are due: somebody has seen one of them.
-    pub(super) fn priorities_due(&mut self, store: &dyn KeyValue) -> Result<(), MetricsError> {
-        let mut found = Vec::new();
+    /// Somebody has seen something: the months in which it is a priority are due.
+    pub(super) fn priority_seen(&mut self, id: AlertId, store: &dyn KeyValue) -> Result<(), MetricsError> {
+        let mut months = Vec::new();
         each_published(store, &mut |family, _| {
             if family.first() == Some(&family::PRIORITIES) {
-                found.push(StoreKey::from_slice(family));
+                months.push(StoreKey::from_slice(family));
             }
         })?;
-        found.into_iter().try_for_each(|family| self.note_due(family, store))
+        for month in months {
+            let (from, to) = loading::elements(&month);
+            let mut is_there = false;
+            store.scan(&from, &to, &mut |key, _| {
+                let element = std::str::from_utf8(&key[from.len()..]).unwrap_or_default();
+                let parts: Vec<&str> = element.split(family::PART_SEPARATOR).collect();
+                is_there =
+                    matches!(*parts, [_, spoke, kind, subject] if AlertId::of_priority(spoke, kind, subject) == id);
+                if is_there { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            if is_there {
+                self.note_due(month, store)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next family to be published: of those that are due, the first that has not been in this turn. A turn has what was due
+    /// when it began, so that what is due again and again keeps nobody waiting.
+    fn next(&mut self, store: &dyn KeyValue) -> Result<Option<StoreKey>, MetricsError> {
+        if self.turn.is_empty() {
+            self.turn = self.due(store)?.clone();
+        }
+        while let Some(family) = self.turn.first().cloned() {
+            if self.due(store)?.contains(&family) {
+                return Ok(Some(family));
+            }
+            self.turn.pop_first();
+        }
+        // What has become due since the turn began.
+        self.turn = self.due(store)?.clone();
+        Ok(self.turn.first().cloned())
+    }
+
+    /// A family was published in this turn.
+    fn was_published(&mut self, family: StoreKey, store: &dyn KeyValue) -> Result<(), MetricsError> {
+        self.turn.remove(&family);
+        let due = self.due(store)?;
+        // What comes to them does not make a scorecard due that is read from them: it is there already.
+        let goes_on = family.first() == Some(&family::SCORECARDS)
+            && [together::balance(&family), together::priorities(&family)].iter().any(|key| due.contains(key));
+        if goes_on {
+            self.newly_due.insert(family);
+        } else {
+            due.remove(&family);
+            self.newly_due.remove(&family);
+        }
+        Ok(())
     }
 
     /// The last call before each commit. Returns whether something waits that needs no further input.
@@ -341,7 +390,7 @@ impl Families {
         if !withhold && !waits {
             let (mut work, mut steps) = (WORK_PER_COMMIT, STEPS_PER_COMMIT);
             while self.load_needed(&mut work, store)?
-                && let Some(family) = self.due(store)?.first().cloned()
+                && let Some(family) = self.next(store)?
             {
                 let costs = self.needed.iter().filter_map(|key| self.tables.get(key)).map(Table::steps).sum::<usize>();
                 if costs > steps && !published.is_empty() {
@@ -349,8 +398,7 @@ impl Families {
                 }
                 steps = steps.saturating_sub(costs.max(1));
                 self.publish_family(&family, settled, stated, store, effects)?;
-                self.due(store)?.remove(&family);
-                self.newly_due.remove(&family);
+                self.was_published(family.clone(), store)?;
                 published.push(family);
                 if steps == 0 {
                     break;

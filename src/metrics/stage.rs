@@ -480,7 +480,7 @@ impl Metrics {
     ) -> Result<(), MetricsError> {
         if self.watch.acknowledge(id, acknowledgement, store)? {
             // It may be a priority, of any month.
-            self.analysed.priorities_due(store)?;
+            self.analysed.priority_seen(id, store)?;
         }
         Ok(())
     }

@@ -61,9 +61,9 @@ const SCAN_ENTRIES_MAX: usize = 256;
 
 const DAYS: i32 = 7;
 /// So many weeks are looked back to.
-const WEEKS_BACK: i32 = 26;
+const WEEKS_BACK: i32 = 52;
 
-/// Metrics that count or add up whatever is there: few of them are no reason to doubt the number, and none is a number.
+/// Metrics that count or add up whatever is there: each week from the first on is a number, and so is one without any.
 const COUNTS: &[u8] =
     &[index::NEW_CUSTOMERS, index::REVENUE, index::ORDERS, index::REACH, index::OVERDUE, index::UNANSWERED];
 
@@ -103,7 +103,9 @@ impl Series {
             [VERSION, rest @ ..] => {
                 postcard::from_bytes(rest).map_err(|_| MetricsError::Corrupted { what: "a watched series" })
             }
-            _ => Err(MetricsError::Corrupted { what: "a watched series" }),
+            // What another version means by an alert is not known here.
+            [_, ..] => Ok(Series::default()),
+            [] => Err(MetricsError::Corrupted { what: "a watched series" }),
         }
     }
 
@@ -184,16 +186,24 @@ impl Weeks {
         let counts = COUNTS.contains(&self.definition.index);
         let figures = match self.figures.get(&start) {
             Some(figures) => figures.clone(),
-            None if counts => (self.definition.figures)(&Accumulator::default()),
+            // Before the first week there was no series.
+            None if counts && self.figures.first_key_value().is_some_and(|(first, _)| *first < start) => {
+                (self.definition.figures)(&Accumulator::default())
+            }
             None => return None,
         };
         let value = figures.value?;
-        let is_enough = figures.n >= OBSERVATIONS_MIN;
-        if counts || is_enough {
-            let standard_error = figures.uncertainty.map(|uncertainty| match uncertainty {
-                Uncertainty::StandardError(error) => error,
-                Uncertainty::Interval(low, high) => (high - low) / (2.0 * Z_95),
-            });
+        let is_enough = counts || figures.n >= OBSERVATIONS_MIN;
+        if is_enough {
+            let standard_error = match figures.uncertainty {
+                Some(Uncertainty::StandardError(error)) => Some(error),
+                Some(Uncertainty::Interval(low, high)) => Some((high - low) / (2.0 * Z_95)),
+                // That of events that happen one by one.
+                None if counts && self.definition.index != index::REVENUE => {
+                    Some((usual.iter().sum::<f64>() / usual.len() as f64).sqrt()).filter(|error| error.is_finite())
+                }
+                None => None,
+            };
             let found = Usual::of(usual.make_contiguous(), standard_error).filter(|range| !range.holds(value));
             if let Some(usual) = found {
                 return Some(Unusual { figures, value, usual });

@@ -50,7 +50,7 @@ impl Families {
             return Ok(false);
         }
         self.needed.clear();
-        let Some(family) = self.due(store)?.first().cloned() else { return Ok(true) };
+        let Some(family) = self.next(store)? else { return Ok(true) };
         match family.first() {
             Some(&family::CHANGES) => {}
             Some(&(family::BALANCE | family::SCORECARDS)) => {
@@ -79,9 +79,7 @@ impl Families {
             Some(_) => _ = self.tables.remove(family),
             None => {}
         }
-        let prefix = element_key(family, "");
-        let mut end = prefix.clone();
-        *end.last_mut().expect("a prefix is not empty") = 1;
+        let (prefix, end) = elements(family);
         let begun = self.loading.take_if(|loading| loading.family == *family);
         let mut loading = begun.unwrap_or_else(|| Loading {
             family: family.clone(),
@@ -121,12 +119,18 @@ impl Families {
     }
 }
 
-/// The table of a small family, at once.
-pub(super) fn read_table(family: &[u8], store: &dyn KeyValue) -> Result<Table, MetricsError> {
-    let mut table = Table::of(family);
+/// Between which keys the elements of a family are.
+pub(super) fn elements(family: &[u8]) -> (StoreKey, StoreKey) {
     let prefix = element_key(family, "");
     let mut end = prefix.clone();
     *end.last_mut().expect("a prefix is not empty") = 1;
+    (prefix, end)
+}
+
+/// The table of a small family, at once.
+pub(super) fn read_table(family: &[u8], store: &dyn KeyValue) -> Result<Table, MetricsError> {
+    let mut table = Table::of(family);
+    let (prefix, end) = elements(family);
     let mut result = Ok(());
     store.scan(&prefix, &end, &mut |key, value| {
         result = std::str::from_utf8(&key[prefix.len()..])

@@ -281,3 +281,54 @@ fn a_rebuild_counts_what_scorecards_have_again() {
     harness.commit_all();
     assert_eq!(harness.feed.latest, before);
 }
+
+/// Analyses that change with every commit keep none of the others waiting.
+#[test]
+fn without_a_pause_everything_has_its_turn() {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
+    for commit in 0..400 {
+        for goal in ["a", "b", "c", "d", "e", "f"] {
+            harness.tell(&format!("journeys 2026-01-31 {goal} - converted sales:visit_made:store 1"));
+        }
+        harness.tell("contacts 2026-01-05 b:case_opened: 1 500");
+        harness.tell("alerts 2026-01-07 b case_unanswered 1");
+        harness.tell("persons 2026-01-31 b late 1 0");
+        assert!(harness.commit(), "there is always more in commit {commit}");
+        if commit == 0 {
+            harness.tell("restart");
+        }
+    }
+    let told: Vec<&str> = harness.feed.latest.keys().map(|key| key.split('|').next().unwrap_or_default()).collect();
+    for feed in ["journeys", "priorities", "scorecards"] {
+        assert!(told.contains(&feed), "{feed} waits for ever: {told:?}");
+    }
+    let card = |harness: &Harness| harness.feed.latest["scorecards|month:2026-01|spoke=b"].clone();
+    let amid = card(&harness);
+    harness.commit_all();
+    let end = card(&harness);
+    assert!(
+        end.contains("400 touchpoints") && end.contains("400 case_unanswered") && end != amid,
+        "{amid}, then {end}"
+    );
+}
+
+#[test]
+fn whoever_has_seen_something_else_publishes_no_month_again() {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
+    for month in ["2026-01-31", "2026-02-28"] {
+        harness.tell(&format!("persons {month} b late 40 10"));
+    }
+    harness.tell("persons 2026-02-28 b slow 40 10");
+    harness.commit_all();
+    let seen = |harness: &mut Harness, subject: &str| {
+        let before = harness.feed.publications;
+        let id = AlertId::of_priority("b", "case_opened", subject);
+        let seen = Acknowledgement { number: 1, at: EventTime(5), by: "mo".into() };
+        harness.metrics.acknowledge(id, &seen, &mut harness.store).expect("a good store");
+        harness.commit_all();
+        harness.feed.publications - before
+    };
+    assert_eq!(seen(&mut harness, "an alert"), 0);
+    assert_eq!(seen(&mut harness, "slow"), 1, "the month that has it");
+    assert_eq!(seen(&mut harness, "late"), 2);
+}

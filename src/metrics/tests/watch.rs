@@ -46,7 +46,7 @@ fn an_unusual_week_opens_an_alert_once_it_is_over_and_the_next_usual_one_closes_
     assert_eq!(told(&mut harness), "", "the grace is not over");
     after(&mut harness, 10);
     expect![[r#"
-        orders region north open week:2026-W12 since 2026-03-23 company mean=105.00 n=20.00 usual_high=131.43 usual_low=78.57 value=20.00 windows=10.00 r1
+        orders region north open week:2026-W12 since 2026-03-23 company mean=105.00 n=20.00 usual_high=138.72 usual_low=71.28 value=20.00 windows=10.00 r1
     "#]]
     .assert_eq(&told(&mut harness));
     harness.restart(3);
@@ -56,7 +56,7 @@ fn an_unusual_week_opens_an_alert_once_it_is_over_and_the_next_usual_one_closes_
     harness.tell(&format!("orders {} region=north n=900", monday(11)));
     after(&mut harness, 11);
     expect![[r#"
-        orders region north open week:2026-W13 since 2026-03-23 company mean=105.00 n=900.00 usual_high=131.43 usual_low=78.57 value=900.00 windows=10.00 r2
+        orders region north open week:2026-W13 since 2026-03-23 company mean=105.00 n=900.00 usual_high=138.72 usual_low=71.28 value=900.00 windows=10.00 r2
     "#]]
     .assert_eq(&told(&mut harness));
     usual(&mut harness, 12..13);

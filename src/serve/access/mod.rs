@@ -8,7 +8,12 @@
 mod rate;
 mod tokens;
 
-use std::{collections::BTreeSet, fmt, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -96,13 +101,15 @@ pub enum Refusal {
 /// Says who asks.
 pub struct Access {
     tokens: Tokens,
+    /// Whether this machine may ask without a credential: never again once a token was seen, also if the file goes.
+    is_open: AtomicBool,
     now_ms: fn() -> i64,
 }
 
 impl Access {
-    /// By the tokens of a file. `now_ms`: the clock, in milliseconds since 1970.
-    pub fn new(tokens_file: PathBuf, now_ms: fn() -> i64) -> Access {
-        Access { tokens: Tokens::new(tokens_file), now_ms }
+    /// By the tokens of a file. `inside`: whether nobody but this machine can ask. `now_ms`: the clock, in milliseconds since 1970.
+    pub fn new(tokens_file: PathBuf, inside: bool, now_ms: fn() -> i64) -> Access {
+        Access { tokens: Tokens::new(tokens_file), is_open: AtomicBool::new(inside), now_ms }
     }
 
     /// Who sends these headers. `authorization`: the values of that header; `host`: the value of that one.
@@ -115,8 +122,12 @@ impl Access {
     /// Why it is nobody; [`TokenError`] if the file cannot be read.
     pub fn check(&self, authorization: &[&[u8]], host: Option<&str>) -> Result<Result<Caller, Refusal>, TokenError> {
         let tokens = self.tokens.now()?;
+        if !tokens.is_empty() {
+            self.is_open.store(false, Ordering::Relaxed);
+        }
+        let is_open = self.is_open.load(Ordering::Relaxed);
         let value = match authorization {
-            [] if !tokens.is_empty() || !host.is_some_and(is_this_machine) => return Ok(Err(Refusal::Missing)),
+            [] if !is_open || !host.is_some_and(is_this_machine) => return Ok(Err(Refusal::Missing)),
             [] => {
                 let roles = BTreeSet::from([Role::ReadMetrics]);
                 return Ok(Ok(Caller { id: "anonymous".to_owned(), roles }));
@@ -162,7 +173,7 @@ mod tests {
     #[test]
     fn without_tokens_this_machine_may_read_metrics_and_nobody_else_anything() {
         let directory = tempfile::tempdir().expect("a directory");
-        let access = Access::new(directory.path().join("tokens.json"), || 0);
+        let access = Access::new(directory.path().join("tokens.json"), true, || 0);
         for host in ["localhost", "127.0.0.1:9700", "[::1]:9700", "[::1]"] {
             let caller = access.check(&[], Some(host)).expect("readable").expect("this machine");
             assert_eq!(caller.roles, BTreeSet::from([Role::ReadMetrics]));
@@ -183,7 +194,7 @@ mod tests {
         let path = directory.path().join("tokens.json");
         let text = std::fs::read_to_string(&path).expect("readable");
         assert!(!text.contains(&made.secret[TOKEN_PREFIX.len() + 17..]), "the file has no secret");
-        let access = Access::new(path.clone(), || 999);
+        let access = Access::new(path.clone(), true, || 999);
         let check = |value: &str| access.check(&[value.as_bytes()], Some("localhost")).expect("readable");
         for scheme in ["Bearer", "bearer", "BEARER"] {
             let caller = check(&format!("{scheme} {}", made.secret)).expect("its roles");
@@ -219,7 +230,7 @@ mod tests {
         let both: Vec<&[u8]> = both.iter().map(String::as_bytes).collect();
         assert_eq!(access.check(&both, None).expect("readable"), Err(Refusal::Invalid), "two credentials");
         assert_eq!(access.check(&[], Some("localhost")).expect("readable"), Err(Refusal::Missing));
-        let late = Access::new(path, || 1_000);
+        let late = Access::new(path, true, || 1_000);
         let value = format!("Bearer {secret}");
         assert_eq!(late.check(&[value.as_bytes()], None).expect("readable"), Err(Refusal::Invalid), "it expired");
     }
@@ -229,7 +240,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = TokenFile::new(directory.path().join("tokens.json"));
         let made = file.create("analyst", &BTreeSet::from([Role::ReadMetrics]), None, 0).expect("written");
-        let access = Access::new(directory.path().join("tokens.json"), || 0);
+        let access = Access::new(directory.path().join("tokens.json"), true, || 0);
         let value = format!("Bearer {}", made.secret);
         let check = || access.check(&[value.as_bytes()], None).expect("readable");
         assert!(check().is_ok());

@@ -34,7 +34,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -70,11 +70,18 @@ const READING_UP_MAX: usize = 4;
 /// Paths that everybody may read: they describe, and hold no data.
 const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 
+/// What proxies add to what they pass on.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+/// Where personal data may be: nothing of it is kept by whoever asked.
+const PERSONAL: [&str; 5] = ["customers", "identity", "alerts", "dead-letters", "feeds"];
+
 /// What the API may do, and how much.
 #[derive(Clone)]
 pub struct ApiOptions {
     /// The file with the hashes of tokens.
     pub tokens_file: PathBuf,
+    /// Whether the address is one that nobody but this machine can reach.
+    pub inside: bool,
     /// Requests a second of each caller.
     pub requests_per_second: u32,
     /// Requests that are answered at a time.
@@ -121,7 +128,7 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
     let (router, description) = description::router();
     let api = Arc::new(Api {
         view,
-        access: Access::new(options.tokens_file, options.now_ms),
+        access: Access::new(options.tokens_file, options.inside, options.now_ms),
         rate: Rate::new(options.requests_per_second),
         // Attempts with credentials that are none, all together.
         refused: Rate::new(options.requests_per_second),
@@ -156,6 +163,8 @@ pub fn openapi() -> Value {
 async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let (method, headers) = (request.method().clone(), request.headers().clone());
+    let path = request.uri().path();
+    let is_personal = PERSONAL.iter().any(|of| path.strip_prefix("/api/v1/").is_some_and(|it| it.starts_with(of)));
     let response = match api.admit(request).await {
         Ok((request, _turn)) => match timeout(api.request_timeout, next.run(request)).await {
             Ok(response) => response,
@@ -164,6 +173,9 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
         Err(problem) => problem.into_response(),
     };
     let mut response = reply::unless_known(&method, &headers, response).await;
+    if is_personal {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     reply::secure(&mut response);
     let (outcome, elapsed) = (outcome(response.status()), begun.elapsed());
     api.telemetry.emit(Event::ApiAnswered { outcome, elapsed });
@@ -209,7 +221,9 @@ impl Api {
     fn caller_of(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let authorization: Vec<&[u8]> =
             headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes()).collect();
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        // Whatever somebody passed on was asked elsewhere.
+        let is_passed_on = FORWARDED.iter().any(|name| headers.contains_key(*name));
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|_| !is_passed_on);
         let checked = self.access.check(&authorization, host).map_err(|error| {
             tracing::error!("{error}");
             Problem::new(Kind::Internal, "tokens cannot be checked; the log of the hub says why")

@@ -283,7 +283,6 @@ pub fn fold(
         .map(|purchase| Bought { placed: purchase.placed, cancelled: purchase.cancelled })
         .collect();
     analysed.journeys.add(timeline, &bought, world);
-    analysed.changes.add(timeline, world);
     analysed.priorities.add(timeline, &bought, world);
     experience::observe(timeline, &moments, &trade, &cases, world);
     let promised = trade.deliveries.iter().filter_map(|delivery| Some((delivery.at, delivery.promise?)));

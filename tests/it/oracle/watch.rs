@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Weeks that are looked back to, and how many of them say what is usual.
-const BACK: i32 = 26;
+const BACK: i32 = 52;
 const WEEKS: usize = 12;
 const WEEKS_MIN: usize = 8;
 const N_MIN: i64 = 30;
@@ -65,7 +65,7 @@ fn student(freedom: usize) -> f64 {
 type Weeks<'a> = BTreeMap<Day, &'a Value>;
 
 /// The figures of an alert about the last week and the first week of its run, if it is unusual: what usual weeks before say,
-/// from half a year before on.
+/// from a year before on.
 fn judge(weeks: &Weeks<'_>, metric: &str, last: Day) -> Option<(Value, Day)> {
     let counts = COUNTS.contains(&metric);
     let mut usual: Vec<f64> = Vec::new();
@@ -74,7 +74,8 @@ fn judge(weeks: &Weeks<'_>, metric: &str, last: Day) -> Option<(Value, Day)> {
         let week = weeks.get(&start);
         let number = |field: &str| week.and_then(|week| week[field].as_f64());
         let n = week.map_or(0, |week| week["n"].as_i64().unwrap());
-        let value = if week.is_none() && counts { Some(0.0) } else { number("value") };
+        let has_begun = weeks.range(last - 7 * BACK..start).next().is_some();
+        let value = if week.is_none() && counts && has_begun { Some(0.0) } else { number("value") };
         let before = &usual[usual.len().saturating_sub(WEEKS)..];
         let figures = value.filter(|_| (counts || n >= N_MIN) && before.len() >= WEEKS_MIN).and_then(|value| {
             let k = before.len() as f64;
@@ -83,6 +84,7 @@ fn judge(weeks: &Weeks<'_>, metric: &str, last: Day) -> Option<(Value, Day)> {
             let own = match (number("standard_error"), number("interval_low"), number("interval_high")) {
                 (Some(error), ..) => error,
                 (None, Some(low), Some(high)) => (high - low) / 2.0 / 1.959_963_984_540_054,
+                _ if counts && metric != "revenue" => mean.sqrt(),
                 _ => 0.0,
             };
             let scatter = student(before.len() - 1) * (variance * (1.0 + 1.0 / k)).sqrt();
@@ -92,7 +94,7 @@ fn judge(weeks: &Weeks<'_>, metric: &str, last: Day) -> Option<(Value, Day)> {
                 json!({"value": value, "n": n as f64, "mean": mean, "usual_low": low, "usual_high": high, "windows": k})
             })
         });
-        if figures.is_none() && n >= N_MIN {
+        if figures.is_none() && (counts || n >= N_MIN) {
             usual.extend(value);
         }
         found = figures.map(|figures| (figures, found.take().map_or(start, |(_, first)| first)));

@@ -12,7 +12,6 @@ use super::{
 use crate::{
     engine::log::{
         LogError,
-        access::opened::Owner as _,
         commit_log::{CommitLogError, Policy, TopicPartition},
     },
     telemetry::{Event, Telemetry},
@@ -169,7 +168,7 @@ impl Keeper {
             match found.policy {
                 Policy::Processed => committed,
                 // What the hub has not read yet must not go, whatever the retention says.
-                Policy::Delete { .. } if self.shared.is_departments(&found.name) => Some(committed.unwrap_or(0)),
+                Policy::Delete { .. } if self.shared.is_read(&found.name) => Some(committed.unwrap_or(0)),
                 Policy::Keep | Policy::Delete { .. } | Policy::Compact { .. } => None,
             }
         };

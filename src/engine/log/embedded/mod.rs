@@ -65,6 +65,8 @@ pub struct EmbeddedOptions {
     pub reserved_names: Vec<String>,
     /// Topics with such a name that others do write to.
     pub inputs: Vec<String>,
+    /// Of those, the ones that the hub does not read: nothing of them waits for it.
+    pub unread: Vec<String>,
 }
 
 impl Default for EmbeddedOptions {
@@ -76,6 +78,7 @@ impl Default for EmbeddedOptions {
             spoke_retention: None,
             reserved_names: Vec::new(),
             inputs: Vec::new(),
+            unread: Vec::new(),
         }
     }
 }

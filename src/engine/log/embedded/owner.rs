@@ -25,6 +25,11 @@ impl SharedLog {
     pub fn access(self: &Arc<Self>) -> Opened {
         Opened::new(Arc::clone(self.log()), Arc::clone(self) as Arc<dyn Owner>, Limits::default())
     }
+
+    /// Whether the hub reads a topic that others write to.
+    pub(super) fn is_read(&self, topic: &str) -> bool {
+        self.is_departments(topic) && !self.options.unread.iter().any(|unread| unread == topic)
+    }
 }
 
 impl Owner for SharedLog {
