@@ -37,7 +37,7 @@ pub enum PrioritiesAction {
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Say that somebody has taken it on: it says so in every month, until it is no priority any more
+    /// Say that somebody has taken it on: it says so in every month that has it, before and after
     Acknowledge {
         /// Its id, 32 hexadecimal digits
         #[arg(value_name = "ID")]

@@ -19,7 +19,7 @@ pub enum Audit {}
 pub struct AuditEntry {
     /// Who: the id of a token.
     pub actor: String,
-    /// When, by the clock of the hub that showed it.
+    /// When, by the clock of the hub that showed it: each of its entries has a time of its own.
     pub at: EventTime,
     /// What was done: `read`.
     pub action: &'static str,

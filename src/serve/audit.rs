@@ -18,6 +18,7 @@ use crate::{
         outside::{SpokeAppend, SpokeRecord},
     },
     feeds::{Audit, AuditEntry, CE_ID, CE_SUBJECT, Encoder, FeedFormat, event_id},
+    model::EventTime,
 };
 
 /// Entries that may wait; more are refused.
@@ -90,8 +91,14 @@ impl AuditDesk {
 fn write(trail: &dyn AuditTrail, waiting: &Receiver<Entry>, format: &OnceLock<FeedFormat>) {
     let topic = trail.topic();
     let mut open: Option<(Box<dyn SpokeAppend>, Encoder<Audit>)> = None;
+    let mut last = EventTime(i64::MIN);
     while let Ok(first) = waiting.recv() {
-        let batch: Vec<Entry> = std::iter::once(first).chain(waiting.try_iter().take(BATCH_MAX - 1)).collect();
+        let mut batch: Vec<Entry> = std::iter::once(first).chain(waiting.try_iter().take(BATCH_MAX - 1)).collect();
+        for (entry, _) in &mut batch {
+            // Two entries of one millisecond would be one key.
+            entry.at = EventTime(entry.at.0.max(last.0.saturating_add(1)));
+            last = entry.at;
+        }
         let written = match format.get() {
             Some(format) => write_batch(trail, &topic, *format, &mut open, &batch),
             None => Err(LogError::Stop("the hub has not begun".to_owned())),

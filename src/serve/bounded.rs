@@ -1,7 +1,8 @@
 //! A listener in; connections out that are few, short-lived and small, so that no client can hold the hub's memory.
 //!
 //! A connection may live for a while and send so much: this bounds headers, bodies and slow senders alike. Who keeps a connection
-//! alive connects anew then. Who has got no answer within half a minute of connecting has not asked for one.
+//! alive connects anew then. Who has got no answer within half a minute of connecting has not asked for one; who takes nothing
+//! of an answer for a minute, or asks for no other, is gone.
 
 use std::{
     io,
@@ -22,6 +23,8 @@ use tokio::{
 
 /// Within how long a connection must have got something.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take nothing after that. Streams of events are sent something more often.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// How many connections, and how much of each.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +61,7 @@ impl Listener for Bounded {
         let connection = Connection {
             stream,
             end: Box::pin(sleep_until(Instant::now() + ANSWERED_WITHIN.min(self.bounds.lifetime_max))),
-            end_of_answered: Some(Instant::now() + self.bounds.lifetime_max),
+            end_of_life: Instant::now() + self.bounds.lifetime_max,
             bytes_left: self.bounds.request_bytes_max,
             _place: place,
         };
@@ -74,17 +77,21 @@ impl Listener for Bounded {
 pub(super) struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
-    /// Its end, once it has got something.
-    end_of_answered: Option<Instant>,
+    /// Its end at the latest.
+    end_of_life: Instant,
     bytes_left: usize,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    /// It gets something: it may live on.
-    fn note_answer(&mut self) {
-        if let Some(end) = self.end_of_answered.take() {
-            self.end.as_mut().reset(end);
+    /// It took something: it may live on for a while.
+    fn note_taken(&mut self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(bytes)) if *bytes > 0) {
+            let end = self.end_of_life.min(Instant::now() + IDLE_MAX);
+            // Not with each piece.
+            if end.saturating_duration_since(self.end.deadline()) > Duration::from_secs(1) {
+                self.end.as_mut().reset(end);
+            }
         }
     }
 
@@ -117,8 +124,9 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check_end(context)?;
-        self.note_answer();
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note_taken(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -135,8 +143,9 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check_end(context)?;
-        self.note_answer();
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.note_taken(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

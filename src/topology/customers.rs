@@ -122,6 +122,14 @@ impl CustomersStage {
         }
     }
 
+    /// Tells metrics whether nothing of a backlog is left here.
+    fn tell_live(&mut self, is_live: bool, outputs: &mut dyn Outputs) -> Result<(), StageError> {
+        let told = Told::Live(self.input.partition.unsigned_abs(), is_live);
+        self.publisher.tell_metrics(&told, outputs)?;
+        self.told_live = Some(is_live);
+        Ok(())
+    }
+
     fn times(&mut self, store: &mut Store) -> Result<&mut Times, StageError> {
         if self.times.is_none() {
             let view = StoreView(store);
@@ -268,6 +276,10 @@ impl Stage for CustomersStage {
     fn prepare_commit(&mut self, store: &mut Store, outputs: &mut dyn Outputs) -> Result<bool, StageError> {
         self.times(store)?;
         self.rebuilding.load(store)?;
+        // Before what it holds back for.
+        if !self.backlog.is_over(store)? && self.told_live == Some(true) {
+            self.tell_live(false, outputs)?;
+        }
         self.fold_waiting(store, outputs)?;
         let more = self.go_on_with_readings(store, outputs)?;
         let more = more | self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
@@ -320,8 +332,7 @@ impl Stage for CustomersStage {
         // What is left to do by itself belongs to the backlog.
         let is_live = is_live && (!more || self.told_live == Some(true));
         if self.told_live != Some(is_live) {
-            publisher.tell_metrics(&Told::Live(self.input.partition.unsigned_abs(), is_live), outputs)?;
-            self.told_live = Some(is_live);
+            self.tell_live(is_live, outputs)?;
         }
         Ok(more)
     }
