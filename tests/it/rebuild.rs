@@ -256,7 +256,7 @@ fn every_schedule_of_faults_ends_in_the_new_definition() {
         kinds.len()
     );
     if count >= 100 {
-        assert!(interrupted > count / 4, "only {interrupted} rebuilds were ended in the middle");
+        assert!(interrupted > count / 5, "only {interrupted} rebuilds were ended in the middle");
         assert!(kinds.len() >= 9, "{kinds:?}");
     }
 }
