@@ -176,34 +176,6 @@ pub fn next_opening(head: &Head, closed_day: Day) -> Option<Day> {
     cases.chain(concerns).chain(lapse).filter(|&day| day > closed_day).min()
 }
 
-/// Everything that is said of an open alert but its revision, in 64 bits.
-fn content(alert: &Alert<'_>) -> u64 {
-    let mut text = Vec::with_capacity(128);
-    let figures: Vec<(&str, u64)> = alert.figures.iter().map(|(name, figure)| (*name, figure.to_bits())).collect();
-    let thing = alert.thing.map(|thing| (thing.kind, thing.value));
-    let said = (alert.owner, thing, alert.happened_at, figures, &alert.acknowledged);
-    postcard::to_io(&said, &mut text).expect("a vector takes every byte");
-    xxhash_rust::xxh3::xxh3_64(&text)
-}
-
-/// A closed alert says no more than which it was: what it was about may be erased by now.
-fn closed(published: &Published, person: PersonId) -> Alert<'_> {
-    Alert {
-        id: published.id,
-        cause: published.cause,
-        state: AlertState::Closed,
-        owner: &published.owner,
-        person: Some(person),
-        series: None,
-        thing: None,
-        since: published.since,
-        happened_at: None,
-        figures: BTreeMap::new(),
-        acknowledged: None,
-        revision: published.revision + 1,
-    }
-}
-
 fn acknowledgement<S: KeyValue + ?Sized>(id: AlertId, store: &S) -> Result<Option<Acknowledgement>, StoreError> {
     let stored = store.get(&store_keys::acknowledgement(id))?;
     stored
@@ -242,7 +214,8 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
     let mut published = Vec::with_capacity(now.len());
     for old in known.iter().filter(|old| now.binary_search_by_key(&old.id, |alert| alert.id).is_err()) {
         if !is_gone {
-            effects.alert(&closed(old, public));
+            let last = Alert::closed(old.id, old.cause, &old.owner, old.since);
+            effects.alert(&Alert { person: Some(public), revision: old.revision + 1, ..last });
         }
         effects.alert_gone(old.id, old.cause);
         store.delete_local(&store_keys::alert(old.id));
@@ -253,7 +226,7 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         if alert.acknowledged.is_some() {
             alert.state = AlertState::Acknowledged;
         }
-        let content = content(alert);
+        let content = alert.content();
         let mut revision = old.map_or(0, |old| old.revision);
         if old.is_none_or(|old| old.content != content) {
             revision = revision.saturating_add(1);

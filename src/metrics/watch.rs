@@ -455,7 +455,7 @@ impl Watch {
                 acknowledged,
                 revision: 0,
             };
-            let content = content(&alert);
+            let content = alert.content();
             let same = before.as_ref().filter(|before| before.id == id);
             alert.revision = same.map_or(0, |same| same.revision);
             if same.is_none_or(|same| same.content != content) {
@@ -468,7 +468,8 @@ impl Watch {
             kept.open = Some(Open { id, owner: owner.into(), since, content, revision: alert.revision });
         }
         if let Some(before) = before.filter(|before| kept.open.as_ref().is_none_or(|open| open.id != before.id)) {
-            effects.alert(&closed(&before, series));
+            let last = Alert::closed(before.id, AlertCause::MetricUnusual, &before.owner, before.since);
+            effects.alert(&Alert { series: Some((series, None)), revision: before.revision.saturating_add(1), ..last });
             effects.alert_gone(before.id);
             store.delete(&key_of(INDEX, before.id));
         }
@@ -493,29 +494,4 @@ fn definition_of(series: &[u8]) -> Result<&'static Definition, MetricsError> {
 pub(super) fn acknowledgement(id: AlertId, store: &dyn KeyValue) -> Result<Option<Acknowledgement>, MetricsError> {
     let corrupted = |_| MetricsError::Corrupted { what: "an acknowledgement" };
     store.get(&key_of(ACKNOWLEDGED, id))?.map(|bytes| postcard::from_bytes(&bytes).map_err(corrupted)).transpose()
-}
-
-/// Everything that is said of an open alert but its revision, in 64 bits.
-fn content(alert: &Alert<'_>) -> u64 {
-    let figures: Vec<(&str, u64)> = alert.figures.iter().map(|(name, figure)| (*name, figure.to_bits())).collect();
-    let window = alert.series.and_then(|(_, window)| window).map(|window| window.start);
-    let said = (alert.owner, window, figures, &alert.acknowledged);
-    xxhash_rust::xxh3::xxh3_64(&postcard::to_stdvec(&said).expect("a vector takes every byte"))
-}
-
-fn closed<'a>(open: &'a Open, series: AlertSeries<'a>) -> Alert<'a> {
-    Alert {
-        id: open.id,
-        cause: AlertCause::MetricUnusual,
-        state: AlertState::Closed,
-        owner: &open.owner,
-        person: None,
-        series: Some((series, None)),
-        thing: None,
-        since: open.since,
-        happened_at: None,
-        figures: BTreeMap::new(),
-        acknowledged: None,
-        revision: open.revision.saturating_add(1),
-    }
 }

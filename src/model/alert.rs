@@ -155,6 +155,35 @@ pub struct Alert<'a> {
     pub revision: u32,
 }
 
+impl<'a> Alert<'a> {
+    /// The last word about an alert: which it was, and no more, since what it was about may be erased by now.
+    pub fn closed(id: AlertId, cause: AlertCause, owner: &'a str, since: Day) -> Alert<'a> {
+        Alert {
+            id,
+            cause,
+            state: AlertState::Closed,
+            owner,
+            person: None,
+            series: None,
+            thing: None,
+            since,
+            happened_at: None,
+            figures: BTreeMap::new(),
+            acknowledged: None,
+            revision: 0,
+        }
+    }
+
+    /// XXH3-64 of everything that is said of an open alert and is not in its id, but for its revision.
+    pub fn content(&self) -> u64 {
+        let figures: Vec<(&str, u64)> = self.figures.iter().map(|(name, figure)| (*name, figure.to_bits())).collect();
+        let thing = self.thing.map(|thing| (thing.kind, thing.value));
+        let window = self.series.and_then(|(_, window)| window).map(|window| window.start);
+        let said = (self.owner, thing, self.happened_at, window, figures, &self.acknowledged);
+        xxhash_rust::xxh3::xxh3_64(&postcard::to_stdvec(&said).expect("a vector takes every byte"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Telemetry and the feeds in; HTTP out: operators' endpoints (`/metrics`, `/health/live`, `/health/ready`), and the API.
 //!
-//! - [`access`]: who asks, and what they may. [`audit`]: who saw personal data. [`view`]: the local copy of the feeds that the API shows. [`http`]: the API.
+//! - [`access`]: who asks, and what they may. [`audit`]: who saw personal data.
+//! - [`view`]: the local copy of the feeds that the API shows. [`http`]: the API.
 //! - `operators`: the endpoints that need no login. `bounded`: connections that cannot hold the hub's memory.
 //!
 //! Each server has threads and a runtime of its own, so that a busy hub still answers. They read shared state and never

@@ -1,20 +1,17 @@
 //! The metrics stage on the engine: contributions and reports of arrivals in; published values, the catalogue and the
 //! departments' accounts out.
 
-mod liveness;
 mod sending;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use prometheus::Histogram;
 
-use self::{
-    liveness::Liveness,
-    sending::{Analyses, Sending},
-};
+use self::sending::{Analyses, Sending};
 use super::{
     TopicMap, TopologyOptions,
     customers::send_feed,
+    heard::Heard,
     messages::{
         self,
         told::{self, Told},
@@ -48,7 +45,8 @@ pub(super) fn maker(
             map,
             generation: None,
             metrics: Metrics::new(options.metrics.clone()),
-            liveness: Liveness::new(options.metrics.sources),
+            heard: Heard::default(),
+            sources: options.metrics.sources,
             alerts: Encoder::new(options.feed_format, &options.application_id),
             alerted: (0, 0),
             values: Encoder::new(options.feed_format, &options.application_id),
@@ -92,7 +90,9 @@ struct MetricsStage {
     /// What cells are computed by; known once the stage starts.
     generation: Option<Generation>,
     metrics: Metrics,
-    liveness: Liveness,
+    /// Which partitions of customers take in history, and how many there are.
+    heard: Heard,
+    sources: u32,
     alerts: Encoder<feeds::Alerts>,
     /// Alerts of the running transaction that opened, and that are over.
     alerted: (u64, u64),
@@ -193,7 +193,7 @@ impl Drop for MetricsStage {
 impl Stage for MetricsStage {
     fn process(&mut self, record: &Record<'_>, store: &mut Store, _: &mut dyn Outputs) -> Result<(), StageError> {
         match told::open(record.value.unwrap_or_default())? {
-            Some(Told::Live(source, is_live)) => return self.liveness.hear(source, is_live, store).map_err(stop),
+            Some(Told::Live(source, is_live)) => return self.heard.hear(source, !is_live, store),
             Some(Told::Acknowledged(alert, seen)) => {
                 return self.metrics.acknowledge(alert, &seen, &mut StoreView(store)).map_err(stop);
             }
@@ -241,7 +241,7 @@ impl Stage for MetricsStage {
             self.publish_catalogue(store, outputs)?;
         }
         let waits = self.publish_accounts(store, outputs)?;
-        self.metrics.tell_alerts(self.liveness.is_live(store).map_err(stop)?);
+        self.metrics.tell_alerts(self.heard.is_over(0..self.sources, store)?);
         let mut sending = Sending {
             map: self.map,
             values: &mut self.values,
@@ -309,7 +309,7 @@ impl Stage for MetricsStage {
     }
 
     fn stands(&mut self, is_behind: bool) -> bool {
-        self.liveness.stands(is_behind);
+        self.heard.stands(is_behind);
         !is_behind
     }
 
@@ -321,7 +321,7 @@ impl Stage for MetricsStage {
         self.taken_bytes = 0;
         self.metrics.rolled_back();
         self.spokes.rolled_back();
-        self.liveness.rolled_back();
+        self.heard = Heard::default();
         self.alerted = (0, 0);
         self.untold.clear();
     }

@@ -35,6 +35,7 @@
 
 mod commands;
 mod customers;
+mod heard;
 mod ingest;
 mod links;
 pub mod messages;

@@ -204,6 +204,13 @@ fn run_seed(seed: u64) -> Ran {
             let rebuild = hub.begin_rebuild(if wrong { MISTAKE } else { definition });
             hub.simulation.add_faults(4);
             hub.simulation.run_for(20 + seed * 7 % 110).unwrap_or_else(|error| panic!("{what}: {error}"));
+            // A rebuild that has not begun is not ended in the middle: until it has, it goes on.
+            for _ in 0..40 {
+                if rebuild.progress().entries > 0 {
+                    break;
+                }
+                hub.simulation.run_for(5).unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
             let progress = rebuild.progress();
             if progress.entries > 0 && !progress.is_complete() {
                 interrupted += 1;
@@ -256,7 +263,7 @@ fn every_schedule_of_faults_ends_in_the_new_definition() {
         kinds.len()
     );
     if count >= 100 {
-        assert!(interrupted > count / 5, "only {interrupted} rebuilds were ended in the middle");
+        assert!(interrupted > count / 4, "only {interrupted} rebuilds were ended in the middle");
         assert!(kinds.len() >= 9, "{kinds:?}");
     }
 }

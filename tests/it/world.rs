@@ -114,6 +114,20 @@ pub fn assert_truth(expected: &Feeds, actual: &Feeds, what: &str) {
     }
 }
 
+/// A record as marketing sends it, about something that happened at a second.
+pub fn of_marketing(key: &str, payload: &Value, second: i64) -> SourceEvent {
+    SourceEvent {
+        spoke: "marketing",
+        key: key.as_bytes().to_vec(),
+        payload: payload.to_string().into_bytes(),
+        occurred_at: second * 1_000,
+        timestamp_ms: second * 1_000,
+        valid: true,
+        rejection: None,
+        duplicate: false,
+    }
+}
+
 /// The segments of the oracle's rules.
 pub fn segments() -> Arc<dyn Segmenting> {
     Arc::new(Segments::parse(oracle::segments::RULES).unwrap().unwrap())

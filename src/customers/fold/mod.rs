@@ -81,7 +81,6 @@ pub struct Stepped {
 pub fn step<E: Emit>(head: &mut Head, touchpoint: &Touchpoint<'_>, options: &FoldOptions, emit: &mut E) -> Stepped {
     let day = options.calendar.day(touchpoint.occurred_at);
     let segment = segments::segment(head, touchpoint, options);
-    let segment = segments::named(segment.as_deref(), touchpoint);
     let place = Place::of_touchpoint(touchpoint, (head.phase(), segment), day, head.seen.windows(day));
     let facts = Facts::observe(head, touchpoint, &place, options);
     if E::LISTENS {
@@ -101,9 +100,7 @@ pub fn step_both(
 ) -> Stepped {
     let day = options.calendar.day(touchpoint.occurred_at);
     let windows = old.seen.windows(day);
-    let by_rule = [&*old, &*new].map(|head| segments::segment(head, touchpoint, options));
-    let [old_segment, new_segment] = [&by_rule[0], &by_rule[1]].map(|it| segments::named(it.as_deref(), touchpoint));
-    let (met_old, met_new) = ((old.phase(), old_segment), (new.phase(), new_segment));
+    let [met_old, met_new] = [&*old, &*new].map(|head| (head.phase(), segments::segment(head, touchpoint, options)));
     let place = Place::of_touchpoint(touchpoint, met_old, day, windows);
     let other_place;
     let new_place = if met_old == met_new {

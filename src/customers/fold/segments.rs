@@ -3,14 +3,9 @@
 use super::{FoldOptions, Head};
 use crate::model::{Known, Touchpoint};
 
-/// The segment by rule; a copy, since the head changes before it is used.
-pub(super) fn segment(head: &Head, touchpoint: &Touchpoint<'_>, options: &FoldOptions) -> Option<Box<str>> {
-    let rules = options.segments.as_ref()?;
-    rules.segment(touchpoint, &known(head, options)).map(Into::into)
-}
-
-/// What counts: a rule before the touchpoint's own.
-pub(super) fn named<'a>(by_rule: Option<&'a str>, touchpoint: &'a Touchpoint<'a>) -> Option<&'a str> {
+/// The segment that counts at a touchpoint, before the head takes it: by rule, or as the touchpoint says.
+pub(super) fn segment<'a>(head: &Head, touchpoint: &Touchpoint<'a>, options: &'a FoldOptions) -> Option<&'a str> {
+    let by_rule = options.segments.as_ref().and_then(|rules| rules.segment(touchpoint, &known(head, options)));
     by_rule.or(touchpoint.segment)
 }
 

@@ -18,7 +18,7 @@ use crate::{
     feeds::Feed,
     model::{Identifier, IdentifierType, PersonId},
     serve::{
-        access::Role,
+        access::{Caller, Role},
         view::{Index, Place, View},
     },
 };
@@ -68,6 +68,27 @@ impl Api {
         let shown = self.names.show(Identifier { kind, value: &value });
         Ok(Sought::Identifier(kind.as_str(), shown.as_str().to_owned()))
     }
+
+    /// What the view has of whom a text names; it is noted who asked, also where there is nobody. `records`: how many that is.
+    async fn noted<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        operation: &'static str,
+        customer: &str,
+        read: impl FnOnce(&View, &str) -> Result<Option<T>, Problem> + Send + 'static,
+        records: impl FnOnce(&T) -> usize,
+    ) -> Result<T, Problem> {
+        let sought = self.sought(customer)?;
+        let found = self
+            .ask(move |view| {
+                let Some(person) = find(view, &sought)? else { return Ok(None) };
+                Ok(read(view, &person)?.map(|found| (person, found)))
+            })
+            .await?;
+        let person = found.as_ref().map(|(person, _)| person.as_str());
+        self.note(caller, operation, person, found.as_ref().map_or(0, |(_, found)| records(found))).await?;
+        found.map(|(_, found)| found).ok_or_else(nobody)
+    }
 }
 
 /// The id of the person who is sought now; `None`: nobody is.
@@ -106,16 +127,8 @@ pub(super) async fn get(
     Named(customer): Named,
 ) -> Result<Response, Problem> {
     caller.must_have(&[Role::ReadCustomers])?;
-    let sought = api.sought(&customer)?;
-    let found = api
-        .ask(move |view| {
-            let Some(person) = find(view, &sought)? else { return Ok(None) };
-            Ok(view.get(&Place::of(Feed::Customers, &person))?.map(|kept| (person, kept.value)))
-        })
-        .await?;
-    let person = found.as_ref().map(|(person, _)| person.as_str());
-    api.note(&caller, "get_customer", person, found.iter().len()).await?;
-    found.map(|(_, record)| reply::one(&record)).ok_or_else(nobody)
+    let record = |view: &View, person: &str| Ok(view.get(&Place::of(Feed::Customers, person))?.map(|kept| kept.value));
+    Ok(reply::one(&api.noted(&caller, "get_customer", &customer, record, |_| 1).await?))
 }
 
 /// A customer's touchpoints, of every department, the newest first.
@@ -161,17 +174,8 @@ pub(super) async fn identity(
     Named(customer): Named,
 ) -> Result<Response, Problem> {
     caller.must_have(&[Role::ReadCustomers])?;
-    let sought = api.sought(&customer)?;
-    let found = api
-        .ask(move |view| {
-            let Some(person) = find(view, &sought)? else { return Ok(None) };
-            Ok(evidence(view, &person)?.map(|evidence| (person, evidence)))
-        })
-        .await?;
-    let person = found.as_ref().map(|(person, _)| person.as_str());
-    let records = found.as_ref().map_or(0, |(_, evidence)| 1 + evidence.identifiers.len() + evidence.changes.len());
-    api.note(&caller, "get_customer_identity", person, records).await?;
-    found.map(|(_, evidence)| reply::one(&evidence)).ok_or_else(nobody)
+    let records = |evidence: &Evidence| 1 + evidence.identifiers.len() + evidence.changes.len();
+    Ok(reply::one(&api.noted(&caller, "get_customer_identity", &customer, evidence, records).await?))
 }
 
 fn evidence(view: &View, person: &str) -> Result<Option<Evidence>, Problem> {

@@ -5,8 +5,8 @@
 //!                                                                       └→ reply (JSON, CSV), etag, headers ← problem
 //! ```
 //!
-//! One file per resource: `metrics`, `analyses`, `customers`, `alerts`, `dead_letters`, `spokes`; `events` for each feed as it comes. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors),
-//! `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
+//! One file per resource: `metrics`, `analyses`, `customers`, `alerts`, `dead_letters`, `spokes`; `events` for each feed as it
+//! comes. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors), `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
 //! generated from the resources themselves, so that what is served is described).
 
 mod alerts;

@@ -13,7 +13,7 @@ use super::house::{Dice, House, Instance, company};
 use crate::{
     harness::{kafka::Broker, reader::read_settled},
     identity::{Clerk, Id, Ordered, Said, shown},
-    world::events,
+    world::{events, of_marketing},
 };
 
 const WITHIN: Duration = Duration::from_secs(240);
@@ -106,16 +106,7 @@ fn afterwards(lines: &[Value], clerk: &Clerk) -> Vec<SourceEvent> {
             let profile = json!({ *field: value });
             let payload =
                 json!({ "id": format!("{what}-{number}"), "event": "PageViewed", "ts": second, "profile": profile });
-            events.push(SourceEvent {
-                spoke: "marketing",
-                key: value.clone().into_bytes(),
-                payload: payload.to_string().into_bytes(),
-                occurred_at: second * 1_000,
-                timestamp_ms: second * 1_000,
-                valid: true,
-                rejection: None,
-                duplicate: false,
-            });
+            events.push(of_marketing(value, &payload, second));
         }
     }
     assert!(events.len() >= 12, "{} events come afterwards", events.len());

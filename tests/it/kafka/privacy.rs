@@ -7,7 +7,10 @@ use insight_hub::company::SourceEvent;
 use serde_json::{Value, json};
 
 use super::house::{House, Instance};
-use crate::harness::{kafka::Broker, reader::read_settled, remains::Found, sweeper::Scratch};
+use crate::{
+    harness::{kafka::Broker, reader::read_settled, remains::Found, sweeper::Scratch},
+    world::of_marketing,
+};
 
 const WITHIN: Duration = Duration::from_secs(120);
 const FEEDS: [&str; 7] =
@@ -20,16 +23,7 @@ fn event(id: &str, day: i64, kind: &str, profile: Value, more: Value) -> SourceE
     let second = DAY_S + day * 86_400;
     let mut payload = json!({ "id": id, "event": kind, "ts": second, "profile": profile });
     payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    SourceEvent {
-        spoke: "marketing",
-        key: id.as_bytes().to_vec(),
-        payload: payload.to_string().into_bytes(),
-        occurred_at: second * 1_000,
-        timestamp_ms: second * 1_000,
-        valid: true,
-        rejection: None,
-        duplicate: false,
-    }
+    of_marketing(id, &payload, second)
 }
 
 #[test]

@@ -7,10 +7,13 @@ use insight_hub::company::SourceEvent;
 use serde_json::{Value, json};
 
 use super::house::House;
-use crate::harness::{
-    http::{Answer, ask},
-    kafka::{Broker, free_port},
-    sweeper::Scratch,
+use crate::{
+    harness::{
+        http::{Answer, ask},
+        kafka::{Broker, free_port},
+        sweeper::Scratch,
+    },
+    world::of_marketing,
 };
 
 const WITHIN: Duration = Duration::from_secs(120);
@@ -22,16 +25,7 @@ fn viewed(days: std::ops::Range<i64>) -> Vec<SourceEvent> {
         let second = DAY_S + day * 86_400;
         let profile = json!({ "mail": format!("ann{}@example.org", day % 3) });
         let payload = json!({ "id": day.to_string(), "event": "PageViewed", "ts": second, "profile": profile });
-        SourceEvent {
-            spoke: "marketing",
-            key: day.to_string().into_bytes(),
-            payload: payload.to_string().into_bytes(),
-            occurred_at: second * 1_000,
-            timestamp_ms: second * 1_000,
-            valid: true,
-            rejection: None,
-            duplicate: false,
-        }
+        of_marketing(&day.to_string(), &payload, second)
     };
     days.map(event).collect()
 }
