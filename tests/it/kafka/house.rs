@@ -147,9 +147,14 @@ fn get(port: u16, path: &str) -> Option<String> {
     head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
 }
 
-/// The feeds without alerts: those of history come once every source has been silent for a minute.
-pub fn but_alerts(feeds: Feeds) -> Feeds {
-    Feeds { alerts: BTreeMap::new(), ..feeds }
+/// The feeds without alerts, and without the counts of open ones that scorecards show: those of history come once every
+/// source has been silent for a minute.
+pub fn but_alerts(mut feeds: Feeds) -> Feeds {
+    feeds.alerts.clear();
+    for card in feeds.scorecards.values_mut().filter_map(Value::as_object_mut) {
+        card.remove("open_alerts");
+    }
+    feeds
 }
 
 /// One application on a broker.
