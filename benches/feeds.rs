@@ -176,6 +176,7 @@ fn metric() -> MetricValue<'static> {
         window: Window::of(WindowKind::Week, Day::from_civil(2026, 1, 31)),
         dimension: Dimension::Region,
         dimension_value: "north",
+        other_values: None,
         currency: None,
         n: 31_234,
         numerator: 45_012_345_678,

@@ -197,6 +197,7 @@ pub(super) fn topology_options(
             capacities: Arc::new(settings.analyses.capacities().expect("settings are valid once they are loaded")),
             currency: settings.metrics.currency().expect("settings are valid once they are loaded"),
             alerts_owner: settings.analyses.alerts_owner.trim().into(),
+            dimension_values_max: settings.metrics.dimension_values_max as usize,
             ..metrics::Options::new(calendar.clone(), customers_partitions.unsigned_abs())
         },
         calendar,

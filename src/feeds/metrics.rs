@@ -31,6 +31,8 @@ impl FeedRecord for Metrics {
             window: WindowShape::of(record.window),
             dimension: record.dimension.as_str(),
             dimension_value: record.dimension_value,
+            // No cell has so many.
+            other_values: record.other_values.map(|values| i64::try_from(values).unwrap_or(i64::MAX)),
             currency: record.currency.as_ref().map(|currency| currency.as_str()),
             n: record.n,
             numerator: record.numerator,
@@ -60,6 +62,7 @@ pub struct MetricShape<'a, N> {
     window: WindowShape<N>,
     dimension: &'static str,
     dimension_value: &'a str,
+    other_values: Option<i64>,
     currency: Option<&'a str>,
     n: i64,
     numerator: i64,

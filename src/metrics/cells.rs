@@ -1,9 +1,11 @@
-//! Accumulators in, publications out: a cell, its key, its stored form and the bounded cache of cells.
+//! Accumulators in, bytes out: a cell, its key and its stored form.
 //!
 //! ```text
 //! c metric currency³ dimension value 0x00 window-kind start⁴  →  version status revision accumulator   a cell
 //!                                    1: as it was last published; 2: during a rebuild, not published as it is;
 //!                                    3: held back, nothing is published: its window has not begun
+//! d metric currency³ dimension 0x00 window-kind start⁴        →  the same and how many values they are: the sum of a group's
+//!                                    cells that are too many to be published each (see `ranking`)
 //! e day⁴ (key of the cell)                                    →  (empty)                               local: provisional cells by the day
 //!                                                                                                       on which they settle
 //! b start⁴ (key of the cell)                                  →  (empty)                               local: cells held back by start
@@ -15,24 +17,17 @@
 //! Days are big-endian with the sign flipped, so that keys sort by time. But for what is held back or withheld, what is
 //! stored for a cell is what was last published for it, hence the stored form needs no copy or hash of the published value.
 
-// tidy: hash order unseen because an IndexMap keeps the order of insertion
-
-use indexmap::IndexMap;
 use smallvec::SmallVec;
 
-use super::{
-    catalogue,
-    stage::{Effects, MetricsError},
-};
-use crate::model::{
-    Accumulator, CellKey, Currency, Day, Dimension, KeyValue, MetricValue, Status, Window, WindowKind, keys,
-};
+use super::{catalogue, ranking::Side, stage::MetricsError};
+use crate::model::{Accumulator, CellKey, Currency, Day, Dimension, Status, Window, WindowKind};
 
 /// A key of the store. Most fit without allocating.
 pub(super) type StoreKey = SmallVec<[u8; 48]>;
 
 /// First bytes of the store's keys.
 pub(super) const CELL: u8 = b'c';
+pub(super) const OTHERS: u8 = b'd';
 pub(super) const PROVISIONAL_BY_DAY: u8 = b'e';
 pub(super) const HELD_BACK_BY_START: u8 = b'b';
 pub(super) const LEVEL_FAMILY: u8 = b'l';
@@ -43,8 +38,12 @@ const CELL_VERSION: u8 = 1;
 const WITHHELD_VERSION: u8 = 2;
 /// Version of the stored form of a cell whose window has not begun.
 const HELD_BACK_VERSION: u8 = 3;
+/// Version of the stored form of the sum of a group's other cells.
+const OTHERS_VERSION: u8 = 4;
 /// In place of a status: nothing is published under the cell's key.
 const NO_STATUS: u8 = u8::MAX;
+/// In place of a status: it is published as a part of its group's others.
+const AMONG_OTHERS: u8 = u8::MAX - 1;
 /// Prefix, metric, currency, dimension: what comes before the value.
 const KEY_HEAD: usize = 6;
 /// 0x00, window kind, start: what comes after it.
@@ -95,14 +94,52 @@ fn push_window(key: &mut StoreKey, window: Window) {
 }
 
 /// Whether the key of a cell is of a week.
-fn is_of_week(cell: &[u8]) -> bool {
+pub(super) fn is_of_week(cell: &[u8]) -> bool {
     cell.len() >= KEY_TAIL && cell[cell.len() - KEY_TAIL + 1] == WindowKind::Week as u8
+}
+
+/// What competes with a cell for being published under a key of its own: the values of one dimension, for one metric, currency and
+/// window. `None`: it is the company's, which is alone.
+pub(super) type Group = [u8; 10];
+
+/// The group of a cell.
+pub(super) fn group_of(key: &[u8]) -> Option<Group> {
+    let (head, tail) = (key.get(1..KEY_HEAD)?, key.get(key.len() - KEY_TAIL + 1..)?);
+    let mut group = Group::default();
+    group[..5].copy_from_slice(head);
+    group[5..].copy_from_slice(tail);
+    (head[4] != Dimension::Company as u8).then_some(group)
+}
+
+/// The dimension's value in the key of a cell.
+pub(super) fn value_of(key: &[u8]) -> &[u8] {
+    &key[KEY_HEAD..key.len() - KEY_TAIL]
+}
+
+/// The key of the cell of a value in a group.
+pub(super) fn cell_of(group: &Group, value: &[u8]) -> StoreKey {
+    key_in_group(CELL, group, value)
+}
+
+/// The key of the sum of a group's other cells.
+pub(super) fn others_of(group: &Group) -> StoreKey {
+    key_in_group(OTHERS, group, &[])
+}
+
+fn key_in_group(prefix: u8, group: &Group, value: &[u8]) -> StoreKey {
+    let mut key = StoreKey::new();
+    key.push(prefix);
+    key.extend_from_slice(&group[..5]);
+    key.extend_from_slice(value);
+    key.push(0);
+    key.extend_from_slice(&group[5..]);
+    key
 }
 
 /// The cell of a key of the store.
 pub(super) fn parse_cell_key(key: &[u8]) -> Result<CellKey<'_>, MetricsError> {
     let corrupted = || MetricsError::Corrupted { what: "a cell's key" };
-    if key.len() < KEY_HEAD + KEY_TAIL || key[0] != CELL {
+    if key.len() < KEY_HEAD + KEY_TAIL || !matches!(key[0], CELL | OTHERS) {
         return Err(corrupted());
     }
     let (head, rest) = key.split_at(KEY_HEAD);
@@ -142,47 +179,78 @@ pub(super) fn cell_of_index_key(key: &[u8]) -> &[u8] {
 }
 
 /// One cell in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Cell {
     /// What it holds.
     pub(super) accumulator: Accumulator,
     /// How often its key was published since it last was a tombstone.
-    revision: u64,
+    pub(super) revision: u64,
     /// As what it was last published; `None` if nothing is published under its key.
-    status: Option<Status>,
-    /// XXH3-64 of the accumulator as last published.
-    published: u64,
+    pub(super) status: Option<Status>,
+    /// XXH3-64 of what it holds as last published.
+    pub(super) published: u64,
     /// Under which currencies it is published, if it holds the money of all.
-    currencies: Vec<Currency>,
-    /// Whether it waits for [`Cells::publish`].
-    dirty: bool,
+    pub(super) currencies: Vec<Currency>,
+    /// Whether it waits for [`super::cache::Cells::publish`].
+    pub(super) dirty: bool,
     /// Whether it was changed after its window had been settled.
-    late: bool,
+    pub(super) late: bool,
     /// Whether it is stored in the form of a rebuild, or as held back: what it holds was never published.
-    withheld: bool,
+    pub(super) withheld: bool,
     /// Whether it is stored as held back: nothing is published under its key.
-    held_back: bool,
+    pub(super) held_back: bool,
+    /// Whether it is stored as one of its group's others; what it holds is in their sum, unless it is withheld.
+    pub(super) among_others: bool,
+    /// On which side it is to be.
+    pub(super) side: Side,
+    /// Of a sum: of how many cells.
+    pub(super) summed: usize,
     /// When it was last used, in commits.
-    used: u32,
+    pub(super) used: u32,
+}
+
+impl Default for Cell {
+    fn default() -> Cell {
+        Cell {
+            accumulator: Accumulator::default(),
+            revision: 0,
+            status: None,
+            published: 0,
+            currencies: Vec::new(),
+            dirty: false,
+            late: false,
+            withheld: false,
+            held_back: false,
+            among_others: false,
+            side: Side::Shown,
+            summed: 0,
+            used: 0,
+        }
+    }
 }
 
 impl Cell {
-    fn decode(metric: u8, bytes: &[u8]) -> Result<Cell, MetricsError> {
+    pub(super) fn decode(metric: u8, bytes: &[u8]) -> Result<Cell, MetricsError> {
         let corrupted = || MetricsError::Corrupted { what: "a cell" };
         let (withheld, status, rest) = match *bytes {
-            [CELL_VERSION, status, ref rest @ ..] => (false, Some(status), rest),
-            [WITHHELD_VERSION | HELD_BACK_VERSION, status, ref rest @ ..] => {
-                (true, (status != NO_STATUS).then_some(status), rest)
-            }
+            [CELL_VERSION | OTHERS_VERSION, status, ref rest @ ..] => (false, status, rest),
+            [WITHHELD_VERSION | HELD_BACK_VERSION, status, ref rest @ ..] => (true, status, rest),
             _ => return Err(corrupted()),
         };
-        let status = status.map(|status| Status::ALL.get(usize::from(status)).copied().ok_or_else(corrupted));
+        let among_others = status == AMONG_OTHERS;
+        let is_nowhere = among_others || (withheld && status == NO_STATUS);
+        let status = (!is_nowhere).then(|| Status::ALL.get(usize::from(status)).copied().ok_or_else(corrupted));
         let (revision, rest) = postcard::take_from_bytes(rest).map_err(|_| corrupted())?;
         let (accumulator, after) = postcard::take_from_bytes::<Accumulator>(rest).map_err(|_| corrupted())?;
         let within = catalogue::definition(metric).is_some_and(|definition| definition.currencies_within);
+        let mut summed = 0_u64;
         let currencies = match after {
-            [] if within && !withheld => currencies_of(&accumulator),
+            [] if within && !withheld && !among_others => currencies_of(&accumulator),
             [] => Vec::new(),
+            count if bytes[0] == OTHERS_VERSION => {
+                summed = postcard::from_bytes(count).map_err(|_| corrupted())?;
+                if within { currencies_of(&accumulator) } else { Vec::new() }
+            }
             list => postcard::from_bytes(list).map_err(|_| corrupted())?,
         };
         Ok(Cell {
@@ -193,18 +261,64 @@ impl Cell {
             published: xxhash_rust::xxh3::xxh3_64(rest),
             withheld,
             held_back: bytes[0] == HELD_BACK_VERSION,
+            among_others,
+            side: if among_others { Side::Others } else { Side::Shown },
+            summed: usize::try_from(summed).map_err(|_| corrupted())?,
             ..Cell::default()
         })
     }
 
-    /// Whether there is nothing in it and nothing published under its key.
-    fn is_nothing(&self) -> bool {
-        self.accumulator.is_zero() && self.status.is_none()
+    /// On which side of its group it is stored.
+    pub(super) fn side(&self) -> Side {
+        if self.among_others { Side::Others } else { Side::Shown }
     }
 
-    /// The stored form of what is not published, of a rebuild or held back.
+    /// Whether it is one of the values of its group, as it is stored.
+    pub(super) fn is_counted(&self) -> bool {
+        self.status.is_some() || self.among_others
+    }
+
+    /// Whether there is nothing in it and nothing published under its key.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.accumulator.is_zero() && !self.is_counted()
+    }
+
+    /// It is looked at in a commit; returns whether it was changed after its window had been settled.
+    pub(super) fn took_turn(&mut self, commit: u32) -> bool {
+        self.dirty = false;
+        self.used = commit;
+        std::mem::take(&mut self.late)
+    }
+
+    /// The stored form of what waits for a rebuild to publish it.
+    pub(super) fn withheld(&self) -> Vec<u8> {
+        self.encode_unpublished(WITHHELD_VERSION)
+    }
+
+    /// The stored form of what is held back.
+    pub(super) fn held_back(&self) -> Vec<u8> {
+        self.encode_unpublished(HELD_BACK_VERSION)
+    }
+
+    /// The stored form of one of a group's others.
+    pub(super) fn among_others(&self) -> Vec<u8> {
+        self.encode_unpublished(CELL_VERSION)
+    }
+
+    /// The stored form of what was published, of which the bytes of the accumulator (and of the number of cells in a sum) are given.
+    pub(super) fn as_published(&self, key: &[u8], status: Status, held: &[u8]) -> Vec<u8> {
+        let mut stored = Vec::with_capacity(12 + held.len());
+        let version = if key[0] == OTHERS { OTHERS_VERSION } else { CELL_VERSION };
+        stored.extend_from_slice(&[version, status as u8]);
+        postcard::to_io(&self.revision, &mut stored).expect("a vector takes every byte");
+        stored.extend_from_slice(held);
+        stored
+    }
+
+    /// The stored form of what is not published under its key: of a rebuild, held back, or one of others.
     fn encode_unpublished(&self, version: u8) -> Vec<u8> {
-        let mut bytes = vec![version, self.status.map_or(NO_STATUS, |status| status as u8)];
+        let nowhere = if self.among_others { AMONG_OTHERS } else { NO_STATUS };
+        let mut bytes = vec![version, self.status.map_or(nowhere, |status| status as u8)];
         postcard::to_io(&self.revision, &mut bytes).expect("a vector takes every byte");
         postcard::to_io(&self.accumulator, &mut bytes).expect("a vector takes every byte");
         if !self.currencies.is_empty() {
@@ -214,16 +328,29 @@ impl Cell {
     }
 }
 
-fn currencies_of(accumulator: &Accumulator) -> Vec<Currency> {
+pub(super) fn currencies_of(accumulator: &Accumulator) -> Vec<Currency> {
     accumulator.sums_of_money().map(|(currency, _)| currency).collect()
 }
 
 /// Whether a stored cell was provisional; `None` if the bytes are no cell of a known version.
 pub(super) fn stored_is_provisional(value: &[u8]) -> Option<bool> {
     match value {
-        &[CELL_VERSION | WITHHELD_VERSION | HELD_BACK_VERSION, status, ..] => Some(status == Status::Provisional as u8),
+        &[CELL_VERSION | WITHHELD_VERSION | HELD_BACK_VERSION | OTHERS_VERSION, status, ..] => {
+            Some(status == Status::Provisional as u8)
+        }
         _ => None,
     }
+}
+
+/// Whether a stored cell is one of the values of its group: published, or among the others.
+pub(super) fn is_counted(value: &[u8]) -> bool {
+    matches!(value, &[version, status, ..] if version != HELD_BACK_VERSION && status != NO_STATUS)
+}
+
+/// Whether a stored cell has no key of its own.
+#[cfg(test)]
+pub(super) fn is_among_others(value: &[u8]) -> bool {
+    value.get(1) == Some(&AMONG_OTHERS)
 }
 
 /// Whether a stored cell waits for a rebuild to publish it.
@@ -243,242 +370,7 @@ pub(super) fn withheld(metric: u8, value: &[u8], keeps: bool) -> Result<Option<V
     if !keeps {
         cell.accumulator = Accumulator::default();
     }
-    Ok((!cell.is_nothing()).then(|| cell.encode_unpublished(WITHHELD_VERSION)))
-}
-
-/// The cells in use: a bounded cache over the store, and which of them changed since the last commit.
-#[derive(Debug)]
-pub(super) struct Cells {
-    cached: IndexMap<StoreKey, Cell, ahash::RandomState>,
-    /// Positions in `cached`, in the order in which they became dirty.
-    dirty: Vec<usize>,
-    cached_max: usize,
-    /// Counts commits; wraps, which at worst evicts a cell early.
-    commit: u32,
-    /// The commit of the last sweep.
-    swept: u32,
-    scratch: Vec<u8>,
-}
-
-impl Cells {
-    pub(super) fn new(cached_max: usize) -> Cells {
-        Cells {
-            // Any fixed seeds do: no result depends on them.
-            cached: IndexMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4)),
-            dirty: Vec::new(),
-            cached_max,
-            commit: 0,
-            swept: 0,
-            scratch: Vec::new(),
-        }
-    }
-
-    /// Where a cell is cached, after reading it from the store if need be.
-    fn position(&mut self, key: StoreKey, store: &dyn KeyValue) -> Result<usize, MetricsError> {
-        if let Some(position) = self.cached.get_index_of(key.as_slice()) {
-            return Ok(position);
-        }
-        let cell = match store.get(&key)? {
-            Some(bytes) => Cell::decode(key[1], &bytes)?,
-            None => Cell::default(),
-        };
-        Ok(self.cached.insert_full(key, cell).0)
-    }
-
-    /// The cell of a key, to be changed: it is looked at by the next [`Cells::publish`]. `late`: its window was settled.
-    pub(super) fn change(
-        &mut self,
-        key: StoreKey,
-        late: bool,
-        store: &dyn KeyValue,
-    ) -> Result<&mut Accumulator, MetricsError> {
-        let position = self.position(key, store)?;
-        let cell = &mut self.cached[position];
-        cell.late |= late;
-        if !cell.dirty {
-            cell.dirty = true;
-            self.dirty.push(position);
-        }
-        Ok(&mut cell.accumulator)
-    }
-
-    /// Publishes what differs from what was published, and stores it. `as_of`: windows that start after this day have not
-    /// begun. `settled`: windows that settle on this day or before can no longer be provisional. `withhold`: only stores
-    /// it, for a rebuild to publish. Returns the keys of the cells of weeks that were looked at.
-    pub(super) fn publish(
-        &mut self,
-        (as_of, settled): (Option<Day>, Option<Day>),
-        withhold: bool,
-        store: &mut dyn KeyValue,
-        effects: &mut dyn Effects,
-    ) -> Result<Vec<StoreKey>, MetricsError> {
-        let mut weeks = Vec::new();
-        self.commit = self.commit.wrapping_add(1);
-        for position in std::mem::take(&mut self.dirty) {
-            let (key, cell) = self
-                .cached
-                .get_index_mut(position)
-                .expect("positions of dirty cells hold until the sweep, which finds none dirty");
-            cell.dirty = false;
-            cell.used = self.commit;
-            let late = std::mem::take(&mut cell.late);
-            if withhold {
-                withhold_cell(key, cell, store);
-                continue;
-            }
-            if is_of_week(key) {
-                weeks.push(key.clone());
-            }
-            publish_cell(key, cell, late, (as_of, settled), &mut self.scratch, store, effects)?;
-        }
-        Ok(weeks)
-    }
-
-    /// After a commit: drops what has not been used since the last sweep, and everything if that is not enough, so that a
-    /// sweep is paid for by as many uses.
-    pub(super) fn committed(&mut self) {
-        if self.cached.len() <= self.cached_max {
-            return;
-        }
-        let swept = self.swept;
-        self.cached.retain(|_, cell| cell.used.wrapping_sub(swept) as i32 > 0);
-        if self.cached.len() > self.cached_max / 2 {
-            self.cached.clear();
-        }
-        self.swept = self.commit;
-    }
-}
-
-/// ```text
-///            change               settled               change
-/// (none) ──────────▶ provisional ─────────▶ final ────────────────▶ revised ⟲ change
-///    ▲ │ └────────────────────────────────────▲      late change        ▲
-///    │ │             change within the commit that settles the window   │
-///    │ └────────────────────────────────────────────────────────────────┘
-///    └── all zero: tombstone, from any status
-/// ```
-pub(super) fn next_status(published: Option<Status>, changed: bool, late: bool, settled: bool) -> Status {
-    match published {
-        _ if !settled => Status::Provisional,
-        Some(Status::Final | Status::Revised) if changed => Status::Revised,
-        Some(status @ (Status::Final | Status::Revised)) => status,
-        Some(Status::Provisional) | None if late && changed => Status::Revised,
-        Some(Status::Provisional) | None => Status::Final,
-    }
-}
-
-fn withhold_cell(key: &[u8], cell: &mut Cell, store: &mut dyn KeyValue) {
-    if !cell.is_nothing() {
-        cell.withheld = true;
-        store.put(key, &cell.encode_unpublished(WITHHELD_VERSION));
-    } else if std::mem::take(&mut cell.withheld) {
-        store.delete(key);
-    }
-}
-
-fn publish_cell(
-    key: &[u8],
-    cell: &mut Cell,
-    late: bool,
-    (as_of, settled): (Option<Day>, Option<Day>),
-    scratch: &mut Vec<u8>,
-    store: &mut dyn KeyValue,
-    effects: &mut dyn Effects,
-) -> Result<(), MetricsError> {
-    let parsed = parse_cell_key(key)?;
-    let definition = catalogue::definition(parsed.metric).ok_or(MetricsError::UnknownMetric(parsed.metric))?;
-    let public_key = |currency| keys::metric(definition.id, parsed.window, currency, parsed.dimension, parsed.value);
-    // A currency that is no longer there, or all there is.
-    let tombstones =
-        |before: &[Currency], now: &[Currency], effects: &mut dyn Effects| match definition.currencies_within {
-            true => before
-                .iter()
-                .filter(|currency| !now.contains(currency))
-                .for_each(|currency| effects.tombstone(&public_key(Some(*currency)))),
-            false => effects.tombstone(&public_key(parsed.currency)),
-        };
-    let settles_on = definition.settles_on(parsed.window);
-    if definition.ahead && as_of.is_none_or(|day| day < parsed.window.start) && !cell.accumulator.is_zero() {
-        // In another time zone the newest touchpoint may lie before a day that it lay on: then it was published.
-        if let Some(status) = cell.status.take() {
-            if status == Status::Provisional {
-                store.delete_local(&provisional_key(settles_on, key));
-            }
-            tombstones(&std::mem::take(&mut cell.currencies), &[], effects);
-        }
-        (cell.revision, cell.withheld, cell.held_back) = (0, true, true);
-        store.put(key, &cell.encode_unpublished(HELD_BACK_VERSION));
-        store.put_local(&held_back_key(parsed.window.start, key), &[]);
-        return Ok(());
-    }
-    let was_withheld = std::mem::take(&mut cell.withheld);
-    if std::mem::take(&mut cell.held_back) {
-        store.delete_local(&held_back_key(parsed.window.start, key));
-    }
-    if cell.accumulator.is_zero() {
-        if let Some(status) = cell.status.take() {
-            store.delete(key);
-            if status == Status::Provisional {
-                store.delete_local(&provisional_key(settles_on, key));
-            }
-            tombstones(&std::mem::take(&mut cell.currencies), &[], effects);
-        } else if was_withheld {
-            store.delete(key);
-        }
-        cell.revision = 0;
-        return Ok(());
-    }
-
-    scratch.clear();
-    postcard::to_io(&cell.accumulator, &mut *scratch).expect("a vector takes every byte");
-    let hash = xxhash_rust::xxh3::xxh3_64(scratch);
-    let changed = cell.status.is_none() || was_withheld || hash != cell.published;
-    let status = next_status(cell.status, changed, late, settled.is_some_and(|settled| settles_on <= settled));
-    if !changed && cell.status == Some(status) {
-        return Ok(());
-    }
-    cell.revision += 1;
-    cell.published = hash;
-
-    let mut stored = Vec::with_capacity(12 + scratch.len());
-    stored.extend_from_slice(&[CELL_VERSION, status as u8]);
-    postcard::to_io(&cell.revision, &mut stored).expect("a vector takes every byte");
-    stored.extend_from_slice(scratch);
-    store.put(key, &stored);
-    match (cell.status.replace(status), status) {
-        (Some(Status::Provisional), Status::Provisional) => {}
-        (_, Status::Provisional) => store.put_local(&provisional_key(settles_on, key), &[]),
-        (Some(Status::Provisional), _) => store.delete_local(&provisional_key(settles_on, key)),
-        _ => {}
-    }
-
-    if definition.currencies_within {
-        let now = currencies_of(&cell.accumulator);
-        tombstones(&cell.currencies, &now, effects);
-        cell.currencies = now;
-    }
-    for (currency, figures) in definition.published(parsed.currency, &cell.accumulator) {
-        let value = MetricValue {
-            metric: definition.id,
-            unit: definition.unit,
-            window: parsed.window,
-            dimension: parsed.dimension,
-            dimension_value: parsed.value,
-            currency,
-            n: figures.n,
-            numerator: figures.numerator,
-            denominator: figures.denominator,
-            value: figures.value,
-            uncertainty: figures.uncertainty,
-            percentiles: figures.percentiles,
-            details: figures.details,
-            revision: cell.revision,
-            status,
-            definition_version: definition.version,
-        };
-        effects.value(&public_key(currency), &value);
-    }
-    Ok(())
+    Ok((!cell.is_nothing()).then(|| cell.withheld()))
 }
 
 /// What a stored cell holds.
@@ -491,7 +383,7 @@ pub(super) fn accumulator(metric: u8, value: &[u8]) -> Result<Accumulator, Metri
 pub(super) fn keys_published(key: &[u8], value: &[u8]) -> usize {
     let cell = Cell::decode(key[1], value).expect("a cell");
     let within = catalogue::definition(key[1]).expect("a metric").currencies_within;
-    if cell.held_back {
+    if cell.held_back || cell.among_others {
         0
     } else if within {
         cell.currencies.len()
@@ -555,31 +447,5 @@ mod tests {
         assert_eq!(stored_is_provisional(&new), Some(false));
         let cell = Cell::decode(0, &emptied).expect("a cell");
         assert_eq!((cell.status, cell.revision, cell.withheld), (Some(Status::Final), 5, true));
-    }
-
-    #[test]
-    fn every_way_a_status_can_go() {
-        use Status::{Final, Provisional, Revised};
-        let table = [
-            (None, true, false, false, Provisional),
-            (None, true, false, true, Final),
-            (None, true, true, true, Revised),
-            (Some(Provisional), true, false, false, Provisional),
-            (Some(Provisional), false, false, true, Final),
-            (Some(Provisional), true, false, true, Final),
-            (Some(Provisional), true, true, true, Revised),
-            (Some(Provisional), false, true, true, Final),
-            (Some(Final), false, false, true, Final),
-            (Some(Final), true, true, true, Revised),
-            (Some(Revised), false, false, true, Revised),
-            (Some(Revised), true, true, true, Revised),
-        ];
-        for (published, changed, late, settled, expected) in table {
-            assert_eq!(
-                next_status(published, changed, late, settled),
-                expected,
-                "{published:?} changed {changed} late {late} settled {settled}"
-            );
-        }
     }
 }

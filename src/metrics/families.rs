@@ -28,8 +28,9 @@ mod table;
 mod together;
 
 use super::{
-    cells::{StoreKey, day_bytes, day_of_bytes, next_status},
+    cells::{StoreKey, day_bytes, day_of_bytes},
     published::Published,
+    publishing::next_status,
     stage::{Effects, MetricsError},
     watch,
 };

@@ -19,9 +19,10 @@ use std::{
 };
 
 use super::{
-    cells::{StoreKey, day_bytes, day_of_bytes, next_status},
+    cells::{StoreKey, day_bytes, day_of_bytes},
     families::{self, Analysed, ELEMENT},
     published::Published,
+    publishing::next_status,
     stage::{Effects, MetricsError},
 };
 use crate::{

@@ -20,8 +20,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    cache::Cells,
     catalogue::{self, MetricKind},
-    cells::{Cells, cell_key_in_family},
+    cells::cell_key_in_family,
     stage::MetricsError,
 };
 use crate::model::{Accumulator, Day, KeyValue, Window, WindowKind};

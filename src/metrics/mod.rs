@@ -3,7 +3,9 @@
 //! Read in this order:
 //! - [`catalogue`]: what each metric means.
 //! - [`values`]: from a cell's integers to published figures.
-//! - `cells`: a cell, its key and its stored form; what is published when it has changed.
+//! - `cells`: a cell, its key and its stored form; `cache`: those in use, and which of them changed.
+//! - `ranking`: which values of a dimension have keys of their own, and which are published together.
+//! - `publishing`: a cell that changed in, the values of its keys out.
 //! - `families`: cells that an analysis looks at as a whole, the tables they add up to, and when it is published.
 //! - `published`: what was published of an analysis, as families and fits store it.
 //! - `fits`: the models of buying, fitted at each month's end from changes that add up.
@@ -22,11 +24,14 @@ pub mod spokes;
 pub mod stage;
 pub mod values;
 
+mod cache;
 mod cells;
 mod families;
 mod fits;
 mod levels;
 mod published;
+mod publishing;
+mod ranking;
 mod rebuild;
 mod settling;
 #[cfg(test)]

@@ -24,6 +24,7 @@ use super::{
     cells::{self, StoreKey},
     families::ELEMENT,
     levels::Budget,
+    ranking::Ranking,
     settling::Settling,
     stage::{Metrics, MetricsError},
     watch::Watch,
@@ -113,7 +114,7 @@ impl Metrics {
             _ => vec![cells::CELL],
         };
         let mut found: Vec<(StoreKey, Bytes)> = Vec::new();
-        store.scan(&from, &[cells::CELL + 1], &mut |key, value| {
+        store.scan(&from, &[cells::OTHERS + 1], &mut |key, value| {
             found.push((StoreKey::from_slice(key), Bytes::copy_from_slice(value)));
             if found.len() < entries_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -134,15 +135,21 @@ impl Metrics {
             })?;
             families.append(&mut elements);
         }
-        let entries = found.len() + families.len();
+        let mut entries = found.len() + families.len();
+        if entries < entries_max {
+            entries += Ranking::forget(entries_max - entries, store)?;
+        }
         let more = entries == entries_max;
         for (key, value) in &found {
             let cell = cells::parse_cell_key(key)?;
             if cells::is_held_back(value) {
                 store.delete_local(&cells::held_back_key(cell.window.start, key));
             }
-            let keeps = cell.metric == DATA_QUALITY;
-            match cells::withheld(cell.metric, value, keeps)? {
+            // A sum is made anew, of what becomes of the cells in it.
+            let keeps = cell.metric == DATA_QUALITY && key[0] == cells::CELL;
+            let withheld = cells::withheld(cell.metric, value, keeps)?;
+            Ranking::withheld(key, withheld.is_some(), store);
+            match withheld {
                 Some(withheld) => store.put(key, &withheld),
                 None => store.delete(key),
             }
@@ -172,22 +179,25 @@ impl Metrics {
     }
 
     /// Part of each publication: begins to publish once everything is there, and goes on with it. `up_to_date`: no level
-    /// waits for a day to close.
+    /// waits for a day to close. Returns whether it waits for the next commit.
     pub(super) fn publish_rebuilt(
         &mut self,
         up_to_date: bool,
         budget: &mut Budget,
         store: &mut dyn KeyValue,
-    ) -> Result<(), MetricsError> {
+    ) -> Result<bool, MetricsError> {
         let sources = self.options.sources as usize;
         let from = match self.rebuild(store)? {
             Some(Rebuild::Withheld { refolded }) if refolded.len() >= sources && up_to_date => vec![cells::CELL],
             Some(Rebuild::Publishing { from }) => from.clone(),
-            _ => return Ok(()),
+            _ => return Ok(false),
         };
+        if budget.is_spent() {
+            return Ok(true);
+        }
         let limit = budget.steps;
         let mut found: Vec<(StoreKey, bool)> = Vec::new();
-        store.scan(&from, &[cells::CELL + 1], &mut |key, value| {
+        store.scan(&from, &[cells::OTHERS + 1], &mut |key, value| {
             found.push((StoreKey::from_slice(key), cells::is_withheld(value)));
             if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -205,7 +215,7 @@ impl Metrics {
         self.begins |= next.is_none();
         Rebuild::save(next.as_ref(), store);
         self.rebuild = Some(next);
-        Ok(())
+        Ok(more)
     }
 }
 

@@ -12,11 +12,14 @@ use std::{ops::ControlFlow, sync::Arc};
 use indexmap::IndexMap;
 
 use super::{
+    cache::Cells,
     catalogue::{self, MetricKind},
-    cells::{self, Cells, StoreKey},
+    cells::{self, StoreKey},
     families::{Analysed, Families},
     fits::{Fits, Time},
     levels::{self, Budget, Family, Level},
+    publishing::Publishing,
+    ranking::Ranking,
     rebuild::Rebuild,
     settling::Settling,
     watch::Watch,
@@ -44,6 +47,8 @@ pub struct Options {
     pub grace_ms: i64,
     /// Cells kept in memory between commits; about 250 bytes each, more with a distribution.
     pub cells_cached_max: usize,
+    /// How many values of a dimension are published each under its own key, for one metric, currency and window; at least one.
+    pub dimension_values_max: usize,
     /// How many touchpoints of each kind the organisation can afford in a month.
     pub capacities: Arc<Capacities>,
     /// The currency of costs that are compared.
@@ -58,13 +63,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: a day of grace, 65,536 cells, 2,500 steps.
+    /// The defaults: a day of grace, 65,536 cells, 1,000 values of a dimension, 2,500 steps.
     pub fn new(calendar: Calendar, sources: u32) -> Options {
         Options {
             calendar,
             sources,
             grace_ms: 86_400_000,
             cells_cached_max: 65_536,
+            dimension_values_max: 1_000,
             background_steps_max: 2_500,
             stated: Arc::default(),
             capacities: Arc::default(),
@@ -187,7 +193,7 @@ impl Metrics {
     /// A stage over a store that is restored; it reads the store when it is first used.
     pub fn new(options: Options) -> Metrics {
         Metrics {
-            cells: Cells::new(options.cells_cached_max),
+            cells: Cells::new(options.cells_cached_max, options.dimension_values_max),
             analysed: Families::default(),
             fits: Fits::default(),
             watch: Watch::default(),
@@ -315,9 +321,11 @@ impl Metrics {
         let settling = self.settling(store)?;
         settling.save(store);
         let (as_of, closed, settled) = (settling.as_of_day(), settling.closed(), settling.settled());
+        let steps = self.options.background_steps_max;
         let mut budget = Budget {
-            // Without a step there would be no end of it.
-            steps: self.options.background_steps_max.max(1),
+            // Less where contributions have changed much, so that a commit does not publish more than it can in a moment; a
+            // quarter always. Without a step there would be no end of it.
+            steps: steps.saturating_sub(self.cells.waiting()).max(steps / 4).max(1),
         };
         for (key, mut family) in std::mem::take(&mut self.families) {
             let done = match closed {
@@ -335,7 +343,7 @@ impl Metrics {
             // Nothing has closed: the first `advance` asks again.
             self.sweep = Sweep::Idle;
         }
-        self.publish_rebuilt(self.sweep == Sweep::Idle, &mut budget, store)?;
+        let rebuilt_left = self.publish_rebuilt(self.sweep == Sweep::Idle, &mut budget, store)?;
         let withhold = self.is_withheld(store)?;
         let publishes_rebuilt = !withhold && self.is_rebuilding(store)?;
         match as_of {
@@ -350,12 +358,21 @@ impl Metrics {
             Some(settled) => self.settle(settled, &mut budget, store)?,
             None => self.settles = false,
         }
-        let weeks = self.cells.publish((as_of, settled), withhold, store, effects)?;
+        let weeks = if withhold {
+            self.cells.withhold(store);
+            Vec::new()
+        } else {
+            let rebuilt = match &self.rebuild {
+                Some(Some(Rebuild::Publishing { from })) => Some(from.as_slice()),
+                _ => None,
+            };
+            self.cells.publish(Publishing { as_of, settled }, rebuilt, store, effects)?
+        };
         let looks_later = withhold || self.sweep != Sweep::Idle;
         let watch = (as_of, looks_later);
         let watch_left = self.watch.publish(&weeks, watch, &self.options, &mut budget, store, effects)?;
         let waits = (self.settles || self.begins) && !withhold;
-        let left = self.sweep != Sweep::Idle || publishes_rebuilt || waits || watch_left;
+        let left = self.sweep != Sweep::Idle || rebuilt_left || waits || watch_left;
         self.background_left = left;
         Ok(Turn { closed, settled, withhold, left })
     }
@@ -461,6 +478,11 @@ impl Metrics {
         Ok(())
     }
 
+    /// How many cells changed since the last commit: what the next one publishes at least.
+    pub fn cells_changed(&self) -> usize {
+        self.cells.waiting()
+    }
+
     /// Whether closing days, settling windows or late changes of levels are waiting for the next commit.
     pub fn has_background_work(&self) -> bool {
         self.background_left
@@ -504,8 +526,10 @@ impl Metrics {
     /// An entry of the changelog (`None`: deleted) was restored into the store: keeps the local indexes of provisional cells
     /// and of those held back.
     pub fn restored(key: &[u8], value: Option<&[u8]>, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
-        if key.first() != Some(&cells::CELL) {
-            return Ok(());
+        match key.first() {
+            Some(&cells::CELL) => Ranking::restored(key, value, store)?,
+            Some(&cells::OTHERS) => {}
+            _ => return Ok(()),
         }
         let cell = cells::parse_cell_key(key)?;
         let definition = catalogue::definition(cell.metric).ok_or(MetricsError::UnknownMetric(cell.metric))?;

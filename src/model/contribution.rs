@@ -46,26 +46,15 @@ pub struct CellKey<'a> {
 }
 
 impl CellKey<'_> {
-    /// Where the cell's family (every window of metric × currency × dimension value) is placed: cells that are looked at
-    /// together share a partition. XXH3-64, part of the internal format.
+    /// Where the cell is placed: cells that are looked at together share a partition, which are every window and value of
+    /// metric × currency × dimension, and all analyses. XXH3-64, part of the internal format.
     pub fn placement(&self) -> u64 {
         if self.is_of_family() {
             // Analyses look at each other's families.
             return 0;
         }
-        let mut bytes = [0_u8; 256];
-        bytes[0] = self.metric;
-        bytes[1] = self.dimension as u8;
-        if let Some(currency) = self.currency {
-            bytes[2..5].copy_from_slice(&currency.0);
-        }
-        let text = self.value.as_bytes();
-        if text.len() <= 251 {
-            bytes[5..5 + text.len()].copy_from_slice(text);
-            xxhash_rust::xxh3::xxh3_64(&bytes[..5 + text.len()])
-        } else {
-            xxhash_rust::xxh3::xxh3_64_with_seed(text, u64::from(self.metric) << 8 | self.dimension as u64)
-        }
+        let [first, second, third] = self.currency.map_or([0; 3], |currency| currency.0);
+        xxhash_rust::xxh3::xxh3_64(&[self.metric, self.dimension as u8, first, second, third])
     }
 }
 

@@ -59,6 +59,18 @@ pub fn metric(metric: &str, window: Window, currency: Option<Currency>, dimensio
     key
 }
 
+/// The key on `insight.metrics` of the values of a dimension that have none of their own:
+/// `revenue|day:2026-01-31|currency=EUR&others=product`. No dimension is called `others`.
+pub fn metric_of_others(metric: &str, window: Window, currency: Option<Currency>, dimension: Dimension) -> String {
+    let mut key = self::metric(metric, window, currency, Dimension::Company, "");
+    if currency.is_some() {
+        key.push('&');
+    }
+    key.push_str("others=");
+    key.push_str(dimension.as_str());
+    key
+}
+
 /// `analysis|window|parts`: the key on a feed of analyses. Parts are `name=value` joined by `&`, the first names the subject
 /// by `word`:
 /// `journeys|month:2026-01|goal=repurchase&segment=gold`.

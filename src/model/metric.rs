@@ -44,8 +44,10 @@ pub struct MetricValue<'a> {
     pub window: Window,
     /// The dimension.
     pub dimension: Dimension,
-    /// Its value; empty for the company.
+    /// Its value; empty for the company, and for several values together a word that says so.
     pub dimension_value: &'a str,
+    /// How many values of the dimension these are together, which are not published each; `None`: it is one.
+    pub other_values: Option<u64>,
     /// The currency of money metrics.
     pub currency: Option<Currency>,
     /// Observations behind the value.

@@ -216,6 +216,9 @@ pub struct Metrics {
     pub acquisition_spokes: String,
     /// More messages to one person in 30 days are too many.
     pub contact_cap: u32,
+    /// How many values of a dimension have a key of their own on `insight.metrics`, for each metric, currency and window: those with
+    /// the most observations. The others are published together.
+    pub dimension_values_max: u32,
     /// The currency, by ISO 4217, of the amounts that are compared between customers.
     pub currency: String,
     /// The organisation's own segments, `name: condition`, one a line; the first that holds counts.
@@ -432,6 +435,7 @@ impl Default for Metrics {
             unanswered_target_seconds: 86_400,
             acquisition_spokes: "marketing, sales".into(),
             contact_cap: 8,
+            dimension_values_max: 1_000,
             currency: "EUR".into(),
             segments: String::new(),
         }

@@ -142,6 +142,9 @@ impl Settings {
         rule(self.metrics.currency().is_some(), "metrics.currency", || {
             format!("{:?} is no code of ISO 4217: write three upper-case letters, as in EUR", self.metrics.currency)
         })?;
+        rule((1..=100_000).contains(&self.metrics.dimension_values_max), "metrics.dimension_values_max", || {
+            "must be between 1 and 100000".into()
+        })?;
         let journeys = &self.journeys;
         journeys.goals().map_err(|error| ("journeys.goals", error.to_string()))?;
         self.analyses.capacities().map_err(|error| ("analyses.capacity", error.to_string()))?;

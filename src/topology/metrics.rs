@@ -115,6 +115,10 @@ struct MetricsStage {
 /// A transaction takes about so many bytes of contributions: every cell that they touch is written and published.
 const CONTRIBUTIONS_BYTES_MAX: usize = 512 << 10;
 
+/// A transaction changes about so many cells: publishing them takes a few hundredths of a second, in which the stage takes
+/// nothing else.
+const CELLS_CHANGED_MAX: usize = 2_000;
+
 /// Cells that one transaction of a rebuild empties.
 const CLEARED_PER_COMMIT: usize = 10_000;
 
@@ -314,7 +318,7 @@ impl Stage for MetricsStage {
     }
 
     fn wants_commit(&self) -> bool {
-        self.taken_bytes >= CONTRIBUTIONS_BYTES_MAX
+        self.taken_bytes >= CONTRIBUTIONS_BYTES_MAX || self.metrics.cells_changed() >= CELLS_CHANGED_MAX
     }
 
     fn rolled_back(&mut self) {

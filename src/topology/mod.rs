@@ -347,7 +347,7 @@ pub fn rereading(
 
 /// Hash of what decides where stored state lies. A change is not for a rebuild: nobody would find what is there.
 fn placement(options: &TopologyOptions) -> [u8; 16] {
-    let mut hash = blake3::Hasher::new_derive_key("insight-hub placement 1");
+    let mut hash = blake3::Hasher::new_derive_key("insight-hub placement 2");
     hash.update(&options.customers_partitions.to_le_bytes());
     hash.update(&options.metrics_partitions.to_le_bytes());
     // What the graph of identifiers holds follows from its rules.
@@ -386,6 +386,7 @@ fn definition(options: &TopologyOptions) -> [u8; 16] {
         hash.update(format!("{contact}={capacity};").as_bytes());
     }
     hash.update(&options.customers.fold.contact_cap.to_le_bytes());
+    hash.update(format!("values {};", options.metrics.dimension_values_max).as_bytes());
     if let Some(segments) = &options.customers.fold.segments {
         hash.update(format!("segments {:?};", segments.source()).as_bytes());
     }

@@ -25,7 +25,7 @@ use crate::{
     accounts::assert_accounts,
     oracle,
     simulation::{accounts, in_turn, read, seeds, small_company, small_worker, sources},
-    world::{assert_truth, events, segments, topology_options, truth, truth_under},
+    world::{assert_truth, events, segments, topology_options, truth_under},
 };
 
 /// What a definition says here.
@@ -37,6 +37,7 @@ struct Definition {
     acquisition_spokes: &'static [&'static str],
     contact_cap: i64,
     segments: bool,
+    dimension_values_max: usize,
 }
 
 const FIRST: Definition = Definition {
@@ -46,10 +47,17 @@ const FIRST: Definition = Definition {
     acquisition_spokes: &["marketing", "sales"],
     contact_cap: 8,
     segments: false,
+    dimension_values_max: 3,
 };
 /// Each seed's second definition: days begin before or after those of UTC.
 const SECOND: [Definition; 3] = [
-    Definition { time_zone: "Pacific/Auckland", on_time_tolerance_ms: 7_200_000, contact_cap: 1, ..FIRST },
+    Definition {
+        time_zone: "Pacific/Auckland",
+        on_time_tolerance_ms: 7_200_000,
+        contact_cap: 1,
+        dimension_values_max: 1_000,
+        ..FIRST
+    },
     Definition {
         time_zone: "America/Los_Angeles",
         unanswered_target_ms: 10_800_000,
@@ -64,6 +72,7 @@ const SECOND: [Definition; 3] = [
         acquisition_spokes: &["operations"],
         contact_cap: 0,
         segments: true,
+        dimension_values_max: 1,
     },
 ];
 /// One that nobody wanted: begun by mistake, never finished.
@@ -79,6 +88,7 @@ impl Definition {
         options.customers.fold.on_time_tolerance_ms = self.on_time_tolerance_ms;
         options.customers.fold.unanswered_target_ms = self.unanswered_target_ms;
         options.customers.fold.contact_cap = self.contact_cap;
+        options.metrics.dimension_values_max = self.dimension_values_max;
         if self.segments {
             options.customers.fold.segments = Some(segments());
         }
@@ -98,6 +108,7 @@ impl Definition {
             acquisition_spokes: self.acquisition_spokes.iter().map(|&spoke| spoke.into()).collect(),
             contact_cap: self.contact_cap,
             segments: self.segments,
+            dimension_values_max: self.dimension_values_max,
             ..oracle::Options::default()
         };
         truth_under(events, options)
@@ -191,7 +202,7 @@ fn run_seed(seed: u64) -> Ran {
     let mut hub = Hub::new(seed, FIRST, first, 5);
     if seed.is_multiple_of(2) {
         hub.simulation.run(&mut |_| {}).unwrap();
-        assert_truth(&truth(first).feeds, &hub.feeds(), &what);
+        assert_truth(&FIRST.truth(first).feeds, &hub.feeds(), &what);
     } else {
         // Killed somewhere: much was read that is not folded yet, and folded that is not counted yet.
         hub.simulation.run_for(150 + seed % 90).unwrap();

@@ -167,7 +167,7 @@ fn lasting_company(seed: u64) -> CompanyOptions {
 fn who_stays_goes_reads_and_is_written_to_is_counted_truly_under_faults() {
     /// A name, and whether a value shows it: what the truth must hold, so that the comparison is about it.
     type Situation = (&'static str, fn(&Value) -> bool);
-    let situations: [(&str, Situation); 9] = [
+    let situations: [(&str, Situation); 11] = [
         ("retention|week", ("some came back", |it| it["numerator"].as_i64() > Some(0))),
         ("retention|month", ("some did not", |it| it["numerator"].as_i64() < it["denominator"].as_i64())),
         ("churn|month", ("a subscription ended", |it| it["details"]["subscriptions_cancelled"].as_f64() > Some(0.0))),
@@ -179,14 +179,18 @@ fn who_stays_goes_reads_and_is_written_to_is_counted_truly_under_faults() {
             ("readers and others", |it| it["value"].is_number() && it["numerator"].as_i64() > Some(0)),
         ),
         ("acquisition_cost|month", ("it has its price", |it| it["value"].as_f64() > Some(0.0))),
+        ("revenue|month", ("several together", |it| it["other_values"].as_i64() > Some(1))),
+        ("customer_value", ("several together", |it| it["other_values"].is_number())),
         ("customer_value", ("more was paid back than paid", |it| it["value"].as_f64() < Some(0.0))),
     ];
     let counts = in_turn(seeds(60, 600), |seed| {
         let events = events(lasting_company(seed));
-        let cap = 2;
-        let expected = truth_under(&events, oracle::Options { contact_cap: cap, ..oracle::Options::default() });
+        let (cap, values) = (2, 1 + seed as usize % 3);
+        let meaning = oracle::Options { contact_cap: cap, dimension_values_max: values, ..oracle::Options::default() };
+        let expected = truth_under(&events, meaning);
         let mut options = topology_options("lasting", 2);
         options.customers.fold.contact_cap = cap;
+        options.metrics.dimension_values_max = values;
         let (feeds, _) = simulate(&events, &options, seed, 3, 20);
         assert_truth(&expected.feeds, &feeds, &format!("seed {seed}"));
         situations.map(|(prefix, (_, is_so))| {

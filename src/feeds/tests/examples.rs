@@ -181,6 +181,7 @@ pub fn metric() -> MetricValue<'static> {
         window: Window::of(WindowKind::Week, Day::from_civil(2026, 1, 31)),
         dimension: Dimension::Region,
         dimension_value: "north",
+        other_values: None,
         currency: Currency::parse("EUR"),
         n: 3,
         numerator: 4_500_000,

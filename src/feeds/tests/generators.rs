@@ -265,6 +265,7 @@ impl MetricParts {
             window: Window::of(self.kind, Day(self.day)),
             dimension: self.dimension,
             dimension_value: &self.words[2],
+            other_values: (self.kind == WindowKind::Month).then_some(self.numbers[0].unsigned_abs()),
             currency: self.currency.then_some(Currency(*b"EUR")),
             n: self.numbers[0],
             numerator: self.numbers[1],

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What must be published in the end, without any of the stage's state: additions summed by cell, levels by definition.
-fn brute_force(additions: &[Addition], as_of: Option<Day>) -> BTreeMap<String, String> {
+fn brute_force(additions: &[Addition], as_of: Option<Day>, values_max: usize) -> BTreeMap<String, String> {
     let mut cells: BTreeMap<CellKey<'_>, Accumulator> = BTreeMap::new();
     type Changes<'a> = Vec<(Day, &'a Accumulator)>;
     let mut families: BTreeMap<(u8, Dimension, &str), Changes<'_>> = BTreeMap::new();
@@ -65,37 +65,51 @@ fn brute_force(additions: &[Addition], as_of: Option<Day>) -> BTreeMap<String, S
         let waits = catalogue::CATALOGUE[usize::from(cell.metric)].ahead;
         !waits || as_of.is_some_and(|as_of| cell.window.start <= as_of)
     };
-    cells
-        .into_iter()
-        .filter(|(cell, sum)| !sum.is_zero() && has_begun(cell))
-        .flat_map(|(cell, sum)| {
-            let definition = &catalogue::CATALOGUE[usize::from(cell.metric)];
-            let published = definition.published(cell.currency, &sum);
-            published.into_iter().map(move |(currency, figures)| (cell, definition, currency, figures))
-        })
-        .map(|(cell, definition, currency, figures)| {
-            let value = MetricValue {
-                metric: definition.id,
-                unit: definition.unit,
-                window: cell.window,
-                dimension: cell.dimension,
-                dimension_value: cell.value,
-                currency,
-                n: figures.n,
-                numerator: figures.numerator,
-                denominator: figures.denominator,
-                value: figures.value,
-                uncertainty: figures.uncertainty,
-                percentiles: figures.percentiles,
-                details: figures.details,
-                revision: 0,
-                status: Status::Final,
-                definition_version: 1,
-            };
-            let key = keys::metric(definition.id, cell.window, currency, cell.dimension, cell.value);
-            (key, figures_line(&value))
-        })
-        .collect()
+    // What competes for a key of its own.
+    let mut groups: BTreeMap<_, Vec<(CellKey<'_>, Accumulator)>> = BTreeMap::new();
+    for (cell, sum) in cells.into_iter().filter(|(cell, sum)| !sum.is_zero() && has_begun(cell)) {
+        let group = CellKey { value: "", ..cell };
+        groups.entry(group).or_default().push((cell, sum));
+    }
+    let mut published = BTreeMap::new();
+    for (group, mut values) in groups {
+        let definition = &catalogue::CATALOGUE[usize::from(group.metric)];
+        values.sort_by_key(|(cell, sum)| ((definition.figures)(sum).n.max(0).wrapping_neg(), cell.value));
+        let others = values.split_off(values.len().min(values_max));
+        let mut of_others = Accumulator::default();
+        others.iter().for_each(|(_, sum)| of_others.add(sum, 1));
+        let count = others.len() as u64;
+        let all = values.iter().map(|(cell, sum)| (*cell, sum, None)).chain([(group, &of_others, Some(count))]);
+        for (cell, sum, other_values) in all.filter(|(_, sum, _)| !sum.is_zero()) {
+            for (currency, figures) in definition.published(cell.currency, sum) {
+                let key = match other_values {
+                    Some(_) => keys::metric_of_others(definition.id, cell.window, currency, cell.dimension),
+                    None => keys::metric(definition.id, cell.window, currency, cell.dimension, cell.value),
+                };
+                let value = MetricValue {
+                    metric: definition.id,
+                    unit: definition.unit,
+                    window: cell.window,
+                    dimension: cell.dimension,
+                    dimension_value: if other_values.is_some() { "other" } else { cell.value },
+                    other_values,
+                    currency,
+                    n: figures.n,
+                    numerator: figures.numerator,
+                    denominator: figures.denominator,
+                    value: figures.value,
+                    uncertainty: figures.uncertainty,
+                    percentiles: figures.percentiles,
+                    details: figures.details,
+                    revision: 0,
+                    status: Status::Final,
+                    definition_version: 1,
+                };
+                published.insert(key, figures_line(&value));
+            }
+        }
+    }
+    published
 }
 
 #[derive(Clone, Debug)]
@@ -128,8 +142,12 @@ fn any_addition() -> impl Strategy<Value = Addition> {
         Just(catalogue::index::CONTACT_PRESSURE),
         Just(catalogue::index::CUSTOMER_VALUE),
     ];
-    let dimension =
-        prop_oneof![Just((Dimension::Company, "")), Just((Dimension::Region, "n")), Just((Dimension::Region, "no"))];
+    let region = |name| (Dimension::Region, name);
+    let dimension = prop_oneof![
+        2 => Just((Dimension::Company, "")),
+        2 => prop_oneof![Just(region("n")), Just(region("no"))],
+        3 => prop_oneof![Just(region("a")), Just(region("nö")), Just(region("\0")), Just(region("z"))],
+    ];
     (metric, dimension, 20_450_i32..20_560, accumulator).prop_map(|(metric, (dimension, value), day, add)| Addition {
         metric,
         currency: None,
@@ -175,8 +193,10 @@ proptest! {
         retract in prop::collection::vec(any::<bool>(), 80),
         background_steps_max in 1_usize..60,
         cells_cached_max in 0_usize..12,
+        dimension_values_max in 1_usize..5,
     ) {
-        let options = Options { background_steps_max, cells_cached_max, ..Options::new(Calendar::utc(), 2) };
+        let options =
+            Options { background_steps_max, cells_cached_max, dimension_values_max, ..Options::new(Calendar::utc(), 2) };
         let mut harness = Harness::new(options);
         let (mut additions, mut since_commit) = (Vec::new(), Vec::new());
         let (mut as_of, mut settled_before) = (None::<Day>, None);
@@ -222,14 +242,14 @@ proptest! {
             }
         }
         harness.commit_all();
-        prop_assert_eq!(&harness.feed.latest, &brute_force(&additions, as_of));
+        prop_assert_eq!(&harness.feed.latest, &brute_force(&additions, as_of, dimension_values_max));
         // Nothing is left to say, and every status is what its window asks for.
         let publications = harness.feed.publications;
         harness.restart(3);
         harness.commit_all();
         prop_assert_eq!(harness.feed.publications, publications);
         let settled = harness.metrics.settled_day();
-        for (key, value) in harness.store.map.iter().filter(|(key, _)| key[0] == b'c') {
+        for (key, value) in harness.store.map.iter().filter(|(key, _)| matches!(key[0], b'c' | b'd')) {
             let cell = cells::parse_cell_key(key).expect("a cell's key");
             // What each of the metrics above waits for, said once more.
             let (end, length) = (cell.window.end(), cell.window.end().0 - cell.window.start.0);
@@ -244,13 +264,16 @@ proptest! {
                 prop_assert!(as_of.is_none_or(|as_of| as_of < cell.window.start));
                 continue;
             }
+            if cells::is_among_others(value) {
+                continue;
+            }
             prop_assert_eq!(cells::stored_is_provisional(value), Some(!is_settled));
             let waits = harness.store.map.contains_key(cells::provisional_key(settles_on, key).as_slice());
             prop_assert_eq!(waits, !is_settled);
         }
         let waiting = harness.store.map.keys().filter(|key| key[0] == cells::PROVISIONAL_BY_DAY).count();
         let provisional = |value: &Bytes| cells::stored_is_provisional(value) == Some(true);
-        let stored = harness.store.map.iter().filter(|(key, value)| key[0] == b'c' && provisional(value));
+        let stored = harness.store.map.iter().filter(|(key, value)| matches!(key[0], b'c' | b'd') && provisional(value));
         prop_assert_eq!(waiting, stored.count());
     }
 
@@ -261,14 +284,16 @@ proptest! {
         }),
         commits in prop::collection::vec(any::<bool>(), 40),
         as_of_at in 0_usize..40,
+        values_max in 1_usize..4,
     ) {
         let (one_shot, shuffled) = additions;
         let as_of = Day(20_555);
-        let mut first = Harness::new(Options::new(Calendar::utc(), 2));
+        let options = Options { dimension_values_max: values_max, ..Options::new(Calendar::utc(), 2) };
+        let mut first = Harness::new(options.clone());
         for addition in &one_shot { first.add(addition); }
         first.as_of(as_of);
         first.commit_all();
-        let mut second = Harness::new(Options::new(Calendar::utc(), 2));
+        let mut second = Harness::new(options);
         for (position, addition) in shuffled.iter().enumerate() {
             if position == as_of_at { second.as_of(as_of); }
             second.add(addition);
@@ -277,6 +302,6 @@ proptest! {
         second.as_of(as_of);
         second.commit_all();
         prop_assert_eq!(&first.feed.latest, &second.feed.latest);
-        prop_assert_eq!(&first.feed.latest, &brute_force(&one_shot, Some(as_of)));
+        prop_assert_eq!(&first.feed.latest, &brute_force(&one_shot, Some(as_of), values_max));
     }
 }

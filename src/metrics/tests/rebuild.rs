@@ -1,6 +1,6 @@
 //! A rebuild told as a story: emptied, filled unseen, published once each.
 
-use super::Harness;
+use super::{Harness, but_ranks};
 use crate::{metrics::Options, model::Calendar};
 
 const OLD: [&str; 11] = [
@@ -113,4 +113,62 @@ fn every_key_goes_straight_to_its_new_value() {
     assert!(harness.metrics.is_rebuilt());
     harness.tell("commit");
     assert_eq!(harness.store.map.len(), fresh.store.map.len(), "nothing of the rebuild is left");
+}
+
+#[test]
+fn values_of_a_dimension_change_places_in_a_rebuild() {
+    let old = [
+        "orders 2026-01-31 region=east n=4",
+        "orders 2026-01-31 region=north n=3",
+        "orders 2026-01-31 region=south n=2",
+        "orders 2026-01-31 region=west n=1",
+        "data_quality 2026-01-30 spoke=sales accepted=5",
+        "data_quality 2026-01-30 spoke=support accepted=4",
+        "data_quality 2026-01-30 spoke=marketing accepted=3",
+        "overdue 2026-02-01 region=north n=1",
+        "overdue 2026-02-01 region=south n=2",
+        "as-of 2026-02-04",
+    ];
+    let new = [
+        "orders 2026-01-31 region=north n=2",
+        "orders 2026-01-31 region=south n=6",
+        "orders 2026-01-31 region=west n=1",
+        "orders 2026-01-31 region=a n=1",
+        "overdue 2026-02-01 region=north n=3",
+        "as-of 2026-02-05",
+    ];
+    for (before, after, sums) in [(1, 1, 6), (1, 2, 6), (2, 1, 6), (1, 9, 0), (9, 1, 6)] {
+        let limited = |values| Options { dimension_values_max: values, ..options() };
+        let mut harness = Harness::new(limited(before));
+        for line in old.iter().chain(&["commit"]) {
+            harness.tell(line);
+        }
+        harness.options = limited(after);
+        harness.restart(0);
+        harness.clear(true);
+        for line in new {
+            harness.tell(line);
+        }
+        harness.refolded(0);
+        harness.refolded(1);
+        while harness.publish() {
+            harness.keep();
+            harness.restart(13);
+        }
+        harness.keep();
+        harness.tell("commit");
+        let mut fresh = Harness::new(limited(after));
+        for line in new.iter().chain(&old[4..7]).chain(&["commit"]) {
+            fresh.tell(line);
+        }
+        assert_eq!(harness.feed.latest, fresh.feed.latest, "{before} values were shown, {after} are");
+        let others = harness.feed.latest.keys().filter(|key| key.contains("others=")).count();
+        // Of a day, a week and a month each.
+        assert_eq!(others, sums);
+        // Ranks are made when they are needed, and series that were watched stay known.
+        let keys = |harness: &Harness| {
+            but_ranks(&harness.store.map).into_keys().filter(|key| key[0] != b'u').collect::<Vec<_>>()
+        };
+        assert_eq!(keys(&harness), keys(&fresh), "nothing of the rebuild is left");
+    }
 }

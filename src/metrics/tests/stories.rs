@@ -469,9 +469,10 @@ fn work_beyond_a_commits_limit_goes_on_in_the_next_also_after_a_restart() {
 
 #[test]
 fn the_stored_form_does_not_change_unnoticed() {
-    let mut harness = Harness::new(Options::new(Calendar::utc(), 2));
+    let mut harness = Harness::new(Options { dimension_values_max: 1, ..Options::new(Calendar::utc(), 2) });
     for line in [
         "nps 2026-01-31 region=north n=3 a=2 b=1",
+        "nps 2026-01-31 region=south n=2 a=1",
         "revenue 2026-01-31 currency=EUR observe=-1999",
         "promise_gap 2026-01-31 spoke=operations a=1 distribution=-86400000",
         "promise_gap 2026-01-31 spoke=operations distribution=3600000",
@@ -502,12 +503,12 @@ fn a_store_of_version_1_is_read() {
             .map(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).expect("hexadecimal"))
             .collect()
     };
-    let mut harness = Harness::new(Options::new(Calendar::utc(), 2));
+    let mut harness = Harness::new(Options { dimension_values_max: 1, ..Options::new(Calendar::utc(), 2) });
     for line in include_str!("../../../tests/fixtures/metrics_store_v1.txt").lines() {
         let (key, value) = line.split_once(' ').expect("key and value");
         harness.store.put(&bytes(key), &bytes(value));
     }
-    for line in ["nps 2026-01-31 region=north n=1 a=1", "overdue 2026-01-31 n=1"] {
+    for line in ["nps 2026-01-31 region=north n=1 a=1", "nps 2026-01-31 region=east n=1", "overdue 2026-01-31 n=1"] {
         harness.tell(line);
     }
     harness.publish();
@@ -520,5 +521,8 @@ fn a_store_of_version_1_is_read() {
         overdue|day:2026-02-01| 3.0000 orders n=3 3/1 r2 provisional
         overdue|week:2026-W05| 3.0000 orders n=3 3/1 r2 provisional
         overdue|month:2026-02| 3.0000 orders n=3 3/1 r2 provisional
+        nps|day:2026-01-31|others=region 33.3333 points n=3 1/3 ±27.2166 detractors_share=0.0000 promoters_share=0.3333 of 2 values r2 revised
+        nps|week:2026-W05|others=region 33.3333 points n=3 1/3 ±27.2166 detractors_share=0.0000 promoters_share=0.3333 of 2 values r2 provisional
+        nps|month:2026-01|others=region 33.3333 points n=3 1/3 ±27.2166 detractors_share=0.0000 promoters_share=0.3333 of 2 values r2 revised
     "#]].assert_eq(&harness.feed.lines);
 }

@@ -1,6 +1,7 @@
-//! Observations in, the values of `insight.metrics` out: every formula from its definition, over the list of values.
+//! Observations in, the values of `insight.metrics` out.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{BTreeMap, HashMap},
 };
@@ -10,11 +11,14 @@ use jiff::{
     civil::{Date, date},
     tz::TimeZone,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{escaped, intervals, sources::Touch};
+use super::{
+    Options, escaped,
+    figures::{Count, Figures, is_per_customer, together},
+    sources::Touch,
+};
 
-const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 const DIMENSIONS: [&str; 11] =
     ["company", "spoke", "channel", "segment", "region", "product", "subject", "campaign", "account", "phase", "item"];
 const ITEM: u8 = 10;
@@ -143,7 +147,7 @@ impl Moment {
 }
 
 /// What was counted at one place for one metric.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Cell {
     pub n: i64,
     pub a: i64,
@@ -291,52 +295,79 @@ impl World {
         }
     }
 
-    /// The state of `insight.metrics`, by key.
-    pub fn publish(&mut self, contact_cap: i64) -> BTreeMap<String, Value> {
+    /// The state of `insight.metrics`, by key; and the same if every value of a dimension had a key of its own.
+    pub fn publish(&mut self, options: &Options) -> [BTreeMap<String, Value>; 2] {
         self.open_with_subscriptions();
+        [options.dimension_values_max, usize::MAX].map(|values_max| self.published(values_max, options))
+    }
+
+    fn published(&self, values_max: usize, options: &Options) -> BTreeMap<String, Value> {
         let mut feed = BTreeMap::new();
+        for ((metric, _, dimension, window), values) in self.groups() {
+            let name = METRICS[usize::from(metric)];
+            let n_of = |amounts: &BTreeMap<u32, Count<'_>>| {
+                // The customers of every currency are those without one.
+                let counted = if is_per_customer(name) { amounts.get(&0) } else { amounts.values().next() };
+                counted.map_or(0, |count| count.n(name))
+            };
+            let mut ranked: Vec<_> = values.into_iter().collect();
+            ranked.sort_by_key(|(value, amounts)| (-n_of(amounts), self.names[*value as usize].as_str()));
+            let others = ranked.split_off(ranked.len().min(values_max));
+            let of_others = (!others.is_empty()).then(|| (0, together(&others)));
+            for (is_of_others, (value, amounts)) in
+                ranked.into_iter().map(|one| (false, one)).chain(of_others.map(|one| (true, one)))
+            {
+                let others = is_of_others.then_some(others.len());
+                let place = ((dimension, value), window);
+                for (currency, count) in &amounts {
+                    let figures = match (count, is_per_customer(name)) {
+                        (_, true) if *currency == 0 => continue,
+                        (Count::Cell(cell), true) => {
+                            let (n, sum) = (n_of(&amounts), cell.values.iter().sum::<i64>());
+                            Figures::new("minor_units", n, sum, n, (n > 0).then(|| sum as f64 / n as f64))
+                        }
+                        _ => count.figures(name, options.contact_cap),
+                    };
+                    let currency = (*currency != 0).then(|| self.names[*currency as usize].as_str());
+                    self.insert(&mut feed, (metric, currency), place, others, figures);
+                }
+            }
+        }
+        feed
+    }
+
+    /// What is counted, by what competes for keys, value and currency.
+    fn groups(&self) -> BTreeMap<(u8, u32, u8, Window), BTreeMap<u32, BTreeMap<u32, Count<'_>>>> {
+        let mut groups: BTreeMap<_, BTreeMap<_, BTreeMap<_, _>>> = BTreeMap::new();
+        let mut take = |metric: u8, currency: u32, ((dimension, value), window): Place, count| {
+            let within = if is_per_customer(METRICS[usize::from(metric)]) { 0 } else { currency };
+            let group = groups.entry((metric, within, dimension, window)).or_default();
+            group.entry(value).or_default().insert(currency, count);
+        };
         for ((metric, currency, place), cell) in &self.cells {
             if AHEAD.contains(&METRICS[usize::from(*metric)]) && place.1.1 > self.last_closed_day + 1 {
                 continue;
             }
-            if matches!(METRICS[usize::from(*metric)], "acquisition_cost" | "customer_value") {
-                if *currency != 0 {
-                    // The customers of every currency are those without one.
-                    let n = self.cells.get(&(*metric, 0, *place)).map_or(0, |cell| cell.n);
-                    let sum: i64 = cell.values.iter().sum();
-                    let each = (n > 0).then(|| sum as f64 / n as f64);
-                    let figures = Figures::new("minor_units", n, sum, n, each);
-                    self.insert(&mut feed, *metric, Some(&self.names[*currency as usize]), *place, figures);
-                }
-                continue;
-            }
-            let currency = (*currency != 0).then(|| self.names[*currency as usize].as_str());
-            self.insert(&mut feed, *metric, currency, *place, figures(METRICS[usize::from(*metric)], cell));
+            take(*metric, *currency, *place, Count::Cell(Cow::Borrowed(cell)));
         }
+        // A longer window shows a level at its last closed day.
+        let shown =
+            |day: Day| windows(day).into_iter().filter(move |window| day == self.last_closed_day.min(end(*window) - 1));
         for ((metric, slice), days) in &self.levels {
             for (day, level) in days {
-                // A longer window shows the level at its last closed day.
-                let shown =
-                    windows(*day).into_iter().filter(|window| *day == self.last_closed_day.min(end(*window) - 1));
-                for window in shown.filter(|_| METRICS[usize::from(*metric)] != "churn") {
-                    let unit = if METRICS[usize::from(*metric)] == "overdue" { "orders" } else { "cases" };
-                    let figures = Figures::new(unit, *level, *level, 1, Some(*level as f64));
-                    self.insert(&mut feed, *metric, None, (*slice, window), figures);
+                for window in shown(*day).filter(|_| METRICS[usize::from(*metric)] != "churn") {
+                    take(*metric, 0, (*slice, window), Count::Level(*level));
                 }
             }
         }
         for (slice, days) in &self.messages {
             for (day, counts) in days {
-                let (n, sum) = (counts.len() as i64, counts.iter().sum::<i64>());
-                let above = counts.iter().filter(|count| **count > contact_cap).count();
-                for window in windows(*day).into_iter().filter(|it| *day == self.last_closed_day.min(end(*it) - 1)) {
-                    let figures = Figures::new("messages", n, sum, n, Some(sum as f64 / n as f64));
-                    let figures = figures.detail("share_above_cap", above as f64 / n as f64);
-                    self.insert(&mut feed, metric_number("contact_pressure"), None, (*slice, window), figures);
+                for window in shown(*day) {
+                    take(metric_number("contact_pressure"), 0, (*slice, window), Count::Messages(counts.clone()));
                 }
             }
         }
-        feed
+        groups
     }
 
     /// Each window begins with the subscriptions that stood at the close of the day before it.
@@ -354,17 +385,20 @@ impl World {
     fn insert(
         &self,
         feed: &mut BTreeMap<String, Value>,
-        metric: u8,
-        currency: Option<&str>,
+        (metric, currency): (u8, Option<&str>),
         ((dimension, value), window): Place,
+        others: Option<usize>,
         figures: Figures,
     ) {
         let metric = METRICS[usize::from(metric)];
         let dimension = DIMENSIONS[usize::from(dimension)];
-        let value = self.names[value as usize].as_str();
+        let value = if others.is_some() { "other" } else { self.names[value as usize].as_str() };
         let mut parts = Vec::new();
         parts.extend(currency.map(|currency| format!("currency={currency}")));
-        parts.extend((dimension != "company").then(|| format!("{dimension}={}", escaped(value))));
+        parts.extend((dimension != "company").then(|| match others {
+            Some(_) => format!("others={dimension}"),
+            None => format!("{dimension}={}", escaped(value)),
+        }));
         let key = format!("{metric}|{}|{}", window_name(window), parts.join("&"));
         let kind = ["day", "week", "month"][usize::from(window.0)];
         let (low, high) = figures.interval.unzip();
@@ -393,162 +427,9 @@ impl World {
         let numbers = numbers.into_iter().filter_map(|(name, number)| Some((name, Value::from(number?))));
         let currency = currency.map(|currency| ("currency", Value::from(currency)));
         let details = (!figures.details.is_empty()).then_some(("details", Value::Object(figures.details)));
-        let members = always.into_iter().chain(numbers).chain(currency).chain(details);
+        let others = others.map(|others| ("other_values", Value::from(others)));
+        let members = always.into_iter().chain(numbers).chain(currency).chain(others).chain(details);
         let json = Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect());
         assert!(feed.insert(key, json).is_none());
     }
-}
-
-struct Figures {
-    unit: &'static str,
-    n: i64,
-    numerator: i64,
-    denominator: i64,
-    value: Option<f64>,
-    standard_error: Option<f64>,
-    interval: Option<(f64, f64)>,
-    percentiles: Option<[f64; 3]>,
-    details: Map<String, Value>,
-}
-
-impl Figures {
-    fn new(unit: &'static str, n: i64, numerator: i64, denominator: i64, value: Option<f64>) -> Figures {
-        Figures {
-            unit,
-            n,
-            numerator,
-            denominator,
-            value,
-            standard_error: None,
-            interval: None,
-            percentiles: None,
-            details: Map::new(),
-        }
-    }
-
-    fn detail(mut self, name: &str, value: f64) -> Figures {
-        self.details.insert(name.to_owned(), json!(value));
-        self
-    }
-
-    fn error(mut self, values: &[i64], unit: f64) -> Figures {
-        self.standard_error = standard_error(values).map(|error| error / unit);
-        self
-    }
-
-    fn spread(mut self, values: &[i64], unit: f64) -> Figures {
-        self.percentiles = Some([50, 90, 99].map(|percent| percentile(values, percent) / unit));
-        self
-    }
-
-    fn wilson(mut self, successes: i64) -> Figures {
-        self.interval = intervals::wilson(successes, self.n).map(|(low, high)| (100.0 * low, 100.0 * high));
-        self
-    }
-}
-
-fn figures(metric: &str, cell: &Cell) -> Figures {
-    let Cell { n, a, b, values } = cell;
-    let (n, a, b) = (*n, *a, *b);
-    let count = n as f64;
-    let sum = values.iter().map(|value| i128::from(*value)).sum::<i128>() as i64;
-    let mean = sum as f64 / count;
-    let share = a as f64 / count;
-    let percent = (n > 0).then(|| 100.0 * a as f64 / count);
-    match metric {
-        "nps" => {
-            let (promoters, detractors) = (share, b as f64 / count);
-            let variance = promoters + detractors - (promoters - detractors).powi(2);
-            let mut figures = Figures::new("points", n, a - b, n, Some(100.0 * (a - b) as f64 / count));
-            figures.standard_error = Some(100.0 * (variance / count).max(0.0).sqrt());
-            figures.detail("promoters_share", promoters).detail("detractors_share", detractors)
-        }
-        "csat" => Figures::new("percent", n, a, n, percent).wilson(a).detail("mean", mean),
-        "ces" => Figures::new("points", n, sum, n, Some(mean)).error(values, 1.0).detail("share_easy", share),
-        "sentiment" => Figures::new("points", n, sum, n, Some(mean)).error(values, 1.0).detail("share_negative", share),
-        "promise_gap" => {
-            let day = MILLISECONDS_PER_DAY as f64;
-            let figures = Figures::new("days", n, sum, n, Some(mean / day)).detail("share_late", share);
-            figures.error(values, day).spread(values, day)
-        }
-        "expectation_gap" => {
-            Figures::new("points", n, sum, n, Some(mean)).error(values, 1.0).detail("share_below", share)
-        }
-        "follow_up_time" => {
-            let figures = Figures::new("seconds", n, sum, n, Some(mean / 1_000.0));
-            figures.error(values, 1_000.0).spread(values, 1_000.0).detail("share_within_48_hours", share)
-        }
-        "first_response_time" | "resolution_time" | "full_resolution_time" => {
-            Figures::new("seconds", n, sum, n, Some(mean / 1_000.0)).error(values, 1_000.0).spread(values, 1_000.0)
-        }
-        "on_time"
-        | "return_rate"
-        | "retention"
-        | "advocacy"
-        | "first_contact_resolution"
-        | "repurchase_30"
-        | "repurchase_60"
-        | "repurchase_90"
-        | "referral"
-        | "word_of_mouth"
-        | "conversion" => Figures::new("percent", n, a, n, percent).wilson(a),
-        "churn" => {
-            // The cell holds persons as retention does, and subscriptions beside them.
-            let running: i64 = values.iter().sum();
-            let (lost, of) = if running > 0 { (a, running) } else { (n - b, n) };
-            let share = (of > 0).then(|| 100.0 * lost as f64 / of as f64);
-            let figures = Figures::new("percent", of, lost, of, share).wilson(lost);
-            let figures =
-                figures.detail("subscriptions_running", running as f64).detail("subscriptions_cancelled", a as f64);
-            figures.detail("persons_active_before", count).detail("persons_still_active", b as f64)
-        }
-        "content_credibility" => {
-            let (others, others_on) = (b, values.len() as i64);
-            let mut figures = Figures::new("percentage_points", n, a, n, None);
-            if n > 0 {
-                figures = figures.detail("share", share);
-            }
-            if others > 0 {
-                figures = figures.detail("share_of_others", others_on as f64 / others as f64);
-            }
-            if n > 0 && others > 0 {
-                figures.value = Some(100.0 * (share - others_on as f64 / others as f64));
-                let difference = intervals::difference_of_shares((a, n), (others_on, others));
-                figures.interval = difference.map(|[_, low, high]| (100.0 * low, 100.0 * high));
-            }
-            figures.detail("others", others as f64).detail("others_who_went_on", others_on as f64)
-        }
-        "contact_rate" => Figures::new("cases_per_customer", n, a, n, (n > 0).then_some(share)),
-        "revenue" | "margin" => Figures::new("minor_units", n, sum, 1, Some(sum as f64)),
-        "average_order_value" => Figures::new("minor_units", n, sum, n, Some(mean)).error(values, 1.0),
-        "orders" => Figures::new("orders", n, n, 1, Some(count)),
-        _ => Figures::new("customers", n, n, 1, Some(count)),
-    }
-}
-
-/// Of the mean: exact integers up to one division.
-fn standard_error(values: &[i64]) -> Option<f64> {
-    let n = values.len() as i128;
-    let sum: i128 = values.iter().map(|value| i128::from(*value)).sum();
-    let squares: i128 = values.iter().map(|value| i128::from(*value).pow(2)).sum();
-    (n >= 2).then(|| ((n * squares - sum * sum) as f64 / (n * n * (n - 1)) as f64).sqrt())
-}
-
-/// Nearest rank, as the middle of the value's bucket.
-pub fn percentile(values: &[i64], percent: usize) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    bucket_middle(sorted[(percent * sorted.len()).div_ceil(100) - 1])
-}
-
-/// The middle of the integers that share a value's sign and seven leading binary digits.
-pub fn bucket_middle(value: i64) -> f64 {
-    let magnitude = value.unsigned_abs();
-    let mut width = 1_u64;
-    while magnitude / width >= 128 {
-        width *= 2;
-    }
-    let lowest = magnitude / width * width;
-    let middle = lowest as f64 + (width - 1) as f64 / 2.0;
-    if value < 0 { -middle } else { middle }
 }

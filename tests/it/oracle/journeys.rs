@@ -6,11 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{
-    cells::{World, percentile},
-    escaped,
-    sources::Touch,
-};
+use super::{cells::World, escaped, figures::percentile, sources::Touch};
 
 const GOALS: [&str; 5] = ["first_purchase", "repurchase", "resolution", "renewal", "referral"];
 const STEPS_MAX: usize = 16;

@@ -12,6 +12,7 @@ mod departments;
 mod experience;
 mod experience_tests;
 mod fields;
+mod figures;
 mod identity;
 mod intervals;
 mod journeys;
@@ -69,6 +70,8 @@ pub struct Options {
     pub orders: Orders,
     /// Whether customers are put into segments by [`segments::RULES`].
     pub segments: bool,
+    /// How many values of a dimension have keys of their own.
+    pub dimension_values_max: usize,
 }
 
 impl Default for Options {
@@ -86,6 +89,7 @@ impl Default for Options {
             acknowledged: BTreeMap::new(),
             orders: Orders::new(),
             segments: false,
+            dimension_values_max: 1_000,
         }
     }
 }
@@ -205,8 +209,9 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
         result.feeds.alerts.extend(alerts);
         result.feeds.customers.insert(name, record);
     }
-    result.feeds.metrics = world.publish(options.contact_cap);
-    result.feeds.alerts.extend(watch::open(&result.feeds.metrics, &world, options));
+    let [metrics, of_every_value] = world.publish(options);
+    result.feeds.metrics = metrics;
+    result.feeds.alerts.extend(watch::open(&of_every_value, &world, options));
     result.feeds.changes = analysed.changes.publish(&mut world);
     (result.feeds.journeys, result.feeds.attribution) = analysed.journeys.publish();
     result.feeds.drivers = analysed.months.publish();

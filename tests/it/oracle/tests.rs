@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Expected, Feeds, Options, Source, cells::bucket_middle, expected, person_id};
+use super::{Expected, Feeds, Options, Source, expected, figures::bucket_middle, person_id};
 
 const HOUR: i64 = 3_600_000;
 
