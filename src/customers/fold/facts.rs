@@ -296,7 +296,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         super::visits::enter(head, &mut facts);
         let spoke = count_touchpoint(head, touchpoint);
         remember_identifiers(head, &mut facts);
-        remember_newest(&mut head.segment, place.segment());
+        super::segments::remember(head, touchpoint, place.segment(), options);
         remember_newest(&mut head.region, touchpoint.region);
         remember_newest(&mut head.account, touchpoint.account);
         remember_answers(head, &mut facts);
@@ -394,7 +394,7 @@ fn remember_identifiers(head: &mut Head, facts: &mut Facts<'_, '_>) {
     }
 }
 
-fn remember_newest(newest: &mut Option<Box<str>>, value: Option<&str>) {
+pub(super) fn remember_newest(newest: &mut Option<Box<str>>, value: Option<&str>) {
     if let Some(value) = value
         && newest.as_deref() != Some(value)
     {

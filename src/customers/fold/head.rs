@@ -36,7 +36,7 @@ pub const VISITS_MAX: usize = 64;
 pub const CONTACT_DAYS: i32 = 30;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 4;
+pub const HEAD_VERSION: u8 = 5;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,8 +287,11 @@ pub struct Head {
     pub channels: Vec<(Channel, u64)>,
     /// Identifiers in order of mention.
     pub identifiers: Vec<(IdentifierType, Box<str>)>,
-    /// The newest value named.
+    /// The newest value named; under rules of the organisation's own, what they say of the newest touchpoint, and where they say
+    /// nothing the newest value named.
     pub segment: Option<Box<str>>,
+    /// Under such rules, the newest value named.
+    pub(super) named_segment: Option<Box<str>>,
     /// The newest value named.
     pub region: Option<Box<str>>,
     /// The newest value named.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{cells::World, escaped, figures::percentile, sources::Touch};
+use super::{cells::World, escaped, figures::percentile, segments, sources::Touch};
 
 const GOALS: [&str; 5] = ["first_purchase", "repurchase", "resolution", "renewal", "referral"];
 const STEPS_MAX: usize = 16;
@@ -77,7 +77,7 @@ impl Journeys {
                 if let Some(start) = begun {
                     let last = &timeline[seen[number - 1]];
                     if touch.occurred_at - last.occurred_at > EXPIRE_AFTER_MS {
-                        let segment = newest_segment(&timeline[..at]);
+                        let segment = segments::at_the_end(&timeline[..at]);
                         let day = world.day(last.occurred_at + EXPIRE_AFTER_MS);
                         self.count(goal, day, segment, path(timeline, &seen[start..number]), None, world);
                         begun = None;
@@ -90,14 +90,14 @@ impl Journeys {
                         let took = touch.occurred_at - timeline[seen[start]].occurred_at;
                         let cancelled = goal.ends_with("purchase")
                             && bought.iter().any(|it| it.placed == at && it.cancelled != usize::MAX);
-                        let segment = newest_segment(&timeline[..=at]);
+                        let segment = segments::at_the_end(&timeline[..=at]);
                         let day = world.day(touch.occurred_at);
                         self.count(goal, day, segment, steps, (!cancelled).then_some(took), world);
                         begun = (goal == "renewal").then_some(number);
                     }
                     Does::GiveUp if begun.is_some() => {
                         let start = begun.take().unwrap();
-                        let segment = newest_segment(&timeline[..=at]);
+                        let segment = segments::at_the_end(&timeline[..=at]);
                         let day = world.day(touch.occurred_at);
                         self.count(goal, day, segment, path(timeline, &seen[start..number]), None, world);
                     }
@@ -110,7 +110,7 @@ impl Journeys {
             if let (Some(start), Some(&last)) = (begun, seen.last()) {
                 let day = world.day(timeline[last].occurred_at + EXPIRE_AFTER_MS);
                 if day <= world.last_closed_day {
-                    self.count(goal, day, newest_segment(timeline), path(timeline, &seen[start..]), None, world);
+                    self.count(goal, day, segments::at_the_end(timeline), path(timeline, &seen[start..]), None, world);
                 }
             }
         }
@@ -194,10 +194,6 @@ fn time(times: &[i64]) -> Value {
     let sum: i64 = times.iter().sum();
     let mean = (!times.is_empty()).then(|| sum as f64 / times.len() as f64 / 1_000.0);
     json!({"mean_seconds": mean, "p50_seconds": seconds(50), "p90_seconds": seconds(90)})
-}
-
-fn newest_segment(timeline: &[Touch]) -> Option<&str> {
-    timeline.iter().rev().find_map(|touch| touch.segment.as_deref())
 }
 
 /// The steps at positions, equal ones in a row once, the newest of them.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{cells::World, escaped, journeys::Bought, sources::Touch};
+use super::{cells::World, escaped, journeys::Bought, segments, sources::Touch};
 
 const DRIVERS: [&str; 7] = ["csat", "nps", "sentiment", "first_response_time", "on_time", "promise_gap", "contacts"];
 const OUTCOMES: [&str; 5] = ["bought_again", "revenue", "margin", "churned", "referred"];
@@ -36,7 +36,7 @@ impl Months {
             let to = (from..timeline.len()).find(|&at| !is_in(at)).unwrap_or(timeline.len());
             if world.is_over(&window) {
                 let person = person(timeline, from, to, story, world, &month);
-                let segment = timeline[..to].iter().rev().find_map(|touch| touch.segment.as_deref());
+                let segment = segments::at_the_end(&timeline[..to]);
                 let mut places = vec![(String::new(), "company", "")];
                 if let Some(segment) = segment {
                     places.push((format!("&segment={}", escaped(segment)), "segment", segment));

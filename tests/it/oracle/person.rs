@@ -538,7 +538,7 @@ fn record(
         "overdue_promises": overdue.count(),
         "contacts_30_days": contacts.count(),
         "journey": journey(timeline, trade),
-        "segment": newest(&|touch| &touch.segment),
+        "segment": segments::at_the_end(timeline),
         "region": newest(&|touch| &touch.region),
         "account": newest(&|touch| &touch.account),
         "buying": value::bought(timeline, &live, world),

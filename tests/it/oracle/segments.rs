@@ -11,10 +11,18 @@ loyal: record.orders >= 2
 new: record.touchpoints == 0 || (record.days_known < 2 && touchpoint.spoke in ["marketing", "sales"])
 "#;
 
+/// The segment of the person whose timeline it is, at its end.
+pub(super) fn at_the_end(timeline: &[Touch]) -> Option<&str> {
+    match &timeline.last()?.standing {
+        Some(standing) => standing.as_deref(),
+        None => timeline.iter().rev().find_map(|touch| touch.segment.as_deref()),
+    }
+}
+
 /// What the rules say of each touchpoint, given all that came before it; where none does, the touchpoint's own.
 pub(super) fn by_rule(timeline: &[Touch], trade: &Trade) -> Vec<Touch> {
     let first = timeline.first().map_or(0, |touch| touch.occurred_at);
-    let mut csat = None;
+    let (mut csat, mut named) = (None, None);
     let mut found = Vec::with_capacity(timeline.len());
     for (at, touch) in timeline.iter().enumerate() {
         let orders = trade.purchases.iter().filter(|purchase| purchase.placed < at && purchase.cancelled >= at).count();
@@ -26,7 +34,9 @@ pub(super) fn by_rule(timeline: &[Touch], trade: &Trade) -> Vec<Touch> {
             _ if is_new => Some("new"),
             _ => touch.segment.as_deref(),
         };
-        found.push(Touch { segment: segment.map(str::to_owned), ..touch.clone() });
+        named = touch.segment.as_deref().or(named);
+        let standing = Some(segment.or(named).map(str::to_owned));
+        found.push(Touch { segment: segment.map(str::to_owned), standing, ..touch.clone() });
         if let Some((scale, value, None)) = &touch.score
             && scale == "csat"
         {

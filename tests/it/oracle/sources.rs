@@ -35,6 +35,8 @@ pub struct Touch {
     pub product: Option<String>,
     pub region: Option<String>,
     pub segment: Option<String>,
+    /// Where rules put persons into segments, the one that this one is in from here on.
+    pub standing: Option<Option<String>>,
     pub campaign: Option<String>,
     pub content: Option<String>,
     pub account: Option<String>,
@@ -411,6 +413,7 @@ fn canonical(event: &Value, spoke: &str) -> Result<Touch, &'static str> {
         product: dimension(&event["product"])?,
         region: dimension(&event["region"])?,
         segment: dimension(&event["segment"])?,
+        standing: None,
         campaign: dimension(&event["campaign"])?,
         content: dimension(&event["content"])?,
         account: dimension(&event["account"])?,
