@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     feeds::Feed,
-    model::{ACKNOWLEDGED_BY_CHARACTERS_MAX, AlertCause, AlertId, AlertName, AlertState, Order},
+    model::{AlertCause, AlertState, Order},
     settings::Settings,
 };
 
@@ -167,22 +167,8 @@ fn list(
     Ok(output.flush()?)
 }
 
-/// The order that says so of an alert, or of what is named as alerts are; `of`: the command that has their ids.
-pub(super) fn acknowledgement(id: &str, by: &str, of: &str) -> Result<Order, Failure> {
-    let wrong = |happened: String, next: String| Failure::new(Exit::Usage, happened, next);
-    let id = AlertId::parse(id).ok_or_else(|| {
-        let next = format!("it has 32 hexadecimal digits: `insight-hub {of} list` has them");
-        wrong(format!("that is no id of {of}"), next)
-    })?;
-    if by.chars().count() > ACKNOWLEDGED_BY_CHARACTERS_MAX || by.contains(char::is_control) {
-        let happened = format!("a name has at most {ACKNOWLEDGED_BY_CHARACTERS_MAX} characters on one line");
-        return Err(wrong(happened, "give a shorter one".into()));
-    }
-    Ok(Order::Acknowledge { alert: AlertName(id), by: by.to_owned() })
-}
-
 fn acknowledge(settings: &Settings, alert: &str, by: &str, output: &mut dyn Write) -> Result<(), Failure> {
-    let order = acknowledgement(alert, by, "alerts")?;
+    let order = Order::acknowledge(alert, by)?;
     if !open(settings)?.contains_key(&alert.to_lowercase()) {
         let next = "see what is open with `insight-hub alerts list`";
         return Err(Failure::new(Exit::Failure, "no alert with that id is open", next));

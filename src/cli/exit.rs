@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use crate::settings::SettingsError;
+use crate::{model::OrderError, settings::SettingsError};
 
 /// The exit code of every command. Scripts build on them: a code keeps its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,12 @@ impl From<SettingsError> for Failure {
             _ => "correct it and try `insight-hub check`; the annotated example shows every key".to_owned(),
         };
         Failure::new(Exit::Usage, error.to_string(), next)
+    }
+}
+
+impl From<OrderError> for Failure {
+    fn from(OrderError { happened, next }: OrderError) -> Failure {
+        Failure::new(Exit::Usage, happened, next)
     }
 }
 

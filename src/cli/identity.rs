@@ -149,17 +149,14 @@ impl Sought {
                 format!("name TYPE:VALUE with a type of {}; or the 32 digits of a person's id", kinds.join(", ")),
             )
         };
-        let Some((kind, value)) = text.split_once(':') else {
+        if !text.contains(':') {
             return match PersonId::parse(text) {
                 Some(person) => Ok(Sought::Person(person.to_string())),
                 None => Err(wrong("that is neither an identifier nor a person's id".to_owned())),
             };
-        };
-        let kind = IdentifierType::parse(kind.trim())
-            .ok_or_else(|| wrong(format!("there is no type of identifier {:?}", kind.trim())))?;
-        // One that identifies nobody may have been taken before it was blocked.
-        let form = rules.normalize(kind, value).unwrap_or_else(|| value.trim().into());
-        Ok(Sought::Identifier(kind, form.into_owned()))
+        }
+        let (kind, form) = rules.named(text).map_err(|error| wrong(error.happened))?;
+        Ok(Sought::Identifier(kind, form))
     }
 
     /// As the feeds write it.

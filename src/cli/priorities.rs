@@ -6,13 +6,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    alerts::{acknowledgement, day},
+    alerts::day,
     exit::{Exit, Failure},
     identity,
     output::{Format, Listing},
     place,
 };
-use crate::{feeds::Feed, settings::Settings};
+use crate::{feeds::Feed, model::Order, settings::Settings};
 
 /// Flags of `priorities`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -58,7 +58,7 @@ pub(super) fn execute(
             list(settings, (owner.as_deref(), month.as_deref()), *format, output)
         }
         PrioritiesAction::Acknowledge { priority, by } => {
-            let order = acknowledgement(priority, by.as_deref().unwrap_or_default(), "priorities")?;
+            let order = Order::acknowledge(priority, by.as_deref().unwrap_or_default())?;
             let is_there = |record: &Value| priorities(record).any(|it| it["id"] == priority.to_lowercase());
             if !months(settings)?.values().any(is_there) {
                 let next = "see what there is with `insight-hub priorities list`";

@@ -11,25 +11,14 @@ use crate::{
         exit::{Exit, Failure},
         hub, place,
     },
-    model::{COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord, Name, Order, PersonKey},
+    model::{CommandRecord, Name, Order, OrderError},
     settings::Settings,
 };
 
-fn names(settings: &Settings, identifiers: &[String], key: &PersonKey) -> Result<Vec<Name>, Failure> {
-    let rules = hub::identifier_rules(settings);
-    let mut names = Vec::with_capacity(identifiers.len());
-    for identifier in identifiers {
-        names.push(Sought::parse(identifier, &rules)?.name(key)?);
-    }
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
-}
-
-/// Every two of a list.
-fn every_two(names: &[Name]) -> Vec<(Name, Name)> {
-    let rest = |index: usize| names[index + 1..].iter();
-    names.iter().enumerate().flat_map(|(index, one)| rest(index).map(move |other| (*one, *other))).collect()
+fn names(settings: &Settings, identifiers: &[String]) -> Result<Vec<Name>, Failure> {
+    let (rules, key) = (hub::identifier_rules(settings), hub::person_key(settings)?);
+    let names = identifiers.iter().map(|identifier| Name::of(identifier, &rules, &key));
+    Ok(names.collect::<Result<_, OrderError>>()?)
 }
 
 pub(super) fn link(
@@ -38,8 +27,7 @@ pub(super) fn link(
     id: Option<&str>,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let names = names(settings, identifiers, &hub::person_key(settings)?)?;
-    send(settings, id, Order::Link { pairs: names.windows(2).map(|two| (two[0], two[1])).collect() }, output)
+    send(settings, id, Order::link(names(settings, identifiers)?)?, output)
 }
 
 pub(super) fn never(
@@ -48,8 +36,7 @@ pub(super) fn never(
     id: Option<&str>,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let names = names(settings, identifiers, &hub::person_key(settings)?)?;
-    send(settings, id, Order::NeverLink { pairs: every_two(&names) }, output)
+    send(settings, id, Order::never_link(names(settings, identifiers)?)?, output)
 }
 
 pub(super) fn split(
@@ -59,13 +46,7 @@ pub(super) fn split(
     id: Option<&str>,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let key = hub::person_key(settings)?;
-    let (one_side, other_side) = (names(settings, one_side, &key)?, names(settings, other_side, &key)?);
-    if one_side.iter().any(|name| other_side.contains(name)) {
-        return Err(Failure::new(Exit::Usage, "an identifier is on both sides", "name each on one side"));
-    }
-    let pairs = one_side.iter().flat_map(|one| other_side.iter().map(move |other| (*one, *other))).collect();
-    send(settings, id, Order::NeverLink { pairs }, output)
+    send(settings, id, Order::split(names(settings, one_side)?, names(settings, other_side)?)?, output)
 }
 
 pub(super) fn undo(
@@ -111,25 +92,8 @@ pub(in crate::cli) fn send(
     order: Order,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    if let Order::Link { pairs } | Order::NeverLink { pairs } = &order
-        && (pairs.is_empty() || pairs.len() > COMMAND_PAIRS_MAX)
-    {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("that makes {} pairs of identifiers", pairs.len()),
-            format!("name at least two that differ, and so many that at most {COMMAND_PAIRS_MAX} pairs come of it"),
-        ));
-    }
-    let id = match id {
-        Some(id) if id.is_empty() || id.chars().count() > COMMAND_ID_CHARACTERS_MAX => {
-            let next = format!("give it one of 1 to {COMMAND_ID_CHARACTERS_MAX} characters");
-            return Err(Failure::new(Exit::Usage, "the command's id is empty or too long", next));
-        }
-        Some(id) => id.to_owned(),
-        // The state of the hasher is random.
-        None => format!("{:016x}", RandomState::new().build_hasher().finish()),
-    };
-    let command = CommandRecord { id, order };
+    // The state of the hasher is random.
+    let command = CommandRecord::of(id, order, RandomState::new().build_hasher().finish())?;
     let topic = place::commands_topic(settings);
     let failed = |error| hub::log_failure(&error);
     let mut appender = place::appender(settings, "identity")?;
