@@ -46,16 +46,13 @@ pub(super) fn execute(
     arguments: &ExportPersonArguments,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let key = hub::person_key(settings)?;
-    let sought = Sought::parse(&arguments.identifier, &hub::identifier_rules(settings))?.published(settings)?;
-    let (person, identity, _) = find(settings, &sought)?.ok_or_else(|| {
+    let (person, document) = gathered(settings, &arguments.identifier)?.ok_or_else(|| {
         Failure::new(
             Exit::Failure,
             "nobody is known by that",
             "see how the identifier is written in `insight-hub tail identities --from-beginning`, or whether it was erased",
         )
     })?;
-    let document = document(settings, &key, &person, identity)?;
     let Some(path) = &arguments.to else {
         write_json(output, &document)?;
         return Ok(output.flush()?);
@@ -65,6 +62,15 @@ pub(super) fn execute(
     let touchpoints = document["touchpoints"].as_array().map_or(0, Vec::len);
     writeln!(output, "{touchpoints} touchpoints of person {person} in {}", path.display())?;
     Ok(output.flush()?)
+}
+
+/// The id and the document of whom a text names; `None`: it is nobody.
+pub(super) fn gathered(settings: &Settings, identifier: &str) -> Result<Option<(String, Value)>, Failure> {
+    let key = hub::person_key(settings)?;
+    let sought = Sought::parse(identifier, &hub::identifier_rules(settings))?.published(settings)?;
+    let Some((person, identity, _)) = find(settings, &sought)? else { return Ok(None) };
+    let document = document(settings, &key, &person, identity)?;
+    Ok(Some((person, document)))
 }
 
 fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value) -> Result<Value, Failure> {

@@ -201,11 +201,11 @@ fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     if !hub::register_feeds(settings, input.telemetry, input.stop, &mut options)? {
         return Ok(true); // nothing was taken in
     }
-    if let Some(serving) = input.serving {
-        serving.begin(options.feed_format);
-    }
-    let spokes = Arc::clone(&options.spokes);
+    let (spokes, feed_format) = (Arc::clone(&options.spokes), options.feed_format);
     let topology = place.prepare(settings, options)?;
+    if let Some(serving) = input.serving {
+        serving.begin(feed_format, &spokes);
+    }
     let stores = open_stores(settings)?;
     let generation: String = topology.definition.iter().map(|byte| format!("{byte:02x}")).collect();
     input.telemetry.emit(Event::HubStarted {

@@ -2,9 +2,11 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
+use serde_json::Value;
+
 use super::{
     exit::{Exit, Failure},
-    hub,
+    export_person, hub,
     place::{self, Place},
 };
 use crate::{
@@ -19,16 +21,19 @@ use crate::{
         topics::ErasedWithin,
     },
     feeds::{Feed, FeedFormat},
+    ingest::LiveSpokes,
     model::PersonKey,
     serve::{
         Server,
         access::TokenFile,
         audit::{AuditDesk, AuditTrail},
-        http::ApiOptions,
+        http::{ApiOptions, GatherPerson, IngestLimits, Ungathered},
         view::{Following, Progress, Subscribe, View, ViewError, ViewOptions},
+        writing::{Door, WritingDesk},
     },
     settings::Settings,
     telemetry::Telemetry,
+    topology,
 };
 
 /// How long a cluster may take to say where the feeds end.
@@ -39,6 +44,9 @@ struct Feeds {
     prefix: String,
     application_id: String,
     log: Log,
+    /// Partitions of a department's topic that is made, and what is given up of it.
+    spoke_partitions: u32,
+    spoke_policy: Policy,
 }
 
 enum Log {
@@ -79,11 +87,42 @@ impl AuditTrail for Feeds {
     }
 }
 
+impl Door for Feeds {
+    fn commands_topic(&self) -> String {
+        format!("{}{}", self.prefix, topology::COMMANDS_SUFFIX)
+    }
+
+    fn open(&self) -> Result<Box<dyn SpokeAppend>, LogError> {
+        Ok(match &self.log {
+            Log::Kafka(options) => Box::new(SpokeWriter::connect(options, &self.application_id)?),
+            Log::Embedded(shared) => {
+                let access = Arc::new(shared.access());
+                Box::new(AccessSpokes::new(access, self.spoke_partitions, self.spoke_policy).by_key())
+            }
+        })
+    }
+}
+
+/// Gathers what is kept of a person as `insight-hub export-person` does.
+struct Persons(Settings);
+
+impl GatherPerson for Persons {
+    fn gather(&self, text: &str) -> Result<Option<Value>, Ungathered> {
+        let gathered = export_person::gathered(&self.0, text).map_err(|failure| {
+            tracing::error!("what is kept of a person cannot be gathered: {}; {}", failure.happened, failure.next);
+            Ungathered
+        })?;
+        Ok(gathered.map(|(_, document)| document))
+    }
+}
+
 /// The view and the API over it.
 pub(super) struct Serving {
     view: Arc<View>,
     audit: AuditDesk,
     auditing: JoinHandle<()>,
+    writing: WritingDesk,
+    written: JoinHandle<()>,
     following: Following,
     server: Server,
 }
@@ -123,12 +162,21 @@ impl Serving {
             Place::Embedded(shared) => Log::Embedded(Arc::clone(shared)),
         };
         let application_id = settings.hub.application_id.clone();
-        let feeds = Arc::new(Feeds { prefix: settings.topics.prefix.clone(), application_id, log });
+        let feeds = Arc::new(Feeds {
+            prefix: settings.topics.prefix.clone(),
+            application_id,
+            log,
+            spoke_partitions: settings.embedded.spoke_partitions.into(),
+            spoke_policy: place::embedded_options(settings).spoke_policy(),
+        });
         let no_thread = |what: &str, error: std::io::Error| {
             Failure::new(Exit::Failure, format!("{what} cannot be kept: {error}"), "raise the limit of threads")
         };
         let (audit, auditing) =
             AuditDesk::start(feeds.clone()).map_err(|error| no_thread("who sees personal data", error))?;
+        let (writing, written) =
+            WritingDesk::start(feeds.clone(), telemetry.clone(), settings.serve.ingest_waiting_bytes)
+                .map_err(|error| no_thread("what comes over the API", error))?;
         let options = ApiOptions {
             tokens_file,
             inside: listen.ip().is_loopback(),
@@ -137,8 +185,16 @@ impl Serving {
             request_timeout: Duration::from_millis(settings.serve.request_timeout_ms.into()),
             rules: hub::identifier_rules(settings),
             names: hub::names(settings, person_key),
+            person_key: person_key.clone(),
             audit: audit.clone(),
+            writing: writing.clone(),
+            ingestion: IngestLimits {
+                body_bytes_max: settings.serve.ingest_body_bytes_max as usize,
+                items_max: settings.serve.ingest_items_max as usize,
+            },
+            erased_within_ms: within.whole_ms(),
             telemetry: telemetry.clone(),
+            gather: Arc::new(Persons(settings.clone())),
             feeds: feeds.clone(),
             now_ms: hub::now_ms,
         };
@@ -148,7 +204,7 @@ impl Serving {
         let following = Following::start(Arc::clone(&view), feeds, hub::now_ms);
         let following = following.map_err(|error| no_thread("the view", error))?;
         tracing::info!(address = %server.address(), "the API is open");
-        Ok(Some(Serving { view, audit, auditing, following, server }))
+        Ok(Some(Serving { view, audit, auditing, writing, written, following, server }))
     }
 
     /// How far the view is.
@@ -161,18 +217,19 @@ impl Serving {
         self.view.clean_thoroughly(hub::now_ms())
     }
 
-    /// The hub is about to begin, and writes feeds in this format.
-    pub(super) fn begin(&self, format: FeedFormat) {
+    /// The hub is about to begin: its topics are there, it writes feeds in this format, and maps with these.
+    pub(super) fn begin(&self, format: FeedFormat, spokes: &Arc<LiveSpokes>) {
         self.audit.begin(format);
+        self.writing.begin(Arc::clone(spokes));
     }
 
     /// Ends both.
     pub(super) fn stop(self) {
         self.server.stop();
         self.following.stop();
-        drop(self.audit);
+        drop((self.audit, self.writing));
         // With the last desk; the server's was dropped with it. A panic has been reported by its hook.
-        let _ = self.auditing.join();
+        let _ = (self.auditing.join(), self.written.join());
     }
 }
 

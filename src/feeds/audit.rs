@@ -21,13 +21,13 @@ pub struct AuditEntry {
     pub actor: String,
     /// When, by the clock of the hub that showed it: each of its entries has a time of its own.
     pub at: EventTime,
-    /// What was done: `read`.
+    /// What was done: `read`, `decide` or `erase`.
     pub action: &'static str,
     /// How: the operation of the API.
     pub operation: &'static str,
     /// Whose data, if it is one person's.
     pub person: Option<PersonId>,
-    /// How many records were shown; 0: there was nothing.
+    /// How many records were shown; 0: there was nothing. Of a decision or an erasure how many identifiers or things it names.
     pub records: u64,
 }
 

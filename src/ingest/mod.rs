@@ -264,6 +264,11 @@ impl Spoke {
         matches!(self.mapping.id, IdRule::Position)
     }
 
+    /// Whether something of a touchpoint is taken from its record's key.
+    pub fn reads_keys(&self) -> bool {
+        self.mapping.outside.iter().any(|(_, outside)| matches!(outside, rules::Outside::Key))
+    }
+
     /// Maps one record and hands each of its outcomes, at least one, to `each`; none if the schema that it was written
     /// with is not here yet. Never panics.
     pub fn map(&self, record: &SourceRecord<'_>, each: &mut dyn FnMut(Mapped<'_>)) -> Result<(), NotYet> {
@@ -539,6 +544,11 @@ impl SpokeSet {
     /// The spoke that a topic belongs to.
     pub fn of_topic(&self, topic: &str) -> Option<&Spoke> {
         self.by_topic.get(topic)
+    }
+
+    /// The spoke of a name.
+    pub fn of_name(&self, name: &str) -> Option<&Spoke> {
+        self.by_topic.values().find(|spoke| spoke.name == name)
     }
 
     /// Every spoke, by name.

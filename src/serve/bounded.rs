@@ -1,7 +1,7 @@
 //! A listener in; connections out that are few, short-lived and small, so that no client can hold the hub's memory.
 //!
-//! A connection may live for a while and send so much: this bounds headers, bodies and slow senders alike. Who keeps a connection
-//! alive connects anew then. Who has got no answer within half a minute of connecting has not asked for one; who takes nothing
+//! A connection may live for a while and send so much before it is answered: this bounds headers, bodies and slow senders alike.
+//! Who keeps a connection alive connects anew then. Who has got no answer within half a minute of connecting has not asked for one; who takes nothing
 //! of an answer for a minute, or asks for no other, is gone.
 
 use std::{
@@ -33,7 +33,7 @@ pub(super) struct Bounds {
     pub(super) connections_max: usize,
     /// How long a connection may live.
     pub(super) lifetime_max: Duration,
-    /// What a connection may send over its life.
+    /// What a connection may send between two answers.
     pub(super) request_bytes_max: usize,
 }
 
@@ -63,6 +63,7 @@ impl Listener for Bounded {
             end: Box::pin(sleep_until(Instant::now() + ANSWERED_WITHIN.min(self.bounds.lifetime_max))),
             end_of_life: Instant::now() + self.bounds.lifetime_max,
             bytes_left: self.bounds.request_bytes_max,
+            request_bytes_max: self.bounds.request_bytes_max,
             _place: place,
         };
         (connection, address)
@@ -80,6 +81,7 @@ pub(super) struct Connection {
     /// Its end at the latest.
     end_of_life: Instant,
     bytes_left: usize,
+    request_bytes_max: usize,
     _place: OwnedSemaphorePermit,
 }
 
@@ -87,6 +89,7 @@ impl Connection {
     /// It took something: it may live on for a while.
     fn note_taken(&mut self, written: &Poll<io::Result<usize>>) {
         if matches!(written, Poll::Ready(Ok(bytes)) if *bytes > 0) {
+            self.bytes_left = self.request_bytes_max;
             let end = self.end_of_life.min(Instant::now() + IDLE_MAX);
             // Not with each piece.
             if end.saturating_duration_since(self.end.deadline()) > Duration::from_secs(1) {

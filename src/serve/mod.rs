@@ -2,10 +2,12 @@
 //!
 //! - [`access`]: who asks, and what they may. [`audit`]: who saw personal data.
 //! - [`view`]: the local copy of the feeds that the API shows. [`http`]: the API.
+//! - [`writing`]: records for departments' topics and operators' commands.
 //! - `operators`: the endpoints that need no login. `bounded`: connections that cannot hold the hub's memory.
 //!
 //! Each server has threads and a runtime of its own, so that a busy hub still answers. They read shared state and never
-//! ask a worker. Deliberately absent: any endpoint that changes something; and, from those for operators, any personal data.
+//! ask a worker. Deliberately absent: any way to change something but by appending to a topic that is the hub's input; and, from
+//! the endpoints for operators, any personal data.
 
 pub mod access;
 pub mod audit;
@@ -15,6 +17,7 @@ mod operators;
 #[cfg(test)]
 mod tests;
 pub mod view;
+pub mod writing;
 
 use std::{future::IntoFuture as _, io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -86,7 +89,10 @@ impl Server {
             .thread_name("api")
             .enable_all()
             .build()?;
-        Server::of(address, runtime, http::routes(view, options), API, "api")
+        // Headers besides the longest body.
+        let request_bytes_max = API.request_bytes_max.max(options.ingestion.body_bytes_max + (1 << 20));
+        let bounds = Bounds { request_bytes_max, ..API };
+        Server::of(address, runtime, http::routes(view, options), bounds, "api")
     }
 
     fn of(

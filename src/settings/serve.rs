@@ -22,6 +22,12 @@ pub struct Serve {
     pub concurrent_requests: u32,
     /// How long an answer may take, in milliseconds.
     pub request_timeout_ms: u32,
+    /// Bytes of a body that a department sends, unpacked too.
+    pub ingest_body_bytes_max: u32,
+    /// Items of such a body.
+    pub ingest_items_max: u32,
+    /// Bytes of such bodies that may be under way at a time.
+    pub ingest_waiting_bytes: u32,
 }
 
 impl Default for Serve {
@@ -33,6 +39,9 @@ impl Default for Serve {
             requests_per_second: 50,
             concurrent_requests: 32,
             request_timeout_ms: 10_000,
+            ingest_body_bytes_max: 8 << 20,
+            ingest_items_max: 10_000,
+            ingest_waiting_bytes: 64 << 20,
         }
     }
 }
@@ -49,6 +58,10 @@ impl Serve {
             ("serve.requests_per_second", self.requests_per_second, 1..=100_000),
             ("serve.concurrent_requests", self.concurrent_requests, 1..=1_000),
             ("serve.request_timeout_ms", self.request_timeout_ms, 100..=60_000),
+            ("serve.ingest_body_bytes_max", self.ingest_body_bytes_max, 1_024..=256 << 20),
+            ("serve.ingest_items_max", self.ingest_items_max, 1..=1_000_000),
+            // A body that finds no room even when nothing waits would never be taken.
+            ("serve.ingest_waiting_bytes", self.ingest_waiting_bytes, self.ingest_body_bytes_max..=1 << 30),
         ];
         match numbers.into_iter().find(|(_, number, allowed)| !allowed.contains(number)) {
             Some((key, _, allowed)) => Err((key, format!("must be between {} and {}", allowed.start(), allowed.end()))),

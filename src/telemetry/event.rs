@@ -137,6 +137,10 @@ pub enum Event<'a> {
     ApiAnswered { outcome: &'static str, elapsed: Duration },
     /// The API ended a stream whose client took nothing for long.
     ApiCutOff,
+    /// Items of a department came over the API: how many are stored, and how many its mapping refused.
+    ApiItems { spoke: &'a str, accepted: u64, refused: u64 },
+    /// What came over the API and waited was stored: how long that took.
+    ApiStored { elapsed: Duration },
     /// An erasure took touchpoints or identifiers of them, or kept some that came late from being taken.
     TouchpointsErased { spoke: &'a str, count: u64 },
     /// Files of this instance may still hold something that was erased, or none does any more.
@@ -243,6 +247,11 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
             figures.api_seconds.observe(elapsed.as_secs_f64());
         }
         Event::ApiCutOff => figures.api_requests.with_label_values(&["cut_off"]).inc(),
+        Event::ApiItems { spoke, accepted, refused } => {
+            figures.api_items.with_label_values(&[spoke, "accepted"]).inc_by(accepted);
+            figures.api_items.with_label_values(&[spoke, "refused"]).inc_by(refused);
+        }
+        Event::ApiStored { elapsed } => figures.api_stored_seconds.observe(elapsed.as_secs_f64()),
         Event::TouchpointsErased { spoke, count } => {
             figures.touchpoints_erased.with_label_values(&[spoke]).inc_by(count);
         }
@@ -375,6 +384,10 @@ pub(super) fn log(event: &Event<'_>) {
             trace!(outcome, elapsed_seconds = elapsed.as_secs_f64(), "API answered")
         }
         Event::ApiCutOff => debug!("a stream of the API was cut off: its client took nothing"),
+        Event::ApiItems { spoke, accepted, refused } => trace!(spoke, accepted, refused, "items came over the API"),
+        Event::ApiStored { elapsed } => {
+            trace!(elapsed_seconds = elapsed.as_secs_f64(), "what came over the API was stored")
+        }
         Event::TouchpointsErased { spoke, count } => debug!(spoke, count, "touchpoints erased"),
         Event::ErasuresPending { pending: true } => {
             info!("something was erased: files of this instance are rewritten until no byte of it can be left")

@@ -54,6 +54,8 @@ pub(super) struct Figures {
     pub alerts: IntCounterVec,
     pub api_requests: IntCounterVec,
     pub api_seconds: Histogram,
+    pub api_items: IntCounterVec,
+    pub api_stored_seconds: Histogram,
     pub touchpoints_erased: IntCounterVec,
     pub erasures_pending: IntGauge,
     pub erasures_due: IntGauge,
@@ -280,6 +282,16 @@ impl Figures {
             api_seconds: make.histogram(
                 "insight_hub_api_seconds",
                 "From a request to the API to its answer, of a stream to its beginning.",
+                WORK_SECONDS,
+            ),
+            api_items: make.counters(
+                "insight_hub_api_items_total",
+                "Items that departments sent over the API, by what came of them: accepted (stored durably) or refused by the mapping, which the sender was told.",
+                &["spoke", "outcome"],
+            ),
+            api_stored_seconds: make.histogram(
+                "insight_hub_api_stored_seconds",
+                "How long it took to store what came over the API and waited: a sync of the disk, or a round to the brokers, for all of it together.",
                 WORK_SECONDS,
             ),
             touchpoints_erased: make.counters(

@@ -62,6 +62,8 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     }),
     ("insight_hub_api_requests_total", answered),
     ("insight_hub_api_seconds", answered),
+    ("insight_hub_api_items_total", |t| t.emit(Event::ApiItems { spoke: "sales", accepted: 499, refused: 1 })),
+    ("insight_hub_api_stored_seconds", |t| t.emit(Event::ApiStored { elapsed: Duration::from_millis(3) })),
     ("insight_hub_commits_total", committed),
     ("insight_hub_commit_seconds", committed),
     ("insight_hub_publish_seconds", |t| t.publish_seconds("analyses").observe(0.01)),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     feeds::Feed,
-    model::{Identifier, IdentifierType, PersonId},
+    model::{Identifier, PersonId},
     serve::{
         access::{Caller, Role},
         view::{Index, Place, View},
@@ -44,7 +44,7 @@ pub(super) struct Evidence {
 }
 
 /// Who is asked for, as the feeds have it.
-enum Sought {
+pub(super) enum Sought {
     /// A person's id of the feeds, in use or not any more.
     Person(String),
     /// An identifier's type and published value.
@@ -53,24 +53,19 @@ enum Sought {
 
 impl Api {
     /// Whom a text names: the 32 digits of a person's id, or TYPE:VALUE.
-    fn sought(&self, text: &str) -> Result<Sought, Problem> {
-        let Some((kind, value)) = text.split_once(':') else {
+    pub(super) fn sought(&self, text: &str) -> Result<Sought, Problem> {
+        if !text.contains(':') {
             let person = PersonId::parse(text).map(|person| Sought::Person(person.to_string()));
             return person
                 .ok_or_else(|| Problem::parameter("name a customer by the 32 digits of their id, or as TYPE:VALUE"));
-        };
-        let kind = IdentifierType::parse(kind).ok_or_else(|| {
-            let kinds: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
-            Problem::parameter(format!("there is no such type of identifier; the types are {}", kinds.join(", ")))
-        })?;
-        // One that identifies nobody may have been taken before it was blocked.
-        let value = self.rules.normalize(kind, value).unwrap_or_else(|| value.trim().into());
+        }
+        let (kind, value) = self.rules.named(text).map_err(|error| Problem::parameter(error.to_string()))?;
         let shown = self.names.show(Identifier { kind, value: &value });
         Ok(Sought::Identifier(kind.as_str(), shown.as_str().to_owned()))
     }
 
     /// What the view has of whom a text names; it is noted who asked, also where there is nobody. `records`: how many that is.
-    async fn noted<T: Send + 'static>(
+    pub(super) async fn noted<T: Send + 'static>(
         &self,
         caller: &Caller,
         operation: &'static str,
@@ -92,7 +87,7 @@ impl Api {
 }
 
 /// The id of the person who is sought now; `None`: nobody is.
-fn find(view: &View, sought: &Sought) -> Result<Option<String>, Problem> {
+pub(super) fn find(view: &View, sought: &Sought) -> Result<Option<String>, Problem> {
     let identity = match sought {
         Sought::Person(person) => {
             if view.get(&Place::of(Feed::Customers, person))?.is_some() {

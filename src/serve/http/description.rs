@@ -15,14 +15,18 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Shared, alerts, analyses, customers, dead_letters, events, metrics, problem::ProblemBody, spokes};
+use super::{
+    Shared, access_requests, alerts, analyses, customers, dead_letters, decisions, erasures, events, ingestion,
+    metrics, problem::ProblemBody, spokes,
+};
 
 /// What is about no single resource.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "insight-hub",
-        description = "What the hub publishes on its feeds, to be read over HTTP. Lists come in pages: `next` is the cursor of the next \
+        description = "What the hub publishes on its feeds, to be read over HTTP, and a way to send what departments without a Kafka client \
+            have. Lists come in pages: `next` is the cursor of the next \
             one. Every answer has an `etag`; sent back as `if-none-match`, an answer that has not changed is 304. Errors are \
             `application/problem+json` with a `type` that keeps its meaning. A list with `format=csv` is a table.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -34,6 +38,7 @@ use super::{Shared, alerts, analyses, customers, dead_letters, events, metrics, 
         (name = "analyses", description = "What the metrics and journeys say together"),
         (name = "customers", description = "Customers, and why their identifiers are one person. Each access is noted on insight.audit."),
         (name = "alerts", description = "What somebody should look at. Each access is noted on insight.audit."),
+        (name = "erasure and access", description = "What a person may ask for. Each is noted on insight.audit."),
         (name = "dead letters", description = "What could not be taken in"),
         (name = "feeds", description = "Every feed as it comes"),
         (name = "spokes", description = "Departments, and how their data does"),
@@ -84,22 +89,31 @@ pub(super) fn router() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(dead_letters::get))
         .routes(routes!(events::watch))
         .routes(routes!(spokes::list))
-        .routes(routes!(spokes::get));
+        .routes(routes!(spokes::get))
+        .routes(routes!(ingestion::send))
+        .routes(routes!(decisions::decide))
+        .routes(routes!(decisions::acknowledge_alert))
+        .routes(routes!(decisions::acknowledge_priority))
+        .routes(routes!(erasures::erase))
+        .routes(routes!(erasures::get))
+        .routes(routes!(access_requests::begin))
+        .routes(routes!(access_requests::get));
     let (router, mut description) = resources.split_for_parts();
-    for operation in description.paths.paths.values_mut().flat_map(operations) {
-        add_refusals(operation);
+    for (is_read, operation) in description.paths.paths.values_mut().flat_map(operations) {
+        add_refusals(is_read, operation);
     }
     (router, description)
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch]
+/// Each operation, and whether it only reads.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
+    [(true, &mut item.get), (false, &mut item.post)]
         .into_iter()
-        .filter_map(Option::as_mut)
+        .filter_map(|(is_read, operation)| Some((is_read, operation.as_mut()?)))
 }
 
 /// Adds what every operation may answer besides.
-fn add_refusals(operation: &mut Operation) {
+fn add_refusals(is_read: bool, operation: &mut Operation) {
     let is_public = operation.tags.iter().flatten().any(|tag| tag == "about");
     let all = [
         ("304", "It is as `if-none-match` says", true),
@@ -111,7 +125,7 @@ fn add_refusals(operation: &mut Operation) {
         ("503", "Too much to do, or the feeds are still being read; `retry-after` says when to come again", true),
     ];
     for (status, text, of_public_too) in all {
-        if is_public && !of_public_too {
+        if is_public && !of_public_too || !is_read && status == "304" {
             continue;
         }
         let mut response = ResponseBuilder::new().description(text);

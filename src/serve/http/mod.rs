@@ -1,4 +1,5 @@
-//! The view in; HTTP API v1 over it out. It reads; nothing here changes anything.
+//! The view in; HTTP API v1 over it out. What is written goes to departments' topics and to operators' commands, as if a client of
+//! the log had written it.
 //!
 //! ```text
 //!  request → guard: place free? who? how often? filled? in time? → resource → view
@@ -6,17 +7,24 @@
 //! ```
 //!
 //! One file per resource: `metrics`, `analyses`, `customers`, `alerts`, `dead_letters`, `spokes`; `events` for each feed as it
-//! comes. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors), `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
+//! comes; `ingestion` (touchpoints of a department, which `batch` finds in a body), `decisions` and
+//! `erasures` for what becomes a command, `access_requests` for everything of one person. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors), `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
 //! generated from the resources themselves, so that what is served is described).
 
+mod access_requests;
 mod alerts;
 mod analyses;
 mod asking;
+mod batch;
+mod body;
 mod csv;
 mod customers;
 mod dead_letters;
+mod decisions;
 mod description;
+mod erasures;
 mod events;
+mod ingestion;
 mod metrics;
 mod paging;
 mod problem;
@@ -34,7 +42,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -50,13 +58,16 @@ use super::{
     access::{Access, Caller, Rate, Refusal},
     audit::AuditDesk,
     view::{Subscribe, View},
+    writing::WritingDesk,
 };
 use crate::{
     feeds::{AuditEntry, Feed, Names},
-    model::{EventTime, IdentifierRules, PersonId},
+    model::{EventTime, IdentifierRules, PersonId, PersonKey},
     telemetry::{Event, Telemetry},
 };
 
+pub use access_requests::{GatherPerson, Ungathered};
+pub use ingestion::IngestLimits;
 pub use metrics::rolled_metrics;
 
 /// How long a request may wait for its turn.
@@ -73,7 +84,7 @@ const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 /// What proxies add to what they pass on.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 /// Where personal data may be: nothing of it is kept by whoever asked.
-const PERSONAL: [&str; 5] = ["customers", "identity", "alerts", "dead-letters", "feeds"];
+const PERSONAL: [&str; 7] = ["customers", "identity", "alerts", "dead-letters", "feeds", "erasures", "access-requests"];
 
 /// What the API may do, and how much.
 #[derive(Clone)]
@@ -92,10 +103,20 @@ pub struct ApiOptions {
     pub rules: IdentifierRules,
     /// How the feeds write identifiers.
     pub names: Names,
+    /// The key of person ids.
+    pub person_key: PersonKey,
     /// Where it is noted who sees personal data.
     pub audit: AuditDesk,
+    /// Where records are handed over.
+    pub writing: WritingDesk,
+    /// What one request may bring.
+    pub ingestion: IngestLimits,
+    /// How long after an erasure no byte of it is left, in milliseconds.
+    pub erased_within_ms: i64,
     /// Where it is counted what came of requests.
     pub telemetry: Telemetry,
+    /// Where everything of one person is gathered.
+    pub gather: Arc<dyn GatherPerson>,
     /// The feeds, for streams that are resumed.
     pub feeds: Arc<dyn Subscribe>,
     /// The clock, in milliseconds since 1970.
@@ -109,10 +130,17 @@ struct Api {
     rate: Rate,
     refused: Rate,
     turns: Semaphore,
+    /// Turns of departments that send: a body that comes slowly holds nobody up who reads.
+    turns_of_senders: Semaphore,
     request_timeout: Duration,
     rules: IdentifierRules,
     names: Names,
+    person_key: PersonKey,
     audit: AuditDesk,
+    writing: WritingDesk,
+    ingestion: IngestLimits,
+    erased_within_ms: i64,
+    requests: access_requests::Requests,
     telemetry: Telemetry,
     feeds: Arc<dyn Subscribe>,
     streams: Arc<Semaphore>,
@@ -133,10 +161,16 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
         // Attempts with credentials that are none, all together.
         refused: Rate::new(options.requests_per_second),
         turns: Semaphore::new(options.concurrent_requests.max(1)),
+        turns_of_senders: Semaphore::new(options.concurrent_requests.max(1)),
         request_timeout: options.request_timeout,
         rules: options.rules,
         names: options.names,
+        person_key: options.person_key,
         audit: options.audit,
+        writing: options.writing,
+        ingestion: options.ingestion,
+        erased_within_ms: options.erased_within_ms,
+        requests: access_requests::Requests::new(options.gather),
         telemetry: options.telemetry,
         feeds: options.feeds,
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -196,7 +230,9 @@ fn outcome(status: StatusCode) -> &'static str {
 impl Api {
     /// Lets a request in, with who asks; while it holds its turn, others wait for theirs.
     async fn admit(&self, mut request: Request) -> Result<(Request, tokio::sync::SemaphorePermit<'_>), Problem> {
-        let turn = timeout(TURN_WITHIN, self.turns.acquire()).await;
+        let is_sent = request.method() == Method::POST && request.uri().path().starts_with("/api/v1/spokes/");
+        let turns = if is_sent { &self.turns_of_senders } else { &self.turns };
+        let turn = timeout(TURN_WITHIN, turns.acquire()).await;
         let Ok(Ok(turn)) = turn else {
             return Err(Problem::new(Kind::Busy, "others are being answered").after(TURN_WITHIN));
         };
@@ -207,7 +243,8 @@ impl Api {
         if let Err(wait) = self.rate.take(&caller.id, Instant::now()) {
             return Err(Problem::new(Kind::TooManyRequests, "this token asks too often").after(wait));
         }
-        if !self.view.progress().is_complete() {
+        // What departments send does not wait for what others read.
+        if !is_sent && !self.view.progress().is_complete() {
             let behind = self.view.progress().behind();
             return Err(
                 Problem::new(Kind::ViewFilling, format!("{behind} records are still to be read")).after(FILLED_AFTER)
@@ -285,10 +322,22 @@ impl Api {
         person: Option<&str>,
         records: usize,
     ) -> Result<(), Problem> {
+        self.note_doing(caller, "read", operation, person, records).await
+    }
+
+    /// Notes what somebody is about to do.
+    async fn note_doing(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        operation: &'static str,
+        person: Option<&str>,
+        records: usize,
+    ) -> Result<(), Problem> {
         let entry = AuditEntry {
             actor: caller.id.clone(),
             at: EventTime((self.now_ms)()),
-            action: "read",
+            action,
             operation,
             person: person.and_then(PersonId::parse),
             records: records as u64,

@@ -9,10 +9,14 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::serve::view::ViewError;
+use super::ingestion::ItemResult;
+use crate::serve::{view::ViewError, writing::Unwritten};
 
 /// What every `type` begins with. A program tells problems by it, so one that is there keeps its meaning.
 const TYPE: &str = "urn:insight-hub:problem:";
+
+/// When to come again while something is to be stored or begun.
+const COME_AGAIN: Duration = Duration::from_secs(1);
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +35,24 @@ pub(super) enum Kind {
     MethodNotAllowed,
     /// A metric's windows do not add up to a longer one.
     NotAdditive,
+    /// The body has another content type or encoding than the operation takes.
+    UnsupportedMediaType,
+    /// The body is not what its headers, or the description, say.
+    InvalidBody,
+    /// More than is taken at a time.
+    TooLarge,
+    /// A department's events cannot come over HTTP.
+    NotOverHttp,
+    /// None of the items can be taken.
+    NothingAccepted,
     /// Too many requests of this caller.
     TooManyRequests,
+    /// Too much waits to be stored.
+    Full,
+    /// It is not known whether it is stored.
+    Unwritten,
+    /// The hub has not begun yet.
+    Starting,
     /// Something does not work here.
     Internal,
     /// Too many requests of all callers.
@@ -58,6 +78,20 @@ impl Kind {
             Kind::NotAdditive => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "not-additive", "Windows of this metric do not add up")
             }
+            Kind::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Not with this content type or encoding")
+            }
+            Kind::InvalidBody => (StatusCode::BAD_REQUEST, "invalid-body", "The body is wrong"),
+            Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too much at a time"),
+            Kind::NotOverHttp => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "not-over-http", "This department's events cannot come over HTTP")
+            }
+            Kind::NothingAccepted => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "nothing-accepted", "None of the items can be taken")
+            }
+            Kind::Full => (StatusCode::TOO_MANY_REQUESTS, "full", "Too much waits to be stored"),
+            Kind::Unwritten => (StatusCode::SERVICE_UNAVAILABLE, "unwritten", "It could not be stored"),
+            Kind::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting", "The hub is starting"),
             Kind::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something does not work here"),
             Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much to do"),
@@ -74,6 +108,7 @@ pub(super) struct Problem {
     kind: Kind,
     detail: String,
     retry_after: Option<Duration>,
+    items: Vec<ItemResult>,
 }
 
 /// What is sent of it.
@@ -88,16 +123,40 @@ pub(super) struct ProblemBody {
     status: u16,
     /// What happened here, and what to do.
     detail: String,
+    /// What is wrong with each item that was sent, of `nothing-accepted`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    items: Vec<ItemResult>,
 }
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
-        Problem { kind, detail: detail.into(), retry_after: None }
+        Problem { kind, detail: detail.into(), retry_after: None, items: Vec::new() }
     }
 
     /// With how long to wait before the request is sent again.
     pub(super) fn after(self, wait: Duration) -> Problem {
         Problem { retry_after: Some(wait), ..self }
+    }
+
+    /// The hub has not begun yet.
+    pub(super) fn starting() -> Problem {
+        Problem::new(Kind::Starting, "the hub is starting").after(COME_AGAIN)
+    }
+
+    /// What is sent cannot be stored now, or nobody knows whether it is.
+    pub(super) fn of_unwritten(unwritten: Unwritten) -> Problem {
+        let (kind, detail) = match unwritten {
+            Unwritten::Full => (Kind::Full, "too much waits to be stored"),
+            Unwritten::Failed => {
+                (Kind::Unwritten, "whether it is stored is not known: send the same again; the log of the hub says why")
+            }
+        };
+        Problem::new(kind, detail).after(COME_AGAIN)
+    }
+
+    /// With what is wrong with each item.
+    pub(super) fn with_items(self, items: Vec<ItemResult>) -> Problem {
+        Problem { items, ..self }
     }
 
     /// Nothing has this name. `what`: what there is none of; never what was asked for, which may be personal.
@@ -121,7 +180,13 @@ impl From<ViewError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, word, title) = self.kind.row();
-        let body = ProblemBody { r#type: format!("{TYPE}{word}"), title, status: status.as_u16(), detail: self.detail };
+        let body = ProblemBody {
+            r#type: format!("{TYPE}{word}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail,
+            items: self.items,
+        };
         let body = serde_json::to_vec(&body).expect("texts and a number can be written");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         let headers = response.headers_mut();

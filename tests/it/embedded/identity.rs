@@ -3,11 +3,12 @@
 use std::{
     path::Path,
     process::ExitStatus,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use insight_hub::engine::log::{
-    access::{Durability, NewRecord},
+    access::{Durability, LogAccess, NewRecord},
     commit_log::Policy,
 };
 use serde_json::{Value, json};
@@ -54,6 +55,16 @@ impl House {
         self.running.hub.restart();
     }
 
+    /// The log, when the hub has opened it.
+    pub(super) fn access(&mut self) -> Arc<dyn LogAccess> {
+        self.running.connect()
+    }
+
+    /// Resident memory of the hub, the largest so far.
+    pub(super) fn peak_memory_kib(&self) -> u64 {
+        self.running.hub.process.peak_memory_kib().expect("it runs")
+    }
+
     /// What it tells supervisors.
     pub(super) fn ready(&self) -> Value {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.running.port)).unwrap();
@@ -94,7 +105,7 @@ impl House {
 
     /// Whom an identifier names, once that is as it should be; `None`: nobody.
     #[track_caller]
-    fn becomes(&self, identifier: &str, is_right: &dyn Fn(Option<&Value>) -> bool) -> Option<Value> {
+    pub(super) fn becomes(&self, identifier: &str, is_right: &dyn Fn(Option<&Value>) -> bool) -> Option<Value> {
         let deadline = Instant::now() + WITHIN;
         loop {
             let (status, output, errors) = self.run(&["identity", "show", identifier, "-o", "json"]);

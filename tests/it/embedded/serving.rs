@@ -12,7 +12,7 @@ use std::{
 use insight_hub::serve::http::{openapi, rolled_metrics};
 use serde_json::{Value, json};
 
-use self::operations::OPERATIONS;
+use self::operations::{OPERATIONS, WRITES, check_writes, roles_of};
 use super::identity::{DAY_MS, House, event};
 use crate::harness::{
     http::{Answer, ask},
@@ -198,12 +198,14 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
     assert_eq!(desk.ask("/api/v1/openapi.json", &[]).json(), described, "what is served is what the code says");
     let mut operations = BTreeSet::new();
     for (path, item) in described["paths"].as_object().unwrap() {
-        let methods: Vec<&String> = item.as_object().unwrap().keys().collect();
-        assert_eq!(methods, ["get"], "{path}: the test knows no other methods");
-        operations.insert(path.as_str());
+        for method in item.as_object().unwrap().keys() {
+            assert!(matches!(method.as_str(), "get" | "post"), "{path}: the test knows no {method}");
+            operations.insert((method.as_str(), path.as_str()));
+        }
     }
-    let known: BTreeSet<&str> = OPERATIONS.iter().map(|(path, _, _)| *path).collect();
-    assert_eq!(operations, known, "an operation that is not in the table of this test");
+    let reads = OPERATIONS.iter().map(|(path, _, _)| ("get", *path));
+    let known: BTreeSet<(&str, &str)> = reads.chain(WRITES.iter().map(|(path, ..)| ("post", *path))).collect();
+    assert_eq!(operations, known, "an operation that is not in the tables of this test");
 
     let tokens: Vec<(&str, String, String)> = ROLES
         .iter()
@@ -220,14 +222,8 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
     let (revoked, id) = desk.token("read:metrics", &[]);
     desk.house.succeed(&["token", "revoke", &id]);
     for (path, asked, roles) in OPERATIONS {
-        let described: BTreeSet<&str> = described["paths"][path]["get"]["security"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .flat_map(|way| way["token"].as_array().into_iter().flatten())
-            .filter_map(Value::as_str)
-            .collect();
-        assert_eq!(described, roles.iter().copied().collect(), "{path}: the description says other roles");
+        let expected: BTreeSet<&str> = roles.iter().copied().collect();
+        assert_eq!(roles_of(&described, path, "get"), expected, "{path}: the description says other roles");
         if !ends(asked) {
             continue;
         }
@@ -253,6 +249,8 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
             }
         }
     }
+
+    check_writes(desk.port, &described, &tokens, &revoked);
 
     let (_, metrics, id) = &tokens[0];
     let by = [("authorization", metrics.as_str())];
@@ -286,7 +284,7 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
         "{:?}",
         page.headers
     );
-    for (path, _, _) in OPERATIONS {
+    for path in OPERATIONS.iter().map(|(path, ..)| path).chain(WRITES.iter().map(|(path, ..)| path)) {
         assert!(page.body.contains(path), "the page does not say {path}");
     }
     // Ends with the next request.

@@ -40,6 +40,21 @@ impl Answer {
 
 /// A request with headers of its own; `None`: nobody listens.
 pub fn ask(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+    received(&mut begin(port, method, path, headers)?, path)
+}
+
+/// The same with a body, whose length it says.
+pub fn send(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+    let length = body.len().to_string();
+    let headers: Vec<(&str, &str)> = headers.iter().copied().chain([("content-length", length.as_str())]).collect();
+    let mut stream = begin(port, method, path, &headers)?;
+    // Whoever is refused at the first bytes may have gone before the last.
+    let _ = stream.write_all(body);
+    received(&mut stream, path)
+}
+
+/// The head of a request, sent.
+pub fn begin(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
     let host = format!("127.0.0.1:{}", port);
@@ -49,8 +64,17 @@ pub fn ask(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> Opt
     }
     headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
     stream.write_all(format!("{request}\r\n").as_bytes()).ok()?;
+    Some(stream)
+}
+
+/// What comes until the server closes.
+pub fn received(stream: &mut TcpStream, path: &str) -> Option<Answer> {
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
+    if let Err(error) = stream.read_to_end(&mut bytes)
+        && (bytes.is_empty() || error.kind() != std::io::ErrorKind::ConnectionReset)
+    {
+        return None;
+    }
     let text = String::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();

@@ -11,6 +11,7 @@ use crate::engine::log::{
     LogError,
     access::{AccessError, Durability, Header, LogAccess, NewRecord},
     commit_log::Policy,
+    embedded::murmur2,
     outside::{CommittedRecord, FeedRead, Follow, Followed, Next, Span, SpokeAppend, SpokeRecord},
 };
 
@@ -203,10 +204,11 @@ impl Follow for AccessFollow {
 }
 
 /// Records of a topic that wait for others.
-#[derive(Default)]
 struct Waiting {
     records: Vec<Kept>,
     bytes: usize,
+    /// Partitions of the topic.
+    partitions: u32,
 }
 
 struct Kept {
@@ -228,6 +230,8 @@ pub struct AccessSpokes {
     /// Partitions of a topic that is made, and what is given up of it.
     partitions: u32,
     policy: Policy,
+    /// Whether a record with a key goes to the partition that Kafka's clients would choose for it.
+    by_key: bool,
     /// By topic.
     waiting: BTreeMap<String, Waiting>,
 }
@@ -235,7 +239,14 @@ pub struct AccessSpokes {
 impl AccessSpokes {
     /// A way to the topics of a log. Those that are missing are made with so many partitions.
     pub fn new(access: Arc<dyn LogAccess>, partitions: u32, policy: Policy) -> AccessSpokes {
-        AccessSpokes { access, partitions, policy, waiting: BTreeMap::new() }
+        AccessSpokes { access, partitions, policy, by_key: false, waiting: BTreeMap::new() }
+    }
+
+    /// Records of one key stay in order: they go to the partition that Kafka's clients would choose for it. Without this, those
+    /// of one append go to one partition, so that they stay together on disk.
+    #[must_use]
+    pub fn by_key(self) -> AccessSpokes {
+        AccessSpokes { by_key: true, ..self }
     }
 
     fn append(&mut self, topic: &str) -> Result<(), LogError> {
@@ -243,12 +254,13 @@ impl AccessSpokes {
             return Ok(());
         };
         let headers: Vec<Vec<Header<'_>>> = waiting.records.iter().map(Kept::headers).collect();
+        let (by_key, partitions) = (self.by_key, waiting.partitions);
         let records: Vec<NewRecord<'_>> = waiting
             .records
             .iter()
             .zip(&headers)
             .map(|(kept, headers)| NewRecord {
-                partition: None,
+                partition: kept.key.as_deref().filter(|_| by_key).map(|key| murmur2::partition_of(key, partitions)),
                 timestamp_ms: kept.timestamp_ms,
                 key: kept.key.as_deref(),
                 value: kept.payload.as_deref(),
@@ -267,10 +279,15 @@ impl SpokeAppend for AccessSpokes {
         let SpokeRecord { topic, key, payload, timestamp_ms, headers } = *record;
         if !self.waiting.contains_key(topic) {
             let topics = self.access.topics().map_err(stop)?;
-            if !topics.iter().any(|found| found.name == topic) {
-                self.access.create_topic(topic, self.partitions, self.policy).map_err(stop)?;
-            }
-            self.waiting.insert(topic.to_owned(), Waiting::default());
+            let found = topics.iter().find(|found| found.name == topic).map(|found| found.partitions);
+            let partitions = match found {
+                Some(partitions) => partitions,
+                None => {
+                    self.access.create_topic(topic, self.partitions, self.policy).map_err(stop)?;
+                    self.partitions
+                }
+            };
+            self.waiting.insert(topic.to_owned(), Waiting { records: Vec::new(), bytes: 0, partitions });
         }
         let Some(waiting) = self.waiting.get_mut(topic) else { return Ok(()) };
         let key = key.map(<[u8]>::to_vec);

@@ -1,0 +1,297 @@
+//! An identifier of somebody who asks for their data in; everything that the hub keeps of them, as one document, out.
+//!
+//! ```text
+//!  POST → running ─┬→ done ──┐
+//!                  ├→ nobody ├→ forgotten, after a quarter of an hour or when there are too many
+//!                  └→ failed ┘
+//! ```
+//!
+//! It is gathered from feeds and state as a whole, which takes as long as reading them. Only who asked for it is given it, and it
+//! is kept in memory alone.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, header},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+use super::{
+    Shared,
+    asking::{By, Named},
+    customers::find,
+    decisions::{accepted, document},
+    problem::{Kind, Problem, ProblemBody},
+    reply,
+};
+use crate::serve::access::Role;
+
+/// Requests that are gathered at a time: each reads everything.
+const RUNNING_MAX: usize = 2;
+/// Requests that are kept. The oldest that is not running goes first.
+const KEPT_MAX: usize = 16;
+/// How long an answer is kept.
+const KEPT_FOR: Duration = Duration::from_secs(900);
+/// When to ask again.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// It could not be gathered; the log says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it could not be gathered")]
+pub struct Ungathered;
+
+/// Gathers everything that is kept of one person, wherever it is.
+pub trait GatherPerson: Send + Sync {
+    /// Of the person whom a text, TYPE:VALUE or 32 digits, names; `None`: it names nobody.
+    ///
+    /// # Errors
+    /// [`Ungathered`].
+    fn gather(&self, text: &str) -> Result<Option<Value>, Ungathered>;
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Progress {
+    /// It is being gathered: ask again.
+    Running,
+    /// It is there.
+    Done,
+    /// Nobody is known by that.
+    Nobody,
+    /// It could not be gathered; the log of the hub says why.
+    Failed,
+}
+
+struct Kept {
+    actor: String,
+    begun: Instant,
+    progress: Progress,
+    document: Option<Arc<Value>>,
+}
+
+/// The requests that are kept.
+pub(super) struct Requests {
+    gather: Arc<dyn GatherPerson>,
+    running: Arc<Semaphore>,
+    kept: Arc<Mutex<BTreeMap<String, Kept>>>,
+}
+
+impl Requests {
+    pub(super) fn new(gather: Arc<dyn GatherPerson>) -> Requests {
+        Requests { gather, running: Arc::new(Semaphore::new(RUNNING_MAX)), kept: Arc::default() }
+    }
+
+    /// Begins one; its id.
+    fn begin(&self, actor: &str, text: String) -> Result<String, Problem> {
+        let busy = || Problem::new(Kind::Full, "other requests are being gathered").after(AGAIN_AFTER);
+        let failed = |_| Problem::new(Kind::Internal, "the system has no random numbers");
+        let place = Arc::clone(&self.running).try_acquire_owned().map_err(|_| busy())?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(failed)?;
+        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut kept = locked(&self.kept);
+        forget(&mut kept, Instant::now());
+        let begun = Instant::now();
+        kept.insert(id.clone(), Kept { actor: actor.to_owned(), begun, progress: Progress::Running, document: None });
+        drop(kept);
+        let (gather, all, of) = (Arc::clone(&self.gather), Arc::clone(&self.kept), id.clone());
+        let gathering = move || {
+            let gathered = gather.gather(&text);
+            drop(place);
+            if let Some(kept) = locked(&all).get_mut(&of) {
+                (kept.progress, kept.document) = match gathered {
+                    Ok(Some(document)) => (Progress::Done, Some(Arc::new(document))),
+                    Ok(None) => (Progress::Nobody, None),
+                    Err(Ungathered) => (Progress::Failed, None),
+                };
+            }
+        };
+        // Not one of the threads that answer.
+        if std::thread::Builder::new().name("gathering".into()).spawn(gathering).is_err() {
+            locked(&self.kept).remove(&id);
+            return Err(busy());
+        }
+        Ok(id)
+    }
+
+    fn find(&self, actor: &str, id: &str) -> Option<(Progress, Option<Arc<Value>>)> {
+        let mut kept = locked(&self.kept);
+        forget(&mut kept, Instant::now());
+        let found = kept.get(id).filter(|kept| kept.actor == actor)?;
+        Some((found.progress, found.document.clone()))
+    }
+}
+
+fn locked(kept: &Mutex<BTreeMap<String, Kept>>) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+    // Nothing is half-changed when a thread panics here.
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leaves room for one more.
+fn forget(kept: &mut BTreeMap<String, Kept>, now: Instant) {
+    kept.retain(|_, it| it.progress == Progress::Running || now.saturating_duration_since(it.begun) < KEPT_FOR);
+    while kept.len() >= KEPT_MAX {
+        let ended = kept.iter().filter(|(_, it)| it.progress != Progress::Running);
+        let Some(oldest) = ended.min_by_key(|(_, it)| it.begun).map(|(id, _)| id.clone()) else { return };
+        kept.remove(&oldest);
+    }
+}
+
+/// Whose data is asked for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToGather {
+    /// TYPE:VALUE of any identifier of the person; or the 32 digits of the person's id.
+    identifier: String,
+}
+
+/// A request that was begun.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Begun {
+    /// Its id: /api/v1/access-requests/{request}.
+    request: String,
+}
+
+/// A request and what came of it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Gathered {
+    /// What came of it.
+    status: Progress,
+    /// Everything that is kept of the person, when it is done: identifiers, identity, record, touchpoints, alerts, journal, and places
+    /// of dead letters.
+    #[schema(value_type = Option<Object>)]
+    document: Option<Arc<Value>>,
+}
+
+/// Begins to gather everything that is kept of one person.
+///
+/// The answer is fetched from where `location` says, by the same token, within a quarter of an hour.
+#[utoipa::path(
+    post, path = "/api/v1/access-requests", operation_id = "request_access", tag = "erasure and access",
+    request_body = ToGather,
+    responses(
+        (status = 202, description = "It was begun", body = Begun, headers(("location" = String, description = "Where the answer is going to be"))),
+        (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "More than may come at a time", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Another content type", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["erase"])),
+)]
+pub(super) async fn begin(State(api): State<Shared>, By(caller): By, request: Request) -> Result<Response, Problem> {
+    caller.must_have(&[Role::Erase])?;
+    let ToGather { identifier } = document(request).await?;
+    let sought = api.sought(&identifier)?;
+    let person = api.ask(move |view| find(view, &sought)).await?;
+    api.note(&caller, "request_access", person.as_deref(), 0).await?;
+    let request = api.requests.begin(&caller.id, identifier)?;
+    let location = HeaderValue::from_str(&format!("/api/v1/access-requests/{request}"));
+    let mut response = accepted(&Begun { request });
+    // Digits and letters.
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// What is kept of a person, once it is gathered.
+#[utoipa::path(
+    get, path = "/api/v1/access-requests/{request}", operation_id = "get_access_request", tag = "erasure and access",
+    params(("request" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, description = "What came of it", body = Gathered),
+        (status = 404, description = "There is none, any more, or it is somebody else's", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["erase"])),
+)]
+pub(super) async fn get(State(api): State<Shared>, By(caller): By, Named(request): Named) -> Result<Response, Problem> {
+    caller.must_have(&[Role::Erase])?;
+    let found = api.requests.find(&caller.id, &request);
+    let (status, document) = found.ok_or_else(|| Problem::not_found("request"))?;
+    if let Some(document) = &document {
+        let records = 1 + document["touchpoints"].as_array().map_or(0, Vec::len);
+        api.note(&caller, "get_access_request", document["person"].as_str(), records).await?;
+    }
+    Ok(reply::one(&Gathered { status, document }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// Gathers what it is told to.
+    struct Told(Mutex<Receiver<Result<Option<Value>, Ungathered>>>);
+
+    impl GatherPerson for Told {
+        fn gather(&self, _: &str) -> Result<Option<Value>, Ungathered> {
+            self.0.lock().expect("nobody panics").recv().unwrap_or(Err(Ungathered))
+        }
+    }
+
+    fn requests() -> (Requests, Sender<Result<Option<Value>, Ungathered>>) {
+        let (tell, told) = channel();
+        (Requests::new(Arc::new(Told(Mutex::new(told)))), tell)
+    }
+
+    fn ended(requests: &Requests, id: &str) -> (Progress, Option<Arc<Value>>) {
+        loop {
+            let found = requests.find("ann", id).expect("it is kept");
+            if found.0 != Progress::Running {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_request_is_answered_to_who_made_it() {
+        let (requests, tell) = requests();
+        for (outcome, progress) in [
+            (Ok(Some(json!({"person": "p"}))), Progress::Done),
+            (Ok(None), Progress::Nobody),
+            (Err(Ungathered), Progress::Failed),
+        ] {
+            let id = requests.begin("ann", "email:ann@x.org".to_owned()).expect("begun");
+            assert_eq!(requests.find("ann", &id), Some((Progress::Running, None)));
+            tell.send(outcome.clone()).expect("it is waited for");
+            let (found, document) = ended(&requests, &id);
+            assert_eq!((found, document.map(|it| (*it).clone())), (progress, outcome.unwrap_or_default()));
+            assert_eq!(requests.find("bob", &id), None, "it is nobody else's");
+        }
+    }
+
+    #[test]
+    fn few_are_gathered_at_a_time_and_few_are_kept() {
+        let (requests, tell) = requests();
+        let begin = || requests.begin("ann", String::new());
+        let (one, other) = (begin().expect("begun"), begin().expect("begun"));
+        assert!(begin().is_err(), "two are being gathered");
+        tell.send(Ok(None)).expect("it is waited for");
+        tell.send(Ok(None)).expect("it is waited for");
+        ended(&requests, &one);
+        ended(&requests, &other);
+        let mut newest = one.clone();
+        for _ in 0..KEPT_MAX {
+            newest = begin().expect("begun");
+            tell.send(Ok(None)).expect("it is waited for");
+            ended(&requests, &newest);
+        }
+        assert!(requests.find("ann", &one).is_none() && requests.find("ann", &newest).is_some());
+        let mut kept = locked(&requests.kept);
+        forget(&mut kept, Instant::now() + KEPT_FOR);
+        assert!(kept.is_empty(), "for a while");
+    }
+}

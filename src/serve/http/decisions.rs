@@ -1,0 +1,240 @@
+//! What a person decides in; a command on `insight.commands` out, made by the same code as at the command line. Each is noted on
+//! `insight.audit` before it is handed over.
+
+use axum::{
+    extract::{FromRequest as _, Request, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    Api, Shared,
+    asking::{By, Named},
+    body::Document,
+    problem::{Kind, Problem, ProblemBody},
+    reply,
+};
+use crate::{
+    feeds::Feed,
+    model::{AlertState, CommandRecord, Name, Order, OrderError},
+    serve::{
+        access::{Caller, Role},
+        view::{Place, feed},
+    },
+};
+
+/// Who is one person.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(tag = "decision", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Decision {
+    /// These identifiers are one person, over shared identifiers and limits.
+    Link {
+        /// Two or more, each TYPE:VALUE.
+        identifiers: Vec<String>,
+        /// How the command is called, for an undo. One that was used has no effect: sent again, it counts once.
+        id: Option<String>,
+    },
+    /// Every two of these identifiers are never one person, by any path.
+    NeverLink {
+        /// Two or more, each TYPE:VALUE.
+        identifiers: Vec<String>,
+        /// As of link.
+        id: Option<String>,
+    },
+    /// None of some identifiers is one person with any of others.
+    Split {
+        /// One side, each TYPE:VALUE.
+        identifiers: Vec<String>,
+        /// The other side, each TYPE:VALUE.
+        from: Vec<String>,
+        /// As of link.
+        id: Option<String>,
+    },
+    /// An earlier command is taken back.
+    Undo {
+        /// Its id.
+        command: String,
+        /// As of link; an undo can be undone.
+        id: Option<String>,
+    },
+}
+
+/// Who has seen it.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Acknowledgement {
+    /// A name, as everybody will read who subscribes to the feed; at most 64 characters on one line.
+    #[serde(default)]
+    by: String,
+}
+
+/// What was handed over.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ordered {
+    /// The command's id: with it a decision can be undone.
+    command: String,
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Problem {
+        Problem::new(Kind::InvalidBody, error.to_string())
+    }
+}
+
+/// The document of a request of somebody who may send one.
+pub(super) async fn document<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    Document::from_request(request, &()).await.map(|Document(document)| document)
+}
+
+impl Api {
+    /// Notes what somebody does, and hands it over as a command, durably. `about`: how many identifiers or things it names.
+    pub(super) async fn order(
+        &self,
+        (caller, action, operation): (&Caller, &'static str, &'static str),
+        person: Option<&str>,
+        about: usize,
+        (id, order): (Option<&str>, Order),
+    ) -> Result<String, Problem> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|_| Problem::new(Kind::Internal, "the system has no random numbers"))?;
+        let command = CommandRecord::of(id, order, u64::from_be_bytes(random))?;
+        if self.writing.spokes().is_none() {
+            return Err(Problem::starting());
+        }
+        self.note_doing(caller, action, operation, person, about).await?;
+        self.writing.order(&command, (self.now_ms)()).await.map_err(Problem::of_unwritten)?;
+        Ok(command.id)
+    }
+
+    fn name(&self, identifier: &str) -> Result<Name, OrderError> {
+        Name::of(identifier, &self.rules, &self.person_key)
+    }
+
+    fn names(&self, identifiers: &[String]) -> Result<Vec<Name>, OrderError> {
+        identifiers.iter().map(|identifier| self.name(identifier)).collect()
+    }
+
+    /// Hands over that something was seen.
+    async fn acknowledge(&self, caller: &Caller, operation: &'static str, order: Order) -> Result<Response, Problem> {
+        let command = self.order((caller, "decide", operation), None, 1, (None, order)).await?;
+        Ok(accepted(&Ordered { command }))
+    }
+}
+
+pub(super) fn accepted(document: &impl Serialize) -> Response {
+    (StatusCode::ACCEPTED, reply::one(document)).into_response()
+}
+
+/// Decides who is one person.
+///
+/// 202 says that the decision lasts; the hub takes it at once. It is on insight.audit first.
+#[utoipa::path(
+    post, path = "/api/v1/identity/decisions", operation_id = "decide_identity", tag = "customers",
+    request_body = Decision,
+    responses(
+        (status = 202, description = "It was handed over", body = Ordered),
+        (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "More than may come at a time", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Another content type", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["review"])),
+)]
+pub(super) async fn decide(State(api): State<Shared>, By(caller): By, request: Request) -> Result<Response, Problem> {
+    caller.must_have(&[Role::Review])?;
+    let (id, about, order) = match document(request).await? {
+        Decision::Link { identifiers, id } => (id, identifiers.len(), Order::link(api.names(&identifiers)?)?),
+        Decision::NeverLink { identifiers, id } => {
+            (id, identifiers.len(), Order::never_link(api.names(&identifiers)?)?)
+        }
+        Decision::Split { identifiers, from, id } => {
+            let order = Order::split(api.names(&identifiers)?, api.names(&from)?)?;
+            (id, identifiers.len() + from.len(), order)
+        }
+        Decision::Undo { command, id } => (id, 0, Order::Undo { undo: command }),
+    };
+    let command = api.order((&caller, "decide", "decide_identity"), None, about, (id.as_deref(), order)).await?;
+    Ok(accepted(&Ordered { command }))
+}
+
+/// Says that an alert was seen.
+///
+/// It stays until its cause is over.
+#[utoipa::path(
+    post, path = "/api/v1/alerts/{alert}/acknowledgement", operation_id = "acknowledge_alert", tag = "alerts",
+    params(("alert" = String, Path, description = "Its id, 32 hexadecimal digits")),
+    request_body = Acknowledgement,
+    responses(
+        (status = 202, description = "It was handed over", body = Ordered),
+        (status = 400, description = "The id or the body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such alert is open", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "More than may come at a time", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Another content type", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["review"])),
+)]
+pub(super) async fn acknowledge_alert(
+    State(api): State<Shared>,
+    By(caller): By,
+    Named(alert): Named,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.must_have(&[Role::Review])?;
+    let Acknowledgement { by } = document(request).await?;
+    let order = Order::acknowledge(&alert, &by)?;
+    api.ask(move |view| {
+        let found = view.get(&Place::of(Feed::Alerts, &alert.to_ascii_lowercase()))?;
+        let is_open = found.is_some_and(|kept| kept.value["state"] != AlertState::Closed.as_str());
+        if is_open { Ok(()) } else { Err(Problem::not_found("open alert")) }
+    })
+    .await?;
+    api.acknowledge(&caller, "acknowledge_alert", order).await
+}
+
+/// Says that somebody has taken a priority on.
+///
+/// Every month that has it says so, before and after.
+#[utoipa::path(
+    post, path = "/api/v1/priorities/{priority}/acknowledgement", operation_id = "acknowledge_priority", tag = "analyses",
+    params(("priority" = String, Path, description = "Its id, 32 hexadecimal digits")),
+    request_body = Acknowledgement,
+    responses(
+        (status = 202, description = "It was handed over", body = Ordered),
+        (status = 400, description = "The id or the body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No month has such a priority", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "More than may come at a time", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Another content type", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["review"])),
+)]
+pub(super) async fn acknowledge_priority(
+    State(api): State<Shared>,
+    By(caller): By,
+    Named(priority): Named,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.must_have(&[Role::Review])?;
+    let Acknowledgement { by } = document(request).await?;
+    let order = Order::acknowledge(&priority, &by)?;
+    api.ask(move |view| {
+        let id = priority.to_ascii_lowercase();
+        let has_it = |month: &Value| {
+            let mut priorities = month["priorities"].as_array().into_iter().flatten();
+            priorities.any(|it| it["id"] == id.as_str())
+        };
+        // Of the few months that are published.
+        let (span, mut from) = (feed(Feed::Priorities), None::<Vec<u8>>);
+        loop {
+            let page = view.list(&span, from.as_deref(), 1, &has_it)?;
+            match (page.records.is_empty(), page.next) {
+                (false, _) => return Ok(()),
+                (true, Some(next)) => from = Some(next),
+                (true, None) => return Err(Problem::not_found("priority")),
+            }
+        }
+    })
+    .await?;
+    api.acknowledge(&caller, "acknowledge_priority", order).await
+}

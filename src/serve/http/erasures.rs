@@ -1,0 +1,186 @@
+//! An identifier of somebody in; what an erasure would take, the command that erases them, and its confirmation out.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, header},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    Shared,
+    asking::{By, Named},
+    customers::find,
+    decisions::{accepted, document},
+    problem::{Problem, ProblemBody},
+    reply,
+    shapes::Identity,
+};
+use crate::{
+    feeds::Feed,
+    model::{EventTime, Name, Order, PersonId},
+    serve::{
+        access::Role,
+        view::{Index, Place, View},
+    },
+};
+
+/// Touchpoints that are looked at in one step.
+const STEP: usize = 1_000;
+/// Changes of an identifier among which its erasure is looked for, the newest first.
+const CHANGES_MAX: usize = 1_000;
+
+/// Who is to be erased.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToErase {
+    /// TYPE:VALUE of any identifier of the person.
+    identifier: String,
+    /// Show what would be erased, and erase nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What an erasure would take.
+#[derive(Serialize, ToSchema)]
+pub(super) struct WhatGoes {
+    /// The person.
+    person: String,
+    /// Their record: identifiers.
+    #[schema(value_type = Identity)]
+    identity: Value,
+    /// How many touchpoints of each department.
+    touchpoints: BTreeMap<String, u64>,
+    /// true: nothing was erased.
+    dry_run: bool,
+}
+
+/// An erasure that was handed over.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Erasing {
+    /// The command's id.
+    command: String,
+    /// The identifier's keyed hash, under which the erasure is confirmed: /api/v1/erasures/{erasure}.
+    erasure: String,
+}
+
+/// An erasure that was made.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Erased {
+    /// The identifier's keyed hash.
+    erasure: String,
+    /// When the hub made it.
+    #[schema(format = DateTime)]
+    erased_at: String,
+    /// Up to when touchpoints were erased; what happens later is somebody new.
+    #[schema(format = DateTime)]
+    erased_until: String,
+    /// The offset of the command on insight.commands.
+    command: Option<i64>,
+    /// When no byte of it is left in topics and files of the hub, at the latest, while hubs and brokers run.
+    #[schema(format = DateTime)]
+    bytes_gone_by: String,
+}
+
+fn what_goes(view: &View, person: &str) -> Result<Option<WhatGoes>, Problem> {
+    let Some(identity) = view.get(&Place::of(Feed::Identities, person))? else { return Ok(None) };
+    let mut touchpoints: BTreeMap<String, u64> = BTreeMap::new();
+    let (span, mut from) = (Index::Timeline.by(&[person]), None::<Vec<u8>>);
+    loop {
+        let page = view.list(&span, from.as_deref(), STEP, &|_| true)?;
+        for touchpoint in &page.records {
+            let spoke = touchpoint.value["spoke"].as_str().unwrap_or_default();
+            *touchpoints.entry(spoke.to_owned()).or_default() += 1;
+        }
+        match page.next {
+            Some(next) => from = Some(next),
+            None => break,
+        }
+    }
+    Ok(Some(WhatGoes { person: person.to_owned(), identity: identity.value, touchpoints, dry_run: true }))
+}
+
+/// As text has it; Avro counts milliseconds.
+fn instant(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.as_i64().map_or_else(String::new, |at| EventTime(at).to_string()),
+    }
+}
+
+/// Erases a person, up to now; with `dry_run` it shows what would go.
+///
+/// There is no way back. 202 says that the order lasts; the hub takes it at once. The departments' own topics, and backups, are their
+/// owners' to clean.
+#[utoipa::path(
+    post, path = "/api/v1/erasures", operation_id = "erase_person", tag = "erasure and access",
+    request_body = ToErase,
+    responses(
+        (status = 200, description = "What would be erased, of a dry run", body = WhatGoes),
+        (status = 202, description = "It was handed over", body = Erasing, headers(("location" = String, description = "Where it is confirmed"))),
+        (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody is known by that, of a dry run", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "More than may come at a time", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Another content type", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["erase"])),
+)]
+pub(super) async fn erase(State(api): State<Shared>, By(caller): By, request: Request) -> Result<Response, Problem> {
+    caller.must_have(&[Role::Erase])?;
+    let ToErase { identifier, dry_run } = document(request).await?;
+    let name = Name::of(&identifier, &api.rules, &api.person_key)?;
+    if dry_run {
+        let count = |goes: &WhatGoes| 1 + usize::try_from(goes.touchpoints.values().sum::<u64>()).unwrap_or(usize::MAX);
+        return Ok(reply::one(&api.noted(&caller, "erase_person", &identifier, what_goes, count).await?));
+    }
+    let sought = api.sought(&identifier)?;
+    let person = api.ask(move |view| find(view, &sought)).await?;
+    let order = Order::Erase { identifier: name };
+    let command = api.order((&caller, "erase", "erase_person"), person.as_deref(), 1, (None, order)).await?;
+    let erasure = name.id.to_string();
+    let location = HeaderValue::from_str(&format!("/api/v1/erasures/{erasure}"));
+    let mut response = accepted(&Erasing { command, erasure });
+    // Digits and letters.
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Whether an erasure was made, and when no byte of it is left.
+///
+/// As long as the journal of identities keeps it.
+#[utoipa::path(
+    get, path = "/api/v1/erasures/{erasure}", operation_id = "get_erasure", tag = "erasure and access",
+    params(("erasure" = String, Path, description = "The identifier's keyed hash, as the answer to the order has it")),
+    responses(
+        (status = 200, description = "It was made", body = Erased),
+        (status = 404, description = "It was not made yet, or not asked for", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["erase"])),
+)]
+pub(super) async fn get(State(api): State<Shared>, By(caller): By, Named(erasure): Named) -> Result<Response, Problem> {
+    caller.must_have(&[Role::Erase])?;
+    let erasure = PersonId::parse(&erasure).map(|id| id.to_string()).ok_or_else(|| {
+        Problem::parameter("an erasure is named by the 32 hexadecimal digits that the answer to its order has")
+    })?;
+    let gone_ms = api.erased_within_ms;
+    api.ask(move |view| {
+        let is_it = |change: &Value| change["change"] == "erased";
+        let found = view.list(&Index::Journal.by(&[&erasure]), None, CHANGES_MAX, &is_it)?;
+        let newest = found.records.into_iter().max_by_key(|kept| kept.timestamp_ms);
+        let kept = newest.ok_or_else(|| Problem::not_found("erasure that was made"))?;
+        Ok(reply::one(&Erased {
+            erased_at: EventTime(kept.timestamp_ms).to_string(),
+            erased_until: instant(&kept.value["erased_until"]),
+            command: kept.value["command"].as_i64(),
+            bytes_gone_by: EventTime(kept.timestamp_ms.saturating_add(gone_ms)).to_string(),
+            erasure,
+        }))
+    })
+    .await
+}

@@ -1,0 +1,304 @@
+//! Batches of records in; stored ones out, or why not: for departments without a Kafka client, and for operators' commands.
+//!
+//! One thread writes, and makes all batches that wait last together: one sync of the disk, or one round to the brokers, for many.
+//! What may wait is bounded in bytes: whoever finds no room comes again later.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc, OnceLock,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::{
+    engine::log::{
+        LogError,
+        outside::{SpokeAppend, SpokeRecord},
+    },
+    ingest::LiveSpokes,
+    model::CommandRecord,
+    telemetry::{Event, Telemetry},
+};
+
+/// Batches that may wait; more are refused.
+const WAITING_MAX: usize = 1_024;
+/// Batches that are made to last together.
+const TOGETHER_MAX: usize = 256;
+/// Bytes of commands that may wait, whatever else does: a few of the longest.
+const COMMANDS_BYTES_MAX: usize = 8 << 20;
+
+/// A way to departments' topics and to operators' commands, wherever they are.
+pub trait Door: Send + Sync {
+    /// The topic of operators' commands.
+    fn commands_topic(&self) -> String;
+
+    /// Opens a way to them. Records of one key stay in order.
+    ///
+    /// # Errors
+    /// As [`SpokeAppend::send_record`].
+    fn open(&self) -> Result<Box<dyn SpokeAppend>, LogError>;
+}
+
+/// Why a batch is not stored, as far as anybody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritten {
+    /// Nothing of it is: too much waits already.
+    #[error("too much waits to be stored")]
+    Full,
+    /// It may be, or a part of it.
+    #[error("it could not be stored")]
+    Failed,
+}
+
+/// Records of one topic.
+pub struct Batch {
+    /// Which topic.
+    pub topic: String,
+    /// Their timestamp in milliseconds since 1970-01-01T00:00:00Z.
+    pub timestamp_ms: i64,
+    /// What the records' values are parts of.
+    pub bytes: Vec<u8>,
+    /// Key and value of each, in order.
+    pub records: Vec<(Option<Vec<u8>>, Range<usize>)>,
+}
+
+/// Room for what waits, as long as it is held.
+pub struct Room {
+    _permit: OwnedSemaphorePermit,
+}
+
+struct Waiting {
+    batch: Batch,
+    _room: Room,
+    answer: oneshot::Sender<Result<(), Unwritten>>,
+}
+
+/// Where batches are handed over. Clones share it.
+#[derive(Clone)]
+pub struct WritingDesk {
+    batches: SyncSender<Waiting>,
+    room: Arc<Semaphore>,
+    room_of_commands: Arc<Semaphore>,
+    spokes: Arc<OnceLock<Arc<LiveSpokes>>>,
+    commands: Arc<str>,
+}
+
+impl WritingDesk {
+    /// Starts the thread that writes; it ends when every desk is dropped. `waiting_bytes`: what may wait.
+    ///
+    /// # Errors
+    /// If there is no room for a thread.
+    pub fn start(
+        door: Arc<dyn Door>,
+        telemetry: Telemetry,
+        waiting_bytes: u32,
+    ) -> std::io::Result<(WritingDesk, JoinHandle<()>)> {
+        let (batches, waiting) = sync_channel(WAITING_MAX);
+        let commands = door.commands_topic().into();
+        let thread =
+            std::thread::Builder::new().name("writing".into()).spawn(move || write(&*door, &telemetry, &waiting))?;
+        let room = Arc::new(Semaphore::new(waiting_bytes as usize));
+        let room_of_commands = Arc::new(Semaphore::new(COMMANDS_BYTES_MAX));
+        Ok((WritingDesk { batches, room, room_of_commands, spokes: Arc::default(), commands }, thread))
+    }
+
+    /// The topics are there, and records are mapped by these: until then nothing is taken.
+    pub fn begin(&self, spokes: Arc<LiveSpokes>) {
+        // The first ones hold: a reload changes what is in them.
+        let _ = self.spokes.set(spokes);
+    }
+
+    /// The departments, once the hub has begun.
+    pub fn spokes(&self) -> Option<Arc<LiveSpokes>> {
+        self.spokes.get().cloned()
+    }
+
+    /// Room for so many bytes.
+    ///
+    /// # Errors
+    /// [`Unwritten::Full`] if there is none now.
+    pub fn room(&self, bytes: usize) -> Result<Room, Unwritten> {
+        room(&self.room, bytes)
+    }
+
+    /// Returns when a command lasts. Departments that send much do not hold it up.
+    ///
+    /// # Errors
+    /// [`Unwritten`].
+    pub async fn order(&self, command: &CommandRecord, now_ms: i64) -> Result<(), Unwritten> {
+        let bytes = command.encode();
+        let room = room(&self.room_of_commands, bytes.len())?;
+        let records = vec![(Some(command.id.clone().into_bytes()), 0..bytes.len())];
+        self.write(Batch { topic: self.commands.to_string(), timestamp_ms: now_ms, bytes, records }, room).await
+    }
+
+    /// Returns when the batch lasts. Its room is given up then, also if nobody waits any more.
+    ///
+    /// # Errors
+    /// [`Unwritten`].
+    pub async fn write(&self, batch: Batch, room: Room) -> Result<(), Unwritten> {
+        let (answer, answered) = oneshot::channel();
+        match self.batches.try_send(Waiting { batch, _room: room, answer }) {
+            Ok(()) => answered.await.unwrap_or(Err(Unwritten::Failed)),
+            Err(TrySendError::Full(_)) => Err(Unwritten::Full),
+            Err(TrySendError::Disconnected(_)) => Err(Unwritten::Failed),
+        }
+    }
+}
+
+fn room(of: &Arc<Semaphore>, bytes: usize) -> Result<Room, Unwritten> {
+    let bytes = u32::try_from(bytes).map_err(|_| Unwritten::Full)?;
+    Arc::clone(of).try_acquire_many_owned(bytes).map(|_permit| Room { _permit }).map_err(|_| Unwritten::Full)
+}
+
+fn write(door: &dyn Door, telemetry: &Telemetry, waiting: &Receiver<Waiting>) {
+    let mut open: Option<Box<dyn SpokeAppend>> = None;
+    while let Ok(first) = waiting.recv() {
+        let together: Vec<Waiting> = std::iter::once(first).chain(waiting.try_iter().take(TOGETHER_MAX - 1)).collect();
+        let began = Instant::now();
+        let written = write_together(door, &mut open, &together);
+        match &written {
+            Ok(()) => telemetry.emit(Event::ApiStored { elapsed: began.elapsed() }),
+            Err(error) => {
+                tracing::error!("what came over the API cannot be stored and is refused: {error}");
+                // A writer that failed may go on failing, and holds what it could not store.
+                open = None;
+            }
+        }
+        for Waiting { answer, .. } in together {
+            // Who asked may have gone.
+            let _ = answer.send(written.as_ref().map(|_| ()).map_err(|_| Unwritten::Failed));
+        }
+    }
+}
+
+fn write_together(
+    door: &dyn Door,
+    open: &mut Option<Box<dyn SpokeAppend>>,
+    together: &[Waiting],
+) -> Result<(), LogError> {
+    let log = match open {
+        Some(open) => open,
+        None => open.insert(door.open()?),
+    };
+    for Waiting { batch: Batch { topic, timestamp_ms, bytes, records }, .. } in together {
+        for (key, payload) in records {
+            log.send_record(&SpokeRecord {
+                topic,
+                key: key.as_deref(),
+                payload: bytes.get(payload.clone()),
+                timestamp_ms: *timestamp_ms,
+                headers: &[],
+            })?;
+        }
+    }
+    log.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Place {
+        kept: Arc<Mutex<Vec<(Option<Vec<u8>>, Vec<u8>)>>>,
+        opened: Arc<AtomicUsize>,
+        flushed: Arc<AtomicUsize>,
+        fails: Arc<AtomicBool>,
+        /// While it is locked nothing is flushed.
+        gate: Arc<Mutex<()>>,
+    }
+
+    struct Log {
+        place: Place,
+        sent: Vec<(Option<Vec<u8>>, Vec<u8>)>,
+    }
+
+    impl Door for Place {
+        fn commands_topic(&self) -> String {
+            "insight.commands".to_owned()
+        }
+
+        fn open(&self) -> Result<Box<dyn SpokeAppend>, LogError> {
+            self.opened.fetch_add(1, Ordering::AcqRel);
+            Ok(Box::new(Log { place: self.clone(), sent: Vec::new() }))
+        }
+    }
+
+    impl SpokeAppend for Log {
+        fn send_record(&mut self, record: &SpokeRecord<'_>) -> Result<(), LogError> {
+            self.sent.push((record.key.map(<[u8]>::to_vec), record.payload.unwrap_or_default().to_vec()));
+            Ok(())
+        }
+
+        fn flush(&mut self) -> Result<(), LogError> {
+            let _open = self.place.gate.lock().expect("nobody panics");
+            if self.place.fails.load(Ordering::Acquire) {
+                return Err(LogError::Stop("the disk is full".to_owned()));
+            }
+            self.place.flushed.fetch_add(1, Ordering::AcqRel);
+            self.place.kept.lock().expect("nobody panics").append(&mut self.sent);
+            Ok(())
+        }
+    }
+
+    fn batch(text: &str) -> Batch {
+        let records = vec![(Some(b"key".to_vec()), 0..text.len())];
+        Batch { topic: "shop.events".to_owned(), timestamp_ms: 1, bytes: text.as_bytes().to_vec(), records }
+    }
+
+    #[test]
+    fn a_batch_lasts_when_it_is_answered_and_a_failure_is_of_those_that_were_written_with_it() {
+        let place = Place::default();
+        let (desk, thread) = WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), 100).expect("a thread");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let write = |text: &str| runtime.block_on(desk.write(batch(text), desk.room(10).expect("there is room")));
+        assert_eq!(write("one"), Ok(()));
+        assert_eq!(*place.kept.lock().expect("nobody panics"), [(Some(b"key".to_vec()), b"one".to_vec())]);
+        place.fails.store(true, Ordering::Release);
+        assert_eq!(write("two"), Err(Unwritten::Failed));
+        place.fails.store(false, Ordering::Release);
+        assert_eq!(write("three"), Ok(()), "it is opened again");
+        assert_eq!(place.opened.load(Ordering::Acquire), 2);
+        let kept: Vec<Vec<u8>> = place.kept.lock().expect("nobody panics").iter().map(|(_, it)| it.clone()).collect();
+        assert_eq!(kept, [b"one".to_vec(), b"three".to_vec()], "what failed is not stored behind its answer's back");
+        drop(desk);
+        thread.join().expect("it ends");
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_stored_together() {
+        let place = Place::default();
+        let (desk, thread) = WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), 100).expect("a thread");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+        assert!(desk.room(101).is_err(), "more than all the room");
+        let closed = place.gate.lock().expect("nobody panics");
+        let waiting: Vec<_> = (0..10)
+            .map(|number: usize| {
+                let (desk, room) = (desk.clone(), desk.room(10).expect("there is room for ten"));
+                runtime.spawn(async move { desk.write(batch(&number.to_string()), room).await })
+            })
+            .collect();
+        assert_eq!(desk.room(1).err(), Some(Unwritten::Full));
+        drop(closed);
+        for one in waiting {
+            assert_eq!(runtime.block_on(one).expect("it does not panic"), Ok(()));
+        }
+        assert_eq!(place.kept.lock().expect("nobody panics").len(), 10);
+        // The first may have been alone; the scheduler may have held one back.
+        assert!(place.flushed.load(Ordering::Acquire) < 10, "several are stored together");
+        assert!(desk.room(100).is_ok(), "all of the room is free again");
+        drop(desk);
+        thread.join().expect("it ends");
+    }
+}
