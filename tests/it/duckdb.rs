@@ -17,14 +17,14 @@ use insight_hub::{
     company::{CompanyOptions, SourceEvent},
     engine::{log::embedded::EmbeddedOptions, worker::WorkerOptions},
     metrics::catalogue,
-    model::{Calendar, EventTime},
+    model::Calendar,
 };
 use serde_json::{Value, json};
 
 use crate::{
     embedded::House,
     oracle::{self, Source},
-    world::{PERSON_KEY, events, latest, topology_options},
+    world::{PERSON_KEY, events_with_changes, latest, topology_options},
 };
 
 /// The packages that the script stands on; `None` where `tests/run` could not install them, and has said and counted so.
@@ -72,35 +72,6 @@ const CONTACT_CAP: i64 = 3;
 /// The feeds that the script computes anew.
 const FEEDS: [&str; 9] =
     ["metrics", "journeys", "attribution", "drivers", "priorities", "changes", "balance", "customers", "alerts"];
-
-/// A company's events, and among them what was done about something: for a region and for the company.
-fn events_with_changes(options: CompanyOptions) -> Vec<SourceEvent> {
-    let (start_ms, days) = (i64::from(options.start.0) * 86_400_000, i64::from(options.days));
-    let mut events = events(options);
-    let changes =
-        [(days / 3, json!({"site": "north"})), (days / 2, json!({"site": "south"})), (days * 2 / 3, json!({}))];
-    for (number, (day, what)) in changes.into_iter().enumerate() {
-        let at_ms = start_ms + day * 86_400_000 + 12 * 3_600_000;
-        let local = EventTime(at_ms).to_string();
-        let mut scan = json!({"scan": format!("done-{number}"), "what": "changed over", "tz": "UTC",
-            "at": local.trim_end_matches('Z'), "change": format!("change-{number}")});
-        scan.as_object_mut().unwrap().append(what.clone().as_object_mut().unwrap());
-        let model = events.iter().find(|event| event.spoke == "operations").unwrap();
-        let done = SourceEvent {
-            key: format!("done-{number}").into_bytes(),
-            payload: scan.to_string().into_bytes(),
-            occurred_at: at_ms,
-            timestamp_ms: at_ms,
-            rejection: None,
-            valid: true,
-            duplicate: false,
-            ..model.clone()
-        };
-        let place = events.iter().position(|event| event.timestamp_ms > at_ms).unwrap();
-        events.insert(place, done);
-    }
-    events
-}
 
 /// Runs the company through a hub in a time zone and writes what the script reads.
 fn publish(events: &[SourceEvent], zone: &str, folder: &Path) {

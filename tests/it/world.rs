@@ -9,12 +9,12 @@ use insight_hub::{
     feeds,
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, segments::Segments},
     links, metrics,
-    model::{Calendar, PersonKey, Segmenting},
+    model::{Calendar, EventTime, PersonKey, Segmenting},
     telemetry::Telemetry,
     topology::TopologyOptions,
     wire::{SchemaFolder, Schemas},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::oracle::{self, Feeds};
 
@@ -131,4 +131,33 @@ pub fn of_marketing(key: &str, payload: &Value, second: i64) -> SourceEvent {
 /// The segments of the oracle's rules.
 pub fn segments() -> Arc<dyn Segmenting> {
     Arc::new(Segments::parse(oracle::segments::RULES).unwrap().unwrap())
+}
+
+/// A company's events, and among them what was done about something: for a region and for the company.
+pub fn events_with_changes(options: CompanyOptions) -> Vec<SourceEvent> {
+    let (start_ms, days) = (i64::from(options.start.0) * 86_400_000, i64::from(options.days));
+    let mut events = events(options);
+    let changes =
+        [(days / 3, json!({"site": "north"})), (days / 2, json!({"site": "south"})), (days * 2 / 3, json!({}))];
+    for (number, (day, what)) in changes.into_iter().enumerate() {
+        let at_ms = start_ms + day * 86_400_000 + 12 * 3_600_000;
+        let local = EventTime(at_ms).to_string();
+        let mut scan = json!({"scan": format!("done-{number}"), "what": "changed over", "tz": "UTC",
+            "at": local.trim_end_matches('Z'), "change": format!("change-{number}")});
+        scan.as_object_mut().unwrap().append(what.clone().as_object_mut().unwrap());
+        let model = events.iter().find(|event| event.spoke == "operations").unwrap();
+        let done = SourceEvent {
+            key: format!("done-{number}").into_bytes(),
+            payload: scan.to_string().into_bytes(),
+            occurred_at: at_ms,
+            timestamp_ms: at_ms,
+            rejection: None,
+            valid: true,
+            duplicate: false,
+            ..model.clone()
+        };
+        let place = events.iter().position(|event| event.timestamp_ms > at_ms).unwrap();
+        events.insert(place, done);
+    }
+    events
 }

@@ -58,7 +58,9 @@ fn source(event: &SourceEvent) -> oracle::Source<'_> {
 pub struct Clerk {
     pub events: Vec<SourceEvent>,
     pub orders: oracle::Orders,
-    acknowledged: BTreeMap<String, (String, i64)>,
+    pub acknowledged: BTreeMap<String, (String, i64)>,
+    /// What is meant besides.
+    pub meaning: Options,
 }
 
 impl Clerk {
@@ -134,7 +136,7 @@ impl Clerk {
             orders: self.orders.clone(),
             acknowledged: self.acknowledged.clone(),
             contact_cap: CONTACT_CAP,
-            ..Options::default()
+            ..self.meaning.clone()
         }
     }
 
