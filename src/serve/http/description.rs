@@ -220,6 +220,16 @@ fn operation_in_words(method: &str, path: &str, operation: &Value) -> String {
              <th scope=\"col\">what</th></tr></thead><tbody>{rows}</tbody></table></div>"
         ));
     }
+    if let Some(body) = operation.get("requestBody") {
+        let kinds: Vec<String> = body
+            .get("content")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(|content| content.keys())
+            .map(|kind| format!("<code>{}</code>", escaped(kind)))
+            .collect();
+        html.push_str(&format!("<p>Send {}. {}</p>", kinds.join(" or "), text(body, "description")));
+    }
     html.push_str("<ul>");
     for (status, response) in operation.get("responses").and_then(Value::as_object).into_iter().flatten() {
         html.push_str(&format!("<li><code>{}</code> {}</li>", escaped(status), text(response, "description")));

@@ -150,6 +150,43 @@ fn a_reviewer_decides_and_takes_back_as_at_the_command_line() {
 }
 
 #[test]
+fn somebody_takes_a_priority_on_and_every_month_says_so() {
+    let mut desk = Desk::open("priorities");
+    let order = |customer: i64, day: i64| {
+        let who = json!({ "customer_id": format!("C{customer}") });
+        let mut order = event(&format!("o{customer}-{day}"), day, "order_placed", who);
+        order["amount"] = json!({ "minor": 1_000, "currency": "EUR" });
+        order
+    };
+    let complaint = |customer: i64| {
+        let who = json!({ "customer_id": format!("C{customer}") });
+        let mut complaint = event(&format!("c{customer}"), 4, "complaint_made", who);
+        complaint["subject"] = json!("delivery");
+        complaint
+    };
+    // In February all buy, and half complain; in March the others buy again. A month is told of when the month after is over.
+    let mut events: Vec<Value> = (0..80).map(|customer| order(customer, 2)).collect();
+    events.extend((0..40).map(complaint));
+    events.extend((40..80).map(|customer| order(customer, 15)));
+    events.push(event("v", 60, "page_viewed", json!({ "customer_id": "C1" })));
+    desk.house.append(DAY_MS + 70 * 86_400_000, &events);
+    let (review, _) = desk.token("review");
+    let (reader, _) = desk.token("read:metrics");
+    let priorities = |answer: &Answer| -> Vec<Value> {
+        let months = if answer.status == 200 { answer.items() } else { Vec::new() };
+        months.iter().flat_map(|month| month["priorities"].as_array().unwrap().clone()).collect()
+    };
+    let found = desk.becomes("/api/v1/priorities", &reader, &|answer| !priorities(answer).is_empty());
+    let id = priorities(&found)[0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/priorities/{}/acknowledgement", id.to_uppercase());
+    let answer = desk.post(&path, &review, &json!({ "by": "mo" }));
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    desk.becomes("/api/v1/priorities", &reader, &|answer| {
+        priorities(answer).iter().any(|it| it["id"] == id.as_str() && it["acknowledged_by"] == "mo")
+    });
+}
+
+#[test]
 fn somebody_is_given_their_data_and_erased_and_both_are_noted() {
     let mut desk = Desk::open("erasing");
     desk.house.append(DAY_MS, &story());

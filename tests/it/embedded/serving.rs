@@ -287,6 +287,7 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
     for path in OPERATIONS.iter().map(|(path, ..)| path).chain(WRITES.iter().map(|(path, ..)| path)) {
         assert!(page.body.contains(path), "the page does not say {path}");
     }
+    assert!(page.body.contains("<code>application/x-ndjson</code>"), "it says what is sent");
     // Ends with the next request.
     let listed = desk.house.succeed(&["token", "list"]);
     assert!(listed.contains(id.as_str()) && !listed.contains(&metrics[20..]), "{listed}");
