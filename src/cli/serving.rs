@@ -62,7 +62,7 @@ impl Subscribe for Feeds {
     fn follow(&self, followed: &[Followed]) -> Result<Box<dyn Follow>, LogError> {
         Ok(match &self.log {
             Log::Kafka(options) => Box::new(Follower::open(options, &self.application_id, followed, ANSWER_WITHIN)?),
-            Log::Embedded(shared) => Box::new(AccessFollow::open(Arc::new(shared.access()), followed)?),
+            Log::Embedded(shared) => Box::new(AccessFollow::open(Arc::new(shared.access()), shared.id(), followed)?),
         })
     }
 }
@@ -182,6 +182,7 @@ impl Serving {
             inside: listen.ip().is_loopback(),
             requests_per_second: settings.serve.requests_per_second,
             concurrent_requests: settings.serve.concurrent_requests as usize,
+            streams_per_caller: settings.serve.streams_per_token as usize,
             request_timeout: Duration::from_millis(settings.serve.request_timeout_ms.into()),
             rules: hub::identifier_rules(settings),
             names: hub::names(settings, person_key),
@@ -214,7 +215,7 @@ impl Serving {
 
     /// Leaves nothing on the disk that the feeds no longer have.
     pub(super) fn clean_thoroughly(&self) -> Result<(), ViewError> {
-        self.view.clean_thoroughly(hub::now_ms())
+        self.view.clean_thoroughly()
     }
 
     /// The hub is about to begin: its topics are there, it writes feeds in this format, and maps with these.

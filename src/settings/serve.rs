@@ -20,6 +20,8 @@ pub struct Serve {
     pub requests_per_second: u32,
     /// Requests that are answered at a time.
     pub concurrent_requests: u32,
+    /// Streams of events that each token may have open at a time, and all without one together.
+    pub streams_per_token: u32,
     /// How long an answer may take, in milliseconds.
     pub request_timeout_ms: u32,
     /// Bytes of a body that a department sends, unpacked too.
@@ -38,6 +40,7 @@ impl Default for Serve {
             cache_bytes: 16 << 20,
             requests_per_second: 50,
             concurrent_requests: 32,
+            streams_per_token: 100,
             request_timeout_ms: 10_000,
             ingest_body_bytes_max: 8 << 20,
             ingest_items_max: 10_000,
@@ -57,6 +60,7 @@ impl Serve {
         let numbers = [
             ("serve.requests_per_second", self.requests_per_second, 1..=100_000),
             ("serve.concurrent_requests", self.concurrent_requests, 1..=1_000),
+            ("serve.streams_per_token", self.streams_per_token, 1..=1_000),
             ("serve.request_timeout_ms", self.request_timeout_ms, 100..=60_000),
             ("serve.ingest_body_bytes_max", self.ingest_body_bytes_max, 1_024..=256 << 20),
             ("serve.ingest_items_max", self.ingest_items_max, 1..=1_000_000),

@@ -3,6 +3,7 @@
 //! - [`house`]: one application on a broker, with topics, processes and data directories of its own.
 //! - [`truth`]: one process, three processes, simulation: one truth.
 //! - [`erasure`]: nothing is left of whoever was erased, in topics, on the broker's disk and on the hub's.
+//! - [`following`]: several topics that are read to their ends, and on.
 //! - [`faults`]: kills, frozen processes and broker restarts.
 //! - [`hostile`]: rubbish in every topic.
 //! - [`identity`]: operators' decisions and erasures, while processes are killed.
@@ -18,6 +19,7 @@
 
 mod erasure;
 mod faults;
+mod following;
 mod hostile;
 mod house;
 mod identity;

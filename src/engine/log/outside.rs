@@ -1,6 +1,9 @@
 //! What others than the engine do with a log: departments write to their topics, subscribers read feeds.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::LogError;
 
@@ -64,15 +67,25 @@ pub trait Follow: Send {
     /// The next record and the number of its topic in the order asked for, waiting up to `wait` for it; `None`: none is at hand.
     ///
     /// # Errors
-    /// [`LogError::OutOfRange`] if a position lies beyond its partition's end: the topic was made anew. [`LogError::Stop`]
-    /// otherwise, with what to do.
+    /// [`LogError::OutOfRange`] if a position lies beyond its partition's end: the topic was made anew. [`LogError::Rewind`] if it
+    /// has more partitions now: follow it again from where you are. [`LogError::Stop`] otherwise, with what to do.
     fn next(&mut self, wait: Duration) -> Result<Option<(usize, CommittedRecord)>, LogError>;
 
-    /// Records, or a few more, that were committed and not handed over yet; `None` if nobody has said.
+    /// Records, or a few more, that are committed by now and not handed over yet; `None` if nobody says at present.
     ///
     /// # Errors
-    /// [`LogError::Stop`] if the log does not tell.
+    /// As [`Follow::next`].
     fn remaining(&mut self) -> Result<Option<u64>, LogError>;
+
+    /// Up to when it is whole, as of [`Follow::remaining`] last: everything was handed over that was committed by then, in each
+    /// partition of each topic. `None`: not even what was there when it was opened.
+    fn whole_until(&self) -> Option<Instant>;
+
+    /// What tells each topic, in the order asked for, from others that had or will have its name; empty where nobody knows.
+    fn identities(&self) -> &[String];
+
+    /// Whether records at or after a position that was asked for were gone when it was opened.
+    fn misses_some(&self) -> bool;
 }
 
 /// A record for a department's topic.

@@ -223,6 +223,18 @@ impl Store {
         self.unflushed.len()
     }
 
+    /// The committed entries that are not yet on the disk, in ascending key order; `None` is a removal. For whoever writes them
+    /// to the same disk by another handle, so that reading goes on meanwhile; see [`Store::note_flushed`].
+    pub fn unflushed(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.unflushed.iter().map(|(key, change)| (key.as_slice(), change.value.as_deref()))
+    }
+
+    /// Everything that [`Store::unflushed`] handed over is on the disk, durably, and nothing was committed since.
+    pub fn note_flushed(&mut self) {
+        self.unflushed.clear();
+        self.unflushed_bytes = 0;
+    }
+
     /// Bytes of memory that the committed entries take that are not yet on the disk, about.
     pub fn unflushed_bytes(&self) -> usize {
         self.unflushed_bytes
@@ -294,8 +306,7 @@ impl Store {
         }
         let mut entries = self.unflushed.iter().map(|(key, change)| (key.as_slice(), change.value.as_deref()));
         self.disk.apply(&mut entries, position)?;
-        self.unflushed.clear();
-        self.unflushed_bytes = 0;
+        self.note_flushed();
         Ok(())
     }
 

@@ -75,6 +75,15 @@ impl AccessFeed {
         Ok(behind.sum::<u64>() + self.fetched.len() as u64)
     }
 
+    /// Whether everything before these offsets was handed over, by partition.
+    fn has_handed_over(&self, ends: &[u64]) -> bool {
+        (0..).zip(ends.iter().zip(&self.positions)).all(|(number, (end, (position, _)))| {
+            // What was fetched and waits is of one partition, in order.
+            let waiting = self.fetched.front().filter(|record| record.partition == number);
+            waiting.map_or(*position, |record| record.offset.unsigned_abs()) >= *end
+        })
+    }
+
     /// Fetches from the next partition that has something; false if none has.
     fn fetch(&mut self) -> Result<bool, LogError> {
         let ends = self.access.spans(&self.topic).map_err(stop)?;
@@ -151,18 +160,39 @@ impl FeedRead for AccessFeed {
 pub struct AccessFollow {
     access: Arc<dyn LogAccess>,
     feeds: Vec<AccessFeed>,
+    identities: Vec<String>,
     /// Whose turn it is.
     turn: usize,
+    /// By topic and partition: the ends that are to be reached now, and when they were so.
+    marks: Vec<Vec<u64>>,
+    marked_at: Instant,
+    whole_until: Option<Instant>,
+    misses_some: bool,
 }
 
 impl AccessFollow {
-    /// Finds the topics and goes on where their reader was.
+    /// Finds the topics and goes on where their reader was. `log_id`: what tells the log from others.
     ///
     /// # Errors
     /// [`LogError::Stop`] if there is no such topic; [`LogError::OutOfRange`] if a position lies beyond an end.
-    pub fn open(access: Arc<dyn LogAccess>, followed: &[Followed]) -> Result<AccessFollow, LogError> {
+    pub fn open(access: Arc<dyn LogAccess>, log_id: &str, followed: &[Followed]) -> Result<AccessFollow, LogError> {
+        let marked_at = Instant::now();
         let feeds = followed.iter().map(|followed| AccessFeed::resume(Arc::clone(&access), followed));
-        Ok(AccessFollow { feeds: feeds.collect::<Result<_, _>>()?, access, turn: 0 })
+        let feeds: Vec<AccessFeed> = feeds.collect::<Result<_, _>>()?;
+        let mut misses_some = false;
+        let mut marks = Vec::new();
+        for (followed, feed) in followed.iter().zip(&feeds) {
+            let spans = access.spans(&followed.topic).map_err(stop)?;
+            for ((number, span), (position, _)) in (0..).zip(&spans).zip(&feed.positions) {
+                let from = followed.from.get(&number).and_then(|from| u64::try_from(*from).ok());
+                misses_some |= from.is_some_and(|from| from < span.start.min(*position));
+            }
+            marks.push(spans.iter().map(|span| span.end).collect());
+        }
+        // No topic of a log is ever removed or made anew in it.
+        let identities = followed.iter().map(|followed| format!("{log_id}/{}", followed.topic)).collect();
+        let whole_until = None;
+        Ok(AccessFollow { access, feeds, identities, turn: 0, marks, marked_at, whole_until, misses_some })
     }
 
     /// What is at hand, from the topic whose turn it is on.
@@ -199,7 +229,27 @@ impl Follow for AccessFollow {
     }
 
     fn remaining(&mut self) -> Result<Option<u64>, LogError> {
+        let is_reached = |(feed, marks): (&AccessFeed, &Vec<u64>)| feed.has_handed_over(marks);
+        if self.feeds.iter().zip(&self.marks).all(is_reached) {
+            self.whole_until = Some(self.marked_at);
+            self.marked_at = Instant::now();
+            let ends = self.feeds.iter().map(|feed| feed.access.spans(&feed.topic).map_err(stop));
+            let ends = ends.map(|spans| spans.map(|spans| spans.iter().map(|span| span.end).collect()));
+            self.marks = ends.collect::<Result<_, _>>()?;
+        }
         self.feeds.iter().map(AccessFeed::remaining).sum::<Result<u64, LogError>>().map(Some)
+    }
+
+    fn whole_until(&self) -> Option<Instant> {
+        self.whole_until
+    }
+
+    fn identities(&self) -> &[String] {
+        &self.identities
+    }
+
+    fn misses_some(&self) -> bool {
+        self.misses_some
     }
 }
 
@@ -305,5 +355,77 @@ impl SpokeAppend for AccessSpokes {
         let topics: Vec<String> = self.waiting.keys().cloned().collect();
         topics.iter().try_for_each(|topic| self.append(topic))?;
         self.access.sync().map_err(stop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::log::embedded::{EmbeddedOptions, SharedLog};
+
+    const TOPICS: [&str; 2] = ["a", "b"];
+
+    fn shared(directory: &std::path::Path) -> Arc<SharedLog> {
+        let options = EmbeddedOptions { reserved_bytes: 0, ..EmbeddedOptions::default() };
+        SharedLog::open(directory, options).expect("a directory of its own")
+    }
+
+    fn append(shared: &Arc<SharedLog>, topic: &str, count: usize) {
+        let mut spokes = AccessSpokes::new(Arc::new(shared.access()), 2, Policy::Keep);
+        for number in 0..count {
+            spokes.send(topic, Some(number.to_string().as_bytes()), b"x", 1).expect("it is taken");
+        }
+        spokes.flush().expect("it is taken");
+    }
+
+    fn follow(shared: &Arc<SharedLog>, from: &[BTreeMap<i32, i64>; 2]) -> Result<AccessFollow, LogError> {
+        let followed: Vec<Followed> = TOPICS
+            .iter()
+            .zip(from)
+            .map(|(topic, from)| Followed { topic: (*topic).to_owned(), from: from.clone() })
+            .collect();
+        AccessFollow::open(Arc::new(shared.access()), shared.id(), &followed)
+    }
+
+    #[test]
+    fn it_is_whole_when_what_was_there_at_the_beginning_was_handed_over_and_as_of_then() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let shared = shared(directory.path());
+        append(&shared, "a", 30);
+        append(&shared, "b", 50);
+        let before = Instant::now();
+        let mut log = follow(&shared, &Default::default()).expect("both are there");
+        let mut read = 0;
+        // More comes all the time: there is no moment at which nothing is left.
+        while log.whole_until().is_none() {
+            assert!(log.remaining().expect("it tells").expect("it tells") > 0);
+            assert!(log.next(Duration::from_secs(5)).expect("it reads").is_some());
+            read += 1;
+            append(&shared, "b", 1);
+            log.remaining().expect("it tells");
+        }
+        assert!((80..=80 + 50).contains(&read), "{read} of 80 were read");
+        assert!(log.whole_until().is_some_and(|until| until >= before && until.elapsed() < before.elapsed()));
+        let first = log.whole_until();
+        while log.next(Duration::ZERO).expect("it reads").is_some() {}
+        log.remaining().expect("it tells");
+        assert_eq!(log.remaining().expect("it tells"), Some(0));
+        assert!(log.whole_until() > first, "and it stays so");
+        append(&shared, "a", 3);
+        assert_eq!(log.remaining().expect("it tells"), Some(3), "what came later is counted");
+    }
+
+    #[test]
+    fn another_log_is_not_taken_for_the_one_before() {
+        let (one, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let identities = |directory: &std::path::Path| {
+            let shared = shared(directory);
+            TOPICS.iter().for_each(|topic| append(&shared, topic, 1));
+            follow(&shared, &Default::default()).expect("both are there").identities().to_vec()
+        };
+        let first = identities(one.path());
+        assert_eq!(first, identities(one.path()), "it is the same when it is opened again");
+        let second = identities(other.path());
+        assert!(first.iter().all(|identity| !second.contains(identity)), "{first:?} and {second:?}");
     }
 }

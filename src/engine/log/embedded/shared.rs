@@ -113,6 +113,11 @@ impl SharedLog {
         self.log.committed(partition).map(u64::cast_signed)
     }
 
+    /// What tells this log from others: it was given when the log was begun.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// What tells this log from others that a store may have been filled from.
     pub(super) fn identity_of(&self, topic: &str, partition: i32) -> String {
         format!("{}/{topic}/{partition}", self.id)

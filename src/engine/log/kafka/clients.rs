@@ -174,6 +174,13 @@ impl KafkaOptions {
         config
     }
 
+    /// For following public topics: with a queue for each partition, so that the bounds on what is fetched ahead are for each.
+    pub(super) fn follower(&self, application_id: &str) -> ClientConfig {
+        let mut config = self.feed_reader(application_id);
+        config.set("queued.max.messages.kbytes", "256").set("max.partition.fetch.bytes", "262144");
+        config
+    }
+
     /// For writing as a department: exactly once per session, without a transaction.
     pub(super) fn spoke_writer(&self, application_id: &str) -> ClientConfig {
         let mut config = KafkaOptions::base(&self.producer);

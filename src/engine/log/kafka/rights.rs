@@ -19,6 +19,7 @@ use rdkafka::bindings::{
     rd_kafka_DescribeConsumerGroups_result_groups, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics,
     rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names,
     rd_kafka_TopicDescription_authorized_operations, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
+    rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str, rd_kafka_Uuid_t,
     rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_error_t,
     rd_kafka_event_DescribeConsumerGroups_result, rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy,
     rd_kafka_event_error, rd_kafka_event_t, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
@@ -104,10 +105,10 @@ impl Admin {
             Ok(found) => names
                 .iter()
                 .map(|name| {
-                    let of_name = found.iter().find(|(found, _)| found == name);
+                    let of_name = found.iter().find(|(found, ..)| found == name);
                     of_name.map_or_else(
                         || Rights::Unknown("the brokers say nothing of it".to_owned()),
-                        |(_, it)| it.clone(),
+                        |(_, it, _)| it.clone(),
                     )
                 })
                 .collect(),
@@ -131,6 +132,26 @@ impl Admin {
             }
         }
     }
+}
+
+/// What tells a topic from others of its name, and how many partitions it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Described {
+    /// The id that it was given when it was made; empty where the brokers have none (before Kafka 2.8), or do not say.
+    pub(super) id: String,
+    /// 0: they do not say.
+    pub(super) partitions: usize,
+}
+
+/// What the brokers say of topics, in their order, to a client that lives.
+pub(super) fn describe(client: *mut rd_kafka_t, names: &[&str]) -> Result<Vec<Described>, String> {
+    let texts: Vec<CString> = names.iter().filter_map(|name| CString::new(*name).ok()).collect();
+    if texts.len() != names.len() || names.is_empty() {
+        return Err("a topic's name has a zero byte".to_owned());
+    }
+    let found = describe_topics(client, &texts)?;
+    let of_name = |name: &&str| found.iter().find(|(found, ..)| found == name).map(|(.., it)| it.clone());
+    Ok(names.iter().map(|name| of_name(name).unwrap_or_default()).collect())
 }
 
 // SAFETY: only a type: one of the library's functions that give something back. It is called in one place, which has the proof.
@@ -225,7 +246,7 @@ unsafe fn rights(error: *const rd_kafka_error_t, operations: *const rd_kafka_Acl
 }
 
 #[expect(unsafe_code, reason = "the Rust client does not offer this question, see above")]
-fn describe_topics(client: *mut rd_kafka_t, names: &[CString]) -> Result<Vec<(String, Rights)>, String> {
+fn describe_topics(client: *mut rd_kafka_t, names: &[CString]) -> Result<Vec<(String, Rights, Described)>, String> {
     let options = options(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS)?;
     // SAFETY: the client is live.
     let queue = Owned::new(unsafe { rd_kafka_queue_new(client) }, rd_kafka_queue_destroy)?;
@@ -253,10 +274,36 @@ fn describe_topics(client: *mut rd_kafka_t, names: &[CString]) -> Result<Vec<(St
             let allowed = rd_kafka_TopicDescription_authorized_operations(description, &mut operations);
             let rights = rights(rd_kafka_TopicDescription_error(description), allowed, operations);
             let name = CStr::from_ptr(rd_kafka_TopicDescription_name(description));
-            found.push((name.to_string_lossy().into_owned(), rights));
+            let mut described = Described::default();
+            if !matches!(rights, Rights::Hidden | Rights::Absent) {
+                let _ = rd_kafka_TopicDescription_partitions(description, &mut described.partitions);
+                described.id = topic_id(rd_kafka_TopicDescription_topic_id(description));
+            }
+            found.push((name.to_string_lossy().into_owned(), rights, described));
         }
     }
     Ok(found)
+}
+
+/// A topic's id as text; empty: it has none.
+///
+/// # Safety
+/// `id` is null or live while this runs.
+#[expect(unsafe_code, reason = "the Rust client does not offer this question, see above")]
+// SAFETY: what the caller must vouch for is said above, under "Safety"; the caller is in this file.
+unsafe fn topic_id(id: *const rd_kafka_Uuid_t) -> String {
+    if id.is_null() {
+        return String::new();
+    }
+    // SAFETY: the id is live. Its text is kept with it, and is null only where there is no room.
+    let text = unsafe { rd_kafka_Uuid_base64str(id) };
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the library's texts end with a zero, and this one lives as long as the id.
+    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    // All bits zero: brokers that have no ids.
+    if text.bytes().all(|byte| byte == b'A') { String::new() } else { text }
 }
 
 #[expect(unsafe_code, reason = "the Rust client does not offer this question, see above")]
