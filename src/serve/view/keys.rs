@@ -10,15 +10,19 @@
 use std::ops::Range;
 
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
 
-use crate::feeds::{Cleanup, Feed};
+use crate::{
+    engine::store::table::KEY_BYTES_MAX,
+    feeds::{Cleanup, Feed},
+};
 
 const POSITION: u8 = 1;
 const RECORD: u8 = 2;
 const INDEX: u8 = 3;
 
-/// When the view was written to the disk last.
-pub(super) const WRITTEN_AT: &[u8] = &[4, b'w'];
+/// Up to when it has followed every feed, in milliseconds since 1970.
+pub(super) const FOLLOWED_AT: &[u8] = &[4, b'f'];
 /// Whether it has held everything once.
 pub(super) const COMPLETE: &[u8] = &[4, b'c'];
 
@@ -26,11 +30,19 @@ pub(super) const COMPLETE: &[u8] = &[4, b'c'];
 const FEED_KEY_BYTES_MAX: usize = 2_048;
 /// What an index takes of each part; longer ones are cut, and told apart by the record's own key after them.
 const PART_BYTES_MAX: usize = 512;
+/// Parts of the index that has most: metric, window's kind, dimension, its value, currency, window.
+const PARTS_MAX: usize = 6;
+/// What an index takes of a record's key; of longer ones the beginning, and a hash that tells them apart.
+const KEY_IN_INDEX_BYTES_MAX: usize = 512;
+
+// No entry, whatever somebody writes to a feed, is longer than the table takes.
+const _: () = assert!(2 + PARTS_MAX * (PART_BYTES_MAX + 1) + 2 + KEY_IN_INDEX_BYTES_MAX + 16 <= KEY_BYTES_MAX);
+const _: () = assert!(2 + FEED_KEY_BYTES_MAX <= KEY_BYTES_MAX);
 
 /// What a record is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Index {
-    /// Type and published value of an identifier → `insight.identities`.
+    /// Type and published value of an identifier → its records on `insight.identities`: after a reuse two, for a while.
     Identifier,
     /// A person → each of its records on `insight.identities`.
     Members,
@@ -42,7 +54,7 @@ pub enum Index {
     Series,
     /// When it opened → `insight.alerts`.
     Alerts,
-    /// The position of a source record → `insight.rejected`.
+    /// The position of a source record → `insight.rejected`, the newest first.
     Letters,
     /// The id of an identifier → `insight.identity-journal`, the newest first.
     Journal,
@@ -126,6 +138,11 @@ pub(super) fn number(feed: Feed) -> u8 {
     }
 }
 
+/// What tells a feed's topic from others of its name.
+pub(super) fn origin(feed: Feed) -> Vec<u8> {
+    vec![4, b'o', number(feed)]
+}
+
 pub(super) fn positions(feed: Feed) -> Vec<u8> {
     vec![POSITION, number(feed)]
 }
@@ -170,14 +187,21 @@ pub(super) fn is_record(key: &[u8]) -> bool {
 pub(super) fn indexes(feed: Feed, key: &[u8], value: &Value) -> Vec<Vec<u8>> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let count = |field: &str| value.get(field).and_then(Value::as_u64).unwrap_or_default();
+    // Each record has an entry of its own: by whatever way records come, none takes another one's away.
     let with_key = |mut index: Vec<u8>| {
-        index.extend_from_slice(key);
+        match key.split_at_checked(KEY_IN_INDEX_BYTES_MAX).filter(|(_, rest)| !rest.is_empty()) {
+            None => index.extend_from_slice(key),
+            Some((first, _)) => {
+                index.extend_from_slice(first);
+                index.extend_from_slice(&xxh3_128(key).to_be_bytes());
+            }
+        }
         index
     };
     match feed {
         Feed::Identities => {
             let mut entries = vec![
-                Index::Identifier.key(&[text("/identifier/type"), text("/identifier/value")]),
+                with_key(Index::Identifier.key(&[text("/identifier/type"), text("/identifier/value")])),
                 with_key(Index::Members.key(&[text("/person")])),
             ];
             if count("conflicts_total") > 0 || value.get("shared").and_then(Value::as_bool) == Some(true) {
@@ -195,7 +219,7 @@ pub(super) fn indexes(feed: Feed, key: &[u8], value: &Value) -> Vec<Vec<u8>> {
             vec![with_key(Index::Series.key(&parts.map(text)))]
         }
         Feed::Alerts => vec![with_key(Index::Alerts.key(&[text("/since")]))],
-        Feed::Rejected => vec![Index::Letters.key(&[text("/position")])],
+        Feed::Rejected => vec![with_key(Index::Letters.key(&[text("/position")]))],
         Feed::IdentityJournal => {
             let ids = ["/one/id", "/other/id"].map(text);
             ids.into_iter().filter(|id| !id.is_empty()).map(|id| with_key(Index::Journal.key(&[id]))).collect()

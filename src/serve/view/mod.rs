@@ -7,11 +7,13 @@
 //! ```
 //!
 //! - [`View`]: the copy. `follow`: the thread that keeps it; `documents`: what of a record is kept; `keys`: under which keys, and
-//!   by which indexes it is found; `news`: what was applied, for whoever watches; `progress`: how far it is.
+//!   by which indexes it is found; `news`: what was applied, for whoever watches; `progress`: how far it is; `shelf`: the table
+//!   and its folder.
 //!
 //! It subscribes as any reader does, so any department can have the same. The feeds are the truth: the copy may be removed at
-//! any time, and is read again from their beginning. It does so by itself when it was away for longer than the feeds keep
-//! deletions, when a topic was made anew, and when a later version keeps other things.
+//! any time, and is read again from their beginning. It does so by itself when it has not followed the feeds for as long as they
+//! keep deletions (whether it was off, or could not reach them), when a topic was made anew, and when a later version keeps
+//! other things. What cannot be written takes nothing more until it can.
 //!
 //! Bounded: in memory by the cache and by what waits for the next flush; on disk by the compacted feeds themselves, and by the
 //! newest [`KEPT_MAX`] records of each of the others, none of them older than its topic keeps it.
@@ -23,6 +25,7 @@ mod follow;
 mod keys;
 mod news;
 mod progress;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
@@ -30,16 +33,17 @@ use std::{
     collections::BTreeMap,
     ops::{ControlFlow, Range},
     path::Path,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::atomic::{AtomicI64, Ordering},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
+use self::shelf::Shelf;
 use crate::{
     engine::{
         log::outside::CommittedRecord,
-        store::{DiskError, FjallDisk, Identity, Store, StoreError, StoreFolder},
+        store::{DiskError, Identity, Store, StoreError, StoreFolder},
     },
     feeds::{Cleanup, Feed, Reader},
 };
@@ -50,9 +54,7 @@ pub use news::{News, Watch};
 pub use progress::Progress;
 
 /// The version of what is kept and how. Another one is read again from the feeds.
-const FORMAT: &str = "view 1";
-/// The tree in the folder.
-const TREE: &str = "view";
+const FORMAT: &str = "view 2";
 /// Records that are kept of a feed that is not compacted: the newest ones.
 pub const KEPT_MAX: u64 = 10_000;
 /// Bytes that may wait in memory for a flush.
@@ -61,6 +63,16 @@ const UNFLUSHED_BYTES: usize = 16 << 20;
 const FLUSH_AFTER: Duration = Duration::from_secs(10);
 /// Records that one question may look at before it has to be asked again from there.
 const SCANNED_MAX: usize = 20_000;
+/// And bytes of them: what a page has in memory, and how long it reads.
+const SCANNED_BYTES_MAX: usize = 8 << 20;
+/// Records of a feed that are taken out for their age before readers have their turn.
+const FORGOTTEN_MAX: u64 = 500;
+/// How far the age of the view on disk may be behind the true one, in milliseconds.
+const FOLLOWED_EVERY_MS: i64 = 60_000;
+/// It has never followed anything.
+const NEVER: i64 = i64::MIN;
+const TOO_OLD: &str =
+    "the view has not followed the feeds for nearly as long as they keep deletions and is read again from them";
 
 /// How a copy is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +96,9 @@ pub enum ViewError {
     /// Of its table.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It could not be written and waits until it can be opened again.
+    #[error("the view could not be written; it is opened again as soon as it can be")]
+    Away,
 }
 
 /// A record of the copy.
@@ -108,12 +123,14 @@ pub struct Page {
 
 /// A local copy of the feeds.
 pub struct View {
-    store: RwLock<Store>,
-    folder: StoreFolder,
+    shelf: Shelf,
     options: ViewOptions,
     readers: BTreeMap<u8, Reader>,
     progress: Progress,
     news: news::Desk,
+    /// Up to when it has everything of the feeds, by the clock.
+    followed_ms: AtomicI64,
+    followed_on_disk_ms: AtomicI64,
 }
 
 impl View {
@@ -122,33 +139,20 @@ impl View {
     /// # Errors
     /// [`ViewError`] if the folder cannot be used.
     pub fn open(path: &Path, options: ViewOptions, now_ms: i64) -> Result<View, ViewError> {
-        let opened = View::open_once(path, &options);
-        let view = match opened {
+        let mut placement = [0; 16];
+        placement[..FORMAT.len()].copy_from_slice(FORMAT.as_bytes());
+        let identity = Identity { placement, changelog: options.source.clone() };
+        let shelf = match Shelf::open(path, options.cache_bytes, identity.clone()) {
             Err(ViewError::Disk(DiskError::Rebuild { reason, .. })) => {
                 tracing::warn!(%reason, "the view is of no use any more and is read again from the feeds");
                 StoreFolder::erase(path)?;
-                View::open_once(path, &options)?
+                Shelf::open(path, options.cache_bytes, identity)?
             }
             opened => opened?,
         };
-        let is_too_old = |written_ms: i64| now_ms - written_ms > options.deletions_kept_ms / 10 * 9;
-        if view.number(keys::WRITTEN_AT)?.is_some_and(is_too_old) {
-            tracing::warn!("the view was away for longer than the feeds keep deletions and is read again from them");
-            view.wipe()?;
-        }
-        view.progress.note_complete(view.number(keys::COMPLETE)?.is_some());
-        Ok(view)
-    }
-
-    fn open_once(path: &Path, options: &ViewOptions) -> Result<View, ViewError> {
-        let folder = StoreFolder::open(path, options.cache_bytes)?;
-        let mut placement = [0; 16];
-        placement[..FORMAT.len()].copy_from_slice(FORMAT.as_bytes());
-        let disk = FjallDisk::open(&folder, TREE, Identity { placement, changelog: options.source.clone() })?;
-        Ok(View {
-            store: RwLock::new(Store::new(Box::new(disk))),
-            folder,
-            options: options.clone(),
+        let view = View {
+            shelf,
+            options,
             readers: Feed::ALL
                 .into_iter()
                 .filter(|feed| feed.description().encoded)
@@ -156,7 +160,15 @@ impl View {
                 .collect(),
             progress: Progress::default(),
             news: news::Desk::default(),
-        })
+            followed_ms: AtomicI64::new(NEVER),
+            followed_on_disk_ms: AtomicI64::new(NEVER),
+        };
+        view.recall()?;
+        if view.is_too_old(now_ms) {
+            tracing::warn!("{TOO_OLD}");
+            view.wipe()?;
+        }
+        Ok(view)
     }
 
     /// How far it is.
@@ -167,7 +179,7 @@ impl View {
     /// What is applied to a feed from now on.
     pub fn watch(&self, feed: Feed) -> Watch {
         // Nothing is applied between the positions and the watch.
-        let _applied = self.read();
+        let _applied = self.shelf.read();
         self.news.watch(feed)
     }
 
@@ -176,7 +188,7 @@ impl View {
     /// # Errors
     /// [`ViewError`] if it cannot be read.
     pub fn watch_from_here(&self, feed: Feed) -> Result<(BTreeMap<i32, i64>, Watch), ViewError> {
-        let store = self.read();
+        let store = self.shelf.read()?;
         Ok((positions(&store, feed)?, self.news.watch(feed)))
     }
 
@@ -185,7 +197,17 @@ impl View {
     /// # Errors
     /// [`ViewError`] if it cannot be read.
     pub fn positions(&self, feed: Feed) -> Result<BTreeMap<i32, i64>, ViewError> {
-        positions(&self.read(), feed)
+        let store = self.shelf.read()?;
+        positions(&store, feed)
+    }
+
+    /// What tells the topic that a feed was read from, from others of its name; empty where nobody knows.
+    ///
+    /// # Errors
+    /// [`ViewError`] if it cannot be read.
+    pub fn origin(&self, feed: Feed) -> Result<String, ViewError> {
+        let found = self.shelf.read()?.get(&keys::origin(feed))?;
+        Ok(found.map(|found| String::from_utf8_lossy(&found).into_owned()).unwrap_or_default())
     }
 
     /// The record at a place.
@@ -193,10 +215,12 @@ impl View {
     /// # Errors
     /// [`ViewError`] if it cannot be read.
     pub fn get(&self, place: &Place) -> Result<Option<Kept>, ViewError> {
-        resolve(&self.read(), &place.0)
+        let store = self.shelf.read()?;
+        resolve(&store, &place.0)
     }
 
-    /// At most `limit` records of a list that `accept` takes, from `from` on; by an index in its order.
+    /// At most `limit` records of a list that `accept` takes, from `from` on; by an index in its order. Where much was looked at
+    /// there may be fewer of them, and still a next place.
     ///
     /// # Errors
     /// [`ViewError`] if it cannot be read.
@@ -207,30 +231,33 @@ impl View {
         limit: usize,
         accept: &dyn Fn(&Value) -> bool,
     ) -> Result<Page, ViewError> {
-        let store = self.read();
+        let store = self.shelf.read()?;
         let begin = from.filter(|from| span.contains(&from.to_vec())).unwrap_or(&span.start);
-        let (mut page, mut scanned, mut failed) = (Page::default(), 0, None);
+        let (mut page, mut scanned, mut bytes, mut failed) = (Page::default(), 0, 0, None);
         store.scan(begin, &span.end, |key, value| {
-            if page.records.len() == limit || scanned == SCANNED_MAX {
+            if page.records.len() == limit || scanned == SCANNED_MAX || bytes >= SCANNED_BYTES_MAX {
                 page.next = Some(key.to_vec());
                 return ControlFlow::Break(());
             }
             scanned += 1;
             let found = match keys::is_record(key) {
-                true => Ok(kept(key, value)),
-                false => resolve(&store, value),
+                true => Ok(Some((value.len(), kept(key, value)))),
+                false => store.get(value).map(|found| found.map(|found| (found.len(), kept(value, &found)))),
             };
             match found {
-                Ok(Some(kept)) if accept(&kept.value) => page.records.push(kept),
-                Ok(_) => {}
+                Ok(found) => {
+                    let (size, found) = found.unwrap_or_default();
+                    bytes += size;
+                    page.records.extend(found.filter(|kept| accept(&kept.value)));
+                    ControlFlow::Continue(())
+                }
                 Err(error) => {
                     failed = Some(error);
-                    return ControlFlow::Break(());
+                    ControlFlow::Break(())
                 }
             }
-            ControlFlow::Continue(())
         })?;
-        failed.map_or(Ok(page), Err)
+        failed.map_or(Ok(page), |error| Err(error.into()))
     }
 
     /// What a record of a feed tells; `None`: nothing that a hub wrote.
@@ -243,32 +270,59 @@ impl View {
     ///
     /// # Errors
     /// [`ViewError`] if it cannot be written; it may be called again.
-    pub fn clean_thoroughly(&self, now_ms: i64) -> Result<(), ViewError> {
-        self.flush(now_ms)?;
-        Ok(self.folder.clean_thoroughly()?)
+    pub fn clean_thoroughly(&self) -> Result<(), ViewError> {
+        self.flush()?;
+        self.shelf.clean_thoroughly()
+    }
+
+    /// It is about to be followed from its positions. `origins`: as of [`Follow::identities`](crate::engine::log::outside::Follow);
+    /// whether they are what it was read from. `now_ms`: the time when the feeds were opened.
+    fn begin(&self, origins: &[String], now_ms: i64) -> Result<bool, ViewError> {
+        for (feed, origin) in Feed::ALL.into_iter().zip(origins) {
+            let known = self.origin(feed)?;
+            if !known.is_empty() && !origin.is_empty() && known != *origin {
+                return Ok(false);
+            }
+        }
+        let note = |store: &mut Store| {
+            for (feed, origin) in Feed::ALL.into_iter().zip(origins).filter(|(_, origin)| !origin.is_empty()) {
+                store.put(&keys::origin(feed), origin.as_bytes());
+            }
+            Ok(())
+        };
+        self.shelf.change(note, drop)?;
+        if self.followed_ms.load(Ordering::Acquire) == NEVER {
+            // From the beginning: what was deleted before now is deleted there.
+            self.followed_ms.store(now_ms, Ordering::Release);
+        }
+        Ok(true)
+    }
+
+    /// It has everything that was committed by a time.
+    fn note_whole(&self, until_ms: i64) {
+        self.followed_ms.fetch_max(until_ms, Ordering::AcqRel);
+        self.progress.note_complete(true);
+    }
+
+    /// Whether it has not followed the feeds for so long that it could miss a deletion.
+    fn is_too_old(&self, now_ms: i64) -> bool {
+        let followed_ms = self.followed_ms.load(Ordering::Acquire);
+        followed_ms != NEVER && now_ms - followed_ms > self.options.deletions_kept_ms / 10 * 9
     }
 
     /// Takes records over, in their order, as one step: who reads sees all of them or none.
     fn apply(&self, records: Vec<(Feed, CommittedRecord)>, now_ms: i64) -> Result<(), ViewError> {
-        let mut store = self.write();
-        let mut told = Vec::with_capacity(records.len());
-        for (feed, record) in records {
-            match self.stage(&mut store, feed, &record) {
-                Ok(news) => told.extend(news.map(|news| (feed, news))),
-                Err(error) => {
-                    store.rollback();
-                    return Err(error);
-                }
+        let change = |store: &mut Store| {
+            let mut told = Vec::with_capacity(records.len());
+            for (feed, record) in records {
+                let news = self.stage(store, feed, &record)?;
+                told.extend(news.map(|news| (feed, news)));
             }
-        }
-        if let Err(error) = self.forget_old(&mut store, now_ms) {
-            store.rollback();
-            return Err(error);
-        }
-        store.commit();
+            self.take_out_old(store, now_ms)?;
+            Ok(told)
+        };
         // Under the lock, so that positions and news agree.
-        told.into_iter().for_each(|(feed, news)| self.news.tell(feed, news));
-        Ok(())
+        self.shelf.change(change, |told| told.into_iter().for_each(|(feed, news)| self.news.tell(feed, news)))
     }
 
     /// One record; what it tells.
@@ -300,15 +354,34 @@ impl View {
         Ok(Some(news_of(record, value)))
     }
 
-    /// Takes out what is too old or too much of the feeds that are not compacted.
-    fn forget_old(&self, store: &mut Store, now_ms: i64) -> Result<(), ViewError> {
+    /// Takes out what is too old of the feeds that are not compacted, also where nothing comes on them.
+    fn forget_old(&self, now_ms: i64) -> Result<(), ViewError> {
+        loop {
+            let mut is_all = true;
+            let change = |store: &mut Store| self.take_out_old(store, now_ms);
+            self.shelf.change(change, |all| is_all = all)?;
+            if is_all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes out what is too old or too much of the feeds that are not compacted, in one step at most [`FORGOTTEN_MAX`] of each
+    /// for their age; whether that was all.
+    fn take_out_old(&self, store: &mut Store, now_ms: i64) -> Result<bool, ViewError> {
+        let mut is_all = true;
         for feed in Feed::ALL.into_iter().filter(|feed| feed.description().cleanup == Cleanup::Delete) {
             let (first, next) = arrivals(store, feed)?;
             let mut oldest = first;
             while oldest < next {
                 let key = keys::arrival(feed, oldest);
                 let is_old = |kept: &Kept| kept.timestamp_ms < now_ms - self.options.retention_ms;
-                if next - oldest <= KEPT_MAX && !resolve(store, &key)?.as_ref().is_none_or(is_old) {
+                let is_too_much = next - oldest > KEPT_MAX;
+                if !is_too_much && !resolve(store, &key)?.as_ref().is_none_or(is_old) {
+                    break;
+                }
+                if !is_too_much && oldest - first >= FORGOTTEN_MAX {
+                    is_all = false;
                     break;
                 }
                 remove(store, feed, &key)?;
@@ -318,46 +391,65 @@ impl View {
                 store.put(&keys::arrivals(feed), &[oldest.to_be_bytes(), next.to_be_bytes()].concat());
             }
         }
+        Ok(is_all)
+    }
+
+    /// Whether it is time to write to the disk. `flushed`: when that was done last.
+    fn is_due(&self, flushed: Instant) -> Result<bool, ViewError> {
+        let store = self.shelf.read()?;
+        let waits = store.unflushed_entries() > 0;
+        let followed_ms = self.followed_ms.load(Ordering::Acquire);
+        let is_older_there =
+            followed_ms.saturating_sub(self.followed_on_disk_ms.load(Ordering::Acquire)) >= FOLLOWED_EVERY_MS;
+        Ok(store.unflushed_bytes() >= UNFLUSHED_BYTES
+            || (waits || followed_ms != NEVER && is_older_there) && flushed.elapsed() >= FLUSH_AFTER)
+    }
+
+    /// Writes contents and positions to the disk, in one batch that lasts. Who reads is not held up.
+    fn flush(&self) -> Result<(), ViewError> {
+        // As of the last batch that was applied, or before it.
+        let followed_ms = self.followed_ms.load(Ordering::Acquire);
+        let mut last = Vec::new();
+        if followed_ms != NEVER {
+            last.push((keys::FOLLOWED_AT, followed_ms.to_be_bytes()));
+        }
+        if self.progress.is_complete() {
+            last.push((keys::COMPLETE, 1_i64.to_be_bytes()));
+        }
+        let written = self.shelf.flush(&last);
+        self.progress.note_written(written.is_ok());
+        written?;
+        self.followed_on_disk_ms.store(followed_ms, Ordering::Release);
         Ok(())
     }
 
-    /// Whether it is time to write to the disk.
-    fn is_due(&self, flushed: Instant) -> bool {
-        let store = self.read();
-        store.unflushed_bytes() >= UNFLUSHED_BYTES || store.unflushed_entries() > 0 && flushed.elapsed() >= FLUSH_AFTER
+    /// Opens it again after it could not be read or written: as it was flushed last. It is tried whether it can be written now.
+    fn reopen(&self) -> Result<(), ViewError> {
+        let opened = self.shelf.reopen().and_then(|()| self.recall()).and_then(|()| self.flush());
+        self.progress.note_written(opened.is_ok());
+        opened
     }
 
-    /// Writes contents and positions to the disk, in one batch that lasts.
-    fn flush(&self, now_ms: i64) -> Result<(), ViewError> {
-        let mut store = self.write();
-        store.put(keys::WRITTEN_AT, &now_ms.to_be_bytes());
-        if self.progress.is_complete() {
-            store.put(keys::COMPLETE, &1_i64.to_be_bytes());
-        }
-        store.commit();
-        let batch = store.position().unwrap_or_default() + 1;
-        Ok(store.flush(batch)?)
-    }
-
-    /// Begins anew.
+    /// Begins anew. Who watches a feed is told, and comes back.
     fn wipe(&self) -> Result<(), ViewError> {
-        self.write().wipe()?;
         self.progress.note_complete(false);
+        self.shelf.wipe()?;
+        self.news.close();
+        self.recall()
+    }
+
+    /// What it knows of itself is what the table has of it.
+    fn recall(&self) -> Result<(), ViewError> {
+        let followed_ms = self.number(keys::FOLLOWED_AT)?.unwrap_or(NEVER);
+        self.followed_ms.store(followed_ms, Ordering::Release);
+        self.followed_on_disk_ms.store(followed_ms, Ordering::Release);
+        self.progress.note_complete(self.number(keys::COMPLETE)?.is_some());
         Ok(())
     }
 
     fn number(&self, key: &[u8]) -> Result<Option<i64>, ViewError> {
-        let value = self.read().get(key)?;
+        let value = self.shelf.read()?.get(key)?;
         Ok(value.and_then(|value| value.as_ref().try_into().ok()).map(i64::from_be_bytes))
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Store> {
-        // Whoever panicked while writing had not committed, and `follow` ended with it.
-        self.store.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Store> {
-        self.store.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

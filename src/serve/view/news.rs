@@ -1,6 +1,6 @@
 //! What was applied to the view in; the same for whoever watches a feed out. Who does not keep up is told so, and holds nothing up.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -36,26 +36,36 @@ impl Watch {
 }
 
 /// Where watchers are told.
-pub(super) struct Desk(Vec<(Feed, broadcast::Sender<Arc<News>>)>);
+pub(super) struct Desk(RwLock<Senders>);
+
+type Senders = Vec<(Feed, broadcast::Sender<Arc<News>>)>;
 
 impl Default for Desk {
     fn default() -> Desk {
-        Desk(Feed::ALL.into_iter().map(|feed| (feed, broadcast::channel(BEHIND_MAX).0)).collect())
+        Desk(RwLock::new(senders()))
     }
 }
 
-impl Desk {
-    fn of(&self, feed: Feed) -> &broadcast::Sender<Arc<News>> {
-        let found = self.0.iter().find(|(known, _)| *known == feed);
-        &found.expect("every feed has a sender").1
-    }
+fn senders() -> Senders {
+    Feed::ALL.into_iter().map(|feed| (feed, broadcast::channel(BEHIND_MAX).0)).collect()
+}
 
+impl Desk {
     pub(super) fn watch(&self, feed: Feed) -> Watch {
-        Watch(self.of(feed).subscribe())
+        let senders = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, sender) = senders.iter().find(|(known, _)| *known == feed).expect("every feed has a sender");
+        Watch(sender.subscribe())
     }
 
     pub(super) fn tell(&self, feed: Feed, news: News) {
+        let senders = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, sender) = senders.iter().find(|(known, _)| *known == feed).expect("every feed has a sender");
         // An error says that nobody watches.
-        let _ = self.of(feed).send(Arc::new(news));
+        let _ = sender.send(Arc::new(news));
+    }
+
+    /// Ends everybody's watch: what comes next is no continuation.
+    pub(super) fn close(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = senders();
     }
 }

@@ -1,5 +1,7 @@
 //! A view on a folder of its own, and what it holds after records, restarts and removals.
 
+mod following;
+
 use serde_json::json;
 
 use super::*;
@@ -74,8 +76,8 @@ fn what_was_flushed_is_there_after_a_restart_and_the_rest_is_read_again() {
     {
         let view = open(folder.path(), 0);
         apply(&view, Feed::Metrics, vec![record(0, &key, Some(value.clone()))]);
-        view.progress.note_complete(true);
-        view.flush(1_000).expect("a usable folder");
+        view.note_whole(1_000);
+        view.flush().expect("a usable folder");
         apply(&view, Feed::Metrics, vec![record(1, &metric(2, "", 2.0).0, Some(metric(2, "", 2.0).1))]);
     }
     let view = open(folder.path(), 2_000);
@@ -91,8 +93,8 @@ fn a_view_that_was_away_for_too_long_or_is_of_another_source_is_begun_anew() {
     let folder = tempfile::tempdir().expect("a directory");
     let fill = |view: &View| {
         apply(view, Feed::Metrics, vec![record(0, &metric(1, "", 1.0).0, Some(metric(1, "", 1.0).1))]);
-        view.progress.note_complete(true);
-        view.flush(1_000).expect("a usable folder");
+        view.note_whole(1_000);
+        view.flush().expect("a usable folder");
     };
     fill(&open(folder.path(), 0));
     let nearly = open(folder.path(), 1_000 + DAY_MS / 10 * 9);
@@ -135,20 +137,26 @@ fn pages_neither_repeat_nor_hide_what_was_there_throughout() {
 }
 
 #[test]
-fn an_identifier_that_moved_to_another_record_is_not_lost_with_the_old_one() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let view = open(folder.path(), 0);
+fn an_identifier_that_moved_to_another_record_is_found_in_whatever_order_the_two_come() {
     let identity = |person: &str| {
         Some(
             json!({"identifier": {"type": "email", "value": "ann@example.org"}, "person": person, "conflicts_total": 0}),
         )
     };
-    // Erased, and used again: another public id. The news of the two come in any order.
-    apply(&view, Feed::Identities, vec![record(0, "old", identity("old"))]);
-    apply(&view, Feed::Identities, vec![record(1, "new", identity("new")), record(2, "old", None)]);
-    let found = view.list(&Index::Identifier.by(&["email", "ann@example.org"]), None, 5, &|_| true).expect("readable");
-    let persons: Vec<&Value> = found.records.iter().map(|kept| &kept.value["person"]).collect();
-    assert_eq!(persons, ["new"]);
+    // Erased, and used again: another public id, in another partition. When the view is filled again, the old one may come last.
+    let (old, new) = (|offset| record(offset, "old", identity("old")), |offset| record(offset, "new", identity("new")));
+    let gone = |offset| record(offset, "old", None);
+    for records in [[old(0), new(1), gone(2)], [new(0), old(1), gone(2)], [old(0), gone(1), new(2)]] {
+        let folder = tempfile::tempdir().expect("a directory");
+        let view = open(folder.path(), 0);
+        for record in records {
+            apply(&view, Feed::Identities, vec![record]);
+        }
+        let found = view.list(&Index::Identifier.by(&["email", "ann@example.org"]), None, 5, &|_| true);
+        let found = found.expect("readable").records;
+        let persons: Vec<&Value> = found.iter().map(|kept| &kept.value["person"]).collect();
+        assert_eq!(persons, ["new"]);
+    }
 }
 
 #[test]
@@ -192,6 +200,8 @@ fn of_dead_letters_the_newest_are_kept_and_none_for_longer_than_their_topic_keep
     assert_eq!(found("sales|0|4").len(), 0);
     assert_eq!(found("sales|0|5")[0].value["value"], "base64:/wA=");
     view.apply(vec![letter(20_000, 9_000 + 14 * DAY_MS)], 9_000 + 14 * DAY_MS).expect("a usable folder");
+    // A step at a time, with what comes or without.
+    view.forget_old(9_000 + 14 * DAY_MS).expect("a usable folder");
     assert_eq!(count(&view), (1_006, Some(json!(20_000))), "9,000 and later, and the new one");
 }
 
@@ -201,10 +211,10 @@ fn what_was_removed_is_in_no_file_after_a_thorough_cleaning() {
     let view = open(folder.path(), 0);
     let secret = "ann-whom-nobody-must-know";
     apply(&view, Feed::Customers, vec![record(0, "a", Some(json!({"identifiers": {"email": [secret]}})))]);
-    view.flush(1_000).expect("a usable folder");
+    view.flush().expect("a usable folder");
     assert!(holds(folder.path(), secret.as_bytes()), "the test sees what is in files");
     apply(&view, Feed::Customers, vec![record(1, "a", None)]);
-    view.clean_thoroughly(2_000).expect("a usable folder");
+    view.clean_thoroughly().expect("a usable folder");
     assert!(!holds(folder.path(), secret.as_bytes()));
 }
 
@@ -241,4 +251,49 @@ fn whoever_watches_hears_what_comes_after_the_positions_that_they_were_told() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let news = runtime.block_on(watch.next()).expect("it keeps up");
     assert_eq!((news.offset, &news.value), (1, &None));
+}
+
+#[test]
+fn no_key_that_somebody_writes_is_too_long_for_the_view() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let long = "x".repeat(3_000);
+    let value = json!({"metric": long, "window": {"kind": long, "start": long}, "dimension": long, "dimension_value": long,
+        "currency": long, "value": 1.0});
+    // Two that are the same for as long as an index looks, and one that no feed has.
+    let keys = ["a", "b"].map(|end| format!("{}{end}", "k".repeat(2_047)));
+    let mut records: Vec<CommittedRecord> =
+        (0..).zip(&keys).map(|(offset, key)| record(offset, key, Some(value.clone()))).collect();
+    records.push(record(2, &"k".repeat(5_000), Some(value)));
+    apply(&view, Feed::Metrics, records);
+    assert_eq!(values(&view, &[&long]).len(), 2);
+    apply(&view, Feed::Metrics, vec![record(3, &keys[0], None)]);
+    let left = view.list(&Index::Series.by(&[&long]), None, 5, &|_| true).expect("readable").records;
+    assert_eq!(left.iter().map(|kept| kept.key.as_ref()).collect::<Vec<_>>(), [Some(&keys[1])]);
+    apply(&view, Feed::Metrics, vec![record(4, &keys[1], None)]);
+    assert!(values(&view, &[&long]).is_empty());
+}
+
+#[test]
+fn a_question_looks_at_so_much_and_says_where_it_goes_on() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let of = "x".repeat(100 << 10);
+    let count = 300;
+    let records =
+        (0..count).map(|number| record(number, &format!("{number:03}"), Some(json!({"of": of, "n": number}))));
+    apply(&view, Feed::Journeys, records.collect());
+    let is_last = |value: &Value| value["n"] == count - 1;
+    let (mut found, mut pages, mut place) = (0, 0, None);
+    loop {
+        let page = view.list(&feed(Feed::Journeys), place.as_deref(), 100, &is_last).expect("readable");
+        (found, pages) = (found + page.records.len(), pages + 1);
+        place = page.next;
+        if place.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, 1);
+    let bytes = usize::try_from(count).expect("few") * of.len();
+    assert!((3..=bytes / SCANNED_BYTES_MAX + 1).contains(&pages), "{pages} pages of {bytes} bytes");
 }
