@@ -25,6 +25,8 @@ pub struct AuditEntry {
     pub action: &'static str,
     /// How: the operation of the API.
     pub operation: &'static str,
+    /// The feed that is watched, without its prefix; `None` of everything but `watch_feed`.
+    pub feed: Option<&'static str>,
     /// Whose data, if it is one person's.
     pub person: Option<PersonId>,
     /// How many records were shown; 0: there was nothing. Of a decision or an erasure how many identifiers or things it names.
@@ -50,6 +52,7 @@ impl FeedRecord for Audit {
             at: Instant::new(record.at),
             action: record.action,
             operation: record.operation,
+            feed: record.feed,
             person: record.person.map(|person| person.to_string()),
             records: i64::try_from(record.records).unwrap_or(i64::MAX),
         }
@@ -64,6 +67,7 @@ pub struct AuditShape<'a, N> {
     at: Instant<N>,
     action: &'static str,
     operation: &'static str,
+    feed: Option<&'static str>,
     person: Option<String>,
     records: i64,
 }

@@ -143,7 +143,13 @@ fn audit_entries_are_written_as_the_golden_files_say() {
     let entry = examples::audit_entry();
     check_golden!(Audit, "audit", &entry);
     assert_eq!(entry.key(), "3f2a9c0d1e4b5a67|2026-01-31T09:00:00.000Z");
-    check_formats_agree::<Audit>(&AuditEntry { person: None, records: 0, ..entry });
+    check_formats_agree::<Audit>(&AuditEntry {
+        operation: "watch_feed",
+        feed: Some("customers"),
+        person: None,
+        records: 0,
+        ..entry
+    });
 }
 
 #[test]

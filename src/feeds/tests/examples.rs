@@ -523,6 +523,7 @@ pub fn audit_entry() -> AuditEntry {
         at: EventTime(1_769_850_000_000),
         action: "read",
         operation: "get_customer_timeline",
+        feed: None,
         person: Some(PersonId([0xab; 16])),
         records: 12,
     }
