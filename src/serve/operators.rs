@@ -10,7 +10,7 @@ use axum::{
 use serde_json::json;
 
 use super::view::Progress;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Event, Telemetry};
 
 /// What is told.
 #[derive(Clone)]
@@ -28,7 +28,10 @@ pub(super) fn routes(telemetry: Telemetry, view: Option<Progress>) -> Router {
         .with_state(Operators { telemetry, view })
 }
 
-async fn metrics(State(Operators { telemetry, .. }): State<Operators>) -> Response {
+async fn metrics(State(Operators { telemetry, view }): State<Operators>) -> Response {
+    if let Some(view) = view {
+        telemetry.emit(Event::ViewLooked { behind_records: view.behind(), is_stalled: view.is_stalled() });
+    }
     let content_type = [(CONTENT_TYPE, prometheus::TEXT_FORMAT)];
     (content_type, telemetry.render()).into_response()
 }

@@ -141,6 +141,8 @@ pub enum Event<'a> {
     ApiItems { spoke: &'a str, accepted: u64, refused: u64 },
     /// What came over the API and waited was stored: how long that took.
     ApiStored { elapsed: Duration },
+    /// How far the view of the API is, and whether it does not go on.
+    ViewLooked { behind_records: u64, is_stalled: bool },
     /// An erasure took touchpoints or identifiers of them, or kept some that came late from being taken.
     TouchpointsErased { spoke: &'a str, count: u64 },
     /// Files of this instance may still hold something that was erased, or none does any more.
@@ -252,6 +254,10 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
             figures.api_items.with_label_values(&[spoke, "refused"]).inc_by(refused);
         }
         Event::ApiStored { elapsed } => figures.api_stored_seconds.observe(elapsed.as_secs_f64()),
+        Event::ViewLooked { behind_records, is_stalled } => {
+            figures.view_behind_records.set(i64::try_from(behind_records).unwrap_or(i64::MAX));
+            figures.view_stalled.set(i64::from(is_stalled));
+        }
         Event::TouchpointsErased { spoke, count } => {
             figures.touchpoints_erased.with_label_values(&[spoke]).inc_by(count);
         }
@@ -388,6 +394,7 @@ pub(super) fn log(event: &Event<'_>) {
         Event::ApiStored { elapsed } => {
             trace!(elapsed_seconds = elapsed.as_secs_f64(), "what came over the API was stored")
         }
+        Event::ViewLooked { behind_records, is_stalled } => trace!(behind_records, is_stalled, "the view was asked"),
         Event::TouchpointsErased { spoke, count } => debug!(spoke, count, "touchpoints erased"),
         Event::ErasuresPending { pending: true } => {
             info!("something was erased: files of this instance are rewritten until no byte of it can be left")

@@ -56,6 +56,8 @@ pub(super) struct Figures {
     pub api_seconds: Histogram,
     pub api_items: IntCounterVec,
     pub api_stored_seconds: Histogram,
+    pub view_behind_records: IntGauge,
+    pub view_stalled: IntGauge,
     pub touchpoints_erased: IntCounterVec,
     pub erasures_pending: IntGauge,
     pub erasures_due: IntGauge,
@@ -293,6 +295,14 @@ impl Figures {
                 "insight_hub_api_stored_seconds",
                 "How long it took to store what came over the API and waited: a sync of the disk, or a round to the brokers, for all of it together.",
                 WORK_SECONDS,
+            ),
+            view_behind_records: make.whole_gauge(
+                "insight_hub_view_behind_records",
+                "Records of the feeds that the view of the API has not taken over, as of its last look; 0 without an API.",
+            ),
+            view_stalled: make.whole_gauge(
+                "insight_hub_view_stalled",
+                "1 while the view of the API has not heard of its feeds for half a minute, or cannot be written: what the API shows is old.",
             ),
             touchpoints_erased: make.counters(
                 "insight_hub_touchpoints_erased_total",

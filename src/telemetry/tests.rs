@@ -64,6 +64,8 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_api_seconds", answered),
     ("insight_hub_api_items_total", |t| t.emit(Event::ApiItems { spoke: "sales", accepted: 499, refused: 1 })),
     ("insight_hub_api_stored_seconds", |t| t.emit(Event::ApiStored { elapsed: Duration::from_millis(3) })),
+    ("insight_hub_view_behind_records", view_looked),
+    ("insight_hub_view_stalled", view_looked),
     ("insight_hub_commits_total", committed),
     ("insight_hub_commit_seconds", committed),
     ("insight_hub_publish_seconds", |t| t.publish_seconds("analyses").observe(0.01)),
@@ -110,6 +112,10 @@ fn committed(telemetry: &Telemetry) {
 fn answered(telemetry: &Telemetry) {
     telemetry.emit(Event::ApiAnswered { outcome: "answered", elapsed: Duration::from_millis(3) });
     telemetry.emit(Event::ApiCutOff);
+}
+
+fn view_looked(telemetry: &Telemetry) {
+    telemetry.emit(Event::ViewLooked { behind_records: 5, is_stalled: true });
 }
 
 fn flushed(telemetry: &Telemetry) {
