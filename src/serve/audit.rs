@@ -207,6 +207,7 @@ mod tests {
             at: EventTime(1_769_850_000_000),
             action: "read",
             operation: "get_customer",
+            feed: None,
             person: None,
             records: 1,
         }

@@ -1,8 +1,10 @@
 //! A listener in; connections out that are few, short-lived and small, so that no client can hold the hub's memory.
 //!
 //! A connection may live for a while and send so much before it is answered: this bounds headers, bodies and slow senders alike.
-//! Who keeps a connection alive connects anew then. Who has got no answer within half a minute of connecting has not asked for one; who takes nothing
-//! of an answer for a minute, or asks for no other, is gone.
+//! Who keeps a connection alive connects anew then. Who has got no answer within half a minute of connecting has not asked for
+//! one; who takes nothing of an answer for a minute, or asks for no other, is gone. Who takes an answer drop by drop holds its
+//! memory as well: as long as something waits to be taken, half a minute is given, and a second more for each
+//! [`TAKEN_PER_SECOND_MIN`] bytes.
 
 use std::{
     io,
@@ -25,6 +27,11 @@ use tokio::{
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take nothing after that. Streams of events are sent something more often.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// How long something may wait to be taken, beside the time that its bytes are given.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+/// Bytes that a client takes in a second at least, in the mean, while there are some: less than any line has.
+const TAKEN_PER_SECOND_MIN: u64 = 4 << 10;
 
 /// How many connections, and how much of each.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +69,7 @@ impl Listener for Bounded {
             stream,
             end: Box::pin(sleep_until(Instant::now() + ANSWERED_WITHIN.min(self.bounds.lifetime_max))),
             end_of_life: Instant::now() + self.bounds.lifetime_max,
+            waiting: None,
             bytes_left: self.bounds.request_bytes_max,
             request_bytes_max: self.bounds.request_bytes_max,
             _place: place,
@@ -80,21 +88,64 @@ pub(super) struct Connection {
     end: Pin<Box<Sleep>>,
     /// Its end at the latest.
     end_of_life: Instant,
+    /// Since when there is always something that waits to be taken, and the bytes that were taken since.
+    waiting: Option<Waiting>,
     bytes_left: usize,
     request_bytes_max: usize,
     _place: OwnedSemaphorePermit,
 }
 
+/// Something waits to be taken by the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waiting {
+    since: Instant,
+    taken_bytes: u64,
+}
+
+impl Waiting {
+    /// By when all of it must have been taken, unless more is taken until then.
+    fn end(self) -> Instant {
+        self.since + TAKEN_WITHIN + Duration::from_secs(self.taken_bytes / TAKEN_PER_SECOND_MIN)
+    }
+}
+
+/// What waits after so many bytes were offered and `taken` of them taken; `None` taken: the client takes nothing now.
+fn still_waiting(waiting: Option<Waiting>, offered: usize, taken: Option<usize>, now: Instant) -> Option<Waiting> {
+    if taken.is_some_and(|taken| taken >= offered) {
+        return None;
+    }
+    // What went into the system's own memory before there was something to wait for is no client's doing.
+    let Some(waiting) = waiting else { return Some(Waiting { since: now, taken_bytes: 0 }) };
+    let taken_bytes = waiting.taken_bytes.saturating_add(taken.unwrap_or_default() as u64);
+    Some(Waiting { taken_bytes, ..waiting })
+}
+
 impl Connection {
-    /// It took something: it may live on for a while.
-    fn note_taken(&mut self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(bytes)) if *bytes > 0) {
+    /// It took something of what was offered, or nothing: it may live on for a while.
+    fn note_taken(&mut self, offered: usize, written: &Poll<io::Result<usize>>, context: &mut Context<'_>) {
+        let taken = match written {
+            Poll::Ready(Ok(taken)) => Some(*taken),
+            Poll::Ready(Err(_)) => return,
+            Poll::Pending => None,
+        };
+        if taken.is_some_and(|taken| taken > 0) {
             self.bytes_left = self.request_bytes_max;
-            let end = self.end_of_life.min(Instant::now() + IDLE_MAX);
-            // Not with each piece.
-            if end.saturating_duration_since(self.end.deadline()) > Duration::from_secs(1) {
-                self.end.as_mut().reset(end);
-            }
+        }
+        let now = Instant::now();
+        let was_waiting = self.waiting;
+        self.waiting = still_waiting(self.waiting, offered, taken, now);
+        let end = match self.waiting {
+            Some(waiting) => self.end_of_life.min(waiting.end()).min(now + IDLE_MAX),
+            None => self.end_of_life.min(now + IDLE_MAX),
+        };
+        // Who takes nothing gets no more time by that; and the clock is not set with each piece.
+        let is_new = self.waiting.is_some() && was_waiting.is_none();
+        let is_later = taken.is_some_and(|taken| taken > 0)
+            && end.saturating_duration_since(self.end.deadline()) > Duration::from_secs(1);
+        if is_new && end < self.end.deadline() || is_later {
+            self.end.as_mut().reset(end);
+            // Whoever waits is woken by it.
+            let _ = self.end.as_mut().poll(context);
         }
     }
 
@@ -128,7 +179,7 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check_end(context)?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note_taken(&written);
+        self.note_taken(bytes.len(), &written, context);
         written
     }
 
@@ -147,11 +198,42 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         self.check_end(context)?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.note_taken(&written);
+        self.note_taken(slices.iter().map(|slice| slice.len()).sum(), &written, context);
         written
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_an_answer_drop_by_drop_is_not_given_more_time_by_each_drop() {
+        let begun = Instant::now();
+        let second = Duration::from_secs(1);
+        // All that the socket's own memory takes, and a drop each second.
+        let mut waiting = still_waiting(None, 1 << 20, Some(1 << 16), begun);
+        for drop in 1..=120 {
+            waiting = still_waiting(waiting, 1 << 20, Some(1), begun + second * drop);
+            waiting = still_waiting(waiting, 1 << 20, None, begun + second * drop);
+        }
+        let end = waiting.expect("there is more to take").end();
+        assert_eq!(end - begun, TAKEN_WITHIN, "120 bytes in two minutes");
+    }
+
+    #[test]
+    fn who_takes_it_at_a_slow_lines_rate_gets_all_of_it() {
+        let begun = Instant::now();
+        let mut waiting = None;
+        for second in 0..3_000 {
+            let now = begun + Duration::from_secs(second);
+            assert!(waiting.is_none_or(|waiting: Waiting| waiting.end() > now), "cut off after {second} s");
+            waiting = still_waiting(waiting, 64 << 20, Some(TAKEN_PER_SECOND_MIN as usize), now);
+        }
+        assert_eq!(still_waiting(waiting, 10, Some(10), begun), None, "and what is taken whole waits no more");
     }
 }

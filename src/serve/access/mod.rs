@@ -1,10 +1,11 @@
 //! A request's credential in; who asks and what they may out.
 //!
 //! - [`Role`]: what somebody may do. [`Caller`]: who asks. [`Access`]: which of both a request is.
-//! - `tokens`: bearer tokens, kept as hashes in a file. `rate`: how much each may ask.
+//! - `tokens`: bearer tokens, kept as hashes in a file. `rate`: how much each may ask. `places`: how much each may keep open.
 //!
 //! Without any token the API is for this machine only, and shows no personal data: [`Access::check`].
 
+mod places;
 mod rate;
 mod tokens;
 
@@ -17,6 +18,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use places::{Place, Places};
 pub use rate::Rate;
 pub use tokens::{NewToken, TOKEN_PREFIX, Token, TokenError, TokenFile, Tokens};
 

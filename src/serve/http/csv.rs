@@ -50,11 +50,36 @@ fn cell(column: &Column, document: &Value) -> String {
 }
 
 /// A text that no spreadsheet takes for a formula: with an apostrophe before what would begin one (OWASP, "CSV Injection"; also
-/// in the full width of East Asian keyboards, and behind blanks).
+/// in the full width of East Asian keyboards, and behind blanks and quotes). A spreadsheet that takes semicolons or tabs for what
+/// is between cells does not see our quotes, which stand where a cell of ours begins and none of its own: so within a text, what
+/// follows one of them, or the end of a line, is looked at as a beginning too.
 fn harmless(text: &str) -> String {
-    let begins = |c: char| matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '\t' | '\r' | '\n');
-    let is_formula = text.starts_with(begins) || text.trim_start().starts_with(begins);
-    if is_formula { format!("'{text}") } else { text.to_owned() }
+    let mut safe = String::with_capacity(text.len() + 1);
+    let mut rest = text;
+    // What separates would itself be taken away from before a formula.
+    if text.starts_with(['\t', '\r', '\n']) || begins_formula(text.trim_start()) {
+        safe.push('\'');
+    }
+    while let Some((at, separator)) = rest.char_indices().find(|(_, c)| is_between_cells(*c)) {
+        let end = at + separator.len_utf8();
+        safe.push_str(&rest[..end]);
+        rest = &rest[end..];
+        if begins_formula(rest) {
+            safe.push('\'');
+        }
+    }
+    safe.push_str(rest);
+    safe
+}
+
+/// What some spreadsheet, or some country's, takes for the end of a cell.
+fn is_between_cells(c: char) -> bool {
+    matches!(c, ';' | '\t' | '|' | '\r' | '\n' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn begins_formula(cell: &str) -> bool {
+    let is_passed_over = |c: char| (c.is_whitespace() && !is_between_cells(c)) || c == '"' || c == '\u{feff}';
+    cell.trim_start_matches(is_passed_over).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
 fn row(cells: impl Iterator<Item = String>, text: &mut String) {
@@ -62,7 +87,7 @@ fn row(cells: impl Iterator<Item = String>, text: &mut String) {
         if number > 0 {
             text.push(',');
         }
-        if cell.contains(['"', ',', '\r', '\n']) || cell.starts_with(' ') || cell.ends_with(' ') {
+        if cell.contains(['"', ',', ';', '\t', '|', '\r', '\n']) || cell.starts_with(' ') || cell.ends_with(' ') {
             text.push('"');
             text.push_str(&cell.replace('"', "\"\""));
             text.push('"');
@@ -101,6 +126,23 @@ mod tests {
             let cell = shown(json!(formula));
             assert!(cell.starts_with('\'') || cell.starts_with("\"'"), "{formula:?} becomes {cell:?}");
         }
+        // As a spreadsheet reads it that has semicolons, or tabs, between cells, and for which our quotes are within one.
+        for within in
+            ["a;=1+1", "a\t=1", "a\r=1", "a\r\n=1", "a; =1", "a;\"=1\"", "a;b;@SUM(A1)", "a|+1", "a;＝1", ";-1"]
+        {
+            let shown = shown(json!(within));
+            for (between, cell) in
+                [';', '\t', '\r', '\n', '|'].iter().flat_map(|c| shown.split(*c).map(move |it| (c, it)))
+            {
+                let cell = cell.trim_start_matches([' ', '"']);
+                assert!(
+                    !cell.starts_with(['=', '+', '-', '@', '＝']),
+                    "{within:?} becomes {shown:?}, with {between:?} {cell:?}"
+                );
+            }
+            assert!(shown.starts_with(['"', '\'']), "{within:?} becomes {shown:?}");
+        }
+        assert_eq!(shown(json!("a;b")), "\"a;b\"\r\n", "what is harmless stays as it is");
         assert_eq!(shown(json!(-1.5)), "-1.5\r\n", "a number is one");
         assert_eq!(shown(json!("a \"b\", c")), "\"a \"\"b\"\", c\"\r\n");
         assert_eq!(shown(json!(["=1"])), "\"[\"\"=1\"\"]\"\r\n");

@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+/// Records of one identifier that are looked at: after a reuse there are two, until the news of both have come.
+const SAME_IDENTIFIER_MAX: usize = 16;
 /// Identifiers of a person that are shown with what they say of themselves: as many as a person's own record has.
 const MEMBERS_MAX: usize = 256;
 /// Changes that are shown, the newest of each identifier.
@@ -96,7 +98,11 @@ pub(super) fn find(view: &View, sought: &Sought) -> Result<Option<String>, Probl
             view.get(&Place::of(Feed::Identities, person))?
         }
         Sought::Identifier(kind, value) => {
-            view.list(&Index::Identifier.by(&[kind, value]), None, 1, &|_| true)?.records.into_iter().next()
+            // What the index has may be cut.
+            let is_it =
+                |found: &Value| found.pointer("/identifier/value").and_then(Value::as_str) == Some(value.as_str());
+            let found = view.list(&Index::Identifier.by(&[kind, value]), None, SAME_IDENTIFIER_MAX, &is_it)?;
+            found.records.into_iter().max_by_key(|kept| kept.timestamp_ms)
         }
     };
     Ok(identity.and_then(|kept| kept.value.get("person").and_then(Value::as_str).map(str::to_owned)))

@@ -30,31 +30,41 @@ use tokio::{
     time::timeout,
 };
 use utoipa::{IntoParams, ToSchema};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Api, Shared,
+    Shared,
     asking::{By, Named, Parameters},
     problem::{Kind, Problem, ProblemBody},
 };
 use crate::{
-    engine::log::{LogError, outside::Followed},
-    feeds::Feed,
+    engine::log::{
+        LogError,
+        outside::{Follow, Followed},
+    },
+    feeds::{AuditEntry, Cleanup, Feed},
     model::EventTime,
     serve::{
-        access::Role,
-        view::{News, Watch},
+        access::{Caller, Place, Role},
+        view::{News, View, Watch},
     },
     telemetry::Event,
 };
 
 /// Events that wait for one client.
-const WAITING_MAX: usize = 64;
+const WAITING_MAX: usize = 16;
 /// How long a client may take none.
 const SLOW_AFTER: Duration = Duration::from_secs(30);
 /// How often something is sent, so that who is gone is noticed; and the token looked at again.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// How long reading up waits for a record before it looks whether there is one to come.
 const READ_WAIT: Duration = Duration::from_millis(200);
+/// What is read at a time, before the client takes it: events, bytes of them, and how long that may take.
+const READ_EVENTS: usize = 256;
+const READ_BYTES: usize = 1 << 20;
+const READ_WITHIN: Duration = Duration::from_secs(1);
+/// How long a client may take for that.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 /// The longest id.
 const ID_BYTES_MAX: usize = 8 << 10;
 
@@ -121,6 +131,7 @@ fn is_personal(feed: Feed) -> bool {
     responses(
         (status = 200, description = "Events `record`", content_type = "text/event-stream", body = String),
         (status = 404, description = "There is no such feed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "The feed is another one now, or has no longer what came next: begin anew, with `from` and without `last-event-id`", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("token" = ["read:metrics"]), ("token" = ["read:customers"])),
 )]
@@ -134,107 +145,171 @@ pub(super) async fn watch(
     caller.must_have(&[Role::ReadMetrics, Role::ReadCustomers])?;
     let feed = Feed::parse(&feed).ok_or_else(|| Problem::not_found("feed"))?;
     caller.must_have(&[if is_personal(feed) { Role::ReadCustomers } else { Role::ReadMetrics }])?;
-    let busy = || Problem::new(Kind::Busy, "too many streams are open").after(Duration::from_secs(5));
-    let place = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| busy())?;
-    let asked = headers.get("last-event-id").map(|id| positions(id.as_bytes()));
+    let busy = |what| Problem::new(Kind::Busy, what).after(Duration::from_secs(5));
+    let of_caller = api.streams_of.take(&caller.id).ok_or_else(|| busy("this token has too many streams open"))?;
+    let place = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| busy("too many streams are open"))?;
+    let asked = headers.get("last-event-id").filter(|id| !id.is_empty()).map(|id| Point::parse(id.as_bytes()));
     let asked = asked.map(|id| {
         id.ok_or_else(|| Problem::new(Kind::InvalidCursor, "`last-event-id` is the id of no event of this API"))
     });
     let asked = asked.transpose()?;
     if is_personal(feed) {
-        api.note(&caller, "watch_feed", None, 0).await?;
+        let name = feed.description().suffix;
+        api.enter(&caller, |entry| AuditEntry { operation: "watch_feed", feed: Some(name), ..entry }).await?;
     }
-    let (here, news) = api.ask(move |view| Ok(view.watch_from_here(feed)?)).await?;
+    let (origin, (here, news)) = api.ask(move |view| Ok((view.origin(feed)?, view.watch_from_here(feed)?))).await?;
+    let origin = xxh3_64(origin.as_bytes());
+    if asked.as_ref().is_some_and(|asked| asked.origin != origin) {
+        return Err(gone());
+    }
+    let is_resumed = asked.is_some();
     let from = match (asked, how.from) {
-        (Some(asked), _) => asked,
+        (Some(asked), _) => asked.at,
         (None, Begin::Beginning) => Positions::new(),
         (None, Begin::Now) => here.clone(),
     };
     let is_behind = here.iter().any(|(partition, next)| from.get(partition).is_none_or(|from| from < next));
     let reading = match is_behind {
-        true => Some(read_up(Arc::clone(&api), feed, from.clone(), here)?),
+        true => Some(ReadingUp::open(&api, &caller, feed, from.clone(), here, is_resumed).await?),
         false => None,
     };
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let stream = Sending { api, headers, sender, had: from, _place: place };
+    let stream = Sending { api, headers, sender, had: Point { origin, at: from }, _places: (place, of_caller) };
     tokio::spawn(stream.run(reading, news));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(Events(receiver))).into_response())
 }
 
-/// The id of an event: where to go on in each partition.
-fn id(positions: &Positions) -> String {
-    let parts: Vec<String> = positions.iter().map(|(partition, next)| format!("{partition}:{next}")).collect();
-    parts.join(",")
+fn gone() -> Problem {
+    Problem::new(
+        Kind::ResumeGone,
+        "the feed was made anew, or has no longer what came next; begin anew, with `from` and without `last-event-id`",
+    )
 }
 
-/// The same back; `None`: it is none.
-fn positions(id: &[u8]) -> Option<Positions> {
-    let id = std::str::from_utf8(id).ok().filter(|id| id.len() <= ID_BYTES_MAX)?;
-    let mut positions = Positions::new();
-    for part in id.split(',').filter(|part| !part.is_empty()) {
-        let (partition, next) = part.split_once(':')?;
-        let (partition, next) = (partition.parse().ok()?, next.parse().ok()?);
-        let is_new = positions.insert(partition, next).is_none();
-        if !is_new || partition < 0 || next < 0 {
-            return None;
+/// Where a stream is: the id of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Point {
+    /// A hash of what tells the feed from others that had or will have its name.
+    origin: u64,
+    /// Where to go on in each partition.
+    at: Positions,
+}
+
+impl Point {
+    fn id(&self) -> String {
+        let parts: Vec<String> = self.at.iter().map(|(partition, next)| format!("{partition}:{next}")).collect();
+        format!("{:016x}@{}", self.origin, parts.join(","))
+    }
+
+    /// The same back; `None`: it is none.
+    fn parse(id: &[u8]) -> Option<Point> {
+        let id = std::str::from_utf8(id).ok().filter(|id| id.len() <= ID_BYTES_MAX)?;
+        let (origin, parts) = id.split_once('@')?;
+        let is_hash = origin.len() == 16 && origin.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let origin = u64::from_str_radix(origin, 16).ok().filter(|_| is_hash)?;
+        let mut at = Positions::new();
+        for part in parts.split(',').filter(|part| !part.is_empty()) {
+            let (partition, next) = part.split_once(':')?;
+            let (partition, next) = (partition.parse().ok()?, next.parse().ok()?);
+            let is_new = at.insert(partition, next).is_none();
+            if !is_new || partition < 0 || next < 0 {
+                return None;
+            }
+        }
+        Some(Point { origin, at })
+    }
+}
+
+/// Reads the log from where a client was to where the view was when it began to watch: a little, when the client has taken what
+/// was read before. Between that, no thread waits for the client.
+struct ReadingUp {
+    log: Box<dyn Follow>,
+    feed: Feed,
+    at: Positions,
+    to: Positions,
+    _places: (OwnedSemaphorePermit, Place),
+}
+
+impl ReadingUp {
+    /// `is_resumed`: the client has had something, and is to miss nothing after it.
+    async fn open(
+        api: &Shared,
+        caller: &Caller,
+        feed: Feed,
+        from: Positions,
+        to: Positions,
+        is_resumed: bool,
+    ) -> Result<ReadingUp, Problem> {
+        let busy = |what| Problem::new(Kind::Busy, what).after(Duration::from_secs(2));
+        let of_caller = api.reading_up_of.take(&caller.id);
+        let of_caller = of_caller.ok_or_else(|| busy("this token has too many streams that are reading up"))?;
+        let place = Arc::clone(&api.reading_up).try_acquire_owned().map_err(|_| busy("others are reading up"))?;
+        // A client of another hub may be further in a partition than this one's view.
+        let clamped = from.iter().filter_map(|(partition, next)| Some((*partition, *next.min(to.get(partition)?))));
+        let followed = Followed { topic: api.feeds.topic(feed), from: clamped.collect() };
+        let feeds = Arc::clone(&api.feeds);
+        let log = in_turn(api, move || feeds.follow(&[followed])).await?;
+        let log = log.map_err(|error| match error {
+            LogError::OutOfRange(_) => gone(),
+            error => {
+                tracing::warn!("a stream of {} cannot be resumed: {error}", feed.topic());
+                busy("the feed cannot be read now")
+            }
+        })?;
+        // What was compacted away is said again by what came later; what is too old is said by nothing.
+        if is_resumed && log.misses_some() && feed.description().cleanup == Cleanup::Delete {
+            return Err(gone());
+        }
+        Ok(ReadingUp { log, feed, at: from, to, _places: (place, of_caller) })
+    }
+
+    /// The next events, and itself unless that was all.
+    async fn read(self, api: &Shared) -> Result<(Option<ReadingUp>, Vec<News>), ()> {
+        let view = Arc::clone(&api.view);
+        match in_turn(api, move || self.read_some(&view)).await {
+            Ok(Ok(read)) => Ok(read),
+            // The stream ends: its client would miss something without knowing.
+            Ok(Err(error)) => {
+                tracing::warn!("a stream cannot be resumed: {error}");
+                Err(())
+            }
+            Err(_) => Err(()),
         }
     }
-    Some(positions)
-}
 
-/// Reads the log from where a client was to where the view was when it began to watch.
-fn read_up(api: Shared, feed: Feed, from: Positions, to: Positions) -> Result<mpsc::Receiver<News>, Problem> {
-    let busy = || Problem::new(Kind::Busy, "others are reading up").after(Duration::from_secs(2));
-    let place = Arc::clone(&api.reading_up).try_acquire_owned().map_err(|_| busy())?;
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    tokio::task::spawn_blocking(move || {
-        let _place = place;
-        if let Err(error) = read_up_into(&api, feed, from, &to, &sender) {
-            // The stream goes on with what comes: its client would miss something without knowing.
-            tracing::warn!("a stream of {} cannot be resumed: {error}", feed.topic());
-            let _ = sender.blocking_send(broken());
-        }
-    });
-    Ok(receiver)
-}
-
-/// What ends a stream instead of an event: no log has such an offset.
-fn broken() -> News {
-    News { partition: -1, offset: -1, timestamp_ms: 0, key: String::new(), value: None }
-}
-
-fn read_up_into(
-    api: &Api,
-    feed: Feed,
-    from: Positions,
-    to: &Positions,
-    sender: &mpsc::Sender<News>,
-) -> Result<(), LogError> {
-    let mut at = from.clone();
-    // A client of another hub may be further in a partition than this one's view.
-    let from = from.into_iter().map(|(partition, next)| (partition, to.get(&partition).map_or(0, |to| next.min(*to))));
-    let mut log = api.feeds.follow(&[Followed { topic: api.feeds.topic(feed), from: from.collect() }])?;
-    while to.iter().any(|(partition, to)| at.get(partition).is_none_or(|at| at < to)) {
-        match log.next(READ_WAIT)? {
-            Some((_, record)) => {
-                at.insert(record.partition, record.offset + 1);
-                let is_before = to.get(&record.partition).is_some_and(|to| record.offset < *to);
-                let news = if is_before { api.view.news_of(feed, &record) } else { None };
-                if news.is_some_and(|news| sender.blocking_send(news).is_err()) {
-                    // The client is gone.
-                    return Ok(());
+    fn read_some(mut self, view: &View) -> Result<(Option<ReadingUp>, Vec<News>), LogError> {
+        let (mut news, mut bytes, begun) = (Vec::new(), 0, Instant::now());
+        while self.to.iter().any(|(partition, to)| self.at.get(partition).is_none_or(|at| at < to)) {
+            if news.len() == READ_EVENTS || bytes >= READ_BYTES || begun.elapsed() >= READ_WITHIN {
+                return Ok((Some(self), news));
+            }
+            match self.log.next(READ_WAIT)? {
+                Some((_, record)) => {
+                    self.at.insert(record.partition, record.offset + 1);
+                    if self.to.get(&record.partition).is_some_and(|to| record.offset < *to) {
+                        bytes += record.value.as_ref().map_or(0, Vec::len);
+                        news.extend(view.news_of(self.feed, &record));
+                    }
+                }
+                None => {
+                    self.log.remaining()?;
+                    if self.log.whole_until().is_some() {
+                        // What is missing was compacted away.
+                        return Ok((None, news));
+                    }
                 }
             }
-            // What is missing was compacted away.
-            None if log.remaining()? == Some(0) => return Ok(()),
-            None => {}
         }
-        if sender.is_closed() {
-            return Ok(());
-        }
+        Ok((None, news))
     }
-    Ok(())
+}
+
+/// Does what may wait for the log, when it is its turn.
+async fn in_turn<T: Send + 'static>(api: &Shared, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    let failed = || Problem::new(Kind::Internal, "the log of the hub says what happened");
+    let _turn = api.readers.acquire().await.map_err(|_| failed())?;
+    tokio::task::spawn_blocking(work).await.map_err(|_| failed())
 }
 
 /// A stream that is being sent.
@@ -244,12 +319,23 @@ struct Sending {
     headers: HeaderMap,
     sender: mpsc::Sender<Bytes>,
     /// What the client has had.
-    had: Positions,
-    _place: OwnedSemaphorePermit,
+    had: Point,
+    _places: (OwnedSemaphorePermit, Place),
 }
 
 impl Sending {
-    async fn run(mut self, mut reading: Option<mpsc::Receiver<News>>, mut news: Watch) {
+    async fn run(mut self, mut reading: Option<ReadingUp>, mut news: Watch) {
+        while let Some(some) = reading.take() {
+            let Ok((rest, events)) = some.read(&self.api).await else { return };
+            let sent = timeout(TAKEN_WITHIN, self.send_all(&events)).await;
+            if sent.is_err() {
+                self.api.telemetry.emit(Event::ApiCutOff);
+            }
+            if !matches!(sent, Ok(true)) || !self.is_still_allowed() {
+                return;
+            }
+            reading = rest;
+        }
         let mut checked = Instant::now();
         loop {
             if checked.elapsed() >= ALIVE_EVERY {
@@ -258,18 +344,14 @@ impl Sending {
                     return;
                 }
             }
-            let next = async {
-                match &mut reading {
-                    Some(reading) => reading.recv().await.map(Arc::new),
-                    None => news.next().await,
-                }
+            let next = tokio::select! {
+                next = timeout(ALIVE_EVERY, news.next()) => next,
+                // The client is gone, and so is its place.
+                () = self.sender.closed() => return,
             };
-            let sent = match timeout(ALIVE_EVERY, next).await {
-                Ok(Some(record)) if record.offset < 0 => false,
+            let sent = match next {
                 Ok(Some(record)) => self.send_record(&record).await,
-                // It has read up: on with what comes.
-                Ok(None) if reading.take().is_some() => true,
-                // It did not keep up, or the view is closed: it comes back with its last id.
+                // It did not keep up, or the view is closed or begun anew: it comes back with its last id.
                 Ok(None) => false,
                 Err(_) => self.send(Bytes::from_static(b":\n\n")).await,
             };
@@ -279,12 +361,26 @@ impl Sending {
         }
     }
 
+    /// Whether the client took all of it; it is gone, if it did not.
+    async fn send_all(&mut self, events: &[News]) -> bool {
+        if events.is_empty() {
+            // Whether it is there is seen by that.
+            return self.send(Bytes::from_static(b":\n\n")).await;
+        }
+        for event in events {
+            if !self.send_record(event).await {
+                return false;
+            }
+        }
+        true
+    }
+
     fn is_still_allowed(&self) -> bool {
         self.api.caller_of(&self.headers).is_ok()
     }
 
     async fn send_record(&mut self, record: &News) -> bool {
-        let had = self.had.entry(record.partition).or_insert(0);
+        let had = self.had.at.entry(record.partition).or_insert(0);
         if record.offset < *had {
             return true;
         }
@@ -293,7 +389,7 @@ impl Sending {
         let timestamp = (record.timestamp_ms >= 0 && at.is_supported()).then(|| at.to_string());
         // JSON on one line: it has no line breaks of its own.
         let data = json!({"key": record.key, "timestamp": timestamp, "value": record.value});
-        self.send(format!("id: {}\nevent: record\ndata: {data}\n\n", id(&self.had)).into()).await
+        self.send(format!("id: {}\nevent: record\ndata: {data}\n\n", self.had.id()).into()).await
     }
 
     /// Whether the client took it in time.
@@ -324,14 +420,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_says_where_to_go_on() {
-        let at = Positions::from([(0, 41), (7, 0)]);
-        assert_eq!(id(&at), "0:41,7:0");
-        assert_eq!(positions(id(&at).as_bytes()), Some(at));
-        assert_eq!(positions(b""), Some(Positions::new()));
+    fn an_id_says_where_to_go_on_and_in_what() {
+        let point = Point { origin: 0xab, at: Positions::from([(0, 41), (7, 0)]) };
+        assert_eq!(point.id(), "00000000000000ab@0:41,7:0");
+        assert_eq!(Point::parse(point.id().as_bytes()), Some(point));
+        let nowhere = Point { origin: u64::MAX, at: Positions::new() };
+        assert_eq!(Point::parse(nowhere.id().as_bytes()), Some(nowhere));
         for wrong in ["x", "0", "0:", ":1", "0:1:2", "0:-1", "-1:0", "0:1,0:2", "0:99999999999999999999", "0:1;1:2"] {
-            assert_eq!(positions(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(Point::parse(format!("00000000000000ab@{wrong}").as_bytes()), None, "{wrong}");
         }
-        assert_eq!(positions(&[0xff]), None);
+        for wrong in ["", "0:41", "ab@0:41", "+0000000000000ab@0:1", "00000000000000AB@0:1"] {
+            assert_eq!(Point::parse(wrong.as_bytes()), None, "{wrong}");
+        }
+        assert_eq!(Point::parse(&[0xff]), None);
     }
 }

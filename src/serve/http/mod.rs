@@ -55,7 +55,7 @@ use self::{
     problem::{Kind, Problem},
 };
 use super::{
-    access::{Access, Caller, Rate, Refusal},
+    access::{Access, Caller, Places, Rate, Refusal},
     audit::AuditDesk,
     view::{Subscribe, View},
     writing::WritingDesk,
@@ -76,8 +76,15 @@ const TURN_WITHIN: Duration = Duration::from_secs(2);
 const FILLED_AFTER: Duration = Duration::from_secs(2);
 /// Streams of events at a time. The rest of the connections is for requests.
 const STREAMS_MAX: usize = 1_000;
-/// Streams that are read up to where the view is, at a time: each has a reader of its own.
-const READING_UP_MAX: usize = 4;
+/// Streams that are being read up to where the view is: each has a reader of its own meanwhile.
+const READING_UP_MAX: usize = 32;
+/// How many of them one caller may have.
+const READING_UP_OF_CALLER_MAX: usize = 4;
+/// Readers that read at a time: the rest of the threads that wait for the view is for requests. One that waits for its client
+/// does not read.
+const READERS_MAX: usize = 4;
+/// KiB of answers that clients have not taken yet, all together.
+const ANSWERS_KIB_MAX: usize = 256 << 10;
 /// Paths that everybody may read: they describe, and hold no data.
 const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 
@@ -97,6 +104,8 @@ pub struct ApiOptions {
     pub requests_per_second: u32,
     /// Requests that are answered at a time.
     pub concurrent_requests: usize,
+    /// Streams of events of each caller at a time.
+    pub streams_per_caller: usize,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// How identifiers are compared.
@@ -144,7 +153,11 @@ struct Api {
     telemetry: Telemetry,
     feeds: Arc<dyn Subscribe>,
     streams: Arc<Semaphore>,
+    streams_of: Places,
     reading_up: Arc<Semaphore>,
+    reading_up_of: Places,
+    readers: Semaphore,
+    answers: Arc<Semaphore>,
     now_ms: fn() -> i64,
     description: description::Description,
 }
@@ -174,7 +187,11 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
         telemetry: options.telemetry,
         feeds: options.feeds,
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        streams_of: Places::new(options.streams_per_caller),
         reading_up: Arc::new(Semaphore::new(READING_UP_MAX)),
+        reading_up_of: Places::new(READING_UP_OF_CALLER_MAX),
+        readers: Semaphore::new(READERS_MAX),
+        answers: Arc::new(Semaphore::new(ANSWERS_KIB_MAX)),
         now_ms: options.now_ms,
         description: description::Description::of(&description),
     });
@@ -199,14 +216,23 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path();
     let is_personal = PERSONAL.iter().any(|of| path.strip_prefix("/api/v1/").is_some_and(|it| it.starts_with(of)));
-    let response = match api.admit(request).await {
-        Ok((request, _turn)) => match timeout(api.request_timeout, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => Problem::new(Kind::Timeout, "ask for less at a time").into_response(),
-        },
+    let mut response = match api.admit(request).await {
+        Ok((request, _turn)) => {
+            let response = match timeout(api.request_timeout, next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => Problem::new(Kind::Timeout, "ask for less at a time").into_response(),
+            };
+            let response = reply::unless_known(&method, &headers, response).await;
+            // In its turn, so that few answers wait for room.
+            match timeout(TURN_WITHIN, reply::held(response, Arc::clone(&api.answers))).await {
+                Ok(response) => response,
+                Err(_) => Problem::new(Kind::Busy, "too much of earlier answers was not taken yet")
+                    .after(TURN_WITHIN)
+                    .into_response(),
+            }
+        }
         Err(problem) => problem.into_response(),
     };
-    let mut response = reply::unless_known(&method, &headers, response).await;
     if is_personal {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -334,14 +360,21 @@ impl Api {
         person: Option<&str>,
         records: usize,
     ) -> Result<(), Problem> {
-        let entry = AuditEntry {
+        let person = person.and_then(PersonId::parse);
+        self.enter(caller, |entry| AuditEntry { action, operation, person, records: records as u64, ..entry }).await
+    }
+
+    /// Notes an entry that is this caller's, now.
+    async fn enter(&self, caller: &Caller, what: impl FnOnce(AuditEntry) -> AuditEntry) -> Result<(), Problem> {
+        let entry = what(AuditEntry {
             actor: caller.id.clone(),
             at: EventTime((self.now_ms)()),
-            action,
-            operation,
-            person: person.and_then(PersonId::parse),
-            records: records as u64,
-        };
+            action: "read",
+            operation: "",
+            feed: None,
+            person: None,
+            records: 0,
+        });
         let noted = self.audit.note(entry).await;
         noted.map_err(|_| {
             let wait = Duration::from_secs(1);

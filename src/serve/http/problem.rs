@@ -27,6 +27,8 @@ pub(super) enum Kind {
     InvalidCursor,
     /// No credential, or none of ours.
     Unauthenticated,
+    /// What comes after the last event that somebody had is not there any more.
+    ResumeGone,
     /// The credential does not have the role.
     Forbidden,
     /// There is nothing of that name.
@@ -71,6 +73,7 @@ impl Kind {
         match self {
             Kind::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is wrong"),
             Kind::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid-cursor", "The cursor is of another question"),
+            Kind::ResumeGone => (StatusCode::GONE, "resume-gone", "The stream cannot go on from there"),
             Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A token is needed"),
             Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The token does not have the role"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing of that name"),
@@ -172,6 +175,9 @@ impl Problem {
 
 impl From<ViewError> for Problem {
     fn from(error: ViewError) -> Problem {
+        if let ViewError::Away = error {
+            return Problem::new(Kind::ViewFilling, error.to_string()).after(Duration::from_secs(2));
+        }
         tracing::error!("the view cannot be read: {error}");
         Problem::new(Kind::Internal, "the view cannot be read; the log of the hub says why")
     }

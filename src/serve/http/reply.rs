@@ -1,12 +1,20 @@
 //! Documents in; an answer as it was asked for out: JSON or a table, with where it goes on, and 304 where nothing has changed.
 
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_core::Stream;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -19,6 +27,11 @@ use super::{
 
 /// No answer is longer than so many bytes: a page of the longest records, and more.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Answers are sent in pieces of so many bytes; one that is no longer holds next to nothing.
+const PIECE_BYTES: usize = 64 << 10;
+/// No answer needs more of the room of all, in KiB: it would never get it.
+const SHARE_KIB_MAX: u32 = 64 << 10;
 
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
@@ -83,6 +96,40 @@ pub(super) async fn unless_known(method: &Method, request: &HeaderMap, response:
         return Response::from_parts(parts, Body::empty());
     }
     Response::from_parts(parts, Body::from(body))
+}
+
+/// The same answer, which has a share of `room`, in KiB, for as long as it has not been taken.
+pub(super) async fn held(response: Response, room: Arc<Semaphore>) -> Response {
+    let Some(bytes) = response.body().size_hint().exact().filter(|bytes| *bytes > PIECE_BYTES as u64) else {
+        return response;
+    };
+    let share = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(SHARE_KIB_MAX);
+    // Never closed; and without a share the answer is as it was.
+    let Ok(share) = room.acquire_many_owned(share).await else { return response };
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = to_bytes(body, ANSWER_BYTES_MAX).await else {
+        return Problem::new(Kind::Internal, "the answer is too long; ask for less of it").into_response();
+    };
+    parts.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(bytes));
+    Response::from_parts(parts, Body::from_stream(Held { body, _share: share }))
+}
+
+/// An answer, piece by piece: one after the other is taken.
+struct Held {
+    body: Bytes,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Stream for Held {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.body.is_empty() {
+            return Poll::Ready(None);
+        }
+        let piece = self.body.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(self.body.split_to(piece))))
+    }
 }
 
 /// What every answer says to browsers and what is between.

@@ -1,5 +1,6 @@
 //! The API of a hub that runs, by every route, role and state of a token; what it shows against what the feeds hold.
 
+mod limits;
 mod operations;
 
 use std::{

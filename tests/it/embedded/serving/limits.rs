@@ -1,0 +1,96 @@
+//! What one client of the API may hold, and where a stream of events cannot go on.
+
+use super::*;
+
+#[test]
+fn a_stream_goes_on_in_the_feed_that_it_was_of_and_in_no_other() {
+    let mut desk = Desk::open("resume", &["serve.requests_per_second=100000", "serve.streams_per_token=2"]);
+    desk.house.append(DAY_MS, &orders(1..4));
+    let (customers, actor) = desk.token("read:customers", &[]);
+    let (other, _) = desk.token("read:customers", &[]);
+    let by = [("authorization", customers.as_str())];
+    desk.becomes("/api/v1/customers/email:ann1@example.org", &by, &|answer| answer.status == 200);
+    let path = "/api/v1/feeds/customers/events?from=beginning";
+    let (status, mut first) = Stream::open(desk.port, path, &by);
+    assert_eq!(status, 200);
+    let began = Instant::now();
+    let id = loop {
+        if let Some((id, _)) = first.events().into_iter().next() {
+            break id;
+        }
+        assert!(began.elapsed() < WITHIN, "nothing comes");
+    };
+    let (origin, places) = id.split_once('@').expect("an id says what it is of");
+    // The same place in a feed of that name which was made anew.
+    let renewed = format!("{}@{places}", origin.chars().rev().collect::<String>());
+    let answer = desk.ask(path, &[by[0], ("last-event-id", &renewed)]);
+    assert_eq!((answer.status, answer.problem().as_str()), (410, "resume-gone"));
+    let beyond = desk.ask(path, &[by[0], ("last-event-id", &format!("{origin}@0:x"))]);
+    assert_eq!((beyond.status, beyond.problem().as_str()), (400, "invalid-cursor"));
+    let (status, _second) = Stream::open(desk.port, path, &[by[0], ("last-event-id", &id)]);
+    assert_eq!(status, 200, "and in the one that it is of it does");
+
+    // Two at a time, and no less for anybody else.
+    let third = desk.ask(path, &by);
+    assert_eq!((third.status, third.problem().as_str()), (503, "busy"));
+    assert!(third.headers.contains_key("retry-after"));
+    let (status, _) = Stream::open(desk.port, path, &[("authorization", &other)]);
+    assert_eq!(status, 200);
+    drop(first);
+    desk.becomes_free(path, &by);
+
+    // Who watched what.
+    let audit = desk.feed("audit");
+    let watched = |entry: &&Value| entry["operation"] == "watch_feed" && entry["actor"] == actor.as_str();
+    assert!(audit.iter().filter(watched).count() >= 2, "{audit:?}");
+    assert!(audit.iter().filter(watched).all(|entry| entry["feed"] == "customers"), "{audit:?}");
+    assert!(audit.iter().filter(|entry| entry["operation"] == "get_customer").all(|entry| entry["feed"].is_null()));
+}
+
+impl Desk {
+    /// Opens streams until one is let in: a client that is gone is noticed with the next thing that is sent to it.
+    #[track_caller]
+    fn becomes_free(&self, path: &str, headers: &[(&str, &str)]) {
+        let began = Instant::now();
+        while Stream::open(self.port, path, headers).0 != 200 {
+            assert!(began.elapsed() < WITHIN, "its place stays taken");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+#[test]
+fn clients_that_take_nothing_hold_up_nobody_else() {
+    let mut desk = Desk::open("slow", &["serve.requests_per_second=100000"]);
+    // More of a feed than the system takes for a client that does not.
+    desk.house.append(DAY_MS, &orders(1..400));
+    let path = "/api/v1/metrics/orders/series?window=day&from=2026-02-01";
+    desk.becomes(path, &[], &|answer| answer.status == 200 && !answer.items().is_empty());
+    let tokens: Vec<String> = (0..4).map(|_| desk.token("read:metrics", &[]).0).collect();
+    let feed = "/api/v1/feeds/metrics/events?from=beginning";
+    let slow: Vec<Stream> = tokens
+        .iter()
+        .flat_map(|token| (0..3).map(move |_| token))
+        .map(|token| {
+            let (status, stream) = Stream::open(desk.port, feed, &[("authorization", token)]);
+            assert_eq!(status, 200, "there is room for more than a few");
+            stream
+        })
+        .collect();
+    // They take no more from here on.
+    std::thread::sleep(Duration::from_secs(3));
+    let (quick, _) = desk.token("read:metrics", &[]);
+    let by = [("authorization", quick.as_str())];
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(desk.ask(path, &by).status, 200);
+    }
+    let (status, mut whole) = Stream::open(desk.port, feed, &by);
+    assert_eq!(status, 200, "somebody else is read up to where the view is");
+    let mut read = 0;
+    while read < 200 {
+        assert!(began.elapsed() < WITHIN, "{read} events came");
+        read += whole.events().len();
+    }
+    drop(slow);
+}
