@@ -33,6 +33,19 @@ pub(super) async fn collected(body: Body, bytes_max: usize) -> Result<Vec<u8>, P
     Ok(bytes)
 }
 
+/// Reads what comes of a body, at most what one may have, and keeps nothing: a client that is still sending when it is answered may
+/// never see the answer.
+pub(super) async fn discard(body: Body, bytes_max: usize) {
+    let mut stream = pin!(body.into_data_stream());
+    let mut left = bytes_max;
+    while let Some(Ok(chunk)) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        match left.checked_sub(chunk.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
 /// What the headers say of the length of a body; refused at once if it is more than it may be.
 pub(super) fn length(headers: &HeaderMap, bytes_max: usize) -> Result<Option<usize>, Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -88,6 +101,7 @@ mod tests {
         let collect = |bytes_max| runtime.block_on(collected(Body::from("12345"), bytes_max));
         assert_eq!(collect(5).expect("as long as it may be"), b"12345");
         assert!(collect(4).is_err());
+        runtime.block_on(discard(Body::from("12345"), 4));
         let mut headers = HeaderMap::new();
         assert_eq!(length(&headers, 5).expect("nothing is said"), None);
         headers.insert(header::CONTENT_LENGTH, 6.into());

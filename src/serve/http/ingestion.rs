@@ -18,7 +18,7 @@ use super::{
     Api, Shared,
     asking::{By, Named},
     batch::{self, Shape, Unread},
-    body::{collected, length},
+    body::{collected, discard, length},
     problem::{Kind, Problem, ProblemBody},
     reply,
 };
@@ -260,7 +260,13 @@ pub(super) async fn send(
     let most = api.ingestion.body_bytes_max;
     // Of what is packed nobody knows how much it is.
     let needed = length(request.headers(), most)?.filter(|_| !form.is_packed).unwrap_or(most);
-    let room = api.writing.room(needed).map_err(Problem::of_unwritten)?;
+    let room = match api.writing.room(needed) {
+        Ok(room) => room,
+        Err(unwritten) => {
+            discard(request.into_body(), most).await;
+            return Err(Problem::of_unwritten(unwritten));
+        }
+    };
     let body = collected(request.into_body(), most).await?;
 
     let (mapping, now_ms) = (Arc::clone(&api), (api.now_ms)());
