@@ -107,7 +107,6 @@ impl Metrics {
             settling.save(store);
             self.analysed.all_due(store)?;
             self.fits.all_due(store)?;
-            Watch::all_due(store)?;
         }
         let from = match self.rebuild(store)? {
             Some(Rebuild::Clearing { from }) if !first => from.clone(),
@@ -138,6 +137,9 @@ impl Metrics {
         let mut entries = found.len() + families.len();
         if entries < entries_max {
             entries += Ranking::forget(entries_max - entries, store)?;
+        }
+        if entries < entries_max {
+            entries += Watch::all_due(entries_max - entries, store)?;
         }
         let more = entries == entries_max;
         for (key, value) in &found {

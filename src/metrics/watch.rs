@@ -54,6 +54,8 @@ const VERSION: u8 = 1;
 
 /// Series that are known to be stored.
 const KNOWN_MAX: usize = 65_536;
+/// Series that are remembered to be due.
+const DUE_MAX: usize = if cfg!(test) { 3 } else { 65_536 };
 /// What examining a series costs of a commit's steps, and how many can be passed over for one.
 const STEPS_PER_SERIES: usize = 4;
 const PASSED_PER_STEP: usize = 16;
@@ -282,25 +284,28 @@ impl Watch {
         }
     }
 
-    /// Every series is due: a rebuild computes the cells anew.
-    pub(super) fn all_due(store: &mut dyn KeyValue) -> Result<(), MetricsError> {
-        let mut all = Vec::new();
+    /// A rebuild computes the cells anew: up to so many series that were examined are due. Returns how many there were.
+    pub(super) fn all_due(entries_max: usize, store: &mut dyn KeyValue) -> Result<usize, MetricsError> {
+        let mut examined = Vec::new();
         let mut failure = Ok(());
-        store.scan(&[SERIES], &[SERIES + 1], &mut |key, value| match Series::decode(value) {
-            Ok(series) => {
-                all.push((StoreKey::from_slice(key), series));
-                ControlFlow::Continue(())
+        store.scan(&[SERIES], &[SERIES + 1], &mut |key, value| {
+            match Series::decode(value) {
+                Ok(series) if series.examined.is_some() => examined.push((StoreKey::from_slice(key), series)),
+                Ok(_) => {}
+                Err(error) => failure = Err(error),
             }
-            Err(error) => {
-                failure = Err(error);
+            if failure.is_ok() && examined.len() < entries_max {
+                ControlFlow::Continue(())
+            } else {
                 ControlFlow::Break(())
             }
         })?;
         failure?;
-        for (key, series) in all {
+        let count = examined.len();
+        for (key, series) in examined {
             Series { examined: None, ..series }.save(&key, store);
         }
-        Ok(())
+        Ok(count)
     }
 
     /// An operator has seen something: it counts whenever it is there, now or later. Returns whether it is no alert that is open.
@@ -354,6 +359,11 @@ impl Watch {
         for key in std::mem::take(&mut self.newly_due) {
             let series = Series::read(&key, store)?.unwrap_or_default();
             Series { examined: None, ..series }.save(&key, store);
+        }
+        if self.due.len() > DUE_MAX {
+            // As while history is taken in. The store says which they are, to who looks at every series.
+            self.due.clear();
+            (self.looked, self.looking) = (None, None);
         }
         Ok(more)
     }
