@@ -438,6 +438,12 @@ fn whose_token_it_is_not_sends_nothing_and_a_flood_is_told_when_to_come_again() 
         assert!(began.elapsed() < WITHIN, "nothing is refused");
     };
     assert_eq!((refused.problem().as_str(), refused.headers["retry-after"].as_str()), ("full", "1"));
+    // Also who has much to say hears it.
+    let mut large = view("f2", 1, "C1");
+    large.resize(most - 100, b'\n');
+    let large = Body { bytes: large, headers: vec![("content-type", "application/x-ndjson")] };
+    let refused = desk.post(&large).expect("an answer");
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "full"));
     // Whoever reads is not held up.
     let read = crate::harness::http::ask(desk.port, "GET", "/api/v1/openapi.json", &[]).unwrap();
     assert_eq!(read.status, 200);
