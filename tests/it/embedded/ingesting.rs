@@ -167,7 +167,7 @@ fn what_was_acknowledged_survives_a_kill_and_counts_once_however_often_it_is_sen
     let port = free_port();
     let listen = format!("serve.listen=127.0.0.1:{port}");
     let scratch = Scratch::new("ingesting");
-    let settings = [listen.as_str(), "serve.requests_per_second=100000"];
+    let settings = [listen.as_str(), "serve.requests_per_second=100000", "time.idle_partition_seconds=5"];
     let mut hub = Running::start("ingesting", Some(&scratch.path().join("data")), &settings);
     hub.connect();
     let token = token(hub.data(), &["ingest:marketing", "ingest:operations", "ingest:support"]);
