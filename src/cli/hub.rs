@@ -168,12 +168,7 @@ pub(super) fn topology_options(
         metrics_partitions: i32::from(settings.topics.metrics_partitions),
         feed_partitions: i32::from(settings.topics.feed_partitions),
         feed_prefix: settings.topics.prefix.clone(),
-        feed_format: match settings.topics.feed_format {
-            FeedFormat::Json => feeds::FeedFormat::Json,
-            FeedFormat::Avro => feeds::FeedFormat::AvroSingleObject,
-            // Whoever publishes registers the schemas first, and puts their ids here.
-            FeedFormat::AvroRegistry => feeds::FeedFormat::AvroRegistry(feeds::SchemaIds::default()),
-        },
+        feed_format: feed_format(settings),
         touchpoints_feed: settings.topics.touchpoints_feed,
         names: names(settings, &person_key),
         rejected_retention_ms: settings.topics.rejected_retention_ms(),
@@ -377,6 +372,16 @@ pub(super) fn log_failure(error: &LogError) -> Failure {
         return Failure::new(Exit::Unreachable, text, "see to the brokers, the address or the login, then start again");
     }
     Failure::new(Exit::Failure, text, "see to the cause, then start again")
+}
+
+/// How the values of feeds are written; a registry's ids are not known yet.
+pub(super) fn feed_format(settings: &Settings) -> feeds::FeedFormat {
+    match settings.topics.feed_format {
+        FeedFormat::Json => feeds::FeedFormat::Json,
+        FeedFormat::Avro => feeds::FeedFormat::AvroSingleObject,
+        // Whoever publishes registers the schemas first, and puts their ids here.
+        FeedFormat::AvroRegistry => feeds::FeedFormat::AvroRegistry(feeds::SchemaIds::default()),
+    }
 }
 
 #[cfg(test)]

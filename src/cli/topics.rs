@@ -23,6 +23,7 @@ use crate::{
         stage::Topology,
         topics::{Cleanup, Ownership},
     },
+    feeds,
     model::PersonKey,
     settings::Settings,
     telemetry::{Event, Telemetry},
@@ -55,6 +56,8 @@ pub enum Action {
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
+    /// Write an AsyncAPI document of the feeds, as configured, for people and tools that subscribe
+    Asyncapi,
     /// Compare; exit code 3 if a topic is missing or differs
     Verify {
         /// How the result is shown
@@ -103,15 +106,25 @@ impl TopicState {
 }
 
 pub(super) fn execute(settings: &Settings, arguments: &TopicsArguments, output: &mut dyn Write) -> Result<(), Failure> {
-    super::require_brokers(settings)?;
     let (format, create) = match arguments.action {
+        Action::Asyncapi => return describe(settings, output),
         Action::Plan { output } | Action::Verify { output } => (output, false),
         Action::Apply { output } => (output, true),
     };
+    super::require_brokers(settings)?;
     let lines = survey(settings, create)?;
     report(&lines, format, output)?;
     output.flush()?;
     judge(&lines, arguments.action)
+}
+
+/// Writes the document of the feeds.
+fn describe(settings: &Settings, output: &mut dyn Write) -> Result<(), Failure> {
+    let document = feeds::asyncapi_document(&settings.topics.prefix, hub::feed_format(settings));
+    serde_json::to_writer_pretty(&mut *output, &document).map_err(std::io::Error::from)?;
+    writeln!(output)?;
+    output.flush()?;
+    Ok(())
 }
 
 /// Compares the topics that the hub needs with those that exist; with `create`, creates the missing ones first.

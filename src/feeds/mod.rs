@@ -4,12 +4,14 @@
 //! - [`Encoder`]: one feed's records as JSON or Avro (single-object, or with a registry's ids), with their headers.
 //! - [`Names`]: whether identifiers are written in clear or as keyed hashes.
 //! - [`DeadLetter`]: what `insight.rejected` says about a source record that could not be taken.
+//! - [`asyncapi_document`]: all of them as AsyncAPI describes topics.
 //! - [`Reader`]: a feed's bytes, in either format, as JSON for people.
 //!
 //! The public shapes are types of their own, next to the model's: the model may change, a feed may only evolve (its
 //! `schemas/*.avsc` stays fully compatible, checked in a test).
 
 mod alerts;
+mod asyncapi;
 mod attribution;
 mod audit;
 mod balance;
@@ -36,6 +38,7 @@ mod touchpoints;
 mod tests;
 
 pub use alerts::{AlertShape, Alerts};
+pub use asyncapi::document as asyncapi_document;
 pub use attribution::{Attribution, AttributionRecord, AttributionShape};
 pub use audit::{Audit, AuditEntry, AuditShape};
 pub use balance::{Balance, BalanceRecord, BalanceShape};
