@@ -10,7 +10,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -29,6 +29,8 @@ use crate::{
 const WAITING_MAX: usize = 1_024;
 /// Batches that are made to last together.
 const TOGETHER_MAX: usize = 256;
+/// Within how long after a failure batches are tried one by one: brokers that do not answer do not answer for each of them.
+const APART_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of commands that may wait, whatever else does: a few of the longest.
 const COMMANDS_BYTES_MAX: usize = 8 << 20;
 
@@ -161,20 +163,41 @@ fn write(door: &dyn Door, telemetry: &Telemetry, waiting: &Receiver<Waiting>) {
     while let Ok(first) = waiting.recv() {
         let together: Vec<Waiting> = std::iter::once(first).chain(waiting.try_iter().take(TOGETHER_MAX - 1)).collect();
         let began = Instant::now();
-        let written = write_together(door, &mut open, &together);
-        match &written {
-            Ok(()) => telemetry.emit(Event::ApiStored { elapsed: began.elapsed() }),
-            Err(error) => {
-                tracing::error!("what came over the API cannot be stored and is refused: {error}");
-                // A writer that failed may go on failing, and holds what it could not store.
-                open = None;
+        let mut written = write_and_tell(door, telemetry, &mut open, &together);
+        // One department's topic must not fail the others.
+        if written.is_err() && together.len() > 1 && began.elapsed() < APART_WITHIN {
+            for one in together {
+                // Whoever does not wait any more sends it again.
+                if began.elapsed() < APART_WITHIN && !one.answer.is_closed() {
+                    written = write_and_tell(door, telemetry, &mut open, std::slice::from_ref(&one));
+                } else {
+                    written = Err(Unwritten::Failed);
+                }
+                let _ = one.answer.send(written);
             }
+            continue;
         }
         for Waiting { answer, .. } in together {
             // Who asked may have gone.
-            let _ = answer.send(written.as_ref().map(|_| ()).map_err(|_| Unwritten::Failed));
+            let _ = answer.send(written);
         }
     }
+}
+
+fn write_and_tell(
+    door: &dyn Door,
+    telemetry: &Telemetry,
+    open: &mut Option<Box<dyn SpokeAppend>>,
+    together: &[Waiting],
+) -> Result<(), Unwritten> {
+    let began = Instant::now();
+    let written = write_together(door, open, together);
+    written.map(|()| telemetry.emit(Event::ApiStored { elapsed: began.elapsed() })).map_err(|error| {
+        tracing::error!("what came over the API cannot be stored and is refused: {error}");
+        // A writer that failed may go on failing, and holds what it could not store.
+        *open = None;
+        Unwritten::Failed
+    })
 }
 
 fn write_together(
@@ -243,7 +266,8 @@ mod tests {
 
         fn flush(&mut self) -> Result<(), LogError> {
             let _open = self.place.gate.lock().expect("nobody panics");
-            if self.place.fails.load(Ordering::Acquire) {
+            let is_bad = |(_, value): &(Option<Vec<u8>>, Vec<u8>)| value == b"bad";
+            if self.place.fails.load(Ordering::Acquire) || self.sent.iter().any(is_bad) {
                 return Err(LogError::Stop("the disk is full".to_owned()));
             }
             self.place.flushed.fetch_add(1, Ordering::AcqRel);
@@ -274,6 +298,29 @@ mod tests {
         assert_eq!(kept, [b"one".to_vec(), b"three".to_vec()], "what failed is not stored behind its answer's back");
         drop(desk);
         thread.join().expect("it ends");
+    }
+
+    #[test]
+    fn what_cannot_be_stored_does_not_take_others_with_it() {
+        let place = Place::default();
+        let (desk, thread) = WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), 100).expect("a thread");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+        let closed = place.gate.lock().expect("nobody panics");
+        let waiting: Vec<_> = ["first", "one", "bad", "other"]
+            .map(|text| {
+                let (desk, room) = (desk.clone(), desk.room(10).expect("there is room"));
+                runtime.spawn(async move { desk.write(batch(text), room).await })
+            })
+            .into();
+        std::thread::sleep(Duration::from_millis(50));
+        drop(closed);
+        let written: Vec<_> =
+            waiting.into_iter().map(|one| runtime.block_on(one).expect("it does not panic")).collect();
+        assert_eq!(written, [Ok(()), Ok(()), Err(Unwritten::Failed), Ok(())]);
+        drop(desk);
+        thread.join().expect("it ends");
+        let kept: Vec<Vec<u8>> = place.kept.lock().expect("nobody panics").iter().map(|(_, it)| it.clone()).collect();
+        assert!(!kept.contains(&b"bad".to_vec()) && kept.len() == 3, "{kept:?}");
     }
 
     #[test]
