@@ -15,7 +15,7 @@
 //! - [`topology`]: READ FIRST: every stage, topic, key and store on one page.
 //! - [`company`]: the seeded company: events of four departments for demo, tests and benchmarks.
 //! - [`settings`]: file, environment and flags become one valid configuration.
-//! - [`serve`]: HTTP: metrics and health for operators; the API over a local view of the feeds.
+//! - [`serve`]: HTTP: metrics and health for operators; the API over a local view of the feeds; the dashboard for people.
 //! - [`cli`]: one file per subcommand.
 //! - [`hub`]: the door for programs that have a hub inside.
 

@@ -142,6 +142,11 @@ impl<'a> Hub<'a> {
         self.server.address()
     }
 
+    /// Where the API and the dashboard are, if the configuration has an address for them.
+    pub(super) fn dashboard(&self) -> Option<SocketAddr> {
+        self.serving.as_ref().map(Serving::address)
+    }
+
     /// Runs it until a stop is requested.
     pub(super) fn run(self) -> Result<(), Failure> {
         let Hub { input, place, server, serving } = self;

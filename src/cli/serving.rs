@@ -204,8 +204,13 @@ impl Serving {
         })?;
         let following = Following::start(Arc::clone(&view), feeds, hub::now_ms);
         let following = following.map_err(|error| no_thread("the view", error))?;
-        tracing::info!(address = %server.address(), "the API is open");
+        tracing::info!(address = %server.address(), "the API and the dashboard are open");
         Ok(Some(Serving { view, audit, auditing, writing, written, following, server }))
+    }
+
+    /// Where the API and the dashboard are.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// How far the view is.

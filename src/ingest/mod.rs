@@ -46,6 +46,7 @@ use decode::{Decoder, Undecoded, misfit, take_outside};
 pub use fields::fields;
 pub use live::{LiveSpokes, SpokeChanges};
 use made::{Keeper, Made};
+pub use number::currency_exponent;
 use rules::{EachRule, IdRule, Mapping, Suffix, WordRule};
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How many digits a currency has after its decimal point (ISO 4217, list one, 2024).
-pub(super) fn currency_exponent(currency: Currency) -> u32 {
+pub fn currency_exponent(currency: Currency) -> u32 {
     match currency.as_str() {
         "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND"
         | "VUV" | "XAF" | "XOF" | "XPF" => 0,

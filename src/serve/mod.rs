@@ -1,7 +1,7 @@
 //! Telemetry and the feeds in; HTTP out: operators' endpoints (`/metrics`, `/health/live`, `/health/ready`), and the API.
 //!
 //! - [`access`]: who asks, and what they may. [`audit`]: who saw personal data.
-//! - [`view`]: the local copy of the feeds that the API shows. [`http`]: the API.
+//! - [`view`]: the local copy of the feeds that the API shows. [`http`]: the API. `pages`: the dashboard, which asks the API.
 //! - [`writing`]: records for departments' topics and operators' commands.
 //! - `operators`: the endpoints that need no login. `bounded`: connections that cannot hold the hub's memory.
 //!
@@ -14,6 +14,7 @@ pub mod audit;
 mod bounded;
 pub mod http;
 mod operators;
+mod pages;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -78,7 +79,7 @@ impl Server {
         Server::of(address, runtime, operators::routes(telemetry, view), OPERATORS, "http")
     }
 
-    /// The same for the API.
+    /// The same for the API and the dashboard.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -92,7 +93,8 @@ impl Server {
         // Headers besides the longest body.
         let request_bytes_max = API.request_bytes_max.max(options.ingestion.body_bytes_max + (1 << 20));
         let bounds = Bounds { request_bytes_max, ..API };
-        Server::of(address, runtime, http::routes(view, options), bounds, "api")
+        let (api, inside) = http::routes(view, options);
+        Server::of(address, runtime, pages::routes(inside).merge(api), bounds, "api")
     }
 
     fn of(

@@ -14,6 +14,7 @@ mod access;
 mod accounts;
 mod alerts;
 mod balance;
+mod browser;
 mod buying;
 mod commit_log;
 mod company;

@@ -11,7 +11,7 @@ mod view;
 
 use std::{
     io::{IsTerminal as _, Write},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -45,6 +45,8 @@ use view::View;
 
 /// How often the terminal is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(400);
+/// Where the demo's dashboard is, unless the port is taken or the configuration says otherwise.
+const DASHBOARD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9700);
 /// Names tried for a temporary directory.
 const TEMPORARY_TRIES: u32 = 100;
 /// What nine months take on the screen, unless another pace is asked for.
@@ -80,10 +82,10 @@ pub(super) fn execute(settings: &Settings, arguments: &DemoArguments, output: &m
     let telemetry = Telemetry::new();
     let stop = run::stop_on_signals(&settings)?;
     let hub = Hub::open(&settings, &telemetry, &stop, true)?;
-    let address = hub.address();
+    let addresses = Addresses { operators: hub.address(), dashboard: hub.dashboard() };
     let ended = std::thread::scope(|scope| {
         let running = scope.spawn(|| hub.run());
-        let shown = show(&settings, arguments, &home, address, (&telemetry, &stop), output);
+        let shown = show(&settings, arguments, &home, addresses, (&telemetry, &stop), output);
         stop.request("the demo is over");
         let ran = running.join().unwrap_or_else(|_| Err(Failure::panicked()));
         // A hub that could not go on is why there was nothing to show.
@@ -92,6 +94,13 @@ pub(super) fn execute(settings: &Settings, arguments: &DemoArguments, output: &m
     ended?;
     home.farewell(output)?;
     Ok(())
+}
+
+/// Where its hub listens.
+#[derive(Clone, Copy)]
+struct Addresses {
+    operators: SocketAddr,
+    dashboard: Option<SocketAddr>,
 }
 
 /// Where the demo keeps everything.
@@ -160,6 +169,11 @@ fn settings_of(settings: &Settings, arguments: &DemoArguments, home: &Path) -> R
     if let Some(listen) = arguments.listen {
         settings.http.listen = listen;
     }
+    // Whoever watches wants to look in; a demo that ends by itself is watched by nobody.
+    if settings.serve.listen.is_none() && arguments.once.is_none() {
+        let is_free = TcpListener::bind(DASHBOARD).is_ok();
+        settings.serve.listen = Some(if is_free { DASHBOARD } else { SocketAddr::new(DASHBOARD.ip(), 0) });
+    }
     if settings.log == Settings::default().log {
         // The screen is for the company; what goes wrong is said all the same.
         settings.log.level = "error".into();
@@ -172,7 +186,7 @@ fn show(
     settings: &Settings,
     arguments: &DemoArguments,
     home: &Home,
-    address: SocketAddr,
+    addresses: Addresses,
     (telemetry, stop): (&Telemetry, &StopToken),
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -180,7 +194,7 @@ fn show(
     let mut feeder = Feeder::open(&access, &home.path, arguments)?;
     let mut view = View::new(feeder.chapters());
     let is_terminal = std::io::stdout().is_terminal() && arguments.once.is_none();
-    let mut screen = Screen::new(is_terminal, home, settings, address);
+    let mut screen = Screen::new(is_terminal, home, settings, addresses);
     screen.begin(&feeder, output)?;
     let mut feeds = Feeds::open(&access, settings)?;
     let began = Instant::now();

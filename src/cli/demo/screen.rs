@@ -1,8 +1,8 @@
 //! The view in; a terminal that is drawn again and again, or a pipe that gets each chapter and then the whole, out.
 
-use std::{io::Write, net::SocketAddr, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
-use super::{Home, feeder::Feeder, view::View};
+use super::{Addresses, Home, feeder::Feeder, view::View};
 use crate::{cli::exit::Failure, settings::Settings};
 
 /// Clears the screen and goes to its beginning.
@@ -22,7 +22,7 @@ pub(super) struct Screen {
     is_terminal: bool,
     is_temporary: bool,
     data: PathBuf,
-    address: SocketAddr,
+    addresses: Addresses,
     /// Chapters that a pipe was told of.
     told: usize,
     /// Whether a pipe was told of the end.
@@ -30,9 +30,9 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(is_terminal: bool, home: &Home, settings: &Settings, address: SocketAddr) -> Screen {
+    pub(super) fn new(is_terminal: bool, home: &Home, settings: &Settings, addresses: Addresses) -> Screen {
         let data = settings.hub.data_directory.clone();
-        Screen { is_terminal, is_temporary: home.is_temporary, data, address, told: 0, is_over: false }
+        Screen { is_terminal, is_temporary: home.is_temporary, data, addresses, told: 0, is_over: false }
     }
 
     /// Says what this is.
@@ -44,7 +44,10 @@ impl Screen {
             if feeder.went_on() {
                 writeln!(output, "It goes on where it was interrupted.")?;
             }
-            writeln!(output, "Ctrl-C (SIGINT) stops. Prometheus: http://{}/metrics", self.address)?;
+            if let Some(dashboard) = self.dashboard() {
+                writeln!(output, "{dashboard}")?;
+            }
+            writeln!(output, "Ctrl-C (SIGINT) stops. Prometheus: http://{}/metrics", self.addresses.operators)?;
             writeln!(output)?;
             output.flush()?;
         }
@@ -70,7 +73,8 @@ impl Screen {
         if is_done {
             footer.push("The story is told; the hub runs on.".to_owned());
         }
-        footer.push(format!("{FAINT}Ctrl-C stops. Prometheus: http://{}/metrics", self.address));
+        footer.extend(self.dashboard().map(|dashboard| format!("{BOLD}{dashboard}{PLAIN}")));
+        footer.push(format!("{FAINT}Ctrl-C stops. Prometheus: http://{}/metrics", self.addresses.operators));
         let next = self.next(view);
         let mut more = vec!["In another terminal:".to_owned()];
         more.extend(next.lines().map(str::to_owned));
@@ -145,6 +149,11 @@ impl Screen {
             writeln!(output, "With what is kept, while the demo runs or not:\n{}", self.next(view))?;
         }
         Ok(output.flush()?)
+    }
+
+    /// Where to look in with a browser.
+    fn dashboard(&self) -> Option<String> {
+        self.addresses.dashboard.map(|address| format!("Dashboard: http://{address}/"))
     }
 
     /// What to try next, with the program as it was started.

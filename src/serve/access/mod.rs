@@ -1,12 +1,14 @@
 //! A request's credential in; who asks and what they may out.
 //!
 //! - [`Role`]: what somebody may do. [`Caller`]: who asks. [`Access`]: which of both a request is.
-//! - `tokens`: bearer tokens, kept as hashes in a file. `rate`: how much each may ask. `places`: how much each may keep open.
+//! - `tokens`: bearer tokens, kept as hashes in a file. `sessions`: what stands for a token in a browser. `rate`: how much each may ask.
+//!   `places`: how much each may keep open.
 //!
 //! Without any token the API is for this machine only, and shows no personal data: [`Access::check`].
 
 mod places;
 mod rate;
+mod sessions;
 mod tokens;
 
 use std::{
@@ -14,12 +16,14 @@ use std::{
     fmt,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
 
 pub use places::{Place, Places};
 pub use rate::Rate;
+pub use sessions::{LIFETIME as SESSION_LIFETIME, secret};
 pub use tokens::{NewToken, TOKEN_PREFIX, Token, TokenError, TokenFile, Tokens};
 
 /// What somebody may do.
@@ -105,13 +109,19 @@ pub struct Access {
     tokens: Tokens,
     /// Whether this machine may ask without a credential: never again once a token was seen, also if the file goes.
     is_open: AtomicBool,
+    sessions: sessions::Sessions,
     now_ms: fn() -> i64,
 }
 
 impl Access {
     /// By the tokens of a file. `inside`: whether nobody but this machine can ask. `now_ms`: the clock, in milliseconds since 1970.
     pub fn new(tokens_file: PathBuf, inside: bool, now_ms: fn() -> i64) -> Access {
-        Access { tokens: Tokens::new(tokens_file), is_open: AtomicBool::new(inside), now_ms }
+        Access {
+            tokens: Tokens::new(tokens_file),
+            is_open: AtomicBool::new(inside),
+            sessions: sessions::Sessions::default(),
+            now_ms,
+        }
     }
 
     /// Who sends these headers. `authorization`: the values of that header; `host`: the value of that one.
@@ -138,8 +148,41 @@ impl Access {
             _ => return Ok(Err(Refusal::Invalid)),
         };
         let token = bearer(value).and_then(|secret| tokens::find(&tokens, secret, (self.now_ms)()));
-        Ok(token.map(|token| Caller { id: token.id.clone(), roles: token.roles.clone() }).ok_or(Refusal::Invalid))
+        Ok(token.map(caller).ok_or(Refusal::Invalid))
     }
+
+    /// Begins a session for whoever shows a token; its secret, or `None`: the token is none, has ended or was revoked.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the file cannot be read, or there are no random numbers.
+    pub fn log_in(&self, token: &str) -> Result<Option<String>, TokenError> {
+        let tokens = self.tokens.now()?;
+        let Some(token) = tokens::find(&tokens, token.trim(), (self.now_ms)()) else { return Ok(None) };
+        self.sessions.begin(&token.id, Instant::now()).map(Some).map_err(TokenError::Random)
+    }
+
+    /// Who has a session: what its token may do now. `is_used`: whether somebody uses it, rather than a page by itself.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the file cannot be read.
+    pub fn of_session(&self, secret: &str, is_used: bool) -> Result<Option<Caller>, TokenError> {
+        let Some(id) = self.sessions.token(secret, is_used, Instant::now()) else { return Ok(None) };
+        let tokens = self.tokens.now()?;
+        let token = tokens::alive(&tokens, &id, (self.now_ms)());
+        if token.is_none() {
+            self.sessions.end(secret);
+        }
+        Ok(token.map(caller))
+    }
+
+    /// Ends a session.
+    pub fn log_out(&self, secret: &str) {
+        self.sessions.end(secret);
+    }
+}
+
+fn caller(token: &Token) -> Caller {
+    Caller { id: token.id.clone(), roles: token.roles.clone() }
 }
 
 /// The credential of `Bearer CREDENTIAL` (RFC 6750, section 2.1).
@@ -251,5 +294,28 @@ mod tests {
         assert!(!file.revoke(&made.token.id).expect("written"), "once");
         // Tokens were made once: it does not become open to this machine again.
         assert_eq!(access.check(&[], Some("localhost")).expect("readable"), Err(Refusal::Missing));
+    }
+
+    #[test]
+    fn a_session_may_do_what_its_token_may_and_ends_with_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("tokens.json");
+        let file = TokenFile::new(path.clone());
+        let roles = BTreeSet::from([Role::ReadCustomers, Role::Operate]);
+        let made = file.create("analyst", &roles, None, 0).expect("written");
+        let access = Access::new(path, true, || 999);
+        assert_eq!(access.log_in("").expect("readable"), None);
+        assert_eq!(access.log_in(&made.token.id).expect("readable"), None);
+        let session = access.log_in(&format!(" {} ", made.secret)).expect("readable").expect("a session");
+        assert!(!session.contains(&made.secret) && session != made.secret);
+        let caller = access.of_session(&session, true).expect("readable").expect("its token's roles");
+        assert_eq!((caller.id, caller.roles), (made.token.id.clone(), roles));
+        assert_eq!(access.of_session(&made.secret, true).expect("readable"), None, "a token is no session");
+        let other = access.log_in(&made.secret).expect("readable").expect("another one");
+        access.log_out(&other);
+        assert_eq!(access.of_session(&other, true).expect("readable"), None);
+        assert!(file.revoke(&made.token.id).expect("written"));
+        assert_eq!(access.of_session(&session, true).expect("readable"), None);
+        assert_eq!(access.log_in(&made.secret).expect("readable"), None);
     }
 }

@@ -226,6 +226,12 @@ pub(super) fn find<'a>(tokens: &'a [Token], credential: &str, now_ms: i64) -> Op
     (is_it && token.expires_ms.is_none_or(|expires_ms| now_ms < expires_ms)).then_some(token)
 }
 
+/// The token of an id, if it is good for anything now.
+pub(super) fn alive<'a>(tokens: &'a [Token], id: &str, now_ms: i64) -> Option<&'a Token> {
+    let token = tokens.iter().find(|token| token.id == id && !token.is_revoked())?;
+    token.expires_ms.is_none_or(|expires_ms| now_ms < expires_ms).then_some(token)
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

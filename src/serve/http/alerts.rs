@@ -34,6 +34,8 @@ pub(super) struct Which {
     owner: Option<String>,
     /// Why they are open.
     cause: Option<String>,
+    /// The id of the person whom they are about.
+    person: Option<String>,
 }
 
 /// What is open, the oldest first.
@@ -47,12 +49,13 @@ pub(super) struct Which {
 pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked<Which>) -> Result<Response, Problem> {
     caller.must_have(&[Role::ReadCustomers, Role::ReadMetrics])?;
     let sees_persons = caller.has(&[Role::ReadCustomers]);
-    let Which { state, owner, cause } = asked.filter.clone();
+    let Which { state, owner, cause, person } = asked.filter.clone();
     let takes = move |alert: &Value| {
         let is = |field: &str, wanted: &Option<String>| {
             wanted.as_deref().is_none_or(|wanted| alert.get(field).and_then(Value::as_str) == Some(wanted))
         };
-        (sees_persons || !is_personal(alert)) && is("state", &state) && is("owner", &owner) && is("cause", &cause)
+        let filters = [("state", &state), ("owner", &owner), ("cause", &cause), ("person", &person)];
+        (sees_persons || !is_personal(alert)) && filters.into_iter().all(|(field, wanted)| is(field, wanted))
     };
     let (items, next) = api.page(&asked, Index::Alerts.by(&[]), takes).await?;
     if sees_persons {

@@ -9,7 +9,7 @@
 //! One file per resource: `metrics`, `analyses`, `customers`, `alerts`, `dead_letters`, `spokes`; `events` for each feed as it
 //! comes; `ingestion` (touchpoints of a department, which `batch` finds in a body), `decisions` and
 //! `erasures` for what becomes a command, `access_requests` for everything of one person. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors), `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
-//! generated from the resources themselves, so that what is served is described).
+//! generated from the resources themselves, so that what is served is described). `inside`: the same for the pages of the dashboard.
 
 mod access_requests;
 mod alerts;
@@ -25,6 +25,7 @@ mod description;
 mod erasures;
 mod events;
 mod ingestion;
+pub(super) mod inside;
 mod metrics;
 mod paging;
 mod problem;
@@ -164,8 +165,8 @@ struct Api {
 
 type Shared = Arc<Api>;
 
-/// The routes of the API over a view.
-pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
+/// The routes of the API over a view, and the same for whoever is inside.
+pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> (Router, inside::Inside) {
     let (router, description) = description::router();
     let api = Arc::new(Api {
         view,
@@ -195,13 +196,15 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> Router {
         now_ms: options.now_ms,
         description: description::Description::of(&description),
     });
-    router
+    let inside = inside::Inside::new(Arc::clone(&api), router.clone());
+    let routes = router
         .fallback(async || Problem::not_found("resource"))
         .method_not_allowed_fallback(async || {
             Problem::new(Kind::MethodNotAllowed, "the description says which methods a resource takes")
         })
         .layer(from_fn_with_state(Arc::clone(&api), guard))
-        .with_state(api)
+        .with_state(api);
+    (routes, inside)
 }
 
 /// The description, as it is served.

@@ -167,6 +167,12 @@ impl Problem {
         Problem::new(Kind::NotFound, format!("there is no such {what}, or none any more"))
     }
 
+    /// The same for people.
+    pub(super) fn in_words(self) -> super::inside::Refused {
+        let (status, _, title) = self.kind.row();
+        super::inside::Refused { status, title: title.to_owned(), detail: self.detail }
+    }
+
     /// A parameter is wrong.
     pub(super) fn parameter(detail: impl Into<String>) -> Problem {
         Problem::new(Kind::InvalidParameter, detail)

@@ -2,6 +2,7 @@
 
 mod limits;
 mod operations;
+mod pages;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -261,7 +262,7 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
         ("/api/v1/spokes/unheard_of", 404, "not-found"),
         ("/api/v1/nothing", 404, "not-found"),
         ("/api/v1/customers/email:ann1@example.org", 403, "forbidden"),
-        ("/", 404, "not-found"),
+        ("/nothing", 404, "not-found"),
         ("/api/v1/metrics/orders/series", 400, "invalid-parameter"),
         ("/api/v1/metrics/orders/series?window=year", 400, "invalid-parameter"),
         ("/api/v1/metrics/orders/series?window=day&colour=red", 400, "invalid-parameter"),

@@ -1,0 +1,175 @@
+//! What the pages of the dashboard ask in; the API's own answers out: the same resources with the same roles, notes on
+//! `insight.audit` and problems, without a connection between. So no page shows what the API would not.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::Value;
+use tokio::{
+    sync::{OwnedSemaphorePermit, SemaphorePermit},
+    time::timeout,
+};
+use tower::ServiceExt as _;
+
+use super::{
+    Shared, TURN_WITHIN, outcome,
+    problem::{Kind, Problem},
+};
+use crate::{
+    model::IdentifierRules,
+    serve::{
+        access::{Access, Caller, TokenError},
+        view::View,
+    },
+    telemetry::{Event, Telemetry},
+};
+
+/// No answer that a page is made of is longer.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Lists are read to their end, but not for ever.
+const PAGES_MAX: usize = 20;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::serve) struct Refused {
+    pub(in crate::serve) status: StatusCode,
+    pub(in crate::serve) title: String,
+    pub(in crate::serve) detail: String,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Refused {
+        problem.in_words()
+    }
+}
+
+/// The API, for whoever is inside.
+#[derive(Clone)]
+pub(in crate::serve) struct Inside {
+    api: Shared,
+    resources: Router,
+}
+
+impl Inside {
+    pub(super) fn new(api: Shared, resources: Router<Shared>) -> Inside {
+        Inside { resources: resources.with_state(Arc::clone(&api)), api }
+    }
+
+    /// Who sends these headers, by a token or, where that is enough, from this machine.
+    pub(in crate::serve) fn caller_of(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
+        Ok(self.api.caller_of(headers)?)
+    }
+
+    /// What knows tokens and sessions.
+    pub(in crate::serve) fn access(&self) -> &Access {
+        &self.api.access
+    }
+
+    /// A failure of the file of tokens.
+    pub(in crate::serve) fn failed(error: &TokenError) -> Refused {
+        tracing::error!("{error}");
+        Problem::new(Kind::Internal, "tokens cannot be checked; the log of the hub says why").into()
+    }
+
+    /// Waits for a turn; others wait while it is held.
+    pub(in crate::serve) async fn turn(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        match timeout(TURN_WITHIN, self.api.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Problem::new(Kind::Busy, "others are being answered").into()),
+        }
+    }
+
+    /// Takes one request of a caller: the same measure as for the API.
+    pub(in crate::serve) fn take(&self, caller: &Caller) -> Result<(), Refused> {
+        let taken = self.api.rate.take(&caller.id, Instant::now());
+        taken.map_err(|_| Problem::new(Kind::TooManyRequests, "this token asks too often").into())
+    }
+
+    /// Takes one attempt to log in that came to nothing.
+    pub(in crate::serve) fn take_refused(&self) -> Result<(), Refused> {
+        let taken = self.api.refused.take("refused", Instant::now());
+        taken.map_err(|_| Problem::new(Kind::TooManyRequests, "too many tokens that are none").into())
+    }
+
+    /// A place for a stream of events; `None`: there are too many.
+    pub(in crate::serve) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.api.streams).try_acquire_owned().ok()
+    }
+
+    pub(in crate::serve) fn view(&self) -> &View {
+        &self.api.view
+    }
+
+    pub(in crate::serve) fn telemetry(&self) -> &Telemetry {
+        &self.api.telemetry
+    }
+
+    pub(in crate::serve) fn rules(&self) -> &IdentifierRules {
+        &self.api.rules
+    }
+
+    /// How long an answer may take.
+    pub(in crate::serve) fn within(&self) -> Duration {
+        self.api.request_timeout
+    }
+
+    /// Counts an answer, as the API's are.
+    pub(in crate::serve) fn note(&self, status: StatusCode, elapsed: Duration) {
+        self.api.telemetry.emit(Event::ApiAnswered { outcome: outcome(status), elapsed });
+    }
+
+    /// The API's answer to somebody.
+    pub(in crate::serve) async fn ask(&self, caller: &Caller, path: &str) -> Response {
+        let request = Request::get(path).body(Body::empty());
+        let Ok(mut request) = request else {
+            return Problem::parameter("a parameter is too long").into_response();
+        };
+        request.extensions_mut().insert(caller.clone());
+        match self.resources.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The document at a path.
+    pub(in crate::serve) async fn get(&self, caller: &Caller, path: &str) -> Result<Value, Refused> {
+        let response = self.ask(caller, path).await;
+        let status = response.status();
+        let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
+        let document: Option<Value> = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
+        let Some(document) = document else {
+            return Err(Problem::new(Kind::Internal, "the answer is too long").into());
+        };
+        if status.is_success() {
+            return Ok(document);
+        }
+        let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Err(Refused { status, title: text("title"), detail: text("detail") })
+    }
+
+    /// A list from its beginning, as long as it is, up to some tens of thousands.
+    pub(in crate::serve) async fn all(&self, caller: &Caller, path: &str) -> Result<Vec<Value>, Refused> {
+        let (mut items, mut next) = (Vec::new(), None::<String>);
+        let join = if path.contains('?') { '&' } else { '?' };
+        for _ in 0..PAGES_MAX {
+            let cursor = next.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+            let mut page = self.get(caller, &format!("{path}{join}limit=1000{cursor}")).await?;
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+}

@@ -1,0 +1,162 @@
+//! `insight.alerts` in; what somebody should look at, the oldest first, out. Those about customers only for whoever may see them.
+
+use axum::response::Response;
+use serde_json::Value;
+
+use super::{
+    Asker, answered,
+    blocks::{Block, Field, Line, Page, Section, Table, badge, columns, line, link, notice, soft, text},
+    choices::{asking, catalogue, title_of},
+    forms::Asked,
+    part,
+    words::{self, amount, href, list_of, number_of, text_of},
+};
+use crate::{
+    feeds::Feed,
+    model::AlertCause,
+    serve::{access::Role, http::inside::Refused},
+};
+
+/// Alerts of a page.
+const LIMIT: &str = "100";
+
+pub(super) async fn page(asker: Asker, asked: Asked) -> Response {
+    let page = made(&asker, &asked).await;
+    answered(&asker, page)
+}
+
+async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
+    let [cause, state, owner, cursor] = ["cause", "state", "owner", "cursor"].map(|name| asked.get(name));
+    let path = |cause: &str, more: &[(&str, &str)]| {
+        href("/api/v1/alerts", &[&[("state", state), ("owner", owner), ("cause", cause)], more].concat())
+    };
+    let unusual = AlertCause::MetricUnusual.as_str();
+    let of_metrics = match cause.is_empty() || cause == unusual {
+        true => asker.of_metrics().all(&path(unusual, &[])).await,
+        false => Ok(Vec::new()),
+    };
+    let metrics = catalogue(asker).await.unwrap_or_default();
+    let mut page = Page {
+        title: "Alerts".to_owned(),
+        nav: "/alerts",
+        lead: line(
+            "What is open and somebody should look at, the oldest first. It closes by itself when its cause does.",
+        ),
+        feeds: vec![Feed::Alerts],
+        ..Page::default()
+    };
+    let pair = |value: &str, text: &str| (value.to_owned(), text.to_owned());
+    let causes = AlertCause::ALL.iter().map(|it| pair(it.as_str(), &words::title(it.as_str())));
+    let select = |name, label, options, chosen: &str| Field::Select { name, label, options, chosen: chosen.to_owned() };
+    let states = vec![pair("", "Any"), pair("open", "Open"), pair("acknowledged", "Acknowledged")];
+    page.top.push(asking(
+        "/alerts",
+        vec![
+            select("cause", "Cause", std::iter::once(pair("", "Any")).chain(causes).collect(), cause),
+            select("state", "State", states, state),
+            Field::Input { name: "owner", label: "Department", kind: "text", value: owner.to_owned(), hint: "" },
+        ],
+    ));
+    let of_metrics = of_metrics.map(|alerts| {
+        let rows = alerts.iter().map(|alert| of_metric(alert, &metrics)).collect();
+        let columns = columns(["Metric", "Since", "Value", "Usual range", "Whose"]);
+        let caption = "Metrics outside their usual range".to_owned();
+        vec![Table { caption, columns, rows, empty: "No metric is outside its usual range." }.into()]
+    });
+    page.sections.push(Section::new("unusual", "Metrics", part(of_metrics)));
+    if !asker.who.caller.roles.contains(&Role::ReadCustomers) {
+        let words = "Alerts about customers are not shown: that needs the role read:customers.";
+        page.sections.push(Section::new("customers", "Customers", vec![notice("info", words)]));
+        return Ok(page);
+    }
+    let found = asker.get(&path(cause, &[("limit", LIMIT), ("cursor", cursor)])).await?;
+    let persons = list_of(&found, "/items").iter().filter(|alert| !text_of(alert, "/person").is_empty());
+    let mut blocks = vec![
+        Table {
+            caption: "Alerts about customers".to_owned(),
+            columns: columns(["Cause", "Since", "Customer", "About", "Whose"]),
+            rows: persons.map(of_person).collect(),
+            empty: "None is open.",
+        }
+        .into(),
+    ];
+    let next = text_of(&found, "/next");
+    if !next.is_empty() {
+        let asked = [("cause", cause), ("state", state), ("owner", owner), ("cursor", next)];
+        blocks.push(Block::Text { line: vec![link(href("/alerts", &asked), "The next ones")] });
+    }
+    page.sections.push(Section::new("customers", "Customers", blocks));
+    Ok(page)
+}
+
+fn state(alert: &Value) -> Line {
+    match text_of(alert, "/state") {
+        "acknowledged" => vec![text(" "), badge("good", "acknowledged")],
+        _ => Vec::new(),
+    }
+}
+
+fn owner(alert: &Value) -> Line {
+    let owner = text_of(alert, "/owner");
+    if owner.is_empty() {
+        vec![soft("nobody named")]
+    } else {
+        vec![link(href("/department", &[("spoke", owner)]), owner)]
+    }
+}
+
+fn of_metric(alert: &Value, metrics: &[super::choices::Metric]) -> Vec<Line> {
+    let id = text_of(alert, "/metric/id");
+    let unit = metrics.iter().find(|metric| metric.id == id).map_or("", |metric| &metric.unit);
+    let currency = text_of(alert, "/metric/currency");
+    let (dimension, value) = (text_of(alert, "/metric/dimension"), text_of(alert, "/metric/dimension_value"));
+    let kind = text_of(alert, "/metric/window/kind");
+    let by = if dimension == "company" { "" } else { dimension };
+    let series = href("/metrics", &[("metric", id), ("window", kind), ("dimension", by), ("value", value)]);
+    let mut what = vec![link(series, title_of(metrics, id))];
+    if !by.is_empty() {
+        what.push(text(format!(", {} {value}", words::word(by))));
+    }
+    what.extend(state(alert));
+    let figure = |name: &str| number_of(alert, &format!("/figures/{name}")).map(|value| amount(value, unit, currency));
+    let window = words::window(kind, text_of(alert, "/metric/window/start"));
+    let usual = figure("usual_low").zip(figure("usual_high")).map(|(low, high)| format!("{low} to {high}"));
+    vec![
+        what,
+        line(words::day(text_of(alert, "/since"))),
+        vec![text(figure("value").unwrap_or_else(|| "–".to_owned())), soft(format!(" {window}"))],
+        line(usual.unwrap_or_else(|| "–".to_owned())),
+        owner(alert),
+    ]
+}
+
+/// An alert about a customer.
+pub(super) fn of_person(alert: &Value) -> Vec<Line> {
+    let person = text_of(alert, "/person");
+    let mut cause = line(words::title(text_of(alert, "/cause")));
+    cause.extend(state(alert));
+    vec![
+        cause,
+        line(words::day(text_of(alert, "/since"))),
+        vec![link(format!("/customers/{}", words::percent(person)), shortened(person))],
+        line(about(alert)),
+        owner(alert),
+    ]
+}
+
+/// The first digits of an id tell persons of a page apart.
+fn shortened(person: &str) -> String {
+    person.chars().take(8).collect::<String>() + "…"
+}
+
+/// The thing and the numbers behind it.
+pub(super) fn about(alert: &Value) -> String {
+    let thing = match text_of(alert, "/thing/type") {
+        "" => None,
+        kind => Some(format!("{} {}", words::word(kind), text_of(alert, "/thing/value"))),
+    };
+    let figures = alert.get("figures").and_then(Value::as_object).into_iter().flatten();
+    let figures = figures
+        .filter_map(|(name, value)| Some(format!("{} {}", words::word(name), words::decimal(value.as_f64()?, 1))));
+    thing.into_iter().chain(figures).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,374 @@
+//! What the API answers in; the dashboard out: pages of plain HTML, made here, for people, in any browser.
+//!
+//! ```text
+//!  request → guard: turn free? who (session, token, this machine)? how often? filled? → page → inside (the API's own answers)
+//!                                                                                        └→ blocks → templates → security headers
+//! ```
+//!
+//! One file per page. What they share: `visitor` (who asks, cookies, form tokens), `forms` (what a form sends), `blocks` (what a page
+//! says), `charts` (pictures), `choices` (months and what else is
+//! chosen), `words` (values as people read them), `html/` (templates, which escape everything), `assets/` (the one
+//! style, the one script, the icon). `live`: which pages have something new.
+//!
+//! Nothing is asked of the view here: a page is an API client that is inside, so it shows whom it should and is noted as they are.
+//! Without script everything works but that pages renew themselves.
+
+mod alerts;
+mod blocks;
+mod charts;
+mod choices;
+mod customers;
+mod department;
+mod drivers;
+mod forms;
+mod journeys;
+mod live;
+mod login;
+mod metrics;
+mod operations;
+mod overview;
+mod priorities;
+mod spokes;
+#[cfg(test)]
+mod tests;
+mod visitor;
+mod words;
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+use askama::Template as _;
+use axum::{
+    Extension, Router,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
+
+use self::{
+    blocks::{Page, notice},
+    visitor::{Visitor, Who},
+};
+use super::{
+    access::Role,
+    http::inside::{Inside, Refused},
+};
+
+const STYLE: &str = include_str!("assets/style.css");
+const SCRIPT: &str = include_str!("assets/script.js");
+const ICON: &str = include_str!("assets/icon.svg");
+
+/// Content of other versions has another address, so that no browser shows a page in yesterday's clothes.
+static STYLE_VERSION: LazyLock<String> = LazyLock::new(|| version(STYLE));
+static SCRIPT_VERSION: LazyLock<String> = LazyLock::new(|| version(SCRIPT));
+
+/// The list of pages, in its order.
+const NAV: [(&str, &str); 10] = [
+    ("/", "Overview"),
+    ("/department", "My department"),
+    ("/metrics", "Metrics"),
+    ("/journeys", "Journeys"),
+    ("/drivers", "Drivers"),
+    ("/priorities", "Priorities & changes"),
+    ("/customers", "Customers"),
+    ("/alerts", "Alerts"),
+    ("/spokes", "Spokes"),
+    ("/operations", "Operations"),
+];
+
+/// A copy that is further behind than the records of a moment is worth a word.
+const STALE_RECORDS: u64 = 5_000;
+/// When a browser asks again for a page that waits for the feeds.
+const FILLED_AFTER: &str = "2";
+/// Nothing is loaded from elsewhere, nothing in a page is run, and no other page may hold one of ours.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What every page needs.
+type Desk = Arc<Inside>;
+
+/// Who asks, and what of the API is theirs.
+pub(super) struct Asker {
+    desk: Desk,
+    who: Who,
+}
+
+impl Asker {
+    /// The document at a path of the API.
+    async fn get(&self, path: &str) -> Result<Value, Refused> {
+        self.desk.get(&self.who.caller, path).await
+    }
+
+    /// The same without what is about persons, where that is not needed: what nobody saw is not to be noted.
+    fn of_metrics(&self) -> Asker {
+        let mut who = self.who.clone();
+        if who.caller.roles.contains(&Role::ReadMetrics) {
+            who.caller.roles.remove(&Role::ReadCustomers);
+        }
+        Asker { desk: Arc::clone(&self.desk), who }
+    }
+
+    /// A list of the API.
+    async fn all(&self, path: &str) -> Result<Vec<Value>, Refused> {
+        self.desk.all(&self.who.caller, path).await
+    }
+}
+
+/// The routes of the dashboard. What is none of them is the API's.
+pub(super) fn routes(inside: Inside) -> Router {
+    let desk = Arc::new(inside);
+    let pages = Router::new()
+        .route("/", get(overview::page))
+        .route("/department", get(department::page))
+        .route("/metrics", get(metrics::page))
+        .route("/journeys", get(journeys::page))
+        .route("/drivers", get(drivers::page))
+        .route("/priorities", get(priorities::page))
+        .route("/customers", get(customers::search).post(customers::find))
+        .route("/customers/{person}", get(customers::page))
+        .route("/alerts", get(alerts::page))
+        .route("/spokes", get(spokes::page))
+        .route("/spokes/try", get(spokes::trial).post(spokes::tried))
+        .route("/operations", get(operations::page))
+        .route("/live", get(live::changes))
+        .route("/logout", post(login::log_out))
+        .layer(from_fn_with_state(Arc::clone(&desk), guard));
+    let open = Router::new()
+        .route("/login", get(login::page).post(login::log_in))
+        .layer(from_fn_with_state(Arc::clone(&desk), welcome));
+    let asset = |kind: &'static str, text: &'static str| {
+        get(async move || {
+            let headers =
+                [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+            let mut response = (headers, text).into_response();
+            secure(&mut response);
+            response
+        })
+    };
+    let assets = Router::new()
+        .route("/assets/style.css", asset("text/css; charset=utf-8", STYLE))
+        .route("/assets/script.js", asset("text/javascript; charset=utf-8", SCRIPT))
+        .route("/assets/icon.svg", asset("image/svg+xml", ICON));
+    pages.merge(open).merge(assets).with_state(desk)
+}
+
+fn version(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..9])
+}
+
+/// Everything that is the same for each page but the login.
+async fn guard(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let mut visitor = Visitor::of(request.headers());
+    // A page that listens uses no session.
+    visitor.is_live |= request.uri().path() == "/live";
+    let path = request.uri().path_and_query().map(|it| it.as_str().to_owned()).unwrap_or_default();
+    let is_get = request.method() == Method::GET;
+    let admitted = async {
+        let turn = desk.turn().await?;
+        let who = visitor.who(&desk)?;
+        desk.take(&who.caller)?;
+        Ok::<_, Refused>((who, turn))
+    };
+    let mut response = match admitted.await {
+        Ok((who, _turn)) if !desk.view().progress().is_complete() => filling(&desk, &who),
+        Ok((who, _turn)) => {
+            request.extensions_mut().insert(who.clone());
+            match timeout(desk.within(), next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => failed(&desk, Some(&who), &late()),
+            }
+        }
+        // A person is asked to log in; a script or a form is told.
+        Err(refused) if refused.status == StatusCode::UNAUTHORIZED && is_get && !visitor.is_live => {
+            let next = words::href("/login", &[("next", if path == "/" { "" } else { &path })]);
+            redirect(&next)
+        }
+        Err(refused) => failed(&desk, None, &refused),
+    };
+    finish(&visitor, &mut response);
+    desk.note(response.status(), begun.elapsed());
+    response
+}
+
+/// The same of the login, which is for everybody.
+async fn welcome(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let visitor = Visitor::of(request.headers());
+    let mut response = match desk.turn().await {
+        Ok(_turn) => {
+            request.extensions_mut().insert(visitor.clone());
+            match timeout(desk.within(), next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => failed(&desk, None, &late()),
+            }
+        }
+        Err(refused) => failed(&desk, None, &refused),
+    };
+    finish(&visitor, &mut response);
+    desk.note(response.status(), begun.elapsed());
+    response
+}
+
+fn late() -> Refused {
+    Refused {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        title: "The answer took too long".to_owned(),
+        detail: "ask for less at a time".to_owned(),
+    }
+}
+
+fn finish(visitor: &Visitor, response: &mut Response) {
+    if let Some(cookie) = visitor.new_form_cookie() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    secure(response);
+}
+
+/// What every answer says to browsers.
+fn secure(response: &mut Response) {
+    let rules = [
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        // Addresses of pages hold ids of persons.
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+        ("cache-control", "no-store"),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in rules {
+        headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
+    }
+}
+
+/// To another page; the browser gets it with GET.
+fn redirect(to: &str) -> Response {
+    match HeaderValue::from_str(to) {
+        Ok(to) => (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response(),
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+/// A page with everything around it.
+#[derive(askama::Template)]
+#[template(path = "layout.html")]
+struct Layout<'a> {
+    page: &'a Page,
+    nav: &'static [(&'static str, &'static str)],
+    shows_nav: bool,
+    style_version: &'a str,
+    script_version: &'a str,
+    live: Option<String>,
+    logout_csrf: Option<String>,
+    stale: Option<String>,
+    state: String,
+}
+
+/// The page as an answer. `who`: whose it is; nobody's at the login.
+fn shown(desk: &Inside, who: Option<&Who>, status: StatusCode, page: &Page) -> Response {
+    let progress = desk.view().progress();
+    let behind = progress.behind();
+    let state = match progress.status() {
+        // How the hub does is nobody's business who has not logged in.
+        _ if who.is_none() => String::new(),
+        "current" => "Current: everything that the feeds hold is shown.".to_owned(),
+        "filling" => format!("The feeds are still being read: {} records to go.", words::count(whole(behind))),
+        _ => format!("{} records of the feeds are still to be taken over.", words::count(whole(behind))),
+    };
+    let is_stale = who.is_some() && progress.is_complete() && behind > STALE_RECORDS;
+    let stale = is_stale.then(|| {
+        format!("What is shown here is behind the feeds by {} records and catches up.", words::count(whole(behind)))
+    });
+    let feeds: Vec<&str> = page.feeds.iter().map(|feed| feed.topic().trim_start_matches("insight.")).collect();
+    let live = (!feeds.is_empty()).then(|| {
+        words::href("/live", &[("feeds", &feeds.join(",")), ("key", page.key.as_deref().unwrap_or_default())])
+    });
+    let layout = Layout {
+        page,
+        nav: &NAV,
+        shows_nav: who.is_some(),
+        style_version: &STYLE_VERSION,
+        script_version: &SCRIPT_VERSION,
+        live,
+        logout_csrf: who.filter(|who| who.has_session()).map(|who| who.form_token()),
+        stale,
+        state,
+    };
+    match layout.render() {
+        Ok(html) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response(),
+        Err(error) => {
+            tracing::error!("a page cannot be written: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What a page's function came to, as an answer.
+fn answered(asker: &Asker, page: Result<Page, Refused>) -> Response {
+    match page {
+        Ok(page) => shown(&asker.desk, Some(&asker.who), StatusCode::OK, &page),
+        Err(refused) => failed(&asker.desk, Some(&asker.who), &refused),
+    }
+}
+
+/// What went wrong, as a page.
+fn failed(desk: &Inside, who: Option<&Who>, refused: &Refused) -> Response {
+    let mut page = Page { title: refused.title.clone(), ..Page::default() };
+    page.top.push(notice("error", format!("{}.", words::title(&refused.detail))));
+    if refused.status == StatusCode::FORBIDDEN {
+        page.top.push(blocks::paragraph("Log in with a token that has the role; whoever runs the hub makes one."));
+    }
+    let mut response = shown(desk, who, refused.status, &page);
+    let waits = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
+    if waits.contains(&refused.status) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(FILLED_AFTER));
+    }
+    response
+}
+
+/// Nothing can be shown before everything was read once.
+fn filling(desk: &Inside, who: &Who) -> Response {
+    let mut page = Page { title: "The feeds are being read".to_owned(), ..Page::default() };
+    let behind = words::count(whole(desk.view().progress().behind()));
+    page.top.push(notice("info", format!("{behind} records are still to be read. This page tries again by itself.")));
+    let mut response = shown(desk, Some(who), StatusCode::SERVICE_UNAVAILABLE, &page);
+    for name in ["retry-after", "refresh"] {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(FILLED_AFTER));
+    }
+    response
+}
+
+/// Who asks, for a page's function.
+impl axum::extract::FromRequestParts<Desk> for Asker {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, desk: &Desk) -> Result<Asker, Response> {
+        // The guard has put it there.
+        let who = Extension::<Who>::from_request_parts(parts, desk).await;
+        let Extension(who) = who.map_err(IntoResponse::into_response)?;
+        Ok(Asker { desk: Arc::clone(desk), who })
+    }
+}
+
+/// A part of a page that could not be had, said in its place: the rest of the page is shown.
+fn part(found: Result<Vec<blocks::Block>, Refused>) -> Vec<blocks::Block> {
+    found.unwrap_or_else(|refused| vec![notice("warning", format!("{}: {}.", refused.title, refused.detail))])
+}
+
+/// How long a page that renews itself holds a connection.
+const LIVE_MAX: Duration = Duration::from_secs(3_600);

@@ -1,0 +1,337 @@
+//! `insight.priorities` and `insight.changes` in; what to fix first, what was done, and what moved after it, out.
+
+use axum::response::Response;
+use serde_json::Value;
+
+use super::{
+    Asker, answered,
+    blocks::{Block, Line, Page, Section, Table, badge, columns, line, link, paragraph, soft, strong, text},
+    charts::{Bar, Bars, bars},
+    choices::{Metric, asking, catalogue, chosen, different, month_field, title_of},
+    forms::Asked,
+    part,
+    words::{self, amount, count, count_of, decimal, href, list_of, number_of, status_badge, text_of},
+};
+use crate::{feeds::Feed, serve::http::inside::Refused};
+
+/// Priorities of the picture.
+const DRAWN: usize = 10;
+
+pub(super) async fn page(asker: Asker, asked: Asked) -> Response {
+    let page = made(&asker, &asked).await;
+    answered(&asker, page)
+}
+
+async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
+    let all = asker.all("/api/v1/priorities?window=month").await?;
+    let months = different(&all, "/window/start");
+    let is_full = |month: &&String| {
+        all.iter().any(|it| text_of(it, "/window/start") == **month && !list_of(it, "/priorities").is_empty())
+    };
+    let newest = months.iter().rev().find(is_full).or(months.last());
+    let month = chosen(asked.get("month"), &months, newest);
+    let record = all.iter().find(|record| text_of(record, "/window/start") == month);
+    let metrics = catalogue(asker).await.unwrap_or_default();
+    let mut page = Page {
+        title: "Priorities & changes".to_owned(),
+        nav: "/priorities",
+        lead: line(
+            "Subjects whose customers fare worse than others, the first by what is at stake for the effort. Then: what was done, and what moved.",
+        ),
+        feeds: vec![Feed::Priorities, Feed::Changes],
+        ..Page::default()
+    };
+    if !months.is_empty() {
+        page.top.push(asking("/priorities", vec![month_field(&months, month)]));
+    }
+    let found = record.map_or_else(
+        || vec![paragraph("There are no priorities yet: those of a month are told when the month after it is over.")],
+        of_month,
+    );
+    page.sections.push(Section::new("priorities", format!("What to fix first{}", of(month)), found));
+    page.sections.push(Section::new("changes", "What was done, and what moved", part(done(asker, &metrics).await)));
+    Ok(page)
+}
+
+fn of(month: &str) -> String {
+    if month.is_empty() { String::new() } else { format!(", of {}", words::month(month)) }
+}
+
+fn of_month(record: &Value) -> Vec<Block> {
+    let mut intro =
+        vec![text(format!("{} customers had a touchpoint in the month. ", count(count_of(record, "/persons"))))];
+    intro.extend(status_badge(text_of(record, "/status")));
+    let numbers = ["/judged", "/no_worse", "/too_few", "/other"].map(|field| count(count_of(record, field)));
+    let [judged, no_worse, too_few, other] = numbers;
+    let mut blocks = vec![Block::Text { line: intro }];
+    let drawn: Vec<Bar> = list_of(record, "/priorities").iter().take(DRAWN).filter_map(bar).collect();
+    if !drawn.is_empty() {
+        blocks.push(
+            bars(Bars {
+                id: "ranking".to_owned(),
+                title: "Score: reach × drop × revenue per person, with its 95 % interval".to_owned(),
+                unit: "minor_units".to_owned(),
+                currency: String::new(),
+                bars: drawn,
+                are_dots: false,
+                table: table(record, usize::MAX),
+            })
+            .into(),
+        );
+    }
+    let mut shown = table(record, DRAWN);
+    shown.caption = "The first priorities".to_owned();
+    blocks.push(shown.into());
+    blocks.push(Block::Text {
+        line: vec![soft(format!(
+            "{judged} subjects had enough customers to say, {no_worse} of them fare no worse; {too_few} had too few; {other} more are not \
+             shown. With many of them, some intervals leave zero out by chance. Where to look first, not what a fix brings."
+        ))],
+    });
+    blocks
+}
+
+fn bar(priority: &Value) -> Option<Bar> {
+    let score = number_of(priority, "/score")?;
+    Some(Bar {
+        name: name(priority),
+        value: score,
+        interval: number_of(priority, "/score_low").zip(number_of(priority, "/score_high")),
+        shown: words::money(score, ""),
+    })
+}
+
+/// What came up, where.
+fn name(priority: &Value) -> String {
+    format!(
+        "{} ({}, {})",
+        text_of(priority, "/subject"),
+        words::word(text_of(priority, "/kind")),
+        text_of(priority, "/owner")
+    )
+}
+
+/// The first priorities of a month.
+pub(super) fn table(record: &Value, first: usize) -> Table {
+    let drop = |priority: &Value, name: &str, scale: f64, unit: &str| -> Line {
+        let part = |end: &str| number_of(priority, &format!("/{name}{end}")).map(|value| scale * value);
+        match (part(""), part("_low"), part("_high")) {
+            (Some(value), Some(low), Some(high)) => vec![
+                text(format!("{}{unit}", decimal(value, 1))),
+                soft(format!(" ({} to {})", decimal(low, 1), decimal(high, 1))),
+            ],
+            _ => vec![soft("too few")],
+        }
+    };
+    let row = |priority: &Value| -> Vec<Line> {
+        let mut what = vec![
+            text(format!("{}. ", count_of(priority, "/rank"))),
+            strong(text_of(priority, "/subject")),
+            soft(format!(" {}", words::word(text_of(priority, "/kind")))),
+        ];
+        if !priority.get("acknowledged_by").is_none_or(Value::is_null) {
+            what.extend([text(" "), badge("good", "acknowledged")]);
+        }
+        let owner = text_of(priority, "/owner");
+        vec![
+            what,
+            vec![link(href("/department", &[("spoke", owner)]), owner)],
+            line(count(count_of(priority, "/reach"))),
+            drop(priority, "outcome_drop", 100.0, " of 100"),
+            drop(priority, "score_drop", 1.0, " points"),
+            line(words::money(count_of(priority, "/value_at_risk") as f64, "")),
+            line(count(count_of(priority, "/effort"))),
+        ]
+    };
+    Table {
+        caption: "Priorities, as numbers".to_owned(),
+        columns: columns([
+            "Subject",
+            "Department",
+            "#Customers",
+            "#Fewer bought after (95 %)",
+            "#Less satisfied (95 %)",
+            "#They paid in a year",
+            "#Effort",
+        ]),
+        rows: list_of(record, "/priorities").iter().take(first).map(row).collect(),
+        empty: "No subject’s customers fare worse than others.",
+    }
+}
+
+/// Something that a department did, and the metrics that are compared before and after.
+pub(super) struct Change<'v> {
+    by: &'v str,
+    day: &'v str,
+    dimension: &'v str,
+    value: &'v str,
+    records: Vec<&'v Value>,
+}
+
+/// What was done, the newest first.
+pub(super) fn changes(records: &[Value]) -> Vec<Change<'_>> {
+    let mut changes: Vec<Change<'_>> = Vec::new();
+    for record in records {
+        let [by, day, dimension, value] =
+            ["/by", "/window/start", "/dimension", "/dimension_value"].map(|pointer| text_of(record, pointer));
+        let same = |change: &&mut Change<'_>| {
+            (change.by, change.day, change.dimension, change.value) == (by, day, dimension, value)
+        };
+        match changes.iter_mut().find(same) {
+            Some(change) => change.records.push(record),
+            None => changes.push(Change { by, day, dimension, value, records: vec![record] }),
+        }
+    }
+    changes.sort_by(|a, b| b.day.cmp(a.day).then(a.by.cmp(b.by)).then(a.value.cmp(b.value)));
+    changes
+}
+
+impl Change<'_> {
+    /// The metrics that moved for certain.
+    pub(super) fn moved(&self) -> impl Iterator<Item = &Value> {
+        self.records.iter().copied().filter(|record| matches!(text_of(record, "/movement"), "up" | "down"))
+    }
+
+    fn about(&self) -> String {
+        match self.dimension {
+            "company" => "the whole company".to_owned(),
+            dimension => format!("{} {}", words::word(dimension), self.value),
+        }
+    }
+
+    /// In a sentence, with the metrics that moved.
+    pub(super) fn in_words(&self, metrics: &[Metric]) -> Line {
+        let mut words =
+            vec![strong(words::day(self.day)), text(format!(": {} did something about {}. ", self.by, self.about()))];
+        for (at, record) in self.moved().enumerate() {
+            if at > 0 {
+                words.push(text("; "));
+            }
+            words.push(link(metric_page(self, record), title_of(metrics, text_of(record, "/metric"))));
+            words.push(text(format!(" {}", before_and_after(record))));
+        }
+        words.push(text("."));
+        words
+    }
+}
+
+/// The series of a metric that is compared.
+fn metric_page(change: &Change<'_>, record: &Value) -> String {
+    let dimension = if change.dimension == "company" { "" } else { change.dimension };
+    href(
+        "/metrics",
+        &[
+            ("metric", text_of(record, "/metric")),
+            ("dimension", dimension),
+            ("value", change.value),
+            ("window", "week"),
+        ],
+    )
+}
+
+fn before_and_after(record: &Value) -> String {
+    let shown = |pointer: &str| {
+        number_of(record, pointer).map_or_else(|| "–".to_owned(), |value| amount(value, text_of(record, "/unit"), ""))
+    };
+    format!("{} → {}", shown("/before"), shown("/after"))
+}
+
+async fn done(asker: &Asker, metrics: &[Metric]) -> Result<Vec<Block>, Refused> {
+    let records = asker.all("/api/v1/changes").await?;
+    let changes = changes(&records);
+    if changes.is_empty() {
+        return Ok(vec![paragraph(
+            "No department has said that it did something about a region, a product or whatever else it may be.",
+        )]);
+    }
+    let mut blocks = vec![Block::Text {
+        line: vec![soft(
+            "As many days after the change as before it; the day itself belongs to neither. Not to be concluded: that the change did it. \
+             Of many metrics some move by chance.",
+        )],
+    }];
+    for change in &changes {
+        blocks.push(Block::Heading {
+            text: format!("{}: {} about {}", words::day(change.day), change.by, change.about()),
+        });
+        let mut records = change.records.clone();
+        records.sort_by_key(|record| !matches!(text_of(record, "/movement"), "up" | "down"));
+        blocks.push(
+            Table {
+                caption: format!("{}, {}, {}: before and after", words::day(change.day), change.by, change.about()),
+                columns: columns(["Metric", "#Before", "#After", "#Difference (95 %)", "#n before, after", "Movement"]),
+                rows: records.iter().map(|record| row(change, record, metrics)).collect(),
+                empty: "Too few observations to compare.",
+            }
+            .into(),
+        );
+    }
+    Ok(blocks)
+}
+
+fn row(change: &Change<'_>, record: &Value, metrics: &[Metric]) -> Vec<Line> {
+    let unit = text_of(record, "/unit");
+    let shown =
+        |pointer: &str| number_of(record, pointer).map_or_else(|| "–".to_owned(), |value| amount(value, unit, ""));
+    let differs = |pointer: &str| {
+        number_of(record, pointer).map_or_else(|| "–".to_owned(), |value| words::difference(value, unit, ""))
+    };
+    let mut movement = match text_of(record, "/movement") {
+        "unclear" => vec![soft("unclear")],
+        word => vec![badge("plain", word)],
+    };
+    movement.extend(status_badge(text_of(record, "/status")).into_iter().flat_map(|badge| [text(" "), badge]));
+    vec![
+        vec![link(metric_page(change, record), title_of(metrics, text_of(record, "/metric")))],
+        line(shown("/before")),
+        line(shown("/after")),
+        vec![
+            text(differs("/difference")),
+            soft(format!(" ({} to {})", differs("/interval_low"), differs("/interval_high"))),
+        ],
+        line(format!("{}, {}", count(count_of(record, "/n_before")), count(count_of(record, "/n_after")))),
+        movement,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn change(day: &str, metric: &str, movement: &str) -> Value {
+        json!({"by": "operations", "window": {"kind": "day", "start": day}, "dimension": "region", "dimension_value": "south",
+            "metric": metric, "unit": "percent", "before": 51.26, "after": 93.5, "difference": 42.2, "interval_low": 30.0,
+            "interval_high": 50.0, "n_before": 100, "n_after": 120, "movement": movement, "status": "final"})
+    }
+
+    #[test]
+    fn what_was_done_is_told_once_with_everything_that_moved() {
+        let records = [
+            change("2026-05-01", "on_time", "up"),
+            change("2026-07-16", "on_time", "up"),
+            change("2026-07-16", "csat", "unclear"),
+        ];
+        let changes = changes(&records);
+        assert_eq!(changes.iter().map(|change| change.day).collect::<Vec<_>>(), ["2026-07-16", "2026-05-01"]);
+        let words: String = changes[0].in_words(&[]).iter().map(ToString::to_string).collect();
+        assert!(
+            words.contains("16 Jul 2026") && words.contains("51.3 % → 93.5 %") && !words.contains("csat"),
+            "{words}"
+        );
+        assert!(words.contains("region south"), "{words}");
+    }
+
+    #[test]
+    fn a_priority_says_how_sure_it_is() {
+        let record = json!({"window": {"kind": "month", "start": "2026-05-01"}, "priorities": [{"rank": 1, "owner": "support", "kind":
+            "case_opened", "subject": "delivery", "reach": 1234, "value_at_risk": 5_000_00, "outcome_drop": 0.158, "outcome_drop_low": 0.06,
+            "outcome_drop_high": 0.25, "score_drop": null, "effort": 1, "acknowledged_by": ""}]});
+        let html = table(&record, 5).to_string();
+        for part in ["1,234", "15.8 of 100", "(6.0 to 25.0)", "too few", "5,000.00", "acknowledged"] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(table(&json!({"priorities": []}), 5).to_string().contains("fare worse"));
+    }
+}

@@ -1,0 +1,70 @@
+//! Pages of the dashboard by every role and state of a session: who sees which, and what leads to the login. What they look like is tested
+//! in a browser.
+
+use super::{Desk, ROLES, orders};
+use crate::embedded::identity::DAY_MS;
+
+/// Pages, and the roles that each is for; personal data is on none of those without `read:customers`.
+const PAGES: [(&str, &[&str]); 11] = [
+    // Each of its parts says by itself which role it needs.
+    ("/", &ROLES),
+    ("/department", &["read:metrics"]),
+    ("/metrics", &["read:metrics"]),
+    ("/journeys", &["read:metrics"]),
+    ("/drivers", &["read:metrics"]),
+    ("/priorities", &["read:metrics"]),
+    ("/customers", &ROLES),
+    ("/alerts", &ROLES),
+    ("/spokes", &["read:metrics", "operate"]),
+    ("/spokes/try", &ROLES),
+    ("/operations", &["read:metrics", "operate"]),
+];
+
+#[test]
+fn every_page_is_for_its_roles_and_leads_others_to_the_login() {
+    let mut desk = Desk::open("pages", &["serve.requests_per_second=100000"]);
+    desk.house.append(DAY_MS, &orders(1..4));
+    desk.becomes("/api/v1/metrics/orders/roll-up?window=day", &[], &|answer| answer.status == 200);
+    // Nobody has made a token: this machine may look in, and a page that makes its own name point here may not.
+    assert_eq!(desk.ask("/metrics", &[]).status, 200);
+    assert_eq!(desk.ask("/metrics", &[("host", "evil.example")]).status, 303);
+    assert_eq!(desk.ask("/metrics", &[("x-forwarded-for", "1.2.3.4")]).status, 303);
+
+    let tokens: Vec<(&str, String)> = ROLES.iter().map(|role| (*role, desk.token(role, &[]).0)).collect();
+    let reader = &tokens.iter().find(|(role, _)| *role == "read:customers").unwrap().1;
+    let person =
+        desk.becomes("/api/v1/customers/email:ann1@example.org", &[("authorization", reader)], &|it| it.status == 200);
+    let person = format!("/customers/{}", person.json()["person"].as_str().unwrap());
+    let of_person: (&str, &[&str]) = (&person, &["read:customers"]);
+    for (path, roles) in PAGES.into_iter().chain([of_person]) {
+        let answer = desk.ask(path, &[]);
+        let to_login = answer.headers.get("location").is_some_and(|it| it.starts_with("/login"));
+        assert_eq!((answer.status, to_login), (303, true), "{path} without a credential");
+        for wrong in ["Bearer x", "Basic eDp5"] {
+            let answer = desk.ask(path, &[("authorization", wrong)]);
+            assert!(matches!(answer.status, 303 | 429), "{path} with {wrong}: {}", answer.status);
+        }
+        for cookie in ["insight_session=x", "insight_session=", "insight_session=x; insight_session=x"] {
+            assert_eq!(desk.ask(path, &[("cookie", cookie)]).status, 303, "{path} with {cookie}");
+        }
+        for (role, token) in &tokens {
+            let answer = desk.ask(path, &[("authorization", token)]);
+            assert_eq!(
+                answer.status,
+                if roles.contains(role) { 200 } else { 403 },
+                "{path} with {role}: {}",
+                answer.body
+            );
+            assert!(answer.headers["content-security-policy"].starts_with("default-src 'none'; style-src 'self'"));
+            assert_eq!(answer.headers["cache-control"], "no-store");
+            let is_personal = answer.body.contains("ann1@example.org");
+            assert!(!is_personal || *role == "read:customers", "{path} with {role} shows a person");
+        }
+    }
+    assert!(desk.ask(&person, &[("authorization", reader)]).body.contains("ann1@example.org"));
+    // Forms of nobody's are refused, whoever sends them.
+    for path in ["/customers", "/spokes/try", "/logout", "/login"] {
+        let answer = desk.try_ask("POST", path, &[("authorization", reader), ("content-length", "0")]).unwrap();
+        assert_eq!(answer.status, 403, "POST {path}");
+    }
+}
