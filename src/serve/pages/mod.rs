@@ -239,8 +239,9 @@ fn secure(response: &mut Response) {
         ("content-security-policy", POLICY),
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
-        // Addresses of pages hold ids of persons.
-        ("referrer-policy", "no-referrer"),
+        // Addresses of pages hold ids of persons: no other host hears of them. With `no-referrer` browsers would not say either that a
+        // form is one of ours.
+        ("referrer-policy", "same-origin"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
         ("permissions-policy", "camera=(), geolocation=(), microphone=()"),

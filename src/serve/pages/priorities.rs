@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_priority_says_how_sure_it_is() {
         let record = json!({"window": {"kind": "month", "start": "2026-05-01"}, "priorities": [{"rank": 1, "owner": "support", "kind":
-            "case_opened", "subject": "delivery", "reach": 1234, "value_at_risk": 5_000_00, "outcome_drop": 0.158, "outcome_drop_low": 0.06,
+            "case_opened", "subject": "delivery", "reach": 1234, "value_at_risk": 500_000, "outcome_drop": 0.158, "outcome_drop_low": 0.06,
             "outcome_drop_high": 0.25, "score_drop": null, "effort": 1, "acknowledged_by": ""}]});
         let html = table(&record, 5).to_string();
         for part in ["1,234", "15.8 of 100", "(6.0 to 25.0)", "too few", "5,000.00", "acknowledged"] {

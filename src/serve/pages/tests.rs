@@ -66,7 +66,7 @@ fn browsers_are_told_to_run_nothing_and_to_keep_nothing() {
         assert!(policy.contains(part), "{part} in {policy}");
     }
     assert_eq!((header("cache-control").as_str(), header("x-content-type-options").as_str()), ("no-store", "nosniff"));
-    assert_eq!((header("referrer-policy").as_str(), header("x-frame-options").as_str()), ("no-referrer", "DENY"));
+    assert_eq!((header("referrer-policy").as_str(), header("x-frame-options").as_str()), ("same-origin", "DENY"));
 }
 
 #[test]
