@@ -26,7 +26,7 @@ use super::{
 use crate::{
     model::IdentifierRules,
     serve::{
-        access::{Access, Caller, TokenError},
+        access::{Access, Caller, Place, TokenError},
         view::View,
     },
     telemetry::{Event, Telemetry},
@@ -99,9 +99,10 @@ impl Inside {
         taken.map_err(|_| Problem::new(Kind::TooManyRequests, "too many tokens that are none").into())
     }
 
-    /// A place for a stream of events; `None`: there are too many.
-    pub(in crate::serve) fn stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.api.streams).try_acquire_owned().ok()
+    /// A place for a stream of events of somebody; `None`: there are too many, or too many of theirs.
+    pub(in crate::serve) fn stream(&self, caller: &Caller) -> Option<(OwnedSemaphorePermit, Place)> {
+        let of_caller = self.api.streams_of.take(&caller.id)?;
+        Some((Arc::clone(&self.api.streams).try_acquire_owned().ok()?, of_caller))
     }
 
     pub(in crate::serve) fn view(&self) -> &View {

@@ -250,7 +250,7 @@ fn critical(record: &Value) -> Vec<Block> {
                 name: name(critical),
                 value,
                 interval: percent(critical, "/interval_low").zip(percent(critical, "/interval_high")),
-                shown: format!("+{} points", decimal(value, 1)),
+                shown: words::difference(value, "percent", ""),
             })
         };
         let dots: Vec<Bar> = all.iter().take(BARS).filter_map(dot).collect();

@@ -22,7 +22,10 @@ use tokio::{
 use super::{Asker, Desk, LIVE_MAX, failed, forms::Asked, visitor::Visitor};
 use crate::{
     feeds::Feed,
-    serve::{access::Role, http::inside::Refused},
+    serve::{
+        access::{Place, Role},
+        http::inside::Refused,
+    },
 };
 
 /// Pages are made anew no more often.
@@ -42,7 +45,7 @@ pub(super) async fn changes(asker: Asker, asked: Asked) -> Response {
     if !roles.iter().any(|role| matches!(role, Role::ReadMetrics | Role::ReadCustomers | Role::Operate)) {
         return refuse(&asker, StatusCode::FORBIDDEN, "The token does not have the role");
     }
-    let Some(place) = asker.desk.stream() else {
+    let Some(place) = asker.desk.stream(&asker.who.caller) else {
         return refuse(&asker, StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open");
     };
     let (changed, news) = mpsc::channel(1);
@@ -88,7 +91,7 @@ async fn tell(
     visitor: Visitor,
     mut news: mpsc::Receiver<()>,
     sender: mpsc::Sender<Bytes>,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Place),
 ) {
     let end = Instant::now() + LIVE_MAX;
     // Something at once, so that a browser knows that it listens.

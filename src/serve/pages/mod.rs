@@ -284,13 +284,19 @@ fn shown(desk: &Inside, who: Option<&Who>, status: StatusCode, page: &Page) -> R
         // How the hub does is nobody's business who has not logged in.
         _ if who.is_none() => String::new(),
         "current" => "Current: everything that the feeds hold is shown.".to_owned(),
+        "stalled" => "The copy of the feeds that is shown here does not follow them at present.".to_owned(),
         "filling" => format!("The feeds are still being read: {} records to go.", words::count(whole(behind))),
         _ => format!("{} records of the feeds are still to be taken over.", words::count(whole(behind))),
     };
-    let is_stale = who.is_some() && progress.is_complete() && behind > STALE_RECORDS;
-    let stale = is_stale.then(|| {
-        format!("What is shown here is behind the feeds by {} records and catches up.", words::count(whole(behind)))
-    });
+    let stale = match progress.status() {
+        _ if who.is_none() || !progress.is_complete() => None,
+        "stalled" => Some("What is shown here may be old: the copy of the feeds does not follow them at present. The log of the hub says why.".to_owned()),
+        _ if behind > STALE_RECORDS => Some(format!(
+            "What is shown here is behind the feeds by {} records and catches up.",
+            words::count(whole(behind))
+        )),
+        _ => None,
+    };
     let feeds: Vec<&str> = page.feeds.iter().map(|feed| feed.topic().trim_start_matches("insight.")).collect();
     let live = (!feeds.is_empty()).then(|| {
         words::href("/live", &[("feeds", &feeds.join(",")), ("key", page.key.as_deref().unwrap_or_default())])

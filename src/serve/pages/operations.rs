@@ -52,6 +52,7 @@ fn made(asker: &Asker) -> Result<Page, Refused> {
     let state = |is_good: bool, word: &str| badge(if is_good { "good" } else { "bad" }, word);
     let view = match progress.status() {
         "current" => vec![badge("good", "current")],
+        "stalled" => vec![badge("bad", "stalled")],
         status => vec![badge("doubt", status), text(format!(" {} records to go", count(whole(progress.behind()))))],
     };
     let facts = Block::Facts {
