@@ -156,7 +156,11 @@ pub(super) fn about(alert: &Value) -> String {
         kind => Some(format!("{} {}", words::word(kind), text_of(alert, "/thing/value"))),
     };
     let figures = alert.get("figures").and_then(Value::as_object).into_iter().flatten();
-    let figures = figures
-        .filter_map(|(name, value)| Some(format!("{} {}", words::word(name), words::decimal(value.as_f64()?, 1))));
+    let figure = |(name, value): (&String, &Value)| {
+        let value = value.as_f64()?;
+        let digits = usize::from((value - value.round()).abs() > 1e-9);
+        Some(format!("{} {}", words::word(name), words::decimal(value, digits)))
+    };
+    let figures = figures.filter_map(figure);
     thing.into_iter().chain(figures).collect::<Vec<_>>().join(", ")
 }
