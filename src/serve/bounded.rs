@@ -28,8 +28,6 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take nothing after that. Streams of events are sent something more often.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// How long something may wait to be taken, beside the time that its bytes are given.
-const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes that a client takes in a second at least, in the mean, while there are some: less than any line has.
 const TAKEN_PER_SECOND_MIN: u64 = 4 << 10;
 
@@ -40,6 +38,8 @@ pub(super) struct Bounds {
     pub(super) connections_max: usize,
     /// How long a connection may live.
     pub(super) lifetime_max: Duration,
+    /// How long something may wait to be taken, beside the time that its bytes are given.
+    pub(super) taken_within: Duration,
     /// What a connection may send between two answers.
     pub(super) request_bytes_max: usize,
 }
@@ -70,6 +70,7 @@ impl Listener for Bounded {
             end: Box::pin(sleep_until(Instant::now() + ANSWERED_WITHIN.min(self.bounds.lifetime_max))),
             end_of_life: Instant::now() + self.bounds.lifetime_max,
             waiting: None,
+            taken_within: self.bounds.taken_within,
             bytes_left: self.bounds.request_bytes_max,
             request_bytes_max: self.bounds.request_bytes_max,
             _place: place,
@@ -90,6 +91,7 @@ pub(super) struct Connection {
     end_of_life: Instant,
     /// Since when there is always something that waits to be taken, and the bytes that were taken since.
     waiting: Option<Waiting>,
+    taken_within: Duration,
     bytes_left: usize,
     request_bytes_max: usize,
     _place: OwnedSemaphorePermit,
@@ -104,8 +106,8 @@ struct Waiting {
 
 impl Waiting {
     /// By when all of it must have been taken, unless more is taken until then.
-    fn end(self) -> Instant {
-        self.since + TAKEN_WITHIN + Duration::from_secs(self.taken_bytes / TAKEN_PER_SECOND_MIN)
+    fn end(self, taken_within: Duration) -> Instant {
+        self.since + taken_within + Duration::from_secs(self.taken_bytes / TAKEN_PER_SECOND_MIN)
     }
 }
 
@@ -135,7 +137,7 @@ impl Connection {
         let was_waiting = self.waiting;
         self.waiting = still_waiting(self.waiting, offered, taken, now);
         let end = match self.waiting {
-            Some(waiting) => self.end_of_life.min(waiting.end()).min(now + IDLE_MAX),
+            Some(waiting) => self.end_of_life.min(waiting.end(self.taken_within)).min(now + IDLE_MAX),
             None => self.end_of_life.min(now + IDLE_MAX),
         };
         // Who takes nothing gets no more time by that; and the clock is not set with each piece.
@@ -209,7 +211,65 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::IntoFuture as _,
+        io::{Read as _, Write as _},
+    };
+
+    use axum::{Router, routing::get};
+
     use super::*;
+
+    const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_client_that_takes_a_drop_now_and_then_is_cut_off_and_one_that_takes_all_is_not() {
+        const ANSWER_BYTES: usize = 64 << 20;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let bounds = Bounds {
+            connections_max: 8,
+            lifetime_max: Duration::from_secs(600),
+            taken_within: Duration::from_secs(1),
+            request_bytes_max: 1 << 20,
+        };
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free loopback port");
+        let address = listener.local_addr().expect("it is bound");
+        let routes = Router::new().route("/", get(|| async { vec![b'x'; ANSWER_BYTES] }));
+        runtime.spawn(axum::serve(Bounded::new(listener, bounds), routes).into_future());
+        // Reads so much at a time, with a pause after each; how much came before the end.
+        let read = |at_a_time: usize, pause: Duration| {
+            let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a positive time");
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it is taken");
+            let (mut all, mut piece, began) = (0, vec![0; at_a_time], std::time::Instant::now());
+            while let Ok(count @ 1..) = stream.read(&mut piece) {
+                all += count;
+                assert!(began.elapsed() < Duration::from_secs(60), "{all} bytes came, and it is not cut off");
+                std::thread::sleep(pause);
+            }
+            all
+        };
+        assert!(read(1 << 20, Duration::ZERO) > ANSWER_BYTES, "all of it");
+        // Always something waits, and always something is taken.
+        let slow = std::thread::scope(|scope| scope.spawn(|| read(256 << 10, Duration::from_millis(10))).join());
+        assert!(slow.expect("it ends") > ANSWER_BYTES, "25 MB/s is no drop");
+        // What the system holds for it comes first, and is no more than a part.
+        let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").expect("it is taken");
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_secs(6) {
+            let mut drop = [0; 1];
+            if !matches!(stream.read(&mut drop), Ok(1)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut rest = Vec::new();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a positive time");
+        let _ = stream.read_to_end(&mut rest);
+        assert!(rest.len() < ANSWER_BYTES / 2, "{} bytes were still there for it", rest.len());
+    }
 
     #[test]
     fn who_takes_an_answer_drop_by_drop_is_not_given_more_time_by_each_drop() {
@@ -221,7 +281,7 @@ mod tests {
             waiting = still_waiting(waiting, 1 << 20, Some(1), begun + second * drop);
             waiting = still_waiting(waiting, 1 << 20, None, begun + second * drop);
         }
-        let end = waiting.expect("there is more to take").end();
+        let end = waiting.expect("there is more to take").end(TAKEN_WITHIN);
         assert_eq!(end - begun, TAKEN_WITHIN, "120 bytes in two minutes");
     }
 
@@ -231,7 +291,7 @@ mod tests {
         let mut waiting = None;
         for second in 0..3_000 {
             let now = begun + Duration::from_secs(second);
-            assert!(waiting.is_none_or(|waiting: Waiting| waiting.end() > now), "cut off after {second} s");
+            assert!(waiting.is_none_or(|waiting: Waiting| waiting.end(TAKEN_WITHIN) > now), "cut off after {second} s");
             waiting = still_waiting(waiting, 64 << 20, Some(TAKEN_PER_SECOND_MIN as usize), now);
         }
         assert_eq!(still_waiting(waiting, 10, Some(10), begun), None, "and what is taken whole waits no more");

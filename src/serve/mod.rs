@@ -31,12 +31,23 @@ use self::{
 };
 use crate::telemetry::Telemetry;
 
+/// How long an answer may wait to be taken, beside the time that its bytes are given.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+
 /// Scrapers and supervisors are few.
-const OPERATORS: Bounds =
-    Bounds { connections_max: 64, lifetime_max: Duration::from_secs(60), request_bytes_max: 64 << 10 };
+const OPERATORS: Bounds = Bounds {
+    connections_max: 64,
+    lifetime_max: Duration::from_secs(60),
+    taken_within: TAKEN_WITHIN,
+    request_bytes_max: 64 << 10,
+};
 /// Programs keep their connections, and ask much with each.
-const API: Bounds =
-    Bounds { connections_max: 1_200, lifetime_max: Duration::from_secs(3_600), request_bytes_max: 4 << 20 };
+const API: Bounds = Bounds {
+    connections_max: 1_200,
+    lifetime_max: Duration::from_secs(3_600),
+    taken_within: TAKEN_WITHIN,
+    request_bytes_max: 4 << 20,
+};
 /// Threads of the API that wait for connections, and for the view.
 const API_THREADS: usize = 2;
 const API_VIEW_THREADS: usize = 8;
