@@ -3,8 +3,8 @@
 //! A connection may live for a while and send so much before it is answered: this bounds headers, bodies and slow senders alike.
 //! Who keeps a connection alive connects anew then. Who has got no answer within half a minute of connecting has not asked for
 //! one; who takes nothing of an answer for a minute, or asks for no other, is gone. Who takes an answer drop by drop holds its
-//! memory as well: as long as something waits to be taken, half a minute is given, and a second more for each
-//! [`TAKEN_PER_SECOND_MIN`] bytes.
+//! memory as well: for what waits to be taken half a minute is given, which each [`TAKEN_PER_SECOND_MIN`] bytes that are taken
+//! make a second longer, up to half a minute again.
 
 use std::{
     io,
@@ -69,7 +69,7 @@ impl Listener for Bounded {
             stream,
             end: Box::pin(sleep_until(Instant::now() + ANSWERED_WITHIN.min(self.bounds.lifetime_max))),
             end_of_life: Instant::now() + self.bounds.lifetime_max,
-            waiting: None,
+            due: None,
             taken_within: self.bounds.taken_within,
             bytes_left: self.bounds.request_bytes_max,
             request_bytes_max: self.bounds.request_bytes_max,
@@ -89,37 +89,24 @@ pub(super) struct Connection {
     end: Pin<Box<Sleep>>,
     /// Its end at the latest.
     end_of_life: Instant,
-    /// Since when there is always something that waits to be taken, and the bytes that were taken since.
-    waiting: Option<Waiting>,
+    /// By when more must be taken of what waits, if something does.
+    due: Option<Instant>,
     taken_within: Duration,
     bytes_left: usize,
     request_bytes_max: usize,
     _place: OwnedSemaphorePermit,
 }
 
-/// Something waits to be taken by the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Waiting {
-    since: Instant,
-    taken_bytes: u64,
-}
-
-impl Waiting {
-    /// By when all of it must have been taken, unless more is taken until then.
-    fn end(self, taken_within: Duration) -> Instant {
-        self.since + taken_within + Duration::from_secs(self.taken_bytes / TAKEN_PER_SECOND_MIN)
-    }
-}
-
-/// What waits after so many bytes were offered and `taken` of them taken; `None` taken: the client takes nothing now.
-fn still_waiting(waiting: Option<Waiting>, offered: usize, taken: Option<usize>, now: Instant) -> Option<Waiting> {
+/// By when more must be taken of what waits, after so many bytes were offered and `taken` of them taken; `None` taken: the client
+/// takes nothing now. `None`: nothing waits. What is taken gives time, and no more than at first: not even all that the system's
+/// own memory takes at once.
+fn due(due: Option<Instant>, offered: usize, taken: Option<usize>, now: Instant, within: Duration) -> Option<Instant> {
     if taken.is_some_and(|taken| taken >= offered) {
         return None;
     }
-    // What went into the system's own memory before there was something to wait for is no client's doing.
-    let Some(waiting) = waiting else { return Some(Waiting { since: now, taken_bytes: 0 }) };
-    let taken_bytes = waiting.taken_bytes.saturating_add(taken.unwrap_or_default() as u64);
-    Some(Waiting { taken_bytes, ..waiting })
+    let given_ms = taken.unwrap_or_default() as u64 * 1_000 / TAKEN_PER_SECOND_MIN;
+    let latest = now + within;
+    Some(due.map_or(latest, |due| latest.min(due + Duration::from_millis(given_ms))))
 }
 
 impl Connection {
@@ -134,16 +121,14 @@ impl Connection {
             self.bytes_left = self.request_bytes_max;
         }
         let now = Instant::now();
-        let was_waiting = self.waiting;
-        self.waiting = still_waiting(self.waiting, offered, taken, now);
-        let end = match self.waiting {
-            Some(waiting) => self.end_of_life.min(waiting.end(self.taken_within)).min(now + IDLE_MAX),
-            None => self.end_of_life.min(now + IDLE_MAX),
-        };
+        let was_due = self.due;
+        self.due = due(self.due, offered, taken, now, self.taken_within);
+        let end = self.end_of_life.min(now + IDLE_MAX);
+        let end = self.due.map_or(end, |due| end.min(due));
         // Who takes nothing gets no more time by that; and the clock is not set with each piece.
-        let is_new = self.waiting.is_some() && was_waiting.is_none();
+        let is_new = self.due.is_some() && was_due.is_none();
         let is_later = taken.is_some_and(|taken| taken > 0)
-            && end.saturating_duration_since(self.end.deadline()) > Duration::from_secs(1);
+            && end.saturating_duration_since(self.end.deadline()) > Duration::from_secs(1).min(self.taken_within / 8);
         if is_new && end < self.end.deadline() || is_later {
             self.end.as_mut().reset(end);
             // Whoever waits is woken by it.
@@ -275,25 +260,25 @@ mod tests {
     fn who_takes_an_answer_drop_by_drop_is_not_given_more_time_by_each_drop() {
         let begun = Instant::now();
         let second = Duration::from_secs(1);
-        // All that the socket's own memory takes, and a drop each second.
-        let mut waiting = still_waiting(None, 1 << 20, Some(1 << 16), begun);
+        // All that the system takes for it, and a drop each second.
+        let mut until = due(None, 64 << 20, Some(1 << 20), begun, TAKEN_WITHIN);
+        until = due(until, 64 << 20, Some(4 << 20), begun, TAKEN_WITHIN);
         for drop in 1..=120 {
-            waiting = still_waiting(waiting, 1 << 20, Some(1), begun + second * drop);
-            waiting = still_waiting(waiting, 1 << 20, None, begun + second * drop);
+            until = due(until, 60 << 20, Some(1), begun + second * drop, TAKEN_WITHIN);
+            until = due(until, 60 << 20, None, begun + second * drop, TAKEN_WITHIN);
         }
-        let end = waiting.expect("there is more to take").end(TAKEN_WITHIN);
-        assert_eq!(end - begun, TAKEN_WITHIN, "120 bytes in two minutes");
+        assert_eq!(until, Some(begun + TAKEN_WITHIN), "120 bytes in two minutes");
     }
 
     #[test]
     fn who_takes_it_at_a_slow_lines_rate_gets_all_of_it() {
         let begun = Instant::now();
-        let mut waiting = None;
+        let mut until = None;
         for second in 0..3_000 {
             let now = begun + Duration::from_secs(second);
-            assert!(waiting.is_none_or(|waiting: Waiting| waiting.end(TAKEN_WITHIN) > now), "cut off after {second} s");
-            waiting = still_waiting(waiting, 64 << 20, Some(TAKEN_PER_SECOND_MIN as usize), now);
+            assert!(until.is_none_or(|until| until > now), "cut off after {second} s");
+            until = due(until, 64 << 20, Some(TAKEN_PER_SECOND_MIN as usize), now, TAKEN_WITHIN);
         }
-        assert_eq!(still_waiting(waiting, 10, Some(10), begun), None, "and what is taken whole waits no more");
+        assert_eq!(due(until, 10, Some(10), begun, TAKEN_WITHIN), None, "and what is taken whole waits no more");
     }
 }
