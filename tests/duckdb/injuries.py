@@ -70,8 +70,8 @@ def injure_record(record, number):
     if isinstance(holder[name], str):
         holder[name] += "x"
     else:
-        # Percentiles may be one in a hundred off.
-        holder[name] = holder[name] * 1.05 + 1 if isinstance(holder[name], float) else holder[name] + 1
+        # Percentiles may be one in a hundred off. Whatever the number is, it becomes another one.
+        holder[name] += 1 + abs(holder[name]) / 20 if isinstance(holder[name], float) else 1
     return True
 
 
