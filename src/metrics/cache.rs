@@ -71,6 +71,11 @@ impl Cells {
         Ok(&mut cell.accumulator)
     }
 
+    /// A rebuild begins to publish.
+    pub(super) fn forget_ranks(&mut self, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+        self.ranking.forget_all(store)
+    }
+
     /// How many cells the next [`Cells::publish`] looks at.
     pub(super) fn waiting(&self) -> usize {
         self.dirty.len()

@@ -19,7 +19,7 @@
 
 // tidy: hash order unseen because an IndexMap keeps the order of insertion
 
-use std::ops::ControlFlow;
+use std::{cmp::Reverse, ops::ControlFlow};
 
 use indexmap::IndexMap;
 
@@ -38,6 +38,9 @@ const RANKED: u8 = b'g';
 /// A rank in a stored form: the side and the weight.
 const RANK_BYTES: usize = 9;
 
+/// Ranks that one look into the store collects, to forget them.
+const FORGOTTEN_AT_ONCE: usize = 4_096;
+
 /// Groups of which it is remembered how many values they have.
 const GROUPS_MAX: usize = 65_536;
 
@@ -45,7 +48,7 @@ const GROUPS_MAX: usize = 65_536;
 pub(super) type Cached = IndexMap<StoreKey, Cell, ahash::RandomState>;
 
 /// Whether a value is published under its own key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Side {
     Shown = 0,
     Others = 1,
@@ -79,6 +82,8 @@ pub(super) struct Move {
 pub(super) struct Ranking {
     groups: IndexMap<Group, State, ahash::RandomState>,
     values_max: usize,
+    /// Values that change sides because their group was ranked.
+    moves: Vec<Move>,
 }
 
 impl Ranking {
@@ -87,6 +92,7 @@ impl Ranking {
             groups: IndexMap::with_hasher(ahash::RandomState::with_seeds(9, 10, 11, 12)),
             // Who shows nothing would have nothing to compare with.
             values_max: values_max.max(1),
+            moves: Vec::new(),
         }
     }
 
@@ -110,7 +116,7 @@ impl Ranking {
             State::Small(_) if before == now => return Ok(false),
             State::Small(count) if now => {
                 store.put_local(&name, &[]);
-                if count + 1 > self.values_max { rank_all(group, cached, store)? } else { State::Small(count + 1) }
+                if count + 1 > self.values_max { self.rank_all(group, cached, store)? } else { State::Small(count + 1) }
             }
             State::Small(count) => {
                 store.delete_local(&name);
@@ -140,10 +146,12 @@ impl Ranking {
 
     /// Puts the best of a ranked group on the side of those shown; returns who changed sides.
     pub(super) fn settle(&mut self, group: &Group, store: &mut dyn KeyValue) -> Result<Vec<Move>, MetricsError> {
-        let Some(&State::Ranked { mut shown, mut others }) = self.groups.get(group) else { return Ok(Vec::new()) };
+        let ranked = std::mem::take(&mut self.moves);
+        let Some(&State::Ranked { mut shown, mut others }) = self.groups.get(group) else { return Ok(ranked) };
         // In order, so that who goes and comes back has not moved.
         let mut moved: IndexMap<StoreKey, Side, ahash::RandomState> =
             IndexMap::with_hasher(ahash::RandomState::with_seeds(9, 10, 11, 12));
+        moved.extend(ranked.into_iter().map(|Move { cell, to }| (cell, to)));
         loop {
             let best = if others > 0 { first(group, Side::Others, store)? } else { None };
             let to_show = shown < self.values_max && best.is_some();
@@ -197,6 +205,13 @@ impl Ranking {
         }
     }
 
+    /// A rebuild begins to publish: whatever ranks there still are, as on a disk from before it began, are none of it.
+    pub(super) fn forget_all(&mut self, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+        self.groups.clear();
+        while Ranking::forget(FORGOTTEN_AT_ONCE, store)? == FORGOTTEN_AT_ONCE {}
+        Ok(())
+    }
+
     /// A rebuild begins: forgets up to so many ranks, which are made anew from what it publishes. Returns how many there were.
     pub(super) fn forget(entries_max: usize, store: &mut dyn KeyValue) -> Result<usize, MetricsError> {
         let mut found: Vec<StoreKey> = Vec::new();
@@ -231,6 +246,25 @@ impl Ranking {
         }
     }
 
+    /// Gives every value of a group its rank, the best on the side of those shown. Whoever is on the other side until now moves.
+    fn rank_all(&mut self, group: &Group, cached: &Cached, store: &mut dyn KeyValue) -> Result<State, MetricsError> {
+        let mut found = Vec::new();
+        for value in values(group, store)? {
+            let (side, weight) = look(&cell_of(group, &value), cached, store)?;
+            found.push((Reverse(weight), value, side));
+        }
+        found.sort_unstable();
+        let shown = found.len().min(self.values_max);
+        for (place, (Reverse(weight), value, before)) in found.iter().enumerate() {
+            let side = if place < shown { Side::Shown } else { Side::Others };
+            Rank { side, weight: *weight }.save(group, value, store);
+            if side != *before {
+                self.moves.push(Move { cell: cell_of(group, value), to: side });
+            }
+        }
+        Ok(State::Ranked { shown, others: found.len() - shown })
+    }
+
     fn state(&mut self, group: &Group, cached: &Cached, store: &mut dyn KeyValue) -> Result<State, MetricsError> {
         if let Some(state) = self.groups.get(group) {
             return Ok(*state);
@@ -249,7 +283,7 @@ impl Ranking {
                     if count <= self.values_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 })?;
                 // More than may be shown: as after a restoration, which knows the values and no ranks.
-                if count > self.values_max { rank_all(group, cached, store)? } else { State::Small(count) }
+                if count > self.values_max { self.rank_all(group, cached, store)? } else { State::Small(count) }
             }
         };
         self.groups.insert(*group, state);
@@ -362,19 +396,6 @@ impl Rank {
             Side::Others => others,
         }
     }
-}
-
-/// Gives every value of a group its rank, on the side where it is.
-fn rank_all(group: &Group, cached: &Cached, store: &mut dyn KeyValue) -> Result<State, MetricsError> {
-    let (mut shown, mut others) = (0, 0);
-    for value in values(group, store)? {
-        let key = cell_of(group, &value);
-        let (side, weight) = look(&key, cached, store)?;
-        let rank = Rank { side, weight };
-        *rank.count(&mut shown, &mut others) += 1;
-        rank.save(group, &value, store);
-    }
-    Ok(State::Ranked { shown, others })
 }
 
 fn values(group: &Group, store: &dyn KeyValue) -> Result<Vec<Vec<u8>>, MetricsError> {

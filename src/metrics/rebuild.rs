@@ -190,13 +190,20 @@ impl Metrics {
     ) -> Result<bool, MetricsError> {
         let sources = self.options.sources as usize;
         let from = match self.rebuild(store)? {
-            Some(Rebuild::Withheld { refolded }) if refolded.len() >= sources && up_to_date => vec![cells::CELL],
-            Some(Rebuild::Publishing { from }) => from.clone(),
+            Some(Rebuild::Withheld { refolded }) if refolded.len() >= sources && up_to_date => None,
+            Some(Rebuild::Publishing { from }) => Some(from.clone()),
             _ => return Ok(false),
         };
         if budget.is_spent() {
             return Ok(true);
         }
+        let from = match from {
+            Some(from) => from,
+            None => {
+                self.cells.forget_ranks(store)?;
+                vec![cells::CELL]
+            }
+        };
         let limit = budget.steps;
         let mut found: Vec<(StoreKey, bool)> = Vec::new();
         store.scan(&from, &[cells::OTHERS + 1], &mut |key, value| {

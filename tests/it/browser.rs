@@ -265,7 +265,7 @@ fn every_page(looker: &mut Looker<'_>, demo: &Demo) {
         ("drivers", "/drivers?outcome=bought_again", vec!["Pearson", "Relative weight"]),
         ("priorities", "/priorities", vec!["What to fix first", "What was done", "Before"]),
         ("customers", "/customers", vec!["Kind of identifier"]),
-        ("alerts", "/alerts", vec!["No metric is outside its usual range", "Alerts about customers"]),
+        ("alerts", "/alerts", vec!["usual range", "Alerts about customers"]),
         ("spokes", "/spokes?spoke=support", vec!["Departments", "What became of records", "Dead letters"]),
         ("try", "/spokes/try", vec!["The mapping, as TOML"]),
         ("operations", "/operations", vec!["ready", "Tasks", "current"]),

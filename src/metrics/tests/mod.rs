@@ -244,6 +244,8 @@ struct Harness {
     feed: Feed,
     /// Store and feed as last committed.
     committed: (TestStore, Feed),
+    /// Disks as they were after commits: how much of the changelog is on them, and what they hold.
+    disks: Vec<(usize, BTreeMap<Vec<u8>, Bytes>)>,
 }
 
 impl Harness {
@@ -254,6 +256,7 @@ impl Harness {
             store: TestStore::default(),
             feed: Feed::default(),
             committed: Default::default(),
+            disks: Vec::new(),
         }
     }
 
@@ -279,13 +282,19 @@ impl Harness {
         let left = self.publish();
         assert_eq!(left, self.metrics.has_background_work());
         self.metrics.committed();
-        self.committed = (self.store.clone(), self.feed.clone());
+        self.keep();
         let stored = self.store.map.iter().filter(|(key, _)| matches!(key[0], b'c' | b'd'));
         let stored: usize = stored.map(|(key, value)| cells::keys_published(key, value)).sum();
         let analysed =
             self.store.map.iter().filter(|(key, value)| matches!(key[0], b'f' | b'p') && value[2] != u8::MAX).count();
         assert_eq!(stored + analysed, self.feed.latest.len(), "the store holds exactly what is published");
         left
+    }
+
+    /// What was published is committed.
+    fn keep(&mut self) {
+        self.committed = (self.store.clone(), self.feed.clone());
+        self.disks.push((self.store.changelog.len(), self.store.map.clone()));
     }
 
     fn commit_all(&mut self) {
@@ -297,20 +306,22 @@ impl Harness {
         (self.store, self.feed) = self.committed.clone();
     }
 
-    /// Another instance, with a store made from the changelog; part of it may have been on disk already.
+    /// Another instance, with a store made from the changelog; part of it may have been on disk already, as it was after the newest
+    /// commit of that part.
     fn restart(&mut self, on_disk: usize) {
         self.roll_back();
         let mut restored = TestStore::default();
         let changelog = std::mem::take(&mut self.store.changelog);
         let on_disk = on_disk % (changelog.len() + 1);
-        for part in [&changelog[..on_disk], &changelog[on_disk..]] {
-            for (key, value) in part {
-                match value {
-                    Some(value) => restored.map.put(key, value),
-                    None => restored.map.delete(key),
-                }
-                Metrics::restored(key, value.as_deref(), &mut restored).expect("a good changelog");
+        let disk = self.disks.iter().rev().find(|(length, _)| *length <= on_disk);
+        let (length, map) = disk.cloned().unwrap_or_default();
+        restored.map = map;
+        for (key, value) in &changelog[length..] {
+            match value {
+                Some(value) => restored.map.put(key, value),
+                None => restored.map.delete(key),
             }
+            Metrics::restored(key, value.as_deref(), &mut restored).expect("a good changelog");
         }
         let (found, expected) = (but_ranks(&restored.map), but_ranks(&self.store.map));
         assert_eq!(found, expected, "the changelog restores the store, local entries too");

@@ -32,18 +32,28 @@ fn options() -> Options {
 }
 
 impl Harness {
-    fn clear(&mut self, mut first: bool) {
+    fn clear(&mut self, first: bool) {
+        self.clear_with(first, 7);
+    }
+
+    /// `on_disk`: how much of the changelog is on the disk of each instance that goes on.
+    fn clear_with(&mut self, mut first: bool, on_disk: usize) {
+        let mut restarts = 10;
         while self.metrics.clear(first, 2, &mut self.store).expect("a good store").1 {
             first = false;
-            self.keep();
-            self.restart(7); // how far it is lies in the store
+            self.published();
+            // How far it is lies in the store; what is local does not, so that who never keeps a disk begins with it again.
+            if restarts > 0 {
+                self.restart(on_disk);
+                restarts -= 1;
+            }
         }
         self.keep();
     }
 
-    fn keep(&mut self) {
+    fn published(&mut self) {
         self.metrics.committed();
-        self.committed = (self.store.clone(), self.feed.clone());
+        self.keep();
     }
 
     fn refolded(&mut self, source: u32) {
@@ -52,7 +62,7 @@ impl Harness {
 
     fn commit_unseen(&mut self) {
         while self.publish() {}
-        self.keep();
+        self.published();
         assert_eq!(self.feed.lines, "", "nothing is published before everything is there");
         self.restart(11);
     }
@@ -93,10 +103,10 @@ fn every_key_goes_straight_to_its_new_value() {
     harness.commit_unseen();
     harness.refolded(1);
     while harness.publish() {
-        harness.keep();
+        harness.published();
         harness.restart(13);
     }
-    harness.keep();
+    harness.published();
 
     let fresh = fresh();
     assert_eq!(harness.feed.latest, fresh.feed.latest);
@@ -137,31 +147,38 @@ fn values_of_a_dimension_change_places_in_a_rebuild() {
         "overdue 2026-02-01 region=north n=3",
         "as-of 2026-02-05",
     ];
-    for (before, after, sums) in [(1, 1, 6), (1, 2, 6), (2, 1, 6), (1, 9, 0), (9, 1, 6)] {
+    // And on disks from before the rebuild, from its middle, and on none.
+    let cases = [(1, 1, 6), (1, 2, 6), (2, 1, 6), (3, 3, 3), (1, 9, 0), (9, 1, 6)];
+    for ((before, after, sums), on_disk) in
+        cases.into_iter().flat_map(|it| [0, 13, 60, 90, 120, 150].map(|on| (it, on)))
+    {
         let limited = |values| Options { dimension_values_max: values, ..options() };
         let mut harness = Harness::new(limited(before));
         for line in old.iter().chain(&["commit"]) {
             harness.tell(line);
         }
         harness.options = limited(after);
-        harness.restart(0);
-        harness.clear(true);
+        harness.restart(on_disk);
+        harness.clear_with(true, on_disk);
         for line in new {
             harness.tell(line);
         }
+        // What was gathered so far is stored, unseen.
+        while harness.publish() {}
+        harness.published();
         harness.refolded(0);
         harness.refolded(1);
         while harness.publish() {
-            harness.keep();
-            harness.restart(13);
+            harness.published();
+            harness.restart(on_disk);
         }
-        harness.keep();
+        harness.published();
         harness.tell("commit");
         let mut fresh = Harness::new(limited(after));
         for line in new.iter().chain(&old[4..7]).chain(&["commit"]) {
             fresh.tell(line);
         }
-        assert_eq!(harness.feed.latest, fresh.feed.latest, "{before} values were shown, {after} are");
+        assert_eq!(harness.feed.latest, fresh.feed.latest, "{before} values were shown, {after} are; {on_disk}");
         let others = harness.feed.latest.keys().filter(|key| key.contains("others=")).count();
         // Of a day, a week and a month each.
         assert_eq!(others, sums);

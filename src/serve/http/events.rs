@@ -94,7 +94,7 @@ pub(super) struct How {
 }
 
 /// Whether records of a feed are about persons.
-fn is_personal(feed: Feed) -> bool {
+pub(super) fn is_personal(feed: Feed) -> bool {
     match feed {
         Feed::Customers
         | Feed::Touchpoints

@@ -270,14 +270,15 @@ pub(super) async fn send(
     let body = collected(request.into_body(), most).await?;
 
     let (mapping, now_ms) = (Arc::clone(&api), (api.now_ms)());
+    // The room goes along: what is read here takes it also when nobody waits for the answer any more.
     let prepared = tokio::task::spawn_blocking(move || {
         let spokes = live.now();
         let spoke = spokes.of_name(&spoke).ok_or_else(|| Problem::not_found("department"))?;
         refused_as_a_whole(spoke)?;
-        Ok((spoke.name().to_owned(), records(&mapping, spoke, form, body, now_ms)?))
+        Ok((spoke.name().to_owned(), records(&mapping, spoke, form, body, now_ms)?, room))
     });
     let failed = |_| Err(Problem::new(Kind::Internal, "the log of the hub says what happened"));
-    let (spoke, (batch, items)) = prepared.await.unwrap_or_else(failed)?;
+    let (spoke, (batch, items), room) = prepared.await.unwrap_or_else(failed)?;
     let accepted = batch.records.len();
     let receipt = Receipt { accepted, refused: items.len() - accepted, items };
     if accepted > 0 {

@@ -20,13 +20,14 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use super::{
-    Shared, TURN_WITHIN, outcome,
+    Shared, TURN_WITHIN, events, outcome,
     problem::{Kind, Problem},
 };
 use crate::{
+    feeds::{AuditEntry, Feed},
     model::IdentifierRules,
     serve::{
-        access::{Access, Caller, Place, TokenError},
+        access::{Access, Caller, Place, Role, TokenError},
         view::View,
     },
     telemetry::{Event, Telemetry},
@@ -105,6 +106,26 @@ impl Inside {
         Some((Arc::clone(&self.api.streams).try_acquire_owned().ok()?, of_caller))
     }
 
+    /// Notes that somebody hears of changes in a feed, if its records are about persons.
+    pub(in crate::serve) async fn note_watch(&self, caller: &Caller, feed: Feed) -> Result<(), Refused> {
+        if events::is_personal(feed) {
+            let name = feed.description().suffix;
+            let entered =
+                self.api.enter(caller, |entry| AuditEntry { operation: "watch_feed", feed: Some(name), ..entry });
+            entered.await?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody may hear of changes in a feed: the same as who may watch it over the API, and who looks after the hub.
+    pub(in crate::serve) fn may_hear(caller: &Caller, feed: Feed) -> bool {
+        match feed {
+            _ if events::is_personal(feed) => caller.has(&[Role::ReadCustomers]),
+            Feed::Spokes => caller.has(&[Role::ReadMetrics, Role::Operate]),
+            _ => caller.has(&[Role::ReadMetrics]),
+        }
+    }
+
     pub(in crate::serve) fn view(&self) -> &View {
         &self.api.view
     }
@@ -156,7 +177,8 @@ impl Inside {
         Err(Refused { status, title: text("title"), detail: text("detail") })
     }
 
-    /// A list from its beginning, as long as it is, up to some tens of thousands.
+    /// A list from its beginning to its end; one of more than some tens of thousands is not read, since a part of it would be
+    /// taken for all.
     pub(in crate::serve) async fn all(&self, caller: &Caller, path: &str) -> Result<Vec<Value>, Refused> {
         let (mut items, mut next) = (Vec::new(), None::<String>);
         let join = if path.contains('?') { '&' } else { '?' };
@@ -168,9 +190,10 @@ impl Inside {
             }
             next = page.get("next").and_then(Value::as_str).map(str::to_owned);
             if next.is_none() {
-                break;
+                return Ok(items);
             }
         }
-        Ok(items)
+        let detail = format!("there are more than {} of them: ask the API, or for less", items.len());
+        Err(Refused { status: StatusCode::UNPROCESSABLE_ENTITY, title: "Too many to be shown".to_owned(), detail })
     }
 }

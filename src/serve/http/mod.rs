@@ -90,7 +90,8 @@ const ANSWERS_KIB_MAX: usize = 256 << 10;
 const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 
 /// What proxies add to what they pass on.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+const FORWARDED: [&str; 6] =
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
 /// Where personal data may be: nothing of it is kept by whoever asked.
 const PERSONAL: [&str; 7] = ["customers", "identity", "alerts", "dead-letters", "feeds", "erasures", "access-requests"];
 

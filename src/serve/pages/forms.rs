@@ -14,7 +14,7 @@ use super::{
 use crate::serve::http::inside::Refused;
 
 /// The longest form: a pasted mapping with a sample.
-const FORM_BYTES_MAX: usize = 512 << 10;
+pub(super) const FORM_BYTES_MAX: usize = 512 << 10;
 /// Fields of a form.
 const FIELDS_MAX: usize = 64;
 
@@ -36,8 +36,8 @@ impl FromRequest<Desk> for Form {
         let (parts, body) = request.into_parts();
         let who = parts.extensions.get::<Who>();
         let refused = |refused: Refused| failed(desk, who, &refused);
-        let body = to_bytes(body, FORM_BYTES_MAX).await.map_err(|_| refused(too_long()))?;
-        let form = Form(fields(&body).ok_or_else(|| refused(too_long()))?);
+        let body = to_bytes(body, FORM_BYTES_MAX).await.map_err(|_| refused(too_long(FORM_BYTES_MAX)))?;
+        let form = Form(fields(&body).ok_or_else(|| refused(too_long(FORM_BYTES_MAX)))?);
         let sent = form.field("csrf");
         let checked = match (who, parts.extensions.get::<Visitor>()) {
             (Some(who), _) => who.check_form(sent),
@@ -49,11 +49,11 @@ impl FromRequest<Desk> for Form {
     }
 }
 
-fn too_long() -> Refused {
+pub(super) fn too_long(bytes_max: usize) -> Refused {
     Refused {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         title: "That is too much".to_owned(),
-        detail: format!("a form may have {} KiB", FORM_BYTES_MAX >> 10),
+        detail: format!("a form may have {} KiB", bytes_max >> 10),
     }
 }
 

@@ -19,12 +19,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Asker, Desk, LIVE_MAX, failed, forms::Asked, visitor::Visitor};
+use super::{
+    Asker, Desk, LIVE_MAX, failed,
+    forms::Asked,
+    visitor::{Visitor, Who},
+};
 use crate::{
     feeds::Feed,
     serve::{
-        access::{Place, Role},
-        http::inside::Refused,
+        access::Place,
+        http::inside::{Inside, Refused},
     },
 };
 
@@ -41,19 +45,26 @@ pub(super) async fn changes(asker: Asker, asked: Asked) -> Response {
     let Some(feeds) = feeds.filter(|feeds| feeds.len() <= FEEDS_MAX) else {
         return refuse(&asker, StatusCode::NOT_FOUND, "There is nothing of that name");
     };
-    let roles = &asker.who.caller.roles;
-    if !roles.iter().any(|role| matches!(role, Role::ReadMetrics | Role::ReadCustomers | Role::Operate)) {
+    // A page may show less than it could: of what its reader may not see, it hears nothing.
+    let feeds: Vec<Feed> = feeds.into_iter().filter(|feed| Inside::may_hear(&asker.who.caller, *feed)).collect();
+    if feeds.is_empty() {
         return refuse(&asker, StatusCode::FORBIDDEN, "The token does not have the role");
     }
     let Some(place) = asker.desk.stream(&asker.who.caller) else {
         return refuse(&asker, StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open");
     };
+    for feed in &feeds {
+        if let Err(refused) = asker.desk.note_watch(&asker.who.caller, *feed).await {
+            return failed(&asker.desk, Some(&asker.who), &refused);
+        }
+    }
     let (changed, news) = mpsc::channel(1);
-    for feed in feeds {
+    for &feed in &feeds {
         tokio::spawn(hear(Arc::clone(&asker.desk), feed, asked.get("key").to_owned(), changed.clone()));
     }
     let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(tell(asker.desk, asker.who.visitor().clone(), news, sender, place));
+    let whom = (asker.who.visitor().clone(), feeds);
+    tokio::spawn(tell(asker.desk, whom, news, sender, place));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(Words(receiver))).into_response()
 }
@@ -88,7 +99,7 @@ async fn hear(desk: Desk, feed: Feed, key: String, changed: mpsc::Sender<()>) {
 /// Tells a page, until it is gone or may no longer hear.
 async fn tell(
     desk: Desk,
-    visitor: Visitor,
+    (visitor, feeds): (Visitor, Vec<Feed>),
     mut news: mpsc::Receiver<()>,
     sender: mpsc::Sender<Bytes>,
     _place: (OwnedSemaphorePermit, Place),
@@ -108,7 +119,8 @@ async fn tell(
         };
         if looked.elapsed() >= ALIVE_EVERY {
             looked = Instant::now();
-            if visitor.who(&desk).is_err() {
+            let may_hear = |who: &Who| feeds.iter().all(|feed| Inside::may_hear(&who.caller, *feed));
+            if !visitor.who(&desk).is_ok_and(|who| may_hear(&who)) {
                 return;
             }
         }

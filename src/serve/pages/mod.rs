@@ -42,6 +42,7 @@ use std::{
 use askama::Template as _;
 use axum::{
     Extension, Router,
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state},
@@ -165,7 +166,7 @@ fn version(text: &str) -> String {
 }
 
 /// Everything that is the same for each page but the login.
-async fn guard(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
+async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let mut visitor = Visitor::of(request.headers());
     // A page that listens uses no session.
@@ -173,14 +174,14 @@ async fn guard(State(desk): State<Desk>, mut request: Request, next: Next) -> Re
     let path = request.uri().path_and_query().map(|it| it.as_str().to_owned()).unwrap_or_default();
     let is_get = request.method() == Method::GET;
     let admitted = async {
-        let turn = desk.turn().await?;
         let who = visitor.who(&desk)?;
         desk.take(&who.caller)?;
-        Ok::<_, Refused>((who, turn))
+        let request = gathered(&desk, request, forms::FORM_BYTES_MAX).await?;
+        Ok::<_, Refused>((who, request, desk.turn().await?))
     };
     let mut response = match admitted.await {
-        Ok((who, _turn)) if !desk.view().progress().is_complete() => filling(&desk, &who),
-        Ok((who, _turn)) => {
+        Ok((who, ..)) if !desk.view().progress().is_complete() => filling(&desk, &who),
+        Ok((who, mut request, _turn)) => {
             request.extensions_mut().insert(who.clone());
             match timeout(desk.within(), next.run(request)).await {
                 Ok(response) => response,
@@ -200,11 +201,15 @@ async fn guard(State(desk): State<Desk>, mut request: Request, next: Next) -> Re
 }
 
 /// The same of the login, which is for everybody.
-async fn welcome(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
+async fn welcome(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let visitor = Visitor::of(request.headers());
-    let mut response = match desk.turn().await {
-        Ok(_turn) => {
+    let admitted = async {
+        let request = gathered(&desk, request, LOGIN_BYTES_MAX).await?;
+        Ok::<_, Refused>((request, desk.turn().await?))
+    };
+    let mut response = match admitted.await {
+        Ok((mut request, _turn)) => {
             request.extensions_mut().insert(visitor.clone());
             match timeout(desk.within(), next.run(request)).await {
                 Ok(response) => response,
@@ -216,6 +221,14 @@ async fn welcome(State(desk): State<Desk>, mut request: Request, next: Next) -> 
     finish(&visitor, &mut response);
     desk.note(response.status(), begun.elapsed());
     response
+}
+
+/// The request with all of its body. Turns are taken after it: whoever sends slowly holds up nobody.
+async fn gathered(desk: &Inside, request: Request, bytes_max: usize) -> Result<Request, Refused> {
+    let (parts, body) = request.into_parts();
+    let body = timeout(desk.within(), to_bytes(body, bytes_max)).await.map_err(|_| late())?;
+    let body = body.map_err(|_| forms::too_long(bytes_max))?;
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 fn late() -> Refused {
@@ -377,5 +390,7 @@ fn part(found: Result<Vec<blocks::Block>, Refused>) -> Vec<blocks::Block> {
     found.unwrap_or_else(|refused| vec![notice("warning", format!("{}: {}.", refused.title, refused.detail))])
 }
 
+/// The longest login: a token, what makes the form ours, and the page to go to. Anybody may send one.
+const LOGIN_BYTES_MAX: usize = 16 << 10;
 /// How long a page that renews itself holds a connection.
 const LIVE_MAX: Duration = Duration::from_secs(3_600);

@@ -123,7 +123,8 @@ async fn first(asker: &Asker) -> Result<Vec<Block>, Refused> {
     let all = asker.all("/api/v1/priorities?window=month").await?;
     let Some(newest) = all.iter().rev().find(|record| !words::list_of(record, "/priorities").is_empty()) else {
         return Ok(vec![paragraph(
-            "No subject is known to make customers fare worse. Priorities of a month are told a month later.",
+            "Of no subject it is known that its customers fare worse: none does, or too few had one to say. Priorities of a month are \
+             told a month later.",
         )]);
     };
     let mut table = priorities::table(newest, FIRST);

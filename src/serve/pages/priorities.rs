@@ -155,7 +155,11 @@ pub(super) fn table(record: &Value, first: usize) -> Table {
             "#Effort",
         ]),
         rows: list_of(record, "/priorities").iter().take(first).map(row).collect(),
-        empty: "No subject’s customers fare worse than others.",
+        empty: if count_of(record, "/judged") > 0 {
+            "No subject’s customers fare worse than others."
+        } else {
+            "No subject had enough customers to say whether they fare worse than others."
+        },
     }
 }
 
@@ -332,6 +336,9 @@ mod tests {
         for part in ["1,234", "15.8 of 100", "(6.0 to 25.0)", "too few", "5,000.00", "acknowledged"] {
             assert!(html.contains(part), "{part} in {html}");
         }
-        assert!(table(&json!({"priorities": []}), 5).to_string().contains("fare worse"));
+        assert!(
+            table(&json!({"priorities": [], "judged": 3}), 5).to_string().contains("No subject’s customers fare worse")
+        );
+        assert!(table(&json!({"priorities": [], "judged": 0}), 5).to_string().contains("enough customers to say"));
     }
 }
