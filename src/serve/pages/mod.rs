@@ -62,6 +62,7 @@ use super::{
     access::Role,
     http::inside::{Inside, Refused},
 };
+use crate::feeds::Feed;
 
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/script.js");
@@ -310,7 +311,9 @@ fn shown(desk: &Inside, who: Option<&Who>, status: StatusCode, page: &Page) -> R
         )),
         _ => None,
     };
-    let feeds: Vec<&str> = page.feeds.iter().map(|feed| feed.topic().trim_start_matches("insight.")).collect();
+    let hears = |feed: &&Feed| who.is_some_and(|who| Inside::may_hear(&who.caller, **feed));
+    let feeds = page.feeds.iter().filter(hears);
+    let feeds: Vec<&str> = feeds.map(|feed| feed.topic().trim_start_matches("insight.")).collect();
     let live = (!feeds.is_empty()).then(|| {
         words::href("/live", &[("feeds", &feeds.join(",")), ("key", page.key.as_deref().unwrap_or_default())])
     });
