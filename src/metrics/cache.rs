@@ -82,14 +82,15 @@ impl Cells {
     }
 
     /// Stores what changed, for a rebuild to publish.
-    pub(super) fn withhold(&mut self, store: &mut dyn KeyValue) {
+    pub(super) fn withhold(&mut self, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
         self.commit = self.commit.wrapping_add(1);
         for position in std::mem::take(&mut self.dirty) {
             let (key, cell) = at(&mut self.cached, position);
             cell.took_turn(self.commit);
             withhold(key, cell, store);
-            Ranking::withheld(key, !cell.is_nothing(), store);
+            Ranking::withheld(key, !cell.is_nothing(), store)?;
         }
+        Ok(())
     }
 
     /// Publishes what differs from what was published, and stores it. `rebuilt`: from which key on a rebuild has not

@@ -184,8 +184,7 @@ impl Ranking {
             self.unrank(group, store)?;
             State::Small(shown)
         } else {
-            let counts = [shown, others].map(|count| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
-            store.put_local(&ranked_key(group), &counts.concat());
+            save_counts(group, (shown, others), store);
             State::Ranked { shown, others }
         };
         self.groups.insert(*group, state);
@@ -197,12 +196,27 @@ impl Ranking {
         Ok(store.get(&value_key(group, value_of(key)))?.is_some())
     }
 
-    /// A rebuild has stored a cell, to publish it: there is something in it, or was published of it, or neither.
-    pub(super) fn withheld(key: &[u8], is_there: bool, store: &mut dyn KeyValue) {
-        if let Some(group) = group_of(key).filter(|_| key[0] == CELL) {
-            let name = value_key(&group, value_of(key));
-            if is_there { store.put_local(&name, &[]) } else { store.delete_local(&name) }
+    /// A rebuild has stored a cell, to publish it: there is something in it, or was published of it, or neither. Ranks that there
+    /// still are, as on a disk from before the rebuild, stay as they are.
+    pub(super) fn withheld(key: &[u8], is_there: bool, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+        let Some(group) = group_of(key).filter(|_| key[0] == CELL) else { return Ok(()) };
+        let name = value_key(&group, value_of(key));
+        let known = store.get(&name)?;
+        match known {
+            None if is_there => store.put_local(&name, &[]),
+            Some(known) if !is_there => {
+                store.delete_local(&name);
+                if let Some(rank) = Rank::read(Some(&known))? {
+                    store.delete_local(&rank.key(&group, value_of(key)));
+                    if let Some((mut shown, mut others)) = counts(&group, store)? {
+                        *rank.count(&mut shown, &mut others) -= 1;
+                        save_counts(&group, (shown, others), store);
+                    }
+                }
+            }
+            _ => {}
         }
+        Ok(())
     }
 
     /// A rebuild begins to publish: whatever ranks there still are, as on a disk from before it began, are none of it.
@@ -215,7 +229,8 @@ impl Ranking {
     /// A rebuild begins: forgets up to so many ranks, which are made anew from what it publishes. Returns how many there were.
     pub(super) fn forget(entries_max: usize, store: &mut dyn KeyValue) -> Result<usize, MetricsError> {
         let mut found: Vec<StoreKey> = Vec::new();
-        for prefix in [RANK, RANKED] {
+        // A group without its counts is not ranked: its ranks are nothing any more.
+        for prefix in [RANKED, RANK] {
             store.scan(&[prefix], &[prefix + 1], &mut |key, _| {
                 if found.len() < entries_max {
                     found.push(StoreKey::from_slice(key));
@@ -250,6 +265,10 @@ impl Ranking {
     fn rank_all(&mut self, group: &Group, cached: &Cached, store: &mut dyn KeyValue) -> Result<State, MetricsError> {
         let mut found = Vec::new();
         for value in values(group, store)? {
+            // One that was forgotten with the group's counts alone.
+            if let Some(rank) = Rank::read(store.get(&value_key(group, &value))?.as_deref())? {
+                store.delete_local(&rank.key(group, &value));
+            }
             let (side, weight) = look(&cell_of(group, &value), cached, store)?;
             found.push((Reverse(weight), value, side));
         }
@@ -269,12 +288,8 @@ impl Ranking {
         if let Some(state) = self.groups.get(group) {
             return Ok(*state);
         }
-        let state = match store.get(&ranked_key(group))?.as_deref() {
-            Some(&[a, b, c, d, e, f, g, h]) => State::Ranked {
-                shown: u32::from_be_bytes([a, b, c, d]) as usize,
-                others: u32::from_be_bytes([e, f, g, h]) as usize,
-            },
-            Some(_) => return Err(MetricsError::Corrupted { what: "a group's counts" }),
+        let state = match counts(group, store)? {
+            Some((shown, others)) => State::Ranked { shown, others },
             None => {
                 let mut count = 0;
                 let (from, to) = range(VALUE, group);
@@ -314,14 +329,14 @@ impl Ranking {
         let Some(group) = group_of(key) else { return Ok(()) };
         let (value, name) = (value_of(key), value_key(&group, value_of(key)));
         let rank = Rank::read(store.get(&name)?.as_deref())?;
-        let counts = store.get(&ranked_key(&group))?;
+        let ranked = counts(&group, store)?;
         // What a rebuild is to publish competes already.
         let now = match stored {
             Some(stored) if is_counted(stored) => Some(stored),
             Some(stored) if is_withheld(stored) && !accumulator(key[1], stored)?.is_zero() => Some(stored),
             _ => None,
         };
-        let Some(&[a, b, c, d, e, f, g, h]) = counts.as_deref() else {
+        let Some((mut shown, mut others)) = ranked else {
             if let Some(rank) = rank {
                 store.delete_local(&rank.key(&group, value));
             }
@@ -331,8 +346,6 @@ impl Ranking {
             }
             return Ok(());
         };
-        let mut shown = u32::from_be_bytes([a, b, c, d]) as usize;
-        let mut others = u32::from_be_bytes([e, f, g, h]) as usize;
         if let Some(rank) = rank {
             store.delete_local(&rank.key(&group, value));
             *rank.count(&mut shown, &mut others) -= 1;
@@ -346,8 +359,7 @@ impl Ranking {
             }
             None => store.delete_local(&name),
         }
-        let counts = [shown, others].map(|count| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
-        store.put_local(&ranked_key(&group), &counts.concat());
+        save_counts(&group, (shown, others), store);
         Ok(())
     }
 }
@@ -396,6 +408,22 @@ impl Rank {
             Side::Others => others,
         }
     }
+}
+
+/// How many values of a ranked group are shown, and how many are not.
+fn counts(group: &Group, store: &dyn KeyValue) -> Result<Option<(usize, usize)>, MetricsError> {
+    match store.get(&ranked_key(group))?.as_deref() {
+        None => Ok(None),
+        Some(&[a, b, c, d, e, f, g, h]) => {
+            Ok(Some((u32::from_be_bytes([a, b, c, d]) as usize, u32::from_be_bytes([e, f, g, h]) as usize)))
+        }
+        Some(_) => Err(MetricsError::Corrupted { what: "a group's counts" }),
+    }
+}
+
+fn save_counts(group: &Group, (shown, others): (usize, usize), store: &mut dyn KeyValue) {
+    let counts = [shown, others].map(|count| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+    store.put_local(&ranked_key(group), &counts.concat());
 }
 
 fn values(group: &Group, store: &dyn KeyValue) -> Result<Vec<Vec<u8>>, MetricsError> {

@@ -150,7 +150,7 @@ impl Metrics {
             // A sum is made anew, of what becomes of the cells in it.
             let keeps = cell.metric == DATA_QUALITY && key[0] == cells::CELL;
             let withheld = cells::withheld(cell.metric, value, keeps)?;
-            Ranking::withheld(key, withheld.is_some(), store);
+            Ranking::withheld(key, withheld.is_some(), store)?;
             match withheld {
                 Some(withheld) => store.put(key, &withheld),
                 None => store.delete(key),

@@ -359,7 +359,7 @@ impl Metrics {
             None => self.settles = false,
         }
         let weeks = if withhold {
-            self.cells.withhold(store);
+            self.cells.withhold(store)?;
             Vec::new()
         } else {
             let rebuilt = match &self.rebuild {
