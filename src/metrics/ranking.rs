@@ -466,11 +466,15 @@ fn look(key: &[u8], cached: &Cached, store: &dyn KeyValue) -> Result<(Side, u64)
     Ok((cell.side(), weight_of(key, &cell.accumulator)?))
 }
 
-/// The observations behind a cell, as it would be published.
+/// One more than the observations behind a cell, as it would be published. Nothing: it has nothing in it, and waits for a rebuild to
+/// say so; it is behind everybody.
 fn weight_of(key: &[u8], accumulator: &Accumulator) -> Result<u64, MetricsError> {
     let definition = catalogue::definition(key[1]).ok_or(MetricsError::UnknownMetric(key[1]))?;
+    if accumulator.is_zero() {
+        return Ok(0);
+    }
     let n = (definition.figures)(accumulator).n;
-    Ok(u64::try_from(n).unwrap_or_default())
+    Ok(u64::try_from(n).unwrap_or_default().saturating_add(1))
 }
 
 fn side_key(group: &Group, side: Side) -> StoreKey {
