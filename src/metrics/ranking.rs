@@ -264,9 +264,9 @@ impl Ranking {
     /// Gives every value of a group its rank, the best on the side of those shown. Whoever is on the other side until now moves.
     fn rank_all(&mut self, group: &Group, cached: &Cached, store: &mut dyn KeyValue) -> Result<State, MetricsError> {
         let mut found = Vec::new();
-        for value in values(group, store)? {
+        for (value, rank) in values(group, store)? {
             // One that was forgotten with the group's counts alone.
-            if let Some(rank) = Rank::read(store.get(&value_key(group, &value))?.as_deref())? {
+            if let Some(rank) = rank {
                 store.delete_local(&rank.key(group, &value));
             }
             let (side, weight) = look(&cell_of(group, &value), cached, store)?;
@@ -307,8 +307,8 @@ impl Ranking {
 
     /// Forgets the ranks of a group, not its values.
     fn unrank(&mut self, group: &Group, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
-        for value in values(group, store)? {
-            if let Some(rank) = Rank::read(store.get(&value_key(group, &value))?.as_deref())? {
+        for (value, rank) in values(group, store)? {
+            if let Some(rank) = rank {
                 store.delete_local(&rank.key(group, &value));
                 store.put_local(&value_key(group, &value), &[]);
             }
@@ -426,13 +426,18 @@ fn save_counts(group: &Group, (shown, others): (usize, usize), store: &mut dyn K
     store.put_local(&ranked_key(group), &counts.concat());
 }
 
-fn values(group: &Group, store: &dyn KeyValue) -> Result<Vec<Vec<u8>>, MetricsError> {
-    let mut found = Vec::new();
+/// The values of a group, each with its rank if it has one.
+fn values(group: &Group, store: &dyn KeyValue) -> Result<Vec<(Vec<u8>, Option<Rank>)>, MetricsError> {
+    let (mut found, mut failure) = (Vec::new(), Ok(()));
     let (from, to) = range(VALUE, group);
-    store.scan(&from, &to, &mut |key, _| {
-        found.push(key[from.len()..].to_vec());
-        ControlFlow::Continue(())
+    store.scan(&from, &to, &mut |key, stored| {
+        match Rank::read(Some(stored)) {
+            Ok(rank) => found.push((key[from.len()..].to_vec(), rank)),
+            Err(error) => failure = Err(error),
+        }
+        if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
+    failure?;
     Ok(found)
 }
 

@@ -17,7 +17,6 @@ use std::{
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, header},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
@@ -29,7 +28,7 @@ use super::{
     Shared,
     asking::{By, Named},
     customers::find,
-    decisions::{accepted, document},
+    decisions::{accepted_at, document},
     problem::{Kind, Problem, ProblemBody},
     reply,
 };
@@ -194,13 +193,7 @@ pub(super) async fn begin(State(api): State<Shared>, By(caller): By, request: Re
     let person = api.ask(move |view| find(view, &sought)).await?;
     api.note(&caller, "request_access", person.as_deref(), 0).await?;
     let request = api.requests.begin(&caller.id, identifier)?;
-    let location = HeaderValue::from_str(&format!("/api/v1/access-requests/{request}"));
-    let mut response = accepted(&Begun { request });
-    // Digits and letters.
-    if let Ok(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(accepted_at(&format!("/api/v1/access-requests/{request}"), &Begun { request }))
 }
 
 /// What is kept of a person, once it is gathered.

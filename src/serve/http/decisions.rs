@@ -3,7 +3,7 @@
 
 use axum::{
     extract::{FromRequest as _, Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -126,6 +126,15 @@ impl Api {
 
 pub(super) fn accepted(document: &impl Serialize) -> Response {
     (StatusCode::ACCEPTED, reply::one(document)).into_response()
+}
+
+/// The same of what can be asked after at a path, of letters and digits.
+pub(super) fn accepted_at(path: &str, document: &impl Serialize) -> Response {
+    let mut response = accepted(document);
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(header::LOCATION, path);
+    }
+    response
 }
 
 /// Decides who is one person.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, header},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,7 @@ use super::{
     Shared,
     asking::{By, Named},
     customers::find,
-    decisions::{accepted, document},
+    decisions::{accepted_at, document},
     problem::{Problem, ProblemBody},
     reply,
     shapes::Identity,
@@ -142,13 +141,7 @@ pub(super) async fn erase(State(api): State<Shared>, By(caller): By, request: Re
     let order = Order::Erase { identifier: name };
     let command = api.order((&caller, "erase", "erase_person"), person.as_deref(), 1, (None, order)).await?;
     let erasure = name.id.to_string();
-    let location = HeaderValue::from_str(&format!("/api/v1/erasures/{erasure}"));
-    let mut response = accepted(&Erasing { command, erasure });
-    // Digits and letters.
-    if let Ok(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(accepted_at(&format!("/api/v1/erasures/{erasure}"), &Erasing { command, erasure }))
 }
 
 /// Whether an erasure was made, and when no byte of it is left.
