@@ -35,6 +35,10 @@ enum Roll {
 }
 
 const LEVEL: Roll = Roll::Not("it is a level at a day's close: ask for the window that you want");
+/// It has a value for each currency in which money moved: none, where none moved.
+const COST: Roll = Roll::Not(
+    "windows in which nothing was spent are not published, whoever became a customer in them: ask for the window that you want",
+);
 const PERSONS: Roll =
     Roll::Not("persons who are in several windows would count in each: ask for the window that you want");
 
@@ -56,7 +60,7 @@ const ROLLS: &[(&str, Roll)] = &[
     ("follow_up_time", Roll::Quotient),
     ("contact_rate", PERSONS),
     ("new_customers", Roll::Sum),
-    ("acquisition_cost", Roll::Quotient),
+    ("acquisition_cost", COST),
     ("conversion", PERSONS),
     ("repurchase_30", Roll::Quotient),
     ("repurchase_60", Roll::Quotient),
