@@ -21,7 +21,7 @@ mod erasure;
 mod faults;
 mod following;
 mod hostile;
-mod house;
+pub mod house;
 mod identity;
 mod letters;
 mod members;

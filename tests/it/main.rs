@@ -16,6 +16,7 @@ mod alerts;
 mod balance;
 mod browser;
 mod buying;
+mod clients;
 mod commit_log;
 mod company;
 mod duckdb;
