@@ -1,7 +1,7 @@
 //! The pages' programs: taken out of their pages, started as a reader of the page would start them, and read line by line.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     ffi::OsString,
     io::Write as _,
@@ -193,4 +193,14 @@ fn the_pages_name_the_versions_that_are_tested() {
     for name in shown["dependencies"].as_table().unwrap().keys() {
         assert_eq!(version(&shown, name), version(&own, name), "{name}");
     }
+}
+
+#[test]
+fn the_value_that_the_page_shows_is_one_that_the_schema_has() {
+    let shown: serde_json::Map<String, Value> = serde_json::from_str(&block(&page("subscribe"), "json")).unwrap();
+    let schema = std::fs::read_to_string(root().join("schemas/metrics.avsc")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let fields: BTreeSet<&str> =
+        schema["fields"].as_array().unwrap().iter().map(|field| field["name"].as_str().unwrap()).collect();
+    assert_eq!(shown.keys().map(String::as_str).collect::<BTreeSet<_>>(), fields);
 }
