@@ -121,10 +121,11 @@ impl<'a> Hub<'a> {
         let place = Place::of(settings)?;
         let serving = Serving::start(settings, &person_key, &place, telemetry)?;
         let progress = serving.as_ref().map(Serving::progress);
+        let board = serving.as_ref().and_then(|serving| serving.board(settings));
         let listen = settings.http.listen;
-        let mut server = Server::start(listen, telemetry.clone(), progress.clone());
+        let mut server = Server::start(listen, telemetry.clone(), progress.clone(), board.clone());
         if server.is_err() && any_port {
-            server = Server::start(SocketAddr::new(listen.ip(), 0), telemetry.clone(), progress);
+            server = Server::start(SocketAddr::new(listen.ip(), 0), telemetry.clone(), progress, board);
         }
         let server = server.map_err(|error| {
             Failure::new(

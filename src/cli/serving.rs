@@ -22,9 +22,10 @@ use crate::{
     },
     feeds::{Feed, FeedFormat},
     ingest::LiveSpokes,
+    metrics::catalogue::CATALOGUE,
     model::PersonKey,
     serve::{
-        Server,
+        Board, Server, Shown,
         access::TokenFile,
         audit::{AuditDesk, AuditTrail},
         http::{ApiOptions, GatherPerson, IngestLimits, Ungathered},
@@ -216,6 +217,17 @@ impl Serving {
     /// How far the view is.
     pub(super) fn progress(&self) -> Progress {
         self.view.progress().clone()
+    }
+
+    /// The newest values of the company's metrics, if they are to be among the figures.
+    pub(super) fn board(&self, settings: &Settings) -> Option<Arc<Board>> {
+        let shown = CATALOGUE.iter().map(|metric| Shown {
+            metric: metric.id,
+            unit: metric.unit,
+            is_money: metric.per_currency || metric.currencies_within,
+        });
+        let currency = settings.metrics.currency.clone();
+        settings.http.company_values.then(|| Arc::new(Board::new(Arc::clone(&self.view), shown.collect(), currency)))
     }
 
     /// Leaves nothing on the disk that the feeds no longer have.

@@ -3,6 +3,7 @@
 //! - [`access`]: who asks, and what they may. [`audit`]: who saw personal data.
 //! - [`view`]: the local copy of the feeds that the API shows. [`http`]: the API. `pages`: the dashboard, which asks the API.
 //! - [`writing`]: records for departments' topics and operators' commands.
+//! - `board`: the newest values of the company for whoever scrapes.
 //! - `operators`: the endpoints that need no login. `bounded`: connections that cannot hold the hub's memory.
 //!
 //! Each server has threads and a runtime of its own, so that a busy hub still answers. They read shared state and never
@@ -11,6 +12,7 @@
 
 pub mod access;
 pub mod audit;
+mod board;
 mod bounded;
 pub mod http;
 mod operators;
@@ -23,6 +25,8 @@ pub mod writing;
 use std::{future::IntoFuture as _, io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use tokio::{net::TcpListener, runtime::Builder, sync::oneshot, time::timeout};
+
+pub use board::{Board, Shown};
 
 use self::{
     bounded::Bounds,
@@ -81,13 +85,18 @@ pub struct Server {
 
 impl Server {
     /// Listens on `address` (port 0: any free one) for operators, and answers from now on. When this returns, connections are
-    /// taken. `view`: how far the view is, if one is kept.
+    /// taken. `view`: how far the view is, if one is kept; `board`: the values of it that are among the figures.
     ///
     /// # Errors
     /// [`ServeError`] if the address is taken, or there is no room for a thread.
-    pub fn start(address: SocketAddr, telemetry: Telemetry, view: Option<Progress>) -> Result<Server, ServeError> {
+    pub fn start(
+        address: SocketAddr,
+        telemetry: Telemetry,
+        view: Option<Progress>,
+        board: Option<Arc<Board>>,
+    ) -> Result<Server, ServeError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Server::of(address, runtime, operators::routes(telemetry, view), OPERATORS, "http")
+        Server::of(address, runtime, operators::routes(telemetry, view, board), OPERATORS, "http")
     }
 
     /// The same for the API and the dashboard.

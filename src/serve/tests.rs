@@ -13,7 +13,8 @@ use crate::telemetry::{Event, Rebalance, TaskName, TaskState};
 
 fn start() -> (Server, Telemetry) {
     let telemetry = Telemetry::new();
-    let server = Server::start(([127, 0, 0, 1], 0).into(), telemetry.clone(), None).expect("a free loopback port");
+    let server =
+        Server::start(([127, 0, 0, 1], 0).into(), telemetry.clone(), None, None).expect("a free loopback port");
     (server, telemetry)
 }
 
@@ -117,7 +118,7 @@ fn a_stop_does_not_wait_for_an_idle_connection_for_long() {
 #[test]
 fn a_taken_address_is_named() {
     let (server, telemetry) = start();
-    let error = Server::start(server.address(), telemetry, None).expect_err("the port is taken").to_string();
+    let error = Server::start(server.address(), telemetry, None, None).expect_err("the port is taken").to_string();
     assert!(error.starts_with(&format!("cannot listen on {}", server.address())), "{error}");
     server.stop();
 }

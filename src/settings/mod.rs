@@ -276,6 +276,8 @@ pub struct Identity {
 pub struct Http {
     /// Address and port of `/metrics` and `/health/…`.
     pub listen: SocketAddr,
+    /// Whether `/metrics` has the newest values of the company's metrics too.
+    pub company_values: bool,
 }
 
 /// `[log]`: log lines.
@@ -492,7 +494,7 @@ impl Identity {
 
 impl Default for Http {
     fn default() -> Self {
-        Http { listen: SocketAddr::from(([127, 0, 0, 1], 9_600)) }
+        Http { listen: SocketAddr::from(([127, 0, 0, 1], 9_600)), company_values: false }
     }
 }
 

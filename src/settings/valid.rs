@@ -35,6 +35,9 @@ impl Settings {
         self.validate_journeys()?;
         self.validate_limits()?;
         self.serve.validate()?;
+        rule(!self.http.company_values || self.serve.listen.is_some(), "http.company_values", || {
+            "needs serve.listen: the values are read from the copy of the feeds that the API has".into()
+        })?;
         self.log.options().check().map_err(|error| ("log.level", error.to_string()))
     }
 

@@ -137,6 +137,8 @@ pub enum Event<'a> {
     ApiAnswered { outcome: &'static str, elapsed: Duration },
     /// The API ended a stream whose client took nothing for long.
     ApiCutOff,
+    /// Somebody showed a token to the dashboard.
+    LoggedIn { accepted: bool },
     /// Items of a department came over the API: how many are stored, and how many its mapping refused.
     ApiItems { spoke: &'a str, accepted: u64, refused: u64 },
     /// What came over the API and waited was stored: how long that took.
@@ -249,6 +251,9 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
             figures.api_seconds.observe(elapsed.as_secs_f64());
         }
         Event::ApiCutOff => figures.api_requests.with_label_values(&["cut_off"]).inc(),
+        Event::LoggedIn { accepted } => {
+            figures.logins.with_label_values(&[if accepted { "accepted" } else { "refused" }]).inc();
+        }
         Event::ApiItems { spoke, accepted, refused } => {
             figures.api_items.with_label_values(&[spoke, "accepted"]).inc_by(accepted);
             figures.api_items.with_label_values(&[spoke, "refused"]).inc_by(refused);
@@ -390,6 +395,8 @@ pub(super) fn log(event: &Event<'_>) {
             trace!(outcome, elapsed_seconds = elapsed.as_secs_f64(), "API answered")
         }
         Event::ApiCutOff => debug!("a stream of the API was cut off: its client took nothing"),
+        Event::LoggedIn { accepted: true } => debug!("somebody logged in"),
+        Event::LoggedIn { .. } => info!("a login was refused: the token is none, has ended or was revoked"),
         Event::ApiItems { spoke, accepted, refused } => trace!(spoke, accepted, refused, "items came over the API"),
         Event::ApiStored { elapsed } => {
             trace!(elapsed_seconds = elapsed.as_secs_f64(), "what came over the API was stored")

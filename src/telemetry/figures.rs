@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -11,7 +11,7 @@ use prometheus::{
     Registry, core::Collector,
 };
 
-use super::TaskName;
+use super::{TaskName, company::CompanyFigures};
 
 /// Bounds in seconds for end-to-end latency: dense around the 600 ms that the hub promises at half of its top rate.
 const LATENCY_SECONDS: &[f64] = &[
@@ -54,10 +54,12 @@ pub(super) struct Figures {
     pub alerts: IntCounterVec,
     pub api_requests: IntCounterVec,
     pub api_seconds: Histogram,
+    pub logins: IntCounterVec,
     pub api_items: IntCounterVec,
     pub api_stored_seconds: Histogram,
     pub view_behind_records: IntGauge,
     pub view_stalled: IntGauge,
+    pub company: CompanyFigures,
     pub touchpoints_erased: IntCounterVec,
     pub erasures_pending: IntGauge,
     pub erasures_due: IntGauge,
@@ -286,6 +288,11 @@ impl Figures {
                 "From a request to the API to its answer, of a stream to its beginning.",
                 WORK_SECONDS,
             ),
+            logins: make.counters(
+                "insight_hub_logins_total",
+                "Logins to the dashboard: accepted, and refused because the token is none, has ended or was revoked.",
+                &["outcome"],
+            ),
             api_items: make.counters(
                 "insight_hub_api_items_total",
                 "Items that departments sent over the API, by what came of them: accepted (stored durably) or refused by the mapping, which the sender was told.",
@@ -304,6 +311,29 @@ impl Figures {
                 "insight_hub_view_stalled",
                 "1 while the view of the API has not heard of its feeds for half a minute, or cannot be written: what the API shows is old.",
             ),
+            company: CompanyFigures {
+                values: make.gauges(
+                    "insight_hub_company_value",
+                    "A metric of the company, in its unit, for its newest window and for the newest that is settled; with http.company_values alone.",
+                    &["metric", "unit", "window", "which", "currency"],
+                ),
+                observations: make.gauges(
+                    "insight_hub_company_observations",
+                    "How many observations that value is made of.",
+                    &["metric", "unit", "window", "which", "currency"],
+                ),
+                intervals: make.gauges(
+                    "insight_hub_company_interval",
+                    "The ends (low, high) of the 95 % interval of that value, where it is an estimate.",
+                    &["metric", "unit", "window", "which", "currency", "bound"],
+                ),
+                window_starts: make.gauges(
+                    "insight_hub_company_window_start_timestamp_seconds",
+                    "The first day of that window: its midnight of UTC, seconds since 1970-01-01T00:00:00Z.",
+                    &["metric", "unit", "window", "which", "currency"],
+                ),
+                shown: Mutex::default(),
+            },
             touchpoints_erased: make.counters(
                 "insight_hub_touchpoints_erased_total",
                 "Touchpoints that an erasure took, or took identifiers of, late ones included.",

@@ -1,11 +1,13 @@
 //! Operational events in; log lines, Prometheus figures and the state of health out. Imports nothing of the house.
 //!
-//! Reading order: [`event`] (the closed set of what can happen), [`figures`] (every figure, once), [`health`], [`log`].
+//! Reading order: [`event`] (the closed set of what can happen), [`figures`] (every figure, once), `company` (those that show what the
+//! hub found out), [`health`], [`log`].
 //! Rare things are [`Telemetry::emit`]ted. What happens for every record is counted through a handle that was resolved
 //! once: no label is looked up on the hot path.
 //!
 //! Deliberately absent: personal data. No event carries an identifier, a key or a value of a touchpoint.
 
+mod company;
 mod event;
 mod figures;
 mod health;
@@ -18,6 +20,7 @@ use std::{
 
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
+pub use company::CompanyValue;
 pub use event::{AbortReason, Event, Rebalance, ReloadOutcome};
 use figures::Figures;
 pub use figures::{PartitionFigures, TaskFigures, TaskTimes};
@@ -143,6 +146,11 @@ impl Telemetry {
     /// Removes the gauges of a partition that this instance no longer reads, so that no stale lag stays visible.
     pub fn forget_partition(&self, topic: &str, partition: i32) {
         self.figures.forget_partition(topic, partition);
+    }
+
+    /// Shows the newest values of the company's metrics, these and no others.
+    pub fn company_values(&self, values: &[CompanyValue<'_>]) {
+        self.figures.company.show(values);
     }
 
     /// The gauges of one task. Its [`TaskState::Closed`] event removes them.

@@ -62,10 +62,15 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     }),
     ("insight_hub_api_requests_total", answered),
     ("insight_hub_api_seconds", answered),
+    ("insight_hub_logins_total", |t| t.emit(Event::LoggedIn { accepted: false })),
     ("insight_hub_api_items_total", |t| t.emit(Event::ApiItems { spoke: "sales", accepted: 499, refused: 1 })),
     ("insight_hub_api_stored_seconds", |t| t.emit(Event::ApiStored { elapsed: Duration::from_millis(3) })),
     ("insight_hub_view_behind_records", view_looked),
     ("insight_hub_view_stalled", view_looked),
+    ("insight_hub_company_value", company_valued),
+    ("insight_hub_company_observations", company_valued),
+    ("insight_hub_company_interval", company_valued),
+    ("insight_hub_company_window_start_timestamp_seconds", company_valued),
     ("insight_hub_commits_total", committed),
     ("insight_hub_commit_seconds", committed),
     ("insight_hub_publish_seconds", |t| t.publish_seconds("analyses").observe(0.01)),
@@ -116,6 +121,22 @@ fn answered(telemetry: &Telemetry) {
 
 fn view_looked(telemetry: &Telemetry) {
     telemetry.emit(Event::ViewLooked { behind_records: 5, is_stalled: true });
+}
+
+const CSAT: CompanyValue<'_> = CompanyValue {
+    metric: "csat",
+    unit: "percent",
+    window: "month",
+    which: "settled",
+    currency: "",
+    value: Some(81.5),
+    observations: 200.0,
+    interval: Some((75.5, 86.25)),
+    window_start_seconds: 1_767_225_600.0,
+};
+
+fn company_valued(telemetry: &Telemetry) {
+    telemetry.company_values(&[CSAT]);
 }
 
 fn flushed(telemetry: &Telemetry) {
@@ -224,6 +245,28 @@ fn lag_names_the_department_and_freshness_goes_with_its_account() {
     assert!((now - 60.0..=now).contains(&seconds), "{seconds} at {now}");
     telemetry.forget_spoke("sales");
     assert!(lines_of(&telemetry, "insight_hub_spoke_newest_record_seconds").is_empty());
+}
+
+#[test]
+fn the_companys_values_are_shown_with_what_is_known_of_them_and_gone_when_they_are() {
+    let telemetry = Telemetry::new();
+    let values = |name| lines_of(&telemetry, &format!("insight_hub_company_{name}"));
+    let nothing = CompanyValue { metric: "nps", value: None, interval: None, observations: 0.0, ..CSAT };
+    telemetry.company_values(&[CSAT, nothing]);
+    let labels = r#"currency="",metric="csat",unit="percent",which="settled",window="month""#;
+    assert_eq!(values("value"), [format!("insight_hub_company_value{{{labels}}} 81.5")]);
+    assert_eq!(values("observations").len(), 2);
+    assert_eq!(
+        values("interval"),
+        [("high", 86.25), ("low", 75.5)]
+            .map(|(bound, end)| format!("insight_hub_company_interval{{bound=\"{bound}\",{labels}}} {end}"))
+    );
+    assert!(values("window_start_timestamp_seconds").iter().all(|line| line.ends_with(" 1767225600")));
+    // The same window with nothing to divide by any more, and another that is gone.
+    telemetry.company_values(&[CompanyValue { value: None, interval: None, ..CSAT }]);
+    assert_eq!((values("value").len(), values("interval").len(), values("observations").len()), (0, 0, 1));
+    telemetry.company_values(&[]);
+    assert_eq!(values("observations").len() + values("window_start_timestamp_seconds").len(), 0);
 }
 
 #[test]

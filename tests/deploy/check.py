@@ -45,8 +45,14 @@ def figures(source):
     return series
 
 
-def query_complaints(where, query, known):
-    """Series and labels of a PromQL expression that do not exist."""
+def catalogue():
+    """The ids of the company's metrics."""
+    sources = [ROOT / "src/metrics/catalogue.rs", *sorted((ROOT / "src/metrics/catalogue").glob("*.rs"))]
+    return {name for source in sources for name in re.findall(r'\bid: "(\w+)"', source.read_text(encoding="utf-8"))}
+
+
+def query_complaints(where, query, known, metrics=frozenset()):
+    """Series, labels and metrics of a PromQL expression that do not exist."""
     known = {**known, **FOREIGN}
     complaints, carried = [], set(ADDED)
     for name, selector in re.findall(r"\b(insight_hub_\w+|up|ALERTS)\b(?:\{([^}]*)\})?", query):
@@ -54,6 +60,9 @@ def query_complaints(where, query, known):
             complaints.append(f"{where}: there is no figure {name}")
             continue
         carried |= known[name]
+        if "metric" in known[name] and metrics:
+            named = re.findall(r'\bmetric="([^"]*)"', selector)
+            complaints += [f"{where}: there is no metric {metric}" for metric in named if metric not in metrics]
         for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", re.sub(r'"[^"]*"', '""', selector)):
             if label not in known[name] | ADDED:
                 complaints.append(f"{where}: {name} has no label {label}")
@@ -64,7 +73,7 @@ def query_complaints(where, query, known):
     return complaints
 
 
-def dashboard_complaints(where, dashboard, known, sources):
+def dashboard_complaints(where, dashboard, known, sources, metrics=frozenset()):
     complaints = []
     ids = [panel["id"] for panel in dashboard["panels"]]
     if len(ids) != len(set(ids)):
@@ -76,7 +85,7 @@ def dashboard_complaints(where, dashboard, known, sources):
         if panel["datasource"]["uid"] not in sources:
             complaints.append(f"{here}: no data source {panel['datasource']['uid']} is provisioned")
         for target in panel["targets"]:
-            complaints += query_complaints(here, target["expr"], known)
+            complaints += query_complaints(here, target["expr"], known, metrics)
             shown = set(re.findall(r"{{\s*(\w+)\s*}}", target["legendFormat"]))
             # An aggregation keeps what it names; without one, everything is there.
             kept = set(re.findall(r"\w+", " ".join(re.findall(r"\bby\s*\(([^)]*)\)", target["expr"])))) or shown
@@ -194,10 +203,10 @@ def main():
 
     sources = yaml.safe_load(text("deploy/grafana/provisioning/datasources/prometheus.yaml"))["datasources"]
     sources = {source["uid"] for source in sources}
-    queries = []
+    queries, metrics = [], catalogue()
     for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text(encoding="utf-8"))
-        complaints += dashboard_complaints(path.name, dashboard, known, sources)
+        complaints += dashboard_complaints(path.name, dashboard, known, sources, metrics)
         queries += [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     drawn = set(re.findall(r"insight_hub_\w+", " ".join(queries)))
     complaints += [
@@ -205,6 +214,10 @@ def main():
         for name in sorted(names)
         if not drawn & {name, f"{name}_bucket", f"{name}_sum", f"{name}_count"}
     ]
+
+    drawn = set(re.findall(r'\bmetric="(\w+)"', " ".join(queries)))
+    # What arrives has a dashboard of its own; it is known of departments and not of the company.
+    complaints += [f"{name}: no dashboard draws it" for name in sorted(metrics - drawn - {"data_quality"})]
 
     for path in ("deploy/RUNBOOK.md", "README.md"):
         complaints += mention_complaints(path, text(path), known)

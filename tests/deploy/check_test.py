@@ -45,6 +45,10 @@ class Rules(unittest.TestCase):
             complaints = check.query_complaints("here", query, KNOWN)
             self.assertEqual(len(complaints), 1 if complaint else 0, complaints)
             self.assertIn(complaint or "", "".join(complaints))
+        known = {"insight_hub_v": {"metric"}}
+        self.assertEqual(check.query_complaints("here", 'insight_hub_v{metric="nps"}', known, {"nps"}), [])
+        self.match(check.query_complaints("here", 'insight_hub_v{metric="nbs"}', known, {"nps"}), ["no metric nbs"])
+        self.assertTrue({"nps", "churn", "expectation_gap", "repurchase_60"} <= check.catalogue())
 
     def test_dashboards(self):
         target = {"expr": "sum by (stage) (insight_hub_b)", "legendFormat": "{{topic}}"}

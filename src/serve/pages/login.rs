@@ -15,7 +15,7 @@ use super::{
     redirect, shown,
     visitor::Visitor,
 };
-use crate::serve::http::inside::Inside;
+use crate::{serve::http::inside::Inside, telemetry::Event};
 
 /// The form.
 pub(super) async fn page(State(desk): State<Desk>, Extension(visitor): Extension<Visitor>, asked: Asked) -> Response {
@@ -33,6 +33,7 @@ pub(super) async fn log_in(
         Ok(session) => session,
         Err(error) => return failed(&desk, None, &Inside::failed(&error)),
     };
+    desk.telemetry().emit(Event::LoggedIn { accepted: session.is_some() });
     let Some(secret) = session else {
         if let Err(refused) = desk.take_refused() {
             return failed(&desk, None, &refused);

@@ -1,5 +1,6 @@
 //! A view on a folder of its own, and what it holds after records, restarts and removals.
 
+mod board;
 mod following;
 
 use serde_json::json;

@@ -39,6 +39,7 @@ fn the_api_of_a_hub_on_a_broker_shows_what_is_committed_there_and_goes_on_after_
     let port = free_port();
     let house = House::new(&Broker::shared().bootstrap(), "api")
         .set(&format!("serve.listen=127.0.0.1:{port}"))
+        .set("http.company_values=true")
         .set(&format!("serve.tokens_file={}", scratch.path().join("tokens.json").display()));
     let mut hub = house.start("a", &[], None);
     hub.wait_until_ready(WITHIN);
@@ -65,6 +66,9 @@ fn the_api_of_a_hub_on_a_broker_shows_what_is_committed_there_and_goes_on_after_
     };
     let seen = becomes(path, &[], &days(6));
     assert_eq!(seen.items(), committed());
+
+    // What the API shows of the company is among the figures too.
+    hub.wait_until_labelled_figure("insight_hub_company_value", r#"metric="reach""#, 1.0, WITHIN);
 
     hub.hub.restart();
     house.write(&viewed(6..9));
