@@ -3,6 +3,7 @@
 
 mod connect;
 mod sample;
+mod sending;
 
 use std::{
     io::Write,

@@ -14,6 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::sending;
 use crate::{
     cli::{
         exit::{Exit, Failure},
@@ -29,6 +30,7 @@ use crate::{
         topics::Ownership,
     },
     feeds::Feed,
+    ingest::Spoke,
     model::PersonKey,
     settings::{FeedFormat, Settings},
     telemetry::Telemetry,
@@ -190,7 +192,15 @@ fn look_at_kafka(settings: &Settings, findings: &mut Vec<Finding>) -> Result<(),
         return Ok(());
     }
     match admin.plan(&topology.topics, ANSWER_WITHIN) {
-        Ok(plans) => plans.iter().zip(&rights).for_each(|(plan, rights)| look_at_topic(plan, rights, findings)),
+        Ok(plans) => {
+            let spokes = options.spokes.now();
+            let senders = senders(settings, findings);
+            plans.iter().zip(&rights).for_each(|(plan, rights)| {
+                let spoke = spokes.of_topic(&plan.topic.name).map(Spoke::name);
+                let needed = needed(plan.topic.ownership, spoke.is_some_and(|spoke| senders.contains(spoke)));
+                look_at_topic(plan, rights, needed, findings);
+            });
+        }
         Err(error) => {
             findings.push(Finding::missing("topics", "all", error.to_string(), next));
             return Ok(());
@@ -205,6 +215,15 @@ fn look_at_kafka(settings: &Settings, findings: &mut Vec<Finding>) -> Result<(),
         "grant Write and Describe on them; the start of the hub says it if they are missing",
     ));
     Ok(())
+}
+
+/// The departments that send over HTTP; what keeps that from being known is said.
+fn senders(settings: &Settings, findings: &mut Vec<Finding>) -> BTreeSet<String> {
+    sending::senders(settings, hub::now_ms()).unwrap_or_else(|error| {
+        let next = "look as the user of the hub; the topics of departments that send over HTTP need Write as well";
+        findings.push(Finding::unseen("rights", "of departments that send over HTTP", error.to_string(), next));
+        BTreeSet::new()
+    })
 }
 
 /// Whether the schema registry answers, and takes the schemas of the feeds where they are to be there. Nothing is registered.
@@ -287,9 +306,10 @@ fn look_at_brokers(settings: &Settings, findings: &mut Vec<Finding>) -> Result<b
     Ok(answers > 0)
 }
 
-/// What the hub does with a topic, in the words of README's table.
-fn needed(ownership: Ownership) -> &'static [Right] {
+/// What the hub does with a topic, in the words of README's table. `is_sent`: what comes over HTTP is written there.
+fn needed(ownership: Ownership, is_sent: bool) -> &'static [Right] {
     match ownership {
+        Ownership::Spoke if is_sent => &[Right::Read, Right::Write, Right::Describe],
         Ownership::Spoke => &[Right::Read, Right::Describe],
         Ownership::Feed => &[Right::Read, Right::Write, Right::Describe, Right::DescribeConfigs],
         Ownership::Repartition | Ownership::Changelog => {
@@ -302,10 +322,9 @@ fn words(rights: &[Right]) -> String {
     rights.iter().map(|right| right.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn look_at_topic(plan: &TopicPlan, rights: &Rights, findings: &mut Vec<Finding>) {
+fn look_at_topic(plan: &TopicPlan, rights: &Rights, needed: &[Right], findings: &mut Vec<Finding>) {
     let name = &*plan.topic.name;
     let is_spoke = plan.topic.ownership == Ownership::Spoke;
-    let needed = needed(plan.topic.ownership);
     let grant = |rights: &[Right]| format!("grant this user {} on it", words(rights));
     let differ = |seen: String, next: String| Finding {
         exit: Exit::TopicsDiffer,

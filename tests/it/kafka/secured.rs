@@ -22,47 +22,27 @@ const START_WITHIN: Duration = Duration::from_secs(120);
 const SAID_WITHIN: Duration = Duration::from_secs(90);
 const TOUCHPOINTS: usize = 400;
 
-/// What the hub's user needs, as README has it: (the words of the ACL tool, what is said without it).
-const RIGHTS: [(&[&str], &str); 5] = [
-    (
-        &[
-            "--topic",
-            "insight-hub-",
-            "--resource-pattern-type",
-            "prefixed",
-            "Read",
-            "Write",
-            "Describe",
-            "DescribeConfigs",
-            "Delete",
-        ],
-        "topic insight-hub-customers-repartition",
-    ),
-    (
-        &["--topic", "insight.", "--resource-pattern-type", "prefixed", "Read", "Write", "Describe", "DescribeConfigs"],
-        "topic insight.customers",
-    ),
-    (
-        &[
-            "--topic",
-            "marketing.events",
-            "--topic",
-            "operations.events",
-            "--topic",
-            "sales.events",
-            "--topic",
-            "support.events",
-            "Read",
-            "Describe",
-        ],
-        "marketing.events",
-    ),
-    (
-        &["--transactional-id", "insight-hub", "--resource-pattern-type", "prefixed", "Write", "Describe"],
-        "transactional id",
-    ),
-    (&["--group", "insight-hub", "Read", "Describe"], "the group may not be joined"),
+/// What the hub's user needs, as the example for an existing Kafka gives it: a line is a call of the ACL tool.
+const ACLS: &str = include_str!("../../../deploy/examples/kafka/acls.sh");
+/// What is said without each of them, in their order.
+const SAID_WITHOUT: [&str; 5] = [
+    "topic insight-hub-customers-repartition",
+    "topic insight.customers",
+    "marketing.events",
+    "transactional id",
+    "the group may not be joined",
 ];
+
+/// The words of each call of the ACL tool, operations by their names alone, and what is said without it.
+fn needed() -> [(Vec<&'static str>, &'static str); 5] {
+    let mut calls = ACLS.lines().filter_map(|line| line.strip_prefix("acl "));
+    let needed = SAID_WITHOUT.map(|said| {
+        let call = calls.next().expect("a right for each");
+        (call.split(' ').filter(|word| *word != "--operation").collect(), said)
+    });
+    assert_eq!(calls.next(), None, "nothing is said of it");
+    needed
+}
 
 struct Secured {
     port: u16,
@@ -183,7 +163,7 @@ impl Secured {
             .args(["--config", "hub.toml"])
     }
 
-    /// Runs the ACL tool for the hub's user: `--add` or `--remove`, and what follows in [`RIGHTS`].
+    /// Runs the ACL tool for the hub's user: `--add` or `--remove`, and what follows in [`needed`].
     fn rights(&self, action: &str, words: &[&str]) {
         self.rights_of("hub", action, words);
     }
@@ -294,7 +274,8 @@ fn the_hub_needs_the_rights_that_the_readme_lists_and_names_the_one_that_is_miss
     generate(broker);
     let (status, _, said) = broker.hub("admin").args(["topics", "apply"]).run(SAID_WITHIN);
     assert!(status.success(), "{said}");
-    for (words, said_without) in RIGHTS {
+    let rights = needed();
+    for (words, said_without) in &rights {
         let (_, said) = refused(broker.hub("hub"));
         assert!(said.contains(said_without), "{said_without:?} is not in\n{said}");
         broker.rights("--add", words);
@@ -303,7 +284,7 @@ fn the_hub_needs_the_rights_that_the_readme_lists_and_names_the_one_that_is_miss
     wait_for(broker, &mut hub, TOUCHPOINTS);
 
     // A right that is taken away while it works: it says so and ends; started again with the right, it has lost nothing.
-    let (feeds, _) = RIGHTS[1];
+    let (feeds, _) = &rights[1];
     broker.rights("--remove", feeds);
     import(broker, 50);
     let status = hub.process.wait_or_fail(SAID_WITHIN);
@@ -419,9 +400,9 @@ fn a_look_names_each_right_and_topic_that_is_missing_and_changes_nothing() {
     let but = |words: &[&'static str], left_out: &str| -> Vec<&'static str> {
         words.iter().copied().filter(|word| *word != left_out).collect()
     };
-    let [(internal, _), (feeds, _), _, (ids, _), _] = RIGHTS;
+    let [(internal, _), (feeds, _), _, (ids, _), _] = needed();
     let spokes = vec!["--topic", "sales.events", "--topic", "support.events", "Read", "Describe"];
-    for words in [but(internal, "Delete"), but(feeds, "Write"), spokes, ids.to_vec()] {
+    for words in [but(&internal, "Delete"), but(&feeds, "Write"), spokes, ids] {
         broker.rights_of("looker", "--add", &words);
     }
     broker.rights_of("looker", "--add", &["--topic", "operations.events", "--group", "insight-hub", "Describe"]);
@@ -436,6 +417,20 @@ fn a_look_names_each_right_and_topic_that_is_missing_and_changes_nothing() {
     ] {
         assert_eq!(state_of(&found, "rights", name), state, "{name}: {found:?}");
     }
+    // Of a department that sends over HTTP, the hub writes what it sent.
+    let sending = || {
+        let directory = broker.scratch.path().join("api-tokens.json");
+        let place = format!("serve.tokens_file={}", directory.display());
+        broker.hub("looker").args(["--set", "serve.listen=127.0.0.1:1", "--set", &place])
+    };
+    let (status, _, said) = sending().args(["token", "create", "shop", "--role", "ingest:sales"]).run(SAID_WITHIN);
+    assert!(status.success(), "{said}");
+    let (_, found, said) = look(sending());
+    assert_eq!(state_of(&found, "rights", "sales.events"), "without Write", "{said}");
+    assert_eq!(state_of(&found, "rights", "operations.events"), "without Read", "who sends otherwise: {said}");
+    broker.rights_of("looker", "--add", &["--topic", "sales.events", "Write"]);
+    let (_, found, said) = look(sending());
+    assert_eq!(state_of(&found, "rights", "sales.events"), "right", "{said}");
 
     let (code, found, said) = look(broker.hub("hub").file("password", "guessed-secret"));
     assert_eq!((code, found[0].0.as_str(), found[0].2.as_str()), (Some(4), "broker", "missing"), "{said}");
