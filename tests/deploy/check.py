@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # What Prometheus adds to every sample, and what it makes itself.
 ADDED = {"job", "instance"}
 FOREIGN = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
+# Variables that Grafana has.
+BUILT_IN = {"__rate_interval"}
 # The one service whose image needs to write to its root; docker-compose.yml says why.
 WRITES_TO_ROOT = {"kafka", "topics"}
 
@@ -78,6 +80,17 @@ def dashboard_complaints(where, dashboard, known, sources, metrics=frozenset()):
     ids = [panel["id"] for panel in dashboard["panels"]]
     if len(ids) != len(set(ids)):
         complaints.append(f"{where}: two panels have one id")
+    # Grafana moves what overlaps, and nobody sees that here.
+    taken = {}
+    for panel in dashboard["panels"]:
+        at = panel["gridPos"]
+        cells = [(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])]
+        over = {taken[cell] for cell in cells if cell in taken}
+        complaints += [f"{where}: {panel['title']} lies over {other}" for other in sorted(over)]
+        if at["x"] + at["w"] > 24:
+            complaints.append(f"{where}: {panel['title']} is beyond the right edge")
+        taken.update(dict.fromkeys(cells, panel["title"]))
+    known_variables = {variable["name"] for variable in dashboard["templating"]["list"]} | BUILT_IN
     for panel in dashboard["panels"]:
         here = f"{where}: {panel['title']}"
         if panel["type"] == "row":
@@ -86,6 +99,8 @@ def dashboard_complaints(where, dashboard, known, sources, metrics=frozenset()):
             complaints.append(f"{here}: no data source {panel['datasource']['uid']} is provisioned")
         for target in panel["targets"]:
             complaints += query_complaints(here, target["expr"], known, metrics)
+            asked = set(re.findall(r"\$\{?(\w+)", target["expr"]))
+            complaints += [f"{here}: there is no variable {name}" for name in sorted(asked - known_variables)]
             shown = set(re.findall(r"{{\s*(\w+)\s*}}", target["legendFormat"]))
             # An aggregation keeps what it names; without one, everything is there.
             kept = set(re.findall(r"\w+", " ".join(re.findall(r"\bby\s*\(([^)]*)\)", target["expr"])))) or shown

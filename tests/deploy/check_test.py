@@ -51,13 +51,15 @@ class Rules(unittest.TestCase):
         self.assertTrue({"nps", "churn", "expectation_gap", "repurchase_60"} <= check.catalogue())
 
     def test_dashboards(self):
-        target = {"expr": "sum by (stage) (insight_hub_b)", "legendFormat": "{{topic}}"}
-        panel = {"id": 1, "type": "stat", "title": "p", "datasource": {"uid": "elsewhere"}, "targets": [target]}
+        target = {"expr": 'sum by (stage) (insight_hub_b{topic="$place"})', "legendFormat": "{{topic}}"}
+        at = {"x": 12, "y": 1, "w": 14, "h": 4}
+        panel = {"id": 1, "type": "stat", "title": "p", "gridPos": at, "datasource": {"uid": "elsewhere"}, "targets": [target]}
         variable = {"name": "v", "query": {"query": "label_values(insight_hub_e_total, spoke)"}}
-        dashboard = {"panels": [panel, {"id": 1, "type": "row", "title": "r"}], "templating": {"list": [variable]}}
+        dashboard = {"panels": [panel, {"id": 1, "type": "row", "title": "r", "gridPos": {"x": 0, "y": 3, "w": 24, "h": 1}}], "templating": {"list": [variable]}}
         self.match(
             check.dashboard_complaints("d", dashboard, KNOWN, {"prometheus"}),
-            ["two panels", "no data source elsewhere", "legend shows topic", "has a label spoke"],
+            ["two panels", "beyond the right edge", "r lies over p", "no data source elsewhere", "no variable place", "legend shows topic",
+             "has a label spoke"],
         )
 
     def test_alerts(self):
