@@ -14,8 +14,9 @@ use super::{
     decisions::Decision,
     rules::{RANKS, Rules, rank},
     store_keys::{self, Evidence, Node, damaged},
+    traces::Traces,
 };
-use crate::model::{Identifier, IdentifierType, KeyValue, PersonId, StoreError};
+use crate::model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, StoreError};
 
 /// Which of the two graphs of a change is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) type Standing = (Decision, u64);
 pub(super) struct Graph<'a, S: KeyValue + ?Sized> {
     pub store: &'a mut S,
     pub rules: &'a Rules,
+    /// Given to the next graph, so that they are read once.
+    pub traces: Traces,
     nodes: HashMap<PersonId, Versions, RandomState>,
     /// How many nodes more there are than before, as far as they are written.
     pub growth: i64,
@@ -75,10 +78,17 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         Graph {
             store,
             rules,
+            traces: Traces::default(),
             nodes: HashMap::with_hasher(RandomState::with_seeds(11, 12, 13, 14)),
             growth: 0,
             stood: BTreeMap::new(),
         }
+    }
+
+    /// Takes what is known of traces; whoever concludes the change gives it back.
+    pub fn with(mut self, traces: &mut Traces) -> Graph<'a, S> {
+        self.traces = std::mem::take(traces);
+        self
     }
 
     fn versions(&mut self, id: PersonId) -> Result<&mut Versions, StoreError> {
@@ -119,9 +129,10 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         let mut is_new = self.versions(id)?.new.is_none();
         if is_new {
             let mut node = Node::new(id, identifier.kind, identifier.value);
-            node.decided = self.has_any(&store_keys::prefix(b'd', &[&id.0]))?;
+            node.decided =
+                self.traces.may_be_decided(id, self.store)? && self.has_any(&store_keys::prefix(b'd', &[&id.0]))?;
             // What it reported of others may be all that was left of it: it learns whose it is as before.
-            node.home = self.has_any(&store_keys::prefix(b'h', &[&id.0]))?;
+            node.home = self.traces.may_report(id, self.store)? && self.has_any(&store_keys::prefix(b'h', &[&id.0]))?;
             self.versions(id)?.new = Some(node);
         }
         let node = self.known(id)?;
@@ -131,6 +142,14 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
             is_new = true;
         }
         Ok((node, is_new))
+    }
+
+    /// Up to when an identifier is erased.
+    pub fn erased_at(&mut self, id: PersonId) -> Result<Option<EventTime>, StoreError> {
+        if !self.traces.may_be_erased(id, self.store)? {
+            return Ok(None);
+        }
+        self.store.get(&store_keys::erased(id))?.map(|bytes| store_keys::decode_time(&bytes)).transpose()
     }
 
     /// Removes a node.

@@ -164,6 +164,8 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         let value = store_keys::encode_decision(decision, live);
         self.store.put(&store_keys::decision(one, other, number), &value);
         self.store.put(&store_keys::decision(other, one, number), &value);
+        self.traces.is_decided(one);
+        self.traces.is_decided(other);
     }
 
     fn decided_pairs(&self, number: u64) -> Result<Vec<(PersonId, PersonId)>, StoreError> {

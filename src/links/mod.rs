@@ -9,6 +9,7 @@
 //! - `graph`, `explore`: what the store says around an identifier, before and after a change.
 //! - `change`: a change → the part of the graph that it can touch, resolved anew; the argument why that is enough.
 //! - `easy`: the pairs for which nothing has to be resolved.
+//! - `traces`: which identifiers may have entries besides their nodes, so that a new one costs no look for them.
 //! - `ledger`, `erase`: commands and erasures in the store.
 //! - `withdraw`: evidence that a home takes back. The executable model of the protocol does not have it: only a second reading
 //!   of a department's topic makes it.
@@ -17,7 +18,7 @@
 //!
 //! Invariants: after each call the store holds what `resolve` says of all evidence and decisions that are left, whatever the
 //! order in which they came. An identifier is in clear in its own node alone; after its erasure nowhere. Nothing is kept in
-//! memory but what the next commit publishes.
+//! memory but what the next commit publishes and what `traces` knows, which is read from the store again when it is lost.
 
 pub mod rules;
 
@@ -28,6 +29,8 @@ mod component;
 pub mod resolve;
 
 pub mod store_keys;
+
+mod traces;
 
 mod graph;
 

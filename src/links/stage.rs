@@ -13,6 +13,7 @@ use super::{
     graph::{Graph, View},
     rules::Rules,
     store_keys::{self, Counters, Evidence, Fate},
+    traces::Traces,
 };
 use crate::model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, PersonKey, StoreError};
 
@@ -51,6 +52,8 @@ pub struct Links {
     pub(super) touched: BTreeSet<PersonId>,
     /// Keys of the feed that nothing is known of any more.
     pub(super) gone: BTreeSet<PersonId>,
+    /// What identifiers may have besides their nodes.
+    pub(super) traces: Traces,
 }
 
 /// A set of ids by home.
@@ -59,7 +62,7 @@ type Told = BTreeMap<PersonId, BTreeSet<PersonId>>;
 impl Links {
     /// A stage that has nothing to publish.
     pub fn new(rules: Rules, key: PersonKey) -> Links {
-        Links { rules, key, touched: BTreeSet::new(), gone: BTreeSet::new() }
+        Links { rules, key, touched: BTreeSet::new(), gone: BTreeSet::new(), traces: Traces::default() }
     }
 
     /// How many identifiers have to be published: from some ten thousand on a commit should come.
@@ -71,6 +74,7 @@ impl Links {
     pub fn rolled_back(&mut self) {
         self.touched.clear();
         self.gone.clear();
+        self.traces = Traces::default();
     }
 
     /// Up to when an identifier is erased.
@@ -93,17 +97,17 @@ impl Links {
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
         let home_id = self.key.person(home);
-        let home_erased = Links::erased_at(store, home_id)?;
         let mut told: BTreeMap<PersonId, EventTime> = BTreeMap::new();
         let rules = self.rules.clone();
-        let mut graph = Graph::new(store, &rules);
+        let mut graph = Graph::new(store, &rules).with(&mut self.traces);
         let mut change = Change::new(Cause::Report { home: home_id });
+        let home_erased = graph.erased_at(home_id)?;
         for &(one, other, at) in pairs {
             let (stronger, weaker) = super::stronger_first(one, other);
             let (stronger_id, weaker_id) = (self.key.person(stronger), self.key.person(weaker));
             let mut is_erased = false;
             for id in [home_id, stronger_id, weaker_id] {
-                let erased = if id == home_id { home_erased } else { Links::erased_at(graph.store, id)? };
+                let erased = if id == home_id { home_erased } else { graph.erased_at(id)? };
                 if let Some(erased) = erased {
                     told.insert(id, erased);
                     is_erased |= at <= erased;
@@ -140,7 +144,7 @@ impl Links {
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
         let rules = self.rules.clone();
-        let mut graph = Graph::new(store, &rules);
+        let mut graph = Graph::new(store, &rules).with(&mut self.traces);
         let id_hash = self.command_hash(id);
         if graph.number_of(id_hash)?.is_some() {
             return Ok(());
@@ -233,6 +237,7 @@ impl Links {
             change.bereft.insert(*member);
             change.journal.push(Line::Erased(*member, at));
             graph.store.put(&store_keys::erased(*member), &store_keys::encode_time(at));
+            graph.traces.is_erased(*member);
         }
         for member in &members {
             graph.forget(*member, &members, at, &mut told, change)?;
@@ -278,6 +283,7 @@ impl Links {
         }
         // Not `append`, which rebuilds the whole set.
         self.touched.extend(std::mem::take(&mut change.touched));
+        self.traces = std::mem::take(&mut graph.traces);
         Ok(())
     }
 
@@ -373,6 +379,7 @@ fn report<S: KeyValue + ?Sized>(
         if known.is_none_or(|known| known < at) {
             graph.store.put(&key, &store_keys::encode_time(at));
             graph.store.put(&store_keys::by_home(home, stronger_id, weaker_id), &[]);
+            graph.traces.reports(home);
         }
     }
     if stronger_id == weaker_id {

@@ -25,7 +25,7 @@ impl Links {
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
         let rules = self.rules.clone();
-        let mut graph = Graph::new(store, &rules);
+        let mut graph = Graph::new(store, &rules).with(&mut self.traces);
         let mut change = Change::new(Cause::Report { home });
         // Each once: the evidence of a pair that goes is in the store until the change is made.
         let mut done = BTreeSet::new();
