@@ -105,7 +105,7 @@ impl Effects for Quiet {
     fn record_gone(&mut self, _: PersonId) {}
     fn withdraw(&mut self, _: PersonId, _: &[insight_hub::customers::WithdrawnPair]) {}
     fn alert(&mut self, _: &insight_hub::model::Alert<'_>) {}
-    fn alert_gone(&mut self, _: insight_hub::model::AlertId, _: insight_hub::model::AlertCause) {}
+    fn alert_gone(&mut self, _: &insight_hub::model::AlertKey, _: insight_hub::model::AlertCause) {}
     fn erased(&mut self, _: &str) {}
     fn pairs(&mut self, _: Identifier<'_>, _: &[Pair<'_>]) {}
     fn put(&mut self, _: PersonId, _: PersonId, _: &[Item<'_>], _: bool) {}

@@ -93,7 +93,7 @@ pub(super) fn execute(settings: &Settings, arguments: &AlertsArguments, output: 
     }
 }
 
-/// What is open, by id.
+/// What is open, by key.
 fn open(settings: &Settings) -> Result<BTreeMap<String, Value>, Failure> {
     let mut open = BTreeMap::new();
     place::read_feed(settings, Feed::Alerts, &mut |key, value| match value {
@@ -169,7 +169,7 @@ fn list(
 
 fn acknowledge(settings: &Settings, alert: &str, by: &str, output: &mut dyn Write) -> Result<(), Failure> {
     let order = Order::acknowledge(alert, by)?;
-    if !open(settings)?.contains_key(&alert.to_lowercase()) {
+    if !open(settings)?.values().any(|open| text(open, "id").eq_ignore_ascii_case(alert)) {
         let next = "see what is open with `insight-hub alerts list`";
         return Err(Failure::new(Exit::Failure, "no alert with that id is open", next));
     }

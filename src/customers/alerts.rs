@@ -25,18 +25,20 @@ use super::{
     store_keys,
 };
 use crate::model::{
-    Acknowledgement, Alert, AlertCause, AlertId, AlertState, Day, DepartmentElement, Dimension, Identifier,
-    IdentifierType, KeyValue, PersonId, StoreError, Window, WindowKind, family,
+    Acknowledgement, Alert, AlertCause, AlertId, AlertKey, AlertMark, AlertState, Day, DepartmentElement, Dimension,
+    Identifier, IdentifierType, KeyValue, PersonId, StoreError, Window, WindowKind, family,
 };
 
 /// What alerts mean: another number asks for a rebuild.
-pub const ALERTS_VERSION: u8 = 2;
+pub const ALERTS_VERSION: u8 = 3;
 
 /// What the feed was told of an alert last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// Its id.
     pub id: AlertId,
+    /// The person of its key, by public id; `None`: it was told before keys had one.
+    pub person: Option<PersonId>,
     /// Its cause.
     pub cause: AlertCause,
     /// Its owner.
@@ -49,7 +51,29 @@ pub struct Published {
     pub revision: u32,
 }
 
+/// The same as heads of version 5 and before had it.
+#[derive(Debug, Deserialize)]
+pub struct PublishedOfHeads5 {
+    id: AlertId,
+    cause: AlertCause,
+    owner: Box<str>,
+    since: Day,
+    content: u64,
+    revision: u32,
+}
+
+impl From<PublishedOfHeads5> for Published {
+    fn from(it: PublishedOfHeads5) -> Published {
+        let PublishedOfHeads5 { id, cause, owner, since, content, revision } = it;
+        Published { id, person: None, cause, owner, since, content, revision }
+    }
+}
+
 impl Published {
+    fn key(&self) -> AlertKey {
+        AlertKey { id: self.id, person: self.person }
+    }
+
     /// Adds it `times` to what is open of its department, in the month in which it opened.
     pub(super) fn count(&self, times: i64, contributions: &mut Contributions) {
         let mut name = family::cell_value(&[&self.owner], &[]);
@@ -68,6 +92,19 @@ pub struct Kept {
     pub published: Vec<Published>,
 }
 
+/// The same as heads of version 5 and before had it.
+#[derive(Debug, Deserialize)]
+pub struct KeptOfHeads5 {
+    held: bool,
+    published: Vec<PublishedOfHeads5>,
+}
+
+impl From<KeptOfHeads5> for Kept {
+    fn from(it: KeptOfHeads5) -> Kept {
+        Kept { held: it.held, published: it.published.into_iter().map(Published::from).collect() }
+    }
+}
+
 impl Kept {
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
@@ -79,11 +116,11 @@ impl Kept {
 fn open<'a>(
     (options, person): (&Options, PersonId),
     (cause, since): (AlertCause, Day),
-    about: &str,
+    mark: AlertMark,
     owner: &'a str,
 ) -> Alert<'a> {
     Alert {
-        id: AlertId::of_person(&options.person_key, person, cause, about, since),
+        id: AlertId::of_person(&options.person_key, cause, mark),
         cause,
         state: AlertState::Open,
         owner,
@@ -115,7 +152,7 @@ pub fn alerts<'a>(person: PersonId, head: &'a Head, closed_day: Day, options: &O
             alerts.push(Alert {
                 thing: Some(Identifier { kind: IdentifierType::Order, value: &order.id }),
                 happened_at: Some(promise.promised_at),
-                ..open(of, cause, &order.id, level.dimensions.spoke())
+                ..open(of, cause, promise.mark, level.dimensions.spoke())
             });
         }
     }
@@ -126,7 +163,7 @@ pub fn alerts<'a>(person: PersonId, head: &'a Head, closed_day: Day, options: &O
                 thing: Some(Identifier { kind: IdentifierType::Case, value: &case.id }),
                 happened_at: Some(case.opened_at),
                 figures: BTreeMap::from([("target_hours", hours(options.fold.unanswered_target_ms))]),
-                ..open(of, cause, &case.id, level.dimensions.spoke())
+                ..open(of, cause, case.mark, level.dimensions.spoke())
             });
         }
     }
@@ -134,12 +171,10 @@ pub fn alerts<'a>(person: PersonId, head: &'a Head, closed_day: Day, options: &O
         let owner = spoke(concern.spoke);
         let score = concern.score.map(|score| ("score", f64::from(score)));
         let target = ("target_hours", hours(attention::FOLLOW_UP_TARGET_MS));
-        // Two of one department at one instant are one alert.
-        let about = format!("{owner}|{}", concern.at.0);
         alerts.push(Alert {
             happened_at: Some(concern.at),
             figures: [target].into_iter().chain(score).collect(),
-            ..open(of, (AlertCause::FollowUpMissing, concern.start), &about, owner)
+            ..open(of, (AlertCause::FollowUpMissing, concern.start), concern.mark, owner)
         });
     }
     if let Some(over) = head.attention.over.as_ref().filter(|over| over.since <= closed_day) {
@@ -148,7 +183,7 @@ pub fn alerts<'a>(person: PersonId, head: &'a Head, closed_day: Day, options: &O
             let (messages, cap) = (contacts as f64, options.fold.contact_cap as f64);
             alerts.push(Alert {
                 figures: BTreeMap::from([("messages_30_days", messages), ("cap", cap)]),
-                ..open(of, (AlertCause::ContactCapExceeded, over.since), "", spoke(over.spoke))
+                ..open(of, (AlertCause::ContactCapExceeded, over.since), over.mark, spoke(over.spoke))
             });
         }
     }
@@ -159,7 +194,7 @@ pub fn alerts<'a>(person: PersonId, head: &'a Head, closed_day: Day, options: &O
                 ("mean_gap_days", rhythm.mean_gap_days()),
                 ("limit_days", rhythm.limit_days as f64),
             ]),
-            ..open(of, (AlertCause::CustomerLapsed, rhythm.lapse()), "", spoke(rhythm.spoke))
+            ..open(of, (AlertCause::CustomerLapsed, rhythm.lapse()), rhythm.mark, spoke(rhythm.spoke))
         });
     }
     alerts.sort_by_key(|alert| alert.id);
@@ -212,16 +247,16 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         return Ok(());
     }
     let mut published = Vec::with_capacity(now.len());
-    for old in known.iter().filter(|old| now.binary_search_by_key(&old.id, |alert| alert.id).is_err()) {
+    for old in known.iter().filter(|old| !now.iter().any(|alert| alert.key() == old.key())) {
         if !is_gone {
             let last = Alert::closed(old.id, old.cause, &old.owner, old.since);
-            effects.alert(&Alert { person: Some(public), revision: old.revision + 1, ..last });
+            effects.alert(&Alert { person: old.person, revision: old.revision + 1, ..last });
         }
-        effects.alert_gone(old.id, old.cause);
-        store.delete_local(&store_keys::alert(old.id));
+        effects.alert_gone(&old.key(), old.cause);
+        store.delete_local(&store_keys::alert(old.id, person_id));
     }
     for alert in &mut now {
-        let old = known.iter().find(|old| old.id == alert.id);
+        let old = known.iter().find(|old| old.key() == alert.key());
         alert.acknowledged = acknowledgement(alert.id, store)?;
         if alert.acknowledged.is_some() {
             alert.state = AlertState::Acknowledged;
@@ -234,10 +269,11 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
             effects.alert(alert);
         }
         if old.is_none() {
-            store.put_local(&store_keys::alert(alert.id), &person_id.0);
+            store.put_local(&store_keys::alert(alert.id, person_id), &[]);
         }
         let (id, cause, since) = (alert.id, alert.cause, alert.since);
-        published.push(Published { id, cause, owner: alert.owner.into(), since, content, revision });
+        let (person, owner) = (alert.person, alert.owner.into());
+        published.push(Published { id, person, cause, owner, since, content, revision });
     }
     let counted = |of: &Published| (of.id, of.cause, of.since);
     let is_same = |(old, new): (&Published, &Published)| counted(old) == counted(new) && old.owner == new.owner;
@@ -296,11 +332,22 @@ impl Customers {
         }
         let bytes = postcard::to_stdvec(acknowledgement).expect("a vector takes every byte");
         store.put(&store_keys::acknowledgement(id), &bytes);
-        let Some(name) = store.get(&store_keys::alert(id))? else {
-            return Ok(());
-        };
-        let name = (*name).try_into().map_err(|_| store_keys::damaged("alert", "16 bytes expected"))?;
-        self.make_dirty(PersonId(name), store)
+        // While touchpoints move, it may be open with two people of one store.
+        let prefix = store_keys::alerts_of(id);
+        let mut people = Vec::new();
+        let mut result = Ok(());
+        store.scan(&prefix, &store_keys::after(&prefix), &mut |key, _| match key[prefix.len()..].try_into() {
+            Ok(name) => {
+                people.push(PersonId(name));
+                ControlFlow::Continue(())
+            }
+            Err(_) => {
+                result = Err(store_keys::damaged("alert", "33 bytes expected"));
+                ControlFlow::Break(())
+            }
+        })?;
+        result?;
+        people.into_iter().try_for_each(|person| self.make_dirty(person, store))
     }
 
     /// The person of a home goes, whatever comes after under the same name: the alerts that were published go too.
@@ -319,8 +366,8 @@ impl Customers {
         }
         for old in &kept.published {
             old.count(-1, &mut self.contributions);
-            effects.alert_gone(old.id, old.cause);
-            store.delete_local(&store_keys::alert(old.id));
+            effects.alert_gone(&old.key(), old.cause);
+            store.delete_local(&store_keys::alert(old.id, id));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A head → how often a customer buys, and when they have lapsed against that: for the record and for alerts alike.
 
 use super::fold::Head;
-use crate::model::Day;
+use crate::model::{AlertMark, Day};
 
 /// Purchases of one day count once. From three days on there is a rhythm: two distances have a spread.
 const RHYTHM_GAPS_MIN: i64 = 2;
@@ -21,6 +21,8 @@ pub struct Rhythm {
     pub limit_days: i64,
     /// Of the last purchase, by the department's index in the head.
     pub(super) spoke: u32,
+    /// Which touchpoint the last purchase is.
+    pub(super) mark: AlertMark,
 }
 
 /// The rhythm of the remembered purchases. The limit is the mean distance and twice its standard deviation (of a sample),
@@ -50,6 +52,7 @@ pub fn rhythm(head: &Head) -> Option<Rhythm> {
         last: newest.day,
         limit_days: limit.max(LAPSE_DAYS_MIN),
         spoke: newest.spoke,
+        mark: newest.mark,
     })
 }
 

@@ -26,7 +26,7 @@ use super::{
     store_keys::{self, Envelope, Ties},
 };
 use crate::model::{
-    Accumulator, Alert, AlertCause, AlertId, CellKey, Day, EventTime, Identifier, IdentifierType, InsightRecord,
+    Accumulator, Alert, AlertCause, AlertKey, CellKey, Day, EventTime, Identifier, IdentifierType, InsightRecord,
     KeyValue, Outcome, PersonId, PersonKey, StoreError, Touchpoint,
 };
 
@@ -83,7 +83,7 @@ pub trait Effects {
     /// An alert opened, changed, was acknowledged or closes.
     fn alert(&mut self, alert: &Alert<'_>);
     /// Nothing is left of an alert: it was closed just before, or the person is gone.
-    fn alert_gone(&mut self, id: AlertId, cause: AlertCause);
+    fn alert_gone(&mut self, key: &AlertKey, cause: AlertCause);
     /// An erasure took a touchpoint, or identifiers of it, or kept one that came late from being taken.
     fn erased(&mut self, spoke: &str);
     /// Pairs of identifiers that this home had not reported, or has to report again; not none.

@@ -5,7 +5,7 @@
 //!
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
-//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 4 with what closes contributed and alerts), head | yes |
+//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 5 with what closes contributed and alerts), head | yes |
 //! | `t` | name, position | touchpoint, internal form; of a home's own, after the first reading, its number (4, little-endian), 0xff | yes |
 //! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
 //! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
@@ -18,7 +18,7 @@
 //! | `j` | person, id, 0x00, spoke, 0x00, home | the same, of a copy | derived from `t` |
 //! | `g` | person, home, id, 0x00, spoke | the same | derived from `t` |
 //! | `w` | day (4), person | nothing | derived from `h` |
-//! | `a` | id of an open alert (16) | person (16) | derived from `h` |
+//! | `a` | id of an open alert (16), person (16) | nothing | derived from `h` |
 //! | `y` | person | nothing: their alerts are held back | derived from `h` |
 //! | `k` | id of an alert (16), open or not | who has seen it | yes |
 //!
@@ -28,7 +28,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    alerts::Kept,
+    alerts::{Kept, KeptOfHeads5},
     closes::{Closed, ClosedOfHeads3},
     fold::Head,
     readings,
@@ -46,7 +46,9 @@ pub const ENVELOPE_VERSION: u8 = 1;
 /// The same with ties before the head.
 const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
 /// The same with ties, what closes contributed and alerts before the head, each there or not.
-const ENVELOPE_VERSION_WITH_ALL: u8 = 4;
+const ENVELOPE_VERSION_WITH_ALL: u8 = 5;
+/// The same as it was with heads of versions 4 and 5.
+const ENVELOPE_VERSION_OF_HEADS_5: u8 = 4;
 /// The same as it was before heads of version 4.
 const ENVELOPE_VERSION_OF_HEADS_3: u8 = 3;
 
@@ -193,9 +195,14 @@ pub fn parse_timer(key: &[u8]) -> Option<(Day, PersonId)> {
     Some((unflip_day(*day), PersonId(person.try_into().ok()?)))
 }
 
-/// Key that says whose an open alert is.
-pub fn alert(id: AlertId) -> Vec<u8> {
+/// The prefix of the keys that say whose an open alert is.
+pub fn alerts_of(id: AlertId) -> Vec<u8> {
     of_person(b'a', PersonId(id.0))
+}
+
+/// Key that says that an open alert is a person's.
+pub fn alert(id: AlertId, person: PersonId) -> Vec<u8> {
+    with_rest(b'a', PersonId(id.0), &person.0)
 }
 
 /// Key that says who has seen an alert.
@@ -379,10 +386,15 @@ impl Envelope {
         let (mut ties, mut closed, mut alerts) = (None, None, None);
         if version == ENVELOPE_VERSION_WITH_ALL {
             ((ties, closed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+        } else if version == ENVELOPE_VERSION_OF_HEADS_5 {
+            let known: Option<KeptOfHeads5>;
+            ((ties, closed, known), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            alerts = known.map(|known| Box::new(known.into()));
         } else if version == ENVELOPE_VERSION_OF_HEADS_3 {
             // Only a rebuild reads it, and forgets what days had contributed; a person's ties are kept nowhere else.
-            let _contributed: Option<ClosedOfHeads3>;
-            ((ties, _contributed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            let (_contributed, known): (Option<ClosedOfHeads3>, Option<KeptOfHeads5>);
+            ((ties, _contributed, known), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            alerts = known.map(|known| Box::new(known.into()));
         } else if version == ENVELOPE_VERSION_WITH_TIES {
             (ties, head) = postcard::take_from_bytes(head)
                 .map(|(ties, rest)| (Some(Box::new(ties)), rest))
@@ -483,7 +495,7 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
                         store.put_local(&held(person), &[]);
                     }
                     for published in &alerts.published {
-                        store.put_local(&alert(published.id), &person.0);
+                        store.put_local(&alert(published.id, person), &[]);
                     }
                 }
             }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{Alert, AlertSeries, Currency, Identifier, Window};
 
-/// The feed `insight.alerts`. Key: the alert's id.
+/// The feed `insight.alerts`. Key: the alert's id, or of one about a person `id|person`.
 #[derive(Debug)]
 pub enum Alerts {}
 

@@ -127,7 +127,7 @@ static IDENTITY_JOURNAL: Description = describe!(
 );
 static ALERTS: Description = describe!(
     "alerts",
-    "alert id",
+    "alert id, or alert id|person",
     Compact,
     encoded: true,
     "What somebody should look at: opened by its cause, acknowledged by an operator, closed when the cause is over."

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Currency, Day, Dimension, EventTime, Identifier, PersonId, PersonKey, Window,
+    Currency, Day, Dimension, EventTime, Identifier, PersonId, PersonKey, Touchpoint, Window,
     identifier::{first_half, hexadecimal},
     kind::vocabulary,
 };
@@ -44,18 +44,62 @@ vocabulary! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlertId(pub [u8; 16]);
 
+/// Which touchpoint gave cause for an alert, whoever it belongs to now or later: XXH3-64 over (the type of its strongest
+/// identifier, 0x00, its value, 0x00, the spoke, 0x00, the event's id), the smallest byte first.
+///
+/// A home has one touchpoint of each (spoke, id), and a touchpoint keeps its home when persons are linked, split or erased: so
+/// what follows from the mark does too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertMark([u8; 8]);
+
+impl AlertMark {
+    /// That of a touchpoint.
+    pub fn of(touchpoint: &Touchpoint<'_>) -> AlertMark {
+        AlertMark::new(touchpoint.home(), touchpoint.spoke, touchpoint.id)
+    }
+
+    fn new(home: Identifier<'_>, spoke: &str, id: &str) -> AlertMark {
+        let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+        for part in [home.kind.as_str(), home.value, spoke] {
+            hasher.update(part.as_bytes());
+            hasher.update(&[0]);
+        }
+        hasher.update(id.as_bytes());
+        AlertMark(hasher.digest().to_le_bytes())
+    }
+}
+
+/// What an alert lies under on its feed: its id and, of one about a person, `|` and the person's public id.
+///
+/// While touchpoints move from one person to another, the tasks of both write to the feed, and neither knows when the other
+/// does: under keys of their own, neither takes away what the other has just said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertKey {
+    /// The alert's id.
+    pub id: AlertId,
+    /// Whom it is about, if it is about a person.
+    pub person: Option<PersonId>,
+}
+
+impl std::fmt::Display for AlertKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.person {
+            Some(person) => write!(formatter, "{}|{person}", self.id),
+            None => self.id.fmt(formatter),
+        }
+    }
+}
+
 impl AlertId {
-    /// The id of a person's alert: the first 128 bits of keyed BLAKE3 over ("alert", 0x00, the person's public id, 16 bytes,
-    /// the cause's word, 0x00, what it is about, 0x00, the day on which it opens as 4 bytes, the greatest first).
-    pub fn of_person(key: &PersonKey, person: PersonId, cause: AlertCause, about: &str, since: Day) -> AlertId {
+    /// The id of a person's alert: the first 128 bits of keyed BLAKE3 over ("alert", 0x00, the cause's word, 0x00, the mark of the
+    /// touchpoint that gave cause for it, 8 bytes). Who the person is, is not in it: a link, a split or an erasure elsewhere leaves
+    /// the cause what it is.
+    pub fn of_person(key: &PersonKey, cause: AlertCause, mark: AlertMark) -> AlertId {
         let mut hasher = blake3::Hasher::new_keyed(&key.0);
         hasher.update(b"alert\0");
-        hasher.update(&person.0);
         hasher.update(cause.as_str().as_bytes());
         hasher.update(&[0]);
-        hasher.update(about.as_bytes());
-        hasher.update(&[0]);
-        hasher.update(&since.0.to_be_bytes());
+        hasher.update(&mark.0);
         AlertId(first_half(&hasher).0)
     }
 
@@ -174,12 +218,17 @@ impl<'a> Alert<'a> {
         }
     }
 
-    /// XXH3-64 of everything that is said of an open alert and is not in its id, but for its revision.
+    /// What it lies under on the feed.
+    pub fn key(&self) -> AlertKey {
+        AlertKey { id: self.id, person: self.person }
+    }
+
+    /// XXH3-64 of everything that is said of an open alert and is not in its key, but for its revision.
     pub fn content(&self) -> u64 {
         let figures: Vec<(&str, u64)> = self.figures.iter().map(|(name, figure)| (*name, figure.to_bits())).collect();
         let thing = self.thing.map(|thing| (thing.kind, thing.value));
         let window = self.series.and_then(|(_, window)| window).map(|window| window.start);
-        let said = (self.owner, thing, self.happened_at, window, figures, &self.acknowledged);
+        let said = (self.owner, thing, (self.since, self.happened_at), window, figures, &self.acknowledged);
         xxhash_rust::xxh3::xxh3_64(&postcard::to_stdvec(&said).expect("a vector takes every byte"))
     }
 }
@@ -190,20 +239,27 @@ mod tests {
 
     #[test]
     fn ids_depend_on_everything_that_makes_a_cause_and_are_the_same_for_ever() {
-        let (key, ann, bob) = (PersonKey([7; 32]), PersonId([1; 16]), PersonId([2; 16]));
-        let id = |person, cause, about, since| AlertId::of_person(&key, person, cause, about, Day(since));
-        let first = id(ann, AlertCause::PromiseOverdue, "O1", 20_514);
+        let key = PersonKey([7; 32]);
+        let touchpoint = |value, spoke, id| {
+            AlertMark::new(Identifier { kind: crate::model::IdentifierType::CustomerId, value }, spoke, id)
+        };
+        let id = |cause, mark| AlertId::of_person(&key, cause, mark);
+        let ann = touchpoint("ann", "support", "e1");
+        let first = id(AlertCause::CaseUnanswered, ann);
         // Acknowledgements are kept under it.
-        assert_eq!(first.to_string(), "58b917cd1905b14680ab5a78ad3868ed");
+        assert_eq!(first.to_string(), "65df4419366cbd341d070859dacae57f");
         let others = [
-            id(bob, AlertCause::PromiseOverdue, "O1", 20_514),
-            id(ann, AlertCause::CaseUnanswered, "O1", 20_514),
-            id(ann, AlertCause::PromiseOverdue, "O2", 20_514),
-            id(ann, AlertCause::PromiseOverdue, "O1", 20_515),
-            AlertId::of_person(&PersonKey([8; 32]), ann, AlertCause::PromiseOverdue, "O1", Day(20_514)),
+            id(AlertCause::FollowUpMissing, ann),
+            id(AlertCause::CaseUnanswered, touchpoint("bob", "support", "e1")),
+            id(AlertCause::CaseUnanswered, touchpoint("ann", "sales", "e1")),
+            id(AlertCause::CaseUnanswered, touchpoint("ann", "support", "e2")),
+            AlertId::of_person(&PersonKey([8; 32]), AlertCause::CaseUnanswered, ann),
         ];
         assert!(others.iter().all(|other| *other != first));
         assert_eq!(AlertId::parse(&first.to_string()), Some(first));
+        let key = |person| AlertKey { id: first, person }.to_string();
+        assert_eq!(key(None), first.to_string());
+        assert_eq!(key(Some(PersonId([1; 16]))), format!("{first}|{}", "01".repeat(16)));
     }
 
     #[test]

@@ -26,7 +26,10 @@ mod touchpoint;
 pub mod family;
 pub mod keys;
 
-pub use alert::{ACKNOWLEDGED_BY_CHARACTERS_MAX, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState};
+pub use alert::{
+    ACKNOWLEDGED_BY_CHARACTERS_MAX, Acknowledgement, Alert, AlertCause, AlertId, AlertKey, AlertMark, AlertSeries,
+    AlertState,
+};
 pub use analysis::AnalysisPlace;
 pub use arrival::{Arrivals, SpokeAccount, SpokePartition, SpokeSchema};
 pub use calendar::{Calendar, CalendarError};

@@ -121,7 +121,7 @@ def check_customers(con, actual, report):
 
 
 def check_alerts(con, actual, report):
-    """An alert's id is a hash that is not computed here: it is the key, and no two have one. All else says which it is."""
+    """An alert's id is a hash that is not computed here: it is the key's first part, and no two have one. All else says which it is."""
     (last_closed,) = con.execute("SELECT last_closed FROM clock").fetchone()
     persons = dict(con.execute("SELECT person, person_id FROM customer").fetchall())
     expected = Counter()
@@ -152,7 +152,7 @@ def check_alerts(con, actual, report):
             report.add("alerts", key, "superfluous", None, None)
         for key in keys[:expected[name]]:
             it = actual[key]
-            report.value("alerts", "alerts", key, "id", key, it["id"])
+            report.value("alerts", "alerts", key, "id", key, f"{it['id']}|{it['person']}")
             told = (it["state"], it["acknowledged_by"], it["acknowledged_at"])
             report.value("alerts", "alerts", key, "state", ("open", None, None), told)
             compare(report, "alerts", key, "figures", wanted[name], it["figures"])

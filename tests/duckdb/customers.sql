@@ -88,10 +88,9 @@ WITH followed AS (SELECT person, max(pos) AS pos FROM touch WHERE kind = 'follow
     FROM touch t LEFT JOIN followed f USING (person)
     WHERE t.pos > coalesce(f.pos, 0) AND (t.kind = 'complaint_made' OR (scale = 'nps' AND answer <= 6))
 )
--- Of two of one department at one instant, the first is told of.
 SELECT 'follow_up_missing', person, NULL, NULL, day_of(ms + 2 * 86400000::BIGINT), spoke, ms,
     CASE WHEN scale = 'nps' AND answer <= 6 THEN MAP {'target_hours': 48.0, 'score': answer} ELSE MAP {'target_hours': 48.0} END
-FROM waiting WHERE age <= 16 QUALIFY row_number() OVER (PARTITION BY person, spoke, ms ORDER BY pos) = 1;
+FROM waiting WHERE age <= 16;
 -- Over the cap at the last close, and since when without a pause.
 INSERT INTO open_alert
 WITH sent AS (

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{FoldOptions, contacts::Contacts, facts::Facts, head::CONTACT_DAYS};
-use crate::model::{Day, EventTime, Kind, ScoreScale};
+use crate::model::{AlertMark, Day, EventTime, Kind, ScoreScale};
 
 /// The newest answers and complaints without a follow-up that a head remembers.
 pub const CONCERNS_MAX: usize = 16;
@@ -22,6 +22,8 @@ const DETRACTOR_MAX: u8 = 6;
 pub struct Concern {
     /// When.
     pub at: EventTime,
+    /// Which touchpoint it is.
+    pub mark: AlertMark,
     /// To which department, by its index in the head.
     pub spoke: u32,
     /// The answer, 0–10; `None`: a complaint.
@@ -35,6 +37,8 @@ pub struct Concern {
 pub struct Over {
     /// From the close of this day on.
     pub since: Day,
+    /// The message that was too much.
+    pub mark: AlertMark,
     /// Whose message it was that was too much, by the department's index in the head.
     pub spoke: u32,
 }
@@ -44,6 +48,8 @@ pub struct Over {
 pub struct Bought {
     /// Its number in the timeline: tells it apart when it is cancelled.
     pub ordinal: u64,
+    /// Which touchpoint it is.
+    pub mark: AlertMark,
     /// Its day.
     pub day: Day,
     /// Of which department, by its index in the head.
@@ -90,6 +96,7 @@ impl Attention {
             }
             self.concerns.push_back(Concern {
                 at: touchpoint.occurred_at,
+                mark: AlertMark::of(touchpoint),
                 spoke,
                 score: detractor.map(|score| score.value),
                 start: options.calendar.day(EventTime(touchpoint.occurred_at.0.saturating_add(FOLLOW_UP_TARGET_MS))),
@@ -100,14 +107,14 @@ impl Attention {
             let is_over = |close| contacts_until(contacts, close) > options.contact_cap;
             self.over.take_if(|over| over.since < day && !is_over(day.previous()));
             if self.over.is_none() && is_over(day) {
-                self.over = Some(Over { since: day, spoke });
+                self.over = Some(Over { since: day, mark: AlertMark::of(touchpoint), spoke });
             }
         }
         if facts.purchase {
             if self.bought.len() == RHYTHM_PURCHASES_MAX {
                 self.bought.pop_front();
             }
-            self.bought.push_back(Bought { ordinal, day, spoke });
+            self.bought.push_back(Bought { ordinal, mark: AlertMark::of(touchpoint), day, spoke });
         }
         if let Some(placing) = &facts.cancelled {
             self.bought.retain(|bought| bought.ordinal != placing.ordinal);

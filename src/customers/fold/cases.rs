@@ -6,7 +6,7 @@ use super::{
     head::{CASES_MAX, Case, Head, Level, Resolution, Watch},
     place::{KeptDimensions, KeptPlace},
 };
-use crate::model::{EventTime, IdentifierType, Initiator, Kind, Visibility};
+use crate::model::{AlertMark, EventTime, IdentifierType, Initiator, Kind, Visibility};
 
 /// A contact within so many milliseconds after a resolution, 7 · 24 hours, counts against it.
 const WATCH_MS: i64 = 7 * 86_400_000;
@@ -98,6 +98,7 @@ fn open(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>, options: &FoldOpti
     head.cases.push_back(Case {
         id: id.into(),
         opened_at,
+        mark: AlertMark::of(facts.touchpoint),
         unanswered: Some(Level { start, dimensions: KeptDimensions::of(facts.place) }),
         replied: false,
         subject: facts.touchpoint.subject.map(Into::into),

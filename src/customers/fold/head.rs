@@ -16,7 +16,9 @@ use super::{
     seen::Seen,
     subjects::{Touched, Year},
 };
-use crate::model::{Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint};
+use crate::model::{
+    AlertMark, Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint,
+};
 
 /// The newest orders (and, apart from them, contracts) that a head remembers, by first mention.
 pub const ORDERS_MAX: usize = 256;
@@ -36,7 +38,7 @@ pub const VISITS_MAX: usize = 64;
 pub const CONTACT_DAYS: i32 = 30;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 5;
+pub const HEAD_VERSION: u8 = 6;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +129,8 @@ pub struct Level {
 pub struct Promise {
     /// What was promised.
     pub promised_at: EventTime,
+    /// The touchpoint that promised it.
+    pub mark: AlertMark,
     /// Overdue from its start, unless kept by the close of that day.
     pub overdue: Level,
 }
@@ -162,6 +166,8 @@ pub struct Case {
     pub id: Box<str>,
     /// When it was first opened.
     pub opened_at: EventTime,
+    /// The touchpoint that opened it.
+    pub mark: AlertMark,
     /// The level of unanswered cases that it counts in, until it is answered or resolved.
     pub unanswered: Option<Level>,
     /// Whether an agent replied in public.

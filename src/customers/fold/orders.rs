@@ -7,7 +7,7 @@ use super::{
     place::KeptDimensions,
     visits,
 };
-use crate::model::{EventTime, IdentifierType, Kind};
+use crate::model::{AlertMark, EventTime, IdentifierType, Kind};
 
 /// So many purchases that cannot be cancelled are kept: the first, and the one after it if that was the first.
 const ANCHORS: usize = 2;
@@ -186,8 +186,11 @@ fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) 
     let start = day.max(options.calendar.day(promised_at));
     facts.promise_ended = order.promise.take().map(|replaced| Ended::of(replaced.overdue, day));
     facts.promise_made = Some(start);
-    order.promise =
-        Some(Promise { promised_at, overdue: Level { start, dimensions: KeptDimensions::of(facts.place) } });
+    order.promise = Some(Promise {
+        promised_at,
+        mark: AlertMark::of(facts.touchpoint),
+        overdue: Level { start, dimensions: KeptDimensions::of(facts.place) },
+    });
 }
 
 fn deliver(head: &mut Head, facts: &mut Facts<'_, '_>, promised_at: Option<EventTime>, options: &FoldOptions) {

@@ -2,8 +2,11 @@
 
 use expect_test::{Expect, expect};
 
-use super::world::{MONDAY, World, touchpoint};
-use crate::model::{Acknowledgement, AlertId, EventTime};
+use super::world::{MONDAY, Message, World, person_of, touchpoint};
+use crate::{
+    customers::Item,
+    model::{Acknowledgement, AlertCause, AlertId, EventTime, Identifier, IdentifierType},
+};
 
 /// Arrivals in their order, each with a commit; `closed 5d` lets days close up to that one, `shown` says what is open.
 fn told(world: &mut World, arrivals: &[&str]) -> Vec<String> {
@@ -240,6 +243,16 @@ fn nothing_is_told_while_history_comes_and_what_is_left_is_told_after_it() {
     world.restore();
 }
 
+/// The id of the only alert that is open.
+fn id_of_only(world: &World) -> AlertId {
+    let mut keys = world.told.alerts.keys();
+    let (Some(key), None) = (keys.next(), keys.next()) else {
+        panic!("one is open, not {:?}", world.told.alerts);
+    };
+    let (id, _person) = key.split_once('|').expect("a person is part of the key");
+    AlertId::parse(id).expect("32 digits")
+}
+
 fn seen(number: u64, by: &str) -> Acknowledgement {
     Acknowledgement { number, at: EventTime(5), by: by.into() }
 }
@@ -249,7 +262,7 @@ fn the_first_who_has_seen_an_alert_counts_whenever_it_is_open() {
     let mut world = World::new(10);
     let story = ["support case_opened T1 at 09:00", "closed 3d", "shown"];
     told(&mut world, &story);
-    let id: AlertId = *world.told.alerts.keys().next().expect("one is open");
+    let id = id_of_only(&world);
     // Told out of order, and twice.
     for acknowledgement in [seen(8, "bo"), seen(7, "mo"), seen(8, "bo")] {
         world.stage.acknowledge(id, &acknowledgement, &mut world.store).expect("a map never fails");
@@ -285,4 +298,75 @@ fn who_is_gone_leaves_no_alert() {
     // Whoever comes under the same name is somebody else.
     told(&mut world, &["support case_opened T1 by email:ann@x.org at 9d09:00", "closed 12d"]);
     assert_eq!(world.told.alerts.len(), 1);
+}
+
+/// Carries what homes told persons, as the log does, and commits.
+fn carry(world: &mut World) {
+    for message in std::mem::take(&mut world.told.messages) {
+        let (stage, store, told) = (&mut world.stage, &mut world.store, &mut world.told);
+        let carried = match message {
+            Message::Put(person, home, items) => {
+                let item = |(content_hash, encoded): (u128, Vec<u8>)| Item { content_hash, encoded: encoded.into() };
+                stage.put(person, home, &items.into_iter().map(item).collect::<Vec<_>>(), store, told)
+            }
+            Message::Drop(person, home) => stage.drop_fragment(person, home, store, told),
+            Message::More(home) => stage.go_on_moving(home, store, told),
+            Message::Pairs(..) | Message::Withdraw(..) => Ok(()),
+        };
+        carried.expect("a map never fails");
+    }
+    world.commit();
+}
+
+#[test]
+fn a_link_and_a_split_leave_every_cause_its_id_and_whoever_has_seen_it() {
+    let customer = |value| Identifier { kind: IdentifierType::CustomerId, value };
+    let (phone, ann, bob) = (
+        person_of(Identifier { kind: IdentifierType::Phone, value: "+491" }),
+        person_of(customer("ann")),
+        person_of(customer("bob")),
+    );
+    let causes = [
+        "support case_opened T1 by phone:+491 at 09:00",
+        "sales order_placed O1 by phone:+491 promised 1d12:00 at 09:01",
+        "support complaint_made by phone:+491 at 09:02",
+        "sales order_placed by phone:+491 at 09:03",
+        "sales order_placed by phone:+491 at 1d09:03",
+        "sales order_placed by phone:+491 at 2d09:03",
+        "sales order_placed by customer_id:ann at 2d08:00",
+        "closed 40d",
+    ];
+    for (number, cause) in [
+        AlertCause::CaseUnanswered,
+        AlertCause::PromiseOverdue,
+        AlertCause::FollowUpMissing,
+        AlertCause::CustomerLapsed,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut world = World::new(1);
+        told(&mut world, &causes);
+        let open = |world: &World| -> Vec<(String, String)> {
+            let split = |key: &String| key.split_once('|').map(|(id, person)| (id.to_owned(), person.to_owned()));
+            let of_cause = world.told.alerts.iter().filter(|(_, shown)| shown.starts_with(cause.as_str()));
+            of_cause.map(|(key, _)| split(key).expect("a person is part of the key")).collect()
+        };
+        let [(id, person)] = &open(&world)[..] else { panic!("{number}: one {cause} is open") };
+        assert_eq!(*person, phone.to_string());
+        let acknowledged = AlertId::parse(id).expect("32 digits");
+        world.stage.acknowledge(acknowledged, &seen(7, "mo"), &mut world.store).expect("a map never fails");
+        world.commit();
+        // To ann, from her to bob, and back to nobody but themselves.
+        for (version, to) in [(1, ann), (2, bob), (3, phone)] {
+            world.stage.assign(phone, to, version, &mut world.store, &mut world.told).expect("a map never fails");
+            world.commit();
+            carry(&mut world);
+            assert_eq!(open(&world), [(id.clone(), to.to_string())], "{cause}, assignment {version}");
+            assert!(
+                world.told.alerts.values().any(|shown| shown.starts_with(cause.as_str()) && shown.contains("by mo"))
+            );
+        }
+        world.restore();
+    }
 }

@@ -78,8 +78,8 @@ pub struct Told {
     pub records: BTreeMap<PersonId, InsightRecord>,
     pub touchpoints: BTreeMap<String, Vec<u8>>,
     pub outcomes: Vec<(String, Outcome)>,
-    /// What is open.
-    pub alerts: BTreeMap<AlertId, String>,
+    /// What is open, by key.
+    pub alerts: BTreeMap<String, String>,
     /// Every publication of an alert, in order.
     pub alert_log: Vec<String>,
     /// What homes, persons and links are told, in order.
@@ -108,11 +108,11 @@ impl Effects for Told {
 
     fn alert(&mut self, alert: &Alert<'_>) {
         self.alert_log.push(format!("{} {} {}", alert.cause, alert.state, alert.revision));
-        self.alerts.insert(alert.id, shown(alert));
+        self.alerts.insert(alert.key().to_string(), shown(alert));
     }
 
-    fn alert_gone(&mut self, id: AlertId, _: AlertCause) {
-        self.alerts.remove(&id).expect("only what was published goes");
+    fn alert_gone(&mut self, key: &AlertKey, _: AlertCause) {
+        self.alerts.remove(&key.to_string()).expect("only what was published goes");
     }
 
     fn erased(&mut self, _: &str) {}

@@ -76,6 +76,11 @@ pub fn feed(feed: Feed) -> Range<Vec<u8>> {
     prefixed(vec![RECORD, number(feed)])
 }
 
+/// The keys of the records of a compacted feed whose keys on it begin with a text.
+pub fn beginning_with(feed: Feed, text: &str) -> Range<Vec<u8>> {
+    prefixed([&[RECORD, number(feed)], text.as_bytes()].concat())
+}
+
 impl Index {
     /// The keys of everything that an index finds by some first parts.
     pub fn by(self, parts: &[&str]) -> Range<Vec<u8>> {

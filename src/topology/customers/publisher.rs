@@ -23,7 +23,7 @@ use crate::{
     },
     feeds::{self, CE_ID, Encoder, FeedRecord, PersonTouchpoint},
     model::{
-        Accumulator, Alert, AlertCause, AlertId, CellKey, Contribution, Day, EventTime, Identifier, InsightRecord,
+        Accumulator, Alert, AlertCause, AlertKey, CellKey, Contribution, Day, EventTime, Identifier, InsightRecord,
         Outcome, PersonId, Touchpoint, keys,
     },
     telemetry::Telemetry,
@@ -161,19 +161,19 @@ impl customers::Effects for Sending<'_, '_> {
     fn alert(&mut self, alert: &Alert<'_>) {
         let publisher = &mut *self.publisher;
         publisher.alerts.encode(alert);
-        let (topic, key) = (publisher.map.alerts_feed, alert.id.hexadecimal());
-        let sent = send_feed(self.outputs, topic, &publisher.alerts, &key, publisher.sequence);
+        let (topic, key) = (publisher.map.alerts_feed, alert.key().to_string());
+        let sent = send_feed(self.outputs, topic, &publisher.alerts, key.as_bytes(), publisher.sequence);
         if alert.revision == 1 {
             publisher.alerted.entry(alert.cause).or_default().0 += 1;
         }
         self.note(sent);
     }
 
-    fn alert_gone(&mut self, id: AlertId, cause: AlertCause) {
+    fn alert_gone(&mut self, key: &AlertKey, cause: AlertCause) {
         let publisher = &mut *self.publisher;
         publisher.alerted.entry(cause).or_default().1 += 1;
-        let (topic, key) = (publisher.map.alerts_feed, id.hexadecimal());
-        let gone = send_tombstone(self.outputs, topic, &publisher.alerts, &key, publisher.sequence);
+        let (topic, key) = (publisher.map.alerts_feed, key.to_string());
+        let gone = send_tombstone(self.outputs, topic, &publisher.alerts, key.as_bytes(), publisher.sequence);
         self.note(gone);
     }
 

@@ -29,21 +29,22 @@ pub fn shown(day: Day) -> String {
     (date(1970, 1, 1) + i64::from(day).days()).to_string()
 }
 
-/// The first 128 bits of keyed BLAKE3, in hexadecimal.
-fn id(key: &[u8; 32], person: &str, cause: &str, about: &str, since: Day) -> String {
-    let digits = (0..16).map(|index| u8::from_str_radix(&person[2 * index..2 * index + 2], 16).unwrap());
-    let mut text = b"alert\0".to_vec();
-    text.extend(digits);
-    text.extend([cause.as_bytes(), &[0], about.as_bytes(), &[0], &since.to_be_bytes()].concat());
+/// The first 128 bits of keyed BLAKE3, in hexadecimal: of the cause, and of which touchpoint gave it.
+fn id(key: &[u8; 32], cause: &str, by: &Touch) -> String {
+    let (kind, value) = by.strongest();
+    let touchpoint = [kind, value, &by.spoke, &by.id].join("\0");
+    let mark = xxhash_rust::xxh3::xxh3_64(touchpoint.as_bytes()).to_le_bytes();
+    let text = [b"alert\0", cause.as_bytes(), &[0], &mark].concat();
     blake3::keyed_hash(key, &text).to_hex()[..32].to_owned()
 }
 
 struct Found<'a> {
     cause: &'static str,
     since: Day,
-    about: String,
+    /// What gave cause.
+    by: &'a Touch,
     owner: &'a str,
-    thing: Option<&'static str>,
+    thing: Option<(&'static str, &'a str)>,
     happened_at: Option<i64>,
     figures: Value,
 }
@@ -55,7 +56,7 @@ pub fn open(of: &Person<'_>, world: &World, options: &Options) -> BTreeMap<Strin
     found
         .filter(|found| found.since <= world.last_closed_day)
         .map(|found| {
-            let id = id(&options.person_key, of.name, found.cause, &found.about, found.since);
+            let id = id(&options.person_key, found.cause, found.by);
             let seen = options.acknowledged.get(&id);
             let value = json!({
                 "id": id,
@@ -64,14 +65,14 @@ pub fn open(of: &Person<'_>, world: &World, options: &Options) -> BTreeMap<Strin
                 "owner": found.owner,
                 "person": of.name,
                 "metric": null,
-                "thing": found.thing.map(|kind| json!({"type": kind, "value": found.about})),
+                "thing": found.thing.map(|(kind, value)| json!({"type": kind, "value": value})),
                 "since": shown(found.since),
                 "happened_at": found.happened_at.map(instant),
                 "figures": found.figures,
                 "acknowledged_by": seen.map(|(by, _)| by),
                 "acknowledged_at": seen.map(|(_, at)| instant(*at)),
             });
-            (id, value)
+            (format!("{id}|{}", of.name), value)
         })
         .collect()
 }
@@ -83,9 +84,9 @@ fn promises<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
         Found {
             cause: "promise_overdue",
             since: world.day(made.occurred_at).max(world.day(promise.due)),
-            about: made.thing("order").unwrap().to_owned(),
+            by: made,
             owner: &made.spoke,
-            thing: Some("order"),
+            thing: Some(("order", made.thing("order").unwrap())),
             happened_at: Some(promise.due),
             figures: json!({}),
         }
@@ -101,9 +102,9 @@ fn unanswered<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Foun
         Found {
             cause: "case_unanswered",
             since: world.day(opened.occurred_at + options.unanswered_target_ms),
-            about: opened.thing("case").unwrap().to_owned(),
+            by: opened,
             owner: &opened.spoke,
-            thing: Some("case"),
+            thing: Some(("case", opened.thing("case").unwrap())),
             happened_at: Some(opened.occurred_at),
             figures: json!({"target_hours": options.unanswered_target_ms as f64 / 3_600_000.0}),
         }
@@ -128,15 +129,13 @@ fn concerns<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
             Found {
                 cause: "follow_up_missing",
                 since: world.day(touch.occurred_at + FOLLOW_UP_HOURS * 3_600_000),
-                about: format!("{}|{}", touch.spoke, touch.occurred_at),
+                by: touch,
                 owner: &touch.spoke,
                 thing: None,
                 happened_at: Some(touch.occurred_at),
                 figures,
             }
         })
-        // Of two with one id the first counts, and of a map's entries the last.
-        .rev()
         .collect()
 }
 
@@ -160,10 +159,10 @@ fn contacts<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Found<
     // The message with which the cap was exceeded on that day.
     let before = messages.iter().filter(|(day, _)| since - 30 < *day && *day < since).count() as i64;
     let of_day: Vec<&&Touch> = messages.iter().filter(|(day, _)| *day == since).map(|(_, touch)| touch).collect();
-    let owner = &of_day[(options.contact_cap - before) as usize].spoke;
+    let by = of_day[(options.contact_cap - before) as usize];
     let figures = json!({"messages_30_days": count(close), "cap": options.contact_cap});
-    let about = String::new();
-    vec![Found { cause: "contact_cap_exceeded", since, about, owner, thing: None, happened_at: None, figures }]
+    let owner = &by.spoke;
+    vec![Found { cause: "contact_cap_exceeded", since, by, owner, thing: None, happened_at: None, figures }]
 }
 
 /// How somebody buys, by the newest purchases.
@@ -211,7 +210,7 @@ fn lapse<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
     let found = |rhythm: Rhythm| Found {
         cause: "customer_lapsed",
         since: rhythm.lapses_on,
-        about: String::new(),
+        by: &of.timeline[rhythm.last],
         owner: &of.timeline[rhythm.last].spoke,
         thing: None,
         happened_at: None,

@@ -59,6 +59,12 @@ impl Touch {
         self.identifiers.iter().find(|(of, _)| *of == rank).map(|(_, value)| value.as_str())
     }
 
+    /// Type and value of the strongest identifier.
+    pub fn strongest(&self) -> (&str, &str) {
+        let (rank, value) = self.identifiers.first().unwrap();
+        (IDENTIFIER_TYPES[*rank], value)
+    }
+
     /// As `insight.touchpoints` shows it, without the person. `id`: how an identifier is named where it is not said.
     pub fn to_json(&self, id: &dyn Fn(&(usize, String)) -> String) -> Value {
         let mut identifiers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
