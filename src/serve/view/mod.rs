@@ -49,7 +49,7 @@ use crate::{
 };
 
 pub use follow::{Following, Subscribe};
-pub use keys::{beginning_with, Index, Place, feed};
+pub use keys::{Index, Place, beginning_with, feed};
 pub use news::{News, Watch};
 pub use progress::Progress;
 
