@@ -44,8 +44,9 @@ fn run_seed(seed: u64, erasing: Erasing) -> Ran {
                 erased = expected.erased;
                 alerts += feeds.alerts.len();
                 // Some are seen, also by two, and by then their person may be another.
-                for (number_of, alert) in feeds.alerts.keys().step_by(2).enumerate() {
-                    let order = Ordered::Acknowledge(alert.clone(), ["mo", "bo"][number_of % 2]);
+                for (number_of, alert) in feeds.alerts.values().step_by(2).enumerate() {
+                    let id = alert["id"].as_str().unwrap().to_owned();
+                    let order = Ordered::Acknowledge(id, ["mo", "bo"][number_of % 2]);
                     let id = format!("seen-{number}-{number_of}");
                     let seen = [Said::Command { id, order, at_ms: 1_772_409_600_000 + number as i64 }];
                     hub.tell(&seen);
