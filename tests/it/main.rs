@@ -19,6 +19,7 @@ mod buying;
 mod clients;
 mod commit_log;
 mod company;
+mod described;
 mod duckdb;
 mod embedded;
 mod experience;

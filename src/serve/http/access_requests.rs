@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  POST → running ─┬→ done ──┐
-//!                  ├→ nobody ├→ forgotten, after a quarter of an hour or when there are too many
+//!                  ├→ nobody ├→ forgotten, a quarter of an hour after it ended or when there are too many
 //!                  └→ failed ┘
 //! ```
 //!
@@ -21,7 +21,11 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::AbortHandle,
+    time::sleep,
+};
 use utoipa::ToSchema;
 
 use super::{
@@ -38,7 +42,7 @@ use crate::serve::access::Role;
 const RUNNING_MAX: usize = 2;
 /// Requests that are kept. The oldest that is not running goes first.
 const KEPT_MAX: usize = 16;
-/// How long an answer is kept.
+/// How long an answer is kept, from when it is there.
 const KEPT_FOR: Duration = Duration::from_secs(900);
 /// When to ask again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -76,6 +80,17 @@ struct Kept {
     begun: Instant,
     progress: Progress,
     document: Option<Arc<Value>>,
+    /// Takes it out when its time is over; there is one for each that is kept.
+    _timer: Timer,
+}
+
+/// A task that ends with its owner.
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The requests that are kept.
@@ -83,14 +98,15 @@ pub(super) struct Requests {
     gather: Arc<dyn GatherPerson>,
     running: Arc<Semaphore>,
     kept: Arc<Mutex<BTreeMap<String, Kept>>>,
+    kept_for: Duration,
 }
 
 impl Requests {
     pub(super) fn new(gather: Arc<dyn GatherPerson>) -> Requests {
-        Requests { gather, running: Arc::new(Semaphore::new(RUNNING_MAX)), kept: Arc::default() }
+        Requests { gather, running: Arc::new(Semaphore::new(RUNNING_MAX)), kept: Arc::default(), kept_for: KEPT_FOR }
     }
 
-    /// Begins one; its id.
+    /// Begins one; its id. Within a runtime, whose timer takes it out again.
     fn begin(&self, actor: &str, text: String) -> Result<String, Problem> {
         let busy = || Problem::new(Kind::Full, "other requests are being gathered").after(AGAIN_AFTER);
         let failed = |_| Problem::new(Kind::Internal, "the system has no random numbers");
@@ -98,10 +114,21 @@ impl Requests {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(failed)?;
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (ended, has_ended) = oneshot::channel::<()>();
+        let (weak, of, kept_for) = (Arc::downgrade(&self.kept), id.clone(), self.kept_for);
+        let timer = tokio::spawn(async move {
+            // An error: the thread has ended without a word, which is an end as well.
+            let _ = has_ended.await;
+            sleep(kept_for).await;
+            if let Some(kept) = weak.upgrade() {
+                locked(&kept).remove(&of);
+            }
+        });
         let mut kept = locked(&self.kept);
-        forget(&mut kept, Instant::now());
-        let begun = Instant::now();
-        kept.insert(id.clone(), Kept { actor: actor.to_owned(), begun, progress: Progress::Running, document: None });
+        leave_room(&mut kept);
+        let (begun, timer) = (Instant::now(), Timer(timer.abort_handle()));
+        let actor = actor.to_owned();
+        kept.insert(id.clone(), Kept { actor, begun, progress: Progress::Running, document: None, _timer: timer });
         drop(kept);
         let (gather, all, of) = (Arc::clone(&self.gather), Arc::clone(&self.kept), id.clone());
         let gathering = move || {
@@ -114,6 +141,8 @@ impl Requests {
                     Err(Ungathered) => (Progress::Failed, None),
                 };
             }
+            // Nobody waits for it any more: the hub stops.
+            let _ = ended.send(());
         };
         // Not one of the threads that answer.
         if std::thread::Builder::new().name("gathering".into()).spawn(gathering).is_err() {
@@ -124,8 +153,7 @@ impl Requests {
     }
 
     fn find(&self, actor: &str, id: &str) -> Option<(Progress, Option<Arc<Value>>)> {
-        let mut kept = locked(&self.kept);
-        forget(&mut kept, Instant::now());
+        let kept = locked(&self.kept);
         let found = kept.get(id).filter(|kept| kept.actor == actor)?;
         Some((found.progress, found.document.clone()))
     }
@@ -137,8 +165,7 @@ fn locked(kept: &Mutex<BTreeMap<String, Kept>>) -> MutexGuard<'_, BTreeMap<Strin
 }
 
 /// Leaves room for one more.
-fn forget(kept: &mut BTreeMap<String, Kept>, now: Instant) {
-    kept.retain(|_, it| it.progress == Progress::Running || now.saturating_duration_since(it.begun) < KEPT_FOR);
+fn leave_room(kept: &mut BTreeMap<String, Kept>) {
     while kept.len() >= KEPT_MAX {
         let ended = kept.iter().filter(|(_, it)| it.progress != Progress::Running);
         let Some(oldest) = ended.min_by_key(|(_, it)| it.begun).map(|(id, _)| id.clone()) else { return };
@@ -174,7 +201,7 @@ pub(super) struct Gathered {
 
 /// Begins to gather everything that is kept of one person.
 ///
-/// The answer is fetched from where `location` says, by the same token, within a quarter of an hour.
+/// The answer is fetched from where `location` says, by the same token, within a quarter of an hour after it is there.
 #[utoipa::path(
     post, path = "/api/v1/access-requests", operation_id = "request_access", tag = "erasure and access",
     request_body = ToGather,
@@ -234,24 +261,38 @@ mod tests {
         }
     }
 
-    fn requests() -> (Requests, Sender<Result<Option<Value>, Ungathered>>) {
+    type Tell = Sender<Result<Option<Value>, Ungathered>>;
+
+    /// Within a runtime, as the API is.
+    fn requests(kept_for: Duration) -> (tokio::runtime::Runtime, Requests, Tell) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let (tell, told) = channel();
-        (Requests::new(Arc::new(Told(Mutex::new(told)))), tell)
+        let requests = Requests { kept_for, ..Requests::new(Arc::new(Told(Mutex::new(told)))) };
+        (runtime.expect("a runtime"), requests, tell)
     }
 
-    fn ended(requests: &Requests, id: &str) -> (Progress, Option<Arc<Value>>) {
+    fn until<T>(look: impl Fn() -> Option<T>) -> T {
+        let begun = Instant::now();
         loop {
-            let found = requests.find("ann", id).expect("it is kept");
-            if found.0 != Progress::Running {
-                return found;
+            if let Some(seen) = look() {
+                return seen;
             }
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not become so");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
+    fn ended(requests: &Requests, id: &str) -> (Progress, Option<Arc<Value>>) {
+        until(|| {
+            let found = requests.find("ann", id).expect("it is kept");
+            (found.0 != Progress::Running).then_some(found)
+        })
+    }
+
     #[test]
     fn a_request_is_answered_to_who_made_it() {
-        let (requests, tell) = requests();
+        let (runtime, requests, tell) = requests(KEPT_FOR);
+        let _within = runtime.enter();
         for (outcome, progress) in [
             (Ok(Some(json!({"person": "p"}))), Progress::Done),
             (Ok(None), Progress::Nobody),
@@ -268,7 +309,8 @@ mod tests {
 
     #[test]
     fn few_are_gathered_at_a_time_and_few_are_kept() {
-        let (requests, tell) = requests();
+        let (runtime, requests, tell) = requests(KEPT_FOR);
+        let _within = runtime.enter();
         let begin = || requests.begin("ann", String::new());
         let (one, other) = (begin().expect("begun"), begin().expect("begun"));
         assert!(begin().is_err(), "two are being gathered");
@@ -283,8 +325,25 @@ mod tests {
             ended(&requests, &newest);
         }
         assert!(requests.find("ann", &one).is_none() && requests.find("ann", &newest).is_some());
-        let mut kept = locked(&requests.kept);
-        forget(&mut kept, Instant::now() + KEPT_FOR);
-        assert!(kept.is_empty(), "for a while");
+        assert_eq!(locked(&requests.kept).len(), KEPT_MAX);
+    }
+
+    #[test]
+    fn an_answer_is_kept_for_a_while_from_when_it_is_there_and_then_nowhere_though_nobody_asks() {
+        let kept_for = Duration::from_millis(500);
+        let (runtime, requests, tell) = requests(kept_for);
+        let _within = runtime.enter();
+        let id = requests.begin("ann", String::new()).expect("begun");
+        let begun = Instant::now();
+        // Gathering takes longer than an answer is kept.
+        until(|| (begun.elapsed() > kept_for).then_some(()));
+        assert_eq!(requests.find("ann", &id), Some((Progress::Running, None)), "it is still being gathered");
+        let told = Instant::now();
+        tell.send(Ok(Some(json!({"person": "p"})))).expect("it is waited for");
+        let kept =
+            until(|| locked(&requests.kept).get(&id).and_then(|kept| kept.document.as_ref().map(Arc::downgrade)));
+        until(|| locked(&requests.kept).is_empty().then_some(()));
+        assert!(told.elapsed() >= kept_for, "it was taken out after {:?}", told.elapsed());
+        assert!(kept.upgrade().is_none(), "nothing of it is left in memory");
     }
 }

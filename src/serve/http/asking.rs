@@ -11,10 +11,13 @@ use super::{
     paging,
     problem::{Kind, Problem},
 };
-use crate::serve::access::{Caller, Role};
+use crate::{
+    model::Day,
+    serve::access::{Caller, Role},
+};
 
 /// The longest name of a resource that is looked for.
-const NAME_BYTES_MAX: usize = 512;
+pub(super) const NAME_BYTES_MAX: usize = 512;
 
 /// How a list is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -156,12 +159,18 @@ impl Caller {
 /// A day as ISO 8601 writes it, or a problem with the parameter.
 pub(super) fn day(name: &str, day: Option<&str>) -> Result<Option<String>, Problem> {
     let Some(day) = day else { return Ok(None) };
-    let is_day = day.len() == 10
-        && day
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
-    if is_day {
+    // One that no calendar has is none, though as a text it would still come before or after others.
+    let number = |range: std::ops::Range<usize>| {
+        let digits = day.get(range).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse::<u32>().ok())
+    };
+    let is_day = || -> Option<bool> {
+        let (year, month, date) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let is_written = day.len() == 10 && [4, 7].iter().all(|at| day.as_bytes()[*at] == b'-');
+        let civil = i32::try_from(year).ok().filter(|_| (1..=12).contains(&month) && (1..=31).contains(&date))?;
+        Some(is_written && Day::from_civil(civil, month, date).civil() == (civil, month, date))
+    };
+    if is_day() == Some(true) {
         Ok(Some(day.to_owned()))
     } else {
         Err(Problem::parameter(format!("`{name}` must be a day: YYYY-MM-DD")))
@@ -202,6 +211,21 @@ mod tests {
         {
             assert!(asked(wrong).is_err(), "{wrong}");
         }
-        assert!(day("from", Some("2026-1-31")).is_err() && day("from", Some("2026-01-31")).is_ok());
+        for wrong in [
+            "2026-1-31",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-00-10",
+            "2026-04-31",
+            "yesterday",
+            "2026-01-3é",
+            "+026-01-01",
+            "",
+        ] {
+            assert!(day("from", Some(wrong)).is_err(), "{wrong}");
+        }
+        for right in ["2026-01-31", "2024-02-29", "0001-01-01", "9999-12-31"] {
+            assert!(day("from", Some(right)).is_ok(), "{right}");
+        }
     }
 }

@@ -8,17 +8,18 @@ use sha2::{Digest as _, Sha256};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        ContentBuilder, Ref, ResponseBuilder,
-        path::{Operation, PathItem},
+        ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Schema, Type,
+        path::{Operation, ParameterIn, PathItem},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Shared, access_requests, alerts, analyses, customers, dead_letters, decisions, erasures, events, ingestion,
-    metrics, problem::ProblemBody, spokes,
+    Shared, access_requests, alerts, analyses, asking::NAME_BYTES_MAX, customers, dead_letters, decisions, erasures,
+    events, ingestion, metrics, problem::ProblemBody, spokes,
 };
+use crate::model::IdentifierType;
 
 /// What is about no single resource.
 #[derive(OpenApi)]
@@ -101,6 +102,8 @@ pub(super) fn router() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
     let (router, mut description) = resources.split_for_parts();
     for (is_read, operation) in description.paths.paths.values_mut().flat_map(operations) {
         add_refusals(is_read, operation);
+        add_names(operation);
+        add_table(operation);
     }
     (router, description)
 }
@@ -134,6 +137,34 @@ fn add_refusals(is_read: bool, operation: &mut Operation) {
             response = response.content("application/problem+json", problem);
         }
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
+    }
+}
+
+/// Says what a name in a path looks like.
+fn add_names(operation: &mut Operation) {
+    let types: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+    for parameter in operation.parameters.iter_mut().flatten().filter(|it| it.parameter_in == ParameterIn::Path) {
+        let Some(RefOr::T(Schema::Object(name))) = &mut parameter.schema else { continue };
+        (name.min_length, name.max_length) = (Some(1), Some(NAME_BYTES_MAX));
+        name.pattern = match parameter.name.as_str() {
+            "alert" | "priority" | "erasure" => Some("^[0-9a-fA-F]{32}$".to_owned()),
+            "customer" => Some(format!("^([0-9a-fA-F]{{32}}|({}):.+)$", types.join("|"))),
+            _ => None,
+        };
+    }
+}
+
+/// Says that a list can be a table.
+fn add_table(operation: &mut Operation) {
+    let is_list = operation.parameters.iter().flatten().any(|parameter| parameter.name == "format");
+    let answer = operation.responses.responses.get_mut("200").filter(|_| is_list);
+    if let Some(RefOr::T(answer)) = answer {
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some("RFC 4180, with a header"));
+        let table = ContentBuilder::new().schema(Some(Schema::Object(text.build()))).build();
+        answer.content.insert("text/csv".to_owned(), table);
+        let link = "Where the next page is, with `rel=\"next\"`; none on the last one";
+        let link = HeaderBuilder::new().schema(ObjectBuilder::new().schema_type(Type::String)).description(Some(link));
+        answer.headers.insert("link".to_owned(), link.build());
     }
 }
 

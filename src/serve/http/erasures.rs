@@ -30,8 +30,6 @@ use crate::{
 
 /// Touchpoints that are looked at in one step.
 const STEP: usize = 1_000;
-/// Changes of an identifier among which its erasure is looked for, the newest first.
-const CHANGES_MAX: usize = 1_000;
 
 /// Who is to be erased.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -163,10 +161,8 @@ pub(super) async fn get(State(api): State<Shared>, By(caller): By, Named(erasure
     })?;
     let gone_ms = api.erased_within_ms;
     api.ask(move |view| {
-        let is_it = |change: &Value| change["change"] == "erased";
-        let found = view.list(&Index::Journal.by(&[&erasure]), None, CHANGES_MAX, &is_it)?;
-        let newest = found.records.into_iter().max_by_key(|kept| kept.timestamp_ms);
-        let kept = newest.ok_or_else(|| Problem::not_found("erasure that was made"))?;
+        let found = view.get(&Place::of_erasure(&erasure))?;
+        let kept = found.ok_or_else(|| Problem::not_found("erasure that was made"))?;
         Ok(reply::one(&Erased {
             erased_at: EventTime(kept.timestamp_ms).to_string(),
             erased_until: instant(&kept.value["erased_until"]),

@@ -29,14 +29,17 @@ pub(super) fn cursor(question: &str, place: &[u8]) -> String {
 
 /// The place of a cursor of the same question.
 pub(super) fn place(question: &str, cursor: &str) -> Result<Vec<u8>, Problem> {
-    let refused =
-        || Problem::new(Kind::InvalidCursor, "take `next` of the page before, and ask as you did for that page");
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
-    let (of, place) = bytes.split_first_chunk::<8>().ok_or_else(refused)?;
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong_cursor())?;
+    let (of, place) = bytes.split_first_chunk::<8>().ok_or_else(wrong_cursor)?;
     if u64::from_be_bytes(*of) != xxh3_64(question.as_bytes()) {
-        return Err(refused());
+        return Err(wrong_cursor());
     }
     Ok(place.to_vec())
+}
+
+/// A cursor that is none of the question's.
+pub(super) fn wrong_cursor() -> Problem {
+    Problem::new(Kind::InvalidCursor, "take `next` of the page before, and ask as you did for that page")
 }
 
 #[cfg(test)]

@@ -26,14 +26,15 @@ pub(super) async fn page(asker: Asker, asked: Asked) -> Response {
 }
 
 async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
-    let [cause, state, owner, cursor] = ["cause", "state", "owner", "cursor"].map(|name| asked.get(name));
+    let [cause, state, owner, cursor, further] =
+        ["cause", "state", "owner", "cursor", "metrics"].map(|name| asked.get(name));
     let path = |cause: &str, more: &[(&str, &str)]| {
         href("/api/v1/alerts", &[&[("state", state), ("owner", owner), ("cause", cause)], more].concat())
     };
     let unusual = AlertCause::MetricUnusual.as_str();
     let of_metrics = match cause.is_empty() || cause == unusual {
-        true => asker.of_metrics().all(&path(unusual, &[])).await,
-        false => Ok(Vec::new()),
+        true => asker.of_metrics().get(&path(unusual, &[("limit", LIMIT), ("cursor", further)])).await,
+        false => Ok(Value::Null),
     };
     let metrics = catalogue(asker).await.unwrap_or_default();
     let mut page = Page {
@@ -57,11 +58,18 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
             Field::Input { name: "owner", label: "Department", kind: "text", value: owner.to_owned(), hint: "" },
         ],
     ));
-    let of_metrics = of_metrics.map(|alerts| {
-        let rows = alerts.iter().map(|alert| of_metric(alert, &metrics)).collect();
+    // Each list goes on by itself.
+    let next_ones = |found: &Value, of: &'static str| {
+        let next = text_of(found, "/next");
+        let asked = [("cause", cause), ("state", state), ("owner", owner), (of, next)];
+        (!next.is_empty()).then(|| Block::Text { line: vec![link(href("/alerts", &asked), "The next ones")] })
+    };
+    let of_metrics = of_metrics.map(|found| {
+        let rows = list_of(&found, "/items").iter().map(|alert| of_metric(alert, &metrics)).collect();
         let columns = columns(["Metric", "Since", "Value", "Usual range", "Whose"]);
         let caption = "Metrics outside their usual range".to_owned();
-        vec![Table { caption, columns, rows, empty: "No metric is outside its usual range." }.into()]
+        let table = Table { caption, columns, rows, empty: "No metric is outside its usual range." };
+        std::iter::once(table.into()).chain(next_ones(&found, "metrics")).collect()
     });
     page.sections.push(Section::new("unusual", "Metrics", part(of_metrics)));
     if !asker.who.caller.roles.contains(&Role::ReadCustomers) {
@@ -80,11 +88,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         }
         .into(),
     ];
-    let next = text_of(&found, "/next");
-    if !next.is_empty() {
-        let asked = [("cause", cause), ("state", state), ("owner", owner), ("cursor", next)];
-        blocks.push(Block::Text { line: vec![link(href("/alerts", &asked), "The next ones")] });
-    }
+    blocks.extend(next_ones(&found, "cursor"));
     page.sections.push(Section::new("customers", "Customers", blocks));
     Ok(page)
 }

@@ -121,16 +121,22 @@ fn fields(metrics: &[Metric], wanted: &Wanted<'_>, known: &[String], with: Optio
     fields
 }
 
-/// All values of the dimension, so that there is something to choose.
+/// All values of the dimension, so that there is something to choose; of a part of the company, in the windows that are drawn:
+/// years of days of hundreds of parts would be too many.
 async fn values(asker: &Asker, wanted: &Wanted<'_>) -> Result<Vec<Value>, Refused> {
-    let dimension = if wanted.dimension.is_empty() { "company" } else { wanted.dimension };
-    let path = format!(
-        "/api/v1/metrics/{}/series?window={}&dimension={}",
-        percent(&wanted.metric.id),
-        wanted.window,
-        percent(dimension)
-    );
-    asker.all(&path).await
+    let series = format!("/api/v1/metrics/{}/series", percent(&wanted.metric.id));
+    let of_company = asker.all(&href(&series, &[("window", wanted.window)])).await?;
+    if wanted.dimension.is_empty() {
+        return Ok(of_company);
+    }
+    let starts = different(&of_company, "/window/start");
+    let from = starts.len().checked_sub(drawn(wanted.window)).map_or("", |first| starts[first].as_str());
+    asker.all(&href(&series, &[("window", wanted.window), ("dimension", wanted.dimension), ("from", from)])).await
+}
+
+/// How many windows are drawn.
+fn drawn(window: &str) -> usize {
+    WINDOWS.iter().find(|(kind, _)| *kind == window).map_or(53, |(_, limit)| *limit)
 }
 
 /// What is drawn of the values. `place`: tells the pictures of a page apart.
@@ -161,7 +167,7 @@ fn of_one_currency(wanted: &Wanted<'_>, values: &[&Value], currency: &str, place
         values.iter().copied().filter(|value| text_of(value, "/window/start") == newest).collect();
     latest.sort_by_key(|value| std::cmp::Reverse(count_of(value, "/n")));
     let names: Vec<&str> = latest.iter().take(SERIES).map(|value| text_of(value, "/dimension_value")).collect();
-    let limit = WINDOWS.iter().find(|(kind, _)| *kind == wanted.window).map_or(53, |(_, limit)| *limit);
+    let limit = drawn(wanted.window);
     let series = names.iter().map(|name| {
         let of_one: Vec<&Value> =
             values.iter().copied().filter(|value| text_of(value, "/dimension_value") == *name).collect();

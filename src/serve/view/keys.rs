@@ -6,6 +6,8 @@
 //! | 2 | feed, the record's key (of feeds that are not compacted: the arrival's number, the newest first) | the record |
 //! | 3 | index, what it is found by | the key of a record |
 //! | 4 | a word | what the view knows of itself |
+//! | 5 | feed, a record's timestamp, its key (of feeds that are not compacted, and of confirmations) | nothing |
+//! | 6 | the id of an identifier | the newest confirmation of its erasure |
 
 use std::ops::Range;
 
@@ -20,6 +22,8 @@ use crate::{
 const POSITION: u8 = 1;
 const RECORD: u8 = 2;
 const INDEX: u8 = 3;
+const AGE: u8 = 5;
+const CONFIRMATION: u8 = 6;
 
 /// Up to when it has followed every feed, in milliseconds since 1970.
 pub(super) const FOLLOWED_AT: &[u8] = &[4, b'f'];
@@ -37,7 +41,7 @@ const KEY_IN_INDEX_BYTES_MAX: usize = 512;
 
 // No entry, whatever somebody writes to a feed, is longer than the table takes.
 const _: () = assert!(2 + PARTS_MAX * (PART_BYTES_MAX + 1) + 2 + KEY_IN_INDEX_BYTES_MAX + 16 <= KEY_BYTES_MAX);
-const _: () = assert!(2 + FEED_KEY_BYTES_MAX <= KEY_BYTES_MAX);
+const _: () = assert!(2 + 8 + 1 + FEED_KEY_BYTES_MAX <= KEY_BYTES_MAX);
 
 /// What a record is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,10 @@ pub enum Index {
     Letters,
     /// The id of an identifier → `insight.identity-journal`, the newest first.
     Journal,
+    /// Person (empty: a metric's), when it opened → `insight.alerts`.
+    AlertsOfPerson,
+    /// Cause, when it opened → `insight.alerts`.
+    AlertsOfCause,
 }
 
 /// The key of one record.
@@ -68,6 +76,11 @@ impl Place {
     /// The record of a key of a compacted feed. A key that no feed has is found nowhere.
     pub fn of(feed: Feed, key: &str) -> Place {
         Place(of_feed_key(feed, key.as_bytes()).unwrap_or_default())
+    }
+
+    /// The newest confirmation of the erasure of an identifier, by its id: a record of `insight.identity-journal`.
+    pub fn of_erasure(id: &str) -> Place {
+        Place(confirmation(id).unwrap_or_default())
     }
 }
 
@@ -178,6 +191,32 @@ pub(super) fn arrival(feed: Feed, number_of_arrival: u64) -> Vec<u8> {
     [&[RECORD, number(feed)], &(!number_of_arrival).to_be_bytes()[..]].concat()
 }
 
+/// The key of the newest confirmation that an identifier was erased; `None`: no identifier has such an id.
+pub(super) fn confirmation(id: &str) -> Option<Vec<u8>> {
+    (1..=FEED_KEY_BYTES_MAX).contains(&id.len()).then(|| [&[CONFIRMATION], id.as_bytes()].concat())
+}
+
+/// By which a record is found when it is too old: its key with its timestamp before it.
+pub(super) fn age(feed: Feed, timestamp_ms: i64, key: &[u8]) -> Vec<u8> {
+    [&aged(feed, timestamp_ms), key].concat()
+}
+
+/// What is older than a time.
+pub(super) fn older(feed: Feed, than_ms: i64) -> Range<Vec<u8>> {
+    aged(feed, i64::MIN)..aged(feed, than_ms)
+}
+
+/// The key of a record that is found by its age.
+pub(super) fn of_aged(age: &[u8]) -> &[u8] {
+    age.get(2 + 8..).unwrap_or_default()
+}
+
+fn aged(feed: Feed, timestamp_ms: i64) -> Vec<u8> {
+    // Times before 1970 come before those after it.
+    let in_order = (timestamp_ms ^ i64::MIN).to_be_bytes();
+    [&[AGE, number(feed)], &in_order[..]].concat()
+}
+
 /// Under which the numbers of such records are.
 pub(super) fn arrivals(feed: Feed) -> Vec<u8> {
     vec![4, b'n', number(feed)]
@@ -223,7 +262,14 @@ pub(super) fn indexes(feed: Feed, key: &[u8], value: &Value) -> Vec<Vec<u8>> {
             let parts = ["/metric", "/window/kind", "/dimension", "/dimension_value", "/currency", "/window/start"];
             vec![with_key(Index::Series.key(&parts.map(text)))]
         }
-        Feed::Alerts => vec![with_key(Index::Alerts.key(&[text("/since")]))],
+        Feed::Alerts => {
+            let (person, cause, since) = (text("/person"), text("/cause"), text("/since"));
+            vec![
+                with_key(Index::Alerts.key(&[since])),
+                with_key(Index::AlertsOfPerson.key(&[person, since])),
+                with_key(Index::AlertsOfCause.key(&[cause, since])),
+            ]
+        }
         Feed::Rejected => vec![with_key(Index::Letters.key(&[text("/position")]))],
         Feed::IdentityJournal => {
             let ids = ["/one/id", "/other/id"].map(text);

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! - [`View`]: the copy. `follow`: the thread that keeps it; `documents`: what of a record is kept; `keys`: under which keys, and
-//!   by which indexes it is found; `news`: what was applied, for whoever watches; `progress`: how far it is; `shelf`: the table
-//!   and its folder.
+//!   by which indexes it is found; `news`: what was applied, for whoever watches; `progress`: how far it is; `retention`:
+//!   what is too old or too much; `shelf`: the table and its folder.
 //!
 //! It subscribes as any reader does, so any department can have the same. The feeds are the truth: the copy may be removed at
 //! any time, and is read again from their beginning. It does so by itself when it has not followed the feeds for as long as they
@@ -16,7 +16,8 @@
 //! other things. What cannot be written takes nothing more until it can.
 //!
 //! Bounded: in memory by the cache and by what waits for the next flush; on disk by the compacted feeds themselves, and by the
-//! newest [`KEPT_MAX`] records of each of the others, none of them older than its topic keeps it.
+//! newest [`KEPT_MAX`] records of each of the others, and one confirmation of each erasure beside them; none of them older than its
+//! topic keeps it.
 //!
 //! Nothing is written but the copy, and nobody but `follow` writes it.
 
@@ -25,6 +26,7 @@ mod follow;
 mod keys;
 mod news;
 mod progress;
+mod retention;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,7 @@ pub use news::{News, Watch};
 pub use progress::Progress;
 
 /// The version of what is kept and how. Another one is read again from the feeds.
-const FORMAT: &str = "view 2";
+const FORMAT: &str = "view 3";
 /// Records that are kept of a feed that is not compacted: the newest ones.
 pub const KEPT_MAX: u64 = 10_000;
 /// Bytes that may wait in memory for a flush.
@@ -65,8 +67,6 @@ const FLUSH_AFTER: Duration = Duration::from_secs(10);
 const SCANNED_MAX: usize = 20_000;
 /// And bytes of them: what a page has in memory, and how long it reads.
 const SCANNED_BYTES_MAX: usize = 8 << 20;
-/// Records of a feed that are taken out for their age before readers have their turn.
-const FORGOTTEN_MAX: u64 = 500;
 /// How far the age of the view on disk may be behind the true one, in milliseconds.
 const FOLLOWED_EVERY_MS: i64 = 60_000;
 /// It has never followed anything.
@@ -342,14 +342,19 @@ impl View {
                 key
             }
             Cleanup::Delete if value.is_none() => return Ok(None),
-            Cleanup::Delete => next_arrival(store, feed)?,
+            Cleanup::Delete => retention::next_arrival(store, feed)?,
         };
         remove(store, feed, &key)?;
         if let Some(value) = &value {
             for index in keys::indexes(feed, &key, value) {
                 store.put(&index, &key);
             }
-            store.put(&key, &documents::pack(record.timestamp_ms, value));
+            let packed = documents::pack(record.timestamp_ms, value);
+            store.put(&key, &packed);
+            if feed.description().cleanup == Cleanup::Delete {
+                store.put(&keys::age(feed, record.timestamp_ms, &key), &[]);
+            }
+            retention::confirm(store, feed, (record.timestamp_ms, value), &packed)?;
         }
         Ok(Some(news_of(record, value)))
     }
@@ -366,30 +371,13 @@ impl View {
         }
     }
 
-    /// Takes out what is too old or too much of the feeds that are not compacted, in one step at most [`FORGOTTEN_MAX`] of each
-    /// for their age; whether that was all.
+    /// Takes out what is too old or too much of the feeds that are not compacted, in one step at most so many of each for their
+    /// age; whether that was all.
     fn take_out_old(&self, store: &mut Store, now_ms: i64) -> Result<bool, ViewError> {
         let mut is_all = true;
         for feed in Feed::ALL.into_iter().filter(|feed| feed.description().cleanup == Cleanup::Delete) {
-            let (first, next) = arrivals(store, feed)?;
-            let mut oldest = first;
-            while oldest < next {
-                let key = keys::arrival(feed, oldest);
-                let is_old = |kept: &Kept| kept.timestamp_ms < now_ms - self.options.retention_ms;
-                let is_too_much = next - oldest > KEPT_MAX;
-                if !is_too_much && !resolve(store, &key)?.as_ref().is_none_or(is_old) {
-                    break;
-                }
-                if !is_too_much && oldest - first >= FORGOTTEN_MAX {
-                    is_all = false;
-                    break;
-                }
-                remove(store, feed, &key)?;
-                oldest += 1;
-            }
-            if oldest != first {
-                store.put(&keys::arrivals(feed), &[oldest.to_be_bytes(), next.to_be_bytes()].concat());
-            }
+            is_all &= retention::forget_older(store, feed, now_ms.saturating_sub(self.options.retention_ms))?;
+            retention::forget_more(store, feed)?;
         }
         Ok(is_all)
     }
@@ -481,31 +469,17 @@ fn positions(store: &Store, feed: Feed) -> Result<BTreeMap<i32, i64>, ViewError>
     Ok(found)
 }
 
-/// Removes a record and what it is found by. An entry that another record has taken over stays.
-fn remove(store: &mut Store, feed: Feed, key: &[u8]) -> Result<(), ViewError> {
-    let Some(kept) = resolve(store, key)? else { return Ok(()) };
+/// Removes a record and what it is found by; whether there was one. An entry that another record has taken over stays.
+fn remove(store: &mut Store, feed: Feed, key: &[u8]) -> Result<bool, ViewError> {
+    let Some(kept) = resolve(store, key)? else { return Ok(false) };
     for index in keys::indexes(feed, key, &kept.value) {
         if store.get(&index)?.as_deref() == Some(key) {
             store.delete(&index);
         }
     }
+    if feed.description().cleanup == Cleanup::Delete {
+        store.delete(&keys::age(feed, kept.timestamp_ms, key));
+    }
     store.delete(key);
-    Ok(())
-}
-
-/// The numbers of the first record that is kept and of the next one.
-fn arrivals(store: &Store, feed: Feed) -> Result<(u64, u64), ViewError> {
-    let value = store.get(&keys::arrivals(feed))?;
-    let number = |range: Range<usize>| {
-        let bytes = value.as_deref().and_then(|value| value.get(range));
-        bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
-    };
-    Ok((number(0..8), number(8..16)))
-}
-
-/// The key of a feed's next record, by which the newest come first.
-fn next_arrival(store: &mut Store, feed: Feed) -> Result<Vec<u8>, ViewError> {
-    let (first, next) = arrivals(store, feed)?;
-    store.put(&keys::arrivals(feed), &[first.to_be_bytes(), (next + 1).to_be_bytes()].concat());
-    Ok(keys::arrival(feed, next))
+    Ok(true)
 }

@@ -206,6 +206,100 @@ fn of_dead_letters_the_newest_are_kept_and_none_for_longer_than_their_topic_keep
     assert_eq!(count(&view), (1_006, Some(json!(20_000))), "9,000 and later, and the new one");
 }
 
+/// A change of who is one person, as the journal has it.
+fn change(offset: i64, timestamp_ms: i64, what: &str, id: &str) -> (Feed, CommittedRecord) {
+    let value = json!({"change": what, "one": {"id": id, "type": null, "value": null}, "command": offset});
+    (Feed::IdentityJournal, CommittedRecord { timestamp_ms, ..record(offset, id, Some(value)) })
+}
+
+#[test]
+fn what_is_too_old_goes_wherever_it_is_among_what_is_not() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    // Partitions are read one after the other, so a young record may come before old ones; and far more than one step takes.
+    let young = 20 * DAY_MS;
+    let records =
+        (0..4_000).map(|offset| change(offset, if offset % 4 == 0 { young } else { 1_000 + offset }, "linked", "a"));
+    view.apply(records.collect(), 2_000).expect("a usable folder");
+    let kept = || {
+        let page = view.list(&feed(Feed::IdentityJournal), None, usize::MAX, &|_| true).expect("readable");
+        let of_index = view.list(&Index::Journal.by(&["a"]), None, usize::MAX, &|_| true).expect("readable");
+        assert_eq!(page.records.len(), of_index.records.len(), "and nothing is found that is not there");
+        page.records.iter().map(|kept| kept.timestamp_ms).collect::<Vec<_>>()
+    };
+    assert_eq!(kept().len(), 4_000);
+    view.forget_old(young).expect("a usable folder");
+    assert_eq!(kept(), [young; 1_000]);
+    // What is kept is counted without what is gone: the newest ten thousand, and no fewer.
+    let more = (4_000..14_000).map(|offset| change(offset, young, "linked", "a"));
+    view.apply(more.collect(), young).expect("a usable folder");
+    assert_eq!(kept().len() as u64, KEPT_MAX);
+    let page = view.list(&feed(Feed::IdentityJournal), None, usize::MAX, &|_| true).expect("readable");
+    let last = page.records.last().map(|kept| kept.value["command"].clone());
+    assert_eq!(last, Some(json!(4_000)), "the ones that came first went");
+}
+
+#[test]
+fn an_erasure_stays_confirmed_after_ten_thousand_other_changes_and_for_as_long_as_the_journal_keeps_it() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let confirmed = |id: &str| view.get(&Place::of_erasure(id)).expect("readable").map(|kept| kept.timestamp_ms);
+    view.apply(vec![change(0, 1_000, "erased", "a"), change(1, 1_000, "linked", "b")], 2_000).expect("a usable folder");
+    let others = (2..i64::try_from(KEPT_MAX).expect("small") + 10).map(|offset| change(offset, 3_000, "linked", "b"));
+    view.apply(others.collect(), 3_000).expect("a usable folder");
+    let journal = view.list(&Index::Journal.by(&["a"]), None, 1, &|_| true).expect("readable").records;
+    assert_eq!((journal.len(), confirmed("a"), confirmed("b")), (0, Some(1_000), None));
+    // Erased again, in whatever order the two are read.
+    view.apply(vec![change(20_000, 9_000, "erased", "a")], 9_000).expect("a usable folder");
+    view.apply(vec![change(20_001, 5_000, "erased", "a")], 9_000).expect("a usable folder");
+    assert_eq!(confirmed("a"), Some(9_000));
+    view.flush().expect("a usable folder");
+    view.forget_old(9_000 + 14 * DAY_MS).expect("a usable folder");
+    assert_eq!(confirmed("a"), Some(9_000), "still kept");
+    view.forget_old(9_001 + 14 * DAY_MS).expect("a usable folder");
+    assert_eq!(confirmed("a"), None);
+    assert_eq!(view.list(&feed(Feed::IdentityJournal), None, 5, &|_| true).expect("readable").records, []);
+}
+
+#[test]
+fn alerts_are_found_by_person_and_by_cause_without_looking_at_others() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let alert = |offset: i64, cause: &str, person: &str, day: u32| {
+        let id = format!("{cause}-{person}-{day}");
+        let since = format!("2026-01-{day:02}");
+        (id.clone(), record(offset, &id, Some(json!({"id": id, "cause": cause, "person": person, "since": since}))))
+    };
+    let all = [
+        alert(0, "case_unanswered", "a", 7),
+        alert(1, "customer_lapsed", "b", 1),
+        alert(2, "customer_lapsed", "a", 3),
+        alert(3, "metric_unusual", "", 2),
+        alert(4, "customer_lapsed", "ab", 2),
+    ];
+    let ids: Vec<String> = all.iter().map(|(id, _)| id.clone()).collect();
+    apply(&view, Feed::Alerts, all.into_iter().map(|(_, record)| record).collect());
+    let found = |index: Index, part: &str| -> Vec<String> {
+        let looked_at = std::cell::Cell::new(0);
+        let count = |_: &Value| {
+            looked_at.set(looked_at.get() + 1);
+            true
+        };
+        let page = view.list(&index.by(&[part]), None, 100, &count).expect("readable");
+        assert_eq!(looked_at.get(), page.records.len(), "no others are looked at");
+        page.records.into_iter().filter_map(|kept| kept.key).collect()
+    };
+    assert_eq!(found(Index::AlertsOfPerson, "a"), [&*ids[2], &*ids[0]], "the oldest first");
+    assert_eq!(found(Index::AlertsOfPerson, ""), [&*ids[3]], "what is about a metric");
+    assert_eq!(found(Index::AlertsOfCause, "customer_lapsed"), [&*ids[1], &*ids[4], &*ids[2]]);
+    // Closed: the last word names no cause any more, and a tombstone follows.
+    let closed = json!({"id": ids[2], "cause": "", "person": "a", "since": "2026-01-03", "state": "closed"});
+    apply(&view, Feed::Alerts, vec![record(5, &ids[2], Some(closed))]);
+    assert_eq!(found(Index::AlertsOfCause, "customer_lapsed"), [&*ids[1], &*ids[4]]);
+    apply(&view, Feed::Alerts, vec![record(6, &ids[2], None)]);
+    assert_eq!(found(Index::AlertsOfPerson, "a"), [&*ids[0]]);
+}
+
 #[test]
 fn what_was_removed_is_in_no_file_after_a_thorough_cleaning() {
     let folder = tempfile::tempdir().expect("a directory");
