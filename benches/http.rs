@@ -1,7 +1,8 @@
 //! Departments that send over HTTP to a hub without Kafka, in batches, each durable before it is acknowledged: the rate, how long an
-//! answer takes, and the CPU of the hub out.
+//! answer takes, and the CPU of the hub out. With `--load`, at a rate, while others read, watch, dawdle and flood: see [`load`].
 //!
 //! `cargo bench --profile release --bench http -- [--events N] [--customers N] [--batch N] [--connections N] [--workers N] [--packed]`
+//! `… --load [--events N] [--rate N] [--seconds N] [--readers N] [--subscribers N] [--workers N] [--set section.key=value]…`
 
 #![allow(
     dead_code,
@@ -14,6 +15,8 @@
 
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
+#[path = "load/mod.rs"]
+mod load;
 mod measure;
 
 use std::{
@@ -80,21 +83,11 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A token for the department of the benchmarks.
-fn token(hub: &Hub, spoke: &str) -> String {
-    let role = format!("ingest:{spoke}");
+/// A token with some roles.
+fn token(hub: &Hub, roles: &[&str]) -> String {
     let data = hub.directory().join("data").display().to_string();
-    let command = Hub::command("token").args([
-        "--data-directory",
-        &data,
-        "token",
-        "create",
-        "bench",
-        "--role",
-        &role,
-        "-o",
-        "json",
-    ]);
+    let command = Hub::command("token").args(["--data-directory", &data, "token", "create", "bench", "-o", "json"]);
+    let command = command.args(roles.iter().flat_map(|role| ["--role", role]));
     let (status, made, errors) = command.run(TOKEN_WITHIN);
     assert!(status.success(), "{errors}");
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
@@ -102,6 +95,9 @@ fn token(hub: &Hub, spoke: &str) -> String {
 }
 
 fn main() {
+    if is_said("--load") {
+        return load::run();
+    }
     let events = argument("--events", 500_000);
     let batch = argument("--batch", 500) as usize;
     let connections = argument("--connections", 4);
@@ -132,7 +128,7 @@ fn main() {
         assert!(waiting.elapsed() < TOKEN_WITHIN, "the hub does not begin\n{}", hub.process.story());
         std::thread::sleep(Duration::from_millis(20));
     }
-    let token = token(&hub, spoke);
+    let token = token(&hub, &[&format!("ingest:{spoke}")]);
     // Until it takes anything.
     while !matches!(Client::connect(api, spoke, &token, false).post(b"{}"), 202 | 422) {
         std::thread::sleep(Duration::from_millis(50));

@@ -52,6 +52,8 @@ const API: Bounds = Bounds {
     taken_within: TAKEN_WITHIN,
     request_bytes_max: 4 << 20,
 };
+/// Streams of events at a time, of those connections: the rest is for requests.
+const STREAMS_MAX: usize = 1_000;
 /// Threads of the API that wait for connections, and for the view.
 const API_THREADS: usize = 2;
 const API_VIEW_THREADS: usize = 8;
@@ -112,8 +114,16 @@ impl Server {
             .build()?;
         // Headers besides the longest body.
         let request_bytes_max = API.request_bytes_max.max(options.ingestion.body_bytes_max + (1 << 20));
-        let bounds = Bounds { request_bytes_max, ..API };
-        let (api, inside) = http::routes(view, options);
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let connections_max = connections_within(open_files(&limits), API.connections_max);
+        if connections_max < API.connections_max {
+            tracing::warn!(
+                "few files may be open (ulimit -n): the API takes {connections_max} connections at a time instead of {}",
+                API.connections_max
+            );
+        }
+        let bounds = Bounds { connections_max, request_bytes_max, ..API };
+        let (api, inside) = http::routes(view, options, STREAMS_MAX * connections_max / API.connections_max);
         Server::of(address, runtime, pages::routes(inside).merge(api), bounds, "api")
     }
 
@@ -147,6 +157,17 @@ impl Server {
         // A panic of the server's thread has been reported by its hook; a stop goes on.
         let _ = self.thread.join();
     }
+}
+
+/// How many files a process may have open, as Linux says of it; `None`: as many as it likes, or nobody knows.
+fn open_files(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// How many connections of those that are wanted leave the log and the stores half of the files: without one they would stop the hub.
+fn connections_within(open_files: Option<usize>, wanted: usize) -> usize {
+    open_files.map_or(wanted, |files| wanted.min(files / 2).max(1))
 }
 
 async fn serve(listener: TcpListener, bounds: Bounds, routes: axum::Router, stopped: oneshot::Receiver<()>) {

@@ -9,7 +9,23 @@ use std::{
 use serde_json::json;
 
 use super::*;
+
 use crate::telemetry::{Event, Rebalance, TaskName, TaskState};
+
+#[test]
+fn connections_leave_the_log_the_files_that_it_needs() {
+    let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                  Max processes             127235               127235               processes \n\
+                  Max open files            1024                 1048576              files     \n";
+    assert_eq!(open_files(limits), Some(1_024), "what holds, not what it could be raised to");
+    assert_eq!(open_files("Max open files            unlimited            unlimited            files\n"), None);
+    assert_eq!(open_files(""), None, "another system");
+    let connections = |files| connections_within(files, API.connections_max);
+    assert_eq!(
+        [connections(Some(1_024)), connections(Some(65_536)), connections(None), connections(Some(0))],
+        [512, 1_200, 1_200, 1]
+    );
+}
 
 fn start() -> (Server, Telemetry) {
     let telemetry = Telemetry::new();

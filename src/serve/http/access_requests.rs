@@ -35,6 +35,7 @@ use super::{
     decisions::{accepted_at, document},
     problem::{Kind, Problem, ProblemBody},
     reply,
+    shapes::CustomerText,
 };
 use crate::serve::access::Role;
 
@@ -178,6 +179,7 @@ fn leave_room(kept: &mut BTreeMap<String, Kept>) {
 #[serde(deny_unknown_fields)]
 pub(super) struct ToGather {
     /// TYPE:VALUE of any identifier of the person; or the 32 digits of the person's id.
+    #[schema(value_type = CustomerText)]
     identifier: String,
 }
 

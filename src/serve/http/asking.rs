@@ -40,6 +40,7 @@ pub(super) struct Paging {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
     /// How it is shown; without it, as `accept` says: `text/csv` for a table, anything else for JSON.
+    #[param(inline)]
     format: Option<Format>,
 }
 

@@ -16,6 +16,7 @@ use super::{
     body::Document,
     problem::{Kind, Problem, ProblemBody},
     reply,
+    shapes::IdentifierText,
 };
 use crate::{
     feeds::Feed,
@@ -33,31 +34,40 @@ pub(super) enum Decision {
     /// These identifiers are one person, over shared identifiers and limits.
     Link {
         /// Two or more, each TYPE:VALUE.
+        #[schema(value_type = Vec<IdentifierText>, min_items = 2)]
         identifiers: Vec<String>,
         /// How the command is called, for an undo. One that was used has no effect: sent again, it counts once.
+        #[schema(min_length = 1, max_length = 128)]
         id: Option<String>,
     },
     /// Every two of these identifiers are never one person, by any path.
     NeverLink {
         /// Two or more, each TYPE:VALUE.
+        #[schema(value_type = Vec<IdentifierText>, min_items = 2)]
         identifiers: Vec<String>,
         /// As of link.
+        #[schema(min_length = 1, max_length = 128)]
         id: Option<String>,
     },
     /// None of some identifiers is one person with any of others.
     Split {
         /// One side, each TYPE:VALUE.
+        #[schema(value_type = Vec<IdentifierText>, min_items = 1)]
         identifiers: Vec<String>,
         /// The other side, each TYPE:VALUE.
+        #[schema(value_type = Vec<IdentifierText>, min_items = 1)]
         from: Vec<String>,
         /// As of link.
+        #[schema(min_length = 1, max_length = 128)]
         id: Option<String>,
     },
     /// An earlier command is taken back.
     Undo {
         /// Its id.
+        #[schema(min_length = 1, max_length = 128)]
         command: String,
         /// As of link; an undo can be undone.
+        #[schema(min_length = 1, max_length = 128)]
         id: Option<String>,
     },
 }
@@ -68,6 +78,7 @@ pub(super) enum Decision {
 pub(super) struct Acknowledgement {
     /// A name, as everybody will read who subscribes to the feed; at most 64 characters on one line.
     #[serde(default)]
+    #[schema(max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     by: String,
 }
 

@@ -10,6 +10,7 @@ use utoipa::{
     openapi::{
         ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Schema, Type,
         path::{Operation, ParameterIn, PathItem},
+        schema::SchemaType,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -17,9 +18,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Shared, access_requests, alerts, analyses, asking::NAME_BYTES_MAX, customers, dead_letters, decisions, erasures,
-    events, ingestion, metrics, problem::ProblemBody, spokes,
+    events, ingestion, metrics, problem::ProblemBody, shapes::customer_pattern, spokes,
 };
-use crate::model::IdentifierType;
 
 /// What is about no single resource.
 #[derive(OpenApi)]
@@ -103,7 +103,9 @@ pub(super) fn router() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
     for (is_read, operation) in description.paths.paths.values_mut().flat_map(operations) {
         add_refusals(is_read, operation);
         add_names(operation);
+        add_absence(operation);
         add_table(operation);
+        add_items(operation);
     }
     (router, description)
 }
@@ -142,15 +144,35 @@ fn add_refusals(is_read: bool, operation: &mut Operation) {
 
 /// Says what a name in a path looks like.
 fn add_names(operation: &mut Operation) {
-    let types: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
     for parameter in operation.parameters.iter_mut().flatten().filter(|it| it.parameter_in == ParameterIn::Path) {
         let Some(RefOr::T(Schema::Object(name))) = &mut parameter.schema else { continue };
         (name.min_length, name.max_length) = (Some(1), Some(NAME_BYTES_MAX));
         name.pattern = match parameter.name.as_str() {
             "alert" | "priority" | "erasure" => Some("^[0-9a-fA-F]{32}$".to_owned()),
-            "customer" => Some(format!("^([0-9a-fA-F]{{32}}|({}):.+)$", types.join("|"))),
+            "customer" => Some(customer_pattern()),
             _ => None,
         };
+    }
+}
+
+/// Says that a header which may be left out is not sent as `null`.
+fn add_absence(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten().filter(|it| it.parameter_in == ParameterIn::Header) {
+        match &mut parameter.schema {
+            Some(RefOr::T(Schema::OneOf(either))) => parameter.schema = either.items.pop(),
+            Some(RefOr::T(Schema::Object(object))) => object.schema_type = SchemaType::Type(Type::String),
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// Says that a list that is sent has something in it.
+fn add_items(operation: &mut Operation) {
+    let body = operation.request_body.iter_mut().flat_map(|body| body.content.values_mut());
+    for schema in body.filter_map(|content| content.schema.as_mut()) {
+        if let RefOr::T(Schema::Array(items)) = schema {
+            items.min_items = Some(1);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     decisions::{accepted_at, document},
     problem::{Problem, ProblemBody},
     reply,
-    shapes::Identity,
+    shapes::{IdentifierText, Identity},
 };
 use crate::{
     feeds::Feed,
@@ -36,6 +36,7 @@ const STEP: usize = 1_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct ToErase {
     /// TYPE:VALUE of any identifier of the person.
+    #[schema(value_type = IdentifierText)]
     identifier: String,
     /// Show what would be erased, and erase nothing.
     #[serde(default)]

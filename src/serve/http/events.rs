@@ -26,7 +26,7 @@ use futures_core::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -53,6 +53,8 @@ use crate::{
 
 /// Events that wait for one client.
 const WAITING_MAX: usize = 16;
+/// And KiB of them, unless one has more: a thousand clients that take nothing hold a quarter of a gigabyte.
+const WAITING_KIB_MAX: u32 = 256;
 /// How long a client may take none.
 const SLOW_AFTER: Duration = Duration::from_secs(30);
 /// How often something is sent, so that who is gone is noticed; and the token looked at again.
@@ -93,6 +95,20 @@ pub(super) struct How {
     from: Begin,
 }
 
+/// What an event says.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is written by hand, piece by piece")]
+pub(super) struct FeedEvent {
+    /// Where to go on behind it, as `last-event-id`.
+    id: String,
+    /// Always `record`.
+    #[schema(pattern = "^record$")]
+    event: String,
+    /// In JSON: the record's `key`, its `timestamp`, null if it has none, and its `value`, null where the key is gone.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// Whether records of a feed are about persons.
 pub(super) fn is_personal(feed: Feed) -> bool {
     match feed {
@@ -129,7 +145,7 @@ pub(super) fn is_personal(feed: Feed) -> bool {
         ("last-event-id" = Option<String>, Header, description = "The id of the last event that was had"),
     ),
     responses(
-        (status = 200, description = "Events `record`", content_type = "text/event-stream", body = String),
+        (status = 200, description = "Events `record`", content_type = "text/event-stream", body = FeedEvent),
         (status = 404, description = "There is no such feed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "The feed is another one now, or has no longer what came next: begin anew, with `from` and without `last-event-id`", body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -174,7 +190,8 @@ pub(super) async fn watch(
         false => None,
     };
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let stream = Sending { api, headers, sender, had: Point { origin, at: from }, _places: (place, of_caller) };
+    let room = Arc::new(Semaphore::new(WAITING_KIB_MAX as usize));
+    let stream = Sending { api, headers, sender, room, had: Point { origin, at: from }, _places: (place, of_caller) };
     tokio::spawn(stream.run(reading, news));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(Events(receiver))).into_response())
@@ -317,7 +334,9 @@ struct Sending {
     api: Shared,
     /// Of the request: its credential.
     headers: HeaderMap,
-    sender: mpsc::Sender<Bytes>,
+    sender: mpsc::Sender<Waiting>,
+    /// KiB that may wait besides.
+    room: Arc<Semaphore>,
     /// What the client has had.
     had: Point,
     _places: (OwnedSemaphorePermit, Place),
@@ -385,17 +404,25 @@ impl Sending {
             return true;
         }
         *had = record.offset + 1;
-        let at = EventTime(record.timestamp_ms);
-        let timestamp = (record.timestamp_ms >= 0 && at.is_supported()).then(|| at.to_string());
-        // JSON on one line: it has no line breaks of its own.
-        let data = json!({"key": record.key, "timestamp": timestamp, "value": record.value});
+        let data = record.text.get_or_init(|| {
+            let at = EventTime(record.timestamp_ms);
+            let timestamp = (record.timestamp_ms >= 0 && at.is_supported()).then(|| at.to_string());
+            // JSON on one line: it has no line breaks of its own.
+            json!({"key": record.key, "timestamp": timestamp, "value": record.value}).to_string()
+        });
         self.send(format!("id: {}\nevent: record\ndata: {data}\n\n", self.had.id()).into()).await
     }
 
     /// Whether the client took it in time.
     async fn send(&self, bytes: Bytes) -> bool {
-        match timeout(SLOW_AFTER, self.sender.send(bytes)).await {
-            Ok(sent) => sent.is_ok(),
+        let waiting = async {
+            let kib = u32::try_from(bytes.len() >> 10).unwrap_or(u32::MAX).saturating_add(1).min(WAITING_KIB_MAX);
+            // Never closed.
+            let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok();
+            self.sender.send(Waiting { bytes, _room: room }).await.is_ok()
+        };
+        match timeout(SLOW_AFTER, waiting).await {
+            Ok(sent) => sent,
             Err(_) => {
                 self.api.telemetry.emit(Event::ApiCutOff);
                 false
@@ -404,14 +431,20 @@ impl Sending {
     }
 }
 
+/// What waits for the client, with its part of the room.
+struct Waiting {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 /// The bytes of a stream.
-struct Events(mpsc::Receiver<Bytes>);
+struct Events(mpsc::Receiver<Waiting>);
 
 impl Stream for Events {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context).map(|bytes| bytes.map(Ok))
+        self.0.poll_recv(context).map(|waiting| waiting.map(|Waiting { bytes, .. }| Ok(bytes)))
     }
 }
 

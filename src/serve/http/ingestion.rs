@@ -205,6 +205,15 @@ fn records(
     Ok((Batch { topic: spoke.topic().to_owned(), timestamp_ms: now_ms, bytes: body, records: kept }, results))
 }
 
+/// How a body may be packed.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it describes a header, which is read by hand")]
+enum Coding {
+    Identity,
+    Gzip,
+}
+
 /// Why a department's events cannot come this way; nothing if they can.
 fn refused_as_a_whole(spoke: &Spoke) -> Result<(), Problem> {
     let refused = |detail: &str| Err(Problem::new(Kind::NotOverHttp, detail));
@@ -228,7 +237,7 @@ fn refused_as_a_whole(spoke: &Spoke) -> Result<(), Problem> {
     post, path = "/api/v1/spokes/{spoke}/touchpoints", operation_id = "send_touchpoints", tag = "spokes",
     params(
         ("spoke" = String, Path, description = "The department"),
-        ("content-encoding" = Option<String>, Header, description = "gzip, of a packed body"),
+        ("content-encoding" = inline(Option<Coding>), Header, description = "gzip, of a packed body"),
     ),
     request_body(
         content((Vec<Object> = "application/json"), (String = "application/x-ndjson")),

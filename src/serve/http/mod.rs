@@ -75,8 +75,6 @@ pub use metrics::rolled_metrics;
 const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// When to ask a view again that is not filled.
 const FILLED_AFTER: Duration = Duration::from_secs(2);
-/// Streams of events at a time. The rest of the connections is for requests.
-const STREAMS_MAX: usize = 1_000;
 /// Streams that are being read up to where the view is: each has a reader of its own meanwhile.
 const READING_UP_MAX: usize = 32;
 /// How many of them one caller may have.
@@ -166,8 +164,8 @@ struct Api {
 
 type Shared = Arc<Api>;
 
-/// The routes of the API over a view, and the same for whoever is inside.
-pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> (Router, inside::Inside) {
+/// The routes of the API over a view, and the same for whoever is inside. `streams_max`: streams of events at a time.
+pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -> (Router, inside::Inside) {
     let (router, description) = description::router();
     let api = Arc::new(Api {
         view,
@@ -188,7 +186,7 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions) -> (Router, inside::I
         requests: access_requests::Requests::new(options.gather),
         telemetry: options.telemetry,
         feeds: options.feeds,
-        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        streams: Arc::new(Semaphore::new(streams_max)),
         streams_of: Places::new(options.streams_per_caller),
         reading_up: Arc::new(Semaphore::new(READING_UP_MAX)),
         reading_up_of: Places::new(READING_UP_OF_CALLER_MAX),

@@ -5,10 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::{Map, Value, json};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{RefOr, Schema, schema::Object},
+    openapi::{ObjectBuilder, RefOr, Schema, Type, schema::Object},
 };
 
-use crate::feeds::Feed;
+use crate::{feeds::Feed, model::IdentifierType};
 
 /// A type for each feed whose records are shown, so that operations name what they answer.
 macro_rules! shapes {
@@ -61,6 +61,48 @@ shapes! {
     IdentityChange of IdentityJournal,
     /// What somebody should look at.
     Alert of Alerts,
+}
+
+/// An identifier as a body names it.
+pub(super) enum IdentifierText {}
+
+impl PartialSchema for IdentifierText {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some("TYPE:VALUE"));
+        RefOr::T(Schema::Object(text.pattern(Some(format!("^{}$", identifier_pattern()))).build()))
+    }
+}
+
+impl ToSchema for IdentifierText {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("IdentifierText")
+    }
+}
+
+/// A customer as a body names them: by an identifier or by the id of the feeds.
+pub(super) enum CustomerText {}
+
+impl PartialSchema for CustomerText {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some("TYPE:VALUE, or a person's id"));
+        RefOr::T(Schema::Object(text.pattern(Some(customer_pattern())).build()))
+    }
+}
+
+impl ToSchema for CustomerText {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("CustomerText")
+    }
+}
+
+/// What a text looks like that names a customer.
+pub(super) fn customer_pattern() -> String {
+    format!("^([0-9a-fA-F]{{32}}|{})$", identifier_pattern())
+}
+
+fn identifier_pattern() -> String {
+    let types: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+    format!("({}):.+", types.join("|"))
 }
 
 fn shape(feed: Feed) -> RefOr<Schema> {

@@ -35,7 +35,10 @@ use std::{
     collections::BTreeMap,
     ops::{ControlFlow, Range},
     path::Path,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -448,6 +451,7 @@ fn news_of(record: &CommittedRecord, value: Option<Value>) -> News {
         timestamp_ms: record.timestamp_ms,
         key: String::from_utf8_lossy(&record.key).into_owned(),
         value,
+        text: OnceLock::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was applied to the view in; the same for whoever watches a feed out. Who does not keep up is told so, and holds nothing up.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -11,7 +11,7 @@ use crate::feeds::Feed;
 const BEHIND_MAX: usize = 1_024;
 
 /// A record that was applied.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct News {
     /// The partition of the feed that it is from.
     pub partition: i32,
@@ -23,6 +23,8 @@ pub struct News {
     pub key: String,
     /// Its document; `None`: the key is gone.
     pub value: Option<Value>,
+    /// What is written of it, once for all who watch.
+    pub text: OnceLock<String>,
 }
 
 /// Hears what is applied to one feed.

@@ -349,6 +349,20 @@ fn whoever_watches_hears_what_comes_after_the_positions_that_they_were_told() {
 }
 
 #[test]
+fn whoever_does_not_keep_up_is_told_so_and_holds_nobody_up() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    let (mut slow, mut quick) = (view.watch(Feed::Metrics), view.watch(Feed::Metrics));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let (key, value) = metric(1, "", 1.0);
+    for offset in 0..1_100 {
+        apply(&view, Feed::Metrics, vec![record(offset, &key, Some(value.clone()))]);
+        assert_eq!(runtime.block_on(quick.next()).map(|news| news.offset), Some(offset));
+    }
+    assert!(runtime.block_on(slow.next()).is_none(), "what it missed it would never know");
+}
+
+#[test]
 fn no_key_that_somebody_writes_is_too_long_for_the_view() {
     let folder = tempfile::tempdir().expect("a directory");
     let view = open(folder.path(), 0);

@@ -1,0 +1,95 @@
+//! Connections in; how long each kind of answer takes, and how many there are in a second, out.
+
+use std::{
+    collections::BTreeMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::{share, wire::Client};
+
+/// What is asked for, in turn: a dashboard's figures, analyses, a customer from all sides, what departments send.
+fn questions(api: u16, token: &str) -> Vec<(&'static str, Vec<String>)> {
+    let mut client = Client::connect(api, token);
+    let mut items = |path: &str| -> Vec<Value> {
+        assert_eq!(client.get(path), 200, "{path}: {}", client.answer());
+        let body = client.answer().split_once("\r\n\r\n").unwrap().1.to_owned();
+        serde_json::from_str::<Value>(&body).unwrap()["items"].as_array().unwrap().clone()
+    };
+    let persons: Vec<String> = items("/api/v1/alerts?limit=1000")
+        .iter()
+        .filter_map(|alert| alert["person"].as_str())
+        .filter(|person| !person.is_empty())
+        .map(str::to_owned)
+        .collect();
+    assert!(persons.len() > 20, "there are alerts about {} customers", persons.len());
+    let of_persons =
+        |tail: &str| persons.iter().take(500).map(|person| format!("/api/v1/customers/{person}{tail}")).collect();
+    vec![
+        ("metric series, days", vec!["/api/v1/metrics/orders/series?window=day&limit=100".to_owned()]),
+        ("metric roll-up", vec!["/api/v1/metrics/orders/roll-up?window=day".to_owned()]),
+        ("metric catalogue", vec!["/api/v1/metrics".to_owned()]),
+        ("customer", of_persons("")),
+        ("customer timeline", of_persons("/timeline?limit=50")),
+        ("customer identity", of_persons("/identity")),
+        ("alerts of a customer", persons.iter().take(500).map(|it| format!("/api/v1/alerts?person={it}")).collect()),
+        ("alerts, a page", vec!["/api/v1/alerts?limit=100".to_owned()]),
+        ("journeys, a page", vec!["/api/v1/journeys?limit=10".to_owned()]),
+        ("spokes", vec!["/api/v1/spokes".to_owned()]),
+    ]
+}
+
+/// Asks over so many connections for a while, and prints how long each kind of answer took.
+pub fn read(api: u16, token: &str, connections: usize, within: Duration) {
+    let questions = questions(api, token);
+    let taken: Mutex<BTreeMap<usize, Vec<f64>>> = Mutex::default();
+    let limited = std::sync::atomic::AtomicU64::new(0);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for connection in 0..connections {
+            let (questions, taken, limited) = (&questions, &taken, &limited);
+            scope.spawn(move || {
+                let (mut client, mut own) = (Client::connect(api, token), BTreeMap::<usize, Vec<f64>>::new());
+                let mut turn = connection;
+                while began.elapsed() < within {
+                    let kind = turn % questions.len();
+                    let paths = &questions[kind].1;
+                    let asked = Instant::now();
+                    match client.get(&paths[turn / questions.len() % paths.len()]) {
+                        200 => own.entry(kind).or_default().push(asked.elapsed().as_secs_f64() * 1_000.0),
+                        429 => drop(limited.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+                        status => panic!("{status}: {}", client.answer()),
+                    }
+                    turn += 1;
+                }
+                let mut all = taken.lock().unwrap();
+                own.into_iter().for_each(|(kind, mut waits)| all.entry(kind).or_default().append(&mut waits));
+            });
+        }
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    println!("\nreads over {connections} connections while events come and streams are watched:\n");
+    println!("| what | requests/s | p50 ms | p99 ms | longest ms |\n| --- | ---: | ---: | ---: | ---: |");
+    let (mut all, mut every) = (0, Vec::new());
+    for (kind, mut waits) in taken.into_inner().unwrap() {
+        waits.sort_by(f64::total_cmp);
+        all += waits.len();
+        print_row(questions[kind].0, &waits, seconds);
+        every.append(&mut waits);
+    }
+    every.sort_by(f64::total_cmp);
+    print_row("all", &every, seconds);
+    println!("\n{all} answers, {} told to come again", limited.into_inner());
+}
+
+fn print_row(what: &str, sorted: &[f64], seconds: f64) {
+    println!(
+        "| {what} | {:.0} | {:.1} | {:.1} | {:.1} |",
+        sorted.len() as f64 / seconds,
+        share(sorted, 0.5),
+        share(sorted, 0.99),
+        share(sorted, 1.0)
+    );
+}
