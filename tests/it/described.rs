@@ -21,7 +21,7 @@ use crate::harness::{
 
 const WITHIN: Duration = Duration::from_secs(240);
 /// Enough that every list has something in it.
-const TOUCHPOINTS: &str = "8000";
+const TOUCHPOINTS: &str = "4000";
 const ROLES: [&str; 5] = ["read:metrics", "read:customers", "review", "erase", "operate"];
 
 /// The packages that the script stands on; `None` where `tests/run` could not install them, and has said and counted so.
