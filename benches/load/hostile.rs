@@ -133,8 +133,9 @@ pub fn cut_off(load: &Load, reads: &str) {
     let pid = load.hub.process.pid();
     let ((before, _), began) = (memory(pid), Instant::now());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let slowly = token(&load.hub, &["read:customers"]);
-    let requests = Client::connect(load.api, &slowly).head("GET", "/api/v1/alerts?limit=1000", "").repeat(SLOW_ANSWERS);
+    let slowly = token(&load.hub, &["read:metrics"]);
+    let requests =
+        Client::connect(load.api, &slowly).head("GET", "/api/v1/metrics?limit=1000", "").repeat(SLOW_ANSWERS);
     let mut slow = Vec::new();
     for _ in 0..SLOW {
         let stream = runtime.block_on(async {
