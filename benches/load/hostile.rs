@@ -81,7 +81,8 @@ pub fn oversized(load: &Load, spoke: &str) {
     let path = format!("/api/v1/spokes/{spoke}/touchpoints");
     let (before, _) = memory(load.hub.process.pid());
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    (0..256).for_each(|_| encoder.write_all(&[b' '; 1 << 20]).unwrap());
+    let blanks = vec![b' '; 1 << 20];
+    (0..256).for_each(|_| encoder.write_all(&blanks).unwrap());
     let bomb = encoder.finish().unwrap();
     let kind = "content-type: application/x-ndjson\r\nconnection: close\r\n";
     let bombs = format!("{kind}content-encoding: gzip\r\ncontent-length: {}\r\n", bomb.len());
@@ -178,8 +179,8 @@ pub fn cut_off(load: &Load, reads: &str) {
 
 /// Whether the other side has closed it: it takes nothing more.
 fn is_gone(mut stream: &Blocking) -> bool {
-    match stream.write(b"G") {
-        Ok(_) => false,
+    match stream.write_all(b"G") {
+        Ok(()) => false,
         Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
     }
 }

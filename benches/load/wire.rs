@@ -56,7 +56,7 @@ impl Client {
     /// The status of the next answer, once that is whole; 0: the connection is closed.
     pub fn received(&mut self) -> u16 {
         self.read.drain(..std::mem::take(&mut self.answered));
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         loop {
             if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = std::str::from_utf8(&self.read[..end]).unwrap().to_ascii_lowercase();
