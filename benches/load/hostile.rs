@@ -173,7 +173,7 @@ pub fn cut_off(load: &Load, reads: &str) {
         began.elapsed().as_secs_f64(),
         share(&waits, 0.5),
         share(&waits, 0.99),
-        sum(&cut_off, "insight_hub_api_requests_total{outcome=\"cut_off\"}")
+        sum(&cut_off, "insight_hub_api_requests_total{outcome=\"cut_off\"}").abs()
     );
 }
 
