@@ -188,6 +188,7 @@ impl Serving {
             rules: hub::identifier_rules(settings),
             names: hub::names(settings, person_key),
             person_key: person_key.clone(),
+            currency: settings.metrics.currency().expect("settings are valid once they are loaded"),
             audit: audit.clone(),
             writing: writing.clone(),
             ingestion: IngestLimits {

@@ -124,7 +124,7 @@ impl Server {
         }
         let bounds = Bounds { connections_max, request_bytes_max, ..API };
         let (api, inside) = http::routes(view, options, STREAMS_MAX * connections_max / API.connections_max);
-        Server::of(address, runtime, pages::routes(inside).merge(api), bounds, "api")
+        Server::of(address, runtime, pages::beside(inside, api), bounds, "api")
     }
 
     fn of(

@@ -1,9 +1,12 @@
 //! The dashboard in a real browser, against a hub with the demo company: every page without a complaint of the browser and without a
-//! serious finding of axe, light, dark and narrow; login, search, timeline; news seen; hostile names inert.
+//! serious finding of axe, light, dark and narrow; login, search, timeline; news seen; hostile names inert. `doing`: what is decided,
+//! acknowledged and erased there, and the keyboard; `states`: what is said when a page cannot be shown, or not as it should be.
 //!
 //! Pictures of the pages are in `target/screenshots`, for people to look at.
 
 mod chromium;
+mod doing;
+mod states;
 
 use std::{
     path::{Path, PathBuf},
@@ -47,6 +50,8 @@ fn tools() -> Option<(PathBuf, String)> {
 /// A hub with the demo company, all of it taken in.
 struct Demo {
     hub: Hub,
+    /// What the copy of the feeds lies on, where this user may mount something.
+    disk: Option<states::ViewDisk>,
     home: Scratch,
     port: u16,
 }
@@ -55,6 +60,7 @@ impl Demo {
     fn start() -> Demo {
         let (home, port) = (Scratch::new("demo-pages"), free_port());
         let directory = home.path().join("company").display().to_string();
+        let disk = states::ViewDisk::mount(&home.path().join("company/data/view"));
         let listen = format!("serve.listen=127.0.0.1:{port}");
         let hub =
             Hub::command("demo-pages").args(["--set", &listen, "--set", "serve.requests_per_second=10000", "demo"]);
@@ -68,7 +74,7 @@ impl Demo {
             "--listen",
             "127.0.0.1:0",
         ]);
-        let mut demo = Demo { hub: hub.spawn(), home, port };
+        let mut demo = Demo { hub: hub.spawn(), disk, home, port };
         demo.until("the story is told", |demo| demo.hub.process.stdout().contains("The story is told"));
         demo.until("the copy of the feeds is current", |demo| {
             let page = ask(demo.port, "GET", "/", &[]);
@@ -160,9 +166,10 @@ impl Looker<'_> {
                 );
                 wrong.push(format!("{screen}: {wide} pixels too wide: {widest}"));
             }
-            // Everything is looked at, also what is folded away.
+            // Everything is looked at, also what is folded away. In the dark only colours differ.
             self.browser.value("document.querySelectorAll('details').forEach(it => { it.open = true; })");
-            wrong.extend(self.findings().into_iter().map(|finding| format!("{screen}: {finding}")));
+            let rules = if is_dark { "runOnly: ['color-contrast'], " } else { "" };
+            wrong.extend(self.findings(rules).into_iter().map(|finding| format!("{screen}: {finding}")));
             self.browser.value("document.querySelectorAll('details').forEach(it => { it.open = false; })");
             let file = self.pictures.join(format!("{name}-{screen}.png"));
             self.browser.picture(&file);
@@ -173,14 +180,14 @@ impl Looker<'_> {
         assert_ne!(self.browser.value("window.isHurt"), 1, "{name}");
     }
 
-    fn findings(&mut self) -> Vec<String> {
+    fn findings(&mut self, rules: &str) -> Vec<String> {
         self.browser
             .value(&format!("typeof axe === 'undefined' ? ({{}}, eval.call, void (() => {{ {} }})()) : 0", self.axe));
-        let found = self.browser.value(
-            "axe.run(document, { resultTypes: ['violations'] }).then(it => it.violations.map(v => \
-             ({ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.slice(0, 3).map(n => n.html.slice(0, 200) + ' ' + \
-             (n.any[0] ? n.any[0].message : '')) })))",
-        );
+        let found = self.browser.value(&format!(
+            "axe.run(document, {{ {rules}resultTypes: ['violations'] }}).then(it => it.violations.map(v => \
+             ({{ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.slice(0, 3).map(n => n.html.slice(0, 200) + ' ' + \
+             (n.any[0] ? n.any[0].message : '')) }})))"
+        ));
         let is_serious = |finding: &&Value| matches!(finding["impact"].as_str(), Some("serious" | "critical"));
         found.as_array().expect("findings").iter().filter(is_serious).map(Value::to_string).collect()
     }
@@ -189,7 +196,7 @@ impl Looker<'_> {
 #[test]
 fn people_look_in_with_a_real_browser() {
     let Some((program, axe)) = tools() else { return };
-    let demo = Demo::start();
+    let mut demo = Demo::start();
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
     let mut looker = Looker { browser: Chromium::start(&program), axe: &axe, pictures, wrong: Vec::new() };
 
@@ -200,14 +207,23 @@ fn people_look_in_with_a_real_browser() {
     assert!(looker.browser.text("document.querySelector('main').innerText").contains("read:customers"));
     looker.look("customers-masked");
 
-    let all = demo.token(&["read:metrics", "read:customers", "operate"]);
+    let all = demo.token(&["read:metrics", "read:customers", "operate", "review", "erase"]);
     let few = demo.token(&["operate"]);
     log_in(&mut looker, &demo, &all);
     every_page(&mut looker, &demo);
     let person = search(&mut looker, &demo);
     news_are_seen(&mut looker, &demo, &person);
-    hostile_names_are_inert(&mut looker, &demo);
+    let newest = looker.browser.text("document.querySelector('.timeline time').dateTime");
+    hostile_names_are_inert(&mut looker, &demo, &newest);
+    doing::alerts_are_acknowledged(&mut looker, &demo);
+    doing::identities_are_decided(&mut looker, &demo, &person, &newest);
+    doing::persons_are_given_their_data_and_forgotten(&mut looker, &demo);
+    doing::a_keyboard_reaches_everything(&mut looker, &demo);
+    states::what_is_no_page_says_so(&mut looker, &demo);
+    states::a_session_that_is_over_leads_back(&mut looker, &demo, &all);
+    states::a_page_says_that_it_is_old(&mut looker, &demo, &person, &newest);
     a_session_is_what_its_token_may(&mut looker, &demo, &few);
+    states::a_page_says_that_the_hub_is_away(&mut looker, &mut demo);
     assert!(looker.wrong.is_empty(), "{}", looker.wrong.join("\n"));
 }
 
@@ -244,7 +260,20 @@ fn log_in(looker: &mut Looker<'_>, demo: &Demo, token: &str) {
 /// Pages with what they must show.
 fn every_page(looker: &mut Looker<'_>, demo: &Demo) {
     let pages = [
-        ("overview", "/", vec!["What changed", "What to fix first", "Net promoter score", "95 %", "n "]),
+        (
+            "overview",
+            "/",
+            vec![
+                "What changed",
+                "What to fix first",
+                "Net promoter score",
+                "95 %",
+                "n ",
+                "that is closed",
+                "so far",
+                "Usual range",
+            ],
+        ),
         (
             "department",
             "/department?spoke=support",
@@ -264,9 +293,13 @@ fn every_page(looker: &mut Looker<'_>, demo: &Demo) {
         ("journeys", "/journeys?goal=repurchase", vec!["The most travelled ways", "Drop-offs", "Critical", "Markov"]),
         ("drivers", "/drivers?outcome=bought_again", vec!["Pearson", "Relative weight"]),
         ("priorities", "/priorities", vec!["What to fix first", "What was done", "Before"]),
-        ("customers", "/customers", vec!["Kind of identifier"]),
+        ("balance", "/balance", vec!["Where to invest", "The whole ranking", "Capacity used", "EUR"]),
+        ("customers", "/customers", vec!["Kind of identifier", "Identity review", "Erasure and access"]),
+        ("review", "/customers/review", vec!["Decide about identifiers", "Take a decision back"]),
+        ("privacy", "/customers/privacy", vec!["Whose data", "Gather all that is kept"]),
         ("alerts", "/alerts", vec!["usual range", "Alerts about customers"]),
         ("spokes", "/spokes?spoke=support", vec!["Departments", "What became of records", "Dead letters"]),
+        ("letters", "/spokes/letters?spoke=support", vec!["Why", "rejected replay --spoke support --dry-run"]),
         ("try", "/spokes/try", vec!["The mapping, as TOML"]),
         ("operations", "/operations", vec!["ready", "Tasks", "current"]),
     ];
@@ -338,18 +371,19 @@ fn news_are_seen(looker: &mut Looker<'_>, demo: &Demo, person: &str) {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// Whatever a department writes where a name should be is text.
-fn hostile_names_are_inert(looker: &mut Looker<'_>, demo: &Demo) {
-    let newest = looker.browser.text("document.querySelector('.timeline time').dateTime");
-    let customer = json!({ "number": HOSTILE, "email": "hostile@example.org", "company": HOSTILE });
-    demo.append("support.events", &ticket("t-hostile", &newest, HOSTILE, &customer));
-    demo.append("support.events", &json!({ "specversion": "1.0", "id": HOSTILE, "type": HOSTILE, "data": HOSTILE }));
+/// Seconds since 1970 of a time as pages write it.
+fn seconds(at: &str) -> i64 {
+    at.parse::<jiff::Timestamp>().expect("a time").as_second()
+}
+
+/// The page of the customer who has an address, as soon as there is one.
+fn find_by_email(looker: &mut Looker<'_>, demo: &Demo, email: &str) {
     let browser = &mut looker.browser;
     let deadline = Instant::now() + WITHIN;
     loop {
         browser.open(&demo.address("/customers"));
         browser.value("void (document.querySelector('#kind').value = 'email')");
-        browser.write("#value", "hostile@example.org");
+        browser.write("#value", email);
         browser.leaving(|browser| browser.press("Enter"));
         if browser.text("location.pathname").len() > 20 {
             break;
@@ -360,16 +394,45 @@ fn hostile_names_are_inert(looker: &mut Looker<'_>, demo: &Demo) {
     browser.until("document.querySelector('#timeline')");
     // It was not there at once.
     browser.complaints();
-    assert!(browser.text("document.querySelector('main').innerText").contains("<script>window.isHurt=1"), "as text");
+}
+
+/// What a field has where its name should be.
+fn hostile(field: &str) -> String {
+    format!("{HOSTILE}{field}")
+}
+
+/// Whatever a department writes where a name should be is text.
+fn hostile_names_are_inert(looker: &mut Looker<'_>, demo: &Demo, newest: &str) {
+    let customer = json!({ "number": HOSTILE, "email": "hostile@example.org", "company": hostile("account") });
+    demo.append("support.events", &ticket("t-hostile", newest, &hostile("subject"), &customer));
+    demo.append(
+        "marketing.events",
+        &json!({ "id": hostile("id"), "ts": seconds(newest), "event": hostile("kind"), "segment": hostile("segment"),
+            "market": hostile("region"), "product": hostile("product"), "cmp": hostile("campaign"), "asset": hostile("content"),
+            "variant": hostile("property"), "profile": { "mail": "hostile@example.org" } }),
+    );
+    demo.append("support.events", &json!({ "specversion": "1.0", "id": HOSTILE, "type": HOSTILE, "data": HOSTILE }));
+    find_by_email(looker, demo, "hostile@example.org");
+    let browser = &mut looker.browser;
+    browser.until("document.querySelectorAll('.timeline li').length > 1");
+    let text = browser.text("document.querySelector('main').textContent");
+    for field in ["subject", "account", "segment", "region", "product", "campaign", "content", "property", "id"] {
+        assert!(text.contains(&hostile(field)), "{field} as text in {text}");
+    }
     looker.look("hostile-customer");
     let by = |dimension: &str| format!("/metrics?metric=contact_rate&window=month&dimension={dimension}");
     for path in [
         by("region"),
         by("segment"),
         by("subject"),
+        by("product"),
+        by("account"),
+        "/metrics?metric=reach&window=month&dimension=campaign".to_owned(),
         "/spokes?spoke=support".to_owned(),
+        "/spokes?spoke=marketing".to_owned(),
         "/alerts".to_owned(),
         "/journeys".to_owned(),
+        "/balance".to_owned(),
     ] {
         looker.browser.open(&demo.address(&path));
         assert_ne!(looker.browser.value("window.isHurt"), 1, "{path}");
@@ -377,9 +440,40 @@ fn hostile_names_are_inert(looker: &mut Looker<'_>, demo: &Demo) {
         assert_eq!(planted, 0, "{path}");
         assert_eq!(looker.browser.complaints(), Vec::<String>::new(), "{path}");
     }
+    looker.browser.open(&demo.address("/spokes/letters?spoke=support"));
+    assert!(looker.browser.text("document.querySelector('main').innerText").contains("<script>window.isHurt=1"));
+    // In a sample that is tried, and in its mapping.
+    looker.browser.open(&demo.address("/spokes/try"));
+    let spoilt = [
+        ("sample", "tyres", HOSTILE.replace('"', "\\\"")),
+        ("mapping", "spoke = ", format!("'{}' = 1\nspoke = ", HOSTILE.replace('\'', ""))),
+    ];
+    for (area, plain, hostile) in spoilt {
+        looker.browser.value(&format!(
+            "(() => {{ const it = document.querySelector('#{area}'); it.value = it.value.replace({}, () => {}); }})()",
+            json!(plain),
+            json!(hostile)
+        ));
+        looker.browser.leaving(|browser| browser.click("main button[type=submit]"));
+        let text = looker.browser.text("document.querySelector('#found').innerText");
+        assert!(text.contains("<script>window.isHurt=1"), "{area}: {text}");
+        assert_eq!(looker.browser.value("document.querySelectorAll('main img, main script').length"), 0);
+    }
     // In an address, too.
     let encoded: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    for path in ["/metrics?metric=", "/department?spoke=", "/alerts?owner=", "/login?next=", "/priorities?month="] {
+    for path in [
+        "/metrics?metric=",
+        "/department?spoke=",
+        "/alerts?owner=",
+        "/login?next=",
+        "/priorities?month=",
+        "/balance?month=",
+        "/spokes/letters?spoke=",
+        "/spokes/letters?cursor=",
+        "/customers/review?done=",
+        "/customers/privacy?request=",
+        "/nothing/",
+    ] {
         looker.browser.open(&demo.address(&format!("{path}{encoded}")));
         assert_ne!(looker.browser.value("window.isHurt"), 1, "{path}");
     }

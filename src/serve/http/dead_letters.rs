@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
-    asking::{Asked, By, Named, Paging},
+    asking::{Asked, By, Named, Paging, day},
     csv::Column,
     problem::{Problem, ProblemBody},
     reply::{self, Listing},
@@ -32,6 +32,12 @@ pub(super) struct Which {
     spoke: Option<String>,
     /// Why, as a word: missing_field, bad_timestamp, …
     reason: Option<String>,
+    /// Rejected on this day or later, UTC.
+    #[param(format = Date)]
+    from: Option<String>,
+    /// Rejected before this day, UTC.
+    #[param(format = Date)]
+    to: Option<String>,
 }
 
 /// A source record that could not be taken in.
@@ -101,12 +107,18 @@ fn mask(letter: &mut Value) {
 )]
 pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked<Which>) -> Result<Response, Problem> {
     caller.must_have(&ROLES)?;
-    let Which { spoke, reason } = asked.filter.clone();
+    let Which { spoke, reason, from, to } = asked.filter.clone();
+    let (from, to) = (day("from", from.as_deref())?, day("to", to.as_deref())?);
     let takes = move |letter: &Value| {
         let is = |field: &str, wanted: &Option<String>| {
             wanted.as_deref().is_none_or(|wanted| letter.get(field).and_then(Value::as_str) == Some(wanted))
         };
-        is("spoke", &spoke) && is("reason", &reason)
+        // RFC 3339 in UTC, which begins with the day.
+        let at = letter.get("rejected_at").and_then(Value::as_str).unwrap_or_default();
+        is("spoke", &spoke)
+            && is("reason", &reason)
+            && from.as_deref().is_none_or(|from| at >= from)
+            && to.as_deref().is_none_or(|to| at < to)
     };
     let (mut items, next) = api.page(&asked, feed(Feed::Rejected), takes).await?;
     if caller.has(&[Role::ReadCustomers]) {

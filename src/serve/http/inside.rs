@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode},
+    http::{HeaderMap, Request, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde_json::Value;
@@ -24,8 +24,8 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    feeds::{AuditEntry, Feed},
-    model::IdentifierRules,
+    feeds::{AuditEntry, Feed, Names},
+    model::{Currency, IdentifierRules},
     serve::{
         access::{Access, Caller, Place, Role, TokenError},
         view::View,
@@ -138,6 +138,21 @@ impl Inside {
         &self.api.rules
     }
 
+    /// The currency of amounts in analyses.
+    pub(in crate::serve) fn currency(&self) -> Currency {
+        self.api.currency
+    }
+
+    /// Whether the feeds have identifiers as they are compared: what a page shows can then be sent back as an identifier.
+    pub(in crate::serve) fn shows_identifiers(&self) -> bool {
+        matches!(self.api.names, Names::Clear)
+    }
+
+    /// The time, in milliseconds since 1970.
+    pub(in crate::serve) fn now_ms(&self) -> i64 {
+        (self.api.now_ms)()
+    }
+
     /// How long an answer may take.
     pub(in crate::serve) fn within(&self) -> Duration {
         self.api.request_timeout
@@ -150,8 +165,11 @@ impl Inside {
 
     /// The API's answer to somebody.
     pub(in crate::serve) async fn ask(&self, caller: &Caller, path: &str) -> Response {
-        let request = Request::get(path).body(Body::empty());
-        let Ok(mut request) = request else {
+        self.answer(caller, Request::get(path).body(Body::empty()).ok()).await
+    }
+
+    async fn answer(&self, caller: &Caller, request: Option<Request<Body>>) -> Response {
+        let Some(mut request) = request else {
             return Problem::parameter("a parameter is too long").into_response();
         };
         request.extensions_mut().insert(caller.clone());
@@ -163,18 +181,13 @@ impl Inside {
 
     /// The document at a path.
     pub(in crate::serve) async fn get(&self, caller: &Caller, path: &str) -> Result<Value, Refused> {
-        let response = self.ask(caller, path).await;
-        let status = response.status();
-        let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
-        let document: Option<Value> = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
-        let Some(document) = document else {
-            return Err(Problem::new(Kind::Internal, "the answer is too long").into());
-        };
-        if status.is_success() {
-            return Ok(document);
-        }
-        let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Err(Refused { status, title: text("title"), detail: text("detail") })
+        document(self.ask(caller, path).await).await
+    }
+
+    /// What comes of a document that somebody sends to a path.
+    pub(in crate::serve) async fn send(&self, caller: &Caller, path: &str, sent: &Value) -> Result<Value, Refused> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        document(self.answer(caller, request.body(Body::from(sent.to_string())).ok()).await).await
     }
 
     /// A list from its beginning to its end; one of more than some tens of thousands is not read, since a part of it would be
@@ -196,4 +209,19 @@ impl Inside {
         let detail = format!("there are more than {} of them: ask the API, or for less", items.len());
         Err(Refused { status: StatusCode::UNPROCESSABLE_ENTITY, title: "Too many to be shown".to_owned(), detail })
     }
+}
+
+/// The document of an answer.
+async fn document(response: Response) -> Result<Value, Refused> {
+    let status = response.status();
+    let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
+    let document: Option<Value> = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
+    let Some(document) = document else {
+        return Err(Problem::new(Kind::Internal, "the answer is too long").into());
+    };
+    if status.is_success() {
+        return Ok(document);
+    }
+    let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Err(Refused { status, title: text("title"), detail: text("detail") })
 }

@@ -63,7 +63,7 @@ use super::{
 };
 use crate::{
     feeds::{AuditEntry, Feed, Names},
-    model::{EventTime, IdentifierRules, PersonId, PersonKey},
+    model::{Currency, EventTime, IdentifierRules, PersonId, PersonKey},
     telemetry::{Event, Telemetry},
 };
 
@@ -114,6 +114,8 @@ pub struct ApiOptions {
     pub names: Names,
     /// The key of person ids.
     pub person_key: PersonKey,
+    /// The currency of amounts in analyses, whose records say none: `metrics.currency`.
+    pub currency: Currency,
     /// Where it is noted who sees personal data.
     pub audit: AuditDesk,
     /// Where records are handed over.
@@ -145,6 +147,7 @@ struct Api {
     rules: IdentifierRules,
     names: Names,
     person_key: PersonKey,
+    currency: Currency,
     audit: AuditDesk,
     writing: WritingDesk,
     ingestion: IngestLimits,
@@ -179,6 +182,7 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -
         rules: options.rules,
         names: options.names,
         person_key: options.person_key,
+        currency: options.currency,
         audit: options.audit,
         writing: options.writing,
         ingestion: options.ingestion,

@@ -4,12 +4,13 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::{
-    Asker, answered,
-    blocks::{Block, Field, Line, Page, Section, Table, badge, columns, line, link, notice, soft, text},
+    Asker, acknowledge, answered,
+    blocks::{Block, Field, Line, Page, Section, Table, columns, line, link, notice, soft, text},
     choices::{asking, catalogue, title_of},
+    customers::shortened,
     forms::Asked,
     part,
-    words::{self, amount, href, list_of, number_of, text_of},
+    words::{self, amount, count, href, list_of, number_of, text_of},
 };
 use crate::{
     feeds::Feed,
@@ -50,6 +51,8 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     let causes = AlertCause::ALL.iter().map(|it| pair(it.as_str(), &words::title(it.as_str())));
     let select = |name, label, options, chosen: &str| Field::Select { name, label, options, chosen: chosen.to_owned() };
     let states = vec![pair("", "Any"), pair("open", "Open"), pair("acknowledged", "Acknowledged")];
+    page.top.extend(acknowledge::done(asked.get("done")));
+    let sign = acknowledge::sign_of_alerts(asker, [cause, state, owner]);
     page.top.push(asking(
         "/alerts",
         vec![
@@ -65,8 +68,9 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         (!next.is_empty()).then(|| Block::Text { line: vec![link(href("/alerts", &asked), "The next ones")] })
     };
     let of_metrics = of_metrics.map(|found| {
-        let rows = list_of(&found, "/items").iter().map(|alert| of_metric(alert, &metrics)).collect();
-        let columns = columns(["Metric", "Since", "Value", "Usual range", "Whose"]);
+        let row = |alert: &Value| signed(of_metric(alert, &metrics), alert, sign.as_ref());
+        let rows = list_of(&found, "/items").iter().map(row).collect();
+        let columns = columns(UNUSUAL);
         let caption = "Metrics outside their usual range".to_owned();
         let table = Table { caption, columns, rows, empty: "No metric is outside its usual range." };
         std::iter::once(table.into()).chain(next_ones(&found, "metrics")).collect()
@@ -83,7 +87,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         Table {
             caption: "Alerts about customers".to_owned(),
             columns: columns(["Cause", "Since", "Customer", "About", "Whose"]),
-            rows: persons.map(of_person).collect(),
+            rows: persons.map(|alert| signed(of_person(alert), alert, sign.as_ref())).collect(),
             empty: "None is open.",
         }
         .into(),
@@ -93,12 +97,18 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     Ok(page)
 }
 
-fn state(alert: &Value) -> Line {
-    match text_of(alert, "/state") {
-        "acknowledged" => vec![text(" "), badge("good", "acknowledged")],
-        _ => Vec::new(),
-    }
+/// With a button in the first cell, where somebody may say that they have seen it and nobody has.
+fn signed(mut row: Vec<Line>, alert: &Value, sign: Option<&acknowledge::Sign>) -> Vec<Line> {
+    let (Some(sign), Some(first)) = (sign.filter(|_| !acknowledge::is_acknowledged(alert)), row.first_mut()) else {
+        return row;
+    };
+    let about = format!("{}, since {}", words::word(text_of(alert, "/cause")), words::day(text_of(alert, "/since")));
+    first.extend([text(" "), sign.of_alert(text_of(alert, "/id"), &about)]);
+    row
 }
+
+/// The columns of [`of_metric`].
+pub(super) const UNUSUAL: [&str; 6] = ["Metric", "Since", "#Value", "#n", "#Usual range", "Whose"];
 
 fn owner(alert: &Value) -> Line {
     let owner = text_of(alert, "/owner");
@@ -109,7 +119,8 @@ fn owner(alert: &Value) -> Line {
     }
 }
 
-fn of_metric(alert: &Value, metrics: &[super::choices::Metric]) -> Vec<Line> {
+/// An alert about a metric.
+pub(super) fn of_metric(alert: &Value, metrics: &[super::choices::Metric]) -> Vec<Line> {
     let id = text_of(alert, "/metric/id");
     let unit = metrics.iter().find(|metric| metric.id == id).map_or("", |metric| &metric.unit);
     let currency = text_of(alert, "/metric/currency");
@@ -121,14 +132,16 @@ fn of_metric(alert: &Value, metrics: &[super::choices::Metric]) -> Vec<Line> {
     if !by.is_empty() {
         what.push(text(format!(", {} {value}", words::word(by))));
     }
-    what.extend(state(alert));
+    what.extend(acknowledge::badge_of(alert));
     let figure = |name: &str| number_of(alert, &format!("/figures/{name}")).map(|value| amount(value, unit, currency));
+    let n = number_of(alert, "/figures/n").map(|n| count(n as i64));
     let window = words::window(kind, text_of(alert, "/metric/window/start"));
     let usual = figure("usual_low").zip(figure("usual_high")).map(|(low, high)| format!("{low} to {high}"));
     vec![
         what,
         line(words::day(text_of(alert, "/since"))),
         vec![text(figure("value").unwrap_or_else(|| "–".to_owned())), soft(format!(" {window}"))],
+        line(n.unwrap_or_else(|| "–".to_owned())),
         line(usual.unwrap_or_else(|| "–".to_owned())),
         owner(alert),
     ]
@@ -138,7 +151,7 @@ fn of_metric(alert: &Value, metrics: &[super::choices::Metric]) -> Vec<Line> {
 pub(super) fn of_person(alert: &Value) -> Vec<Line> {
     let person = text_of(alert, "/person");
     let mut cause = line(words::title(text_of(alert, "/cause")));
-    cause.extend(state(alert));
+    cause.extend(acknowledge::badge_of(alert));
     vec![
         cause,
         line(words::day(text_of(alert, "/since"))),
@@ -146,11 +159,6 @@ pub(super) fn of_person(alert: &Value) -> Vec<Line> {
         line(about(alert)),
         owner(alert),
     ]
-}
-
-/// The first digits of an id tell persons of a page apart.
-fn shortened(person: &str) -> String {
-    person.chars().take(8).collect::<String>() + "…"
 }
 
 /// The thing and the numbers behind it.

@@ -21,9 +21,43 @@ pub(super) enum Piece {
     /// `kind`: good, bad, doubt or plain; the text says the same.
     #[template(ext = "html", source = "<span class=\"badge {{ kind }}\">{{ text }}</span>")]
     Badge { kind: &'static str, text: String },
+    /// Something that is done at once.
+    #[template(
+        ext = "html",
+        source = r#"<form class="act" action="{{ act.action }}" method="post">{{ act.fields }}<button type="submit" class="small">{{ act.button }}<span class="hidden"> {{ act.about }}</span></button></form>"#
+    )]
+    Act { act: Act },
+    /// Something that is done once its doer has said who that is, or nobody.
+    #[template(
+        ext = "html",
+        source = r#"<details class="act"><summary>{{ act.button }}<span class="hidden"> {{ act.about }}</span></summary><form action="{{ act.action }}" method="post">{{ act.fields }}<label for="by-{{ id }}">Your name, if everybody may read it</label><input id="by-{{ id }}" name="by" type="text" maxlength="64" autocomplete="name"><button type="submit" class="small">{{ act.button }}<span class="hidden"> {{ act.about }}</span></button></form></details>"#
+    )]
+    Sign { id: String, act: Act },
 }
 
 impl HtmlSafe for Piece {}
+
+/// A form of one button, in a cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Act {
+    pub(super) action: &'static str,
+    pub(super) fields: Sent,
+    pub(super) button: &'static str,
+    /// What it is done to, for who does not see where it stands.
+    pub(super) about: String,
+}
+
+/// What a form sends that nobody types.
+#[derive(Clone, Debug, PartialEq, Eq, Template)]
+#[template(
+    ext = "html",
+    source = r#"{% for (name, value) in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">{% endfor %}"#
+)]
+pub(super) struct Sent {
+    pub(super) fields: Vec<(&'static str, String)>,
+}
+
+impl HtmlSafe for Sent {}
 
 /// A sentence, or what is in a cell.
 pub(super) type Line = Vec<Piece>;
@@ -105,7 +139,9 @@ pub(super) struct Card {
     pub(super) detail: Line,
     pub(super) spark: Option<super::charts::Spark>,
     /// How it was before.
-    pub(super) change: String,
+    pub(super) change: Line,
+    /// How it is in the window under way.
+    pub(super) running: Line,
 }
 
 /// A field of a form.
@@ -131,6 +167,18 @@ pub(super) enum Field {
     Area { name: &'static str, label: &'static str, value: String, rows: u32 },
     #[template(ext = "html", source = "<input type=\"hidden\" name=\"{{ name }}\" value=\"{{ value }}\">")]
     Hidden { name: &'static str, value: String },
+    /// Boxes to tick.
+    #[template(
+        ext = "html",
+        source = r#"<fieldset class="field"><legend>{{ legend }}</legend>{% for (value, text) in options %}<label class="tick"><input type="checkbox" name="{{ name }}" value="{{ value }}"{% if *is_needed %} required{% endif %}> {{ text }}</label>{% endfor %}</fieldset>"#
+    )]
+    Ticks { legend: &'static str, name: &'static str, options: Vec<(String, String)>, is_needed: bool },
+    /// Several things that can be done with the rest of the form.
+    #[template(
+        ext = "html",
+        source = r#"<p class="field buttons">{% for (value, text) in options %}<button type="submit" name="{{ name }}" value="{{ value }}">{{ text }}</button>{% endfor %}</p>"#
+    )]
+    Buttons { name: &'static str, options: Vec<(&'static str, &'static str)> },
 }
 
 impl HtmlSafe for Field {}
@@ -172,6 +220,7 @@ pub(super) enum Block {
     #[template(path = "notice.html")]
     Notice { kind: &'static str, line: Line },
     #[template(path = "form.html")]
+    /// Without a text for its button it has some among its fields.
     Form { action: String, is_post: bool, csrf: Option<String>, fields: Vec<Field>, button: &'static str },
     #[template(ext = "html", source = "{{ chart }}")]
     Chart { chart: Box<super::charts::Chart> },
@@ -237,6 +286,8 @@ pub(super) struct Page {
     pub(super) feeds: Vec<crate::feeds::Feed>,
     /// Of those, only records whose key begins so.
     pub(super) key: Option<String>,
+    /// Whether it waits for something and is to be asked for again.
+    pub(super) is_waiting: bool,
 }
 
 #[cfg(test)]
@@ -254,6 +305,12 @@ mod tests {
     #[test]
     fn nothing_of_a_feed_is_ever_taken_for_html() {
         let hostile = || HOSTILE.to_owned();
+        let act = || Act {
+            action: "/alerts",
+            fields: Sent { fields: vec![("alert", hostile())] },
+            button: "Go",
+            about: hostile(),
+        };
         let pieces = || {
             vec![
                 text(HOSTILE),
@@ -262,6 +319,8 @@ mod tests {
                 code(HOSTILE),
                 link(super::super::words::href("/metrics", &[("metric", HOSTILE)]), HOSTILE),
                 badge("bad", HOSTILE),
+                Piece::Act { act: act() },
+                Piece::Sign { id: hostile(), act: act() },
             ]
         };
         let table = Table {
@@ -284,7 +343,8 @@ mod tests {
                     badge: Some(badge("bad", HOSTILE)),
                     detail: pieces(),
                     spark: None,
-                    change: hostile(),
+                    change: pieces(),
+                    running: pieces(),
                 }],
             },
             Block::Notice { kind: "error", line: pieces() },
@@ -297,6 +357,8 @@ mod tests {
                     Field::Input { name: "b", label: "B", kind: "text", value: hostile(), hint: "h" },
                     Field::Area { name: "c", label: "C", value: hostile(), rows: 3 },
                     Field::Hidden { name: "d", value: hostile() },
+                    Field::Ticks { legend: "E", name: "e", options: vec![(hostile(), hostile())], is_needed: true },
+                    Field::Buttons { name: "f", options: vec![("g", "G")] },
                 ],
                 button: "Go",
             },

@@ -12,7 +12,7 @@ use super::{
     },
     failed,
     forms::{Asked, Form},
-    part, redirect, shown,
+    part, redirect, review, shown,
     words::{self, count, count_of, decimal, duration, href, instant, list_of, number_of, percent, step, text_of},
 };
 use crate::{
@@ -23,6 +23,11 @@ use crate::{
 
 /// Touchpoints of a page.
 const TOUCHPOINTS: usize = 50;
+
+/// The first digits of an id tell persons of a page apart.
+pub(super) fn shortened(person: &str) -> String {
+    person.chars().take(8).collect::<String>() + "…"
+}
 
 /// The form.
 pub(super) async fn search(asker: Asker) -> Response {
@@ -44,6 +49,7 @@ fn form(asker: &Asker, kind: &str, value: &str, wrong: Option<&str>) -> Page {
         let words = "Customers are personal data: they are shown to whoever logs in with a token that has the role read:customers, and each \
             access is noted.";
         page.top.push(notice("info", words));
+        page.sections.extend(besides(asker));
         return page;
     }
     page.top.extend(wrong.map(|wrong| notice("error", wrong)));
@@ -71,7 +77,26 @@ fn form(asker: &Asker, kind: &str, value: &str, wrong: Option<&str>) -> Page {
         button: "Find the customer",
     });
     page.top.push(paragraph("Each look at a customer is noted on insight.audit, with your token."));
+    page.sections.extend(besides(asker));
     page
+}
+
+/// What else can be done about customers, by who may.
+fn besides(asker: &Asker) -> Option<Section> {
+    let mut lines = Vec::new();
+    if asker.may(&Role::Review) || may_see(asker) {
+        lines.push(vec![
+            link("/customers/review", "Identity review"),
+            soft(" – pairs of identifiers that do not link, and decisions about who is one person"),
+        ]);
+    }
+    if asker.may(&Role::Erase) {
+        lines.push(vec![
+            link("/customers/privacy", "Erasure and access"),
+            soft(" – somebody asks to be forgotten, or for what is kept of them"),
+        ]);
+    }
+    (!lines.is_empty()).then(|| Section::new("besides", "Besides", vec![Block::List { lines }]))
 }
 
 /// Its answer. By POST, so that no identifier is in an address, a history or a log.
@@ -128,7 +153,7 @@ async fn made(asker: &Asker, person: &str, asked: &Asked) -> Result<Page, Refuse
                 "Timeline across departments",
                 part(timeline.map(|page| touchpoints(&record, &page, &person))),
             ),
-            Section::new("identity", "Why this is one person", part(identity.map(|found| evidence(&found)))),
+            Section::new("identity", "Why this is one person", part(identity.map(|found| evidence(asker, &found)))),
         ],
         feeds: vec![Feed::Customers, Feed::Touchpoints],
         key: Some(person),
@@ -206,13 +231,17 @@ fn open(record: &Value, alerts: &[Value]) -> Vec<Block> {
     if overdue > 0 {
         promises.extend([text(" "), badge("bad", format!("{} overdue", count(overdue)))]);
     }
+    let by = |alert: &Value| match text_of(alert, "/acknowledged_by") {
+        "" => Line::new(),
+        by => vec![soft(format!(" by {by}"))],
+    };
     let row = |alert: &Value| {
         vec![
             line(words::title(text_of(alert, "/cause"))),
             line(words::day(text_of(alert, "/since"))),
             line(super::alerts::about(alert)),
             line(text_of(alert, "/owner")),
-            line(words::word(text_of(alert, "/state"))),
+            [line(words::word(text_of(alert, "/state"))), by(alert)].concat(),
         ]
     };
     vec![
@@ -369,11 +398,12 @@ fn further(touchpoint: &Value) -> Vec<(String, String)> {
     more
 }
 
-fn named(identifier: &Value) -> String {
+/// An identifier in words.
+pub(super) fn named(identifier: &Value) -> String {
     format!("{} {}", words::word(text_of(identifier, "/type")), text_of(identifier, "/value"))
 }
 
-fn evidence(found: &Value) -> Vec<Block> {
+fn evidence(asker: &Asker, found: &Value) -> Vec<Block> {
     let person = text_of(found, "/person/person").to_owned();
     let members = list_of(found, "/identifiers").iter().map(|identity| {
         let is_strongest = text_of(identity, "/identifier/type") == text_of(identity, "/strongest/type")
@@ -386,19 +416,6 @@ fn evidence(found: &Value) -> Vec<Block> {
             says.push(badge("doubt", "shared by many: links nobody"));
         }
         vec![line(named(&identity["identifier"])), says]
-    });
-    let conflicts = list_of(found, "/person/conflicts").iter().map(|conflict| {
-        let who = if conflict.get("decided").and_then(Value::as_bool) == Some(true) {
-            "an operator’s link was refused"
-        } else {
-            ""
-        };
-        vec![
-            line(named(&conflict["stronger"])),
-            line(named(&conflict["weaker"])),
-            line(words::word(text_of(conflict, "/rule"))),
-            line(who),
-        ]
     });
     let changes = list_of(found, "/changes").iter().map(|change| {
         let name = |of: &str| match change.get(of).filter(|it| !it.is_null()) {
@@ -416,7 +433,7 @@ fn evidence(found: &Value) -> Vec<Block> {
     let table = |caption: &str, columns, rows: Vec<Vec<Line>>, empty| -> Block {
         Table { caption: caption.to_owned(), columns, rows, empty }.into()
     };
-    vec![
+    let mut blocks = vec![
         Block::Text {
             line: vec![
                 text(format!("{} identifiers are one person, ", count(count_of(found, "/person/identifiers_total")))),
@@ -430,12 +447,7 @@ fn evidence(found: &Value) -> Vec<Block> {
             members.collect(),
             "None is published.",
         ),
-        table(
-            "Pairs that were seen together and do not link",
-            columns(["Stronger", "Weaker", "Why not", "Of whom"]),
-            conflicts.collect(),
-            "No pair that was seen together is left unlinked.",
-        ),
+        review::conflicts(asker, found.get("person").into_iter()),
         Block::Details {
             summary: "How it came about".to_owned(),
             blocks: vec![table(
@@ -445,5 +457,7 @@ fn evidence(found: &Value) -> Vec<Block> {
                 "The journal has nothing of it any more.",
             )],
         },
-    ]
+    ];
+    blocks.extend(review::split_form(asker, found));
+    blocks
 }

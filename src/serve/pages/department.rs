@@ -50,7 +50,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         Section::new("balance", "What it brings and takes", balance(card)),
         Section::new("elsewhere", "What its failures do to others", elsewhere(card)),
         Section::new("drivers", "Its part in drivers", drivers(card)),
-        Section::new("fix", "What it should fix first", fix(card, month)),
+        Section::new("fix", "What it should fix first", fix(card, month, &asker.currency())),
         Section::new("open", "Open alerts", open(card, spoke)),
     ];
     Ok(page)
@@ -236,7 +236,7 @@ fn drivers(card: &Value) -> Vec<Block> {
     vec![chart.into()]
 }
 
-fn fix(card: &Value, month: &str) -> Vec<Block> {
+fn fix(card: &Value, month: &str, currency: &str) -> Vec<Block> {
     let row = |priority: &Value| {
         vec![
             vec![
@@ -245,8 +245,8 @@ fn fix(card: &Value, month: &str) -> Vec<Block> {
                 soft(format!(" {}", words::word(text_of(priority, "/kind")))),
             ],
             line(count(count_of(priority, "/reach"))),
-            line(words::money(count_of(priority, "/value_at_risk") as f64, "")),
-            line(number_of(priority, "/score").map_or_else(|| "–".to_owned(), |score| words::money(score, ""))),
+            line(words::money(count_of(priority, "/value_at_risk") as f64, currency)),
+            line(number_of(priority, "/score").map_or_else(|| "–".to_owned(), |score| words::money(score, currency))),
             line(count(count_of(priority, "/effort"))),
         ]
     };

@@ -56,7 +56,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     }
     let blocks = found.map_or_else(
         || vec![paragraph("Nothing is known of this. Drivers of a month come with its first customers.")],
-        of_outcome,
+        |record| of_outcome(record, &asker.currency()),
     );
     page.sections.push(Section::new("drivers", title(outcome, month, segment), blocks));
     Ok(page)
@@ -70,11 +70,11 @@ fn title(outcome: &str, month: &str, segment: &str) -> String {
     format!("{}, {}{of}", words::title(outcome), words::month(month))
 }
 
-fn of_outcome(record: &Value) -> Vec<Block> {
+fn of_outcome(record: &Value, currency: &str) -> Vec<Block> {
     let outcome = text_of(record, "/outcome");
     let mean = match (number_of(record, "/mean"), outcome) {
         (None, _) => vec![soft("not known")],
-        (Some(mean), "revenue" | "margin") => line(words::money(mean, "")),
+        (Some(mean), "revenue" | "margin") => line(words::money(mean, currency)),
         (Some(mean), _) => line(format!("{} %", decimal(100.0 * mean, 1))),
     };
     let mut n = line(count(count_of(record, "/n")));

@@ -27,6 +27,17 @@ impl Form {
     pub(super) fn field(&self, name: &str) -> &str {
         self.0.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str()).unwrap_or_default()
     }
+
+    /// Of a body, for tests of what pages make of one.
+    #[cfg(test)]
+    pub(super) fn of(body: &[u8]) -> Form {
+        Form(fields(body).expect("few fields"))
+    }
+
+    /// Everything that a field of several values has.
+    pub(super) fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        self.0.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str())
+    }
 }
 
 impl FromRequest<Desk> for Form {
@@ -122,6 +133,7 @@ mod tests {
         let form = Form(fields(body.as_bytes()).expect("few"));
         assert_eq!((form.field("a"), form.field("b"), form.field("c")), (typed, "1 2", ""));
         assert_eq!((form.field("d"), form.field("none")), ("%zz%4", ""));
+        assert_eq!((form.all("a").nth(1), form.all("none").next()), (Some("second"), None));
         assert_eq!(Form(fields(b"a=%ff").expect("one")).field("a"), "\u{fffd}");
         assert!(fields("a=1&".repeat(65).as_bytes()).is_none());
     }

@@ -34,8 +34,11 @@ use crate::{
 
 /// Pages are made anew no more often.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often something is sent, so that who is gone is noticed; and the session looked at again.
+/// How often the session is looked at again; and how long a word may take.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How often something is sent, so that who is gone is noticed; and it is looked whether the copy of the feeds still follows them.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const CHANGED: Bytes = Bytes::from_static(b"event: changed\ndata: 1\n\n");
 /// Feeds of one page.
 const FEEDS_MAX: usize = 8;
 
@@ -108,14 +111,19 @@ async fn tell(
     // Something at once, so that a browser knows that it listens.
     let mut word = Bytes::from_static(b"retry: 3000\n: here\n\n");
     let mut looked = Instant::now();
+    let mut status = desk.view().progress().status();
     while Instant::now() < end {
         if !matches!(timeout(ALIVE_EVERY, sender.send(word)).await, Ok(Ok(()))) {
             return;
         }
-        word = match timeout(ALIVE_EVERY, news.recv()).await {
+        word = match timeout(LOOK_EVERY, news.recv()).await {
             Ok(None) => return,
-            Ok(Some(())) => Bytes::from_static(b"event: changed\ndata: 1\n\n"),
-            Err(_) => Bytes::from_static(b": here\n\n"),
+            Ok(Some(())) => CHANGED,
+            Err(_) => {
+                let before = std::mem::replace(&mut status, desk.view().progress().status());
+                // A page says how old it is.
+                if status != before || status == "stalled" { CHANGED } else { Bytes::from_static(b": here\n\n") }
+            }
         };
         if looked.elapsed() >= ALIVE_EVERY {
             looked = Instant::now();

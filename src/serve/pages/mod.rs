@@ -5,7 +5,8 @@
 //!                                                                                        └→ blocks → templates → security headers
 //! ```
 //!
-//! One file per page. What they share: `visitor` (who asks, cookies, form tokens), `forms` (what a form sends), `blocks` (what a page
+//! One file per page; `acknowledge`, `review` and `privacy` are what is done there. What they share: `faults` (what is said where there is
+//! no page), `visitor` (who asks, cookies, form tokens), `forms` (what a form sends), `blocks` (what a page
 //! says), `charts` (pictures), `choices` (months and what else is
 //! chosen), `words` (values as people read them), `html/` (templates, which escape everything), `assets/` (the one
 //! style, the one script, the icon). `live`: which pages have something new.
@@ -13,21 +14,27 @@
 //! Nothing is asked of the view here: a page is an API client that is inside, so it shows whom it should and is noted as they are.
 //! Without script everything works but that pages renew themselves.
 
+mod acknowledge;
 mod alerts;
+mod balance;
 mod blocks;
 mod charts;
 mod choices;
 mod customers;
 mod department;
 mod drivers;
+mod faults;
 mod forms;
 mod journeys;
+mod letters;
 mod live;
 mod login;
 mod metrics;
 mod operations;
 mod overview;
 mod priorities;
+mod privacy;
+mod review;
 mod spokes;
 #[cfg(test)]
 mod tests;
@@ -35,6 +42,7 @@ mod visitor;
 mod words;
 
 use std::{
+    ops::Deref,
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
@@ -56,6 +64,7 @@ use tokio::time::timeout;
 
 use self::{
     blocks::{Page, notice},
+    faults::failed,
     visitor::{Visitor, Who},
 };
 use super::{
@@ -73,29 +82,42 @@ static STYLE_VERSION: LazyLock<String> = LazyLock::new(|| version(STYLE));
 static SCRIPT_VERSION: LazyLock<String> = LazyLock::new(|| version(SCRIPT));
 
 /// The list of pages, in its order.
-const NAV: [(&str, &str); 10] = [
+const NAV: [(&str, &str); 11] = [
     ("/", "Overview"),
     ("/department", "My department"),
     ("/metrics", "Metrics"),
     ("/journeys", "Journeys"),
     ("/drivers", "Drivers"),
     ("/priorities", "Priorities & changes"),
+    ("/balance", "Balance"),
     ("/customers", "Customers"),
     ("/alerts", "Alerts"),
     ("/spokes", "Spokes"),
     ("/operations", "Operations"),
 ];
 
-/// A copy that is further behind than the records of a moment is worth a word.
-const STALE_RECORDS: u64 = 5_000;
-/// When a browser asks again for a page that waits for the feeds.
-const FILLED_AFTER: &str = "2";
+/// When a browser asks again for a page that waits for something, in seconds.
+const AGAIN_AFTER: &str = "2";
 /// Nothing is loaded from elsewhere, nothing in a page is run, and no other page may hold one of ours.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What every page needs.
-type Desk = Arc<Inside>;
+type Desk = Arc<Office>;
+
+/// The API's inside, and what pages keep of its answers.
+pub(super) struct Office {
+    inside: Inside,
+    boards: overview::Boards,
+}
+
+impl Deref for Office {
+    type Target = Inside;
+
+    fn deref(&self) -> &Inside {
+        &self.inside
+    }
+}
 
 /// Who asks, and what of the API is theirs.
 pub(super) struct Asker {
@@ -122,30 +144,53 @@ impl Asker {
     async fn all(&self, path: &str) -> Result<Vec<Value>, Refused> {
         self.desk.all(&self.who.caller, path).await
     }
+
+    /// What comes of a document that is sent to a path of the API.
+    async fn send(&self, path: &str, document: &Value) -> Result<Value, Refused> {
+        self.desk.send(&self.who.caller, path, document).await
+    }
+
+    fn may(&self, role: &Role) -> bool {
+        self.who.caller.roles.contains(role)
+    }
+
+    /// The currency of amounts in records that say none.
+    fn currency(&self) -> String {
+        self.desk.currency().as_str().to_owned()
+    }
 }
 
-/// The routes of the dashboard. What is none of them is the API's.
-pub(super) fn routes(inside: Inside) -> Router {
-    let desk = Arc::new(inside);
+/// The routes of the dashboard and of the API. What is neither's is said in words to people, and to programs as the API does.
+pub(super) fn beside(inside: Inside, api: Router) -> Router {
+    let desk = Arc::new(Office { inside, boards: overview::Boards::default() });
+    routes(&desk).merge(api).layer(from_fn_with_state(desk, faults::in_words))
+}
+
+fn routes(desk: &Desk) -> Router {
     let pages = Router::new()
         .route("/", get(overview::page))
         .route("/department", get(department::page))
         .route("/metrics", get(metrics::page))
         .route("/journeys", get(journeys::page))
         .route("/drivers", get(drivers::page))
-        .route("/priorities", get(priorities::page))
+        .route("/priorities", get(priorities::page).post(acknowledge::priority))
+        .route("/balance", get(balance::page))
         .route("/customers", get(customers::search).post(customers::find))
+        .route("/customers/review", get(review::page).post(review::sent))
+        .route("/customers/privacy", get(privacy::page).post(privacy::sent))
+        .route("/customers/privacy/document", get(privacy::document))
         .route("/customers/{person}", get(customers::page))
-        .route("/alerts", get(alerts::page))
+        .route("/alerts", get(alerts::page).post(acknowledge::alert))
         .route("/spokes", get(spokes::page))
+        .route("/spokes/letters", get(letters::page))
         .route("/spokes/try", get(spokes::trial).post(spokes::tried))
         .route("/operations", get(operations::page))
         .route("/live", get(live::changes))
         .route("/logout", post(login::log_out))
-        .layer(from_fn_with_state(Arc::clone(&desk), guard));
+        .layer(from_fn_with_state(Arc::clone(desk), guard));
     let open = Router::new()
         .route("/login", get(login::page).post(login::log_in))
-        .layer(from_fn_with_state(Arc::clone(&desk), welcome));
+        .layer(from_fn_with_state(Arc::clone(desk), welcome));
     let asset = |kind: &'static str, text: &'static str| {
         get(async move || {
             let headers =
@@ -159,7 +204,7 @@ pub(super) fn routes(inside: Inside) -> Router {
         .route("/assets/style.css", asset("text/css; charset=utf-8", STYLE))
         .route("/assets/script.js", asset("text/javascript; charset=utf-8", SCRIPT))
         .route("/assets/icon.svg", asset("image/svg+xml", ICON));
-    pages.merge(open).merge(assets).with_state(desk)
+    pages.merge(open).merge(assets).with_state(Arc::clone(desk))
 }
 
 fn version(text: &str) -> String {
@@ -181,18 +226,20 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
         Ok::<_, Refused>((who, request, desk.turn().await?))
     };
     let mut response = match admitted.await {
-        Ok((who, ..)) if !desk.view().progress().is_complete() => filling(&desk, &who),
+        Ok((who, ..)) if !desk.view().progress().is_complete() => faults::filling(&desk, &who),
         Ok((who, mut request, _turn)) => {
             request.extensions_mut().insert(who.clone());
             match timeout(desk.within(), next.run(request)).await {
                 Ok(response) => response,
-                Err(_) => failed(&desk, Some(&who), &late()),
+                Err(_) => failed(&desk, Some(&who), &faults::late()),
             }
         }
         // A person is asked to log in; a script or a form is told.
         Err(refused) if refused.status == StatusCode::UNAUTHORIZED && is_get && !visitor.is_live => {
-            let next = words::href("/login", &[("next", if path == "/" { "" } else { &path })]);
-            redirect(&next)
+            redirect(&faults::to_login(&path))
+        }
+        Err(refused) if refused.status == StatusCode::UNAUTHORIZED && !visitor.is_live => {
+            faults::session_over(&desk, &path)
         }
         Err(refused) => failed(&desk, None, &refused),
     };
@@ -214,7 +261,7 @@ async fn welcome(State(desk): State<Desk>, request: Request, next: Next) -> Resp
             request.extensions_mut().insert(visitor.clone());
             match timeout(desk.within(), next.run(request)).await {
                 Ok(response) => response,
-                Err(_) => failed(&desk, None, &late()),
+                Err(_) => failed(&desk, None, &faults::late()),
             }
         }
         Err(refused) => failed(&desk, None, &refused),
@@ -227,17 +274,9 @@ async fn welcome(State(desk): State<Desk>, request: Request, next: Next) -> Resp
 /// The request with all of its body. Turns are taken after it: whoever sends slowly holds up nobody.
 async fn gathered(desk: &Inside, request: Request, bytes_max: usize) -> Result<Request, Refused> {
     let (parts, body) = request.into_parts();
-    let body = timeout(desk.within(), to_bytes(body, bytes_max)).await.map_err(|_| late())?;
+    let body = timeout(desk.within(), to_bytes(body, bytes_max)).await.map_err(|_| faults::late())?;
     let body = body.map_err(|_| forms::too_long(bytes_max))?;
     Ok(Request::from_parts(parts, Body::from(body)))
-}
-
-fn late() -> Refused {
-    Refused {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        title: "The answer took too long".to_owned(),
-        detail: "ask for less at a time".to_owned(),
-    }
 }
 
 fn finish(visitor: &Visitor, response: &mut Response) {
@@ -286,30 +325,18 @@ struct Layout<'a> {
     script_version: &'a str,
     live: Option<String>,
     logout_csrf: Option<String>,
+    /// What is said when a page that listens hears nothing.
+    away: String,
     stale: Option<String>,
     state: String,
 }
 
 /// The page as an answer. `who`: whose it is; nobody's at the login.
 fn shown(desk: &Inside, who: Option<&Who>, status: StatusCode, page: &Page) -> Response {
-    let progress = desk.view().progress();
-    let behind = progress.behind();
-    let state = match progress.status() {
+    let (stale, state) = match who {
         // How the hub does is nobody's business who has not logged in.
-        _ if who.is_none() => String::new(),
-        "current" => "Current: everything that the feeds hold is shown.".to_owned(),
-        "stalled" => "The copy of the feeds that is shown here does not follow them at present.".to_owned(),
-        "filling" => format!("The feeds are still being read: {} records to go.", words::count(whole(behind))),
-        _ => format!("{} records of the feeds are still to be taken over.", words::count(whole(behind))),
-    };
-    let stale = match progress.status() {
-        _ if who.is_none() || !progress.is_complete() => None,
-        "stalled" => Some("What is shown here may be old: the copy of the feeds does not follow them at present. The log of the hub says why.".to_owned()),
-        _ if behind > STALE_RECORDS => Some(format!(
-            "What is shown here is behind the feeds by {} records and catches up.",
-            words::count(whole(behind))
-        )),
-        _ => None,
+        None => (None, String::new()),
+        Some(_) => faults::state(desk),
     };
     let hears = |feed: &&Feed| who.is_some_and(|who| Inside::may_hear(&who.caller, **feed));
     let feeds = page.feeds.iter().filter(hears);
@@ -325,11 +352,18 @@ fn shown(desk: &Inside, who: Option<&Who>, status: StatusCode, page: &Page) -> R
         script_version: &SCRIPT_VERSION,
         live,
         logout_csrf: who.filter(|who| who.has_session()).map(|who| who.form_token()),
+        away: format!("The hub does not answer at present. What is shown here is of {}.", words::moment(desk.now_ms())),
         stale,
         state,
     };
     match layout.render() {
-        Ok(html) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response(),
+        Ok(html) => {
+            let mut response = (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
+            if page.is_waiting {
+                response.headers_mut().insert(header::REFRESH, HeaderValue::from_static(AGAIN_AFTER));
+            }
+            response
+        }
         Err(error) => {
             tracing::error!("a page cannot be written: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -347,33 +381,6 @@ fn answered(asker: &Asker, page: Result<Page, Refused>) -> Response {
         Ok(page) => shown(&asker.desk, Some(&asker.who), StatusCode::OK, &page),
         Err(refused) => failed(&asker.desk, Some(&asker.who), &refused),
     }
-}
-
-/// What went wrong, as a page.
-fn failed(desk: &Inside, who: Option<&Who>, refused: &Refused) -> Response {
-    let mut page = Page { title: refused.title.clone(), ..Page::default() };
-    page.top.push(notice("error", format!("{}.", words::title(&refused.detail))));
-    if refused.status == StatusCode::FORBIDDEN {
-        page.top.push(blocks::paragraph("Log in with a token that has the role; whoever runs the hub makes one."));
-    }
-    let mut response = shown(desk, who, refused.status, &page);
-    let waits = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
-    if waits.contains(&refused.status) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(FILLED_AFTER));
-    }
-    response
-}
-
-/// Nothing can be shown before everything was read once.
-fn filling(desk: &Inside, who: &Who) -> Response {
-    let mut page = Page { title: "The feeds are being read".to_owned(), ..Page::default() };
-    let behind = words::count(whole(desk.view().progress().behind()));
-    page.top.push(notice("info", format!("{behind} records are still to be read. This page tries again by itself.")));
-    let mut response = shown(desk, Some(who), StatusCode::SERVICE_UNAVAILABLE, &page);
-    for name in ["retry-after", "refresh"] {
-        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(FILLED_AFTER));
-    }
-    response
 }
 
 /// Who asks, for a page's function.

@@ -4,7 +4,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::{
-    Asker, answered,
+    Asker, acknowledge, answered,
     blocks::{Block, Line, Page, Section, Table, badge, columns, line, link, paragraph, soft, strong, text},
     charts::{Bar, Bars, bars},
     choices::{Metric, asking, catalogue, chosen, different, month_field, title_of},
@@ -44,9 +44,11 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     if !months.is_empty() {
         page.top.push(asking("/priorities", vec![month_field(&months, month)]));
     }
+    page.top.extend(acknowledge::done(asked.get("done")));
+    let sign = acknowledge::sign_of(asker, month);
     let found = record.map_or_else(
         || vec![paragraph("There are no priorities yet: those of a month are told when the month after it is over.")],
-        of_month,
+        |record| of_month(record, &asker.currency(), sign.as_ref()),
     );
     page.sections.push(Section::new("priorities", format!("What to fix first{}", of(month)), found));
     page.sections.push(Section::new("changes", "What was done, and what moved", part(done(asker, &metrics).await)));
@@ -57,29 +59,30 @@ fn of(month: &str) -> String {
     if month.is_empty() { String::new() } else { format!(", of {}", words::month(month)) }
 }
 
-fn of_month(record: &Value) -> Vec<Block> {
+fn of_month(record: &Value, currency: &str, sign: Option<&acknowledge::Sign>) -> Vec<Block> {
     let mut intro =
         vec![text(format!("{} customers had a touchpoint in the month. ", count(count_of(record, "/persons"))))];
     intro.extend(status_badge(text_of(record, "/status")));
     let numbers = ["/judged", "/no_worse", "/too_few", "/other"].map(|field| count(count_of(record, field)));
     let [judged, no_worse, too_few, other] = numbers;
     let mut blocks = vec![Block::Text { line: intro }];
-    let drawn: Vec<Bar> = list_of(record, "/priorities").iter().take(DRAWN).filter_map(bar).collect();
+    let drawn: Vec<Bar> =
+        list_of(record, "/priorities").iter().take(DRAWN).filter_map(|it| bar(it, currency)).collect();
     if !drawn.is_empty() {
         blocks.push(
             bars(Bars {
                 id: "ranking".to_owned(),
                 title: "Score: reach × drop × revenue per person, with its 95 % interval".to_owned(),
                 unit: "minor_units".to_owned(),
-                currency: String::new(),
+                currency: currency.to_owned(),
                 bars: drawn,
                 are_dots: false,
-                table: table(record, usize::MAX),
+                table: table(record, usize::MAX, currency, None),
             })
             .into(),
         );
     }
-    let mut shown = table(record, DRAWN);
+    let mut shown = table(record, DRAWN, currency, sign);
     shown.caption = "The first priorities".to_owned();
     blocks.push(shown.into());
     blocks.push(Block::Text {
@@ -91,13 +94,13 @@ fn of_month(record: &Value) -> Vec<Block> {
     blocks
 }
 
-fn bar(priority: &Value) -> Option<Bar> {
+fn bar(priority: &Value, currency: &str) -> Option<Bar> {
     let score = number_of(priority, "/score")?;
     Some(Bar {
         name: name(priority),
         value: score,
         interval: number_of(priority, "/score_low").zip(number_of(priority, "/score_high")),
-        shown: words::money(score, ""),
+        shown: words::money(score, currency),
     })
 }
 
@@ -111,8 +114,8 @@ fn name(priority: &Value) -> String {
     )
 }
 
-/// The first priorities of a month.
-pub(super) fn table(record: &Value, first: usize) -> Table {
+/// The first priorities of a month; `sign`: how one is taken on, where its reader may.
+pub(super) fn table(record: &Value, first: usize, currency: &str, sign: Option<&acknowledge::Sign>) -> Table {
     let drop = |priority: &Value, name: &str, scale: f64, unit: &str| -> Line {
         let part = |end: &str| number_of(priority, &format!("/{name}{end}")).map(|value| scale * value);
         match (part(""), part("_low"), part("_high")) {
@@ -129,8 +132,9 @@ pub(super) fn table(record: &Value, first: usize) -> Table {
             strong(text_of(priority, "/subject")),
             soft(format!(" {}", words::word(text_of(priority, "/kind")))),
         ];
-        if !priority.get("acknowledged_by").is_none_or(Value::is_null) {
-            what.extend([text(" "), badge("good", "acknowledged")]);
+        what.extend(acknowledge::badge_of(priority));
+        if let Some(sign) = sign.filter(|_| !acknowledge::is_acknowledged(priority)) {
+            what.extend([text(" "), sign.of_priority(text_of(priority, "/id"), &name(priority))]);
         }
         let owner = text_of(priority, "/owner");
         vec![
@@ -139,7 +143,7 @@ pub(super) fn table(record: &Value, first: usize) -> Table {
             line(count(count_of(priority, "/reach"))),
             drop(priority, "outcome_drop", 100.0, " of 100"),
             drop(priority, "score_drop", 1.0, " points"),
-            line(words::money(count_of(priority, "/value_at_risk") as f64, "")),
+            line(words::money(count_of(priority, "/value_at_risk") as f64, currency)),
             line(count(count_of(priority, "/effort"))),
         ]
     };
@@ -203,19 +207,9 @@ impl Change<'_> {
         }
     }
 
-    /// In a sentence, with the metrics that moved.
-    pub(super) fn in_words(&self, metrics: &[Metric]) -> Line {
-        let mut words =
-            vec![strong(words::day(self.day)), text(format!(": {} did something about {}. ", self.by, self.about()))];
-        for (at, record) in self.moved().enumerate() {
-            if at > 0 {
-                words.push(text("; "));
-            }
-            words.push(link(metric_page(self, record), title_of(metrics, text_of(record, "/metric"))));
-            words.push(text(format!(" {}", before_and_after(record))));
-        }
-        words.push(text("."));
-        words
+    /// When it was, by whom and about what.
+    fn title(&self) -> String {
+        format!("{}: {} about {}", words::day(self.day), self.by, self.about())
     }
 }
 
@@ -233,11 +227,17 @@ fn metric_page(change: &Change<'_>, record: &Value) -> String {
     )
 }
 
-fn before_and_after(record: &Value) -> String {
-    let shown = |pointer: &str| {
-        number_of(record, pointer).map_or_else(|| "–".to_owned(), |value| amount(value, text_of(record, "/unit"), ""))
-    };
-    format!("{} → {}", shown("/before"), shown("/after"))
+/// The columns of [`moved`].
+pub(super) const MOVED: [&str; 6] =
+    ["What was done", "Metric", "#Before", "#After", "#Difference (95 %)", "#n before, after"];
+
+/// A metric that something was done about.
+pub(super) fn moved(change: &Change<'_>, record: &Value, metrics: &[Metric]) -> Vec<Line> {
+    let [metric, before, after, difference, n, movement]: [Line; 6] =
+        row(change, record, metrics).try_into().unwrap_or_default();
+    // The badge of what can still change stands with the movement.
+    let provisional = movement.into_iter().skip(1);
+    vec![vec![strong(change.title())], metric, before, after, difference, n.into_iter().chain(provisional).collect()]
 }
 
 async fn done(asker: &Asker, metrics: &[Metric]) -> Result<Vec<Block>, Refused> {
@@ -255,9 +255,7 @@ async fn done(asker: &Asker, metrics: &[Metric]) -> Result<Vec<Block>, Refused> 
         )],
     }];
     for change in &changes {
-        blocks.push(Block::Heading {
-            text: format!("{}: {} about {}", words::day(change.day), change.by, change.about()),
-        });
+        blocks.push(Block::Heading { text: change.title() });
         let mut records = change.records.clone();
         records.sort_by_key(|record| !matches!(text_of(record, "/movement"), "up" | "down"));
         blocks.push(
@@ -319,12 +317,23 @@ mod tests {
         ];
         let changes = changes(&records);
         assert_eq!(changes.iter().map(|change| change.day).collect::<Vec<_>>(), ["2026-07-16", "2026-05-01"]);
-        let words: String = changes[0].in_words(&[]).iter().map(ToString::to_string).collect();
-        assert!(
-            words.contains("16 Jul 2026") && words.contains("51.3 % → 93.5 %") && !words.contains("csat"),
-            "{words}"
-        );
-        assert!(words.contains("region south"), "{words}");
+        let moved: Vec<String> = changes[0].moved().map(|record| words_of(&moved(&changes[0], record, &[]))).collect();
+        assert_eq!(moved.len(), 1, "what is unclear did not move");
+        for part in
+            ["16 Jul 2026: operations about region south", "51.3 %", "93.5 %", "+42.2 %-points", "+30.0", "100, 120"]
+        {
+            assert!(moved[0].contains(part), "{part} in {}", moved[0]);
+        }
+        assert!(!moved[0].contains("provisional"));
+        let mut open = change("2026-07-16", "on_time", "up");
+        open["status"] = json!("provisional");
+        let open = [open];
+        let open = super::changes(&open);
+        assert!(words_of(&super::moved(&open[0], open[0].records[0], &[])).contains("provisional"));
+    }
+
+    fn words_of(row: &[Line]) -> String {
+        row.iter().flatten().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -332,13 +341,21 @@ mod tests {
         let record = json!({"window": {"kind": "month", "start": "2026-05-01"}, "priorities": [{"rank": 1, "owner": "support", "kind":
             "case_opened", "subject": "delivery", "reach": 1234, "value_at_risk": 500_000, "outcome_drop": 0.158, "outcome_drop_low": 0.06,
             "outcome_drop_high": 0.25, "score_drop": null, "effort": 1, "acknowledged_by": ""}]});
-        let html = table(&record, 5).to_string();
-        for part in ["1,234", "15.8 of 100", "(6.0 to 25.0)", "too few", "5,000.00", "acknowledged"] {
+        let html = table(&record, 5, "EUR", None).to_string();
+        for part in ["1,234", "15.8 of 100", "(6.0 to 25.0)", "too few", "EUR 5,000.00", "acknowledged"] {
             assert!(html.contains(part), "{part} in {html}");
         }
+        for (currency, shown) in [("JPY", "JPY 500,000<"), ("KWD", "KWD 500.000"), ("", "500,000 minor units")] {
+            let html = table(&record, 5, currency, None).to_string();
+            assert!(html.contains(shown), "{shown} in {html}");
+        }
         assert!(
-            table(&json!({"priorities": [], "judged": 3}), 5).to_string().contains("No subject’s customers fare worse")
+            table(&json!({"priorities": [], "judged": 3}), 5, "", None)
+                .to_string()
+                .contains("No subject’s customers fare worse")
         );
-        assert!(table(&json!({"priorities": [], "judged": 0}), 5).to_string().contains("enough customers to say"));
+        assert!(
+            table(&json!({"priorities": [], "judged": 0}), 5, "", None).to_string().contains("enough customers to say")
+        );
     }
 }

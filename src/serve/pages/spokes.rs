@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Dead letters of the page.
-const LETTERS: usize = 20;
+const LETTERS: usize = 10;
 /// Samples that are tried at once.
 const SAMPLES_MAX: usize = 50;
 
@@ -183,40 +183,14 @@ async fn quality(asker: &Asker, spoke: &str) -> Result<Vec<Block>, Refused> {
 async fn letters(asker: &Asker, spoke: &str) -> Result<Vec<Block>, Refused> {
     let of = if spoke.is_empty() { String::new() } else { format!("&spoke={}", percent(spoke)) };
     let page = asker.get(&format!("/api/v1/dead-letters?limit={LETTERS}{of}")).await?;
-    let row = |letter: &Value| {
-        let content = match letter.get("value").and_then(Value::as_str) {
-            None => vec![soft("withheld: that needs the role read:customers")],
-            Some("") => vec![soft("empty")],
-            Some(value) => vec![code(value.chars().take(200).collect::<String>())],
-        };
-        let field = text_of(letter, "/field");
-        vec![
-            line(format!(
-                "{} {} {}",
-                text_of(letter, "/topic"),
-                count_of(letter, "/partition"),
-                count_of(letter, "/offset")
-            )),
-            line(instant(text_of(letter, "/rejected_at"))),
-            vec![
-                text(words::word(text_of(letter, "/reason"))),
-                soft(if field.is_empty() { String::new() } else { format!(" in {field}") }),
-            ],
-            line(text_of(letter, "/message")),
-            content,
-        ]
-    };
+    let table =
+        super::letters::table(list_of(&page, "/items"), format!("The newest {LETTERS} that could not be taken in"));
     Ok(vec![
-        Table {
-            caption: format!("The newest {LETTERS} that could not be taken in"),
-            columns: columns(["Topic, partition, offset", "Rejected", "Why", "What to do", "The record"]),
-            rows: list_of(&page, "/items").iter().map(row).collect(),
-            empty: "Everything that arrived could be taken in.",
-        }
-        .into(),
+        table.into(),
         Block::Text {
-            line: vec![soft(
-                "They are kept and can be sent again once the mapping knows them: insight-hub rejected replay.",
+            line: vec![link(
+                href("/spokes/letters", &[("spoke", spoke)]),
+                "All dead letters, by reason and day, and how to send them again",
             )],
         },
     ])

@@ -11,6 +11,7 @@ fn layout(page: &Page) -> String {
         script_version: &SCRIPT_VERSION,
         live: Some(words::href("/live", &[("feeds", "metrics,changes")])),
         logout_csrf: Some("token".to_owned()),
+        away: "Away.".to_owned(),
         stale: None,
         state: "Current.".to_owned(),
     };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::blocks::{Line, Piece, badge, soft};
 use crate::{
     ingest::currency_exponent,
-    model::{Currency, Day},
+    model::{Currency, Day, EventTime},
 };
 
 /// How many standard errors reach to the ends of a 95 % interval of a mean.
@@ -73,6 +73,11 @@ pub(super) fn count(number: i64) -> String {
     shown
 }
 
+/// How many there are, for [`count`].
+pub(super) fn many(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// A number with so many digits after its point.
 pub(super) fn decimal(number: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", number.abs());
@@ -115,14 +120,15 @@ pub(super) fn duration(seconds: f64) -> String {
     format!("{sign}{shown}")
 }
 
-/// Money in minor units.
+/// Money in minor units, with as many digits as its currency has (ISO 4217). Of no currency it is not known how many those are.
 pub(super) fn money(minor: f64, currency: &str) -> String {
-    let exponent = Currency::parse(currency).map_or(2, currency_exponent);
+    let Some(exponent) = Currency::parse(currency).map(currency_exponent) else {
+        return format!("{} minor units", decimal(minor, 0));
+    };
     let major = minor / 10_f64.powi(exponent as i32);
     // Cents of thousands say nothing.
     let digits = if major.abs() >= 10_000.0 { 0 } else { exponent as usize };
-    let currency = if currency.is_empty() { String::new() } else { format!("{currency} ") };
-    format!("{currency}{}", decimal(major, digits))
+    format!("{currency} {}", decimal(major, digits))
 }
 
 /// A value in a metric's unit.
@@ -226,6 +232,11 @@ pub(super) fn instant(iso: &str) -> String {
     }
 }
 
+/// A time by the clock, in milliseconds since 1970.
+pub(super) fn moment(at_ms: i64) -> String {
+    instant(&EventTime(at_ms).to_string())
+}
+
 /// A word of a vocabulary: `case_opened` as `case opened`.
 pub(super) fn word(word: &str) -> String {
     word.replace('_', " ")
@@ -270,6 +281,9 @@ mod tests {
         assert_eq!(shown(123_456.0, "minor_units"), "EUR 1,234.56");
         assert_eq!(shown(123_456_789.0, "minor_units"), "EUR 1,234,568");
         assert_eq!(amount(1_234.0, "minor_units", "JPY"), "JPY 1,234");
+        assert_eq!(amount(1_234.0, "minor_units", "KWD"), "KWD 1.234");
+        assert_eq!(amount(1_234.0, "minor_units", ""), "1,234 minor units");
+        assert_eq!(difference(-1_234.0, "minor_units", "JPY"), "JPY −1,234");
         assert_eq!(shown(59.0, "seconds"), "59.0 s");
         assert_eq!(shown(7_199.0, "seconds"), "2 h 00 min");
         assert_eq!(shown(-86_400.0 * 3.0, "seconds"), "−3.0 days");

@@ -179,6 +179,17 @@ impl View {
         &self.progress
     }
 
+    /// Up to when it has everything that was committed to the feeds, by the clock, in milliseconds since 1970; `None`: it has never
+    /// followed them.
+    pub fn whole_until_ms(&self) -> Option<i64> {
+        Some(self.followed_ms.load(Ordering::Acquire)).filter(|at| *at != NEVER)
+    }
+
+    /// A number that is another one whenever something of a feed was applied: what was read before is as it was while it stays.
+    pub fn revision(&self, feed: Feed) -> u64 {
+        self.news.revision(feed)
+    }
+
     /// What is applied to a feed from now on.
     pub fn watch(&self, feed: Feed) -> Watch {
         // Nothing is applied between the positions and the watch.

@@ -1,6 +1,9 @@
 //! What was applied to the view in; the same for whoever watches a feed out. Who does not keep up is told so, and holds nothing up.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{
+    Arc, OnceLock, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -38,13 +41,18 @@ impl Watch {
 }
 
 /// Where watchers are told.
-pub(super) struct Desk(RwLock<Senders>);
+pub(super) struct Desk {
+    senders: RwLock<Senders>,
+    /// How often something of each feed was applied.
+    told: Vec<(Feed, AtomicU64)>,
+}
 
 type Senders = Vec<(Feed, broadcast::Sender<Arc<News>>)>;
 
 impl Default for Desk {
     fn default() -> Desk {
-        Desk(RwLock::new(senders()))
+        let told = Feed::ALL.into_iter().map(|feed| (feed, AtomicU64::default())).collect();
+        Desk { senders: RwLock::new(senders()), told }
     }
 }
 
@@ -54,13 +62,20 @@ fn senders() -> Senders {
 
 impl Desk {
     pub(super) fn watch(&self, feed: Feed) -> Watch {
-        let senders = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
         let (_, sender) = senders.iter().find(|(known, _)| *known == feed).expect("every feed has a sender");
         Watch(sender.subscribe())
     }
 
+    /// A number that is another one after something of a feed was applied.
+    pub(super) fn revision(&self, feed: Feed) -> u64 {
+        let told = self.told.iter().find(|(known, _)| *known == feed);
+        told.map_or(0, |(_, told)| told.load(Ordering::Acquire))
+    }
+
     pub(super) fn tell(&self, feed: Feed, news: News) {
-        let senders = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        self.count(feed);
+        let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
         let (_, sender) = senders.iter().find(|(known, _)| *known == feed).expect("every feed has a sender");
         // An error says that nobody watches.
         let _ = sender.send(Arc::new(news));
@@ -68,6 +83,13 @@ impl Desk {
 
     /// Ends everybody's watch: what comes next is no continuation.
     pub(super) fn close(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = senders();
+        *self.senders.write().unwrap_or_else(PoisonError::into_inner) = senders();
+        Feed::ALL.into_iter().for_each(|feed| self.count(feed));
+    }
+
+    fn count(&self, feed: Feed) {
+        for (_, told) in self.told.iter().filter(|(known, _)| *known == feed) {
+            told.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }

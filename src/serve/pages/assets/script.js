@@ -69,16 +69,35 @@
     }
   };
 
+  // The browser tries again by itself while the hub is away; what has changed meanwhile nobody has said.
+  const away = document.getElementById("away");
+  let silent = null;
+  const heard = () => {
+    clearTimeout(silent);
+    silent = null;
+    document.body.dataset.listening = "1";
+    if (away && !away.hidden) { away.hidden = true; renew(); }
+  };
+  const unheard = () => {
+    delete document.body.dataset.listening;
+    // It answers, and not with news: too many listen, or the session is over. Later it may.
+    if (source && source.readyState === EventSource.CLOSED) { source = null; setTimeout(seen, 10000); return; }
+    if (silent === null) silent = setTimeout(() => { if (away) away.hidden = false; }, 4000);
+  };
+
   const listen = () => {
     if (source) return;
     source = new EventSource(from);
     source.addEventListener("changed", renew);
-    source.addEventListener("open", () => { document.body.dataset.listening = "1"; });
+    source.addEventListener("open", heard);
+    source.addEventListener("error", unheard);
   };
   // A page that nobody sees holds no connection.
   const seen = () => {
     if (document.visibilityState === "visible") { listen(); return; }
     if (source) { source.close(); source = null; }
+    clearTimeout(silent);
+    silent = null;
   };
   document.addEventListener("visibilitychange", () => { seen(); if (document.visibilityState === "visible") renew(); });
   seen();

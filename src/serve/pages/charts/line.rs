@@ -238,10 +238,12 @@ fn table(chart: &TimeChart) -> Table {
     }
 }
 
-/// The newest values of one thing, small.
+/// The newest values of one thing, small: what can still change is dashed, and its end hollow.
 pub(in crate::serve::pages) fn spark(points: &[Point], description: String) -> Option<Spark> {
-    let known: Vec<(f64, f64)> =
-        points.iter().filter_map(|point| Some((number_of(&point.start)?, point.value?))).collect();
+    let known: Vec<(f64, f64, bool)> = points
+        .iter()
+        .filter_map(|point| Some((number_of(&point.start)?, point.value?, point.status == "provisional")))
+        .collect();
     let (first, last) = (known.first()?, known.last()?);
     if known.len() < 2 {
         return None;
@@ -249,11 +251,20 @@ pub(in crate::serve::pages) fn spark(points: &[Point], description: String) -> O
     let x = Scale::new((first.0, last.0), (4.0, 156.0));
     let ends = known
         .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, value)| (low.min(*value), high.max(*value)));
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, value, _)| (low.min(*value), high.max(*value)));
     let y = Scale::new(ends, (32.0, 4.0));
-    let places: Vec<(f64, f64)> = known.iter().map(|(day, value)| (x.place(*day), y.place(*value))).collect();
-    let last = places.last().map(|(at, value)| (Px(*at), Px(*value)));
-    Some(Spark { description, paths: vec![path(places.into_iter())], last })
+    let places: Vec<(f64, f64)> = known.iter().map(|(day, value, _)| (x.place(*day), y.place(*value))).collect();
+    let closed = known.iter().rposition(|(.., is_open)| !is_open).map_or(0, |at| at + 1);
+    let end = |at: usize| places.get(at).map(|(at, value)| (Px(*at), Px(*value)));
+    let has_open = closed < places.len();
+    let from = closed.saturating_sub(1);
+    Some(Spark {
+        description,
+        paths: if closed > 1 { vec![path(places[..closed].iter().copied())] } else { Vec::new() },
+        open_path: (has_open && places.len() - from > 1).then(|| path(places[from..].iter().copied())),
+        last: closed.checked_sub(1).and_then(end),
+        open: has_open.then(|| end(places.len() - 1)).flatten(),
+    })
 }
 
 #[cfg(test)]
@@ -341,6 +352,30 @@ mod tests {
         assert_eq!(spark(&[point("2026-01-01", Some(1.0), "final")], String::new()), None);
         let two = [point("2026-01-01", Some(1.0), "final"), point("2026-02-01", Some(2.0), "final")];
         let spark = spark(&two, String::new()).expect("a line");
-        assert_eq!(spark.paths, ["M4.0 32.0L156.0 4.0"]);
+        assert_eq!((spark.paths, spark.open_path), (vec!["M4.0 32.0L156.0 4.0".to_owned()], None));
+        assert_eq!((spark.last, spark.open), (Some((Px(156.0), Px(4.0))), None));
+    }
+
+    #[test]
+    fn a_spark_shows_what_can_still_change_apart() {
+        let of = |statuses: [&str; 3]| {
+            let starts = ["2026-01-01", "2026-01-02", "2026-01-03"];
+            let points: Vec<Point> = starts
+                .iter()
+                .zip(statuses)
+                .zip([1.0, 2.0, 3.0])
+                .map(|((start, status), value)| point(start, Some(value), status))
+                .collect();
+            spark(&points, String::new()).expect("a line")
+        };
+        let running = of(["final", "revised", "provisional"]);
+        assert_eq!(running.paths, ["M4.0 32.0L80.0 18.0"]);
+        assert_eq!(running.open_path.as_deref(), Some("M80.0 18.0L156.0 4.0"));
+        assert_eq!((running.last, running.open), (Some((Px(80.0), Px(18.0))), Some((Px(156.0), Px(4.0)))));
+        let open = of(["provisional"; 3]);
+        assert!(open.paths.is_empty() && open.last.is_none());
+        assert_eq!(open.open_path.as_deref(), Some("M4.0 32.0L80.0 18.0L156.0 4.0"));
+        let one = of(["final", "provisional", "provisional"]);
+        assert!(one.paths.is_empty() && one.last.is_some() && one.open_path.is_some());
     }
 }

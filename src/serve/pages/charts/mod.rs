@@ -83,7 +83,12 @@ impl HtmlSafe for Chart {}
 pub(super) struct Spark {
     pub(super) description: String,
     pub(super) paths: Vec<String>,
+    /// From the last closed window to what is still open.
+    pub(super) open_path: Option<String>,
+    /// The last closed window.
     pub(super) last: Option<(Px, Px)>,
+    /// The last open one.
+    pub(super) open: Option<(Px, Px)>,
 }
 
 /// A text that is not longer than a place has room for.

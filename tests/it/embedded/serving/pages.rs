@@ -2,10 +2,10 @@
 //! in a browser.
 
 use super::{Desk, ROLES, orders};
-use crate::embedded::identity::DAY_MS;
+use crate::{embedded::identity::DAY_MS, harness::http::send};
 
 /// Pages, and the roles that each is for; personal data is on none of those without `read:customers`.
-const PAGES: [(&str, &[&str]); 11] = [
+const PAGES: [(&str, &[&str]); 15] = [
     // Each of its parts says by itself which role it needs.
     ("/", &ROLES),
     ("/department", &["read:metrics"]),
@@ -13,9 +13,13 @@ const PAGES: [(&str, &[&str]); 11] = [
     ("/journeys", &["read:metrics"]),
     ("/drivers", &["read:metrics"]),
     ("/priorities", &["read:metrics"]),
+    ("/balance", &["read:metrics"]),
     ("/customers", &ROLES),
+    ("/customers/review", &["read:customers", "review"]),
+    ("/customers/privacy", &["erase"]),
     ("/alerts", &ROLES),
     ("/spokes", &["read:metrics", "operate"]),
+    ("/spokes/letters", &["read:customers", "operate"]),
     ("/spokes/try", &ROLES),
     ("/operations", &["read:metrics", "operate"]),
 ];
@@ -63,8 +67,64 @@ fn every_page_is_for_its_roles_and_leads_others_to_the_login() {
     }
     assert!(desk.ask(&person, &[("authorization", reader)]).body.contains("ann1@example.org"));
     // Forms of nobody's are refused, whoever sends them.
-    for path in ["/customers", "/spokes/try", "/logout", "/login"] {
+    for path in FORMS {
         let answer = desk.try_ask("POST", path, &[("authorization", reader), ("content-length", "0")]).unwrap();
         assert_eq!(answer.status, 403, "POST {path}");
     }
+    what_is_done_needs_its_role(&desk, &tokens);
+}
+
+/// Everything that takes a form.
+const FORMS: [&str; 8] = [
+    "/customers",
+    "/customers/review",
+    "/customers/privacy",
+    "/alerts",
+    "/priorities",
+    "/spokes/try",
+    "/logout",
+    "/login",
+];
+
+/// A form of one's own is taken from whom its role has been given to; what it names may be nobody.
+fn what_is_done_needs_its_role(desk: &Desk, tokens: &[(&str, String)]) {
+    let nobody = "0".repeat(32);
+    let forms: [(&str, String, &str, u16); 7] = [
+        ("/alerts", format!("alert={nobody}"), "review", 404),
+        ("/priorities", format!("priority={nobody}"), "review", 404),
+        (
+            "/customers/review",
+            "step=look&decision=link&identifiers=email%3Aann1%40example.org".to_owned(),
+            "review",
+            400,
+        ),
+        ("/customers/review", "step=decide&decision=link&identifiers=x".to_owned(), "review", 400),
+        ("/customers/review", "step=undo&command=none".to_owned(), "review", 303),
+        ("/customers/privacy", "step=look&kind=email&value=nobody%40example.org".to_owned(), "erase", 404),
+        // Without the tick nothing goes.
+        ("/customers/privacy", "step=erase&kind=email&value=ann1%40example.org".to_owned(), "erase", 400),
+    ];
+    for (role, token) in tokens {
+        let page = desk.ask("/customers", &[("authorization", token)]);
+        let cookie = page.headers["set-cookie"].split(';').next().unwrap().to_owned();
+        let csrf = form_token(desk, token, &cookie);
+        for (path, body, needed, status) in &forms {
+            let kind = ("content-type", "application/x-www-form-urlencoded");
+            let headers = [("authorization", token.as_str()), ("cookie", &cookie), kind];
+            let body = format!("csrf={csrf}&{body}");
+            let answer = send(desk.port, "POST", path, &headers, body.as_bytes()).unwrap();
+            let expected = if role == needed { *status } else { 403 };
+            assert_eq!(answer.status, expected, "POST {path} with {role}: {}", answer.body);
+        }
+    }
+    let (_, reader) = tokens.iter().find(|(role, _)| *role == "read:customers").unwrap();
+    let still = desk.ask("/api/v1/customers/email:ann1@example.org", &[("authorization", reader)]);
+    assert_eq!(still.status, 200, "nobody was erased");
+}
+
+/// What the forms of somebody must send: a page with a form says so.
+fn form_token(desk: &Desk, token: &str, cookie: &str) -> String {
+    let page = desk.ask("/login", &[("authorization", token), ("cookie", cookie)]);
+    let value = page.body.split("name=\"csrf\" value=\"").nth(1).expect("a form");
+    value.split('"').next().expect("its token").to_owned()
 }
