@@ -204,7 +204,7 @@ fn ranking(record: &Value, mine: &[&Value]) -> Vec<Block> {
                 text(" "),
                 advice_badge(contact),
             ],
-            line(net(contact)),
+            line(points(contact, "/net").map_or_else(|| "–".to_owned(), |net| signed(net, 1))),
             line(part("/contribution")),
             line(part("/cost_share")),
             line(took),
@@ -218,7 +218,7 @@ fn ranking(record: &Value, mine: &[&Value]) -> Vec<Block> {
         caption: "Kinds of contact by net".to_owned(),
         columns: columns([
             "Kind of contact",
-            "#Net",
+            "#Net, %-points",
             "#Brings",
             "#Takes",
             "#Took",
@@ -255,8 +255,9 @@ fn ranking(record: &Value, mine: &[&Value]) -> Vec<Block> {
         blocks.push(
             bars(Bars {
                 id: "net".to_owned(),
-                title: "Net: part of what all brought less part of what all took, the ends of the ranking".to_owned(),
-                unit: "percentage_points".to_owned(),
+                title: "Net: part of what all brought less part of what all took, in %-points; the ends of the ranking"
+                    .to_owned(),
+                unit: "percent".to_owned(),
                 currency: String::new(),
                 bars: drawn,
                 are_dots: false,

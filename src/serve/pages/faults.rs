@@ -134,7 +134,8 @@ fn said(status: &str, is_complete: bool, behind: u64, as_of: Option<(i64, i64)>)
     let behind_words = words::count(whole(behind));
     let of = as_of.map_or_else(String::new, |(at, now)| {
         let ago = now.saturating_sub(at).max(0) / 1_000;
-        format!(" It is of {}, {} ago.", words::moment(at), words::duration(ago as f64))
+        let ago = if ago < 60 { format!("{ago} s") } else { words::duration(ago as f64) };
+        format!(" It is of {}, {ago} ago.", words::moment(at))
     });
     let state = match status {
         "current" => "Current: everything that the feeds hold is shown.".to_owned(),

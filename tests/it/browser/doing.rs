@@ -145,7 +145,7 @@ pub fn a_keyboard_reaches_everything(looker: &mut Looker<'_>, demo: &Demo) {
         browser.screen(width, width == 360);
         let stops = browser.value(
             "(() => { const all = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, \
-             [tabindex=\"0\"]')].filter(it => it.getClientRects().length); all.forEach((it, at) => { it.dataset.stop = at; }); \
+             [tabindex=\"0\"]')].filter(it => it.checkVisibility()); all.forEach((it, at) => { it.dataset.stop = at; }); \
              return all.length; })()",
         );
         let stops = stops.as_u64().expect("a number");

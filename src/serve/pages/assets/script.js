@@ -47,6 +47,8 @@
     try {
       const answer = await fetch(location.href, { headers: { "x-insight-live": "1" }, redirect: "manual", credentials: "same-origin" });
       if (answer.type === "opaqueredirect" || answer.status === 401) { location.reload(); return; }
+      // It answers, and cannot show the page: what is here is as old as it says.
+      if (away) away.hidden = answer.status < 500;
       if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       let changed = 0;
@@ -76,7 +78,7 @@
     clearTimeout(silent);
     silent = null;
     document.body.dataset.listening = "1";
-    if (away && !away.hidden) { away.hidden = true; renew(); }
+    if (away && !away.hidden) renew();
   };
   const unheard = () => {
     delete document.body.dataset.listening;
