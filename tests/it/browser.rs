@@ -26,7 +26,7 @@ use crate::harness::{
     sweeper::Scratch,
 };
 
-const WITHIN: Duration = Duration::from_secs(540);
+const WITHIN: Duration = Duration::from_secs(240);
 /// Enough that every page has something to show.
 const TOUCHPOINTS: &str = "24000";
 /// What is in a name that is no name.
@@ -68,7 +68,7 @@ impl Demo {
             "--directory",
             &directory,
             "--touchpoints",
-            &std::env::var("PG_TOUCHPOINTS").unwrap_or(TOUCHPOINTS.to_owned()),
+            TOUCHPOINTS,
             "--pace",
             "0",
             "--listen",

@@ -15,7 +15,7 @@ use tungstenite::{Message, WebSocket};
 
 use crate::harness::{process::Process, sweeper::Scratch};
 
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// The browser's program, if this machine has one.
 pub fn program() -> Option<PathBuf> {
