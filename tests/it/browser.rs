@@ -166,6 +166,12 @@ impl Looker<'_> {
                 );
                 wrong.push(format!("{screen}: {wide} pixels too wide: {widest}"));
             }
+            let twice = self.browser.value(
+                "(all => all.filter((id, at) => all.indexOf(id) !== at))([...document.querySelectorAll('[id]')].map(it => it.id))",
+            );
+            if twice != json!([]) {
+                wrong.push(format!("{screen}: two things are called {twice}"));
+            }
             // Everything is looked at, also what is folded away. In the dark only colours differ.
             self.browser.value("document.querySelectorAll('details').forEach(it => { it.open = true; })");
             let rules = if is_dark { "runOnly: ['color-contrast'], " } else { "" };

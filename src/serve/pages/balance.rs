@@ -57,7 +57,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     let mine: Vec<&Value> =
         contacts.iter().filter(|contact| spoke.is_empty() || text_of(contact, "/spoke") == spoke).collect();
     page.sections = vec![
-        Section::new("month", words::month(month), of_month(record)),
+        Section::new("figures", words::month(month), of_month(record)),
         Section::new("advice", "Where to invest, and where to save", advice(&mine)),
         Section::new("ranking", "The whole ranking", ranking(record, &mine)),
     ];

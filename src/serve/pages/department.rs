@@ -45,7 +45,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     let fields = vec![word_field("spoke", "Department", &spokes, spoke), month_field(&months, month)];
     page.top.push(asking("/department", fields));
     page.sections = vec![
-        Section::new("month", format!("{}, {}", words::title(spoke), words::month(month)), of_month(card)),
+        Section::new("figures", format!("{}, {}", words::title(spoke), words::month(month)), of_month(card)),
         Section::new("feel", "What customers feel here", feel(card, &mine)),
         Section::new("balance", "What it brings and takes", balance(card)),
         Section::new("elsewhere", "What its failures do to others", elsewhere(card)),

@@ -204,13 +204,14 @@ fn what_goes(goes: &Value) -> Vec<Block> {
             vec![line(words::title(text_of(identifier, "/type"))), vec![code(text_of(identifier, "/value"))]]
         })
         .collect();
-    let names = count(count_of(goes, "/identity/identifiers_total"));
+    let several = |n: i64, what: &str| format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" });
+    let names = several(count_of(goes, "/identity/identifiers_total"), "identifier");
     vec![
         paragraph(format!(
-            "The record of one person with {names} identifiers and {} touchpoints, everything that was counted of them, and what still \
+            "The record of one person with {names} and {}, everything that was counted of them, and what still \
              comes late of the time until now. What happens later is somebody new. The departments’ own topics, and backups, are their \
              owners’ to clean.",
-            count(total)
+            several(total, "touchpoint")
         )),
         Table {
             caption: "Identifiers that go".to_owned(),

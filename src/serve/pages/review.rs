@@ -21,7 +21,7 @@ use super::{
     failed,
     forms::{Asked, Form},
     redirect, shown,
-    words::{self, count, count_of, href, instant, list_of, percent, text_of},
+    words::{self, count, count_of, href, list_of, percent, text_of},
 };
 use crate::{
     feeds::Feed,
@@ -316,8 +316,8 @@ async fn evidence(asker: &Asker, identifiers: &[String], from: &[String]) -> Res
         }
         match asker.get(&format!("/api/v1/customers/{}", percent(identifier))).await {
             Ok(record) => {
-                persons.insert(text_of(&record, "/person").to_owned());
-                rows.push(known(what, &record));
+                let is_new = persons.insert(text_of(&record, "/person").to_owned());
+                rows.push(known(what, &record, is_new));
             }
             Err(refused) if refused.status == StatusCode::NOT_FOUND => {
                 rows.push(vec![what, vec![soft("nobody is known by it")], Line::new(), Line::new(), Line::new()]);
@@ -346,8 +346,13 @@ async fn evidence(asker: &Asker, identifiers: &[String], from: &[String]) -> Res
     Ok(blocks)
 }
 
-fn known(what: Line, record: &Value) -> Vec<Line> {
+/// `is_new`: the person is in no row before.
+fn known(what: Line, record: &Value, is_new: bool) -> Vec<Line> {
     let person = text_of(record, "/person");
+    if !is_new {
+        let same = line(format!("{}, as above", shortened(person)));
+        return vec![what, same, Line::new(), Line::new(), Line::new()];
+    }
     let of_types = record.get("identifiers").and_then(Value::as_object).into_iter().flatten();
     let all: Vec<String> = of_types
         .flat_map(|(kind, values)| {
@@ -362,7 +367,11 @@ fn known(what: Line, record: &Value) -> Vec<Line> {
     vec![
         what,
         vec![link(format!("/customers/{}", percent(person)), shortened(person))],
-        vec![text(instant(text_of(record, "/first_seen"))), soft(" to "), text(instant(text_of(record, "/last_seen")))],
+        vec![
+            text(words::day(text_of(record, "/first_seen"))),
+            soft(" to "),
+            text(words::day(text_of(record, "/last_seen"))),
+        ],
         line(count(count_of(record, "/touchpoints"))),
         names,
     ]
@@ -428,10 +437,12 @@ mod tests {
         let orders: Vec<String> = (0..9).map(|at| format!("o-{at}")).collect();
         let record = json!({"person": "0123456789abcdef0123456789abcdef", "first_seen": "2026-01-31T09:00:00Z",
             "last_seen": "2026-02-01T09:00:00Z", "touchpoints": 1200, "identifiers": {"order": orders}});
-        let html: String = known(line("email:a"), &record).iter().flatten().map(ToString::to_string).collect();
-        for part in ["01234567…", "1,200", "order o-5", "and 3 more", "31 Jan 2026 09:00 UTC"] {
+        let html: String = known(line("email:a"), &record, true).iter().flatten().map(ToString::to_string).collect();
+        for part in ["01234567…", "1,200", "order o-5", "and 3 more", "31 Jan 2026"] {
             assert!(html.contains(part), "{part} in {html}");
         }
         assert!(!html.contains("o-6"), "{html}");
+        let again: String = known(line("email:b"), &record, false).iter().flatten().map(ToString::to_string).collect();
+        assert!(again.contains("01234567…, as above") && !again.contains("o-5"), "{again}");
     }
 }

@@ -53,11 +53,11 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       let changed = 0;
       for (const next of fresh.querySelectorAll("[data-part]")) {
-        const old = document.getElementById(next.id);
+        const old = [...document.querySelectorAll("[data-part]")].find((it) => it.id === next.id);
         if (!old) { changed += 1; continue; }
         if (isUsed(old) || plain(old) === plain(next)) continue;
         replace(old, next);
-        if (next.id !== "state") changed += 1;
+        if (next.id !== "feeds-state") changed += 1;
       }
       if (changed) {
         document.body.dataset.renewed = String(1 + Number(document.body.dataset.renewed || 0));
