@@ -24,7 +24,7 @@ impl ViewDisk {
         if mounted.is_ok_and(|mounted| mounted.status.success()) {
             return Some(ViewDisk(path.to_owned()));
         }
-        println!("SKIPPED: a copy of the feeds that cannot be written (this user may not mount a file system)");
+        eprintln!("SKIPPED: a copy of the feeds that cannot be written (this user may not mount a file system)");
         std::fs::remove_dir(path).expect("an empty folder");
         None
     }
