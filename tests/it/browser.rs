@@ -50,8 +50,6 @@ fn tools() -> Option<(PathBuf, String)> {
 /// A hub with the demo company, all of it taken in.
 struct Demo {
     hub: Hub,
-    /// What the copy of the feeds lies on, where this user may mount something.
-    disk: Option<states::ViewDisk>,
     home: Scratch,
     port: u16,
 }
@@ -60,7 +58,6 @@ impl Demo {
     fn start() -> Demo {
         let (home, port) = (Scratch::new("demo-pages"), free_port());
         let directory = home.path().join("company").display().to_string();
-        let disk = states::ViewDisk::mount(&home.path().join("company/data/view"));
         let listen = format!("serve.listen=127.0.0.1:{port}");
         let hub =
             Hub::command("demo-pages").args(["--set", &listen, "--set", "serve.requests_per_second=10000", "demo"]);
@@ -74,7 +71,7 @@ impl Demo {
             "--listen",
             "127.0.0.1:0",
         ]);
-        let mut demo = Demo { hub: hub.spawn(), disk, home, port };
+        let mut demo = Demo { hub: hub.spawn(), home, port };
         demo.until("the story is told", |demo| demo.hub.process.stdout().contains("The story is told"));
         demo.until("the copy of the feeds is current", |demo| {
             let page = ask(demo.port, "GET", "/", &[]);
@@ -227,7 +224,6 @@ fn people_look_in_with_a_real_browser() {
     doing::a_keyboard_reaches_everything(&mut looker, &demo);
     states::what_is_no_page_says_so(&mut looker, &demo);
     states::a_session_that_is_over_leads_back(&mut looker, &demo, &all);
-    states::a_page_says_that_it_is_old(&mut looker, &demo, &person, &newest);
     a_session_is_what_its_token_may(&mut looker, &demo, &few);
     states::a_page_says_that_the_hub_is_away(&mut looker, &mut demo);
     assert!(looker.wrong.is_empty(), "{}", looker.wrong.join("\n"));
