@@ -21,10 +21,12 @@ import numpy as np
 import analyses
 import contacts
 import customers
+import departments
+import fits
 from report import Report, check_place, escaped, ranked
 
 HERE = Path(__file__).parent
-FEEDS = ["journeys", "attribution", "drivers", "priorities", "changes", "balance", "customers", "alerts"]
+FEEDS = ["journeys", "attribution", "drivers", "priorities", "changes", "balance", "scorecards", "customers", "alerts", "catalogue"]
 SHOWN_MAX = 40
 # So many are published of each list of journeys and attribution, first things first.
 LIMITS = {"transitions": 200, "paths": 50, "ends": 50, "critical": 50, "steps": 200}
@@ -38,7 +40,7 @@ def load(folder):
         con.execute(f"SET VARIABLE {name} = ?", [str(folder / f"{name}.jsonl")])
     for name, value in definitions.items():
         con.execute(f"SET VARIABLE {name} = ?", [value])
-    for script in ["timeline", "metrics", "journeys", "drivers", "contacts", "customers"]:
+    for script in ["timeline", "segments", "metrics", "values", "journeys", "drivers", "contacts", "customers", "departments", "fits"]:
         con.execute((HERE / f"{script}.sql").read_text())
     unsupported = con.execute("SELECT what, count(*) FROM unsupported GROUP BY what").fetchall()
     con.execute("CREATE TABLE catalogue AS SELECT unnest(getvariable('metrics')) AS metric")
@@ -47,7 +49,7 @@ def load(folder):
     con.execute(
         """CREATE TABLE actual AS SELECT key, value.* FROM read_json(?, format = 'newline_delimited', columns = {key: 'VARCHAR',
         value: 'STRUCT(metric VARCHAR, unit VARCHAR, "window" STRUCT(kind VARCHAR, "start" DATE, "end" DATE), dimension VARCHAR,
-        dimension_value VARCHAR, currency VARCHAR, n BIGINT, numerator BIGINT, denominator BIGINT, value DOUBLE,
+        dimension_value VARCHAR, other_values BIGINT, currency VARCHAR, n BIGINT, numerator BIGINT, denominator BIGINT, value DOUBLE,
         standard_error DOUBLE, interval_low DOUBLE, interval_high DOUBLE, p50 DOUBLE, p90 DOUBLE, p99 DOUBLE,
         details MAP(VARCHAR, DOUBLE))'})""",
         [str(folder / "metrics.jsonl")],
@@ -56,6 +58,8 @@ def load(folder):
     for feed in FEEDS:
         lines = (json.loads(line) for line in (folder / f"{feed}.jsonl").open())
         feeds[feed] = {line["key"]: line["value"] for line in lines}
+    # Definitions are words; how customers buy is there too.
+    feeds["catalogue"] = {key: value["parameters"] for key, value in feeds["catalogue"].items() if value["parameters"]}
     return con, feeds
 
 
@@ -79,6 +83,7 @@ def check_metrics(con, report):
     exact = {
         "metric": ("metric", "a_metric"), "unit": ("unit", "a_unit"), "currency": ("currency", "a_currency"),
         "dimension": ("dim", "dimension"), "dimension_value": ("dim_value", "dimension_value"),
+        "other_values": ("nullif(others, 0)", "other_values"),
         "window.kind": ("kind", "\"window\".kind"), "window.start": ("DATE '1970-01-01' + first", "\"window\".\"start\""),
         "window.end": ("DATE '1970-01-01' + past", "\"window\".\"end\""),
         # How often data quality was observed is a matter of the arrivals' copies.
@@ -103,6 +108,8 @@ def check_metrics(con, report):
         FROM e FULL JOIN a ON e.key = a.key AND e.key_1 = a.key_1 WHERE {not_close("e.value", "a.value")}"""
     for key, name, expected, actual in con.execute(details).fetchall():
         report.add("metrics", key, f"details.{name}", expected, actual)
+    (together,) = con.execute("SELECT count(*) FROM expected WHERE others > 0").fetchone()
+    report.compared["values together"] += together
     check_intervals(con, report)
     check_copies(con, report)
 
@@ -331,25 +338,58 @@ def check_outcome(key, outcome, columns, record, report):
     same("adjusted", bool(weights and weights["adjusted"]), record["adjusted"])
 
 
-def check(con, journeys, feeds):
+class Expected:
+    """What does not depend on the feeds: computed once, however often it is compared."""
+
+    def __init__(self, con):
+        self.journeys = Journeys(con)
+        self.contacts = contacts.kinds_of_contact(con, self.journeys)
+        self.priorities = contacts.expected_priorities(con)
+        self.customers = dict(customers.expected_customers(con))
+        self.alerts = customers.expected_alerts(con)
+        self.cards = dict(departments.expected_cards(con, self.contacts, self.priorities, self.alerts))
+        self.fits = fits.expected_fits(con)
+
+
+def check(con, expected, feeds):
     report = Report()
     check_metrics(con, report)
-    check_journeys(journeys, feeds["journeys"], report)
-    check_attribution(journeys, feeds["attribution"], report)
+    check_journeys(expected.journeys, feeds["journeys"], report)
+    check_attribution(expected.journeys, feeds["attribution"], report)
     check_drivers(con, feeds["drivers"], report)
-    contacts.check_balance(con, journeys, feeds["balance"], report)
-    contacts.check_priorities(con, feeds["priorities"], report)
+    contacts.check_balance(expected.contacts, feeds["balance"], report)
+    contacts.check_priorities(expected.priorities, feeds["priorities"], report)
     contacts.check_changes(con, feeds["changes"], report)
-    customers.check_customers(con, feeds["customers"], report)
-    customers.check_alerts(con, feeds["alerts"], report)
+    departments.check_scorecards(expected.cards, feeds["scorecards"], report)
+    customers.check_customers(expected.customers, feeds["customers"], report)
+    customers.check_alerts(expected.alerts, feeds["alerts"], report)
+    fits.check_fits(expected.fits, feeds["catalogue"], report)
     return report
+
+
+def comparisons(expected):
+    """By feed, whether one record, which is known to be right in another form, is found wrong."""
+    def found(check, *arguments):
+        report = Report()
+        check(*arguments, report)
+        return bool(report.found)
+
+    def alert(key, right, record):
+        name = customers.alert_name(right)
+        return found(customers.check_alerts, [it for it in expected.alerts if customers.alert_name(it) == name], {key: record})
+
+    return {
+        "catalogue": lambda key, right, record: found(fits.check_fits, {key: expected.fits[key]}, {key: record}),
+        "scorecards": lambda key, right, record: found(departments.check_scorecards, {key: expected.cards[key]}, {key: record}),
+        "alerts": alert,
+    }
 
 
 def main():
     arguments = [argument for argument in sys.argv[1:] if argument != "--prove"]
     con, feeds = load(Path(arguments[0]))
-    journeys = Journeys(con)
-    report = check(con, journeys, feeds)
+    expected = Expected(con)
+    report = check(con, expected, feeds)
     if "--prove" in sys.argv:
         # Where injuries are to be found, there has to be something of everything.
         names = [name for (name,) in con.execute("FROM catalogue").fetchall()]
@@ -363,7 +403,7 @@ def main():
     if "--prove" in sys.argv and not report.found:
         import injuries
 
-        injuries.prove(con, journeys, feeds, check)
+        injuries.prove(con, expected, feeds, check, comparisons(expected))
     return 1 if report.found else 0
 
 

@@ -9,6 +9,8 @@ from report import check_place, escaped, ranked
 PRIORITIES = 50
 # Answers of 1 to 5, in thousandths.
 SCORE_RANGE = 4000
+NOTHING = dict.fromkeys(["touchpoints", "cost", "effort", "score_n", "score_sum", "score_squares", "sentiment_n",
+                         "sentiment_sum", "sentiment_squares"], 0)
 SHARES = ["csat", "on_time", "return_rate", "first_contact_resolution"]
 # The unit of a mean, and what it is called.
 MEANS = {
@@ -44,24 +46,38 @@ def feeling(here, everywhere):
             **dict(zip(["difference", "interval_low", "interval_high"], found or [None] * 3))}
 
 
-def check_balance(con, journeys, actual, report):
-    months = {}
+def kinds_of_contact(con, journeys):
+    """By month: kinds of contact by name, also those without a touchpoint that are credited; and the credits of those that are."""
+    kinds, credits = {}, {}
     for row in rows(con, "FROM contact"):
-        months.setdefault(row["month"], {})[row["name"]] = row
-    expected = {}
-    for month, contacts in months.items():
-        credits = {}
+        kinds.setdefault(row["month"], {})[row["name"]] = row
+    for month, of in kinds.items():
+        found = {}
         for goal in ["first_purchase", "repurchase"]:
             family = f"{month}|goal={goal}"
             paths = [(steps, n) for steps, _, n, *_ in journeys.paths.get(family, [])]
             if sum(n for steps, n in paths if steps) < analyses.PERSONS_MIN:
                 continue
-            found = analyses.credits(paths, {(a, b): n for a, b, n in journeys.transitions[family]})
-            for step, credit in found["steps"].items():
-                credits[step] = credits.get(step, 0.0) + float(credit["markov"])
-        credits = {step: credit for step, credit in credits.items() if credit > 1e-12}
-        if credits:
-            expected[f"balance|{month}|"] = (month, contacts, credits)
+            credited = analyses.credits(paths, {(a, b): n for a, b, n in journeys.transitions[family]})
+            for step, credit in credited["steps"].items():
+                found[step] = found.get(step, 0.0) + float(credit["markov"])
+        credits[month] = {step: credit for step, credit in found.items() if credit > 1e-12}
+        for name in credits[month]:
+            of.setdefault(name, NOTHING)
+    return kinds, credits
+
+
+def costs(kinds):
+    """By what costs are compared, what each kind of contact took, and all of them. Nothing costs less than nothing."""
+    for basis in ["cost", "effort", "touchpoints"]:
+        taken = {name: max(row[basis], 0) for name, row in kinds.items()}
+        if sum(taken.values()) > 0:
+            return basis, taken, sum(taken.values())
+
+
+def check_balance(months, actual, report):
+    kinds, credits = months
+    expected = {f"balance|{month}|": (month, kinds[month], of) for month, of in credits.items() if of}
     report.keys("balance", set(expected), set(actual))
     for key in expected.keys() & actual.keys():
         check_month(key, *expected[key], actual[key], report)
@@ -71,13 +87,8 @@ def check_month(key, month, contacts, credits, record, report):
     def same(field, expected, found, tolerance=None):
         report.value("balance", "balance", key, field, expected, found, tolerance)
 
-    nothing = dict.fromkeys(["touchpoints", "cost", "effort", "score_n", "score_sum", "score_squares", "sentiment_n",
-                             "sentiment_sum", "sentiment_squares"], 0)
-    contacts = {name: contacts.get(name, nothing) for name in contacts.keys() | credits.keys()}
-    # Nothing costs less than nothing.
-    taken = {basis: {name: max(row[basis], 0) for name, row in contacts.items()} for basis in ["cost", "effort", "touchpoints"]}
-    basis = next(basis for basis, by_name in taken.items() if sum(by_name.values()) > 0)
-    total, credited = sum(taken[basis].values()), sum(credits.values())
+    basis, taken, total = costs(contacts)
+    credited = sum(credits.values())
     everywhere = {what: tuple(map(sum, zip(*(sums(row, what) for row in contacts.values())))) for what in ["score", "sentiment"]}
     for field, value in [("window", month_window(month)), ("currency", "EUR"), ("cost_basis", basis),
                          ("touchpoints", sum(row["touchpoints"] for row in contacts.values())), ("cost", total)]:
@@ -85,10 +96,10 @@ def check_month(key, month, contacts, credits, record, report):
     same("credited", credited, record["credited"], 1e-9)
     same("ranks", list(range(1, len(record["contacts"]) + 1)), [it["rank"] for it in record["contacts"]])
     same("other.kinds", max(len(contacts) - 200, 0), record["other"]["kinds"])
-    net = {name: credits.get(name, 0.0) / credited - taken[basis][name] / total for name in contacts}
+    net = {name: credits.get(name, 0.0) / credited - taken[name] / total for name in contacts}
 
     def contact(name, row, found):
-        share, credit = taken[basis][name] / total, credits.get(name, 0.0)
+        share, credit = taken[name] / total, credits.get(name, 0.0)
         felt = {what: feeling(sums(row, what), everywhere[what]) for what in ["score", "sentiment"]}
         for field in ["touchpoints"]:
             same(f"{name} {field}", row[field], found[field])
@@ -113,22 +124,16 @@ def check_month(key, month, contacts, credits, record, report):
                len(contacts), contact)
 
 
-def check_priorities(con, actual, report):
+def expected_priorities(con):
+    """By month: everyone, the priorities by name (score, the rest), and how many subjects were judged, no worse, too few."""
     months = {}
     for row in rows(con, "FROM touched"):
         name = None if row["spoke"] is None else (row["spoke"], row["kind"], row["subject"])
         months.setdefault(row["month"], {})[name] = row
-    report.keys("priorities", {f"priorities|{month}|of=persons" for month in months}, set(actual))
-    for month, touched in months.items():
-        key = f"priorities|{month}|of=persons"
-        if key in actual:
-            check_priorities_of(key, month, touched.pop(None), touched, actual[key], report)
+    return {month: priorities_of(touched.pop(None), touched) for month, touched in months.items()}
 
 
-def check_priorities_of(key, month, everyone, touched, record, report):
-    def same(field, expected, found, tolerance=None):
-        report.value("priorities", "priorities", key, field, expected, found, tolerance)
-
+def priorities_of(everyone, touched):
     expected, judged, no_worse, too_few = {}, 0, 0, 0
     for name, row in touched.items():
         with_it, without = ((row["yes"], row["known"]), (everyone["yes"] - row["yes"], everyone["known"] - row["known"]))
@@ -151,7 +156,23 @@ def check_priorities_of(key, month, everyone, touched, record, report):
         exact = {"reach": row["persons"], "value_at_risk": row["revenue"], "effort": 1, "limit": None,
                  "ground": "score" if outcome is None else "outcome"}
         expected[name] = (worth[0], (exact, numbers))
-    for field, value in [("of", "persons"), ("window", month_window(month)), ("persons", everyone["persons"]), ("judged", judged),
+    return everyone["persons"], expected, judged, no_worse, too_few
+
+
+def check_priorities(months, actual, report):
+    report.keys("priorities", {f"priorities|{month}|of=persons" for month in months}, set(actual))
+    for month, found in months.items():
+        key = f"priorities|{month}|of=persons"
+        if key in actual:
+            check_priorities_of(key, month, found, actual[key], report)
+
+
+def check_priorities_of(key, month, wanted, record, report):
+    def same(field, expected, found, tolerance=None):
+        report.value("priorities", "priorities", key, field, expected, found, tolerance)
+
+    persons, expected, judged, no_worse, too_few = wanted
+    for field, value in [("of", "persons"), ("window", month_window(month)), ("persons", persons), ("judged", judged),
                          ("no_worse", no_worse), ("too_few", too_few), ("other", max(len(expected) - PRIORITIES, 0))]:
         same(field, value, record[field])
     same("ranks", list(range(1, len(record["priorities"]) + 1)), [it["rank"] for it in record["priorities"]])

@@ -67,8 +67,10 @@ FROM named n JOIN told_person USING (person, number) GROUP BY ALL;
 
 -- What was done about what, and the 28 days before and after the day of it. Of nps, promoters are one and detractors minus one.
 CREATE TABLE done AS
+-- Of segments, the one that it names.
 SELECT DISTINCT t.day, t.spoke, s.dim, s.value AS dim_value
-FROM touch t JOIN slice s USING (person, pos) WHERE t.kind = 'change_enacted' AND s.dim NOT IN ('spoke', 'phase');
+FROM touch t JOIN slice s USING (person, pos) WHERE t.kind = 'change_enacted' AND s.dim NOT IN ('spoke', 'phase', 'segment')
+UNION SELECT day, spoke, 'segment', segment FROM touch WHERE kind = 'change_enacted' AND segment IS NOT NULL;
 CREATE TABLE moved AS
 SELECT w.name AS day, d.spoke, d.dim, d.dim_value, c.metric, c.first > d.day AS after,
     sum(n)::BIGINT AS n, sum(a)::BIGINT AS a, sum(CASE metric WHEN 'nps' THEN a - b ELSE s END)::HUGEINT AS total,

@@ -1,11 +1,13 @@
-"""What is said of each customer, and the alerts that are open: from SQL, but for the rhythm in which somebody buys."""
+"""What is said of each customer, and the alerts that are open: from SQL, but for the rhythm in which somebody buys and metrics."""
 
 import datetime
+import json
 import math
 from collections import Counter
 
 import numpy as np
 
+import watch
 from contacts import rows
 
 # A rhythm is that of so many purchases, the newest.
@@ -105,14 +107,16 @@ def compare(report, feed, key, field, expected, found):
             report.value(feed, feed, key, f"{field}: names", sorted(expected), sorted(found))
         for name in expected.keys() & found.keys():
             compare(report, feed, key, f"{field}.{name}", expected[name], found[name])
+    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        for at, (one, other) in enumerate(zip(expected, found)):
+            compare(report, feed, key, f"{field}[{at}]", one, other)
     elif isinstance(expected, float):
         report.value(feed, feed, key, field, expected, found, 1e-9)
     else:
         report.value(feed, feed, key, field, expected, found)
 
 
-def check_customers(con, actual, report):
-    expected = dict(expected_customers(con))
+def check_customers(expected, actual, report):
     report.keys("customers", set(expected), set(actual))
     for key in expected.keys() & actual.keys():
         # What comes later belongs to who writes it: every field that this script computes has to be there.
@@ -120,11 +124,10 @@ def check_customers(con, actual, report):
             compare(report, "customers", key, field, value, actual[key].get(field, "no such field"))
 
 
-def check_alerts(con, actual, report):
-    """An alert's id is a hash that is not computed here: it is the key's first part, and no two have one. All else says which it is."""
+def expected_alerts(con):
+    """What is open, without its id."""
     (last_closed,) = con.execute("SELECT last_closed FROM clock").fetchone()
     persons = dict(con.execute("SELECT person, person_id FROM customer").fetchall())
-    expected = Counter()
     found = rows(con, "FROM open_alert")
     for person, purchases in by_person(con, "FROM buying").items():
         own = rhythm(purchases)
@@ -132,27 +135,37 @@ def check_alerts(con, actual, report):
             figures = {"purchase_days": own["days"], "mean_gap_days": own["mean"], "limit_days": own["limit"]}
             found.append({"cause": "customer_lapsed", "person": person, "thing": None, "about": None, "since": own["lapses_on"],
                           "owner": own["owner"], "happened_at": None, "figures": figures})
-    wanted = {}
+    alerts = []
     for it in found:
         thing = it["thing"] and {"type": it["thing"], "value": it["about"]}
         happened_at = it["happened_at"] if it["happened_at"] is None else instant(it["happened_at"])
-        alert = {"cause": it["cause"], "person": persons[it["person"]], "thing": thing, "owner": it["owner"],
-                 "since": date(it["since"]), "happened_at": happened_at}
-        expected[alert_name(alert)] += 1
-        wanted[alert_name(alert)] = {name: float(value) for name, value in it["figures"].items()}
+        alerts.append({"cause": it["cause"], "person": persons[it["person"]], "metric": None, "thing": thing, "owner": it["owner"],
+                       "since": date(it["since"]), "happened_at": happened_at,
+                       "figures": {name: float(value) for name, value in it["figures"].items()}})
+    for it in watch.expected_alerts(con):
+        window = {"kind": "week", "start": date(it["week"]), "end": date(it["week"] + 7)}
+        alerts.append({"cause": "metric_unusual", "person": "", "metric": it["metric"] | {"window": window}, "thing": None,
+                       "owner": it["owner"], "since": date(it["since"]), "happened_at": None, "figures": it["figures"]})
+    return alerts
+
+
+def check_alerts(expected, actual, report):
+    """An alert's id is a hash that is not computed here: it is the key, and no two have one. All else says which it is."""
+    times = Counter(alert_name(alert) for alert in expected)
+    wanted = {alert_name(alert): alert["figures"] for alert in expected}
     named = {}
-    # Metrics have alerts too: those are not about a customer.
-    for key in sorted(key for key, it in actual.items() if it.get("person")):
+    for key in sorted(actual):
         named.setdefault(alert_name(actual[key]), []).append(key)
-    for name, n in expected.items():
+    for name, n in times.items():
         for _ in range(len(named.get(name, [])), n):
             report.add("alerts", name, "missing", None, None)
     for name, keys in named.items():
-        for key in keys[expected[name]:]:
+        for key in keys[times[name]:]:
             report.add("alerts", key, "superfluous", None, None)
-        for key in keys[:expected[name]]:
+        for key in keys[:times[name]]:
             it = actual[key]
-            report.value("alerts", "alerts", key, "id", key, f"{it['id']}|{it['person']}")
+            report.compared[f"alerts {it['cause']}"] += 1
+            report.value("alerts", "alerts", key, "id", key, it["id"])
             told = (it["state"], it["acknowledged_by"], it["acknowledged_at"])
             report.value("alerts", "alerts", key, "state", ("open", None, None), told)
             compare(report, "alerts", key, "figures", wanted[name], it["figures"])
@@ -161,4 +174,5 @@ def check_alerts(con, actual, report):
 def alert_name(it):
     """What an alert is, in words."""
     thing = it["thing"] and f"{it['thing']['type']}={it['thing']['value']}"
-    return " ".join(str(part) for part in [it["cause"], it["person"], thing, it["owner"], it["since"], it["happened_at"]])
+    metric = it["metric"] and json.dumps(it["metric"], sort_keys=True)
+    return " ".join(str(part) for part in [it["cause"], it["person"], metric, thing, it["owner"], it["since"], it["happened_at"]])

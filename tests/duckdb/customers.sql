@@ -4,7 +4,7 @@
 CREATE TABLE customer AS
 WITH told AS (
     SELECT person, any_value(person_id) AS person_id, min(ms) AS first_seen, max(ms) AS last_seen, count(*) AS touchpoints,
-        arg_max(segment, pos) FILTER (segment IS NOT NULL) AS segment, arg_max(region, pos) FILTER (region IS NOT NULL) AS region,
+        arg_max(region, pos) FILTER (region IS NOT NULL) AS region,
         arg_max(account, pos) FILTER (account IS NOT NULL) AS account, max(pos) + 1 AS past,
         count(sentiment) AS sentiment_n, sum(sentiment)::BIGINT AS sentiment_sum,
         arg_max(sentiment, pos) FILTER (sentiment IS NOT NULL) AS sentiment_last,
@@ -26,11 +26,11 @@ WITH told AS (
     SELECT p.person, count(*) AS open, count(*) FILTER (greatest(m.day, day_of(p.due)) <= last_closed) AS overdue
     FROM promise p JOIN touch m ON m.person = p.person AND m.pos = p.made, clock WHERE p.ended IS NULL GROUP BY p.person
 )
-SELECT t.*, ['before', 'during', 'after'][p.rank + 1] AS phase,
+SELECT t.*, s.standing AS segment, ['before', 'during', 'after'][p.rank + 1] AS phase,
     coalesce(orders, 0) AS orders, greatest(coalesce(orders, 0) - 1, 0) AS frequency, coalesce(open_cases, 0) AS open_cases,
     coalesce(replied, 0) AS replied, replied_ms, coalesce(resolved, 0) AS resolved, resolved_ms,
     coalesce(on_time, 0) AS on_time, coalesce(late, 0) AS late, coalesce(open, 0) AS open_promises, coalesce(overdue, 0) AS overdue
-FROM told t JOIN phase p ON p.person = t.person AND p.pos = t.past
+FROM told t JOIN phase p ON p.person = t.person AND p.pos = t.past JOIN segment_of s ON s.person = t.person AND s.pos = t.past - 1
 LEFT JOIN bought b ON b.person = t.person LEFT JOIN asked a ON a.person = t.person
 LEFT JOIN received r ON r.person = t.person LEFT JOIN awaited w ON w.person = t.person;
 

@@ -56,7 +56,7 @@ WITH months AS (
             WHEN earliest < placed THEN placed BETWEEN since AND until ELSE false END)::INTEGER FROM taken
     ) GROUP BY ALL
 )
-SELECT m.name AS month, s.segment,
+SELECT m.person, m.name AS month, s.segment,
     csat::BIGINT AS csat, nps::BIGINT AS nps, sentiment::BIGINT AS sentiment,
     first_response_time::BIGINT AS first_response_time, on_time::BIGINT AS on_time, promise_gap::BIGINT AS promise_gap,
     contacts::BIGINT AS contacts,

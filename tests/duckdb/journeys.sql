@@ -1,13 +1,12 @@
--- Timelines in (timeline.sql); the journeys that ended out, by goal, month and segment: their paths, what followed what, and
+-- Timelines in (timeline.sql, segments.sql); the journeys that ended out, by goal, month and segment: their paths, what followed what, and
 -- what goes with the goal.
 --
 -- A journey begins with the first touchpoint that can begin one, and ends where the goal is reached, where it is given up, or
 -- where nothing happens for 30 days. Each of these is a bound: between two bounds there is at most one journey. What customers
 -- cannot see is no step.
 
--- The newest segment up to a touchpoint.
-CREATE TABLE segment_at AS
-SELECT person, pos, last_value(segment IGNORE NULLS) OVER (PARTITION BY person ORDER BY pos) AS segment FROM touch;
+-- The segment that a person is in after a touchpoint.
+CREATE TABLE segment_at AS SELECT person, pos, standing AS segment FROM segment_of;
 
 CREATE TABLE seen AS
 SELECT t.person, t.pos, t.ms, t.kind, t.spoke || ':' || t.kind || ':' || coalesce(t.channel, '') AS step,

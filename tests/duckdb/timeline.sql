@@ -1,4 +1,4 @@
--- The files of a hub in; touchpoints in their order, what was bought, promised, delivered and asked for, and phases out.
+-- The files of a hub in; touchpoints in their order, what was bought, promised, delivered and asked for, phases and windows out.
 --
 -- A person's timeline is in the order of time, then id, then spoke; `pos` is a touchpoint's place in it, from 1.
 
@@ -175,16 +175,3 @@ SELECT day, 'month', (date_trunc('month', date)::DATE - DATE '1970-01-01')::INTE
 FROM dated;
 
 CREATE TABLE windows AS SELECT DISTINCT kind, first, past, name FROM of_day;
-
--- What a touchpoint counts for: the company, and each dimension value that it has.
-CREATE TABLE slice AS
-WITH dims AS (
-    SELECT t.person, t.pos, unnest([
-        {dim: 'company', value: ''}, {dim: 'spoke', value: spoke}, {dim: 'channel', value: channel},
-        {dim: 'segment', value: segment}, {dim: 'region', value: region}, {dim: 'product', value: product},
-        {dim: 'subject', value: subject}, {dim: 'campaign', value: campaign}, {dim: 'account', value: account},
-        {dim: 'phase', value: ['before', 'during', 'after'][p.rank + 1]}
-    ], recursive := true)
-    FROM touch t JOIN phase p USING (person, pos)
-)
-SELECT * FROM dims WHERE value IS NOT NULL;

@@ -1,7 +1,8 @@
 //! The feeds against SQL: a company's year into a hub, its timeline and its feeds into files, what DuckDB finds wrong out.
 //!
-//! `tests/duckdb/check.py` computes every metric, journey, credit, driver, priority, change and kind of contact anew from the
-//! timeline, and what is said of each customer and open alert: in SQL, and in NumPy and SciPy what SQL has no functions for.
+//! `tests/duckdb/check.py` computes every metric, journey, credit, driver, priority, change, kind of contact, scorecard and set of
+//! parameters anew from the timeline, and what is said of each customer and open alert: in SQL, and in NumPy and SciPy what SQL has
+//! no functions for.
 //! That the timeline itself is right, is what the oracle of these tests says of the source events. `tests/run` installs what
 //! the script stands on.
 
@@ -10,12 +11,14 @@ use std::{
     io::{BufWriter, Write as _},
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use insight_hub::{
     company::{CompanyOptions, SourceEvent},
     engine::{log::embedded::EmbeddedOptions, worker::WorkerOptions},
+    ingest::segments::Segments,
     metrics::catalogue,
     model::Calendar,
 };
@@ -70,17 +73,50 @@ fn write_lines(path: &Path, lines: impl Iterator<Item = Value>) {
 const CONTACT_CAP: i64 = 3;
 
 /// The feeds that the script computes anew.
-const FEEDS: [&str; 9] =
-    ["metrics", "journeys", "attribution", "drivers", "priorities", "changes", "balance", "customers", "alerts"];
+const FEEDS: [&str; 11] = [
+    "metrics",
+    "journeys",
+    "attribution",
+    "drivers",
+    "priorities",
+    "changes",
+    "balance",
+    "scorecards",
+    "customers",
+    "alerts",
+    "catalogue",
+];
 
-/// Runs the company through a hub in a time zone and writes what the script reads.
-fn publish(events: &[SourceEvent], zone: &str, folder: &Path) {
+/// How a hub is configured.
+#[derive(Clone, Copy)]
+struct Meaning {
+    zone: &'static str,
+    /// `None`: the default, which no dimension of the company reaches.
+    dimension_values_max: Option<usize>,
+    /// Whether customers are in the segments of `tests/duckdb/rules.txt`, which the script knows in SQL.
+    rules: bool,
+}
+
+const PLAIN: Meaning = Meaning { zone: "UTC", dimension_values_max: None, rules: false };
+
+/// Days of 23 and 25 hours, and days that begin before those of UTC; more values of dimensions than are published; segments by rule.
+const SPECIAL: Meaning = Meaning { zone: "Europe/Berlin", dimension_values_max: Some(4), rules: true };
+
+/// Runs the company through a hub and writes what the script reads.
+fn publish(events: &[SourceEvent], Meaning { zone, dimension_values_max, rules }: Meaning, folder: &Path) {
     let begun = Instant::now();
     let mut options = topology_options("duckdb", 4);
     options.calendar = Calendar::of_zone(zone).unwrap();
     options.metrics.calendar = options.calendar.clone();
     options.customers.fold.calendar = options.calendar.clone();
     options.customers.fold.contact_cap = CONTACT_CAP;
+    if let Some(values_max) = dimension_values_max {
+        options.metrics.dimension_values_max = values_max;
+    }
+    if rules {
+        let rules = Segments::parse(include_str!("../duckdb/rules.txt")).unwrap().unwrap();
+        options.customers.fold.segments = Some(Arc::new(rules));
+    }
     let house = House::open(&folder.join("hub"), &options, EmbeddedOptions::default());
     house.write(events);
     // Of many events, not every state on the way has to be published.
@@ -125,6 +161,8 @@ fn publish(events: &[SourceEvent], zone: &str, folder: &Path) {
         "unanswered_target_ms": meaning.unanswered_target_ms,
         "acquisition_spokes": meaning.acquisition_spokes,
         "contact_cap": meaning.contact_cap,
+        "dimension_values_max": options.metrics.dimension_values_max,
+        "has_rules": rules,
         "metrics": catalogue::entries().map(|entry| entry.metric).collect::<Vec<_>>(),
     });
     fs::write(folder.join("definitions.json"), definitions.to_string()).unwrap();
@@ -142,37 +180,37 @@ fn check(packages: &Path, folder: &Path, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), said)
 }
 
-fn check_year(customers: u32, touchpoints: u64, zone: &str) {
+fn check_year(customers: u32, touchpoints: u64, meaning: Meaning) {
     let Some(packages) = packages() else { return };
     let folder = tempfile::tempdir().unwrap();
     let events = events_with_changes(company(customers, touchpoints, 365));
-    publish(&events, zone, folder.path());
+    publish(&events, meaning, folder.path());
     let (content, said) = check(&packages, folder.path(), &["--prove"]);
     assert!(content, "{said}");
 }
 
 #[test]
-fn a_year_is_what_sql_computes_from_its_touchpoints() {
-    check_year(1_000, 20_000, "UTC");
-}
-
-/// Days of 23 and 25 hours, and days that begin before those of UTC.
-#[test]
-fn a_year_of_a_zone_with_summer_time_is_what_sql_computes_from_its_touchpoints() {
-    check_year(1_000, 20_000, "Europe/Berlin");
+fn a_year_of_a_zone_with_summer_time_and_segments_by_rule_is_what_sql_computes_from_its_touchpoints() {
+    check_year(1_000, 20_000, SPECIAL);
 }
 
 #[test]
 #[ignore = "minutes: the full suite runs it"]
 fn a_year_of_twenty_thousand_customers_is_what_sql_computes_from_its_touchpoints() {
-    check_year(20_000, 400_000, "UTC");
+    check_year(20_000, 400_000, PLAIN);
+}
+
+#[test]
+#[ignore = "minutes: the full suite runs it"]
+fn a_year_of_twenty_thousand_customers_in_segments_by_rule_is_what_sql_computes_from_its_touchpoints() {
+    check_year(20_000, 400_000, SPECIAL);
 }
 
 #[test]
 fn what_is_wrong_missing_or_too_much_is_reported_by_its_key() {
     let Some(packages) = packages() else { return };
     let folder = tempfile::tempdir().unwrap();
-    publish(&events_with_changes(company(40, 600, 70)), "UTC", folder.path());
+    publish(&events_with_changes(company(40, 600, 70)), PLAIN, folder.path());
     let (content, said) = check(&packages, folder.path(), &[]);
     assert!(content, "{said}");
 

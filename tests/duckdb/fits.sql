@@ -1,0 +1,19 @@
+-- Purchases in (timeline.sql, customers.sql); how each customer had bought by the end of each of the newest twelve months that are
+-- over out. A month counts what was known at its end: what is cancelled later was bought. Weeks begin on Monday.
+
+CREATE MACRO week_of(day) AS (day + 3) // 7;
+CREATE TABLE bought_by AS
+WITH bought AS (
+    SELECT b.*, c.day AS cancelled_on FROM buying b LEFT JOIN touch c ON c.person = b.person AND c.pos = b.cancelled
+), months AS (
+    SELECT name, past - 1 AS close FROM windows, clock
+    WHERE kind = 'month' AND past - 1 <= last_closed AND past > (SELECT min(day) FROM bought) ORDER BY first DESC LIMIT 12
+), of_day AS (
+    SELECT m.name AS month, m.close, b.person, b.day, sum(b.amount)::BIGINT AS amount,
+        b.day > min(b.day) OVER (PARTITION BY m.name, b.person) AS again
+    FROM months m JOIN bought b ON b.day <= m.close AND (b.cancelled_on IS NULL OR b.cancelled_on > m.close) GROUP BY ALL
+)
+SELECT month, person, count(*) FILTER (again) AS repeats, week_of(max(day)) - week_of(min(day)) AS last,
+    week_of(any_value(close)) - week_of(min(day)) AS age, count(amount) FILTER (again) AS paid,
+    coalesce(sum(amount) FILTER (again), 0)::BIGINT AS total
+FROM of_day GROUP BY month, person;
