@@ -165,7 +165,8 @@ def check_alerts(expected, actual, report):
         for key in keys[:times[name]]:
             it = actual[key]
             report.compared[f"alerts {it['cause']}"] += 1
-            report.value("alerts", "alerts", key, "id", key, it["id"])
+            parts = key.split("|")
+            report.value("alerts", "alerts", key, "id", parts, [it["id"], it["person"]][:len(parts)])
             told = (it["state"], it["acknowledged_by"], it["acknowledged_at"])
             report.value("alerts", "alerts", key, "state", ("open", None, None), told)
             compare(report, "alerts", key, "figures", wanted[name], it["figures"])

@@ -38,8 +38,9 @@ def owned(priorities, spoke):
     """The first of a month's priorities that a department owns, and how many more it does."""
     ranked = sorted(priorities.items(), key=lambda it: (-it[1][0], it[0]))
     own = [(rank, name, *priority) for rank, (name, (_, priority)) in enumerate(ranked, 1) if name[0] == spoke]
-    shown = [{"rank": rank, "kind": name[1], "subject": name[2], "reach": exact["reach"], "value_at_risk": exact["value_at_risk"],
-              "ground": exact["ground"], "effort": exact["effort"], **{field: numbers[field] for field in ["score", "score_low", "score_high"]}}
+    shown = [{"rank": rank, "kind": name[1], "subject": name[2],
+              **{field: exact[field] for field in ["reach", "value_at_risk", "ground", "effort"]},
+              **{field: numbers[field] for field in ["score", "score_low", "score_high"]}}
              for rank, name, exact, numbers in own[:PRIORITIES]]
     return shown, len(own) - len(shown)
 
@@ -71,7 +72,8 @@ def expected_cards(con, of_contacts, of_priorities, of_alerts):
             causes[alert["cause"]] = causes.get(alert["cause"], 0) + 1
     columns = [*FELT, "bought_again", "cases_elsewhere", "csat_elsewhere"]
     table = con.execute(f"SELECT month, spoke, failed, {', '.join(columns)} FROM department_person").fetchnumpy()
-    places, failed = list(zip(np.ma.asarray(table["month"]).tolist(), np.ma.asarray(table["spoke"]).tolist())), np.asarray(table["failed"])
+    places = zip(*(np.ma.asarray(table[name]).tolist() for name in ["month", "spoke"]))
+    failed = np.asarray(table["failed"]).astype(bool)
     values = {name: np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan) for name in columns}
     at = {}
     for index, place in enumerate(places):
@@ -80,7 +82,7 @@ def expected_cards(con, of_contacts, of_priorities, of_alerts):
         row = counts.get((month, spoke), dict.fromkeys(["touchpoints", "cases", "promises", "kept"], 0))
         persons = at.get((month, spoke), [])
         here = {name: column[persons] for name, column in values.items()}
-        told = failed[persons].astype(bool)
+        told = failed[persons]
         first, more = owned(priorities.get(month, {}), spoke) if row["touchpoints"] else ([], 0)
         # Of an alert alone, nothing else is said.
         part = part_of(spoke, kinds[month], credits.get(month, {})) if row["touchpoints"] else {

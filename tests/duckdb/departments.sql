@@ -20,7 +20,8 @@ WITH dated AS (
     SELECT person, opened AS pos FROM support_case WHERE opened IS NOT NULL
     UNION SELECT person, pos FROM touch WHERE kind = 'case_opened' AND case_no IS NULL
 ), reply AS (
-    SELECT c.person, c.replied AS pos, t.ms - c.opened_at AS took FROM support_case c JOIN touch t ON t.person = c.person AND t.pos = c.replied
+    SELECT c.person, c.replied AS pos, t.ms - c.opened_at AS took
+    FROM support_case c JOIN touch t ON t.person = c.person AND t.pos = c.replied
 ), there AS (
     SELECT d.person, d.month, d.spoke, count(o.pos) AS cases,
         bool_or(coalesce(d.ms - y.due > getvariable('on_time_tolerance_ms'), false) OR coalesce(d.sentiment < -20, false)
@@ -30,15 +31,17 @@ WITH dated AS (
         floor(1000 * sum(answer) FILTER (scale = 'nps') / count(*) FILTER (scale = 'nps')) AS nps,
         floor(1000 * sum(sentiment) / count(sentiment)) AS sentiment,
         floor(sum(took) / count(took)) AS first_response_time,
-        floor(1000 * count(*) FILTER (d.ms - y.due <= getvariable('on_time_tolerance_ms')) / count(y.due)) AS on_time,
+        floor(1000 * count(*) FILTER (d.ms - y.due <= getvariable('on_time_tolerance_ms')) / nullif(count(y.due), 0)) AS on_time,
         floor(sum(d.ms - y.due) / count(y.due)) AS promise_gap
-    FROM dated d LEFT JOIN opening o USING (person, pos) LEFT JOIN reply r USING (person, pos) LEFT JOIN delivery y USING (person, pos)
+    FROM dated d LEFT JOIN opening o USING (person, pos) LEFT JOIN reply r USING (person, pos)
+    LEFT JOIN delivery y USING (person, pos)
     GROUP BY ALL
 ), everywhere AS (
     SELECT person, month, sum(cases) AS cases, sum(csat_n) AS csat_n, sum(csat_sum) AS csat_sum FROM there GROUP BY ALL
 )
 SELECT h.month, h.spoke, h.failed, (e.cases - h.cases)::BIGINT AS cases_elsewhere,
     floor(1000 * (e.csat_sum - h.csat_sum) / nullif(e.csat_n - h.csat_n, 0))::BIGINT AS csat_elsewhere,
-    h.csat::BIGINT AS csat, h.nps::BIGINT AS nps, h.sentiment::BIGINT AS sentiment, h.first_response_time::BIGINT AS first_response_time,
-    h.on_time::BIGINT AS on_time, h.promise_gap::BIGINT AS promise_gap, p.bought_again
+    h.csat::BIGINT AS csat, h.nps::BIGINT AS nps, h.sentiment::BIGINT AS sentiment,
+    h.first_response_time::BIGINT AS first_response_time, h.on_time::BIGINT AS on_time,
+    h.promise_gap::BIGINT AS promise_gap, p.bought_again
 FROM there h JOIN everywhere e USING (person, month) JOIN person_month p USING (person, month);

@@ -8,12 +8,13 @@ WITH bought AS (
 ), months AS (
     SELECT name, past - 1 AS close FROM windows, clock
     WHERE kind = 'month' AND past - 1 <= last_closed AND past > (SELECT min(day) FROM bought) ORDER BY first DESC LIMIT 12
-), of_day AS (
-    SELECT m.name AS month, m.close, b.person, b.day, sum(b.amount)::BIGINT AS amount,
-        b.day > min(b.day) OVER (PARTITION BY m.name, b.person) AS again
+), per_day AS (
+    SELECT m.name AS month, m.close, b.person, b.day, sum(b.amount)::BIGINT AS amount
     FROM months m JOIN bought b ON b.day <= m.close AND (b.cancelled_on IS NULL OR b.cancelled_on > m.close) GROUP BY ALL
+), told AS (
+    SELECT *, day > min(day) OVER (PARTITION BY month, person) AS again FROM per_day
 )
 SELECT month, person, count(*) FILTER (again) AS repeats, week_of(max(day)) - week_of(min(day)) AS last,
     week_of(any_value(close)) - week_of(min(day)) AS age, count(amount) FILTER (again) AS paid,
     coalesce(sum(amount) FILTER (again), 0)::BIGINT AS total
-FROM of_day GROUP BY month, person;
+FROM told GROUP BY month, person;

@@ -61,6 +61,9 @@ def places_of(record):
             # The caveat is a sentence.
             if name in ("revision", "window", "status", "caveat") or (name == "id" and "rank" in value):
                 continue
+            # Where the likelihood is flat, another place is as good.
+            if name == "parameters" and value["convergence"] != "converged":
+                continue
             if isinstance(inner, (dict, list)):
                 walk(inner)
             elif isinstance(inner, str):

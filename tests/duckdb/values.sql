@@ -51,7 +51,7 @@ QUALIFY row_number() OVER (PARTITION BY metric, competes, dim, kind, first ORDER
 -- Each value, the others too (alerts look at them), and those together: `others` says of how many values it is, of one 0.
 CREATE TABLE whole AS
 WITH placed AS (
-    SELECT p.*, competes_in(metric, currency) AS competes, o.dim_value IS NOT NULL AS is_other
+    SELECT p.*, competes_in(p.metric, p.currency) AS competes, o.dim_value IS NOT NULL AS is_other
     FROM part p LEFT JOIN other_value o ON o.metric = p.metric AND o.competes = competes_in(p.metric, p.currency)
         AND o.dim = p.dim AND o.kind = p.kind AND o.first = p.first AND o.dim_value = p.dim_value
 ), others AS (
@@ -90,14 +90,16 @@ SELECT metric, currency, dim, dim_value, kind, first, others, published, 'points
     MAP {CASE metric WHEN 'ces' THEN 'share_easy' WHEN 'sentiment' THEN 'share_negative' ELSE 'share_below' END: a / n}
 FROM whole WHERE metric IN ('ces', 'sentiment', 'expectation_gap');
 INSERT INTO figure
-SELECT metric, currency, dim, dim_value, kind, first, others, published, unit, n, s, n, s / n / unit_ms, error_of_mean(n, s, squares) / unit_ms,
+SELECT metric, currency, dim, dim_value, kind, first, others, published, unit, n, s, n, s / n / unit_ms,
+    error_of_mean(n, s, squares) / unit_ms,
     rank_at(sorted, 50) / unit_ms, rank_at(sorted, 90) / unit_ms, rank_at(sorted, 99) / unit_ms, NULL, NULL,
     CASE metric WHEN 'promise_gap' THEN MAP {'share_late': a / n}
         WHEN 'follow_up_time' THEN MAP {'share_within_48_hours': a / n} END
 FROM whole, (VALUES ('days', 86400000.0::DOUBLE), ('seconds', 1000.0::DOUBLE)) u(unit, unit_ms)
 WHERE len(sorted) > 0 AND (metric = 'promise_gap') = (unit = 'days');
 INSERT INTO figure
-SELECT metric, currency, dim, dim_value, kind, first, others, published, 'percent', n, a, n, share(a, n), NULL, NULL, NULL, NULL, a, n, NULL
+SELECT metric, currency, dim, dim_value, kind, first, others, published, 'percent', n, a, n, share(a, n),
+    NULL, NULL, NULL, NULL, a, n, NULL
 FROM whole
 WHERE metric IN ('on_time', 'return_rate', 'first_contact_resolution', 'repurchase_30', 'repurchase_60', 'repurchase_90',
     'referral', 'word_of_mouth');
@@ -106,7 +108,8 @@ SELECT metric, currency, dim, dim_value, kind, first, others, published, CASE me
     n, n, 1, n, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM whole WHERE metric IN ('orders', 'new_customers');
 INSERT INTO figure
-SELECT metric, currency, dim, dim_value, kind, first, others, published, 'minor_units', n, s, 1, s, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT metric, currency, dim, dim_value, kind, first, others, published, 'minor_units', n, s, 1, s,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM whole WHERE metric IN ('revenue', 'margin');
 INSERT INTO figure
 SELECT metric, currency, dim, dim_value, kind, first, others, published, 'minor_units', n, s, n, s / n, error_of_mean(n, s, squares),
