@@ -393,7 +393,7 @@ def main():
     if "--prove" in sys.argv:
         # Where injuries are to be found, there has to be something of everything.
         names = [name for (name,) in con.execute("FROM catalogue").fetchall()]
-        names += [*feeds, "alerts metric_unusual", "fits of purchases"]
+        names += [*feeds, "alerts metric_unusual", "likelihoods of purchases", "likelihoods of spend"]
         # A small limit is there to be passed.
         if con.execute("SELECT getvariable('dimension_values_max') < 1000").fetchone()[0]:
             names.append("values together")

@@ -14,7 +14,7 @@ FIELDS = {
 }
 
 
-FULLEST = [("catalogue", lambda it: it["purchases"]["convergence"] == "converged"), ("scorecards", lambda it: True),
+FULLEST = [("catalogue", lambda it: it["spend"]["parameters"]), ("scorecards", lambda it: True),
            ("alerts", lambda it: it["metric"]), ("alerts", lambda it: it["person"])]
 
 
