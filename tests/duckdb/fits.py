@@ -13,7 +13,6 @@ PERSONS_MIN = 30
 FITTED_ANEW = 2
 LETTERS = {"purchases": ["r", "alpha", "a", "b"], "spend": ["p", "q", "nu"]}
 UNITS = {"alpha": "weeks", "nu": "minor_units"}
-STEP = 1e-3
 WIDTH_MAX = 14
 
 
@@ -46,15 +45,13 @@ def spending(counts):
     return likelihood
 
 
-def slope(likelihood, at):
-    steps = np.eye(len(at)) * STEP
-    return np.array([(8 * (likelihood(at + s) - likelihood(at - s)) - likelihood(at + 2 * s) + likelihood(at - 2 * s)) / (12 * STEP)
-                     for s in steps])
+def slope(likelihood, at, step=1e-3):
+    return np.array([(8 * (likelihood(at + s) - likelihood(at - s)) - likelihood(at + 2 * s) + likelihood(at - 2 * s)) / (12 * step)
+                     for s in np.eye(len(at)) * step])
 
 
-def curvature(likelihood, at):
-    steps = np.eye(len(at)) * STEP
-    found = np.array([(slope(likelihood, at + s) - slope(likelihood, at - s)) / (2 * STEP) for s in steps])
+def curvature(likelihood, at, step=1e-2):
+    found = np.array([(slope(likelihood, at + s, step) - slope(likelihood, at - s, step)) / (2 * step) for s in np.eye(len(at)) * step])
     return -(found + found.T) / 2
 
 
