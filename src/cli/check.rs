@@ -16,6 +16,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
+    access,
     exit::{Exit, Failure},
     hub,
     output::{Format, Listing, write_json},
@@ -97,6 +98,7 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
     if let Err(error) = settings.registry.password(&mut |warning| warnings.push(warning)) {
         problems.push(error.to_string());
     }
+    problems.extend(access::problems(settings));
     let schemas = schemas::schemas(settings, schemas::unwatched()).unwrap_or_else(|error| {
         problems.push(error);
         Arc::default()

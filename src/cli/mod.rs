@@ -3,6 +3,7 @@
 //! Each subcommand resolves the configuration, checks what it needs, calls the rooms in one function, and shows what
 //! came of it. Errors go to standard error as what happened, to which thing, and what to do next.
 
+mod access;
 mod alerts;
 mod check;
 mod customer;

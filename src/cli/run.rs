@@ -221,7 +221,8 @@ fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     });
     std::thread::scope(|scope| {
         let watching = input.reloading.map(|reloading| {
-            let running = Running { settings, spokes: &spokes, telemetry: input.telemetry };
+            let tls = input.serving.and_then(Serving::tls);
+            let running = Running { settings, spokes: &spokes, telemetry: input.telemetry, tls };
             scope.spawn(move || running.watch(reloading, schemas, input.stop))
         });
         let ended = run_workers(input, &topology, place, &stores, None);

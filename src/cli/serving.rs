@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Dura
 use serde_json::Value;
 
 use super::{
+    access,
     exit::{Exit, Failure},
     export_person, hub,
     place::{self, Place},
@@ -26,9 +27,9 @@ use crate::{
     model::PersonKey,
     serve::{
         Board, Server, Shown,
-        access::TokenFile,
         audit::{AuditDesk, AuditTrail},
         http::{ApiOptions, GatherPerson, IngestLimits, Ungathered},
+        tls::Tls,
         view::{Following, Progress, Subscribe, View, ViewError, ViewOptions},
         writing::{Door, WritingDesk},
     },
@@ -126,6 +127,7 @@ pub(super) struct Serving {
     written: JoinHandle<()>,
     following: Following,
     server: Server,
+    tls: Option<Tls>,
 }
 
 impl Serving {
@@ -142,7 +144,8 @@ impl Serving {
             return Ok(None);
         };
         let tokens_file = settings.serve.tokens_file(&settings.hub);
-        refuse_open(listen, &tokens_file)?;
+        let inside = access::is_open_inside(settings, listen)?;
+        let (issuer, tls) = (access::issuer(settings)?, access::tls(settings, telemetry)?);
         hub::private_data_directory(settings)?;
         let within = ErasedWithin::ms(settings.topics.erased_within_ms());
         let options = ViewOptions {
@@ -180,7 +183,9 @@ impl Serving {
                 .map_err(|error| no_thread("what comes over the API", error))?;
         let options = ApiOptions {
             tokens_file,
-            inside: listen.ip().is_loopback(),
+            inside,
+            issuer,
+            tls: tls.clone(),
             requests_per_second: settings.serve.requests_per_second,
             concurrent_requests: settings.serve.concurrent_requests as usize,
             streams_per_caller: settings.serve.streams_per_token as usize,
@@ -207,12 +212,17 @@ impl Serving {
         let following = Following::start(Arc::clone(&view), feeds, hub::now_ms);
         let following = following.map_err(|error| no_thread("the view", error))?;
         tracing::info!(address = %server.address(), "the API and the dashboard are open");
-        Ok(Some(Serving { view, audit, auditing, writing, written, following, server }))
+        Ok(Some(Serving { view, audit, auditing, writing, written, following, server, tls }))
     }
 
     /// Where the API and the dashboard are.
     pub(super) fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// What makes its connections TLS, if something does.
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// How far the view is.
@@ -259,23 +269,6 @@ fn source(settings: &Settings) -> String {
         false => settings.kafka.brokers.clone().unwrap_or_default(),
     };
     format!("{}* on {brokers}", settings.topics.prefix)
-}
-
-/// An address that other machines reach is only for those who have a token.
-fn refuse_open(listen: SocketAddr, tokens_file: &std::path::Path) -> Result<(), Failure> {
-    if listen.ip().is_loopback() {
-        return Ok(());
-    }
-    let tokens = TokenFile::new(tokens_file.to_owned()).list();
-    let tokens = tokens.map_err(|error| Failure::new(Exit::Failure, error.to_string(), "correct serve.tokens_file"))?;
-    if tokens.is_empty() {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("other machines reach serve.listen = \"{listen}\", and there is no token"),
-            "make one first: insight-hub token create NAME --role read:metrics; or listen on 127.0.0.1",
-        ));
-    }
-    Ok(())
 }
 
 /// What was kept for an API that is not wanted any more goes: no erasure would reach it.

@@ -18,10 +18,12 @@ use std::{
 use axum::serve::Listener;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep_until},
 };
+
+use super::tls::{Tls, Wire};
 
 /// Within how long a connection must have got something.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
@@ -48,12 +50,14 @@ pub(super) struct Bounds {
 pub(super) struct Bounded {
     listener: TcpListener,
     bounds: Bounds,
+    tls: Option<Tls>,
     places: Arc<Semaphore>,
 }
 
 impl Bounded {
-    pub(super) fn new(listener: TcpListener, bounds: Bounds) -> Bounded {
-        Bounded { listener, bounds, places: Arc::new(Semaphore::new(bounds.connections_max)) }
+    /// `tls`: what makes connections TLS; without it they are plain.
+    pub(super) fn new(listener: TcpListener, bounds: Bounds, tls: Option<Tls>) -> Bounded {
+        Bounded { listener, bounds, tls, places: Arc::new(Semaphore::new(bounds.connections_max)) }
     }
 }
 
@@ -65,6 +69,10 @@ impl Listener for Bounded {
         let places = Arc::clone(&self.places);
         let place = places.acquire_owned().await.expect("the semaphore is never closed");
         let (stream, address) = Listener::accept(&mut self.listener).await;
+        let stream = match &self.tls {
+            None => Wire::Plain(stream),
+            Some(tls) => tls.wrap(stream),
+        };
         let connection = Connection {
             stream,
             end: Box::pin(sleep_until(Instant::now() + ANSWERED_WITHIN.min(self.bounds.lifetime_max))),
@@ -85,7 +93,7 @@ impl Listener for Bounded {
 
 /// A connection with an end and a bound on what it may send.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Wire,
     end: Pin<Box<Sleep>>,
     /// Its end at the latest.
     end_of_life: Instant,
@@ -221,7 +229,7 @@ mod tests {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free loopback port");
         let address = listener.local_addr().expect("it is bound");
         let routes = Router::new().route("/", get(|| async { vec![b'x'; ANSWER_BYTES] }));
-        runtime.spawn(axum::serve(Bounded::new(listener, bounds), routes).into_future());
+        runtime.spawn(axum::serve(Bounded::new(listener, bounds, None), routes).into_future());
         // Reads so much at a time, with a pause after each; how much came before the end.
         let read = |at_a_time: usize, pause: Duration| {
             let mut stream = std::net::TcpStream::connect(address).expect("it listens");

@@ -4,6 +4,7 @@
 //! - [`view`]: the local copy of the feeds that the API shows. [`http`]: the API. `pages`: the dashboard, which asks the API.
 //! - [`writing`]: records for departments' topics and operators' commands.
 //! - `board`: the newest values of the company for whoever scrapes.
+//! - [`tls`]: connections that nobody else reads.
 //! - `operators`: the endpoints that need no login. `bounded`: connections that cannot hold the hub's memory.
 //!
 //! Each server has threads and a runtime of its own, so that a busy hub still answers. They read shared state and never
@@ -19,11 +20,17 @@ mod operators;
 mod pages;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod view;
 pub mod writing;
 
 use std::{future::IntoFuture as _, io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
+use axum::{
+    http::{HeaderValue, header},
+    middleware::map_response,
+    response::Response,
+};
 use tokio::{net::TcpListener, runtime::Builder, sync::oneshot, time::timeout};
 
 pub use board::{Board, Shown};
@@ -31,6 +38,7 @@ pub use board::{Board, Shown};
 use self::{
     bounded::Bounds,
     http::ApiOptions,
+    tls::Tls,
     view::{Progress, View},
 };
 use crate::telemetry::Telemetry;
@@ -98,7 +106,7 @@ impl Server {
         board: Option<Arc<Board>>,
     ) -> Result<Server, ServeError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Server::of(address, runtime, operators::routes(telemetry, view, board), OPERATORS, "http")
+        Server::of((address, None), runtime, operators::routes(telemetry, view, board), OPERATORS, "http")
     }
 
     /// The same for the API and the dashboard.
@@ -106,6 +114,7 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn api(address: SocketAddr, view: Arc<View>, options: ApiOptions) -> Result<Server, ServeError> {
+        let tls = options.tls.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(API_THREADS)
             .max_blocking_threads(API_VIEW_THREADS)
@@ -124,11 +133,15 @@ impl Server {
         }
         let bounds = Bounds { connections_max, request_bytes_max, ..API };
         let (api, inside) = http::routes(view, options, STREAMS_MAX * connections_max / API.connections_max);
-        Server::of(address, runtime, pages::beside(inside, api), bounds, "api")
+        let mut routes = pages::beside(inside, api);
+        if tls.is_some() {
+            routes = routes.layer(map_response(strict_transport));
+        }
+        Server::of((address, tls), runtime, routes, bounds, "api")
     }
 
     fn of(
-        address: SocketAddr,
+        (address, tls): (SocketAddr, Option<Tls>),
         runtime: tokio::runtime::Runtime,
         routes: axum::Router,
         bounds: Bounds,
@@ -139,7 +152,8 @@ impl Server {
         let address = listener.local_addr().map_err(refused)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
-            runtime.block_on(serve(listener, bounds, routes, stopped));
+            let listener = bounded::Bounded::new(listener, bounds, tls);
+            runtime.block_on(serve(listener, routes, stopped));
             // What still reads the view for nobody is hardly waited for.
             runtime.shutdown_timeout(DRAIN_MAX);
         })?;
@@ -170,10 +184,17 @@ fn connections_within(open_files: Option<usize>, wanted: usize) -> usize {
     open_files.map_or(wanted, |files| wanted.min(files / 2).max(1))
 }
 
-async fn serve(listener: TcpListener, bounds: Bounds, routes: axum::Router, stopped: oneshot::Receiver<()>) {
+/// A browser that came over TLS once comes in no other way for a year (RFC 6797).
+async fn strict_transport(mut response: Response) -> Response {
+    let value = HeaderValue::from_static("max-age=31536000");
+    response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
+    response
+}
+
+async fn serve(listener: bounded::Bounded, routes: axum::Router, stopped: oneshot::Receiver<()>) {
     // One sender wakes two waiters: the server that drains, and the limit on how long it may.
     let (draining, drain) = oneshot::channel::<()>();
-    let answer = axum::serve(bounded::Bounded::new(listener, bounds), routes)
+    let answer = axum::serve(listener, routes)
         .with_graceful_shutdown(async move {
             // An error means that the server's owner is gone: a stop as well.
             let _ = stopped.await;

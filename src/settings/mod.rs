@@ -10,11 +10,13 @@ mod client;
 mod error;
 mod journeys;
 mod layers;
+mod oidc;
 mod registry;
 mod secret;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod url;
 mod valid;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
@@ -28,6 +30,7 @@ pub use choice::{Compression, FeedFormat, Fsync, LogFormat, PublishedIdentifiers
 pub use client::ClientRole;
 pub use error::SettingsError;
 pub use journeys::Journeys;
+pub use oidc::Oidc;
 pub use secret::Secret;
 pub use serve::Serve;
 
@@ -61,6 +64,8 @@ pub struct Settings {
     pub http: Http,
     /// The API.
     pub serve: Serve,
+    /// Tokens of the company's own login.
+    pub oidc: Oidc,
     /// Log lines.
     pub log: Log,
     /// Departments' sources.

@@ -14,6 +14,10 @@ pub struct Serve {
     pub listen: Option<SocketAddr>,
     /// File with the hashes of tokens; without it `tokens.json` in the data directory. Instances that share tokens share it.
     pub tokens_file: Option<PathBuf>,
+    /// PEM file with the server's certificate and what signs it; with it connections are TLS, and nothing else.
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file with its private key.
+    pub key_file: Option<PathBuf>,
     /// Bytes that the view on disk may use for its cache.
     pub cache_bytes: u64,
     /// Requests a second that each token may make, and all without one together; twice as many at once.
@@ -37,6 +41,8 @@ impl Default for Serve {
         Serve {
             listen: None,
             tokens_file: None,
+            certificate_file: None,
+            key_file: None,
             cache_bytes: 16 << 20,
             requests_per_second: 50,
             concurrent_requests: 32,
@@ -57,6 +63,9 @@ impl Serve {
 
     /// Checks what must hold; the error names the key.
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        if self.certificate_file.is_some() != self.key_file.is_some() {
+            return Err(("serve.key_file", "goes with serve.certificate_file; set both, or none".into()));
+        }
         let numbers = [
             ("serve.requests_per_second", self.requests_per_second, 1..=100_000),
             ("serve.concurrent_requests", self.concurrent_requests, 1..=1_000),

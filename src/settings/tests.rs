@@ -312,8 +312,8 @@ fn the_example_shows_every_key_and_no_other_with_its_default() {
 }
 
 #[test]
-fn with_every_key_alive_only_the_login_contradicts_the_example() {
-    let text = example_with_every_key().replace("\"plaintext\"", "\"sasl_ssl\"");
+fn with_every_key_alive_only_the_login_and_two_places_of_keys_contradict_the_example() {
+    let text = example_with_every_key().replace("\"plaintext\"", "\"sasl_ssl\"").replace("jwks_file = ", "# ");
     let settings = load(&text, &[], &[]).expect("every example value is valid");
     assert_eq!(settings.kafka.sasl_mechanism, Some(SaslMechanism::ScramSha512));
     assert_eq!(settings.kafka.client["socket.keepalive.enable"], "true");

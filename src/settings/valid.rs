@@ -38,6 +38,7 @@ impl Settings {
         rule(!self.http.company_values || self.serve.listen.is_some(), "http.company_values", || {
             "needs serve.listen: the values are read from the copy of the feeds that the API has".into()
         })?;
+        self.oidc.validate()?;
         self.log.options().check().map_err(|error| ("log.level", error.to_string()))
     }
 

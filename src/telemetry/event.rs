@@ -145,6 +145,8 @@ pub enum Event<'a> {
     ApiStored { elapsed: Duration },
     /// How far the view of the API is, and whether it does not go on.
     ViewLooked { behind_records: u64, is_stalled: bool },
+    /// The API's connections have a certificate that ends then, in seconds since 1970.
+    CertificateTaken { ends_s: i64 },
     /// An erasure took touchpoints or identifiers of them, or kept some that came late from being taken.
     TouchpointsErased { spoke: &'a str, count: u64 },
     /// Files of this instance may still hold something that was erased, or none does any more.
@@ -263,6 +265,7 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
             figures.view_behind_records.set(i64::try_from(behind_records).unwrap_or(i64::MAX));
             figures.view_stalled.set(i64::from(is_stalled));
         }
+        Event::CertificateTaken { ends_s } => figures.certificate_ends.set(ends_s),
         Event::TouchpointsErased { spoke, count } => {
             figures.touchpoints_erased.with_label_values(&[spoke]).inc_by(count);
         }
@@ -401,6 +404,7 @@ pub(super) fn log(event: &Event<'_>) {
         Event::ApiStored { elapsed } => {
             trace!(elapsed_seconds = elapsed.as_secs_f64(), "what came over the API was stored")
         }
+        Event::CertificateTaken { ends_s } => debug!(ends_s, "the certificate of the API"),
         Event::ViewLooked { behind_records, is_stalled } => trace!(behind_records, is_stalled, "the view was asked"),
         Event::TouchpointsErased { spoke, count } => debug!(spoke, count, "touchpoints erased"),
         Event::ErasuresPending { pending: true } => {

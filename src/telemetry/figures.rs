@@ -60,6 +60,7 @@ pub(super) struct Figures {
     pub view_behind_records: IntGauge,
     pub view_stalled: IntGauge,
     pub company: CompanyFigures,
+    pub certificate_ends: IntGauge,
     pub touchpoints_erased: IntCounterVec,
     pub erasures_pending: IntGauge,
     pub erasures_due: IntGauge,
@@ -306,6 +307,10 @@ impl Figures {
             view_behind_records: make.whole_gauge(
                 "insight_hub_view_behind_records",
                 "Records of the feeds that the view of the API has not taken over, as of its last look; 0 without an API.",
+            ),
+            certificate_ends: make.whole_gauge(
+                "insight_hub_api_certificate_expiry_timestamp_seconds",
+                "When the certificate of the API expires, seconds since 1970-01-01T00:00:00Z; 0 without one.",
             ),
             view_stalled: make.whole_gauge(
                 "insight_hub_view_stalled",

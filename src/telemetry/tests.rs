@@ -71,6 +71,7 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_company_observations", company_valued),
     ("insight_hub_company_interval", company_valued),
     ("insight_hub_company_window_start_timestamp_seconds", company_valued),
+    ("insight_hub_api_certificate_expiry_timestamp_seconds", |t| t.emit(Event::CertificateTaken { ends_s: 5 })),
     ("insight_hub_commits_total", committed),
     ("insight_hub_commit_seconds", committed),
     ("insight_hub_publish_seconds", |t| t.publish_seconds("analyses").observe(0.01)),

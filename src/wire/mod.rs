@@ -6,6 +6,7 @@
 //! - [`json`], `json_digits`, [`avro`]: the two formats; numbers that no float holds; Avro's framings and encoders.
 //! - [`projection`]: a shape over the schema that a message was written with.
 //! - [`json_text`], [`single_object`]: what the feeds are written with.
+//! - [`fetch`]: documents of other services, asked for at addresses of the configuration.
 //! - [`schemas`], [`registry`]: which Avro schema a message was written with, where it is, and which are safe to decode.
 //!
 //! No decoder here allocates by a number that it read from a payload, and none recurses deeper than its paths or its
@@ -13,6 +14,7 @@
 
 pub mod avro;
 pub mod capture;
+pub mod fetch;
 pub mod json;
 mod json_digits;
 pub mod json_text;

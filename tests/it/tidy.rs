@@ -69,7 +69,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["src/cli", "src/main.rs"]),
     ("config", &["src/settings/layers.rs"]),
     ("fjall", &["src/engine"]),
-    ("ureq", &["src/wire/registry"]),
+    ("aws_lc_rs", &["src/serve/access/oidc", "src/serve/tls"]),
+    ("rustls", &["src/serve/tls"]),
+    ("tokio_rustls", &["src/serve/tls"]),
+    ("ureq", &["src/wire/fetch", "src/wire/registry"]),
 ];
 
 /// **Time is event time.** These rooms never look at a clock …

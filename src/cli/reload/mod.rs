@@ -6,6 +6,7 @@
 //!     │ right
 //!     ├──something but mappings differs───────▶ needs a restart nothing is applied, what differs is named
 //!     ├──mappings or schemas differ───────────▶ applied         from the next transaction of each source partition on
+//!     │  or the API has another certificate                     from the next connection on
 //!     └──nothing differs──────────────────────▶ unchanged
 //! ```
 //!
@@ -27,6 +28,7 @@ use tokio::{
 
 use self::desk::{Answer, Desk, Unanswered, ask};
 use super::{
+    access,
     exit::{Exit, Failure},
     hub::{self, Compiled},
     schemas,
@@ -34,6 +36,7 @@ use super::{
 };
 use crate::{
     ingest::{LiveSpokes, SpokeChanges, SpokeSet, trial},
+    serve::tls::{Fresh, Tls},
     settings::Settings,
     telemetry::{Event, ReloadOutcome, Telemetry},
     wire::registry::Registry,
@@ -74,6 +77,8 @@ pub(super) struct Running<'a> {
     pub settings: &'a Settings,
     pub spokes: &'a LiveSpokes,
     pub telemetry: &'a Telemetry,
+    /// The API's, whose certificate may be replaced.
+    pub tls: Option<&'a Tls>,
 }
 
 impl Running<'_> {
@@ -106,14 +111,19 @@ impl Running<'_> {
 
     /// Reads everything again, and applies it if that can be done while the hub runs. `schemas`: those in force.
     fn reload(&self, read: &Read, schemas: &mut Schemas) -> Answer {
-        let answer = match read().and_then(|new| Ok((candidate(&new, self.spokes.now().registry())?, new))) {
+        let answer = match read()
+            .and_then(|new| Ok((candidate(&new, self.spokes.now().registry())?, self.certificate()?, new)))
+        {
             Err(failure) => Answer { problem: failure.happened, ..answer(ReloadOutcome::Invalid) },
-            Ok(((spokes, new_schemas), new)) => {
+            Ok(((spokes, new_schemas), certificate, new)) => {
                 let SpokeChanges { mappings, others } = self.spokes.now().changes(&spokes);
                 let needs_restart = [self.settings.differences(&new), others].concat();
                 let mut changed: Vec<String> = mappings.iter().map(|spoke| format!("the mapping of {spoke}")).collect();
                 if *schemas != new_schemas {
                     changed.push("the schemas".to_owned());
+                }
+                if certificate.is_some() {
+                    changed.push("the certificate of the API".to_owned());
                 }
                 match (needs_restart.is_empty(), changed.is_empty()) {
                     (false, _) => Answer { needs_restart, ..answer(ReloadOutcome::NeedsRestart) },
@@ -121,6 +131,10 @@ impl Running<'_> {
                     (true, false) => {
                         self.spokes.replace(spokes);
                         *schemas = new_schemas;
+                        if let (Some(tls), Some(fresh)) = (self.tls, certificate) {
+                            access::tell(fresh.validity(), self.telemetry);
+                            tls.replace(fresh);
+                        }
                         Answer { changed, ..answer(ReloadOutcome::Applied) }
                     }
                 }
@@ -136,6 +150,13 @@ impl Running<'_> {
             problem: &answer.problem,
         });
         answer
+    }
+
+    /// The API's certificate, looked at, if it is another one now.
+    fn certificate(&self) -> Result<Option<Fresh>, Failure> {
+        let fresh = self.tls.map(Tls::fresh).transpose();
+        let next = "correct serve.certificate_file or serve.key_file";
+        Ok(fresh.map_err(|error| Failure::new(Exit::Usage, error.to_string(), next))?.flatten())
     }
 
     fn tell_loaded(&self, schemas: &Schemas) {

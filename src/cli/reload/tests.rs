@@ -28,7 +28,7 @@ impl House {
     fn reload(&mut self, more: &'static [(&str, &str)]) -> String {
         let home = self.home.path().to_owned();
         let read: Read = Box::new(move || load(&home, more));
-        let running = Running { settings: &self.settings, spokes: &self.spokes, telemetry: &self.telemetry };
+        let running = Running { settings: &self.settings, spokes: &self.spokes, telemetry: &self.telemetry, tls: None };
         let Answer { outcome, changed, needs_restart, problem } = running.reload(&read, &mut self.schemas);
         let problem = problem.replace(&self.home.path().display().to_string(), "");
         format!("{}: {}{}{problem}", outcome.as_str(), changed.join(", "), needs_restart.join(", "))

@@ -1,11 +1,13 @@
 //! A request's credential in; who asks and what they may out.
 //!
 //! - [`Role`]: what somebody may do. [`Caller`]: who asks. [`Access`]: which of both a request is.
-//! - `tokens`: bearer tokens, kept as hashes in a file. `sessions`: what stands for a token in a browser. `rate`: how much each may ask.
+//! - `tokens`: bearer tokens, kept as hashes in a file. [`oidc`]: signed tokens of the company's own login. `sessions`: what stands for a token in a browser. `rate`: how much each may ask.
 //!   `places`: how much each may keep open.
 //!
-//! Without any token the API is for this machine only, and shows no personal data: [`Access::check`].
+//! Without any token the API is for this machine only, and shows no personal data: [`Access::check`]. Where tokens were made once,
+//! or signed ones are taken, it is never that again.
 
+pub mod oidc;
 mod places;
 mod rate;
 mod sessions;
@@ -15,11 +17,19 @@ use std::{
     collections::BTreeSet,
     fmt,
     path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
+
+use self::{
+    oidc::{Issuer, Signed, Untaken},
+    sessions::Holder,
+};
 
 pub use places::{Place, Places};
 pub use rate::Rate;
@@ -89,7 +99,7 @@ impl TryFrom<String> for Role {
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The id of the token; `anonymous` without one.
+    /// The id of the token, or of whom a signed one is of; `anonymous` without one.
     pub id: String,
     /// What they may do.
     pub roles: BTreeSet<Role>,
@@ -102,6 +112,8 @@ pub enum Refusal {
     Missing,
     /// There is one, and it is none of ours, or not any more.
     Invalid,
+    /// There is one that nobody can check yet.
+    Unready,
 }
 
 /// Says who asks.
@@ -110,6 +122,7 @@ pub struct Access {
     /// Whether this machine may ask without a credential: never again once a token was seen, also if the file goes.
     is_open: AtomicBool,
     sessions: sessions::Sessions,
+    issuer: Option<Arc<Issuer>>,
     now_ms: fn() -> i64,
 }
 
@@ -120,8 +133,42 @@ impl Access {
             tokens: Tokens::new(tokens_file),
             is_open: AtomicBool::new(inside),
             sessions: sessions::Sessions::default(),
+            issuer: None,
             now_ms,
         }
+    }
+
+    /// By signed tokens of an issuer too: then nobody is let in without a credential.
+    pub fn with(mut self, issuer: Arc<Issuer>) -> Access {
+        self.is_open = AtomicBool::new(false);
+        self.issuer = Some(issuer);
+        self
+    }
+
+    /// Whether signed tokens of an issuer are taken.
+    pub fn takes_signed(&self) -> bool {
+        self.issuer.is_some()
+    }
+
+    /// Sees to it that a signed token can be checked, if these are the headers of one: its key may have to be asked for.
+    pub async fn prepare(&self, authorization: &[&[u8]]) {
+        if let [value] = authorization
+            && let Some(credential) = bearer(value)
+        {
+            self.prepare_for(credential).await;
+        }
+    }
+
+    /// The same of what was sent as a token.
+    pub async fn prepare_for(&self, credential: &str) {
+        if let Some(issuer) = self.issuer_of(credential) {
+            issuer.prepare(credential).await;
+        }
+    }
+
+    /// Who may have signed it.
+    fn issuer_of(&self, credential: &str) -> Option<&Issuer> {
+        self.issuer.as_deref().filter(|_| !credential.starts_with(TOKEN_PREFIX))
     }
 
     /// Who sends these headers. `authorization`: the values of that header; `host`: the value of that one.
@@ -147,7 +194,12 @@ impl Access {
             [value] => value,
             _ => return Ok(Err(Refusal::Invalid)),
         };
-        let token = bearer(value).and_then(|secret| tokens::find(&tokens, secret, (self.now_ms)()));
+        let Some(credential) = bearer(value) else { return Ok(Err(Refusal::Invalid)) };
+        if let Some(issuer) = self.issuer_of(credential) {
+            let signed = issuer.verify(credential, (self.now_ms)());
+            return Ok(signed.map(|signed| signed.caller).map_err(Refusal::from));
+        }
+        let token = tokens::find(&tokens, credential, (self.now_ms)());
         Ok(token.map(caller).ok_or(Refusal::Invalid))
     }
 
@@ -156,9 +208,13 @@ impl Access {
     /// # Errors
     /// [`TokenError`] if the file cannot be read, or there are no random numbers.
     pub fn log_in(&self, token: &str) -> Result<Option<String>, TokenError> {
-        let tokens = self.tokens.now()?;
-        let Some(token) = tokens::find(&tokens, token.trim(), (self.now_ms)()) else { return Ok(None) };
-        self.sessions.begin(&token.id, Instant::now()).map(Some).map_err(TokenError::Random)
+        let (token, now_ms) = (token.trim(), (self.now_ms)());
+        let holder = match self.issuer_of(token) {
+            Some(issuer) => issuer.verify(token, now_ms).ok().map(Holder::Signed),
+            None => tokens::find(&*self.tokens.now()?, token, now_ms).map(|token| Holder::Token(token.id.clone())),
+        };
+        let Some(holder) = holder else { return Ok(None) };
+        self.sessions.begin(holder, Instant::now()).map(Some).map_err(TokenError::Random)
     }
 
     /// Who has a session: what its token may do now. `is_used`: whether somebody uses it, rather than a page by itself.
@@ -166,18 +222,30 @@ impl Access {
     /// # Errors
     /// [`TokenError`] if the file cannot be read.
     pub fn of_session(&self, secret: &str, is_used: bool) -> Result<Option<Caller>, TokenError> {
-        let Some(id) = self.sessions.token(secret, is_used, Instant::now()) else { return Ok(None) };
-        let tokens = self.tokens.now()?;
-        let token = tokens::alive(&tokens, &id, (self.now_ms)());
-        if token.is_none() {
+        let Some(holder) = self.sessions.holder(secret, is_used, Instant::now()) else { return Ok(None) };
+        let now_ms = (self.now_ms)();
+        let caller = match holder {
+            Holder::Token(id) => tokens::alive(&*self.tokens.now()?, &id, now_ms).map(caller),
+            Holder::Signed(Signed { caller, ends_ms }) => (now_ms < ends_ms).then_some(caller),
+        };
+        if caller.is_none() {
             self.sessions.end(secret);
         }
-        Ok(token.map(caller))
+        Ok(caller)
     }
 
     /// Ends a session.
     pub fn log_out(&self, secret: &str) {
         self.sessions.end(secret);
+    }
+}
+
+impl From<Untaken> for Refusal {
+    fn from(untaken: Untaken) -> Refusal {
+        match untaken {
+            Untaken::Invalid => Refusal::Invalid,
+            Untaken::NoKeys => Refusal::Unready,
+        }
     }
 }
 

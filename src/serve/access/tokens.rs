@@ -103,6 +103,16 @@ impl TokenFile {
         TokenFile { path }
     }
 
+    /// The file beside it, which is there since the first token was made.
+    pub fn lock_path(&self) -> PathBuf {
+        self.path.with_extension("lock")
+    }
+
+    /// Whether tokens were made here once, whatever became of them.
+    pub fn were_made(&self) -> bool {
+        self.lock_path().exists()
+    }
+
     /// Every token, in the order in which they were made.
     ///
     /// # Errors
@@ -152,7 +162,7 @@ impl TokenFile {
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Token>) -> T) -> Result<T, TokenError> {
         let failed = |source| TokenError::File { path: self.path.clone(), source };
         let create = |path: &Path| OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let lock = create(&self.path.with_extension("lock")).map_err(failed)?;
+        let lock = create(&self.lock_path()).map_err(failed)?;
         lock.lock().map_err(failed)?;
         let mut content = read(&self.path)?;
         let changed = change(&mut content.tokens);

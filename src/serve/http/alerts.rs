@@ -62,6 +62,7 @@ pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked
         // Somebody else's, who sees other alerts.
         return Err(paging::wrong_cursor());
     }
+    let about = person.clone();
     let takes = move |alert: &Value| {
         let is = |field: &str, wanted: &Option<String>| {
             wanted.as_deref().is_none_or(|wanted| alert.get(field).and_then(Value::as_str) == Some(wanted))
@@ -71,7 +72,8 @@ pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked
     };
     let (items, next) = api.page(&asked, span, takes).await?;
     if sees_persons {
-        api.note(&caller, "list_alerts", None, items.iter().filter(|alert| is_personal(alert)).count()).await?;
+        api.note(&caller, "list_alerts", about.as_deref(), items.iter().filter(|alert| is_personal(alert)).count())
+            .await?;
     }
     Ok(reply::page(&asked, &super::columns(Feed::Alerts), items, next))
 }

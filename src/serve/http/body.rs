@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::problem::{Kind, Problem};
 
 /// The longest document: a decision about thousands of identifiers.
-const DOCUMENT_BYTES_MAX: usize = 1 << 20;
+pub(super) const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 
 fn too_large(bytes_max: usize) -> Problem {
     Problem::new(Kind::TooLarge, format!("a body has at most {bytes_max} bytes; send fewer items at a time"))

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     feeds::Feed,
-    model::{Identifier, PersonId},
+    model::{Identifier, IdentifierType, PersonId, PersonKey},
     serve::{
         access::{Caller, Role},
         view::{Index, Place, View},
@@ -197,6 +197,8 @@ fn evidence(view: &View, person: &str) -> Result<Option<Evidence>, Problem> {
 }
 
 /// Persons with identifiers that do not link although they were seen together, and identifiers that too many share.
+///
+/// Without the role read:customers the value of each identifier is its keyed hash.
 #[utoipa::path(
     get, path = "/api/v1/identity/conflicts", operation_id = "list_identity_conflicts", tag = "customers", params(Paging),
     responses((status = 200, description = "Their records, by id", body = Listing<Identity>)),
@@ -208,7 +210,63 @@ pub(super) async fn conflicts(
     asked: Asked<Everything>,
 ) -> Result<Response, Problem> {
     caller.must_have(&[Role::ReadCustomers, Role::Review])?;
-    let (items, next) = api.page(&asked, Index::Conflicts.by(&[]), |_| true).await?;
+    let (mut items, next) = api.page(&asked, Index::Conflicts.by(&[]), |_| true).await?;
     api.note(&caller, "list_identity_conflicts", None, items.len()).await?;
+    if !caller.has(&[Role::ReadCustomers]) {
+        items.iter_mut().for_each(|item| mask(item, &api.person_key));
+    }
     Ok(reply::page(&asked, &super::columns(Feed::Identities), items, next))
+}
+
+/// Writes identifiers within as a hub that publishes hashes does: told apart, and nothing of whose they are.
+fn mask(value: &mut Value, key: &PersonKey) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, key)),
+        Value::Object(fields) => {
+            let hidden = match (fields.get("type"), fields.get("value")) {
+                // In a hub that publishes hashes it is one already.
+                (Some(Value::String(_)), Some(Value::String(value))) if PersonId::parse(value).is_some() => None,
+                (Some(Value::String(kind)), Some(Value::String(value))) => {
+                    let kind = IdentifierType::parse(kind);
+                    let hash = kind.map(|kind| key.person(Identifier { kind, value }).to_string());
+                    Some(hash.unwrap_or_default())
+                }
+                _ => None,
+            };
+            if let Some(hidden) = hidden {
+                fields.insert("value".to_owned(), hidden.into());
+            }
+            fields.values_mut().for_each(|field| mask(field, key));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn masked_identifiers_are_told_apart_and_say_nothing() {
+        let key = PersonKey([7; 32]);
+        let hash = |value: &str| key.person(Identifier { kind: IdentifierType::Email, value }).to_string();
+        let (ann, bob) = (hash("ann@x.org"), hash("bob@x.org"));
+        let identifier = |value: &str| json!({"type": "email", "value": value});
+        let mut record = json!({
+            "person": ann, "strongest": identifier("ann@x.org"), "shared": false, "identifiers_total": 2,
+            "identifiers": [identifier("ann@x.org"), identifier(&bob), {"type": "", "value": ""}, {"type": "unheard", "value": "x"}],
+            "conflicts": [{"stronger": identifier("ann@x.org"), "weaker": identifier("bob@x.org"), "rule": "limit"}],
+        });
+        mask(&mut record, &key);
+        assert_eq!(
+            record,
+            json!({
+                "person": ann, "strongest": identifier(&ann), "shared": false, "identifiers_total": 2,
+                "identifiers": [identifier(&ann), identifier(&bob), {"type": "", "value": ""}, {"type": "unheard", "value": ""}],
+                "conflicts": [{"stronger": identifier(&ann), "weaker": identifier(&bob), "rule": "limit"}],
+            })
+        );
+    }
 }

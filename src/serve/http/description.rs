@@ -56,7 +56,8 @@ impl Modify for Rules {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "A token of `insight-hub token create`; the names beside it are the roles, of which one is enough.",
+                "A token of `insight-hub token create`, or a signed one (JWT) of the company's login where the hub takes those; the names beside it \
+                 are the roles, of which one is enough.",
             ))
             .build();
         if let Some(components) = &mut openapi.components {

@@ -13,14 +13,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::Value;
-use tokio::{
-    sync::{OwnedSemaphorePermit, SemaphorePermit},
-    time::timeout,
-};
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use tower::ServiceExt as _;
 
 use super::{
-    Shared, TURN_WITHIN, events, outcome,
+    Shared, events, outcome,
     problem::{Kind, Problem},
 };
 use crate::{
@@ -64,6 +61,16 @@ impl Inside {
         Inside { resources: resources.with_state(Arc::clone(&api)), api }
     }
 
+    /// Whether connections are TLS.
+    pub(in crate::serve) fn over_tls(&self) -> bool {
+        self.api.over_tls
+    }
+
+    /// Sees to it that who sends these headers can be told, where somebody else must be asked first.
+    pub(in crate::serve) async fn prepare(&self, headers: &HeaderMap) {
+        self.api.prepare(headers).await;
+    }
+
     /// Who sends these headers, by a token or, where that is enough, from this machine.
     pub(in crate::serve) fn caller_of(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
         Ok(self.api.caller_of(headers)?)
@@ -82,10 +89,7 @@ impl Inside {
 
     /// Waits for a turn; others wait while it is held.
     pub(in crate::serve) async fn turn(&self) -> Result<SemaphorePermit<'_>, Refused> {
-        match timeout(TURN_WITHIN, self.api.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(Problem::new(Kind::Busy, "others are being answered").into()),
-        }
+        Ok(super::turn(&self.api.turns).await?)
     }
 
     /// Takes one request of a caller: the same measure as for the API.

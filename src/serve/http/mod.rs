@@ -42,13 +42,17 @@ use std::{
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use self::{
     asking::Asked,
@@ -56,8 +60,9 @@ use self::{
     problem::{Kind, Problem},
 };
 use super::{
-    access::{Access, Caller, Places, Rate, Refusal},
+    access::{Access, Caller, Places, Rate, Refusal, oidc::Issuer},
     audit::AuditDesk,
+    tls::Tls,
     view::{Subscribe, View},
     writing::WritingDesk,
 };
@@ -84,6 +89,9 @@ const READING_UP_OF_CALLER_MAX: usize = 4;
 const READERS_MAX: usize = 4;
 /// KiB of answers that clients have not taken yet, all together.
 const ANSWERS_KIB_MAX: usize = 256 << 10;
+/// Documents that are being sent at a time, each of a mebibyte at most; and those of one caller.
+const DOCUMENTS_MAX: usize = 128;
+const DOCUMENTS_OF_CALLER_MAX: usize = 8;
 /// Paths that everybody may read: they describe, and hold no data.
 const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 
@@ -98,8 +106,12 @@ const PERSONAL: [&str; 7] = ["customers", "identity", "alerts", "dead-letters", 
 pub struct ApiOptions {
     /// The file with the hashes of tokens.
     pub tokens_file: PathBuf,
-    /// Whether the address is one that nobody but this machine can reach.
+    /// Whether nobody but this machine can reach the address, and needs no credential there.
     pub inside: bool,
+    /// Whose signed tokens are taken; `None`: nobody's.
+    pub issuer: Option<Arc<Issuer>>,
+    /// What makes connections TLS; `None`: nothing does.
+    pub tls: Option<Tls>,
     /// Requests a second of each caller.
     pub requests_per_second: u32,
     /// Requests that are answered at a time.
@@ -138,11 +150,16 @@ pub struct ApiOptions {
 struct Api {
     view: Arc<View>,
     access: Access,
+    /// Whether connections are TLS.
+    over_tls: bool,
     rate: Rate,
     refused: Rate,
     turns: Semaphore,
     /// Turns of departments that send: a body that comes slowly holds nobody up who reads.
     turns_of_senders: Semaphore,
+    /// Documents that are being sent, all together and of each caller.
+    documents: Semaphore,
+    documents_of: Places,
     request_timeout: Duration,
     rules: IdentifierRules,
     names: Names,
@@ -170,14 +187,21 @@ type Shared = Arc<Api>;
 /// The routes of the API over a view, and the same for whoever is inside. `streams_max`: streams of events at a time.
 pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -> (Router, inside::Inside) {
     let (router, description) = description::router();
+    let mut access = Access::new(options.tokens_file, options.inside, options.now_ms);
+    if let Some(issuer) = options.issuer {
+        access = access.with(issuer);
+    }
     let api = Arc::new(Api {
         view,
-        access: Access::new(options.tokens_file, options.inside, options.now_ms),
+        access,
+        over_tls: options.tls.is_some(),
         rate: Rate::new(options.requests_per_second),
         // Attempts with credentials that are none, all together.
         refused: Rate::new(options.requests_per_second),
         turns: Semaphore::new(options.concurrent_requests.max(1)),
         turns_of_senders: Semaphore::new(options.concurrent_requests.max(1)),
+        documents: Semaphore::new(DOCUMENTS_MAX),
+        documents_of: Places::new(DOCUMENTS_OF_CALLER_MAX),
         request_timeout: options.request_timeout,
         rules: options.rules,
         names: options.names,
@@ -248,6 +272,24 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
     response
 }
 
+/// The credentials of a request.
+fn authorization(headers: &HeaderMap) -> Vec<&[u8]> {
+    headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes()).collect()
+}
+
+/// Whether a browser asks for a page that is not of this hub: for a picture, a frame or a script of it. A link that somebody follows
+/// is asked for by them.
+fn is_of_another_page(headers: &HeaderMap) -> bool {
+    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (value("sec-fetch-site"), value("origin"), value("host")) {
+        (Some("same-origin" | "none"), ..) => false,
+        (Some(_), ..) => value("sec-fetch-mode") != Some("navigate") || value("sec-fetch-dest") != Some("document"),
+        (None, Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, of)| of != host),
+        (None, Some(_), None) => true,
+        (None, None, _) => false,
+    }
+}
+
 /// What came of a request, in a word.
 fn outcome(status: StatusCode) -> &'static str {
     match status {
@@ -259,22 +301,28 @@ fn outcome(status: StatusCode) -> &'static str {
     }
 }
 
+/// Waits for a turn; others wait while it is held.
+async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
+    match timeout(TURN_WITHIN, turns.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(Problem::new(Kind::Busy, "others are being answered").after(TURN_WITHIN)),
+    }
+}
+
 impl Api {
-    /// Lets a request in, with who asks; while it holds its turn, others wait for theirs.
-    async fn admit(&self, mut request: Request) -> Result<(Request, tokio::sync::SemaphorePermit<'_>), Problem> {
-        let is_sent = request.method() == Method::POST && request.uri().path().starts_with("/api/v1/spokes/");
-        let turns = if is_sent { &self.turns_of_senders } else { &self.turns };
-        let turn = timeout(TURN_WITHIN, turns.acquire()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(Problem::new(Kind::Busy, "others are being answered").after(TURN_WITHIN));
-        };
+    /// Lets a request in, with who asks; while it holds its turn, others wait for theirs. It takes its turn when all of it is there:
+    /// whoever sends slowly holds up nobody.
+    async fn admit(&self, request: Request) -> Result<(Request, SemaphorePermit<'_>), Problem> {
         if PUBLIC.contains(&request.uri().path()) {
-            return Ok((request, turn));
+            return Ok((request, turn(&self.turns).await?));
         }
+        self.prepare(request.headers()).await;
         let caller = self.caller_of(request.headers())?;
         if let Err(wait) = self.rate.take(&caller.id, Instant::now()) {
             return Err(Problem::new(Kind::TooManyRequests, "this token asks too often").after(wait));
         }
+        let is_post = request.method() == Method::POST;
+        let is_sent = is_post && request.uri().path().starts_with("/api/v1/spokes/");
         // What departments send does not wait for what others read.
         if !is_sent && !self.view.progress().is_complete() {
             let behind = self.view.progress().behind();
@@ -282,18 +330,36 @@ impl Api {
                 Problem::new(Kind::ViewFilling, format!("{behind} records are still to be read")).after(FILLED_AFTER)
             );
         }
+        let mut request = if is_post && !is_sent { self.gathered(request, &caller).await? } else { request };
         request.extensions_mut().insert(caller);
-        Ok((request, turn))
+        let turns = if is_sent { &self.turns_of_senders } else { &self.turns };
+        Ok((request, turn(turns).await?))
+    }
+
+    /// The request with all of its document.
+    async fn gathered(&self, request: Request, caller: &Caller) -> Result<Request, Problem> {
+        let busy = || Problem::new(Kind::Busy, "too many documents are being sent").after(TURN_WITHIN);
+        let _of_caller = self.documents_of.take(&caller.id).ok_or_else(busy)?;
+        let _place = self.documents.try_acquire().map_err(|_| busy())?;
+        let (parts, body) = request.into_parts();
+        body::length(&parts.headers, body::DOCUMENT_BYTES_MAX)?;
+        let body = timeout(self.request_timeout, body::collected(body, body::DOCUMENT_BYTES_MAX)).await;
+        let body = body.map_err(|_| Problem::new(Kind::Timeout, "the body does not come to its end"))??;
+        Ok(Request::from_parts(parts, Body::from(body)))
+    }
+
+    /// Sees to it that who sends these headers can be told, where somebody else must be asked first.
+    async fn prepare(&self, headers: &HeaderMap) {
+        self.access.prepare(&authorization(headers)).await;
     }
 
     /// Who sends these headers.
     fn caller_of(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let authorization: Vec<&[u8]> =
-            headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes()).collect();
-        // Whatever somebody passed on was asked elsewhere.
+        // Whatever somebody passed on was asked elsewhere, and what another page asks by itself nobody here did.
         let is_passed_on = FORWARDED.iter().any(|name| headers.contains_key(*name));
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|_| !is_passed_on);
-        let checked = self.access.check(&authorization, host).map_err(|error| {
+        let is_of_here = !is_passed_on && !is_of_another_page(headers);
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|_| is_of_here);
+        let checked = self.access.check(&authorization(headers), host).map_err(|error| {
             tracing::error!("{error}");
             Problem::new(Kind::Internal, "tokens cannot be checked; the log of the hub says why")
         })?;
@@ -302,6 +368,11 @@ impl Api {
                 Kind::Unauthenticated,
                 "send `authorization: Bearer TOKEN`; whoever runs the hub makes one with `insight-hub token create`",
             ),
+            Refusal::Unready => Problem::new(
+                Kind::Starting,
+                "tokens cannot be checked yet: the keys of their issuer are not there; the log of the hub says why",
+            )
+            .after(FILLED_AFTER),
             Refusal::Invalid => match self.refused.take("refused", Instant::now()) {
                 Ok(()) => Problem::new(Kind::Unauthenticated, "the token is none, has ended or was revoked"),
                 Err(wait) => Problem::new(Kind::TooManyRequests, "too many tokens that are none").after(wait),

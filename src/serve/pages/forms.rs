@@ -53,7 +53,7 @@ impl FromRequest<Desk> for Form {
         let checked = match (who, parts.extensions.get::<Visitor>()) {
             (Some(who), _) => who.check_form(sent),
             (None, Some(visitor)) => visitor.check_form(sent),
-            (None, None) => Visitor::of(&parts.headers).check_form(sent),
+            (None, None) => Visitor::of(&parts.headers, desk.over_tls()).check_form(sent),
         };
         checked.map_err(refused)?;
         Ok(form)

@@ -19,7 +19,7 @@ use crate::{serve::http::inside::Inside, telemetry::Event};
 
 /// The form.
 pub(super) async fn page(State(desk): State<Desk>, Extension(visitor): Extension<Visitor>, asked: Asked) -> Response {
-    shown(&desk, None, StatusCode::OK, &form(&visitor, within(asked.get("next")), None))
+    shown(&desk, None, StatusCode::OK, &form(&desk, &visitor, within(asked.get("next")), None))
 }
 
 /// Its answer: a session, or the form again.
@@ -29,6 +29,7 @@ pub(super) async fn log_in(
     form_sent: Form,
 ) -> Response {
     let next = within(form_sent.field("next"));
+    desk.access().prepare_for(form_sent.field("token").trim()).await;
     let session = match desk.access().log_in(form_sent.field("token")) {
         Ok(session) => session,
         Err(error) => return failed(&desk, None, &Inside::failed(&error)),
@@ -39,7 +40,7 @@ pub(super) async fn log_in(
             return failed(&desk, None, &refused);
         }
         let wrong = "This token is none of this hub’s, has ended or was revoked.";
-        return shown(&desk, None, StatusCode::UNAUTHORIZED, &form(&visitor, next, Some(wrong)));
+        return shown(&desk, None, StatusCode::UNAUTHORIZED, &form(&desk, &visitor, next, Some(wrong)));
     };
     // Whoever had the browser before has it no longer.
     if let Some(before) = visitor.session() {
@@ -65,7 +66,13 @@ pub(super) async fn log_out(asker: Asker, _form: Form) -> Response {
     response
 }
 
-fn form(visitor: &Visitor, next: &str, wrong: Option<&str>) -> Page {
+fn form(desk: &Inside, visitor: &Visitor, next: &str, wrong: Option<&str>) -> Page {
+    let hint = match desk.access().takes_signed() {
+        true => {
+            "One that begins with ihub_ and was shown once, when it was made; or a signed one (JWT) of your company’s login."
+        }
+        false => "It begins with ihub_ and was shown once, when it was made.",
+    };
     let mut page = Page { title: "Log in".to_owned(), ..Page::default() };
     page.lead = line("Show a token of this hub, and this browser may see what the token may see, until you log out.");
     page.top.extend(wrong.map(|wrong| notice("error", wrong)));
@@ -74,13 +81,7 @@ fn form(visitor: &Visitor, next: &str, wrong: Option<&str>) -> Page {
         is_post: true,
         csrf: Some(visitor.form_token()),
         fields: vec![
-            Field::Input {
-                name: "token",
-                label: "Token",
-                kind: "password",
-                value: String::new(),
-                hint: "It begins with ihub_ and was shown once, when it was made.",
-            },
+            Field::Input { name: "token", label: "Token", kind: "password", value: String::new(), hint },
             Field::Hidden { name: "next", value: next.to_owned() },
         ],
         button: "Log in",

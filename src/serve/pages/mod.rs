@@ -214,12 +214,13 @@ fn version(text: &str) -> String {
 /// Everything that is the same for each page but the login.
 async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let mut visitor = Visitor::of(request.headers());
+    let mut visitor = Visitor::of(request.headers(), desk.over_tls());
     // A page that listens uses no session.
     visitor.is_live |= request.uri().path() == "/live";
     let path = request.uri().path_and_query().map(|it| it.as_str().to_owned()).unwrap_or_default();
     let is_get = request.method() == Method::GET;
     let admitted = async {
+        desk.prepare(request.headers()).await;
         let who = visitor.who(&desk)?;
         desk.take(&who.caller)?;
         let request = gathered(&desk, request, forms::FORM_BYTES_MAX).await?;
@@ -251,7 +252,7 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
 /// The same of the login, which is for everybody.
 async fn welcome(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let visitor = Visitor::of(request.headers());
+    let visitor = Visitor::of(request.headers(), desk.over_tls());
     let admitted = async {
         let request = gathered(&desk, request, LOGIN_BYTES_MAX).await?;
         Ok::<_, Refused>((request, desk.turn().await?))

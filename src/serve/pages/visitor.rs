@@ -27,7 +27,7 @@ pub(super) struct Visitor {
     /// What forms are tied to without a session, and whether the browser has it already.
     form: Option<String>,
     new_form: Option<String>,
-    /// Whether the way to the browser is TLS, as whatever ends it says.
+    /// Whether the way to the browser is TLS: to here, or as whatever ends it says.
     is_secure: bool,
     /// Whether a page asks by itself.
     pub(super) is_live: bool,
@@ -43,10 +43,14 @@ pub(super) struct Who {
 }
 
 impl Visitor {
-    pub(super) fn of(headers: &HeaderMap) -> Visitor {
+    /// `over_tls`: whether it came here over TLS.
+    pub(super) fn of(headers: &HeaderMap, over_tls: bool) -> Visitor {
         let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let forwarded = value("forwarded").to_ascii_lowercase();
-        let is_secure = value("x-forwarded-proto").eq_ignore_ascii_case("https") || forwarded.contains("proto=https");
+        // Of several that passed it on, the first is the browser's.
+        let first = |name: &str| value(name).split(',').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let says_https = |pair: &str| matches!(pair.trim(), "proto=https" | "proto=\"https\"");
+        let is_secure =
+            over_tls || first("x-forwarded-proto") == "https" || first("forwarded").split(';').any(says_https);
         let session = cookie(headers, &name(SESSION, is_secure));
         let form = cookie(headers, &name(FORM, is_secure));
         // Without random numbers no form is taken.
@@ -177,7 +181,7 @@ mod tests {
         for (name, value) in headers {
             all.append(*name, HeaderValue::from_str(value).expect("a header"));
         }
-        Visitor::of(&all)
+        Visitor::of(&all, false)
     }
 
     #[test]
@@ -224,7 +228,13 @@ mod tests {
 
     #[test]
     fn behind_tls_cookies_are_secure_and_of_this_host() {
-        for header in [("x-forwarded-proto", "https"), ("forwarded", "for=1.2.3.4;Proto=HTTPS")] {
+        for header in [
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-proto", "https, http"),
+            ("x-forwarded-proto", " HTTPS ,http,https"),
+            ("forwarded", "for=1.2.3.4;Proto=HTTPS"),
+            ("forwarded", "for=1.2.3.4; proto=\"https\", for=10.0.0.1;proto=http"),
+        ] {
             let visitor = visitor(&[header]);
             for cookie in [visitor.session_cookie("abc"), visitor.new_form_cookie(), visitor.no_session_cookie()] {
                 let cookie = cookie.expect("a cookie");
@@ -232,6 +242,14 @@ mod tests {
                 assert!(cookie.starts_with("__Host-insight_") && cookie.contains("; Secure"), "{cookie}");
                 assert!(cookie.contains("; Path=/; HttpOnly; SameSite=Strict"), "{cookie}");
             }
+        }
+        assert!(Visitor::of(&HeaderMap::new(), true).is_secure, "its own TLS");
+        for header in [
+            ("x-forwarded-proto", "http, https"),
+            ("x-forwarded-proto", "httpsx"),
+            ("forwarded", "for=x;proto=http, proto=https"),
+        ] {
+            assert!(!visitor(&[header]).is_secure, "{header:?}");
         }
         let plain = visitor(&[]).session_cookie("abc").expect("a cookie");
         assert_eq!(plain, "insight_session=abc; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200");

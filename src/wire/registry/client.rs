@@ -5,14 +5,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use apache_avro::schema_compatibility::SchemaCompatibility;
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use serde_json::{Value, json};
-use ureq::{
-    Agent,
-    http::StatusCode,
-    tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem},
-    unversioned::transport::DefaultConnector,
-};
+use ureq::{Agent, http::StatusCode};
 
-use super::{Fetch, guard::Guard, references::inline};
+use super::{
+    super::fetch::{self, Trust, agent},
+    Fetch,
+    references::inline,
+};
 
 /// A schema with what it refers to is at most so large, and an answer not much larger.
 const ANSWER_BYTES_MAX: u64 = 2 << 20;
@@ -70,38 +69,8 @@ pub struct RegistryClient {
 impl RegistryClient {
     /// A client for one registry. The error says which file cannot be used, and why.
     pub fn new(options: RegistryOptions) -> Result<RegistryClient, String> {
-        let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-        let unreadable = |path: &PathBuf| format!("{} holds nothing in PEM that can be used", path.display());
-        let mut tls = TlsConfig::builder().provider(TlsProvider::NativeTls);
-        tls = match &options.ca_file {
-            None => tls.root_certs(RootCerts::PlatformVerifier),
-            Some(path) => {
-                let certificates = certificates(&read(path)?);
-                if certificates.is_empty() {
-                    return Err(unreadable(path));
-                }
-                tls.root_certs(RootCerts::new_with_certs(&certificates))
-            }
-        };
-        if let Some((certificate, key)) = &options.certificate {
-            let chain = certificates(&read(certificate)?);
-            let key = PrivateKey::from_pem(&read(key)?).map_err(|_| unreadable(key))?;
-            if chain.is_empty() {
-                return Err(unreadable(certificate));
-            }
-            tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
-        }
-        let config = Agent::config_builder()
-            .timeout_global(Some(options.timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .max_response_header_size(64 << 10)
-            .user_agent(concat!("insight-hub/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls.build())
-            .build();
-        let agent = Agent::with_parts(config, DefaultConnector::default(), Guard::default());
+        let trust = Trust { ca_file: options.ca_file.clone(), certificate: options.certificate.clone() };
+        let agent = agent(&trust, options.timeout)?;
         Ok(RegistryClient { agent, options })
     }
 
@@ -227,14 +196,6 @@ fn reads(reader: &str, writer: &str) -> bool {
     }
 }
 
-fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
-    let certificates = parse_pem(pem).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    certificates.collect()
-}
-
 fn nonsense(field: &str) -> RegistryError {
     RegistryError::Unavailable(format!("its answer has no usable {field:?}; is this a schema registry?"))
 }
@@ -276,15 +237,8 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Re
     }
 }
 
-/// A library's error as an operator says it.
 fn plainly(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::HostNotFound => "its host is not known".into(),
-        ureq::Error::Timeout(_) => "it takes too long".into(),
-        ureq::Error::ConnectionFailed => "no connection".into(),
-        ureq::Error::BodyExceedsLimit(_) => format!("its answer is larger than {ANSWER_BYTES_MAX} bytes"),
-        error => error.to_string(),
-    }
+    fetch::plainly(error, ANSWER_BYTES_MAX)
 }
 
 /// A request's part that is a name: everything that could end it is escaped (RFC 3986).
@@ -324,7 +278,7 @@ mod tests {
             timeout: Duration::from_secs(5),
         };
         let error = RegistryClient::new(options).expect("an address").schema(1).expect_err("it must not be asked");
-        assert!(error.to_string().contains("no registry has"), "{error}");
+        assert!(error.to_string().contains("no service has"), "{error}");
     }
 
     /// A registry that gives these answers, one for each connection; and what it was asked.

@@ -8,7 +8,6 @@
 //! not know is asked for again after a while. Everything that is kept is bounded.
 
 pub mod client;
-mod guard;
 pub mod references;
 
 use std::{

@@ -60,6 +60,16 @@ impl House {
         self.running.connect()
     }
 
+    /// What it has written to its log so far.
+    pub(super) fn log(&self) -> String {
+        self.running.hub.process.stderr()
+    }
+
+    /// What it tells Prometheus.
+    pub(super) fn metrics(&self) -> String {
+        self.running.metrics().expect("it answers")
+    }
+
     /// Resident memory of the hub, the largest so far.
     pub(super) fn peak_memory_kib(&self) -> u64 {
         self.running.hub.process.peak_memory_kib().expect("it runs")

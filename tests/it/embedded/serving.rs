@@ -1,5 +1,8 @@
 //! The API of a hub that runs, by every route, role and state of a token; what it shows against what the feeds hold.
 
+mod canaries;
+mod credentials;
+mod encrypted;
 mod limits;
 mod operations;
 mod pages;
@@ -11,10 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use insight_hub::serve::http::{openapi, rolled_metrics};
+use insight_hub::serve::http::rolled_metrics;
 use serde_json::{Value, json};
 
-use self::operations::{OPERATIONS, WRITES, check_writes, roles_of};
 use super::identity::{DAY_MS, House, event};
 use crate::harness::{
     http::{Answer, ask},
@@ -182,119 +184,6 @@ fn what_the_api_shows_is_what_the_feeds_hold_before_and_after_a_crash() {
     assert!(desk.ask(orders_path, &[("if-none-match", &tag)]).status == 200, "it has changed");
     let health = desk.house.ready();
     assert_eq!(health["view"], json!({"status": "current", "behind_records": 0}), "{health}");
-}
-
-#[test]
-fn every_operation_is_for_its_roles_and_for_nobody_else() {
-    let mut desk = Desk::open("access-to-the-api", &["serve.requests_per_second=100000"]);
-    let mut events = orders(1..4);
-    events.push(event("bad", 4, "juggled", json!({ "email": "ann1@example.org" })));
-    desk.house.append(DAY_MS, &events);
-    desk.becomes("/api/v1/metrics/orders/roll-up?window=day", &[], &|answer| answer.status == 200);
-    desk.becomes("/api/v1/spokes/shop", &[], &|answer| answer.status == 200);
-    // A page that makes its own name point here.
-    let rebound = desk.ask("/api/v1/metrics", &[("host", "evil.example")]);
-    assert_eq!((rebound.status, rebound.problem().as_str()), (401, "unauthenticated"));
-
-    let described = openapi();
-    assert_eq!(desk.ask("/api/v1/openapi.json", &[]).json(), described, "what is served is what the code says");
-    let mut operations = BTreeSet::new();
-    for (path, item) in described["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys() {
-            assert!(matches!(method.as_str(), "get" | "post"), "{path}: the test knows no {method}");
-            operations.insert((method.as_str(), path.as_str()));
-        }
-    }
-    let reads = OPERATIONS.iter().map(|(path, _, _)| ("get", *path));
-    let known: BTreeSet<(&str, &str)> = reads.chain(WRITES.iter().map(|(path, ..)| ("post", *path))).collect();
-    assert_eq!(operations, known, "an operation that is not in the tables of this test");
-
-    let tokens: Vec<(&str, String, String)> = ROLES
-        .iter()
-        .map(|role| {
-            let (token, id) = desk.token(role, &[]);
-            (*role, token, id)
-        })
-        .collect();
-    let of = |role: &str| tokens.iter().find(|(known, _, _)| *known == role).map(|(_, token, _)| token.as_str());
-    let ends = |asked: &str| !asked.is_empty();
-    for (_, asked, roles) in OPERATIONS.iter().filter(|(_, asked, roles)| ends(asked) && !roles.is_empty()) {
-        desk.becomes(asked, &[("authorization", of(roles[0]).unwrap())], &|answer| answer.status == 200);
-    }
-    let (revoked, id) = desk.token("read:metrics", &[]);
-    desk.house.succeed(&["token", "revoke", &id]);
-    for (path, asked, roles) in OPERATIONS {
-        let expected: BTreeSet<&str> = roles.iter().copied().collect();
-        assert_eq!(roles_of(&described, path, "get"), expected, "{path}: the description says other roles");
-        if !ends(asked) {
-            continue;
-        }
-        for (role, token, _) in &tokens {
-            let answer = desk.ask(asked, &[("authorization", token)]);
-            let allowed = roles.is_empty() || roles.contains(role);
-            assert_eq!(answer.status, if allowed { 200 } else { 403 }, "{path} with {role}: {}", answer.body);
-            if !allowed {
-                assert_eq!(answer.problem(), "forbidden");
-            }
-            assert_eq!(answer.headers["x-content-type-options"], "nosniff");
-            assert!(answer.headers["content-security-policy"].starts_with("default-src 'none'"));
-        }
-        for wrong in [None, Some(revoked.as_str()), Some("Bearer x"), Some("Basic eDp5")] {
-            let headers: Vec<(&str, &str)> = wrong.iter().map(|token| ("authorization", *token)).collect();
-            let answer = desk.ask(asked, &headers);
-            assert_eq!(answer.status, if roles.is_empty() { 200 } else { 401 }, "{path} with {wrong:?}");
-            if !roles.is_empty() {
-                assert_eq!(
-                    (answer.problem().as_str(), answer.headers["www-authenticate"].as_str()),
-                    ("unauthenticated", "Bearer")
-                );
-            }
-        }
-    }
-
-    check_writes(desk.port, &described, &tokens, &revoked);
-
-    let (_, metrics, id) = &tokens[0];
-    let by = [("authorization", metrics.as_str())];
-    for (path, status, word) in [
-        ("/api/v1/metrics/unheard_of", 404, "not-found"),
-        ("/api/v1/metrics/unheard_of/series?window=day", 404, "not-found"),
-        ("/api/v1/spokes/unheard_of", 404, "not-found"),
-        ("/api/v1/nothing", 404, "not-found"),
-        ("/api/v1/customers/email:ann1@example.org", 403, "forbidden"),
-        ("/nothing", 404, "not-found"),
-        ("/api/v1/metrics/orders/series", 400, "invalid-parameter"),
-        ("/api/v1/metrics/orders/series?window=year", 400, "invalid-parameter"),
-        ("/api/v1/metrics/orders/series?window=day&colour=red", 400, "invalid-parameter"),
-        ("/api/v1/metrics/orders/series?window=day&from=yesterday", 400, "invalid-parameter"),
-        ("/api/v1/metrics?limit=0", 400, "invalid-parameter"),
-        ("/api/v1/metrics?limit=1001", 400, "invalid-parameter"),
-        ("/api/v1/metrics?cursor=AAAA", 400, "invalid-cursor"),
-        ("/api/v1/metrics/%FF", 400, "invalid-parameter"),
-    ] {
-        let answer = desk.ask(path, &by);
-        assert_eq!((answer.status, answer.problem().as_str()), (status, word), "{path}");
-    }
-    for method in ["POST", "PUT", "DELETE", "PATCH"] {
-        let answer = desk.try_ask(method, "/api/v1/metrics", &by).unwrap();
-        assert_eq!((answer.status, answer.problem().as_str()), (405, "method-not-allowed"), "{method}");
-    }
-    // The page is for people, without a script.
-    let page = desk.ask("/api/v1", &[]);
-    assert!(
-        page.headers["content-type"].starts_with("text/html") && !page.body.contains("<script"),
-        "{:?}",
-        page.headers
-    );
-    for path in OPERATIONS.iter().map(|(path, ..)| path).chain(WRITES.iter().map(|(path, ..)| path)) {
-        assert!(page.body.contains(path), "the page does not say {path}");
-    }
-    assert!(page.body.contains("<code>application/x-ndjson</code>"), "it says what is sent");
-    // Ends with the next request.
-    let listed = desk.house.succeed(&["token", "list"]);
-    assert!(listed.contains(id.as_str()) && !listed.contains(&metrics[20..]), "{listed}");
-    desk.house.succeed(&["token", "revoke", id]);
-    assert_eq!(desk.ask("/api/v1/metrics", &by).status, 401);
 }
 
 /// A stream of events that is being read.

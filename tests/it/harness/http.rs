@@ -1,11 +1,6 @@
 //! Requests of a program in, answers of an HTTP server on this machine out, without a library between that could smooth them.
 
-use std::{
-    collections::BTreeMap,
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io::Write as _, net::TcpStream, time::Duration};
 
 use serde_json::Value;
 
@@ -68,10 +63,11 @@ pub fn begin(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> O
 }
 
 /// What comes until the server closes.
-pub fn received(stream: &mut TcpStream, path: &str) -> Option<Answer> {
+pub fn received(stream: &mut impl std::io::Read, path: &str) -> Option<Answer> {
     let mut bytes = Vec::new();
     if let Err(error) = stream.read_to_end(&mut bytes)
-        && (bytes.is_empty() || error.kind() != std::io::ErrorKind::ConnectionReset)
+        && (bytes.is_empty()
+            || !matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof))
     {
         return None;
     }

@@ -6,6 +6,7 @@
 //! - [`writer`]: creates topics and fills them quickly.
 //! - [`registry`]: a real schema registry, started, stopped and started again on the same data.
 //! - [`remains`]: what is left of some bytes in files, however they are packed; [`ann`]: whose bytes.
+//! - [`signer`]: tokens of a company's login, right and wrong.
 //! - [`sweeper`]: ends and removes what a test run leaves, also when the run itself is killed.
 
 #![allow(dead_code, reason = "a helper is written for the tests to come as well")]
@@ -17,6 +18,7 @@ pub mod process;
 pub mod reader;
 pub mod registry;
 pub mod remains;
+pub mod signer;
 pub mod sweeper;
 pub mod writer;
 

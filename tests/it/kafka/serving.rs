@@ -33,6 +33,14 @@ fn viewed(days: std::ops::Range<i64>) -> Vec<SourceEvent> {
     days.map(event).collect()
 }
 
+/// A token with a role, as a header's value.
+fn token(house: &House, role: &str) -> String {
+    let command = house.command_line(&["token", "create", "test", "--role", role, "-o", "json"], &[]);
+    let (status, made, errors) = command.run(WITHIN);
+    assert!(status.success(), "{errors}");
+    format!("Bearer {}", serde_json::from_str::<Value>(&made).unwrap()["token"].as_str().unwrap())
+}
+
 #[test]
 fn the_api_of_a_hub_on_a_broker_shows_what_is_committed_there_and_goes_on_after_a_crash() {
     let scratch = Scratch::new("api-on-kafka");
@@ -41,6 +49,9 @@ fn the_api_of_a_hub_on_a_broker_shows_what_is_committed_there_and_goes_on_after_
         .set(&format!("serve.listen=127.0.0.1:{port}"))
         .set("http.company_values=true")
         .set(&format!("serve.tokens_file={}", scratch.path().join("tokens.json").display()));
+    // A file of tokens that is named has one in it before the hub starts.
+    let metrics = token(&house, "read:metrics");
+    let by = [("authorization", metrics.as_str())];
     let mut hub = house.start("a", &[], None);
     hub.wait_until_ready(WITHIN);
     house.write(&viewed(0..6));
@@ -64,7 +75,7 @@ fn the_api_of_a_hub_on_a_broker_shows_what_is_committed_there_and_goes_on_after_
         values.sort_by_key(|value| value["window"]["start"].to_string());
         values
     };
-    let seen = becomes(path, &[], &days(6));
+    let seen = becomes(path, &by, &days(6));
     assert_eq!(seen.items(), committed());
 
     // What the API shows of the company is among the figures too.
@@ -72,7 +83,7 @@ fn the_api_of_a_hub_on_a_broker_shows_what_is_committed_there_and_goes_on_after_
 
     hub.hub.restart();
     house.write(&viewed(6..9));
-    let seen = becomes(path, &[], &days(9));
+    let seen = becomes(path, &by, &days(9));
     assert_eq!(seen.items(), committed());
 
     let (status, made, errors) =
@@ -97,15 +108,9 @@ fn a_department_without_a_client_sends_over_http_what_counts_once_on_a_broker() 
     let house = House::new(&Broker::shared().bootstrap(), "ingesting")
         .set(&format!("serve.listen=127.0.0.1:{port}"))
         .set(&format!("serve.tokens_file={}", scratch.path().join("tokens.json").display()));
+    let (ingest, read) = (token(&house, "ingest:marketing"), token(&house, "read:customers"));
     let mut hub = house.start("a", &[], None);
     hub.wait_until_ready(WITHIN);
-    let token = |role: &str| {
-        let (status, made, errors) =
-            house.command_line(&["token", "create", "test", "--role", role, "-o", "json"], &[]).run(WITHIN);
-        assert!(status.success(), "{errors}");
-        format!("Bearer {}", serde_json::from_str::<Value>(&made).unwrap()["token"].as_str().unwrap())
-    };
-    let (ingest, read) = (token("ingest:marketing"), token("read:customers"));
     let send_all = |days: std::ops::Range<i64>| {
         for batch in viewed(days).chunks(5) {
             let items: Vec<&[u8]> = batch.iter().map(|event| event.payload.as_slice()).collect();

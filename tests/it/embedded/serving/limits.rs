@@ -94,3 +94,46 @@ fn clients_that_take_nothing_hold_up_nobody_else() {
     }
     drop(slow);
 }
+
+#[test]
+fn other_pages_and_slow_bodies_hold_up_nobody_who_asks() {
+    let desk = Desk::open("held-up", &["serve.requests_per_second=5", "serve.concurrent_requests=2"]);
+    desk.becomes("/api/v1/metrics", &[], &|answer| answer.status == 200);
+    // What another page asks for through somebody's browser is not theirs, and takes nothing of what they may ask.
+    let host = format!("127.0.0.1:{}", desk.port);
+    let same = format!("http://{host}");
+    for _ in 0..30 {
+        for headers in [
+            &[("sec-fetch-site", "cross-site")][..],
+            &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
+            &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+            &[("origin", "http://evil.example")],
+            &[("origin", "null")],
+        ] {
+            assert_eq!(desk.ask("/api/v1/metrics", headers).status, 401, "{headers:?}");
+        }
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    for headers in [
+        &[][..],
+        &[("sec-fetch-site", "same-origin")],
+        &[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
+        &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
+        &[("origin", same.as_str())],
+    ] {
+        assert_eq!(desk.ask("/api/v1/metrics", headers).status, 200, "{headers:?}");
+    }
+
+    // Whoever may decide begins more documents than are answered at a time, and sends none of them.
+    let (review, _) = desk.token("review", &[]);
+    let (metrics, _) = desk.token("read:metrics", &[]);
+    let headers = [("authorization", review.as_str()), ("content-type", "application/json"), ("content-length", "900")];
+    let slow: Vec<TcpStream> = (0..6)
+        .map(|_| crate::harness::http::begin(desk.port, "POST", "/api/v1/identity/decisions", &headers).unwrap())
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    assert_eq!(desk.ask("/api/v1/metrics", &[("authorization", &metrics)]).status, 200);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    drop(slow);
+}

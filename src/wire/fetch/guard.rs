@@ -1,6 +1,6 @@
-//! Where a registry may be: names of hosts → addresses, without those that no registry has.
+//! Where a service may be: names of hosts → addresses, without those that no registry and no issuer of tokens has.
 //!
-//! The address of a registry comes from the configuration alone, redirects are not followed, and no proxy of the
+//! The address of a service comes from the configuration alone, redirects are not followed, and no proxy of the
 //! environment is used. Against a name that leads elsewhere than the operator thought (a cloud's metadata service gives
 //! credentials to whoever asks) the addresses are looked at when they are resolved, at each connection.
 
@@ -31,10 +31,11 @@ impl Resolver for Guard {
 }
 
 pub(super) const FORBIDDEN: &str =
-    "its name leads to an address that no registry has (link-local, multicast or unspecified)";
+    "its name leads to an address that no service has (link-local, multicast or unspecified)";
 
-/// Whether no registry is at an address: link-local, where clouds have their metadata services, multicast, broadcast,
-/// unspecified, and the metadata service of IPv6. Loopback and private addresses are where registries are.
+/// Whether no service is at an address: link-local, where clouds have their metadata services, multicast, broadcast,
+/// unspecified, and the metadata service of IPv6. Loopback and private addresses are where registries
+/// and issuers are.
 fn is_forbidden(address: IpAddr) -> bool {
     /// The metadata service of a cloud, in the range of private addresses.
     const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_no_registry_has_are_refused() {
+    fn addresses_that_no_service_has_are_refused() {
         for address in [
             "169.254.169.254",
             "::ffff:169.254.169.254",
