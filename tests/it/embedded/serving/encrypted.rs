@@ -4,6 +4,7 @@ use std::{path::Path, process::Command, sync::Arc};
 
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+    client::Resumption,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject as _},
     version::{TLS12, TLS13},
@@ -49,6 +50,8 @@ impl Client {
             .unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"h3".to_vec(), b"http/1.1".to_vec()];
+        // A session that is taken up again shows no certificate.
+        config.resumption = Resumption::disabled();
         Client { config: Arc::new(config), port }
     }
 
