@@ -211,7 +211,7 @@ impl Access {
         let (token, now_ms) = (token.trim(), (self.now_ms)());
         let holder = match self.issuer_of(token) {
             Some(issuer) => issuer.verify(token, now_ms).ok().map(Holder::Signed),
-            None => tokens::find(&*self.tokens.now()?, token, now_ms).map(|token| Holder::Token(token.id.clone())),
+            None => tokens::find(&self.tokens.now()?, token, now_ms).map(|token| Holder::Token(token.id.clone())),
         };
         let Some(holder) = holder else { return Ok(None) };
         self.sessions.begin(holder, Instant::now()).map(Some).map_err(TokenError::Random)
@@ -225,7 +225,7 @@ impl Access {
         let Some(holder) = self.sessions.holder(secret, is_used, Instant::now()) else { return Ok(None) };
         let now_ms = (self.now_ms)();
         let caller = match holder {
-            Holder::Token(id) => tokens::alive(&*self.tokens.now()?, &id, now_ms).map(caller),
+            Holder::Token(id) => tokens::alive(&self.tokens.now()?, &id, now_ms).map(caller),
             Holder::Signed(Signed { caller, ends_ms }) => (now_ms < ends_ms).then_some(caller),
         };
         if caller.is_none() {

@@ -138,7 +138,7 @@ fn a_token_is_taken_for_who_where_and_when_it_is_and_says_what_its_groups_may() 
         ("nbf", json!(0)),
         ("iat", Value::from(NOW_S + 30)),
     ] {
-        assert!(verify(&with(&[right.clone()])).is_ok(), "{right:?}");
+        assert!(verify(&with(std::slice::from_ref(&right))).is_ok(), "{right:?}");
     }
     for wrong in [
         ("iss", json!("https://login.example/")),
@@ -159,7 +159,7 @@ fn a_token_is_taken_for_who_where_and_when_it_is_and_says_what_its_groups_may() 
         ("sub", json!(7)),
         ("sub", json!("s".repeat(SUBJECT_BYTES_MAX + 1))),
     ] {
-        assert_eq!(verify(&with(&[wrong.clone()])), Err(Untaken::Invalid), "{wrong:?}");
+        assert_eq!(verify(&with(std::slice::from_ref(&wrong))), Err(Untaken::Invalid), "{wrong:?}");
     }
     for needed in ["iss", "aud", "exp", "nbf", "sub"] {
         let mut without = claims();

@@ -248,6 +248,6 @@ fn personal_data_is_in_no_log_no_figure_and_no_error_wherever_somebody_puts_it()
     assert!(log.contains("TRACE"), "it says everything");
     assert_eq!(sings(&log), None, "the log");
     let audit = desk.house.succeed(&["export", "audit", "-o", "jsonl"]);
-    assert!(audit.lines().count() > 20, "{audit}");
+    assert!(audit.lines().count() > 5, "{audit}");
     assert_eq!(sings(&audit), None, "the audit");
 }
