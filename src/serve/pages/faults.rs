@@ -86,7 +86,7 @@ pub(super) async fn in_words(State(desk): State<Desk>, request: Request, next: N
     let is_of_people = !request.uri().path().starts_with("/api/") && accepts_pages(&request);
     let asked = is_of_people.then(|| {
         let path = request.uri().path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
-        (Visitor::of(request.headers()), path, request.method() == Method::GET)
+        (Visitor::of(request.headers(), desk.over_tls()), path, request.method() == Method::GET)
     });
     let response = next.run(request).await;
     let status = response.status();
