@@ -4,13 +4,14 @@
 //! halved until the function falls enough (Armijo). When the slope is gone, the curvature is measured by differences of slopes; its
 //! inverse is what the intervals come from.
 
-use super::Convergence;
+use super::{super::statistics::Z_95, Convergence};
 
 /// A slope below this, of a mean log-likelihood by log-parameters, moves no digit that anybody reads.
 const SLOPE_MAX: f64 = 1e-9;
 /// Where rounding stops the descent earlier, a slope below this is still good for six digits.
 const SLOPE_ENOUGH: f64 = 1e-6;
-/// Parameters beyond e^±14 are not found by data: the likelihood rises for ever in their direction.
+/// Parameters beyond e^±14 are not found by data: the likelihood rises for ever in their direction. Nor are those whose interval
+/// is wider than that: at such a bottom the curvature is what rounding made of nothing.
 const LOGARITHM_MAX: f64 = 14.0;
 const EVALUATIONS_MAX: u32 = 400;
 const STEP_MAX: f64 = 2.0;
@@ -21,6 +22,8 @@ const DIFFERENCE: f64 = 1e-4;
 pub(super) struct Minimum<const D: usize> {
     /// Where it is.
     pub at: [f64; D],
+    /// Of so many customers the function is the mean.
+    n: f64,
     /// The function there.
     pub value: f64,
     slope: [f64; D],
@@ -42,9 +45,11 @@ enum State {
 }
 
 impl<const D: usize> Minimum<D> {
-    pub fn from(at: [f64; D]) -> Minimum<D> {
+    /// A descent from a place, of a function that is the mean over `n` customers.
+    pub fn from(at: [f64; D], n: f64) -> Minimum<D> {
         Minimum {
             at,
+            n,
             value: f64::INFINITY,
             slope: [0.0; D],
             inverse: identity(),
@@ -121,9 +126,11 @@ impl<const D: usize> Minimum<D> {
             State::Measuring => {
                 self.around.push(slope);
                 if self.around.len() == 2 * D {
-                    let is_curved = self.inverse_curvature().is_some();
-                    self.state =
-                        State::Done(if is_curved { Convergence::Converged } else { Convergence::Undetermined });
+                    let is_known = |inverse: [[f64; D]; D]| {
+                        (0..D).all(|i| Z_95 * (inverse[i][i] / self.n).sqrt() <= LOGARITHM_MAX)
+                    };
+                    let is_found = self.inverse_curvature().is_some_and(is_known);
+                    self.state = State::Done(if is_found { Convergence::Converged } else { Convergence::Undetermined });
                 }
             }
             State::Done(_) => {}
@@ -260,7 +267,7 @@ mod tests {
             let (a, b, c) = (1.0 - x[0], x[1] - x[0] * x[0], x[2] + 3.0);
             (a * a + 100.0 * b * b + c * c, [-2.0 * a - 400.0 * x[0] * b, 200.0 * b, 2.0 * c])
         };
-        let mut minimum = Minimum::from([-1.2, 1.0, 0.0]);
+        let mut minimum = Minimum::from([-1.2, 1.0, 0.0], 1.0);
         while minimum.convergence().is_none() {
             minimum.advance(function);
         }
@@ -277,20 +284,32 @@ mod tests {
 
     #[test]
     fn a_slope_that_never_ends_and_a_flat_bottom_are_not_determined() {
-        let mut minimum = Minimum::from([0.0, 0.0]);
+        let mut minimum = Minimum::from([0.0, 0.0], 1.0);
         while minimum.convergence().is_none() {
             minimum.advance(|x| (libm::exp(-x[0] / 4.0) + x[1] * x[1], [-libm::exp(-x[0] / 4.0) / 4.0, 2.0 * x[1]]));
         }
         assert_eq!(minimum.convergence(), Some(Convergence::Undetermined));
-        let mut minimum = Minimum::from([1.0, 1.0]);
+        let mut minimum = Minimum::from([1.0, 1.0], 1.0);
         while minimum.convergence().is_none() {
             let sum = |x: &[f64; 2]| x[0] + x[1];
             minimum.advance(|x| (sum(x) * sum(x), [2.0 * sum(x), 2.0 * sum(x)]));
         }
         assert_eq!(minimum.convergence(), Some(Convergence::Undetermined));
-        let mut minimum = Minimum::from([1.0]);
+        let mut minimum = Minimum::from([1.0], 1.0);
         minimum.advance(|_| (f64::NAN, [f64::NAN]));
         assert_eq!(minimum.convergence(), Some(Convergence::Unfinished));
+    }
+
+    #[test]
+    fn a_bottom_that_is_hardly_curved_takes_many_customers() {
+        for (n, expected) in [(9e2, Convergence::Undetermined), (1e6, Convergence::Converged)] {
+            let mut minimum = Minimum::from([0.0, 0.0], n);
+            while minimum.convergence().is_none() {
+                minimum.advance(|x| (x[0] * x[0] + 1e-5 * x[1] * x[1], [2.0 * x[0], 2e-5 * x[1]]));
+            }
+            // The second has the inverse curvature 5·10⁴: standard errors of 7.5 and 0.2.
+            assert_eq!(minimum.convergence(), Some(expected), "{n} customers");
+        }
     }
 
     #[test]

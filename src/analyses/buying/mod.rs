@@ -30,8 +30,8 @@ use super::statistics::Z_95;
 pub enum Convergence {
     /// At the greatest likelihood, which falls in every direction.
     Converged,
-    /// The likelihood has no greatest point, or is flat around it: these customers do not determine the parameters. They are
-    /// where the fit stopped, and no intervals are given.
+    /// The likelihood has no greatest point, or is flat around it (a 95 % interval is wider than e^±14): these customers do not
+    /// determine the parameters. They are where the fit stopped, and no intervals are given.
     Undetermined,
     /// The likelihood could not be followed to its greatest point.
     Unfinished,
@@ -61,7 +61,8 @@ pub struct Parameter {
 
 /// The parameters at the end of a descent over a mean log-likelihood of `n` customers; those in `units` times their scale.
 fn parameters<const D: usize>(minimum: &Minimum<D>, n: f64, units: [f64; D]) -> [Parameter; D] {
-    let covariance = minimum.inverse_curvature();
+    let is_found = minimum.convergence() == Some(Convergence::Converged);
+    let covariance = minimum.inverse_curvature().filter(|_| is_found);
     std::array::from_fn(|i| {
         let at = |shift: f64| units[i] * libm::exp(minimum.at[i] + shift);
         let error = covariance.map(|inverse| (inverse[i][i] / n).sqrt());

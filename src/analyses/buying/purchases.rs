@@ -252,7 +252,7 @@ impl PurchaseFitting {
         }
         // As if all bought at the same rate, and every other purchase were the last.
         let start = [1.0, (exposure / purchases).max(1e-3), 1.0, 1.0];
-        let minimum = Minimum::from(start.map(libm::log));
+        let minimum = Minimum::from(start.map(libm::log), n as f64);
         Some(PurchaseFitting { counts, minimum, evaluation: None, n, repeat_buyers })
     }
 

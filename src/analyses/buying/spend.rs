@@ -136,7 +136,7 @@ impl SpendFitting {
         let frequency_correlation = counts.frequency_correlation();
         Some(SpendFitting {
             counts,
-            minimum: Minimum::from(start.map(libm::log)),
+            minimum: Minimum::from(start.map(libm::log), n as f64),
             n,
             left_out: buyers - n,
             frequency_correlation,
