@@ -219,11 +219,12 @@ fn acknowledgement<S: KeyValue + ?Sized>(id: AlertId, store: &S) -> Result<Optio
 }
 
 /// Tells the feed how a person's alerts differ from what it knows, counts that at their departments, and keeps what it knows then.
-/// `public`: whom they are published under. Where `is_live` is false, they are held back.
+/// `public`: whom they are published under. Where `is_live` is false, they are held back. `has_parted`: touchpoints have just left
+/// the person for another, so that what is no longer open here may be open there: it goes without a word.
 pub(super) fn publish<S: KeyValue + ?Sized>(
     (person_id, public): (PersonId, PersonId),
     (head, kept): (&Head, &mut Option<Box<Kept>>),
-    (closed_day, is_live): (Day, bool),
+    (closed_day, is_live, has_parted): (Day, bool, bool),
     options: &Options,
     (store, contributions): (&mut S, &mut Contributions),
     effects: &mut impl Effects,
@@ -248,7 +249,7 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
     }
     let mut published = Vec::with_capacity(now.len());
     for old in known.iter().filter(|old| !now.iter().any(|alert| alert.key() == old.key())) {
-        if !is_gone {
+        if !is_gone && !has_parted {
             let last = Alert::closed(old.id, old.cause, &old.owner, old.since);
             effects.alert(&Alert { person: old.person, revision: old.revision + 1, ..last });
         }
@@ -336,15 +337,14 @@ impl Customers {
         let prefix = store_keys::alerts_of(id);
         let mut people = Vec::new();
         let mut result = Ok(());
-        store.scan(&prefix, &store_keys::after(&prefix), &mut |key, _| match key[prefix.len()..].try_into() {
-            Ok(name) => {
-                people.push(PersonId(name));
-                ControlFlow::Continue(())
+        store.scan(&prefix, &store_keys::after(&prefix), &mut |key, _| {
+            match (&key[prefix.len()..], key[prefix.len()..].try_into()) {
+                (_, Ok(name)) => people.push(PersonId(name)),
+                // With heads of version 5 and before the key was the id alone.
+                ([], _) => {}
+                _ => result = Err(store_keys::damaged("alert", "33 bytes expected")),
             }
-            Err(_) => {
-                result = Err(store_keys::damaged("alert", "33 bytes expected"));
-                ControlFlow::Break(())
-            }
+            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         result?;
         people.into_iter().try_for_each(|person| self.make_dirty(person, store))

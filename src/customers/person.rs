@@ -415,7 +415,9 @@ impl Customers {
             forget_hash(id, place, store)?;
         }
         self.apply(id, edit, store, effects)?;
-        let ties = person(&mut self.people, id, store)?.ties_mut();
+        let person = person(&mut self.people, id, store)?;
+        person.parted = true;
+        let ties = person.ties_mut();
         ties.copies = ties.copies.saturating_sub(entries.len() as u64);
         Ok(())
     }
@@ -446,7 +448,9 @@ impl Customers {
                 }
             }
         }
-        self.apply(id, edit, store, effects)
+        self.apply(id, edit, store, effects)?;
+        person(&mut self.people, id, store)?.parted |= !comes;
+        Ok(())
     }
 
     /// Whether the home's own touchpoints belong to the person of its name.

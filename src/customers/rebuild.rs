@@ -65,7 +65,13 @@ impl Customers {
         envelope.closed = None;
         // What the feed knows of alerts, it still knows: they count as they did.
         let alerts = envelope.alerts.iter().flat_map(|alerts| &alerts.published);
-        alerts.for_each(|alert| alert.count(1, &mut self.contributions));
+        for alert in alerts {
+            alert.count(1, &mut self.contributions);
+            if alert.person.is_none() {
+                // The entry of before keys had a person.
+                store.delete_local(&store_keys::alerts_of(alert.id));
+            }
+        }
         let mut head = Head::default();
         let mut snapshots: Vec<(u64, Vec<u8>, Vec<u8>)> = Vec::new();
         let mut result = Ok(());

@@ -109,6 +109,8 @@ pub(super) struct Person {
     pub(super) envelope: Envelope,
     /// Changed, or to be looked at, since the last commit.
     pub(super) dirty: bool,
+    /// Touchpoints have left for another person since the last commit.
+    pub(super) parted: bool,
     /// Used since the last eviction.
     pub(super) recent: bool,
     /// Hashes of pairs that are known to be reported: nearly every touchpoint brings the pairs of the one before.
@@ -276,8 +278,9 @@ impl Customers {
                 person.envelope.closed = closed;
             }
             let (of, is_live) = ((&person.head, &mut person.envelope.alerts), self.alerts_are_live);
+            let has_parted = std::mem::take(&mut person.parted);
             let to = (&mut *store, &mut self.contributions);
-            alerts::publish((person_id, public), of, (closed_day, is_live), &self.options, to, effects)?;
+            alerts::publish((person_id, public), of, (closed_day, is_live, has_parted), &self.options, to, effects)?;
             let changes = [
                 record::next_change(&person.head, closed_day),
                 Closed::next_change(&person.head, closed_day, fold),

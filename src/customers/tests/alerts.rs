@@ -275,6 +275,13 @@ fn the_first_who_has_seen_an_alert_counts_whenever_it_is_open() {
     expect!["case_unanswered case:T1 of support since 1d acknowledged by mo, target_hours 24"]
         .assert_eq(&shown.join("\n"));
 
+    // The entry that a store of an older version has says nothing any more.
+    let of_before = crate::customers::store_keys::alerts_of(id);
+    crate::model::KeyValue::put_local(&mut world.store, &of_before, &[3; 16]);
+    world.stage.acknowledge(id, &seen(6, "jo"), &mut world.store).expect("it is passed over");
+    world.commit();
+    assert!(world.told.alerts.values().all(|shown| shown.contains("by jo")), "{:?}", world.told.alerts);
+
     // Seen before it opened: the same in the end.
     let mut early = World::new(10);
     early.stage.acknowledge(id, &seen(7, "mo"), &mut early.store).expect("a map never fails");
@@ -363,6 +370,8 @@ fn a_link_and_a_split_leave_every_cause_its_id_and_whoever_has_seen_it() {
             world.commit();
             carry(&mut world);
             assert_eq!(open(&world), [(id.clone(), to.to_string())], "{cause}, assignment {version}");
+            let closed = format!("{cause} closed");
+            assert!(!world.told.alert_log.iter().any(|told| told.starts_with(&closed)), "{:?}", world.told.alert_log);
             assert!(
                 world.told.alerts.values().any(|shown| shown.starts_with(cause.as_str()) && shown.contains("by mo"))
             );
