@@ -144,11 +144,12 @@ impl Links {
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
         let rules = self.rules.clone();
-        let mut graph = Graph::new(store, &rules).with(&mut self.traces);
+        let mut graph = Graph::new(store, &rules);
         let id_hash = self.command_hash(id);
         if graph.number_of(id_hash)?.is_some() {
             return Ok(());
         }
+        graph = graph.with(&mut self.traces);
         let mut change = Change::new(Cause::Command { number });
         match command {
             Command::Link(pairs) => self.decide(&mut graph, number, Decision::Link, pairs, &mut change)?,
