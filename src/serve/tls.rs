@@ -34,6 +34,8 @@ pub use validity::Validity;
 
 /// Within how long a connection must have made its handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// Within how long of that one that has begun must be made: so long it keeps its place from others.
+const PLACE_WITHIN: Duration = Duration::from_secs(2);
 /// Handshakes at a time.
 const HANDSHAKES_MAX: usize = 256;
 
@@ -181,7 +183,8 @@ impl Tls {
                 // Who says nothing takes no place.
                 stream.peek(&mut [0]).await?;
                 let _place = handshakes.acquire().await.map_err(io::Error::other)?;
-                acceptor.accept(stream).await
+                // Whoever begins one and says no more gives the place up soon.
+                timeout(PLACE_WITHIN, acceptor.accept(stream)).await?
             });
             opened.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         }))

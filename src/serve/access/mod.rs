@@ -203,18 +203,22 @@ impl Access {
         Ok(token.map(caller).ok_or(Refusal::Invalid))
     }
 
-    /// Begins a session for whoever shows a token; its secret, or `None`: the token is none, has ended or was revoked.
+    /// Begins a session for whoever shows a token; its secret, or why there is none.
     ///
     /// # Errors
     /// [`TokenError`] if the file cannot be read, or there are no random numbers.
-    pub fn log_in(&self, token: &str) -> Result<Option<String>, TokenError> {
+    pub fn log_in(&self, token: &str) -> Result<Result<String, Refusal>, TokenError> {
         let (token, now_ms) = (token.trim(), (self.now_ms)());
         let holder = match self.issuer_of(token) {
-            Some(issuer) => issuer.verify(token, now_ms).ok().map(Holder::Signed),
-            None => tokens::find(&self.tokens.now()?, token, now_ms).map(|token| Holder::Token(token.id.clone())),
+            Some(issuer) => issuer.verify(token, now_ms).map(Holder::Signed).map_err(Refusal::from),
+            None => tokens::find(&self.tokens.now()?, token, now_ms)
+                .map(|token| Holder::Token(token.id.clone()))
+                .ok_or(Refusal::Invalid),
         };
-        let Some(holder) = holder else { return Ok(None) };
-        self.sessions.begin(holder, Instant::now()).map(Some).map_err(TokenError::Random)
+        match holder {
+            Ok(holder) => self.sessions.begin(holder, Instant::now()).map(Ok).map_err(TokenError::Random),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// Who has a session: what its token may do now. `is_used`: whether somebody uses it, rather than a page by itself.
@@ -372,8 +376,8 @@ mod tests {
         let roles = BTreeSet::from([Role::ReadCustomers, Role::Operate]);
         let made = file.create("analyst", &roles, None, 0).expect("written");
         let access = Access::new(path, true, || 999);
-        assert_eq!(access.log_in("").expect("readable"), None);
-        assert_eq!(access.log_in(&made.token.id).expect("readable"), None);
+        assert_eq!(access.log_in("").expect("readable"), Err(Refusal::Invalid));
+        assert_eq!(access.log_in(&made.token.id).expect("readable"), Err(Refusal::Invalid));
         let session = access.log_in(&format!(" {} ", made.secret)).expect("readable").expect("a session");
         assert!(!session.contains(&made.secret) && session != made.secret);
         let caller = access.of_session(&session, true).expect("readable").expect("its token's roles");
@@ -384,6 +388,6 @@ mod tests {
         assert_eq!(access.of_session(&other, true).expect("readable"), None);
         assert!(file.revoke(&made.token.id).expect("written"));
         assert_eq!(access.of_session(&session, true).expect("readable"), None);
-        assert_eq!(access.log_in(&made.secret).expect("readable"), None);
+        assert_eq!(access.log_in(&made.secret).expect("readable"), Err(Refusal::Invalid));
     }
 }

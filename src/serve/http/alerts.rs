@@ -52,10 +52,11 @@ pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked
     let sees_persons = caller.has(&[Role::ReadCustomers]);
     let Which { state, owner, cause, person } = asked.filter.clone();
     // Whoever may not see persons finds the others without looking at theirs.
+    // A cursor is a place in the list, with the names of those it goes by: none of a list that has persons is for them.
     let span = match (&person, &cause) {
+        _ if !sees_persons => Index::AlertsOfPerson.by(&[""]),
         (Some(person), _) => Index::AlertsOfPerson.by(&[person]),
         (None, Some(cause)) => Index::AlertsOfCause.by(&[cause]),
-        (None, None) if !sees_persons => Index::AlertsOfPerson.by(&[""]),
         (None, None) => Index::Alerts.by(&[]),
     };
     if asked.place.as_ref().is_some_and(|place| !span.contains(place)) {

@@ -15,7 +15,10 @@ use super::{
     redirect, shown,
     visitor::Visitor,
 };
-use crate::{serve::http::inside::Inside, telemetry::Event};
+use crate::{
+    serve::{access::Refusal, http::inside::Inside},
+    telemetry::Event,
+};
 
 /// The form.
 pub(super) async fn page(State(desk): State<Desk>, Extension(visitor): Extension<Visitor>, asked: Asked) -> Response {
@@ -34,8 +37,13 @@ pub(super) async fn log_in(
         Ok(session) => session,
         Err(error) => return failed(&desk, None, &Inside::failed(&error)),
     };
-    desk.telemetry().emit(Event::LoggedIn { accepted: session.is_some() });
-    let Some(secret) = session else {
+    if session == Err(Refusal::Unready) {
+        let later = "Tokens of your company’s login cannot be checked yet: its keys are not there. Try again in a while; the log of the hub \
+                     says why.";
+        return shown(&desk, None, StatusCode::SERVICE_UNAVAILABLE, &form(&desk, &visitor, next, Some(later)));
+    }
+    desk.telemetry().emit(Event::LoggedIn { accepted: session.is_ok() });
+    let Ok(secret) = session else {
         if let Err(refused) = desk.take_refused() {
             return failed(&desk, None, &refused);
         }

@@ -1,9 +1,10 @@
 //! A file or an address in; the issuer's keys as they are now out.
 //!
 //! A file is looked at each time, and read when it was replaced. An address is asked when its keys are old, beside whoever is waiting
-//! for an answer, and when a token names a key that is not known: whoever sent that one waits for the answer. However many such tokens
-//! come, it is asked at most once in [`AGAIN_AFTER`]; in between, what is not known is not known. Keys that were had hold until others
-//! are there: an issuer that does not answer locks nobody out.
+//! for an answer; and when a token names a key that is not known, or nobody has asked for so long that a key may have been withdrawn:
+//! whoever sent that one waits for the answer, [`WAITS`] at most. However many such tokens come, one asks at a time, and again
+//! [`AGAIN_AFTER`] the last answer at the earliest; in between, what is not known is not known. Keys that were had hold until others are
+//! there: an issuer that does not answer locks nobody out.
 
 use std::{
     os::unix::fs::MetadataExt as _,
@@ -11,6 +12,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use tokio::{sync::OwnedMutexGuard, task::JoinHandle, time::timeout};
 
 use super::{Signing, keys::Keys};
 use crate::wire::fetch::{Document, Trust};
@@ -21,6 +24,10 @@ const DOCUMENT_BYTES_MAX: u64 = 256 << 10;
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// The same when it did not answer.
 const AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How long somebody waits for an answer at most: it comes for those after them.
+const WAITS: Duration = Duration::from_secs(3);
+/// Keys that are older than so many times what they are asked for again after are not used before it was asked.
+const OLD_FOR_LONG: u32 = 2;
 
 /// Where keys are.
 #[derive(Clone)]
@@ -48,7 +55,7 @@ struct Held {
     stamp: Option<Stamp>,
     /// When they came from the address.
     had: Option<Instant>,
-    /// When it was asked last.
+    /// When it was asked last, or its answer came.
     asked: Option<Instant>,
     /// Whether it, or the file, was of no use the last time.
     failed: bool,
@@ -63,7 +70,7 @@ struct Shared {
     refresh: Duration,
     held: Mutex<Held>,
     /// Whoever asks holds it.
-    asking: tokio::sync::Mutex<()>,
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Source {
@@ -72,7 +79,7 @@ impl Source {
     /// # Errors
     /// What is wrong with a file; an address may answer later.
     pub(super) fn open(at: KeysAt, refresh: Duration) -> Result<Source, String> {
-        let asking = tokio::sync::Mutex::new(());
+        let asking = Arc::default();
         let source = Source(Arc::new(Shared { at, refresh, held: Mutex::default(), asking }));
         match &source.0.at {
             KeysAt::File(path) => {
@@ -80,7 +87,6 @@ impl Source {
                 *source.held() = Held { keys: Arc::new(keys), stamp: Some(stamp), ..Held::default() };
             }
             KeysAt::Url(document) => {
-                source.held().asked = Some(Instant::now());
                 source.take(document.text());
             }
         }
@@ -98,37 +104,52 @@ impl Source {
     /// Asks the address, if its keys are old or this one is not among them, and it may be asked now.
     pub(super) async fn prepare(&self, kid: Option<&str>, signing: Signing) {
         let KeysAt::Url(document) = &self.0.at else { return };
-        if self.held().keys.knows(kid, signing) {
-            if self.held().is_old(self.0.refresh, Instant::now()) {
-                let (source, document) = (self.clone(), document.clone());
-                tokio::spawn(
-                    async move { source.ask(&document, |held, now| held.is_old(source.0.refresh, now)).await },
-                );
+        let (is_known, is_old, is_old_for_long) = {
+            let (held, now) = (self.held(), Instant::now());
+            let is_older = |times| held.is_old(self.0.refresh.saturating_mul(times), now);
+            (held.keys.knows(kid, signing), is_older(1), is_older(OLD_FOR_LONG) && !held.failed)
+        };
+        if !is_known || is_old_for_long {
+            let lock = Arc::clone(&self.0.asking).lock_owned();
+            let Ok(one) = timeout(WAITS, lock).await else { return };
+            let is_wanted = |held: &Held, now| !held.keys.knows(kid, signing) || held.is_old(self.0.refresh, now);
+            if let Some(answer) = self.ask(one, document, is_wanted) {
+                // Whoever waits no longer leaves it to those after them.
+                let _ = timeout(WAITS, answer).await;
             }
-            return;
+        } else if is_old && let Ok(one) = Arc::clone(&self.0.asking).try_lock_owned() {
+            drop(self.ask(one, document, |held, now| held.is_old(self.0.refresh, now)));
         }
-        self.ask(document, |held, _| !held.keys.knows(kid, signing)).await;
     }
 
-    /// Asks the address, one at a time, if that is still wanted when it is one's turn, and it may be asked then.
-    async fn ask(&self, document: &Document, is_wanted: impl Fn(&Held, Instant) -> bool) {
-        let _one = self.0.asking.lock().await;
+    /// Begins to ask the address, if that is still wanted and it may be asked now; `one` is held until it has answered.
+    fn ask(
+        &self,
+        one: OwnedMutexGuard<()>,
+        document: &Document,
+        is_wanted: impl Fn(&Held, Instant) -> bool,
+    ) -> Option<JoinHandle<()>> {
         {
             let (mut held, now) = (self.held(), Instant::now());
             if !is_wanted(&held, now) || !held.may_ask(now) {
-                return;
+                return None;
             }
             held.asked = Some(now);
         }
-        let document = document.clone();
-        let text = tokio::task::spawn_blocking(move || document.text()).await;
-        self.take(text.unwrap_or_else(|_| Err("it was not asked".to_owned())));
+        let (source, document) = (self.clone(), document.clone());
+        Some(tokio::spawn(async move {
+            let text = tokio::task::spawn_blocking(move || document.text()).await;
+            source.take(text.unwrap_or_else(|_| Err("it was not asked".to_owned())));
+            drop(one);
+        }))
     }
 
     /// Takes over what the address answered.
     fn take(&self, text: Result<String, String>) {
         let keys = text.and_then(|text| Keys::parse(&text).map_err(str::to_owned));
         let mut held = self.held();
+        // From its answer on, not from the question: one that never answers is left alone meanwhile.
+        held.asked = Some(Instant::now());
         match keys {
             Ok(keys) => {
                 if held.failed || held.had.is_none() {

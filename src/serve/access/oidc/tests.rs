@@ -303,6 +303,31 @@ fn an_address_is_asked_for_a_key_that_is_not_known_and_not_for_each_token() {
 }
 
 #[test]
+fn an_address_that_never_answers_is_asked_once_and_holds_nobody_for_long() {
+    let (url, tell, asked) = address();
+    let keys = KeysAt::url(&url, &Trust::default(), Duration::from_secs(60)).expect("an address");
+    tell.send(None).expect("it is told");
+    let issuer = Arc::new(Issuer::open(options(keys)).expect("it may answer later"));
+    issuer.source.age(Duration::from_secs(6));
+    let token = Pair::ed("old").sign(&claims());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let prepare = |_| {
+            let (issuer, token) = (Arc::clone(&issuer), token.clone());
+            tokio::spawn(async move { issuer.prepare(&token).await })
+        };
+        let waiting: Vec<_> = (0..50).map(prepare).collect();
+        for one in waiting {
+            // Not one after the other, a minute each.
+            let went_on = tokio::time::timeout(Duration::from_secs(30), one).await;
+            went_on.expect("nobody waits for it so long").expect("it does not panic");
+        }
+    });
+    assert_eq!(asked.load(Ordering::Acquire), 2, "at the start, and for all of them");
+    runtime.shutdown_background();
+}
+
+#[test]
 fn a_session_of_a_signed_token_ends_with_it() {
     use std::sync::atomic::AtomicI64;
     static CLOCK_MS: AtomicI64 = AtomicI64::new(NOW_MS);
@@ -316,7 +341,7 @@ fn a_session_of_a_signed_token_ends_with_it() {
     let caller = access.check(&[header.as_bytes()], None).expect("readable").expect("taken");
     let session = access.log_in(&format!(" {token}\n")).expect("readable").expect("a session");
     assert_eq!(access.of_session(&session, true).expect("readable"), Some(caller));
-    assert_eq!(access.log_in(&format!("{token}x")).expect("readable"), None);
+    assert_eq!(access.log_in(&format!("{token}x")).expect("readable"), Err(Refusal::Invalid));
     // Leeway is for clocks that differ, and no longer session.
     CLOCK_MS.store(NOW_MS + 600_000, Ordering::Release);
     assert_eq!(access.of_session(&session, true).expect("readable"), None);
