@@ -218,6 +218,12 @@ fn acknowledgement<S: KeyValue + ?Sized>(id: AlertId, store: &S) -> Result<Optio
         .transpose()
 }
 
+/// Whether what was published is among the alerts, which ascend by id, under the same key.
+fn is_open(alerts: &[Alert<'_>], published: &Published) -> bool {
+    let at = alerts.binary_search_by_key(&published.id, |alert| alert.id);
+    at.is_ok_and(|at| alerts[at].key() == published.key())
+}
+
 /// Tells the feed how a person's alerts differ from what it knows, counts that at their departments, and keeps what it knows then.
 /// `public`: whom they are published under. Where `is_live` is false, they are held back. `has_parted`: touchpoints have just left
 /// the person for another, so that what is no longer open here may be open there: it goes without a word.
@@ -248,7 +254,7 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         return Ok(());
     }
     let mut published = Vec::with_capacity(now.len());
-    for old in known.iter().filter(|old| !now.iter().any(|alert| alert.key() == old.key())) {
+    for old in known.iter().filter(|old| !is_open(&now, old)) {
         if !is_gone && !has_parted {
             let last = Alert::closed(old.id, old.cause, &old.owner, old.since);
             effects.alert(&Alert { person: old.person, revision: old.revision + 1, ..last });
@@ -257,7 +263,8 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         store.delete_local(&store_keys::alert(old.id, person_id));
     }
     for alert in &mut now {
-        let old = known.iter().find(|old| old.key() == alert.key());
+        let old = known.binary_search_by_key(&alert.id, |old| old.id).ok().map(|at| &known[at]);
+        let old = old.filter(|old| old.key() == alert.key());
         alert.acknowledged = acknowledgement(alert.id, store)?;
         if alert.acknowledged.is_some() {
             alert.state = AlertState::Acknowledged;

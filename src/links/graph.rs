@@ -149,7 +149,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         if !self.traces.may_be_erased(id, self.store)? {
             return Ok(None);
         }
-        self.store.get(&store_keys::erased(id))?.map(|bytes| store_keys::decode_time(&bytes)).transpose()
+        erased_at(self.store, id)
     }
 
     /// Removes a node.
@@ -474,6 +474,11 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         }
         Ok(seen.stronger.len() > self.rules.shared_above())
     }
+}
+
+/// Up to when an identifier is erased, as the store has it.
+pub(super) fn erased_at<S: KeyValue + ?Sized>(store: &S, id: PersonId) -> Result<Option<EventTime>, StoreError> {
+    store.get(&store_keys::erased(id))?.map(|bytes| store_keys::decode_time(&bytes)).transpose()
 }
 
 /// The classes that decide whether an identifier is shared.

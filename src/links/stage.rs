@@ -10,7 +10,7 @@ use super::{
     change::{Change, Line},
     decisions::Decision,
     effects::{Cause, Counted, Effects, JournalChange, JournalEntry, Named},
-    graph::{Graph, View},
+    graph::{Graph, View, erased_at},
     rules::Rules,
     store_keys::{self, Counters, Evidence, Fate},
     traces::Traces,
@@ -77,14 +77,9 @@ impl Links {
         self.traces = Traces::default();
     }
 
-    /// Up to when an identifier is erased.
-    pub(super) fn erased_at<S: KeyValue + ?Sized>(store: &S, id: PersonId) -> Result<Option<EventTime>, StoreError> {
-        store.get(&store_keys::erased(id))?.map(|bytes| store_keys::decode_time(&bytes)).transpose()
-    }
-
     /// The public id of the person whose strongest identifier has this internal id.
     pub fn public_id<S: KeyValue + ?Sized>(&self, store: &S, id: PersonId) -> Result<PersonId, StoreError> {
-        Ok(Links::erased_at(store, id)?.map_or(id, |at| self.key.reborn(id, at)))
+        Ok(erased_at(store, id)?.map_or(id, |at| self.key.reborn(id, at)))
     }
 
     /// Takes pairs that a home has not reported before, or seen later than an erasure. The home's first report names the home
@@ -162,10 +157,10 @@ impl Links {
                 let told = self.erase(&mut graph, *identifier, at, &mut change)?;
                 for (home, ids) in told {
                     // What a home loses of its own touchpoints needs no other name: a customer may have very many orders.
-                    let own = if ids.contains(&home) { Links::erased_at(graph.store, home)? } else { None };
+                    let own = if ids.contains(&home) { graph.erased_at(home)? } else { None };
                     let mut erased = Vec::with_capacity(1);
                     for id in ids {
-                        let at = Links::erased_at(graph.store, id)?;
+                        let at = graph.erased_at(id)?;
                         let says_more = |at: &EventTime| id == home || own.is_none_or(|own| *at > own);
                         erased.extend(at.filter(says_more).map(|at| (id, at)));
                     }
@@ -222,7 +217,7 @@ impl Links {
         let members = graph.members_with(id)?;
         let mut told: Told = members.iter().map(|member| (*member, BTreeSet::from([*member]))).collect();
         for member in &members {
-            let before = Links::erased_at(graph.store, *member)?;
+            let before = graph.erased_at(*member)?;
             let public = before.map_or(*member, |at| self.key.reborn(*member, at));
             let at = before.map_or(at, |before| before.max(at));
             let was_published = graph.node(*member)?.is_some_and(|node| node.published);

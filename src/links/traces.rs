@@ -155,6 +155,13 @@ mod tests {
         }
         traces.is_decided(id(4));
         traces.reports(id(5));
+        traces.is_erased(id(5));
+        for (number, expected) in [(4, false), (5, false)] {
+            // Nothing was asked of erasures before: they are read from the store, which has none.
+            assert_eq!(traces.may_be_erased(id(number), &store).expect("a map never fails"), expected);
+        }
+        traces.is_erased(id(6));
+        assert!(traces.may_be_erased(id(6), &store).expect("a map never fails"));
         assert!(is_decided(&mut traces, 4, &store) && reports(&mut traces, 5, &store));
         assert!(!reports(&mut traces, 4, &store) && !is_decided(&mut traces, 5, &store));
     }

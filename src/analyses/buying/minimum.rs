@@ -75,7 +75,7 @@ impl<const D: usize> Minimum<D> {
     }
 
     /// The inverse of the curvature at the bottom, unless the function is flat there in some direction.
-    pub fn inverse_curvature(&self) -> Option<[[f64; D]; D]> {
+    fn inverse_curvature(&self) -> Option<[[f64; D]; D]> {
         if self.around.len() < 2 * D {
             return None;
         }
@@ -89,6 +89,12 @@ impl<const D: usize> Minimum<D> {
             }
         }
         invert_positive(&curvature)
+    }
+
+    /// The standard error of each coordinate: from the inverse of the curvature of the sum over all customers.
+    pub fn standard_errors(&self) -> Option<[f64; D]> {
+        let inverse = self.inverse_curvature()?;
+        Some(std::array::from_fn(|i| (inverse[i][i] / self.n).sqrt()))
     }
 
     /// Evaluates the function once, which gives its value and its slope.
@@ -126,10 +132,8 @@ impl<const D: usize> Minimum<D> {
             State::Measuring => {
                 self.around.push(slope);
                 if self.around.len() == 2 * D {
-                    let is_known = |inverse: [[f64; D]; D]| {
-                        (0..D).all(|i| Z_95 * (inverse[i][i] / self.n).sqrt() <= LOGARITHM_MAX)
-                    };
-                    let is_found = self.inverse_curvature().is_some_and(is_known);
+                    let is_known = |errors: [f64; D]| errors.iter().all(|error| Z_95 * error <= LOGARITHM_MAX);
+                    let is_found = self.standard_errors().is_some_and(is_known);
                     self.state = State::Done(if is_found { Convergence::Converged } else { Convergence::Undetermined });
                 }
             }

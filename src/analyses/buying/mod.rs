@@ -59,13 +59,13 @@ pub struct Parameter {
     pub interval: Option<(f64, f64)>,
 }
 
-/// The parameters at the end of a descent over a mean log-likelihood of `n` customers; those in `units` times their scale.
-fn parameters<const D: usize>(minimum: &Minimum<D>, n: f64, units: [f64; D]) -> [Parameter; D] {
+/// The parameters at the end of a descent over a mean log-likelihood; those in `units` times their scale.
+fn parameters<const D: usize>(minimum: &Minimum<D>, units: [f64; D]) -> [Parameter; D] {
     let is_found = minimum.convergence() == Some(Convergence::Converged);
-    let covariance = minimum.inverse_curvature().filter(|_| is_found);
+    let errors = minimum.standard_errors().filter(|_| is_found);
     std::array::from_fn(|i| {
         let at = |shift: f64| units[i] * libm::exp(minimum.at[i] + shift);
-        let error = covariance.map(|inverse| (inverse[i][i] / n).sqrt());
+        let error = errors.map(|errors| errors[i]);
         Parameter {
             value: at(0.0),
             standard_error: error.map(|error| at(0.0) * error),

@@ -273,7 +273,7 @@ impl PurchaseFitting {
         }
         Some(PurchaseFit {
             convergence: self.minimum.convergence()?,
-            parameters: parameters(&self.minimum, self.counts.n, [1.0; 4]),
+            parameters: parameters(&self.minimum, [1.0; 4]),
             n: self.n,
             repeat_buyers: self.repeat_buyers,
             log_likelihood: -self.minimum.value * self.counts.n,

@@ -159,7 +159,7 @@ impl SpendFitting {
         }
         Some(SpendFit {
             convergence: self.minimum.convergence()?,
-            parameters: parameters(&self.minimum, self.counts.n, [1.0, 1.0, self.counts.scale]),
+            parameters: parameters(&self.minimum, [1.0, 1.0, self.counts.scale]),
             n: self.n,
             left_out: self.left_out,
             frequency_correlation: self.frequency_correlation,

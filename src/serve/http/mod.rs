@@ -223,9 +223,9 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -
         now_ms: options.now_ms,
         description: description::Description::of(&description),
     });
+    let router = router.fallback(async || Problem::not_found("resource"));
     let inside = inside::Inside::new(Arc::clone(&api), router.clone());
     let routes = router
-        .fallback(async || Problem::not_found("resource"))
         .method_not_allowed_fallback(async || {
             Problem::new(Kind::MethodNotAllowed, "the description says which methods a resource takes")
         })
