@@ -12,9 +12,8 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
+use super::watermarks::watermarks;
 use crate::engine::log::{ChangelogReader, LogError, Restored};
-
-const TRY: Duration = Duration::from_secs(5);
 
 pub(super) struct KafkaChangelog {
     consumer: BaseConsumer,
@@ -99,7 +98,7 @@ impl ChangelogReader for KafkaChangelog {
             return Ok(Restored::Complete { position: self.position.max(self.end) });
         }
         if !self.settled
-            && let Ok((_, stable)) = self.stable.fetch_watermarks(&self.topic, self.partition, TRY)
+            && let Ok((_, stable)) = watermarks(&self.stable, &self.topic, self.partition, Duration::ZERO)
         {
             self.settled = stable >= self.end;
             if self.settled && at_end && self.position < self.end {

@@ -16,13 +16,12 @@ use rdkafka::{
 use super::{
     admin::Admin,
     clients::{Context, KafkaOptions},
+    watermarks::watermarks,
 };
 use crate::engine::log::{
     LogError,
     outside::{CommittedRecord, FeedRead, Next, Span},
 };
-
-const TRY: Duration = Duration::from_secs(5);
 
 /// Reads all partitions of one topic. Records of a partition come in order; partitions are interleaved.
 pub struct FeedReader {
@@ -56,7 +55,8 @@ impl FeedReader {
         let mut list = TopicPartitionList::new();
         let mut unfinished = BTreeSet::new();
         for partition in 0..count {
-            let (low, stable) = watermarks(&consumer, topic, partition, Instant::now() + patience)?;
+            let (low, stable) = watermarks(&consumer, topic, partition, patience)
+                .map_err(|error| LogError::Stop(format!("the ends of {topic} cannot be asked for: {error}")))?;
             let start = if span.from_beginning { low } else { stable };
             list.add_partition_offset(topic, partition, Offset::Offset(start)).map_err(refused)?;
             if start < stable {
@@ -134,23 +134,5 @@ pub(super) fn committed(message: &BorrowedMessage<'_>) -> CommittedRecord {
         key: message.key().unwrap_or_default().to_vec(),
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers.unwrap_or_default(),
-    }
-}
-
-/// The first offset that is kept and the last stable one.
-pub(super) fn watermarks(
-    consumer: &BaseConsumer<Context>,
-    topic: &str,
-    partition: i32,
-    deadline: Instant,
-) -> Result<(i64, i64), LogError> {
-    loop {
-        match consumer.fetch_watermarks(topic, partition, TRY) {
-            Ok(found) => return Ok(found),
-            Err(error) if Instant::now() >= deadline => {
-                return Err(LogError::Stop(format!("the ends of {topic} cannot be asked for: {error}")));
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(200)),
-        }
     }
 }

@@ -20,6 +20,7 @@ use super::{
     clients::{Context, KafkaOptions},
     feed_reader::committed,
     rights::{Described, describe},
+    watermarks::look_anew,
 };
 use crate::engine::log::{
     LogError,
@@ -244,6 +245,7 @@ impl Follower {
             Ok(ends) => ends,
             Err(error) => {
                 tracing::debug!(target: "kafka", "the ends of the feeds cannot be asked for: {error}");
+                look_anew(&self.consumer, None);
                 self.looked = (Instant::now(), false);
                 return Ok(());
             }
@@ -402,7 +404,10 @@ fn asked(
             Err(error) if Instant::now() >= deadline => {
                 return Err(LogError::Stop(format!("the ends of the feeds cannot be asked for: {error}")));
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            Err(_) => {
+                look_anew(consumer, None);
+                std::thread::sleep(Duration::from_millis(200));
+            }
         }
     }
 }

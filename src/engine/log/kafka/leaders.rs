@@ -1,15 +1,10 @@
 //! Topics in; the brokers that lead them, by the addresses that they advertise, and whether each answers there, out.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::consumer::Consumer as _;
 
-use super::admin::Admin;
-
-const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
+use super::{admin::Admin, watermarks::watermarks};
 
 /// A broker that leads a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +39,8 @@ impl Admin {
 
     /// Whether a leader answers, by a question that only it can answer: where its partition ends.
     pub fn reaches(&self, leader: &Leader, within: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + within;
-        loop {
-            // A client that has just heard of a broker connects while it is asked, and may say that it has not yet.
-            let left = deadline.saturating_duration_since(Instant::now()).max(TRY_AGAIN_AFTER);
-            match self.metadata().fetch_watermarks(&leader.topic, leader.partition, left) {
-                Ok(_) => return Ok(()),
-                Err(error) if Instant::now() + TRY_AGAIN_AFTER >= deadline => return Err(error.to_string()),
-                Err(_) => std::thread::sleep(TRY_AGAIN_AFTER),
-            }
-        }
+        // A client that has just heard of a broker connects while it is asked, and may say that it has not yet.
+        let found = watermarks(self.metadata(), &leader.topic, leader.partition, within);
+        found.map(drop).map_err(|error| error.to_string())
     }
 }

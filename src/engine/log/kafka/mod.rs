@@ -15,6 +15,7 @@ mod sink;
 mod source;
 mod spoke_writer;
 mod wanted;
+mod watermarks;
 
 use std::time::Duration;
 

@@ -24,7 +24,10 @@ use rdkafka::{
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
 
-use super::clients::{Context, KafkaOptions};
+use super::{
+    clients::{Context, KafkaOptions},
+    watermarks::watermarks,
+};
 use crate::engine::{
     log::{LogError, TopicPartition},
     stage::Topology,
@@ -108,9 +111,7 @@ impl Rolls {
         let mut silent = Vec::new();
         for (index, topic) in self.topics.iter().filter(|(_, topic)| needs_us(topic)) {
             for partition in 0..topic.partitions {
-                let (_, end) = self
-                    .reader
-                    .fetch_watermarks(&topic.name, partition, TRY)
+                let (_, end) = watermarks(&self.reader, &topic.name, partition, TRY)
                     .map_err(|error| failed(&format!("the end of {} cannot be read", topic.name), &error))?;
                 let key = TopicPartition { topic: index, partition };
                 if end == 0 {

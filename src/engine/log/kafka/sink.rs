@@ -8,7 +8,7 @@ use std::{
 use rdkafka::{
     Offset, TopicPartitionList,
     config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata},
+    consumer::{BaseConsumer, ConsumerGroupMetadata},
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ThreadedProducer},
@@ -18,6 +18,7 @@ use super::{
     PATIENCE,
     clients::{Context, KafkaOptions},
     flush,
+    watermarks::watermarks,
 };
 use crate::engine::{
     log::{LogError, Output, Placement, Sink, TopicPartition},
@@ -237,9 +238,7 @@ impl Sink for KafkaSink {
             self.persist("writing out a transaction", false, || producer.flush(TRY))?;
             for changelog in measure {
                 let topic = &self.topics.get(changelog.topic).name;
-                let (_, end) = self
-                    .offsets
-                    .fetch_watermarks(topic, changelog.partition, TRY)
+                let (_, end) = watermarks(&self.offsets, topic, changelog.partition, TRY)
                     .map_err(|error| LogError::Rewind(format!("asking for the end of {topic}: {error}")))?;
                 ends.push(end);
             }

@@ -20,6 +20,7 @@ use super::{
     clients::{Context, KafkaOptions, PartitionFigures, Rebalanced},
     lanes::Lanes,
     sink::Group,
+    watermarks::watermarks,
 };
 use crate::engine::{
     log::{ChangelogReader, Ends, LogError, Membership, Record, Source, TopicPartition},
@@ -198,16 +199,11 @@ impl KafkaSource {
 
     /// Where a partition begins and ends: a commit may cover one that nobody has read before its first record, and retention
     /// may have moved its beginning away from 0.
-    fn watermarks(&self, key: TopicPartition, deadline: Instant) -> Result<Range<i64>, LogError> {
+    fn watermarks(&self, key: TopicPartition, patience: Duration) -> Result<Range<i64>, LogError> {
         let topic = &self.topics.get(key.topic).name;
-        loop {
-            match self.uncommitted_reader.fetch_watermarks(topic, key.partition, TRY) {
-                Ok((beginning, end)) => return Ok(beginning..end),
-                Err(error) if Instant::now() >= deadline => {
-                    return Err(LogError::Stop(format!("the beginning of {topic} cannot be found: {error}")));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
-            }
+        match watermarks(&self.uncommitted_reader, topic, key.partition, patience) {
+            Ok((beginning, end)) => Ok(beginning..end),
+            Err(error) => Err(LogError::Stop(format!("the ends of {topic} cannot be asked for: {error}"))),
         }
     }
 
@@ -449,7 +445,8 @@ impl Source for KafkaSource {
                     };
                     let mut offsets: Vec<Option<i64>> = partitions.iter().map(found).collect();
                     for (key, offset) in partitions.iter().zip(&mut offsets).filter(|(_, offset)| offset.is_none()) {
-                        *offset = Some(self.watermarks(*key, deadline)?.start);
+                        *offset =
+                            Some(self.watermarks(*key, deadline.saturating_duration_since(Instant::now()))?.start);
                     }
                     return Ok(offsets);
                 }
@@ -464,7 +461,7 @@ impl Source for KafkaSource {
     }
 
     fn retained(&mut self, partition: TopicPartition) -> Result<Range<i64>, LogError> {
-        self.watermarks(partition, Instant::now() + PATIENCE)
+        self.watermarks(partition, PATIENCE)
     }
 
     fn start(&mut self, partition: TopicPartition, offset: Option<i64>) -> Result<(), LogError> {
@@ -545,20 +542,11 @@ impl Source for KafkaSource {
         from: Option<i64>,
     ) -> Result<Box<dyn ChangelogReader>, LogError> {
         let topic = self.topics.get(partition.topic).name.clone();
-        let deadline = Instant::now() + PATIENCE;
-        let (begin, end) = loop {
-            match self.uncommitted_reader.fetch_watermarks(&topic, partition.partition, TRY) {
-                Ok(watermarks) => break watermarks,
-                Err(error) if Instant::now() >= deadline => {
-                    return Err(LogError::Stop(format!("the changelog {topic} cannot be read: {error}")));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(100)),
-            }
-        };
-        let position = from.unwrap_or(begin);
-        if position < begin || position > end {
+        let Range { start, end } = self.watermarks(partition, PATIENCE)?;
+        let position = from.unwrap_or(start);
+        if position < start || position > end {
             return Err(LogError::OutOfRange(format!(
-                "the store of {topic}/{} is at offset {position}, the changelog holds {begin} to {end}",
+                "the store of {topic}/{} is at offset {position}, the changelog holds {start} to {end}",
                 partition.partition
             )));
         }
