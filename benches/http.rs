@@ -2,7 +2,7 @@
 //! answer takes, and the CPU of the hub out. With `--load`, at a rate, while others read, watch, dawdle and flood: see [`load`].
 //!
 //! `cargo bench --profile release --bench http -- [--events N] [--customers N] [--batch N] [--connections N] [--workers N] [--packed]`
-//! `… --load [--events N] [--rate N] [--seconds N] [--readers N] [--subscribers N] [--workers N] [--set section.key=value]…`
+//! `… --load [--events N] [--rate N] [--seconds N] [--readers N] [--reads N] [--subscribers N] [--workers N] [--set section.key=value]…`
 
 #![allow(
     dead_code,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{share, wire::Client};
+use super::{share, stand_aside, wire::Client};
 
 /// How many customers are asked for in turn.
 const CUSTOMERS: usize = 500;
@@ -33,9 +33,23 @@ fn customers(api: u16, token: &str) -> Vec<String> {
     found.into_iter().take(CUSTOMERS).collect()
 }
 
-/// What is asked for, in turn: a dashboard's figures, analyses, a customer from all sides, what departments send.
-fn questions(api: u16, token: &str) -> Vec<(&'static str, Vec<String>)> {
-    let persons = customers(api, token);
+/// Who asks, and what for.
+pub struct Questions {
+    api: u16,
+    token: String,
+    pub connections: usize,
+    /// In turn: a dashboard's figures, analyses, a customer from all sides, what departments send.
+    paths: Vec<(&'static str, Vec<String>)>,
+}
+
+impl Questions {
+    pub fn of(api: u16, token: &str, connections: usize) -> Questions {
+        let paths = paths(&customers(api, token));
+        Questions { api, token: token.to_owned(), connections, paths }
+    }
+}
+
+fn paths(persons: &[String]) -> Vec<(&'static str, Vec<String>)> {
     let of_persons = |tail: &str| persons.iter().map(|person| format!("/api/v1/customers/{person}{tail}")).collect();
     vec![
         ("metric series, days", vec!["/api/v1/metrics/orders/series?window=day&limit=100".to_owned()]),
@@ -51,19 +65,27 @@ fn questions(api: u16, token: &str) -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// Asks over so many connections for a while, and prints how long each kind of answer took.
-pub fn read(api: u16, token: &str, connections: usize, within: Duration) {
-    let questions = questions(api, token);
+/// Asks over all connections for a while, so often in a second or as often as it is answered, and prints how long each kind of
+/// answer took.
+pub fn read(questions: &Questions, per_second: Option<u64>, within: Duration) {
+    let Questions { api, token, connections, paths: questions } = questions;
     let taken: Mutex<BTreeMap<usize, Vec<f64>>> = Mutex::default();
     let limited = std::sync::atomic::AtomicU64::new(0);
     let began = Instant::now();
     std::thread::scope(|scope| {
-        for connection in 0..connections {
-            let (questions, taken, limited) = (&questions, &taken, &limited);
+        for connection in 0..*connections {
+            let (taken, limited) = (&taken, &limited);
             scope.spawn(move || {
-                let (mut client, mut own) = (Client::connect(api, token), BTreeMap::<usize, Vec<f64>>::new());
+                stand_aside();
+                let (mut client, mut own) = (Client::connect(*api, token), BTreeMap::<usize, Vec<f64>>::new());
                 let mut turn = connection;
                 while began.elapsed() < within {
+                    // The connections take turns.
+                    if let Some(per_second) = per_second {
+                        let asked = turn - connection;
+                        let due = (asked * connections + connection) as f64 / per_second as f64;
+                        std::thread::sleep(Duration::from_secs_f64(due).saturating_sub(began.elapsed()));
+                    }
                     let kind = turn % questions.len();
                     let paths = &questions[kind].1;
                     let asked = Instant::now();
@@ -80,7 +102,7 @@ pub fn read(api: u16, token: &str, connections: usize, within: Duration) {
         }
     });
     let seconds = began.elapsed().as_secs_f64();
-    println!("\nreads over {connections} connections while events come and streams are watched:\n");
+    println!("\nreads over {connections} connections while events come:\n");
     println!("| what | requests/s | p50 ms | p99 ms | longest ms |\n| --- | ---: | ---: | ---: | ---: |");
     let (mut all, mut every) = (0, Vec::new());
     for (kind, mut waits) in taken.into_inner().unwrap() {
