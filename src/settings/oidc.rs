@@ -93,8 +93,8 @@ impl Oidc {
             "has no effect without oidc.jwks_url; set it, or remove this".into()
         })?;
         rule(self.leeway_seconds <= 300, "oidc.leeway_seconds", || "must be 300 or less; see to the clocks".into())?;
-        rule((60..=86_400).contains(&self.refresh_seconds), "oidc.refresh_seconds", || {
-            "must be between 60 and 86400".into()
+        rule((5..=86_400).contains(&self.refresh_seconds), "oidc.refresh_seconds", || {
+            "must be between 5 and 86400".into()
         })?;
         rule((100..=60_000).contains(&self.timeout_ms), "oidc.timeout_ms", || "must be between 100 and 60000".into())?;
         if self.issuer.is_none() {

@@ -27,7 +27,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use self::{
-    oidc::{Issuer, Signed, Untaken},
+    oidc::{Issuer, Untaken},
     sessions::Holder,
 };
 
@@ -166,6 +166,15 @@ impl Access {
         }
     }
 
+    /// The same of whoever has a session: the key of the token that it stands for may have been withdrawn.
+    pub async fn prepare_session(&self, secret: &str) {
+        if let Some(Holder::Signed(signed)) = self.sessions.holder(secret, false, Instant::now())
+            && let Some(issuer) = &self.issuer
+        {
+            issuer.prepare_again(&signed).await;
+        }
+    }
+
     /// Who may have signed it.
     fn issuer_of(&self, credential: &str) -> Option<&Issuer> {
         self.issuer.as_deref().filter(|_| !credential.starts_with(TOKEN_PREFIX))
@@ -230,7 +239,10 @@ impl Access {
         let now_ms = (self.now_ms)();
         let caller = match holder {
             Holder::Token(id) => tokens::alive(&self.tokens.now()?, &id, now_ms).map(caller),
-            Holder::Signed(Signed { caller, ends_ms }) => (now_ms < ends_ms).then_some(caller),
+            Holder::Signed(signed) => {
+                let is_taken = self.issuer.as_deref().is_some_and(|issuer| issuer.still_takes(&signed, now_ms));
+                is_taken.then_some(signed.caller)
+            }
         };
         if caller.is_none() {
             self.sessions.end(secret);

@@ -1,8 +1,9 @@
 //! A token that was shown once in; a session that stands for it out: 256 random bits for a browser's cookie, of which only the hash is
 //! kept, in memory.
 //!
-//! A session may do what its token may, and ends with it; one of a signed token when that one does. It also ends when nobody used it for [`IDLE_MAX`], when it is as old as
-//! [`LIFETIME`], when its owner says so, and when the hub ends. There are at most [`SESSIONS_MAX`], of one token [`OF_TOKEN_MAX`]:
+//! A session may do what its token may, and ends with it; one of a signed token when that one does, or when its issuer has the key that
+//! signed it no longer. It also ends when nobody used it for [`IDLE_MAX`], when it is as old as [`LIFETIME`], when its owner says so,
+//! and when the hub ends. There are at most [`SESSIONS_MAX`], of one token [`OF_TOKEN_MAX`]:
 //! the one that was used longest ago gives way.
 
 use std::{

@@ -350,7 +350,7 @@ impl Sending {
             if sent.is_err() {
                 self.api.telemetry.emit(Event::ApiCutOff);
             }
-            if !matches!(sent, Ok(true)) || !self.is_still_allowed() {
+            if !matches!(sent, Ok(true)) || !self.is_still_allowed().await {
                 return;
             }
             reading = rest;
@@ -359,7 +359,7 @@ impl Sending {
         loop {
             if checked.elapsed() >= ALIVE_EVERY {
                 checked = Instant::now();
-                if !self.is_still_allowed() {
+                if !self.is_still_allowed().await {
                     return;
                 }
             }
@@ -394,7 +394,8 @@ impl Sending {
         true
     }
 
-    fn is_still_allowed(&self) -> bool {
+    async fn is_still_allowed(&self) -> bool {
+        self.api.prepare(&self.headers).await;
         self.api.caller_of(&self.headers).is_ok()
     }
 

@@ -128,6 +128,7 @@ async fn tell(
         if looked.elapsed() >= ALIVE_EVERY {
             looked = Instant::now();
             let may_hear = |who: &Who| feeds.iter().all(|feed| Inside::may_hear(&who.caller, *feed));
+            visitor.prepare(&desk).await;
             if !visitor.who(&desk).is_ok_and(|who| may_hear(&who)) {
                 return;
             }

@@ -220,7 +220,7 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     let path = request.uri().path_and_query().map(|it| it.as_str().to_owned()).unwrap_or_default();
     let is_get = request.method() == Method::GET;
     let admitted = async {
-        desk.prepare(request.headers()).await;
+        visitor.prepare(&desk).await;
         let who = visitor.who(&desk)?;
         desk.take(&who.caller)?;
         let request = gathered(&desk, request, forms::FORM_BYTES_MAX).await?;

@@ -58,6 +58,14 @@ impl Visitor {
         Visitor { session, form, new_form, is_secure, is_live: headers.contains_key(LIVE), headers: headers.clone() }
     }
 
+    /// Sees to it that it can be told who it is, where somebody else must be asked first.
+    pub(super) async fn prepare(&self, desk: &Inside) {
+        if let Some(session) = &self.session {
+            desk.access().prepare_session(session).await;
+        }
+        desk.prepare(&self.headers).await;
+    }
+
     /// Who it is.
     pub(super) fn who(&self, desk: &Inside) -> Result<Who, Refused> {
         let who = |caller, session| Who { caller, session, visitor: self.clone() };

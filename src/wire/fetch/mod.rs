@@ -76,8 +76,33 @@ pub(super) fn plainly(error: &ureq::Error, bytes_max: u64) -> String {
         ureq::Error::Timeout(_) => "it takes too long".into(),
         ureq::Error::ConnectionFailed => "no connection".into(),
         ureq::Error::BodyExceedsLimit(_) => format!("its answer is larger than {bytes_max} bytes"),
+        ureq::Error::NativeTls(error) => untrusted(&error.to_string()),
         error => error.to_string(),
     }
+}
+
+/// What OpenSSL says of a certificate that it refuses, in what an operator can do about it.
+fn untrusted(said: &str) -> String {
+    const REASONS: [(&[&str], &str); 4] = [
+        (
+            &["certificate has expired"],
+            "its certificate has expired; have whoever runs it renew it, or see to the clock of this machine",
+        ),
+        (
+            &["not yet valid"],
+            "its certificate is not good yet; see to the clock of this machine, or of whoever made it",
+        ),
+        (
+            &["ostname mismatch", "IP address mismatch"],
+            "its certificate is of another name; write the address with a name that the certificate has",
+        ),
+        (
+            &["issuer certificate", "self-signed", "self signed", "verify the first certificate"],
+            "its certificate is signed by nobody who is trusted here; name the PEM file of the authority that signs it as ca_file",
+        ),
+    ];
+    let reason = REASONS.iter().find(|(words, _)| words.iter().any(|word| said.contains(word)));
+    reason.map_or_else(|| format!("TLS with it fails: {said}"), |(_, reason)| (*reason).to_owned())
 }
 
 /// A document at an address, asked for again and again.

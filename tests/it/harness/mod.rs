@@ -6,12 +6,13 @@
 //! - [`writer`]: creates topics and fills them quickly.
 //! - [`registry`]: a real schema registry, started, stopped and started again on the same data.
 //! - [`remains`]: what is left of some bytes in files, however they are packed; [`ann`]: whose bytes.
-//! - [`signer`]: tokens of a company's login, right and wrong.
+//! - [`signer`]: tokens of a company's login, right and wrong; [`certificates`]: certificates, and a server that shows one.
 //! - [`sweeper`]: ends and removes what a test run leaves, also when the run itself is killed.
 
 #![allow(dead_code, reason = "a helper is written for the tests to come as well")]
 
 pub mod ann;
+pub mod certificates;
 pub mod http;
 pub mod kafka;
 pub mod process;

@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::{Signing, strict};
 
@@ -20,12 +21,16 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 /// The longest name of a key.
 pub(super) const KID_BYTES_MAX: usize = 256;
 
+/// What tells a public key from every other: a hash of it, whatever it is called.
+pub(super) type Thumb = [u8; 32];
+
 /// A public key.
 struct Key {
     kid: Option<String>,
     /// How it is used, if it says so.
     signing: Option<Signing>,
     public: Public,
+    thumb: Thumb,
 }
 
 /// What a key is.
@@ -41,6 +46,20 @@ enum Public {
 }
 
 impl Public {
+    fn thumb(&self) -> Thumb {
+        let (kind, parts): (&str, [&[u8]; 2]) = match self {
+            Public::Rsa(key) => ("rsa", [&key.n, &key.e]),
+            Public::P256(point) => ("p256", [point, &[]]),
+            Public::P384(point) => ("p384", [point, &[]]),
+            Public::Ed25519(point) => ("ed25519", [point, &[]]),
+        };
+        // The length of a part says where it ends.
+        let hash = parts.into_iter().fold(Sha256::new_with_prefix(kind), |hash, part| {
+            hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
+        });
+        hash.finalize().into()
+    }
+
     /// Whether it goes with an algorithm.
     fn fits(&self, signing: Signing) -> bool {
         match self {
@@ -118,9 +137,21 @@ impl Keys {
         self.candidates(kid, signing).next().is_some()
     }
 
-    /// Whether one of them has signed this.
-    pub(super) fn verify(&self, kid: Option<&str>, signing: Signing, message: &[u8], signature: &[u8]) -> bool {
-        self.candidates(kid, signing).any(|key| key.public.has_signed(signing, message, signature))
+    /// The one of them that has signed this, if one has.
+    pub(super) fn verify(
+        &self,
+        kid: Option<&str>,
+        signing: Signing,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<Thumb> {
+        let signer = self.candidates(kid, signing).find(|key| key.public.has_signed(signing, message, signature));
+        signer.map(|key| key.thumb)
+    }
+
+    /// Whether what a key has signed would be taken now.
+    pub(super) fn has(&self, kid: Option<&str>, signing: Signing, thumb: &Thumb) -> bool {
+        self.candidates(kid, signing).any(|key| key.thumb == *thumb)
     }
 }
 
@@ -159,7 +190,8 @@ fn key_of(key: &Map<String, Value>) -> Option<Key> {
         // One that is for something else is for nothing here.
         Some(word) => Some(Signing::parse(word.as_str()?).filter(|signing| public.fits(*signing))?),
     };
-    Some(Key { kid, signing, public })
+    let thumb = public.thumb();
+    Some(Key { kid, signing, public, thumb })
 }
 
 #[cfg(test)]

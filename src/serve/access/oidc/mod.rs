@@ -23,7 +23,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use self::{keys::KID_BYTES_MAX, source::Source};
+use self::{
+    keys::{KID_BYTES_MAX, Thumb},
+    source::Source,
+};
 use super::{Caller, Role};
 
 pub use source::KeysAt;
@@ -151,6 +154,16 @@ pub(super) struct Signed {
     pub(super) caller: Caller,
     /// When it ends, in milliseconds since 1970, without leeway.
     pub(super) ends_ms: i64,
+    /// What signed it.
+    by: SignedBy,
+}
+
+/// The key that signed a token, as the token says and as it was found: what is shown once is not kept, and yet must not outlive it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SignedBy {
+    kid: Option<String>,
+    signing: Signing,
+    key: Thumb,
 }
 
 /// Why a token is not taken.
@@ -203,10 +216,21 @@ impl Issuer {
             return Err(Untaken::NoKeys);
         }
         let Parts { kid, signing, message, claims, signature } = parts;
-        if !keys.verify(kid.as_deref(), signing, message.as_bytes(), &signature) {
-            return Err(Untaken::Invalid);
-        }
-        self.claimed(claims, now_ms).ok_or(Untaken::Invalid)
+        let key = keys.verify(kid.as_deref(), signing, message.as_bytes(), &signature).ok_or(Untaken::Invalid)?;
+        let (caller, ends_ms) = self.claimed(claims, now_ms).ok_or(Untaken::Invalid)?;
+        Ok(Signed { caller, ends_ms, by: SignedBy { kid, signing, key } })
+    }
+
+    /// Sees to it that it is known whether the key of a token that was taken still holds: as if the token came again.
+    pub(super) async fn prepare_again(&self, signed: &Signed) {
+        self.source.prepare(signed.by.kid.as_deref(), signed.by.signing).await;
+    }
+
+    /// Whether a token that was taken still stands for somebody: until it ends, without leeway, and as long as the issuer has the key
+    /// that signed it.
+    pub(super) fn still_takes(&self, signed: &Signed, now_ms: i64) -> bool {
+        let SignedBy { kid, signing, key } = &signed.by;
+        now_ms < signed.ends_ms && self.source.keys().has(kid.as_deref(), *signing, key)
     }
 
     fn parts<'t>(&self, token: &'t str) -> Option<Parts<'t>> {
@@ -243,8 +267,8 @@ impl Issuer {
         }
     }
 
-    /// What is claimed, if it is for here and now.
-    fn claimed(&self, claims: Map<String, Value>, now_ms: i64) -> Option<Signed> {
+    /// Who is claimed to ask, and until when, if it is for here and now.
+    fn claimed(&self, claims: Map<String, Value>, now_ms: i64) -> Option<(Caller, i64)> {
         let options = &self.options;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let leeway_ms = i64::try_from(options.leeway.as_millis()).ok()?;
@@ -267,7 +291,7 @@ impl Issuer {
             false => claims.get(&options.roles_claim),
         };
         let roles = words(groups).into_iter().filter_map(|group| options.roles.get(group)).flatten().cloned().collect();
-        Some(Signed { caller: Caller { id, roles }, ends_ms })
+        Some((Caller { id, roles }, ends_ms))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A file is looked at each time, and read when it was replaced. An address is asked when its keys are old, beside whoever is waiting
 //! for an answer; and when a token names a key that is not known, or nobody has asked for so long that a key may have been withdrawn:
 //! whoever sent that one waits for the answer, [`WAITS`] at most. However many such tokens come, one asks at a time, and again
-//! [`AGAIN_AFTER`] the last answer at the earliest; in between, what is not known is not known. Keys that were had hold until others are
+//! [`AGAIN_AFTER`] the last answer at the earliest, or as often as keys are asked for anyway; in between, what is not known is not known. Keys that were had hold until others are
 //! there: an issuer that does not answer locks nobody out.
 
 use std::{
@@ -42,6 +42,15 @@ impl KeysAt {
     /// At an address, which the settings have checked. The error says which file cannot be used.
     pub fn url(url: &str, trust: &Trust, timeout: Duration) -> Result<KeysAt, String> {
         Document::at(url, trust, timeout, DOCUMENT_BYTES_MAX).map(KeysAt::Url)
+    }
+
+    /// How many are there now. The error says why there are none, and what to do about it.
+    pub fn look(&self) -> Result<usize, String> {
+        let keys = match self {
+            KeysAt::File(path) => read(path).map(|(_, keys)| keys),
+            KeysAt::Url(document) => fetched(document.text()),
+        };
+        keys.map(|keys| keys.len())
     }
 }
 
@@ -131,7 +140,7 @@ impl Source {
     ) -> Option<JoinHandle<()>> {
         {
             let (mut held, now) = (self.held(), Instant::now());
-            if !is_wanted(&held, now) || !held.may_ask(now) {
+            if !is_wanted(&held, now) || !held.may_ask(self.0.refresh, now) {
                 return None;
             }
             held.asked = Some(now);
@@ -146,7 +155,7 @@ impl Source {
 
     /// Takes over what the address answered.
     fn take(&self, text: Result<String, String>) {
-        let keys = text.and_then(|text| Keys::parse(&text).map_err(str::to_owned));
+        let keys = fetched(text);
         let mut held = self.held();
         // From its answer on, not from the question: one that never answers is left alone meanwhile.
         held.asked = Some(Instant::now());
@@ -161,8 +170,11 @@ impl Source {
             }
             Err(problem) => {
                 if !held.failed {
-                    let keys = held.keys.len();
-                    tracing::warn!(keys, "oidc.jwks_url is of no use now: {problem}; the keys that were had hold");
+                    let hold = match held.keys.len() {
+                        0 => "nobody is let in by a signed token meanwhile".to_owned(),
+                        keys => format!("the {keys} keys that were had hold"),
+                    };
+                    tracing::warn!("oidc.jwks_url is of no use now: {problem}; {hold}");
                 }
                 held.failed = true;
             }
@@ -208,14 +220,19 @@ impl Held {
         self.had.is_none_or(|had| now.saturating_duration_since(had) >= refresh)
     }
 
-    fn may_ask(&self, now: Instant) -> bool {
-        let after = if self.failed { AGAIN_AFTER_FAILURE } else { AGAIN_AFTER };
+    fn may_ask(&self, refresh: Duration, now: Instant) -> bool {
+        let after = if self.failed { AGAIN_AFTER_FAILURE } else { AGAIN_AFTER.min(refresh) };
         self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= after)
     }
 }
 
 fn stamp(found: &std::fs::Metadata) -> Stamp {
     (found.dev(), found.ino(), found.len(), found.mtime(), found.mtime_nsec())
+}
+
+/// The keys that an address answered.
+fn fetched(text: Result<String, String>) -> Result<Keys, String> {
+    text.and_then(|text| Keys::parse(&text).map_err(str::to_owned))
 }
 
 fn read(path: &Path) -> Result<(Stamp, Keys), String> {

@@ -124,7 +124,8 @@ fn a_token_is_taken_for_who_where_and_when_it_is_and_says_what_its_groups_may() 
     assert_eq!(signed.ends_ms, NOW_MS + 600_000);
     assert_eq!(signed.caller.roles, BTreeSet::from([Role::ReadMetrics]));
     assert!(signed.caller.id.starts_with("oidc-") && signed.caller.id.len() == 37, "{}", signed.caller.id);
-    assert_eq!(issuer.verify(&ec.sign(&claims()), NOW_MS), Ok(signed.clone()), "whichever key signed it");
+    let same = issuer.verify(&ec.sign(&claims()), NOW_MS).expect("taken");
+    assert_eq!((same.caller, same.ends_ms), (signed.caller, signed.ends_ms), "whichever key signed it");
     let care = verify(&with(&[("groups", json!("care other"))])).expect("taken");
     assert_eq!(care.caller.roles, BTreeSet::from([Role::ReadCustomers, Role::Review]), "words in a text");
     for groups in [json!([]), json!(["others", 7]), json!({"analysts": true}), Value::Null, json!("ANALYSTS")] {
@@ -347,4 +348,61 @@ fn a_session_of_a_signed_token_ends_with_it() {
     assert_eq!(access.of_session(&session, true).expect("readable"), None);
     CLOCK_MS.store(NOW_MS, Ordering::Release);
     assert_eq!(access.of_session(&session, true).expect("readable"), None, "and it stays ended");
+}
+
+#[test]
+fn a_session_of_a_signed_token_ends_when_its_key_is_withdrawn() {
+    let (old, new, twin) = (Pair::ed("old"), Pair::ec("new"), Pair::ed("old"));
+    let (issuer, directory) = issuer(&[&old, &new], |_| {});
+    let tokens = directory.path().join("tokens.json");
+    let access = Access::new(tokens.clone(), true, || NOW_MS).with(Arc::new(issuer));
+    let put = |pairs: &[&Pair]| {
+        let aside = directory.path().join("aside");
+        std::fs::write(&aside, document(pairs)).expect("written");
+        std::fs::rename(aside, directory.path().join("jwks.json")).expect("replaced");
+    };
+    let log_in = |pair: &Pair| access.log_in(&pair.sign(&claims())).expect("readable").expect("a session");
+    let lasts = |session: &str| access.of_session(session, true).expect("readable").is_some();
+    let (of_old, of_new) = (log_in(&old), log_in(&new));
+    assert!(lasts(&of_old) && lasts(&of_new));
+    put(&[&new]);
+    assert!(!lasts(&of_old) && lasts(&of_new));
+    put(&[&old, &new]);
+    assert!(!lasts(&of_old), "it stays ended");
+    // Another key by the same name has signed nothing of what the first one did.
+    let of_old = log_in(&old);
+    put(&[&twin, &new]);
+    assert!(!lasts(&of_old) && lasts(&log_in(&twin)) && lasts(&of_new));
+    // Nor does one stand for anybody under another name: its tokens name the first.
+    let renamed = document(&[&new]).replace("\"new\"", "\"renamed\"");
+    std::fs::write(directory.path().join("jwks.json"), renamed).expect("written");
+    assert!(!lasts(&of_new));
+    // The login is taken from the configuration, which needs a start: nothing is left of a session then.
+    put(&[&old]);
+    let of_old = log_in(&old);
+    let without = Access::new(tokens, true, || NOW_MS);
+    assert_eq!(without.of_session(&of_old, true).expect("readable"), None);
+}
+
+#[test]
+fn whoever_has_a_session_makes_old_keys_of_an_address_be_asked_for() {
+    let (old, new) = (Pair::ed("old"), Pair::ed("new"));
+    let (url, tell, asked) = address();
+    let keys = KeysAt::url(&url, &Trust::default(), Duration::from_secs(10)).expect("an address");
+    tell.send(Some(document(&[&old, &new]))).expect("it is told");
+    let issuer = Arc::new(Issuer::open(options(keys)).expect("it answers"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let access = Access::new(directory.path().join("tokens.json"), true, || NOW_MS).with(Arc::clone(&issuer));
+    let log_in = |pair: &Pair| access.log_in(&pair.sign(&claims())).expect("readable").expect("a session");
+    let (of_old, of_new) = (log_in(&old), log_in(&new));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(access.prepare_session(&of_old));
+    assert_eq!(asked.load(Ordering::Acquire), 1, "they are not old");
+    // Nobody sends a token meanwhile: the browser alone asks. Keys that may be withdrawn are not used before the issuer was asked.
+    issuer.source.age(Duration::from_secs(1_801));
+    tell.send(Some(document(&[&new]))).expect("it is told");
+    runtime.block_on(access.prepare_session(&of_old));
+    assert_eq!(asked.load(Ordering::Acquire), 2);
+    let lasts = |session: &str| access.of_session(session, true).expect("readable").is_some();
+    assert!(!lasts(&of_old) && lasts(&of_new));
 }

@@ -2,13 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::*;
+use super::{
+    login::{log_in, session},
+    *,
+};
 use crate::harness::signer::{Signer, message, part, with_secret};
 
 const ISSUER: &str = "https://login.example";
 const AUDIENCE: &str = "insight-hub";
 
-/// The company's login: three key pairs, and the settings of a hub that takes its tokens.
+/// The company's login: four key pairs, and the settings of a hub that takes its tokens.
 pub struct Login {
     rsa: Signer,
     ec: Signer,
@@ -21,8 +24,10 @@ impl Login {
     pub fn new(name: &str) -> Login {
         let home = crate::harness::sweeper::Scratch::new(name);
         let (rsa, ec, ed) = (Signer::rsa("rsa-1"), Signer::ec("ec-1"), Signer::ed("ed-1"));
+        // It is about to sign with another one.
+        let next = Signer::rsa("rsa-2");
         let path = home.path().join("jwks.json");
-        std::fs::write(&path, json!({ "keys": [rsa.jwk(), ec.jwk(), ed.jwk()] }).to_string()).unwrap();
+        std::fs::write(&path, json!({ "keys": [rsa.jwk(), next.jwk(), ec.jwk(), ed.jwk()] }).to_string()).unwrap();
         let roles: Vec<String> = ROLES.iter().map(|role| format!("group-{}={role}", role.replace(':', "-"))).collect();
         let settings = vec![
             format!("oidc.issuer={ISSUER}"),
@@ -180,7 +185,7 @@ fn wrong_tokens(login: &Login) -> Vec<(String, String)> {
     ] {
         add(&format!("the key {kid}"), rsa.token_with(&changed(&header, &[("kid", kid.clone())]), &claims));
     }
-    add("no name of a key", rsa.token_with(&without(&header, "kid"), &changed(&claims, &[("nbf", json!(now + 600))])));
+    add("no name of a key, and two that it may be of", rsa.token_with(&without(&header, "kid"), &claims));
     let own = Signer::rsa("own");
     let with_own = |name: &str, value: Value| own.token_with(&changed(&own.header(), &[(name, value)]), &claims);
     add("its own key within", with_own("jwk", own.jwk()));
@@ -246,6 +251,13 @@ fn whatever_is_no_credential_is_refused_alike_and_nothing_of_it_is_told() {
     for right in [signed.clone(), signed.replace("Bearer", "bearer"), signed.replace("Bearer", "BEARER")] {
         assert_eq!(desk.ask("/api/v1/metrics", &[("authorization", &right)]).status, 200, "{right}");
     }
+    let unnamed = login.ec.token_with(&without(&login.ec.header(), "kid"), &Login::claims("read:metrics"));
+    let unnamed = format!("Bearer {unnamed}");
+    assert_eq!(
+        desk.ask("/api/v1/metrics", &[("authorization", &unnamed)]).status,
+        200,
+        "without a name of a key, where there is but one that it may be of"
+    );
 
     check_login(&desk, &signed["Bearer ".len()..]);
 
@@ -330,17 +342,8 @@ fn whatever_is_no_credential_is_refused_alike_and_nothing_of_it_is_told() {
 fn check_login(desk: &Desk, token: &str) {
     let page = desk.ask("/login", &[]);
     assert!(page.body.contains("(JWT)"), "it says what is taken: {}", page.body);
-    let form = page.headers["set-cookie"].split(';').next().unwrap().to_owned();
-    let csrf = page.body.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-    let log_in = |token: &str| {
-        let body = format!("csrf={csrf}&token={token}&next=%2Fmetrics");
-        let headers = [("cookie", form.as_str()), ("content-type", "application/x-www-form-urlencoded")];
-        crate::harness::http::send(desk.port, "POST", "/login", &headers, body.as_bytes()).unwrap()
-    };
-    assert_eq!(log_in(&token[..token.len() - 4]).status, 401);
-    let answer = log_in(token);
-    assert_eq!((answer.status, answer.headers["location"].as_str()), (303, "/metrics"));
-    let session = answer.headers["set-cookie"].split(';').next().unwrap();
+    assert_eq!(log_in(desk, &token[..token.len() - 4]).status, 401);
+    let session = &session(&log_in(desk, token));
     assert!(session.starts_with("insight_session=") && !session.contains(&token[..20]), "{session}");
     assert_eq!(desk.ask("/metrics", &[("cookie", session)]).status, 200);
     assert_eq!(desk.ask("/customers/00000000000000000000000000000000", &[("cookie", session)]).status, 403);
