@@ -30,7 +30,7 @@ const FEEDS: [(&str, &str); 17] = [
 ];
 
 /// Operations that show personal data, or do something with it, by their name, and the roles that do so with them.
-const NOTED: [(&str, &[&str]); 11] = [
+const NOTED: [(&str, &[&str]); 12] = [
     ("get_customer", &["read:customers"]),
     ("get_customer_timeline", &["read:customers"]),
     ("get_customer_identity", &["read:customers"]),
@@ -42,6 +42,7 @@ const NOTED: [(&str, &[&str]); 11] = [
     ("decide_identity", &["review"]),
     ("erase_person", &["erase"]),
     ("request_access", &["erase"]),
+    ("get_access_request", &["erase"]),
 ];
 
 /// Each operation, with something to put into its path and query, and the roles of which one is enough; none: everybody.
@@ -156,7 +157,7 @@ fn check_feeds(desk: &Desk, tokens: &[(&str, String, String)], wrong: &[Option<S
 }
 
 /// Each of [`WRITES`] by each token (role, header, id), by tokens that are none and by other methods.
-fn check_writes(port: u16, described: &Value, tokens: &[(&str, String, String)], wrong: &[Option<String>]) {
+fn check_writes(desk: &Desk, described: &Value, tokens: &[(&str, String, String)], wrong: &[Option<String>]) {
     for (path, asked, body, taken, roles) in WRITES {
         let as_described: BTreeSet<&str> = roles.iter().map(|role| role.strip_suffix("shop").unwrap_or(role)).collect();
         let said: BTreeSet<&str> = roles_of(described, path, "post")
@@ -168,7 +169,7 @@ fn check_writes(port: u16, described: &Value, tokens: &[(&str, String, String)],
             let json = [("content-type", "application/json")];
             let headers: Vec<(&str, &str)> =
                 json.into_iter().chain(token.map(|token| ("authorization", token))).collect();
-            send(port, "POST", asked, &headers, body.as_bytes()).expect("an answer")
+            send(desk.port, "POST", asked, &headers, body.as_bytes()).expect("an answer")
         };
         for (role, token, _) in tokens {
             let answer = post(Some(token));
@@ -176,6 +177,10 @@ fn check_writes(port: u16, described: &Value, tokens: &[(&str, String, String)],
             assert_eq!(answer.status, if allowed { *taken } else { 403 }, "{path} with {role}: {}", answer.body);
             if !allowed {
                 assert_eq!(answer.problem(), "forbidden");
+            } else if *path == "/api/v1/access-requests" {
+                let by = [("authorization", token.as_str())];
+                let gathered = desk.becomes(&answer.headers["location"], &by, &|it| it.json()["status"] != "running");
+                assert_eq!(gathered.json()["status"], "done", "{}", gathered.body);
             }
         }
         for wrong in wrong {
@@ -184,7 +189,7 @@ fn check_writes(port: u16, described: &Value, tokens: &[(&str, String, String)],
         }
         for method in ["PUT", "DELETE", "PATCH"] {
             let headers = [("authorization", tokens[0].1.as_str()), ("content-type", "application/json")];
-            let answer = send(port, method, asked, &headers, body.as_bytes()).expect("an answer");
+            let answer = send(desk.port, method, asked, &headers, body.as_bytes()).expect("an answer");
             assert_eq!((answer.status, answer.problem().as_str()), (405, "method-not-allowed"), "{method} {path}");
         }
     }
@@ -277,7 +282,7 @@ fn every_operation_is_for_its_roles_and_for_nobody_else() {
     }
 
     check_feeds(&desk, &tokens, &wrong);
-    check_writes(desk.port, &described, &tokens, &wrong);
+    check_writes(&desk, &described, &tokens, &wrong);
     check_audit(&desk, &tokens);
     let (other, _) = desk.token("ingest:support", &[]);
     for path in
