@@ -2,8 +2,9 @@
 //! sample records become? It connects to nothing, unless it is asked whether what the hub needs is there (`--connect`).
 
 mod connect;
+mod credentials;
+mod findings;
 mod sample;
-mod sending;
 
 use std::{
     io::Write,
@@ -15,6 +16,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
+use self::findings::Finding;
 use super::{
     access,
     exit::{Exit, Failure},
@@ -151,7 +153,7 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
     report(&verdicts, &warnings, &problems, &findings, format, output)?;
     output.flush()?;
     if is_right {
-        return connect::judge(&findings);
+        return findings::judge(&findings);
     }
     Err(Failure::new(
         Exit::Usage,
@@ -234,7 +236,7 @@ fn report(
     verdicts: &[Verdict],
     warnings: &[String],
     problems: &[String],
-    findings: &[connect::Finding],
+    findings: &[Finding],
     format: Format,
     output: &mut dyn Write,
 ) -> std::io::Result<()> {
@@ -267,9 +269,9 @@ fn report(
     let output = listing.end(&[
         ("warnings", warnings.into()),
         ("errors", problems.into()),
-        ("connections", findings.iter().map(connect::Finding::as_json).collect()),
+        ("connections", findings.iter().map(Finding::as_json).collect()),
     ])?;
-    connect::report(findings, format, output)
+    findings::report(findings, format, output)
 }
 
 #[cfg(test)]

@@ -1,26 +1,15 @@
 //! The configuration in; whether what a hub needs around it is there, and what to do about what is not, out.
 //!
 //! With brokers: do they answer, are the topics there and as they must be, may this user do what the hub does. Without: is the
-//! data directory usable. Does the schema registry answer. Nothing is changed, no group joined, no name taken.
+//! data directory usable. Does the schema registry answer, and the company's login (`credentials`). Nothing is changed, no group joined, no name taken.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write},
-    os::unix::fs::MetadataExt as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, io, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
-
-use super::sending;
+use super::{credentials, findings::Finding};
 use crate::{
     cli::{
         exit::{Exit, Failure},
-        hub,
-        output::{Format, Listing, escaped, write_json},
-        place, schemas, topics,
+        hub, place, schemas, topics,
     },
     engine::{
         log::{
@@ -44,62 +33,6 @@ const ADDRESSES_MAX: usize = 8;
 /// What is said of what nobody can tell.
 const NOT_SEEN: &str = "not to be seen without trying";
 
-/// How a thing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// As the hub needs it.
-    Right,
-    /// Not so: the hub will not work, or not all of it.
-    Missing,
-    /// Nobody can tell without changing something, or before another thing is mended.
-    Unseen,
-}
-
-impl State {
-    fn as_str(self) -> &'static str {
-        match self {
-            State::Right => "right",
-            State::Missing => "missing",
-            State::Unseen => "not seen",
-        }
-    }
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// `broker`, `topic`, `rights`, `directory`, `registry`, `schema`.
-    of: &'static str,
-    /// Which one.
-    name: String,
-    state: State,
-    /// What was seen.
-    seen: String,
-    /// What to do; empty if nothing is to be done.
-    next: String,
-    /// The exit code if it is missing.
-    exit: Exit,
-}
-
-impl Finding {
-    fn right(of: &'static str, name: impl Into<String>, seen: impl Into<String>) -> Finding {
-        Finding { of, name: name.into(), state: State::Right, seen: seen.into(), next: String::new(), exit: Exit::Ok }
-    }
-
-    fn missing(of: &'static str, name: impl Into<String>, seen: impl Into<String>, next: impl Into<String>) -> Finding {
-        Finding { next: next.into(), state: State::Missing, exit: Exit::Failure, ..Finding::right(of, name, seen) }
-    }
-
-    fn unseen(of: &'static str, name: impl Into<String>, seen: impl Into<String>, next: impl Into<String>) -> Finding {
-        Finding { next: next.into(), state: State::Unseen, ..Finding::right(of, name, seen) }
-    }
-
-    /// Everything of it.
-    pub(super) fn as_json(&self) -> Value {
-        json!({"of": self.of, "name": self.name, "state": self.state.as_str(), "seen": self.seen, "next": self.next})
-    }
-}
-
 /// Looks at everything that the configuration names.
 pub(super) fn look(settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
@@ -109,61 +42,8 @@ pub(super) fn look(settings: &Settings) -> Result<Vec<Finding>, Failure> {
         look_at_kafka(settings, &mut findings)?;
     }
     look_at_registry(settings, &mut findings);
+    credentials::look(settings, &mut findings);
     Ok(findings)
-}
-
-/// A failure if something is missing, with the code of the first thing.
-pub(super) fn judge(findings: &[Finding]) -> Result<(), Failure> {
-    let missing: Vec<&Finding> = findings.iter().filter(|finding| finding.state == State::Missing).collect();
-    let Some(first) = missing.first() else { return Ok(()) };
-    // Topics alone have a code of their own.
-    let exit = match missing.iter().all(|finding| finding.exit == first.exit) {
-        true => first.exit,
-        false if first.exit == Exit::Unreachable => first.exit,
-        false => Exit::Failure,
-    };
-    let names: Vec<String> = missing.iter().map(|finding| format!("{} {}", finding.of, finding.name)).collect();
-    Err(Failure::new(
-        exit,
-        format!("{} of {} things that the hub needs are missing: {}", missing.len(), findings.len(), names.join(", ")),
-        "see above what to do about each",
-    ))
-}
-
-/// Shows what was seen; one document has it already.
-pub(super) fn report(findings: &[Finding], format: Format, output: &mut dyn Write) -> io::Result<()> {
-    match format {
-        Format::Json => return Ok(()),
-        Format::Jsonl => {
-            return findings.iter().try_for_each(|it| write_json(output, &json!({"connection": it.as_json()})));
-        }
-        Format::Table if findings.is_empty() => return Ok(()),
-        Format::Table => writeln!(output)?,
-    }
-    let mut listing = Listing::new(format, "connections", &["of", "name", "state", "seen"], output);
-    for finding in findings {
-        let row = || {
-            let cells = [finding.of, &escaped(&finding.name), finding.state.as_str(), &escaped(&finding.seen)];
-            vec![cells.map(str::to_owned).to_vec()]
-        };
-        listing.push_rows(row, || finding.as_json())?;
-    }
-    let output = listing.end(&[])?;
-    // What is to be done about several is said once.
-    let mut groups: Vec<(&Finding, Vec<&str>)> = Vec::new();
-    for finding in findings.iter().filter(|finding| !finding.next.is_empty()) {
-        let is_alike =
-            |other: &Finding| (other.of, &other.seen, &other.next) == (finding.of, &finding.seen, &finding.next);
-        match groups.iter_mut().find(|(first, _)| is_alike(first)) {
-            Some((_, names)) => names.push(&finding.name),
-            None => groups.push((finding, vec![&finding.name])),
-        }
-    }
-    for (first, names) in groups {
-        let (of, names) = (first.of, escaped(&names.join(", ")));
-        writeln!(output, "\n{of} {names}: {}\n  next: {}", escaped(&first.seen), escaped(&first.next))?;
-    }
-    Ok(())
 }
 
 fn look_at_kafka(settings: &Settings, findings: &mut Vec<Finding>) -> Result<(), Failure> {
@@ -219,7 +99,7 @@ fn look_at_kafka(settings: &Settings, findings: &mut Vec<Finding>) -> Result<(),
 
 /// The departments that send over HTTP; what keeps that from being known is said.
 fn senders(settings: &Settings, findings: &mut Vec<Finding>) -> BTreeSet<String> {
-    sending::senders(settings, hub::now_ms()).unwrap_or_else(|error| {
+    credentials::senders(settings, hub::now_ms()).unwrap_or_else(|error| {
         let next = "look as the user of the hub; the topics of departments that send over HTTP need Write as well";
         findings.push(Finding::unseen("rights", "of departments that send over HTTP", error.to_string(), next));
         BTreeSet::new()
@@ -501,23 +381,10 @@ fn is_locked(file: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn finding(state: State, exit: Exit) -> Finding {
-        Finding { of: "topic", name: "a".into(), state, seen: String::new(), next: String::new(), exit }
-    }
-
-    #[test]
-    fn the_exit_code_is_that_of_what_is_missing() {
-        let code = |findings: &[Finding]| judge(findings).map_err(|failure| failure.exit);
-        let (missing, right) = (State::Missing, finding(State::Right, Exit::Ok));
-        assert_eq!(code(&[right.clone(), finding(State::Unseen, Exit::Ok)]), Ok(()));
-        assert_eq!(code(&[right.clone(), finding(missing, Exit::TopicsDiffer)]), Err(Exit::TopicsDiffer));
-        assert_eq!(
-            code(&[finding(missing, Exit::TopicsDiffer), finding(missing, Exit::Failure), right]),
-            Err(Exit::Failure)
-        );
-        assert_eq!(code(&[finding(missing, Exit::Unreachable)]), Err(Exit::Unreachable));
-    }
+    use crate::cli::{
+        check::findings::{State, judge, report},
+        output::Format,
+    };
 
     #[test]
     fn a_data_directory_is_looked_at_and_not_made() {
