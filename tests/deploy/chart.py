@@ -43,10 +43,12 @@ def run(*command, stdin="", **more):
 
 def rendered(helm, values, *more):
     """The manifests of some values, as text."""
-    code, said = run(helm, "template", "hub", CHART, "--namespace", "insight", "--values", values, *more)
-    if code:
-        raise SystemExit(f"helm template of {values.name} failed:\n{said}")
-    return said
+    command = [helm, "template", "hub", CHART, "--namespace", "insight", "--values", values, *more]
+    # Of a file of the chart that is a link it says so beside the manifests.
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"helm template of {values.name} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def objects(manifests):
@@ -180,6 +182,9 @@ def port_complaints(found):
     open_api = settings.get("serve.listen", "127.0.0.1:").startswith("127.0.0.1:")
     if ("api" in reached) == open_api:
         complaints.append("there is a Service of the API, and nobody but the pod reaches it; or the other way round")
+    for service in (it for it in services if any(port["targetPort"] == "api" for port in it["spec"]["ports"])):
+        if service["spec"].get("sessionAffinity") != "ClientIP":
+            complaints.append("a login of the dashboard is unknown to the instance that is asked next")
     if "api" in reached and "serve.tokens_file" not in settings:
         complaints.append("others reach the API, and there is no token")
     for policy in (it for it in found if it["kind"] == "NetworkPolicy"):
@@ -189,7 +194,9 @@ def port_complaints(found):
         if policy["spec"]["policyTypes"] != ["Ingress", "Egress"]:
             complaints.append("the network policy leaves a direction open")
         let_out = {str(port["port"]) for rule in policy["spec"]["egress"] for port in rule["ports"]}
-        asked = re.findall(r":(\d+)(?=,|$|/)", settings.get("kafka.brokers", "").replace(" ", "") + "," + settings.get("registry.url", ""))
+        places = [settings.get(key, "") for key in ("kafka.brokers", "registry.url", "oidc.jwks_url")]
+        asked = re.findall(r":(\d+)(?=,|$|/)", ",".join(places).replace(" ", ""))
+        asked += ["443" for place in places if re.match(r"https://[^/:]+(/|$)", place)]
         complaints += [f"port {port} is not let out" for port in asked + ["53"] if port not in let_out]
     for monitor in (it for it in found if it["kind"] == "ServiceMonitor"):
         wanted = monitor["spec"]["selector"]["matchLabels"]
@@ -205,6 +212,25 @@ def port_complaints(found):
         label = monitor["spec"].get("jobLabel")
         if any(it["metadata"]["labels"].get(label) != "insight-hub" for it in watched):
             complaints.append("the monitor's job is not insight-hub")
+    return complaints
+
+
+def rule_complaints(found):
+    """The alerts are those of the file, for the job that the monitor makes."""
+    complaints = []
+    for rules in (it for it in found if it["kind"] == "PrometheusRule"):
+        job = rules["metadata"]["labels"]["app.kubernetes.io/name"]
+        wanted = yaml.safe_load(text("deploy/prometheus/alerts.yml").replace('job="insight-hub"', f'job="{job}"'))
+        alerts = lambda groups: [rule for group in groups for rule in group["rules"]]
+        for rule in alerts(wanted["groups"]):
+            said = next((it for it in alerts(rules["spec"]["groups"]) if it["alert"] == rule["alert"]), {"annotations": {}})
+            place = said["annotations"].pop("runbook_url", "")
+            if place.rpartition("#")[2] != rule["annotations"].pop("runbook_url").rpartition("#")[2]:
+                complaints.append(f"the alert {rule['alert']} leads to no runbook")
+            if said != rule:
+                complaints.append(f"the alert {rule['alert']} is not that of deploy/prometheus/alerts.yml")
+        if len(alerts(wanted["groups"])) != len(alerts(rules["spec"]["groups"])):
+            complaints.append("there are alerts that deploy/prometheus/alerts.yml has not")
     return complaints
 
 
@@ -268,7 +294,9 @@ def rebuild_complaints(found, what):
     return complaints + pod_complaints(as_instance) + volume_complaints(as_instance) + secret_complaints(as_instance)
 
 
-RULES = [pod_complaints, volume_complaints, secret_complaints, probe_complaints, port_complaints, instance_complaints]
+RULES = [
+    pod_complaints, volume_complaints, secret_complaints, probe_complaints, port_complaints, rule_complaints, instance_complaints,
+]
 
 
 def complaints_of(found):
@@ -320,6 +348,12 @@ INJURIES = [
     (("NetworkPolicy", ""), "spec.ingress.0.from", [], "anybody is let in"),
     (("NetworkPolicy", ""), "spec.ingress.1", None, "nobody is let in to api"),
     (("NetworkPolicy", ""), "spec.egress.1.ports.1", None, "19092 is not let out"),
+    (("NetworkPolicy", ""), "spec.egress.2.ports.0.port", 444, "8443 is not let out"),
+    (("NetworkPolicy", ""), "spec.egress.3.ports.0.port", 444, "8081 is not let out"),
+    (("PrometheusRule", ""), "spec.groups.0.rules.0", None, "the alert HubDown is not that of"),
+    (("PrometheusRule", ""), "spec.groups.0.rules.0.expr", 'up{job="insight-hub"} == 0', "the alert HubDown is not that of"),
+    (("PrometheusRule", ""), "spec.groups.0.rules.1.annotations.runbook_url", "deploy/RUNBOOK.md", "HubNotReady leads to no runbook"),
+    (("PrometheusRule", ""), "metadata.labels.app\\.kubernetes\\.io/name", "other", "is not that of"),
     (("ServiceMonitor", ""), "spec.endpoints.0.port", "web", "no port of its service"),
     (("ServiceMonitor", ""), "spec.endpoints.0.path", "/prometheus", "no figures"),
     (("ServiceMonitor", ""), "spec.jobLabel", "helm.sh/chart", "job is not"),
@@ -366,6 +400,9 @@ REFUSED = [
         "logs in",
     ),
     ("everything", ["schemasConfigMap=mine"], "only one of them"),
+    ("everything", ["prometheusRule.enable=true"], "enable"),
+    ("everything", ["prometheusRule.runbook=RUNBOOK.md"], "runbook"),
+    ("everything", ["networkPolicy.loginTo[0].host=login"], "loginTo"),
 ]
 # Of what kubeconform must not take.
 WRONG = [
@@ -377,7 +414,9 @@ WRONG = [
     ("policyTypes: [Ingress, Egress]", "policyTypes: Ingress"),
     ("  jobLabel: ", "  jobLabels: "),
     ("containerPort: 9600", "containerPort: \"9600\""),
-    ("apiVersion: monitoring.coreos.com/v1", "apiVersion: monitoring.coreos.com/v2"),
+    ("apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor", "apiVersion: monitoring.coreos.com/v2\nkind: ServiceMonitor"),
+    ("apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule", "apiVersion: monitoring.coreos.com/v2\nkind: PrometheusRule"),
+    ("      - alert: HubDown", "      - alarm: HubDown"),
 ]
 
 
@@ -452,6 +491,26 @@ def wrong_complaints(kubeconform, schemas, manifests):
     return complaints
 
 
+def ingress_complaints(kubeconform, schemas, found):
+    """The example for browsers outside leads to the Service of the other example, and keeps a browser with one instance."""
+    manifest = text("deploy/examples/kafka/ingress.yaml")
+    complaints = conform_complaints(kubeconform, schemas, "ingress.yaml", manifest)
+    (ingress,) = objects(manifest)
+    backends = [path["backend"]["service"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
+    for backend in backends:
+        service = next((it for it in found if it["kind"] == "Service" and it["metadata"]["name"] == backend["name"]), None)
+        if not service or all(port["name"] != backend["port"]["name"] for port in service["spec"]["ports"]):
+            complaints.append(f"ingress.yaml leads to {backend['name']}, which the chart does not make of values.yaml")
+    said = ingress["metadata"]["annotations"]
+    nginx = {key.rpartition("/")[2]: value for key, value in said.items() if key.startswith("nginx.ingress.kubernetes.io/")}
+    if (nginx.get("affinity"), nginx.get("affinity-mode")) != ("cookie", "persistent"):
+        complaints.append("ingress.yaml sends a browser to an instance that does not know its login")
+    longest = re.search(r"^ingest_body_bytes_max = (\d+)$", text("deploy/insight-hub.toml"), re.MULTILINE)[1]
+    if int(nginx.get("proxy-body-size", "0m").removesuffix("m")) << 20 < int(longest):
+        complaints.append("ingress.yaml refuses what serve.ingest_body_bytes_max takes")
+    return complaints
+
+
 def certificate(folder):
     """A certificate and its key, of nobody."""
     code, said = run(
@@ -523,6 +582,7 @@ def main(helm, kubeconform, schemas, hub):
         complaints += [f"{name}: {complaint}" for complaint in complaints_of(found)]
         complaints += conform_complaints(kubeconform, schemas, name, manifests)
         complaints += hub_complaints(hub, name, found)
+        complaints += ingress_complaints(kubeconform, schemas, found) if name == "kafka" else []
         for what in ("definition", "sources"):
             rebuilding = rendered(helm, values, "--set", f"rebuild={what}")
             rebuilt = objects(rebuilding)

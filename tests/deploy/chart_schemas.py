@@ -1,9 +1,9 @@
 """Schemas of Kubernetes objects, for kubeconform: out of those of a Python package (every version of Kubernetes, unknown fields
-refused) and out of a resource definition of the Prometheus operator.
+refused) and out of resource definitions of the Prometheus operator.
 
-    chart_schemas.py PACKAGE MONITOR TARGET VERSION…
+    chart_schemas.py PACKAGE OPERATOR TARGET VERSION…
         PACKAGE   the folder `kubernetes_validate/kubernetes-json-schema` of the package kubernetes-validate
-        MONITOR   servicemonitors-crd.json of the operator
+        OPERATOR  the operator's folder with servicemonitors-crd.json and prometheusrules-crd.json
         TARGET    becomes TARGET/VERSION/KIND-GROUP-VERSION.json, each complete in itself
 
 Needs Python 3.9.
@@ -14,6 +14,8 @@ import re
 import sys
 from pathlib import Path
 
+# Kinds that the operator brings.
+CUSTOM = ["servicemonitors", "prometheusrules"]
 # How objects and definitions name definitions there.
 OUTSIDE, INSIDE = "/api/_definitions.json#/$defs/", "#/$defs/"
 
@@ -54,8 +56,8 @@ def closed(schema):
     return schema
 
 
-def monitor(definition):
-    """(name of the file, schema) of a ServiceMonitor."""
+def custom(definition):
+    """(name of the file, schema) of a kind that a resource definition makes."""
     group, kind = definition["spec"]["group"], definition["spec"]["names"]["kind"]
     version = next(it for it in definition["spec"]["versions"] if it["storage"])
     schema = closed(version["schema"]["openAPIV3Schema"])
@@ -76,9 +78,12 @@ def main(package, operator, target, *versions):
             if "x-kubernetes-group-version-kind" in schema and "metadata" in schema.get("properties", {}):
                 (made / path.name).write_text(json.dumps(complete(schema, definitions)), encoding="utf-8")
                 kinds += 1
-        name, schema = monitor(load(Path(operator)))
-        (made / name).write_text(json.dumps(schema), encoding="utf-8")
-        print(f"schemas of Kubernetes {version}: {kinds} kinds, and {name}")
+        names = []
+        for kind in CUSTOM:
+            name, schema = custom(load(Path(operator) / f"{kind}-crd.json"))
+            (made / name).write_text(json.dumps(schema), encoding="utf-8")
+            names.append(name)
+        print(f"schemas of Kubernetes {version}: {kinds} kinds, and {', '.join(names)}")
 
 
 if __name__ == "__main__":
