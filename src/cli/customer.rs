@@ -18,12 +18,11 @@ use super::{
     hub::{self, fold_options},
     identity::{Sought, find},
     output::{Format, write_json, write_table},
-    place,
-    value::{self, Parameters},
+    place, value,
 };
 use crate::{
     customers::fold::{self, DimensionValue, Emit, Head},
-    feeds::Feed,
+    feeds::{Expected, Feed, day_of},
     ingest::{Mapped, NoHeaders, SourceRecord, Spoke, SpokeFile},
     metrics::catalogue,
     model::{Accumulator, Currency, Dimension, IdentifierType, Window, WindowKind},
@@ -120,8 +119,8 @@ pub(super) fn execute(
     if !settings.topics.touchpoints_feed {
         tracing::warn!("the feed of touchpoints is switched off: there is no timeline to show");
     }
-    let parameters = Parameters::newest(settings)?;
-    let as_of = value::day_of(&as_of, &settings.calendar()?);
+    let parameters = value::newest(settings)?;
+    let as_of = day_of(&as_of, &settings.calendar()?);
     let mut timelines = timelines(settings, &found)?;
     for (person, record) in &found {
         let timeline = timelines.remove(person).unwrap_or_default();
@@ -140,7 +139,12 @@ pub(super) fn execute(
                     .collect();
                 write_json(
                     output,
-                    &json!({"person": person, "record": record, "expected": expected, "timeline": steps}),
+                    &json!({
+                        "person": person,
+                        "record": record,
+                        "expected": expected.as_ref().map(value::document),
+                        "timeline": steps,
+                    }),
                 )?;
             }
             Format::Table => {
@@ -297,10 +301,10 @@ fn show_record(person: &str, record: &Value, output: &mut dyn Write) -> Result<(
 }
 
 /// What the models of buying expect, if there are parameters and something was bought.
-fn show_expected(record: &Value, expected: Option<&Value>, output: &mut dyn Write) -> Result<(), Failure> {
+fn show_expected(record: &Value, expected: Option<&Expected>, output: &mut dyn Write) -> Result<(), Failure> {
     match expected {
         Some(said) => {
-            let (as_of, month) = (text(said, "as_of"), text(said, "parameters"));
+            let (as_of, month) = (said.as_of, &said.parameters);
             writeln!(
                 output,
                 "\nwhat customers who bought alike would do: as of {as_of}, by the parameters of {month}"

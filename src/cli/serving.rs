@@ -194,6 +194,7 @@ impl Serving {
             names: hub::names(settings, person_key),
             person_key: person_key.clone(),
             currency: settings.metrics.currency().expect("settings are valid once they are loaded"),
+            calendar: settings.calendar()?,
             audit: audit.clone(),
             writing: writing.clone(),
             ingestion: IngestLimits {

@@ -1,220 +1,90 @@
-//! A customer's record and the newest parameters of the models of buying in; what they say of the customer out.
-//!
-//! The parameters are those of all customers at a month's end; how this one bought is from the record, to the day. So what is said
-//! here is newer than the last fit, and no record has to be written anew for it.
+//! What the models of buying say of a customer in; the same as a document and as rows of a table, for people, out.
 
 use serde_json::{Value, json};
 
 use super::{exit::Failure, place};
 use crate::{
-    analyses::buying::{
-        purchases::{History, PurchaseModel},
-        spend::{SpendModel, Spending},
-    },
-    feeds::{Feed, ONE_TIME_BUYER},
-    model::{Calendar, Day, EventTime},
+    feeds::{BuyingParameters, Expected, Feed, PARAMETERS},
     settings::Settings,
 };
 
-/// Sets of parameters on `insight.catalogue` begin with it.
-const PARAMETERS: &str = "parameters|";
-
-/// The parameters of the newest month in which how often customers buy could be fitted.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Parameters {
-    /// The month, `2026-01`.
-    month: String,
-    status: String,
-    currency: String,
-    purchases: PurchaseModel,
-    /// `None` where amounts could not be fitted.
-    spend: Option<SpendModel>,
-}
-
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The fitted values of a model, by name; `None` unless the likelihood determines them.
-fn fitted<'v>(set: &'v Value, model: &str) -> Option<impl Fn(&str) -> Option<f64> + use<'v>> {
-    let fit = set.get(model).filter(|fit| text(fit, "convergence") == "converged")?;
-    let parameters = fit.get("parameters")?.as_array()?;
-    Some(move |name: &str| parameters.iter().find(|it| text(it, "name") == name)?.get("value")?.as_f64())
-}
-
-impl Parameters {
-    fn of(record: &Value) -> Option<Parameters> {
-        let set = record.get("parameters")?;
-        let value = fitted(set, "purchases")?;
-        let purchases = PurchaseModel { r: value("r")?, alpha_weeks: value("alpha")?, a: value("a")?, b: value("b")? };
-        let spend = fitted(set, "spend")
-            .and_then(|value| Some(SpendModel { p: value("p")?, q: value("q")?, nu: value("nu")? }));
-        Some(Parameters {
-            month: text(set.get("window")?, "start").get(..7)?.to_owned(),
-            status: text(record, "status").to_owned(),
-            currency: text(set, "currency").to_owned(),
-            purchases,
-            spend,
-        })
-    }
-
-    /// The newest on the feed.
-    pub(super) fn newest(settings: &Settings) -> Result<Option<Parameters>, Failure> {
-        let mut months = std::collections::BTreeMap::new();
-        place::read_feed(settings, Feed::Catalogue, &mut |key, value| {
-            if key.starts_with(PARAMETERS) {
-                match value.as_ref().and_then(Parameters::of) {
-                    Some(parameters) => drop(months.insert(key.to_owned(), parameters)),
-                    None => drop(months.remove(key)),
-                }
+/// The newest parameters on the feed.
+pub(super) fn newest(settings: &Settings) -> Result<Option<BuyingParameters>, Failure> {
+    let mut months = std::collections::BTreeMap::new();
+    place::read_feed(settings, Feed::Catalogue, &mut |key, value| {
+        if key.starts_with(PARAMETERS) {
+            match value.as_ref().and_then(BuyingParameters::of) {
+                Some(parameters) => drop(months.insert(key.to_owned(), parameters)),
+                None => drop(months.remove(key)),
             }
-        })?;
-        Ok(months.into_values().next_back())
-    }
+        }
+    })?;
+    Ok(months.into_values().next_back())
+}
 
-    /// What they say of a customer; `None` of somebody who has bought nothing. `as_of`: the day of the newest touchpoint of the
-    /// whole hub.
-    pub(super) fn said_of(&self, record: &Value, as_of: Day, horizon_days: u32) -> Option<Value> {
-        let buying = record.get("buying").filter(|buying| buying.is_object())?;
-        let number = |field: &str| buying.get(field).and_then(Value::as_i64);
-        let (first, last) = (day(text(buying, "first_on"))?, day(text(buying, "last_on"))?);
-        let days = |from: Day, to: Day| u32::try_from(i64::from(to.0) - i64::from(from.0)).unwrap_or(0);
-        let history = History {
-            repeats: u32::try_from(number("days")? - 1).ok()?,
-            last_days: days(first, last),
-            age_days: days(first, as_of.max(last)),
-        };
-        let alive = self.purchases.alive(history);
-        let expected = self.purchases.expected_purchases(history, horizon_days);
-        let spending =
-            Spending { repeats: u32::try_from(number("repeat_paid_days")?).ok()?, total: number("repeat_paid")? };
-        // Who spent nothing on repeat purchases is nobody whom the model of amounts knows.
-        let known = spending.repeats == 0 || spending.total > 0;
-        let amount = self.spend.filter(|_| known).and_then(|spend| spend.expected(spending)).map(|it| it.amount);
-        let one_time_buyer = alive.one_time_buyer;
-        Some(json!({
-            "as_of": as_of.max(last).to_string(),
-            "parameters": self.month,
-            "parameters_status": self.status,
-            "horizon_days": horizon_days,
-            "p_alive": alive.probability,
-            "expected_purchases": expected,
-            "expected_amount": amount,
-            "expected_value": amount.map(|amount| amount * expected),
-            "currency": self.currency,
-            "one_time_buyer": one_time_buyer,
-            "caveat": one_time_buyer.then_some(ONE_TIME_BUYER),
-        }))
-    }
+/// The same as a document.
+pub(super) fn document(said: &Expected) -> Value {
+    json!({
+        "as_of": said.as_of.to_string(),
+        "parameters": said.parameters,
+        "parameters_status": said.parameters_status,
+        "parameters_revision": said.parameters_revision,
+        "horizon_days": said.horizon_days,
+        "p_alive": said.p_alive,
+        "expected_purchases": said.expected_purchases,
+        "expected_amount": said.expected_amount,
+        "expected_value": said.expected_value(),
+        "currency": said.currency,
+        "one_time_buyer": said.one_time_buyer,
+        "caveat": said.caveat(),
+    })
 }
 
 /// The same as rows of a table.
-pub(super) fn rows(said: &Value) -> Vec<Vec<String>> {
-    let number = |field: &str| said.get(field).and_then(Value::as_f64);
-    let money = |field: &str| match number(field) {
-        Some(minor) => format!("{:.2} {}", minor / 100.0, text(said, "currency")),
+pub(super) fn rows(said: &Expected) -> Vec<Vec<String>> {
+    let money = |minor: Option<f64>| match minor {
+        Some(minor) => format!("{:.2} {}", minor / 100.0, said.currency),
         None => "not known: the parameters of amounts are not determined".to_owned(),
     };
-    let horizon = said.get("horizon_days").and_then(Value::as_u64).unwrap_or_default();
+    let horizon = said.horizon_days;
     let mut rows = vec![
-        vec!["still a customer".to_owned(), format!("{:.1} %", 100.0 * number("p_alive").unwrap_or_default())],
-        vec![
-            format!("days with a purchase in {horizon} days"),
-            format!("{:.2}", number("expected_purchases").unwrap_or_default()),
-        ],
-        vec!["amount of each".to_owned(), money("expected_amount")],
-        vec![format!("value in {horizon} days"), money("expected_value")],
+        vec!["still a customer".to_owned(), format!("{:.1} %", 100.0 * said.p_alive)],
+        vec![format!("days with a purchase in {horizon} days"), format!("{:.2}", said.expected_purchases)],
+        vec!["amount of each".to_owned(), money(said.expected_amount)],
+        vec![format!("value in {horizon} days"), money(said.expected_value())],
     ];
-    if let Some(caveat) = said.get("caveat").and_then(Value::as_str) {
-        rows.push(vec!["but".to_owned(), caveat.to_owned()]);
-    }
+    rows.extend(said.caveat().map(|caveat| vec!["but".to_owned(), caveat.to_owned()]));
     rows
-}
-
-/// Of ISO 8601.
-fn day(text: &str) -> Option<Day> {
-    let date: jiff::civil::Date = text.parse().ok()?;
-    let part = |part: i8| u32::try_from(part).ok();
-    Some(Day::from_civil(i32::from(date.year()), part(date.month())?, part(date.day())?))
-}
-
-/// The day of an instant of the feeds.
-pub(super) fn day_of(instant: &str, calendar: &Calendar) -> Option<Day> {
-    let at: jiff::Timestamp = instant.parse().ok()?;
-    Some(calendar.day(EventTime(at.as_millisecond())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Day;
 
-    fn set(spend: &str) -> Value {
-        let fit = |convergence: &str, parameters: &[(&str, f64)]| {
-            let parameters: Vec<Value> =
-                parameters.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-            json!({"convergence": convergence, "parameters": parameters})
+    #[test]
+    fn what_is_expected_is_shown_with_what_is_not_known() {
+        let mut said = Expected {
+            as_of: Day::from_civil(2026, 2, 5),
+            parameters: "2026-01".to_owned(),
+            parameters_status: "final".to_owned(),
+            parameters_revision: 3,
+            horizon_days: 90,
+            p_alive: 0.5,
+            expected_purchases: 1.5,
+            expected_amount: Some(2_000.0),
+            currency: "EUR".to_owned(),
+            one_time_buyer: false,
         };
-        json!({
-            "metric": "buying",
-            "status": "final",
-            "parameters": {
-                "window": {"kind": "month", "start": "2026-01-01", "end": "2026-02-01"},
-                "currency": "EUR",
-                "purchases": fit("converged", &[("r", 0.243), ("alpha", 4.414), ("a", 0.793), ("b", 2.426)]),
-                "spend": fit(spend, &[("p", 6.25), ("q", 3.74), ("nu", 1544.0)]),
-            }
-        })
-    }
-
-    fn customer(last: &str, days: i64, paid: (i64, i64)) -> Value {
-        let (repeat_paid_days, repeat_paid) = paid;
-        json!({"buying": {
-            "first_on": "2025-05-01", "last_on": last, "days": days,
-            "repeat_paid_days": repeat_paid_days, "repeat_paid": repeat_paid,
-        }})
-    }
-
-    #[test]
-    fn what_is_said_of_customers() {
-        let parameters = Parameters::of(&set("converged")).expect("a set");
-        // 30 weeks from the first to the last, and 40 to now.
-        let as_of = Day::from_civil(2026, 2, 5);
-        let said = parameters.said_of(&customer("2025-11-27", 3, (2, 7_000)), as_of, 90).expect("a buyer");
-        let history = History { repeats: 2, last_days: 210, age_days: 280 };
-        assert_eq!(said["p_alive"], parameters.purchases.alive(history).probability);
-        let expected = parameters.purchases.expected_purchases(history, 90);
-        assert_eq!((&said["expected_purchases"], &said["as_of"]), (&json!(expected), &json!("2026-02-05")));
-        // p·(ν + total)/(p·x + q − 1)
-        let amount = 6.25 * (1544.0 + 7_000.0) / (12.5 + 3.74 - 1.0);
-        assert!((said["expected_value"].as_f64().expect("a value") / (amount * expected) - 1.0).abs() < 1e-12);
-        assert_eq!((&said["one_time_buyer"], &said["caveat"]), (&json!(false), &Value::Null));
-        assert_eq!(rows(&said).len(), 4);
-
-        let once = parameters.said_of(&customer("2025-05-01", 1, (0, 0)), as_of, 90).expect("a buyer");
-        assert_eq!((once["p_alive"].as_f64(), &once["one_time_buyer"]), (Some(1.0), &json!(true)));
-        assert!(rows(&once).iter().any(|row| row[1].contains("one-time buyer")));
-        // Bought again for nothing.
-        let free = parameters.said_of(&customer("2025-11-27", 3, (2, 0)), as_of, 90).expect("a buyer");
-        assert_eq!((&free["expected_amount"], &free["expected_value"]), (&Value::Null, &Value::Null));
-        assert_eq!(parameters.said_of(&json!({"buying": null}), as_of, 90), None);
-    }
-
-    #[test]
-    fn parameters_that_are_not_determined_are_not_used() {
-        let parameters = Parameters::of(&set("undetermined")).expect("a set");
-        assert_eq!((parameters.spend, parameters.month.as_str()), (None, "2026-01"));
-        let said = parameters.said_of(&customer("2025-11-27", 3, (2, 7_000)), Day::from_civil(2026, 2, 5), 90);
-        assert_eq!(said.expect("a buyer")["expected_value"], Value::Null);
-        let mut unfinished = set("converged");
-        unfinished["parameters"]["purchases"]["convergence"] = json!("too_few");
-        assert_eq!(Parameters::of(&unfinished), None);
-    }
-
-    #[test]
-    fn a_day_is_that_of_the_calendar() {
-        let zone = Calendar::of_zone("Europe/Berlin").expect("a zone");
-        assert_eq!(day_of("2026-01-31T23:30:00.000Z", &zone), Some(Day::from_civil(2026, 2, 1)));
-        assert_eq!(day("2026-02-01"), Some(Day::from_civil(2026, 2, 1)));
-        assert_eq!((day("2026-02"), day_of("", &zone)), (None, None));
+        let shown = |said: &Expected| rows(said).concat().join("|");
+        assert_eq!(
+            shown(&said),
+            "still a customer|50.0 %|days with a purchase in 90 days|1.50|amount of each|20.00 EUR|value in 90 days|30.00 EUR"
+        );
+        assert_eq!(document(&said)["expected_value"], 3_000.0);
+        said.one_time_buyer = true;
+        said.expected_amount = None;
+        assert!(shown(&said).contains("not determined|but|of a one-time buyer"), "{}", shown(&said));
+        assert!(document(&said)["caveat"].as_str().is_some_and(|it| it.contains("one-time buyer")));
     }
 }

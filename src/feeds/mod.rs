@@ -5,6 +5,7 @@
 //! - [`Names`]: whether identifiers are written in clear or as keyed hashes.
 //! - [`DeadLetter`]: what `insight.rejected` says about a source record that could not be taken.
 //! - [`asyncapi_document`]: all of them as AsyncAPI describes topics.
+//! - [`Expected`]: what the models of buying say of a customer, by a record and the newest [`BuyingParameters`].
 //! - [`Reader`]: a feed's bytes, in either format, as JSON for people.
 //!
 //! The public shapes are types of their own, next to the model's: the model may change, a feed may only evolve (its
@@ -20,6 +21,7 @@ mod changes;
 mod customers;
 mod drivers;
 mod encoder;
+mod expected;
 mod identities;
 mod journeys;
 mod metrics;
@@ -47,6 +49,7 @@ pub use changes::{ChangeRecord, ChangeShape, Changes, change_key};
 pub use customers::{CustomerShape, Customers};
 pub use drivers::{Drivers, DriversRecord, DriversShape};
 pub use encoder::{CE_ID, CE_SUBJECT, Encoder, FeedFormat, FeedRecord, SchemaIds, event_id};
+pub use expected::{BuyingParameters, Expected, PARAMETERS, day_of};
 pub use identities::{Identities, Identity, IdentityJournal, IdentityShape, JournalShape};
 pub use journeys::{Journeys, JourneysRecord, JourneysShape};
 pub use metrics::{MetricShape, Metrics};

@@ -1,25 +1,27 @@
 //! `insight.customers`, `insight.touchpoints` and `insight.identities` in; one customer as every department sees them out: the
-//! record, the timeline, and why these identifiers are one person. Every access is noted before it is answered.
+//! record with what the models of buying expect, the timeline, and why these identifiers are one person. Every access is noted before it is answered.
+
+use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api, Shared,
-    asking::{Asked, By, Named, Paging},
+    asking::{Asked, By, Named, Paging, Parameters},
     metrics::Everything,
     problem::{Problem, ProblemBody},
     reply::{self, Listing},
     shapes::{Customer, Identity, IdentityChange, Touchpoint},
 };
 use crate::{
-    feeds::Feed,
-    model::{Identifier, IdentifierType, PersonId, PersonKey},
+    feeds::{self, BuyingParameters, Feed, PARAMETERS},
+    model::{Calendar, Day, Identifier, IdentifierType, PersonId, PersonKey},
     serve::{
         access::{Caller, Role},
-        view::{Index, Place, View},
+        view::{Index, Place, View, beginning_with, feed},
     },
 };
 
@@ -43,6 +45,111 @@ pub(super) struct Evidence {
     /// identifier.
     #[schema(value_type = Vec<IdentityChange>)]
     changes: Vec<Value>,
+}
+
+/// Over so many days something is expected, unless somebody asks for others.
+const HORIZON_DAYS: u32 = 90;
+/// The longest time that something is expected over.
+const HORIZON_DAYS_MAX: u32 = 3_650;
+/// Sets of parameters, and departments, that are looked at: more than there are.
+const SETS_MAX: usize = 64;
+const DEPARTMENTS_MAX: usize = 1_000;
+
+/// What is expected of a customer.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Horizon {
+    /// Over so many days purchases and value are expected.
+    #[param(minimum = 1, maximum = 3650, default = 90)]
+    horizon_days: Option<u32>,
+}
+
+/// A customer's record, and what is expected of them.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KnownCustomer {
+    #[serde(flatten)]
+    #[schema(value_type = Customer)]
+    record: Value,
+    /// What customers who bought like this one would do; null where nothing was bought, or no month has closed with enough repeat
+    /// buyers for the parameters.
+    expected: Option<Expected>,
+}
+
+/// What the models of buying (BG/NBD, Gamma-Gamma) say of a customer, by the newest parameters on `insight.catalogue` and the purchases
+/// in the record. Assumed: purchases at random without seasons, nobody comes back, amounts unrelated to how often somebody buys. Not to be
+/// concluded: that a customer has left; and nothing about who bought on one day only: `p_alive` is 1 of them whatever the silence, and
+/// the expected amount is everybody's mean (`one_time_buyer`, `caveat`).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Expected {
+    /// Up to when it is known what they did: the day of the newest touchpoint of the whole hub.
+    #[schema(format = Date)]
+    as_of: String,
+    /// The month at whose end the parameters were fitted, `2026-01`: the newest on `insight.catalogue` that the likelihood determines.
+    parameters: String,
+    /// Whether these may still change: provisional, final or revised.
+    parameters_status: String,
+    /// How often these were published.
+    parameters_revision: i64,
+    /// Over so many days purchases and value are expected.
+    horizon_days: u32,
+    /// The share of customers with the same history who would still buy, 0 to 1. Always 1 of a one-time buyer.
+    #[schema(minimum = 0, maximum = 1)]
+    p_alive: f64,
+    /// Days with a purchase within the horizon.
+    expected_purchases: f64,
+    /// What is paid on each, in minor units; null where the parameters of amounts are not determined.
+    expected_amount: Option<f64>,
+    /// What is paid within the horizon, in minor units.
+    expected_value: Option<f64>,
+    /// ISO 4217: the currency of analyses.
+    currency: String,
+    /// Whether they bought on one day only, of which the models know nothing.
+    one_time_buyer: bool,
+    /// What has to be shown with it; null if nothing has.
+    caveat: Option<&'static str>,
+}
+
+impl From<feeds::Expected> for Expected {
+    fn from(said: feeds::Expected) -> Expected {
+        let (expected_value, caveat) = (said.expected_value(), said.caveat());
+        Expected {
+            as_of: said.as_of.to_string(),
+            parameters: said.parameters,
+            parameters_status: said.parameters_status,
+            parameters_revision: said.parameters_revision,
+            horizon_days: said.horizon_days,
+            p_alive: said.p_alive,
+            expected_purchases: said.expected_purchases,
+            expected_amount: said.expected_amount,
+            expected_value,
+            currency: said.currency,
+            one_time_buyer: said.one_time_buyer,
+            caveat,
+        }
+    }
+}
+
+/// What is expected of whoever has this record.
+fn expected(
+    view: &View,
+    record: &Value,
+    horizon_days: u32,
+    calendar: &Calendar,
+) -> Result<Option<feeds::Expected>, Problem> {
+    if !record.get("buying").is_some_and(Value::is_object) {
+        return Ok(None);
+    }
+    let sets = view.list(&beginning_with(Feed::Catalogue, PARAMETERS), None, SETS_MAX, &|_| true)?;
+    let newest = sets.records.iter().rev().find_map(|kept| BuyingParameters::of(&kept.value));
+    Ok(newest.zip(as_of(view, calendar)?).and_then(|(newest, as_of)| newest.said_of(record, as_of, horizon_days)))
+}
+
+/// The day of the newest touchpoint of the whole hub.
+fn as_of(view: &View, calendar: &Calendar) -> Result<Option<Day>, Problem> {
+    let departments = view.list(&feed(Feed::Spokes), None, DEPARTMENTS_MAX, &|_| true)?;
+    let newest = departments.records.iter().filter_map(|kept| kept.value.get("newest_occurred_at")?.as_str());
+    Ok(newest.filter_map(|instant| feeds::day_of(instant, calendar)).max())
 }
 
 /// Who is asked for, as the feeds have it.
@@ -112,12 +219,15 @@ fn nobody() -> Problem {
     Problem::not_found("customer")
 }
 
-/// A customer's record.
+/// A customer's record, and what the models of buying expect of them.
 #[utoipa::path(
     get, path = "/api/v1/customers/{customer}", operation_id = "get_customer", tag = "customers",
-    params(("customer" = String, Path, description = "A person's id, also one that is no longer in use; or TYPE:VALUE of any identifier, such as email:ann@example.org")),
+    params(
+        ("customer" = String, Path, description = "A person's id, also one that is no longer in use; or TYPE:VALUE of any identifier, such as email:ann@example.org"),
+        Horizon,
+    ),
     responses(
-        (status = 200, description = "What the company knows", body = Customer),
+        (status = 200, description = "What the company knows", body = KnownCustomer),
         (status = 404, description = "Nobody is known by that", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("token" = ["read:customers"])),
@@ -126,10 +236,22 @@ pub(super) async fn get(
     State(api): State<Shared>,
     By(caller): By,
     Named(customer): Named,
+    Parameters(Horizon { horizon_days }): Parameters<Horizon>,
 ) -> Result<Response, Problem> {
     caller.must_have(&[Role::ReadCustomers])?;
-    let record = |view: &View, person: &str| Ok(view.get(&Place::of(Feed::Customers, person))?.map(|kept| kept.value));
-    Ok(reply::one(&api.noted(&caller, "get_customer", &customer, record, |_| 1).await?))
+    let horizon_days = horizon_days.unwrap_or(HORIZON_DAYS);
+    if !(1..=HORIZON_DAYS_MAX).contains(&horizon_days) {
+        return Err(Problem::parameter(format!("`horizon_days` must be between 1 and {HORIZON_DAYS_MAX}")));
+    }
+    let calendar = Arc::clone(&api.calendar);
+    let known = move |view: &View, person: &str| {
+        let Some(record) = view.get(&Place::of(Feed::Customers, person))?.map(|kept| kept.value) else {
+            return Ok(None);
+        };
+        let expected = expected(view, &record, horizon_days, &calendar)?.map(Expected::from);
+        Ok(Some(KnownCustomer { record, expected }))
+    };
+    Ok(reply::one(&api.noted(&caller, "get_customer", &customer, known, |_| 1).await?))
 }
 
 /// A customer's touchpoints, of every department, the newest first.

@@ -68,7 +68,7 @@ use super::{
 };
 use crate::{
     feeds::{AuditEntry, Feed, Names},
-    model::{Currency, EventTime, IdentifierRules, PersonId, PersonKey},
+    model::{Calendar, Currency, EventTime, IdentifierRules, PersonId, PersonKey},
     telemetry::{Event, Telemetry},
 };
 
@@ -128,6 +128,8 @@ pub struct ApiOptions {
     pub person_key: PersonKey,
     /// The currency of amounts in analyses, whose records say none: `metrics.currency`.
     pub currency: Currency,
+    /// In which an instant's day is found.
+    pub calendar: Calendar,
     /// Where it is noted who sees personal data.
     pub audit: AuditDesk,
     /// Where records are handed over.
@@ -165,6 +167,7 @@ struct Api {
     names: Names,
     person_key: PersonKey,
     currency: Currency,
+    calendar: Arc<Calendar>,
     audit: AuditDesk,
     writing: WritingDesk,
     ingestion: IngestLimits,
@@ -207,6 +210,7 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -
         names: options.names,
         person_key: options.person_key,
         currency: options.currency,
+        calendar: Arc::new(options.calendar),
         audit: options.audit,
         writing: options.writing,
         ingestion: options.ingestion,

@@ -212,7 +212,7 @@ fn health(record: &Value) -> Vec<Block> {
         }
     };
     let (kept, late) = (count_of(record, "/deliveries_on_time"), count_of(record, "/deliveries_late"));
-    vec![Block::Facts {
+    let mut blocks = vec![Block::Facts {
         facts: vec![
             ("Phase", line(words::title(text_of(record, "/phase")))),
             ("Buys", rhythm),
@@ -222,7 +222,58 @@ fn health(record: &Value) -> Vec<Block> {
             ("Deliveries on time", line(format!("{} of {}", count(kept), count(kept + late)))),
             ("Messages in 30 days", line(count(count_of(record, "/contacts_30_days")))),
         ],
-    }]
+    }];
+    blocks.extend(expected(record));
+    blocks
+}
+
+/// What customers who bought alike would do, with what has to be said with it; nothing of who has bought nothing.
+fn expected(record: &Value) -> Vec<Block> {
+    if !record.get("buying").is_some_and(Value::is_object) {
+        return Vec::new();
+    }
+    let Some(said) = record.get("expected").filter(|said| said.is_object()) else {
+        return vec![paragraph("What to expect of them is not known: no month has closed with enough repeat buyers.")];
+    };
+    let currency = text_of(said, "/currency");
+    let money = |field: &str| match number_of(said, field) {
+        Some(minor) => line(words::money(minor, currency)),
+        None => vec![soft("not known: amounts do not determine their parameters")],
+    };
+    let alive = number_of(said, "/p_alive").unwrap_or_default();
+    let mut alive = vec![text(format!("{} %", decimal(100.0 * alive, 1)))];
+    if said.get("one_time_buyer").and_then(Value::as_bool) == Some(true) {
+        alive.extend([text(" "), badge("doubt", "bought once")]);
+    }
+    let horizon = count_of(said, "/horizon_days");
+    let by = format!(
+        "Expected in the {horizon} days after {}: what customers who bought alike would do, by the parameters of {} ({}, revision {}). ",
+        words::day(text_of(said, "/as_of")),
+        words::window("month", &format!("{}-01", text_of(said, "/parameters"))),
+        text_of(said, "/parameters_status"),
+        count(count_of(said, "/parameters_revision")),
+    );
+    let caveat = match text_of(said, "/caveat") {
+        "" => "It is no sign that somebody has left.".to_owned(),
+        caveat => {
+            let mut letters = caveat.chars();
+            letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+        }
+    };
+    vec![
+        Block::Facts {
+            facts: vec![
+                ("Still a customer, P(alive)", alive),
+                (
+                    "Days with a purchase",
+                    line(number_of(said, "/expected_purchases").map_or_else(|| "–".to_owned(), |it| decimal(it, 2))),
+                ),
+                ("Amount of each", money("/expected_amount")),
+                ("Value expected", money("/expected_value")),
+            ],
+        },
+        Block::Text { line: vec![soft(by), soft(caveat)] },
+    ]
 }
 
 fn open(record: &Value, alerts: &[Value]) -> Vec<Block> {
@@ -460,4 +511,38 @@ fn evidence(asker: &Asker, found: &Value) -> Vec<Block> {
     ];
     blocks.extend(review::split_form(asker, found));
     blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_expected_is_shown_with_what_must_be_said_of_it() {
+        let shown = |record: &Value| expected(record).iter().map(ToString::to_string).collect::<String>();
+        let known = |said: Value| json!({"buying": {"days": 3}, "expected": said});
+        let mut said = json!({
+            "as_of": "2026-02-05", "parameters": "2026-01", "parameters_status": "final", "parameters_revision": 3,
+            "horizon_days": 90, "p_alive": 0.5, "expected_purchases": 1.5, "expected_amount": 2_000.0, "expected_value": 3_000.0,
+            "currency": "EUR", "one_time_buyer": false, "caveat": null,
+        });
+        let html = shown(&known(said.clone()));
+        for part in
+            ["50.0 %", "1.50", "Jan 2026 (final, revision 3)", "after 5 Feb 2026", "no sign that somebody has left"]
+        {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(html.contains(&words::money(3_000.0, "EUR")), "{html}");
+        said["one_time_buyer"] = json!(true);
+        said["caveat"] = json!("of a one-time buyer the models know nothing");
+        said["expected_value"] = Value::Null;
+        let html = shown(&known(said));
+        for part in ["bought once", "Of a one-time buyer the models know nothing.", "amounts do not determine"] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(shown(&known(Value::Null)).contains("no month has closed with enough repeat buyers"));
+        assert_eq!(shown(&json!({"buying": null, "expected": null})), "", "who has bought nothing");
+    }
 }

@@ -4,6 +4,7 @@ mod canaries;
 mod credentials;
 mod encrypted;
 mod limits;
+mod login;
 mod operations;
 mod pages;
 
@@ -367,7 +368,14 @@ fn a_customer_is_one_by_each_identifier_and_every_access_is_noted_before_it_is_a
     let is_whole = |answer: &Answer| answer.status == 200 && answer.json()["touchpoints"] == 4;
     let ann = desk.becomes(&format!("/api/v1/customers/email:{CANARY}"), &by, &is_whole).json();
     let person = ann["person"].as_str().unwrap().to_owned();
-    assert!(desk.feed("customers").contains(&ann), "as the feed has her");
+    let mut as_fed = ann.clone();
+    let expected = as_fed.as_object_mut().unwrap().remove("expected").expect("what is expected of her");
+    assert_eq!(expected, Value::Null, "nobody has bought often enough for that");
+    assert!(desk.feed("customers").contains(&as_fed), "as the feed has her");
+    for wrong in ["0", "3651", "soon", "-1"] {
+        let answer = desk.ask(&format!("/api/v1/customers/{person}?horizon_days={wrong}"), &by);
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-parameter"), "{wrong}");
+    }
     for name in [person.as_str(), "cookie:c-1", "order:O-1", "email:Ann.Canary@EXAMPLE.org"] {
         assert_eq!(desk.ask(&format!("/api/v1/customers/{name}"), &by).json(), ann, "{name}");
     }
