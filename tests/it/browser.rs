@@ -223,10 +223,11 @@ fn people_look_in_with_a_real_browser() {
     let few = demo.token(&["operate"]);
     log_in(&mut looker, &demo, &all);
     every_page(&mut looker, &demo);
-    let person = search(&mut looker, &demo);
+    let person = search(&mut looker, &demo, &all);
     news_are_seen(&mut looker, &demo, &person);
     let newest = looker.browser.text("document.querySelector('.timeline time').dateTime");
     hostile_names_are_inert(&mut looker, &demo, &newest);
+    the_newest_alerts_are_the_oldest_turned_round(&demo, &all);
     doing::alerts_are_acknowledged(&mut looker, &demo);
     doing::identities_are_decided(&mut looker, &demo, &person, &newest);
     doing::persons_are_given_their_data_and_forgotten(&mut looker, &demo);
@@ -236,6 +237,45 @@ fn people_look_in_with_a_real_browser() {
     a_session_is_what_its_token_may(&mut looker, &demo, &few);
     states::a_page_says_that_the_hub_is_away(&mut looker, &mut demo);
     assert!(looker.wrong.is_empty(), "{}", looker.wrong.join("\n"));
+}
+
+/// The overview asks for the newest alone.
+fn the_newest_alerts_are_the_oldest_turned_round(demo: &Demo, token: &str) {
+    let by = format!("Bearer {token}");
+    let get = |path: &str| {
+        ask(demo.port, "GET", &format!("/api/v1/alerts?{path}"), &[("authorization", &by)]).expect("an answer")
+    };
+    let since = |path: &str| -> Vec<String> {
+        get(path).items().iter().map(|it| it["since"].as_str().expect("a time").to_owned()).collect()
+    };
+    let deadline = Instant::now() + WITHIN;
+    let person = loop {
+        let some = get("limit=1000").items();
+        let of = some.iter().map(|it| it["person"].as_str().expect("text")).filter(|person| !person.is_empty());
+        // Of somebody with two of them, if there is one.
+        let twice = of.clone().find(|person| some.iter().filter(|it| it["person"] == *person).count() > 1);
+        if let Some(person) = twice.or_else(|| of.clone().next()) {
+            break person.to_owned();
+        }
+        assert!(Instant::now() < deadline, "there is no alert");
+        thread::sleep(Duration::from_millis(100));
+    };
+    for of in [format!("person={person}"), "cause=metric_unusual".to_owned()] {
+        let oldest = || since(&format!("{of}&limit=1000"));
+        let (before, newest, first) = loop {
+            let before = oldest();
+            let newest = since(&format!("{of}&limit=1000&order=newest"));
+            let first = since(&format!("{of}&limit=1&order=newest"));
+            // None has opened meanwhile.
+            if oldest() == before {
+                break (before, newest, first);
+            }
+        };
+        let turned: Vec<String> = newest.iter().rev().cloned().collect();
+        assert!(before.is_sorted() && turned == before, "{of}: {before:?} {newest:?}");
+        assert_eq!(first, newest[..newest.len().min(1)]);
+    }
+    assert_eq!(get("order=newest").status, 400, "of whom?");
 }
 
 /// By keyboard alone.
@@ -334,7 +374,7 @@ fn every_page(looker: &mut Looker<'_>, demo: &Demo) {
 }
 
 /// From an identifier to a customer and what happened to them; their id.
-fn search(looker: &mut Looker<'_>, demo: &Demo) -> String {
+fn search(looker: &mut Looker<'_>, demo: &Demo, token: &str) -> String {
     let browser = &mut looker.browser;
     browser.open(&demo.address("/customers"));
     browser.write("#value", "nobody-at-all");
@@ -361,8 +401,39 @@ fn search(looker: &mut Looker<'_>, demo: &Demo) -> String {
         browser.value("document.querySelectorAll('.timeline li').length").as_i64().is_some_and(|it| it > 1),
         "{text}"
     );
+    what_is_expected_is_that_of_the_command(looker, demo, token, &person);
     looker.look("customer");
     person
+}
+
+/// What the models of buying say of a customer: on the page and over the API the same as by the command, with what it was computed by.
+fn what_is_expected_is_that_of_the_command(looker: &mut Looker<'_>, demo: &Demo, token: &str, person: &str) {
+    let data = format!("hub.data_directory={}", demo.data().display());
+    let by = format!("Bearer {token}");
+    let mut once = None;
+    for horizon in ["90", "30"] {
+        let path = format!("/api/v1/customers/{person}?horizon_days={horizon}");
+        let said =
+            ask(demo.port, "GET", &path, &[("authorization", &by)]).expect("an answer").json()["expected"].clone();
+        let command =
+            Hub::command("customer").args(["--set", &data, "customer", person, "--horizon", horizon, "-o", "json"]);
+        let (status, output, errors) = command.run(WITHIN);
+        assert!(status.success(), "{errors}");
+        let shown: Value = serde_json::from_str(&output).expect("JSON");
+        assert_eq!(said, shown["expected"], "by the command");
+        assert!(said["p_alive"].as_f64().is_some_and(|it| (0.0..=1.0).contains(&it)), "{said}");
+        assert_eq!(said["horizon_days"].to_string(), horizon);
+        once.get_or_insert(said);
+    }
+    let said = once.expect("it was asked for");
+    let text = looker.browser.text("document.querySelector('#health').textContent");
+    let alive = format!("{:.1} %", 100.0 * said["p_alive"].as_f64().expect("a number"));
+    let status = said["parameters_status"].as_str().expect("text");
+    for part in ["P(alive)", &alive, "Value expected", "what customers who bought alike would do", status] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let is_once = said["one_time_buyer"] == true;
+    assert_eq!(text.contains("Of a one-time buyer the models know nothing"), is_once, "{text}");
 }
 
 /// A page renews itself when something of what it shows has changed, and keeps what its reader has opened.

@@ -4,7 +4,7 @@
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
@@ -16,12 +16,24 @@ use super::{
 };
 use crate::{
     feeds::Feed,
+    model::AlertCause,
     serve::{access::Role, view::Index},
 };
 
 /// Whether it names a person.
 fn is_personal(alert: &Value) -> bool {
     alert.get("person").and_then(Value::as_str) != Some("")
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Order {
+    /// The oldest first.
+    #[default]
+    Oldest,
+    /// The newest first.
+    Newest,
 }
 
 /// Which alerts.
@@ -37,9 +49,13 @@ pub(super) struct Which {
     cause: Option<String>,
     /// The id of the person whom they are about.
     person: Option<String>,
+    /// In which order. `newest` is of alerts about one person, or about metrics (cause `metric_unusual`).
+    #[serde(default)]
+    #[param(inline, required = false)]
+    order: Order,
 }
 
-/// What is open, the oldest first.
+/// What is open, the oldest first unless the newest are asked for.
 ///
 /// Without the role read:customers only what is about a metric.
 #[utoipa::path(
@@ -50,14 +66,20 @@ pub(super) struct Which {
 pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked<Which>) -> Result<Response, Problem> {
     caller.must_have(&[Role::ReadCustomers, Role::ReadMetrics])?;
     let sees_persons = caller.has(&[Role::ReadCustomers]);
-    let Which { state, owner, cause, person } = asked.filter.clone();
+    let Which { state, owner, cause, person, order } = asked.filter.clone();
     // Whoever may not see persons finds the others without looking at theirs.
     // A cursor is a place in the list, with the names of those it goes by: none of a list that has persons is for them.
-    let span = match (&person, &cause) {
-        _ if !sees_persons => Index::AlertsOfPerson.by(&[""]),
-        (Some(person), _) => Index::AlertsOfPerson.by(&[person]),
-        (None, Some(cause)) => Index::AlertsOfCause.by(&[cause]),
-        (None, None) => Index::Alerts.by(&[]),
+    let is_of_metrics = !sees_persons || cause.as_deref() == Some(AlertCause::MetricUnusual.as_str());
+    let span = match (order, &person, &cause) {
+        (Order::Oldest, ..) if !sees_persons => Index::AlertsOfPerson.by(&[""]),
+        (Order::Oldest, Some(person), _) => Index::AlertsOfPerson.by(&[person]),
+        (Order::Oldest, None, Some(cause)) => Index::AlertsOfCause.by(&[cause]),
+        (Order::Oldest, None, None) => Index::Alerts.by(&[]),
+        (Order::Newest, ..) if is_of_metrics => Index::NewestAlertsOfPerson.by(&[""]),
+        (Order::Newest, Some(person), _) => Index::NewestAlertsOfPerson.by(&[person]),
+        (Order::Newest, None, _) => {
+            return Err(Problem::parameter("`order=newest` needs a `person`, or `cause=metric_unusual`"));
+        }
     };
     if asked.place.as_ref().is_some_and(|place| !span.contains(place)) {
         // Somebody else's, who sees other alerts.

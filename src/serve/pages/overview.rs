@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     feeds::Feed,
-    model::{Day, Window, WindowKind},
+    model::{AlertCause, Day, Window, WindowKind},
     serve::{access::Role, http::inside::Refused},
 };
 
@@ -146,7 +146,7 @@ async fn sections(asker: &Asker, kind: WindowKind) -> (Vec<Section>, bool) {
 /// What was done and moved something, and metrics outside their usual range.
 async fn changed(asker: &Asker, metrics: &[Metric]) -> Result<Vec<Block>, Refused> {
     let all = asker.all("/api/v1/changes").await?;
-    let alerts = asker.of_metrics().all("/api/v1/alerts?cause=metric_unusual").await?;
+    let newest = asker.of_metrics().get(&newest_unusual()).await?;
     let done = priorities::changes(&all);
     let moved: Vec<Vec<Line>> = done
         .iter()
@@ -154,10 +154,9 @@ async fn changed(asker: &Asker, metrics: &[Metric]) -> Result<Vec<Block>, Refuse
         .take(FIRST)
         .flat_map(|change| change.moved().map(|record| priorities::moved(change, record, metrics)))
         .collect();
-    let unusual: Vec<Vec<Line>> =
-        alerts.iter().rev().take(FIRST).map(|alert| super::alerts::of_metric(alert, metrics)).collect();
+    let unusual = unusual(&newest, metrics);
     let mut blocks = Vec::new();
-    if moved.is_empty() && unusual.is_empty() {
+    if moved.is_empty() && unusual.is_none() {
         blocks.push(paragraph(
             "Nothing that a department did has moved a metric for certain, and no metric is outside its usual range.",
         ));
@@ -173,17 +172,7 @@ async fn changed(asker: &Asker, metrics: &[Metric]) -> Result<Vec<Block>, Refuse
             .into(),
         );
     }
-    if !unusual.is_empty() {
-        blocks.push(
-            Table {
-                caption: format!("Outside their usual range: the newest of {}", count(words::many(alerts.len()))),
-                columns: columns(super::alerts::UNUSUAL),
-                rows: unusual,
-                empty: "",
-            }
-            .into(),
-        );
-    }
+    blocks.extend(unusual);
     blocks.push(Block::Text {
         line: vec![
             soft("After is not because: seasons and other changes look the same. "),
@@ -193,6 +182,24 @@ async fn changed(asker: &Asker, metrics: &[Metric]) -> Result<Vec<Block>, Refuse
         ],
     });
     Ok(blocks)
+}
+
+/// Where the newest metrics are asked for that are outside their usual range, and no more than are shown: a bad day moves thousands of series.
+fn newest_unusual() -> String {
+    let cause = AlertCause::MetricUnusual.as_str();
+    href("/api/v1/alerts", &[("cause", cause), ("order", "newest"), ("limit", &FIRST.to_string())])
+}
+
+/// Those, if there are some.
+fn unusual(newest: &Value, metrics: &[Metric]) -> Option<Block> {
+    let rows: Vec<Vec<Line>> =
+        words::list_of(newest, "/items").iter().map(|alert| super::alerts::of_metric(alert, metrics)).collect();
+    let caption = match text_of(newest, "/next") {
+        "" => "Outside their usual range, the newest first",
+        _ => "Outside their usual range: the newest, of more than are shown here",
+    };
+    let columns = columns(super::alerts::UNUSUAL);
+    (!rows.is_empty()).then(|| Table { caption: caption.to_owned(), columns, rows, empty: "" }.into())
 }
 
 /// The newest month's priorities.
@@ -364,6 +371,20 @@ mod tests {
         let cards = card(&metric(), &[value(8, 80.0, "final"), value(9, 20.0, "final")], "month");
         assert!(words(&cards[0].change).contains("down from") && words(&cards[0].change).contains("do not meet"));
         assert!(cards[0].running.is_empty());
+    }
+
+    #[test]
+    fn of_what_is_unusual_the_newest_is_read_and_no_more() {
+        assert_eq!(newest_unusual(), "/api/v1/alerts?cause=metric_unusual&order=newest&limit=5");
+        let alert =
+            json!({"metric": {"id": "csat", "window": {"kind": "day", "start": "2026-01-31"}}, "since": "2026-01-31"});
+        let shown = |next: Value| {
+            let found = json!({"items": [alert.clone()], "next": next});
+            unusual(&found, &[metric()]).map(|block| block.to_string()).unwrap_or_default()
+        };
+        assert!(shown(Value::Null).contains("the newest first"), "{}", shown(Value::Null));
+        assert!(shown(json!("AAAA")).contains("of more than are shown here"));
+        assert!(unusual(&json!({"items": [], "next": null}), &[]).is_none());
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub enum Index {
     AlertsOfPerson,
     /// Cause, when it opened → `insight.alerts`.
     AlertsOfCause,
+    /// Person (empty: a metric's) → `insight.alerts`, the newest first.
+    NewestAlertsOfPerson,
 }
 
 /// The key of one record.
@@ -264,7 +266,10 @@ pub(super) fn indexes(feed: Feed, key: &[u8], value: &Value) -> Vec<Vec<u8>> {
         }
         Feed::Alerts => {
             let (person, cause, since) = (text("/person"), text("/cause"), text("/since"));
+            let mut newest = Index::NewestAlertsOfPerson.key(&[person]);
+            push_turned(&mut newest, since);
             vec![
+                with_key(newest),
                 with_key(Index::Alerts.key(&[since])),
                 with_key(Index::AlertsOfPerson.key(&[person, since])),
                 with_key(Index::AlertsOfCause.key(&[cause, since])),

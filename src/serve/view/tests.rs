@@ -290,6 +290,7 @@ fn alerts_are_found_by_person_and_by_cause_without_looking_at_others() {
         page.records.into_iter().filter_map(|kept| kept.key).collect()
     };
     assert_eq!(found(Index::AlertsOfPerson, "a"), [&*ids[2], &*ids[0]], "the oldest first");
+    assert_eq!(found(Index::NewestAlertsOfPerson, "a"), [&*ids[0], &*ids[2]], "the newest first");
     assert_eq!(found(Index::AlertsOfPerson, ""), [&*ids[3]], "what is about a metric");
     assert_eq!(found(Index::AlertsOfCause, "customer_lapsed"), [&*ids[1], &*ids[4], &*ids[2]]);
     // Closed: the last word names no cause any more, and a tombstone follows.
