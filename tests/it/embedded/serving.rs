@@ -3,6 +3,7 @@
 mod canaries;
 mod credentials;
 mod encrypted;
+mod expected;
 mod limits;
 mod login;
 mod operations;
