@@ -276,4 +276,7 @@ fn print_holds(figures: &BTreeMap<String, f64>) {
         println!("publishing held the stage ({part}): p99 ≤ {most:.0} ms, longest ≤ {all:.0} ms");
         println!("    {}", counts(&of_part, "insight_hub_publish_seconds"));
     }
+    let [most, all] = [0.99, 1.0].map(|share| within(figures, "insight_hub_publish_cpu_seconds", share) * 1_000.0);
+    println!("CPU time of publishing: p99 ≤ {most:.0} ms, longest ≤ {all:.0} ms");
+    println!("    {}", counts(figures, "insight_hub_publish_cpu_seconds"));
 }

@@ -1,13 +1,14 @@
 //! Operational events in; log lines, Prometheus figures and the state of health out. Imports nothing of the house.
 //!
 //! Reading order: [`event`] (the closed set of what can happen), [`figures`] (every figure, once), `company` (those that show what the
-//! hub found out), [`health`], [`log`].
+//! hub found out), [`cpu`], [`health`], [`log`].
 //! Rare things are [`Telemetry::emit`]ted. What happens for every record is counted through a handle that was resolved
 //! once: no label is looked up on the hot path.
 //!
 //! Deliberately absent: personal data. No event carries an identifier, a key or a value of a touchpoint.
 
 mod company;
+pub mod cpu;
 mod event;
 mod figures;
 mod health;
@@ -89,6 +90,11 @@ impl Telemetry {
     /// Seconds for which a part of a publication (a closed vocabulary) held the metrics stage.
     pub fn publish_seconds(&self, part: &'static str) -> Histogram {
         self.figures.publish_seconds.with_label_values(&[part])
+    }
+
+    /// Seconds of CPU that a whole publication took of the metrics stage's thread.
+    pub fn publish_cpu_seconds(&self) -> Histogram {
+        self.figures.publish_cpu_seconds.clone()
     }
 
     /// What became of records: one counter per spoke and outcome (a closed vocabulary).

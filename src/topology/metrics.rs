@@ -28,7 +28,7 @@ use crate::{
     feeds::{self, CatalogueRecord, Encoder},
     metrics::{Metrics, MetricsError, Spokes, catalogue},
     model::{AlertCause, Contribution, EventTime, WindowKind},
-    telemetry::{Event, Telemetry},
+    telemetry::{Event, Telemetry, cpu},
 };
 
 /// Which catalogue was published last, in the store of the first partition.
@@ -75,12 +75,20 @@ struct Held {
     parameters: Histogram,
     analyses: Histogram,
     all: Histogram,
+    /// CPU time of all.
+    cpu: Histogram,
 }
 
 impl Held {
     fn new(telemetry: &Telemetry) -> Held {
         let part = |part| telemetry.publish_seconds(part);
-        Held { values: part("values"), parameters: part("parameters"), analyses: part("analyses"), all: part("all") }
+        Held {
+            values: part("values"),
+            parameters: part("parameters"),
+            analyses: part("analyses"),
+            all: part("all"),
+            cpu: telemetry.publish_cpu_seconds(),
+        }
     }
 }
 
@@ -257,13 +265,14 @@ impl Stage for MetricsStage {
             failure: None,
         };
         let (metrics, held, store) = (&mut self.metrics, &self.held, &mut StoreView(store));
-        let _all = held.all.start_timer();
+        let (_all, worked) = (held.all.start_timer(), cpu::of_this_thread());
         let turn = held.values.observe_closure_duration(|| metrics.publish_values(store, &mut sending));
         let turn = turn.map_err(stop)?;
         let parameters_left =
             held.parameters.observe_closure_duration(|| metrics.publish_parameters(turn, store, &mut sending));
         let analyses_left =
             held.analyses.observe_closure_duration(|| metrics.publish_analyses(turn, store, &mut sending));
+        held.cpu.observe(cpu::of_this_thread().saturating_sub(worked).as_secs_f64());
         let more = turn.left | parameters_left.map_err(stop)? | analyses_left.map_err(stop)?;
         match sending.failure {
             Some(error) => Err(error.into()),
