@@ -124,17 +124,20 @@ fn over_tls_a_client_sees_the_certificate_of_now_and_nobody_else_sees_anything()
     // Those who never make their handshake hold up nobody: who says nothing takes no place, and more of those who begin one and say no
     // more than there are places give theirs up soon.
     for (begins, within) in [(&b""[..], Duration::from_millis(1_500)), (BEGINS, Duration::from_secs(8))] {
-        let idle: Vec<TcpStream> = (0..300)
-            .map(|_| {
+        let (mut idle, mut longest) = (Vec::new(), Duration::ZERO);
+        // Few at a time: where more come than the system queues, they wait before they are there.
+        for _ in 0..5 {
+            idle.extend((0..60).map(|_| {
                 let mut stream = TcpStream::connect(("127.0.0.1", desk.port)).unwrap();
                 stream.write_all(begins).unwrap();
                 stream
-            })
-            .collect();
-        let began = Instant::now();
-        assert_eq!(client.ask("/api/v1/metrics", &by).0.unwrap().status, 200);
-        let (waited, bytes) = (began.elapsed(), begins.len());
-        assert!(waited < within, "{} that send {bytes} bytes hold it up for {waited:?}", idle.len());
+            }));
+            let began = Instant::now();
+            assert_eq!(client.ask("/api/v1/metrics", &by).0.unwrap().status, 200);
+            longest = longest.max(began.elapsed());
+        }
+        let (many, bytes) = (idle.len(), begins.len());
+        assert!(longest < within, "{many} that send {bytes} bytes hold it up for {longest:?}");
     }
 
     // Another certificate: connections that are there go on, new ones have it.
