@@ -12,8 +12,8 @@ use bytes::Bytes;
 use insight_hub::{
     metrics::{Analysed, Effects, Metrics, Options, catalogue::index},
     model::{
-        Accumulator, Alert, AlertId, AnalysisPlace, Calendar, CellKey, Currency, Day, Dimension, EventTime,
-        MetricValue, Status, Window, WindowKind,
+        Accumulator, Alert, AlertId, AnalysisPlace, Calendar, CellKey, Currency, Day, DepartmentNews, Dimension,
+        EventTime, MetricValue, Status, Window, WindowKind,
     },
 };
 
@@ -26,6 +26,7 @@ impl Effects for Counted {
     fn analysis(&mut self, _: &AnalysisPlace<'_>, _: Analysed<'_>, _: Option<(u64, Status)>) {}
     fn alert(&mut self, _: &Alert<'_>) {}
     fn alert_gone(&mut self, _: AlertId) {}
+    fn tell(&mut self, _: DepartmentNews) {}
 
     fn value(&mut self, key: &str, value: &MetricValue<'_>) {
         black_box((key, value));

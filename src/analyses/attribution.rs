@@ -1,13 +1,17 @@
 //! A family's journeys in, and out how the conversions are credited to the steps, by five rules beside each other.
 //!
-//! - **Markov** (E. Anderl, I. Becker, F. von Wangenheim, J. H. Schumann, "Mapping the customer journey: lessons learned from
-//!   graph-based online attribution modeling", International Journal of Research in Marketing 33, 2016): journeys are a
-//!   chain of the first order, START → steps → CONVERSION | NULL, with the transition counts as probabilities. The *removal
+//! *Formula.*
+//!
+//! - **Markov**: journeys are a chain of the first order, START → steps → CONVERSION | NULL, with the transition counts as probabilities. The *removal
 //!   effect* of a step is the part of the conversions that is lost where the step leads to NULL:
 //!   `RE(c) = 1 − P(conversion | c leads to NULL) / P(conversion)`; its credit `RE(c) / ΣRE · conversions`.
 //! - **First**, **last**: all to the first or last step. **Linear**: the same to each step of a path, a step that comes twice
 //!   counting twice. **Position-based**: 40 % to the first, 40 % to the last, 20 % in equal parts to those between; half each
-//!   where there are two, all to the only one (the usual "U-shaped" rule of web analytics, as Google Analytics had it).
+//!   where there are two, all to the only one.
+//!
+//! *Source.* Markov: E. Anderl, I. Becker, F. von Wangenheim, J. H. Schumann, "Mapping the customer journey: lessons learned from
+//! graph-based online attribution modeling", International Journal of Research in Marketing 33, 2016. Position-based: the usual
+//! "U-shaped" rule of web analytics, as Google Analytics had it.
 //!
 //! The chain is solved, never simulated. With `N = (I − Q)⁻¹` over the steps (expected visits), `v` the expected visits from
 //! START and `h` the chance to convert from each step, a step is ever visited with probability `v(c) / N(c,c)` (J. G. Kemeny,
@@ -20,11 +24,12 @@
 //! with them everything that could make the system singular. Beyond [`MARKOV_STEPS_MAX`] steps, the less frequent ones are one
 //! step of the chain and get its credit together; the other four rules know them all.
 //!
-//! *Assumed*: that where a journey goes depends on its last step only. *Credits sum* to the conversions that had a step
-//! ([`Attribution::credited`]); those without any are nobody's. They are exact figures about these journeys, so they have no interval;
-//! with few conversions they change much by chance, so below [`OBSERVATIONS_MIN`] conversions none are published.
+//! *Assumptions.* Where a journey goes depends on its last step only. *Credits sum* to the conversions that had a step
+//! ([`Attribution::credited`]); those without any are nobody's. They are exact figures about these journeys, so they have no interval.
 //!
-//! *Not to be concluded*: that switching a step off would lose its credit. The rules divide what happened; who was reached was
+//! *Smallest n.* [`OBSERVATIONS_MIN`] conversions: with few, credits change much by chance.
+//!
+//! *What not to conclude.* That switching a step off would lose its credit. The rules divide what happened; who was reached was
 //! not chosen at random, and without the step they might have come another way. That the rules differ for a step is itself a
 //! finding: nobody knows which one is right.
 

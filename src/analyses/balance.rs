@@ -1,13 +1,19 @@
 //! Every kind of contact in, with what customers feel there, what it contributes and what it costs, and out where to invest and
 //! where to save.
 //!
+//! *Formula.*
+//!
 //! - *Contribution*: its part of all credited conversions (Markov credits, [`super::attribution`]), 0..1.
 //! - *Cost*: its part of all costs; where none are known, of all stated effort; where that is not known either, of all
 //!   touchpoints ([`CostBasis`]).
 //! - *Net* = contribution − cost: above zero it brings a greater part than it takes. Over all contacts it sums to zero, so it is one
 //!   ranking of what the same money could do elsewhere.
 //! - *Feeling*: the mean score, and the mean sentiment, less that of all other contacts, each with Welch's interval
-//!   ([`difference_of_means`]; smallest n [`OBSERVATIONS_MIN`] on each side).
+//!   ([`difference_of_means`]).
+//! - *Drivers*: of what customers felt at contacts of the kind (a person's mean in the month: csat, nps, sentiment, time to the first
+//!   reply where that was one, share on time and lateness of deliveries that were told of there), the correlation with buying again in
+//!   the month, over the customers of whom both are known ([`super::drivers`]). It has no part in net or advice. How often
+//!   somebody was contacted is none of them: who buys much is written to much.
 //! - *Use*: touchpoints per capacity, where one is configured.
 //!
 //! The advice is a reading of these, not another figure. *Invest*: it brings more than it takes, and either customers feel worse there
@@ -17,14 +23,25 @@
 //! The feed takes scores from answers of 1–5 (csat) alone, since scales do not add up to one; conversions are purchases, first and
 //! further ones, each in the month in which its journey ended.
 //!
-//! *Assumed*: what attribution assumes. *Not to be concluded*: that money moved from the end of the ranking to its beginning brings its
+//! *Assumptions.* What attribution and drivers assume.
+//!
+//! *Smallest n.* [`OBSERVATIONS_MIN`]: conversions of a goal, for its credits; answers on each side, for a feeling; customers, for a driver.
+//!
+//! *Source.* What each part brings against what it takes, and what is felt there against elsewhere, are our own figures, read as
+//! importance–performance analysis reads importance and satisfaction: J. A. Martilla, J. C. James, "Importance-performance analysis",
+//! Journal of Marketing 41, 1977. Credits, intervals and correlations: [`super::attribution`], [`super::statistics`], [`super::drivers`].
+//!
+//! *What not to conclude.* That money moved from the end of the ranking to its beginning brings its
 //! part: the next thousand contacts are not like the last. Contacts that prevent a loss (a call that calms a complaint) are
-//! credited with no conversion; look at their feeling and at the drivers before saving on them.
+//! credited with no conversion; look at their feeling and at the drivers before saving on them. Nor that what goes together with buying
+//! again makes customers buy: who is content in general answers well everywhere.
 
 use super::{
+    drivers::{Correlation, Pairs},
     ranking::Ranked,
     statistics::{Difference, OBSERVATIONS_MIN, Sums, difference_of_means},
 };
+use crate::model::Measure;
 
 /// From this use of its capacity on, a contact has no room.
 const USE_FULL: f64 = 0.9;
@@ -59,6 +76,8 @@ pub struct Contact<'a> {
     pub effort: i64,
     /// How many touchpoints the organisation can afford.
     pub capacity: Option<i64>,
+    /// Persons by what they felt there and whether they bought again.
+    pub pairs: Option<&'a Pairs>,
 }
 
 /// What costs are compared by.
@@ -106,7 +125,7 @@ impl Advice {
 }
 
 /// A kind of contact in the ranking.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Position<'a> {
     /// Which.
     pub key: ContactKey<'a>,
@@ -124,6 +143,8 @@ pub struct Position<'a> {
     pub score: Option<Difference>,
     /// The mean sentiment there less that elsewhere.
     pub sentiment: Option<Difference>,
+    /// How far what is felt there goes together with buying again.
+    pub drivers: Vec<(Measure, Correlation)>,
     /// Touchpoints per capacity.
     pub capacity_use: Option<f64>,
     /// What that suggests.
@@ -206,6 +227,7 @@ pub fn balance<'a>(contacts: &[Contact<'a>], limit: usize) -> Option<Balance<'a>
                 net: contribution - cost,
                 score: feeling(it.scores, scores),
                 sentiment: feeling(it.sentiment, sentiments),
+                drivers: it.pairs.map(Pairs::with_buying_again).unwrap_or_default(),
                 capacity_use: capacity.map(|capacity| it.touchpoints as f64 / capacity as f64),
                 advice: Advice::Keep,
             };

@@ -1,12 +1,21 @@
 //! A metric before and after something was done about it in, and out whether it moved.
 //!
-//! The difference is *after − before*, in the metric's unit, with its 95 % interval: for shares Newcombe's
+//! *Formula.* The difference is *after − before*, in the metric's unit, with its 95 % interval: for shares Newcombe's
 //! ([`difference_of_shares`]), for means Welch's ([`difference_of_means`]), for the net promoter score Welch's of answers that
-//! count as 100, 0 and −100. Published from [`OBSERVATIONS_MIN`] observations on each side on. Plain counts and sums have no interval here:
+//! count as 100, 0 and −100. What is looked for in the days after
+//! an observation (another purchase within 30) is compared only where those days lie before the change. Plain counts and sums have no interval here:
 //! how much they vary from week to week is not known from a single one.
 //!
-//! *Assumed*: observations are independent of each other, and those before and after are of the same kind of people; a person who
-//! answered both times makes the interval a little wide. *Not to be concluded*: that the change did it. Seasons, other changes and a
+//! *Smallest n.* [`OBSERVATIONS_MIN`] observations on each side.
+//!
+//! *Source.* The two intervals: R. G. Newcombe 1998 and B. L. Welch 1947, see [`super::statistics`]. Comparing before with after, without a
+//! group that nothing was done for, is the weakest of designs: D. T. Campbell, J. C. Stanley, "Experimental and quasi-experimental designs
+//! for research", 1963.
+//!
+//! *Assumptions.* Observations are independent of each other, and those before and after are of the same kind of people; a person who
+//! answered both times makes the interval a little wide.
+//!
+//! *What not to conclude.* That the change did it. Seasons, other changes and a
 //! return to the usual after an unusually bad week (which is when changes are made) look the same. An interval that holds zero
 //! does not say that nothing has changed, only that these observations cannot tell.
 

@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use super::{
     attribution::attribute,
     balance::{Contact, ContactKey},
+    drivers::{PairSums, Pairs},
     journeys::JourneyTable,
     statistics::Sums,
 };
 use crate::model::{Accumulator, Capacities, ContactElement, parse_contact};
 
 /// What is summed over the touchpoints of one kind of contact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactSums {
     /// How many.
     pub touchpoints: i64,
@@ -32,6 +33,8 @@ pub struct ContactSums {
     pub promises: i64,
     /// Those on time.
     pub kept: i64,
+    /// Persons by what they felt there and whether they bought again.
+    pub pairs: Pairs,
 }
 
 /// Sums by the name of the kind of contact; none of them zero.
@@ -57,9 +60,20 @@ impl Contacts {
                 sums.kept = sums.kept.wrapping_add(add.a);
             }
             ContactElement::Sentiment => sums.sentiment = sums.sentiment.and(Sums::of(add)),
+            // They are sums of another form: `add_pair`.
+            ContactElement::Pair(..) => {}
         }
         if *sums == ContactSums::default() {
             self.0.remove(contact);
+        }
+    }
+
+    /// Adds sums over persons with two measures, by their numbers, to a kind of contact.
+    pub fn add_pair(&mut self, contact: &str, pair: (u8, u8), add: &PairSums) {
+        let mut sums = self.0.remove(contact).unwrap_or_default();
+        sums.pairs.add(pair, add);
+        if sums != ContactSums::default() {
+            self.0.insert(contact.into(), sums);
         }
     }
 
@@ -100,6 +114,7 @@ impl Contacts {
                 cost: sums.cost.max(0),
                 effort: sums.effort.max(0),
                 capacity: capacities.of(name),
+                pairs: self.0.get(name).map(|sums| &sums.pairs),
             })
         };
         names.into_iter().filter_map(of).collect()

@@ -1,35 +1,40 @@
 //! Persons' measures in (as sums), and out which experience goes together with which outcome: correlations and relative weights.
 //!
-//! [`Moments`] holds one month: for each pair of measures, integer sums over the persons who have both. From it:
+//! *Formula.* [`Moments`] holds one month: for each pair of measures, integer sums over the persons who have both. From it:
 //!
 //! - **Correlation**: Pearson's `r = (n·Σxy − Σx·Σy) / sqrt((n·Σx² − (Σx)²)·(n·Σy² − (Σy)²))` over the persons with both, its
-//!   95 % interval by R. A. Fisher's transformation, `tanh(atanh r ± z/√(n−3))` ("On the probable error of a coefficient of
-//!   correlation deduced from a small sample", Metron 1, 1921).
-//! - **Relative weights** of drivers that go together themselves (J. W. Johnson, "A heuristic method for estimating the relative
-//!   weight of predictor variables in multiple regression", Multivariate Behavioral Research 35, 2000): with the drivers'
+//!   95 % interval by Fisher's transformation, `tanh(atanh r ± z/√(n−3))`.
+//! - **Relative weights** (Johnson's) of drivers that go together themselves: with the drivers'
 //!   correlations `R = V·D·Vᵀ`, the orthogonal variables closest to them have `Λ = V·√D·Vᵀ`; `β = Λ⁻¹·r`, and driver j's weight is
 //!   `Σₖ Λ(j,k)²·β(k)²`. The weights are not negative and sum to R², the explained part of the outcome's variance.
 //!
 //! *Pairs that lack somebody*: not everybody has every measure, and each correlation uses whom it can. Such correlations need
 //! not be those of any one group of people: then the matrix of drivers *and* outcome has an eigenvalue below zero, and R² could
-//! exceed one. Eigenvalues below [`EIGENVALUE_MIN`] are raised to it and the matrix is scaled back to a diagonal of ones (P. J.
-//! Rousseeuw, G. Molenberghs, "Transformation of non positive semidefinite correlation matrices", Communications in Statistics 22,
-//! 1993); [`RelativeWeights::repaired_from`] says so. The drivers of an outcome are those with a published
+//! exceed one. Eigenvalues below [`EIGENVALUE_MIN`] are raised to it and the matrix is scaled back to a diagonal of ones
+//! (Rousseeuw and Molenberghs); [`RelativeWeights::repaired_from`] says so. The drivers of an outcome are those with a published
 //! correlation to it; as long as two of them lack one with each other, the one that lacks most is left out (then the one with
 //! fewer persons), and named.
 //!
-//! *Left out*: pairs with fewer than [`OBSERVATIONS_MIN`] persons, and measures that are constant among a pair's persons.
+//! *Source.* R. A. Fisher, "On the probable error of a coefficient of correlation deduced from a small sample", Metron 1, 1921. J. W.
+//! Johnson, "A heuristic method for estimating the relative weight of predictor variables in multiple regression", Multivariate
+//! Behavioral Research 35, 2000. P. J. Rousseeuw, G. Molenberghs, "Transformation of non positive semidefinite correlation
+//! matrices", Communications in Statistics 22, 1993.
 //!
-//! *Assumed*: straight lines, persons independent of each other, and that who has no measure is like those who have: people who answer
+//! *Smallest n.* [`OBSERVATIONS_MIN`] persons of a pair. Pairs with fewer are left out, and so are measures that are constant among a pair's persons.
+//!
+//! *Assumptions.* Straight lines, persons independent of each other, and that who has no measure is like those who have: people who answer
 //! surveys are not. Fisher's interval supposes both measures to be about normal; amounts are skewed and outcomes are yes or no, so
 //! that it is a guide rather than a guarantee. Relative weights have no interval in closed form; none is published.
 //!
-//! *Not to be concluded*: that changing a driver changes the outcome. Good customers get fast answers, too. A correlation is
+//! *What not to conclude.* That changing a driver changes the outcome. Good customers get fast answers, too. A correlation is
 //! called a correlation, and a weight is a share of what goes together.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::statistics::{OBSERVATIONS_MIN, Z_95, scaled_product_sum};
+use crate::model::Measure;
 
 /// Eigenvalues below this are raised to it: a correlation matrix that was counted from the same persons stays far above, unless
 /// one driver says the same as others together.
@@ -90,6 +95,30 @@ impl PairSums {
         ] {
             *sum = sum.wrapping_add(other.wrapping_mul(by));
         }
+    }
+}
+
+/// Sums over the persons of a place by pair of measures, by their numbers among [`Measure::ALL`]; none of them zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs(BTreeMap<(u8, u8), PairSums>);
+
+impl Pairs {
+    /// Adds sums over persons with two measures.
+    pub fn add(&mut self, pair: (u8, u8), sums: &PairSums) {
+        let sum = self.0.entry(pair).or_default();
+        sum.add(sums, 1);
+        if *sum == PairSums::default() {
+            self.0.remove(&pair);
+        }
+    }
+
+    /// What is known to go together with buying again, in the order of [`Measure::DRIVERS`].
+    pub fn with_buying_again(&self) -> Vec<(Measure, Correlation)> {
+        let of = |measure: &Measure| {
+            let pair = self.0.get(&(*measure as u8, Measure::BoughtAgain as u8))?;
+            Some((*measure, pair.correlation()?))
+        };
+        Measure::DRIVERS.iter().filter_map(of).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Journeys in (each a path of steps and whether it reached the goal), and out: what leads where, and what leads to the goal.
 //!
-//! A [`JourneyTable`] holds one family: one goal in one window for one segment. Everything in it is a sum over journeys, so
+//! *Formula.* A [`JourneyTable`] holds one family: one goal in one window for one segment. Everything in it is a sum over journeys, so
 //! adding in any order gives the same table and taking back leaves nothing behind. What it says is in [`Journeys`]:
 //!
 //! - **Transitions**: how often one step followed another, from the start and to the end; their share of what left the first.
@@ -8,13 +8,18 @@
 //! - **Ends**: the last step of journeys that expired without the goal.
 //! - **Critical paths**: steps, and pairs of steps in this order, after which the goal was reached more often than in journeys
 //!   without them. `difference = goal/n with − goal/n without`, with Newcombe's interval
-//!   ([`difference_of_shares`]), for those with at least [`OBSERVATIONS_MIN`] journeys on both sides. Ordered by the interval's
+//!   ([`difference_of_shares`]). Ordered by the interval's
 //!   lower end: a rise that is small and sure comes before one that is large in thirty journeys.
 //!
-//! *Assumed*: journeys are independent of each other (one person's second journey is not quite), and a journey's outcome is
+//! *Smallest n.* [`OBSERVATIONS_MIN`] journeys with and without a step, for it to be compared; counts and paths are published from one on.
+//!
+//! *Source.* Which steps are compared and in what order is our own; the interval is R. G. Newcombe's (1998), see [`super::statistics`].
+//! Journeys as counts of transitions: E. Anderl and others, 2016, see [`super::attribution`].
+//!
+//! *Assumptions.* Journeys are independent of each other (one person's second journey is not quite), and a journey's outcome is
 //! final: a window with many open journeys, which are neither reached nor lost, shows those that ended early.
 //!
-//! *Not to be concluded*: that a step causes the goal. Those who are about to buy look at the basket; that a visit to it
+//! *What not to conclude.* That a step causes the goal. Those who are about to buy look at the basket; that a visit to it
 //! precedes a purchase says nothing about sending more people there. Longer journeys hold more steps and more pairs, and those
 //! who stay longer also buy more. Of a hundred comparisons without any effect, five intervals of 95 % leave zero out: the number
 //! of comparisons is published with them ([`Compared::compared`]).

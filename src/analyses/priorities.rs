@@ -1,6 +1,6 @@
 //! Persons touched by a subject in, and out what to fix first.
 //!
-//! A candidate is a subject at a touchpoint (spoke × kind × subject). Persons with such a touchpoint are compared with all others:
+//! *Formula.* A candidate is a subject at a touchpoint (spoke × kind × subject). Persons with such a touchpoint are compared with all others:
 //!
 //! - *Reach*: the persons touched; of them no more than the stated limit of what can be handled counts.
 //! - *Impact*: the drop of the outcome, `yes/known without − yes/known with` (Newcombe's interval, [`difference_of_shares`]); the drop
@@ -12,11 +12,18 @@
 //!   drops. Its interval is the impact's: reach and revenue are counted, not estimated. *Rank*: by score per stated effort,
 //!   an effort of one where none is stated.
 //!
-//! Candidates whose persons fare no worse than others, or have paid nothing, are no priorities; those with fewer than [`OBSERVATIONS_MIN`] persons on a
-//! side, for the outcome as for the score, are not judged. Both are counted ([`Judged`]).
+//! Candidates whose persons fare no worse than others, or have paid nothing, are no priorities.
 //!
-//! *Assumed*: money of one currency; a person without the touchpoint is like one with it but for the touchpoint. *Not to be
-//! concluded*: that fixing it brings the score. Who complains about a delivery has had one, and differs from who never
+//! *Smallest n.* [`OBSERVATIONS_MIN`] persons on each side, of whom the outcome or else the score is known; candidates with fewer are
+//! not judged. Those and the ones that are no priorities are counted ([`Judged`]).
+//!
+//! *Source.* Reach × drop of the outcome is what epidemiology calls the cases attributable to an exposure among those exposed, after
+//! M. L. Levin, "The occurrence of lung cancer in man", Acta Unio Internationalis Contra Cancrum 9, 1953. Weighing them with revenue, and
+//! dividing by a stated effort, is our own. Intervals: R. G. Newcombe 1998 and B. L. Welch 1947, see [`super::statistics`].
+//!
+//! *Assumptions.* Money of one currency; a person without the touchpoint is like one with it but for the touchpoint.
+//!
+//! *What not to conclude.* That fixing it brings the score. Who complains about a delivery has had one, and differs from who never
 //! ordered; one bad experience stands in several candidates, so scores do not add up; and with many candidates some of the
 //! intervals leave zero out by chance ([`Judged::judged`] says how many there were). A priority is where to look first; whether
 //! a change helped is for [`super::change`] to say.

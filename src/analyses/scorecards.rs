@@ -1,10 +1,15 @@
 //! A month's kinds of contact and what purchases are credited to in, one department's part of it out.
 //!
+//! *Formula.*
+//!
 //! - *Feeling*: its mean score and sentiment, less those of all other departments, with Welch's interval, as in
 //!   [`super::balance`].
 //! - *Contribution*, *cost*, *net*: its part of the credited purchases and of what all took, as in [`super::balance`]: summed over its
 //!   kinds of contact. Without credits there is no contribution and no net.
 //! - *Promises*: deliveries that its touchpoints told of and that had been promised, by whomever; *kept*: those on time.
+//! - *Open promises*: those that its own touchpoints made up to the month's end and that had not ended by then: not delivered, nor
+//!   cancelled, nor replaced by another promise, by whomever. *Overdue* of them: those to be kept by the month's end; of a month that
+//!   is not over, some may still be kept in time.
 //! - *Cases*: its touchpoints of kind `case_opened`.
 //!
 //! - *Priorities*: the first [`PRIORITIES`] of the month's ranking ([`super::priorities`]) that it owns, with their rank among all.
@@ -12,16 +17,26 @@
 //!   (a delivery later than promised, an answer or review of 1 or 2 of 5, a detractor's answer of 0–6, a sentiment below −20)
 //!   against those without one: the cases that a person opened at *other* departments, and the person's mean answer of 1–5 to
 //!   *other* departments, each as the difference of the means, failed less not failed, with Welch's interval
-//!   ([`difference_of_means`]; smallest n [`OBSERVATIONS_MIN`] persons on each side).
+//!   ([`difference_of_means`]).
 //! - *Part in drivers*: of what customers felt at its own touchpoints (a person's mean in the month: csat, nps, sentiment, time to
 //!   the first reply that it gave, share on time and lateness of deliveries that it told of), the correlation with buying again in
-//!   the month, over the customers of whom both are known ([`super::drivers`]; smallest n [`OBSERVATIONS_MIN`]).
+//!   the month, over the customers of whom both are known ([`super::drivers`]).
 //!   The number of messages is no part of it: its effect is that of all departments' messages together.
-//! - *Alerts*: those about customers that it owns, that opened in the month and are open now, acknowledged or not, by cause.
-//!   Where there is no touchpoint of it in the month, they are all that is said.
+//! - *Alerts*: those about customers and about metrics that it owns, that opened in the month and are open now, acknowledged or not, by
+//!   cause. Where there is no touchpoint of it in the month, they are all that is said, beside its open promises.
+//! - *Data quality*: what arrived from it in the month, by outcome, as `data_quality` counts it: copies and arrivals, by the day on which
+//!   they came. It is the one part of a card that does not follow from the set of touchpoints.
 //!
-//! *Assumed*: what attribution, priorities and drivers assume; and that whom it failed is like whom it did not fail but for the failure.
-//! *Not to be concluded*: that a department whose net is below zero could be saved on: who
+//! *Smallest n.* [`OBSERVATIONS_MIN`] answers or persons on each side of a comparison, and customers for a part in drivers; counts from one on.
+//!
+//! *Source.* That a department is judged by what customers feel, by money, by what it is about to fix and by what its work does elsewhere, and
+//! not by one number, is the idea of R. S. Kaplan, D. P. Norton, "The balanced scorecard: measures that drive performance", Harvard
+//! Business Review 70, 1992. Which figures are on the card, and what its failures do to others, is our own; each figure's own source is named
+//! where it is computed: [`super::attribution`], [`super::drivers`], [`super::priorities`], [`super::statistics`].
+//!
+//! *Assumptions.* What attribution, priorities and drivers assume; and that whom it failed is like whom it did not fail but for the failure.
+//!
+//! *What not to conclude.* That a department whose net is below zero could be saved on: who
 //! keeps customers is credited with no purchase; nor that whoever tells of a late delivery made it late; nor that its failures
 //! *cause* what others see: who is unhappy with one department is readily so with the next, who has more contacts has more of
 //! both, and within a month what others see may come before the failure. It is where departments should talk to each other.
@@ -31,11 +46,11 @@ use std::collections::BTreeMap;
 use super::{
     balance::{Contact, CostBasis, feeling},
     contacts::{Contacts, Credited},
-    drivers::{Correlation, PairSums},
+    drivers::{Correlation, PairSums, Pairs},
     priorities::{Priority, PriorityTable, SCORE_RANGE, Stated},
     statistics::{Difference, OBSERVATIONS_MIN, Sums, difference_of_means},
 };
-use crate::model::{AlertCause, Capacities, Kind, Measure, parse_contact};
+use crate::model::{Accumulator, AlertCause, Capacities, Kind, Measure, Outcome, parse_contact};
 
 /// So many priorities are on a scorecard.
 pub const PRIORITIES: usize = 5;
@@ -49,6 +64,23 @@ pub struct Elsewhere {
     pub scores: Sums,
 }
 
+/// Promises that a department has made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promises {
+    /// Those that have not ended.
+    pub open: i64,
+    /// Those of them that are to be kept by now.
+    pub overdue: i64,
+}
+
+impl Promises {
+    /// Adds the changes of a month: [`crate::model::DepartmentElement::Promises`].
+    pub fn add(&mut self, changes: &Accumulator) {
+        self.open = self.open.wrapping_add(changes.n);
+        self.overdue = self.overdue.wrapping_add(changes.a);
+    }
+}
+
 /// What is summed over a department's month besides its kinds of contact. An element of an abelian group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Department {
@@ -56,8 +88,10 @@ pub struct Department {
     failed: Elsewhere,
     /// The others that it touched.
     others: Elsewhere,
+    /// As changes.
+    promises: Promises,
     alerts: BTreeMap<AlertCause, i64>,
-    pairs: BTreeMap<(u8, u8), PairSums>,
+    pairs: Pairs,
 }
 
 impl Department {
@@ -66,7 +100,12 @@ impl Department {
         if failed { &mut self.failed } else { &mut self.others }
     }
 
-    /// Adds open alerts, or takes them back.
+    /// Adds the month's changes of promises.
+    pub fn add_promises(&mut self, changes: &Accumulator) {
+        self.promises.add(changes);
+    }
+
+    /// Adds open alerts about customers, or takes them back.
     pub fn add_alerts(&mut self, cause: AlertCause, n: i64) {
         let sum = self.alerts.entry(cause).or_default();
         *sum = sum.wrapping_add(n);
@@ -77,11 +116,7 @@ impl Department {
 
     /// Adds sums over persons with two measures, by their numbers.
     pub fn add_pair(&mut self, pair: (u8, u8), sums: &PairSums) {
-        let sum = self.pairs.entry(pair).or_default();
-        sum.add(sums, 1);
-        if *sum == PairSums::default() {
-            self.pairs.remove(&pair);
-        }
+        self.pairs.add(pair, sums);
     }
 
     /// Whether nothing is left.
@@ -138,6 +173,8 @@ pub struct Scorecard<'a> {
     pub promises: i64,
     /// Those on time.
     pub kept: i64,
+    /// Promises that it made and that are open at the month's end.
+    pub open_promises: Promises,
     /// The first priorities that it owns, each with its rank among all.
     pub priorities: Vec<(usize, Priority<'a>)>,
     /// How many more it owns.
@@ -150,10 +187,12 @@ pub struct Scorecard<'a> {
     pub drivers: Vec<(Measure, Correlation)>,
     /// Open alerts that it owns.
     pub alerts: Vec<(AlertCause, i64)>,
+    /// What arrived from it, by outcome: outside the promise.
+    pub arrived: BTreeMap<Outcome, i64>,
 }
 
 /// What a department's month is read from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MonthOf<'a> {
     /// All kinds of contact.
     pub contacts: &'a Contacts,
@@ -165,11 +204,17 @@ pub struct MonthOf<'a> {
     pub priorities: &'a PriorityTable,
     /// What the organisation states about subjects.
     pub stated: &'a Stated,
+    /// Promises of the department that are open at the month's end.
+    pub promises: Promises,
+    /// Open alerts about metrics that it owns.
+    pub metric_alerts: i64,
+    /// What arrived from it in the month, by outcome.
+    pub arrived: BTreeMap<Outcome, i64>,
 }
 
 /// The scorecard of a spoke. `None` without a touchpoint or an open alert of it, and while counts are negative.
-pub fn scorecard<'a>(month: &MonthOf<'a>, spoke: &str) -> Option<Scorecard<'a>> {
-    let MonthOf { contacts, credited, department, .. } = *month;
+pub fn scorecard<'a>(month: MonthOf<'a>, spoke: &str) -> Option<Scorecard<'a>> {
+    let MonthOf { contacts, credited, department, promises: open_promises, arrived, .. } = month;
     let is_of = |name: &str| parse_contact(name).is_some_and(|(of, ..)| of == spoke);
     let (mut promises, mut kept) = (0_i64, 0_i64);
     for (_, sums) in contacts.iter().filter(|(name, _)| is_of(name)) {
@@ -186,9 +231,12 @@ pub fn scorecard<'a>(month: &MonthOf<'a>, spoke: &str) -> Option<Scorecard<'a>> 
         own().filter(|it| of(it)).fold(0_i64, |sum, it| sum.wrapping_add(it.touchpoints))
     };
     let touchpoints = count(|_| true);
-    let alerts: Vec<_> = department.alerts.iter().map(|(cause, n)| (*cause, *n)).filter(|(_, n)| *n > 0).collect();
+    let mut alerts = department.alerts.clone();
+    *alerts.entry(AlertCause::MetricUnusual).or_default() += month.metric_alerts;
+    let alerts: Vec<_> = alerts.into_iter().filter(|(_, n)| *n > 0).collect();
     if touchpoints == 0 {
-        return (!alerts.is_empty()).then(|| Scorecard { alerts, ..Scorecard::default() });
+        let is_something = !alerts.is_empty();
+        return is_something.then(|| Scorecard { alerts, open_promises, arrived, ..Scorecard::default() });
     }
     let total = |of: fn(&Contact<'_>) -> i64| all.iter().map(|it| i128::from(of(it))).sum::<i128>() as f64;
     let bases: [(CostBasis, fn(&Contact<'_>) -> i64); 3] = [
@@ -224,22 +272,15 @@ pub fn scorecard<'a>(month: &MonthOf<'a>, spoke: &str) -> Option<Scorecard<'a>> 
         net: contribution.map(|contribution| contribution - cost),
         promises,
         kept,
+        open_promises,
         priorities,
         other_priorities: owned.count(),
         cases_elsewhere: Effect::of(failed.cases, others.cases),
         scores_elsewhere: Effect::of(failed.scores, others.scores),
-        drivers: drivers(department),
+        drivers: department.pairs.with_buying_again(),
         alerts,
+        arrived,
     })
-}
-
-/// The drivers of buying again, in the order of measures.
-fn drivers(department: &Department) -> Vec<(Measure, Correlation)> {
-    let of = |measure: &Measure| {
-        let pair = department.pairs.get(&(*measure as u8, Measure::BoughtAgain as u8))?;
-        Some((*measure, pair.correlation()?))
-    };
-    Measure::DRIVERS.iter().filter_map(of).collect()
 }
 
 impl Default for Scorecard<'_> {
@@ -260,12 +301,14 @@ impl Default for Scorecard<'_> {
             net: None,
             promises: 0,
             kept: 0,
+            open_promises: Promises::default(),
             priorities: Vec::new(),
             other_priorities: 0,
             cases_elsewhere: nothing,
             scores_elsewhere: nothing,
             drivers: Vec::new(),
             alerts: Vec::new(),
+            arrived: BTreeMap::new(),
         }
     }
 }

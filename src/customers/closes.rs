@@ -10,6 +10,7 @@ use super::{
     contributions::{Contributions, Signed},
     fold::{
         FoldOptions, Head,
+        departments::DepartmentMonth,
         journeys::{self, Ended},
         month::{self, PersonMonth},
         subjects::{self, Followed},
@@ -27,6 +28,10 @@ pub struct Closed {
     /// Months of which it is known what followed.
     pub followed: Vec<Followed>,
 }
+
+/// The same as it was with heads of versions 4 to 6, field by field: a month had its first day, values, segment and departments.
+pub type ClosedOfHeads6 = (Vec<Ended>, Option<MonthOfHeads6>, Vec<Followed>);
+type MonthOfHeads6 = (Day, [Option<i64>; Measure::ALL.len()], Option<Box<str>>, Vec<DepartmentMonth>);
 
 /// The same as it was with heads of version 3, field by field: a month had its first day, values and segment.
 pub type ClosedOfHeads3 = (Vec<Ended>, Option<MonthOfHeads3>, Vec<Followed>);

@@ -5,7 +5,7 @@
 //!
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
-//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 5 with what closes contributed and alerts), head | yes |
+//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 7 with what closes contributed and alerts), head | yes |
 //! | `t` | name, position | touchpoint, internal form; of a home's own, after the first reading, its number (4, little-endian), 0xff | yes |
 //! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
 //! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alerts::{Kept, KeptOfHeads5},
-    closes::{Closed, ClosedOfHeads3},
+    closes::{Closed, ClosedOfHeads3, ClosedOfHeads6},
     fold::Head,
     readings,
 };
@@ -46,7 +46,9 @@ pub const ENVELOPE_VERSION: u8 = 1;
 /// The same with ties before the head.
 const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
 /// The same with ties, what closes contributed and alerts before the head, each there or not.
-const ENVELOPE_VERSION_WITH_ALL: u8 = 5;
+const ENVELOPE_VERSION_WITH_ALL: u8 = 7;
+/// The same as it was with heads of version 6.
+const ENVELOPE_VERSION_OF_HEADS_6: u8 = 5;
 /// The same as it was with heads of versions 4 and 5.
 const ENVELOPE_VERSION_OF_HEADS_5: u8 = 4;
 /// The same as it was before heads of version 4.
@@ -386,12 +388,15 @@ impl Envelope {
         let (mut ties, mut closed, mut alerts) = (None, None, None);
         if version == ENVELOPE_VERSION_WITH_ALL {
             ((ties, closed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+        } else if version == ENVELOPE_VERSION_OF_HEADS_6 {
+            // Only a rebuild reads it, and forgets what days had contributed; what else there is, is kept nowhere else.
+            let _contributed: Option<ClosedOfHeads6>;
+            ((ties, _contributed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
         } else if version == ENVELOPE_VERSION_OF_HEADS_5 {
-            let known: Option<KeptOfHeads5>;
-            ((ties, closed, known), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            let (_contributed, known): (Option<ClosedOfHeads6>, Option<KeptOfHeads5>);
+            ((ties, _contributed, known), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
             alerts = known.map(|known| Box::new(known.into()));
         } else if version == ENVELOPE_VERSION_OF_HEADS_3 {
-            // Only a rebuild reads it, and forgets what days had contributed; a person's ties are kept nowhere else.
             let (_contributed, known): (Option<ClosedOfHeads3>, Option<KeptOfHeads5>);
             ((ties, _contributed, known), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
             alerts = known.map(|known| Box::new(known.into()));

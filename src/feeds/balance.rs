@@ -7,6 +7,7 @@ use super::{
     metrics::WindowShape,
     names::Names,
     notation::{Notation, finite},
+    scorecards::DriverShape,
     table::Feed,
 };
 use crate::{
@@ -90,6 +91,7 @@ struct ContactShape<'a> {
     net: Option<f64>,
     score: FeelingShape,
     sentiment: FeelingShape,
+    drivers: Vec<DriverShape>,
     capacity: Option<i64>,
     capacity_use: Option<f64>,
     advice: &'static str,
@@ -112,6 +114,7 @@ impl<'a> ContactShape<'a> {
             net: finite(position.net),
             score: FeelingShape::of(contact.scores, position.score),
             sentiment: FeelingShape::of(contact.sentiment, position.sentiment),
+            drivers: position.drivers.iter().map(DriverShape::of).collect(),
             capacity: contact.capacity,
             capacity_use: position.capacity_use.and_then(finite),
             advice: position.advice.as_str(),

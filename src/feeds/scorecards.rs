@@ -1,5 +1,7 @@
 //! `insight.scorecards`: a department's month in, its public shape out.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{
@@ -18,7 +20,7 @@ use crate::{
         scorecards::{Effect, Scorecard},
         statistics::{OBSERVATIONS_MIN, Sums},
     },
-    model::{AlertCause, AnalysisPlace, Measure, Status},
+    model::{AlertCause, AnalysisPlace, Measure, Outcome, Status},
 };
 
 /// The feed `insight.scorecards`. Key: [`crate::model::keys::analysis`].
@@ -59,12 +61,15 @@ impl FeedRecord for Scorecards {
             net: card.net.and_then(finite),
             promises: card.promises,
             kept: card.kept,
+            open_promises: card.open_promises.open,
+            overdue_promises: card.open_promises.overdue,
             cases_elsewhere: EffectShape::of(&card.cases_elsewhere, 1),
             score_elsewhere: EffectShape::of(&card.scores_elsewhere, SCORE_UNIT),
             drivers: card.drivers.iter().map(DriverShape::of).collect(),
             priorities: card.priorities.iter().map(OwnedShape::of).collect(),
             other_priorities: i64::try_from(card.other_priorities).unwrap_or(i64::MAX),
             open_alerts: card.alerts.iter().map(AlertsShape::of).collect(),
+            data_quality: ArrivedShape::of(&card.arrived),
             revision: i64::try_from(record.revision).unwrap_or(i64::MAX),
             status: record.status.as_str(),
         }
@@ -88,12 +93,15 @@ pub struct ScorecardShape<'a, N> {
     net: Option<f64>,
     promises: i64,
     kept: i64,
+    open_promises: i64,
+    overdue_promises: i64,
     cases_elsewhere: EffectShape,
     score_elsewhere: EffectShape,
     drivers: Vec<DriverShape>,
     priorities: Vec<OwnedShape<'a>>,
     other_priorities: i64,
     open_alerts: Vec<AlertsShape>,
+    data_quality: ArrivedShape,
     revision: i64,
     status: &'static str,
 }
@@ -128,9 +136,10 @@ impl EffectShape {
     }
 }
 
+/// What is felt somewhere, and how far it goes together with buying again.
 #[derive(Serialize)]
 #[serde(rename = "Driver")]
-struct DriverShape {
+pub(super) struct DriverShape {
     driver: &'static str,
     n: i64,
     correlation: Option<f64>,
@@ -139,7 +148,7 @@ struct DriverShape {
 }
 
 impl DriverShape {
-    fn of((measure, found): &(Measure, Correlation)) -> DriverShape {
+    pub(super) fn of((measure, found): &(Measure, Correlation)) -> DriverShape {
         DriverShape {
             driver: measure.as_str(),
             n: found.n,
@@ -193,5 +202,33 @@ struct AlertsShape {
 impl AlertsShape {
     fn of(&(cause, n): &(AlertCause, i64)) -> AlertsShape {
         AlertsShape { cause: cause.as_str(), n }
+    }
+}
+
+/// The fields are those of [`Outcome`].
+#[derive(Serialize)]
+#[serde(rename = "DataQuality")]
+struct ArrivedShape {
+    accepted: i64,
+    skipped: i64,
+    duplicate: i64,
+    conflicting: i64,
+    rejected: i64,
+    late: i64,
+    capped: i64,
+}
+
+impl ArrivedShape {
+    fn of(arrived: &BTreeMap<Outcome, i64>) -> ArrivedShape {
+        let count = |outcome| arrived.get(&outcome).copied().unwrap_or_default();
+        ArrivedShape {
+            accepted: count(Outcome::Accepted),
+            skipped: count(Outcome::Skipped),
+            duplicate: count(Outcome::Duplicate),
+            conflicting: count(Outcome::Conflicting),
+            rejected: count(Outcome::Rejected),
+            late: count(Outcome::Late),
+            capped: count(Outcome::Capped),
+        }
     }
 }

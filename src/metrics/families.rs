@@ -24,11 +24,13 @@ use std::{
 
 mod changes;
 mod loading;
+mod promises;
 mod table;
 mod together;
 
 use super::{
     cells::{StoreKey, day_bytes, day_of_bytes},
+    departments::{self, Known},
     published::Published,
     publishing::next_status,
     stage::{Effects, MetricsError},
@@ -42,8 +44,8 @@ use crate::{
         scorecards::{MonthOf, Scorecard, scorecard},
     },
     model::{
-        Accumulator, Acknowledgement, AlertId, AnalysisPlace, Capacities, CellKey, Day, Dimension, KeyValue, Status,
-        Window, WindowKind, family,
+        Accumulator, Acknowledgement, AlertId, AnalysisPlace, Capacities, CellKey, Day, DepartmentElement, Dimension,
+        KeyValue, Status, Window, WindowKind, family,
     },
 };
 use changes::Changes;
@@ -113,6 +115,12 @@ struct Name<'k> {
     dimension: Dimension,
     /// The parts of its name.
     parts: Vec<&'k str>,
+}
+
+/// On which day the window of a family begins.
+fn day_of_family(family: &[u8]) -> Result<Day, MetricsError> {
+    let bytes = family.get(1..5).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(day_of_bytes).ok_or(MetricsError::Corrupted { what: "a family's key" })
 }
 
 fn parse(family: &[u8]) -> Result<Name<'_>, MetricsError> {
@@ -207,6 +215,8 @@ pub(super) struct Families {
     due: Option<BTreeSet<StoreKey>>,
     /// Of those, the ones of which the store does not say it yet.
     newly_due: BTreeSet<StoreKey>,
+    /// From which month on the promises of which department have changed, since what that makes due was last noted.
+    promised: BTreeMap<StoreKey, Day>,
     /// Commits with contributions since the last publication.
     commits: u32,
     /// Whether the running transaction brought contributions.
@@ -248,6 +258,9 @@ impl Families {
         if is_of_purchases {
             self.credited.remove(&cell.window.start);
         }
+        if cell.metric == family::SCORECARDS && DepartmentElement::parse(element) == Some(DepartmentElement::Promises) {
+            promises::changed(&mut self.promised, &family, cell.window.start);
+        }
         if cell.metric == family::CHANGES {
             let (value, _) = family::parse_cell_value(cell.value).ok_or(MetricsError::NoElement)?;
             for comparison in self.changes.told(cell, value, element) {
@@ -271,6 +284,16 @@ impl Families {
         let mut touched = Vec::new();
         self.changes.touched(cell, store, &mut |comparison| touched.push(comparison))?;
         touched.into_iter().try_for_each(|comparison| self.note_due(comparison, store))
+    }
+
+    /// Something else is known of a department's month: its scorecard is due.
+    pub(super) fn department_changes(
+        &mut self,
+        month: Day,
+        spoke: &str,
+        store: &dyn KeyValue,
+    ) -> Result<(), MetricsError> {
+        self.note_due(together::scorecard_of(month, spoke), store)
     }
 
     /// Notes that a family is due, if it is not yet, and the scorecards that are read from it. Where it is due, they are as well:
@@ -386,6 +409,9 @@ impl Families {
         effects: &mut dyn Effects,
     ) -> Result<bool, MetricsError> {
         self.settle(settled, store)?;
+        for card in promises::due(std::mem::take(&mut self.promised), store)? {
+            self.note_due(card, store)?;
+        }
         let mut published: Vec<StoreKey> = Vec::new();
         let waits = self.busy && self.commits < COMMITS_MAX;
         if !withhold && !waits {
@@ -510,7 +536,11 @@ impl Families {
         else {
             return Err(MetricsError::NoElement);
         };
-        Ok(scorecard(&MonthOf { contacts, credited, department, priorities, stated }, spoke))
+        let month = day_of_family(family)?;
+        let Known { metric_alerts, arrived } = departments::known(month, spoke, store)?;
+        let promises = promises::up_to(family, month, store)?;
+        let of = MonthOf { contacts, credited, department, priorities, stated, promises, metric_alerts, arrived };
+        Ok(scorecard(of, spoke))
     }
 
     /// What the purchases of a family's month are credited to.

@@ -7,6 +7,7 @@
 //! - `ranking`: which values of a dimension have keys of their own, and which are published together.
 //! - `publishing`: a cell that changed in, the values of its keys out.
 //! - `families`: cells that an analysis looks at as a whole, the tables they add up to, and when it is published.
+//! - `departments`: what other partitions tell of departments' months.
 //! - `published`: what was published of an analysis, as families and fits store it.
 //! - `fits`: the models of buying, fitted at each month's end from changes that add up.
 //! - `levels`: metrics that are a level at a day's close (orders overdue): changes by day into cells.
@@ -26,6 +27,7 @@ pub mod values;
 
 mod cache;
 mod cells;
+mod departments;
 mod families;
 mod fits;
 mod levels;

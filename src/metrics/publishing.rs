@@ -1,12 +1,16 @@
 //! A cell in, the values of its keys or their tombstones out.
 
 use super::{
-    catalogue::{self, Definition},
+    catalogue::{self, Definition, index},
     cells::{Cell, OTHERS, currencies_of, held_back_key, parse_cell_key, provisional_key},
     ranking::Side,
     stage::{Effects, MetricsError},
+    values::outcome_count,
 };
-use crate::model::{Accumulator, CellKey, Currency, Day, KeyValue, MetricValue, Status, keys};
+use crate::model::{
+    Accumulator, CellKey, Currency, Day, DepartmentNews, Dimension, KeyValue, MetricValue, Outcome, Status, WindowKind,
+    keys,
+};
 
 /// Where time stands.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +135,13 @@ impl Publishing {
         let was_withheld = std::mem::take(&mut cell.withheld);
         if std::mem::take(&mut cell.held_back) {
             store.delete_local(&held_back_key(parsed.window.start, key));
+        }
+        let is_of_spoke = parsed.dimension == Dimension::Spoke && key[0] != OTHERS;
+        // Whether or not it has a key of its own.
+        if definition.index == index::DATA_QUALITY && is_of_spoke && parsed.window.kind == WindowKind::Month {
+            let counts = Outcome::ALL.iter().map(|&outcome| (outcome, outcome_count(&cell.accumulator, outcome)));
+            let arrived = counts.filter(|(_, count)| *count != 0).collect();
+            effects.tell(DepartmentNews::Arrived(parsed.value.into(), parsed.window.start, arrived));
         }
         if !is_shown {
             (cell.revision, cell.among_others) = (0, true);

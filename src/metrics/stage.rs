@@ -15,6 +15,7 @@ use super::{
     cache::Cells,
     catalogue::{self, MetricKind},
     cells::{self, StoreKey},
+    departments,
     families::{Analysed, Families},
     fits::{Fits, Time},
     levels::{self, Budget, Family, Level},
@@ -27,7 +28,7 @@ use super::{
 use crate::analyses::priorities::Stated;
 use crate::model::{
     Accumulator, Acknowledgement, Alert, AlertId, AnalysisPlace, Calendar, Capacities, CellKey, Currency, Day,
-    EventTime, KeyValue, MetricValue, Status, StoreError, WindowKind, family,
+    DepartmentNews, EventTime, KeyValue, MetricValue, Status, StoreError, WindowKind, family,
 };
 
 /// How many entries one look into the store collects: bounds memory, not results.
@@ -135,6 +136,8 @@ pub trait Effects {
     fn alert(&mut self, alert: &Alert<'_>);
     /// Nothing is left to say of an alert.
     fn alert_gone(&mut self, id: AlertId);
+    /// Something for the partition that has the analyses: [`Metrics::department`].
+    fn tell(&mut self, news: DepartmentNews);
 }
 
 /// The metrics of one task: the cells of the families that are placed there.
@@ -503,6 +506,14 @@ impl Metrics {
         if self.watch.acknowledge(id, acknowledgement, store)? {
             // It may be a priority, of any month.
             self.analysed.priority_seen(id, store)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what a partition tells of a department's month.
+    pub fn department(&mut self, news: &DepartmentNews, store: &mut dyn KeyValue) -> Result<(), MetricsError> {
+        for (month, spoke) in departments::take(news, store)? {
+            self.analysed.department_changes(month, &spoke, store)?;
         }
         Ok(())
     }

@@ -40,8 +40,8 @@ use crate::{
         statistics::{OBSERVATIONS_MIN, Z_95},
     },
     model::{
-        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, Day, Dimension, KeyValue,
-        Uncertainty, Window, WindowKind,
+        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, Day, DepartmentNews,
+        Dimension, KeyValue, Uncertainty, Window, WindowKind,
     },
 };
 
@@ -475,12 +475,15 @@ impl Watch {
             if same.is_none() {
                 store.put(&key_of(INDEX, id), key);
             }
+            // Also where nothing has changed: a rebuild asks.
+            effects.tell(DepartmentNews::Alert(id, Some((owner.into(), since))));
             kept.open = Some(Open { id, owner: owner.into(), since, content, revision: alert.revision });
         }
         if let Some(before) = before.filter(|before| kept.open.as_ref().is_none_or(|open| open.id != before.id)) {
             let last = Alert::closed(before.id, AlertCause::MetricUnusual, &before.owner, before.since);
             effects.alert(&Alert { series: Some((series, None)), revision: before.revision.saturating_add(1), ..last });
             effects.alert_gone(before.id);
+            effects.tell(DepartmentNews::Alert(before.id, None));
             store.delete(&key_of(INDEX, before.id));
         }
         if weeks.figures.is_empty() && kept.open.is_none() {

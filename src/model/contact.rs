@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     contribution::Accumulator,
     kind::{Channel, Kind},
+    measure::PairElement,
 };
 
 /// Between the parts of a kind of contact's name.
@@ -38,26 +39,34 @@ pub enum ContactElement {
     Sentiment,
     /// Deliveries that had been promised in `n`, those on time in `a`.
     Promises,
+    /// Persons with a measure at touchpoints of the kind and an outcome, by their numbers among [`super::Measure::ALL`].
+    Pair(u8, u8, PairElement),
 }
 
 impl ContactElement {
-    /// All of them.
-    pub const ALL: [ContactElement; 4] =
-        [ContactElement::Touchpoints, ContactElement::Scores, ContactElement::Sentiment, ContactElement::Promises];
-
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
+    /// Appends its name.
+    pub fn push_name(self, name: &mut String) {
         match self {
-            ContactElement::Touchpoints => "t",
-            ContactElement::Scores => "s",
-            ContactElement::Sentiment => "m",
-            ContactElement::Promises => "p",
+            ContactElement::Touchpoints => name.push('t'),
+            ContactElement::Scores => name.push('s'),
+            ContactElement::Sentiment => name.push('m'),
+            ContactElement::Promises => name.push('p'),
+            ContactElement::Pair(i, j, element) => element.push_name(i, j, name),
         }
     }
 
     /// From a name.
     pub fn parse(name: &str) -> Option<ContactElement> {
-        ContactElement::ALL.into_iter().find(|element| element.as_str() == name)
+        match name {
+            "t" => Some(ContactElement::Touchpoints),
+            "s" => Some(ContactElement::Scores),
+            "m" => Some(ContactElement::Sentiment),
+            "p" => Some(ContactElement::Promises),
+            _ => {
+                let (i, j, element) = PairElement::parse(name)?;
+                Some(ContactElement::Pair(u8::try_from(i).ok()?, u8::try_from(j).ok()?, element))
+            }
+        }
     }
 }
 
@@ -162,8 +171,13 @@ mod tests {
             );
         }
         assert_eq!(parse_contact("sales:visit_made"), None);
-        for element in ContactElement::ALL {
-            assert_eq!(ContactElement::parse(element.as_str()), Some(element));
+        let named =
+            [ContactElement::Touchpoints, ContactElement::Scores, ContactElement::Sentiment, ContactElement::Promises];
+        let pairs = PairElement::ALL.map(|element| ContactElement::Pair(0, 7, element));
+        for element in named.into_iter().chain(pairs) {
+            let mut name = String::new();
+            element.push_name(&mut name);
+            assert_eq!(ContactElement::parse(&name), Some(element), "{name}");
         }
         assert_eq!(ContactElement::parse("x"), None);
     }

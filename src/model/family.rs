@@ -8,6 +8,9 @@ use super::contribution::CellKey;
 /// Numbers from here on are families, not metrics of the catalogue. Part of the internal formats.
 pub const FAMILIES_FROM: u8 = 192;
 
+/// What elements mean, all families taken together: what was counted under another number is counted anew.
+pub const ELEMENTS_VERSION: u8 = 1;
+
 /// Journeys that ended, by goal: elements are outcomes with paths.
 pub const JOURNEYS: u8 = 192;
 

@@ -36,7 +36,7 @@ pub use calendar::{Calendar, CalendarError};
 pub use command::{AlertName, COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord, Name, Order};
 pub use contact::{Capacities, CapacityError, ContactElement, contact_touchpoint, parse_contact, push_contact};
 pub use contribution::{Accumulator, CellKey, Contribution, Dimension, log_bucket, log_bucket_middle};
-pub use department::DepartmentElement;
+pub use department::{DepartmentElement, DepartmentNews};
 pub use goal::{GOALS_MAX, Goal, GoalError, KnownGoal, PathOutcome, Reached};
 pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey, hexadecimal};
 pub use identifier_form::{IdentifierRules, is_blocked};

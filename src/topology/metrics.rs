@@ -209,6 +209,9 @@ impl Stage for MetricsStage {
             Some(Told::Acknowledged(alert, seen)) => {
                 return self.metrics.acknowledge(alert, &seen, &mut StoreView(store)).map_err(stop);
             }
+            Some(Told::Department(news)) => {
+                return self.metrics.department(&news, &mut StoreView(store)).map_err(stop);
+            }
             None => {}
         }
         let (header, arrivals, mut entries) = messages::open_with_arrivals(record.value.unwrap_or_default())?;

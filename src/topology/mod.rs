@@ -395,7 +395,7 @@ fn definition(options: &TopologyOptions) -> [u8; 16] {
             hash.update(format!("{what} {stated:?};").as_bytes());
         }
     }
-    hash.update(&[crate::customers::alerts::ALERTS_VERSION]);
+    hash.update(&[crate::customers::alerts::ALERTS_VERSION, crate::model::family::ELEMENTS_VERSION]);
     first_half(&hash)
 }
 

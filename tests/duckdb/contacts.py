@@ -10,11 +10,13 @@ PRIORITIES = 50
 # Answers of 1 to 5, in thousandths.
 SCORE_RANGE = 4000
 NOTHING = dict.fromkeys(["touchpoints", "cost", "effort", "score_n", "score_sum", "score_squares", "sentiment_n",
-                         "sentiment_sum", "sentiment_squares"], 0)
-SHARES = ["csat", "on_time", "return_rate", "first_contact_resolution"]
+                         "sentiment_sum", "sentiment_squares"], 0) | {"drivers": []}
+FELT = ["csat", "nps", "sentiment", "first_response_time", "on_time", "promise_gap"]
+SHARES = ["csat", "on_time", "return_rate", "first_contact_resolution", "referral", "word_of_mouth",
+          "repurchase_30", "repurchase_60", "repurchase_90"]
 # The unit of a mean, and what it is called.
 MEANS = {
-    "nps": (0.01, "points"), "ces": (1, "points"), "sentiment": (1, "points"), "promise_gap": (86_400_000, "days"),
+    "expectation_gap": (1, "points"), "nps": (0.01, "points"), "ces": (1, "points"), "sentiment": (1, "points"), "promise_gap": (86_400_000, "days"),
     "first_response_time": (1000, "seconds"), "resolution_time": (1000, "seconds"),
     "full_resolution_time": (1000, "seconds"), "follow_up_time": (1000, "seconds"),
 }
@@ -49,7 +51,9 @@ def feeling(here, everywhere):
 def kinds_of_contact(con, journeys):
     """By month: kinds of contact by name, also those without a touchpoint that are credited; and the credits of those that are."""
     kinds, credits = {}, {}
+    felt = {place: drivers(columns) for place, columns in felt_at(con, "contact_person", ["month", "name"]).items()}
     for row in rows(con, "FROM contact"):
+        row["drivers"] = felt.get((row["month"], row["name"]), [])
         kinds.setdefault(row["month"], {})[row["name"]] = row
     for month, of in kinds.items():
         found = {}
@@ -65,6 +69,23 @@ def kinds_of_contact(con, journeys):
         for name in credits[month]:
             of.setdefault(name, NOTHING)
     return kinds, credits
+
+
+def drivers(columns):
+    """What is felt at touchpoints against buying again; `nan`: not known."""
+    found = [(name, analyses.correlation(columns[name], columns["bought_again"])) for name in FELT]
+    return [{"driver": name, **it} for name, it in found if it]
+
+
+def felt_at(con, table, place):
+    """Persons with what they felt, by place (`nan`: not known): the columns of a table."""
+    names = [*FELT, "bought_again"]
+    found = con.execute(f"SELECT {', '.join(place)}, {', '.join(names)} FROM {table}").fetchnumpy()
+    values = {name: np.ma.filled(np.ma.asarray(found[name], dtype=float), np.nan) for name in names}
+    at = {}
+    for index, key in enumerate(zip(*(np.ma.asarray(found[name]).tolist() for name in place))):
+        at.setdefault(key, []).append(index)
+    return {key: {name: column[persons] for name, column in values.items()} for key, persons in at.items()}
 
 
 def costs(kinds):
@@ -110,6 +131,10 @@ def check_month(key, month, contacts, credits, record, report):
         for what, expected in felt.items():
             for field, value in expected.items():
                 same(f"{name} {what} {field}", value, found[what][field], None if field == "n" else 1e-9)
+        same(f"{name} drivers", [it["driver"] for it in row["drivers"]], [it["driver"] for it in found["drivers"]])
+        for driver, of in zip(row["drivers"], found["drivers"]):
+            for field, value in driver.items():
+                same(f"{name} {driver['driver']} {field}", value, of[field], None if field in ("driver", "n") else 1e-9)
         same(f"{name} capacity", (None, None), (found["capacity"], found["capacity_use"]))
         worse = any(it["interval_high"] is not None and it["interval_high"] < 0 for it in felt.values())
         better = not worse and any(it["interval_low"] is not None and it["interval_low"] > 0 for it in felt.values())
@@ -212,6 +237,7 @@ def check_changes(con, actual, report):
         movement = "up" if low > 0 else "down" if high < 0 else "unclear"
         expected[f"change|{day}|by={escaped(spoke)}{place}&metric={metric}"] = (
             {"by": spoke, "dimension": dim, "dimension_value": value, "metric": metric, "unit": word, "days": 28,
+             "gap_days": int(metric.removeprefix("repurchase_")) if metric.startswith("repurchase_") else 0,
              "n_before": before["n"], "n_after": after["n"], "movement": movement},
             {"before": values[0], "after": values[1], "difference": difference, "interval_low": low, "interval_high": high},
             day.removeprefix("day:"),

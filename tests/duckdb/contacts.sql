@@ -11,6 +11,30 @@ SELECT w.name AS month, t.spoke || ':' || t.kind || ':' || coalesce(t.channel, '
     coalesce(sum(sentiment * sentiment), 0)::BIGINT AS sentiment_squares
 FROM touch t JOIN of_day w USING (day) WHERE w.kind = 'month' GROUP BY ALL;
 
+-- Persons in months that are over, at each kind of contact that touched them: what they felt there. Means are integers in thousandths,
+-- durations in milliseconds, rounded down.
+CREATE TABLE contact_person AS
+WITH dated AS (
+    SELECT t.*, w.name AS month, t.spoke || ':' || t.kind || ':' || coalesce(t.channel, '') AS contact
+    FROM touch t JOIN of_day w USING (day), clock WHERE w.kind = 'month' AND w.past - 1 <= last_closed
+), reply AS (
+    SELECT c.person, c.replied AS pos, t.ms - c.opened_at AS took
+    FROM support_case c JOIN touch t ON t.person = c.person AND t.pos = c.replied
+), there AS (
+    SELECT d.person, d.month, d.contact,
+        floor(1000 * sum(answer) FILTER (scale = 'csat') / count(*) FILTER (scale = 'csat')) AS csat,
+        floor(1000 * sum(answer) FILTER (scale = 'nps') / count(*) FILTER (scale = 'nps')) AS nps,
+        floor(1000 * sum(sentiment) / count(sentiment)) AS sentiment,
+        floor(sum(took) / count(took)) AS first_response_time,
+        floor(1000 * count(*) FILTER (d.ms - y.due <= getvariable('on_time_tolerance_ms')) / nullif(count(y.due), 0)) AS on_time,
+        floor(sum(d.ms - y.due) / count(y.due)) AS promise_gap
+    FROM dated d LEFT JOIN reply r USING (person, pos) LEFT JOIN delivery y USING (person, pos) GROUP BY ALL
+)
+SELECT h.month, h.contact AS name, h.csat::BIGINT AS csat, h.nps::BIGINT AS nps, h.sentiment::BIGINT AS sentiment,
+    h.first_response_time::BIGINT AS first_response_time, h.on_time::BIGINT AS on_time,
+    h.promise_gap::BIGINT AS promise_gap, p.bought_again
+FROM there h JOIN person_month p USING (person, month);
+
 -- A person's months, numbered from the year 0 on, of which the month after is over as well.
 CREATE TABLE told_month AS
 WITH months AS (
@@ -65,17 +89,19 @@ SELECT n.name AS month, n.subject.spoke AS spoke, n.subject.kind AS kind, n.subj
     count(score) AS score_n, coalesce(sum(score), 0)::BIGINT AS score_sum, coalesce(sum(score * score), 0)::BIGINT AS score_squares
 FROM named n JOIN told_person USING (person, number) GROUP BY ALL;
 
--- What was done about what, and the 28 days before and after the day of it. Of nps, promoters are one and detractors minus one.
+-- What was done about what, and the 28 days before and after the day of it. Of those who bought first, those before had the days in
+-- which they could buy again before it. Of nps, promoters are one and detractors minus one.
 CREATE TABLE done AS
 -- Of segments, the one that it names.
 SELECT DISTINCT t.day, t.spoke, s.dim, s.value AS dim_value
 FROM touch t JOIN slice s USING (person, pos) WHERE t.kind = 'change_enacted' AND s.dim NOT IN ('spoke', 'phase', 'segment')
 UNION SELECT day, spoke, 'segment', segment FROM touch WHERE kind = 'change_enacted' AND segment IS NOT NULL;
+CREATE MACRO left_out(metric) AS CASE WHEN starts_with(metric, 'repurchase_') THEN replace(metric, 'repurchase_', '')::INTEGER ELSE 0 END;
 CREATE TABLE moved AS
 SELECT w.name AS day, d.spoke, d.dim, d.dim_value, c.metric, c.first > d.day AS after,
     sum(n)::BIGINT AS n, sum(a)::BIGINT AS a, sum(CASE metric WHEN 'nps' THEN a - b ELSE s END)::HUGEINT AS total,
     sum(CASE metric WHEN 'nps' THEN a + b ELSE squares END)::HUGEINT AS squares
 FROM done d JOIN of_day w ON w.day = d.day AND w.kind = 'day'
 JOIN cell c ON c.dim = d.dim AND c.dim_value = d.dim_value AND c.kind = 'day' AND c.currency IS NULL
-    AND c.first BETWEEN d.day - 28 AND d.day + 28 AND c.first <> d.day
+    AND (c.first BETWEEN d.day + 1 AND d.day + 28 OR c.first BETWEEN d.day - left_out(metric) - 28 AND d.day - left_out(metric) - 1)
 GROUP BY ALL;

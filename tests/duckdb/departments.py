@@ -9,10 +9,9 @@ import contacts
 import customers
 from report import escaped
 
-FELT = ["csat", "nps", "sentiment", "first_response_time", "on_time", "promise_gap"]
 PRIORITIES = 5
-# Fields that nothing is said of here.
-NOT_COMPUTED = set()
+# Fields that nothing is said of here: what arrived, copies among it, is not in the touchpoints that this computes from.
+NOT_COMPUTED = {"data_quality"}
 
 
 def effect(failed, others, unit):
@@ -26,12 +25,6 @@ def effect(failed, others, unit):
     numbers = [None] * 3 if found is None else [it / unit for it in found]
     return {"failed": groups[0][0], "failed_mean": means[0], "others": groups[1][0], "others_mean": means[1],
             **dict(zip(["difference", "interval_low", "interval_high"], numbers))}
-
-
-def drivers(columns):
-    """What is felt at a department's touchpoints against buying again."""
-    found = [(name, analyses.correlation(columns[name], columns["bought_again"])) for name in FELT]
-    return [{"driver": name, **it} for name, it in found if it]
 
 
 def owned(priorities, spoke):
@@ -67,10 +60,10 @@ def expected_cards(con, of_contacts, of_priorities, of_alerts):
     counts = {(row["month"], row["spoke"]): row for row in contacts.rows(con, "FROM department")}
     alerts = {}
     for alert in of_alerts:
-        if alert["person"]:
-            causes = alerts.setdefault((f"month:{alert['since'][:7]}", alert["owner"]), {})
-            causes[alert["cause"]] = causes.get(alert["cause"], 0) + 1
-    columns = [*FELT, "bought_again", "cases_elsewhere", "csat_elsewhere"]
+        causes = alerts.setdefault((f"month:{alert['since'][:7]}", alert["owner"]), {})
+        causes[alert["cause"]] = causes.get(alert["cause"], 0) + 1
+    promised = {(row["month"], row["spoke"]): row for row in contacts.rows(con, "FROM open_promise")}
+    columns = [*contacts.FELT, "bought_again", "cases_elsewhere", "csat_elsewhere"]
     table = con.execute(f"SELECT month, spoke, failed, {', '.join(columns)} FROM department_person").fetchnumpy()
     places = zip(*(np.ma.asarray(table[name]).tolist() for name in ["month", "spoke"]))
     failed = np.asarray(table["failed"]).astype(bool)
@@ -90,10 +83,11 @@ def expected_cards(con, of_contacts, of_priorities, of_alerts):
             "contribution": None, "cost_basis": "touchpoints", "cost_share": 0.0, "net": None}
         yield f"scorecards|{month}|spoke={escaped(spoke)}", {
             "spoke": spoke, "window": contacts.month_window(month),
-            **{field: row[field] for field in ["touchpoints", "cases", "promises", "kept"]}, **part,
+            **{field: row[field] for field in ["touchpoints", "cases", "promises", "kept"]},
+            **{field: promised.get((month, spoke), {}).get(field, 0) for field in ["open_promises", "overdue_promises"]}, **part,
             "cases_elsewhere": effect(here["cases_elsewhere"][told], here["cases_elsewhere"][~told], 1),
             "score_elsewhere": effect(here["csat_elsewhere"][told], here["csat_elsewhere"][~told], 1000),
-            "drivers": drivers(here), "priorities": first, "other_priorities": more,
+            "drivers": contacts.drivers(here), "priorities": first, "other_priorities": more,
             "open_alerts": [{"cause": cause, "n": n} for cause, n in sorted(alerts.get((month, spoke), {}).items())],
         }
 

@@ -45,3 +45,13 @@ SELECT h.month, h.spoke, h.failed, (e.cases - h.cases)::BIGINT AS cases_elsewher
     h.first_response_time::BIGINT AS first_response_time, h.on_time::BIGINT AS on_time,
     h.promise_gap::BIGINT AS promise_gap, p.bought_again
 FROM there h JOIN everywhere e USING (person, month) JOIN person_month p USING (person, month);
+
+-- Promises that are open at the end of a month, whoever ended them later, and those of them that were to be kept by then.
+CREATE TABLE open_promise AS
+WITH dated AS (
+    SELECT m.spoke, m.day AS made, greatest(m.day, day_of(p.due)) AS due, e.day AS until
+    FROM promise p JOIN touch m ON m.person = p.person AND m.pos = p.made
+    LEFT JOIN touch e ON e.person = p.person AND e.pos = p.ended
+)
+SELECT w.name AS month, spoke, count(*) AS open_promises, count(*) FILTER (due < w.past) AS overdue_promises
+FROM dated d JOIN windows w ON w.kind = 'month' AND d.made < w.past AND (d.until IS NULL OR d.until >= w.past) GROUP BY ALL;

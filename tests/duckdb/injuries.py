@@ -58,8 +58,8 @@ def places_of(record):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for name, inner in items:
             # Ids are hashes: of an alert its key says whether it is right, of a priority nothing here.
-            # The caveat is a sentence.
-            if name in ("revision", "window", "status", "caveat") or (name == "id" and "rank" in value):
+            # The caveat is a sentence; what arrived is not compared.
+            if name in ("revision", "window", "status", "caveat", "data_quality") or (name == "id" and "rank" in value):
                 continue
             # Where the likelihood is flat, another place is as good.
             if name == "parameters" and value["convergence"] != "converged":

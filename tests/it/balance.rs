@@ -59,7 +59,12 @@ fn served(number: usize, random: &mut Random) -> SourceEvent {
     let mut payload = json!({"id": number.to_string(), "kind": kind, "occurred_at": at,
         "identifiers": {"customer_id": [format!("c{person}")], "order": [format!("o{}", random.below(900))]}});
     match kind {
-        "order_placed" => payload["amount"] = json!({"minor": 100 + random.below(900), "currency": "EUR"}),
+        "order_placed" => {
+            payload["amount"] = json!({"minor": 100 + random.below(900), "currency": "EUR"});
+            if random.percent(50) {
+                payload["promised_at"] = json!(at + HOUR_MS * random.below(24 * 40) as i64);
+            }
+        }
         "order_delivered" if random.percent(60) => {
             payload["promised_at"] = json!(at + HOUR_MS * (random.below(40) as i64 - 20));
         }
@@ -137,6 +142,9 @@ fn seen(feeds: &oracle::Feeds) -> Seen {
         see("owned priority", card["priorities"].as_object().is_some_and(|owned| !owned.is_empty()));
         see("open alerts", card["open_alerts"].as_object().is_some_and(|causes| !causes.is_empty()));
         see("alerts alone", card["touchpoints"] == 0);
+        see("open promises", card["open_promises"] != 0);
+        see("promises to be kept later", card["open_promises"].as_u64() > card["overdue_promises"].as_u64());
+        see("overdue promises", card["overdue_promises"] != 0);
     }
     for record in feeds.balance.values() {
         see("balance", true);
@@ -144,6 +152,7 @@ fn seen(feeds: &oracle::Feeds) -> Seen {
             see(contact["advice"].as_str().unwrap_or("undecided"), true);
             see("score compared", contact["score"]["difference"].is_number());
             see("sentiment compared", contact["sentiment"]["difference"].is_number());
+            see("drivers", contact["drivers"].as_array().is_some_and(|drivers| !drivers.is_empty()));
             see("capacity", contact["capacity_use"] != Value::Null);
             see("credited for what was earlier", contact["touchpoints"] == 0);
         }
@@ -163,7 +172,7 @@ fn assert_seen(found: Vec<Seen>, wanted: &[&str]) {
 
 #[test]
 fn what_customers_say_at_each_kind_of_contact_is_compared_with_everywhere_else() {
-    let wanted = ["balance", "invest", "keep", "save", "score compared", "sentiment compared"];
+    let wanted = ["balance", "invest", "keep", "save", "score compared", "sentiment compared", "drivers"];
     assert_seen(in_turn(seeds(4, 100), run_asked), &wanted);
 }
 
@@ -176,6 +185,9 @@ fn what_departments_do_to_each_other_is_what_the_oracle_says() {
         "owned priority",
         "open alerts",
         "alerts alone",
+        "open promises",
+        "promises to be kept later",
+        "overdue promises",
     ];
     assert_seen(in_turn(seeds(3, 100), run_served), &wanted);
 }

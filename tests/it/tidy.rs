@@ -2,6 +2,7 @@
 //!
 //! Each rule is a function from sources to complaints, and each is shown a bad snippet below, so that it can fail.
 
+mod analyses;
 mod complete;
 mod source;
 

@@ -1,18 +1,24 @@
 //! Purchases in, and out the chance that a customer is still one, and how often they will buy: BG/NBD.
 //!
-//! While alive, a customer buys at random (Poisson) with a rate of their own (gamma, shape r, scale α); after each repeat purchase
-//! they leave with a chance of their own (beta, a and b). P. S. Fader, B. G. S. Hardie, K. L. Lee, "'Counting your customers'
-//! the easy way: an alternative to the Pareto/NBD model", Marketing Science 24, 2005. With x repeat purchases, the last at tₓ,
+//! *Formula.* While alive, a customer buys at random (Poisson) with a rate of their own (gamma, shape r, scale α); after each repeat purchase
+//! they leave with a chance of their own (beta, a and b). With x repeat purchases, the last at tₓ,
 //! T after the first:
 //!
 //! `L = B(a, b+x)/B(a, b) · Γ(r+x)·α^r / (Γ(r)·(α+T)^(r+x)) + [x > 0] · B(a+1, b+x−1)/B(a, b) · Γ(r+x)·α^r / (Γ(r)·(α+tₓ)^(r+x))`
 //!
-//! `P(alive) = 1 / (1 + [x > 0] · a/(b+x−1) · ((α+T)/(α+tₓ))^(r+x))` (Fader, Hardie, Lee, "Computing P(alive) using the BG/NBD
-//! model", 2008); the expected purchases to come are equation 10 of the first paper, divided by the same sum.
+//! `P(alive) = 1 / (1 + [x > 0] · a/(b+x−1) · ((α+T)/(α+tₓ))^(r+x))`; the expected purchases to come are equation 10 of the
+//! first paper, divided by the same sum.
 //!
-//! *Assumed*: purchases at random, without seasons, contracts or a rhythm of their own; rates and chances to leave that do not
-//! depend on each other; nobody comes back. *Smallest n*: [`OBSERVATIONS_MIN`] customers who bought again; the intervals of the
-//! parameters say whether they were enough. *Not to be concluded*: that a customer has left. P(alive) is the share of those with the same
+//! *Source.* P. S. Fader, B. G. S. Hardie, K. L. Lee, "'Counting your customers' the easy way: an alternative to the Pareto/NBD model",
+//! Marketing Science 24, 2005; the same, "Computing P(alive) using the BG/NBD model", 2008.
+//!
+//! *Assumptions.* Purchases at random, without seasons, contracts or a rhythm of their own; rates and chances to leave that do not
+//! depend on each other; nobody comes back.
+//!
+//! *Smallest n.* [`OBSERVATIONS_MIN`] customers who bought again; the intervals of the
+//! parameters say whether they were enough.
+//!
+//! *What not to conclude.* That a customer has left. P(alive) is the share of those with the same
 //! history who would still buy, if the model holds; for one-time buyers it is 1 whatever they do ([`Alive::one_time_buyer`]).
 
 use super::{Convergence, Minimum, Parameter, merged, minimum::digamma, parameters};

@@ -1,15 +1,20 @@
 //! Amounts of repeat purchases in, and out what a customer's purchases are worth on average: Gamma–Gamma.
 //!
-//! A customer's amounts scatter around a mean of their own (gamma, shape p), and the means differ between customers (gamma,
-//! shape q, scale ν). P. S. Fader, B. G. S. Hardie, "The Gamma-Gamma model of monetary value", 2013, after P. S. Fader, B. G. S.
-//! Hardie, K. L. Lee, "RFM and CLV: using iso-value curves for customer base analysis", Journal of Marketing Research 42, 2005. For
-//! x repeat purchases with the mean m:
+//! *Formula.* A customer's amounts scatter around a mean of their own (gamma, shape p), and the means differ between customers (gamma,
+//! shape q, scale ν). For x repeat purchases with the mean m:
 //!
 //! `L = Γ(px+q) / (Γ(px)·Γ(q)) · ν^q · m^(px−1) · x^(px) / (ν + mx)^(px+q)`, and `E(mean | x, m) = p·(ν + mx) / (px + q − 1)`:
 //! between the customer's own mean and everybody's, `pν/(q−1)`, the nearer to their own the more they have bought.
 //!
-//! *Assumed*: amounts above zero, of one currency, and unrelated to how often somebody buys: [`SpendFit::frequency_correlation`] shows
-//! whether they are. *Smallest n*: [`OBSERVATIONS_MIN`] customers who bought again. *Not to be concluded*: anything about a one-time
+//! *Source.* P. S. Fader, B. G. S. Hardie, "The Gamma-Gamma model of monetary value", 2013, after P. S. Fader, B. G. S. Hardie, K. L.
+//! Lee, "RFM and CLV: using iso-value curves for customer base analysis", Journal of Marketing Research 42, 2005.
+//!
+//! *Assumptions.* Amounts above zero, of one currency, and unrelated to how often somebody buys: [`SpendFit::frequency_correlation`] shows
+//! whether they are.
+//!
+//! *Smallest n.* [`OBSERVATIONS_MIN`] customers who bought again.
+//!
+//! *What not to conclude.* Anything about a one-time
 //! buyer ([`Spend::one_time_buyer`]); that the amount times expected purchases is income to count on: margins, returns and interest are not
 //! in it.
 

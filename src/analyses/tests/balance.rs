@@ -18,6 +18,7 @@ fn contact(kind: &str, credit: f64, cost: i64) -> Contact<'_> {
         cost,
         effort: 0,
         capacity: None,
+        pairs: None,
     }
 }
 

@@ -1,15 +1,17 @@
 //! The scorecards of two departments by hand.
 
+use std::collections::BTreeMap;
+
 use super::{close, whole::WholeTable};
 use crate::{
     analyses::{
         contacts::{Contacts, Credited},
         drivers::PairSums,
         priorities::{Group, PriorityTable, Stated, Subject},
-        scorecards::{Department, MonthOf, PRIORITIES, Scorecard, scorecard},
+        scorecards::{Department, MonthOf, PRIORITIES, Promises, Scorecard, scorecard},
         statistics::Sums,
     },
-    model::{Accumulator, AlertCause, ContactElement, Measure, PathOutcome, contact_touchpoint},
+    model::{Accumulator, AlertCause, ContactElement, Measure, Outcome, PathOutcome, contact_touchpoint},
 };
 
 /// What a month is read from.
@@ -20,12 +22,17 @@ struct Known {
     department: Department,
     priorities: PriorityTable,
     stated: Stated,
+    promises: Promises,
+    metric_alerts: i64,
+    arrived: BTreeMap<Outcome, i64>,
 }
 
 impl Known {
     fn card(&self, spoke: &str) -> Option<Scorecard<'_>> {
-        let Known { contacts, credited, department, priorities, stated } = self;
-        scorecard(&MonthOf { contacts, credited, department, priorities, stated }, spoke)
+        let Known { contacts, credited, department, priorities, stated, promises, metric_alerts, arrived } = self;
+        let (promises, metric_alerts, arrived) = (*promises, *metric_alerts, arrived.clone());
+        let of = MonthOf { contacts, credited, department, priorities, stated, promises, metric_alerts, arrived };
+        scorecard(of, spoke)
     }
 
     fn touchpoints(&mut self, name: &str, n: i64, cost: i64) {
@@ -160,4 +167,20 @@ fn open_alerts_alone_make_a_card_and_those_that_were_taken_back_none() {
     assert_eq!(known.card("support"), None);
     known.department.add_alerts(AlertCause::PromiseOverdue, 1);
     assert!(known.department.is_zero());
+}
+
+#[test]
+fn promises_and_arrivals_make_no_card_and_are_on_the_one_that_there_is() {
+    let (promises, arrived) = (Promises { open: 3, overdue: 2 }, BTreeMap::from([(Outcome::Late, 4)]));
+    let mut known = Known { promises, arrived: arrived.clone(), ..Known::default() };
+    assert_eq!(known.card("support"), None);
+    known.metric_alerts = 2;
+    let alone = known.card("support").expect("an alert");
+    assert_eq!((alone.open_promises, &alone.arrived), (promises, &arrived));
+    assert_eq!(alone.alerts, [(AlertCause::MetricUnusual, 2)]);
+    known.department.add_alerts(AlertCause::PromiseOverdue, 1);
+    known.touchpoints("support:case_replied:phone", 1, 0);
+    let found = known.card("support").expect("a scorecard");
+    assert_eq!((found.touchpoints, found.promises, found.open_promises, found.arrived), (1, 0, promises, arrived));
+    assert_eq!(found.alerts, [(AlertCause::PromiseOverdue, 1), (AlertCause::MetricUnusual, 2)]);
 }

@@ -21,7 +21,7 @@ pub(super) fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     name.push(family::PART_SEPARATOR);
     let contact = name.len();
 
-    name.push_str(ContactElement::Touchpoints.as_str());
+    ContactElement::Touchpoints.push_name(&mut name);
     let value = DimensionValue::new(Dimension::Company, &name);
     let (cost, effort) = (facts.cost.unwrap_or(0), touchpoint.effort.map_or(0, i64::from));
     if (cost, effort) == (0, 0) {
@@ -39,7 +39,7 @@ pub(super) fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     ] {
         if let Some(add) = add {
             name.truncate(contact);
-            name.push_str(element.as_str());
+            element.push_name(&mut name);
             let value = DimensionValue::new(Dimension::Company, &name);
             emit.cell(family::BALANCE, None, month, &value, &add, 1);
         }

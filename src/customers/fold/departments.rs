@@ -4,17 +4,22 @@
 //! A department *failed* a person in a month if at least one of its touchpoints was: a delivery later than promised (beyond the
 //! tolerance), an answer or review of 1 or 2 of 5, a detractor's answer (0–6 of 0–10), or a sentiment below
 //! [`SENTIMENT_FAILS_BELOW`].
+//!
+//! A department *promises* by a touchpoint that says until when an order is to be delivered. The promise is open until the order is
+//! delivered or cancelled, or another promise replaces it, by whomever; it is to be kept by the day on which `overdue` begins to count it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     facts::Facts,
+    felt::{self, MEASURES, Means},
     head::{Head, Sum},
     month::{THOUSANDTHS, mean},
     place::{DimensionValue, Emit},
 };
 use crate::model::{
-    Accumulator, DepartmentElement, Dimension, Measure, PairElement, ScoreScale, Touchpoint, Window, family,
+    Accumulator, Day, DepartmentElement, Dimension, Measure, PairElement, ScoreScale, Touchpoint, Window, WindowKind,
+    family,
 };
 
 /// Sentiment below this, of −100…100, is a failure: as the share that is published of `sentiment` counts it.
@@ -24,10 +29,6 @@ const SCORE_FAILS_TO: u8 = 2;
 /// Of answers of 0–10: detractors.
 const NPS_FAILS_TO: u8 = 6;
 
-/// The measures that are observed at a touchpoint, and so at a department.
-const MEASURES: [Measure; 6] =
-    [Measure::Csat, Measure::Nps, Measure::Sentiment, Measure::FirstResponseTime, Measure::OnTime, Measure::PromiseGap];
-
 /// A department in the month of a head, by its index in [`Head::spokes`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Department {
@@ -35,8 +36,6 @@ pub(super) struct Department {
     failed: bool,
     /// Cases that the person opened there.
     cases: i64,
-    /// What was observed there, in the order of [`MEASURES`].
-    observed: [Sum; MEASURES.len()],
 }
 
 /// A department in a person's month that is over.
@@ -48,8 +47,8 @@ pub struct DepartmentMonth {
     cases_elsewhere: i64,
     /// The mean answer of 1–5 there, in thousandths.
     csat_elsewhere: Option<i64>,
-    /// In the order of [`MEASURES`], each in the unit of [`super::month::PersonMonth`].
-    values: [Option<i64>; MEASURES.len()],
+    /// What was felt there.
+    values: Means,
 }
 
 fn is_failure(touchpoint: &Touchpoint<'_>, facts: &Facts<'_, '_>) -> bool {
@@ -66,26 +65,38 @@ fn is_failure(touchpoint: &Touchpoint<'_>, facts: &Facts<'_, '_>) -> bool {
 pub(super) fn observe(departments: &mut Vec<Department>, facts: &Facts<'_, '_>, spoke: u32) {
     let touchpoint = facts.touchpoint;
     let at = departments.iter().position(|known| known.spoke == spoke).unwrap_or_else(|| {
-        departments.push(Department { spoke, failed: false, cases: 0, observed: Default::default() });
+        departments.push(Department { spoke, failed: false, cases: 0 });
         departments.len() - 1
     });
     let department = &mut departments[at];
     department.failed |= is_failure(touchpoint, facts);
     department.cases += i64::from(facts.case_opened);
-    let answer = |scale| touchpoint.score.filter(|score| score.scale == scale).map(|score| i64::from(score.value));
-    let promised = facts.delivery.and_then(|delivery| Some((delivery.on_time, delivery.promised_at?)));
-    let values = [
-        answer(ScoreScale::Csat),
-        answer(ScoreScale::Nps),
-        touchpoint.sentiment.map(i64::from),
-        facts.first_response_ms,
-        promised.map(|(on_time, _)| i64::from(on_time)),
-        promised.map(|(_, at)| touchpoint.occurred_at.0.saturating_sub(at.0)),
-    ];
-    for (sum, value) in department.observed.iter_mut().zip(values) {
-        if let Some(value) = value {
-            sum.add(value);
-        }
+}
+
+/// Contributes promises that a touchpoint makes and ends to the departments that made them.
+pub(super) fn contribute_promises<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
+    let day = facts.place.day;
+    if let Some(ended) = &facts.promise_ended {
+        contribute_promise(ended.dimensions.spoke(), (day, ended.day), -1, emit);
+    }
+    if let Some(due) = facts.promise_made {
+        contribute_promise(facts.touchpoint.spoke, (day, due), 1, emit);
+    }
+}
+
+/// A promise that is open from a day on (`-1`: no more), and to be kept by another one.
+fn contribute_promise<E: Emit>(spoke: &str, (open, due): (Day, Day), times: i64, emit: &mut E) {
+    let mut name = family::cell_value(&[spoke], &[]);
+    DepartmentElement::Promises.push_name(&mut name);
+    let value = DimensionValue::new(Dimension::Company, &name);
+    let [open, due] = [open, due].map(|day| Window::of(WindowKind::Month, day));
+    let is_due = Accumulator { a: 1, ..Accumulator::default() };
+    if open == due {
+        let both = Accumulator { n: 1, ..is_due };
+        emit.cell(family::SCORECARDS, None, open, &value, &both, times);
+    } else {
+        emit.cell(family::SCORECARDS, None, open, &value, &Accumulator::count(1), times);
+        emit.cell(family::SCORECARDS, None, due, &value, &is_due, times);
     }
 }
 
@@ -93,34 +104,24 @@ pub(super) fn observe(departments: &mut Vec<Department>, facts: &Facts<'_, '_>, 
 pub(super) fn over(head: &Head) -> Vec<DepartmentMonth> {
     let departments = &head.month.departments;
     let cases = departments.iter().fold(0_i64, |sum, it| sum + it.cases);
-    let csat = departments.iter().fold(Sum::default(), |sum, it| {
+    let felt = &head.month.felt;
+    let csat = felt.iter().fold(Sum::default(), |sum, it| {
         let [csat, ..] = it.observed;
         Sum { n: sum.n + csat.n, sum: sum.sum.wrapping_add(csat.sum) }
     });
     let of = |department: &Department| {
-        let [own, ..] = department.observed;
+        let observed = felt::at_spoke(felt, department.spoke);
+        let [own, ..] = observed;
         let (spoke, _) = head.spokes.get(department.spoke as usize)?;
-        let mut values = [None; MEASURES.len()];
-        for ((value, sum), measure) in values.iter_mut().zip(department.observed).zip(MEASURES) {
-            *value = mean(sum, times(measure));
-        }
         Some(DepartmentMonth {
             spoke: spoke.clone(),
             failed: department.failed,
             cases_elsewhere: cases - department.cases,
             csat_elsewhere: mean(Sum { n: csat.n - own.n, sum: csat.sum.wrapping_sub(own.sum) }, THOUSANDTHS),
-            values,
+            values: felt::means(observed),
         })
     };
     departments.iter().filter_map(of).collect()
-}
-
-/// What the mean of an observed measure is multiplied by: milliseconds are small enough.
-fn times(measure: Measure) -> i64 {
-    match measure {
-        Measure::FirstResponseTime | Measure::PromiseGap => 1,
-        _ => THOUSANDTHS,
-    }
 }
 
 impl DepartmentMonth {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{
-    balance, buying,
+    balance, buying, departments,
     facts::{Buyer, Facts, Gained},
     head::CONTACT_DAYS,
     journeys::{self, Ended},
@@ -69,6 +69,7 @@ pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
         measure(facts, emit);
     }
     balance::contribute(facts, emit);
+    departments::contribute_promises(facts, emit);
     journeys(facts, emit);
     changes(facts, emit);
     if let Some(change) = &facts.bought {

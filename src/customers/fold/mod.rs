@@ -13,6 +13,7 @@ pub mod content;
 pub mod departments;
 mod expectations;
 pub mod facts;
+pub mod felt;
 pub mod head;
 pub mod journeys;
 pub mod measures;

@@ -9,6 +9,7 @@ use super::{
     FoldOptions,
     departments::{self, Department, DepartmentMonth},
     facts::{Facts, Gained},
+    felt::{self, ContactMonth, Felt},
     head::{Head, Sum},
     place::{DimensionValue, Emit},
     subjects::{self, Followed},
@@ -43,6 +44,8 @@ pub struct Month {
     pub(super) subjects: Vec<Box<str>>,
     /// The departments that touched the person.
     pub(super) departments: Vec<Department>,
+    /// The kinds of contact at which something was observed.
+    pub(super) felt: Vec<Felt>,
 }
 
 impl Month {
@@ -75,6 +78,8 @@ pub struct PersonMonth {
     pub segment: Option<Box<str>>,
     /// As each department has it.
     pub departments: Vec<DepartmentMonth>,
+    /// What was felt at each kind of contact.
+    pub contacts: Vec<ContactMonth>,
 }
 
 fn window(day: Day) -> Window {
@@ -110,10 +115,12 @@ impl PersonMonth {
         for (slot, &measure) in values.iter_mut().zip(Measure::ALL) {
             *slot = value(measure);
         }
-        PersonMonth { start: month.start, values, segment: head.segment.clone(), departments: departments::over(head) }
+        let (departments, contacts) = (departments::over(head), felt::over(head));
+        PersonMonth { start: month.start, values, segment: head.segment.clone(), departments, contacts }
     }
 
-    /// Contributes it `times`: to the company, to the person's segment, and to the departments.
+    /// Contributes it `times`: to the company, to the person's segment, to the departments, and to the kinds of
+    /// contact.
     pub fn contribute<E: Emit>(&self, times: i64, emit: &mut E) {
         self.contribute_to(Dimension::Company, &[family::PERSONS], times, emit);
         if let Some(segment) = &self.segment {
@@ -122,6 +129,9 @@ impl PersonMonth {
         let bought_again = self.values[Measure::BoughtAgain as usize];
         for department in &self.departments {
             department.contribute(window(self.start), bought_again, times, emit);
+        }
+        if let Some(bought_again) = bought_again {
+            self.contacts.iter().for_each(|it| it.contribute(window(self.start), bought_again, times, emit));
         }
     }
 
@@ -228,4 +238,5 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, spoke: u32, option
     month.costs = month.costs.saturating_add(minor(touchpoint.cost));
     subjects::note(&mut month.subjects, touchpoint);
     departments::observe(&mut month.departments, facts, spoke);
+    felt::observe(&mut month.felt, facts, spoke);
 }

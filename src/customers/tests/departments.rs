@@ -167,3 +167,34 @@ fn a_rebuild_counts_departments_months_and_alerts_as_they_were() {
         assert_eq!(world.lines(), before);
     }
 }
+
+/// Which promises of which department are open, as months see it: changes by month.
+fn promises(arrivals: &[&str]) -> Vec<String> {
+    let mut world = World::new(10);
+    tell(&mut world, arrivals);
+    let lines = world.lines().into_iter().filter(|line| line.contains(" o: "));
+    lines.map(|line| line.trim_start_matches("scorecards month:2026-").to_owned()).collect()
+}
+
+#[test]
+fn a_promise_counts_at_whoever_made_it_until_it_ends() {
+    // Monday is in March; the 30th day after it in April.
+    let placed = "sales order_placed O1 promised 3d12:00 #p at 0d09:00";
+    assert_eq!(promises(&[placed]), ["03 sales o: n 1, a 1"]);
+    let late = "sales order_placed O1 promised 40d12:00 #p at 0d09:00";
+    assert_eq!(promises(&[late]), ["03 sales o: n 1", "04 sales o: n 0, a 1"]);
+    // Kept by another department, in the month or in the one after.
+    assert_eq!(promises(&[placed, "operations order_delivered O1 #d at 2d09:00"]), [""; 0]);
+    let ended = ["03 sales o: n 1, a 1", "04 sales o: n -1, a -1"];
+    assert_eq!(promises(&[placed, "operations order_delivered O1 #d at 33d09:00"]), ended);
+    assert_eq!(promises(&[placed, "sales order_cancelled O1 #d at 33d09:00"]), ended);
+    // Kept a month before it had to be: it was open, and never overdue.
+    let early = promises(&[late, "operations order_delivered O1 #d at 2d09:00"]);
+    assert_eq!(early, [""; 0]);
+    // Another promise takes its place, whoever makes it; a late event takes back what no longer holds.
+    let replaced = ["03 operations o: n 1", "04 operations o: n 0, a 1"];
+    let shipped = "operations order_shipped O1 promised 40d12:00 #s at 1d09:00";
+    assert_eq!(promises(&[placed, shipped]), replaced);
+    assert_eq!(promises(&[shipped, placed]), replaced);
+    assert_eq!(promises(&["operations order_delivered O1 #d at 2d09:00", shipped, placed]), [""; 0]);
+}

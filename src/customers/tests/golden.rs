@@ -8,6 +8,7 @@ use crate::customers::{fold::Head, store_keys};
 const STORE_VERSION_3: &str = "tests/fixtures/customers_store_v3.txt";
 const STORE_VERSION_5: &str = "tests/fixtures/customers_store_v5.txt";
 const STORE_VERSION_6: &str = "tests/fixtures/customers_store_v6.txt";
+const STORE_VERSION_7: &str = "tests/fixtures/customers_store_v7.txt";
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -46,7 +47,7 @@ fn store() -> World {
 }
 
 #[test]
-fn the_store_of_version_6_is_what_this_program_writes() {
+fn the_store_of_version_7_is_what_this_program_writes() {
     let world = store();
     let mut text = String::new();
     for (key, value) in &world.store {
@@ -57,7 +58,7 @@ fn the_store_of_version_6_is_what_this_program_writes() {
             writeln!(text, "{} {}", hexadecimal(key), hexadecimal(value)).expect("a string takes every character");
         }
     }
-    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v6.txt")]
+    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v7.txt")]
         .assert_eq(&text);
 }
 
@@ -76,12 +77,12 @@ fn head_of(path: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_head_of_version_6_can_be_read() {
-    let bytes = head_of(STORE_VERSION_6);
-    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 6");
+fn a_head_of_version_7_can_be_read() {
+    let bytes = head_of(STORE_VERSION_7);
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 7");
     // The detractor of the third day waits for a follow-up until the fifth.
     assert_eq!(envelope.timer, Some(MONDAY.plus(4)));
-    let head = Head::decode(encoded).expect("version 6");
+    let head = Head::decode(encoded).expect("version 7");
     assert_eq!((head.touchpoints, head.purchases), (72, 3));
 }
 
@@ -91,7 +92,7 @@ fn a_head_of_version_3_asks_for_a_rebuild_which_can_read_what_it_is_tied_to() {
     let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 3");
     assert_eq!((envelope.timer, envelope.closed), (Some(MONDAY.plus(4)), None));
     let error = Head::decode(encoded).expect_err("another version").to_string();
-    assert_eq!(error, "the stored head has version 3, this program reads version 6; run `insight-hub rebuild`");
+    assert_eq!(error, "the stored head has version 3, this program reads version 7; run `insight-hub rebuild`");
 }
 
 #[test]
@@ -100,5 +101,15 @@ fn a_head_of_version_5_asks_for_a_rebuild_which_knows_what_the_feed_was_told_und
     let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 5");
     let told = envelope.alerts.expect("something was told");
     assert!(!told.published.is_empty() && told.published.iter().all(|told| told.person.is_none()), "{told:?}");
+    assert!(Head::decode(encoded).is_err());
+}
+
+#[test]
+fn a_head_of_version_6_asks_for_a_rebuild_which_knows_what_the_feed_was_told() {
+    let bytes = head_of(STORE_VERSION_6);
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 6");
+    assert_eq!((envelope.timer, envelope.closed), (Some(MONDAY.plus(4)), None));
+    let told = envelope.alerts.expect("something was told");
+    assert!(!told.published.is_empty() && told.published.iter().all(|told| told.person.is_some()), "{told:?}");
     assert!(Head::decode(encoded).is_err());
 }

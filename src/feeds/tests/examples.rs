@@ -1,6 +1,6 @@
 //! One record of each feed with every field filled: what the golden files show.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use crate::{
     analyses::{
@@ -8,10 +8,10 @@ use crate::{
         balance::{Balance, Contact, ContactKey, CostBasis, balance},
         buying::month::{BuyingCounts, BuyingFit},
         change::{Shape, compare},
-        drivers::{Correlation, Moments},
+        drivers::{Correlation, Moments, PairSums, Pairs},
         journeys::{JourneyLimits, JourneyTable},
         priorities::{Group, PriorityTable, SCORE_RANGE, Stated, Subject},
-        scorecards::{Effect, Scorecard},
+        scorecards::{Effect, Promises, Scorecard},
         statistics::{Difference, Sums},
         tests::whole::WholeTable,
     },
@@ -437,11 +437,20 @@ pub fn change_record() -> ChangeRecord<'static> {
         metric: "on_time",
         unit: "percent",
         days: 28,
+        gap_days: 0,
         change: compare(&cell(80, 40), &cell(90, 81), Shape::Share).expect("enough of both"),
         revision: 5,
         status: Status::Provisional,
     }
 }
+
+/// Of 64 customers half were content and half bought again, of the same 24 both.
+static FELT: LazyLock<Pairs> = LazyLock::new(|| {
+    let mut felt = Pairs::default();
+    let sums = PairSums { n: 64, first: 32, second: 32, first_squares: 32, second_squares: 32, products: 24 };
+    felt.add((Measure::Csat as u8, Measure::BoughtAgain as u8), &sums);
+    felt
+});
 
 /// Three kinds of contact, one with all that can be known of it.
 pub fn contacts() -> Vec<Contact<'static>> {
@@ -454,6 +463,7 @@ pub fn contacts() -> Vec<Contact<'static>> {
         cost: 40_000,
         effort: 12,
         capacity: Some(1_000),
+        pairs: Some(&FELT),
     };
     let nothing = Sums::default();
     let (scores, sentiment) = (Sums { n: 60, sum: 240, squares: 1_000 }, Sums { n: 31, sum: 310, squares: 9_000 });
@@ -461,7 +471,17 @@ pub fn contacts() -> Vec<Contact<'static>> {
     let store = ContactKey { spoke: "sales", kind: "visit_made", channel: "" };
     vec![
         all,
-        Contact { key: web, scores, sentiment, credit: 10.0, cost: 60_000, effort: 0, capacity: None, ..all },
+        Contact {
+            key: web,
+            scores,
+            sentiment,
+            credit: 10.0,
+            cost: 60_000,
+            effort: 0,
+            capacity: None,
+            pairs: None,
+            ..all
+        },
         Contact {
             key: store,
             scores: nothing,
@@ -471,6 +491,7 @@ pub fn contacts() -> Vec<Contact<'static>> {
             cost: 0,
             effort: 0,
             capacity: None,
+            pairs: None,
         },
     ]
 }
@@ -503,12 +524,22 @@ pub fn scorecard(table: &PriorityTable) -> Scorecard<'_> {
         net: Some(-0.25),
         promises: 30,
         kept: 27,
+        open_promises: Promises { open: 6, overdue: 4 },
         priorities: (3..).zip(found).collect(),
         other_priorities: 2,
         cases_elsewhere: Effect { failed: others, others: failed, difference: None },
         scores_elsewhere: Effect { failed, others: Sums { n: 32, sum: 48_000, squares: 1 << 30 }, difference },
         drivers: vec![(Measure::Csat, Correlation { n: 64, r: 0.5, low: 0.25, high: 0.75 })],
-        alerts: vec![(AlertCause::CaseUnanswered, 7)],
+        alerts: vec![(AlertCause::CaseUnanswered, 7), (AlertCause::MetricUnusual, 1)],
+        arrived: [
+            (Outcome::Accepted, 1_190),
+            (Outcome::Skipped, 5),
+            (Outcome::Duplicate, 8),
+            (Outcome::Conflicting, 1),
+        ]
+        .into_iter()
+        .chain([(Outcome::Rejected, 2), (Outcome::Late, 40), (Outcome::Capped, 3)])
+        .collect(),
     }
 }
 

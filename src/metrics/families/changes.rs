@@ -6,7 +6,8 @@
 //! ```
 //! What something was done about is what the touchpoint names: the company, and its channel, segment, region, product, subject,
 //! campaign and account. Compared are the [`DAYS`] days before the day of the change with as many after it; the day itself
-//! belongs to neither.
+//! belongs to neither. Where an observation takes days to be made (whether a first-time buyer buys again within 30), those before end
+//! so many days earlier: whoever counts before the change had all of them before it.
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
@@ -28,7 +29,7 @@ pub const DAYS: i32 = 28;
 const DAY_MS: f64 = 86_400_000.0;
 const SECOND_MS: f64 = 1_000.0;
 
-/// What is compared: metrics of observations that belong to one moment, with an interval.
+/// What is compared: metrics of observations with an interval, each of one moment or of the days after it.
 const COMPARED: &[(u8, Shape)] = &[
     (index::NPS, Shape::NetPromoter),
     (index::CSAT, Shape::Share),
@@ -42,13 +43,32 @@ const COMPARED: &[(u8, Shape)] = &[
     (index::FULL_RESOLUTION_TIME, Shape::Mean { unit: SECOND_MS }),
     (index::FIRST_CONTACT_RESOLUTION, Shape::Share),
     (index::FOLLOW_UP_TIME, Shape::Mean { unit: SECOND_MS }),
+    (index::EXPECTATION_GAP, Shape::Mean { unit: 1.0 }),
+    (index::REFERRAL, Shape::Share),
+    (index::WORD_OF_MOUTH, Shape::Share),
+    (index::REPURCHASE_30, Shape::Share),
+    (index::REPURCHASE_60, Shape::Share),
+    (index::REPURCHASE_90, Shape::Share),
 ];
+
+/// For how many days after its moment an observation of a metric is still being made, and a change could have a part in it. A contact
+/// within seven days of a resolution is looked for, but whether there is one was decided by the resolution.
+fn gap_days(metric: u8) -> i32 {
+    match metric {
+        index::REPURCHASE_30 => 30,
+        index::REPURCHASE_60 => 60,
+        index::REPURCHASE_90 => 90,
+        _ => 0,
+    }
+}
 
 /// A metric before and after a change.
 #[derive(Clone, Copy, Debug)]
 pub struct Compared {
     /// The metric.
     pub metric: &'static Definition,
+    /// How many days before the change are left out besides its own.
+    pub gap_days: i32,
     /// How it moved; `None`: too few observations, or the change is gone.
     pub change: Option<Change>,
 }
@@ -141,7 +161,9 @@ impl Changes {
             return Ok(());
         };
         let definition = catalogue::definition(cell.metric).ok_or(MetricsError::UnknownMetric(cell.metric))?;
-        for (day, spoke) in changes.iter().filter(|(day, _)| (day.0 - cell.window.start.0).abs() <= DAYS) {
+        let earliest = -DAYS - gap_days(cell.metric);
+        let is_near = |day: Day| (earliest..=DAYS).contains(&(cell.window.start.0 - day.0));
+        for (day, spoke) in changes.iter().filter(|(day, _)| is_near(*day)) {
             each(comparison(*day, cell.dimension, cell.value, spoke, definition.id));
         }
         Ok(())
@@ -157,13 +179,14 @@ impl Changes {
         let corrupted = || MetricsError::Corrupted { what: "a comparison's key" };
         let &[value, spoke, id] = parts else { return Err(corrupted()) };
         let (metric, shape) = compared(id).ok_or_else(corrupted)?;
+        let gap_days = gap_days(metric.index);
         let mut told = StoreKey::new();
         told.push(family::CHANGES);
         told.extend_from_slice(&day_bytes(day));
         told.push(dimension as u8);
         told.extend_from_slice(value.as_bytes());
         if store.get(&element_key(&told, spoke))?.is_none() {
-            return Ok(Compared { metric, change: None });
+            return Ok(Compared { metric, gap_days, change: None });
         }
         let sum = |days: std::ops::Range<i32>| -> Result<Accumulator, MetricsError> {
             let mut sum = Accumulator::default();
@@ -176,7 +199,8 @@ impl Changes {
             }
             Ok(sum)
         };
-        Ok(Compared { metric, change: compare(&sum(-DAYS..0)?, &sum(1..DAYS + 1)?, shape) })
+        let (before, after) = (sum(-DAYS - gap_days..-gap_days)?, sum(1..DAYS + 1)?);
+        Ok(Compared { metric, gap_days, change: compare(&before, &after, shape) })
     }
 }
 
@@ -194,10 +218,17 @@ mod tests {
     use crate::metrics::catalogue::MetricKind;
 
     #[test]
-    fn what_is_compared_are_observations_of_one_moment() {
+    fn what_is_compared_are_observations_whose_days_do_not_reach_over_the_change() {
         for (metric, shape) in COMPARED {
             let metric = catalogue::definition(*metric).expect("a metric of the catalogue");
             assert!(metric.kind == MetricKind::Flow && !metric.ahead && !metric.per_currency, "{}", metric.id);
+            // What comes of an observation later has to have come before the change.
+            let waits = metric.settles_after_days;
+            assert!(
+                waits == gap_days(metric.index) || metric.index == index::FIRST_CONTACT_RESOLUTION,
+                "{}",
+                metric.id
+            );
             let cell =
                 Accumulator { n: 40, a: 10, b: 6, sum: 80_000, squares: 1_000_000_000, ..Accumulator::default() };
             let found = compare(&cell, &cell, *shape).expect("enough of both");

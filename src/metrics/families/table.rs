@@ -146,7 +146,10 @@ fn add_contact(contacts: &mut Contacts, element: &str, add: &Accumulator) -> Res
     let (contact, element) = parsed
         .and_then(|(contact, element)| Some((contact, ContactElement::parse(element)?)))
         .ok_or(MetricsError::Corrupted { what: "a kind of contact" })?;
-    contacts.add(contact, element, add);
+    match element {
+        ContactElement::Pair(i, j, element) => contacts.add_pair(contact, (i, j), &pair_sums(element, add)),
+        element => contacts.add(contact, element, add),
+    }
     Ok(())
 }
 
@@ -179,6 +182,7 @@ fn add_to_department(department: &mut Department, element: &str, add: &Accumulat
             let scores = &mut department.side(failed).scores;
             *scores = scores.and(Sums::of(add));
         }
+        DepartmentElement::Promises => department.add_promises(add),
         DepartmentElement::Alerts(cause) => department.add_alerts(cause, add.n),
         DepartmentElement::Pair(i, j, element) => department.add_pair((i, j), &pair_sums(element, add)),
     }

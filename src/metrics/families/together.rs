@@ -6,8 +6,8 @@
 //! ```
 
 use crate::{
-    metrics::cells::StoreKey,
-    model::{Dimension, KnownGoal, family, parse_contact},
+    metrics::cells::{StoreKey, day_bytes},
+    model::{Day, Dimension, KnownGoal, family, parse_contact},
 };
 
 use super::HEAD;
@@ -45,6 +45,14 @@ pub(super) fn priorities(family: &[u8]) -> StoreKey {
 /// The scorecard of a spoke in the month of a family.
 pub(super) fn scorecard(family: &[u8], spoke: &str) -> StoreKey {
     of_company(family::SCORECARDS, spoke, family)
+}
+
+/// The same, by the first day of the month.
+pub(super) fn scorecard_of(month: Day, spoke: &str) -> StoreKey {
+    let mut head = StoreKey::from_slice(&[family::SCORECARDS]);
+    head.extend_from_slice(&day_bytes(month));
+    head.push(Dimension::Company as u8);
+    scorecard(&head, spoke)
 }
 
 /// The spoke of an element of a balance.

@@ -1,5 +1,6 @@
 //! The stage told as stories: contributions as text in, published lines out; and its promises as properties.
 
+mod departments;
 mod families;
 mod fits;
 mod promises;
@@ -21,11 +22,11 @@ use super::{
     catalogue::{self, MetricKind},
     cells, values,
 };
-use crate::analyses::journeys::JourneyLimits;
+use crate::analyses::{journeys::JourneyLimits, scorecards::Promises};
 use crate::model::{
-    Accumulator, Alert, AlertId, AnalysisPlace, CellKey, ContactElement, Currency, Day, Dimension, EventTime,
-    GroupElement, KeyValue, MetricValue, Money, Outcome, Status, StoreError, Uncertainty, Window, WindowKind,
-    contact_touchpoint, family, keys,
+    Accumulator, Alert, AlertId, AnalysisPlace, CellKey, Currency, Day, DepartmentElement, DepartmentNews, Dimension,
+    EventTime, GroupElement, KeyValue, MetricValue, Money, Outcome, Status, StoreError, Uncertainty, Window,
+    WindowKind, contact_touchpoint, family, keys,
 };
 
 /// A store with its changelog.
@@ -75,6 +76,16 @@ struct Feed {
     open_alerts: BTreeSet<AlertId>,
     /// All that was told last of journeys.
     journeys: BTreeMap<String, String>,
+    /// What partitions tell that of the analyses.
+    told: Vec<DepartmentNews>,
+}
+
+impl Feed {
+    /// The latest values of metrics, without the scorecards of those who own an alert about one.
+    fn values(&self) -> BTreeMap<String, String> {
+        let values = self.latest.iter().filter(|(key, _)| !key.starts_with("scorecards|"));
+        values.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
 }
 
 impl Effects for Feed {
@@ -95,6 +106,9 @@ impl Effects for Feed {
         writeln!(self.alerts, "{about} {state}{at} since {since} {owner}{figures}{seen} r{}", alert.revision)
             .expect("a string takes every character");
         self.open_alerts.insert(alert.id);
+    }
+    fn tell(&mut self, news: DepartmentNews) {
+        self.told.push(news);
     }
     fn alert_gone(&mut self, id: AlertId) {
         assert!(self.open_alerts.remove(&id), "it was never told");
@@ -141,6 +155,13 @@ impl Effects for Feed {
                     }
                     for (cause, n) in &card.alerts {
                         write!(line, ", {n} {cause}").expect("a string takes every character");
+                    }
+                    let Promises { open, overdue } = card.open_promises;
+                    if (open, overdue) != (0, 0) {
+                        write!(line, ", {open} promises, {overdue} overdue").expect("a string takes every character");
+                    }
+                    for (outcome, n) in &card.arrived {
+                        write!(line, ", {n} {outcome}").expect("a string takes every character");
                     }
                     line
                 });
@@ -244,6 +265,8 @@ struct Harness {
     feed: Feed,
     /// Store and feed as last committed.
     committed: (TestStore, Feed),
+    /// What was told in commits and is not known to have been taken.
+    told: Vec<DepartmentNews>,
     /// Disks as they were after commits: how much of the changelog is on them, and what they hold.
     disks: Vec<(usize, BTreeMap<Vec<u8>, Bytes>)>,
 }
@@ -256,6 +279,7 @@ impl Harness {
             store: TestStore::default(),
             feed: Feed::default(),
             committed: Default::default(),
+            told: Vec::new(),
             disks: Vec::new(),
         }
     }
@@ -275,6 +299,9 @@ impl Harness {
     }
 
     fn publish(&mut self) -> bool {
+        for news in &self.told {
+            self.metrics.department(news, &mut self.store).expect("a good store");
+        }
         self.metrics.publish(&mut self.store, &mut self.feed).expect("a good store")
     }
 
@@ -282,13 +309,14 @@ impl Harness {
         let left = self.publish();
         assert_eq!(left, self.metrics.has_background_work());
         self.metrics.committed();
+        self.told = std::mem::take(&mut self.feed.told);
         self.keep();
         let stored = self.store.map.iter().filter(|(key, _)| matches!(key[0], b'c' | b'd'));
         let stored: usize = stored.map(|(key, value)| cells::keys_published(key, value)).sum();
         let analysed =
             self.store.map.iter().filter(|(key, value)| matches!(key[0], b'f' | b'p') && value[2] != u8::MAX).count();
         assert_eq!(stored + analysed, self.feed.latest.len(), "the store holds exactly what is published");
-        left
+        left || !self.told.is_empty()
     }
 
     /// What was published is committed.
@@ -379,7 +407,7 @@ impl Harness {
             }
             // Kinds of contact: when, which, how many, what they cost.
             ["contacts", date, contact, n, cost] => {
-                let value = family::cell_value(&[family::CONTACTS], &[contact, ContactElement::Touchpoints.as_str()]);
+                let value = family::cell_value(&[family::CONTACTS], &[contact, "t"]);
                 let cell = CellKey {
                     metric: family::BALANCE,
                     currency: None,
@@ -397,6 +425,14 @@ impl Harness {
                 let value = family::cell_value(&[spoke], &[&format!("!{cause}")]);
                 let add = Accumulator::count(n.parse().expect("a number"));
                 self.element(family::SCORECARDS, day(date), &value, &add);
+            }
+            // Changes of promises: when, whose, how many more are open, how many more are to be kept.
+            ["promises", date, spoke, open, due] => {
+                let mut element = String::new();
+                DepartmentElement::Promises.push_name(&mut element);
+                let value = family::cell_value(&[spoke], &[&element]);
+                let [n, a] = [open, due].map(|number| number.parse().expect("a number"));
+                self.element(family::SCORECARDS, day(date), &value, &Accumulator { n, a, ..Accumulator::default() });
             }
             // Persons: when, with a subject (or -) of which spoke, how many of them, how many bought again.
             ["persons", date, spoke, subject, n, again] => {

@@ -52,6 +52,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         Section::new("drivers", "Its part in drivers", drivers(card)),
         Section::new("fix", "What it should fix first", fix(card, month, &asker.currency())),
         Section::new("open", "Open alerts", open(card, spoke)),
+        Section::new("arrived", "Data quality", arrived(card, spoke)),
     ];
     Ok(page)
 }
@@ -72,8 +73,26 @@ fn of_month(card: &Value) -> Vec<Block> {
             ("Touchpoints", touchpoints),
             ("Cases opened", line(count(count_of(card, "/cases")))),
             ("Promises of delivery", promises),
+            ("Its own promises, still open", open_promises(card)),
         ],
     }]
+}
+
+/// The promises that it made and that had not ended by the month's end.
+fn open_promises(card: &Value) -> Line {
+    let (open, overdue) = (count_of(card, "/open_promises"), count_of(card, "/overdue_promises"));
+    if open == 0 {
+        return vec![soft("none")];
+    }
+    let by = match text_of(card, "/status") {
+        "provisional" => "to be kept by the month’s end",
+        _ => "overdue at the month’s end",
+    };
+    let mut words = line(count(open));
+    if overdue > 0 {
+        words.push(text(format!(", {} of them {by}", count(overdue))));
+    }
+    words
 }
 
 /// The mean of answers, and how it differs from that of all others.
@@ -275,12 +294,44 @@ fn open(card: &Value, spoke: &str) -> Vec<Block> {
     };
     vec![
         Table {
-            caption: "Alerts of the month about customers that are open now".to_owned(),
+            caption: "Alerts of the month about customers and metrics that are open now".to_owned(),
             columns: columns(["Cause", "#Open"]),
             rows: list_of(card, "/open_alerts").iter().map(row).collect(),
             empty: "None is open.",
         }
         .into(),
+    ]
+}
+
+/// What arrived in the month, in whatever quality.
+fn arrived(card: &Value, spoke: &str) -> Vec<Block> {
+    let of = |outcome: &str| count_of(card, &format!("/data_quality/{outcome}"));
+    let outcomes = [
+        ("accepted", "taken, copies among them"),
+        ("rejected", "refused: a department’s mistakes, with their reasons among its dead letters"),
+        ("skipped", "left out, as its spoke file says"),
+        ("duplicate", "of those taken, copies of what was there already"),
+        ("conflicting", "of those taken, with the id of another one and different content"),
+        ("late", "of those taken, older than the newest touchpoint of their customer"),
+        ("capped", "touchpoints with which a customer came to the end of what is remembered"),
+    ];
+    let rows = outcomes.iter().filter(|(outcome, _)| of(outcome) > 0);
+    vec![
+        Table {
+            caption: "What arrived in the month, by the day on which it came".to_owned(),
+            columns: columns(["Outcome", "#How often", "What that is"]),
+            rows: rows
+                .map(|(outcome, what)| vec![line(words::title(outcome)), line(count(of(outcome))), line(*what)])
+                .collect(),
+            empty: "Nothing arrived from it in the month.",
+        }
+        .into(),
+        Block::Text {
+            line: vec![
+                soft("Arrivals and copies are counted, so that another order of arrival gives other counts. More: "),
+                link(href("/spokes", &[("spoke", spoke)]), "how its data arrives"),
+            ],
+        },
     ]
 }
 
@@ -303,5 +354,23 @@ mod tests {
             assert!(words.contains(part), "{part} in {words}");
         }
         assert!(text_of_line(&feeling(&card, "sentiment", 1)).contains("too few answers, n 5"));
+    }
+
+    #[test]
+    fn promises_alerts_and_arrivals_are_shown_by_what_they_are() {
+        let card = |status: &str, open: i64, overdue: i64| {
+            json!({"status": status, "open_promises": open, "overdue_promises": overdue,
+                "open_alerts": [{"cause": "metric_unusual", "n": 2}],
+                "data_quality": {"accepted": 1200, "rejected": 3, "late": 0}})
+        };
+        assert_eq!(text_of_line(&open_promises(&card("final", 6, 4))), "6, 4 of them overdue at the month’s end");
+        let running = text_of_line(&open_promises(&card("provisional", 6, 4)));
+        assert_eq!(running, "6, 4 of them to be kept by the month’s end");
+        assert_eq!(text_of_line(&open_promises(&card("final", 6, 0))), "6");
+        assert!(text_of_line(&open_promises(&card("final", 0, 0))).contains("none"));
+        let html = |blocks: Vec<Block>| blocks.iter().map(ToString::to_string).collect::<String>();
+        let shown = html(arrived(&card("final", 0, 0), "sales"));
+        assert!(shown.contains("1,200") && shown.contains("Rejected") && !shown.contains("Late"), "{shown}");
+        assert!(html(open(&card("final", 0, 0), "sales")).contains("Metric unusual"));
     }
 }

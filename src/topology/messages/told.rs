@@ -1,4 +1,5 @@
-//! What metrics is told besides contributions: whether alerts are to be told, and which of them somebody has seen.
+//! What metrics is told besides contributions: whether alerts are to be told, which of them somebody has seen, and by other partitions of
+//! it what they know of departments.
 //!
 //! ```text
 //! record = 10 · postcard(Told)
@@ -8,12 +9,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::Unreadable;
-use crate::model::{Acknowledgement, AlertId};
+use crate::model::{Acknowledgement, AlertId, DepartmentNews};
 
 /// The first byte of such a record.
 pub const VERSION_TOLD: u8 = 10;
 
-/// A word to every partition of metrics.
+/// A word to partitions of metrics, to every one where nothing else is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Told {
     /// A partition of customers, by number, has nothing of a backlog left, or has one (again). Every contribution of what it
@@ -21,6 +22,8 @@ pub enum Told {
     Live(u32, bool),
     /// An alert was seen.
     Acknowledged(AlertId, Acknowledgement),
+    /// For the partition of analyses alone.
+    Department(DepartmentNews),
 }
 
 /// Writes the record.
@@ -41,13 +44,22 @@ pub fn open(record: &[u8]) -> Result<Option<Told>, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::EventTime;
+    use crate::model::{Day, EventTime, Outcome};
 
     #[test]
     fn it_travels_in_the_form_of_the_golden_file_and_is_read_as_written() {
         let seen = Acknowledgement { number: 300, at: EventTime(1_769_850_000_000), by: "mo".into() };
         let mut digits = String::new();
-        for told in [Told::Live(3, true), Told::Live(300, false), Told::Acknowledged(AlertId([6; 16]), seen)] {
+        let opened = DepartmentNews::Alert(AlertId([7; 16]), Some(("support".into(), Day(20_514))));
+        let arrived = [(Outcome::Accepted, 300), (Outcome::Late, 2)].into();
+        for told in [
+            Told::Live(3, true),
+            Told::Live(300, false),
+            Told::Acknowledged(AlertId([6; 16]), seen),
+            Told::Department(opened),
+            Told::Department(DepartmentNews::Alert(AlertId([7; 16]), None)),
+            Told::Department(DepartmentNews::Arrived("support".into(), Day(20_514), arrived)),
+        ] {
             let mut record = Vec::new();
             encode(&told, &mut record);
             assert_eq!(open(&record).expect("readable"), Some(told));

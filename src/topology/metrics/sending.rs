@@ -12,16 +12,23 @@ use crate::{
         priorities::{PriorityTable, SCORE_RANGE, Stated},
         scorecards::Scorecard,
     },
-    engine::{log::LogError, stage::Outputs, topics::TopicIndex},
+    engine::{
+        log::{LogError, Output, Placement},
+        stage::Outputs,
+        topics::TopicIndex,
+    },
     feeds::{
         self, AttributionRecord, BalanceRecord, CatalogueRecord, ChangeRecord, DriversRecord, Encoder, FeedFormat,
         FeedRecord, JourneysRecord, ParametersRecord, PrioritiesRecord, ScorecardRecord,
     },
     metrics::{Analysed, COMPARED_DAYS, Compared, Effects},
-    model::{Acknowledgement, Alert, AlertId, AnalysisPlace, Currency, Measure, MetricValue, Status, keys},
+    model::{
+        Acknowledgement, Alert, AlertId, AnalysisPlace, Currency, DepartmentNews, Measure, MetricValue, Status, keys,
+    },
     topology::{
         TopicMap,
         customers::{send_feed, send_tombstone},
+        messages::told::{self, Told},
     },
 };
 
@@ -30,6 +37,9 @@ const JOURNEY_LIMITS: JourneyLimits = JourneyLimits { transitions: 200, paths: 5
 
 /// How many steps are published with what they are credited with.
 const CREDITED_STEPS: usize = 200;
+
+/// The partition of metrics that has the analyses: [`crate::model::CellKey::placement`].
+const ANALYSES: i32 = 0;
 
 /// How many things to fix are published.
 const PRIORITIES: usize = 50;
@@ -200,6 +210,7 @@ impl Sending<'_, '_> {
             metric: compared.metric.id,
             unit: compared.metric.unit,
             days: COMPARED_DAYS,
+            gap_days: compared.gap_days,
             change,
             revision,
             status,
@@ -255,6 +266,20 @@ impl Effects for Sending<'_, '_> {
         let (topic, key) = (self.map.alerts_feed, alert.id.hexadecimal());
         let sent = send_feed(self.outputs, topic, self.alerts, &key, self.sequence);
         self.alerted.0 += u64::from(alert.revision == 1);
+        self.note(sent);
+    }
+
+    fn tell(&mut self, news: DepartmentNews) {
+        let mut record = Vec::new();
+        told::encode(&Told::Department(news), &mut record);
+        let sent = self.outputs.send(&Output {
+            topic: self.map.metrics_repartition,
+            placement: Placement::At(ANALYSES),
+            key: &[],
+            value: Some(&record),
+            headers: &[],
+            timestamp_ms: None,
+        });
         self.note(sent);
     }
 

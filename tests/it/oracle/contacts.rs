@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Options, cells::World, escaped, intervals::means, months::Story, sources::Touch};
+use super::{
+    Options, cells::World, departments::Departments, escaped, intervals::means, months::Story, sources::Touch,
+};
 
 /// The fewest that a mean is shown of.
 pub const FEWEST: usize = 30;
@@ -98,7 +100,12 @@ impl Contacts {
     }
 
     /// The state of `insight.balance`, by key, in the form of [`comparable`]. `attribution`: what that feed must say.
-    pub fn publish(mut self, attribution: &BTreeMap<String, Value>, options: &Options) -> BTreeMap<String, Value> {
+    pub fn publish(
+        mut self,
+        attribution: &BTreeMap<String, Value>,
+        departments: &Departments,
+        options: &Options,
+    ) -> BTreeMap<String, Value> {
         let mut feed = BTreeMap::new();
         for (month, (window, contacts)) in &mut self.0 {
             let credits = credits(attribution, month);
@@ -108,7 +115,8 @@ impl Contacts {
             for step in credits.keys() {
                 contacts.entry(step.clone()).or_default();
             }
-            feed.insert(format!("balance|{month}|"), record(window, contacts, &credits, options));
+            let drivers = |name: &str| departments.drivers_of_contact(month, name);
+            feed.insert(format!("balance|{month}|"), record(window, contacts, (&credits, &drivers), options));
         }
         feed
     }
@@ -140,7 +148,7 @@ fn basis<'a>(contacts: impl Iterator<Item = &'a Contact> + Clone) -> (&'static s
 fn record(
     window: &Value,
     contacts: &BTreeMap<String, Contact>,
-    credits: &BTreeMap<String, f64>,
+    (credits, drivers): (&BTreeMap<String, f64>, &dyn Fn(&str) -> Vec<Value>),
     options: &Options,
 ) -> Value {
     let credited: f64 = credits.values().sum();
@@ -168,7 +176,7 @@ fn record(
         };
         let value = json!({"touchpoints": contact.touchpoints, "cost": contact.cost.max(0), "effort": contact.effort.max(0),
             "credited": credit, "contribution": contribution, "cost_share": share, "net": net, "score": score,
-            "sentiment": sentiment, "capacity": capacity, "capacity_use": part, "advice": advice});
+            "sentiment": sentiment, "drivers": drivers(name), "capacity": capacity, "capacity_use": part, "advice": advice});
         shown.insert(name.clone(), without_chance(value));
     }
     json!({"window": window, "currency": "EUR", "cost_basis": basis, "touchpoints": total(|contact| contact.touchpoints),

@@ -1,4 +1,4 @@
-//! Persons' timelines and open alerts in, what `insight.scorecards` must say of departments besides their kinds of contact out.
+//! Persons' timelines, promises and open alerts in, what `insight.scorecards` must say of departments besides their kinds of contact out.
 //!
 //! Keeps a row for each person, month and department, and compares lists of the rows' figures.
 
@@ -8,11 +8,12 @@ use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
 use super::{
-    cells::World,
-    contacts::FEWEST,
+    cells::{Day, World},
+    contacts::{self, FEWEST},
     escaped,
     intervals::means,
     months::{self, Story},
+    person::Promise,
     sources::Touch,
 };
 
@@ -31,10 +32,21 @@ struct Row {
     bought_again: Option<i64>,
 }
 
+/// A promise, by days.
+struct Promised {
+    spoke: String,
+    made: Day,
+    due: Day,
+    ended: Option<Day>,
+}
+
 /// By month and spoke.
 #[derive(Default)]
 pub struct Departments {
+    promises: Vec<Promised>,
     rows: BTreeMap<(String, String), Vec<Row>>,
+    /// By month and kind of contact: what was observed there, and whether the person bought again.
+    felt: BTreeMap<(String, String), Vec<(BTreeMap<&'static str, i64>, Option<i64>)>>,
     /// With the month as records say it.
     alerts: BTreeMap<(String, String), (Value, BTreeMap<String, i64>)>,
 }
@@ -67,12 +79,40 @@ impl Departments {
                     let row = row(timeline, from..to, spoke, story, cases, person.get("bought_again").copied());
                     self.rows.entry((month.clone(), spoke.to_owned())).or_default().push(row);
                 }
+                let bought_again = person.get("bought_again").copied();
+                let kinds: BTreeSet<String> = timeline[from..to].iter().map(contacts::name).collect();
+                for kind in kinds {
+                    let is_here = |at: usize| (from..to).contains(&at) && contacts::name(&timeline[at]) == kind;
+                    let observed = observed(timeline, from..to, is_here, story);
+                    self.felt.entry((month.clone(), kind)).or_default().push((observed, bought_again));
+                }
             }
             from = to;
         }
     }
 
-    /// Adds the open alerts of a person, as the feed has them.
+    /// Adds the promises to a person.
+    pub fn add_promises(&mut self, timeline: &[Touch], promises: &[Promise], world: &World) {
+        for promise in promises {
+            let made = world.day(timeline[promise.made].occurred_at);
+            self.promises.push(Promised {
+                spoke: timeline[promise.made].spoke.clone(),
+                made,
+                due: made.max(world.day(promise.due)),
+                ended: timeline.get(promise.ended).map(|end| world.day(end.occurred_at)),
+            });
+        }
+    }
+
+    /// Those of a spoke that are open when a day begins, and how many of them were to be kept before it.
+    fn open(&self, spoke: &str, before: Day) -> [usize; 2] {
+        let open = self.promises.iter().filter(|promise| {
+            promise.spoke == spoke && promise.made < before && promise.ended.is_none_or(|end| end >= before)
+        });
+        [open.clone().count(), open.filter(|promise| promise.due < before).count()]
+    }
+
+    /// Adds open alerts, as the feed has them.
     pub fn add_alerts(&mut self, alerts: &BTreeMap<String, Value>, world: &World) {
         for alert in alerts.values() {
             let text = |name: &str| alert[name].as_str().unwrap().to_owned();
@@ -105,11 +145,25 @@ impl Departments {
             let spoke = card["spoke"].as_str().unwrap().to_owned();
             let start = card["window"]["start"].as_str().unwrap();
             let month = format!("month:{}", &start[..7]);
+            let end: Date = card["window"]["end"].as_str().unwrap().parse().unwrap();
+            let end = end.since(Date::constant(1970, 1, 1)).unwrap().get_days();
+            let [open, overdue] = self.open(&spoke, end);
+            card["open_promises"] = json!(open);
+            card["overdue_promises"] = json!(overdue);
             let of = (month, spoke);
             let fields = card.as_object_mut().unwrap();
             fields.append(&mut self.fields(&of));
             fields.append(&mut owned(priorities.get(&format!("priorities|{}|of=persons", of.0)), &of.1));
         }
+    }
+
+    /// What goes together with buying again at a kind of contact in a month.
+    pub fn drivers_of_contact(&self, month: &str, contact: &str) -> Vec<Value> {
+        let persons = self.felt.get(&(month.to_owned(), contact.to_owned()));
+        correlated(&|measure| {
+            let persons = persons.into_iter().flatten();
+            persons.filter_map(|(here, bought_again)| Some((*here.get(measure)?, (*bought_again)?))).collect()
+        })
     }
 
     fn fields(&self, of: &(String, String)) -> Map<String, Value> {
@@ -119,17 +173,14 @@ impl Departments {
             let side = |failed: bool| rows.iter().filter(|row| row.failed == failed).filter_map(figure).collect();
             [side(true), side(false)]
         };
-        let drivers = MEASURES.iter().filter_map(|measure| {
-            let pairs = rows.iter().filter_map(|row| Some((*row.here.get(measure)?, row.bought_again?)));
-            let mut found = months::correlate(&pairs.collect::<Vec<_>>())?;
-            found["driver"] = json!(measure);
-            Some(found)
+        let drivers = correlated(&|measure| {
+            rows.iter().filter_map(|row| Some((*row.here.get(measure)?, row.bought_again?))).collect()
         });
         let causes = self.alerts.get(of).map(|(_, causes)| causes.clone()).unwrap_or_default();
         let fields = json!({
             "cases_elsewhere": effect(lists(|row| Some(row.cases_elsewhere)), 1.0),
             "score_elsewhere": effect(lists(|row| row.csat_elsewhere), 1_000.0),
-            "drivers": drivers.collect::<Vec<_>>(),
+            "drivers": drivers,
             "open_alerts": causes,
         });
         fields.as_object().unwrap().clone()
@@ -148,10 +199,28 @@ fn row(
     let own = || range.clone().filter(|&at| is_here(at)).map(|at| &timeline[at]);
     let deliveries = || story.deliveries.iter().filter(|(at, ..)| is_here(*at));
     let csat = |touch: &Touch| touch.score.as_ref().filter(|(scale, ..)| scale == "csat").map(|it| it.1);
+    let elsewhere: Vec<i64> = range.clone().filter(|&at| !is_here(at)).filter_map(|at| csat(&timeline[at])).collect();
+    Row {
+        failed: own().any(fails) || deliveries().any(|(_, _, on_time)| !on_time),
+        cases_elsewhere: cases.iter().filter(|at| range.contains(at) && !is_here(**at)).count() as i64,
+        csat_elsewhere: mean(&elsewhere, 1_000),
+        here: observed(timeline, range.clone(), is_here, story),
+        bought_again,
+    }
+}
+
+/// What a person felt where `is_here`.
+fn observed(
+    timeline: &[Touch],
+    range: std::ops::Range<usize>,
+    is_here: impl Fn(usize) -> bool,
+    story: &Story,
+) -> BTreeMap<&'static str, i64> {
+    let own = || range.clone().filter(|&at| is_here(at)).map(|at| &timeline[at]);
+    let deliveries = || story.deliveries.iter().filter(|(at, ..)| is_here(*at));
     let answers = |wanted: &str| -> Vec<i64> {
         own().filter_map(|touch| touch.score.as_ref()).filter(|(scale, ..)| scale == wanted).map(|it| it.1).collect()
     };
-    let elsewhere: Vec<i64> = range.clone().filter(|&at| !is_here(at)).filter_map(|at| csat(&timeline[at])).collect();
     let replies = story.replies.iter().filter(|(at, _)| is_here(*at)).map(|(_, took)| *took);
     let observed = [
         mean(&answers("csat"), 1_000),
@@ -161,13 +230,17 @@ fn row(
         mean(&deliveries().map(|(_, _, on_time)| i64::from(*on_time)).collect::<Vec<_>>(), 1_000),
         mean(&deliveries().map(|(_, gap, _)| *gap).collect::<Vec<_>>(), 1),
     ];
-    Row {
-        failed: own().any(fails) || deliveries().any(|(_, _, on_time)| !on_time),
-        cases_elsewhere: cases.iter().filter(|at| range.contains(at) && !is_here(**at)).count() as i64,
-        csat_elsewhere: mean(&elsewhere, 1_000),
-        here: MEASURES.into_iter().zip(observed).filter_map(|(name, value)| Some((name, value?))).collect(),
-        bought_again,
-    }
+    MEASURES.into_iter().zip(observed).filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// What goes together with buying again, of the pairs of each measure that there are.
+fn correlated(pairs: &dyn Fn(&str) -> Vec<(i64, i64)>) -> Vec<Value> {
+    let of = |measure: &&str| {
+        let mut found = months::correlate(&pairs(measure))?;
+        found["driver"] = json!(measure);
+        Some(found)
+    };
+    MEASURES.iter().filter_map(of).collect()
 }
 
 fn effect([failed, others]: [Vec<i64>; 2], unit: f64) -> Value {
@@ -223,7 +296,8 @@ pub fn comparable(record: &Value) -> Value {
     record["is_ranked"] = json!(is_ranked);
     let is_cut = record["other_priorities"] != 0;
     let fields = record.as_object_mut().unwrap();
-    for outside in ["revision", "status"] {
+    // What arrived is outside the promise.
+    for outside in ["revision", "status", "data_quality"] {
         fields.remove(outside);
     }
     if is_cut {

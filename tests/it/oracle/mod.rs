@@ -211,14 +211,16 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     }
     let [metrics, of_every_value] = world.publish(options);
     result.feeds.metrics = metrics;
-    result.feeds.alerts.extend(watch::open(&of_every_value, &world, options));
+    let unusual = watch::open(&of_every_value, &world, options);
+    analysed.departments.add_alerts(&unusual, &world);
+    result.feeds.alerts.extend(unusual);
     result.feeds.changes = analysed.changes.publish(&mut world);
     (result.feeds.journeys, result.feeds.attribution) = analysed.journeys.publish();
     result.feeds.drivers = analysed.months.publish();
     result.feeds.priorities = analysed.priorities.publish();
     result.feeds.scorecards = analysed.contacts.scorecards(&result.feeds.attribution);
     analysed.departments.complete(&mut result.feeds.scorecards, &result.feeds.priorities);
-    result.feeds.balance = analysed.contacts.publish(&result.feeds.attribution, options);
+    result.feeds.balance = analysed.contacts.publish(&result.feeds.attribution, &analysed.departments, options);
     result.feeds.parameters = analysed.buyers.publish(&world);
     result
 }

@@ -301,6 +301,7 @@ pub fn fold(
     let unnamed = |at: &usize| timeline[*at].kind == "case_opened" && timeline[*at].thing("case").is_none();
     let opened: Vec<usize> = cases.iter().map(|case| case.opened).chain((0..timeline.len()).filter(unnamed)).collect();
     analysed.departments.add(timeline, &story, &opened, world);
+    analysed.departments.add_promises(timeline, &trade.promises, world);
     relations::observe_subscriptions(timeline, &moments, world);
     relations::observe_messages(timeline, &moments, world);
     let placed = trade.purchases.iter().map(|purchase| purchase.placed).collect();
