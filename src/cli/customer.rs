@@ -312,7 +312,10 @@ fn show_expected(record: &Value, expected: Option<&Expected>, output: &mut dyn W
             write_table(output, &["expected", ""], &value::rows(said))?;
         }
         None if record.get("buying").is_some_and(Value::is_object) => {
-            writeln!(output, "\nwhat to expect is not known: no month has closed with enough repeat buyers")?;
+            writeln!(
+                output,
+                "\nwhat to expect is not known: no closed month has parameters: too few bought again, or how they did does not determine them"
+            )?;
         }
         None => {}
     }

@@ -71,8 +71,8 @@ pub(super) struct KnownCustomer {
     #[serde(flatten)]
     #[schema(value_type = Customer)]
     record: Value,
-    /// What customers who bought like this one would do; null where nothing was bought, or no month has closed with enough repeat
-    /// buyers for the parameters.
+    /// What customers who bought like this one would do; null where nothing was bought, or no closed month has parameters: too few bought again,
+    /// or how they did does not determine them.
     expected: Option<Expected>,
 }
 

@@ -233,7 +233,9 @@ fn expected(record: &Value) -> Vec<Block> {
         return Vec::new();
     }
     let Some(said) = record.get("expected").filter(|said| said.is_object()) else {
-        return vec![paragraph("What to expect of them is not known: no month has closed with enough repeat buyers.")];
+        return vec![paragraph(
+            "What to expect of them is not known: no closed month has parameters: too few bought again, or how they did does not determine them.",
+        )];
     };
     let currency = text_of(said, "/currency");
     let money = |field: &str| match number_of(said, field) {
@@ -542,7 +544,11 @@ mod tests {
         for part in ["bought once", "Of a one-time buyer the models know nothing.", "amounts do not determine"] {
             assert!(html.contains(part), "{part} in {html}");
         }
-        assert!(shown(&known(Value::Null)).contains("no month has closed with enough repeat buyers"));
+        assert!(
+            shown(&known(Value::Null)).contains(
+                "no closed month has parameters: too few bought again, or how they did does not determine them"
+            )
+        );
         assert_eq!(shown(&json!({"buying": null, "expected": null})), "", "who has bought nothing");
     }
 }
