@@ -29,6 +29,7 @@ use crate::{
         Board, Server, Shown,
         audit::{AuditDesk, AuditTrail},
         http::{ApiOptions, GatherPerson, IngestLimits, Ungathered},
+        room::Rooms,
         tls::Tls,
         view::{Following, Progress, Subscribe, View, ViewError, ViewOptions},
         writing::{Door, WritingDesk},
@@ -178,9 +179,8 @@ impl Serving {
         };
         let (audit, auditing) =
             AuditDesk::start(feeds.clone()).map_err(|error| no_thread("who sees personal data", error))?;
-        let (writing, written) =
-            WritingDesk::start(feeds.clone(), telemetry.clone(), settings.serve.ingest_waiting_bytes)
-                .map_err(|error| no_thread("what comes over the API", error))?;
+        let (writing, written) = WritingDesk::start(feeds.clone(), telemetry.clone(), rooms(settings))
+            .map_err(|error| no_thread("what comes over the API", error))?;
         let options = ApiOptions {
             tokens_file,
             inside,
@@ -261,6 +261,12 @@ impl Serving {
         // With the last desk; the server's was dropped with it. A panic has been reported by its hook.
         let _ = (self.auditing.join(), self.written.join());
     }
+}
+
+/// For what waits to be stored: three quarters of it are the most that one token may have, and room for one body at least.
+fn rooms(settings: &Settings) -> Rooms {
+    let all = settings.serve.ingest_waiting_bytes;
+    Rooms::new(all, (all - all / 4).max(settings.serve.ingest_body_bytes_max))
 }
 
 /// What tells the feeds of this hub from others.

@@ -2,7 +2,7 @@
 //!
 //! - [`access`]: who asks, and what they may. [`audit`]: who saw personal data.
 //! - [`view`]: the local copy of the feeds that the API shows. [`http`]: the API. `pages`: the dashboard, which asks the API.
-//! - [`writing`]: records for departments' topics and operators' commands.
+//! - [`writing`]: records for departments' topics and operators' commands; [`room`]: for how much of it there is room.
 //! - `board`: the newest values of the company for whoever scrapes.
 //! - [`tls`]: connections that nobody else reads.
 //! - `operators`: the endpoints that need no login. `bounded`: connections that cannot hold the hub's memory.
@@ -18,6 +18,7 @@ mod bounded;
 pub mod http;
 mod operators;
 mod pages;
+pub mod room;
 #[cfg(test)]
 mod tests;
 pub mod tls;

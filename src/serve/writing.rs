@@ -13,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
+use super::room::{Room, Rooms};
 use crate::{
     engine::log::{
         LogError,
@@ -32,7 +33,7 @@ const TOGETHER_MAX: usize = 256;
 /// Within how long after a failure batches are tried one by one: brokers that do not answer do not answer for each of them.
 const APART_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of commands that may wait, whatever else does: a few of the longest.
-const COMMANDS_BYTES_MAX: usize = 8 << 20;
+const COMMANDS_BYTES_MAX: u32 = 8 << 20;
 
 /// A way to departments' topics and to operators' commands, wherever they are.
 pub trait Door: Send + Sync {
@@ -69,11 +70,6 @@ pub struct Batch {
     pub records: Vec<(Option<Vec<u8>>, Range<usize>)>,
 }
 
-/// Room for what waits, as long as it is held.
-pub struct Room {
-    _permit: OwnedSemaphorePermit,
-}
-
 struct Waiting {
     batch: Batch,
     _room: Room,
@@ -84,29 +80,28 @@ struct Waiting {
 #[derive(Clone)]
 pub struct WritingDesk {
     batches: SyncSender<Waiting>,
-    room: Arc<Semaphore>,
-    room_of_commands: Arc<Semaphore>,
+    rooms: Rooms,
+    room_of_commands: Rooms,
     spokes: Arc<OnceLock<Arc<LiveSpokes>>>,
     commands: Arc<str>,
 }
 
 impl WritingDesk {
-    /// Starts the thread that writes; it ends when every desk is dropped. `waiting_bytes`: what may wait.
+    /// Starts the thread that writes; it ends when every desk is dropped. `rooms`: for what may wait.
     ///
     /// # Errors
     /// If there is no room for a thread.
     pub fn start(
         door: Arc<dyn Door>,
         telemetry: Telemetry,
-        waiting_bytes: u32,
+        rooms: Rooms,
     ) -> std::io::Result<(WritingDesk, JoinHandle<()>)> {
         let (batches, waiting) = sync_channel(WAITING_MAX);
         let commands = door.commands_topic().into();
         let thread =
             std::thread::Builder::new().name("writing".into()).spawn(move || write(&*door, &telemetry, &waiting))?;
-        let room = Arc::new(Semaphore::new(waiting_bytes as usize));
-        let room_of_commands = Arc::new(Semaphore::new(COMMANDS_BYTES_MAX));
-        Ok((WritingDesk { batches, room, room_of_commands, spokes: Arc::default(), commands }, thread))
+        let room_of_commands = Rooms::new(COMMANDS_BYTES_MAX, COMMANDS_BYTES_MAX);
+        Ok((WritingDesk { batches, rooms, room_of_commands, spokes: Arc::default(), commands }, thread))
     }
 
     /// The topics are there, and records are mapped by these: until then nothing is taken.
@@ -120,12 +115,12 @@ impl WritingDesk {
         self.spokes.get().cloned()
     }
 
-    /// Room for so many bytes.
+    /// Room for so many bytes of a caller.
     ///
     /// # Errors
-    /// [`Unwritten::Full`] if there is none now.
-    pub fn room(&self, bytes: usize) -> Result<Room, Unwritten> {
-        room(&self.room, bytes)
+    /// [`Unwritten::Full`] if there is none now, or the caller has its share.
+    pub fn room(&self, caller: &str, bytes: usize) -> Result<Room, Unwritten> {
+        self.rooms.take(caller, bytes).ok_or(Unwritten::Full)
     }
 
     /// Returns when a command lasts. Departments that send much do not hold it up.
@@ -134,7 +129,7 @@ impl WritingDesk {
     /// [`Unwritten`].
     pub async fn order(&self, command: &CommandRecord, now_ms: i64) -> Result<(), Unwritten> {
         let bytes = command.encode();
-        let room = room(&self.room_of_commands, bytes.len())?;
+        let room = self.room_of_commands.take("", bytes.len()).ok_or(Unwritten::Full)?;
         let records = vec![(Some(command.id.clone().into_bytes()), 0..bytes.len())];
         self.write(Batch { topic: self.commands.to_string(), timestamp_ms: now_ms, bytes, records }, room).await
     }
@@ -151,11 +146,6 @@ impl WritingDesk {
             Err(TrySendError::Disconnected(_)) => Err(Unwritten::Failed),
         }
     }
-}
-
-fn room(of: &Arc<Semaphore>, bytes: usize) -> Result<Room, Unwritten> {
-    let bytes = u32::try_from(bytes).map_err(|_| Unwritten::Full)?;
-    Arc::clone(of).try_acquire_many_owned(bytes).map(|_permit| Room { _permit }).map_err(|_| Unwritten::Full)
 }
 
 fn write(door: &dyn Door, telemetry: &Telemetry, waiting: &Receiver<Waiting>) {
@@ -284,9 +274,10 @@ mod tests {
     #[test]
     fn a_batch_lasts_when_it_is_answered_and_a_failure_is_of_those_that_were_written_with_it() {
         let place = Place::default();
-        let (desk, thread) = WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), 100).expect("a thread");
+        let (desk, thread) =
+            WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), Rooms::new(100, 100)).expect("a thread");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let write = |text: &str| runtime.block_on(desk.write(batch(text), desk.room(10).expect("there is room")));
+        let write = |text: &str| runtime.block_on(desk.write(batch(text), desk.room("a", 10).expect("there is room")));
         assert_eq!(write("one"), Ok(()));
         assert_eq!(*place.kept.lock().expect("nobody panics"), [(Some(b"key".to_vec()), b"one".to_vec())]);
         place.fails.store(true, Ordering::Release);
@@ -303,12 +294,13 @@ mod tests {
     #[test]
     fn what_cannot_be_stored_does_not_take_others_with_it() {
         let place = Place::default();
-        let (desk, thread) = WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), 100).expect("a thread");
+        let (desk, thread) =
+            WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), Rooms::new(100, 100)).expect("a thread");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
         let closed = place.gate.lock().expect("nobody panics");
         let waiting: Vec<_> = ["first", "one", "bad", "other"]
             .map(|text| {
-                let (desk, room) = (desk.clone(), desk.room(10).expect("there is room"));
+                let (desk, room) = (desk.clone(), desk.room("a", 10).expect("there is room"));
                 runtime.spawn(async move { desk.write(batch(text), room).await })
             })
             .into();
@@ -326,17 +318,18 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_stored_together() {
         let place = Place::default();
-        let (desk, thread) = WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), 100).expect("a thread");
+        let (desk, thread) =
+            WritingDesk::start(Arc::new(place.clone()), Telemetry::new(), Rooms::new(100, 100)).expect("a thread");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
-        assert!(desk.room(101).is_err(), "more than all the room");
+        assert!(desk.room("a", 101).is_err(), "more than all the room");
         let closed = place.gate.lock().expect("nobody panics");
         let waiting: Vec<_> = (0..10)
             .map(|number: usize| {
-                let (desk, room) = (desk.clone(), desk.room(10).expect("there is room for ten"));
+                let (desk, room) = (desk.clone(), desk.room("a", 10).expect("there is room for ten"));
                 runtime.spawn(async move { desk.write(batch(&number.to_string()), room).await })
             })
             .collect();
-        assert_eq!(desk.room(1).err(), Some(Unwritten::Full));
+        assert_eq!(desk.room("a", 1).err(), Some(Unwritten::Full));
         drop(closed);
         for one in waiting {
             assert_eq!(runtime.block_on(one).expect("it does not panic"), Ok(()));
@@ -344,7 +337,7 @@ mod tests {
         assert_eq!(place.kept.lock().expect("nobody panics").len(), 10);
         // The first may have been alone; the scheduler may have held one back.
         assert!(place.flushed.load(Ordering::Acquire) < 10, "several are stored together");
-        assert!(desk.room(100).is_ok(), "all of the room is free again");
+        assert!(desk.room("a", 100).is_ok(), "all of the room is free again");
         drop(desk);
         thread.join().expect("it ends");
     }

@@ -19,6 +19,9 @@ pub(super) enum Unread {
     /// It does not unpack.
     #[error("the body is not gzip, or is cut off; pack it again, or leave `content-encoding` out")]
     NotGzip,
+    /// There is no room for it now.
+    #[error("too much waits to be stored")]
+    NoRoom,
     /// It is too much.
     #[error("unpacked, the body has more than {0} bytes; send fewer items at a time")]
     TooLong(usize),
@@ -36,13 +39,27 @@ pub(super) enum Unread {
     Nothing,
 }
 
-/// Unpacks a body; it never takes more than `bytes_max`.
-pub(super) fn inflate(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Unread> {
-    let mut unpacked = Vec::with_capacity((body.len().saturating_mul(4)).min(bytes_max));
-    // One more than may be there, so that more is seen.
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    MultiGzDecoder::new(body).take(limit).read_to_end(&mut unpacked).map_err(|_| Unread::NotGzip)?;
-    if unpacked.len() > bytes_max { Err(Unread::TooLong(bytes_max)) } else { Ok(unpacked) }
+/// What is unpacked at a time.
+const INFLATED_AT_A_TIME: usize = 64 << 10;
+
+/// Unpacks a body; it never takes more than `bytes_max`. `grow`: whether there is room for so many bytes more, of which it is asked
+/// before they are kept.
+pub(super) fn inflate(body: &[u8], bytes_max: usize, grow: &mut dyn FnMut(usize) -> bool) -> Result<Vec<u8>, Unread> {
+    let (mut unpacked, mut piece) = (Vec::new(), vec![0; INFLATED_AT_A_TIME]);
+    let mut decoder = MultiGzDecoder::new(body);
+    loop {
+        let count = decoder.read(&mut piece).map_err(|_| Unread::NotGzip)?;
+        if count == 0 {
+            return Ok(unpacked);
+        }
+        if unpacked.len() + count > bytes_max {
+            return Err(Unread::TooLong(bytes_max));
+        }
+        if !grow(count) {
+            return Err(Unread::NoRoom);
+        }
+        unpacked.extend_from_slice(&piece[..count]);
+    }
 }
 
 /// Where the items are in a body: at least one. Each may be anything; whoever maps it says what is wrong with it.
@@ -185,20 +202,25 @@ mod tests {
     fn a_bomb_is_unpacked_no_further_than_it_may() {
         let bomb = packed(&vec![b' '; 64 << 20]);
         assert!(bomb.len() < 100_000, "{} bytes", bomb.len());
-        assert_eq!(inflate(&bomb, 1 << 20), Err(Unread::TooLong(1 << 20)));
+        assert_eq!(inflate(&bomb, 1 << 20, &mut |_| true), Err(Unread::TooLong(1 << 20)));
         // A file may have several members (RFC 1952, 2.2), and so may a bomb.
         let many: Vec<u8> = packed(&[b'x'; 1_000]).repeat(100);
-        assert_eq!(inflate(&many, 50_000), Err(Unread::TooLong(50_000)));
-        assert_eq!(inflate(&many, 100_000).map(|bytes| bytes.len()), Ok(100_000));
+        assert_eq!(inflate(&many, 50_000, &mut |_| true), Err(Unread::TooLong(50_000)));
+        assert_eq!(inflate(&many, 100_000, &mut |_| true).map(|bytes| bytes.len()), Ok(100_000));
         let whole = packed(b"[1]");
-        assert_eq!(inflate(&whole, 3), Ok(b"[1]".to_vec()));
-        assert_eq!(inflate(&whole, 2), Err(Unread::TooLong(2)));
+        assert_eq!(inflate(&whole, 3, &mut |_| true), Ok(b"[1]".to_vec()));
+        assert_eq!(inflate(&whole, 2, &mut |_| true), Err(Unread::TooLong(2)));
         for wrong in [&whole[..whole.len() - 1], &b"[1]"[..], &b""[..], &packed(&whole)[1..]] {
-            assert_eq!(inflate(wrong, 1_000), Err(Unread::NotGzip));
+            assert_eq!(inflate(wrong, 1_000, &mut |_| true), Err(Unread::NotGzip));
         }
+        // Room is asked for before it is taken.
+        let (bytes, mut room) = (packed(&vec![b'x'; 1 << 20]), 300_000_usize);
+        let grow = &mut |count: usize| room.checked_sub(count).inspect(|left| room = *left).is_some();
+        assert_eq!(inflate(&bytes, 1 << 20, grow), Err(Unread::NoRoom));
+        assert!(room < INFLATED_AT_A_TIME, "{room}");
         let mut damaged = whole.clone();
         damaged[12] ^= 0x40;
-        assert_eq!(inflate(&damaged, 1_000), Err(Unread::NotGzip));
+        assert_eq!(inflate(&damaged, 1_000, &mut |_| true), Err(Unread::NotGzip));
     }
 
     proptest! {
@@ -222,7 +244,7 @@ mod tests {
                     prop_assert!(items.iter().all(|range| range.end <= body.len() && range.start <= range.end));
                 }
             }
-            let _ = inflate(&body, 100);
+            let _ = inflate(&body, 100, &mut |_| true);
         }
     }
 

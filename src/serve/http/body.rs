@@ -1,9 +1,12 @@
 //! A request's body in; its bytes, no more than it may have, or the document in it, out.
 
-use std::{future::poll_fn, pin::pin};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+};
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
@@ -21,12 +24,28 @@ fn too_large(bytes_max: usize) -> Problem {
 
 /// The bytes of a body, and no more than it may have.
 pub(super) async fn collected(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    collected_within(body, bytes_max, &mut |_| Ok(())).await
+}
+
+/// The same. `grow`: takes room for so many bytes more, of which it is asked before they are kept; what it refuses is what is answered,
+/// once the rest has come.
+pub(super) async fn collected_within(
+    body: Body,
+    bytes_max: usize,
+    grow: &mut (dyn FnMut(usize) -> Result<(), Problem> + Send),
+) -> Result<Vec<u8>, Problem> {
     let mut stream = pin!(body.into_data_stream());
     let mut bytes = Vec::new();
     while let Some(chunk) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
         let chunk = chunk.map_err(|_| Problem::new(Kind::InvalidBody, "the body did not come to its end"))?;
         if bytes.len() + chunk.len() > bytes_max {
             return Err(too_large(bytes_max));
+        }
+        if let Err(problem) = grow(chunk.len()) {
+            let left = bytes_max - bytes.len();
+            drop(bytes);
+            rest(stream, left).await;
+            return Err(problem);
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -36,8 +55,10 @@ pub(super) async fn collected(body: Body, bytes_max: usize) -> Result<Vec<u8>, P
 /// Reads what comes of a body, at most what one may have, and keeps nothing: a client that is still sending when it is answered may
 /// never see the answer.
 pub(super) async fn discard(body: Body, bytes_max: usize) {
-    let mut stream = pin!(body.into_data_stream());
-    let mut left = bytes_max;
+    rest(pin!(body.into_data_stream()), bytes_max).await;
+}
+
+async fn rest(mut stream: Pin<&mut BodyDataStream>, mut left: usize) {
     while let Some(Ok(chunk)) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
         match left.checked_sub(chunk.len()) {
             Some(rest) => left = rest,

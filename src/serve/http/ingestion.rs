@@ -15,17 +15,21 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Api, Shared,
+    Api, Shared, TURN_WITHIN,
     asking::{By, Named},
     batch::{self, Shape, Unread},
-    body::{collected, discard, length},
+    body::{collected_within, discard, length},
     problem::{Kind, Problem, ProblemBody},
-    reply,
+    reply, turn,
 };
 use crate::{
     ingest::{Mapped, NoHeaders, Rejection, SourceRecord, Spoke},
     model::PersonId,
-    serve::{access::Role, writing::Batch},
+    serve::{
+        access::Role,
+        room::Room,
+        writing::{Batch, Unwritten},
+    },
     telemetry::Event,
 };
 
@@ -140,6 +144,7 @@ impl From<Unread> for Problem {
     fn from(unread: Unread) -> Problem {
         let kind = match unread {
             Unread::TooLong(_) | Unread::TooMany(_) => Kind::TooLarge,
+            Unread::NoRoom => return Problem::of_unwritten(Unwritten::Full),
             Unread::NotGzip | Unread::NoArray | Unread::Unended(_) | Unread::Nothing => Kind::InvalidBody,
         };
         Problem::new(kind, unread.to_string())
@@ -187,9 +192,15 @@ fn records(
     spoke: &Spoke,
     form: Form,
     body: Vec<u8>,
+    room: &mut Room,
     now_ms: i64,
 ) -> Result<(Batch, Vec<ItemResult>), Problem> {
-    let body = if form.is_packed { batch::inflate(&body, api.ingestion.body_bytes_max)? } else { body };
+    let body = match form.is_packed {
+        true => batch::inflate(&body, api.ingestion.body_bytes_max, &mut |bytes| room.grow(bytes))?,
+        false => body,
+    };
+    // What was packed is gone.
+    room.shrink_to(body.len());
     let found = batch::items(form.shape, &body, api.ingestion.items_max)?;
     let (mut results, mut kept) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
     // A mapping that reads keys would read one that nobody sent.
@@ -267,16 +278,26 @@ pub(super) async fn send(
     let live = api.writing.spokes().ok_or_else(Problem::starting)?;
     let form = Form::of(request.headers())?;
     let most = api.ingestion.body_bytes_max;
-    // Of what is packed nobody knows how much it is.
-    let needed = length(request.headers(), most)?.filter(|_| !form.is_packed).unwrap_or(most);
-    let room = match api.writing.room(needed) {
+    let busy = || Problem::new(Kind::Busy, "this token is sending too much at a time").after(TURN_WITHIN);
+    let _sender = api.senders_of.take(&caller.id).ok_or_else(busy)?;
+    // Room for what is announced; for what is not, and what comes of it unpacked, as it comes.
+    let announced = length(request.headers(), most)?.unwrap_or_default();
+    let mut room = match api.writing.room(&caller.id, announced) {
         Ok(room) => room,
         Err(unwritten) => {
             discard(request.into_body(), most).await;
             return Err(Problem::of_unwritten(unwritten));
         }
     };
-    let body = collected(request.into_body(), most).await?;
+    let (mut came, full) = (0, || Problem::of_unwritten(Unwritten::Full));
+    let mut grow = |bytes: usize| {
+        came += bytes;
+        let more = usize::saturating_sub(came, room.bytes());
+        if room.grow(more) { Ok(()) } else { Err(full()) }
+    };
+    let body = collected_within(request.into_body(), most, &mut grow).await?;
+    // A turn is taken when all of it is there: whoever sends slowly holds up nobody.
+    let _turn = turn(&api.turns_of_senders).await?;
 
     let (mapping, now_ms) = (Arc::clone(&api), (api.now_ms)());
     // The room goes along: what is read here takes it also when nobody waits for the answer any more.
@@ -284,7 +305,8 @@ pub(super) async fn send(
         let spokes = live.now();
         let spoke = spokes.of_name(&spoke).ok_or_else(|| Problem::not_found("department"))?;
         refused_as_a_whole(spoke)?;
-        Ok((spoke.name().to_owned(), records(&mapping, spoke, form, body, now_ms)?, room))
+        let made = records(&mapping, spoke, form, body, &mut room, now_ms)?;
+        Ok((spoke.name().to_owned(), made, room))
     });
     let failed = |_| Err(Problem::new(Kind::Internal, "the log of the hub says what happened"));
     let (spoke, (batch, items), room) = prepared.await.unwrap_or_else(failed)?;

@@ -92,6 +92,8 @@ const ANSWERS_KIB_MAX: usize = 256 << 10;
 /// Documents that are being sent at a time, each of a mebibyte at most; and those of one caller.
 const DOCUMENTS_MAX: usize = 128;
 const DOCUMENTS_OF_CALLER_MAX: usize = 8;
+/// Bodies of items that one caller sends at a time.
+const SENDERS_OF_CALLER_MAX: usize = 64;
 /// Paths that everybody may read: they describe, and hold no data.
 const PUBLIC: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 
@@ -157,8 +159,9 @@ struct Api {
     rate: Rate,
     refused: Rate,
     turns: Semaphore,
-    /// Turns of departments that send: a body that comes slowly holds nobody up who reads.
+    /// Turns of departments that send, for whoever has sent all of it: they hold nobody up who reads.
     turns_of_senders: Semaphore,
+    senders_of: Places,
     /// Documents that are being sent, all together and of each caller.
     documents: Semaphore,
     documents_of: Places,
@@ -203,6 +206,7 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -
         refused: Rate::new(options.requests_per_second),
         turns: Semaphore::new(options.concurrent_requests.max(1)),
         turns_of_senders: Semaphore::new(options.concurrent_requests.max(1)),
+        senders_of: Places::new(SENDERS_OF_CALLER_MAX),
         documents: Semaphore::new(DOCUMENTS_MAX),
         documents_of: Places::new(DOCUMENTS_OF_CALLER_MAX),
         request_timeout: options.request_timeout,
@@ -316,9 +320,9 @@ async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
 impl Api {
     /// Lets a request in, with who asks; while it holds its turn, others wait for theirs. It takes its turn when all of it is there:
     /// whoever sends slowly holds up nobody.
-    async fn admit(&self, request: Request) -> Result<(Request, SemaphorePermit<'_>), Problem> {
+    async fn admit(&self, request: Request) -> Result<(Request, Option<SemaphorePermit<'_>>), Problem> {
         if PUBLIC.contains(&request.uri().path()) {
-            return Ok((request, turn(&self.turns).await?));
+            return Ok((request, Some(turn(&self.turns).await?)));
         }
         self.prepare(request.headers()).await;
         let caller = self.caller_of(request.headers())?;
@@ -336,8 +340,9 @@ impl Api {
         }
         let mut request = if is_post && !is_sent { self.gathered(request, &caller).await? } else { request };
         request.extensions_mut().insert(caller);
-        let turns = if is_sent { &self.turns_of_senders } else { &self.turns };
-        Ok((request, turn(turns).await?))
+        // A body of items is read as there is room for it, and takes its turn then.
+        let turn = if is_sent { None } else { Some(turn(&self.turns).await?) };
+        Ok((request, turn))
     }
 
     /// The request with all of its document.

@@ -2,16 +2,17 @@
 
 use axum::{
     Extension,
-    extract::State,
-    http::{StatusCode, header},
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode, header},
     response::Response,
 };
 
 use super::{
-    Asker, Desk,
+    Asker, Desk, LOGIN_BYTES_MAX, Refused,
     blocks::{Block, Field, Page, line, notice, paragraph},
     failed,
-    forms::{Asked, Form},
+    forms::{self, Asked, Form},
     redirect, shown,
     visitor::Visitor,
 };
@@ -25,6 +26,20 @@ pub(super) async fn page(State(desk): State<Desk>, Extension(visitor): Extension
     shown(&desk, None, StatusCode::OK, &form(&desk, &visitor, within(asked.get("next")), None))
 }
 
+/// A login whose token can be checked: the company's keys for it were asked for, if they had to be.
+pub(super) async fn prepared(desk: &Inside, request: Request) -> Result<Request, Refused> {
+    if request.method() != Method::POST {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, LOGIN_BYTES_MAX).await.map_err(|_| forms::too_long(LOGIN_BYTES_MAX))?;
+    let sent = forms::fields(&body).unwrap_or_default();
+    if let Some((_, token)) = sent.iter().find(|(name, _)| name == "token") {
+        desk.access().prepare_for(token.trim()).await;
+    }
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
 /// Its answer: a session, or the form again.
 pub(super) async fn log_in(
     State(desk): State<Desk>,
@@ -32,7 +47,6 @@ pub(super) async fn log_in(
     form_sent: Form,
 ) -> Response {
     let next = within(form_sent.field("next"));
-    desk.access().prepare_for(form_sent.field("token").trim()).await;
     let session = match desk.access().log_in(form_sent.field("token")) {
         Ok(session) => session,
         Err(error) => return failed(&desk, None, &Inside::failed(&error)),

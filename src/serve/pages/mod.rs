@@ -255,6 +255,8 @@ async fn welcome(State(desk): State<Desk>, request: Request, next: Next) -> Resp
     let visitor = Visitor::of(request.headers(), desk.over_tls());
     let admitted = async {
         let request = gathered(&desk, request, LOGIN_BYTES_MAX).await?;
+        // Nobody knows yet who it is: keys of the company's login are asked for before the turn, which others wait for.
+        let request = login::prepared(&desk, request).await?;
         Ok::<_, Refused>((request, desk.turn().await?))
     };
     let mut response = match admitted.await {

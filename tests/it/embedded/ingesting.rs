@@ -457,6 +457,59 @@ fn whose_token_it_is_not_sends_nothing_and_a_flood_is_told_when_to_come_again() 
 }
 
 #[test]
+fn a_token_that_sends_slowly_shuts_nobody_else_out() {
+    let most = 1 << 20;
+    let desk = Desk::open(
+        "shares",
+        &[
+            &format!("serve.ingest_body_bytes_max={most}"),
+            &format!("serve.ingest_waiting_bytes={}", 4 * most),
+            "serve.concurrent_requests=4",
+        ],
+    );
+    let made = desk.house.succeed(&["token", "create", "slow", "--role", "ingest:shop", "-o", "json"]);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let slow = format!("Bearer {}", made["token"].as_str().unwrap());
+    let path = "/api/v1/spokes/shop/touchpoints";
+    let begun = |more: &[(&str, &str)]| {
+        let mut headers = vec![("authorization", slow.as_str()), ("content-type", "application/x-ndjson")];
+        headers.extend_from_slice(more);
+        begin(desk.port, "POST", path, &headers).unwrap()
+    };
+    let good = body(&[&view("s1", 1, "C1")], false, false);
+    let others_are_served = |when: &str| {
+        let answer = desk.post(&good).expect("an answer");
+        assert_eq!(answer.status, 202, "{when}: {}", answer.body);
+    };
+    // Of what is packed, or has no length, nobody knows how much it is: it takes room as it comes, and no turn before it has come.
+    let packed: Vec<_> =
+        (0..20).map(|_| begun(&[("content-encoding", "gzip"), ("transfer-encoding", "chunked")])).collect();
+    others_are_served("many bodies of which nothing has come");
+    drop(packed);
+    // What is announced takes room at once, up to a token's share.
+    let length = (most - 10).to_string();
+    let mut announced: Vec<_> = (0..3).map(|_| begun(&[("content-length", length.as_str())])).collect();
+    let refused = loop {
+        let mut one = begun(&[("content-length", "200000")]);
+        one.write_all(&vec![b'\n'; 200_000]).unwrap();
+        let answer = received(&mut one, path).expect("an answer");
+        if answer.status == 429 {
+            break answer;
+        }
+        assert_eq!(answer.status, 400, "blank lines: {}", answer.body);
+    };
+    assert_eq!(refused.problem(), "full");
+    others_are_served("one token has its share");
+    let item = view("s2", 1, "C1");
+    for one in &mut announced {
+        one.write_all(&item).unwrap();
+        one.write_all(&vec![b'\n'; most - 10 - item.len()]).unwrap();
+        let answer = received(one, path).expect("an answer");
+        assert_eq!(answer.status, 202, "{}", answer.body);
+    }
+}
+
+#[test]
 fn the_example_of_the_readme_works_to_the_letter() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let section =
