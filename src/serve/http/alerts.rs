@@ -36,6 +36,16 @@ pub(super) enum Order {
     Newest,
 }
 
+/// What alerts are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum About {
+    /// A person.
+    Person,
+    /// A metric.
+    Metric,
+}
+
 /// Which alerts.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +59,10 @@ pub(super) struct Which {
     cause: Option<String>,
     /// The id of the person whom they are about.
     person: Option<String>,
-    /// In which order. `newest` is of alerts about one person, or about metrics (cause `metric_unusual`).
+    /// What they are about; without it, either.
+    #[param(inline)]
+    about: Option<About>,
+    /// In which order. `newest` is of alerts about one person, or about metrics (`about=metric`, or cause `metric_unusual`).
     #[serde(default)]
     #[param(inline, required = false)]
     order: Order,
@@ -66,36 +79,43 @@ pub(super) struct Which {
 pub(super) async fn list(State(api): State<Shared>, By(caller): By, asked: Asked<Which>) -> Result<Response, Problem> {
     caller.must_have(&[Role::ReadCustomers, Role::ReadMetrics])?;
     let sees_persons = caller.has(&[Role::ReadCustomers]);
-    let Which { state, owner, cause, person, order } = asked.filter.clone();
+    let Which { state, owner, cause, person, about, order } = asked.filter.clone();
     // Whoever may not see persons finds the others without looking at theirs.
     // A cursor is a place in the list, with the names of those it goes by: none of a list that has persons is for them.
-    let is_of_metrics = !sees_persons || cause.as_deref() == Some(AlertCause::MetricUnusual.as_str());
+    let is_of_metrics =
+        !sees_persons || about == Some(About::Metric) || cause.as_deref() == Some(AlertCause::MetricUnusual.as_str());
     let span = match (order, &person, &cause) {
-        (Order::Oldest, ..) if !sees_persons => Index::AlertsOfPerson.by(&[""]),
+        (Order::Oldest, ..) if !sees_persons || about == Some(About::Metric) => Index::AlertsOfPerson.by(&[""]),
         (Order::Oldest, Some(person), _) => Index::AlertsOfPerson.by(&[person]),
         (Order::Oldest, None, Some(cause)) => Index::AlertsOfCause.by(&[cause]),
+        (Order::Oldest, None, None) if about == Some(About::Person) => Index::AlertsAboutPersons.by(&[]),
         (Order::Oldest, None, None) => Index::Alerts.by(&[]),
         (Order::Newest, ..) if is_of_metrics => Index::NewestAlertsOfPerson.by(&[""]),
         (Order::Newest, Some(person), _) => Index::NewestAlertsOfPerson.by(&[person]),
         (Order::Newest, None, _) => {
-            return Err(Problem::parameter("`order=newest` needs a `person`, or `cause=metric_unusual`"));
+            return Err(Problem::parameter(
+                "`order=newest` needs a `person`, `about=metric` or `cause=metric_unusual`",
+            ));
         }
     };
     if asked.place.as_ref().is_some_and(|place| !span.contains(place)) {
         // Somebody else's, who sees other alerts.
         return Err(paging::wrong_cursor());
     }
-    let about = person.clone();
+    let noted = person.clone();
     let takes = move |alert: &Value| {
         let is = |field: &str, wanted: &Option<String>| {
             wanted.as_deref().is_none_or(|wanted| alert.get(field).and_then(Value::as_str) == Some(wanted))
         };
         let filters = [("state", &state), ("owner", &owner), ("cause", &cause), ("person", &person)];
-        (sees_persons || !is_personal(alert)) && filters.into_iter().all(|(field, wanted)| is(field, wanted))
+        let is_about = about.is_none_or(|about| is_personal(alert) == (about == About::Person));
+        (sees_persons || !is_personal(alert))
+            && is_about
+            && filters.into_iter().all(|(field, wanted)| is(field, wanted))
     };
     let (items, next) = api.page(&asked, span, takes).await?;
     if sees_persons {
-        api.note(&caller, "list_alerts", about.as_deref(), items.iter().filter(|alert| is_personal(alert)).count())
+        api.note(&caller, "list_alerts", noted.as_deref(), items.iter().filter(|alert| is_personal(alert)).count())
             .await?;
     }
     Ok(reply::page(&asked, &super::columns(Feed::Alerts), items, next))

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{FromRequestParts, Path, Query},
-    http::{Uri, header, request::Parts},
+    http::{HeaderMap, Uri, header, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::{IntoParams, ToSchema};
@@ -39,7 +39,7 @@ pub(super) struct Paging {
     /// Records of a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
-    /// How it is shown; without it, as `accept` says: `text/csv` for a table, anything else for JSON.
+    /// How it is shown; without it, as `accept` says: a table where `text/csv` is preferred over `application/json`, else JSON.
     #[param(inline)]
     format: Option<Format>,
 }
@@ -73,18 +73,50 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
         let parsed_filter = parsed(&filter.join("&"))?;
         filter.sort_unstable();
         let question = format!("{}?{}", uri.path(), filter.join("&"));
-        let accepts_csv = parts.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-        let accepts_csv = accepts_csv.is_some_and(|accept| accept.trim_start().starts_with("text/csv"));
         let kept: Vec<&str> = pairs.into_iter().filter(|pair| pair.split('=').next() != Some("cursor")).collect();
         Ok(Asked {
             filter: parsed_filter,
             place: asked.cursor.map(|cursor| paging::place(&question, &cursor)).transpose()?,
             limit: paging::limit(asked.limit)?,
-            format: asked.format.unwrap_or(if accepts_csv { Format::Csv } else { Format::Json }),
+            format: asked.format.unwrap_or_else(|| accepted(&parts.headers)),
             reference: format!("{}?{}", uri.path(), kept.iter().map(|pair| format!("{pair}&")).collect::<String>()),
             question,
         })
     }
+}
+
+/// How a list is shown to whoever sends these headers (RFC 9110, section 12.5.1): of each type the range that names it best says how
+/// much it is wanted, and a table is given only where it is wanted more, or as much and by a better name.
+fn accepted(headers: &HeaderMap) -> Format {
+    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let ranges: Vec<(String, u32)> = lines.flat_map(|line| line.split(',')).filter_map(media_range).collect();
+    let wanted = |names: [&str; 3]| {
+        let best = names.iter().zip([2_u8, 1, 0]).find_map(|(name, fit)| {
+            ranges.iter().filter(|(range, _)| range == name).map(|(_, weight)| (*weight, fit)).max()
+        });
+        best.unwrap_or_default()
+    };
+    let (csv, json) = (wanted(["text/csv", "text/*", "*/*"]), wanted(["application/json", "application/*", "*/*"]));
+    if csv.0 > 0 && csv > json { Format::Csv } else { Format::Json }
+}
+
+/// A media range in small letters, without its parameters, and its weight in thousandths; `None`: it is none.
+fn media_range(text: &str) -> Option<(String, u32)> {
+    let mut parts = text.split(';').map(str::trim);
+    let range = parts.next().filter(|range| range.contains('/'))?.to_ascii_lowercase();
+    let weight = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+    });
+    Some((range, weight.map_or(Some(1_000), thousandths)?))
+}
+
+/// A weight: from 0 to 1, with three digits after the point at most.
+fn thousandths(text: &str) -> Option<u32> {
+    let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
+    let is_weight = matches!(whole, "0" | "1") && digits.len() <= 3 && digits.bytes().all(|it| it.is_ascii_digit());
+    let weight = format!("{whole}{digits:0<3}").parse().ok().filter(|_| is_weight)?;
+    (weight <= 1_000).then_some(weight)
 }
 
 /// The parameters of something that is no list.
@@ -203,6 +235,45 @@ mod tests {
         let second = asked(&format!("{}cursor={cursor}", first.reference)).expect("valid");
         assert_eq!((second.place.as_deref(), second.limit), (Some(&b"there"[..]), 5));
         assert!(asked(&format!("/metrics?window=week&cursor={cursor}")).is_err(), "of another question");
+    }
+
+    #[test]
+    fn a_table_is_given_where_it_is_preferred_over_json() {
+        let format = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::ACCEPT, line.parse().expect("a value"));
+            }
+            accepted(&headers)
+        };
+        for tables in [
+            &["text/csv"][..],
+            &["TEXT/CSV; header=present"],
+            &["application/json;q=0.5, text/csv"],
+            &["text/html", "text/csv;q=0.9"],
+            &["text/csv, */*"],
+            &["text/csv;q=0.3, */*;q=0.1"],
+            &["text/*"],
+            &["application/json;Q=0.899 , text/csv ; Q = 0.9"],
+        ] {
+            assert_eq!(format(tables), Format::Csv, "{tables:?}");
+        }
+        for documents in [
+            &[][..],
+            &["*/*"],
+            &["text/csv;q=0"],
+            &["text/csv;q=0, */*"],
+            &["text/csv;q=0.1, application/json"],
+            &["text/csv, application/json"],
+            &["text/csv;q=0.5, */*"],
+            &["text/csvx"],
+            &["text/csv;q=2"],
+            &["text/csv;q=x"],
+            &["application/json", "text/csv;q=0.5"],
+            &["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
+        ] {
+            assert_eq!(format(documents), Format::Json, "{documents:?}");
+        }
     }
 
     #[test]

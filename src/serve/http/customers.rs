@@ -51,8 +51,7 @@ pub(super) struct Evidence {
 const HORIZON_DAYS: u32 = 90;
 /// The longest time that something is expected over.
 const HORIZON_DAYS_MAX: u32 = 3_650;
-/// Sets of parameters, and departments, that are looked at: more than there are.
-const SETS_MAX: usize = 64;
+/// Departments that are looked at: more than there are.
 const DEPARTMENTS_MAX: usize = 1_000;
 
 /// What is expected of a customer.
@@ -140,9 +139,15 @@ fn expected(
     if !record.get("buying").is_some_and(Value::is_object) {
         return Ok(None);
     }
-    let sets = view.list(&beginning_with(Feed::Catalogue, PARAMETERS), None, SETS_MAX, &|_| true)?;
-    let newest = sets.records.iter().rev().find_map(|kept| BuyingParameters::of(&kept.value));
+    let newest = newest_parameters(view)?;
     Ok(newest.zip(as_of(view, calendar)?).and_then(|(newest, as_of)| newest.said_of(record, as_of, horizon_days)))
+}
+
+/// The newest parameters that can be used: those of the last month, by whose name a set is kept.
+fn newest_parameters(view: &View) -> Result<Option<BuyingParameters>, Problem> {
+    let can_be_used = |set: &Value| BuyingParameters::of(set).is_some();
+    let newest = view.last(&beginning_with(Feed::Catalogue, PARAMETERS), &can_be_used)?;
+    Ok(newest.and_then(|kept| BuyingParameters::of(&kept.value)))
 }
 
 /// The day of the newest touchpoint of the whole hub.

@@ -92,6 +92,11 @@ impl Inside {
         Ok(super::turn(&self.api.turns).await?)
     }
 
+    /// An answer with its share of the room for what clients have not taken yet: the same room as for the API's.
+    pub(in crate::serve) async fn held(&self, response: Response) -> Result<Response, Refused> {
+        Ok(self.api.held(response).await?)
+    }
+
     /// Takes one request of a caller: the same measure as for the API.
     pub(in crate::serve) fn take(&self, caller: &Caller) -> Result<(), Refused> {
         let taken = self.api.rate.take(&caller.id, Instant::now());

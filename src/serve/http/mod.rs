@@ -262,12 +262,7 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
             };
             let response = reply::unless_known(&method, &headers, response).await;
             // In its turn, so that few answers wait for room.
-            match timeout(TURN_WITHIN, reply::held(response, Arc::clone(&api.answers))).await {
-                Ok(response) => response,
-                Err(_) => Problem::new(Kind::Busy, "too much of earlier answers was not taken yet")
-                    .after(TURN_WITHIN)
-                    .into_response(),
-            }
+            api.held(response).await.unwrap_or_else(IntoResponse::into_response)
         }
         Err(problem) => problem.into_response(),
     };
@@ -343,6 +338,12 @@ impl Api {
         // A body of items is read as there is room for it, and takes its turn then.
         let turn = if is_sent { None } else { Some(turn(&self.turns).await?) };
         Ok((request, turn))
+    }
+
+    /// The answer with its share of the room for answers that clients have not taken yet.
+    async fn held(&self, response: Response) -> Result<Response, Problem> {
+        let held = timeout(TURN_WITHIN, reply::held(response, Arc::clone(&self.answers))).await;
+        held.map_err(|_| Problem::new(Kind::Busy, "too much of earlier answers was not taken yet").after(TURN_WITHIN))
     }
 
     /// The request with all of its document.

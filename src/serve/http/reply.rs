@@ -72,7 +72,9 @@ pub(super) fn page<T>(asked: &Asked<T>, columns: &[Column], items: Vec<Value>, n
 /// The same answer with its `etag`; without a body, 304, if the request has it already (RFC 9110, section 13).
 pub(super) async fn unless_known(method: &Method, request: &HeaderMap, response: Response) -> Response {
     let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
-    if method != Method::GET || response.status() != StatusCode::OK || is_stream {
+    // Of HEAD the answer is that of GET; its body is left out when it is sent.
+    let is_read = method == Method::GET || method == Method::HEAD;
+    if !is_read || response.status() != StatusCode::OK || is_stream {
         return response;
     }
     let (mut parts, body) = response.into_parts();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     Asker, acknowledge, answered,
     blocks::{Block, Field, Line, Page, Section, Table, columns, line, link, notice, soft, text},
-    choices::{asking, catalogue, title_of},
+    choices::{asking, catalogue, empty_of, title_of},
     customers::shortened,
     forms::Asked,
     part,
@@ -67,12 +67,18 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         let asked = [("cause", cause), ("state", state), ("owner", owner), (of, next)];
         (!next.is_empty()).then(|| Block::Text { line: vec![link(href("/alerts", &asked), "The next ones")] })
     };
+    let is_narrowed = ![cause, state, owner].iter().all(|it| it.is_empty());
     let of_metrics = of_metrics.map(|found| {
+        let empty = match is_narrowed {
+            false => "No metric is outside its usual range.",
+            true => "No such metric is outside its usual range.",
+        };
+        let empty = empty_of(&found, further, empty);
         let row = |alert: &Value| signed(of_metric(alert, &metrics), alert, sign.as_ref());
         let rows = list_of(&found, "/items").iter().map(row).collect();
         let columns = columns(UNUSUAL);
         let caption = "Metrics outside their usual range".to_owned();
-        let table = Table { caption, columns, rows, empty: "No metric is outside its usual range." };
+        let table = Table { caption, columns, rows, empty };
         std::iter::once(table.into()).chain(next_ones(&found, "metrics")).collect()
     });
     page.sections.push(Section::new("unusual", "Metrics", part(of_metrics)));
@@ -81,14 +87,17 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         page.sections.push(Section::new("customers", "Customers", vec![notice("info", words)]));
         return Ok(page);
     }
-    let found = asker.get(&path(cause, &[("limit", LIMIT), ("cursor", cursor)])).await?;
-    let persons = list_of(&found, "/items").iter().filter(|alert| !text_of(alert, "/person").is_empty());
+    let found = asker.get(&path(cause, &[("about", "person"), ("limit", LIMIT), ("cursor", cursor)])).await?;
+    let none = if is_narrowed { "None of these is open." } else { "None is open." };
     let mut blocks = vec![
         Table {
             caption: "Alerts about customers".to_owned(),
             columns: columns(["Cause", "Since", "Customer", "About", "Whose"]),
-            rows: persons.map(|alert| signed(of_person(alert), alert, sign.as_ref())).collect(),
-            empty: "None is open.",
+            rows: list_of(&found, "/items")
+                .iter()
+                .map(|alert| signed(of_person(alert), alert, sign.as_ref()))
+                .collect(),
+            empty: empty_of(&found, cursor, none),
         }
         .into(),
     ];

@@ -31,6 +31,16 @@ pub(super) async fn months(asker: &Asker) -> Result<Vec<String>, Refused> {
     Ok(months)
 }
 
+/// What an empty page of a list says. The API looks at so much of a list at a time: only where there is no next page, all was looked at.
+/// `cursor`: where the page begins; `none`: what it means that all were looked at and there is none.
+pub(super) fn empty_of(found: &Value, cursor: &str, none: &'static str) -> &'static str {
+    match (text_of(found, "/next"), cursor) {
+        ("", "") => none,
+        ("", _) => "There are no more.",
+        _ => "None is among those looked at so far, and there are more to look at: go on with the next ones.",
+    }
+}
+
 /// The metrics, by title.
 pub(super) async fn catalogue(asker: &Asker) -> Result<Vec<Metric>, Refused> {
     let definitions = asker.all("/api/v1/metrics").await?;

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -10,7 +10,7 @@ use axum::{
 use super::{
     AGAIN_AFTER, Desk, Inside, Page, Visitor, Who,
     blocks::{link, notice, paragraph, text},
-    redirect, secure, shown, whole,
+    is_read, redirect, secure, shown, whole,
     words::{self, href},
 };
 use crate::serve::http::inside::Refused;
@@ -86,17 +86,17 @@ pub(super) async fn in_words(State(desk): State<Desk>, request: Request, next: N
     let is_of_people = !request.uri().path().starts_with("/api/") && accepts_pages(&request);
     let asked = is_of_people.then(|| {
         let path = request.uri().path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
-        (Visitor::of(request.headers(), desk.over_tls()), path, request.method() == Method::GET)
+        (Visitor::of(request.headers(), desk.over_tls()), path, is_read(request.method()))
     });
     let response = next.run(request).await;
     let status = response.status();
     let is_page =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let is_wrong = status.is_client_error() || status.is_server_error();
-    let Some((visitor, path, is_get)) = asked.filter(|_| is_wrong && !is_page) else { return response };
+    let Some((visitor, path, is_read)) = asked.filter(|_| is_wrong && !is_page) else { return response };
     let who = visitor.who(&desk);
     let mut response = match who {
-        Err(refused) if refused.status == StatusCode::UNAUTHORIZED && is_get => redirect(&to_login(&path)),
+        Err(refused) if refused.status == StatusCode::UNAUTHORIZED && is_read => redirect(&to_login(&path)),
         who => failed(&desk, who.ok().as_ref(), &no_page(status)),
     };
     secure(&mut response);

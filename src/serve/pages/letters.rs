@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     Asker, answered,
     blocks::{Block, Field, Line, Page, Section, Table, badge, code, columns, line, link, paragraph, soft, text},
-    choices::{asking, different, spokes},
+    choices::{asking, different, empty_of, spokes},
     forms::Asked,
     words::{self, count, count_of, href, instant, list_of, text_of},
 };
@@ -18,6 +18,8 @@ use crate::{
 
 /// Dead letters of a page.
 const LIMIT: usize = 50;
+/// There is no dead letter at all.
+pub(super) const TAKEN_IN: &str = "Everything that arrived could be taken in.";
 /// Characters of a record that are shown at once; the rest is folded away.
 const SHOWN: usize = 160;
 
@@ -59,15 +61,24 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     let path =
         href("/api/v1/dead-letters", &[&filters[..], &[("limit", &LIMIT.to_string()), ("cursor", cursor)]].concat());
     let found = asker.get(&path).await?;
-    let mut blocks = vec![table(list_of(&found, "/items"), "What could not be taken in".to_owned()).into()];
-    let next = text_of(&found, "/next");
-    if !next.is_empty() {
-        let older = href("/spokes/letters", &[&filters[..], &[("cursor", next)]].concat());
-        blocks.push(Block::Text { line: vec![link(older, "Older ones")] });
-    }
-    page.sections.push(Section::new("letters", "Dead letters", blocks));
+    page.sections.push(Section::new("letters", "Dead letters", listed(&found, &filters, cursor)));
     page.sections.push(Section::new("again", "Sending them again", again(&filters)));
     Ok(page)
+}
+
+/// A page of them, and where it goes on.
+fn listed(found: &Value, filters: &[(&str, &str)], cursor: &str) -> Vec<Block> {
+    let none = match filters.iter().all(|(_, value)| value.is_empty()) {
+        true => TAKEN_IN,
+        false => "None of these is kept.",
+    };
+    let mut blocks = vec![table(found, cursor, "What could not be taken in".to_owned(), none).into()];
+    let next = text_of(found, "/next");
+    if !next.is_empty() {
+        let older = href("/spokes/letters", &[filters, &[("cursor", next)]].concat());
+        blocks.push(Block::Text { line: vec![link(older, "Older ones")] });
+    }
+    blocks
 }
 
 /// How what is chosen here is sent again.
@@ -98,13 +109,14 @@ fn again(filters: &[(&str, &str)]) -> Vec<Block> {
     ]
 }
 
-/// Dead letters with what was wrong.
-pub(super) fn table(letters: &[Value], caption: String) -> Table {
+/// Dead letters with what was wrong. `found`: a page of them; `cursor`: where it begins; `none`: what it means that all were looked
+/// through and there is none.
+pub(super) fn table(found: &Value, cursor: &str, caption: String, none: &'static str) -> Table {
     Table {
         caption,
         columns: columns(["Topic, partition, offset", "Rejected", "Why", "What to do", "The record"]),
-        rows: letters.iter().map(row).collect(),
-        empty: "Everything that arrived could be taken in.",
+        rows: list_of(found, "/items").iter().map(row).collect(),
+        empty: empty_of(found, cursor, none),
     }
 }
 
@@ -154,12 +166,28 @@ mod tests {
     }
 
     #[test]
+    fn that_there_is_none_is_said_only_where_all_were_looked_at() {
+        let html = |next: Value, filters: &[(&str, &str)], cursor: &str| {
+            let found = json!({ "items": [], "next": next });
+            listed(&found, filters, cursor).iter().map(ToString::to_string).collect::<String>()
+        };
+        assert!(html(Value::Null, &[("spoke", "")], "").contains(TAKEN_IN));
+        for (filters, cursor) in [(&[][..], ""), (&[("spoke", "other")], ""), (&[("reason", "bad_timestamp")], "abc")] {
+            let shown = html(json!("def"), filters, cursor);
+            assert!(!shown.contains("Everything") && shown.contains("more to look at"), "{shown}");
+            assert!(shown.contains("cursor=def") && shown.contains("Older ones"), "{shown}");
+        }
+        assert!(html(Value::Null, &[("spoke", "other")], "").contains("None of these is kept."));
+        assert!(html(Value::Null, &[("spoke", "")], "abc").contains("There are no more."));
+    }
+
+    #[test]
     fn a_record_is_shown_as_text_as_far_as_there_is_room() {
         let letter = |value: Value| {
             json!({"topic": "t", "partition": 1, "offset": 2, "rejected_at": "2026-01-31T09:00:00Z", "reason": "bad_timestamp",
                 "field": "at", "message": "write it so", "value": value, "value_bytes": 4_000})
         };
-        let html = |value: Value| table(&[letter(value)], "c".to_owned()).to_string();
+        let html = |value: Value| table(&json!({ "items": [letter(value)] }), "", "c".to_owned(), TAKEN_IN).to_string();
         assert!(html(json!("<script>")).contains("<code>&#60;script&#62;</code>"));
         assert!(html(Value::Null).contains("withheld") && html(json!("")).contains("empty"));
         let long = html(json!("é".repeat(SHOWN + 1)));

@@ -109,6 +109,7 @@ type Desk = Arc<Office>;
 pub(super) struct Office {
     inside: Inside,
     boards: overview::Boards,
+    trials: spokes::Trials,
 }
 
 impl Deref for Office {
@@ -162,7 +163,7 @@ impl Asker {
 
 /// The routes of the dashboard and of the API. What is neither's is said in words to people, and to programs as the API does.
 pub(super) fn beside(inside: Inside, api: Router) -> Router {
-    let desk = Arc::new(Office { inside, boards: overview::Boards::default() });
+    let desk = Arc::new(Office { inside, boards: overview::Boards::default(), trials: spokes::Trials::default() });
     routes(&desk).merge(api).layer(from_fn_with_state(desk, faults::in_words))
 }
 
@@ -218,7 +219,7 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     // A page that listens uses no session.
     visitor.is_live |= request.uri().path() == "/live";
     let path = request.uri().path_and_query().map(|it| it.as_str().to_owned()).unwrap_or_default();
-    let is_get = request.method() == Method::GET;
+    let is_read = is_read(request.method());
     let admitted = async {
         visitor.prepare(&desk).await;
         let who = visitor.who(&desk)?;
@@ -230,13 +231,18 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
         Ok((who, ..)) if !desk.view().progress().is_complete() => faults::filling(&desk, &who),
         Ok((who, mut request, _turn)) => {
             request.extensions_mut().insert(who.clone());
-            match timeout(desk.within(), next.run(request)).await {
+            let response = match timeout(desk.within(), next.run(request)).await {
                 Ok(response) => response,
                 Err(_) => failed(&desk, Some(&who), &faults::late()),
+            };
+            // In its turn, so that few pages wait for room.
+            match desk.held(response).await {
+                Ok(response) => response,
+                Err(refused) => failed(&desk, Some(&who), &refused),
             }
         }
         // A person is asked to log in; a script or a form is told.
-        Err(refused) if refused.status == StatusCode::UNAUTHORIZED && is_get && !visitor.is_live => {
+        Err(refused) if refused.status == StatusCode::UNAUTHORIZED && is_read && !visitor.is_live => {
             redirect(&faults::to_login(&path))
         }
         Err(refused) if refused.status == StatusCode::UNAUTHORIZED && !visitor.is_live => {
@@ -247,6 +253,11 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     finish(&visitor, &mut response);
     desk.note(response.status(), begun.elapsed());
     response
+}
+
+/// Whether a request only looks: HEAD is answered as GET is.
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
 }
 
 /// The same of the login, which is for everybody.

@@ -68,6 +68,8 @@ pub enum Index {
     AlertsOfCause,
     /// Person (empty: a metric's) → `insight.alerts`, the newest first.
     NewestAlertsOfPerson,
+    /// When it opened → those of `insight.alerts` that are about a person.
+    AlertsAboutPersons,
 }
 
 /// The key of one record.
@@ -268,12 +270,16 @@ pub(super) fn indexes(feed: Feed, key: &[u8], value: &Value) -> Vec<Vec<u8>> {
             let (person, cause, since) = (text("/person"), text("/cause"), text("/since"));
             let mut newest = Index::NewestAlertsOfPerson.key(&[person]);
             push_turned(&mut newest, since);
-            vec![
+            let mut entries = vec![
                 with_key(newest),
                 with_key(Index::Alerts.key(&[since])),
                 with_key(Index::AlertsOfPerson.key(&[person, since])),
                 with_key(Index::AlertsOfCause.key(&[cause, since])),
-            ]
+            ];
+            if !person.is_empty() {
+                entries.push(with_key(Index::AlertsAboutPersons.key(&[since])));
+            }
+            entries
         }
         Feed::Rejected => vec![with_key(Index::Letters.key(&[text("/position")]))],
         Feed::IdentityJournal => {

@@ -59,7 +59,7 @@ pub use news::{News, Watch};
 pub use progress::Progress;
 
 /// The version of what is kept and how. Another one is read again from the feeds.
-const FORMAT: &str = "view 4";
+const FORMAT: &str = "view 5";
 /// Records that are kept of a feed that is not compacted: the newest ones.
 pub const KEPT_MAX: u64 = 10_000;
 /// Bytes that may wait in memory for a flush.
@@ -70,6 +70,8 @@ const FLUSH_AFTER: Duration = Duration::from_secs(10);
 const SCANNED_MAX: usize = 20_000;
 /// And bytes of them: what a page has in memory, and how long it reads.
 const SCANNED_BYTES_MAX: usize = 8 << 20;
+/// Records that are in memory at a time where only the last one of a list is wanted.
+const LAST_OF: usize = 64;
 /// How far the age of the view on disk may be behind the true one, in milliseconds.
 const FOLLOWED_EVERY_MS: i64 = 60_000;
 /// It has never followed anything.
@@ -272,6 +274,22 @@ impl View {
             }
         })?;
         failed.map_or(Ok(page), |error| Err(error.into()))
+    }
+
+    /// The last record of a list that `accept` takes. All of the list is looked at, a part at a time: for short ones.
+    ///
+    /// # Errors
+    /// [`ViewError`] if it cannot be read.
+    pub fn last(&self, span: &Range<Vec<u8>>, accept: &dyn Fn(&Value) -> bool) -> Result<Option<Kept>, ViewError> {
+        let (mut last, mut from) = (None, None);
+        loop {
+            let mut page = self.list(span, from.as_deref(), LAST_OF, accept)?;
+            last = page.records.pop().or(last);
+            from = page.next;
+            if from.is_none() {
+                return Ok(last);
+            }
+        }
     }
 
     /// What a record of a feed tells; `None`: nothing that a hub wrote.

@@ -292,12 +292,18 @@ fn alerts_are_found_by_person_and_by_cause_without_looking_at_others() {
     assert_eq!(found(Index::AlertsOfPerson, "a"), [&*ids[2], &*ids[0]], "the oldest first");
     assert_eq!(found(Index::NewestAlertsOfPerson, "a"), [&*ids[0], &*ids[2]], "the newest first");
     assert_eq!(found(Index::AlertsOfPerson, ""), [&*ids[3]], "what is about a metric");
+    let about_persons = || -> Vec<String> {
+        let page = view.list(&Index::AlertsAboutPersons.by(&[]), None, 100, &|_| true).expect("readable");
+        page.records.into_iter().filter_map(|kept| kept.key).collect()
+    };
+    assert_eq!(about_persons(), [&*ids[1], &*ids[4], &*ids[2], &*ids[0]], "the oldest first, and none about a metric");
     assert_eq!(found(Index::AlertsOfCause, "customer_lapsed"), [&*ids[1], &*ids[4], &*ids[2]]);
     // Closed: the last word names no cause any more, and a tombstone follows.
     let closed = json!({"id": ids[2], "cause": "", "person": "a", "since": "2026-01-03", "state": "closed"});
     apply(&view, Feed::Alerts, vec![record(5, &ids[2], Some(closed))]);
     assert_eq!(found(Index::AlertsOfCause, "customer_lapsed"), [&*ids[1], &*ids[4]]);
     apply(&view, Feed::Alerts, vec![record(6, &ids[2], None)]);
+    assert_eq!(about_persons(), [&*ids[1], &*ids[4], &*ids[0]]);
     assert_eq!(found(Index::AlertsOfPerson, "a"), [&*ids[0]]);
 }
 
@@ -382,6 +388,31 @@ fn no_key_that_somebody_writes_is_too_long_for_the_view() {
     assert_eq!(left.iter().map(|kept| kept.key.as_ref()).collect::<Vec<_>>(), [Some(&keys[1])]);
     apply(&view, Feed::Metrics, vec![record(4, &keys[1], None)]);
     assert!(values(&view, &[&long]).is_empty());
+}
+
+#[test]
+fn the_last_of_a_list_is_found_however_long_the_list_is() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let view = open(folder.path(), 0);
+    // More months than one look takes, by number and by bytes.
+    let of = "x".repeat(300 << 10);
+    let set = |month: i64| {
+        let key = format!("parameters|month:{:04}-{:02}|model=buying", 2020 + month / 12, 1 + month % 12);
+        record(month, &key, Some(json!({ "month": month, "of": of })))
+    };
+    let parameters = beginning_with(Feed::Catalogue, "parameters|");
+    let last = |accept: &dyn Fn(&Value) -> bool| {
+        view.last(&parameters, accept).expect("readable").map(|kept| kept.value["month"].clone())
+    };
+    assert_eq!(last(&|_| true), None);
+    apply(
+        &view,
+        Feed::Catalogue,
+        (0..70).map(set).chain([record(70, "reach", Some(json!({ "month": 99 })))]).collect(),
+    );
+    assert_eq!(last(&|_| true), Some(json!(69)));
+    assert_eq!(last(&|value| value["month"].as_i64() < Some(10)), Some(json!(9)));
+    assert_eq!(last(&|_| false), None);
 }
 
 #[test]

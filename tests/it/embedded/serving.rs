@@ -178,6 +178,9 @@ fn what_the_api_shows_is_what_the_feeds_hold_before_and_after_a_crash() {
     let tag = seen.headers["etag"].clone();
     let same = desk.ask(orders_path, &[("if-none-match", &format!("\"x\", {tag}"))]);
     assert_eq!((same.status, same.body.as_str()), (304, ""));
+    let head = |known: &str| desk.try_ask("HEAD", orders_path, &[("if-none-match", known)]).unwrap();
+    assert_eq!((head("\"x\"").status, head("\"x\"").headers["etag"].as_str()), (200, tag.as_str()), "HEAD as GET");
+    assert_eq!((head(&tag).status, head("\"x\"").body.as_str()), (304, ""));
 
     // Killed in the middle, started again, fed again: what was there is there, and what is new comes.
     desk.house.restart();

@@ -44,6 +44,8 @@ fn every_page_is_for_its_roles_and_leads_others_to_the_login() {
         let answer = desk.ask(path, &[]);
         let to_login = answer.headers.get("location").is_some_and(|it| it.starts_with("/login"));
         assert_eq!((answer.status, to_login), (303, true), "{path} without a credential");
+        let head = desk.try_ask("HEAD", path, &[]).unwrap();
+        assert_eq!((head.status, &head.headers["location"]), (303, &answer.headers["location"]), "HEAD {path}");
         for wrong in ["Bearer x", "Basic eDp5"] {
             let answer = desk.ask(path, &[("authorization", wrong)]);
             assert!(matches!(answer.status, 303 | 429), "{path} with {wrong}: {}", answer.status);
