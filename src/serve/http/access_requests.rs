@@ -11,6 +11,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -26,11 +27,11 @@ use tokio::{
     task::AbortHandle,
     time::sleep,
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
-    asking::{By, Named},
+    asking::{By, Named, Parameters},
     customers::find,
     decisions::{accepted_at, document},
     problem::{Kind, Problem, ProblemBody},
@@ -43,6 +44,8 @@ use crate::serve::access::Role;
 const RUNNING_MAX: usize = 2;
 /// Requests that are kept. The oldest that is not running goes first.
 const KEPT_MAX: usize = 16;
+/// Bytes of what was gathered, written down, that are kept: the oldest goes first, and the newest stays.
+const KEPT_BYTES_MAX: usize = 256 << 20;
 /// How long an answer is kept, from when it is there.
 const KEPT_FOR: Duration = Duration::from_secs(900);
 /// When to ask again.
@@ -81,6 +84,8 @@ struct Kept {
     begun: Instant,
     progress: Progress,
     document: Option<Arc<Value>>,
+    /// Of the document, written down.
+    bytes: usize,
     /// Takes it out when its time is over; there is one for each that is kept.
     _timer: Timer,
 }
@@ -100,11 +105,18 @@ pub(super) struct Requests {
     running: Arc<Semaphore>,
     kept: Arc<Mutex<BTreeMap<String, Kept>>>,
     kept_for: Duration,
+    kept_bytes_max: usize,
 }
 
 impl Requests {
     pub(super) fn new(gather: Arc<dyn GatherPerson>) -> Requests {
-        Requests { gather, running: Arc::new(Semaphore::new(RUNNING_MAX)), kept: Arc::default(), kept_for: KEPT_FOR }
+        Requests {
+            gather,
+            running: Arc::new(Semaphore::new(RUNNING_MAX)),
+            kept: Arc::default(),
+            kept_for: KEPT_FOR,
+            kept_bytes_max: KEPT_BYTES_MAX,
+        }
     }
 
     /// Begins one; its id. Within a runtime, whose timer takes it out again.
@@ -129,19 +141,26 @@ impl Requests {
         leave_room(&mut kept);
         let (begun, timer) = (Instant::now(), Timer(timer.abort_handle()));
         let actor = actor.to_owned();
-        kept.insert(id.clone(), Kept { actor, begun, progress: Progress::Running, document: None, _timer: timer });
+        let running = Kept { actor, begun, progress: Progress::Running, document: None, bytes: 0, _timer: timer };
+        kept.insert(id.clone(), running);
         drop(kept);
         let (gather, all, of) = (Arc::clone(&self.gather), Arc::clone(&self.kept), id.clone());
+        let bytes_max = self.kept_bytes_max;
         let gathering = move || {
             let gathered = gather.gather(&text);
             drop(place);
-            if let Some(kept) = locked(&all).get_mut(&of) {
+            let bytes = gathered.as_ref().ok().and_then(Option::as_ref).map_or(0, bytes_of);
+            let mut all = locked(&all);
+            if let Some(kept) = all.get_mut(&of) {
+                kept.bytes = bytes;
                 (kept.progress, kept.document) = match gathered {
                     Ok(Some(document)) => (Progress::Done, Some(Arc::new(document))),
                     Ok(None) => (Progress::Nobody, None),
                     Err(Ungathered) => (Progress::Failed, None),
                 };
             }
+            leave_bytes(&mut all, &of, bytes_max);
+            drop(all);
             // Nobody waits for it any more: the hub stops.
             let _ = ended.send(());
         };
@@ -174,6 +193,32 @@ fn leave_room(kept: &mut BTreeMap<String, Kept>) {
     }
 }
 
+/// Leaves no more bytes than may be kept, but for the newest.
+fn leave_bytes(kept: &mut BTreeMap<String, Kept>, newest: &str, bytes_max: usize) {
+    while kept.values().map(|it| it.bytes).sum::<usize>() > bytes_max {
+        let others = kept.iter().filter(|(id, it)| *id != newest && it.bytes > 0);
+        let Some(oldest) = others.min_by_key(|(_, it)| it.begun).map(|(id, _)| id.clone()) else { return };
+        kept.remove(&oldest);
+    }
+}
+
+/// Bytes of a document, written down.
+fn bytes_of(document: &Value) -> usize {
+    struct Counted(usize);
+    impl io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    serde_json::to_writer(&mut counted, document).map_or(usize::MAX / KEPT_MAX, |()| counted.0)
+}
+
 /// Whose data is asked for.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -199,6 +244,44 @@ pub(super) struct Gathered {
     /// of dead letters.
     #[schema(value_type = Option<Object>)]
     document: Option<Arc<Value>>,
+    /// How much that is, when it is done.
+    contents: Option<Contents>,
+}
+
+/// How much is kept of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Contents {
+    /// Touchpoints.
+    touchpoints: usize,
+    /// Open alerts.
+    alerts: usize,
+    /// Lines of the journal of identities.
+    journal: usize,
+    /// Places of dead letters.
+    rejected: usize,
+}
+
+impl Contents {
+    fn of(document: &Value) -> Contents {
+        let count = |field: &str| document.get(field).and_then(Value::as_array).map_or(0, Vec::len);
+        Contents {
+            touchpoints: count("touchpoints"),
+            alerts: count("alerts"),
+            journal: count("journal"),
+            rejected: count("rejected"),
+        }
+    }
+}
+
+/// What of a request is asked for.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// Whether the document is wanted when it is there. Without it, it is only said how far the request is and how much there is, which is
+    /// not noted: no data leaves.
+    #[param(default = true)]
+    document: Option<bool>,
 }
 
 /// Begins to gather everything that is kept of one person.
@@ -225,25 +308,32 @@ pub(super) async fn begin(State(api): State<Shared>, By(caller): By, request: Re
     Ok(accepted_at(&format!("/api/v1/access-requests/{request}"), &Begun { request }))
 }
 
-/// What is kept of a person, once it is gathered.
+/// What is kept of a person, once it is gathered. That it was given is noted each time.
 #[utoipa::path(
     get, path = "/api/v1/access-requests/{request}", operation_id = "get_access_request", tag = "erasure and access",
-    params(("request" = String, Path, description = "Its id")),
+    params(("request" = String, Path, description = "Its id"), Wanted),
     responses(
         (status = 200, description = "What came of it", body = Gathered),
         (status = 404, description = "There is none, any more, or it is somebody else's", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("token" = ["erase"])),
 )]
-pub(super) async fn get(State(api): State<Shared>, By(caller): By, Named(request): Named) -> Result<Response, Problem> {
+pub(super) async fn get(
+    State(api): State<Shared>,
+    By(caller): By,
+    Named(request): Named,
+    Parameters(Wanted { document: is_wanted }): Parameters<Wanted>,
+) -> Result<Response, Problem> {
     caller.must_have(&[Role::Erase])?;
     let found = api.requests.find(&caller.id, &request);
     let (status, document) = found.ok_or_else(|| Problem::not_found("request"))?;
-    if let Some(document) = &document {
-        let records = 1 + document["touchpoints"].as_array().map_or(0, Vec::len);
+    let contents = document.as_deref().map(Contents::of);
+    let document = document.filter(|_| is_wanted.unwrap_or(true));
+    if let (Some(document), Some(contents)) = (&document, contents) {
+        let records = 1 + contents.touchpoints;
         api.note(&caller, "get_access_request", document["person"].as_str(), records).await?;
     }
-    Ok(reply::one(&Gathered { status, document }))
+    Ok(reply::one(&Gathered { status, document, contents }))
 }
 
 #[cfg(test)]
@@ -328,6 +418,26 @@ mod tests {
         }
         assert!(requests.find("ann", &one).is_none() && requests.find("ann", &newest).is_some());
         assert_eq!(locked(&requests.kept).len(), KEPT_MAX);
+    }
+
+    #[test]
+    fn of_what_was_gathered_so_many_bytes_are_kept_and_the_newest_stays() {
+        let (runtime, all, tell) = requests(KEPT_FOR);
+        let requests = Requests { kept_bytes_max: 2_500, ..all };
+        let _within = runtime.enter();
+        let gather = |bytes: usize| {
+            let id = requests.begin("ann", String::new()).expect("begun");
+            tell.send(Ok(Some(json!("x".repeat(bytes - 2))))).expect("it is waited for");
+            assert!(ended(&requests, &id).1.is_some());
+            id
+        };
+        let kept = |ids: &[&String]| ids.iter().map(|id| requests.find("ann", id).is_some()).collect::<Vec<_>>();
+        let (one, two) = (gather(1_000), gather(1_500));
+        assert_eq!(kept(&[&one, &two]), [true, true]);
+        let three = gather(3);
+        assert_eq!(kept(&[&one, &two, &three]), [false, true, true], "the oldest makes room");
+        let four = gather(9_000);
+        assert_eq!(kept(&[&two, &three, &four]), [false, false, true], "the newest stays");
     }
 
     #[test]

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use super::{
     Asker, answered,
     blocks::{Block, Field, Line, Page, Section, Table, code, columns, line, link, notice, paragraph, soft, text},
-    customers::named,
     failed,
     forms::{Asked, Form},
     redirect, shown,
@@ -50,7 +49,8 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     match (asked.get("erasure"), asked.get("request")) {
         ("", "") => {}
         ("", request) => {
-            let found = asker.get(&format!("/api/v1/access-requests/{}", percent(request))).await?;
+            // The data itself leaves when it is downloaded, and that is noted.
+            let found = asker.get(&format!("/api/v1/access-requests/{}?document=false", percent(request))).await?;
             page.is_waiting = text_of(&found, "/status") == "running";
             page.sections.push(Section::new("request", "What is kept of the person", gathered(&found, request)));
         }
@@ -252,33 +252,25 @@ fn gathered(found: &Value, request: &str) -> Vec<Block> {
         }
         "nobody" => vec![notice("info", "Nothing is kept of anybody by that identifier.")],
         "done" => {
-            let n = |field: &str| line(count(words::many(list_of(found, &format!("/document/{field}")).len())));
-            let first: Vec<Line> = list_of(found, "/document/identity/identifiers")
-                .iter()
-                .take(3)
-                .map(|identifier| line(named(identifier)))
-                .collect();
-            let mut blocks = vec![Block::Facts {
+            let n = |field: &str| line(count(count_of(found, &format!("/contents/{field}"))));
+            let facts = Block::Facts {
                 facts: vec![
                     ("Touchpoints", n("touchpoints")),
                     ("Alerts", n("alerts")),
                     ("Changes of identity", n("journal")),
                     ("Dead letters", n("rejected")),
                 ],
-            }];
-            if !first.is_empty() {
-                blocks.push(Block::List { lines: first });
-            }
-            blocks.push(Block::Text {
+            };
+            let download = Block::Text {
                 line: vec![
                     link(
                         href(&format!("{PATH}/document"), &[("request", request)]),
                         "Download it as one JSON document",
                     ),
-                    soft(" – it is kept for a quarter of an hour, for your token alone."),
+                    soft(" – it is kept for a quarter of an hour, for your token alone. That you did is noted."),
                 ],
-            });
-            blocks
+            };
+            vec![facts, download]
         }
         _ => vec![notice("error", "It could not be gathered; the log of the hub says why.")],
     }
@@ -336,8 +328,7 @@ mod tests {
 
     #[test]
     fn a_request_says_how_far_it_is() {
-        let shown =
-            |status: &str| html(&gathered(&json!({ "status": status, "document": {"touchpoints": [1, 2]} }), "r1"));
+        let shown = |status: &str| html(&gathered(&json!({ "status": status, "contents": {"touchpoints": 2} }), "r1"));
         assert!(shown("running").contains("asks again") && shown("nobody").contains("Nothing is kept"));
         assert!(shown("failed").contains("role=\"alert\""));
         let done = shown("done");

@@ -126,6 +126,14 @@ fn a_reviewer_decides_and_takes_back_as_at_the_command_line() {
     let alerts = desk.becomes("/api/v1/alerts?cause=case_unanswered", &reader, &|answer| {
         answer.status == 200 && answer.items().len() == 1
     });
+    let listed =
+        |query: &str| desk.becomes(&format!("/api/v1/alerts?{query}"), &reader, &|it| it.status == 200).items();
+    for query in ["about=person", "about=person&cause=case_unanswered", "about=person&state=open"] {
+        assert_eq!(listed(query), alerts.items(), "{query}");
+    }
+    for query in ["about=metric", "about=metric&order=newest", "about=metric&cause=case_unanswered"] {
+        assert!(listed(query).is_empty(), "{query}");
+    }
     let id = alerts.items()[0]["id"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/alerts/{id}/acknowledgement");
     assert_eq!(desk.post(&path, &review, &json!({ "by": "a\nb" })).status, 400);
@@ -211,15 +219,25 @@ fn somebody_is_given_their_data_and_erased_and_both_are_noted() {
     assert_eq!(begun.status, 202, "{}", begun.body);
     let place = begun.headers["location"].clone();
     let is_done = |answer: &Answer| answer.status == 200 && answer.json()["status"] != "running";
+    // How far it is may be looked at without that the data leaves, which is noted below once.
+    let status = desk.becomes(&format!("{place}?document=false"), &erase, &is_done).json();
+    assert_eq!((&status["status"], &status["document"]), (&json!("done"), &Value::Null), "{status}");
     let gathered = desk.becomes(&place, &erase, &is_done);
     assert_eq!(gathered.headers["cache-control"], "no-store");
     let exported: Value = serde_json::from_str(&desk.house.succeed(&["export-person", &ann])).unwrap();
-    assert_eq!(gathered.json(), json!({ "status": "done", "document": exported }));
+    let contents = json!(
+        ["touchpoints", "alerts", "journal", "rejected"]
+            .map(|of| (of, exported[of].as_array().unwrap().len()))
+            .into_iter()
+            .collect::<std::collections::BTreeMap<_, _>>()
+    );
+    assert_eq!(status["contents"], contents, "{status}");
+    assert_eq!(gathered.json(), json!({ "status": "done", "document": exported, "contents": contents }));
     let elsewhere = ask(desk.port, "GET", &place, &[("authorization", other.as_str())]).unwrap();
     assert_eq!(elsewhere.status, 404, "it is for who asked");
     let nobody = desk.post("/api/v1/access-requests", &erase, &json!({ "identifier": "email:nobody@example.org" }));
     let nobody = desk.becomes(&nobody.headers["location"].clone(), &erase, &is_done);
-    assert_eq!(nobody.json(), json!({ "status": "nobody", "document": null }));
+    assert_eq!(nobody.json(), json!({ "status": "nobody", "document": null, "contents": null }));
 
     let answer = desk.post("/api/v1/erasures", &erase, &json!({ "identifier": ann }));
     assert_eq!(answer.status, 202, "{}", answer.body);
