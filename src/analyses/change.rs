@@ -3,7 +3,8 @@
 //! *Formula.* The difference is *after − before*, in the metric's unit, with its 95 % interval: for shares Newcombe's
 //! ([`difference_of_shares`]), for means Welch's ([`difference_of_means`]), for the net promoter score Welch's of answers that
 //! count as 100, 0 and −100. What is looked for in the days after
-//! an observation (another purchase within 30) is compared only where those days lie before the change. Plain counts and sums have no interval here:
+//! an observation (another purchase within 30) is not compared: those before would reach over the change, and those after count as failed
+//! until their days are over. Plain counts and sums have no interval here:
 //! how much they vary from week to week is not known from a single one.
 //!
 //! *Smallest n.* [`OBSERVATIONS_MIN`] observations on each side.

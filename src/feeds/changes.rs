@@ -29,8 +29,6 @@ pub struct ChangeRecord<'a> {
     pub unit: &'a str,
     /// How many days are compared on each side.
     pub days: i32,
-    /// How many days before the change are left out besides its own.
-    pub gap_days: i32,
     /// How it moved.
     pub change: Change,
     /// Counts the publications of this key, from 1.
@@ -62,7 +60,6 @@ impl FeedRecord for Changes {
             metric: record.metric,
             unit: record.unit,
             days: record.days,
-            gap_days: record.gap_days,
             n_before: change.n_before,
             n_after: change.n_after,
             before: finite(change.before),
@@ -88,7 +85,6 @@ pub struct ChangeShape<'a, N> {
     metric: &'a str,
     unit: &'a str,
     days: i32,
-    gap_days: i32,
     n_before: i64,
     n_after: i64,
     before: Option<f64>,

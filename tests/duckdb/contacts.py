@@ -12,8 +12,7 @@ SCORE_RANGE = 4000
 NOTHING = dict.fromkeys(["touchpoints", "cost", "effort", "score_n", "score_sum", "score_squares", "sentiment_n",
                          "sentiment_sum", "sentiment_squares"], 0) | {"drivers": []}
 FELT = ["csat", "nps", "sentiment", "first_response_time", "on_time", "promise_gap"]
-SHARES = ["csat", "on_time", "return_rate", "first_contact_resolution", "referral", "word_of_mouth",
-          "repurchase_30", "repurchase_60", "repurchase_90"]
+SHARES = ["csat", "on_time", "return_rate", "first_contact_resolution", "referral", "word_of_mouth"]
 # The unit of a mean, and what it is called.
 MEANS = {
     "expectation_gap": (1, "points"), "nps": (0.01, "points"), "ces": (1, "points"), "sentiment": (1, "points"), "promise_gap": (86_400_000, "days"),
@@ -237,7 +236,6 @@ def check_changes(con, actual, report):
         movement = "up" if low > 0 else "down" if high < 0 else "unclear"
         expected[f"change|{day}|by={escaped(spoke)}{place}&metric={metric}"] = (
             {"by": spoke, "dimension": dim, "dimension_value": value, "metric": metric, "unit": word, "days": 28,
-             "gap_days": int(metric.removeprefix("repurchase_")) if metric.startswith("repurchase_") else 0,
              "n_before": before["n"], "n_after": after["n"], "movement": movement},
             {"before": values[0], "after": values[1], "difference": difference, "interval_low": low, "interval_high": high},
             day.removeprefix("day:"),

@@ -96,12 +96,11 @@ CREATE TABLE done AS
 SELECT DISTINCT t.day, t.spoke, s.dim, s.value AS dim_value
 FROM touch t JOIN slice s USING (person, pos) WHERE t.kind = 'change_enacted' AND s.dim NOT IN ('spoke', 'phase', 'segment')
 UNION SELECT day, spoke, 'segment', segment FROM touch WHERE kind = 'change_enacted' AND segment IS NOT NULL;
-CREATE MACRO left_out(metric) AS CASE WHEN starts_with(metric, 'repurchase_') THEN replace(metric, 'repurchase_', '')::INTEGER ELSE 0 END;
 CREATE TABLE moved AS
 SELECT w.name AS day, d.spoke, d.dim, d.dim_value, c.metric, c.first > d.day AS after,
     sum(n)::BIGINT AS n, sum(a)::BIGINT AS a, sum(CASE metric WHEN 'nps' THEN a - b ELSE s END)::HUGEINT AS total,
     sum(CASE metric WHEN 'nps' THEN a + b ELSE squares END)::HUGEINT AS squares
 FROM done d JOIN of_day w ON w.day = d.day AND w.kind = 'day'
 JOIN cell c ON c.dim = d.dim AND c.dim_value = d.dim_value AND c.kind = 'day' AND c.currency IS NULL
-    AND (c.first BETWEEN d.day + 1 AND d.day + 28 OR c.first BETWEEN d.day - left_out(metric) - 28 AND d.day - left_out(metric) - 1)
+    AND (c.first BETWEEN d.day + 1 AND d.day + 28 OR c.first BETWEEN d.day - 28 AND d.day - 1)
 GROUP BY ALL;

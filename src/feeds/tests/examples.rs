@@ -437,7 +437,6 @@ pub fn change_record() -> ChangeRecord<'static> {
         metric: "on_time",
         unit: "percent",
         days: 28,
-        gap_days: 0,
         change: compare(&cell(80, 40), &cell(90, 81), Shape::Share).expect("enough of both"),
         revision: 5,
         status: Status::Provisional,

@@ -6,8 +6,8 @@
 //! ```
 //! What something was done about is what the touchpoint names: the company, and its channel, segment, region, product, subject,
 //! campaign and account. Compared are the [`DAYS`] days before the day of the change with as many after it; the day itself
-//! belongs to neither. Where an observation takes days to be made (whether a first-time buyer buys again within 30), those before end
-//! so many days earlier: whoever counts before the change had all of them before it.
+//! belongs to neither. Left out are metrics whose observations take days to be made (whether a first-time buyer buys again within 30): before
+//! the change they would lie half behind it, and after it they would count as failed until their days are over.
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
@@ -29,7 +29,8 @@ pub const DAYS: i32 = 28;
 const DAY_MS: f64 = 86_400_000.0;
 const SECOND_MS: f64 = 1_000.0;
 
-/// What is compared: metrics of observations with an interval, each of one moment or of the days after it.
+/// What is compared: metrics of observations with an interval, each of one moment. A contact within seven days of a resolution is looked
+/// for, but whether there is one was decided by the resolution.
 const COMPARED: &[(u8, Shape)] = &[
     (index::NPS, Shape::NetPromoter),
     (index::CSAT, Shape::Share),
@@ -46,29 +47,13 @@ const COMPARED: &[(u8, Shape)] = &[
     (index::EXPECTATION_GAP, Shape::Mean { unit: 1.0 }),
     (index::REFERRAL, Shape::Share),
     (index::WORD_OF_MOUTH, Shape::Share),
-    (index::REPURCHASE_30, Shape::Share),
-    (index::REPURCHASE_60, Shape::Share),
-    (index::REPURCHASE_90, Shape::Share),
 ];
-
-/// For how many days after its moment an observation of a metric is still being made, and a change could have a part in it. A contact
-/// within seven days of a resolution is looked for, but whether there is one was decided by the resolution.
-fn gap_days(metric: u8) -> i32 {
-    match metric {
-        index::REPURCHASE_30 => 30,
-        index::REPURCHASE_60 => 60,
-        index::REPURCHASE_90 => 90,
-        _ => 0,
-    }
-}
 
 /// A metric before and after a change.
 #[derive(Clone, Copy, Debug)]
 pub struct Compared {
     /// The metric.
     pub metric: &'static Definition,
-    /// How many days before the change are left out besides its own.
-    pub gap_days: i32,
     /// How it moved; `None`: too few observations, or the change is gone.
     pub change: Option<Change>,
 }
@@ -161,8 +146,7 @@ impl Changes {
             return Ok(());
         };
         let definition = catalogue::definition(cell.metric).ok_or(MetricsError::UnknownMetric(cell.metric))?;
-        let earliest = -DAYS - gap_days(cell.metric);
-        let is_near = |day: Day| (earliest..=DAYS).contains(&(cell.window.start.0 - day.0));
+        let is_near = |day: Day| (-DAYS..=DAYS).contains(&(cell.window.start.0 - day.0));
         for (day, spoke) in changes.iter().filter(|(day, _)| is_near(*day)) {
             each(comparison(*day, cell.dimension, cell.value, spoke, definition.id));
         }
@@ -179,14 +163,13 @@ impl Changes {
         let corrupted = || MetricsError::Corrupted { what: "a comparison's key" };
         let &[value, spoke, id] = parts else { return Err(corrupted()) };
         let (metric, shape) = compared(id).ok_or_else(corrupted)?;
-        let gap_days = gap_days(metric.index);
         let mut told = StoreKey::new();
         told.push(family::CHANGES);
         told.extend_from_slice(&day_bytes(day));
         told.push(dimension as u8);
         told.extend_from_slice(value.as_bytes());
         if store.get(&element_key(&told, spoke))?.is_none() {
-            return Ok(Compared { metric, gap_days, change: None });
+            return Ok(Compared { metric, change: None });
         }
         let sum = |days: std::ops::Range<i32>| -> Result<Accumulator, MetricsError> {
             let mut sum = Accumulator::default();
@@ -199,8 +182,8 @@ impl Changes {
             }
             Ok(sum)
         };
-        let (before, after) = (sum(-DAYS - gap_days..-gap_days)?, sum(1..DAYS + 1)?);
-        Ok(Compared { metric, gap_days, change: compare(&before, &after, shape) })
+        let (before, after) = (sum(-DAYS..0)?, sum(1..DAYS + 1)?);
+        Ok(Compared { metric, change: compare(&before, &after, shape) })
     }
 }
 
@@ -222,13 +205,8 @@ mod tests {
         for (metric, shape) in COMPARED {
             let metric = catalogue::definition(*metric).expect("a metric of the catalogue");
             assert!(metric.kind == MetricKind::Flow && !metric.ahead && !metric.per_currency, "{}", metric.id);
-            // What comes of an observation later has to have come before the change.
-            let waits = metric.settles_after_days;
-            assert!(
-                waits == gap_days(metric.index) || metric.index == index::FIRST_CONTACT_RESOLUTION,
-                "{}",
-                metric.id
-            );
+            // Nothing of an observation comes later, when it is not known before.
+            assert!(metric.settles_after_days == 0 || metric.index == index::FIRST_CONTACT_RESOLUTION, "{}", metric.id);
             let cell =
                 Accumulator { n: 40, a: 10, b: 6, sum: 80_000, squares: 1_000_000_000, ..Accumulator::default() };
             let found = compare(&cell, &cell, *shape).expect("enough of both");

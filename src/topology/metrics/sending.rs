@@ -210,7 +210,6 @@ impl Sending<'_, '_> {
             metric: compared.metric.id,
             unit: compared.metric.unit,
             days: COMPARED_DAYS,
-            gap_days: compared.gap_days,
             change,
             revision,
             status,

@@ -24,22 +24,7 @@ const MEANS: [(&str, f64, &str); 8] = [
     ("full_resolution_time", 1_000.0, "seconds"),
     ("follow_up_time", 1_000.0, "seconds"),
 ];
-const SHARES: [&str; 9] = [
-    "csat",
-    "on_time",
-    "return_rate",
-    "first_contact_resolution",
-    "referral",
-    "word_of_mouth",
-    "repurchase_30",
-    "repurchase_60",
-    "repurchase_90",
-];
-
-/// Days before the change that are left out, so that what is looked for after each observation lies before it.
-fn left_out(metric: &str) -> i32 {
-    metric.strip_prefix("repurchase_").map_or(0, |days| days.parse().unwrap())
-}
+const SHARES: [&str; 6] = ["csat", "on_time", "return_rate", "first_contact_resolution", "referral", "word_of_mouth"];
 
 /// Who did something about what, on which day.
 #[derive(Default)]
@@ -74,10 +59,7 @@ impl Changes {
                 all
             };
             let mut found: Vec<(&str, &str, Cell, Cell, [f64; 3], [f64; 2])> = Vec::new();
-            let mut both = |metric: &str| {
-                let last = day - 1 - left_out(metric);
-                (side(metric, last - 27, last), side(metric, day + 1, day + 28))
-            };
+            let mut both = |metric: &str| (side(metric, day - 28, day - 1), side(metric, day + 1, day + 28));
             for metric in SHARES {
                 let (before, after) = both(metric);
                 if let Some(moved) = shares((after.a, after.n), (before.a, before.n)) {
@@ -121,7 +103,7 @@ impl Changes {
                 };
                 let record = json!({
                     "by": spoke, "window": window, "dimension": dimension, "dimension_value": value, "metric": metric,
-                    "unit": unit, "days": 28, "gap_days": left_out(metric), "n_before": before.n, "n_after": after.n, "before": was, "after": is,
+                    "unit": unit, "days": 28, "n_before": before.n, "n_after": after.n, "before": was, "after": is,
                     "difference": difference, "interval_low": low, "interval_high": high, "movement": movement,
                 });
                 feed.insert(format!("{key}&metric={metric}"), record);
