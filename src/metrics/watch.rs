@@ -2,13 +2,18 @@
 //!
 //! ```text
 //! u metric currency³ dimension value  →  version examined-week alert?    a series: the weeks of metric × currency × dimension value
-//! j alert¹⁶                           →  its series                      of what is open
+//! j alert¹⁶                           →  its series                      of each week of the run that is open
 //! k alert¹⁶                           →  acknowledgement                  also of a priority
 //! ```
 //! Looked at is the newest week that was over for the metric (nothing on time counts in it any more) when the newest touchpoint's
 //! day, less the grace, began: a function of cells and that day. It is compared with the usual ones
 //! among the weeks before as [`crate::analyses::range`] says; an alert is about the run of weeks outside their range that ends
 //! with it. When the week after is over the alert is updated, or closed.
+//!
+//! The alert's id follows from the first week of the run. Each later week of it would have had an id of its own, had the run begun
+//! there, and with fewer late touchpoints it did: whoever has seen one of those has seen this one, and one of those that the
+//! feed knows goes on in it, and is not closed. No id can stay the same whatever comes late: that of a run from which a week in the middle
+//! is taken would have to be that of what is left before the gap, which ended, and of what is left after it, which did not.
 //!
 //! ```text
 //!            a week is over, a cell of one that is over changes, somebody has seen its alert
@@ -50,7 +55,9 @@ const INDEX: u8 = b'j';
 const ACKNOWLEDGED: u8 = b'k';
 
 /// Version of the stored form of a series, and of what an alert means: what another one wrote is examined anew.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The same before alerts had weeks.
+const VERSION_WITHOUT_WEEKS: u8 = 1;
 
 /// Series that are known to be stored.
 const KNOWN_MAX: usize = 65_536;
@@ -85,6 +92,36 @@ struct Open {
     /// XXH3-64 of everything else that was said of it.
     content: u64,
     revision: u32,
+    /// The length of its run.
+    weeks: u8,
+}
+
+impl Open {
+    /// The ids of its weeks: its own, and those that it would have, had its run begun later.
+    fn ids(&self, series: &AlertSeries<'_>) -> BTreeSet<AlertId> {
+        ids(series, self.since, self.weeks).collect()
+    }
+
+    /// Whether one that would have begun on the day is the end of this one.
+    fn goes_back_to(&self, since: Day) -> bool {
+        let days = since.0 - self.since.0;
+        (0..i32::from(self.weeks) * DAYS).contains(&days) && days % DAYS == 0
+    }
+}
+
+/// The ids of alerts about the weeks of a run: what a run that begins with each of them has.
+fn ids(series: &AlertSeries<'_>, since: Day, weeks: u8) -> impl Iterator<Item = AlertId> {
+    (0..i32::from(weeks)).map(move |week| AlertId::of_metric(series, since.plus(DAYS * week)))
+}
+
+/// The same as it was before alerts had weeks.
+#[derive(Deserialize)]
+struct OpenWithoutWeeks {
+    id: AlertId,
+    owner: Box<str>,
+    since: Day,
+    content: u64,
+    revision: u32,
 }
 
 /// What is kept of a series.
@@ -104,6 +141,15 @@ impl Series {
         match bytes {
             [VERSION, rest @ ..] => {
                 postcard::from_bytes(rest).map_err(|_| MetricsError::Corrupted { what: "a watched series" })
+            }
+            [VERSION_WITHOUT_WEEKS, rest @ ..] => {
+                let (_, open): (Option<Day>, Option<OpenWithoutWeeks>) =
+                    postcard::from_bytes(rest).map_err(|_| MetricsError::Corrupted { what: "a watched series" })?;
+                let open = open.map(|it| {
+                    let OpenWithoutWeeks { id, owner, since, content, revision } = it;
+                    Open { id, owner, since, content, revision, weeks: 1 }
+                });
+                Ok(Series { examined: None, open })
             }
             // What another version means by an alert is not known here.
             [_, ..] => Ok(Series::default()),
@@ -442,7 +488,18 @@ impl Watch {
             let since = definition.settles_on(first).plus(options.grace_days()).previous();
             let id = AlertId::of_metric(&series, since);
             let owner = if series.dimension == Dimension::Spoke { series.value } else { &options.alerts_owner };
-            let acknowledged = acknowledgement(id, store)?;
+            let weeks = u8::try_from((last.start.0 - first.start.0) / DAYS + 1)
+                .expect("a run is no longer than what is looked at");
+            let mut acknowledged: Option<Acknowledgement> = None;
+            for id in ids(&series, since, weeks) {
+                let seen = acknowledgement(id, store)?;
+                if seen
+                    .as_ref()
+                    .is_some_and(|seen| acknowledged.as_ref().is_none_or(|first| seen.number < first.number))
+                {
+                    acknowledged = seen;
+                }
+            }
             let usual = &found.usual;
             let mut alert = Alert {
                 id,
@@ -472,19 +529,27 @@ impl Watch {
                 alert.revision = alert.revision.saturating_add(1);
                 effects.alert(&alert);
             }
-            if same.is_none() {
-                store.put(&key_of(INDEX, id), key);
-            }
             // Also where nothing has changed: a rebuild asks.
             effects.tell(DepartmentNews::Alert(id, Some((owner.into(), since))));
-            kept.open = Some(Open { id, owner: owner.into(), since, content, revision: alert.revision });
+            kept.open = Some(Open { id, owner: owner.into(), since, content, revision: alert.revision, weeks });
+        }
+        let ids = |open: Option<&Open>| open.map_or_else(BTreeSet::new, |open| open.ids(&series));
+        let (known, found) = (ids(before.as_ref()), ids(kept.open.as_ref()));
+        for id in found.difference(&known) {
+            store.put(&key_of(INDEX, *id), key);
+        }
+        for id in known.difference(&found) {
+            store.delete(&key_of(INDEX, *id));
         }
         if let Some(before) = before.filter(|before| kept.open.as_ref().is_none_or(|open| open.id != before.id)) {
-            let last = Alert::closed(before.id, AlertCause::MetricUnusual, &before.owner, before.since);
-            effects.alert(&Alert { series: Some((series, None)), revision: before.revision.saturating_add(1), ..last });
+            // Its cause is not over where it has only begun earlier.
+            if kept.open.as_ref().is_none_or(|open| !open.goes_back_to(before.since)) {
+                let last = Alert::closed(before.id, AlertCause::MetricUnusual, &before.owner, before.since);
+                let revision = before.revision.saturating_add(1);
+                effects.alert(&Alert { series: Some((series, None)), revision, ..last });
+            }
             effects.alert_gone(before.id);
             effects.tell(DepartmentNews::Alert(before.id, None));
-            store.delete(&key_of(INDEX, before.id));
         }
         if weeks.figures.is_empty() && kept.open.is_none() {
             store.delete(key);

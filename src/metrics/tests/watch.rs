@@ -170,3 +170,57 @@ fn a_few_steps_a_commit_come_to_the_same() {
         assert_eq!(tell(Options::new(Calendar::utc(), 1), steps), all);
     }
 }
+
+#[test]
+fn what_comes_late_and_moves_the_beginning_back_closes_nothing_and_leaves_it_seen() {
+    let seen = |harness: &mut Harness, id, number| {
+        let seen = Acknowledgement { number, at: EventTime(5), by: "mo".into() };
+        harness.metrics.acknowledge(id, &seen, &mut harness.store).expect("a good store");
+        harness.commit_all();
+    };
+    let late = |harness: &mut Harness, week: i32, n: i64| {
+        harness.tell(&format!("orders {} region=north n={n}", monday(week)));
+        harness.commit_all();
+    };
+    for is_seen_first in [true, false] {
+        let mut harness = harness();
+        usual(&mut harness, 0..11);
+        harness.tell(&format!("orders {} region=north n=20", monday(11)));
+        after(&mut harness, 11);
+        let id = *harness.feed.open_alerts.first().expect("an alert");
+        told(&mut harness);
+        if is_seen_first {
+            seen(&mut harness, id, 7);
+            told(&mut harness);
+        }
+        // The week before was not usual either.
+        late(&mut harness, 10, -80);
+        let now = told(&mut harness);
+        assert!(now.lines().count() == 1 && now.contains("since 2026-03-23") && now.contains(" r1"), "{now}");
+        assert_eq!(now.contains("acknowledged"), is_seen_first, "{now}");
+        assert!(harness.feed.open_alerts.len() == 1 && !harness.feed.open_alerts.contains(&id));
+        harness.restart(0);
+        harness.commit_all();
+        assert_eq!(told(&mut harness), "");
+        if !is_seen_first {
+            // By somebody who knows it under the id that it had.
+            seen(&mut harness, id, 7);
+            let now = told(&mut harness);
+            assert!(
+                now.contains("acknowledged") && now.contains("since 2026-03-23") && now.contains("by mo r2"),
+                "{now}"
+            );
+        }
+        // It was usual after all: what began with it is over, and what is left has been seen.
+        late(&mut harness, 10, 80);
+        let now = told(&mut harness);
+        let lines: Vec<&str> = now.lines().collect();
+        assert!(lines[0].contains("acknowledged") && lines[0].contains("since 2026-03-30"), "{now}");
+        assert!(lines.len() == 2 && lines[1].contains("closed since 2026-03-23"), "{now}");
+        assert_eq!(harness.feed.open_alerts.iter().collect::<Vec<_>>(), [&id]);
+        usual(&mut harness, 12..13);
+        after(&mut harness, 12);
+        assert!(harness.feed.open_alerts.is_empty());
+        assert!(harness.store.map.keys().all(|key| key[0] != b'j'), "nothing is left of what was open");
+    }
+}

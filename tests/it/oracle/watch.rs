@@ -122,15 +122,19 @@ pub fn open(metrics: &BTreeMap<String, Value>, world: &World, options: &Options)
         let looked_at = world.last_closed_day + 1 - GRACE;
         let last = monday(looked_at - waits(metric) - 7);
         let Some((figures, first)) = judge(&weeks, metric, last) else { continue };
-        let since = first + 7 + waits(metric) + GRACE - 1;
-        let mut hashed = Vec::new();
-        for part in ["alert", "metric_unusual", metric, currency, dimension, value] {
-            hashed.extend(part.as_bytes());
-            hashed.push(0);
-        }
-        hashed.extend(since.to_be_bytes());
-        let id = blake3::hash(&hashed).to_hex()[..32].to_owned();
-        let seen = options.acknowledged.get(&id);
+        let opens = |first: Day| first + 7 + waits(metric) + GRACE - 1;
+        let id = |first: Day| {
+            let mut hashed = Vec::new();
+            for part in ["alert", "metric_unusual", metric, currency, dimension, value] {
+                hashed.extend(part.as_bytes());
+                hashed.push(0);
+            }
+            hashed.extend(opens(first).to_be_bytes());
+            blake3::hash(&hashed).to_hex()[..32].to_owned()
+        };
+        // Who has seen what began later in the same run has seen it.
+        let seen = (first..=last).step_by(7).filter_map(|week| options.acknowledged.get(&id(week)));
+        let (id, since, seen) = (id(first), opens(first), seen.min_by_key(|(_, at)| *at));
         let alert = json!({
             "id": id,
             "cause": "metric_unusual",
