@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Histories, and what tells of arrivals.
-const OUTSIDE: [Feed; 5] = [Feed::IdentityJournal, Feed::Spokes, Feed::Rejected, Feed::Catalogue, Feed::Audit];
+const OUTSIDE: [Feed; 4] = [Feed::IdentityJournal, Feed::Spokes, Feed::Rejected, Feed::Audit];
 /// What a small year has too little for: many purchases, and many observations in four weeks.
 const SILENT_IN_SMALL: [Feed; 2] = [Feed::Changes, Feed::Balance];
 /// So many values of a dimension have keys of their own.
