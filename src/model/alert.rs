@@ -48,7 +48,7 @@ pub struct AlertId(pub [u8; 16]);
 /// identifier, 0x00, its value, 0x00, the spoke, 0x00, the event's id), the smallest byte first.
 ///
 /// A home has one touchpoint of each (spoke, id), and a touchpoint keeps its home when persons are linked, split or erased: so
-/// what follows from the mark does too.
+/// what follows from the mark does too. Of a promise the mark is what was promised: whoever tells it once more gives no other cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertMark([u8; 8]);
 
@@ -56,6 +56,17 @@ impl AlertMark {
     /// That of a touchpoint.
     pub fn of(touchpoint: &Touchpoint<'_>) -> AlertMark {
         AlertMark::new(touchpoint.home(), touchpoint.spoke, touchpoint.id)
+    }
+
+    /// That of a promise: XXH3-64 over ("promise", 0x00, the order's identifier, 0x00, the moment for which delivery is promised, in
+    /// milliseconds as 8 bytes, the smallest first).
+    pub fn of_promise(order: &str, promised_at: EventTime) -> AlertMark {
+        let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+        hasher.update(b"promise\0");
+        hasher.update(order.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&promised_at.0.to_le_bytes());
+        AlertMark(hasher.digest().to_le_bytes())
     }
 
     fn new(home: Identifier<'_>, spoke: &str, id: &str) -> AlertMark {
@@ -92,7 +103,7 @@ impl std::fmt::Display for AlertKey {
 
 impl AlertId {
     /// The id of a person's alert: the first 128 bits of keyed BLAKE3 over ("alert", 0x00, the cause's word, 0x00, the mark of the
-    /// touchpoint that gave cause for it, 8 bytes). Who the person is, is not in it: a link, a split or an erasure elsewhere leaves
+    /// touchpoint, or of the promise, that gave cause for it, 8 bytes). Who the person is, is not in it: a link, a split or an erasure elsewhere leaves
     /// the cause what it is.
     pub fn of_person(key: &PersonKey, cause: AlertCause, mark: AlertMark) -> AlertId {
         let mut hasher = blake3::Hasher::new_keyed(&key.0);
@@ -256,6 +267,9 @@ mod tests {
             AlertId::of_person(&PersonKey([8; 32]), AlertCause::CaseUnanswered, ann),
         ];
         assert!(others.iter().all(|other| *other != first));
+        let promise = |order, at| id(AlertCause::PromiseOverdue, AlertMark::of_promise(order, EventTime(at)));
+        assert_eq!(promise("O1", 5), promise("O1", 5));
+        assert!(promise("O1", 5) != promise("O1", 6) && promise("O1", 5) != promise("O2", 5));
         assert_eq!(AlertId::parse(&first.to_string()), Some(first));
         let key = |person| AlertKey { id: first, person }.to_string();
         assert_eq!(key(None), first.to_string());

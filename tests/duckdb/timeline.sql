@@ -73,13 +73,18 @@ SELECT
     min(pos) FILTER (kind = 'order_returned') AS returned
 FROM mention GROUP BY person, order_no;
 
--- A promise stands until the next one, the delivery or the cancellation.
+-- A promise stands until the next one, the delivery or the cancellation; for the same moment once more, it is the same promise.
 CREATE TABLE promise AS
+WITH told AS (
+    SELECT person, order_no, pos, promised, cancelled, delivered,
+        lag(promised) OVER (PARTITION BY person, order_no ORDER BY pos) AS before
+    FROM mention JOIN customer_order o USING (person, order_no)
+    WHERE kind IN ('order_placed', 'delivery_promised', 'order_shipped') AND promised IS NOT NULL
+        AND pos < coalesce(least(cancelled, delivered), 9223372036854775807)
+)
 SELECT person, order_no, pos AS made, promised AS due,
     least(lead(pos) OVER (PARTITION BY person, order_no ORDER BY pos), cancelled, delivered) AS ended
-FROM mention JOIN customer_order o USING (person, order_no)
-WHERE kind IN ('order_placed', 'delivery_promised', 'order_shipped') AND promised IS NOT NULL
-    AND pos < coalesce(least(cancelled, delivered), 9223372036854775807);
+FROM told WHERE before IS DISTINCT FROM promised;
 
 CREATE TABLE delivery AS
 SELECT o.person, o.delivered AS pos,

@@ -129,7 +129,7 @@ pub struct Level {
 pub struct Promise {
     /// What was promised.
     pub promised_at: EventTime,
-    /// The touchpoint that promised it.
+    /// What tells it from others.
     pub mark: AlertMark,
     /// Overdue from its start, unless kept by the close of that day.
     pub overdue: Level,

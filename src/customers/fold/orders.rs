@@ -182,13 +182,16 @@ fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) 
     if order.delivered || order.purchase == Purchase::Cancelled {
         return;
     }
+    if order.promise.as_ref().is_some_and(|standing| standing.promised_at == promised_at) {
+        return; // it is told once more, by whomever
+    }
     let day = facts.place.day;
     let start = day.max(options.calendar.day(promised_at));
     facts.promise_ended = order.promise.take().map(|replaced| Ended::of(replaced.overdue, day));
     facts.promise_made = Some(start);
     order.promise = Some(Promise {
         promised_at,
-        mark: AlertMark::of(facts.touchpoint),
+        mark: AlertMark::of_promise(&order.id, promised_at),
         overdue: Level { start, dimensions: KeptDimensions::of(facts.place) },
     });
 }

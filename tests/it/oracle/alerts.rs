@@ -29,11 +29,15 @@ pub fn shown(day: Day) -> String {
     (date(1970, 1, 1) + i64::from(day).days()).to_string()
 }
 
-/// The first 128 bits of keyed BLAKE3, in hexadecimal: of the cause, and of which touchpoint gave it.
-fn id(key: &[u8; 32], cause: &str, by: &Touch) -> String {
-    let (kind, value) = by.strongest();
-    let touchpoint = [kind, value, &by.spoke, &by.id].join("\0");
-    let mark = xxhash_rust::xxh3::xxh3_64(touchpoint.as_bytes()).to_le_bytes();
+/// Which touchpoint gave cause.
+fn by(touch: &Touch) -> Vec<u8> {
+    let (kind, value) = touch.strongest();
+    [kind, value, &touch.spoke, &touch.id].join("\0").into_bytes()
+}
+
+/// The first 128 bits of keyed BLAKE3, in hexadecimal: of the cause, and of what gave it.
+fn id(key: &[u8; 32], cause: &str, by: &[u8]) -> String {
+    let mark = xxhash_rust::xxh3::xxh3_64(by).to_le_bytes();
     let text = [b"alert\0", cause.as_bytes(), &[0], &mark].concat();
     blake3::keyed_hash(key, &text).to_hex()[..32].to_owned()
 }
@@ -42,7 +46,7 @@ struct Found<'a> {
     cause: &'static str,
     since: Day,
     /// What gave cause.
-    by: &'a Touch,
+    by: Vec<u8>,
     owner: &'a str,
     thing: Option<(&'static str, &'a str)>,
     happened_at: Option<i64>,
@@ -56,7 +60,7 @@ pub fn open(of: &Person<'_>, world: &World, options: &Options) -> BTreeMap<Strin
     found
         .filter(|found| found.since <= world.last_closed_day)
         .map(|found| {
-            let id = id(&options.person_key, found.cause, found.by);
+            let id = id(&options.person_key, found.cause, &found.by);
             let seen = options.acknowledged.get(&id);
             let value = json!({
                 "id": id,
@@ -81,12 +85,13 @@ fn promises<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
     let open = of.trade.promises.iter().filter(|promise| promise.ended == NEVER && promise.forgotten == NEVER);
     open.map(|promise| {
         let made = &of.timeline[promise.made];
+        let order = made.thing("order").unwrap();
         Found {
             cause: "promise_overdue",
             since: world.day(made.occurred_at).max(world.day(promise.due)),
-            by: made,
+            by: [b"promise\0", order.as_bytes(), &[0], &promise.due.to_le_bytes()].concat(),
             owner: &made.spoke,
-            thing: Some(("order", made.thing("order").unwrap())),
+            thing: Some(("order", order)),
             happened_at: Some(promise.due),
             figures: json!({}),
         }
@@ -102,7 +107,7 @@ fn unanswered<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Foun
         Found {
             cause: "case_unanswered",
             since: world.day(opened.occurred_at + options.unanswered_target_ms),
-            by: opened,
+            by: by(opened),
             owner: &opened.spoke,
             thing: Some(("case", opened.thing("case").unwrap())),
             happened_at: Some(opened.occurred_at),
@@ -129,7 +134,7 @@ fn concerns<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
             Found {
                 cause: "follow_up_missing",
                 since: world.day(touch.occurred_at + FOLLOW_UP_HOURS * 3_600_000),
-                by: touch,
+                by: by(touch),
                 owner: &touch.spoke,
                 thing: None,
                 happened_at: Some(touch.occurred_at),
@@ -159,9 +164,9 @@ fn contacts<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Found<
     // The message with which the cap was exceeded on that day.
     let before = messages.iter().filter(|(day, _)| since - 30 < *day && *day < since).count() as i64;
     let of_day: Vec<&&Touch> = messages.iter().filter(|(day, _)| *day == since).map(|(_, touch)| touch).collect();
-    let by = of_day[(options.contact_cap - before) as usize];
+    let message = of_day[(options.contact_cap - before) as usize];
     let figures = json!({"messages_30_days": count(close), "cap": options.contact_cap});
-    let owner = &by.spoke;
+    let (by, owner) = (by(message), &message.spoke);
     vec![Found { cause: "contact_cap_exceeded", since, by, owner, thing: None, happened_at: None, figures }]
 }
 
@@ -210,7 +215,7 @@ fn lapse<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
     let found = |rhythm: Rhythm| Found {
         cause: "customer_lapsed",
         since: rhythm.lapses_on,
-        by: &of.timeline[rhythm.last],
+        by: by(&of.timeline[rhythm.last]),
         owner: &of.timeline[rhythm.last].spoke,
         thing: None,
         happened_at: None,

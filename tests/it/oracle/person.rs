@@ -108,12 +108,14 @@ fn trade(timeline: &[Touch]) -> Trade {
             trade.purchases.push(Purchase { placed, cancelled, delivered, forgotten: order.forgotten });
         }
         let closed = cancelled.min(delivered);
-        let promises: Vec<(usize, i64)> = order
+        let mut promises: Vec<(usize, i64)> = order
             .mentions
             .iter()
             .filter(|&&at| at < closed && matches!(kind(at), "order_placed" | "delivery_promised" | "order_shipped"))
             .filter_map(|&at| Some((at, timeline[at].promised_at?)))
             .collect();
+        // Told once more, it is the same promise.
+        promises.dedup_by_key(|(_, due)| *due);
         for (index, &(made, due)) in promises.iter().enumerate() {
             let replaced = promises.get(index + 1).map_or(NEVER, |next| next.0);
             trade.promises.push(Promise { made, due, ended: closed.min(replaced), forgotten: order.forgotten });
