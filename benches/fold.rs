@@ -108,8 +108,9 @@ impl Effects for Quiet {
     fn alert_gone(&mut self, _: &insight_hub::model::AlertKey, _: insight_hub::model::AlertCause) {}
     fn erased(&mut self, _: &str) {}
     fn pairs(&mut self, _: Identifier<'_>, _: &[Pair<'_>]) {}
-    fn put(&mut self, _: PersonId, _: PersonId, _: &[Item<'_>], _: bool) {}
-    fn drop_fragment(&mut self, _: PersonId, _: PersonId) {}
+    fn put(&mut self, _: PersonId, _: PersonId, _: &[Item<'_>], _: bool, _: bool) {}
+    fn drop_fragment(&mut self, _: PersonId, _: PersonId, _: bool) {}
+    fn settled(&mut self, _: PersonId, _: PersonId, _: u64) {}
     fn more(&mut self, _: PersonId) {}
 
     fn touchpoint(&mut self, _: PersonId, _: &Touchpoint<'_>) {}

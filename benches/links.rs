@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use insight_hub::{
     engine::store::{MemoryDisk, Store},
-    links::{Counted, Effects, Links, Rules},
+    links::{Assigned, Counted, Effects, Links, Rules},
     model::{
         EventTime, Identifier, IdentifierType, IdentityState, JournalEntry, KeyValue, PersonId, PersonKey, StoreError,
     },
@@ -73,9 +73,10 @@ struct Tally {
 }
 
 impl Effects for Tally {
-    fn assign(&mut self, _home: PersonId, _person: PersonId, _version: u64) {
+    fn assign(&mut self, _home: PersonId, _assigned: Assigned) {
         self.assigned += 1;
     }
+    fn expect(&mut self, _person: PersonId, _version: u64, _homes: u32) {}
     fn erased(&mut self, _home: PersonId, _erased: &[(PersonId, EventTime)]) {}
     fn identity(&mut self, _key: PersonId, _state: &IdentityState<'_>) {
         self.identities += 1;

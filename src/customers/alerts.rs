@@ -2,7 +2,7 @@
 //!
 //! | cause | opens at the close of the day | closes | owner |
 //! | --- | --- | --- | --- |
-//! | `promise_overdue` | that an order was promised for, or on which a late promise was made | delivered, cancelled, promised anew | who promised |
+//! | `promise_overdue` | that an order was promised for, or on which a late promise was made | delivered, cancelled, promised for another moment | who promised it first |
 //! | `case_unanswered` | in which the target for a first reply ends | first public reply by an agent, or resolved | where it was opened |
 //! | `follow_up_missing` | in which 48 h after a detractor's answer or a complaint end | any follow-up, by whomever | who was answered |
 //! | `contact_cap_exceeded` | up to which more than the cap were sent in 30 days | as few as the cap | whose message was too much |
@@ -10,7 +10,8 @@
 //!
 //! Opening needs a closed day, closing does not: what ends a cause is in the head at once. So the open alerts are a function
 //! of head and closed day, like a record. What follows a backfill is held back until its end ([`Customers::release_alerts`]):
-//! held people are marked in the store, and looked at then.
+//! held people are marked in the store, and looked at then. As long as a home's touchpoints are on their way to a person, nothing is
+//! told of the person either: the last of them has them looked at.
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
@@ -30,7 +31,7 @@ use crate::model::{
 };
 
 /// What alerts mean: another number asks for a rebuild.
-pub const ALERTS_VERSION: u8 = 3;
+pub const ALERTS_VERSION: u8 = 4;
 
 /// What the feed was told of an alert last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,25 +225,38 @@ fn is_open(alerts: &[Alert<'_>], published: &Published) -> bool {
     at.is_ok_and(|at| alerts[at].key() == published.key())
 }
 
+/// When the feed is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct When {
+    /// The last closed day.
+    pub closed_day: Day,
+    /// Whether the hub does not take in history.
+    pub is_live: bool,
+    /// Whether no more of the person's touchpoints is known to be on its way.
+    pub is_whole: bool,
+    /// Whether touchpoints have left the person for another since the feed was told last, so that what is no longer open here may be
+    /// open there: it goes without a word.
+    pub has_parted: bool,
+}
+
 /// Tells the feed how a person's alerts differ from what it knows, counts that at their departments, and keeps what it knows then.
-/// `public`: whom they are published under. Where `is_live` is false, they are held back. `has_parted`: touchpoints have just left
-/// the person for another, so that what is no longer open here may be open there: it goes without a word.
+/// `public`: whom they are published under. Returns whether that is so, or it is held back.
 pub(super) fn publish<S: KeyValue + ?Sized>(
     (person_id, public): (PersonId, PersonId),
     (head, kept): (&Head, &mut Option<Box<Kept>>),
-    (closed_day, is_live, has_parted): (Day, bool, bool),
+    When { closed_day, is_live, is_whole, has_parted }: When,
     options: &Options,
     (store, contributions): (&mut S, &mut Contributions),
     effects: &mut impl Effects,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let mut now = if head.touchpoints > 0 { alerts(public, head, closed_day, options) } else { Vec::new() };
     if now.is_empty() && kept.is_none() {
-        return Ok(());
+        return Ok(true);
     }
     let is_gone = head.touchpoints == 0;
     let was_held = kept.as_ref().is_some_and(|kept| kept.held);
     let known = kept.as_ref().map_or(&[][..], |kept| &kept.published);
-    // Who is gone, is gone: that is never held back.
+    // Who is gone, is gone: that is never held back for history, but for what is still to come to them.
     let is_told = is_live || is_gone || (now.is_empty() && known.is_empty());
     let held = !is_told;
     if held != was_held {
@@ -251,7 +265,12 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
     }
     if held {
         kept.get_or_insert_default().held = true;
-        return Ok(());
+        return Ok(false);
+    }
+    if !is_whole {
+        kept.iter_mut().for_each(|kept| kept.held = false);
+        kept.take_if(|kept| kept.is_empty());
+        return Ok(false);
     }
     let mut published = Vec::with_capacity(now.len());
     for old in known.iter().filter(|old| !is_open(&now, old)) {
@@ -290,7 +309,7 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         published.iter().for_each(|new| new.count(1, contributions));
     }
     *kept = (!published.is_empty()).then(|| Box::new(Kept { held: false, published }));
-    Ok(())
+    Ok(true)
 }
 
 impl Customers {

@@ -75,8 +75,8 @@ impl Customers {
         if let Some(to) = to
             && changed
         {
-            effects.drop_fragment(to, home);
-            self.begin_move(home, store, effects)?;
+            effects.drop_fragment(to, home, true);
+            self.begin_move(home, true, store, effects)?;
         }
         Ok(())
     }

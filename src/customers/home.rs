@@ -3,7 +3,7 @@
 //! ```text
 //!   touchpoint ─▶ strip what was erased ─▶ report new pairs ─▶ dedupe ─┬─▶ timeline of the person of the same name
 //!                                                                      └─▶ Put to the person that they belong to
-//!   Assign ─▶ Drop from the person before ─▶ Put in chunks (More)
+//!   Assign ─▶ Drop from the person before ─▶ Put in chunks (More) ─▶ Settled
 //! ```
 //! Of several versions of one (spoke, id) the one with the smallest content hash is the home's; a later one with a larger
 //! hash is kept beside it, since an erasure may take the first and leave the second. What their pairs of identifiers said
@@ -14,7 +14,7 @@ use std::{borrow::Cow, ops::ControlFlow};
 use smallvec::SmallVec;
 
 use super::{
-    person::{Edit, Item, Version, Versions, copies_of, hash_of, keep_hash},
+    person::{Edit, Item, Version, Versions, copies_of, keep_hash},
     readings,
     stage::{Customers, Effects, Incoming, person, unreadable},
     store_keys::{self, IndexEntry, PERSON_PREFIX, Place, ReportedPair, with_rest},
@@ -25,11 +25,6 @@ use crate::model::{
 
 /// A pair of identifiers, the stronger first, and when they were seen together; both the same: it was seen.
 pub type Pair<'a> = (Identifier<'a>, Identifier<'a>, EventTime);
-
-/// Touchpoints that one chunk of a move holds at most …
-const CHUNK_TOUCHPOINTS: usize = 256;
-/// … and bytes, about: a batch of the repartition topic.
-const CHUNK_BYTES: usize = 48 << 10;
 
 /// A touchpoint that arrived, decoded.
 pub(super) struct Arrived<'a> {
@@ -426,104 +421,8 @@ impl Customers {
         if let Some(to) = ties.person
             && !sent.is_empty()
         {
-            effects.put(to, home, &sent, false);
-        }
-        Ok(())
-    }
-
-    /// The home's touchpoints belong to a person from now on.
-    pub fn assign<S: KeyValue + ?Sized>(
-        &mut self,
-        home: PersonId,
-        to: PersonId,
-        version: u64,
-        store: &mut S,
-        effects: &mut impl Effects,
-    ) -> Result<(), StoreError> {
-        self.make_dirty(home, store)?;
-        let ties = person(&mut self.people, home, store)?.ties_mut();
-        if version <= ties.version {
-            return Ok(());
-        }
-        ties.version = version;
-        let (before, after) = (ties.person, (to != home).then_some(to));
-        if before == after {
-            return Ok(());
-        }
-        match before {
-            Some(before) => effects.drop_fragment(before, home),
-            None => self.move_own(home, false, store, effects)?,
-        }
-        let ties = person(&mut self.people, home, store)?.ties_mut();
-        ties.person = after;
-        ties.moving = None;
-        match after {
-            Some(_) => self.begin_move(home, store, effects),
-            None => self.move_own(home, true, store, effects),
-        }
-    }
-
-    pub(super) fn begin_move<S: KeyValue + ?Sized>(
-        &mut self,
-        home: PersonId,
-        store: &mut S,
-        effects: &mut impl Effects,
-    ) -> Result<(), StoreError> {
-        person(&mut self.people, home, store)?.ties_mut().moving = Some(Vec::new());
-        self.go_on_moving(home, store, effects)
-    }
-
-    /// The next chunk of a move that is running; nothing if none is.
-    pub fn go_on_moving<S: KeyValue + ?Sized>(
-        &mut self,
-        home: PersonId,
-        store: &mut S,
-        effects: &mut impl Effects,
-    ) -> Result<(), StoreError> {
-        self.make_dirty(home, store)?;
-        let ties = person(&mut self.people, home, store)?.ties_mut();
-        let (Some(cursor), Some(to)) = (ties.moving.clone(), ties.person) else {
-            return Ok(());
-        };
-        let mut from = with_rest(b't', home, &cursor);
-        if !cursor.is_empty() {
-            from.push(0);
-        }
-        let mut chunk: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let (mut bytes, mut more) = (0, false);
-        let mut result = Ok(());
-        store.scan(&from, &store_keys::after_person(b't', home), &mut |key, value| {
-            let position = &key[PERSON_PREFIX..];
-            let Some(place) = Place::of_position(position) else {
-                result = Err(store_keys::damaged("position", "too short"));
-                return ControlFlow::Break(());
-            };
-            if place.home.is_some() {
-                return ControlFlow::Continue(());
-            }
-            if chunk.len() == CHUNK_TOUCHPOINTS || bytes >= CHUNK_BYTES {
-                more = true;
-                return ControlFlow::Break(());
-            }
-            bytes += value.len() + 20;
-            chunk.push((position.to_vec(), value.to_vec()));
-            ControlFlow::Continue(())
-        })?;
-        result?;
-        let mut items = Vec::with_capacity(chunk.len());
-        for (position, encoded) in &chunk {
-            let place = Place::of_position(position).expect("it was looked at above");
-            let content_hash = hash_of(home, place, encoded, store)?;
-            items.push(Item { content_hash, encoded: Cow::Borrowed(readings::unmark(encoded).0) });
-        }
-        if !items.is_empty() {
-            effects.put(to, home, &items, true);
-        }
-        let ties = person(&mut self.people, home, store)?.ties_mut();
-        ties.moving = None;
-        if more {
-            ties.moving = chunk.pop().map(|(position, _)| position);
-            effects.more(home);
+            // While a move is under way, the last chunk is still to come.
+            effects.put(to, home, &sent, false, ties.moving.is_some());
         }
         Ok(())
     }

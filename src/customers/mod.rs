@@ -10,7 +10,8 @@
 //! - [`store_keys`]: the entries of the store.
 //! - `refold`: a touchpoint out of order → the difference between two folds.
 //! - [`person`]: the versions in a timeline, its copies from other homes, and what a change of them does.
-//! - [`home`]: where a touchpoint is kept, whoever it belongs to: pairs, versions, moves.
+//! - [`home`]: where a touchpoint is kept, whoever it belongs to: pairs, versions.
+//! - [`moves`]: a home's touchpoints go from one person to another, in parts; who is told of as they are, and who waits.
 //! - `erasure`: what was erased goes from a home.
 //! - [`readings`]: a department's topic that is read again → what its mapping makes of it now takes the place of what it made.
 //! - [`timeline()`]: everything that counts for one person, for whoever asks.
@@ -26,6 +27,7 @@ pub mod contributions;
 mod erasure;
 pub mod fold;
 pub mod home;
+pub mod moves;
 pub mod person;
 pub mod readings;
 mod rebuild;
@@ -42,6 +44,7 @@ mod tests;
 pub use contributions::Contributions;
 pub use fold::{FoldOptions, Head, JourneyOptions};
 pub use home::Pair;
+pub use moves::Assignment;
 pub use person::Item;
 pub use readings::WithdrawnPair;
 pub use stage::{Customers, Effects, Incoming, Options};

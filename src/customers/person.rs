@@ -319,15 +319,18 @@ impl Customers {
         Ok(())
     }
 
-    /// Copies of another home's touchpoints for a person; they take the place of earlier ones of the same home.
+    /// Copies of another home's touchpoints for a person; they take the place of earlier ones of the same home. `more`: others
+    /// of them follow.
     pub fn put<S: KeyValue + ?Sized>(
         &mut self,
         id: PersonId,
         home: PersonId,
         items: &[Item<'_>],
+        more: bool,
         store: &mut S,
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
+        self.note_more(id, home, more, store)?;
         let mut touchpoints = Vec::with_capacity(items.len());
         for item in items {
             touchpoints.push(Touchpoint::decode(&item.encoded).map_err(super::stage::unreadable)?);
@@ -381,14 +384,16 @@ impl Customers {
         Ok(())
     }
 
-    /// A home's copies leave a person.
+    /// A home's copies leave a person. `more`: what is left of them follows.
     pub fn drop_fragment<S: KeyValue + ?Sized>(
         &mut self,
         id: PersonId,
         home: PersonId,
+        more: bool,
         store: &mut S,
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
+        self.note_more(id, home, more, store)?;
         let mut entries: Vec<(Vec<u8>, IndexEntry)> = Vec::new();
         let from = with_rest(b'g', id, &home.0);
         scan_entries(&from, &store_keys::after(&from), store, &mut |key, entry| {

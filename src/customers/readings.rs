@@ -323,8 +323,8 @@ impl Customers {
             self.apply(home, edit, store, effects)?;
         }
         if let Some(to) = to {
-            effects.drop_fragment(to, home);
-            self.begin_move(home, store, effects)?;
+            effects.drop_fragment(to, home, true);
+            self.begin_move(home, true, store, effects)?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use ahash::RandomState;
 use smallvec::SmallVec;
 
 use super::{
-    alerts,
+    alerts::{self, When},
     closes::Closed,
     contributions::Contributions,
     fold::{FoldOptions, Head},
@@ -67,7 +67,7 @@ pub struct Incoming<'a> {
 }
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
-    StoreError(format!("an arriving touchpoint cannot be read ({error}): instances of different versions are running"))
+    StoreError(format!("an unsettled touchpoint cannot be read ({error}): instances of different versions are running"))
 }
 
 /// What the stage tells the rest of the hub. People in it are named as the public knows them, unless it says otherwise.
@@ -91,10 +91,12 @@ pub trait Effects {
     /// What is left of pairs that a home, by name, has reported.
     fn withdraw(&mut self, home: PersonId, pairs: &[WithdrawnPair]);
     /// Touchpoints of a home for a person; both by name, not by public id. `moved`: because the person is another now, not
-    /// because they just came.
-    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool);
-    /// Everything of a home leaves a person; both by name.
-    fn drop_fragment(&mut self, person: PersonId, home: PersonId);
+    /// because they just came. `more`: others of the home follow, until then the person's timeline is not whole.
+    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool, more: bool);
+    /// Everything of a home leaves a person; both by name. `more`: what is left of it follows.
+    fn drop_fragment(&mut self, person: PersonId, home: PersonId, more: bool);
+    /// A home has come to a person whom it was assigned to, or gone from one, wholly: whoever expects it hears so. All by name.
+    fn settled(&mut self, person: PersonId, home: PersonId, version: u64);
     /// A home, by name, has more to move.
     fn more(&mut self, home: PersonId);
     /// What became of a touchpoint of a spoke: duplicate, conflicting or capped.
@@ -277,10 +279,19 @@ impl Customers {
                 }
                 person.envelope.closed = closed;
             }
-            let (of, is_live) = ((&person.head, &mut person.envelope.alerts), self.alerts_are_live);
-            let has_parted = std::mem::take(&mut person.parted);
+            let mut unsettled = person.envelope.unsettled.take().unwrap_or_default();
+            unsettled.parted |= std::mem::take(&mut person.parted);
+            let when = When {
+                closed_day,
+                is_live: self.alerts_are_live,
+                is_whole: unsettled.is_whole(),
+                has_parted: unsettled.parted,
+            };
+            let of = (&person.head, &mut person.envelope.alerts);
             let to = (&mut *store, &mut self.contributions);
-            alerts::publish((person_id, public), of, (closed_day, is_live, has_parted), &self.options, to, effects)?;
+            let is_told = alerts::publish((person_id, public), of, when, &self.options, to, effects)?;
+            unsettled.parted &= !is_told;
+            person.envelope.unsettled = (!unsettled.is_empty()).then_some(unsettled);
             let changes = [
                 record::next_change(&person.head, closed_day),
                 Closed::next_change(&person.head, closed_day, fold),
@@ -296,7 +307,7 @@ impl Customers {
                 }
                 person.envelope.timer = timer;
             }
-            if encoded.is_empty() && person.envelope.ties.is_none() {
+            if encoded.is_empty() && person.envelope.is_nothing() {
                 store.delete(&store_keys::head(person_id));
                 continue;
             }

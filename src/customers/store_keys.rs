@@ -5,7 +5,7 @@
 //!
 //! | first byte | rest of the key | value | in the changelog |
 //! | --- | --- | --- | --- |
-//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 7 with what closes contributed and alerts), head | yes |
+//! | `h` | name | envelope: version, timer day, hash of what was published, ties (version 2; in version 7 with what closes contributed and alerts, in version 8 with what is on its way besides), head | yes |
 //! | `t` | name, position | touchpoint, internal form; of a home's own, after the first reading, its number (4, little-endian), 0xff | yes |
 //! | `s` | name, position | snapshot: number in the timeline (8), head after that position | yes |
 //! | `x` | name, id, 0x00, spoke and, of a copy, 0x00, home | content hash as it came (16), where identifiers were erased since | yes |
@@ -31,6 +31,7 @@ use super::{
     alerts::{Kept, KeptOfHeads5},
     closes::{Closed, ClosedOfHeads3, ClosedOfHeads6},
     fold::Head,
+    moves::Unsettled,
     readings,
 };
 use crate::model::{AlertId, Day, EventTime, Identifier, KeyValue, PersonId, StoreError, Touchpoint};
@@ -47,6 +48,8 @@ pub const ENVELOPE_VERSION: u8 = 1;
 const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
 /// The same with ties, what closes contributed and alerts before the head, each there or not.
 const ENVELOPE_VERSION_WITH_ALL: u8 = 7;
+/// The same, and what is on its way, from and to whomever: only as long as something is.
+const ENVELOPE_VERSION_UNSETTLED: u8 = 8;
 /// The same as it was with heads of version 6.
 const ENVELOPE_VERSION_OF_HEADS_6: u8 = 5;
 /// The same as it was with heads of versions 4 and 5.
@@ -358,24 +361,33 @@ pub struct Envelope {
     pub closed: Option<Box<Closed>>,
     /// What the feed knows of the person's alerts.
     pub alerts: Option<Box<Kept>>,
+    /// What is on its way, from and to whomever.
+    pub unsettled: Option<Box<Unsettled>>,
 }
 
 const ENVELOPE_LENGTH: usize = 13;
 
 impl Envelope {
+    /// Whether nothing of it need be kept where there is no head.
+    pub fn is_nothing(&self) -> bool {
+        self.ties.is_none() && self.alerts.is_none() && self.unsettled.is_none()
+    }
+
     /// Appends the stored form; the head follows.
     pub fn encode_into(&self, bytes: &mut Vec<u8>) {
-        bytes.push(match (&self.ties, &self.closed, &self.alerts) {
-            (None, None, None) => ENVELOPE_VERSION,
-            (Some(_), None, None) => ENVELOPE_VERSION_WITH_TIES,
-            _ => ENVELOPE_VERSION_WITH_ALL,
+        bytes.push(match (&self.ties, &self.closed, &self.alerts, &self.unsettled) {
+            (None, None, None, None) => ENVELOPE_VERSION,
+            (Some(_), None, None, None) => ENVELOPE_VERSION_WITH_TIES,
+            (.., None) => ENVELOPE_VERSION_WITH_ALL,
+            (.., Some(_)) => ENVELOPE_VERSION_UNSETTLED,
         });
         bytes.extend_from_slice(&self.timer.map_or(NO_TIMER, |day| day.0).to_be_bytes());
         bytes.extend_from_slice(&self.published.to_be_bytes());
-        let written = match (&self.ties, &self.closed, &self.alerts) {
-            (None, None, None) => return,
-            (Some(ties), None, None) => postcard::to_io(ties, bytes),
-            all => postcard::to_io(&all, bytes),
+        let written = match (&self.ties, &self.closed, &self.alerts, &self.unsettled) {
+            (None, None, None, None) => return,
+            (Some(ties), None, None, None) => postcard::to_io(ties, bytes),
+            (ties, closed, alerts, None) => postcard::to_io(&(ties, closed, alerts), bytes),
+            (ties, closed, alerts, Some(unsettled)) => postcard::to_io(&(ties, closed, alerts, unsettled), bytes),
         };
         written.expect("a vector takes every byte");
     }
@@ -385,8 +397,12 @@ impl Envelope {
         let wrong = || damaged("head", "its envelope is damaged or of another version");
         let (prefix, mut head) = bytes.split_first_chunk::<ENVELOPE_LENGTH>().ok_or_else(wrong)?;
         let [version, d0, d1, d2, d3, published @ ..] = *prefix;
-        let (mut ties, mut closed, mut alerts) = (None, None, None);
-        if version == ENVELOPE_VERSION_WITH_ALL {
+        let (mut ties, mut closed, mut alerts, mut unsettled) = (None, None, None, None);
+        if version == ENVELOPE_VERSION_UNSETTLED {
+            let some: Box<Unsettled>;
+            ((ties, closed, alerts, some), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            unsettled = Some(some);
+        } else if version == ENVELOPE_VERSION_WITH_ALL {
             ((ties, closed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
         } else if version == ENVELOPE_VERSION_OF_HEADS_6 {
             // Only a rebuild reads it, and forgets what days had contributed; what else there is, is kept nowhere else.
@@ -410,7 +426,7 @@ impl Envelope {
         let day = i32::from_be_bytes([d0, d1, d2, d3]);
         let timer = (day != NO_TIMER).then_some(Day(day));
         let published = u64::from_be_bytes(published);
-        Ok((Envelope { timer, published, ties, closed, alerts }, head))
+        Ok((Envelope { timer, published, ties, closed, alerts, unsettled }, head))
     }
 }
 

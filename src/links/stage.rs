@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     change::{Change, Line},
     decisions::Decision,
-    effects::{Cause, Counted, Effects, JournalChange, JournalEntry, Named},
+    effects::{Assigned, Cause, Counted, Effects, JournalChange, JournalEntry, Named},
     graph::{Graph, View, erased_at},
     rules::Rules,
     store_keys::{self, Counters, Evidence, Fate},
@@ -265,8 +265,20 @@ impl Links {
         if counted != counters {
             graph.store.put(store_keys::COUNTERS, &counted.encode());
         }
-        for (home, (_, person)) in &change.assigned {
-            effects.assign(*home, *person, counted.version);
+        let version = counted.version;
+        let mut homes: BTreeMap<PersonId, u32> = BTreeMap::new();
+        for (from, person) in change.assigned.values() {
+            *homes.entry(*from).or_default() += 1;
+            *homes.entry(*person).or_default() += 1;
+        }
+        // Until all of them have come and gone, such a person is neither who they were nor who they will be.
+        homes.retain(|_, homes| *homes > 1);
+        for (person, homes) in &homes {
+            effects.expect(*person, version, *homes);
+        }
+        for (home, &(from, person)) in &change.assigned {
+            let (from_expects, expects) = (homes.contains_key(&from), homes.contains_key(&person));
+            effects.assign(*home, Assigned { from, from_expects, person, expects, version });
             change.counted.push(Counted::Moved);
         }
         change.counted.sort_unstable();

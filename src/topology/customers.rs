@@ -211,9 +211,11 @@ fn take_move(
     effects: &mut Sending<'_, '_>,
 ) -> Result<(), StoreError> {
     match next {
-        Move::Put { person, home, items } => customers.put(*person, *home, items, store, effects),
-        Move::Drop { person, home } => customers.drop_fragment(*person, *home, store, effects),
-        Move::Assign { home, person, version } => customers.assign(*home, *person, *version, store, effects),
+        Move::Put { person, home, items, more } => customers.put(*person, *home, items, *more, store, effects),
+        Move::Drop { person, home, more } => customers.drop_fragment(*person, *home, *more, store, effects),
+        Move::Assign { home, assignment } => customers.assign(*home, *assignment, store, effects),
+        Move::Expect { person, version, homes } => customers.expect(*person, *version, *homes, store),
+        Move::Settled { person, home, version } => customers.settled(*person, *home, *version, store),
         Move::More { home } => customers.go_on_moving(*home, store, effects),
         Move::Erased { home, what } => customers.erased(*home, what, store, effects),
         Move::Acknowledged { alert, acknowledgement } => customers.acknowledge(*alert, acknowledgement, store),

@@ -13,13 +13,14 @@ use super::{
     store_view::StoreView,
 };
 use crate::{
+    customers::Assignment,
     engine::{
         log::{LogError, Output, Placement, Record, TopicPartition},
         stage::{Outputs, Stage, StageError},
         store::Store,
     },
     feeds::{self, Encoder, Identity},
-    links::{self, Command, Counted, Links, Target},
+    links::{self, Assigned, Command, Counted, Links, Target},
     model::{Day, EventTime, IdentityState, JournalEntry, PersonId, Refusal, StoreError},
     telemetry::{Event, Telemetry},
 };
@@ -135,8 +136,14 @@ impl Sending<'_, '_> {
 }
 
 impl links::Effects for Sending<'_, '_> {
-    fn assign(&mut self, home: PersonId, person: PersonId, version: u64) {
-        self.tell(home, |moves| moves.assign(home, person, version));
+    fn assign(&mut self, home: PersonId, assigned: Assigned) {
+        let Assigned { from, from_expects, person, expects, version } = assigned;
+        let assignment = Assignment { person, version, from: from_expects.then_some(from), expects };
+        self.tell(home, |moves| moves.assign(home, assignment));
+    }
+
+    fn expect(&mut self, person: PersonId, version: u64, homes: u32) {
+        self.tell(person, |moves| moves.expect(person, version, homes));
     }
 
     fn erased(&mut self, home: PersonId, erased: &[(PersonId, EventTime)]) {

@@ -48,7 +48,7 @@ fn history(days: i64) -> Vec<Said> {
 }
 
 /// Every publication of the feed, in the order of its partitions.
-fn published(hub: &Hub) -> Vec<(String, Option<Value>)> {
+pub fn published(hub: &Hub) -> Vec<(String, Option<Value>)> {
     let cluster = hub.simulation.cluster().borrow();
     let records = cluster.read_committed(hub.map.alerts_feed);
     let key = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();

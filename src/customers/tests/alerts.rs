@@ -1,15 +1,17 @@
 //! Each cause of an alert as a story: when it opens, whose it is, what closes it.
 
+use std::collections::VecDeque;
+
 use expect_test::{Expect, expect};
 
 use super::world::{MONDAY, Message, World, person_of, touchpoint};
 use crate::{
-    customers::Item,
-    model::{Acknowledgement, AlertCause, AlertId, EventTime, Identifier, IdentifierType},
+    customers::{Assignment, Item},
+    model::{Acknowledgement, AlertCause, AlertId, EventTime, Identifier, IdentifierType, PersonId},
 };
 
 /// Arrivals in their order, each with a commit; `closed 5d` lets days close up to that one, `shown` says what is open.
-fn told(world: &mut World, arrivals: &[&str]) -> Vec<String> {
+pub(super) fn told(world: &mut World, arrivals: &[&str]) -> Vec<String> {
     let mut lines = Vec::new();
     for (number, line) in arrivals.iter().enumerate() {
         if let Some(days) = line.strip_prefix("closed ") {
@@ -73,6 +75,29 @@ fn a_new_promise_is_another_alert_of_whoever_made_it() {
             --
             nothing"#]],
     );
+}
+
+#[test]
+fn a_promise_that_is_told_once_more_is_the_same_alert_of_whoever_made_it() {
+    let mut world = World::new(10);
+    let shown = told(
+        &mut world,
+        &[
+            "sales order_placed O1 promised 2d12:00 at 09:00",
+            "operations order_shipped O1 promised 2d12:00 at 1d10:00",
+            "closed 2d",
+            "operations delivery_promised O1 promised 2d12:00 at 3d10:00",
+            "closed 4d",
+            "shown",
+        ],
+    );
+    assert_eq!(shown, ["promise_overdue order:O1 of sales since 2d open"]);
+    assert_eq!(world.told.alert_log, ["promise_overdue open 1"]);
+    // What was told first comes last: by another, and yet no other alert.
+    let id = id_of_only(&world);
+    let shown = told(&mut world, &["shop order_placed O1 #early promised 2d12:00 at 08:00", "shown"]);
+    assert_eq!(shown, ["promise_overdue order:O1 of shop since 2d open"]);
+    assert_eq!((id_of_only(&world), &world.told.alert_log[1..]), (id, &["promise_overdue open 2".to_owned()][..]));
 }
 
 #[test]
@@ -244,7 +269,7 @@ fn nothing_is_told_while_history_comes_and_what_is_left_is_told_after_it() {
 }
 
 /// The id of the only alert that is open.
-fn id_of_only(world: &World) -> AlertId {
+pub(super) fn id_of_only(world: &World) -> AlertId {
     let mut keys = world.told.alerts.keys();
     let (Some(key), None) = (keys.next(), keys.next()) else {
         panic!("one is open, not {:?}", world.told.alerts);
@@ -253,7 +278,7 @@ fn id_of_only(world: &World) -> AlertId {
     AlertId::parse(id).expect("32 digits")
 }
 
-fn seen(number: u64, by: &str) -> Acknowledgement {
+pub(super) fn seen(number: u64, by: &str) -> Acknowledgement {
     Acknowledgement { number, at: EventTime(5), by: by.into() }
 }
 
@@ -307,22 +332,43 @@ fn who_is_gone_leaves_no_alert() {
     assert_eq!(world.told.alerts.len(), 1);
 }
 
-/// Carries what homes told persons, as the log does, and commits.
-fn carry(world: &mut World) {
-    for message in std::mem::take(&mut world.told.messages) {
+/// Nobody else moves.
+pub(super) fn alone(person: PersonId, version: u64) -> Assignment {
+    Assignment { person, version, from: None, expects: false }
+}
+
+pub(super) fn assign(world: &mut World, home: PersonId, to: PersonId, version: u64) {
+    let (stage, store, told) = (&mut world.stage, &mut world.store, &mut world.told);
+    stage.assign(home, alone(to, version), store, told).expect("a map never fails");
+}
+
+/// Carries what homes told persons, as the log does, each with a commit; `between` is called after each.
+pub(super) fn carry_with(world: &mut World, between: &mut dyn FnMut(&mut World, bool)) {
+    let mut log: VecDeque<Message> = VecDeque::new();
+    loop {
+        log.extend(std::mem::take(&mut world.told.messages));
+        world.commit();
+        let Some(message) = log.pop_front() else { return };
         let (stage, store, told) = (&mut world.stage, &mut world.store, &mut world.told);
         let carried = match message {
-            Message::Put(person, home, items) => {
+            Message::Put(person, home, items, more) => {
                 let item = |(content_hash, encoded): (u128, Vec<u8>)| Item { content_hash, encoded: encoded.into() };
-                stage.put(person, home, &items.into_iter().map(item).collect::<Vec<_>>(), store, told)
+                stage.put(person, home, &items.into_iter().map(item).collect::<Vec<_>>(), more, store, told)
             }
-            Message::Drop(person, home) => stage.drop_fragment(person, home, store, told),
+            Message::Drop(person, home, more) => stage.drop_fragment(person, home, more, store, told),
+            Message::Settled(person, home, version) => stage.settled(person, home, version, store),
             Message::More(home) => stage.go_on_moving(home, store, told),
-            Message::Pairs(..) | Message::Withdraw(..) => Ok(()),
+            Message::Pairs(..) | Message::Withdraw(..) => continue,
         };
         carried.expect("a map never fails");
+        log.extend(std::mem::take(&mut world.told.messages));
+        world.commit();
+        between(world, log.is_empty());
     }
-    world.commit();
+}
+
+pub(super) fn carry(world: &mut World) {
+    carry_with(world, &mut |_, _| {});
 }
 
 #[test]
@@ -366,7 +412,7 @@ fn a_link_and_a_split_leave_every_cause_its_id_and_whoever_has_seen_it() {
         world.commit();
         // To ann, from her to bob, and back to nobody but themselves.
         for (version, to) in [(1, ann), (2, bob), (3, phone)] {
-            world.stage.assign(phone, to, version, &mut world.store, &mut world.told).expect("a map never fails");
+            assign(&mut world, phone, to, version);
             world.commit();
             carry(&mut world);
             assert_eq!(open(&world), [(id.clone(), to.to_string())], "{cause}, assignment {version}");

@@ -3,7 +3,14 @@
 use std::fmt::Write;
 
 use super::world::{MONDAY, World, touchpoint};
-use crate::customers::{fold::Head, store_keys};
+use crate::{
+    customers::{
+        fold::Head,
+        moves::Unsettled,
+        store_keys::{self, Envelope},
+    },
+    model::PersonId,
+};
 
 const STORE_VERSION_3: &str = "tests/fixtures/customers_store_v3.txt";
 const STORE_VERSION_5: &str = "tests/fixtures/customers_store_v5.txt";
@@ -112,4 +119,16 @@ fn a_head_of_version_6_asks_for_a_rebuild_which_knows_what_the_feed_was_told() {
     let told = envelope.alerts.expect("something was told");
     assert!(!told.published.is_empty() && told.published.iter().all(|told| told.person.is_some()), "{told:?}");
     assert!(Head::decode(encoded).is_err());
+}
+
+#[test]
+fn what_is_on_its_way_is_stored_as_it_always_was() {
+    let homes = vec![PersonId([1; 16]), PersonId([2; 16])];
+    let unsettled = Some(Box::new(Unsettled { homes, expected: vec![(258, -1)], parted: true, owed: vec![7] }));
+    let envelope = Envelope { timer: Some(MONDAY), published: 1, unsettled, ..Envelope::default() };
+    let mut bytes = Vec::new();
+    envelope.encode_into(&mut bytes);
+    let homes = [1_u8, 2].map(|home| format!("{home:02x}").repeat(16)).concat();
+    assert_eq!(hexadecimal(&bytes), format!("0800005022000000000000000100000002{homes}01820201010107"));
+    assert_eq!(Envelope::decode(&bytes).expect("what was written"), (envelope, &[][..]));
 }

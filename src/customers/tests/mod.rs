@@ -7,6 +7,7 @@ mod golden;
 mod journeys;
 mod months;
 mod moves;
+mod moving;
 mod properties;
 mod readings;
 mod relations;

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
-use super::world::{MONDAY, Message, OwnedIdentifier, Told, World, person_of, plain};
+use super::world::{MONDAY, Message, OwnedIdentifier, Told, World, options, person_of, plain};
 use crate::{
     customers::{
-        Contributions, Effects, FoldOptions, Head,
+        Assignment, Contributions, Effects, FoldOptions, Head,
+        alerts::alerts,
         contributions::Signed,
         fold::step,
         record::{NOTHING_CLOSED, render},
+        store_keys,
     },
     model::*,
 };
@@ -60,7 +62,8 @@ fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
 #[derive(Clone, Debug)]
 enum Told1 {
     Touchpoint(usize),
-    Assign(usize, usize),
+    /// Homes and whose they are, all at once.
+    Assign(Vec<(usize, usize)>),
     Erased(Vec<usize>, i64),
     /// From here on touchpoints of [`AGAIN`] are of the next reading …
     Reading,
@@ -84,7 +87,7 @@ fn any_run() -> impl Strategy<Value = (Vec<Touchpoint<'static>>, Vec<Told1>, Vec
         let count = touchpoints.len();
         let told = prop_oneof![
             6 => (0..count).prop_map(Told1::Touchpoint),
-            3 => (0..NAMES.len(), 0..NAMES.len()).prop_map(|(home, person)| Told1::Assign(home, person)),
+            3 => prop::collection::vec((0..NAMES.len(), 0..NAMES.len()), 1..4).prop_map(Told1::Assign),
             1 => (prop::collection::vec(0..NAMES.len(), 1..3), 0..150_i64).prop_map(|(who, hour)| Told1::Erased(who, hour)),
         ];
         let then = prop_oneof![
@@ -106,7 +109,8 @@ fn any_run() -> impl Strategy<Value = (Vec<Touchpoint<'static>>, Vec<Told1>, Vec
 #[derive(Clone, Debug)]
 enum Input {
     Touchpoint(usize),
-    Assign(PersonId, PersonId, u64),
+    Assign(PersonId, Assignment),
+    Expect(PersonId, u64, u32),
     Erased(PersonId, Vec<(PersonId, EventTime)>),
     Reading,
     Sweep,
@@ -122,6 +126,8 @@ struct Tasks {
     pairs: BTreeMap<(PersonId, PersonId, PersonId), EventTime>,
     /// Which reading each task has committed.
     readings: Vec<u32>,
+    /// Whose links takes each home for.
+    assigned: BTreeMap<PersonId, PersonId>,
 }
 
 impl Tasks {
@@ -132,6 +138,31 @@ impl Tasks {
     fn send(&mut self, name: PersonId, input: Input) {
         let partition = self.partition(name);
         self.logs[partition].push(input);
+    }
+
+    /// As links tells them.
+    fn assign(&mut self, homes: &[(usize, usize)], version: u64) {
+        let mut changes: BTreeMap<PersonId, (PersonId, PersonId)> = BTreeMap::new();
+        for &(home, person) in homes {
+            let (home, person) = (person_of(NAMES[home]), person_of(NAMES[person]));
+            let from = self.assigned.get(&home).copied().unwrap_or(home);
+            changes.insert(home, (from, person));
+        }
+        let mut concerned: BTreeMap<PersonId, u32> = BTreeMap::new();
+        for (home, (from, person)) in &changes {
+            self.assigned.insert(*home, *person);
+            *concerned.entry(*from).or_default() += 1;
+            *concerned.entry(*person).or_default() += 1;
+        }
+        concerned.retain(|_, homes| *homes > 1);
+        for (person, homes) in &concerned {
+            self.send(*person, Input::Expect(*person, version, *homes));
+        }
+        for (home, (from, person)) in changes {
+            let from = Some(from).filter(|from| concerned.contains_key(from));
+            let assignment = Assignment { person, version, from, expects: concerned.contains_key(&person) };
+            self.send(home, Input::Assign(home, assignment));
+        }
     }
 
     /// A transaction of one task.
@@ -146,9 +177,11 @@ impl Tasks {
                     world.batch(&[&touchpoints[*index]]);
                     Ok(())
                 }
-                Input::Assign(home, person, version) => stage.assign(*home, *person, *version, store, told),
+                Input::Assign(home, assignment) => stage.assign(*home, *assignment, store, told),
+                Input::Expect(person, version, homes) => stage.expect(*person, *version, *homes, store),
+                Input::Told(Message::Settled(person, home, version)) => stage.settled(*person, *home, *version, store),
                 Input::Erased(home, what) => stage.erased(*home, what, store, told),
-                Input::Told(Message::Put(person, home, items)) => {
+                Input::Told(Message::Put(person, home, items, more)) => {
                     let items: Vec<_> = items
                         .iter()
                         .map(|(content_hash, encoded)| crate::customers::Item {
@@ -156,9 +189,11 @@ impl Tasks {
                             encoded: encoded.into(),
                         })
                         .collect();
-                    stage.put(*person, *home, &items, store, told)
+                    stage.put(*person, *home, &items, *more, store, told)
                 }
-                Input::Told(Message::Drop(person, home)) => stage.drop_fragment(*person, *home, store, told),
+                Input::Told(Message::Drop(person, home, more)) => {
+                    stage.drop_fragment(*person, *home, *more, store, told)
+                }
                 Input::Told(Message::More(home)) => stage.go_on_moving(*home, store, told),
                 Input::Reading => {
                     let number = stage.readings.of(AGAIN) + 1;
@@ -205,7 +240,10 @@ impl Tasks {
                                 }
                             }
                         }
-                        Message::Put(name, ..) | Message::Drop(name, _) | Message::More(name) => {
+                        Message::Put(name, ..)
+                        | Message::Drop(name, ..)
+                        | Message::Settled(name, ..)
+                        | Message::More(name) => {
                             self.send(*name, Input::Told(message));
                         }
                     }
@@ -228,6 +266,7 @@ fn run(touchpoints: &[Touchpoint<'static>], told: &[Told1], steps: &[(usize, The
         read: vec![0; partitions],
         pairs: BTreeMap::new(),
         readings: vec![0; partitions],
+        assigned: BTreeMap::new(),
     };
     let mut outside: VecDeque<&Told1> = told.iter().collect();
     let mut steps = steps.iter().copied();
@@ -241,10 +280,9 @@ fn run(touchpoints: &[Touchpoint<'static>], told: &[Told1], steps: &[(usize, The
                 Some(Told1::Touchpoint(index)) => {
                     tasks.send(person_of(touchpoints[*index].home()), Input::Touchpoint(*index));
                 }
-                Some(Told1::Assign(home, person)) => {
+                Some(Told1::Assign(homes)) => {
                     version += 1;
-                    let (home, person) = (person_of(NAMES[*home]), person_of(NAMES[*person]));
-                    tasks.send(home, Input::Assign(home, person, version));
+                    tasks.assign(homes, version);
                 }
                 Some(told @ (Told1::Reading | Told1::Sweep)) => {
                     let is_sweep = matches!(told, Told1::Sweep);
@@ -286,8 +324,9 @@ fn oracle(
                     *until = (*until).max(at(*hour));
                 }
             }
-            Told1::Assign(home, person) => {
-                person_of_home.insert(person_of(NAMES[*home]), person_of(NAMES[*person]));
+            Told1::Assign(homes) => {
+                let of = |&(home, person): &(usize, usize)| (person_of(NAMES[home]), person_of(NAMES[person]));
+                person_of_home.extend(homes.iter().map(of));
             }
             Told1::Touchpoint(_) | Told1::Reading | Told1::Sweep => {}
         }
@@ -402,6 +441,26 @@ fn check_left(
             assert!(pairs.get(pair).is_some_and(|last| at <= last), "nothing says {pair:?} at {at:?}: {}", story());
         }
     }
+    // Nobody waits for what does not come, and what is open is told.
+    for world in &tasks.worlds {
+        let mut open: BTreeSet<String> = BTreeSet::new();
+        let as_of = store_keys::read_as_of(&world.store).expect("a map never fails");
+        let closed_day = as_of.map_or(NOTHING_CLOSED, Day::previous);
+        for (key, stored) in world.store.iter().filter(|(key, _)| key[0] == b'h') {
+            let person = PersonId(key[1..].try_into().expect("a name"));
+            let (envelope, encoded) = store_keys::Envelope::decode(stored).expect("an envelope");
+            assert_eq!(envelope.unsettled, None, "{}", story());
+            if !encoded.is_empty() {
+                let until = envelope.ties.and_then(|ties| ties.erased_at(person));
+                let public = until.map_or(person, |until| PersonKey([7; 32]).reborn(person, until));
+                let head = Head::decode(encoded).expect("a head");
+                let alerts = alerts(public, &head, closed_day, &options(3));
+                open.extend(alerts.iter().map(|alert| alert.key().to_string()));
+            }
+        }
+        let told: BTreeSet<String> = world.told.alerts.keys().cloned().collect();
+        assert_eq!(told, open, "{}", story());
+    }
     // Nothing is left over where nobody is.
     for world in &tasks.worlds {
         let mut of_people: BTreeSet<u8> = world.store.keys().map(|key| key[0]).collect();
@@ -479,10 +538,10 @@ fn a_long_timeline_moves_in_chunks_and_comes_back() {
         })
         .collect();
     let mut told: Vec<Told1> = (0..700).map(Told1::Touchpoint).collect();
-    told.insert(500, Told1::Assign(3, 0));
+    told.insert(500, Told1::Assign(vec![(3, 0)]));
     check(&touchpoints, &told, &[], 2);
-    told.insert(600, Told1::Assign(3, 1));
+    told.insert(600, Told1::Assign(vec![(3, 1), (2, 1)]));
     check(&touchpoints, &told, &[], 2);
-    told.push(Told1::Assign(3, 3));
+    told.push(Told1::Assign(vec![(3, 3), (2, 3)]));
     check(&touchpoints, &told, &[], 2);
 }

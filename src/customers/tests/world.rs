@@ -60,8 +60,10 @@ pub fn person_of(identifier: Identifier<'_>) -> PersonId {
 pub enum Message {
     Pairs(OwnedIdentifier, Vec<(OwnedIdentifier, OwnedIdentifier, EventTime)>),
     Withdraw(PersonId, Vec<WithdrawnPair>),
-    Put(PersonId, PersonId, Vec<(u128, Vec<u8>)>),
-    Drop(PersonId, PersonId),
+    /// The last: whether more follows.
+    Put(PersonId, PersonId, Vec<(u128, Vec<u8>)>, bool),
+    Drop(PersonId, PersonId, bool),
+    Settled(PersonId, PersonId, u64),
     More(PersonId),
 }
 
@@ -126,13 +128,17 @@ impl Effects for Told {
         self.messages.push(Message::Withdraw(home, pairs.to_vec()));
     }
 
-    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], _: bool) {
+    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], _: bool, more: bool) {
         let items = items.iter().map(|item| (item.content_hash, item.encoded.to_vec())).collect();
-        self.messages.push(Message::Put(person, home, items));
+        self.messages.push(Message::Put(person, home, items, more));
     }
 
-    fn drop_fragment(&mut self, person: PersonId, home: PersonId) {
-        self.messages.push(Message::Drop(person, home));
+    fn drop_fragment(&mut self, person: PersonId, home: PersonId, more: bool) {
+        self.messages.push(Message::Drop(person, home, more));
+    }
+
+    fn settled(&mut self, person: PersonId, home: PersonId, version: u64) {
+        self.messages.push(Message::Settled(person, home, version));
     }
 
     fn more(&mut self, home: PersonId) {
@@ -203,6 +209,16 @@ impl World {
             committed_told: Told::default(),
             heads_max,
         }
+    }
+
+    /// Another one in the same state, as of the last commit.
+    pub fn copy(&self) -> World {
+        let mut copy = World::new(self.heads_max);
+        copy.store = self.store.clone();
+        copy.told = self.told.clone();
+        copy.committed_store = self.committed_store.clone();
+        copy.committed_told = self.committed_told.clone();
+        copy
     }
 
     pub fn batch(&mut self, touchpoints: &[&Touchpoint<'_>]) {

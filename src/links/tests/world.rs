@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     links::{
-        Command, Counted, Effects, IdentityState, JournalChange, JournalEntry, Links, Rules, Target,
+        Assigned, Command, Counted, Effects, IdentityState, JournalChange, JournalEntry, Links, Rules, Target,
         store_keys::{self, Counters, Evidence, Fate, NO_LEVEL, Node},
     },
     model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, PersonKey},
@@ -69,6 +69,8 @@ pub struct Recorded {
     pub told: BTreeMap<PersonId, PersonId>,
     versions: BTreeMap<PersonId, u64>,
     pub assigned: usize,
+    /// Homes that are still to be told, by person and version.
+    expected: BTreeMap<(PersonId, u64), u32>,
     pub erased: Vec<(PersonId, Vec<(PersonId, EventTime)>)>,
     pub feed: BTreeMap<PersonId, String>,
     pub published: usize,
@@ -78,7 +80,21 @@ pub struct Recorded {
 }
 
 impl Effects for Recorded {
-    fn assign(&mut self, home: PersonId, person: PersonId, version: u64) {
+    fn expect(&mut self, person: PersonId, version: u64, homes: u32) {
+        let is_told = |((_, other), homes): (&(PersonId, u64), &u32)| *other == version || *homes == 0;
+        assert!(homes > 1 && self.expected.iter().all(is_told), "every home of the version before was told");
+        self.expected.retain(|(_, other), _| *other == version);
+        self.expected.insert((person, version), homes);
+    }
+
+    fn assign(&mut self, home: PersonId, assigned: Assigned) {
+        let Assigned { from, from_expects, person, expects, version } = assigned;
+        assert_eq!(self.told.get(&home).copied().unwrap_or(home), from, "it leaves whose it was");
+        for (who, expects) in [(from, from_expects), (person, expects)] {
+            let homes = self.expected.get_mut(&(who, version));
+            assert_eq!(homes.is_some(), expects, "who expects a home is told so");
+            homes.into_iter().for_each(|homes| *homes -= 1);
+        }
         assert!(self.versions.insert(home, version).is_none_or(|before| before < version), "versions grow");
         assert_ne!(self.told.insert(home, person).unwrap_or(home), person, "only what changes is told");
         self.assigned += 1;

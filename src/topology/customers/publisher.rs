@@ -192,14 +192,18 @@ impl customers::Effects for Sending<'_, '_> {
         self.tell_links(&ToLinks::Withdraw { home, pairs: pairs.to_vec() });
     }
 
-    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool) {
+    fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool, more: bool) {
         let sent = if moved { &mut self.publisher.sent.0 } else { &mut self.publisher.sent.1 };
         *sent += items.len() as u64;
-        self.tell(person, |moves| moves.put(person, home, items));
+        self.tell(person, |moves| moves.put(person, home, items, more));
     }
 
-    fn drop_fragment(&mut self, person: PersonId, home: PersonId) {
-        self.tell(person, |moves| moves.drop_fragment(person, home));
+    fn drop_fragment(&mut self, person: PersonId, home: PersonId, more: bool) {
+        self.tell(person, |moves| moves.drop_fragment(person, home, more));
+    }
+
+    fn settled(&mut self, person: PersonId, home: PersonId, version: u64) {
+        self.tell(person, |moves| moves.settled(person, home, version));
     }
 
     fn more(&mut self, home: PersonId) {

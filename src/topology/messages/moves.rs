@@ -3,16 +3,21 @@
 //! ```text
 //! record to customers = form(4) · postcard(Header) · move*
 //! move   = 1 · person(16) · home(16) · count(u32 LE) · (content hash(16 LE) · length(u32 LE) · touchpoint)*     Put
+//!        | 7 · the same: more of the home follows                                                              Put
 //!        | 2 · person(16) · home(16)                                                                           Drop
+//!        | 8 · the same: what is left of the home follows                                                      Drop
 //!        | 3 · home(16) · person(16) · version(u64 LE)                                                         Assign
+//!        | 11 · the same · who expects(1): 1 the person, 2 the one before · person before(16)                    Assign
 //!        | 4 · home(16)                                                                                        More
 //!        | 5 · home(16) · count(u32 LE) · (name(16) · erased until(i64 LE))*                                   Erased
+//!        | 9 · person(16) · version(u64 LE) · homes(u32 LE)                                                    Expect
+//!        | 10 · person(16) · home(16) · version(u64 LE)                                                         Settled
 //!        | 6 · alert(16) · number(u64 LE) · at(i64 LE) · count(u32 LE) · by                                    Acknowledged
 //!
 //! record to links = form(5) · postcard(Header) · postcard(ToLinks)*
 //! ```
 //! People, homes and erased identifiers are named by the keyed hash of their identifier. Golden file of both:
-//! `tests/fixtures/moves_v1.hex`.
+//! `tests/fixtures/moves_v1.hex`; of the moves that say what follows, which came later: `tests/fixtures/moves_v2.hex`.
 
 use std::borrow::Cow;
 
@@ -20,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Header, Unreadable};
 use crate::{
-    customers::Item,
+    customers::{Assignment, Item},
     model::{Acknowledgement, AlertId, EventTime, Identifier, IdentifierType, PersonId},
 };
 
@@ -40,6 +45,8 @@ pub enum Move<'a> {
         home: PersonId,
         /// The touchpoints.
         items: Vec<Item<'a>>,
+        /// Whether more of the home follows.
+        more: bool,
     },
     /// Everything of a home leaves a person.
     Drop {
@@ -47,14 +54,32 @@ pub enum Move<'a> {
         person: PersonId,
         /// What leaves it.
         home: PersonId,
+        /// Whether what is left of the home follows.
+        more: bool,
     },
     /// A home's touchpoints belong to a person from now on.
     Assign {
         /// Which home.
         home: PersonId,
         /// To whom they belong.
+        assignment: Assignment,
+    },
+    /// Several homes come to a person, or leave them, with an assignment.
+    Expect {
+        /// Whose timeline.
         person: PersonId,
-        /// Larger than that of every assignment before.
+        /// The assignment's version.
+        version: u64,
+        /// How many.
+        homes: u32,
+    },
+    /// A home has come to a person, or left them, with an assignment.
+    Settled {
+        /// Whose timeline.
+        person: PersonId,
+        /// Which home.
+        home: PersonId,
+        /// The assignment's version.
         version: u64,
     },
     /// A home has more to move.
@@ -168,8 +193,8 @@ impl MoveBatch {
     }
 
     /// Adds a [`Move::Put`].
-    pub fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>]) {
-        self.entries.push(1);
+    pub fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], more: bool) {
+        self.entries.push(if more { 7 } else { 1 });
         self.entries.extend_from_slice(&person.0);
         self.entries.extend_from_slice(&home.0);
         self.count(items.len());
@@ -181,17 +206,39 @@ impl MoveBatch {
     }
 
     /// Adds a [`Move::Drop`].
-    pub fn drop_fragment(&mut self, person: PersonId, home: PersonId) {
-        self.entries.push(2);
+    pub fn drop_fragment(&mut self, person: PersonId, home: PersonId, more: bool) {
+        self.entries.push(if more { 8 } else { 2 });
         self.entries.extend_from_slice(&person.0);
         self.entries.extend_from_slice(&home.0);
     }
 
     /// Adds a [`Move::Assign`].
-    pub fn assign(&mut self, home: PersonId, person: PersonId, version: u64) {
-        self.entries.push(3);
+    pub fn assign(&mut self, home: PersonId, assignment: Assignment) {
+        let Assignment { person, version, from, expects } = assignment;
+        let who = u8::from(expects) + 2 * u8::from(from.is_some());
+        self.entries.push(if who == 0 { 3 } else { 11 });
         self.entries.extend_from_slice(&home.0);
         self.entries.extend_from_slice(&person.0);
+        self.entries.extend_from_slice(&version.to_le_bytes());
+        if who > 0 {
+            self.entries.push(who);
+            self.entries.extend_from_slice(&from.unwrap_or(home).0);
+        }
+    }
+
+    /// Adds a [`Move::Expect`].
+    pub fn expect(&mut self, person: PersonId, version: u64, homes: u32) {
+        self.entries.push(9);
+        self.entries.extend_from_slice(&person.0);
+        self.entries.extend_from_slice(&version.to_le_bytes());
+        self.entries.extend_from_slice(&homes.to_le_bytes());
+    }
+
+    /// Adds a [`Move::Settled`].
+    pub fn settled(&mut self, person: PersonId, home: PersonId, version: u64) {
+        self.entries.push(10);
+        self.entries.extend_from_slice(&person.0);
+        self.entries.extend_from_slice(&home.0);
         self.entries.extend_from_slice(&version.to_le_bytes());
     }
 
@@ -264,6 +311,10 @@ fn take_name(entries: &mut &[u8]) -> Result<PersonId, Unreadable> {
     Ok(PersonId(*take::<16>(entries, "name")?))
 }
 
+fn take_version(entries: &mut &[u8]) -> Result<u64, Unreadable> {
+    Ok(u64::from_le_bytes(*take::<8>(entries, "version")?))
+}
+
 /// A count of what takes at least `each` bytes: more than are left are not believed.
 fn take_count(entries: &mut &[u8], each: usize) -> Result<usize, Unreadable> {
     let count = u32::from_le_bytes(*take::<4>(entries, "count")?);
@@ -278,7 +329,7 @@ pub fn next_move<'a>(entries: &mut &'a [u8]) -> Result<Option<Move<'a>>, Unreada
     };
     *entries = rest;
     Ok(Some(match tag {
-        1 => {
+        1 | 7 => {
             let (person, home) = (take_name(entries)?, take_name(entries)?);
             let count = take_count(entries, 20)?;
             let mut items = Vec::with_capacity(count);
@@ -289,14 +340,26 @@ pub fn next_move<'a>(entries: &mut &'a [u8]) -> Result<Option<Move<'a>>, Unreada
                 *entries = rest;
                 items.push(Item { content_hash, encoded: Cow::Borrowed(encoded) });
             }
-            Move::Put { person, home, items }
+            Move::Put { person, home, items, more: tag == 7 }
         }
-        2 => Move::Drop { person: take_name(entries)?, home: take_name(entries)? },
-        3 => Move::Assign {
-            home: take_name(entries)?,
+        2 | 8 => Move::Drop { person: take_name(entries)?, home: take_name(entries)?, more: tag == 8 },
+        3 | 11 => {
+            let (home, person, version) = (take_name(entries)?, take_name(entries)?, take_version(entries)?);
+            let mut assignment = Assignment { person, version, from: None, expects: false };
+            if tag == 11 {
+                let [who] = *take::<1>(entries, "who expects")?;
+                let from = take_name(entries)?;
+                assignment.expects = who & 1 != 0;
+                assignment.from = (who & 2 != 0).then_some(from);
+            }
+            Move::Assign { home, assignment }
+        }
+        9 => Move::Expect {
             person: take_name(entries)?,
-            version: u64::from_le_bytes(*take::<8>(entries, "version")?),
+            version: take_version(entries)?,
+            homes: u32::from_le_bytes(*take::<4>(entries, "count")?),
         },
+        10 => Move::Settled { person: take_name(entries)?, home: take_name(entries)?, version: take_version(entries)? },
         4 => Move::More { home: take_name(entries)? },
         5 => {
             let home = take_name(entries)?;
@@ -342,14 +405,20 @@ mod tests {
         PersonId([byte; 16])
     }
 
+    fn lines(record: &[u8]) -> String {
+        let digits = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
+        record.chunks(40).map(digits).collect()
+    }
+
     /// One of each, as the two records that hold them.
     fn records() -> [Vec<u8>; 2] {
         let header = Header { as_of: Some(EventTime(1_769_850_000_000)), ..Header::timeless(Day(20_484), None) };
         let (mut moves, mut to_links, mut records) = (MoveBatch::default(), MoveBatch::default(), [vec![], vec![]]);
         let item = |content_hash: u128, encoded: &'static [u8]| Item { content_hash, encoded: Cow::Borrowed(encoded) };
-        moves.put(name(1), name(2), &[item(7, b"touchpoint"), item(u128::MAX, b"")]);
-        moves.drop_fragment(name(1), name(2));
-        moves.assign(name(2), name(1), 258);
+        moves.put(name(1), name(2), &[item(7, b"touchpoint"), item(u128::MAX, b"")], false);
+        moves.drop_fragment(name(1), name(2), false);
+        let assignment = Assignment { person: name(1), version: 258, from: None, expects: false };
+        moves.assign(name(2), assignment);
         moves.more(name(2));
         moves.erased(name(2), &[(name(3), EventTime(-1)), (name(4), EventTime(1_769_850_000_000))]);
         let acknowledgement = Acknowledgement { number: 300, at: EventTime(9), by: "mo".into() };
@@ -379,10 +448,6 @@ mod tests {
     #[test]
     fn moves_travel_in_the_form_of_the_golden_file_and_are_read_as_written() {
         let [moves, to_links] = records();
-        let lines = |record: &[u8]| -> String {
-            let digits = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
-            record.chunks(40).map(digits).collect()
-        };
         expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/moves_v1.hex")].assert_eq(&format!(
             "{}\n{}",
             lines(&moves),
@@ -403,6 +468,35 @@ mod tests {
             told += 1;
         }
         assert_eq!(told, 6);
+    }
+
+    #[test]
+    fn what_is_said_of_moves_under_way_has_the_form_of_the_golden_file() {
+        let header = Header { as_of: Some(EventTime(1_769_850_000_000)), ..Header::timeless(Day(20_484), None) };
+        let (mut moves, mut record) = (MoveBatch::default(), Vec::new());
+        let item = Item { content_hash: 7, encoded: Cow::Borrowed(&b"touchpoint"[..]) };
+        moves.drop_fragment(name(1), name(2), true);
+        moves.put(name(1), name(2), &[item], true);
+        moves.put(name(1), name(2), &[], false);
+        let assignment = Assignment { person: name(1), version: 258, from: None, expects: true };
+        moves.assign(name(2), assignment);
+        moves.assign(name(2), Assignment { from: Some(name(3)), expects: false, ..assignment });
+        moves.expect(name(1), 258, 2);
+        moves.settled(name(1), name(2), 258);
+        moves.take(VERSION_MOVES, &header, &mut record);
+        expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/moves_v2.hex")].assert_eq(&lines(&record));
+        let (_, mut entries) = open(VERSION_MOVES, &record).expect("the form that was written");
+        let mut next = || next_move(&mut entries).expect("readable").expect("one more");
+        assert!(matches!(next(), Move::Drop { more: true, .. }));
+        assert!(matches!(next(), Move::Put { items, more: true, .. } if items.len() == 1));
+        assert!(matches!(next(), Move::Put { items, more: false, .. } if items.is_empty()));
+        assert!(matches!(next(), Move::Assign { assignment: read, .. } if read == assignment));
+        assert!(
+            matches!(next(), Move::Assign { assignment, .. } if assignment.from == Some(name(3)) && !assignment.expects)
+        );
+        assert!(matches!(next(), Move::Expect { version: 258, homes: 2, .. }));
+        assert!(matches!(next(), Move::Settled { home, version: 258, .. } if home == name(2)));
+        assert!(next_move(&mut entries).expect("readable").is_none());
     }
 
     #[test]
