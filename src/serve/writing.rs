@@ -72,8 +72,17 @@ pub struct Batch {
 
 struct Waiting {
     batch: Batch,
-    _room: Room,
+    room: Room,
     answer: oneshot::Sender<Result<(), Unwritten>>,
+}
+
+impl Waiting {
+    /// Tells what came of it, to whoever may have gone. Whoever hears it finds room again.
+    fn tell(self, written: Result<(), Unwritten>) {
+        let Waiting { batch, room, answer } = self;
+        drop((batch, room));
+        let _ = answer.send(written);
+    }
 }
 
 /// Where batches are handed over. Clones share it.
@@ -140,7 +149,7 @@ impl WritingDesk {
     /// [`Unwritten`].
     pub async fn write(&self, batch: Batch, room: Room) -> Result<(), Unwritten> {
         let (answer, answered) = oneshot::channel();
-        match self.batches.try_send(Waiting { batch, _room: room, answer }) {
+        match self.batches.try_send(Waiting { batch, room, answer }) {
             Ok(()) => answered.await.unwrap_or(Err(Unwritten::Failed)),
             Err(TrySendError::Full(_)) => Err(Unwritten::Full),
             Err(TrySendError::Disconnected(_)) => Err(Unwritten::Failed),
@@ -163,14 +172,11 @@ fn write(door: &dyn Door, telemetry: &Telemetry, waiting: &Receiver<Waiting>) {
                 } else {
                     written = Err(Unwritten::Failed);
                 }
-                let _ = one.answer.send(written);
+                one.tell(written);
             }
             continue;
         }
-        for Waiting { answer, .. } in together {
-            // Who asked may have gone.
-            let _ = answer.send(written);
-        }
+        together.into_iter().for_each(|one| one.tell(written));
     }
 }
 
