@@ -27,11 +27,12 @@ const ENDS_SOON_MS: i64 = 14 * 86_400_000;
 /// Refuses to open what should be for those with a credential to those without. Whether this machine needs none.
 pub(super) fn is_open_inside(settings: &Settings, listen: SocketAddr) -> Result<bool, Failure> {
     let path = settings.serve.tokens_file(&settings.hub);
-    let tokens = TokenFile::new(path.clone());
+    let file = TokenFile::new(path.clone());
     let unusable = |error: crate::serve::access::TokenError| {
         Failure::new(Exit::Failure, error.to_string(), "correct serve.tokens_file")
     };
-    let (is_empty, were_made) = (tokens.list().map_err(unusable)?.is_empty(), tokens.were_made());
+    let (tokens, were_made) = file.found().map_err(unusable)?;
+    let is_empty = tokens.is_empty();
     let make = "insight-hub token create NAME --role read:metrics";
     if is_empty && settings.serve.tokens_file.is_some() {
         return Err(Failure::new(
@@ -49,7 +50,7 @@ pub(super) fn is_open_inside(settings: &Settings, listen: SocketAddr) -> Result<
             ),
             format!(
                 "restore it, make a token ({make}), or remove {} if nobody is to need one",
-                TokenFile::new(path.clone()).lock_path().display()
+                file.lock_path().display()
             ),
         ));
     }

@@ -381,6 +381,26 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_that_starts_beside_the_first_token_finds_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = TokenFile::new(directory.path().join("tokens.json"));
+        assert_eq!(file.found().expect("readable"), (Vec::new(), false));
+        // Whoever makes it has come so far.
+        std::fs::write(file.lock_path(), "").expect("written");
+        let making = {
+            let file = file.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                file.create("first", &BTreeSet::from([Role::Operate]), None, 0).expect("written").token
+            })
+        };
+        let found = file.found().expect("readable");
+        assert_eq!(found, (vec![making.join().expect("it does not panic")], true));
+        std::fs::remove_file(directory.path().join("tokens.json")).expect("removed");
+        assert_eq!(file.found().expect("readable"), (Vec::new(), true), "gone is gone");
+    }
+
+    #[test]
     fn a_session_may_do_what_its_token_may_and_ends_with_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("tokens.json");

@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -26,6 +27,9 @@ pub const TOKEN_PREFIX: &str = "ihub_";
 const ID_BYTES: usize = 8;
 /// Bytes of a secret.
 const SECRET_BYTES: usize = 32;
+/// How long the first token may take from the file beside it to its own.
+const FIRST_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// The file of tokens cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +115,24 @@ impl TokenFile {
     /// Whether tokens were made here once, whatever became of them.
     pub fn were_made(&self) -> bool {
         self.lock_path().exists()
+    }
+
+    /// The tokens as a hub finds them at its start, and whether some were made here once. Whoever makes the first one has made the file
+    /// beside it before the token is there: that is waited for, for [`FIRST_WITHIN`].
+    ///
+    /// # Errors
+    /// [`TokenError`] if it cannot be read.
+    pub fn found(&self) -> Result<(Vec<Token>, bool), TokenError> {
+        let begun = Instant::now();
+        loop {
+            // In this order: a token that is made in between is one.
+            let were_made = self.were_made();
+            let tokens = self.list()?;
+            if !were_made || !tokens.is_empty() || begun.elapsed() >= FIRST_WITHIN {
+                return Ok((tokens, were_made));
+            }
+            std::thread::sleep(LOOK_AGAIN_AFTER);
+        }
     }
 
     /// Every token, in the order in which they were made.

@@ -55,6 +55,12 @@ impl House {
         self.running.hub.restart();
     }
 
+    /// Fails, with what it said, if the hub has ended.
+    pub(super) fn assert_runs(&mut self) {
+        let process = &mut self.running.hub.process;
+        assert!(process.is_running(), "the hub has ended\n{}", process.story());
+    }
+
     /// The log, when the hub has opened it.
     pub(super) fn access(&mut self) -> Arc<dyn LogAccess> {
         self.running.connect()

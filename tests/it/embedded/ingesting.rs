@@ -224,11 +224,12 @@ impl Desk {
             serde_json::from_str(&house.succeed(&["token", "create", "t", "--role", "ingest:shop", "-o", "json"]))
                 .unwrap();
         let token = format!("Bearer {}", made["token"].as_str().unwrap());
-        let desk = Desk { house, port, token };
+        let mut desk = Desk { house, port, token };
         let began = Instant::now();
         // Until it has begun.
         while desk.post(&body(&[b"{}"], true, false)).is_none_or(|answer| answer.status == 503) {
             assert!(began.elapsed() < WITHIN, "it does not begin");
+            desk.house.assert_runs();
             thread::sleep(Duration::from_millis(20));
         }
         desk
