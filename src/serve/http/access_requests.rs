@@ -314,7 +314,7 @@ pub(super) async fn begin(State(api): State<Shared>, By(caller): By, request: Re
     params(("request" = String, Path, description = "Its id"), Wanted),
     responses(
         (status = 200, description = "What came of it", body = Gathered),
-        (status = 404, description = "There is none, any more, or it is somebody else's", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is none here, any more, or it is somebody else's; of several instances the one that was asked has it", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("token" = ["erase"])),
 )]
