@@ -46,6 +46,9 @@ impl Customers {
     ) -> Result<Part, StoreError> {
         let first_key = from.map_or_else(|| vec![b't'], |person| store_keys::of_person(b't', person));
         let mut next = person_from(&first_key, store)?;
+        if from.is_none() {
+            self.recount(b"h", next, store)?;
+        }
         let mut touchpoints = 0;
         while let Some(person) = next
             && touchpoints < touchpoints_max
@@ -53,8 +56,27 @@ impl Customers {
         {
             touchpoints += self.refold_person(person, store)?;
             next = person_from(&store_keys::after_person(b't', person), store)?;
+            self.recount(&store_keys::after_person(b'h', person), next, store)?;
         }
         Ok(Part { next, touchpoints })
+    }
+
+    /// What the feed knows of alerts about those who have no touchpoint counts as it did: of somebody whose history has left, and who is
+    /// told of when the last of it has. Of all from `from` on and before the next who has touchpoints.
+    fn recount<S: KeyValue + ?Sized>(
+        &mut self,
+        from: &[u8],
+        next: Option<PersonId>,
+        store: &S,
+    ) -> Result<(), StoreError> {
+        let end = next.map_or_else(|| vec![b'h' + 1], store_keys::head);
+        store.scan(from, &end, &mut |_, value| {
+            let alerts = Envelope::decode(value).ok().and_then(|(envelope, _)| envelope.alerts);
+            for alert in alerts.iter().flat_map(|alerts| &alerts.published) {
+                alert.count(1, &mut self.contributions);
+            }
+            ControlFlow::Continue(())
+        })
     }
 
     fn refold_person<S: KeyValue + ?Sized>(&mut self, id: PersonId, store: &mut S) -> Result<u64, StoreError> {

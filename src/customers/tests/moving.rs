@@ -2,7 +2,7 @@
 
 use super::{
     alerts::{alone, assign, carry, carry_with, seen, told},
-    world::{World, person_of, touchpoint},
+    world::{MONDAY, World, person_of, touchpoint},
 };
 use crate::{
     customers::Assignment,
@@ -134,26 +134,32 @@ fn what_an_erasure_leaves_of_a_long_history_is_not_told_again() {
     world.restore();
 }
 
-/// A purchase that is known by an address and its delivery that knows only the order: together they become a customer's. Between
-/// the two of them coming nothing is overdue.
+/// A purchase that is known by an address and its delivery that knows only the order, which are one person's; a complaint about the
+/// order, and a customer.
+fn one_of_two(email: PersonId, order: PersonId) -> World {
+    let mut world = World::new(1);
+    let mut delivered = touchpoint("operations order_delivered O1 by order:O1 at 1d10:00", 1);
+    delivered.identifiers.truncate(1);
+    world.batch(&[&touchpoint("sales order_placed O1 by email:a@x.org promised 2d12:00 at 09:00", 0), &delivered]);
+    world.commit();
+    assign(&mut world, order, email, 1);
+    carry(&mut world);
+    told(
+        &mut world,
+        &["support complaint_made #c by order:O1 at 1d11:00", "web page_viewed by customer_id:ann at 9d10:00"],
+    );
+    carry(&mut world);
+    world
+}
+
+/// They become the customer's. Between the two of them coming nothing is overdue.
 #[test]
 fn several_histories_that_move_together_are_one_before_and_after_and_nothing_is_told_of_them_between() {
     let (email, order) = (named(IdentifierType::Email, "a@x.org"), named(IdentifierType::Order, "O1"));
     let ann = named(IdentifierType::CustomerId, "ann");
     // Whoever is heard first.
     for turn in 0..24 {
-        let mut world = World::new(1);
-        let mut delivered = touchpoint("operations order_delivered O1 by order:O1 at 1d10:00", 1);
-        delivered.identifiers.truncate(1);
-        world.batch(&[&touchpoint("sales order_placed O1 by email:a@x.org promised 2d12:00 at 09:00", 0), &delivered]);
-        world.commit();
-        assign(&mut world, order, email, 1);
-        carry(&mut world);
-        told(
-            &mut world,
-            &["support complaint_made #c by order:O1 at 1d11:00", "web page_viewed by customer_id:ann at 9d10:00"],
-        );
-        carry(&mut world);
+        let mut world = one_of_two(email, order);
         let open: Vec<&String> = world.told.alerts.keys().collect();
         assert!(open.len() == 1 && open[0].ends_with(&format!("|{email}")), "{:?}", world.told.alerts);
         news(&mut world);
@@ -176,5 +182,57 @@ fn several_histories_that_move_together_are_one_before_and_after_and_nothing_is_
         assert_eq!(news(&mut world), ["follow_up_missing open 1"], "turn {turn}");
         let open: Vec<&String> = world.told.alerts.keys().collect();
         assert!(open.len() == 1 && open[0].ends_with(&format!("|{ann}")), "{:?}", world.told.alerts);
+    }
+}
+
+/// What counts in the end if both become one customer's, who has nothing else, and then another's, and everything is counted anew after so
+/// many messages of the second time. Also whether that many were on their way.
+fn counted_anew_after(messages: usize) -> (Vec<String>, bool) {
+    let (email, order) = (named(IdentifierType::Email, "a@x.org"), named(IdentifierType::Order, "O1"));
+    let (bob, cid) = (named(IdentifierType::CustomerId, "bob"), named(IdentifierType::CustomerId, "cid"));
+    let mut world = one_of_two(email, order);
+    for home in [email, order] {
+        assign(&mut world, home, bob, 2);
+        carry(&mut world);
+    }
+    let assignment = Assignment { person: cid, version: 3, from: Some(bob), expects: true };
+    let (stage, store, told) = (&mut world.stage, &mut world.store, &mut world.told);
+    stage.expect(cid, 3, 2, store).expect("a map never fails");
+    stage.expect(bob, 3, 2, store).expect("a map never fails");
+    stage.assign(email, assignment, store, told).expect("a map never fails");
+    stage.assign(order, assignment, store, told).expect("a map never fails");
+    let mut carried = 0;
+    carry_with(&mut world, &mut |world, _| {
+        carried += 1;
+        if carried != messages {
+            return;
+        }
+        world.told.cells.clear();
+        world.stage.begin_refold(Some(MONDAY.plus(9)));
+        let mut from = None;
+        loop {
+            from = world.stage.refold(from, 1, &mut world.store).expect("a map never fails").next;
+            world.commit();
+            if from.is_none() {
+                break;
+            }
+        }
+    });
+    (world.lines().into_iter().filter(|line| !line.starts_with("record.")).collect(), carried >= messages)
+}
+
+#[test]
+fn what_is_counted_anew_while_histories_move_is_in_the_end_what_it_would_have_been() {
+    let (expected, _) = counted_anew_after(usize::MAX);
+    assert!(expected.iter().any(|line| line.contains("!follow_up_missing: n 1")), "{expected:?}");
+    let counted: Vec<Vec<String>> =
+        (1..).map(counted_anew_after).take_while(|(_, is_on_its_way)| *is_on_its_way).map(|(lines, _)| lines).collect();
+    assert!(counted.len() > 4, "{} messages", counted.len());
+    for (before, counted) in counted.iter().enumerate() {
+        let differ = |one: &[String], other: &[String]| -> Vec<String> {
+            one.iter().filter(|line| !other.contains(line)).cloned().collect()
+        };
+        let differences = (differ(counted, &expected), differ(&expected, counted));
+        assert_eq!(differences, (Vec::new(), Vec::new()), "after {} messages", before + 1);
     }
 }
