@@ -70,7 +70,7 @@ pub(super) struct Figures {
     pub commits: IntCounter,
     pub commit_seconds: Histogram,
     pub publish_seconds: HistogramVec,
-    pub publish_cpu_seconds: Histogram,
+    pub publish_cpu_seconds: HistogramVec,
     pub transactions_aborted: IntCounterVec,
     pub transaction_records: Histogram,
     pub transaction_bytes: Histogram,
@@ -378,9 +378,10 @@ impl Figures {
                 &["part"],
                 PUBLISH_SECONDS,
             ),
-            publish_cpu_seconds: make.histogram(
+            publish_cpu_seconds: make.histograms(
                 "insight_hub_publish_cpu_seconds",
-                "CPU time that a whole publication took of its thread: where it held the stage longer, the machine was busy with something else.",
+                "CPU time that a part of a publication took of its thread: where it held the stage longer, the machine was busy with something else.",
+                &["part"],
                 PUBLISH_SECONDS,
             ),
             transactions_aborted: make.counters(

@@ -92,9 +92,9 @@ impl Telemetry {
         self.figures.publish_seconds.with_label_values(&[part])
     }
 
-    /// Seconds of CPU that a whole publication took of the metrics stage's thread.
-    pub fn publish_cpu_seconds(&self) -> Histogram {
-        self.figures.publish_cpu_seconds.clone()
+    /// Seconds of CPU that such a part took of the metrics stage's thread.
+    pub fn publish_cpu_seconds(&self, part: &'static str) -> Histogram {
+        self.figures.publish_cpu_seconds.with_label_values(&[part])
     }
 
     /// What became of records: one counter per spoke and outcome (a closed vocabulary).

@@ -75,7 +75,7 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     ("insight_hub_commits_total", committed),
     ("insight_hub_commit_seconds", committed),
     ("insight_hub_publish_seconds", |t| t.publish_seconds("analyses").observe(0.01)),
-    ("insight_hub_publish_cpu_seconds", |t| t.publish_cpu_seconds().observe(0.01)),
+    ("insight_hub_publish_cpu_seconds", |t| t.publish_cpu_seconds("all").observe(0.01)),
     ("insight_hub_transaction_records", committed),
     ("insight_hub_transaction_bytes", committed),
     ("insight_hub_transactions_aborted_total", |t| {

@@ -32,6 +32,8 @@ pub const VERSION_WITH_ARRIVALS: u8 = 3;
 
 /// A batch is sent when it is this large.
 pub const BATCH_BYTES: usize = 64 << 10;
+/// Or when so many contributions are in it. Who takes it changes at most so many cells before it can commit.
+pub const CONTRIBUTIONS_MAX: usize = 500;
 
 /// What travels with every batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +96,7 @@ impl From<Unreadable> for StageError {
 #[derive(Debug, Default)]
 pub struct Batch {
     entries: Vec<u8>,
+    contributions: usize,
     /// Timestamp of the oldest source record in it, in milliseconds.
     pub oldest_ms: Option<i64>,
 }
@@ -101,7 +104,7 @@ pub struct Batch {
 impl Batch {
     /// Whether it should go out.
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= BATCH_BYTES
+        self.entries.len() >= BATCH_BYTES || self.contributions >= CONTRIBUTIONS_MAX
     }
 
     /// Whether nothing is in it.
@@ -130,6 +133,7 @@ impl Batch {
     /// Adds a contribution.
     pub fn push_contribution(&mut self, contribution: &Contribution<'_>) {
         postcard::to_io(contribution, &mut self.entries).expect("a vector takes every byte");
+        self.contributions += 1;
     }
 
     /// Writes the record into `record` and empties the batch.
@@ -159,6 +163,7 @@ impl Batch {
     /// Empties it.
     pub fn clear(&mut self) {
         self.entries.clear();
+        self.contributions = 0;
         self.oldest_ms = None;
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn maker(
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),
-            held: Held::new(&options.telemetry),
+            parts: Parts::new(&options.telemetry),
             telemetry: options.telemetry.clone(),
             untold: Vec::new(),
             shown: BTreeSet::new(),
@@ -69,26 +69,37 @@ pub(super) fn maker(
     })
 }
 
-/// How long publishing held the stage, by part.
-struct Held {
-    values: Histogram,
-    parameters: Histogram,
-    analyses: Histogram,
-    all: Histogram,
-    /// CPU time of all.
-    cpu: Histogram,
+/// How long a part of publishing held the stage, and how much it worked meanwhile.
+struct Part {
+    held: Histogram,
+    worked: Histogram,
 }
 
-impl Held {
-    fn new(telemetry: &Telemetry) -> Held {
-        let part = |part| telemetry.publish_seconds(part);
-        Held {
-            values: part("values"),
-            parameters: part("parameters"),
-            analyses: part("analyses"),
-            all: part("all"),
-            cpu: telemetry.publish_cpu_seconds(),
-        }
+impl Part {
+    fn new(telemetry: &Telemetry, name: &'static str) -> Part {
+        Part { held: telemetry.publish_seconds(name), worked: telemetry.publish_cpu_seconds(name) }
+    }
+
+    fn measure<T>(&self, work: impl FnOnce() -> T) -> T {
+        let (_held, before) = (self.held.start_timer(), cpu::of_this_thread());
+        let done = work();
+        self.worked.observe(cpu::of_this_thread().saturating_sub(before).as_secs_f64());
+        done
+    }
+}
+
+/// The parts of publishing.
+struct Parts {
+    values: Part,
+    parameters: Part,
+    analyses: Part,
+    all: Part,
+}
+
+impl Parts {
+    fn new(telemetry: &Telemetry) -> Parts {
+        let part = |name| Part::new(telemetry, name);
+        Parts { values: part("values"), parameters: part("parameters"), analyses: part("analyses"), all: part("all") }
     }
 }
 
@@ -110,7 +121,7 @@ struct MetricsStage {
     spokes: Spokes,
     accounts: Encoder<feeds::Spokes>,
     telemetry: Telemetry,
-    held: Held,
+    parts: Parts,
     /// Accounts of the running transaction: department and timestamp of its newest record.
     untold: Vec<(String, Option<EventTime>)>,
     /// Departments whose freshness is shown from here.
@@ -123,9 +134,9 @@ struct MetricsStage {
 /// A transaction takes about so many bytes of contributions: every cell that they touch is written and published.
 const CONTRIBUTIONS_BYTES_MAX: usize = 512 << 10;
 
-/// A transaction changes about so many cells: publishing them takes a few hundredths of a second, in which the stage takes
-/// nothing else.
-const CELLS_CHANGED_MAX: usize = 2_000;
+/// A transaction changes about so many cells (and those of one more batch): publishing them takes a few hundredths of a second, in
+/// which the stage takes nothing else.
+const CELLS_CHANGED_MAX: usize = 1_000;
 
 /// Cells that one transaction of a rebuild empties.
 const CLEARED_PER_COMMIT: usize = 10_000;
@@ -267,16 +278,14 @@ impl Stage for MetricsStage {
             outputs,
             failure: None,
         };
-        let (metrics, held, store) = (&mut self.metrics, &self.held, &mut StoreView(store));
-        let (_all, worked) = (held.all.start_timer(), cpu::of_this_thread());
-        let turn = held.values.observe_closure_duration(|| metrics.publish_values(store, &mut sending));
-        let turn = turn.map_err(stop)?;
-        let parameters_left =
-            held.parameters.observe_closure_duration(|| metrics.publish_parameters(turn, store, &mut sending));
-        let analyses_left =
-            held.analyses.observe_closure_duration(|| metrics.publish_analyses(turn, store, &mut sending));
-        held.cpu.observe(cpu::of_this_thread().saturating_sub(worked).as_secs_f64());
-        let more = turn.left | parameters_left.map_err(stop)? | analyses_left.map_err(stop)?;
+        let (metrics, parts, store) = (&mut self.metrics, &self.parts, &mut StoreView(store));
+        let more = parts.all.measure(|| {
+            let turn = parts.values.measure(|| metrics.publish_values(store, &mut sending))?;
+            let parameters_left = parts.parameters.measure(|| metrics.publish_parameters(turn, store, &mut sending))?;
+            let analyses_left = parts.analyses.measure(|| metrics.publish_analyses(turn, store, &mut sending))?;
+            Ok(turn.left | parameters_left | analyses_left)
+        });
+        let more = more.map_err(stop)?;
         match sending.failure {
             Some(error) => Err(error.into()),
             None => Ok(more || waits),
