@@ -24,6 +24,9 @@ struct Counted(u64);
 
 impl Effects for Counted {
     fn analysis(&mut self, _: &AnalysisPlace<'_>, _: Analysed<'_>, _: Option<(u64, Status)>) {}
+    fn content(&mut self, _: &AnalysisPlace<'_>, _: Analysed<'_>) -> Option<u64> {
+        None
+    }
     fn alert(&mut self, _: &Alert<'_>) {}
     fn alert_gone(&mut self, _: AlertId) {}
     fn tell(&mut self, _: DepartmentNews) {}

@@ -87,14 +87,6 @@ impl Contacts {
         self.0.iter().map(|(name, sums)| (&**name, sums))
     }
 
-    /// The spokes of them, by name.
-    pub fn spokes(&self) -> Vec<&str> {
-        let mut spokes: Vec<&str> = self.0.keys().filter_map(|name| Some(parse_contact(name)?.0)).collect();
-        spokes.sort_unstable();
-        spokes.dedup();
-        spokes
-    }
-
     /// Every kind of contact that has sums or credits, in the order of their names. Costs that were paid back, and effort below
     /// zero, count as none: nothing costs less than nothing.
     pub fn contacts<'a>(&'a self, credits: &'a Credited, capacities: &Capacities) -> Vec<Contact<'a>> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a metric start⁴ dimension family 0x00 element  →  version accumulator           an element, never zero
-//! f metric start⁴ dimension family               →  version due status revision   what was published of the family
+//! f metric start⁴ dimension family               →  version due status revision content   what was published of the family
 //! ```
 //!
 //! ```text
@@ -25,31 +25,24 @@ use std::{
 mod changes;
 mod loading;
 mod promises;
+mod publishing;
 mod table;
 mod together;
 
 use super::{
     cells::{StoreKey, day_bytes, day_of_bytes},
-    departments::{self, Known},
     published::Published,
-    publishing::next_status,
     stage::{Effects, MetricsError},
-    watch,
 };
 use crate::{
-    analyses::{
-        balance,
-        contacts::Credited,
-        priorities::{PriorityTable, Stated},
-        scorecards::{MonthOf, Scorecard, scorecard},
-    },
+    analyses::{contacts::Credited, priorities::Stated},
     model::{
-        Accumulator, Acknowledgement, AlertId, AnalysisPlace, Capacities, CellKey, Day, DepartmentElement, Dimension,
-        KeyValue, Status, Window, WindowKind, family,
+        Accumulator, AlertId, Capacities, CellKey, Day, DepartmentElement, Dimension, KeyValue, Status, Window,
+        WindowKind, family,
     },
 };
 use changes::Changes;
-use loading::{Loading, read_table, take};
+use loading::{Loading, take};
 use table::{Step, Table};
 
 pub use changes::{Compared, DAYS as COMPARED_DAYS};
@@ -68,15 +61,12 @@ pub(super) const HEAD: usize = 6;
 
 /// A family waits for so many commits with contributions at most.
 const COMMITS_MAX: u32 = 32;
-/// What is published in one commit, in the time that a comparison of two sums takes (about 0.3 ms), or one family at least.
-const STEPS_PER_COMMIT: usize = 32;
-/// What of tables is read from the store in one commit: about 10 ms.
-const WORK_PER_COMMIT: usize = 40_000;
+/// What is published in one commit that does nothing else, in the time that a comparison of two sums takes (about 0.3 ms).
+pub(super) const STEPS_PER_COMMIT: usize = 32;
+/// What of tables is read from the store in such a commit: about 10 ms.
+pub(super) const WORK_PER_COMMIT: usize = 40_000;
 /// Tables kept in memory between publications.
 const TABLES_MAX: usize = 64;
-
-/// So many kinds of contact are in a balance.
-const RANKED_MAX: usize = 200;
 
 /// The key of a family without its first byte, and the element of it that a cell is.
 pub(super) fn split<'v>(cell: &CellKey<'v>) -> Result<(StoreKey, &'v str), MetricsError> {
@@ -149,18 +139,6 @@ fn read_published(family: &[u8], store: &dyn KeyValue) -> Result<Published, Metr
     store.get(&published_key(family))?.map_or(Ok(Published::default()), |bytes| Published::decode(&bytes))
 }
 
-/// Who has seen which of the subjects of a month.
-fn seen_of(table: &PriorityTable, store: &dyn KeyValue) -> Result<BTreeMap<AlertId, Acknowledgement>, MetricsError> {
-    let ids = table.subjects().map(|it| AlertId::of_priority(it.spoke, it.kind, it.subject));
-    let mut seen = BTreeMap::new();
-    for id in ids {
-        if let Some(acknowledgement) = watch::acknowledgement(id, store)? {
-            seen.insert(id, acknowledgement);
-        }
-    }
-    Ok(seen)
-}
-
 fn save_published(published: Published, family: &[u8], store: &mut dyn KeyValue) {
     if !published.due && published.status.is_none() {
         store.delete(&published_key(family));
@@ -196,6 +174,15 @@ pub(super) fn add_to_element(
         store.put(key, &postcard::to_extend(&sum, vec![VERSION]).expect("a vector takes every byte"));
     }
     Ok((before, sum))
+}
+
+/// What a commit does at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// Of tables that it reads from the store, up to [`WORK_PER_COMMIT`].
+    pub(super) elements: usize,
+    /// Of what it publishes, up to [`STEPS_PER_COMMIT`]; one family at least.
+    pub(super) steps: usize,
 }
 
 /// The families of a task: a cache of the store, and which of them are due.
@@ -293,18 +280,16 @@ impl Families {
         spoke: &str,
         store: &dyn KeyValue,
     ) -> Result<(), MetricsError> {
+        self.busy = true;
         self.note_due(together::scorecard_of(month, spoke), store)
     }
 
-    /// Notes that a family is due, if it is not yet, and the scorecards that are read from it. Where it is due, they are as well:
-    /// [`Families::was_published`].
+    /// Notes that a family is due, if it is not yet, and the scorecards that are read from it: those that are known, since a contact's
+    /// first element makes its department's card due by itself. Where it is due, they are as well: [`Families::was_published`].
     fn note_due(&mut self, family: StoreKey, store: &dyn KeyValue) -> Result<(), MetricsError> {
         if !self.due(store)?.contains(&family) {
             if matches!(family.first(), Some(&(family::BALANCE | family::PRIORITIES))) {
-                let balance = self.table(&together::balance(&family), store)?;
-                let Table::Contacts(contacts) = balance else { return Err(MetricsError::NoElement) };
-                let cards = contacts.spokes().into_iter().map(|spoke| together::scorecard(&family, spoke));
-                for card in cards.collect::<Vec<StoreKey>>() {
+                for card in together::cards(&family, store)? {
                     self.note_due(card, store)?;
                 }
             }
@@ -402,8 +387,8 @@ impl Families {
     /// The last call before each commit. Returns whether something waits that needs no further input.
     pub(super) fn publish(
         &mut self,
-        settled: Option<Day>,
-        withhold: bool,
+        (settled, withhold): (Option<Day>, bool),
+        Work { elements: mut work, mut steps }: Work,
         stated: (&Capacities, &Stated),
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
@@ -415,7 +400,6 @@ impl Families {
         let mut published: Vec<StoreKey> = Vec::new();
         let waits = self.busy && self.commits < COMMITS_MAX;
         if !withhold && !waits {
-            let (mut work, mut steps) = (WORK_PER_COMMIT, STEPS_PER_COMMIT);
             while self.load_needed(&mut work, store)?
                 && let Some(family) = self.next(store)?
             {
@@ -456,109 +440,6 @@ impl Families {
             }
         })?;
         over.into_iter().try_for_each(|family| self.note_due(family, store))
-    }
-
-    fn publish_family(
-        &mut self,
-        family: &StoreKey,
-        settled: Option<Day>,
-        (capacities, stated): (&Capacities, &Stated),
-        store: &mut dyn KeyValue,
-        effects: &mut dyn Effects,
-    ) -> Result<(), MetricsError> {
-        let published = read_published(family, store)?;
-        let name = parse(family)?;
-        let part = |index: usize| name.parts.get(index).copied().unwrap_or_default();
-        // A comparison's name begins with the value, others with the subject.
-        let (subject, dimension_value) = if is_comparison(family) { (part(1), part(0)) } else { (part(0), part(1)) };
-        let place = AnalysisPlace { subject, window: name.window, dimension: name.dimension, dimension_value };
-        let credited = match family.first() {
-            Some(&(family::BALANCE | family::SCORECARDS)) => self.credited(family, name.window.start, store)?,
-            _ => Arc::default(),
-        };
-        let (compared, contacts, balance, department, card, seen);
-        let (analysed, is_nothing) = if is_comparison(family) {
-            compared = Changes::compare(name.window.start, name.dimension, &name.parts, store)?;
-            (Analysed::Change(&compared), compared.change.is_none())
-        } else if family.first() == Some(&family::SCORECARDS) {
-            // Small, and one of many: not kept.
-            department = read_table(family, store)?;
-            card = self.scorecard(family, &department, subject, (&credited, stated), store)?;
-            (Analysed::Scorecard(card.as_ref()), card.is_none())
-        } else {
-            let table = self.table(family, store)?;
-            let analysed = match table {
-                Table::Journeys(table) => Analysed::Journeys(table),
-                Table::Drivers(moments) => Analysed::Drivers(moments),
-                Table::Priorities(table) => {
-                    seen = seen_of(table, store)?;
-                    Analysed::Priorities(table, &seen)
-                }
-                Table::Contacts(table) => {
-                    contacts = table.contacts(&credited, capacities);
-                    balance = balance::balance(&contacts, RANKED_MAX);
-                    Analysed::Balance(balance.as_ref())
-                }
-                Table::Department(_) => return Err(MetricsError::NoElement),
-            };
-            (analysed, table.is_zero() || matches!(analysed, Analysed::Balance(None)))
-        };
-        if is_nothing {
-            if published.status.is_some() {
-                effects.analysis(&place, analysed, None);
-            }
-            save_published(Published::default(), family, store);
-            return Ok(());
-        }
-        let is_settled = settled.is_some_and(|settled| name.settles <= settled);
-        let status = next_status(published.status, true, false, is_settled);
-        let revision = published.revision + 1;
-        effects.analysis(&place, analysed, Some((revision, status)));
-        save_published(Published { due: false, status: Some(status), revision }, family, store);
-        Ok(())
-    }
-
-    /// A department's month, from the families that it is read from.
-    fn scorecard<'a>(
-        &'a mut self,
-        family: &[u8],
-        department: &'a Table,
-        spoke: &str,
-        (credited, stated): (&'a Credited, &'a Stated),
-        store: &dyn KeyValue,
-    ) -> Result<Option<Scorecard<'a>>, MetricsError> {
-        let (balance, priorities) = (together::balance(family), together::priorities(family));
-        for key in [&balance, &priorities] {
-            self.table(key, store)?;
-        }
-        let (Some(Table::Contacts(contacts)), Some(Table::Priorities(priorities)), Table::Department(department)) =
-            (self.tables.get(&balance), self.tables.get(&priorities), department)
-        else {
-            return Err(MetricsError::NoElement);
-        };
-        let month = day_of_family(family)?;
-        let Known { metric_alerts, arrived } = departments::known(month, spoke, store)?;
-        let promises = promises::up_to(family, month, store)?;
-        let of = MonthOf { contacts, credited, department, priorities, stated, promises, metric_alerts, arrived };
-        Ok(scorecard(of, spoke))
-    }
-
-    /// What the purchases of a family's month are credited to.
-    fn credited(&mut self, family: &[u8], month: Day, store: &dyn KeyValue) -> Result<Arc<Credited>, MetricsError> {
-        if let Some(credited) = self.credited.get(&month) {
-            return Ok(Arc::clone(credited));
-        }
-        let purchases = together::purchases(family);
-        for key in &purchases {
-            self.table(key, store)?;
-        }
-        let tables = purchases.iter().filter_map(|key| match self.tables.get(key) {
-            Some(Table::Journeys(table)) => Some(&**table),
-            _ => None,
-        });
-        let credited = Arc::new(Credited::of(tables));
-        self.credited.insert(month, Arc::clone(&credited));
-        Ok(credited)
     }
 
     /// The commit succeeded: the tables of the oldest windows go, if there are too many.

@@ -285,7 +285,12 @@ impl Fits {
                         Some(currency) => {
                             let is_settled = settled.is_some_and(|settled| month_of(*month).end() <= settled);
                             let status = next_status(before.status, true, false, is_settled);
-                            *published = Published { due: *stale, status: Some(status), revision: before.revision + 1 };
+                            *published = Published {
+                                due: *stale,
+                                status: Some(status),
+                                revision: before.revision + 1,
+                                content: None,
+                            };
                             let analysed = Analysed::Buying(Some((currency, found)));
                             effects.analysis(&place(*month), analysed, Some((published.revision, status)));
                         }
@@ -294,7 +299,8 @@ impl Fits {
                                 effects.analysis(&place(*month), Analysed::Buying(None), None);
                             }
                             // One more, so that it is not taken for one that was never looked at.
-                            *published = Published { due: *stale, status: None, revision: before.revision + 1 };
+                            *published =
+                                Published { due: *stale, status: None, revision: before.revision + 1, content: None };
                         }
                     }
                     save(*published, *month, store);

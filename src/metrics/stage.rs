@@ -16,7 +16,7 @@ use super::{
     catalogue::{self, MetricKind},
     cells::{self, StoreKey},
     departments,
-    families::{Analysed, Families},
+    families::{Analysed, Families, STEPS_PER_COMMIT, WORK_PER_COMMIT, Work},
     fits::{Fits, Time},
     levels::{self, Budget, Family, Level},
     publishing::Publishing,
@@ -64,7 +64,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: a day of grace, 65,536 cells, 1,000 values of a dimension, 2,500 steps.
+    /// The defaults: a day of grace, 65,536 cells, 1,000 values of a dimension, 1,500 steps.
     pub fn new(calendar: Calendar, sources: u32) -> Options {
         Options {
             calendar,
@@ -72,7 +72,7 @@ impl Options {
             grace_ms: 86_400_000,
             cells_cached_max: 65_536,
             dimension_values_max: 1_000,
-            background_steps_max: 2_500,
+            background_steps_max: 1_500,
             stated: Arc::default(),
             capacities: Arc::default(),
             currency: Currency(*b"EUR"),
@@ -122,6 +122,27 @@ pub struct Turn {
     withhold: bool,
     /// Whether closing days, settling windows or late changes of levels wait for the next commit.
     pub left: bool,
+    room: Room,
+}
+
+/// What the first part of publishing leaves to the others, so that a commit which publishes many cells does not compute much besides:
+/// that follows in the next ones.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    quarters: usize,
+}
+
+impl Room {
+    /// After so many changed cells, of as many as a commit may publish. A quarter always, or there would be no end of it.
+    fn after(cells: usize, most: usize) -> Room {
+        let left = most.saturating_sub(cells);
+        Room { quarters: (4 * left).checked_div(most).unwrap_or_default().max(1) }
+    }
+
+    /// Its share of something.
+    fn of(self, most: usize) -> usize {
+        (most * self.quarters / 4).max(1)
+    }
 }
 
 /// Where publications go.
@@ -132,6 +153,9 @@ pub trait Effects {
     fn tombstone(&mut self, key: &str);
     /// What an analysis says at a place, with its revision and status; `None`: nothing is left there.
     fn analysis(&mut self, place: &AnalysisPlace<'_>, analysed: Analysed<'_>, published: Option<(u64, Status)>);
+    /// What stands for all that an analysis says but its revision and status: the same for the same. `None` where it is not looked at,
+    /// because what makes such an analysis due changes what it says.
+    fn content(&mut self, place: &AnalysisPlace<'_>, analysed: Analysed<'_>) -> Option<u64>;
     /// An alert about a metric, replacing what was said of it before.
     fn alert(&mut self, alert: &Alert<'_>);
     /// Nothing is left to say of an alert.
@@ -361,6 +385,7 @@ impl Metrics {
             Some(settled) => self.settle(settled, &mut budget, store)?,
             None => self.settles = false,
         }
+        let room = Room::after(self.cells.waiting(), steps);
         let weeks = if withhold {
             self.cells.withhold(store)?;
             Vec::new()
@@ -377,18 +402,18 @@ impl Metrics {
         let waits = (self.settles || self.begins) && !withhold;
         let left = self.sweep != Sweep::Idle || rebuilt_left || waits || watch_left;
         self.background_left = left;
-        Ok(Turn { closed, settled, withhold, left })
+        Ok(Turn { closed, settled, withhold, left, room })
     }
 
     /// The second part: the parameters of the models of buying. Returns whether some are left for the next commit.
     pub fn publish_parameters(
         &mut self,
-        Turn { closed, settled, withhold, .. }: Turn,
+        Turn { closed, settled, withhold, room, .. }: Turn,
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<bool, MetricsError> {
         let busy = self.analysed.was_busy();
-        let steps = self.options.background_steps_max.max(1);
+        let steps = room.of(self.options.background_steps_max);
         let left = self.fits.publish(Time { closed, settled, withhold, busy, steps }, store, effects)?;
         self.background_left |= left;
         Ok(left)
@@ -397,12 +422,13 @@ impl Metrics {
     /// The third part: the analyses. Returns whether some are left for the next commit.
     pub fn publish_analyses(
         &mut self,
-        Turn { settled, withhold, .. }: Turn,
+        Turn { settled, withhold, room, .. }: Turn,
         store: &mut dyn KeyValue,
         effects: &mut dyn Effects,
     ) -> Result<bool, MetricsError> {
         let stated = (&*self.options.capacities, &*self.options.stated);
-        let left = self.analysed.publish(settled, withhold, stated, store, effects)?;
+        let most = Work { elements: room.of(WORK_PER_COMMIT), steps: room.of(STEPS_PER_COMMIT) };
+        let left = self.analysed.publish((settled, withhold), most, stated, store, effects)?;
         self.background_left |= left;
         Ok(left)
     }

@@ -5,12 +5,16 @@
 //!                                        priorities of the same month ──▶
 //! ```
 
-use crate::{
-    metrics::cells::{StoreKey, day_bytes},
-    model::{Day, Dimension, KnownGoal, family, parse_contact},
-};
+use std::ops::ControlFlow;
 
-use super::HEAD;
+use super::{HEAD, PUBLISHED, prefixed};
+use crate::{
+    metrics::{
+        MetricsError,
+        cells::{StoreKey, day_bytes},
+    },
+    model::{Day, Dimension, KeyValue, KnownGoal, family, parse_contact},
+};
 
 /// The key of a family of the company in the month of another one.
 fn of_company(number: u8, name: &str, family: &[u8]) -> StoreKey {
@@ -53,6 +57,19 @@ pub(super) fn scorecard_of(month: Day, spoke: &str) -> StoreKey {
     head.extend_from_slice(&day_bytes(month));
     head.push(Dimension::Company as u8);
     scorecard(&head, spoke)
+}
+
+/// The scorecards of the month of a family of which something is published, or due as the store knows it.
+pub(super) fn cards(family: &[u8], store: &dyn KeyValue) -> Result<Vec<StoreKey>, MetricsError> {
+    let from = prefixed(PUBLISHED, &scorecard(family, ""));
+    let mut to = from.clone();
+    *to.last_mut().expect("a key is not empty") += 1;
+    let mut cards = Vec::new();
+    store.scan(&from, &to, &mut |key, _| {
+        cards.push(StoreKey::from_slice(&key[1..]));
+        ControlFlow::Continue(())
+    })?;
+    Ok(cards)
 }
 
 /// The spoke of an element of a balance.

@@ -52,6 +52,35 @@ fn promises_are_open_in_every_later_month_until_they_end() {
 }
 
 #[test]
+fn a_card_that_says_what_it_said_is_not_published_again() {
+    let told = cards(&[
+        "contacts 2026-01-05 a:order_placed: 3 0",
+        "contacts 2026-02-05 a:order_placed: 3 0",
+        "watermark 0 2026-04-02",
+        "commit",
+        // Made and kept in January, known of late: both cards are looked at, and are as they were.
+        "promises 2026-01-05 a 1 1",
+        "promises 2026-01-06 a -1 -1",
+        "commit",
+        "restart",
+        // Made in January and still open.
+        "promises 2026-01-07 a 1 0",
+        "commit",
+        "promises 2026-01-08 a -1 0",
+        "commit",
+    ]);
+    expect![[r#"
+        2026-01|spoke=a 3 touchpoints, touchpoints net None r1 final
+        2026-02|spoke=a 3 touchpoints, touchpoints net None r1 final
+        2026-01|spoke=a 3 touchpoints, touchpoints net None, 1 promises, 0 overdue r2 revised
+        2026-02|spoke=a 3 touchpoints, touchpoints net None, 1 promises, 0 overdue r2 revised
+        2026-01|spoke=a 3 touchpoints, touchpoints net None r3 revised
+        2026-02|spoke=a 3 touchpoints, touchpoints net None r3 revised
+    "#]]
+    .assert_eq(&told);
+}
+
+#[test]
 fn alerts_about_metrics_count_at_their_owner_however_often_they_are_told() {
     let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
     harness.tell("contacts 2026-01-05 a:visit_made: 3 0");

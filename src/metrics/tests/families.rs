@@ -107,28 +107,26 @@ fn a_balance_is_published_while_purchases_are_credited_and_due_when_they_change(
             scorecards|month:2026-01|spoke=s 12 touchpoints, cost net None r1 provisional
             scorecards|month:2026-02|spoke=s 2 touchpoints, cost net None r1 provisional
             journeys|month:2026-01|goal=first_purchase 20 reached, 0 lost r1 provisional
-            scorecards|month:2026-01|spoke=s 12 touchpoints, cost net None r2 provisional
             journeys|month:2026-01|goal=repurchase 30 reached, 0 lost r1 provisional
             journeys|month:2026-01|goal=resolution 50 reached, 0 lost r1 provisional
             journeys|month:2026-01|goal=first_purchase&segment=gold 50 reached, 0 lost r1 provisional
             balance|month:2026-01| by cost: ad_clicked +0.250 keep, visit_made -0.250 save r1 provisional
-            scorecards|month:2026-01|spoke=s 12 touchpoints, cost net Some(+0.000) r3 provisional
+            scorecards|month:2026-01|spoke=s 12 touchpoints, cost net Some(+0.000) r2 provisional
             journeys|month:2026-01|goal=first_purchase 30 reached, 0 lost r2 provisional
             balance|month:2026-01| by cost: ad_clicked +0.000 keep, visit_made +0.000 keep r2 provisional
-            scorecards|month:2026-01|spoke=s 12 touchpoints, cost net Some(+0.000) r4 provisional
+            scorecards|month:2026-01|spoke=s 12 touchpoints, cost net Some(+0.000) r3 provisional
             journeys|month:2026-01|goal=first_purchase 30 reached, 0 lost r3 final
             journeys|month:2026-01|goal=repurchase 30 reached, 0 lost r2 final
             journeys|month:2026-01|goal=resolution 50 reached, 0 lost r2 final
             journeys|month:2026-01|goal=first_purchase&segment=gold 50 reached, 0 lost r2 final
             balance|month:2026-01| by cost: ad_clicked +0.000 keep, visit_made +0.000 keep r3 final
-            scorecards|month:2026-01|spoke=s 12 touchpoints, cost net Some(+0.000) r5 provisional
             balance|month:2026-01| by cost: visit_made +0.107 keep, ad_clicked -0.107 save r4 revised
-            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net Some(+0.000) r6 provisional
-            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net Some(+0.000) r7 final
+            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net Some(+0.000) r4 provisional
+            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net Some(+0.000) r5 final
             journeys|month:2026-01|goal=first_purchase 29 reached, 0 lost r4 revised
             journeys|month:2026-01|goal=repurchase 29 reached, 0 lost r3 revised
             balance|month:2026-01| gone
-            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net None r8 revised
+            scorecards|month:2026-01|spoke=s 11 touchpoints, cost net None r6 revised
         "#]],
     );
 }

@@ -188,6 +188,10 @@ impl Effects for Feed {
             }
         }
     }
+    fn content(&mut self, _: &AnalysisPlace<'_>, analysed: Analysed<'_>) -> Option<u64> {
+        let is_derived = matches!(analysed, Analysed::Change(_) | Analysed::Scorecard(_) | Analysed::Balance(_));
+        is_derived.then(|| xxhash_rust::xxh3::xxh3_64(format!("{analysed:?}").as_bytes()))
+    }
     fn tombstone(&mut self, key: &str) {
         self.publications += 1;
         assert!(self.latest.remove(key).is_some(), "a tombstone for {key}, which was not published");

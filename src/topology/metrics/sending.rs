@@ -113,6 +113,50 @@ fn revision_of(published: Option<(u64, Status)>) -> u64 {
     published.map_or(0, |(revision, _)| revision)
 }
 
+fn scorecard_record<'a>(
+    place: AnalysisPlace<'a>,
+    card: Option<&'a Scorecard<'a>>,
+    published: Option<(u64, Status)>,
+) -> Option<ScorecardRecord<'a>> {
+    published.zip(card).map(|((revision, status), card)| ScorecardRecord { place, card, revision, status })
+}
+
+fn balance_record<'a>(
+    place: AnalysisPlace<'a>,
+    currency: Currency,
+    balance: Option<&'a Balance<'a>>,
+    published: Option<(u64, Status)>,
+) -> Option<BalanceRecord<'a>> {
+    published.zip(balance).map(|((revision, status), balance)| BalanceRecord {
+        window: place.window,
+        currency,
+        balance,
+        revision,
+        status,
+    })
+}
+
+fn change_record<'a>(
+    place: AnalysisPlace<'a>,
+    compared: &Compared,
+    published: Option<(u64, Status)>,
+) -> Option<ChangeRecord<'a>> {
+    published.zip(compared.change).map(|((revision, status), change)| ChangeRecord {
+        place,
+        metric: compared.metric.id,
+        unit: compared.metric.unit,
+        days: COMPARED_DAYS,
+        change,
+        revision,
+        status,
+    })
+}
+
+/// What stands for a record. Made without revision and status, it stands for what the record says.
+fn content_of<'r, F: FeedRecord>(encoder: &mut Encoder<F>, record: &'r F::Record<'r>) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(encoder.encode(record))
+}
+
 impl Sending<'_, '_> {
     fn note(&mut self, outcome: Result<(), LogError>) {
         if let Err(error) = outcome {
@@ -181,8 +225,7 @@ impl Sending<'_, '_> {
 
     fn scorecard(&mut self, place: AnalysisPlace<'_>, card: Option<&Scorecard<'_>>, published: Option<(u64, Status)>) {
         let key = keys::analysis("scorecards", "spoke", &place);
-        let record =
-            published.zip(card).map(|((revision, status), card)| ScorecardRecord { place, card, revision, status });
+        let record = scorecard_record(place, card, published);
         let (to, revision) = (&mut self.analyses.scorecards, revision_of(published));
         let sent = send(self.outputs, self.map.scorecards_feed, to, &key, record.as_ref(), revision);
         self.note(sent);
@@ -190,14 +233,7 @@ impl Sending<'_, '_> {
 
     fn balance(&mut self, place: AnalysisPlace<'_>, balance: Option<&Balance<'_>>, published: Option<(u64, Status)>) {
         let key = keys::analysis_of_company("balance", place.window);
-        let currency = self.analyses.currency;
-        let record = published.zip(balance).map(|((revision, status), balance)| BalanceRecord {
-            window: place.window,
-            currency,
-            balance,
-            revision,
-            status,
-        });
+        let record = balance_record(place, self.analyses.currency, balance, published);
         let (to, revision) = (&mut self.analyses.balance, revision_of(published));
         let sent = send(self.outputs, self.map.balance_feed, to, &key, record.as_ref(), revision);
         self.note(sent);
@@ -205,15 +241,7 @@ impl Sending<'_, '_> {
 
     fn change(&mut self, place: AnalysisPlace<'_>, compared: &Compared, published: Option<(u64, Status)>) {
         let key = feeds::change_key(&place, compared.metric.id);
-        let record = published.zip(compared.change).map(|((revision, status), change)| ChangeRecord {
-            place,
-            metric: compared.metric.id,
-            unit: compared.metric.unit,
-            days: COMPARED_DAYS,
-            change,
-            revision,
-            status,
-        });
+        let record = change_record(place, compared, published);
         let (to, revision) = (&mut self.analyses.changes, revision_of(published));
         let sent = send(self.outputs, self.map.changes_feed, to, &key, record.as_ref(), revision);
         self.note(sent);
@@ -257,6 +285,25 @@ impl Effects for Sending<'_, '_> {
             Analysed::Scorecard(card) => self.scorecard(*place, card, published),
             Analysed::Balance(balance) => self.balance(*place, balance, published),
             Analysed::Buying(found) => self.buying(*place, found, published),
+        }
+    }
+
+    fn content(&mut self, place: &AnalysisPlace<'_>, analysed: Analysed<'_>) -> Option<u64> {
+        let (to, of_none) = (&mut *self.analyses, Some((0, Status::Provisional)));
+        match analysed {
+            Analysed::Change(compared) => {
+                let record = change_record(*place, compared, of_none);
+                record.map(|record| content_of(&mut to.changes, &record))
+            }
+            Analysed::Scorecard(card) => {
+                let record = scorecard_record(*place, card, of_none);
+                record.map(|record| content_of(&mut to.scorecards, &record))
+            }
+            Analysed::Balance(balance) => {
+                let record = balance_record(*place, to.currency, balance, of_none);
+                record.map(|record| content_of(&mut to.balance, &record))
+            }
+            Analysed::Journeys(_) | Analysed::Drivers(_) | Analysed::Priorities(..) | Analysed::Buying(_) => None,
         }
     }
 
