@@ -96,13 +96,13 @@ pub fn latest<K: AsRef<[u8]>, V: AsRef<[u8]>>(
 ) -> BTreeMap<String, Value> {
     let mut map = BTreeMap::new();
     for (key, value) in records {
-        let key = String::from_utf8(key.as_ref().to_vec()).unwrap();
         match value {
-            Some(value) => map.insert(key, serde_json::from_slice(value.as_ref()).unwrap()),
-            None => map.remove(&key),
+            Some(value) => map.insert(key.as_ref().to_vec(), value),
+            None => map.remove(key.as_ref()),
         };
     }
-    map
+    let text = |key| String::from_utf8(key).unwrap();
+    map.into_iter().map(|(key, value)| (text(key), serde_json::from_slice(value.as_ref()).unwrap())).collect()
 }
 
 /// Fails with the first differences.

@@ -1,6 +1,6 @@
 //! The verifier: the feeds as they should be and as they were read in, every difference out.
 
-use std::{collections::BTreeMap, fmt};
+use std::{cmp::Ordering, collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
@@ -45,6 +45,12 @@ pub fn parameters(catalogue: BTreeMap<String, Value>) -> BTreeMap<String, Value>
 impl Feeds {
     /// What was read as the oracle would say it, so that what two hubs published can be compared.
     pub fn as_expected(&self) -> Feeds {
+        let Feeds { journeys, attribution, drivers, priorities, balance, scorecards, .. } = self.analyses();
+        Feeds { journeys, attribution, drivers, priorities, balance, scorecards, ..self.clone() }
+    }
+
+    /// The same of the feeds alone that the oracle says in another form than they are read.
+    fn analyses(&self) -> Feeds {
         let of = |feed: &BTreeMap<String, Value>, comparable: fn(&Value) -> Value| {
             // What the oracle says has no revision.
             let plain = |record: &Value| match record.get("revision") {
@@ -60,7 +66,7 @@ impl Feeds {
             priorities: of(&self.priorities, priorities::comparable),
             balance: of(&self.balance, contacts::comparable),
             scorecards: of(&self.scorecards, departments::comparable),
-            ..self.clone()
+            ..Feeds::default()
         }
     }
 }
@@ -110,16 +116,15 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     compare_feed("changes", &expected.changes, &actual.changes, &mut found);
     let (expected_parameters, actual_parameters) = value::comparable(&expected.parameters, &actual.parameters);
     compare_feed("parameters", &expected_parameters, &actual_parameters, &mut found);
-    let (expected, actual) = (expected.as_expected(), actual.as_expected());
-    for (feed, expected, actual) in [
-        ("journeys", &expected.journeys, &actual.journeys),
-        ("attribution", &expected.attribution, &actual.attribution),
-        ("drivers", &expected.drivers, &actual.drivers),
-        ("priorities", &expected.priorities, &actual.priorities),
-        ("balance", &expected.balance, &actual.balance),
-        ("scorecards", &expected.scorecards, &actual.scorecards),
+    let (expected, actual) = (expected.analyses(), actual.analyses());
+    for (feed, mut expected, actual) in [
+        ("journeys", expected.journeys, &actual.journeys),
+        ("attribution", expected.attribution, &actual.attribution),
+        ("drivers", expected.drivers, &actual.drivers),
+        ("priorities", expected.priorities, &actual.priorities),
+        ("balance", expected.balance, &actual.balance),
+        ("scorecards", expected.scorecards, &actual.scorecards),
     ] {
-        let mut expected = expected.clone();
         for (key, record) in &mut expected {
             // Lists that were cut are not compared.
             if let (Some(record), Some(actual)) = (record.as_object_mut(), actual.get(key)) {
@@ -137,7 +142,7 @@ fn compare_feed(
     actual: &BTreeMap<String, Value>,
     found: &mut Vec<Difference>,
 ) {
-    let promised = |key: &&String| feed != "metrics" || !key.starts_with("data_quality|");
+    let promised = |key: &str| feed != "metrics" || !key.starts_with("data_quality|");
     let whole = |key: &String, expected: Option<&Value>, actual: Option<&Value>| Difference {
         feed,
         key: key.clone(),
@@ -145,14 +150,26 @@ fn compare_feed(
         expected: expected.cloned(),
         actual: actual.cloned(),
     };
-    for key in expected.keys().filter(promised) {
-        match actual.get(key) {
-            None => found.push(whole(key, expected.get(key), None)),
-            Some(actual) => compare_value((feed, key), &mut Vec::new(), &expected[key], actual, found),
+    // Both ascend.
+    let mut left = expected.iter().filter(|(key, _)| promised(key)).peekable();
+    let mut right = actual.iter().filter(|(key, _)| promised(key)).peekable();
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (Some((one, _)), Some((other, _))) => one.cmp(other),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return,
+        };
+        let expected = if order.is_le() { left.next() } else { None };
+        let actual = if order.is_ge() { right.next() } else { None };
+        match (expected, actual) {
+            (Some((key, expected)), Some((_, actual))) => {
+                compare_value((feed, key), &mut Vec::new(), expected, actual, found);
+            }
+            (Some((key, expected)), None) => found.push(whole(key, Some(expected), None)),
+            (None, Some((key, actual))) => found.push(whole(key, None, Some(actual))),
+            (None, None) => return,
         }
-    }
-    for key in actual.keys().filter(promised).filter(|key| !expected.contains_key(*key)) {
-        found.push(whole(key, None, actual.get(key)));
     }
 }
 
