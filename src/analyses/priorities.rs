@@ -4,8 +4,9 @@
 //!
 //! - *Reach*: the persons touched; of them no more than the stated limit of what can be handled counts.
 //! - *Impact*: the drop of the outcome, `yes/known without − yes/known with` (Newcombe's interval, [`difference_of_shares`]); the drop
-//!   of the score, `mean without − mean with` (Welch's interval, [`difference_of_means`]), as a part of its scale. The outcome decides
-//!   where it is known of enough persons, otherwise the score: [`Priority::ground`] says which.
+//!   of the score, `mean without − mean with` (Welch's interval, [`difference_of_means`]), as a part of its scale. The score decides
+//!   where the outcome is known of too few persons, and where the outcome's interval does not leave zero out while the score's does (who
+//!   is less content has not left yet); otherwise the outcome: [`Priority::ground`] says which.
 //! - *Value at risk*: the revenue of the persons touched over the last year. Since it grows with their number, it is taken per
 //!   person in the product: reach would count twice otherwise.
 //! - *Score* = reach × impact × revenue per person, in minor units: of the money of those who are touched, as much as the outcome
@@ -56,7 +57,7 @@ pub struct Group {
 }
 
 impl Group {
-    fn and(self, part: Group) -> Group {
+    pub(crate) fn and(self, part: Group) -> Group {
         Group {
             persons: self.persons.wrapping_add(part.persons),
             outcome_yes: self.outcome_yes.wrapping_add(part.outcome_yes),
@@ -266,10 +267,16 @@ fn judge<'a>(candidate: Candidate<'a>, everyone: Group, score_range: i64) -> Opt
         .flatten();
     let score_drop =
         are_enough(with.scores.n, without.scores.n).then(|| difference_of_means(without.scores, with.scores)).flatten();
+    // Where the outcome tells nobody apart, a score that does is what is known.
+    let by_score = |outcome: Option<Difference>, score: Difference| {
+        outcome.is_none_or(|outcome| outcome.low <= 0.0 && score.low > 0.0)
+    };
     let (ground, impact) = match (outcome_drop, score_drop) {
+        (outcome, Some(drop)) if by_score(outcome, drop) => {
+            (Ground::Score, drop.scaled(1.0 / score_range.max(1) as f64))
+        }
         (Some(drop), _) => (Ground::Outcome, drop),
-        (None, Some(drop)) => (Ground::Score, drop.scaled(1.0 / score_range.max(1) as f64)),
-        (None, None) => return None,
+        (None, _) => return None,
     };
     let reached = candidate.limit.map_or(with.persons, |limit| limit.clamp(0, with.persons));
     // Who was paid back more than they paid puts nothing at risk.

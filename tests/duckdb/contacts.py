@@ -167,7 +167,9 @@ def priorities_of(everyone, touched):
             too_few += 1
             continue
         judged += 1
-        impact = outcome if outcome is not None else [it / SCORE_RANGE for it in score]
+        # A difference, then the ends of its interval: a score that tells persons apart decides where the outcome does not.
+        by_score = outcome is None or (outcome[1] <= 0 and score is not None and score[1] > 0)
+        impact = [it / SCORE_RANGE for it in score] if by_score else outcome
         worth = [float(it) * row["revenue"] for it in impact]
         if impact[0] <= 0 or row["revenue"] <= 0:
             no_worse += 1
@@ -178,7 +180,7 @@ def priorities_of(everyone, touched):
             for at, end in enumerate(["", "_low", "_high"]):
                 numbers[field + end] = float(found[at]) if found is not None else None
         exact = {"reach": row["persons"], "value_at_risk": row["revenue"], "effort": 1, "limit": None,
-                 "ground": "score" if outcome is None else "outcome"}
+                 "ground": "score" if by_score else "outcome"}
         expected[name] = (worth[0], (exact, numbers))
     return everyone["persons"], expected, judged, no_worse, too_few
 

@@ -1,19 +1,23 @@
 //! A company with enough customers to compare its kinds of contact: what `insight.balance` says under faults is what the oracle
 //! says.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use insight_hub::{
     company::{CompanyOptions, SourceEvent},
+    metrics::Stated,
     model::Capacities,
 };
 use serde_json::{Value, json};
 
 use crate::{
     experience::Random,
-    identity::{CONTACT_CAP, DEPARTMENTS, HOUR_MS, Hub, START_MS, Said, canonical},
+    identity::{CONTACT_CAP, DEPARTMENTS, HOUR_MS, Hub, START_MS, Said, canonical, options},
     oracle,
-    simulation::{in_turn, seeds, simulate, small_company},
+    simulation::{in_turn, seeds, simulate, small_company, small_worker},
     world::{assert_truth, events, topology_options, truth_under},
 };
 
@@ -119,10 +123,24 @@ fn run_served(seed: u64) -> Seen {
 fn run_told(seed: u64, events: usize, event: fn(usize, &mut Random) -> SourceEvent) -> Seen {
     let mut random = Random(seed);
     let events: Vec<SourceEvent> = (0..events).map(|number| event(number, &mut random)).collect();
+    // Of one what it takes, of the other how many persons can be handled; of another department, and of none.
+    let [first, second] = DEPARTMENTS;
+    let of = |spoke: &str, subject: &str| (spoke.to_owned(), "case_opened".to_owned(), subject.to_owned());
+    let efforts = BTreeMap::from([(of(first, "late"), 7), (of(second, "dear"), 0)]);
+    let limits = BTreeMap::from([(of(first, "dear"), 20), (of(second, "late"), 1_000_000)]);
+    let names: BTreeSet<_> = efforts.keys().chain(limits.keys()).collect();
+    // An effort of none is one of one.
+    let stated = |name| (efforts.get(name).map(|effort| *effort.max(&1)), limits.get(name).copied());
+    let stated: BTreeMap<String, _> =
+        names.iter().map(|name| (format!("{}|{}|{}", name.0, name.1, name.2), stated(*name))).collect();
     let truth = |events: &[SourceEvent]| {
-        truth_under(events, oracle::Options { contact_cap: CONTACT_CAP, ..oracle::Options::default() }).feeds
+        let meaning =
+            oracle::Options { contact_cap: CONTACT_CAP, stated: stated.clone(), ..oracle::Options::default() };
+        truth_under(events, meaning).feeds
     };
-    let mut hub = Hub::new(seed, 1);
+    let mut options = options("identity");
+    options.metrics.stated = Arc::new(Stated { efforts: efforts.clone(), limits: limits.clone() });
+    let mut hub = Hub::of(&options, seed, 1, small_worker());
     let (first, rest) = events.split_at(events.len() / 2);
     for (part, until) in [(first, events.len() / 2), (rest, events.len())] {
         hub.tell(&part.iter().cloned().map(Said::Event).collect::<Vec<_>>());
@@ -141,6 +159,15 @@ fn seen(feeds: &oracle::Feeds) -> Seen {
         see("part in drivers", card["drivers"].as_array().is_some_and(|drivers| !drivers.is_empty()));
         see("owned priority", card["priorities"].as_object().is_some_and(|owned| !owned.is_empty()));
         see("open alerts", card["open_alerts"].as_object().is_some_and(|causes| !causes.is_empty()));
+        for owned in card["priorities"].as_object().into_iter().flat_map(|owned| owned.values()) {
+            see("stated effort", owned["effort"] == 7);
+            see(
+                "stated limit below reach",
+                owned["limit"].as_i64().is_some_and(|limit| Some(limit) < owned["reach"].as_i64()),
+            );
+            see("stated limit above reach", owned["limit"].as_i64() > owned["reach"].as_i64());
+            see("score alone shows it", owned["ground"] == "score" && owned["outcome_drop"].is_number());
+        }
         see("alerts alone", card["touchpoints"] == 0);
         see("open promises", card["open_promises"] != 0);
         see("promises to be kept later", card["open_promises"].as_u64() > card["overdue_promises"].as_u64());
@@ -183,6 +210,10 @@ fn what_departments_do_to_each_other_is_what_the_oracle_says() {
         "score elsewhere compared",
         "part in drivers",
         "owned priority",
+        "stated effort",
+        "stated limit below reach",
+        "stated limit above reach",
+        "score alone shows it",
         "open alerts",
         "alerts alone",
         "open promises",

@@ -114,6 +114,33 @@ fn efforts_and_limits_change_the_rank_and_equals_go_by_name() {
     assert_eq!(prioritise([candidate("a", group(2_000, 30, 5))], everyone, 4, 1).other.too_few, 1);
 }
 
+#[test]
+fn a_score_decides_where_the_outcome_tells_nobody_apart() {
+    // So many persons, of whom half bought again, all with the same paid; some of the scores by a tenth of a point off.
+    let rated = |persons: i64, yes: i64, score: i64| {
+        let mut group = Group::default();
+        for number in 0..persons {
+            add(&mut group, Some(i64::from(number < yes)), Some(score + number % 2), 100);
+        }
+        group
+    };
+    let ground = |touched: Group, others: Group| {
+        let everyone = touched.and(others);
+        let found = prioritise([candidate("a", touched)], everyone, 40, 1);
+        found.shown.first().map(|priority| (priority.ground, priority.score.value > 0.0))
+    };
+    let (low, high) = (15, 45);
+    assert_eq!(ground(rated(40, 20, low), rated(40, 20, high)), Some((Ground::Score, true)), "the outcome is flat");
+    assert_eq!(
+        ground(rated(40, 22, low), rated(40, 20, high)),
+        Some((Ground::Score, true)),
+        "a little better, or chance"
+    );
+    assert_eq!(ground(rated(40, 0, low), rated(40, 40, high)), Some((Ground::Outcome, true)), "the outcome is sure");
+    assert_eq!(ground(rated(40, 18, high), rated(40, 20, high)), Some((Ground::Outcome, true)), "neither is");
+    assert_eq!(ground(rated(40, 20, high), rated(40, 20, low)), None, "more content");
+}
+
 proptest! {
     #[test]
     fn no_count_gives_a_figure_that_makes_no_sense(

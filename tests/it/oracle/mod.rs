@@ -64,6 +64,8 @@ pub struct Options {
     pub contact_cap: i64,
     /// Touchpoints a month that can be afforded, by kind of contact.
     pub capacities: BTreeMap<String, i64>,
+    /// Efforts and limits of subjects.
+    pub stated: priorities::Stated,
     /// Who has seen which alert, and when they said so.
     pub acknowledged: BTreeMap<String, (String, i64)>,
     /// What operators ordered about identities.
@@ -86,6 +88,7 @@ impl Default for Options {
             touchpoints: true,
             contact_cap: 8,
             capacities: BTreeMap::new(),
+            stated: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             orders: Orders::new(),
             segments: false,
@@ -217,7 +220,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
     result.feeds.changes = analysed.changes.publish(&mut world);
     (result.feeds.journeys, result.feeds.attribution) = analysed.journeys.publish();
     result.feeds.drivers = analysed.months.publish();
-    result.feeds.priorities = analysed.priorities.publish();
+    result.feeds.priorities = analysed.priorities.publish(&options.stated);
     result.feeds.scorecards = analysed.contacts.scorecards(&result.feeds.attribution);
     analysed.departments.complete(&mut result.feeds.scorecards, &result.feeds.priorities);
     result.feeds.balance = analysed.contacts.publish(&result.feeds.attribution, &analysed.departments, options);

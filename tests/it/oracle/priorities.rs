@@ -13,6 +13,9 @@ use super::{
     sources::Touch,
 };
 
+/// What the organisation states of subjects, by `spoke|kind|subject`: what it takes to fix one, how many persons can be handled.
+pub type Stated = BTreeMap<String, (Option<i64>, Option<i64>)>;
+
 /// A person's month.
 struct Row {
     subjects: BTreeSet<(String, String, String)>,
@@ -94,10 +97,10 @@ impl Priorities {
     }
 
     /// The state of `insight.priorities`, by key, in the form of [`comparable`].
-    pub fn publish(self) -> BTreeMap<String, Value> {
+    pub fn publish(self, stated: &Stated) -> BTreeMap<String, Value> {
         self.0
             .into_iter()
-            .map(|(month, (window, rows))| (format!("priorities|{month}|of=persons"), record(&window, &rows)))
+            .map(|(month, (window, rows))| (format!("priorities|{month}|of=persons"), record(&window, &rows, stated)))
             .collect()
     }
 }
@@ -108,7 +111,7 @@ fn id((spoke, kind, subject): &(String, String, String)) -> String {
     blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
 }
 
-fn record(window: &Value, rows: &[Row]) -> Value {
+fn record(window: &Value, rows: &[Row], stated: &Stated) -> Value {
     let subjects: BTreeSet<_> = rows.iter().flat_map(|row| &row.subjects).collect();
     let mut priorities = BTreeMap::new();
     let (mut judged, mut no_worse, mut too_few) = (0, 0, 0);
@@ -121,13 +124,16 @@ fn record(window: &Value, rows: &[Row]) -> Value {
         let outcome = shares(outcomes(&without), outcomes(&with));
         let scores = |rows: &[&Row]| rows.iter().filter_map(|row| row.csat).collect::<Vec<_>>();
         let score = means(&scores(&without), &scores(&with));
-        let (ground, impact) = match (outcome, score) {
-            (Some(drop), _) => ("outcome", drop),
-            (None, Some(drop)) => ("score", drop.map(|it| it / 4_000.0)),
-            (None, None) => {
-                too_few += 1;
-                continue;
-            }
+        if outcome.is_none() && score.is_none() {
+            too_few += 1;
+            continue;
+        }
+        // A difference, then the ends of its interval.
+        let (is_shown, is_sure) = (outcome.is_some(), |drop: Option<[f64; 3]>| drop.is_some_and(|it| it[1] > 0.0));
+        let (ground, impact) = if is_shown && (is_sure(outcome) || !is_sure(score)) {
+            ("outcome", outcome.unwrap())
+        } else {
+            ("score", score.unwrap().map(|it| it / 4_000.0))
         };
         judged += 1;
         let value: i64 = with.iter().map(|row| row.revenue).sum();
@@ -136,12 +142,15 @@ fn record(window: &Value, rows: &[Row]) -> Value {
             continue;
         }
         let points = score.map(|drop| drop.map(|it| it / 1_000.0));
-        let worth = impact.map(|it| it * value as f64);
+        let name = format!("{}|{}|{}", subject.0, subject.1, subject.2);
+        let (effort, limit) = stated.get(&name).copied().unwrap_or_default();
+        let reached = limit.map_or(with.len() as f64, |limit| (with.len() as f64).min(limit as f64));
+        let worth = impact.map(|it| it * value as f64 * reached / with.len() as f64);
         let of = |three: Option<[f64; 3]>, at: usize| three.map(|it| it[at]);
         priorities.insert(
-            format!("{}|{}|{}", subject.0, subject.1, subject.2),
+            name,
             json!({
-                "reach": with.len(), "value_at_risk": value, "ground": ground, "effort": 1, "limit": null,
+                "reach": with.len(), "value_at_risk": value, "ground": ground, "effort": effort.unwrap_or(1), "limit": limit,
                 "outcome_drop": of(outcome, 0), "outcome_drop_low": of(outcome, 1), "outcome_drop_high": of(outcome, 2),
                 "score_drop": of(points, 0), "score_drop_low": of(points, 1), "score_drop_high": of(points, 2),
                 "score": worth[0], "score_low": worth[1], "score_high": worth[2],
