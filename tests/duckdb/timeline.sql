@@ -40,6 +40,9 @@ CREATE TABLE unsupported AS
 SELECT 'more orders than are remembered' AS what, person FROM touch WHERE order_no IS NOT NULL
 GROUP BY person HAVING count(DISTINCT order_no) > 256
 UNION ALL
+SELECT 'more refunds of an order than are remembered', person FROM touch WHERE kind = 'refund_issued' AND order_no IS NOT NULL
+GROUP BY person, order_no HAVING count(*) > 16
+UNION ALL
 SELECT 'more contracts than are remembered', person FROM touch WHERE contract_no IS NOT NULL
 GROUP BY person HAVING count(DISTINCT contract_no) > 256
 UNION ALL
@@ -93,6 +96,12 @@ FROM customer_order o
 JOIN touch t ON t.person = o.person AND t.pos = o.delivered
 LEFT JOIN (SELECT person, order_no, arg_max(due, made) AS due FROM promise GROUP BY person, order_no) p
     ON p.person = o.person AND p.order_no = o.order_no;
+
+-- What was paid back, and the cancellation of its order that takes it back; after that nothing counts.
+CREATE TABLE refund AS
+SELECT t.person, t.pos, abs(t.amount) AS amount, t.currency, o.cancelled AS taken_back
+FROM touch t LEFT JOIN customer_order o ON o.person = t.person AND o.order_no = t.order_no
+WHERE t.kind = 'refund_issued' AND t.amount IS NOT NULL AND (o.cancelled IS NULL OR t.pos < o.cancelled);
 
 CREATE TABLE contract AS
 WITH started AS (

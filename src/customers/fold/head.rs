@@ -22,6 +22,8 @@ use crate::model::{
 
 /// The newest orders (and, apart from them, contracts) that a head remembers, by first mention.
 pub const ORDERS_MAX: usize = 256;
+/// The first refunds of an order that a head remembers: so many are taken back when it is cancelled.
+pub const REFUNDS_MAX: usize = 16;
 /// The newest cases that a head remembers, by opening.
 pub const CASES_MAX: usize = 128;
 /// The first values of each identifier type that a head remembers.
@@ -38,7 +40,7 @@ pub const VISITS_MAX: usize = 64;
 pub const CONTACT_DAYS: i32 = 30;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 7;
+pub const HEAD_VERSION: u8 = 8;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +117,15 @@ pub enum Purchase {
     Cancelled,
 }
 
+/// What was paid back for an order, kept so that its cancellation can take it back as it takes back the placing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// Where it was counted.
+    pub place: KeptPlace,
+    /// What the company paid: negative.
+    pub amount: Money,
+}
+
 /// A level that began: what is needed to end it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Level {
@@ -148,6 +159,8 @@ pub struct Order {
     pub returned: bool,
     /// Its open promise.
     pub promise: Option<Promise>,
+    /// What was paid back for it so far and counts.
+    pub refunds: Vec<Refund>,
 }
 
 /// A contract that a subscription was started with.

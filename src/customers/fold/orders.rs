@@ -3,11 +3,11 @@
 use super::{
     FoldOptions, buyers,
     facts::{Delivery, Ended, Facts, Gained, Subscription},
-    head::{Anchor, Contract, Head, Level, ORDERS_MAX, Order, Placing, Promise, Purchase},
-    place::KeptDimensions,
+    head::{Anchor, Contract, Head, Level, ORDERS_MAX, Order, Placing, Promise, Purchase, REFUNDS_MAX, Refund},
+    place::{KeptDimensions, KeptPlace},
     visits,
 };
-use crate::model::{AlertMark, EventTime, IdentifierType, Kind};
+use crate::model::{AlertMark, EventTime, IdentifierType, Kind, Money};
 
 /// So many purchases that cannot be cancelled are kept: the first, and the one after it if that was the first.
 const ANCHORS: usize = 2;
@@ -59,11 +59,12 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
             facts.returned = !head.orders[index].returned;
             head.orders[index].returned = true;
         }
+        Kind::RefundIssued => refund(&mut head.orders[index], facts),
         _ => {}
     }
 }
 
-/// An order that nobody named: it cannot be cancelled, and any delivery without a name delivers the oldest of its kind.
+/// An order that nobody named: it cannot be cancelled, what is paid back counts, and any delivery without a name delivers the oldest of its kind.
 fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     match facts.touchpoint.kind {
         Kind::OrderPlaced => {
@@ -76,6 +77,7 @@ fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options:
             deliver(head, facts, facts.touchpoint.promised_at, options);
         }
         Kind::OrderReturned => facts.returned = true,
+        Kind::RefundIssued => facts.refund = paid_back(facts.touchpoint.amount),
         _ => {}
     }
 }
@@ -138,6 +140,7 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> usize {
         delivered: false,
         returned: false,
         promise: None,
+        refunds: Vec::new(),
     });
     head.orders.len() - 1
 }
@@ -210,6 +213,26 @@ fn deliver(head: &mut Head, facts: &mut Facts<'_, '_>, promised_at: Option<Event
     facts.delivery = Some(Delivery { promised_at, on_time });
 }
 
+/// Departments write it as money that goes back, or as its size.
+fn paid_back(amount: Option<Money>) -> Option<Money> {
+    // Every integer has a negative absolute value.
+    amount.map(|paid| Money { minor: if paid.minor > 0 { -paid.minor } else { paid.minor }, ..paid })
+}
+
+/// What is paid back for an order, unless it is cancelled: then nothing was earned by it, and nothing is lost.
+fn refund(order: &mut Order, facts: &mut Facts<'_, '_>) {
+    if order.purchase == Purchase::Cancelled {
+        return;
+    }
+    facts.refund = paid_back(facts.touchpoint.amount);
+    let Some(amount) = facts.refund else { return };
+    if order.refunds.len() < REFUNDS_MAX {
+        order.refunds.push(Refund { place: KeptPlace::of(facts.place), amount });
+    } else {
+        facts.capped = true;
+    }
+}
+
 fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
     if !matches!(head.orders[index].purchase, Purchase::Live(_)) {
         return;
@@ -220,6 +243,7 @@ fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
         return;
     };
     facts.promise_ended = order.promise.take().map(|promise| Ended::of(promise.overdue, facts.place.day));
+    facts.refunds_revoked = std::mem::take(&mut order.refunds);
     if !order.delivered {
         head.undelivered -= 1;
     }

@@ -133,12 +133,15 @@ pub(super) const MARGIN: Definition = Definition {
     title: "Margin",
     unit: "minor_units",
     formula: "revenue − refunds − costs of all touchpoints; n counts the amounts",
-    inclusion: "Revenue as its metric has it; the amounts of refunds, whatever their sign; the cost of every \
-                touchpoint that has one, in its own currency. Not what goods cost, unless a department says so.",
+    inclusion: "Revenue as its metric has it; the amounts of refunds, whatever their sign, but not of an order \
+                that is cancelled, before or after: of its refunds the first 16 are taken back where they were counted, as \
+                its amount is; the cost of every touchpoint that has one, in its own currency. Not what goods cost, unless a \
+                department says so.",
     counted_at: "each",
     source: "Contribution before unattributed costs: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing \
              Metrics, 2015",
     per_currency: true,
+    version: 2,
     figures: values::total,
     ..FLOW
 };

@@ -54,11 +54,12 @@ pub(super) const CUSTOMER_VALUE: Definition = Definition {
     title: "Value of an active customer",
     unit: "minor_units",
     formula: "(revenue − refunds)/active customers, per currency; absent without active customers",
-    inclusion: "Purchases, not cancelled, and renewals, less the amounts of refunds whatever their sign; a return that \
-                is not paid back does not count. Active: a person with a touchpoint in the window that the customer \
+    inclusion: "Purchases, not cancelled, and renewals, less the amounts of refunds whatever their sign, but not of an \
+                order that is cancelled, before or after; a return that is not paid back does not count. Active: a person with a touchpoint in the window that the customer \
                 initiated.",
     counted_at: "window",
     source: "Revenue per customer less returns: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+    version: 2,
     ..MONEY_EACH
 };
 

@@ -24,6 +24,7 @@ use super::{
 /// A position that is never reached.
 pub(super) const NEVER: usize = usize::MAX;
 pub const ORDERS_MAX: usize = 256;
+const REFUNDS_MAX: usize = 16;
 const CASES_MAX: usize = 128;
 const IDENTIFIERS_MAX: usize = 64;
 const JOURNEY_MAX: usize = 32;
@@ -79,6 +80,13 @@ pub(super) struct Delivery {
     pub promise: Option<i64>,
 }
 
+/// Money that was paid back, by the position where it counts and the one that takes it back.
+#[derive(Clone)]
+pub struct Refund {
+    pub at: usize,
+    pub taken_back: usize,
+}
+
 /// What happened with orders.
 #[derive(Default)]
 pub(super) struct Trade {
@@ -87,13 +95,21 @@ pub(super) struct Trade {
     pub promises: Vec<Promise>,
     pub deliveries: Vec<Delivery>,
     pub returns: Vec<usize>,
+    pub refunds: Vec<Refund>,
 }
 
 fn trade(timeline: &[Touch]) -> Trade {
     let mut trade = Trade::default();
     let kind = |position: usize| timeline[position].kind.as_str();
-    let order_kinds =
-        ["order_placed", "delivery_promised", "order_shipped", "order_delivered", "order_cancelled", "order_returned"];
+    let order_kinds = [
+        "order_placed",
+        "delivery_promised",
+        "order_shipped",
+        "order_delivered",
+        "order_cancelled",
+        "order_returned",
+        "refund_issued",
+    ];
     let mentions = timeline.iter().enumerate().filter(|(_, touch)| order_kinds.contains(&touch.kind.as_str()));
     let named = mentions.filter_map(|(position, touch)| Some((position, touch.thing("order")?, true)));
     for order in things(named, ORDERS_MAX) {
@@ -129,6 +145,16 @@ fn trade(timeline: &[Touch]) -> Trade {
         if returned != NEVER {
             trade.returns.push(returned);
         }
+        let all = order.mentions.iter().copied();
+        let refunds: Vec<usize> =
+            all.filter(|&at| kind(at) == "refund_issued" && timeline[at].amount.is_some()).collect();
+        for (number, &at) in refunds.iter().enumerate() {
+            // Of a cancelled order none counts; of a long row only the first are remembered until then.
+            if at < cancelled {
+                let taken_back = if number < REFUNDS_MAX { cancelled } else { NEVER };
+                trade.refunds.push(Refund { at, taken_back });
+            }
+        }
     }
     nameless(timeline, &mut trade);
     subscriptions(timeline, &mut trade);
@@ -136,7 +162,7 @@ fn trade(timeline: &[Touch]) -> Trade {
     trade
 }
 
-/// Orders, deliveries and returns that name no order.
+/// Orders, deliveries, returns and refunds that name no order.
 fn nameless(timeline: &[Touch], trade: &mut Trade) {
     let of = |wanted: &str| -> Vec<usize> {
         let matching = timeline.iter().enumerate();
@@ -155,6 +181,8 @@ fn nameless(timeline: &[Touch], trade: &mut Trade) {
     }
     trade.purchases.append(&mut purchases);
     trade.returns.extend(of("order_returned"));
+    let refunds = of("refund_issued").into_iter().filter(|&at| timeline[at].amount.is_some());
+    trade.refunds.extend(refunds.map(|at| Refund { at, taken_back: NEVER }));
 }
 
 fn subscriptions(timeline: &[Touch], trade: &mut Trade) {
@@ -295,6 +323,7 @@ pub fn fold(
         replies: answered.map(|case| (case.first_reply, took(case))).collect(),
         deliveries: promised.map(late).map(|(at, gap)| (at, gap, gap <= options.on_time_tolerance_ms)).collect(),
         bought,
+        refunds: trade.refunds.clone(),
     };
     analysed.months.add(timeline, &story, world);
     analysed.contacts.add(timeline, world);
@@ -335,9 +364,10 @@ fn observe_trade(timeline: &[Touch], moments: &[Moment], trade: &Trade, world: &
         {
             world.measure("acquisition_cost", Some(currency), moment, *minor, 0);
         }
-        if let Some((minor, currency)) = touch.amount.as_ref().filter(|_| touch.kind == "refund_issued") {
-            world.measure("customer_value", Some(currency), moment, -minor.abs(), 0);
-        }
+    }
+    for refund in trade.refunds.iter().filter(|refund| refund.taken_back == NEVER) {
+        let (minor, currency) = timeline[refund.at].amount.as_ref().unwrap();
+        world.measure("customer_value", Some(currency), &moments[refund.at], -minor.abs(), 0);
     }
     for (touch, moment) in timeline.iter().zip(moments).filter(|(touch, _)| touch.kind == "subscription_renewed") {
         if let Some((minor, currency)) = &touch.amount {
