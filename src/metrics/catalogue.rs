@@ -169,8 +169,10 @@ pub const CATALOGUE: &[Definition] = &[
         unit: "days",
         formula: "mean of delivered − promised (negative: early), with the share late and percentiles by nearest rank \
                   from log buckets (relative error ≤ 1 % of the distance from zero)",
-        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order.",
+        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order, unless the order was \
+                    cancelled after it.",
         counted_at: "delivery",
+        version: 2,
         source: "A. Parasuraman, V. Zeithaml, L. Berry, A Conceptual Model of Service Quality, Journal of Marketing 49, \
                  1985 (promise against delivery)",
         figures: values::promise_gap,
@@ -182,8 +184,10 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Delivered on time",
         unit: "percent",
         formula: "100·(delivered no later than promised + tolerance)/deliveries with a promise; Wilson interval (1927)",
-        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order.",
+        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order, unless the order was \
+                    cancelled after it.",
         counted_at: "delivery",
+        version: 2,
         source: "Delivery performance to commit date, Supply Chain Operations Reference model (RL.2.2)",
         figures: values::percent,
         ..FLOW
@@ -194,8 +198,11 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Orders overdue",
         unit: "orders",
         formula: "orders promised, due by the day's close, neither delivered nor cancelled by then",
-        inclusion: "Orders with an order number and a promise; a new promise replaces the one before.",
+        inclusion: "Orders with an order number and a promise; a new promise replaces the one before. An order whose placing \
+                    is not known can be promised and cancelled as well; after its cancellation nothing is promised until it \
+                    is placed.",
         counted_at: "day close",
+        version: 2,
         source: "Past-due backlog: a count at the close of a day of event time",
         figures: values::count,
         ..LEVEL

@@ -61,12 +61,19 @@ UNION ALL
 SELECT 'a ' || kind || ' without a number', person FROM touch
 WHERE kind IN ('order_placed', 'order_delivered', 'order_returned') AND order_no IS NULL;
 
--- Orders by number: first placed, cancelled after that, first delivered, first returned.
+-- Orders by number: first placed, cancelled after that, first delivered, first returned. What is said of an order is `off` from its
+-- cancellation on: what is said before the placing, or without one, from the first cancellation of all.
 CREATE TABLE mention AS
-SELECT *, min(pos) FILTER (kind = 'order_placed') OVER (PARTITION BY person, order_no) AS placed
-FROM touch
-WHERE order_no IS NOT NULL AND kind IN ('order_placed', 'delivery_promised', 'order_shipped', 'order_delivered',
-    'order_cancelled', 'order_returned');
+WITH said AS (
+    SELECT *, min(pos) FILTER (kind = 'order_placed') OVER (PARTITION BY person, order_no) AS placed
+    FROM touch
+    WHERE order_no IS NOT NULL AND kind IN ('order_placed', 'delivery_promised', 'order_shipped', 'order_delivered',
+        'order_cancelled', 'order_returned', 'refund_issued')
+)
+SELECT *,
+    CASE WHEN pos >= placed THEN min(pos) FILTER (kind = 'order_cancelled' AND pos > placed) OVER (PARTITION BY person, order_no)
+        ELSE min(pos) FILTER (kind = 'order_cancelled') OVER (PARTITION BY person, order_no) END AS off
+FROM said;
 
 CREATE TABLE customer_order AS
 SELECT
@@ -76,32 +83,35 @@ SELECT
     min(pos) FILTER (kind = 'order_returned') AS returned
 FROM mention GROUP BY person, order_no;
 
--- A promise stands until the next one, the delivery or the cancellation; for the same moment once more, it is the same promise.
+-- A promise stands until the next one, the delivery or the cancellation; for the same moment once more, it is the same promise,
+-- if that was not off by then.
 CREATE TABLE promise AS
 WITH told AS (
-    SELECT person, order_no, pos, promised, cancelled, delivered,
-        lag(promised) OVER (PARTITION BY person, order_no ORDER BY pos) AS before
+    SELECT person, order_no, pos, promised, off, delivered,
+        lag(promised) OVER (PARTITION BY person, order_no, off ORDER BY pos) AS before
     FROM mention JOIN customer_order o USING (person, order_no)
     WHERE kind IN ('order_placed', 'delivery_promised', 'order_shipped') AND promised IS NOT NULL
-        AND pos < coalesce(least(cancelled, delivered), 9223372036854775807)
+        AND pos < coalesce(least(off, delivered), 9223372036854775807)
 )
-SELECT person, order_no, pos AS made, promised AS due,
-    least(lead(pos) OVER (PARTITION BY person, order_no ORDER BY pos), cancelled, delivered) AS ended
+SELECT person, order_no, pos AS made, promised AS due, off,
+    least(lead(pos) OVER (PARTITION BY person, order_no ORDER BY pos), off, delivered) AS ended
 FROM told WHERE before IS DISTINCT FROM promised;
 
 CREATE TABLE delivery AS
 SELECT o.person, o.delivered AS pos,
-    coalesce(t.promised, CASE WHEN o.cancelled < o.delivered THEN NULL ELSE p.due END) AS due
+    coalesce(t.promised, CASE WHEN p.off < o.delivered THEN NULL ELSE p.due END) AS due
 FROM customer_order o
 JOIN touch t ON t.person = o.person AND t.pos = o.delivered
-LEFT JOIN (SELECT person, order_no, arg_max(due, made) AS due FROM promise GROUP BY person, order_no) p
+LEFT JOIN (SELECT person, order_no, arg_max(due, made) AS due, arg_max_null(off, made) AS off FROM promise GROUP BY ALL) p
     ON p.person = o.person AND p.order_no = o.order_no;
 
 -- What was paid back, and the cancellation of its order that takes it back; after that nothing counts.
 CREATE TABLE refund AS
-SELECT t.person, t.pos, abs(t.amount) AS amount, t.currency, o.cancelled AS taken_back
-FROM touch t LEFT JOIN customer_order o ON o.person = t.person AND o.order_no = t.order_no
-WHERE t.kind = 'refund_issued' AND t.amount IS NOT NULL AND (o.cancelled IS NULL OR t.pos < o.cancelled);
+SELECT person, pos, abs(amount) AS amount, currency, off AS taken_back FROM mention
+WHERE kind = 'refund_issued' AND amount IS NOT NULL AND (off IS NULL OR pos < off)
+UNION ALL
+SELECT person, pos, abs(amount), currency, NULL FROM touch
+WHERE kind = 'refund_issued' AND amount IS NOT NULL AND order_no IS NULL;
 
 CREATE TABLE contract AS
 WITH started AS (

@@ -106,6 +106,8 @@ pub struct Placing {
 ///
 /// ```text
 /// Unplaced ──order_placed──▶ Live ──order_cancelled──▶ Cancelled
+///    │                        ▲
+///    └──order_cancelled──▶ Withdrawn, until order_placed
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purchase {
@@ -115,6 +117,15 @@ pub enum Purchase {
     Live(Placing),
     /// Cancelled: never live again.
     Cancelled,
+    /// Cancelled, and its placing is not known: nobody waits for it unless it is placed after that.
+    Withdrawn,
+}
+
+impl Purchase {
+    /// Whether nothing is promised or paid back of it as it stands.
+    pub(super) fn is_off(&self) -> bool {
+        matches!(self, Purchase::Cancelled | Purchase::Withdrawn)
+    }
 }
 
 /// What was paid back for an order, kept so that its cancellation can take it back as it takes back the placing.

@@ -22,7 +22,7 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
     let index = mention(head, id, facts);
     match touchpoint.kind {
         Kind::OrderPlaced => {
-            if head.orders[index].purchase == Purchase::Unplaced {
+            if matches!(head.orders[index].purchase, Purchase::Unplaced | Purchase::Withdrawn) {
                 let placing = Placing {
                     ordinal: head.touchpoints,
                     at: touchpoint.occurred_at,
@@ -182,7 +182,7 @@ fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) 
     let Some(promised_at) = facts.touchpoint.promised_at else {
         return;
     };
-    if order.delivered || order.purchase == Purchase::Cancelled {
+    if order.delivered || order.purchase.is_off() {
         return;
     }
     if order.promise.as_ref().is_some_and(|standing| standing.promised_at == promised_at) {
@@ -221,7 +221,7 @@ fn paid_back(amount: Option<Money>) -> Option<Money> {
 
 /// What is paid back for an order, unless it is cancelled: then nothing was earned by it, and nothing is lost.
 fn refund(order: &mut Order, facts: &mut Facts<'_, '_>) {
-    if order.purchase == Purchase::Cancelled {
+    if order.purchase.is_off() {
         return;
     }
     facts.refund = paid_back(facts.touchpoint.amount);
@@ -234,16 +234,18 @@ fn refund(order: &mut Order, facts: &mut Facts<'_, '_>) {
 }
 
 fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
-    if !matches!(head.orders[index].purchase, Purchase::Live(_)) {
-        return;
-    }
     let buyer_was = buyers::buyer(head);
     let order = &mut head.orders[index];
-    let Purchase::Live(placing) = std::mem::replace(&mut order.purchase, Purchase::Cancelled) else {
-        return;
-    };
     facts.promise_ended = order.promise.take().map(|promise| Ended::of(promise.overdue, facts.place.day));
     facts.refunds_revoked = std::mem::take(&mut order.refunds);
+    let placing = match std::mem::replace(&mut order.purchase, Purchase::Cancelled) {
+        Purchase::Live(placing) => placing,
+        Purchase::Cancelled => return,
+        Purchase::Unplaced | Purchase::Withdrawn => {
+            order.purchase = Purchase::Withdrawn;
+            return;
+        }
+    };
     if !order.delivered {
         head.undelivered -= 1;
     }

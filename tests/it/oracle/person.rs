@@ -123,21 +123,24 @@ fn trade(timeline: &[Touch]) -> Trade {
         if placed != NEVER {
             trade.purchases.push(Purchase { placed, cancelled, delivered, forgotten: order.forgotten });
         }
-        let closed = cancelled.min(delivered);
+        // From where what was said is off: the cancellation, of whatever came before the placing the first one of all.
+        let off = |at: usize| if placed != NEVER && at >= placed { cancelled } else { first("order_cancelled", None) };
         let mut promises: Vec<(usize, i64)> = order
             .mentions
             .iter()
-            .filter(|&&at| at < closed && matches!(kind(at), "order_placed" | "delivery_promised" | "order_shipped"))
+            .filter(|&&at| at < delivered.min(off(at)))
+            .filter(|&&at| matches!(kind(at), "order_placed" | "delivery_promised" | "order_shipped"))
             .filter_map(|&at| Some((at, timeline[at].promised_at?)))
             .collect();
-        // Told once more, it is the same promise.
-        promises.dedup_by_key(|(_, due)| *due);
+        // Told once more, it is the same promise, unless the one before was off by then.
+        promises.dedup_by_key(|(at, due)| (off(*at), *due));
         for (index, &(made, due)) in promises.iter().enumerate() {
             let replaced = promises.get(index + 1).map_or(NEVER, |next| next.0);
-            trade.promises.push(Promise { made, due, ended: closed.min(replaced), forgotten: order.forgotten });
+            let ended = off(made).min(delivered).min(replaced);
+            trade.promises.push(Promise { made, due, ended, forgotten: order.forgotten });
         }
         if delivered != NEVER {
-            let kept = if cancelled < delivered { None } else { promises.last().map(|(_, due)| *due) };
+            let kept = promises.last().filter(|(made, _)| off(*made) > delivered).map(|(_, due)| *due);
             let promise = timeline[delivered].promised_at.or(kept);
             trade.deliveries.push(Delivery { at: delivered, promise });
         }
@@ -148,10 +151,11 @@ fn trade(timeline: &[Touch]) -> Trade {
         let all = order.mentions.iter().copied();
         let refunds: Vec<usize> =
             all.filter(|&at| kind(at) == "refund_issued" && timeline[at].amount.is_some()).collect();
-        for (number, &at) in refunds.iter().enumerate() {
+        for (index, &at) in refunds.iter().enumerate() {
             // Of a cancelled order none counts; of a long row only the first are remembered until then.
-            if at < cancelled {
-                let taken_back = if number < REFUNDS_MAX { cancelled } else { NEVER };
+            if at < off(at) {
+                let number = refunds[..index].iter().filter(|&&earlier| off(earlier) == off(at)).count();
+                let taken_back = if number < REFUNDS_MAX { off(at) } else { NEVER };
                 trade.refunds.push(Refund { at, taken_back });
             }
         }

@@ -110,11 +110,34 @@ fn an_order_placed_again_is_no_purchase_and_one_cancelled_never_lives_again() {
     assert_eq!(cell(&feeds, "orders|day:2026-01-01|"), None);
     assert_eq!(customer(&feeds)["phase"], "before");
     assert_eq!(customer(&feeds)["orders"], 0);
-    // Cancelled before it was placed: no effect.
+    // Cancelled before it was placed: it is placed all the same.
     let feeds =
         world(&[order("order_cancelled", at(1, 8), "O1", json!({})), order("order_placed", at(1, 9), "O1", json!({}))]);
     assert_eq!(customer(&feeds)["orders"], 1);
     assert_eq!(cell(&feeds, "revenue|day:2026-01-01|currency=EUR"), None);
+}
+
+#[test]
+fn a_cancellation_without_a_placing_ends_what_was_promised_until_the_order_is_placed() {
+    let promise = |kind: &str, day: i64, due: i64| order(kind, at(day, 9), "O1", json!({"promised_at": at(due, 9)}));
+    let cancelled = order("order_cancelled", at(3, 9), "O1", json!({}));
+    let told = [promise("delivery_promised", 1, 2), cancelled, promise("order_shipped", 4, 5), closing(8)];
+    let feeds = world(&told);
+    assert_eq!(cell(&feeds, "overdue|day:2026-01-02|"), Some((1, 1, 1)));
+    for day in 3..8 {
+        assert_eq!(cell(&feeds, &format!("overdue|day:2026-01-0{day}|")), None, "{day}");
+    }
+    assert_eq!(customer(&feeds)["open_promises"], 0);
+    assert!(feeds.alerts.is_empty());
+    // Delivered without a promise.
+    let delivered = order("order_delivered", at(6, 9), "O1", json!({}));
+    assert_eq!(cell(&world(&[&told[..], &[delivered]].concat()), "on_time|month:2026-01|"), None);
+    // Placed with the promise that was off, it is promised.
+    let placed = promise("order_placed", 6, 2);
+    let feeds = world(&[&told[..], &[placed]].concat());
+    assert_eq!(cell(&feeds, "overdue|day:2026-01-05|"), None);
+    assert_eq!(cell(&feeds, "overdue|day:2026-01-06|"), Some((1, 1, 1)));
+    assert_eq!(customer(&feeds)["open_promises"], 1);
 }
 
 #[test]
