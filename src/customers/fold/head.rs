@@ -98,7 +98,7 @@ pub struct Placing {
     pub dimensions: KeptDimensions,
     /// Its amount.
     pub amount: Option<Money>,
-    /// The journeys that it ended: one, unless a cancellation before it left two open.
+    /// The journey that it ended: to the first purchase or to the next one.
     pub journeys: Vec<KeptJourney>,
 }
 

@@ -412,3 +412,30 @@ fn the_journey_begins_after_the_last_purchase_and_collapses_repeats() {
     ]);
     assert_eq!(customer(&world(&events))["journey"], steps);
 }
+
+#[test]
+fn one_purchase_ends_one_journey_even_if_the_one_before_it_was_cancelled() {
+    let told = |cancelled: Value| {
+        [
+            order("order_placed", at(1, 9), "O1", json!({})),
+            touch("payment_received", at(2, 9), json!({})),
+            cancelled,
+            order("order_placed", at(4, 9), "O2", json!({})),
+            closing(50),
+        ]
+    };
+    let ended = |feeds: &Feeds, goal: &str| {
+        feeds
+            .journeys
+            .get(&format!("journeys|month:2026-01|goal={goal}"))
+            .map(|it| (it["converted"].clone(), it["lost"].clone()))
+    };
+    for more in [json!({}), json!({"visibility": "internal"})] {
+        let feeds = world(&told(order("order_cancelled", at(3, 9), "O1", more)));
+        assert_eq!(ended(&feeds, "first_purchase"), Some((json!(1), json!(1))));
+        assert_eq!(ended(&feeds, "repurchase"), None);
+    }
+    let feeds = world(&told(order("order_cancelled", at(3, 9), "O3", json!({}))));
+    assert_eq!(ended(&feeds, "first_purchase"), Some((json!(1), json!(0))));
+    assert_eq!(ended(&feeds, "repurchase"), Some((json!(1), json!(0))));
+}
