@@ -113,15 +113,18 @@ UNION ALL
 SELECT person, pos, abs(amount), currency, NULL FROM touch
 WHERE kind = 'refund_issued' AND amount IS NOT NULL AND order_no IS NULL;
 
+-- Each time that a contract ran: from a start when it did not, to the next cancellation.
 CREATE TABLE contract AS
-WITH started AS (
-    SELECT *, min(pos) FILTER (kind = 'subscription_started') OVER (PARTITION BY person, contract_no) AS began
+WITH said AS (
+    SELECT person, contract_no, pos, kind, lag(kind) OVER w AS before,
+        min(CASE WHEN kind = 'subscription_cancelled' THEN pos END)
+            OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS cancelled
     FROM touch
     WHERE contract_no IS NOT NULL AND kind IN ('subscription_started', 'subscription_cancelled')
+    WINDOW w AS (PARTITION BY person, contract_no ORDER BY pos)
 )
-SELECT person, contract_no, any_value(began) AS began,
-    min(pos) FILTER (kind = 'subscription_cancelled' AND pos > began) AS cancelled
-FROM started WHERE began IS NOT NULL GROUP BY person, contract_no;
+SELECT person, contract_no, pos AS began, cancelled FROM said
+WHERE kind = 'subscription_started' AND before IS DISTINCT FROM 'subscription_started';
 
 -- What was bought: orders, and subscriptions, of which nothing is awaited and which no order's cancellation takes back.
 CREATE TABLE purchase AS

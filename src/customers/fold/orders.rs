@@ -82,20 +82,25 @@ fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options:
     }
 }
 
-/// A subscription that starts, is renewed, or is cancelled.
+/// A subscription that starts, is renewed, or is cancelled: what was paid for it until then stays paid.
 pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_, '_>) {
     let contract = facts.touchpoint.identifier(IdentifierType::Contract);
     let known = contract.and_then(|id| head.contracts.iter().rposition(|contract| *contract.id == *id));
     match facts.touchpoint.kind {
-        Kind::SubscriptionStarted if known.is_none() => {
+        // One that was cancelled can be started again.
+        Kind::SubscriptionStarted if known.is_none_or(|index| head.contracts[index].running.is_none()) => {
             if let Some(id) = contract {
                 facts.subscription_started = true;
-                if head.contracts.len() == ORDERS_MAX {
-                    head.contracts.pop_front();
-                    facts.capped = true;
+                let running = Some(Level { start: facts.place.day, dimensions: KeptDimensions::of(facts.place) });
+                if let Some(index) = known {
+                    head.contracts[index].running = running;
+                } else {
+                    if head.contracts.len() == ORDERS_MAX {
+                        head.contracts.pop_front();
+                        facts.capped = true;
+                    }
+                    head.contracts.push_back(Contract { id: id.into(), running });
                 }
-                let running = Level { start: facts.place.day, dimensions: KeptDimensions::of(facts.place) };
-                head.contracts.push_back(Contract { id: id.into(), running: Some(running) });
             }
             anchor(head, facts);
             buy(head, facts, false);

@@ -160,6 +160,7 @@ pub(super) const CONVERSION: Definition = Definition {
     counted_at: "entry",
     source: "Conversion rate by cohort of entry: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, \
              2015",
+    version: 2,
     settles_after_own_length: true,
     figures: values::percent,
     ..FLOW
@@ -168,6 +169,7 @@ pub(super) const CONVERSION: Definition = Definition {
 /// What the three repurchase rates share.
 const REPURCHASE: Definition = Definition {
     unit: "percent",
+    version: 2,
     counted_at: "first purchase",
     source: "Repeat purchase rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
     figures: values::percent,

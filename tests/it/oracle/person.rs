@@ -189,17 +189,29 @@ fn nameless(timeline: &[Touch], trade: &mut Trade) {
     trade.refunds.extend(refunds.map(|at| Refund { at, taken_back: NEVER }));
 }
 
+/// From where to where contracts ran: a start of what runs already is none.
+pub fn contracts(timeline: &[Touch]) -> Vec<(usize, usize)> {
+    let starts = |at: usize| timeline[at].kind == "subscription_started";
+    let said = (0..timeline.len()).filter(|&at| starts(at) || timeline[at].kind == "subscription_cancelled");
+    let named = said.filter_map(|at| Some((at, timeline[at].thing("contract")?, starts(at))));
+    let mut found = Vec::new();
+    for contract in things(named, ORDERS_MAX) {
+        let mut left = contract.mentions.as_slice();
+        while let Some(from) = left.iter().position(|&at| starts(at)) {
+            let until = left[from..].iter().position(|&at| !starts(at));
+            found.push((left[from], until.map_or(NEVER, |until| left[from + until])));
+            left = until.map_or(&[], |until| &left[from + until..]);
+        }
+    }
+    found
+}
+
 fn subscriptions(timeline: &[Touch], trade: &mut Trade) {
-    let started: Vec<(usize, Option<&str>)> = timeline
-        .iter()
-        .enumerate()
-        .filter(|(_, touch)| touch.kind == "subscription_started")
-        .map(|(position, touch)| (position, touch.thing("contract")))
-        .collect();
-    let named = started.iter().filter_map(|&(position, contract)| Some((position, contract?, true)));
-    let first_starts = things(named, ORDERS_MAX).into_iter().map(|contract| contract.mentions[0]);
-    let unnamed = started.iter().filter(|(_, contract)| contract.is_none()).map(|(position, _)| *position);
-    for placed in first_starts.chain(unnamed) {
+    let unnamed = timeline.iter().enumerate();
+    let unnamed =
+        unnamed.filter(|(_, touch)| touch.kind == "subscription_started" && touch.thing("contract").is_none());
+    let named = contracts(timeline).into_iter().map(|(start, _)| start);
+    for placed in named.chain(unnamed.map(|(at, _)| at)) {
         trade.purchases.push(Purchase { placed, cancelled: NEVER, delivered: placed, forgotten: NEVER });
     }
 }

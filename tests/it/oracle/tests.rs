@@ -189,6 +189,20 @@ fn renewals_are_revenue_and_no_purchases() {
     assert_eq!(cell(&feeds, "revenue|month:2026-01|currency=EUR"), Some((2, 1_990, 1)));
     assert_eq!(cell(&feeds, "average_order_value|month:2026-01|currency=EUR"), Some((1, 990, 1)));
     assert_eq!(customer(&feeds)["revenue"], json!({"EUR": 1_990}));
+    // Started again after it was cancelled, it is bought again and runs again.
+    let feeds = world(&[
+        with("subscription_cancelled", at(1, 0), 5),
+        with("subscription_started", at(1, 1), 990),
+        with("subscription_cancelled", at(12, 1), 5),
+        with("subscription_cancelled", at(13, 1), 5),
+        with("subscription_started", at(14, 1), 880),
+        with("subscription_started", at(15, 1), 770),
+        with("subscription_cancelled", at(40, 1), 5),
+    ]);
+    assert_eq!(cell(&feeds, "orders|month:2026-01|"), Some((2, 2, 1)));
+    assert_eq!(cell(&feeds, "revenue|month:2026-01|currency=EUR"), Some((2, 1_870, 1)));
+    assert_eq!(cell(&feeds, "churn|day:2026-01-12|"), Some((1, 1, 1)));
+    assert_eq!(cell(&feeds, "churn|month:2026-02|"), Some((1, 1, 1)));
 }
 
 #[test]
