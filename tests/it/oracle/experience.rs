@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     cells::{self, Moment, Window, World},
-    person::{Case, NEVER, Trade},
+    person::Case,
     sources::Touch,
+    trade::{NEVER, Trade},
 };
 
 const DAY: i64 = 86_400_000;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{cells::World, escaped, journeys::Bought, person::Refund, segments, sources::Touch};
+use super::{cells::World, escaped, journeys::Bought, segments, sources::Touch, trade::Refund};
 
 const DRIVERS: [&str; 7] = ["csat", "nps", "sentiment", "first_response_time", "on_time", "promise_gap", "contacts"];
 const OUTCOMES: [&str; 5] = ["bought_again", "revenue", "margin", "churned", "referred"];

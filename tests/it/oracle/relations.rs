@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cells::{COMPANY, Day, Moment, Window, World},
-    person::contracts,
     sources::Touch,
+    trade::contracts,
 };
 
 const DAY_MS: i64 = 86_400_000;
