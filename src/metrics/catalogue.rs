@@ -169,8 +169,10 @@ pub const CATALOGUE: &[Definition] = &[
         unit: "days",
         formula: "mean of delivered − promised (negative: early), with the share late and percentiles by nearest rank \
                   from log buckets (relative error ≤ 1 % of the distance from zero)",
-        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order.",
+        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order, unless the order was \
+                    cancelled after it.",
         counted_at: "delivery",
+        version: 2,
         source: "A. Parasuraman, V. Zeithaml, L. Berry, A Conceptual Model of Service Quality, Journal of Marketing 49, \
                  1985 (promise against delivery)",
         figures: values::promise_gap,
@@ -182,8 +184,10 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Delivered on time",
         unit: "percent",
         formula: "100·(delivered no later than promised + tolerance)/deliveries with a promise; Wilson interval (1927)",
-        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order.",
+        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order, unless the order was \
+                    cancelled after it.",
         counted_at: "delivery",
+        version: 2,
         source: "Delivery performance to commit date, Supply Chain Operations Reference model (RL.2.2)",
         figures: values::percent,
         ..FLOW
@@ -194,8 +198,11 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Orders overdue",
         unit: "orders",
         formula: "orders promised, due by the day's close, neither delivered nor cancelled by then",
-        inclusion: "Orders with an order number and a promise; a new promise replaces the one before.",
+        inclusion: "Orders with an order number and a promise; a new promise replaces the one before. An order whose placing \
+                    is not known can be promised and cancelled as well; after its cancellation nothing is promised until it \
+                    is placed.",
         counted_at: "day close",
+        version: 2,
         source: "Past-due backlog: a count at the close of a day of event time",
         figures: values::count,
         ..LEVEL
@@ -256,8 +263,10 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Revenue",
         unit: "minor_units",
         formula: "sum of the amounts of purchases and renewals",
-        inclusion: "Orders placed and subscriptions started, not cancelled, and renewals; those without an amount add nothing.",
+        inclusion: "Orders placed, not cancelled, subscriptions started, and renewals; those without an amount add nothing. A \
+                    contract is started once, and again after it was cancelled, which takes nothing back.",
         counted_at: "order",
+        version: 2,
         source: "Order intake: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
         per_currency: true,
         figures: values::total,
@@ -269,8 +278,10 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Orders",
         unit: "orders",
         formula: "number of purchases",
-        inclusion: "Orders placed and subscriptions started, not cancelled; renewals are not purchases.",
+        inclusion: "Orders placed, not cancelled, and subscriptions started; renewals are not purchases. A contract is started \
+                    once, and again after it was cancelled, which takes nothing back.",
         counted_at: "order",
+        version: 2,
         source: "Order intake: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
         figures: values::count,
         ..FLOW
@@ -281,8 +292,9 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Average order value",
         unit: "minor_units",
         formula: "mean amount of purchases; SE = √(variance/n)",
-        inclusion: "Purchases with an amount, not cancelled; no renewals.",
+        inclusion: "Purchases, as the metric orders has them, with an amount; no renewals.",
         counted_at: "order",
+        version: 2,
         source: "Average purchase: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
         per_currency: true,
         figures: values::mean_amount,

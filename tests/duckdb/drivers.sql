@@ -13,11 +13,15 @@ WITH months AS (
         floor(1000 * sum(sentiment) / count(sentiment)) AS sentiment,
         count(*) FILTER (t.kind = 'message_sent') AS contacts,
         sum(amount) FILTER (currency = 'EUR' AND t.kind = 'subscription_renewed') AS renewed,
-        sum(abs(amount)) FILTER (currency = 'EUR' AND t.kind = 'refund_issued') AS refunded,
         sum(cost) FILTER (cost_currency = 'EUR') AS costs,
         bool_or(t.kind = 'subscription_cancelled') AS cancelled,
         bool_or(t.kind = 'referral_made') AS referred
     FROM months m JOIN touch t ON t.person = m.person AND t.pos BETWEEN m.since AND m.until GROUP BY ALL
+), of_refund AS (
+    -- What a cancellation takes back counts in its month, as what it takes back of revenue does.
+    SELECT m.person, m.first, sum(CASE WHEN r.pos BETWEEN m.since AND m.until THEN amount ELSE 0 END
+        - CASE WHEN r.taken_back BETWEEN m.since AND m.until THEN amount ELSE 0 END) AS refunded
+    FROM months m JOIN refund r USING (person) WHERE r.currency = 'EUR' GROUP BY ALL
 ), of_reply AS (
     SELECT m.person, m.first, floor(sum(t.ms - c.opened_at) / count(*)) AS first_response_time
     FROM months m JOIN support_case c USING (person) JOIN touch t ON t.person = c.person AND t.pos = c.replied
@@ -68,6 +72,7 @@ SELECT m.person, m.name AS month, s.segment,
 FROM months m
 JOIN of_touch t USING (person, first)
 JOIN segment_at s ON s.person = m.person AND s.pos = m.until
+LEFT JOIN of_refund USING (person, first)
 LEFT JOIN of_reply USING (person, first)
 LEFT JOIN of_delivery USING (person, first)
 LEFT JOIN of_purchase USING (person, first)

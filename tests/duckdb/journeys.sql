@@ -21,9 +21,21 @@ LEFT JOIN purchase b ON b.person = t.person AND b.placed = t.pos
 WHERE t.visibility <> 'internal'
 WINDOW w AS (PARTITION BY t.person ORDER BY t.pos);
 
+-- Where there is nothing to arrive at any more: who has no purchase buys none again, and a first purchase that customers cannot
+-- see is no step, but it was the first.
+CREATE TABLE pointless AS
+SELECT g.goal, t.person, t.pos, t.ms
+FROM touch t
+JOIN phase p ON p.person = t.person AND p.pos = t.pos
+JOIN phase q ON q.person = t.person AND q.pos = t.pos + 1,
+    (VALUES ('first_purchase'), ('repurchase')) g(goal)
+WHERE CASE g.goal WHEN 'repurchase' THEN p.is_customer AND NOT q.is_customer
+    ELSE t.visibility = 'internal' AND NOT p.is_customer AND q.is_customer END;
+
 -- What a touchpoint does for a goal: it arrives (`alone`: even where nothing led there), gives up, or can begin.
 CREATE TABLE does AS
 SELECT g.goal, s.*,
+    (SELECT count(*) FROM pointless d WHERE d.goal = g.goal AND d.person = s.person AND d.pos <= s.pos) AS pointless,
     CASE g.goal WHEN 'first_purchase' THEN buys WHEN 'repurchase' THEN buys WHEN 'resolution' THEN kind = 'case_resolved'
         WHEN 'renewal' THEN kind = 'subscription_renewed' ELSE kind = 'referral_made' END AS arrives,
     CASE g.goal WHEN 'first_purchase' THEN NOT was_customer WHEN 'repurchase' THEN was_customer
@@ -34,11 +46,15 @@ SELECT g.goal, s.*,
         ELSE kind <> 'referral_made' AND is_customer END AS begins
 FROM seen s, (VALUES ('first_purchase'), ('repurchase'), ('resolution'), ('renewal'), ('referral')) g(goal);
 
--- Between pauses, and where one gives up: for renewal, whoever arrived once is on the way to the next.
+-- Between pauses, where one gives up, and where there is nothing to arrive at any more: for renewal, whoever arrived once is on the way to the next.
 CREATE TABLE stretch AS
 WITH paused AS (
-    SELECT *, sum((after_pause OR coalesce(gave_up, false))::INTEGER) OVER (PARTITION BY goal, person ORDER BY number) AS stretch
-    FROM (SELECT *, lag(gives_up) OVER (PARTITION BY goal, person ORDER BY number) AS gave_up FROM does)
+    SELECT *, sum((after_pause OR coalesce(gave_up OR pointless > pointless_before, false))::INTEGER)
+        OVER (PARTITION BY goal, person ORDER BY number) AS stretch
+    FROM (
+        SELECT *, lag(gives_up) OVER w AS gave_up, lag(pointless) OVER w AS pointless_before
+        FROM does WINDOW w AS (PARTITION BY goal, person ORDER BY number)
+    )
 ), renewing AS (
     SELECT *, begins OR (goal = 'renewal' AND arrives AND coalesce(bool_or(begins) OVER (
         PARTITION BY goal, person, stretch ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false)) AS can_begin
@@ -85,7 +101,11 @@ SELECT goal, e.person, stretch, leg, begun, coalesce(arrived, gave_up, last_numb
         -- Up to what came before the next step.
         SELECT min(s.pos) - 1 FROM seen s WHERE s.person = e.person AND s.number = e.last_number + 1) END) AS segment_pos
 FROM ended e, clock
-WHERE CASE WHEN arrived IS NOT NULL THEN begun IS NOT NULL OR alone ELSE begun IS NOT NULL END
+WHERE CASE WHEN arrived IS NOT NULL THEN begun IS NOT NULL OR alone
+        -- What became pointless before it expired counts nowhere.
+        ELSE begun IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM pointless d WHERE d.goal = e.goal AND d.person = e.person AND d.pos > e.last_pos
+                AND d.ms <= e.last_at + 30 * 86400000::BIGINT) END
     AND (arrived IS NOT NULL OR gave_up IS NOT NULL OR last_number < newest
         OR day_of(last_at + 30 * 86400000::BIGINT) <= last_closed);
 

@@ -24,9 +24,9 @@ SELECT m.metric, currency, person, pos, 1, 0, 0, amount
 FROM touch, (VALUES ('revenue'), ('margin'), ('customer_value')) m(metric)
 WHERE kind = 'subscription_renewed' AND amount IS NOT NULL;
 INSERT INTO observation
-SELECT m.metric, currency, person, pos, 1, 0, 0, -abs(amount)
-FROM touch, (VALUES ('margin'), ('customer_value')) m(metric)
-WHERE kind = 'refund_issued' AND amount IS NOT NULL;
+SELECT m.metric, currency, person, pos, 1, 0, 0, -amount
+FROM refund, (VALUES ('margin'), ('customer_value')) m(metric)
+WHERE taken_back IS NULL;
 INSERT INTO observation SELECT 'margin', cost_currency, person, pos, 1, 0, 0, -cost FROM touch WHERE cost IS NOT NULL;
 
 -- New customers.

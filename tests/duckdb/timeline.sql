@@ -40,6 +40,9 @@ CREATE TABLE unsupported AS
 SELECT 'more orders than are remembered' AS what, person FROM touch WHERE order_no IS NOT NULL
 GROUP BY person HAVING count(DISTINCT order_no) > 256
 UNION ALL
+SELECT 'more refunds of an order than are remembered', person FROM touch WHERE kind = 'refund_issued' AND order_no IS NOT NULL
+GROUP BY person, order_no HAVING count(*) > 16
+UNION ALL
 SELECT 'more contracts than are remembered', person FROM touch WHERE contract_no IS NOT NULL
 GROUP BY person HAVING count(DISTINCT contract_no) > 256
 UNION ALL
@@ -58,12 +61,19 @@ UNION ALL
 SELECT 'a ' || kind || ' without a number', person FROM touch
 WHERE kind IN ('order_placed', 'order_delivered', 'order_returned') AND order_no IS NULL;
 
--- Orders by number: first placed, cancelled after that, first delivered, first returned.
+-- Orders by number: first placed, cancelled after that, first delivered, first returned. What is said of an order is `off` from its
+-- cancellation on: what is said before the placing, or without one, from the first cancellation of all.
 CREATE TABLE mention AS
-SELECT *, min(pos) FILTER (kind = 'order_placed') OVER (PARTITION BY person, order_no) AS placed
-FROM touch
-WHERE order_no IS NOT NULL AND kind IN ('order_placed', 'delivery_promised', 'order_shipped', 'order_delivered',
-    'order_cancelled', 'order_returned');
+WITH said AS (
+    SELECT *, min(pos) FILTER (kind = 'order_placed') OVER (PARTITION BY person, order_no) AS placed
+    FROM touch
+    WHERE order_no IS NOT NULL AND kind IN ('order_placed', 'delivery_promised', 'order_shipped', 'order_delivered',
+        'order_cancelled', 'order_returned', 'refund_issued')
+)
+SELECT *,
+    CASE WHEN pos >= placed THEN min(pos) FILTER (kind = 'order_cancelled' AND pos > placed) OVER (PARTITION BY person, order_no)
+        ELSE min(pos) FILTER (kind = 'order_cancelled') OVER (PARTITION BY person, order_no) END AS off
+FROM said;
 
 CREATE TABLE customer_order AS
 SELECT
@@ -73,36 +83,48 @@ SELECT
     min(pos) FILTER (kind = 'order_returned') AS returned
 FROM mention GROUP BY person, order_no;
 
--- A promise stands until the next one, the delivery or the cancellation; for the same moment once more, it is the same promise.
+-- A promise stands until the next one, the delivery or the cancellation; for the same moment once more, it is the same promise,
+-- if that was not off by then.
 CREATE TABLE promise AS
 WITH told AS (
-    SELECT person, order_no, pos, promised, cancelled, delivered,
-        lag(promised) OVER (PARTITION BY person, order_no ORDER BY pos) AS before
+    SELECT person, order_no, pos, promised, off, delivered,
+        lag(promised) OVER (PARTITION BY person, order_no, off ORDER BY pos) AS before
     FROM mention JOIN customer_order o USING (person, order_no)
     WHERE kind IN ('order_placed', 'delivery_promised', 'order_shipped') AND promised IS NOT NULL
-        AND pos < coalesce(least(cancelled, delivered), 9223372036854775807)
+        AND pos < coalesce(least(off, delivered), 9223372036854775807)
 )
-SELECT person, order_no, pos AS made, promised AS due,
-    least(lead(pos) OVER (PARTITION BY person, order_no ORDER BY pos), cancelled, delivered) AS ended
+SELECT person, order_no, pos AS made, promised AS due, off,
+    least(lead(pos) OVER (PARTITION BY person, order_no ORDER BY pos), off, delivered) AS ended
 FROM told WHERE before IS DISTINCT FROM promised;
 
 CREATE TABLE delivery AS
 SELECT o.person, o.delivered AS pos,
-    coalesce(t.promised, CASE WHEN o.cancelled < o.delivered THEN NULL ELSE p.due END) AS due
+    coalesce(t.promised, CASE WHEN p.off < o.delivered THEN NULL ELSE p.due END) AS due
 FROM customer_order o
 JOIN touch t ON t.person = o.person AND t.pos = o.delivered
-LEFT JOIN (SELECT person, order_no, arg_max(due, made) AS due FROM promise GROUP BY person, order_no) p
+LEFT JOIN (SELECT person, order_no, arg_max(due, made) AS due, arg_max_null(off, made) AS off FROM promise GROUP BY ALL) p
     ON p.person = o.person AND p.order_no = o.order_no;
 
+-- What was paid back, and the cancellation of its order that takes it back; after that nothing counts.
+CREATE TABLE refund AS
+SELECT person, pos, abs(amount) AS amount, currency, off AS taken_back FROM mention
+WHERE kind = 'refund_issued' AND amount IS NOT NULL AND (off IS NULL OR pos < off)
+UNION ALL
+SELECT person, pos, abs(amount), currency, NULL FROM touch
+WHERE kind = 'refund_issued' AND amount IS NOT NULL AND order_no IS NULL;
+
+-- Each time that a contract ran: from a start when it did not, to the next cancellation.
 CREATE TABLE contract AS
-WITH started AS (
-    SELECT *, min(pos) FILTER (kind = 'subscription_started') OVER (PARTITION BY person, contract_no) AS began
+WITH said AS (
+    SELECT person, contract_no, pos, kind, lag(kind) OVER w AS before,
+        min(CASE WHEN kind = 'subscription_cancelled' THEN pos END)
+            OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS cancelled
     FROM touch
     WHERE contract_no IS NOT NULL AND kind IN ('subscription_started', 'subscription_cancelled')
+    WINDOW w AS (PARTITION BY person, contract_no ORDER BY pos)
 )
-SELECT person, contract_no, any_value(began) AS began,
-    min(pos) FILTER (kind = 'subscription_cancelled' AND pos > began) AS cancelled
-FROM started WHERE began IS NOT NULL GROUP BY person, contract_no;
+SELECT person, contract_no, pos AS began, cancelled FROM said
+WHERE kind = 'subscription_started' AND before IS DISTINCT FROM 'subscription_started';
 
 -- What was bought: orders, and subscriptions, of which nothing is awaited and which no order's cancellation takes back.
 CREATE TABLE purchase AS

@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-const KINDS: [&str; 29] = [
+const KINDS: [&str; 31] = [
     "change_enacted",
     "order_placed",
     "order_placed",
@@ -42,11 +42,13 @@ const KINDS: [&str; 29] = [
     "order_placed",
     "order_cancelled",
     "order_cancelled",
+    "delivery_promised",
     "order_delivered",
     "order_returned",
     "refund_issued",
     "subscription_started",
     "subscription_renewed",
+    "subscription_cancelled",
     "case_opened",
     "case_opened",
     "case_replied",
@@ -98,6 +100,7 @@ fn event(number: usize, random: &mut Random) -> SourceEvent {
     more("channel", 60, &mut |random| {
         json!(random.pick(&["web", "phone", "chat", "app", "store", "email", "community"]))
     });
+    more("visibility", 10, &mut |_| json!("internal"));
     more("initiator", 15, &mut |random| json!(random.pick(&["customer", "agent", "bot"])));
     more("referrer", 3, &mut |_| json!({"type": "email", "value": "friend@example.org"}));
     // Felt better from the seventh day on.

@@ -24,7 +24,7 @@ struct Bought<'a> {
 pub(super) fn buyer(head: &Head) -> Option<Buyer> {
     let orders = head.orders.iter().filter_map(|order| match &order.purchase {
         Purchase::Live(it) => Some(Bought { ordinal: it.ordinal, at: it.at, day: it.day, dimensions: &it.dimensions }),
-        Purchase::Unplaced | Purchase::Cancelled => None,
+        Purchase::Unplaced | Purchase::Cancelled | Purchase::Withdrawn => None,
     });
     let anchors = head.anchors.iter();
     let anchors = anchors.map(|it| Bought { ordinal: it.ordinal, at: it.at, day: it.day, dimensions: &it.dimensions });

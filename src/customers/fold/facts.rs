@@ -8,7 +8,8 @@ use super::{
     contacts::Message,
     content::Counted,
     head::{
-        Answers, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Resolution, SCORES_MAX, Step, Sum,
+        Answers, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Refund, Resolution, SCORES_MAX,
+        Step, Sum,
     },
     journeys::{self, EndedJourneys},
     month,
@@ -106,6 +107,10 @@ pub struct Facts<'a, 'p> {
     pub purchase: bool,
     /// The purchase that it cancels.
     pub cancelled: Option<Placing>,
+    /// What it pays back, as a negative amount; nothing for an order that is cancelled.
+    pub refund: Option<Money>,
+    /// What was paid back before for the order that it cancels.
+    pub refunds_revoked: Vec<Refund>,
     /// Whether the customer was new at the cancelled purchase.
     pub customer_lost: bool,
     /// Where the customer is new now.
@@ -176,6 +181,8 @@ impl<'a, 'p> Facts<'a, 'p> {
             first_seen,
             purchase,
             cancelled,
+            refund,
+            refunds_revoked,
             customer_lost,
             customer_gained,
             delivery,
@@ -209,6 +216,8 @@ impl<'a, 'p> Facts<'a, 'p> {
         *first_seen == other.first_seen
             && *purchase == other.purchase
             && *cancelled == other.cancelled
+            && *refund == other.refund
+            && *refunds_revoked == other.refunds_revoked
             && *customer_lost == other.customer_lost
             && *customer_gained == other.customer_gained
             && *delivery == other.delivery
@@ -263,6 +272,8 @@ impl<'a, 'p> Facts<'a, 'p> {
             first_seen,
             purchase: false,
             cancelled: None,
+            refund: None,
+            refunds_revoked: Vec::new(),
             customer_lost: false,
             customer_gained: None,
             delivery: None,
@@ -313,7 +324,8 @@ impl<'a, 'p> Facts<'a, 'p> {
             | Kind::OrderShipped
             | Kind::OrderDelivered
             | Kind::OrderCancelled
-            | Kind::OrderReturned => super::orders::observe_order(head, &mut facts, options),
+            | Kind::OrderReturned
+            | Kind::RefundIssued => super::orders::observe_order(head, &mut facts, options),
             Kind::SubscriptionStarted | Kind::SubscriptionRenewed | Kind::SubscriptionCancelled => {
                 super::orders::observe_subscription(head, &mut facts);
             }

@@ -22,6 +22,8 @@ use crate::model::{
 
 /// The newest orders (and, apart from them, contracts) that a head remembers, by first mention.
 pub const ORDERS_MAX: usize = 256;
+/// The first refunds of an order that a head remembers: so many are taken back when it is cancelled.
+pub const REFUNDS_MAX: usize = 16;
 /// The newest cases that a head remembers, by opening.
 pub const CASES_MAX: usize = 128;
 /// The first values of each identifier type that a head remembers.
@@ -38,7 +40,7 @@ pub const VISITS_MAX: usize = 64;
 pub const CONTACT_DAYS: i32 = 30;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 7;
+pub const HEAD_VERSION: u8 = 8;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +98,7 @@ pub struct Placing {
     pub dimensions: KeptDimensions,
     /// Its amount.
     pub amount: Option<Money>,
-    /// The journeys that it ended: one, unless a cancellation before it left two open.
+    /// The journey that it ended: to the first purchase or to the next one.
     pub journeys: Vec<KeptJourney>,
 }
 
@@ -104,6 +106,8 @@ pub struct Placing {
 ///
 /// ```text
 /// Unplaced ──order_placed──▶ Live ──order_cancelled──▶ Cancelled
+///    │                        ▲
+///    └──order_cancelled──▶ Withdrawn, until order_placed
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purchase {
@@ -113,6 +117,24 @@ pub enum Purchase {
     Live(Placing),
     /// Cancelled: never live again.
     Cancelled,
+    /// Cancelled, and its placing is not known: nobody waits for it unless it is placed after that.
+    Withdrawn,
+}
+
+impl Purchase {
+    /// Whether nothing is promised or paid back of it as it stands.
+    pub(super) fn is_off(&self) -> bool {
+        matches!(self, Purchase::Cancelled | Purchase::Withdrawn)
+    }
+}
+
+/// What was paid back for an order, kept so that its cancellation can take it back as it takes back the placing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// Where it was counted.
+    pub place: KeptPlace,
+    /// What the company paid: negative.
+    pub amount: Money,
 }
 
 /// A level that began: what is needed to end it.
@@ -148,6 +170,8 @@ pub struct Order {
     pub returned: bool,
     /// Its open promise.
     pub promise: Option<Promise>,
+    /// What was paid back for it so far and counts.
+    pub refunds: Vec<Refund>,
 }
 
 /// A contract that a subscription was started with.

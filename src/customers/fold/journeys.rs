@@ -4,7 +4,9 @@
 //!            begins                  goal reached
 //!  (none) ───────────▶ open ──────────────────────────▶ ended, converted
 //!                       │  no touchpoint for too long
-//!                       └─────────────────────────────▶ ended, lost
+//!                       ├─────────────────────────────▶ ended, lost
+//!                       │  nothing left to reach
+//!                       └─────────────────────────────▶ (none), counted nowhere
 //! ```
 //! Every open journey goes on with every touchpoint, so each is a tail of the same steps, and a head keeps those once. A step
 //! is spoke · kind · channel; equal ones in a row are one; internal touchpoints are none. The touchpoint that reaches a goal
@@ -20,7 +22,8 @@
 //! | of a kind | any touchpoint of another kind | a touchpoint of the kind |
 //!
 //! Whoever reaches a goal without a step before it was led there by nothing that the hub knows: an empty path. A purchase that
-//! is cancelled turns its journey, where it was counted, into a lost one.
+//! is cancelled turns its journey, where it was counted, into a lost one. Whoever is left without a purchase is on the way to the
+//! first one again: the journey to the next one counts nowhere, so that no purchase reaches both.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -162,6 +165,15 @@ impl Journeys {
         }
     }
 
+    /// Ends the open journey to a goal that nobody can reach any more: it counts nowhere.
+    fn abandon(&mut self, goal: KnownGoal, options: &JourneyOptions) {
+        let is_it = |open: &Open| {
+            options.goals.get(usize::from(open.goal)).is_some_and(|of| of.reached == Reached::Known(goal))
+        };
+        self.open.retain(|open| !is_it(open));
+        self.trim();
+    }
+
     /// Takes the next step of every open journey.
     fn take_step(&mut self, step: Step, at: EventTime, steps_max: usize) {
         if self.steps.back() != Some(&step) {
@@ -293,13 +305,26 @@ pub(super) fn observe(
             segment: kept.segment.clone(),
         })
         .collect();
-    if touchpoint.visibility == Visibility::Internal || options.goals.is_empty() {
-        return;
-    }
     let at = touchpoint.occurred_at;
-    let mut journeys = std::mem::take(&mut head.journeys);
+    let is_internal = touchpoint.visibility == Visibility::Internal;
     let now = head.purchases > 0;
     let before = head.purchases - i64::from(facts.purchase) + i64::from(facts.cancelled.is_some()) > 0;
+    let pointless = match (before, now) {
+        (true, false) => Some(KnownGoal::Repurchase),
+        // It was bought, and by no step.
+        (false, true) if is_internal => Some(KnownGoal::FirstPurchase),
+        _ => None,
+    };
+    // What had expired by then is lost whatever comes after it.
+    if let Some(goal) = pointless
+        && at.0 - head.journeys.last_at.0 <= options.expire_after_ms
+    {
+        head.journeys.abandon(goal, options);
+    }
+    if is_internal || options.goals.is_empty() {
+        return;
+    }
+    let mut journeys = std::mem::take(&mut head.journeys);
     let mut began: SmallVec<[u8; 4]> = SmallVec::new();
     for (number, goal) in (0..).zip(options.goals.iter()) {
         let open = journeys.open.iter().position(|open| open.goal == number);

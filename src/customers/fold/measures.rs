@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::{
     balance, buying, departments,
     facts::{Buyer, Facts, Gained},
-    head::CONTACT_DAYS,
+    head::{CONTACT_DAYS, Refund},
     journeys::{self, Ended},
     place::{DimensionValue, Emit},
     seen::{ACTIVE, ADVOCATE, REACHED, RETAINED},
@@ -289,13 +289,8 @@ fn acquisition_cost<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 
 fn customer_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     first_times(index::CUSTOMER_VALUE, ACTIVE, facts, emit);
-    let earned = match facts.touchpoint.kind {
-        Kind::SubscriptionRenewed => facts.touchpoint.amount,
-        // Some departments write what they pay back as a negative amount.
-        Kind::RefundIssued => facts.touchpoint.amount.map(|paid| Money { minor: -paid.minor.abs(), ..paid }),
-        _ => facts.touchpoint.amount.filter(|_| facts.purchase),
-    };
-    if let Some(amount) = earned {
+    let earns = facts.purchase || facts.touchpoint.kind == Kind::SubscriptionRenewed;
+    for amount in facts.touchpoint.amount.filter(|_| earns).into_iter().chain(facts.refund) {
         emit.everywhere(index::CUSTOMER_VALUE, None, facts.place, &Accumulator::money(amount), 1);
     }
     if let Some(placing) = &facts.cancelled
@@ -303,6 +298,9 @@ fn customer_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     {
         let place = placing.dimensions.on(placing.day);
         emit.everywhere(index::CUSTOMER_VALUE, None, &place, &Accumulator::money(amount), -1);
+    }
+    for Refund { place, amount } in &facts.refunds_revoked {
+        emit.everywhere(index::CUSTOMER_VALUE, None, &place.place(), &Accumulator::money(*amount), -1);
     }
 }
 
@@ -479,11 +477,12 @@ fn margin<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     let touchpoint = facts.touchpoint;
     let earns = facts.purchase || touchpoint.kind == Kind::SubscriptionRenewed;
     money(index::MARGIN, earns, facts, emit);
-    if touchpoint.kind == Kind::RefundIssued
-        && let Some(amount) = touchpoint.amount
-    {
-        // Departments write it as money that goes back, or as its size. Every integer has a negative absolute value.
-        spend(Money { minor: if amount.minor > 0 { -amount.minor } else { amount.minor }, ..amount }, facts, emit);
+    if let Some(amount) = facts.refund {
+        spend(amount, facts, emit);
+    }
+    for Refund { place, amount } in &facts.refunds_revoked {
+        let add = Accumulator::observe(amount.minor);
+        emit.everywhere(index::MARGIN, Some(amount.currency), &place.place(), &add, -1);
     }
     if let Some(cost) = touchpoint.cost {
         spend(Money { minor: cost.minor.wrapping_neg(), ..cost }, facts, emit);

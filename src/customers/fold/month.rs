@@ -228,9 +228,12 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, spoke: u32, option
         month.repurchases -= i64::from(no_repurchase.is_some_and(|day| day >= month.start));
         month.purchases -= i64::from(placing.day >= month.start);
     }
+    month.refunds = month.refunds.saturating_sub(minor(facts.refund));
+    for revoked in &facts.refunds_revoked {
+        month.refunds = month.refunds.saturating_add(minor(Some(revoked.amount)));
+    }
     match touchpoint.kind {
         Kind::MessageSent => month.messages += 1,
-        Kind::RefundIssued => month.refunds = month.refunds.saturating_add(minor(touchpoint.amount).saturating_abs()),
         Kind::SubscriptionCancelled => month.cancelled = true,
         Kind::ReferralMade => month.referred = true,
         _ => {}

@@ -3,11 +3,11 @@
 use super::{
     FoldOptions, buyers,
     facts::{Delivery, Ended, Facts, Gained, Subscription},
-    head::{Anchor, Contract, Head, Level, ORDERS_MAX, Order, Placing, Promise, Purchase},
-    place::KeptDimensions,
+    head::{Anchor, Contract, Head, Level, ORDERS_MAX, Order, Placing, Promise, Purchase, REFUNDS_MAX, Refund},
+    place::{KeptDimensions, KeptPlace},
     visits,
 };
-use crate::model::{AlertMark, EventTime, IdentifierType, Kind};
+use crate::model::{AlertMark, EventTime, IdentifierType, Kind, Money};
 
 /// So many purchases that cannot be cancelled are kept: the first, and the one after it if that was the first.
 const ANCHORS: usize = 2;
@@ -22,7 +22,7 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
     let index = mention(head, id, facts);
     match touchpoint.kind {
         Kind::OrderPlaced => {
-            if head.orders[index].purchase == Purchase::Unplaced {
+            if matches!(head.orders[index].purchase, Purchase::Unplaced | Purchase::Withdrawn) {
                 let placing = Placing {
                     ordinal: head.touchpoints,
                     at: touchpoint.occurred_at,
@@ -59,11 +59,12 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
             facts.returned = !head.orders[index].returned;
             head.orders[index].returned = true;
         }
+        Kind::RefundIssued => refund(&mut head.orders[index], facts),
         _ => {}
     }
 }
 
-/// An order that nobody named: it cannot be cancelled, and any delivery without a name delivers the oldest of its kind.
+/// An order that nobody named: it cannot be cancelled, what is paid back counts, and any delivery without a name delivers the oldest of its kind.
 fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     match facts.touchpoint.kind {
         Kind::OrderPlaced => {
@@ -76,24 +77,30 @@ fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options:
             deliver(head, facts, facts.touchpoint.promised_at, options);
         }
         Kind::OrderReturned => facts.returned = true,
+        Kind::RefundIssued => facts.refund = paid_back(facts.touchpoint.amount),
         _ => {}
     }
 }
 
-/// A subscription that starts, is renewed, or is cancelled.
+/// A subscription that starts, is renewed, or is cancelled: what was paid for it until then stays paid.
 pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_, '_>) {
     let contract = facts.touchpoint.identifier(IdentifierType::Contract);
     let known = contract.and_then(|id| head.contracts.iter().rposition(|contract| *contract.id == *id));
     match facts.touchpoint.kind {
-        Kind::SubscriptionStarted if known.is_none() => {
+        // One that was cancelled can be started again.
+        Kind::SubscriptionStarted if known.is_none_or(|index| head.contracts[index].running.is_none()) => {
             if let Some(id) = contract {
                 facts.subscription_started = true;
-                if head.contracts.len() == ORDERS_MAX {
-                    head.contracts.pop_front();
-                    facts.capped = true;
+                let running = Some(Level { start: facts.place.day, dimensions: KeptDimensions::of(facts.place) });
+                if let Some(index) = known {
+                    head.contracts[index].running = running;
+                } else {
+                    if head.contracts.len() == ORDERS_MAX {
+                        head.contracts.pop_front();
+                        facts.capped = true;
+                    }
+                    head.contracts.push_back(Contract { id: id.into(), running });
                 }
-                let running = Level { start: facts.place.day, dimensions: KeptDimensions::of(facts.place) };
-                head.contracts.push_back(Contract { id: id.into(), running: Some(running) });
             }
             anchor(head, facts);
             buy(head, facts, false);
@@ -138,6 +145,7 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> usize {
         delivered: false,
         returned: false,
         promise: None,
+        refunds: Vec::new(),
     });
     head.orders.len() - 1
 }
@@ -179,7 +187,7 @@ fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) 
     let Some(promised_at) = facts.touchpoint.promised_at else {
         return;
     };
-    if order.delivered || order.purchase == Purchase::Cancelled {
+    if order.delivered || order.purchase.is_off() {
         return;
     }
     if order.promise.as_ref().is_some_and(|standing| standing.promised_at == promised_at) {
@@ -210,16 +218,39 @@ fn deliver(head: &mut Head, facts: &mut Facts<'_, '_>, promised_at: Option<Event
     facts.delivery = Some(Delivery { promised_at, on_time });
 }
 
-fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
-    if !matches!(head.orders[index].purchase, Purchase::Live(_)) {
+/// Departments write it as money that goes back, or as its size.
+fn paid_back(amount: Option<Money>) -> Option<Money> {
+    // Every integer has a negative absolute value.
+    amount.map(|paid| Money { minor: if paid.minor > 0 { -paid.minor } else { paid.minor }, ..paid })
+}
+
+/// What is paid back for an order, unless it is cancelled: then nothing was earned by it, and nothing is lost.
+fn refund(order: &mut Order, facts: &mut Facts<'_, '_>) {
+    if order.purchase.is_off() {
         return;
     }
+    facts.refund = paid_back(facts.touchpoint.amount);
+    let Some(amount) = facts.refund else { return };
+    if order.refunds.len() < REFUNDS_MAX {
+        order.refunds.push(Refund { place: KeptPlace::of(facts.place), amount });
+    } else {
+        facts.capped = true;
+    }
+}
+
+fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
     let buyer_was = buyers::buyer(head);
     let order = &mut head.orders[index];
-    let Purchase::Live(placing) = std::mem::replace(&mut order.purchase, Purchase::Cancelled) else {
-        return;
-    };
     facts.promise_ended = order.promise.take().map(|promise| Ended::of(promise.overdue, facts.place.day));
+    facts.refunds_revoked = std::mem::take(&mut order.refunds);
+    let placing = match std::mem::replace(&mut order.purchase, Purchase::Cancelled) {
+        Purchase::Live(placing) => placing,
+        Purchase::Cancelled => return,
+        Purchase::Unplaced | Purchase::Withdrawn => {
+            order.purchase = Purchase::Withdrawn;
+            return;
+        }
+    };
     if !order.delivered {
         head.undelivered -= 1;
     }

@@ -35,6 +35,23 @@ fn check(arrivals: &[&str], expected: Expect) {
 }
 
 #[test]
+fn the_cancellation_of_an_order_that_nobody_told_of_closes_the_alert_about_its_promise() {
+    check(
+        &[
+            "operations delivery_promised O1 promised 1d12:00 at 09:00",
+            "closed 2d",
+            "shown",
+            "sales order_cancelled O1 at 3d09:00",
+            "shown",
+        ],
+        expect![[r#"
+            promise_overdue order:O1 of operations since 1d open
+            --
+            nothing"#]],
+    );
+}
+
+#[test]
 fn a_promise_is_overdue_at_the_close_of_its_day_until_it_is_delivered() {
     check(
         &[

@@ -306,6 +306,63 @@ fn a_margin_is_revenue_less_refunds_and_costs_per_currency() {
 }
 
 #[test]
+fn what_is_paid_back_of_a_cancelled_order_counts_nowhere_whatever_came_first() {
+    let placed = "sales order_placed O1 for 5000EUR at 09:00";
+    let other = "sales order_placed O2 for 70EUR at 09:30";
+    let part = "operations refund_issued O1 for 1000EUR at 7d09:00";
+    let cancelled = "sales order_cancelled O1 cost 3EUR at 8d09:00";
+    let rest = "operations refund_issued O1 for -4000EUR at 9d09:00";
+    // Of what has no order, and of another one, it counts.
+    let others = ["operations refund_issued O2 for 20EUR at 9d10:00", "operations refund_issued for 5EUR at 9d11:00"];
+    let told = [placed, other, part, cancelled, rest, others[0], others[1]];
+    let mut backwards = told;
+    backwards.reverse();
+    for arrivals in [told, backwards, [cancelled, rest, others[1], part, other, others[0], placed]] {
+        check_customers(
+            &arrivals,
+            &[
+                "margin week:2026-W10 company",
+                "margin week:2026-W11 company",
+                "margin day:2026-03-09",
+                "margin month:2026-03 company",
+                "customer_value month:2026-03 company",
+            ],
+            expect![[r#"
+                customer_value month:2026-03 company: n 1, 45 EUR
+                margin month:2026-03 company EUR: n 4, sum 42
+                margin week:2026-W10 company EUR: n 1, sum 70
+                margin week:2026-W11 company EUR: n 3, sum -28"#]],
+        );
+    }
+    // Before it is cancelled, what was paid back counts where it was.
+    check_customers(
+        &[placed, other, part],
+        &["margin week:2026-W11", "margin month:2026-03 company", "customer_value month:2026-03 company"],
+        expect![[r#"
+            customer_value month:2026-03 company: n 1, 4070 EUR
+            margin month:2026-03 company EUR: n 3, sum 4070
+            margin week:2026-W11 company EUR: n 1, sum -1000
+            margin week:2026-W11 phase=during EUR: n 1, sum -1000
+            margin week:2026-W11 spoke=operations EUR: n 1, sum -1000"#]],
+    );
+}
+
+#[test]
+fn of_a_cancelled_order_the_refunds_that_are_remembered_are_taken_back() {
+    let mut world = World::new(10);
+    world.batch(&[&touchpoint("sales order_placed O1 for 5000EUR at 09:00", 0)]);
+    for number in 1..=18 {
+        world
+            .batch(&[&touchpoint(&format!("operations refund_issued O1 for {number}EUR at 1d09:{number:02}"), number)]);
+    }
+    world.batch(&[&touchpoint("sales order_cancelled O1 at 2d09:00", 19)]);
+    world.commit();
+    let shown: Vec<String> =
+        world.lines().into_iter().filter(|line| line.starts_with("margin month:2026-03 company")).collect();
+    expect!["margin month:2026-03 company EUR: n 2, sum -35"].assert_eq(&shown.join("\n"));
+}
+
+#[test]
 fn a_visit_converts_in_the_windows_whose_length_it_keeps() {
     check_customers(
         &["web page_viewed region north at 09:00", "sales order_placed O1 region south at 1d09:01"],

@@ -16,6 +16,7 @@ const STORE_VERSION_3: &str = "tests/fixtures/customers_store_v3.txt";
 const STORE_VERSION_5: &str = "tests/fixtures/customers_store_v5.txt";
 const STORE_VERSION_6: &str = "tests/fixtures/customers_store_v6.txt";
 const STORE_VERSION_7: &str = "tests/fixtures/customers_store_v7.txt";
+const STORE_VERSION_8: &str = "tests/fixtures/customers_store_v8.txt";
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -35,6 +36,7 @@ fn store() -> World {
         "sales order_placed O2 by email:ann@x.org for 500USD promised 3d12:00 at 1d10:00",
         "operations order_delivered O2 by email:ann@x.org at 2d08:00",
         "sales order_placed by email:ann@x.org at 2d08:30",
+        "operations refund_issued O2 by email:ann@x.org for 100USD at 2d08:40",
         "support survey_answered by email:ann@x.org nps 3 at 2d09:00",
         "support survey_answered by email:ann@x.org expectation 5 of speed at 2d09:10",
         "web social_mentioned by email:ann@x.org referrer bob at 2d09:20",
@@ -54,7 +56,7 @@ fn store() -> World {
 }
 
 #[test]
-fn the_store_of_version_7_is_what_this_program_writes() {
+fn the_store_of_version_8_is_what_this_program_writes() {
     let world = store();
     let mut text = String::new();
     for (key, value) in &world.store {
@@ -65,7 +67,7 @@ fn the_store_of_version_7_is_what_this_program_writes() {
             writeln!(text, "{} {}", hexadecimal(key), hexadecimal(value)).expect("a string takes every character");
         }
     }
-    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v7.txt")]
+    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v8.txt")]
         .assert_eq(&text);
 }
 
@@ -84,13 +86,13 @@ fn head_of(path: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_head_of_version_7_can_be_read() {
-    let bytes = head_of(STORE_VERSION_7);
-    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 7");
+fn a_head_of_version_8_can_be_read() {
+    let bytes = head_of(STORE_VERSION_8);
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 8");
     // The detractor of the third day waits for a follow-up until the fifth.
     assert_eq!(envelope.timer, Some(MONDAY.plus(4)));
-    let head = Head::decode(encoded).expect("version 7");
-    assert_eq!((head.touchpoints, head.purchases), (72, 3));
+    let head = Head::decode(encoded).expect("version 8");
+    assert_eq!((head.touchpoints, head.purchases), (73, 3));
 }
 
 #[test]
@@ -99,7 +101,7 @@ fn a_head_of_version_3_asks_for_a_rebuild_which_can_read_what_it_is_tied_to() {
     let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 3");
     assert_eq!((envelope.timer, envelope.closed), (Some(MONDAY.plus(4)), None));
     let error = Head::decode(encoded).expect_err("another version").to_string();
-    assert_eq!(error, "the stored head has version 3, this program reads version 7; run `insight-hub rebuild`");
+    assert_eq!(error, "the stored head has version 3, this program reads version 8; run `insight-hub rebuild`");
 }
 
 #[test]
@@ -119,6 +121,15 @@ fn a_head_of_version_6_asks_for_a_rebuild_which_knows_what_the_feed_was_told() {
     let told = envelope.alerts.expect("something was told");
     assert!(!told.published.is_empty() && told.published.iter().all(|told| told.person.is_some()), "{told:?}");
     assert!(Head::decode(encoded).is_err());
+}
+
+#[test]
+fn a_head_of_version_7_asks_for_a_rebuild() {
+    let bytes = head_of(STORE_VERSION_7);
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 7");
+    assert!(envelope.alerts.is_some_and(|told| !told.published.is_empty()), "it knows what the feed was told");
+    let error = Head::decode(encoded).expect_err("another version").to_string();
+    assert_eq!(error, "the stored head has version 7, this program reads version 8; run `insight-hub rebuild`");
 }
 
 #[test]

@@ -131,3 +131,76 @@ fn only_the_newest_steps_of_a_long_journey_count() {
             journeys month:2026-03 first_purchase converted marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app>marketing:page_viewed:web>marketing:page_viewed:app: n 1, sum 1728000000"#]],
     );
 }
+
+#[test]
+fn whoever_is_left_without_a_purchase_is_on_the_way_to_the_first_one_and_no_purchase_reaches_both() {
+    let placed = "sales order_placed O1 for 500EUR at 0d09:00";
+    let paid = "sales payment_received O1 at 1d09:00";
+    let cancelled = "sales order_cancelled O1 at 2d09:00";
+    let again = "sales order_placed O2 for 700EUR at 3d09:00";
+    let shown = || {
+        expect![[r#"
+        journeys month:2026-03 first_purchase converted sales:order_cancelled:: n 1, sum 86400000
+        journeys month:2026-03 first_purchase lost : n 1"#]]
+    };
+    check_customers(&[placed, paid, cancelled, again], &["journeys"], shown());
+    check_customers(&[again, cancelled, paid, placed], &["journeys"], shown());
+    check_customers(&[placed, paid, again, cancelled], &["journeys"], shown());
+    // Nobody expects a next purchase of who has none.
+    check_customers(
+        &[placed, paid, cancelled, "closed 60d"],
+        &["journeys"],
+        expect![[r#"
+        journeys month:2026-03 first_purchase lost : n 1
+        journeys month:2026-04 first_purchase lost sales:order_cancelled:: n 1
+        journeys month:2026-04 referral lost sales:order_placed:>sales:payment_received:>sales:order_cancelled:: n 1"#]],
+    );
+    // With another one it goes on.
+    let other = "sales order_placed O3 for 700EUR at 0d10:00";
+    check_customers(
+        &[placed, other, paid, cancelled, again],
+        &["journeys"],
+        expect![[r#"
+        journeys month:2026-03 first_purchase lost : n 1
+        journeys month:2026-03 repurchase converted : n 1
+        journeys month:2026-03 repurchase converted sales:payment_received:>sales:order_cancelled:: n 1, sum 172800000"#]],
+    );
+}
+
+#[test]
+fn a_note_that_takes_the_last_purchase_away_or_brings_the_first_one_is_no_step_and_ends_what_is_pointless() {
+    let paid = ["sales order_placed O1 for 500EUR at 0d09:00", "sales payment_received O1 at 1d09:00"];
+    let again = "sales order_placed O2 for 700EUR at 3d09:00";
+    check_customers(
+        &[paid[0], paid[1], "sales order_cancelled O1 internal at 2d09:00", again],
+        &["journeys"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted : n 1
+            journeys month:2026-03 first_purchase lost : n 1"#]],
+    );
+    // It had expired by then: it is lost, and stays so.
+    let late = "sales order_cancelled O1 internal at 40d09:00";
+    check_customers(
+        &[paid[0], paid[1], "closed 35d", late],
+        &["journeys"],
+        expect![[r#"
+        journeys month:2026-03 first_purchase lost : n 1
+        journeys month:2026-04 referral lost sales:order_placed:>sales:payment_received:: n 1
+        journeys month:2026-04 repurchase lost sales:payment_received:: n 1"#]],
+    );
+    check_customers(
+        &[paid[0], paid[1], "closed 35d", late, "web page_viewed at 41d09:00"],
+        &["journeys"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase lost : n 1
+            journeys month:2026-04 referral lost sales:order_placed:>sales:payment_received:: n 1
+            journeys month:2026-04 repurchase lost sales:payment_received:: n 1"#]],
+    );
+    // Bought where nobody saw it: what comes then is the next purchase, and it is not the first as well.
+    let noted = "sales order_placed O1 for 500EUR internal at 2d09:00";
+    check_customers(
+        &["web page_viewed at 1d09:00", noted, again],
+        &["journeys"],
+        expect!["journeys month:2026-03 repurchase converted : n 1"],
+    );
+}

@@ -111,3 +111,29 @@ fn a_touchpoint_counts_at_its_kind_of_contact_with_what_is_known_of_it_whenever_
         balance month:2026-04 contacts sales:order_placed: t: n 1"#]],
     );
 }
+
+#[test]
+fn what_a_cancellation_takes_back_of_refunds_counts_in_its_own_month() {
+    // Margin, by itself.
+    let shown = ["months month:2026-03 persons 9,9,p", "months month:2026-04 persons 9,9,p"];
+    let placed = "sales order_placed O1 for 500EUR at 0d09:00";
+    let other = "sales order_placed O2 for 70EUR at 0d10:00";
+    let refund = "operations refund_issued O1 for 500EUR at 1d09:00";
+    let foreign = "operations refund_issued O1 for 9USD at 1d10:00";
+    let cancelled = "sales order_cancelled O1 at 40d09:00";
+    let again = "operations refund_issued O1 for 500EUR at 41d09:00";
+    check_customers(
+        &[placed, other, refund, foreign, cancelled, again, "closed 70d"],
+        &shown,
+        expect![[r#"
+        months month:2026-03 persons 9,9,p: n 1, a 70, b 70
+        months month:2026-04 persons 9,9,p: n 1"#]],
+    );
+    check_customers(
+        &[again, refund, cancelled, other, placed, foreign, "closed 70d"],
+        &shown,
+        expect![[r#"
+        months month:2026-03 persons 9,9,p: n 1, a 70, b 70
+        months month:2026-04 persons 9,9,p: n 1"#]],
+    );
+}

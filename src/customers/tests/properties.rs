@@ -27,6 +27,7 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         Kind::OrderReturned,
         Kind::SubscriptionStarted,
         Kind::SubscriptionRenewed,
+        Kind::SubscriptionCancelled,
         Kind::CaseOpened,
         Kind::CaseReplied,
         Kind::CaseResolved,

@@ -139,9 +139,8 @@ fn a_subscription_runs_from_its_start_and_is_lost_in_windows_that_it_saw_begin()
         "sales subscription_started C1 at 09:00",
         "web subscription_cancelled C1 at 8d09:00",
         "web subscription_cancelled C1 at 9d09:00",
-        // A contract that nobody started, and one that is over: neither runs.
+        // A contract that nobody started does not run.
         "web subscription_cancelled C2 at 9d09:00",
-        "sales subscription_started C1 at 10d09:00",
     ];
     shown(
         &cancelled,
@@ -157,6 +156,58 @@ fn a_subscription_runs_from_its_start_and_is_lost_in_windows_that_it_saw_begin()
         churn week:2026-W11 spoke=sales: n 0, a 1"#]],
     );
     shown(&["sales subscription_started C1 at 09:00", "sales subscription_cancelled C1 at 10:00"], expect![[r#""#]]);
+}
+
+#[test]
+fn a_contract_that_was_cancelled_is_bought_and_runs_again_once_it_is_started_again() {
+    let started = "sales subscription_started C1 for 900EUR system at 09:00";
+    let over = "web subscription_cancelled C1 system at 8d09:00";
+    let again = "sales subscription_started C1 for 800EUR system at 9d09:00";
+    let once_more = "sales subscription_started C1 for 700EUR system at 10d09:00";
+    let ended = "web subscription_cancelled C1 system at 22d09:00";
+    let show = [
+        "churn day:2026-03-02 company",
+        "churn day:2026-03-1",
+        "churn day:2026-03-2",
+        "churn week",
+        "orders month:2026-03 company",
+        "revenue month:2026-03 company",
+        "repurchase_30 month:2026-03 company",
+    ];
+    let shown = || {
+        expect![[r#"
+        churn day:2026-03-02 company: n 1
+        churn day:2026-03-10 company: n -1, a 1
+        churn day:2026-03-10 phase=before: n -1, a 1
+        churn day:2026-03-10 spoke=sales: n -1, a 1
+        churn day:2026-03-11 company: n 1
+        churn day:2026-03-11 phase=after: n 1
+        churn day:2026-03-11 spoke=sales: n 1
+        churn day:2026-03-24 company: n -1, a 1
+        churn day:2026-03-24 phase=after: n -1, a 1
+        churn day:2026-03-24 spoke=sales: n -1, a 1
+        churn week:2026-W11 company: n 0, a 1
+        churn week:2026-W11 phase=before: n 0, a 1
+        churn week:2026-W11 spoke=sales: n 0, a 1
+        churn week:2026-W13 company: n 0, a 1
+        churn week:2026-W13 phase=after: n 0, a 1
+        churn week:2026-W13 spoke=sales: n 0, a 1
+        orders month:2026-03 company: n 2
+        repurchase_30 month:2026-03 company: n 1, a 1
+        revenue month:2026-03 company EUR: n 2, sum 1700"#]]
+    };
+    check_customers(&[started, over, again, once_more, ended], &show, shown());
+    check_customers(&[ended, once_more, again, over, started], &show, shown());
+    check_customers(&[started, once_more, ended, again, over], &show, shown());
+    // Without the cancellation between, nothing was started again.
+    check_customers(
+        &[started, again, once_more],
+        &show[4..],
+        expect![[r#"
+        orders month:2026-03 company: n 1
+        repurchase_30 month:2026-03 company: n 1
+        revenue month:2026-03 company EUR: n 1, sum 900"#]],
+    );
 }
 
 #[test]

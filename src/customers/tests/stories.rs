@@ -160,6 +160,112 @@ fn a_promise_is_overdue_from_its_day_until_the_delivery() {
 }
 
 #[test]
+fn the_cancellation_of_an_order_whose_placing_is_not_known_ends_its_promise_and_a_placing_after_it_begins_anew() {
+    let promised = "operations delivery_promised O1 promised 1d12:00 at 09:00";
+    let cancelled = "sales order_cancelled O1 at 3d09:00";
+    let shipped = "operations order_shipped O1 promised 5d12:00 at 4d09:00";
+    let show =
+        ["overdue day:2026-03-0", "record.open_promises", "record.overdue_promises", "record.orders", "on_time month"];
+    let over = || {
+        expect![[r#"
+        overdue day:2026-03-03 company: n 1
+        overdue day:2026-03-03 phase=before: n 1
+        overdue day:2026-03-03 spoke=operations: n 1
+        overdue day:2026-03-05 company: n -1
+        overdue day:2026-03-05 phase=before: n -1
+        overdue day:2026-03-05 spoke=operations: n -1
+        record.orders: 0
+        record.open_promises: 0
+        record.overdue_promises: 0"#]]
+    };
+    for arrivals in [[promised, cancelled, shipped], [shipped, cancelled, promised], [cancelled, promised, shipped]] {
+        check_customers(&[&arrivals[..], &["closed 8d"]].concat(), &show, over());
+    }
+    // What was placed is promised with it and after it, also for the same moment once more; what was promised before is off.
+    let placed = "sales order_placed O1 promised 1d12:00 at 6d09:00";
+    check_customers(
+        &[promised, cancelled, shipped, placed, "closed 8d"],
+        &show,
+        expect![[r#"
+        overdue day:2026-03-03 company: n 1
+        overdue day:2026-03-03 phase=before: n 1
+        overdue day:2026-03-03 spoke=operations: n 1
+        overdue day:2026-03-05 company: n -1
+        overdue day:2026-03-05 phase=before: n -1
+        overdue day:2026-03-05 spoke=operations: n -1
+        overdue day:2026-03-08 company: n 1
+        overdue day:2026-03-08 phase=before: n 1
+        overdue day:2026-03-08 spoke=sales: n 1
+        record.orders: 1
+        record.open_promises: 1
+        record.overdue_promises: 1"#]],
+    );
+    check_customers(
+        &[placed, cancelled, shipped, promised, "closed 8d"],
+        &show,
+        expect![[r#"
+        overdue day:2026-03-03 company: n 1
+        overdue day:2026-03-03 phase=before: n 1
+        overdue day:2026-03-03 spoke=operations: n 1
+        overdue day:2026-03-05 company: n -1
+        overdue day:2026-03-05 phase=before: n -1
+        overdue day:2026-03-05 spoke=operations: n -1
+        overdue day:2026-03-08 company: n 1
+        overdue day:2026-03-08 phase=before: n 1
+        overdue day:2026-03-08 spoke=sales: n 1
+        record.orders: 1
+        record.open_promises: 1
+        record.overdue_promises: 1"#]],
+    );
+    // A delivery keeps no promise that is off.
+    let delivered = "operations order_delivered O1 at 6d09:00";
+    check_customers(
+        &[promised, cancelled, shipped, delivered, "closed 8d"],
+        &show,
+        expect![[r#"
+        overdue day:2026-03-03 company: n 1
+        overdue day:2026-03-03 phase=before: n 1
+        overdue day:2026-03-03 spoke=operations: n 1
+        overdue day:2026-03-05 company: n -1
+        overdue day:2026-03-05 phase=before: n -1
+        overdue day:2026-03-05 spoke=operations: n -1
+        record.orders: 0
+        record.open_promises: 0
+        record.overdue_promises: 0"#]],
+    );
+}
+
+#[test]
+fn what_is_paid_back_of_an_order_that_was_cancelled_counts_from_its_placing_on_if_that_comes_later() {
+    let refunds = [
+        "operations refund_issued O1 for 1EUR at 09:00",
+        "operations refund_issued O1 for 20EUR at 2d09:00",
+        "operations refund_issued O1 for 300EUR at 4d09:00",
+    ];
+    let cancelled = "sales order_cancelled O1 at 1d09:00";
+    let placed = "sales order_placed O1 for 5000EUR at 3d09:00";
+    let show = ["margin month:2026-03 company", "customer_value month:2026-03 company"];
+    let told = [refunds[0], cancelled, refunds[1], placed, refunds[2]];
+    let mut backwards = told;
+    backwards.reverse();
+    for arrivals in [told, backwards] {
+        check_customers(
+            &arrivals,
+            &show,
+            expect![[r#"
+            customer_value month:2026-03 company: n 1, 4700 EUR
+            margin month:2026-03 company EUR: n 2, sum 4700"#]],
+        );
+    }
+    check_customers(&told[..3], &show, expect!["customer_value month:2026-03 company: n 1"]);
+    check_customers(
+        &[&told[..], &["sales order_cancelled O1 at 5d09:00"]].concat(),
+        &show,
+        expect!["customer_value month:2026-03 company: n 1"],
+    );
+}
+
+#[test]
 fn a_promise_kept_by_its_day_or_cancelled_before_was_never_overdue() {
     check_customers(
         &[

@@ -133,12 +133,15 @@ pub(super) const MARGIN: Definition = Definition {
     title: "Margin",
     unit: "minor_units",
     formula: "revenue − refunds − costs of all touchpoints; n counts the amounts",
-    inclusion: "Revenue as its metric has it; the amounts of refunds, whatever their sign; the cost of every \
-                touchpoint that has one, in its own currency. Not what goods cost, unless a department says so.",
+    inclusion: "Revenue as its metric has it; the amounts of refunds, whatever their sign, but not of an order \
+                that is cancelled, before or after: of its refunds the first 16 are taken back where they were counted, as \
+                its amount is; the cost of every touchpoint that has one, in its own currency. Not what goods cost, unless a \
+                department says so.",
     counted_at: "each",
     source: "Contribution before unattributed costs: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing \
              Metrics, 2015",
     per_currency: true,
+    version: 2,
     figures: values::total,
     ..FLOW
 };
@@ -157,6 +160,7 @@ pub(super) const CONVERSION: Definition = Definition {
     counted_at: "entry",
     source: "Conversion rate by cohort of entry: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, \
              2015",
+    version: 2,
     settles_after_own_length: true,
     figures: values::percent,
     ..FLOW
@@ -165,6 +169,7 @@ pub(super) const CONVERSION: Definition = Definition {
 /// What the three repurchase rates share.
 const REPURCHASE: Definition = Definition {
     unit: "percent",
+    version: 2,
     counted_at: "first purchase",
     source: "Repeat purchase rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
     figures: values::percent,

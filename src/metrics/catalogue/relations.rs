@@ -54,11 +54,12 @@ pub(super) const CUSTOMER_VALUE: Definition = Definition {
     title: "Value of an active customer",
     unit: "minor_units",
     formula: "(revenue − refunds)/active customers, per currency; absent without active customers",
-    inclusion: "Purchases, not cancelled, and renewals, less the amounts of refunds whatever their sign; a return that \
-                is not paid back does not count. Active: a person with a touchpoint in the window that the customer \
+    inclusion: "Purchases, not cancelled, and renewals, less the amounts of refunds whatever their sign, but not of an \
+                order that is cancelled, before or after; a return that is not paid back does not count. Active: a person with a touchpoint in the window that the customer \
                 initiated.",
     counted_at: "window",
     source: "Revenue per customer less returns: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+    version: 2,
     ..MONEY_EACH
 };
 
@@ -84,10 +85,12 @@ pub(super) const CHURN: Definition = Definition {
     unit: "percent",
     formula: "100·(subscriptions running as the window begins and cancelled in it)/(running as it begins); where none runs, \
               100·(1 − retention); Wilson interval (1927)",
-    inclusion: "Subscriptions with a contract number, from their first start to the first cancellation after it, under the \
-                dimension values of the start; one that starts and ends in the same window counts in none. Details give \
-                both: subscriptions, and persons active before with those still active. A window is published once it has begun.",
+    inclusion: "Subscriptions with a contract number, each from a start to the first cancellation after it, under the \
+                dimension values of the start; one that is started again after that runs again. One that starts and ends in \
+                the same window counts in none. Details give both: subscriptions, and persons active before with those \
+                still active. A window is published once it has begun.",
     counted_at: "window",
+    version: 2,
     source: "Churn rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
     kind: MetricKind::Opening,
     ahead: true,
@@ -108,6 +111,7 @@ pub(super) const CONTENT_CREDIBILITY: Definition = Definition {
                 cancelled later. Who consumes content may have been about to buy: a difference is no effect. A window is final 30 \
                 days after its end.",
     counted_at: "consumption",
+    version: 2,
     source: "R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine \
              17, 1998",
     dimensions: &[Dimension::Company],

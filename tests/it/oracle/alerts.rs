@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::{
     Options,
     cells::{Day, World},
-    person::{Case, NEVER, Trade},
+    person::Case,
     sources::{Touch, instant},
+    trade::{NEVER, Trade},
 };
 
 const CONCERNS_MAX: usize = 16;

@@ -13,8 +13,8 @@ use super::{
     escaped,
     intervals::means,
     months::{self, Story},
-    person::Promise,
     sources::Touch,
+    trade::Promise,
 };
 
 /// So many priorities are shown.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     cells::{self, Moment, Window, World},
-    person::{Case, NEVER, Trade},
+    person::Case,
     sources::Touch,
+    trade::{NEVER, Trade},
 };
 
 const DAY: i64 = 86_400_000;
@@ -106,10 +107,13 @@ fn observe_margin(timeline: &[Touch], moments: &[Moment], trade: &Trade, world: 
     for (at, touch) in timeline.iter().enumerate() {
         match (touch.kind.as_str(), &touch.amount) {
             ("subscription_renewed", Some((minor, currency))) => amounts.push((at, *minor, currency)),
-            ("refund_issued", Some((minor, currency))) => amounts.push((at, -minor.abs(), currency)),
             _ => {}
         }
         amounts.extend(touch.cost.as_ref().map(|(minor, currency)| (at, -minor, currency)));
+    }
+    for refund in trade.refunds.iter().filter(|refund| refund.taken_back == NEVER) {
+        let (minor, currency) = timeline[refund.at].amount.as_ref().unwrap();
+        amounts.push((refund.at, -minor.abs(), currency));
     }
     for (at, minor, currency) in amounts {
         world.measure("margin", Some(currency), &moments[at], minor, 0);

@@ -112,6 +112,29 @@ fn a_margin_takes_costs_and_refunds_of_either_sign_from_revenue() {
 }
 
 #[test]
+fn what_is_paid_back_of_a_cancelled_order_counts_nowhere() {
+    let placed = order("order_placed", at(1, 9), "O1", euro(5_000));
+    let other = order("order_placed", at(1, 10), "O2", euro(70));
+    let part = order("refund_issued", at(2, 9), "O1", euro(-1_000));
+    let cancelled = order("order_cancelled", at(40, 9), "O1", json!({}));
+    let rest = order("refund_issued", at(40, 10), "O1", euro(4_000));
+    let unnamed = touch("refund_issued", at(40, 11), euro(5));
+    let told = [placed, other, part, cancelled, rest, unnamed];
+    let feeds = world(&told[..3]);
+    assert_eq!(at_key(&feeds, "margin|day:2026-01-02|currency=EUR"), Some((1, -1_000, 1)));
+    let feeds = world(&told);
+    assert_eq!(at_key(&feeds, "margin|day:2026-01-02|currency=EUR"), None);
+    assert_eq!(at_key(&feeds, "margin|month:2026-01|currency=EUR"), Some((1, 70, 1)));
+    assert_eq!(at_key(&feeds, "margin|month:2026-02|currency=EUR"), Some((1, -5, 1)));
+    assert_eq!(at_key(&feeds, "customer_value|month:2026-02|currency=EUR").map(|it| it.1), Some(-5));
+    // Of a long row the first sixteen are known when it is cancelled.
+    let mut row = told[..2].to_vec();
+    row.extend((1..=18).map(|minor| order("refund_issued", at(2, 0) + minor, "O1", euro(minor))));
+    row.push(told[3].clone());
+    assert_eq!(at_key(&world(&row), "margin|month:2026-01|currency=EUR"), Some((3, 70 - 17 - 18, 1)));
+}
+
+#[test]
 fn persons_enter_once_a_window_and_reach_a_purchase_that_stands() {
     let viewed = |day: i64| touch("page_viewed", at(day, 8), json!({}));
     let first = order("order_placed", at(3, 9), "O1", json!({}));

@@ -70,10 +70,21 @@ impl Journeys {
                     _ => begins(has(at, true)),
                 }
             };
+            // Whether there is nothing to arrive at any more: no purchase to buy again after, or the first one seen by nobody.
+            let ends = |at: usize| match goal {
+                "repurchase" => has(at, false) && !has(at, true),
+                "first_purchase" => timeline[at].visibility == "internal" && !has(at, false) && has(at, true),
+                _ => false,
+            };
+            let ends_in_time = |after: usize, to: usize| {
+                let by = timeline[after].occurred_at + EXPIRE_AFTER_MS;
+                (after + 1..to).any(|at| timeline[at].occurred_at <= by && ends(at))
+            };
             // Positions in `seen` of the journey that is under way.
             let mut begun: Option<usize> = None;
             for (number, &at) in seen.iter().enumerate() {
                 let touch = &timeline[at];
+                begun = begun.filter(|_| !ends_in_time(seen[number - 1], at + 1));
                 if let Some(start) = begun {
                     let last = &timeline[seen[number - 1]];
                     if touch.occurred_at - last.occurred_at > EXPIRE_AFTER_MS {
@@ -107,7 +118,9 @@ impl Journeys {
                     Does::Arrive(_) | Does::GiveUp | Does::Pass => {}
                 }
             }
-            if let (Some(start), Some(&last)) = (begun, seen.last()) {
+            if let (Some(start), Some(&last)) = (begun, seen.last())
+                && !ends_in_time(last, timeline.len())
+            {
                 let day = world.day(timeline[last].occurred_at + EXPIRE_AFTER_MS);
                 if day <= world.last_closed_day {
                     self.count(goal, day, segments::at_the_end(timeline), path(timeline, &seen[start..]), None, world);

@@ -25,6 +25,7 @@ pub mod segments;
 mod source_tests;
 mod sources;
 mod tests;
+mod trade;
 mod value;
 mod value_tests;
 mod verifier_tests;

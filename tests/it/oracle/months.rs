@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{cells::World, escaped, journeys::Bought, segments, sources::Touch};
+use super::{cells::World, escaped, journeys::Bought, segments, sources::Touch, trade::Refund};
 
 const DRIVERS: [&str; 7] = ["csat", "nps", "sentiment", "first_response_time", "on_time", "promise_gap", "contacts"];
 const OUTCOMES: [&str; 5] = ["bought_again", "revenue", "margin", "churned", "referred"];
@@ -14,6 +14,7 @@ const OUTCOMES: [&str; 5] = ["bought_again", "revenue", "margin", "churned", "re
 /// What else of a timeline is needed: by position.
 pub struct Story {
     pub bought: Vec<Bought>,
+    pub refunds: Vec<Refund>,
     /// Position of a first reply, and how long it took.
     pub replies: Vec<(usize, i64)>,
     /// Position of a delivery with a promise, how much later it was, whether that counts as on time.
@@ -124,8 +125,10 @@ pub fn person(timeline: &[Touch], from: usize, to: usize, story: &Story, world: 
     }
     let renewals = touches().filter(|touch| touch.kind == "subscription_renewed");
     revenue += renewals.map(|touch| euros(&touch.amount)).sum::<i64>();
-    let refunds: i64 =
-        touches().filter(|touch| touch.kind == "refund_issued").map(|touch| euros(&touch.amount).abs()).sum();
+    let paid_back = |at: fn(&Refund) -> usize| -> i64 {
+        story.refunds.iter().filter(|it| inside(at(it))).map(|it| euros(&timeline[it.at].amount).abs()).sum()
+    };
+    let refunds = paid_back(|refund| refund.at) - paid_back(|refund| refund.taken_back);
     let costs: i64 = touches().map(|touch| euros(&touch.cost)).sum();
     let cancelled = touches().any(|touch| touch.kind == "subscription_cancelled");
     if is_customer {

@@ -1,7 +1,7 @@
 //! One person's timeline in, the insight record and the observations for cells out. Works with positions in the sorted
 //! timeline: everything has a position where it begins and one where it ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -18,159 +18,14 @@ use super::{
     priorities::Priorities,
     relations, segments,
     sources::{Touch, instant},
+    trade::{NEVER, Promise, Purchase, Trade, things, trade},
     value::{self, Buyers},
 };
 
-/// A position that is never reached.
-pub(super) const NEVER: usize = usize::MAX;
-pub const ORDERS_MAX: usize = 256;
 const CASES_MAX: usize = 128;
 const IDENTIFIERS_MAX: usize = 64;
 const JOURNEY_MAX: usize = 32;
 const SCORES_MAX: usize = 64;
-
-/// An order, case or contract from its first mention until it was pushed out of memory.
-pub struct Thing {
-    pub mentions: Vec<usize>,
-    forgotten: usize,
-}
-
-/// Groups mentions (position, name, whether it may begin a thing) into things; at most `cap` are remembered at a time.
-pub fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize) -> Vec<Thing> {
-    let mut all: Vec<Thing> = Vec::new();
-    let mut known: HashMap<&str, usize> = HashMap::new();
-    let mut by_age: VecDeque<&str> = VecDeque::new();
-    for (position, name, begins) in mentions {
-        match known.get(name) {
-            Some(&index) => all[index].mentions.push(position),
-            None if begins => {
-                known.insert(name, all.len());
-                by_age.push_back(name);
-                all.push(Thing { mentions: vec![position], forgotten: NEVER });
-                if by_age.len() > cap {
-                    let oldest = known.remove(by_age.pop_front().unwrap()).unwrap();
-                    all[oldest].forgotten = position;
-                }
-            }
-            None => {}
-        }
-    }
-    all
-}
-
-/// Something bought, by positions.
-pub(super) struct Purchase {
-    pub placed: usize,
-    pub cancelled: usize,
-    pub delivered: usize,
-    pub forgotten: usize,
-}
-
-/// A promise of an order, from the touchpoint that made it to the position where it was kept, replaced or cancelled.
-pub(super) struct Promise {
-    pub made: usize,
-    pub due: i64,
-    pub ended: usize,
-    pub forgotten: usize,
-}
-
-pub(super) struct Delivery {
-    pub at: usize,
-    pub promise: Option<i64>,
-}
-
-/// What happened with orders.
-#[derive(Default)]
-pub(super) struct Trade {
-    /// In order.
-    pub purchases: Vec<Purchase>,
-    pub promises: Vec<Promise>,
-    pub deliveries: Vec<Delivery>,
-    pub returns: Vec<usize>,
-}
-
-fn trade(timeline: &[Touch]) -> Trade {
-    let mut trade = Trade::default();
-    let kind = |position: usize| timeline[position].kind.as_str();
-    let order_kinds =
-        ["order_placed", "delivery_promised", "order_shipped", "order_delivered", "order_cancelled", "order_returned"];
-    let mentions = timeline.iter().enumerate().filter(|(_, touch)| order_kinds.contains(&touch.kind.as_str()));
-    let named = mentions.filter_map(|(position, touch)| Some((position, touch.thing("order")?, true)));
-    for order in things(named, ORDERS_MAX) {
-        let first = |wanted: &str, after: Option<usize>| {
-            let mut found = order.mentions.iter().copied();
-            found.find(|&at| kind(at) == wanted && after.is_none_or(|after| at > after)).unwrap_or(NEVER)
-        };
-        let placed = first("order_placed", None);
-        let cancelled = if placed == NEVER { NEVER } else { first("order_cancelled", Some(placed)) };
-        let delivered = first("order_delivered", None);
-        if placed != NEVER {
-            trade.purchases.push(Purchase { placed, cancelled, delivered, forgotten: order.forgotten });
-        }
-        let closed = cancelled.min(delivered);
-        let mut promises: Vec<(usize, i64)> = order
-            .mentions
-            .iter()
-            .filter(|&&at| at < closed && matches!(kind(at), "order_placed" | "delivery_promised" | "order_shipped"))
-            .filter_map(|&at| Some((at, timeline[at].promised_at?)))
-            .collect();
-        // Told once more, it is the same promise.
-        promises.dedup_by_key(|(_, due)| *due);
-        for (index, &(made, due)) in promises.iter().enumerate() {
-            let replaced = promises.get(index + 1).map_or(NEVER, |next| next.0);
-            trade.promises.push(Promise { made, due, ended: closed.min(replaced), forgotten: order.forgotten });
-        }
-        if delivered != NEVER {
-            let kept = if cancelled < delivered { None } else { promises.last().map(|(_, due)| *due) };
-            let promise = timeline[delivered].promised_at.or(kept);
-            trade.deliveries.push(Delivery { at: delivered, promise });
-        }
-        let returned = first("order_returned", None);
-        if returned != NEVER {
-            trade.returns.push(returned);
-        }
-    }
-    nameless(timeline, &mut trade);
-    subscriptions(timeline, &mut trade);
-    trade.purchases.sort_by_key(|purchase| purchase.placed);
-    trade
-}
-
-/// Orders, deliveries and returns that name no order.
-fn nameless(timeline: &[Touch], trade: &mut Trade) {
-    let of = |wanted: &str| -> Vec<usize> {
-        let matching = timeline.iter().enumerate();
-        let matching = matching.filter(|(_, touch)| touch.kind == wanted && touch.thing("order").is_none());
-        matching.map(|(position, _)| position).collect()
-    };
-    let mut purchases: Vec<Purchase> = of("order_placed")
-        .into_iter()
-        .map(|placed| Purchase { placed, cancelled: NEVER, delivered: NEVER, forgotten: NEVER })
-        .collect();
-    for at in of("order_delivered") {
-        trade.deliveries.push(Delivery { at, promise: timeline[at].promised_at });
-        if let Some(oldest) = purchases.iter_mut().find(|order| order.placed < at && order.delivered == NEVER) {
-            oldest.delivered = at;
-        }
-    }
-    trade.purchases.append(&mut purchases);
-    trade.returns.extend(of("order_returned"));
-}
-
-fn subscriptions(timeline: &[Touch], trade: &mut Trade) {
-    let started: Vec<(usize, Option<&str>)> = timeline
-        .iter()
-        .enumerate()
-        .filter(|(_, touch)| touch.kind == "subscription_started")
-        .map(|(position, touch)| (position, touch.thing("contract")))
-        .collect();
-    let named = started.iter().filter_map(|&(position, contract)| Some((position, contract?, true)));
-    let first_starts = things(named, ORDERS_MAX).into_iter().map(|contract| contract.mentions[0]);
-    let unnamed = started.iter().filter(|(_, contract)| contract.is_none()).map(|(position, _)| *position);
-    for placed in first_starts.chain(unnamed) {
-        trade.purchases.push(Purchase { placed, cancelled: NEVER, delivered: placed, forgotten: NEVER });
-    }
-}
 
 /// The phase before each position, and the one after the last.
 fn phases(length: usize, purchases: &[Purchase]) -> Vec<&'static str> {
@@ -295,6 +150,7 @@ pub fn fold(
         replies: answered.map(|case| (case.first_reply, took(case))).collect(),
         deliveries: promised.map(late).map(|(at, gap)| (at, gap, gap <= options.on_time_tolerance_ms)).collect(),
         bought,
+        refunds: trade.refunds.clone(),
     };
     analysed.months.add(timeline, &story, world);
     analysed.contacts.add(timeline, world);
@@ -335,9 +191,10 @@ fn observe_trade(timeline: &[Touch], moments: &[Moment], trade: &Trade, world: &
         {
             world.measure("acquisition_cost", Some(currency), moment, *minor, 0);
         }
-        if let Some((minor, currency)) = touch.amount.as_ref().filter(|_| touch.kind == "refund_issued") {
-            world.measure("customer_value", Some(currency), moment, -minor.abs(), 0);
-        }
+    }
+    for refund in trade.refunds.iter().filter(|refund| refund.taken_back == NEVER) {
+        let (minor, currency) = timeline[refund.at].amount.as_ref().unwrap();
+        world.measure("customer_value", Some(currency), &moments[refund.at], -minor.abs(), 0);
     }
     for (touch, moment) in timeline.iter().zip(moments).filter(|(touch, _)| touch.kind == "subscription_renewed") {
         if let Some((minor, currency)) = &touch.amount {

@@ -4,23 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cells::{COMPANY, Day, Moment, Window, World},
-    person::{ORDERS_MAX, things},
     sources::Touch,
+    trade::contracts,
 };
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Contracts run from their first start to the first cancellation after it, while they are remembered.
+/// Contracts run from a start to the first cancellation after it, while they are remembered.
 pub fn observe_subscriptions(timeline: &[Touch], moments: &[Moment], world: &mut World) {
-    let mentions = timeline.iter().enumerate().filter_map(|(position, touch)| {
-        let starts = touch.kind == "subscription_started";
-        let says = starts || touch.kind == "subscription_cancelled";
-        says.then(|| touch.thing("contract")).flatten().map(|name| (position, name, starts))
-    });
-    for contract in things(mentions, ORDERS_MAX) {
-        let start = &moments[contract.mentions[0]];
-        let cancelled = contract.mentions.iter().find(|at| timeline[**at].kind == "subscription_cancelled");
-        let end = cancelled.map(|at| &moments[*at]);
+    for (start, cancelled) in contracts(timeline) {
+        let (start, end) = (&moments[start], moments.get(cancelled));
         world.stands("churn", start, start.day, end.map(|end| end.day));
         for window in end.into_iter().flat_map(|end| end.windows).filter(|window| window.1 > start.day) {
             for slice in &start.slices {

@@ -1,6 +1,6 @@
 //! A person's timeline in, the same with the segments that the rules of the tests put it into out.
 
-use super::{person::Trade, sources::Touch};
+use super::{sources::Touch, trade::Trade};
 
 /// The rules, as the hub is told them.
 pub const RULES: &str = r#"

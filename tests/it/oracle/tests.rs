@@ -110,11 +110,34 @@ fn an_order_placed_again_is_no_purchase_and_one_cancelled_never_lives_again() {
     assert_eq!(cell(&feeds, "orders|day:2026-01-01|"), None);
     assert_eq!(customer(&feeds)["phase"], "before");
     assert_eq!(customer(&feeds)["orders"], 0);
-    // Cancelled before it was placed: no effect.
+    // Cancelled before it was placed: it is placed all the same.
     let feeds =
         world(&[order("order_cancelled", at(1, 8), "O1", json!({})), order("order_placed", at(1, 9), "O1", json!({}))]);
     assert_eq!(customer(&feeds)["orders"], 1);
     assert_eq!(cell(&feeds, "revenue|day:2026-01-01|currency=EUR"), None);
+}
+
+#[test]
+fn a_cancellation_without_a_placing_ends_what_was_promised_until_the_order_is_placed() {
+    let promise = |kind: &str, day: i64, due: i64| order(kind, at(day, 9), "O1", json!({"promised_at": at(due, 9)}));
+    let cancelled = order("order_cancelled", at(3, 9), "O1", json!({}));
+    let told = [promise("delivery_promised", 1, 2), cancelled, promise("order_shipped", 4, 5), closing(8)];
+    let feeds = world(&told);
+    assert_eq!(cell(&feeds, "overdue|day:2026-01-02|"), Some((1, 1, 1)));
+    for day in 3..8 {
+        assert_eq!(cell(&feeds, &format!("overdue|day:2026-01-0{day}|")), None, "{day}");
+    }
+    assert_eq!(customer(&feeds)["open_promises"], 0);
+    assert!(feeds.alerts.is_empty());
+    // Delivered without a promise.
+    let delivered = order("order_delivered", at(6, 9), "O1", json!({}));
+    assert_eq!(cell(&world(&[&told[..], &[delivered]].concat()), "on_time|month:2026-01|"), None);
+    // Placed with the promise that was off, it is promised.
+    let placed = promise("order_placed", 6, 2);
+    let feeds = world(&[&told[..], &[placed]].concat());
+    assert_eq!(cell(&feeds, "overdue|day:2026-01-05|"), None);
+    assert_eq!(cell(&feeds, "overdue|day:2026-01-06|"), Some((1, 1, 1)));
+    assert_eq!(customer(&feeds)["open_promises"], 1);
 }
 
 #[test]
@@ -166,6 +189,20 @@ fn renewals_are_revenue_and_no_purchases() {
     assert_eq!(cell(&feeds, "revenue|month:2026-01|currency=EUR"), Some((2, 1_990, 1)));
     assert_eq!(cell(&feeds, "average_order_value|month:2026-01|currency=EUR"), Some((1, 990, 1)));
     assert_eq!(customer(&feeds)["revenue"], json!({"EUR": 1_990}));
+    // Started again after it was cancelled, it is bought again and runs again.
+    let feeds = world(&[
+        with("subscription_cancelled", at(1, 0), 5),
+        with("subscription_started", at(1, 1), 990),
+        with("subscription_cancelled", at(12, 1), 5),
+        with("subscription_cancelled", at(13, 1), 5),
+        with("subscription_started", at(14, 1), 880),
+        with("subscription_started", at(15, 1), 770),
+        with("subscription_cancelled", at(40, 1), 5),
+    ]);
+    assert_eq!(cell(&feeds, "orders|month:2026-01|"), Some((2, 2, 1)));
+    assert_eq!(cell(&feeds, "revenue|month:2026-01|currency=EUR"), Some((2, 1_870, 1)));
+    assert_eq!(cell(&feeds, "churn|day:2026-01-12|"), Some((1, 1, 1)));
+    assert_eq!(cell(&feeds, "churn|month:2026-02|"), Some((1, 1, 1)));
 }
 
 #[test]
@@ -388,4 +425,31 @@ fn the_journey_begins_after_the_last_purchase_and_collapses_repeats() {
         {"spoke": "operations", "kind": "page_viewed", "channel": "app"},
     ]);
     assert_eq!(customer(&world(&events))["journey"], steps);
+}
+
+#[test]
+fn one_purchase_ends_one_journey_even_if_the_one_before_it_was_cancelled() {
+    let told = |cancelled: Value| {
+        [
+            order("order_placed", at(1, 9), "O1", json!({})),
+            touch("payment_received", at(2, 9), json!({})),
+            cancelled,
+            order("order_placed", at(4, 9), "O2", json!({})),
+            closing(50),
+        ]
+    };
+    let ended = |feeds: &Feeds, goal: &str| {
+        feeds
+            .journeys
+            .get(&format!("journeys|month:2026-01|goal={goal}"))
+            .map(|it| (it["converted"].clone(), it["lost"].clone()))
+    };
+    for more in [json!({}), json!({"visibility": "internal"})] {
+        let feeds = world(&told(order("order_cancelled", at(3, 9), "O1", more)));
+        assert_eq!(ended(&feeds, "first_purchase"), Some((json!(1), json!(1))));
+        assert_eq!(ended(&feeds, "repurchase"), None);
+    }
+    let feeds = world(&told(order("order_cancelled", at(3, 9), "O3", json!({}))));
+    assert_eq!(ended(&feeds, "first_purchase"), Some((json!(1), json!(0))));
+    assert_eq!(ended(&feeds, "repurchase"), Some((json!(1), json!(0))));
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{
     alerts::shown,
     cells::{Day, World, civil, end, window_name, windows},
-    person::{NEVER, Purchase, Trade},
     sources::Touch,
+    trade::{NEVER, Purchase, Trade},
 };
 
 /// Of so many months, the newest, parameters are published.
