@@ -105,9 +105,8 @@ fn observe_margin(timeline: &[Touch], moments: &[Moment], trade: &Trade, world: 
         amounts.extend(amount.map(|(minor, currency)| (purchase.placed, *minor, currency)));
     }
     for (at, touch) in timeline.iter().enumerate() {
-        match (touch.kind.as_str(), &touch.amount) {
-            ("subscription_renewed", Some((minor, currency))) => amounts.push((at, *minor, currency)),
-            _ => {}
+        if let ("subscription_renewed", Some((minor, currency))) = (touch.kind.as_str(), &touch.amount) {
+            amounts.push((at, *minor, currency));
         }
         amounts.extend(touch.cost.as_ref().map(|(minor, currency)| (at, -minor, currency)));
     }
