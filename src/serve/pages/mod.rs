@@ -108,6 +108,8 @@ type Desk = Arc<Office>;
 /// The API's inside, and what pages keep of its answers.
 pub(super) struct Office {
     inside: Inside,
+    /// What tells this process from others.
+    process: u64,
     boards: overview::Boards,
     trials: spokes::Trials,
 }
@@ -124,6 +126,8 @@ impl Deref for Office {
 pub(super) struct Asker {
     desk: Desk,
     who: Who,
+    /// How the feeds were before anything of them was read for this.
+    seen: live::Seen,
 }
 
 impl Asker {
@@ -138,7 +142,7 @@ impl Asker {
         if who.caller.roles.contains(&Role::ReadMetrics) {
             who.caller.roles.remove(&Role::ReadCustomers);
         }
-        Asker { desk: Arc::clone(&self.desk), who }
+        Asker { desk: Arc::clone(&self.desk), who, seen: self.seen.clone() }
     }
 
     /// A list of the API.
@@ -163,7 +167,8 @@ impl Asker {
 
 /// The routes of the dashboard and of the API. What is neither's is said in words to people, and to programs as the API does.
 pub(super) fn beside(inside: Inside, api: Router) -> Router {
-    let desk = Arc::new(Office { inside, boards: overview::Boards::default(), trials: spokes::Trials::default() });
+    let (process, boards, trials) = (live::number_of_process(), overview::Boards::default(), spokes::Trials::default());
+    let desk = Arc::new(Office { inside, process, boards, trials });
     routes(&desk).merge(api).layer(from_fn_with_state(desk, faults::in_words))
 }
 
@@ -353,10 +358,12 @@ fn shown(desk: &Inside, who: Option<&Who>, status: StatusCode, page: &Page) -> R
         Some(_) => faults::state(desk),
     };
     let hears = |feed: &&Feed| who.is_some_and(|who| Inside::may_hear(&who.caller, **feed));
-    let feeds = page.feeds.iter().filter(hears);
-    let feeds: Vec<&str> = feeds.map(|feed| feed.topic().trim_start_matches("insight.")).collect();
+    let feeds: Vec<Feed> = page.feeds.iter().filter(hears).copied().collect();
     let live = (!feeds.is_empty()).then(|| {
-        words::href("/live", &[("feeds", &feeds.join(",")), ("key", page.key.as_deref().unwrap_or_default())])
+        let names: Vec<&str> = feeds.iter().map(|feed| feed.topic().trim_start_matches("insight.")).collect();
+        let seen = page.seen.as_ref().map(|seen| seen.word(&feeds)).unwrap_or_default();
+        let key = page.key.as_deref().unwrap_or_default();
+        words::href("/live", &[("feeds", &names.join(",")), ("key", key), ("seen", &seen)])
     });
     let layout = Layout {
         page,
@@ -392,7 +399,10 @@ fn whole(number: u64) -> i64 {
 /// What a page's function came to, as an answer.
 fn answered(asker: &Asker, page: Result<Page, Refused>) -> Response {
     match page {
-        Ok(page) => shown(&asker.desk, Some(&asker.who), StatusCode::OK, &page),
+        Ok(page) => {
+            let page = Page { seen: Some(asker.seen.clone()), ..page };
+            shown(&asker.desk, Some(&asker.who), StatusCode::OK, &page)
+        }
         Err(refused) => failed(&asker.desk, Some(&asker.who), &refused),
     }
 }
@@ -405,7 +415,7 @@ impl axum::extract::FromRequestParts<Desk> for Asker {
         // The guard has put it there.
         let who = Extension::<Who>::from_request_parts(parts, desk).await;
         let Extension(who) = who.map_err(IntoResponse::into_response)?;
-        Ok(Asker { desk: Arc::clone(desk), who })
+        Ok(Asker { desk: Arc::clone(desk), who, seen: live::Seen::now(desk) })
     }
 }
 

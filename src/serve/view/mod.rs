@@ -55,6 +55,8 @@ use crate::{
 
 pub use follow::{Following, Subscribe};
 pub use keys::{Index, Place, beginning_with, feed};
+#[cfg(test)]
+pub(in crate::serve) use news::Desk as NewsDesk;
 pub use news::{News, Watch};
 pub use progress::Progress;
 
