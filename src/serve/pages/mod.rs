@@ -1,8 +1,8 @@
 //! What the API answers in; the dashboard out: pages of plain HTML, made here, for people, in any browser.
 //!
 //! ```text
-//!  request → guard: turn free? who (session, token, this machine)? how often? filled? → page → inside (the API's own answers)
-//!                                                                                        └→ blocks → templates → security headers
+//!  request → guard: who (session, token, this machine)? how often? filled? → turn free? → page → inside (the API's own answers)
+//!                                                                                           └→ blocks → templates → security headers
 //! ```
 //!
 //! One file per page; `acknowledge`, `review` and `privacy` are what is done there. What they share: `faults` (what is said where there is
@@ -174,7 +174,6 @@ pub(super) fn beside(inside: Inside, api: Router) -> Router {
 
 fn routes(desk: &Desk) -> Router {
     let pages = Router::new()
-        .route("/", get(overview::page))
         .route("/department", get(department::page))
         .route("/metrics", get(metrics::page))
         .route("/journeys", get(journeys::page))
@@ -193,6 +192,9 @@ fn routes(desk: &Desk) -> Router {
         .route("/operations", get(operations::page))
         .route("/live", get(live::changes))
         .route("/logout", post(login::log_out))
+        .layer(from_fn_with_state(Arc::clone(desk), in_turn))
+        // It waits for whoever makes it, and takes its turns between.
+        .route("/", get(overview::page))
         .layer(from_fn_with_state(Arc::clone(desk), guard));
     let open = Router::new()
         .route("/login", get(login::page).post(login::log_in))
@@ -229,21 +231,15 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
         visitor.prepare(&desk).await;
         let who = visitor.who(&desk)?;
         desk.take(&who.caller)?;
-        let request = gathered(&desk, request, forms::FORM_BYTES_MAX).await?;
-        Ok::<_, Refused>((who, request, desk.turn().await?))
+        Ok::<_, Refused>((who, gathered(&desk, request, forms::FORM_BYTES_MAX).await?))
     };
     let mut response = match admitted.await {
-        Ok((who, ..)) if !desk.view().progress().is_complete() => faults::filling(&desk, &who),
-        Ok((who, mut request, _turn)) => {
+        Ok((who, _)) if !desk.view().progress().is_complete() => faults::filling(&desk, &who),
+        Ok((who, mut request)) => {
             request.extensions_mut().insert(who.clone());
-            let response = match timeout(desk.within(), next.run(request)).await {
+            match timeout(desk.within(), next.run(request)).await {
                 Ok(response) => response,
                 Err(_) => failed(&desk, Some(&who), &faults::late()),
-            };
-            // In its turn, so that few pages wait for room.
-            match desk.held(response).await {
-                Ok(response) => response,
-                Err(refused) => failed(&desk, Some(&who), &refused),
             }
         }
         // A person is asked to log in; a script or a form is told.
@@ -258,6 +254,22 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     finish(&visitor, &mut response);
     desk.note(response.status(), begun.elapsed());
     response
+}
+
+/// A page in its turn: while it holds it, others wait for theirs, also those who ask the API.
+async fn in_turn(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+    let who = request.extensions().get::<Who>().cloned();
+    turned(&desk, who.as_ref(), next.run(request)).await
+}
+
+/// What is made in a turn, and why not.
+async fn turned(desk: &Inside, who: Option<&Who>, made: impl Future<Output = Response>) -> Response {
+    let held = async {
+        let _turn = desk.turn().await?;
+        // In the same turn, so that few pages wait for room.
+        desk.held(made.await).await
+    };
+    held.await.unwrap_or_else(|refused| failed(desk, who, &refused))
 }
 
 /// Whether a request only looks: HEAD is answered as GET is.

@@ -1,5 +1,10 @@
 //! What one client of the API may hold, and where a stream of events cannot go on.
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
 use super::*;
 
 #[test]
@@ -136,4 +141,53 @@ fn other_pages_and_slow_bodies_hold_up_nobody_who_asks() {
     assert_eq!(desk.ask("/api/v1/metrics", &[("authorization", &metrics)]).status, 200);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     drop(slow);
+}
+
+#[test]
+fn whoever_waits_for_the_overview_holds_up_nobody_who_asks() {
+    const VIEWERS: usize = 40;
+    const TURNS: &str = "serve.concurrent_requests=2";
+    let mut desk = Desk::open("viewers", &["serve.requests_per_second=100000", TURNS]);
+    desk.house.append(DAY_MS, &orders(1..4));
+    let path = "/api/v1/metrics/orders/series?window=day";
+    desk.becomes(path, &[], &|answer| answer.status == 200 && answer.items().len() == 3);
+    desk.becomes("/", &[], &|answer| answer.status == 200);
+    let (port, house, is_over) = (desk.port, &mut desk.house, AtomicBool::new(false));
+    let (pages, answers) = thread::scope(|scope| {
+        let is_over = &is_over;
+        // Something is always new, so that whoever looks in waits until it may be read once more.
+        scope.spawn(move || {
+            for number in 0.. {
+                if is_over.load(Ordering::SeqCst) {
+                    break;
+                }
+                house
+                    .append(DAY_MS, &[event(&format!("n-{number}"), 4, "order_placed", json!({ "email": "b@x.org" }))]);
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let viewers: Vec<_> = (0..VIEWERS)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut statuses = Vec::new();
+                    while !is_over.load(Ordering::SeqCst) {
+                        statuses.push(ask(port, "GET", "/", &[]).map(|page| page.status));
+                        thread::sleep(Duration::from_millis(50));
+                    }
+                    statuses
+                })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for _ in 0..20 {
+            answers.push(ask(port, "GET", path, &[]).map(|answer| answer.status));
+            thread::sleep(Duration::from_millis(150));
+        }
+        is_over.store(true, Ordering::SeqCst);
+        let pages: Vec<_> = viewers.into_iter().flat_map(|viewer| viewer.join().expect("a viewer")).collect();
+        (pages, answers)
+    });
+    // Whoever gets no turn for two seconds is told that others are being answered.
+    assert_eq!(answers, vec![Some(200); 20], "while {} pages were shown", pages.len());
+    assert!(pages.len() > VIEWERS && pages.iter().all(|status| *status == Some(200)), "{pages:?}");
 }
