@@ -26,6 +26,9 @@ pub struct News {
     pub key: String,
     /// Its document; `None`: the key is gone.
     pub value: Option<Value>,
+    /// Whoever has everything that was told up to this has everything that was committed to the feed by then, by the clock, in
+    /// milliseconds since 1970; `None`: that is not known.
+    pub whole_until_ms: Option<i64>,
     /// What is written of it, once for all who watch.
     pub text: OnceLock<String>,
 }
@@ -85,7 +88,7 @@ impl Desk {
     #[cfg(test)]
     pub(in crate::serve) fn tell_of(&self, feed: Feed, key: &str) {
         let (key, text) = (key.to_owned(), OnceLock::new());
-        let news = News { partition: 0, offset: 0, timestamp_ms: 0, key, value: None, text };
+        let news = News { partition: 0, offset: 0, timestamp_ms: 0, key, value: None, whole_until_ms: None, text };
         self.tell(feed, news);
     }
 
