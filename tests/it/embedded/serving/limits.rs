@@ -132,6 +132,43 @@ fn a_stream_of_a_compacted_feed_does_not_go_on_where_a_deletion_may_be_gone() {
     assert_eq!(open("audit", &former(&audit)).0, 200);
 }
 
+#[test]
+fn a_stream_does_not_go_on_in_a_log_that_was_restored() {
+    let settings = ["serve.requests_per_second=100000"];
+    let mut desk = Desk::open("backed-up", &settings);
+    let path = "/api/v1/metrics/orders/series?window=day";
+    let has = |desk: &Desk, days: usize| {
+        desk.becomes(path, &[], &|answer| answer.status == 200 && answer.items().len() == days);
+    };
+    let of_day = |day: &'static str| {
+        move |data: &Value| data["value"]["metric"] == "orders" && data["value"]["window"]["start"] == day
+    };
+    let beginning = "/api/v1/feeds/metrics/events?from=beginning";
+    desk.house.append(DAY_MS, &orders(1..4));
+    has(&desk, 3);
+    let before = Stream::open(desk.port, beginning, &[]).1.first(&|_| true);
+    let backup = desk.house.path().join("backup");
+    desk.house.succeed(&["backup", backup.to_str().unwrap()]);
+    desk.house.append(DAY_MS, &orders(4..15));
+    has(&desk, 14);
+    // The day of the last of them.
+    let newest = desk.ask(path, &[]).items().last().unwrap()["window"]["start"].as_str().unwrap().to_owned();
+    let after = Stream::open(desk.port, beginning, &[]).1.first(&of_day(newest.leak()));
+
+    let data = desk.house.path().join("restored");
+    let place = format!("hub.data_directory={}", data.display());
+    desk.house.succeed(&["restore", backup.to_str().unwrap(), "--set", &place]);
+    let restored = Desk::on("restored", Some(&data), &settings);
+    has(&restored, 3);
+    for id in [&before, &after] {
+        let by = [("last-event-id", id.as_str())];
+        restored.assert_gone("/api/v1/feeds/metrics/events", &by);
+        let (status, _) = Stream::open(desk.port, "/api/v1/feeds/metrics/events", &by);
+        assert_eq!(status, 200, "in the one that it is of it goes on");
+    }
+    assert!(!Stream::open(restored.port, beginning, &[]).1.first(&|_| true).is_empty());
+}
+
 impl Desk {
     /// Fails unless a stream cannot go on, and says what to do; one that goes on has no end that could be waited for.
     #[track_caller]
