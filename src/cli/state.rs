@@ -163,9 +163,13 @@ pub(super) fn restore(
     let log = CommitLog::open(Arc::new(from), Options::default()).map_err(log_stop)?;
     let verified = log.verify(&mut |_, _| {}).map_err(log_stop)?;
     private::directory(data).map_err(failed_with(data))?;
-    let into = RealFiles::new(&place::log_directory(settings)).map_err(failed_with(data))?;
-    log.backup(&into).map_err(log_stop)?;
     copy_private(&arguments.backup.join(hub::PERSON_KEY), &data.join(hub::PERSON_KEY))?;
+    let directory = place::log_directory(settings);
+    let into = RealFiles::new(&directory).map_err(failed_with(data))?;
+    log.backup(&into).map_err(log_stop)?;
+    // What came after the backup is gone, and something else will have its offsets: whoever has one of those is told that this is
+    // another log, also when it has grown beyond them.
+    SharedLog::begin_another(&directory).map_err(log_stop)?;
     let words = format!(
         "{} records verified and restored into {}; start the hub with `insight-hub run`",
         verified.records,

@@ -235,6 +235,7 @@ fn people_look_in_with_a_real_browser() {
     states::what_is_no_page_says_so(&mut looker, &demo);
     states::a_session_that_is_over_leads_back(&mut looker, &demo, &all);
     a_session_is_what_its_token_may(&mut looker, &demo, &few);
+    states::a_page_that_listens_again_is_asked_for_again(&mut looker, &demo);
     states::a_page_says_that_the_hub_is_away(&mut looker, &mut demo);
     assert!(looker.wrong.is_empty(), "{}", looker.wrong.join("\n"));
 }

@@ -5,8 +5,10 @@
 //!                    the view's news from there on ────────────┴──▶ what the client has not had ──▶ client
 //! ```
 //!
-//! The id of an event says where to go on in each partition, so it is good on every instance and after every restart. Nobody's
-//! slowness is anybody else's: what a client does not take in time ends its stream, and it comes back with its last id.
+//! The id of an event says where to go on in each partition, so it is good on every instance and after every restart; and up to when
+//! its client has everything, so that nobody goes on who could miss a deletion: a compacted feed keeps them for a time, and says
+//! nothing afterwards of what is gone. Nobody's slowness is anybody else's: what a client does not take in time ends its stream, and it
+//! comes back with its last id.
 
 use std::{
     collections::BTreeMap,
@@ -67,6 +69,8 @@ const READ_BYTES: usize = 1 << 20;
 const READ_WITHIN: Duration = Duration::from_secs(1);
 /// How long a client may take for that.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
+/// How exact an id is about the time.
+const MINUTE_MS: i64 = 60_000;
 /// The longest id.
 const ID_BYTES_MAX: usize = 8 << 10;
 
@@ -99,7 +103,7 @@ pub(super) struct How {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what is written by hand, piece by piece")]
 pub(super) struct FeedEvent {
-    /// Where to go on behind it, as `last-event-id`.
+    /// Where to go on behind it, as `last-event-id`. An event that has this alone says that nothing has come since.
     id: String,
     /// Always `record`.
     #[schema(pattern = "^record$")]
@@ -135,8 +139,11 @@ pub(super) fn is_personal(feed: Feed) -> bool {
 /// A feed's records as they come.
 ///
 /// Each event has the record's key, timestamp and value, null where the key is gone, and an id to resume with: sent back as
-/// `last-event-id`, the stream goes on behind it. A stream ends after an hour at most, when its client does not keep up, and when
-/// its token ends. Feeds about persons need read:customers, the others read:metrics.
+/// `last-event-id`, the stream goes on behind it. Where nothing comes, an event without data has a new id every 15 seconds. A stream
+/// ends after an hour at most, when its client does not keep up, and when its token ends. Compacted feeds keep deletions for a day, or for
+/// a quarter of topics.erased_within_seconds where that is less: a stream of one does not go on from an id that is older than nine tenths
+/// of it, since of what was deleted meanwhile nothing might be said. Begin anew then, and forget what you have. Feeds about persons need
+/// read:customers, the others read:metrics.
 #[utoipa::path(
     get, path = "/api/v1/feeds/{feed}/events", operation_id = "watch_feed", tag = "feeds",
     params(
@@ -147,7 +154,7 @@ pub(super) fn is_personal(feed: Feed) -> bool {
     responses(
         (status = 200, description = "Events `record`", content_type = "text/event-stream", body = FeedEvent),
         (status = 404, description = "There is no such feed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 410, description = "The feed is another one now, or has no longer what came next: begin anew, with `from` and without `last-event-id`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "The feed is another one now, or has no longer what came next, or may no longer have deletions that did: forget what you have and begin anew, with `from` and without `last-event-id`", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("token" = ["read:metrics"]), ("token" = ["read:customers"])),
 )]
@@ -173,25 +180,38 @@ pub(super) async fn watch(
         let name = feed.description().suffix;
         api.enter(&caller, |entry| AuditEntry { operation: "watch_feed", feed: Some(name), ..entry }).await?;
     }
-    let (origin, (here, news)) = api.ask(move |view| Ok((view.origin(feed)?, view.watch_from_here(feed)?))).await?;
-    let origin = xxh3_64(origin.as_bytes());
+    // How far it is is asked first: whoever has what is here has everything up to then.
+    let asked_here = api.ask(move |view| Ok((view.origin(feed)?, view.whole_until_ms(), view.watch_from_here(feed)?)));
+    let (origin, whole_until_ms, (here, news)) = asked_here.await?;
+    let (origin, whole_until) = (xxh3_64(origin.as_bytes()), whole_until_ms.map(|at| at.div_euclid(MINUTE_MS)));
     if asked.as_ref().is_some_and(|asked| asked.origin != origin) {
         return Err(gone());
     }
     let is_resumed = asked.is_some();
-    let from = match (asked, how.from) {
-        (Some(asked), _) => asked.at,
-        (None, Begin::Beginning) => Positions::new(),
-        (None, Begin::Now) => here.clone(),
+    let had = match (asked, how.from) {
+        (Some(asked), _) => asked,
+        // What was deleted before now is deleted in what is read.
+        (None, Begin::Beginning) => Point { origin, whole_until, at: Positions::new() },
+        (None, Begin::Now) => Point { origin, whole_until, at: here.clone() },
     };
-    let is_behind = here.iter().any(|(partition, next)| from.get(partition).is_none_or(|from| from < next));
+    let is_behind = here.iter().any(|(partition, next)| had.at.get(partition).is_none_or(|from| from < next));
+    if is_resumed && feed.description().cleanup == Cleanup::Compact {
+        let could_miss = match had.whole_until {
+            Some(minutes) => api.view.could_miss_a_deletion(minutes * MINUTE_MS, (api.now_ms)()),
+            // The id is of a version that did not say. Where nothing has come since, nothing is missed.
+            None => is_behind,
+        };
+        if could_miss {
+            return Err(gone());
+        }
+    }
     let reading = match is_behind {
-        true => Some(ReadingUp::open(&api, &caller, feed, from.clone(), here, is_resumed).await?),
+        true => Some(ReadingUp::open(&api, &caller, feed, had.at.clone(), here, is_resumed).await?),
         false => None,
     };
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let room = Arc::new(Semaphore::new(WAITING_KIB_MAX as usize));
-    let stream = Sending { api, headers, sender, room, had: Point { origin, at: from }, _places: (place, of_caller) };
+    let stream = Sending { api, headers, sender, room, had, _places: (place, of_caller) };
     tokio::spawn(stream.run(reading, news));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(Events(receiver))).into_response())
@@ -200,7 +220,8 @@ pub(super) async fn watch(
 fn gone() -> Problem {
     Problem::new(
         Kind::ResumeGone,
-        "the feed was made anew, or has no longer what came next; begin anew, with `from` and without `last-event-id`",
+        "the feed was made anew, or has no longer what came next, or may no longer have deletions that did; forget what you have and \
+         begin anew, with `from` and without `last-event-id`",
     )
 }
 
@@ -209,6 +230,8 @@ fn gone() -> Problem {
 struct Point {
     /// A hash of what tells the feed from others that had or will have its name.
     origin: u64,
+    /// Up to when everything was had, in minutes since 1970; `None`: the id is of a version that did not say.
+    whole_until: Option<i64>,
     /// Where to go on in each partition.
     at: Positions,
 }
@@ -216,13 +239,25 @@ struct Point {
 impl Point {
     fn id(&self) -> String {
         let parts: Vec<String> = self.at.iter().map(|(partition, next)| format!("{partition}:{next}")).collect();
-        format!("{:016x}@{}", self.origin, parts.join(","))
+        let whole_until = self.whole_until.map_or_else(String::new, |minutes| format!(".{minutes}"));
+        format!("{:016x}{whole_until}@{}", self.origin, parts.join(","))
+    }
+
+    /// Everything was had up to a time.
+    fn note_whole(&mut self, until_ms: Option<i64>) {
+        self.whole_until = self.whole_until.max(until_ms.map(|at| at.div_euclid(MINUTE_MS)));
     }
 
     /// The same back; `None`: it is none.
     fn parse(id: &[u8]) -> Option<Point> {
         let id = std::str::from_utf8(id).ok().filter(|id| id.len() <= ID_BYTES_MAX)?;
-        let (origin, parts) = id.split_once('@')?;
+        let (head, parts) = id.split_once('@')?;
+        let (origin, whole_until) = head.split_once('.').map_or((head, None), |(origin, at)| (origin, Some(at)));
+        let is_minutes = |text: &&str| (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let whole_until = match whole_until {
+            Some(text) => Some(Some(text).filter(is_minutes)?.parse().ok()?),
+            None => None,
+        };
         let is_hash = origin.len() == 16 && origin.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let origin = u64::from_str_radix(origin, 16).ok().filter(|_| is_hash)?;
         let mut at = Positions::new();
@@ -234,7 +269,7 @@ impl Point {
                 return None;
             }
         }
-        Some(Point { origin, at })
+        Some(Point { origin, whole_until, at })
     }
 }
 
@@ -363,6 +398,8 @@ impl Sending {
                     return;
                 }
             }
+            // What was committed by then was told before: if nothing is left to be heard after this, all of that was had.
+            let whole_until_ms = self.api.view.whole_until_ms();
             let next = tokio::select! {
                 next = timeout(ALIVE_EVERY, news.next()) => next,
                 // The client is gone, and so is its place.
@@ -372,7 +409,10 @@ impl Sending {
                 Ok(Some(record)) => self.send_record(&record).await,
                 // It did not keep up, or the view is closed or begun anew: it comes back with its last id.
                 Ok(None) => false,
-                Err(_) => self.send(Bytes::from_static(b":\n\n")).await,
+                Err(_) => {
+                    self.had.note_whole(whole_until_ms);
+                    self.send(format!("id: {}\n\n", self.had.id()).into()).await
+                }
             };
             if !sent {
                 return;
@@ -405,6 +445,7 @@ impl Sending {
             return true;
         }
         *had = record.offset + 1;
+        self.had.note_whole(record.whole_until_ms);
         let data = record.text.get_or_init(|| {
             let at = EventTime(record.timestamp_ms);
             let timestamp = (record.timestamp_ms >= 0 && at.is_supported()).then(|| at.to_string());
@@ -455,10 +496,13 @@ mod tests {
 
     #[test]
     fn an_id_says_where_to_go_on_and_in_what() {
-        let point = Point { origin: 0xab, at: Positions::from([(0, 41), (7, 0)]) };
-        assert_eq!(point.id(), "00000000000000ab@0:41,7:0");
-        assert_eq!(Point::parse(point.id().as_bytes()), Some(point));
-        let nowhere = Point { origin: u64::MAX, at: Positions::new() };
+        let point = Point { origin: 0xab, whole_until: Some(29_000_000), at: Positions::from([(0, 41), (7, 0)]) };
+        assert_eq!(point.id(), "00000000000000ab.29000000@0:41,7:0");
+        assert_eq!(Point::parse(point.id().as_bytes()), Some(point.clone()));
+        let former = Point { whole_until: None, ..point };
+        assert_eq!(former.id(), "00000000000000ab@0:41,7:0");
+        assert_eq!(Point::parse(former.id().as_bytes()), Some(former));
+        let nowhere = Point { origin: u64::MAX, whole_until: Some(0), at: Positions::new() };
         assert_eq!(Point::parse(nowhere.id().as_bytes()), Some(nowhere));
         for wrong in ["x", "0", "0:", ":1", "0:1:2", "0:-1", "-1:0", "0:1,0:2", "0:99999999999999999999", "0:1;1:2"] {
             assert_eq!(Point::parse(format!("00000000000000ab@{wrong}").as_bytes()), None, "{wrong}");
@@ -466,6 +510,20 @@ mod tests {
         for wrong in ["", "0:41", "ab@0:41", "+0000000000000ab@0:1", "00000000000000AB@0:1"] {
             assert_eq!(Point::parse(wrong.as_bytes()), None, "{wrong}");
         }
+        for wrong in ["", "-1", "+1", "1.5", "12345678901", "x"] {
+            assert_eq!(Point::parse(format!("00000000000000ab.{wrong}@0:1").as_bytes()), None, "{wrong}");
+        }
         assert_eq!(Point::parse(&[0xff]), None);
+    }
+
+    #[test]
+    fn an_id_never_goes_back_in_time() {
+        let mut point = Point { origin: 1, whole_until: None, at: Positions::new() };
+        for (until_ms, minutes) in
+            [(None, None), (Some(119_999), Some(1)), (Some(60_000), Some(1)), (None, Some(1)), (Some(120_000), Some(2))]
+        {
+            point.note_whole(until_ms);
+            assert_eq!(point.whole_until, minutes, "{until_ms:?}");
+        }
     }
 }

@@ -286,6 +286,8 @@ pub(super) struct Page {
     pub(super) feeds: Vec<crate::feeds::Feed>,
     /// Of those, only records whose key begins so.
     pub(super) key: Option<String>,
+    /// How the feeds were before the page was made.
+    pub(super) seen: Option<super::live::Seen>,
     /// Whether it waits for something and is to be asked for again.
     pub(super) is_waiting: bool,
 }

@@ -1,8 +1,8 @@
 //! What the API answers in; the dashboard out: pages of plain HTML, made here, for people, in any browser.
 //!
 //! ```text
-//!  request → guard: turn free? who (session, token, this machine)? how often? filled? → page → inside (the API's own answers)
-//!                                                                                        └→ blocks → templates → security headers
+//!  request → guard: who (session, token, this machine)? how often? filled? → turn free? → page → inside (the API's own answers)
+//!                                                                                           └→ blocks → templates → security headers
 //! ```
 //!
 //! One file per page; `acknowledge`, `review` and `privacy` are what is done there. What they share: `faults` (what is said where there is
@@ -108,6 +108,8 @@ type Desk = Arc<Office>;
 /// The API's inside, and what pages keep of its answers.
 pub(super) struct Office {
     inside: Inside,
+    /// What tells this process from others.
+    process: u64,
     boards: overview::Boards,
     trials: spokes::Trials,
 }
@@ -124,6 +126,8 @@ impl Deref for Office {
 pub(super) struct Asker {
     desk: Desk,
     who: Who,
+    /// How the feeds were before anything of them was read for this.
+    seen: live::Seen,
 }
 
 impl Asker {
@@ -138,7 +142,7 @@ impl Asker {
         if who.caller.roles.contains(&Role::ReadMetrics) {
             who.caller.roles.remove(&Role::ReadCustomers);
         }
-        Asker { desk: Arc::clone(&self.desk), who }
+        Asker { desk: Arc::clone(&self.desk), who, seen: self.seen.clone() }
     }
 
     /// A list of the API.
@@ -163,13 +167,13 @@ impl Asker {
 
 /// The routes of the dashboard and of the API. What is neither's is said in words to people, and to programs as the API does.
 pub(super) fn beside(inside: Inside, api: Router) -> Router {
-    let desk = Arc::new(Office { inside, boards: overview::Boards::default(), trials: spokes::Trials::default() });
+    let (process, boards, trials) = (live::number_of_process(), overview::Boards::default(), spokes::Trials::default());
+    let desk = Arc::new(Office { inside, process, boards, trials });
     routes(&desk).merge(api).layer(from_fn_with_state(desk, faults::in_words))
 }
 
 fn routes(desk: &Desk) -> Router {
     let pages = Router::new()
-        .route("/", get(overview::page))
         .route("/department", get(department::page))
         .route("/metrics", get(metrics::page))
         .route("/journeys", get(journeys::page))
@@ -188,6 +192,9 @@ fn routes(desk: &Desk) -> Router {
         .route("/operations", get(operations::page))
         .route("/live", get(live::changes))
         .route("/logout", post(login::log_out))
+        .layer(from_fn_with_state(Arc::clone(desk), in_turn))
+        // It waits for whoever makes it, and takes its turns between.
+        .route("/", get(overview::page))
         .layer(from_fn_with_state(Arc::clone(desk), guard));
     let open = Router::new()
         .route("/login", get(login::page).post(login::log_in))
@@ -224,21 +231,15 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
         visitor.prepare(&desk).await;
         let who = visitor.who(&desk)?;
         desk.take(&who.caller)?;
-        let request = gathered(&desk, request, forms::FORM_BYTES_MAX).await?;
-        Ok::<_, Refused>((who, request, desk.turn().await?))
+        Ok::<_, Refused>((who, gathered(&desk, request, forms::FORM_BYTES_MAX).await?))
     };
     let mut response = match admitted.await {
-        Ok((who, ..)) if !desk.view().progress().is_complete() => faults::filling(&desk, &who),
-        Ok((who, mut request, _turn)) => {
+        Ok((who, _)) if !desk.view().progress().is_complete() => faults::filling(&desk, &who),
+        Ok((who, mut request)) => {
             request.extensions_mut().insert(who.clone());
-            let response = match timeout(desk.within(), next.run(request)).await {
+            match timeout(desk.within(), next.run(request)).await {
                 Ok(response) => response,
                 Err(_) => failed(&desk, Some(&who), &faults::late()),
-            };
-            // In its turn, so that few pages wait for room.
-            match desk.held(response).await {
-                Ok(response) => response,
-                Err(refused) => failed(&desk, Some(&who), &refused),
             }
         }
         // A person is asked to log in; a script or a form is told.
@@ -253,6 +254,22 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     finish(&visitor, &mut response);
     desk.note(response.status(), begun.elapsed());
     response
+}
+
+/// A page in its turn: while it holds it, others wait for theirs, also those who ask the API.
+async fn in_turn(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+    let who = request.extensions().get::<Who>().cloned();
+    turned(&desk, who.as_ref(), next.run(request)).await
+}
+
+/// What is made in a turn, and why not.
+async fn turned(desk: &Inside, who: Option<&Who>, made: impl Future<Output = Response>) -> Response {
+    let held = async {
+        let _turn = desk.turn().await?;
+        // In the same turn, so that few pages wait for room.
+        desk.held(made.await).await
+    };
+    held.await.unwrap_or_else(|refused| failed(desk, who, &refused))
 }
 
 /// Whether a request only looks: HEAD is answered as GET is.
@@ -353,10 +370,12 @@ fn shown(desk: &Inside, who: Option<&Who>, status: StatusCode, page: &Page) -> R
         Some(_) => faults::state(desk),
     };
     let hears = |feed: &&Feed| who.is_some_and(|who| Inside::may_hear(&who.caller, **feed));
-    let feeds = page.feeds.iter().filter(hears);
-    let feeds: Vec<&str> = feeds.map(|feed| feed.topic().trim_start_matches("insight.")).collect();
+    let feeds: Vec<Feed> = page.feeds.iter().filter(hears).copied().collect();
     let live = (!feeds.is_empty()).then(|| {
-        words::href("/live", &[("feeds", &feeds.join(",")), ("key", page.key.as_deref().unwrap_or_default())])
+        let names: Vec<&str> = feeds.iter().map(|feed| feed.topic().trim_start_matches("insight.")).collect();
+        let seen = page.seen.as_ref().map(|seen| seen.word(&feeds)).unwrap_or_default();
+        let key = page.key.as_deref().unwrap_or_default();
+        words::href("/live", &[("feeds", &names.join(",")), ("key", key), ("seen", &seen)])
     });
     let layout = Layout {
         page,
@@ -392,7 +411,10 @@ fn whole(number: u64) -> i64 {
 /// What a page's function came to, as an answer.
 fn answered(asker: &Asker, page: Result<Page, Refused>) -> Response {
     match page {
-        Ok(page) => shown(&asker.desk, Some(&asker.who), StatusCode::OK, &page),
+        Ok(page) => {
+            let page = Page { seen: Some(asker.seen.clone()), ..page };
+            shown(&asker.desk, Some(&asker.who), StatusCode::OK, &page)
+        }
         Err(refused) => failed(&asker.desk, Some(&asker.who), &refused),
     }
 }
@@ -405,7 +427,7 @@ impl axum::extract::FromRequestParts<Desk> for Asker {
         // The guard has put it there.
         let who = Extension::<Who>::from_request_parts(parts, desk).await;
         let Extension(who) = who.map_err(IntoResponse::into_response)?;
-        Ok(Asker { desk: Arc::clone(desk), who })
+        Ok(Asker { desk: Arc::clone(desk), who, seen: live::Seen::now(desk) })
     }
 }
 

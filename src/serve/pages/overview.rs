@@ -1,7 +1,11 @@
 //! Changes, priorities, the metrics of the scoreboard and alerts in; where to look first, on one page, out.
 //!
 //! It is the dearest page, and the first one of everybody: what it says is kept while nothing of its feeds is new, and made anew at
-//! most once a second, for all who look at it.
+//! most once a second, for all who look at it. They wait for that without a turn, so that they hold up nobody else:
+//!
+//! ```text
+//!  viewers ── wait for who makes it, or until the second is over ──▶ one of them: turn ── reads ──▶ each: turn ── writes ──▶
+//! ```
 
 use std::{
     sync::Arc,
@@ -18,7 +22,7 @@ use super::{
     charts::{Point, spark},
     choices::{Metric, asking, catalogue, point},
     forms::Asked,
-    part, priorities,
+    part, priorities, turned,
     words::{
         self, amount, count, count_of, href, interval, interval_words, number_of, percent, text_of, window, window_of,
     },
@@ -62,16 +66,18 @@ const FEEDS: [Feed; 5] = [Feed::Metrics, Feed::Catalogue, Feed::Changes, Feed::P
 pub(super) struct Boards([Mutex<Option<Board>>; 3]);
 
 struct Board {
-    /// When reading for it began.
+    /// Whoever asked before this may have it: when reading for it began, or when it was refused.
     begun: Instant,
-    /// Of its feeds, before that.
-    revisions: [u64; FEEDS.len()],
-    sections: Arc<Vec<Section>>,
+    /// Of its feeds, before that; `None`: it is not all there, and for nobody who asks later.
+    revisions: Option<[u64; FEEDS.len()]>,
+    made: Made,
 }
+
+type Made = Result<Arc<Vec<Section>>, Refused>;
 
 pub(super) async fn page(asker: Asker, asked: Asked) -> Response {
     let page = made(&asker, &asked).await;
-    answered(&asker, page)
+    turned(&asker.desk, Some(&asker.who), async { answered(&asker, page) }).await
 }
 
 async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
@@ -81,8 +87,11 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         _ => (0, WindowKind::Month),
     };
     let sections = match asker.may(&Role::ReadMetrics) {
-        true => kept(asker, at, kind).await,
-        false => Arc::new(sections(asker, kind).await.0),
+        true => kept(asker, at, kind).await?,
+        false => {
+            let _turn = asker.desk.turn().await?;
+            Arc::new(sections(asker, kind).await.0)
+        }
     };
     Ok(Page {
         title: "Overview".to_owned(),
@@ -95,21 +104,26 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
 }
 
 /// The parts as they are kept, or made anew for all who wait for them.
-async fn kept(asker: &Asker, at: usize, kind: WindowKind) -> Arc<Vec<Section>> {
+async fn kept(asker: &Asker, at: usize, kind: WindowKind) -> Made {
     let asked = Instant::now();
     let revisions = || FEEDS.map(|feed| asker.desk.view().revision(feed));
     let mut board = asker.desk.boards.0[at].lock().await;
     if let Some(kept) = &*board {
-        if kept.begun >= asked || kept.revisions == revisions() {
-            return Arc::clone(&kept.sections);
+        if kept.begun >= asked || kept.revisions == Some(revisions()) {
+            return kept.made.clone();
         }
         tokio::time::sleep(ANEW_AFTER.saturating_sub(kept.begun.elapsed())).await;
     }
-    let (begun, revisions) = (Instant::now(), revisions());
-    let (sections, is_whole) = sections(&asker.of_metrics(), kind).await;
-    let sections = Arc::new(sections);
-    *board = is_whole.then(|| Board { begun, revisions, sections: Arc::clone(&sections) });
-    sections
+    let new = match asker.desk.turn().await {
+        Ok(_turn) => {
+            let (begun, revisions) = (Instant::now(), revisions());
+            let (sections, is_whole) = sections(&asker.of_metrics(), kind).await;
+            Board { begun, revisions: is_whole.then_some(revisions), made: Ok(Arc::new(sections)) }
+        }
+        // Those who wait with it would wait as long for nothing, one after the other.
+        Err(refused) => Board { begun: Instant::now(), revisions: None, made: Err(refused) },
+    };
+    board.insert(new).made.clone()
 }
 
 /// The parts, and whether every one could be made.

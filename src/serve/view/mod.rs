@@ -55,6 +55,8 @@ use crate::{
 
 pub use follow::{Following, Subscribe};
 pub use keys::{Index, Place, beginning_with, feed};
+#[cfg(test)]
+pub(in crate::serve) use news::Desk as NewsDesk;
 pub use news::{News, Watch};
 pub use progress::Progress;
 
@@ -295,7 +297,12 @@ impl View {
     /// What a record of a feed tells; `None`: nothing that a hub wrote.
     pub fn news_of(&self, feed: Feed, record: &CommittedRecord) -> Option<News> {
         let value = documents::of(feed, record, self.readers.get(&keys::number(feed))).ok()?;
-        Some(news_of(record, value))
+        Some(news_of(record, value, None))
+    }
+
+    /// Whether who has everything of the feeds up to a time, and nothing since, could miss a deletion that they no longer keep.
+    pub fn could_miss_a_deletion(&self, whole_until_ms: i64, now_ms: i64) -> bool {
+        now_ms.saturating_sub(whole_until_ms) > self.options.deletions_kept_ms / 10 * 9
     }
 
     /// Leaves nothing in any file that is no longer in the copy.
@@ -339,7 +346,7 @@ impl View {
     /// Whether it has not followed the feeds for so long that it could miss a deletion.
     fn is_too_old(&self, now_ms: i64) -> bool {
         let followed_ms = self.followed_ms.load(Ordering::Acquire);
-        followed_ms != NEVER && now_ms - followed_ms > self.options.deletions_kept_ms / 10 * 9
+        followed_ms != NEVER && self.could_miss_a_deletion(followed_ms, now_ms)
     }
 
     /// Takes records over, in their order, as one step: who reads sees all of them or none.
@@ -388,7 +395,8 @@ impl View {
             }
             retention::confirm(store, feed, (record.timestamp_ms, value), &packed)?;
         }
-        Ok(Some(news_of(record, value)))
+        // It is noted by who applies, between what is applied: what was committed by then was told before this.
+        Ok(Some(news_of(record, value, self.whole_until_ms())))
     }
 
     /// Takes out what is too old of the feeds that are not compacted, also where nothing comes on them.
@@ -473,13 +481,14 @@ impl View {
     }
 }
 
-fn news_of(record: &CommittedRecord, value: Option<Value>) -> News {
+fn news_of(record: &CommittedRecord, value: Option<Value>, whole_until_ms: Option<i64>) -> News {
     News {
         partition: record.partition,
         offset: record.offset,
         timestamp_ms: record.timestamp_ms,
         key: String::from_utf8_lossy(&record.key).into_owned(),
         value,
+        whole_until_ms,
         text: OnceLock::new(),
     }
 }

@@ -26,6 +26,9 @@ pub struct News {
     pub key: String,
     /// Its document; `None`: the key is gone.
     pub value: Option<Value>,
+    /// Whoever has everything that was told up to this has everything that was committed to the feed by then, by the clock, in
+    /// milliseconds since 1970; `None`: that is not known.
+    pub whole_until_ms: Option<i64>,
     /// What is written of it, once for all who watch.
     pub text: OnceLock<String>,
 }
@@ -41,7 +44,7 @@ impl Watch {
 }
 
 /// Where watchers are told.
-pub(super) struct Desk {
+pub(in crate::serve) struct Desk {
     senders: RwLock<Senders>,
     /// How often something of each feed was applied.
     told: Vec<(Feed, AtomicU64)>,
@@ -61,7 +64,7 @@ fn senders() -> Senders {
 }
 
 impl Desk {
-    pub(super) fn watch(&self, feed: Feed) -> Watch {
+    pub(in crate::serve) fn watch(&self, feed: Feed) -> Watch {
         let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
         let (_, sender) = senders.iter().find(|(known, _)| *known == feed).expect("every feed has a sender");
         Watch(sender.subscribe())
@@ -79,6 +82,14 @@ impl Desk {
         let (_, sender) = senders.iter().find(|(known, _)| *known == feed).expect("every feed has a sender");
         // An error says that nobody watches.
         let _ = sender.send(Arc::new(news));
+    }
+
+    /// Of a key of which nothing else is told, for tests of who watches.
+    #[cfg(test)]
+    pub(in crate::serve) fn tell_of(&self, feed: Feed, key: &str) {
+        let (key, text) = (key.to_owned(), OnceLock::new());
+        let news = News { partition: 0, offset: 0, timestamp_ms: 0, key, value: None, whole_until_ms: None, text };
+        self.tell(feed, news);
     }
 
     /// Ends everybody's watch: what comes next is no continuation.

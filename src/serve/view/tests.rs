@@ -350,9 +350,15 @@ fn whoever_watches_hears_what_comes_after_the_positions_that_they_were_told() {
     let (positions, mut watch) = view.watch_from_here(Feed::Metrics).expect("readable");
     assert_eq!(positions, BTreeMap::from([(0, 1)]));
     apply(&view, Feed::Metrics, vec![record(1, &metric(1, "", 1.0).0, None)]);
+    view.note_whole(2_000);
+    apply(&view, Feed::Metrics, vec![record(2, &metric(2, "", 2.0).0, None)]);
+    view.note_whole(3_000);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let news = runtime.block_on(watch.next()).expect("it keeps up");
-    assert_eq!((news.offset, &news.value), (1, &None));
+    let mut next = || runtime.block_on(watch.next()).expect("it keeps up");
+    let news = next();
+    assert_eq!((news.offset, &news.value, news.whole_until_ms), (1, &None, None));
+    let news = next();
+    assert_eq!((news.offset, news.whole_until_ms), (2, Some(2_000)), "as it was before this, whenever it is heard");
 }
 
 #[test]

@@ -1,5 +1,11 @@
 //! A real Chromium without a screen, driven over the DevTools protocol: pages as people get them, keys and clicks as they make them, and
 //! what the browser complains about.
+//!
+//! This is a client of that protocol of our own, over a WebSocket, where a driver that others maintain would do. It is so because the
+//! tests need some twenty commands and three events of it: the drivers for Rust either bring all of the protocol as generated code and a
+//! runtime beside (`chromiumoxide`, `headless_chrome`), for every build of the tests, or a second program that must be of the browser's
+//! own version (`fantoccini`, `thirtyfour`: ChromeDriver), and WebDriver tells nothing of what the browser complains about by itself.
+//! What is paid for it: a change of the protocol has to be followed here.
 
 use std::{
     net::TcpStream,

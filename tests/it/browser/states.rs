@@ -50,6 +50,25 @@ pub fn a_session_that_is_over_leads_back(looker: &mut Looker<'_>, demo: &Demo, t
     assert_eq!(browser.text("location.pathname"), "/customers");
 }
 
+/// What comes while a page does not listen nobody tells it: once it listens again it is asked for again, without a word of the hub's.
+pub fn a_page_that_listens_again_is_asked_for_again(looker: &mut Looker<'_>, demo: &Demo) {
+    let browser = &mut looker.browser;
+    // Of what was done before.
+    browser.complaints();
+    let told = "window.sources = []; window.EventSource = class extends EventSource { constructor(...of) { super(...of); \
+                window.sources.push(this); } }; window.asked = 0; const ask = window.fetch; \
+                window.fetch = (...of) => { window.asked += 1; return ask(...of); };";
+    let added = browser.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": told }));
+    browser.open(&demo.address("/spokes"));
+    browser.until("document.body.dataset.listening");
+    // While it is being asked for already, it is asked for once more after that.
+    browser.until(
+        "(before => (window.sources[0].dispatchEvent(new Event('open')), window.asked === before + 1))(window.asked)",
+    );
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", json!({ "identifier": added["identifier"] }));
+}
+
 /// A page that is open says that the hub does not answer.
 pub fn a_page_says_that_the_hub_is_away(looker: &mut Looker<'_>, demo: &mut Demo) {
     let browser = &mut looker.browser;

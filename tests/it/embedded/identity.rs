@@ -33,6 +33,11 @@ impl House {
 
     /// A hub with some settings of its own.
     pub(super) fn with(name: &str, settings: &[&str]) -> House {
+        House::on(name, None, settings)
+    }
+
+    /// The same on a data directory that is there already.
+    pub(super) fn on(name: &str, data: Option<&Path>, settings: &[&str]) -> House {
         let home = Scratch::new(name);
         let folder = home.path().join("spokes");
         std::fs::create_dir_all(&folder).unwrap();
@@ -42,7 +47,8 @@ impl House {
         let mut settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         settings.push(spokes);
         let of_all: Vec<&str> = settings.iter().map(String::as_str).collect();
-        let running = Running::start(name, Some(&home.path().join("data")), &of_all);
+        let own = home.path().join("data");
+        let running = Running::start(name, Some(data.unwrap_or(&own)), &of_all);
         House { running, settings, home }
     }
 

@@ -13,6 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read as _, Write as _},
     net::TcpStream,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -36,10 +37,15 @@ struct Desk {
 
 impl Desk {
     fn open(name: &str, more: &[&str]) -> Desk {
+        Desk::on(name, None, more)
+    }
+
+    /// The same on a data directory that is there already.
+    fn on(name: &str, data: Option<&Path>, more: &[&str]) -> Desk {
         let port = free_port();
         let listen = format!("serve.listen=127.0.0.1:{port}");
         let settings: Vec<&str> = std::iter::once(listen.as_str()).chain(more.iter().copied()).collect();
-        Desk { house: House::with(name, &settings), port }
+        Desk { house: House::on(name, data, &settings), port }
     }
 
     fn try_ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {

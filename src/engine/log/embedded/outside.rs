@@ -427,5 +427,13 @@ mod tests {
         assert_eq!(first, identities(one.path()), "it is the same when it is opened again");
         let second = identities(other.path());
         assert!(first.iter().all(|identity| !second.contains(identity)), "{first:?} and {second:?}");
+        // Made of a backup, it is another one from then on.
+        for _ in 0..2 {
+            let before = identities(one.path());
+            SharedLog::begin_another(one.path()).expect("nobody has it open");
+            let after = identities(one.path());
+            assert!(before.iter().all(|identity| !after.contains(identity)), "{before:?} and {after:?}");
+            assert_eq!(after, identities(one.path()), "it is the same when it is opened again");
+        }
     }
 }

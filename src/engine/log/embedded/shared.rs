@@ -21,7 +21,7 @@ use crate::engine::{
     topics::{Cleanup, ErasedWithin, Ownership, TopicIndex, TopicSpec, Topics},
 };
 
-/// Its one record says which log this is.
+/// Its last record says which log this is.
 pub(super) const IDENTITY_TOPIC: &str = "hub.identity";
 
 /// One directory's log, for everybody in this process.
@@ -60,6 +60,19 @@ impl SharedLog {
             has_room: AtomicBool::new(true),
             longest_append_us: AtomicU64::new(0),
         }))
+    }
+
+    /// Gives the log in a directory an identity of its own, where it is another one's copy. From the moment of the copy on, both go
+    /// different ways: an offset that somebody has of one is another record in the other, or none, and nothing but the identity tells.
+    ///
+    /// # Errors
+    /// [`CommitLogError`] if the log cannot be opened or written: it may have the identity of the one that it was copied from.
+    pub fn begin_another(directory: &Path) -> commit_log::Result<()> {
+        let unusable =
+            |reason| CommitLogError::Refused { action: "open", file: directory.display().to_string(), reason };
+        let files = RealFiles::new(directory).map_err(unusable)?;
+        let log = CommitLog::open(Arc::new(files), commit_log::Options::default())?;
+        new_identity(&log, identity_partition(&log)?).map(drop)
     }
 
     /// The log itself.
@@ -113,7 +126,7 @@ impl SharedLog {
         self.log.committed(partition).map(u64::cast_signed)
     }
 
-    /// What tells this log from others: it was given when the log was begun.
+    /// What tells this log from others: it was given when the log was begun, or made of a backup.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -151,18 +164,24 @@ impl SharedLog {
     }
 }
 
-/// The identity that a log was given when it was begun.
+fn identity_partition(log: &CommitLog) -> commit_log::Result<commit_log::TopicPartition> {
+    Ok(commit_log::TopicPartition { topic: log.create_topic(IDENTITY_TOPIC, 1, Policy::Keep)?, partition: 0 })
+}
+
+/// The identity that a log was given last; a log that has none is given one.
 fn identity(log: &CommitLog) -> commit_log::Result<String> {
-    let topic = log.create_topic(IDENTITY_TOPIC, 1, Policy::Keep)?;
-    let partition = commit_log::TopicPartition { topic, partition: 0 };
+    let partition = identity_partition(log)?;
     let mut found = None;
-    log.read(partition, 0, 1, &mut |record| {
-        found = record.value.map(|value| String::from_utf8_lossy(value).into_owned());
-        ControlFlow::Break(())
-    })?;
-    if let Some(found) = found {
-        return Ok(found);
+    if let Some(last) = log.end(partition)?.checked_sub(1) {
+        log.read(partition, last, 1, &mut |record| {
+            found = record.value.map(|value| String::from_utf8_lossy(value).into_owned());
+            ControlFlow::Break(())
+        })?;
     }
+    found.map_or_else(|| new_identity(log, partition), Ok)
+}
+
+fn new_identity(log: &CommitLog, partition: commit_log::TopicPartition) -> commit_log::Result<String> {
     let mut id = String::new();
     for _ in 0..2 {
         // Seeded by the system for every process: random enough to tell two logs apart.

@@ -4,7 +4,7 @@
 // and puts in place the parts that differ. What somebody has open, scrolled or focused stays as it is.
 "use strict";
 (() => {
-  const from = document.body.dataset.live;
+  let from = document.body.dataset.live;
   if (!from || !window.EventSource || !window.DOMParser) return;
   let source = null;
   let asking = false;
@@ -41,6 +41,15 @@
     return copy.innerHTML;
   };
 
+  // What is listened to the next time. At once, where it is something else: whom the page is about may have become one with somebody.
+  const what = (live) => live.replace(/&seen=.*/, "");
+  const goOn = (live) => {
+    if (!live) return;
+    const isOther = what(live) !== what(from);
+    from = live;
+    if (isOther && source) { source.close(); source = null; listen(); }
+  };
+
   const renew = async () => {
     if (asking) { again = true; return; }
     asking = true;
@@ -51,6 +60,7 @@
       if (away) away.hidden = answer.status < 500;
       if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      goOn(fresh.body.dataset.live);
       let changed = 0;
       for (const next of fresh.querySelectorAll("[data-part]")) {
         const old = [...document.querySelectorAll("[data-part]")].find((it) => it.id === next.id);
@@ -71,14 +81,17 @@
     }
   };
 
-  // The browser tries again by itself while the hub is away; what has changed meanwhile nobody has said.
+  // The browser tries again by itself while the hub is away; what has changed meanwhile nobody has said. What has changed before the
+  // first time the hub says by itself: it knows what this page was made of.
   const away = document.getElementById("away");
   let silent = null;
+  let hasHeard = false;
   const heard = () => {
     clearTimeout(silent);
     silent = null;
     document.body.dataset.listening = "1";
-    if (away && !away.hidden) renew();
+    if (hasHeard || (away && !away.hidden)) renew();
+    hasHeard = true;
   };
   const unheard = () => {
     delete document.body.dataset.listening;

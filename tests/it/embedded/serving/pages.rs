@@ -1,7 +1,12 @@
 //! Pages of the dashboard by every role and state of a session: who sees which, and what leads to the login. What they look like is tested
 //! in a browser.
 
-use super::{Desk, ROLES, orders};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Desk, ROLES, Stream, WITHIN, orders};
 use crate::{embedded::identity::DAY_MS, harness::http::send};
 
 /// Pages, and the roles that each is for; personal data is on none of those without `read:customers`.
@@ -129,4 +134,73 @@ fn form_token(desk: &Desk, token: &str, cookie: &str) -> String {
     let page = desk.ask("/login", &[("authorization", token), ("cookie", cookie)]);
     let value = page.body.split("name=\"csrf\" value=\"").nth(1).expect("a form");
     value.split('"').next().expect("its token").to_owned()
+}
+
+impl Desk {
+    /// Where a page listens.
+    fn live_of(&self, page: &str, headers: &[(&str, &str)]) -> String {
+        let page = self.becomes(page, headers, &|answer| answer.status == 200);
+        let live = page.body.split("data-live=\"").nth(1).expect("a page that listens");
+        live.split('"').next().expect("an address").replace("&#38;", "&")
+    }
+
+    /// The first thing that whoever listens there is told.
+    fn told_first(&self, live: &str, headers: &[(&str, &str)]) -> String {
+        let began = Instant::now();
+        let (status, mut stream) = Stream::open(self.port, live, headers);
+        assert_eq!(status, 200, "{live}");
+        while !stream.text[stream.read..].contains("\n\n") {
+            assert!(began.elapsed() < WITHIN, "nothing is told");
+            stream.fill();
+        }
+        stream.text[stream.read..].to_owned()
+    }
+
+    /// Where a page listens of which nothing has changed since it was made.
+    fn live_at_rest(&self, page: &str, headers: &[(&str, &str)]) -> String {
+        let began = Instant::now();
+        loop {
+            let live = self.live_of(page, headers);
+            let told = self.told_first(&live, headers);
+            if !told.contains("changed") {
+                assert!(told.contains("retry: 3000\n: here\n\n"), "{told}");
+                return live;
+            }
+            assert!(began.elapsed() < WITHIN, "{page} is never at rest");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_page_is_told_at_once_what_has_changed_since_it_was_made() {
+    let mut desk = Desk::open("live", &["serve.requests_per_second=100000"]);
+    desk.house.append(DAY_MS, &orders(1..4));
+    let (token, _) = desk.token("read:customers", &["--role", "read:metrics"]);
+    let by = [("authorization", token.as_str())];
+    let series = "/api/v1/metrics/orders/series?window=day";
+    desk.becomes(series, &by, &|answer| answer.status == 200 && answer.items().len() == 3);
+    let ann = desk.becomes("/api/v1/customers/email:ann1@example.org", &by, &|answer| answer.status == 200);
+    let ann = format!("/customers/{}", ann.json()["person"].as_str().unwrap());
+
+    // Between making a page and listening for it, something comes.
+    let metrics = desk.live_at_rest("/metrics?metric=orders", &by);
+    let of_ann = desk.live_at_rest(&ann, &by);
+    desk.house.append(DAY_MS, &[orders(6..7), orders(11..12)].concat());
+    desk.becomes(series, &by, &|answer| answer.items().len() == 5);
+    let is_known = |answer: &crate::harness::http::Answer| answer.status == 200 && answer.json()["touchpoints"] == 3;
+    desk.becomes("/api/v1/customers/email:ann1@example.org", &by, &is_known);
+    for live in [&metrics, &of_ann] {
+        let told = desk.told_first(live, &by);
+        assert!(told.contains("retry: 3000\nevent: changed\n"), "{live}: {told}");
+    }
+    // A page of the former version says nothing of what it has seen.
+    let former = metrics.split("&seen=").next().unwrap();
+    assert!(former != metrics && desk.told_first(former, &by).contains("event: changed"));
+
+    // Another process counts anew.
+    let metrics = desk.live_at_rest("/metrics?metric=orders", &by);
+    desk.house.restart();
+    desk.becomes(series, &by, &|answer| answer.status == 200);
+    assert!(desk.told_first(&metrics, &by).contains("event: changed"), "{metrics}");
 }
