@@ -19,10 +19,11 @@ use super::{
     shapes::DecidedText,
 };
 use crate::{
-    feeds::Feed,
-    model::{AlertState, CommandRecord, Name, Order, OrderError},
+    feeds::{AuditEntry, Feed},
+    model::{AlertState, CommandRecord, Name, Order, OrderError, PersonId},
     serve::{
         access::{Caller, Role},
+        audit::given,
         view::{beginning_with, feed},
     },
 };
@@ -115,7 +116,9 @@ impl Api {
         if self.writing.spokes().is_none() {
             return Err(Problem::starting());
         }
-        self.note_doing(caller, action, operation, person, about).await?;
+        let (person, records) = (person.and_then(PersonId::parse), about as u64);
+        let noted = Some(id.map_or_else(|| command.id.clone(), given));
+        self.enter(caller, |entry| AuditEntry { action, operation, person, command: noted, records, ..entry }).await?;
         self.writing.order(&command, (self.now_ms)()).await.map_err(Problem::of_unwritten)?;
         Ok(command.id)
     }

@@ -435,20 +435,8 @@ impl Api {
         person: Option<&str>,
         records: usize,
     ) -> Result<(), Problem> {
-        self.note_doing(caller, "read", operation, person, records).await
-    }
-
-    /// Notes what somebody is about to do.
-    async fn note_doing(
-        &self,
-        caller: &Caller,
-        action: &'static str,
-        operation: &'static str,
-        person: Option<&str>,
-        records: usize,
-    ) -> Result<(), Problem> {
         let person = person.and_then(PersonId::parse);
-        self.enter(caller, |entry| AuditEntry { action, operation, person, records: records as u64, ..entry }).await
+        self.enter(caller, |entry| AuditEntry { operation, person, records: records as u64, ..entry }).await
     }
 
     /// Notes an entry that is this caller's, now.
@@ -460,6 +448,7 @@ impl Api {
             operation: "",
             feed: None,
             person: None,
+            command: None,
             records: 0,
         });
         let noted = self.audit.note(entry).await;
