@@ -8,6 +8,7 @@ mod limits;
 mod login;
 mod operations;
 mod pages;
+mod planted;
 mod reviewing;
 
 use std::{
