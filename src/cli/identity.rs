@@ -49,7 +49,7 @@ pub enum IdentityAction {
     },
     /// Decide that identifiers are one person, over shared identifiers and limits
     Link {
-        /// Two or more, each TYPE:VALUE
+        /// Two or more, each TYPE:VALUE, or TYPE#DIGITS with the 32 digits of its keyed hash
         #[arg(value_name = "IDENTIFIER", num_args = 2..)]
         identifiers: Vec<String>,
         /// How the command is called, for an undo; one that was used has no effect
@@ -58,7 +58,7 @@ pub enum IdentityAction {
     },
     /// Decide that identifiers are never one person, by any path
     NeverLink {
-        /// Two or more, each TYPE:VALUE: every two of them are never one
+        /// Two or more, each TYPE:VALUE or TYPE#DIGITS: every two of them are never one
         #[arg(value_name = "IDENTIFIER", num_args = 2..)]
         identifiers: Vec<String>,
         /// How the command is called, for an undo; one that was used has no effect
@@ -67,10 +67,10 @@ pub enum IdentityAction {
     },
     /// Split a person: none of some identifiers is one person with any of the others
     Split {
-        /// One side, each TYPE:VALUE
+        /// One side, each TYPE:VALUE or TYPE#DIGITS
         #[arg(value_name = "IDENTIFIER", num_args = 1..)]
         identifiers: Vec<String>,
-        /// The other side, each TYPE:VALUE
+        /// The other side, each TYPE:VALUE or TYPE#DIGITS
         #[arg(long, value_name = "IDENTIFIER", num_args = 1.., required = true)]
         from: Vec<String>,
         /// How the command is called, for an undo; one that was used has no effect

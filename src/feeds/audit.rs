@@ -29,6 +29,8 @@ pub struct AuditEntry {
     pub feed: Option<&'static str>,
     /// Whose data, if it is one person's.
     pub person: Option<PersonId>,
+    /// Which command was handed over: its id, or what stands for one that somebody gave; `None` of what is none.
+    pub command: Option<String>,
     /// How many records were shown; 0: there was nothing. Of a decision or an erasure how many identifiers or things it names.
     pub records: u64,
 }
@@ -54,6 +56,7 @@ impl FeedRecord for Audit {
             operation: record.operation,
             feed: record.feed,
             person: record.person.map(|person| person.to_string()),
+            command: record.command.as_deref(),
             records: i64::try_from(record.records).unwrap_or(i64::MAX),
         }
     }
@@ -69,5 +72,6 @@ pub struct AuditShape<'a, N> {
     operation: &'static str,
     feed: Option<&'static str>,
     person: Option<String>,
+    command: Option<&'a str>,
     records: i64,
 }

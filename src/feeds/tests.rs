@@ -148,8 +148,10 @@ fn audit_entries_are_written_as_the_golden_files_say() {
         feed: Some("customers"),
         person: None,
         records: 0,
-        ..entry
+        ..entry.clone()
     });
+    let command = Some("00000000000000ab".to_owned());
+    check_formats_agree::<Audit>(&AuditEntry { action: "decide", operation: "decide_identity", command, ..entry });
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub use key_value::{KeyValue, StoreError};
 pub use kind::{Channel, Initiator, Kind, Visibility};
 pub use measure::{GroupElement, Measure, PairElement};
 pub use metric::{CatalogueEntry, MetricValue, Percentiles, Status, Uncertainty};
-pub use order::OrderError;
+pub use order::{HASH_MARK, OrderError};
 pub use purchases::{PurchaseElement, week_number};
 pub use segmenting::{Known, Segmenting};
 pub use time::{Day, EventTime, Window, WindowKind};

@@ -2,8 +2,11 @@
 
 use super::{
     ACKNOWLEDGED_BY_CHARACTERS_MAX, AlertId, AlertName, COMMAND_ID_CHARACTERS_MAX, COMMAND_PAIRS_MAX, CommandRecord,
-    Identifier, IdentifierRules, IdentifierType, Name, Order, PersonKey,
+    Identifier, IdentifierRules, IdentifierType, Name, Order, PersonId, PersonKey,
 };
+
+/// What is between an identifier's type and its keyed hash, where its value is not to be seen.
+pub const HASH_MARK: char = '#';
 
 /// Why something cannot be ordered. Nothing of what was said is in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +56,30 @@ impl Name {
         }
         let (kind, value) = rules.named(text)?;
         Ok(Name { kind, id: key.person(Identifier { kind, value: &value }) })
+    }
+
+    /// The identifier of a text `TYPE#DIGITS`, as those decide who see its keyed hash and not its value. No text `TYPE:VALUE` is one.
+    pub fn of_hash(text: &str) -> Option<Name> {
+        let (kind, digits) = text.split_once(HASH_MARK)?;
+        Some(Name { kind: IdentifierType::parse(kind.trim())?, id: PersonId::parse(digits.trim())? })
+    }
+
+    /// As a decision names an identifier: `TYPE:VALUE` or `TYPE#DIGITS`.
+    ///
+    /// # Errors
+    /// As [`Name::of`]; and of `TYPE:#DIGITS`, which is either written wrongly: taken for a value, it would mostly be nobody's.
+    pub fn of_decision(text: &str, rules: &IdentifierRules, key: &PersonKey) -> Result<Name, OrderError> {
+        if let Some(name) = Name::of_hash(text) {
+            return Ok(name);
+        }
+        let of_value = text.split_once(':').map(|(_, value)| value.trim());
+        if of_value.and_then(|value| value.strip_prefix(HASH_MARK)).and_then(PersonId::parse).is_some() {
+            return wrong(
+                "a value of `#` and 32 hexadecimal digits may be a keyed hash or what a department sent",
+                "name the identifier by its keyed hash, without a colon: TYPE#DIGITS",
+            );
+        }
+        Name::of(text, rules, key)
     }
 
     fn several(mut names: Vec<Name>) -> Vec<Name> {
@@ -173,6 +200,25 @@ mod tests {
             let error = name(wrong).expect_err(wrong).to_string();
             assert!(!error.contains("ann") && error.contains("TYPE:VALUE"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_decision_takes_the_keyed_hash_of_who_does_not_see_the_value() {
+        let (rules, key) = (IdentifierRules::default(), PersonKey([7; 32]));
+        let of = |text: &str| Name::of_decision(text, &rules, &key);
+        let ann = of("email:ann@x.org").expect("a value");
+        assert_eq!(of(&format!("email#{}", ann.id)), Ok(ann), "not the hash of the hash");
+        assert_eq!(of(&format!(" email # {} ", ann.id.to_string().to_uppercase())), Ok(ann));
+        // A cookie's value may be 32 such digits, and one behind a mark: neither is taken for a keyed hash.
+        let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+        assert_eq!(of(&format!("cookie:{md5}")), name(&format!("cookie:{md5}")));
+        assert_eq!(of(&format!("cookie:c#{md5}")), name(&format!("cookie:c#{md5}")));
+        let either = of(&format!("cookie: #{md5}")).expect_err("either").to_string();
+        assert!(either.contains("TYPE#DIGITS") && !either.contains(md5), "{either}");
+        for wrong in [format!("mail#{md5}"), format!("#{md5}"), "email#0123".to_owned(), md5.to_owned()] {
+            assert!(of(&wrong).is_err(), "{wrong}");
+        }
+        assert!(name(&format!("email#{}", ann.id)).is_err(), "an erasure names a value");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
 
 fn names(settings: &Settings, identifiers: &[String]) -> Result<Vec<Name>, Failure> {
     let (rules, key) = (hub::identifier_rules(settings), hub::person_key(settings)?);
-    let names = identifiers.iter().map(|identifier| Name::of(identifier, &rules, &key));
+    let names = identifiers.iter().map(|identifier| Name::of_decision(identifier, &rules, &key));
     Ok(names.collect::<Result<_, OrderError>>()?)
 }
 

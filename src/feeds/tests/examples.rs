@@ -555,6 +555,7 @@ pub fn audit_entry() -> AuditEntry {
         operation: "get_customer_timeline",
         feed: None,
         person: Some(PersonId([0xab; 16])),
+        command: None,
         records: 12,
     }
 }

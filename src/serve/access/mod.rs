@@ -145,6 +145,11 @@ impl Access {
         self
     }
 
+    /// Whether this machine may ask without a credential, as far as was seen with the last request.
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
     /// Whether signed tokens of an issuer are taken.
     pub fn takes_signed(&self) -> bool {
         self.issuer.is_some()

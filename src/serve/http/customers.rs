@@ -17,8 +17,8 @@ use super::{
     shapes::{Customer, Identity, IdentityChange, Touchpoint},
 };
 use crate::{
-    feeds::{self, BuyingParameters, Feed, PARAMETERS},
-    model::{Calendar, Day, Identifier, IdentifierType, PersonId, PersonKey},
+    feeds::{self, BuyingParameters, Feed, Names, PARAMETERS},
+    model::{Calendar, Day, HASH_MARK, Identifier, IdentifierType, PersonId, PersonKey},
     serve::{
         access::{Caller, Role},
         view::{Index, Place, View, beginning_with, feed},
@@ -325,7 +325,8 @@ fn evidence(view: &View, person: &str) -> Result<Option<Evidence>, Problem> {
 
 /// Persons with identifiers that do not link although they were seen together, and identifiers that too many share.
 ///
-/// Without the role read:customers the value of each identifier is its keyed hash.
+/// Without the role read:customers the value of each identifier is its keyed hash: `#` and 32 hexadecimal digits, by which a decision
+/// takes it, `email#0123…`. Where the feeds have keyed hashes, it is theirs, without the mark.
 #[utoipa::path(
     get, path = "/api/v1/identity/conflicts", operation_id = "list_identity_conflicts", tag = "customers", params(Paging),
     responses((status = 200, description = "Their records, by id", body = Listing<Identity>)),
@@ -340,30 +341,26 @@ pub(super) async fn conflicts(
     let (mut items, next) = api.page(&asked, Index::Conflicts.by(&[]), |_| true).await?;
     api.note(&caller, "list_identity_conflicts", None, items.len()).await?;
     if !caller.has(&[Role::ReadCustomers]) {
-        items.iter_mut().for_each(|item| mask(item, &api.person_key));
+        items.iter_mut().for_each(|item| mask(item, &api.names, &api.person_key));
     }
     Ok(reply::page(&asked, &super::columns(Feed::Identities), items, next))
 }
 
-/// Writes identifiers within as a hub that publishes hashes does: told apart, and nothing of whose they are.
-fn mask(value: &mut Value, key: &PersonKey) {
+/// Writes identifiers within as keyed hashes: told apart, and nothing of whose they are. `names`: how they are written now. What looks
+/// like a keyed hash says nothing of that: a cookie's value may be 32 such digits.
+fn mask(value: &mut Value, names: &Names, key: &PersonKey) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, key)),
+        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, names, key)),
         Value::Object(fields) => {
-            let hidden = match (fields.get("type"), fields.get("value")) {
-                // In a hub that publishes hashes it is one already.
-                (Some(Value::String(_)), Some(Value::String(value))) if PersonId::parse(value).is_some() => None,
-                (Some(Value::String(kind)), Some(Value::String(value))) => {
+            if let (Some(Value::String(kind)), Some(Value::String(value))) = (fields.get("type"), fields.get("value")) {
+                let is_hashed = matches!(names, Names::Hashed(_)) && PersonId::parse(value).is_some();
+                if !is_hashed {
                     let kind = IdentifierType::parse(kind);
-                    let hash = kind.map(|kind| key.person(Identifier { kind, value }).to_string());
-                    Some(hash.unwrap_or_default())
+                    let hidden = kind.map(|kind| format!("{HASH_MARK}{}", key.person(Identifier { kind, value })));
+                    fields.insert("value".to_owned(), hidden.unwrap_or_default().into());
                 }
-                _ => None,
-            };
-            if let Some(hidden) = hidden {
-                fields.insert("value".to_owned(), hidden.into());
             }
-            fields.values_mut().for_each(|field| mask(field, key));
+            fields.values_mut().for_each(|field| mask(field, names, key));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
@@ -378,22 +375,36 @@ mod tests {
     #[test]
     fn masked_identifiers_are_told_apart_and_say_nothing() {
         let key = PersonKey([7; 32]);
-        let hash = |value: &str| key.person(Identifier { kind: IdentifierType::Email, value }).to_string();
-        let (ann, bob) = (hash("ann@x.org"), hash("bob@x.org"));
+        let hash = |kind: IdentifierType, value: &str| key.person(Identifier { kind, value }).to_string();
+        let hidden = |value: &str| format!("#{}", hash(IdentifierType::Email, value));
         let identifier = |value: &str| json!({"type": "email", "value": value});
-        let mut record = json!({
-            "person": ann, "strongest": identifier("ann@x.org"), "shared": false, "identifiers_total": 2,
-            "identifiers": [identifier("ann@x.org"), identifier(&bob), {"type": "", "value": ""}, {"type": "unheard", "value": "x"}],
+        // A cookie that is an MD5.
+        let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+        let cookie = |value: &str| json!({"type": "cookie", "value": value});
+        let person = hash(IdentifierType::Email, "ann@x.org");
+        let record = json!({
+            "person": person, "strongest": identifier("ann@x.org"), "shared": false, "identifiers_total": 2,
+            "identifiers": [identifier("ann@x.org"), cookie(md5), {"type": "", "value": ""}, {"type": "unheard", "value": "x"}],
             "conflicts": [{"stronger": identifier("ann@x.org"), "weaker": identifier("bob@x.org"), "rule": "limit"}],
         });
-        mask(&mut record, &key);
+        let masked = |names: &Names, record: &Value| {
+            let mut record = record.clone();
+            mask(&mut record, names, &key);
+            record
+        };
+        let (ann, bob) = (hidden("ann@x.org"), hidden("bob@x.org"));
+        let of_cookie = hash(IdentifierType::Cookie, md5);
         assert_eq!(
-            record,
+            masked(&Names::Clear, &record),
             json!({
-                "person": ann, "strongest": identifier(&ann), "shared": false, "identifiers_total": 2,
-                "identifiers": [identifier(&ann), identifier(&bob), {"type": "", "value": ""}, {"type": "unheard", "value": ""}],
+                "person": person, "strongest": identifier(&ann), "shared": false, "identifiers_total": 2,
+                "identifiers": [identifier(&ann), cookie(&format!("#{of_cookie}")), {"type": "", "value": ""}, {"type": "unheard", "value": ""}],
                 "conflicts": [{"stronger": identifier(&ann), "weaker": identifier(&bob), "rule": "limit"}],
             })
         );
+        let hashed = Names::Hashed(Arc::new(key.clone()));
+        let published = json!({"strongest": identifier(&person), "identifiers": [cookie(&of_cookie)]});
+        assert_eq!(masked(&hashed, &published), published, "it is not hashed once more");
+        assert_eq!(masked(&hashed, &identifier("ann@x.org")), identifier(&ann), "and nothing is shown in clear");
     }
 }

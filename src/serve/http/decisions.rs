@@ -16,13 +16,14 @@ use super::{
     body::Document,
     problem::{Kind, Problem, ProblemBody},
     reply,
-    shapes::IdentifierText,
+    shapes::DecidedText,
 };
 use crate::{
-    feeds::Feed,
-    model::{AlertState, CommandRecord, Name, Order, OrderError},
+    feeds::{AuditEntry, Feed},
+    model::{AlertState, CommandRecord, Name, Order, OrderError, PersonId},
     serve::{
         access::{Caller, Role},
+        audit::given,
         view::{beginning_with, feed},
     },
 };
@@ -33,8 +34,8 @@ use crate::{
 pub(super) enum Decision {
     /// These identifiers are one person, over shared identifiers and limits.
     Link {
-        /// Two or more, each TYPE:VALUE.
-        #[schema(value_type = Vec<IdentifierText>, min_items = 2)]
+        /// Two or more, each TYPE:VALUE, or TYPE#DIGITS with its keyed hash.
+        #[schema(value_type = Vec<DecidedText>, min_items = 2)]
         identifiers: Vec<String>,
         /// How the command is called, for an undo. One that was used has no effect: sent again, it counts once.
         #[schema(min_length = 1, max_length = 128)]
@@ -42,8 +43,8 @@ pub(super) enum Decision {
     },
     /// Every two of these identifiers are never one person, by any path.
     NeverLink {
-        /// Two or more, each TYPE:VALUE.
-        #[schema(value_type = Vec<IdentifierText>, min_items = 2)]
+        /// Two or more, each TYPE:VALUE, or TYPE#DIGITS with its keyed hash.
+        #[schema(value_type = Vec<DecidedText>, min_items = 2)]
         identifiers: Vec<String>,
         /// As of link.
         #[schema(min_length = 1, max_length = 128)]
@@ -51,11 +52,11 @@ pub(super) enum Decision {
     },
     /// None of some identifiers is one person with any of others.
     Split {
-        /// One side, each TYPE:VALUE.
-        #[schema(value_type = Vec<IdentifierText>, min_items = 1)]
+        /// One side, each as of link.
+        #[schema(value_type = Vec<DecidedText>, min_items = 1)]
         identifiers: Vec<String>,
-        /// The other side, each TYPE:VALUE.
-        #[schema(value_type = Vec<IdentifierText>, min_items = 1)]
+        /// The other side, each as of link.
+        #[schema(value_type = Vec<DecidedText>, min_items = 1)]
         from: Vec<String>,
         /// As of link.
         #[schema(min_length = 1, max_length = 128)]
@@ -115,17 +116,16 @@ impl Api {
         if self.writing.spokes().is_none() {
             return Err(Problem::starting());
         }
-        self.note_doing(caller, action, operation, person, about).await?;
+        let (person, records) = (person.and_then(PersonId::parse), about as u64);
+        let noted = Some(id.map_or_else(|| command.id.clone(), given));
+        self.enter(caller, |entry| AuditEntry { action, operation, person, command: noted, records, ..entry }).await?;
         self.writing.order(&command, (self.now_ms)()).await.map_err(Problem::of_unwritten)?;
         Ok(command.id)
     }
 
-    fn name(&self, identifier: &str) -> Result<Name, OrderError> {
-        Name::of(identifier, &self.rules, &self.person_key)
-    }
-
     fn names(&self, identifiers: &[String]) -> Result<Vec<Name>, OrderError> {
-        identifiers.iter().map(|identifier| self.name(identifier)).collect()
+        let name = |identifier: &String| Name::of_decision(identifier, &self.rules, &self.person_key);
+        identifiers.iter().map(name).collect()
     }
 
     /// Hands over that something was seen.

@@ -1,7 +1,6 @@
 //! The resources in; their description out: OpenAPI 3.1 for programs, a page for people. Both come of the same annotations as the
 //! routes, so that nothing is served that is not described.
 
-use axum::body::Bytes;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -18,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Shared, access_requests, alerts, analyses, asking::NAME_BYTES_MAX, customers, dead_letters, decisions, erasures,
-    events, ingestion, metrics, problem::ProblemBody, shapes::customer_pattern, spokes,
+    events, ingestion, metrics, problem::ProblemBody, reply::Lasting, shapes::customer_pattern, spokes,
 };
 
 /// What is about no single resource.
@@ -126,7 +125,7 @@ fn add_refusals(is_read: bool, operation: &mut Operation) {
         ("400", "A parameter is wrong", false),
         ("401", "A token is needed", false),
         ("403", "The token does not have the role", false),
-        ("429", "Too many requests; `retry-after` says when to come again", false),
+        ("429", "Too many requests; `retry-after` says when to come again", true),
         ("500", "Something does not work; the log of the hub says what", true),
         ("503", "Too much to do, or the feeds are still being read; `retry-after` says when to come again", true),
     ];
@@ -193,8 +192,8 @@ fn add_table(operation: &mut Operation) {
 
 /// The description as it is sent.
 pub(super) struct Description {
-    pub(super) json: Bytes,
-    pub(super) page: Bytes,
+    pub(super) json: Lasting,
+    pub(super) page: Lasting,
     /// The content security policy of the page: no script, and this style only.
     pub(super) policy: String,
 }
@@ -209,8 +208,8 @@ impl Description {
         let value = serde_json::to_value(openapi).expect("a description can be written");
         let style = STANDARD.encode(Sha256::digest(STYLE));
         Description {
-            json: value.to_string().into(),
-            page: page(&value).into(),
+            json: Lasting::new(value.to_string()),
+            page: Lasting::new(page(&value)),
             policy: format!("default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'"),
         }
     }

@@ -99,8 +99,7 @@ impl Inside {
 
     /// Takes one request of a caller: the same measure as for the API.
     pub(in crate::serve) fn take(&self, caller: &Caller) -> Result<(), Refused> {
-        let taken = self.api.rate.take(&caller.id, Instant::now());
-        taken.map_err(|_| Problem::new(Kind::TooManyRequests, "this token asks too often").into())
+        Ok(self.api.take(caller)?)
     }
 
     /// Takes one attempt to log in that came to nothing.

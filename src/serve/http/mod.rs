@@ -158,6 +158,7 @@ struct Api {
     over_tls: bool,
     rate: Rate,
     refused: Rate,
+    strangers: Rate,
     turns: Semaphore,
     /// Turns of departments that send, for whoever has sent all of it: they hold nobody up who reads.
     turns_of_senders: Semaphore,
@@ -204,6 +205,8 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -
         rate: Rate::new(options.requests_per_second),
         // Attempts with credentials that are none, all together.
         refused: Rate::new(options.requests_per_second),
+        // Whoever shows none, all together: for what everybody may read, and for what they are refused.
+        strangers: Rate::new(options.requests_per_second),
         turns: Semaphore::new(options.concurrent_requests.max(1)),
         turns_of_senders: Semaphore::new(options.concurrent_requests.max(1)),
         senders_of: Places::new(SENDERS_OF_CALLER_MAX),
@@ -317,13 +320,20 @@ impl Api {
     /// whoever sends slowly holds up nobody.
     async fn admit(&self, request: Request) -> Result<(Request, Option<SemaphorePermit<'_>>), Problem> {
         if PUBLIC.contains(&request.uri().path()) {
-            return Ok((request, Some(turn(&self.turns).await?)));
+            self.take_public(request.headers())?;
+            // It is there already, and whoever asks for data does not wait for it.
+            return Ok((request, None));
         }
         self.prepare(request.headers()).await;
-        let caller = self.caller_of(request.headers())?;
-        if let Err(wait) = self.rate.take(&caller.id, Instant::now()) {
-            return Err(Problem::new(Kind::TooManyRequests, "this token asks too often").after(wait));
-        }
+        let caller = match self.check(request.headers())? {
+            // Where this machine may ask, so may whoever points it here: what other pages ask takes nothing of what anybody may.
+            Err(Refusal::Missing) if !self.access.is_open() => {
+                self.take_stranger("missing")?;
+                return Err(self.refusal(Refusal::Missing));
+            }
+            checked => checked.map_err(|refusal| self.refusal(refusal))?,
+        };
+        self.take(&caller)?;
         let is_post = request.method() == Method::POST;
         let is_sent = is_post && request.uri().path().starts_with("/api/v1/spokes/");
         // What departments send does not wait for what others read.
@@ -363,17 +373,46 @@ impl Api {
         self.access.prepare(&authorization(headers)).await;
     }
 
+    /// Takes one request of a caller.
+    fn take(&self, caller: &Caller) -> Result<(), Problem> {
+        let taken = self.rate.take(&caller.id, Instant::now());
+        taken.map_err(|wait| Problem::new(Kind::TooManyRequests, "this token asks too often").after(wait))
+    }
+
+    /// Takes one request of those who show no credential that holds. `what`: those of one sort are no less for those of another.
+    fn take_stranger(&self, what: &'static str) -> Result<(), Problem> {
+        let taken = self.strangers.take(what, Instant::now());
+        taken.map_err(|wait| Problem::new(Kind::TooManyRequests, "too many ask without a token").after(wait))
+    }
+
+    /// Takes one request for what everybody may read, also with a credential that is none: of the caller's own, if there is one.
+    fn take_public(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        match self.check(headers) {
+            Ok(Ok(caller)) => self.take(&caller),
+            Ok(Err(_)) | Err(_) => self.take_stranger("public"),
+        }
+    }
+
     /// Who sends these headers.
     fn caller_of(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        self.check(headers)?.map_err(|refusal| self.refusal(refusal))
+    }
+
+    /// The same, or why it is nobody.
+    fn check(&self, headers: &HeaderMap) -> Result<Result<Caller, Refusal>, Problem> {
         // Whatever somebody passed on was asked elsewhere, and what another page asks by itself nobody here did.
         let is_passed_on = FORWARDED.iter().any(|name| headers.contains_key(*name));
         let is_of_here = !is_passed_on && !is_of_another_page(headers);
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|_| is_of_here);
-        let checked = self.access.check(&authorization(headers), host).map_err(|error| {
+        self.access.check(&authorization(headers), host).map_err(|error| {
             tracing::error!("{error}");
             Problem::new(Kind::Internal, "tokens cannot be checked; the log of the hub says why")
-        })?;
-        checked.map_err(|refusal| match refusal {
+        })
+    }
+
+    /// What whoever is refused is told.
+    fn refusal(&self, refusal: Refusal) -> Problem {
+        match refusal {
             Refusal::Missing => Problem::new(
                 Kind::Unauthenticated,
                 "send `authorization: Bearer TOKEN`; whoever runs the hub makes one with `insight-hub token create`",
@@ -387,7 +426,7 @@ impl Api {
                 Ok(()) => Problem::new(Kind::Unauthenticated, "the token is none, has ended or was revoked"),
                 Err(wait) => Problem::new(Kind::TooManyRequests, "too many tokens that are none").after(wait),
             },
-        })
+        }
     }
 
     /// Asks the view, which may have to read the disk.
@@ -435,20 +474,8 @@ impl Api {
         person: Option<&str>,
         records: usize,
     ) -> Result<(), Problem> {
-        self.note_doing(caller, "read", operation, person, records).await
-    }
-
-    /// Notes what somebody is about to do.
-    async fn note_doing(
-        &self,
-        caller: &Caller,
-        action: &'static str,
-        operation: &'static str,
-        person: Option<&str>,
-        records: usize,
-    ) -> Result<(), Problem> {
         let person = person.and_then(PersonId::parse);
-        self.enter(caller, |entry| AuditEntry { action, operation, person, records: records as u64, ..entry }).await
+        self.enter(caller, |entry| AuditEntry { operation, person, records: records as u64, ..entry }).await
     }
 
     /// Notes an entry that is this caller's, now.
@@ -460,6 +487,7 @@ impl Api {
             operation: "",
             feed: None,
             person: None,
+            command: None,
             records: 0,
         });
         let noted = self.audit.note(entry).await;
@@ -483,7 +511,8 @@ fn columns(feed: Feed) -> Vec<Column> {
     security(()),
 )]
 async fn openapi_json(State(api): State<Shared>) -> Response {
-    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], api.description.json.clone()).into_response()
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    api.description.json.answer(headers)
 }
 
 /// The description for people.
@@ -497,5 +526,5 @@ async fn page(State(api): State<Shared>) -> Response {
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
         (header::CONTENT_SECURITY_POLICY, api.description.policy.clone()),
     ];
-    (StatusCode::OK, headers, api.description.page.clone()).into_response()
+    api.description.page.answer(headers)
 }

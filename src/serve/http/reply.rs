@@ -9,7 +9,7 @@ use std::{
 use axum::{
     body::{Body, Bytes, HttpBody as _, to_bytes},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, IntoResponseParts, Response},
 };
 use futures_core::Stream;
 use serde::Serialize;
@@ -69,6 +69,24 @@ pub(super) fn page<T>(asked: &Asked<T>, columns: &[Column], items: Vec<Value>, n
     response
 }
 
+/// A document that is the same for as long as the hub runs.
+pub(super) struct Lasting {
+    body: Bytes,
+    tag: HeaderValue,
+}
+
+impl Lasting {
+    pub(super) fn new(text: String) -> Lasting {
+        let body = Bytes::from(text);
+        Lasting { tag: tag(&body), body }
+    }
+
+    /// It, with its tag, which is not made again.
+    pub(super) fn answer(&self, headers: impl IntoResponseParts) -> Response {
+        (headers, [(header::ETAG, self.tag.clone())], self.body.clone()).into_response()
+    }
+}
+
 /// The same answer with its `etag`; without a body, 304, if the request has it already (RFC 9110, section 13).
 pub(super) async fn unless_known(method: &Method, request: &HeaderMap, response: Response) -> Response {
     let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
@@ -81,15 +99,12 @@ pub(super) async fn unless_known(method: &Method, request: &HeaderMap, response:
     let Ok(body) = to_bytes(body, ANSWER_BYTES_MAX).await else {
         return Problem::new(Kind::Internal, "the answer is too long; ask for less of it").into_response();
     };
-    let tag = format!("\"{:032x}\"", xxh3_128(&body));
+    let tag = parts.headers.entry(header::ETAG).or_insert_with(|| tag(&body)).clone();
     let known = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let is_known = known.flat_map(|value| value.split(',')).any(|known| {
         let known = known.trim();
         known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
     });
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        parts.headers.insert(header::ETAG, tag);
-    }
     if is_known {
         parts.status = StatusCode::NOT_MODIFIED;
         for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_DISPOSITION] {
@@ -98,6 +113,11 @@ pub(super) async fn unless_known(method: &Method, request: &HeaderMap, response:
         return Response::from_parts(parts, Body::empty());
     }
     Response::from_parts(parts, Body::from(body))
+}
+
+/// The tag of an answer.
+fn tag(body: &[u8]) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{:032x}\"", xxh3_128(body))).expect("digits between quotation marks")
 }
 
 /// The same answer, which has a share of `room`, in KiB, for as long as it has not been taken.
@@ -151,4 +171,23 @@ pub(super) fn secure(response: &mut Response) {
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_tag_of_what_lasts_is_made_once() {
+        let lasting = Lasting { tag: HeaderValue::from_static("\"made-before\""), ..Lasting::new("text".to_owned()) };
+        let asked = |known: &'static str| {
+            let request = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(known))]);
+            let response = lasting.answer([(header::CONTENT_TYPE, "text/plain")]);
+            async move { unless_known(&Method::GET, &request, response).await }
+        };
+        let (first, again) = (asked("\"x\"").await, asked("\"made-before\"").await);
+        assert_eq!((first.status(), &first.headers()[header::ETAG]), (StatusCode::OK, &lasting.tag));
+        assert_eq!((again.status(), &again.headers()[header::ETAG]), (StatusCode::NOT_MODIFIED, &lasting.tag));
+        assert_eq!(Lasting::new("text".to_owned()).tag, tag(b"text"), "as every answer's");
+    }
 }

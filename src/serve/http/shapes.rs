@@ -8,7 +8,10 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type, schema::Object},
 };
 
-use crate::{feeds::Feed, model::IdentifierType};
+use crate::{
+    feeds::Feed,
+    model::{HASH_MARK, IdentifierType},
+};
 
 /// A type for each feed whose records are shown, so that operations name what they answer.
 macro_rules! shapes {
@@ -79,6 +82,24 @@ impl ToSchema for IdentifierText {
     }
 }
 
+/// An identifier as a decision names it: also by its keyed hash.
+pub(super) enum DecidedText {}
+
+impl PartialSchema for DecidedText {
+    fn schema() -> RefOr<Schema> {
+        let said = "TYPE:VALUE; or TYPE#DIGITS, with the 32 hexadecimal digits of its keyed hash";
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some(said));
+        let types = identifier_types();
+        RefOr::T(Schema::Object(text.pattern(Some(format!("^({types})(:.+|{HASH_MARK}[0-9a-fA-F]{{32}})$"))).build()))
+    }
+}
+
+impl ToSchema for DecidedText {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("DecidedText")
+    }
+}
+
 /// A customer as a body names them: by an identifier or by the id of the feeds.
 pub(super) enum CustomerText {}
 
@@ -101,8 +122,12 @@ pub(super) fn customer_pattern() -> String {
 }
 
 fn identifier_pattern() -> String {
+    format!("({}):.+", identifier_types())
+}
+
+fn identifier_types() -> String {
     let types: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
-    format!("({}):.+", types.join("|"))
+    types.join("|")
 }
 
 fn shape(feed: Feed) -> RefOr<Schema> {

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     feeds::Feed,
+    model::Name,
     serve::{access::Role, http::inside::Refused},
 };
 
@@ -118,6 +119,14 @@ fn name_of(identifier: &Value) -> String {
     format!("{}:{}", text_of(identifier, "/type"), text_of(identifier, "/value"))
 }
 
+/// As a decision takes it that somebody sees so: whose values are withheld sees `#` and the keyed hash in the place of each.
+fn decided_name(asker: &Asker, identifier: &Value) -> String {
+    match asker.may(&Role::ReadCustomers) {
+        true => name_of(identifier),
+        false => format!("{}{}", text_of(identifier, "/type"), text_of(identifier, "/value")),
+    }
+}
+
 /// A button that shows whose both are; where identifiers are published as they are and something can be decided.
 fn look_at(asker: &Asker, one: &Value, other: &Value) -> Option<Piece> {
     if !asker.may(&Role::Review) || !asker.desk.shows_identifiers() || text_of(one, "/type").is_empty() {
@@ -126,7 +135,7 @@ fn look_at(asker: &Asker, one: &Value, other: &Value) -> Option<Piece> {
     let fields = vec![
         ("csrf", asker.who.form_token()),
         ("step", "look".to_owned()),
-        ("identifiers", format!("{}\n{}", name_of(one), name_of(other))),
+        ("identifiers", format!("{}\n{}", decided_name(asker, one), decided_name(asker, other))),
     ];
     let about = format!("{} and {}", named(one), named(other));
     Some(Piece::Act { act: Act { action: PATH, fields: Sent { fields }, button: "Look at both", about } })
@@ -314,7 +323,9 @@ async fn evidence(asker: &Asker, identifiers: &[String], from: &[String]) -> Res
         if !from.is_empty() {
             what.extend([text(" "), badge("plain", if at < identifiers.len() { "one side" } else { "the other" })]);
         }
-        match asker.get(&format!("/api/v1/customers/{}", percent(identifier))).await {
+        // The API finds a keyed hash as it finds an id of the feeds.
+        let sought = Name::of_hash(identifier).map_or_else(|| identifier.clone(), |name| name.id.to_string());
+        match asker.get(&format!("/api/v1/customers/{}", percent(&sought))).await {
             Ok(record) => {
                 let is_new = persons.insert(text_of(&record, "/person").to_owned());
                 rows.push(known(what, &record, is_new));

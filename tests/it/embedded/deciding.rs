@@ -14,6 +14,9 @@ use crate::harness::{
 };
 
 const WITHIN: Duration = Duration::from_secs(60);
+/// `printf %s mine | sha256sum`, and of `again`: how the audit tells ids that somebody gave.
+const MINE: &str = "given-3fd30542fe3f61b14bd4a4b2dc0b6fb3";
+const AGAIN: &str = "given-b4c9e14061c2fd453b36700e3b0da008";
 const ANN: &str = "ann.canary@example.org";
 
 struct Desk {
@@ -100,11 +103,11 @@ fn a_reviewer_decides_and_takes_back_as_at_the_command_line() {
     desk.house.becomes(&ann, &|shown| total(shown) == Some(3));
     // Sent again by its id it has no effect; an undo is undone.
     desk.decide(&review, &link);
-    desk.decide(&review, &json!({ "decision": "undo", "command": undo }));
+    let undone = desk.decide(&review, &json!({ "decision": "undo", "command": undo }));
     desk.house.becomes(&ann, &|shown| total(shown) == Some(4));
     desk.decide(&review, &json!({ "decision": "undo", "command": "mine", "id": "again" }));
     desk.house.becomes(&ann, &|shown| total(shown) == Some(3));
-    desk.decide(&review, &json!({ "decision": "split", "identifiers": ["cookie:c-1"], "from": [ann] }));
+    let split = desk.decide(&review, &json!({ "decision": "split", "identifiers": ["cookie:c-1"], "from": [ann] }));
     desk.house.becomes(&ann, &|shown| total(shown) == Some(2));
 
     for (wrong, word) in [
@@ -139,6 +142,7 @@ fn a_reviewer_decides_and_takes_back_as_at_the_command_line() {
     assert_eq!(desk.post(&path, &review, &json!({ "by": "a\nb" })).status, 400);
     let answer = desk.post(&path, &review, &json!({ "by": "mo" }));
     assert_eq!(answer.status, 202, "{}", answer.body);
+    let acknowledged = answer.json()["command"].as_str().unwrap().to_owned();
     desk.becomes("/api/v1/alerts?state=acknowledged", &reader, &|answer| {
         answer.status == 200 && answer.items().first().is_some_and(|alert| alert["acknowledged_by"] == "mo")
     });
@@ -146,14 +150,21 @@ fn a_reviewer_decides_and_takes_back_as_at_the_command_line() {
     let audit = desk.audit();
     let of = |operation: &str| {
         let found = audit.iter().filter(|it| it["operation"] == operation && it["actor"] == actor.as_str());
-        found.map(|it| (it["action"].as_str().unwrap(), it["records"].as_i64().unwrap())).collect::<Vec<_>>()
+        let said = found.map(|it| {
+            let command = it["command"].as_str().expect("which decision it was");
+            (it["action"].as_str().unwrap(), it["records"].as_i64().unwrap(), command)
+        });
+        said.collect::<Vec<_>>()
     };
     assert_eq!(
         of("decide_identity"),
-        [2, 0, 2, 0, 0, 2].map(|names| ("decide", names)),
+        [(2, MINE), (0, &undo), (2, MINE), (0, &undone), (0, AGAIN), (2, &split)]
+            .map(|(names, command)| ("decide", names, command)),
         "what is wrong is no decision"
     );
-    assert_eq!(of("acknowledge_alert"), [("decide", 1)]);
+    assert_eq!(of("acknowledge_alert"), [("decide", 1, acknowledged.as_str())]);
+    let mut reads = audit.iter().filter(|it| it["action"] == "read").peekable();
+    assert!(reads.peek().is_some() && reads.all(|it| it["command"].is_null()), "{audit:?}");
     assert!(!json!(audit).to_string().contains("canary"), "{audit:?}");
 }
 
@@ -189,6 +200,9 @@ fn somebody_takes_a_priority_on_and_every_month_says_so() {
     let path = format!("/api/v1/priorities/{}/acknowledgement", id.to_uppercase());
     let answer = desk.post(&path, &review, &json!({ "by": "mo" }));
     assert_eq!(answer.status, 202, "{}", answer.body);
+    let command = answer.json()["command"].clone();
+    let is_it = |entry: &Value| entry["operation"] == "acknowledge_priority" && entry["command"] == command;
+    assert!(desk.audit().iter().any(is_it), "{:?}", desk.audit());
     desk.becomes("/api/v1/priorities", &reader, &|answer| {
         priorities(answer).iter().any(|it| it["id"] == id.as_str() && it["acknowledged_by"] == "mo")
     });
@@ -241,7 +255,7 @@ fn somebody_is_given_their_data_and_erased_and_both_are_noted() {
 
     let answer = desk.post("/api/v1/erasures", &erase, &json!({ "identifier": ann }));
     assert_eq!(answer.status, 202, "{}", answer.body);
-    let place = answer.headers["location"].clone();
+    let (place, command) = (answer.headers["location"].clone(), answer.json()["command"].clone());
     let erased = desk.becomes(&place, &erase, &|answer| answer.status == 200).json();
     let began = Instant::now();
     let confirmed: Value = loop {
@@ -281,6 +295,8 @@ fn somebody_is_given_their_data_and_erased_and_both_are_noted() {
         audit.iter().filter(is_it).filter(|it| it["actor"] == actor.as_str()).count()
     };
     assert_eq!(count("erase", "erase_person", json!(person)), 1, "{audit:?}");
+    let erasure = audit.iter().find(|it| it["action"] == "erase").expect("it is noted");
+    assert_eq!((&erasure["command"], command.is_string()), (&command, true), "{erasure}");
     assert!(count("read", "erase_person", json!(person)) >= 2, "a dry run shows her");
     assert_eq!(count("read", "request_access", json!(person)), 1);
     assert_eq!(count("read", "get_access_request", json!(person)), 1);

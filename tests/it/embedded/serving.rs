@@ -8,6 +8,8 @@ mod limits;
 mod login;
 mod operations;
 mod pages;
+mod planted;
+mod reviewing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -322,3 +322,35 @@ fn whoever_waits_for_the_overview_holds_up_nobody_who_asks() {
     assert_eq!(answers, vec![Some(200); 20], "while {} pages were shown", pages.len());
     assert!(pages.len() > VIEWERS && pages.iter().all(|status| *status == Some(200)), "{pages:?}");
 }
+
+#[test]
+fn whoever_shows_no_token_asks_at_a_rate_too_and_takes_nothing_of_whoever_does() {
+    let desk = Desk::open("strangers", &["serve.requests_per_second=5"]);
+    desk.becomes("/api/v1/metrics", &[], &|answer| answer.status == 200);
+    let (metrics, _) = desk.token("read:metrics", &[]);
+    let by = [("authorization", metrics.as_str())];
+    // What everybody may read is for everybody all together, and so is being refused: neither takes of the other.
+    for (path, status) in [("/api/v1/openapi.json", 200), ("/api/v1/metrics", 401)] {
+        for headers in [&[][..], &[("x-forwarded-for", "1.2.3.4")]] {
+            std::thread::sleep(Duration::from_secs(2));
+            let answers: Vec<Answer> = (0..60).map(|_| desk.ask(path, headers)).collect();
+            assert!(answers[..10].iter().all(|answer| answer.status == status), "{path}: twice as many at once");
+            let limited: Vec<&Answer> = answers.iter().filter(|answer| answer.status != status).collect();
+            assert!(!limited.is_empty() && limited.len() < 51, "{path}: {} of 60", limited.len());
+            for answer in limited {
+                assert_eq!((answer.status, answer.problem().as_str()), (429, "too-many-requests"), "{path}");
+                assert_eq!(answer.headers["retry-after"], "1", "{path}");
+            }
+        }
+        assert_eq!(desk.ask("/api/v1", &[("authorization", "Bearer x")]).status, if status == 200 { 429 } else { 200 });
+        for path in ["/api/v1/openapi.json", "/api/v1", "/api/v1/metrics"] {
+            assert_eq!(desk.ask(path, &by).status, 200, "{path} with a token");
+        }
+    }
+    // What has not changed is not sent again.
+    for path in ["/api/v1/openapi.json", "/api/v1"] {
+        let tag = desk.ask(path, &by).headers["etag"].clone();
+        let again = desk.ask(path, &[by[0], ("if-none-match", &tag)]);
+        assert_eq!((again.status, again.body.as_str(), &again.headers["etag"]), (304, "", &tag), "{path}");
+    }
+}

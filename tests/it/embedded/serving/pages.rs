@@ -130,7 +130,7 @@ fn what_is_done_needs_its_role(desk: &Desk, tokens: &[(&str, String)]) {
 }
 
 /// What the forms of somebody must send: a page with a form says so.
-fn form_token(desk: &Desk, token: &str, cookie: &str) -> String {
+pub(super) fn form_token(desk: &Desk, token: &str, cookie: &str) -> String {
     let page = desk.ask("/login", &[("authorization", token), ("cookie", cookie)]);
     let value = page.body.split("name=\"csrf\" value=\"").nth(1).expect("a form");
     value.split('"').next().expect("its token").to_owned()

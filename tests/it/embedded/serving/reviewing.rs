@@ -1,0 +1,132 @@
+//! Whoever decides without seeing values: pairs that do not link are shown by keyed hashes alone, and a decision about those is one
+//! about the identifiers.
+
+use super::{pages::form_token, *};
+use crate::harness::http::send;
+
+const ANN: &str = "ann.canary@example.org";
+/// A cookie that is an MD5, and so looks like a keyed hash.
+const COOKIE: &str = "d41d8cd98f00b204e9800998ecf8427e";
+
+/// Ann and a cookie that she was seen with, held apart by a decision.
+fn apart(name: &str, more: &[&str]) -> (Desk, String) {
+    let mut desk = Desk::open(name, &[&["serve.requests_per_second=100000"], more].concat());
+    let events = [
+        event("1", 1, "page_viewed", json!({ "cookie": COOKIE })),
+        event("2", 2, "order_placed", json!({ "email": ANN, "cookie": COOKIE })),
+    ];
+    desk.house.append(DAY_MS, &events);
+    desk.house.becomes(&format!("email:{ANN}"), &|shown| identifiers(shown) == Some(2));
+    desk.house.succeed(&["identity", "never-link", &format!("email:{ANN}"), &format!("cookie:{COOKIE}")]);
+    desk.house.becomes(&format!("email:{ANN}"), &|shown| identifiers(shown) == Some(1));
+    let (review, _) = desk.token("review", &[]);
+    (desk, review)
+}
+
+fn identifiers(shown: Option<&Value>) -> Option<u64> {
+    shown.map(|it| it["identifiers_total"].as_u64().unwrap())
+}
+
+/// The pair that does not link, as somebody sees it.
+fn pair(desk: &Desk, token: &str) -> Vec<Value> {
+    let has_one = |answer: &Answer| answer.status == 200 && answer.body.contains("never_link");
+    let found = desk.becomes("/api/v1/identity/conflicts", &[("authorization", token)], &has_one);
+    let items = found.items();
+    let conflict = items.iter().flat_map(|it| it["conflicts"].as_array().unwrap()).next().expect("a conflict");
+    ["stronger", "weaker"].map(|of| conflict[of].clone()).to_vec()
+}
+
+/// As a decision takes an identifier whose value is its keyed hash.
+fn hidden(identifier: &Value) -> String {
+    format!("{}{}", identifier["type"].as_str().unwrap(), identifier["value"].as_str().unwrap())
+}
+
+fn decide(desk: &Desk, token: &str, document: &Value) -> Answer {
+    let headers = [("content-type", "application/json"), ("authorization", token)];
+    let body = document.to_string();
+    send(desk.port, "POST", "/api/v1/identity/decisions", &headers, body.as_bytes()).expect("an answer")
+}
+
+#[test]
+fn a_reviewer_decides_about_whom_they_see_by_keyed_hashes_alone() {
+    let (desk, review) = apart("reviewing", &[]);
+    let (reader, _) = desk.token("read:customers", &[]);
+    let in_clear: Vec<Value> = pair(&desk, &reader).iter().map(|it| it["value"].clone()).collect();
+    assert_eq!(in_clear, [ANN, COOKIE], "whoever may sees them");
+
+    // In no form is a value among what a reviewer is shown.
+    let by = [("authorization", review.as_str())];
+    let pair = pair(&desk, &review);
+    let page = desk.ask("/customers/review", &by);
+    for answer in [
+        desk.ask("/api/v1/identity/conflicts", &by),
+        desk.ask("/api/v1/identity/conflicts?format=csv", &by),
+        desk.ask("/customers/review", &by),
+    ] {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.body.contains("never") && !answer.body.contains("canary"), "{}", answer.body);
+        assert!(!answer.body.contains(COOKIE), "it is no keyed hash: {}", answer.body);
+        for identifier in &pair {
+            let value = identifier["value"].as_str().unwrap();
+            assert!(value.len() == 33 && answer.body.contains(value), "{value} in {}", answer.body);
+        }
+    }
+
+    // What they see is what they decide about.
+    let names: Vec<String> = pair.iter().map(hidden).collect();
+    let ann = format!("email:{ANN}");
+    let answer = decide(&desk, &review, &json!({ "decision": "link", "identifiers": names }));
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    desk.house.becomes(&ann, &|shown| identifiers(shown) == Some(2));
+    // Written as a value it would be somebody else's, and is refused.
+    let values: Vec<String> = names.iter().map(|name| name.replace('#', ":#")).collect();
+    let answer = decide(&desk, &review, &json!({ "decision": "never_link", "identifiers": values }));
+    assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-body"), "{}", answer.body);
+    assert!(answer.body.contains("TYPE#DIGITS"), "{}", answer.body);
+
+    // The same at the command line, and on the page, by what its own forms hold.
+    desk.house.succeed(&["identity", "never-link", &names[0], &names[1]]);
+    desk.house.becomes(&ann, &|shown| identifiers(shown) == Some(1));
+    let cookie = page.headers["set-cookie"].split(';').next().unwrap().to_owned();
+    let csrf = form_token(&desk, &review, &cookie);
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let headers = [("authorization", review.as_str()), ("cookie", &cookie), form];
+    let sent = |step: &str, identifiers: &str| {
+        let identifiers = identifiers.replace('#', "%23").replace('\n', "%0A");
+        let body = format!("csrf={csrf}&{step}&identifiers={identifiers}");
+        send(desk.port, "POST", "/customers/review", &headers, body.as_bytes()).expect("an answer")
+    };
+    let looked = sent("step=look", field(&page.body, "identifiers"));
+    assert_eq!(looked.status, 200, "{}", looked.body);
+    assert!(looked.body.contains("Whose they are is withheld") && !looked.body.contains("canary"), "{}", looked.body);
+    let decided = sent("step=decide&decision=link", field(&looked.body, "identifiers"));
+    assert_eq!(decided.status, 303, "{}", decided.body);
+    desk.house.becomes(&ann, &|shown| identifiers(shown) == Some(2));
+
+    // Whoever may see whose they are is shown it, also by what somebody else wrote down.
+    let (both, _) = desk.token("review", &["--role", "read:customers"]);
+    let headers = [("authorization", both.as_str()), headers[1], form];
+    let body =
+        format!("csrf={csrf}&step=look&decision=never_link&identifiers={}", names.join("%0A").replace('#', "%23"));
+    let looked = send(desk.port, "POST", "/customers/review", &headers, body.as_bytes()).expect("an answer");
+    assert!(looked.body.contains("They are one person now") && looked.body.contains(ANN), "{}", looked.body);
+}
+
+/// The value of the first hidden field with a name.
+fn field<'p>(page: &'p str, name: &str) -> &'p str {
+    let begin = format!("name=\"{name}\" value=\"");
+    page.split(&begin).nth(1).expect("a form").split('"').next().expect("its value")
+}
+
+#[test]
+fn where_feeds_have_keyed_hashes_a_reviewer_sees_those_and_decides_by_them() {
+    let (desk, review) = apart("reviewing-hashed", &["identity.publish=hashed"]);
+    let (reader, _) = desk.token("read:customers", &[]);
+    let seen = pair(&desk, &review);
+    assert_eq!(seen, pair(&desk, &reader), "they are not hashed once more");
+    let names: Vec<String> =
+        seen.iter().map(|it| format!("{}#{}", it["type"].as_str().unwrap(), it["value"].as_str().unwrap())).collect();
+    let answer = decide(&desk, &review, &json!({ "decision": "link", "identifiers": names }));
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    desk.house.becomes(&format!("email:{ANN}"), &|shown| identifiers(shown) == Some(2));
+}
