@@ -109,6 +109,20 @@ impl Instance {
         }
     }
 
+    /// Waits until nothing waits for it: lags are told once a second, so two that are told are of what it took before.
+    #[track_caller]
+    pub fn wait_until_nothing_lags(&mut self, within: Duration) {
+        let start = Instant::now();
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_millis(1_200));
+            while self.figure("insight_hub_lag_records") != Some(0.0) {
+                let (lag, is_running) = (self.figure("insight_hub_lag_records"), self.hub.process.is_running());
+                assert!(is_running && start.elapsed() < within, "lag {lag:?}\n{}", self.hub.process.story());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+
     /// Waits until it owns tasks, whatever their state.
     #[track_caller]
     pub fn wait_until_tasks(&mut self, within: Duration) {
