@@ -117,6 +117,8 @@ fn cdnows_customers_counted_by_the_week_buy_and_spend_as_the_package_says() {
     let mut fitting = counts.fitting(week_number(end));
     let found = fitting.advance(&mut usize::MAX.clone()).expect("all of it at once");
     let (purchases, spend) = (found.purchases.fit.as_ref().unwrap(), found.spend.fit.as_ref().unwrap());
+    println!("{purchases:?}");
+    assert_eq!((purchases.convergence, spend.convergence), (Convergence::Converged, Convergence::Converged));
     // Weeks are coarser than the package's days: of an error of the estimate that moves a part, and of who is alive little.
     for (found, name) in purchases.parameters.iter().zip(["r", "alpha", "a", "b"]) {
         let expected = expected["purchases"][name].as_f64().unwrap();
