@@ -227,7 +227,7 @@ fn run_seed(seed: u64) -> Ran {
                 interrupted += 1;
                 if seed % 7 == 1 && progress.done == 0 {
                     hub.simulation.relaunch(definition.topology().0, None);
-                    let ran = hub.simulation.run_for(400);
+                    let ran = hub.simulation.run_for(2_000);
                     assert!(matches!(ran, Err(StageError::Generation(_))), "{what}: {ran:?}");
                 }
                 if seed % 7 == 3 {
