@@ -64,7 +64,8 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
     }
 }
 
-/// An order that nobody named: it cannot be cancelled, what is paid back counts, and any delivery without a name delivers the oldest of its kind.
+/// An order that nobody named: it cannot be cancelled, what is paid back counts, and any delivery without a name delivers the oldest
+/// of its kind.
 fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     match facts.touchpoint.kind {
         Kind::OrderPlaced => {

@@ -204,18 +204,8 @@ fn counted_anew_after(messages: usize) -> (Vec<String>, bool) {
     let mut carried = 0;
     carry_with(&mut world, &mut |world, _| {
         carried += 1;
-        if carried != messages {
-            return;
-        }
-        world.told.cells.clear();
-        world.stage.begin_refold(Some(MONDAY.plus(9)));
-        let mut from = None;
-        loop {
-            from = world.stage.refold(from, 1, &mut world.store).expect("a map never fails").next;
-            world.commit();
-            if from.is_none() {
-                break;
-            }
+        if carried == messages {
+            world.count_anew(MONDAY.plus(9));
         }
     });
     (world.lines().into_iter().filter(|line| !line.starts_with("record.")).collect(), carried >= messages)

@@ -290,6 +290,20 @@ impl World {
         self.store = store;
     }
 
+    /// What a rebuild does, one person at a time; what was counted before is forgotten.
+    pub fn count_anew(&mut self, day: Day) {
+        self.told.cells.clear();
+        self.stage.begin_refold(Some(day));
+        let mut from = None;
+        loop {
+            from = self.stage.refold(from, 1, &mut self.store).expect("a map never fails").next;
+            self.commit();
+            if from.is_none() {
+                break;
+            }
+        }
+    }
+
     pub fn head(&self, person: PersonId) -> crate::customers::Head {
         let stored = &self.store[&store_keys::head(person)];
         let (_, encoded) = store_keys::Envelope::decode(stored).expect("an envelope");
