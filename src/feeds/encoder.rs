@@ -1,6 +1,6 @@
 //! One feed's records to bytes: a record of the model in, the message's value and headers out.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::OnceLock};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -89,12 +89,21 @@ pub trait FeedRecord {
     fn shape<'a, N: Notation>(record: &'a Self::Record<'a>, names: &Names) -> Self::Shape<'a, N>;
 }
 
+/// The codec of a feed's schema. Parsed once: whoever takes a partition over makes encoders of a dozen feeds before it goes on.
+fn codec(feed: Feed) -> &'static SingleObject {
+    static CODECS: [OnceLock<SingleObject>; Feed::ALL.len()] = [const { OnceLock::new() }; Feed::ALL.len()];
+    CODECS[feed as usize].get_or_init(|| {
+        SingleObject::parse(feed.description().schema)
+            .expect("the feeds' schemas are compiled in, and a test parses every one")
+    })
+}
+
 /// Encodes the values of one feed, with one buffer for all of them.
 #[derive(Debug)]
 pub struct Encoder<F> {
     format: FeedFormat,
     names: Names,
-    schema: SingleObject,
+    schema: &'static SingleObject,
     headers: Vec<(&'static str, Bytes)>,
     buffer: Vec<u8>,
     feed: PhantomData<F>,
@@ -105,8 +114,7 @@ impl<F: FeedRecord> Encoder<F> {
     /// the same in every instance of one hub.
     pub fn new(format: FeedFormat, source: &str) -> Encoder<F> {
         let description = F::FEED.description();
-        let schema = SingleObject::parse(description.schema)
-            .expect("the feeds' schemas are compiled in, and a test parses every one");
+        let schema = codec(F::FEED);
         let schema_name = format!("{}#{:016x}", schema.name(), schema.fingerprint());
         let headers = vec![
             ("content-type", Bytes::from_static(format.content_type().as_bytes())),
