@@ -295,15 +295,21 @@ impl World {
         }
     }
 
-    /// The state of `insight.metrics`, by key; and the same if every value of a dimension had a key of its own.
+    /// The state of `insight.metrics`, by key; and what it would say of weeks if every value of a dimension had a key of its own.
     pub fn publish(&mut self, options: &Options) -> [BTreeMap<String, Value>; 2] {
         self.open_with_subscriptions();
-        [options.dimension_values_max, usize::MAX].map(|values_max| self.published(values_max, options))
+        let all = self.published(options.dimension_values_max, |_| true, options);
+        [all, self.published(usize::MAX, |(kind, _)| kind == 1, options)]
     }
 
-    fn published(&self, values_max: usize, options: &Options) -> BTreeMap<String, Value> {
+    fn published(
+        &self,
+        values_max: usize,
+        is_shown: impl Fn(Window) -> bool,
+        options: &Options,
+    ) -> BTreeMap<String, Value> {
         let mut feed = BTreeMap::new();
-        for ((metric, _, dimension, window), values) in self.groups() {
+        for ((metric, _, dimension, window), values) in self.groups(is_shown) {
             let name = METRICS[usize::from(metric)];
             let n_of = |amounts: &BTreeMap<u32, Count<'_>>| {
                 // The customers of every currency are those without one.
@@ -337,9 +343,15 @@ impl World {
     }
 
     /// What is counted, by what competes for keys, value and currency.
-    fn groups(&self) -> BTreeMap<(u8, u32, u8, Window), BTreeMap<u32, BTreeMap<u32, Count<'_>>>> {
+    fn groups(
+        &self,
+        is_shown: impl Fn(Window) -> bool,
+    ) -> BTreeMap<(u8, u32, u8, Window), BTreeMap<u32, BTreeMap<u32, Count<'_>>>> {
         let mut groups: BTreeMap<_, BTreeMap<_, BTreeMap<_, _>>> = BTreeMap::new();
         let mut take = |metric: u8, currency: u32, ((dimension, value), window): Place, count| {
+            if !is_shown(window) {
+                return;
+            }
             let within = if is_per_customer(METRICS[usize::from(metric)]) { 0 } else { currency };
             let group = groups.entry((metric, within, dimension, window)).or_default();
             group.entry(value).or_default().insert(currency, count);
