@@ -29,6 +29,8 @@ pub struct ChangeRecord<'a> {
     pub unit: &'a str,
     /// How many days are compared on each side.
     pub days: i32,
+    /// What the change took, as those who enacted it say.
+    pub effort: Option<i64>,
     /// How it moved.
     pub change: Change,
     /// Counts the publications of this key, from 1.
@@ -68,6 +70,7 @@ impl FeedRecord for Changes {
             interval_low: finite(change.difference.low),
             interval_high: finite(change.difference.high),
             movement: change.movement.as_str(),
+            effort: record.effort,
             revision: i64::try_from(record.revision).unwrap_or(i64::MAX),
             status: record.status.as_str(),
         }
@@ -93,6 +96,7 @@ pub struct ChangeShape<'a, N> {
     interval_low: Option<f64>,
     interval_high: Option<f64>,
     movement: &'static str,
+    effort: Option<i64>,
     revision: i64,
     status: &'static str,
 }

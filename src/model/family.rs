@@ -9,7 +9,7 @@ use super::contribution::CellKey;
 pub const FAMILIES_FROM: u8 = 192;
 
 /// What elements mean, all families taken together: what was counted under another number is counted anew.
-pub const ELEMENTS_VERSION: u8 = 1;
+pub const ELEMENTS_VERSION: u8 = 2;
 
 /// Journeys that ended, by goal: elements are outcomes with paths.
 pub const JOURNEYS: u8 = 192;
@@ -23,7 +23,8 @@ pub const PURCHASES: u8 = 195;
 /// Persons' months with what followed, by subject: elements are groups of persons.
 pub const PRIORITIES: u8 = 196;
 
-/// What was done about something: elements are spokes. Told to every partition.
+/// What was done about something: elements are spokes, with how often they said so in `n`, how many times with an effort in `a`,
+/// and the sum of those in `sum`. Told to every partition.
 pub const CHANGES: u8 = 198;
 
 /// Departments' months, by spoke: elements are [`super::DepartmentElement`]s. Read together with [`BALANCE`] and [`PRIORITIES`].

@@ -238,7 +238,7 @@ def check_changes(con, actual, report):
         movement = "up" if low > 0 else "down" if high < 0 else "unclear"
         expected[f"change|{day}|by={escaped(spoke)}{place}&metric={metric}"] = (
             {"by": spoke, "dimension": dim, "dimension_value": value, "metric": metric, "unit": word, "days": 28,
-             "n_before": before["n"], "n_after": after["n"], "movement": movement},
+             "n_before": before["n"], "n_after": after["n"], "movement": movement, "effort": before["effort"]},
             {"before": values[0], "after": values[1], "difference": difference, "interval_low": low, "interval_high": high},
             day.removeprefix("day:"),
         )

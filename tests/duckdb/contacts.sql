@@ -92,12 +92,16 @@ FROM named n JOIN told_person USING (person, number) GROUP BY ALL;
 -- What was done about what, and the 28 days before and after the day of it. Of those who bought first, those before had the days in
 -- which they could buy again before it. Of nps, promoters are one and detractors minus one.
 CREATE TABLE done AS
--- Of segments, the one that it names.
-SELECT DISTINCT t.day, t.spoke, s.dim, s.value AS dim_value
-FROM touch t JOIN slice s USING (person, pos) WHERE t.kind = 'change_enacted' AND s.dim NOT IN ('spoke', 'phase', 'segment')
-UNION SELECT day, spoke, 'segment', segment FROM touch WHERE kind = 'change_enacted' AND segment IS NOT NULL;
+WITH told AS (
+    SELECT DISTINCT t.person, t.pos, t.day, t.spoke, t.effort, s.dim, s.value AS dim_value
+    FROM touch t JOIN slice s USING (person, pos) WHERE t.kind = 'change_enacted' AND s.dim NOT IN ('spoke', 'phase', 'segment')
+    -- Of segments, the one that it names.
+    UNION SELECT person, pos, day, spoke, effort, 'segment', segment FROM touch
+    WHERE kind = 'change_enacted' AND segment IS NOT NULL
+)
+SELECT day, spoke, dim, dim_value, sum(effort)::BIGINT AS effort FROM told GROUP BY ALL;
 CREATE TABLE moved AS
-SELECT w.name AS day, d.spoke, d.dim, d.dim_value, c.metric, c.first > d.day AS after,
+SELECT w.name AS day, d.spoke, d.dim, d.dim_value, d.effort, c.metric, c.first > d.day AS after,
     sum(n)::BIGINT AS n, sum(a)::BIGINT AS a, sum(CASE metric WHEN 'nps' THEN a - b ELSE s END)::HUGEINT AS total,
     sum(CASE metric WHEN 'nps' THEN a + b ELSE squares END)::HUGEINT AS squares
 FROM done d JOIN of_day w ON w.day = d.day AND w.kind = 'day'

@@ -107,6 +107,7 @@ fn event(number: usize, random: &mut Random) -> SourceEvent {
     let worst = if at < START_MS + 6 * 24 * HOUR_MS { 100 } else { 0 };
     more("sentiment", 60, &mut |random| json!(random.below(101) as i64 - worst));
     more("promised_at", 20, &mut |random| json!(at + HOUR_MS * random.below(200) as i64));
+    more("effort", 40, &mut |random| json!(random.below(12) as i64 - 2));
     if kind == "survey_answered" {
         let (scale, least, most) =
             [("nps", 0, 10), ("expectation", 1, 7), ("perception", 1, 7), ("expectation", 1, 7), ("csat", 1, 5)]
@@ -146,6 +147,10 @@ fn run_seed(seed: u64) -> Seen {
     let counts = seen.entry("changes".into()).or_default();
     counts[0] = truth.changes.len();
     counts[1] = truth.changes.values().filter(|change| change["movement"] != "unclear").count();
+    let of_changes = seen.entry("efforts of changes".into()).or_default();
+    for change in truth.changes.values() {
+        of_changes[usize::from(change["effort"].is_null())] += 1;
+    }
     for (key, value) in &truth.metrics {
         let part = |name: &str| value[name].as_i64().unwrap();
         let counts = seen.entry(key.split('|').next().unwrap().to_owned()).or_default();
@@ -164,6 +169,8 @@ fn much_that_happens_to_few_in_any_order_is_what_the_oracle_says() {
         (0..2).for_each(|part| sum[part] += counts[part]);
     }
     println!("{count} seeds: cells with a numerator, and with one unlike the denominator: {total:?}");
+    let of_changes = total["efforts of changes"];
+    assert!(of_changes.iter().all(|count| *count > 0), "some say what they took, some do not: {of_changes:?}");
     assert!(total["changes"].iter().all(|count| *count > 0), "changes: {:?}", total["changes"]);
     // Nobody is asked for the first, and neither department's costs are of winning customers.
     for metric in METRICS.iter().filter(|metric| !["ces", "acquisition_cost"].contains(*metric)) {

@@ -88,13 +88,17 @@ fn changes<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
         return;
     }
     let window = Window::of(WindowKind::Day, place.day);
+    let add = match touchpoint.effort {
+        Some(effort) => Accumulator { a: 1, sum: i64::from(effort), ..Accumulator::count(1) },
+        None => Accumulator::count(1),
+    };
     // The segment that it names: whoever tells of it is no customer whom a rule could put into one.
     let of_its_own =
         |it: &&DimensionValue<'_>| !matches!(it.dimension, Dimension::Spoke | Dimension::Phase | Dimension::Segment);
     let segment = touchpoint.segment.map(|segment| DimensionValue::new(Dimension::Segment, segment));
     for value in place.values.iter().filter(of_its_own).chain(&segment) {
         let told = family::cell_value(&[value.value], &[touchpoint.spoke]);
-        emit.count(family::CHANGES, window, &DimensionValue::new(value.dimension, &told), 1);
+        emit.cell(family::CHANGES, None, window, &DimensionValue::new(value.dimension, &told), &add, 1);
     }
 }
 

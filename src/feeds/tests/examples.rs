@@ -437,6 +437,7 @@ pub fn change_record() -> ChangeRecord<'static> {
         metric: "on_time",
         unit: "percent",
         days: 28,
+        effort: Some(3),
         change: compare(&cell(80, 40), &cell(90, 81), Shape::Share).expect("enough of both"),
         revision: 5,
         status: Status::Provisional,

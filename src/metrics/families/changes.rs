@@ -1,7 +1,7 @@
 //! Enacted changes in, the metrics that are compared before and after them out.
 //!
 //! ```text
-//! a 198 day⁴ dimension value 0x00 spoke       →  how often the spoke said so: on every partition
+//! a 198 day⁴ dimension value 0x00 spoke       →  how often the spoke said so, and what it took: on every partition
 //! f 198 day⁴ dimension value spoke metric     →  what was published of one comparison: where the metric's cells are
 //! ```
 //! What something was done about is what the touchpoint names: the company, and its channel, segment, region, product, subject,
@@ -11,7 +11,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-use super::{ELEMENT, element_key};
+use super::{ELEMENT, decode_element, element_key};
 use crate::{
     analyses::change::{Change, Shape, compare},
     metrics::{
@@ -54,6 +54,8 @@ const COMPARED: &[(u8, Shape)] = &[
 pub struct Compared {
     /// The metric.
     pub metric: &'static Definition,
+    /// What the change took: the sum of what the touchpoints say that tell of it, `None` where none says it.
+    pub effort: Option<i64>,
     /// How it moved; `None`: too few observations, or the change is gone.
     pub change: Option<Change>,
 }
@@ -168,9 +170,11 @@ impl Changes {
         told.extend_from_slice(&day_bytes(day));
         told.push(dimension as u8);
         told.extend_from_slice(value.as_bytes());
-        if store.get(&element_key(&told, spoke))?.is_none() {
-            return Ok(Compared { metric, change: None });
-        }
+        let Some(told) = store.get(&element_key(&told, spoke))? else {
+            return Ok(Compared { metric, effort: None, change: None });
+        };
+        let told = decode_element(&told)?;
+        let effort = (told.a > 0).then_some(told.sum);
         let sum = |days: std::ops::Range<i32>| -> Result<Accumulator, MetricsError> {
             let mut sum = Accumulator::default();
             for shift in days {
@@ -183,7 +187,7 @@ impl Changes {
             Ok(sum)
         };
         let (before, after) = (sum(-DAYS..0)?, sum(1..DAYS + 1)?);
-        Ok(Compared { metric, change: compare(&before, &after, shape) })
+        Ok(Compared { metric, effort, change: compare(&before, &after, shape) })
     }
 }
 

@@ -200,6 +200,12 @@ impl Change<'_> {
         self.records.iter().copied().filter(|record| matches!(text_of(record, "/movement"), "up" | "down"))
     }
 
+    /// What it took, if it says so.
+    fn took(&self) -> Option<Line> {
+        let effort = self.records.iter().find_map(|record| number_of(record, "/effort"))?;
+        Some(vec![text(format!("{} says that it took {} of effort.", self.by, decimal(effort, 0)))])
+    }
+
     fn about(&self) -> String {
         match self.dimension {
             "company" => "the whole company".to_owned(),
@@ -256,6 +262,7 @@ async fn done(asker: &Asker, metrics: &[Metric]) -> Result<Vec<Block>, Refused> 
     }];
     for change in &changes {
         blocks.push(Block::Heading { text: change.title() });
+        blocks.extend(change.took().map(|line| Block::Text { line }));
         let mut records = change.records.clone();
         records.sort_by_key(|record| !matches!(text_of(record, "/movement"), "up" | "down"));
         blocks.push(
@@ -325,6 +332,11 @@ mod tests {
             assert!(moved[0].contains(part), "{part} in {}", moved[0]);
         }
         assert!(!moved[0].contains("provisional"));
+        assert_eq!(changes[0].took(), None, "nobody said what it took");
+        let mut told = records.clone();
+        told[2]["effort"] = json!(1_200);
+        let told = super::changes(&told);
+        assert!(words_of(&[told[0].took().unwrap()]).contains("operations says that it took 1,200 of effort."));
         let mut open = change("2026-07-16", "on_time", "up");
         open["status"] = json!("provisional");
         let open = [open];

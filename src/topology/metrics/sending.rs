@@ -146,6 +146,7 @@ fn change_record<'a>(
         metric: compared.metric.id,
         unit: compared.metric.unit,
         days: COMPARED_DAYS,
+        effort: compared.effort,
         change,
         revision,
         status,

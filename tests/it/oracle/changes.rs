@@ -2,7 +2,7 @@
 //!
 //! Lists the observations of the days on each side, and compares the lists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -26,9 +26,9 @@ const MEANS: [(&str, f64, &str); 8] = [
 ];
 const SHARES: [&str; 6] = ["csat", "on_time", "return_rate", "first_contact_resolution", "referral", "word_of_mouth"];
 
-/// Who did something about what, on which day.
+/// Who did something about what, on which day, and each effort that was said of it.
 #[derive(Default)]
-pub struct Changes(BTreeSet<(Slice, i32, String)>);
+pub struct Changes(BTreeMap<(Slice, i32, String), Vec<i64>>);
 
 impl Changes {
     /// Notes what a timeline says was done.
@@ -37,7 +37,7 @@ impl Changes {
             let moment = world.moment(touch, "before");
             for slice in moment.slices {
                 if !matches!(world.dimension(slice).0, "spoke" | "phase") {
-                    self.0.insert((slice, moment.day, touch.spoke.clone()));
+                    self.0.entry((slice, moment.day, touch.spoke.clone())).or_default().extend(touch.effort);
                 }
             }
         }
@@ -46,7 +46,8 @@ impl Changes {
     /// The state of `insight.changes`, by key.
     pub fn publish(&self, world: &mut World) -> BTreeMap<String, Value> {
         let mut feed = BTreeMap::new();
-        for (slice, day, spoke) in &self.0 {
+        for ((slice, day, spoke), efforts) in &self.0 {
+            let effort = (!efforts.is_empty()).then(|| efforts.iter().sum::<i64>());
             let mut side = |metric: &str, first: i32, last: i32| {
                 let mut all = Cell::default();
                 for day in first..=last {
@@ -104,7 +105,7 @@ impl Changes {
                 let record = json!({
                     "by": spoke, "window": window, "dimension": dimension, "dimension_value": value, "metric": metric,
                     "unit": unit, "days": 28, "n_before": before.n, "n_after": after.n, "before": was, "after": is,
-                    "difference": difference, "interval_low": low, "interval_high": high, "movement": movement,
+                    "difference": difference, "interval_low": low, "interval_high": high, "movement": movement, "effort": effort,
                 });
                 feed.insert(format!("{key}&metric={metric}"), record);
             }
