@@ -10,8 +10,10 @@
 //! - *Value at risk*: the revenue of the persons touched over the last year. Since it grows with their number, it is taken per
 //!   person in the product: reach would count twice otherwise.
 //! - *Score* = reach × impact × revenue per person, in minor units: of the money of those who are touched, as much as the outcome
-//!   drops. Its interval is the impact's: reach and revenue are counted, not estimated. *Rank*: by score per stated effort,
-//!   an effort of one where none is stated.
+//!   drops. Its interval is the impact's: reach and revenue are counted, not estimated. *Rank*: by score per effort.
+//! - *Effort*: as the configuration states it; where it does not, the mean of what the touchpoints with the subject say in the month, of
+//!   all persons' those that say one, rounded half up; where none does, one. Never less than one: [`Priority::effort_source`] says
+//!   which.
 //!
 //! Candidates whose persons fare no worse than others, or have paid nothing, are no priorities.
 //!
@@ -20,9 +22,10 @@
 //!
 //! *Source.* Reach × drop of the outcome is what epidemiology calls the cases attributable to an exposure among those exposed, after
 //! M. L. Levin, "The occurrence of lung cancer in man", Acta Unio Internationalis Contra Cancrum 9, 1953. Weighing them with revenue, and
-//! dividing by a stated effort, is our own. Intervals: R. G. Newcombe 1998 and B. L. Welch 1947, see [`super::statistics`].
+//! dividing by an effort, is our own. Intervals: R. G. Newcombe 1998 and B. L. Welch 1947, see [`super::statistics`].
 //!
-//! *Assumptions.* Money of one currency; a person without the touchpoint is like one with it but for the touchpoint.
+//! *Assumptions.* Money of one currency; a person without the touchpoint is like one with it but for the touchpoint; departments
+//! estimate efforts in one unit, the configuration's.
 //!
 //! *What not to conclude.* That fixing it brings the score. Who complains about a delivery has had one, and differs from who never
 //! ordered; one bad experience stands in several candidates, so scores do not add up; and with many candidates some of the
@@ -54,6 +57,10 @@ pub struct Group {
     pub scores: Sums,
     /// What they paid over the last year, in minor units.
     pub revenue: i64,
+    /// How many of the subject's touchpoints say what it takes; none of everyone's.
+    pub efforts: i64,
+    /// The sum of what they say.
+    pub effort: i64,
 }
 
 impl Group {
@@ -64,6 +71,8 @@ impl Group {
             outcome_known: self.outcome_known.wrapping_add(part.outcome_known),
             scores: self.scores.and(part.scores),
             revenue: self.revenue.wrapping_add(part.revenue),
+            efforts: self.efforts.wrapping_add(part.efforts),
+            effort: self.effort.wrapping_add(part.effort),
         }
     }
 
@@ -74,7 +83,15 @@ impl Group {
             outcome_known: self.outcome_known.wrapping_sub(part.outcome_known),
             scores: self.scores.without(part.scores),
             revenue: self.revenue.wrapping_sub(part.revenue),
+            efforts: self.efforts.wrapping_sub(part.efforts),
+            effort: self.effort.wrapping_sub(part.effort),
         }
+    }
+
+    /// The mean of what the touchpoints say that it takes, rounded half up.
+    fn mean_effort(&self) -> Option<i64> {
+        let (n, sum) = (i128::from(self.efforts), i128::from(self.effort));
+        (n > 0).then(|| i64::try_from((2 * sum + n).div_euclid(2 * n)).unwrap_or(i64::MAX))
     }
 }
 
@@ -96,7 +113,7 @@ pub struct Candidate<'a> {
     pub subject: Subject<'a>,
     /// Whom it touched.
     pub touched: Group,
-    /// What it takes to fix, in the organisation's unit.
+    /// What it takes to fix, in the organisation's unit, as the configuration states it.
     pub effort: Option<i64>,
     /// How many persons' problem can be handled at most.
     pub limit: Option<i64>,
@@ -186,6 +203,28 @@ impl Ground {
     }
 }
 
+/// Whose estimate an effort is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EffortSource {
+    /// The configuration's.
+    Configured,
+    /// The departments', by their touchpoints.
+    Touchpoints,
+    /// Nobody's: one.
+    Assumed,
+}
+
+impl EffortSource {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EffortSource::Configured => "configured",
+            EffortSource::Touchpoints => "touchpoints",
+            EffortSource::Assumed => "assumed",
+        }
+    }
+}
+
 /// Something to fix.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Priority<'a> {
@@ -203,8 +242,10 @@ pub struct Priority<'a> {
     pub ground: Ground,
     /// Reach × impact × revenue per person, in minor units, with its interval.
     pub score: Difference,
-    /// As stated, or one.
+    /// What it takes to fix: at least one.
     pub effort: i64,
+    /// Whose estimate that is.
+    pub effort_source: EffortSource,
     /// As stated.
     pub limit: Option<i64>,
     /// Score per effort: what the rank goes by.
@@ -282,7 +323,11 @@ fn judge<'a>(candidate: Candidate<'a>, everyone: Group, score_range: i64) -> Opt
     // Who was paid back more than they paid puts nothing at risk.
     let revenue_per_person = with.revenue.max(0) as f64 / with.persons as f64;
     let score = impact.scaled(reached as f64 * revenue_per_person);
-    let effort = candidate.effort.unwrap_or(1).max(1);
+    let (effort, effort_source) = match (candidate.effort, with.mean_effort()) {
+        (Some(configured), _) => (configured.max(1), EffortSource::Configured),
+        (None, Some(mean)) => (mean.max(1), EffortSource::Touchpoints),
+        (None, None) => (1, EffortSource::Assumed),
+    };
     Some(Priority {
         subject: candidate.subject,
         reach: with.persons,
@@ -292,6 +337,7 @@ fn judge<'a>(candidate: Candidate<'a>, everyone: Group, score_range: i64) -> Opt
         ground,
         score,
         effort,
+        effort_source,
         limit: candidate.limit,
         worth: score.value / effort as f64,
     })

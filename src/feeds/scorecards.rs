@@ -172,6 +172,7 @@ struct OwnedShape<'a> {
     score_low: Option<f64>,
     score_high: Option<f64>,
     effort: i64,
+    effort_source: &'static str,
 }
 
 impl<'a> OwnedShape<'a> {
@@ -188,6 +189,7 @@ impl<'a> OwnedShape<'a> {
             score_low,
             score_high,
             effort: priority.effort,
+            effort_source: priority.effort_source.as_str(),
         }
     }
 }

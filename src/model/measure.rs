@@ -88,10 +88,11 @@ impl PairElement {
 }
 
 vocabulary! {
-    /// The sums over a group of persons need more than one accumulator.
+    /// The sums over a group of persons need more than one accumulator. Efforts are of their touchpoints: how many say one, and the sum.
     GroupElement {
         Persons => "g",
         Scores => "s",
+        Efforts => "e",
     }
 }
 

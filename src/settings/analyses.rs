@@ -12,7 +12,8 @@ use crate::model::{Capacities, CapacityError, Kind};
 pub struct Analyses {
     /// Touchpoints that can be afforded in a month, by kind of contact: `spoke:kind:channel=number`, separated by commas.
     pub capacity: String,
-    /// What it takes to fix a subject, in a unit of the organisation: `spoke:kind:subject=number`, separated by commas.
+    /// What it takes to fix a subject, in a unit of the organisation: `spoke:kind:subject=number`, separated by commas. It goes
+    /// before what touchpoints say.
     pub efforts: String,
     /// How many persons' problem can be handled in a month, in the same form.
     pub limits: String,

@@ -149,7 +149,7 @@ def check_month(key, month, contacts, credits, record, report):
 
 
 def expected_priorities(con):
-    """By month: everyone, the priorities by name (score, the rest), and how many subjects were judged, no worse, too few."""
+    """By month: everyone, the priorities by name (score per effort, the rest), and how many subjects were judged, no worse, too few."""
     months = {}
     for row in rows(con, "FROM touched"):
         name = None if row["spoke"] is None else (row["spoke"], row["kind"], row["subject"])
@@ -179,9 +179,14 @@ def priorities_of(everyone, touched):
         for field, found in [("outcome_drop", outcome), ("score_drop", points)]:
             for at, end in enumerate(["", "_low", "_high"]):
                 numbers[field + end] = float(found[at]) if found is not None else None
-        exact = {"reach": row["persons"], "value_at_risk": row["revenue"], "effort": 1, "limit": None,
+        # The mean of what touchpoints say, rounded half up: nothing is configured.
+        n, effort = row["efforts"], 1
+        if n:
+            effort = max((2 * row["effort"] + n) // (2 * n), 1)
+        exact = {"reach": row["persons"], "value_at_risk": row["revenue"], "effort": effort,
+                 "effort_source": "touchpoints" if n else "assumed", "limit": None,
                  "ground": "score" if by_score else "outcome"}
-        expected[name] = (worth[0], (exact, numbers))
+        expected[name] = (worth[0] / effort, (exact, numbers))
     return everyone["persons"], expected, judged, no_worse, too_few
 
 

@@ -83,11 +83,19 @@ WITH named AS (
     SELECT DISTINCT m.person, m.name, m.number, {spoke: t.spoke, kind: t.kind, subject: t.subject} AS subject
     FROM told_month m JOIN touch t ON t.person = m.person AND t.pos BETWEEN m.since AND m.until WHERE t.subject IS NOT NULL
     UNION ALL SELECT person, name, number, NULL FROM told_month
+), persons AS (
+    SELECT n.name AS month, n.subject.spoke AS spoke, n.subject.kind AS kind, n.subject.subject AS subject,
+        count(*) AS persons, count(buys) AS known, count(*) FILTER (buys) AS yes, sum(revenue)::BIGINT AS revenue,
+        count(score) AS score_n, coalesce(sum(score), 0)::BIGINT AS score_sum, coalesce(sum(score * score), 0)::BIGINT AS score_squares
+    FROM named n JOIN told_person USING (person, number) GROUP BY ALL
+), said AS (
+    -- What touchpoints say that a subject takes.
+    SELECT m.name AS month, t.spoke, t.kind, t.subject, count(*) AS efforts, sum(t.effort)::BIGINT AS effort
+    FROM told_month m JOIN touch t ON t.person = m.person AND t.pos BETWEEN m.since AND m.until
+    WHERE t.subject IS NOT NULL AND t.effort IS NOT NULL GROUP BY ALL
 )
-SELECT n.name AS month, n.subject.spoke AS spoke, n.subject.kind AS kind, n.subject.subject AS subject,
-    count(*) AS persons, count(buys) AS known, count(*) FILTER (buys) AS yes, sum(revenue)::BIGINT AS revenue,
-    count(score) AS score_n, coalesce(sum(score), 0)::BIGINT AS score_sum, coalesce(sum(score * score), 0)::BIGINT AS score_squares
-FROM named n JOIN told_person USING (person, number) GROUP BY ALL;
+SELECT p.*, coalesce(efforts, 0) AS efforts, coalesce(effort, 0) AS effort
+FROM persons p LEFT JOIN said USING (month, spoke, kind, subject);
 
 -- What was done about what, and the 28 days before and after the day of it. Of those who bought first, those before had the days in
 -- which they could buy again before it. Of nps, promoters are one and detractors minus one.

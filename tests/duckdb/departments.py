@@ -32,7 +32,7 @@ def owned(priorities, spoke):
     ranked = sorted(priorities.items(), key=lambda it: (-it[1][0], it[0]))
     own = [(rank, name, *priority) for rank, (name, (_, priority)) in enumerate(ranked, 1) if name[0] == spoke]
     shown = [{"rank": rank, "kind": name[1], "subject": name[2],
-              **{field: exact[field] for field in ["reach", "value_at_risk", "ground", "effort"]},
+              **{field: exact[field] for field in ["reach", "value_at_risk", "ground", "effort", "effort_source"]},
               **{field: numbers[field] for field in ["score", "score_low", "score_high"]}}
              for rank, name, exact, numbers in own[:PRIORITIES]]
     return shown, len(own) - len(shown)

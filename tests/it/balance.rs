@@ -77,6 +77,9 @@ fn served(number: usize, random: &mut Random) -> SourceEvent {
                 payload["identifiers"]["case"] = json!([format!("t{}", random.below(700))]);
             }
             payload["subject"] = json!(random.pick(&["late", "dear"]));
+            if random.percent(60) {
+                payload["effort"] = json!(random.below(12) as i64 - 1);
+            }
         }
         _ => {
             let value = 1 + random.below(5);
@@ -91,6 +94,38 @@ fn served(number: usize, random: &mut Random) -> SourceEvent {
         }
     }
     canonical(department, number, at, &payload)
+}
+
+const ESTIMATED: usize = 600;
+
+/// Customers of whom a third asks about what is slow, and buys no more, and a third about what is dear, which keeps fewer of them away
+/// and takes less, as the department says: in the month that counts, and otherwise in the next.
+fn estimated(number: usize, random: &mut Random) -> SourceEvent {
+    // In no order.
+    let (part, person) = (number * 7 % ESTIMATED / 150, number * 7 % 150);
+    let (group, in_group) = (person % 3, person / 3);
+    let asks_about = ["slow", "dear", ""][group];
+    let (kind, day) = match part {
+        0 => ("order_placed", 1 + random.below(5)),
+        1 if group < 2 => ("case_opened", 10 + random.below(10)),
+        2 if in_group % 10 < [1, 3, 9][group] => ("order_placed", 33 + random.below(20)),
+        3 if group < 2 => ("case_opened", 33 + random.below(20)),
+        3 => ("visit_made", 62),
+        _ => ("visit_made", 34),
+    };
+    let at = START_MS + HOUR_MS * (24 * day + random.below(24)) as i64;
+    let mut payload = json!({"id": number.to_string(), "kind": kind, "occurred_at": at,
+        "identifiers": {"customer_id": [format!("c{person}")], "order": [format!("o{number}")]}});
+    if kind == "order_placed" {
+        payload["amount"] = json!({"minor": 500, "currency": "EUR"});
+    } else if kind == "case_opened" {
+        payload["subject"] = json!(asks_about);
+        let effort = [6 + random.below(5), 1 + random.below(3)][group];
+        if random.percent(80) {
+            payload["effort"] = json!(if part == 1 { effort } else { 90 * (1 - group) + 1 });
+        }
+    }
+    canonical(DEPARTMENTS[0], number, at, &payload)
 }
 
 /// How often the truth shows what is worth comparing.
@@ -118,6 +153,10 @@ fn run_asked(seed: u64) -> Seen {
 
 fn run_served(seed: u64) -> Seen {
     run_told(seed, 1_800, served)
+}
+
+fn run_estimated(seed: u64) -> Seen {
+    run_told(seed, ESTIMATED, estimated)
 }
 
 fn run_told(seed: u64, events: usize, event: fn(usize, &mut Random) -> SourceEvent) -> Seen {
@@ -164,8 +203,18 @@ fn seen(feeds: &oracle::Feeds) -> Seen {
         see("overdue promises", card["overdue_promises"] != 0);
     }
     for of_month in feeds.priorities.values().filter_map(|record| record["priorities"].as_object()) {
+        // With one for what touchpoints say, another would be the first.
+        let first = |effort: fn(&Value) -> f64| {
+            let worth = |it: &Value| it["score"].as_f64().unwrap() / effort(it);
+            of_month.iter().max_by(|a, b| worth(a.1).total_cmp(&worth(b.1))).map(|(name, _)| name)
+        };
+        let all = first(|it| it["effort"].as_f64().unwrap());
+        let stated =
+            |it: &Value| if it["effort_source"] == "configured" { it["effort"].as_f64().unwrap() } else { 1.0 };
+        see("first by touchpoints' efforts", all != first(stated));
         for priority in of_month.values() {
-            see("stated effort", [3, 7].iter().any(|effort| priority["effort"] == *effort));
+            see("configured effort", priority["effort_source"] == "configured" && priority["effort"] != 1);
+            see("touchpoints' effort", priority["effort_source"] == "touchpoints" && priority["effort"] != 1);
             let limit = priority["limit"].as_i64();
             see("stated limit", limit.is_some_and(|limit| Some(limit) < priority["reach"].as_i64()));
         }
@@ -207,7 +256,7 @@ fn what_departments_do_to_each_other_is_what_the_oracle_says() {
         "score elsewhere compared",
         "part in drivers",
         "owned priority",
-        "stated effort",
+        "configured effort",
         "stated limit",
         "open alerts",
         "alerts alone",
@@ -216,6 +265,12 @@ fn what_departments_do_to_each_other_is_what_the_oracle_says() {
         "overdue promises",
     ];
     assert_seen(in_turn(seeds(3, 100), run_served), &wanted);
+}
+
+#[test]
+fn what_touchpoints_say_that_subjects_take_decides_their_rank() {
+    let wanted = ["touchpoints' effort", "first by touchpoints' efforts", "owned priority"];
+    assert_seen(in_turn(seeds(2, 100), run_estimated), &wanted);
 }
 
 #[test]

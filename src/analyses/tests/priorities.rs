@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::{close, integer, list, number, oracle};
 use crate::analyses::{
-    priorities::{Candidate, Ground, Group, Judged, Priority, Subject, prioritise},
+    priorities::{
+        Candidate, EffortSource, Ground, Group, Judged, Priority, PriorityTable, Stated, Subject, prioritise,
+    },
     statistics::{Difference, Sums},
 };
 
@@ -115,6 +117,38 @@ fn efforts_and_limits_change_the_rank_and_equals_go_by_name() {
 }
 
 #[test]
+fn where_no_effort_is_configured_the_mean_of_what_touchpoints_say_decides() {
+    let key = |subject: &str| ("support".to_owned(), "case_opened".to_owned(), subject.to_owned());
+    let mut table = PriorityTable::default();
+    table.add_everyone(group(1_000, 600, 10_000_000));
+    // Touchpoints that say an effort, and their sum.
+    let subjects =
+        [("configured", 9, 90), ("nobody says", 0, 0), ("half up", 2, 5), ("below half", 5, 12), ("nothing", 3, -7)];
+    for (subject, efforts, effort) in subjects {
+        let subject = Subject { spoke: "support", kind: "case_opened", subject };
+        table.add(subject, group(100, 30, 1_000_000));
+        table.add(subject, Group { efforts, effort, ..Group::default() });
+    }
+    let stated = Stated { efforts: [(key("configured"), 4)].into(), ..Stated::default() };
+    let shown = |table: &PriorityTable| -> Vec<(String, i64, EffortSource)> {
+        let found = table.prioritise(&stated, 4, 10).shown;
+        for priority in &found {
+            close(priority.worth, priority.score.value / priority.effort as f64, 1e-12);
+        }
+        found.iter().map(|it| (it.subject.subject.to_owned(), it.effort, it.effort_source)).collect()
+    };
+    let of = |subject: &str, effort, source| (subject.to_owned(), effort, source);
+    let (first, last) = (of("below half", 2, EffortSource::Touchpoints), of("configured", 4, EffortSource::Configured));
+    let (nobody, nothing) = (of("nobody says", 1, EffortSource::Assumed), of("nothing", 1, EffortSource::Touchpoints));
+    let half_up = of("half up", 3, EffortSource::Touchpoints);
+    assert_eq!(shown(&table), [nobody.clone(), nothing.clone(), first.clone(), half_up, last.clone()]);
+    // What is taken back is forgotten: nobody says any more what it takes.
+    let half_up = Subject { spoke: "support", kind: "case_opened", subject: "half up" };
+    table.add(half_up, Group { efforts: -2, effort: -5, ..Group::default() });
+    assert_eq!(shown(&table), [of("half up", 1, EffortSource::Assumed), nobody, nothing, first, last]);
+}
+
+#[test]
 fn a_score_decides_where_the_outcome_tells_nobody_apart() {
     // So many persons, of whom half bought again, all with the same paid; some of the scores by a tenth of a point off.
     let rated = |persons: i64, yes: i64, score: i64| {
@@ -144,14 +178,14 @@ fn a_score_decides_where_the_outcome_tells_nobody_apart() {
 proptest! {
     #[test]
     fn no_count_gives_a_figure_that_makes_no_sense(
-        counts in prop::collection::vec(prop_oneof![-5_i64..500, any::<i64>()], 14), range in -1_i64..10,
+        counts in prop::collection::vec(prop_oneof![-5_i64..500, any::<i64>()], 18), range in -1_i64..10,
     ) {
         let group = |at: usize| Group {
             persons: counts[at], outcome_yes: counts[at + 1], outcome_known: counts[at + 2],
             scores: Sums { n: counts[at + 3], sum: counts[at + 4], squares: i128::from(counts[at + 5]) },
-            revenue: counts[at + 6],
+            revenue: counts[at + 6], efforts: counts[at + 7], effort: counts[at + 8],
         };
-        for priority in prioritise([candidate("a", group(0))], group(7), range, 1).shown {
+        for priority in prioritise([candidate("a", group(0))], group(9), range, 1).shown {
             let Difference { value, low, high } = priority.score;
             prop_assert!(low <= value && value <= high && low.is_finite() && high.is_finite() && priority.worth > 0.0);
         }

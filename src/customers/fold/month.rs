@@ -12,7 +12,7 @@ use super::{
     felt::{self, ContactMonth, Felt},
     head::{Head, Sum},
     place::{DimensionValue, Emit},
-    subjects::{self, Followed},
+    subjects::{self, Efforts, Followed},
 };
 use crate::model::{Day, Dimension, Kind, Measure, Money, PairElement, ScoreScale, Window, WindowKind, family};
 
@@ -42,6 +42,8 @@ pub struct Month {
     purchases: i64,
     /// Where which subjects came up.
     pub(super) subjects: Vec<Box<str>>,
+    /// What it takes there, as touchpoints say.
+    pub(super) efforts: Efforts,
     /// The departments that touched the person.
     pub(super) departments: Vec<Department>,
     /// The kinds of contact at which something was observed.
@@ -239,7 +241,7 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, spoke: u32, option
         _ => {}
     }
     month.costs = month.costs.saturating_add(minor(touchpoint.cost));
-    subjects::note(&mut month.subjects, touchpoint);
+    subjects::note(month, touchpoint);
     departments::observe(&mut month.departments, facts, spoke);
     felt::observe(&mut month.felt, facts, spoke);
 }

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    head::Head,
+    head::{Head, Sum},
     month::Month,
     place::{DimensionValue, Emit},
 };
@@ -17,9 +17,13 @@ use crate::model::{Accumulator, Day, Dimension, GroupElement, Touchpoint, Window
 
 /// The first subjects of a month that are remembered of a person.
 pub const SUBJECTS_MAX: usize = 32;
+const _: () = assert!(SUBJECTS_MAX <= u8::MAX as usize, "places are stored as a byte");
 
 /// The months whose revenue is the last year's.
 const MONTHS: usize = 12;
+
+/// What touchpoints say that a subject takes, by its place among those of the month: nothing of subjects of which none says it.
+pub type Efforts = Vec<(u8, Sum)>;
 
 /// A month of a person, as what to fix first is found from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub struct Touched {
     pub start: Day,
     /// Where which subjects came up, in order of mention: parts of a family's element.
     pub subjects: Vec<Box<str>>,
+    /// What its touchpoints say that they take.
+    pub efforts: Efforts,
     /// The mean satisfaction, in thousandths.
     pub csat: Option<i64>,
     /// What the person paid in the year up to the month's end, in minor units.
@@ -77,6 +83,7 @@ impl Touched {
         Touched {
             start: month.start(),
             subjects: month.subjects.clone(),
+            efforts: month.efforts.clone(),
             csat: month.csat(),
             revenue: head.year.sum().saturating_add(month.revenue()),
             is_customer: head.purchases > 0,
@@ -85,7 +92,7 @@ impl Touched {
 }
 
 impl Followed {
-    /// Contributes it `times`: to everyone's group, and to that of each subject.
+    /// Contributes it `times`: to everyone's group, and to that of each subject; efforts to their subjects alone.
     pub fn contribute<E: Emit>(&self, times: i64, emit: &mut E) {
         let window = Window::of(WindowKind::Month, self.touched.start);
         let known = i64::from(self.touched.is_customer);
@@ -99,12 +106,20 @@ impl Followed {
         let scores = self.touched.csat.map(Accumulator::observe);
         let elements = [(GroupElement::Persons, Some(group)), (GroupElement::Scores, scores)];
         let subjects = || std::iter::once("").chain(self.touched.subjects.iter().map(|subject| &**subject));
+        let mut contribute = |element: GroupElement, subject: &str, add: &Accumulator| {
+            let value = family::cell_value(&[family::PERSONS], &[element.as_str(), subject]);
+            let place = DimensionValue::new(Dimension::Company, &value);
+            emit.cell(family::PRIORITIES, None, window, &place, add, times);
+        };
         for (element, add) in elements {
             let Some(add) = add else { continue };
             for subject in subjects() {
-                let value = family::cell_value(&[family::PERSONS], &[element.as_str(), subject]);
-                let place = DimensionValue::new(Dimension::Company, &value);
-                emit.cell(family::PRIORITIES, None, window, &place, &add, times);
+                contribute(element, subject, &add);
+            }
+        }
+        for &(at, Sum { n, sum }) in &self.touched.efforts {
+            if let Some(subject) = self.touched.subjects.get(usize::from(at)) {
+                contribute(GroupElement::Efforts, subject, &Accumulator { sum, ..Accumulator::count(n) });
             }
         }
     }
@@ -146,11 +161,28 @@ pub fn last_day(head: &Head) -> Day {
     after(head.month.start()).end().previous()
 }
 
-/// The parts of an element that say where a touchpoint's subject came up.
-pub(super) fn note(subjects: &mut Vec<Box<str>>, touchpoint: &Touchpoint<'_>) {
-    let Some(subject) = touchpoint.subject.filter(|_| subjects.len() < SUBJECTS_MAX) else { return };
+/// Takes a touchpoint into the month: where its subject came up, as parts of an element, and what it says that this takes.
+pub(super) fn note(month: &mut Month, touchpoint: &Touchpoint<'_>) {
+    let Month { subjects, efforts, .. } = month;
+    // A further touchpoint of one that is remembered counts, however many there are.
+    let Some(subject) = touchpoint.subject.filter(|_| subjects.len() < SUBJECTS_MAX || touchpoint.effort.is_some())
+    else {
+        return;
+    };
     let parts = [touchpoint.spoke, touchpoint.kind.as_str(), subject];
-    if !subjects.iter().any(|known| known.split(family::PART_SEPARATOR).eq(parts)) {
+    let known = subjects.iter().position(|known| known.split(family::PART_SEPARATOR).eq(parts));
+    let at = known.unwrap_or(subjects.len());
+    if at == SUBJECTS_MAX {
+        return;
+    }
+    if known.is_none() {
         subjects.push(family::element(&parts).into_boxed_str());
     }
+    let Some(effort) = touchpoint.effort else { return };
+    let at = at as u8;
+    let of = efforts.iter().position(|(known, _)| *known == at).unwrap_or_else(|| {
+        efforts.push((at, Sum::default()));
+        efforts.len() - 1
+    });
+    efforts[of].1.add(i64::from(effort));
 }

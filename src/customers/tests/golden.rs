@@ -17,6 +17,7 @@ const STORE_VERSION_5: &str = "tests/fixtures/customers_store_v5.txt";
 const STORE_VERSION_6: &str = "tests/fixtures/customers_store_v6.txt";
 const STORE_VERSION_7: &str = "tests/fixtures/customers_store_v7.txt";
 const STORE_VERSION_8: &str = "tests/fixtures/customers_store_v8.txt";
+const STORE_VERSION_9: &str = "tests/fixtures/customers_store_v9.txt";
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -41,7 +42,7 @@ fn store() -> World {
         "support survey_answered by email:ann@x.org expectation 5 of speed at 2d09:10",
         "web social_mentioned by email:ann@x.org referrer bob at 2d09:20",
         "support case_resolved T1 by email:ann@x.org subject delivery at 2d09:30",
-        "support case_opened T2 by email:ann@x.org subject invoice at 2d09:40",
+        "support case_opened T2 by email:ann@x.org subject invoice effort 3 at 2d09:40",
     ];
     for (number, line) in lines.iter().enumerate() {
         world.batch(&[&touchpoint(line, number)]);
@@ -56,7 +57,7 @@ fn store() -> World {
 }
 
 #[test]
-fn the_store_of_version_8_is_what_this_program_writes() {
+fn the_store_of_version_9_is_what_this_program_writes() {
     let world = store();
     let mut text = String::new();
     for (key, value) in &world.store {
@@ -67,7 +68,7 @@ fn the_store_of_version_8_is_what_this_program_writes() {
             writeln!(text, "{} {}", hexadecimal(key), hexadecimal(value)).expect("a string takes every character");
         }
     }
-    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v8.txt")]
+    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v9.txt")]
         .assert_eq(&text);
 }
 
@@ -86,12 +87,12 @@ fn head_of(path: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_head_of_version_8_can_be_read() {
-    let bytes = head_of(STORE_VERSION_8);
-    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 8");
+fn a_head_of_version_9_can_be_read() {
+    let bytes = head_of(STORE_VERSION_9);
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 9");
     // The detractor of the third day waits for a follow-up until the fifth.
     assert_eq!(envelope.timer, Some(MONDAY.plus(4)));
-    let head = Head::decode(encoded).expect("version 8");
+    let head = Head::decode(encoded).expect("version 9");
     assert_eq!((head.touchpoints, head.purchases), (73, 3));
 }
 
@@ -101,7 +102,7 @@ fn a_head_of_version_3_asks_for_a_rebuild_which_can_read_what_it_is_tied_to() {
     let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 3");
     assert_eq!((envelope.timer, envelope.closed), (Some(MONDAY.plus(4)), None));
     let error = Head::decode(encoded).expect_err("another version").to_string();
-    assert_eq!(error, "the stored head has version 3, this program reads version 8; run `insight-hub rebuild`");
+    assert_eq!(error, "the stored head has version 3, this program reads version 9; run `insight-hub rebuild`");
 }
 
 #[test]
@@ -129,7 +130,16 @@ fn a_head_of_version_7_asks_for_a_rebuild() {
     let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 7");
     assert!(envelope.alerts.is_some_and(|told| !told.published.is_empty()), "it knows what the feed was told");
     let error = Head::decode(encoded).expect_err("another version").to_string();
-    assert_eq!(error, "the stored head has version 7, this program reads version 8; run `insight-hub rebuild`");
+    assert_eq!(error, "the stored head has version 7, this program reads version 9; run `insight-hub rebuild`");
+}
+
+#[test]
+fn a_head_of_version_8_asks_for_a_rebuild() {
+    let bytes = head_of(STORE_VERSION_8);
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 8");
+    assert!(envelope.alerts.is_some_and(|told| !told.published.is_empty()), "it knows what the feed was told");
+    let error = Head::decode(encoded).expect_err("another version").to_string();
+    assert_eq!(error, "the stored head has version 8, this program reads version 9; run `insight-hub rebuild`");
 }
 
 #[test]

@@ -73,6 +73,7 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         prop::bool::weighted(0.2),
         prop::option::of(pick(&["delivery", "invoice"])),
         prop::bool::weighted(0.1),
+        prop::option::of(-1..9_i32),
     );
     (pick(KINDS), who, things, when, figures, how).prop_map(|(kind, who, thing, when, figures, how)| {
         let hour = |hours: i64| EventTime((i64::from(MONDAY.0) * 24 + hours) * 3_600_000);
@@ -93,6 +94,7 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
             touchpoint.visibility = Visibility::Internal;
         }
         touchpoint.subject = how.4;
+        touchpoint.effort = how.6;
         touchpoint.referrer = how.5.then_some(Identifier { kind: IdentifierType::CustomerId, value: "bob" });
         touchpoint
     })

@@ -158,6 +158,7 @@ impl Effects for Told {
                 family::PRIORITIES => "priorities",
                 family::BALANCE => "balance",
                 family::SCORECARDS => "scorecards",
+                family::CHANGES => "changes",
                 _ => "months",
             };
             let key = format!("{name} {} {} {}", cell.window, in_words(family), in_words(element));
@@ -408,7 +409,7 @@ fn money(text: &str) -> Money {
 }
 
 /// `SPOKE KIND [THING] [#ID] [by TYPE:VALUE] [for 100EUR] [cost 5EUR] [promised TIME] [nps 9] [perception 5 of speed]
-/// [sentiment -30] [region X] [subject X] [referrer bob] … at TIME`
+/// [sentiment -30] [effort 3] [region X] [subject X] [referrer bob] … at TIME`
 pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
     let line: &'static str = line.to_owned().leak();
     let mut words = line.split_whitespace();
@@ -446,6 +447,7 @@ pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
                 });
             }
             "sentiment" => touchpoint.sentiment = Some(value().parse().expect("a sentiment")),
+            "effort" => touchpoint.effort = Some(value().parse().expect("an effort")),
             "region" => touchpoint.region = Some(value()),
             "segment" => touchpoint.segment = Some(value()),
             "channel" => touchpoint.channel = Channel::parse(value()),

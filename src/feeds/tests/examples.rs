@@ -396,12 +396,14 @@ pub fn priorities() -> PriorityTable {
         outcome_known: 1,
         scores: Sums::of(&Accumulator::observe(if is_late { 1_000 } else { 3_000 } + number % 3 * 1_000)),
         revenue: 5_000 + 100 * (number % 7),
+        ..Group::default()
     };
     for number in 0..100 {
         let is_late = number < 40;
         let group = group(number, is_late);
         table.add_everyone(group);
-        let mut about = |subject| table.add(Subject { spoke: "support", kind: "case_opened", subject }, group);
+        let said = Group { efforts: 1, effort: 1 + number % 4, ..group };
+        let mut about = |subject| table.add(Subject { spoke: "support", kind: "case_opened", subject }, said);
         if is_late {
             about("delivery");
         }

@@ -197,6 +197,7 @@ fn add_group(table: &mut PriorityTable, element: &str, add: &Accumulator) -> Res
             Group { persons: add.n, outcome_yes: add.a, outcome_known: add.b, revenue: add.sum, ..Group::default() }
         }
         GroupElement::Scores => Group { scores: Sums::of(add), ..Group::default() },
+        GroupElement::Efforts => Group { efforts: add.n, effort: add.sum, ..Group::default() },
     };
     let parts: Vec<&str> = subject.split(family::PART_SEPARATOR).collect();
     match *parts {
@@ -247,4 +248,46 @@ pub(super) fn lost(path: &str) -> String {
 pub(super) fn work(element: &str) -> usize {
     let steps = element.bytes().filter(|byte| *byte == b'>').count() + 1;
     8 + steps + steps * steps / 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyses::priorities::{EffortSource, Priority, SCORE_RANGE, Stated};
+
+    /// Two subjects in a table that a hundred persons are touched by, each, and what touchpoints say of one.
+    #[test]
+    fn efforts_are_those_of_their_subject() {
+        let mut table = Table::of(&[family::PRIORITIES]);
+        let mut add = |element: GroupElement, subject: &str, add: &Accumulator| {
+            let element = family::element(&[element.as_str(), subject]);
+            let nothing = Accumulator::default();
+            table.change(&element, Step { before: &nothing, add, after: add }).expect("an element of a group");
+        };
+        let subject = |word: &str| family::element(&["support", "case_opened", word]);
+        let persons = |n: i64, bought: i64| Accumulator { n, a: bought, b: n, sum: 100 * n, ..Accumulator::default() };
+        add(GroupElement::Persons, "", &persons(1_000, 600));
+        add(GroupElement::Persons, &subject("dear"), &persons(100, 20));
+        add(GroupElement::Persons, &subject("late"), &persons(100, 30));
+        add(GroupElement::Efforts, &subject("dear"), &Accumulator { sum: 50, ..Accumulator::count(10) });
+        let Table::Priorities(priorities) = &table else { panic!("a table of priorities") };
+        let stated = Stated::default();
+        let found = priorities.prioritise(&stated, SCORE_RANGE, 10).shown;
+        let said = |it: &Priority<'_>| (it.subject.subject.to_owned(), it.effort, it.effort_source);
+        let expected =
+            [("late".to_owned(), 1, EffortSource::Assumed), ("dear".to_owned(), 5, EffortSource::Touchpoints)];
+        assert_eq!(found.iter().map(said).collect::<Vec<_>>(), expected);
+        // Everything is taken back.
+        let mut back = |element: GroupElement, subject: &str, sum: &Accumulator| {
+            let element = family::element(&[element.as_str(), subject]);
+            let (mut add, nothing) = (Accumulator::default(), Accumulator::default());
+            add.add(sum, -1);
+            table.change(&element, Step { before: sum, add: &add, after: &nothing }).expect("an element of a group");
+        };
+        back(GroupElement::Persons, "", &persons(1_000, 600));
+        back(GroupElement::Persons, &subject("dear"), &persons(100, 20));
+        back(GroupElement::Persons, &subject("late"), &persons(100, 30));
+        back(GroupElement::Efforts, &subject("dear"), &Accumulator { sum: 50, ..Accumulator::count(10) });
+        assert!(table.is_zero());
+    }
 }

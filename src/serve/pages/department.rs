@@ -10,6 +10,7 @@ use super::{
     charts::{Bar, Bars, Point, Series, TimeChart, bars, line as over_time},
     choices::{asking, chosen, different, month_field, word_field},
     forms::Asked,
+    priorities::effort,
     words::{self, count, count_of, decimal, href, list_of, number_of, status_badge, text_of},
 };
 use crate::{feeds::Feed, serve::http::inside::Refused};
@@ -266,7 +267,7 @@ fn fix(card: &Value, month: &str, currency: &str) -> Vec<Block> {
             line(count(count_of(priority, "/reach"))),
             line(words::money(count_of(priority, "/value_at_risk") as f64, currency)),
             line(number_of(priority, "/score").map_or_else(|| "–".to_owned(), |score| words::money(score, currency))),
-            line(count(count_of(priority, "/effort"))),
+            effort(priority),
         ]
     };
     let mut blocks = vec![

@@ -114,6 +114,18 @@ fn name(priority: &Value) -> String {
     )
 }
 
+/// What it takes to fix something, and whose estimate that is.
+pub(super) fn effort(priority: &Value) -> Line {
+    let mut shown = line(count(count_of(priority, "/effort")));
+    match text_of(priority, "/effort_source") {
+        "configured" => shown.push(soft(" (configured)")),
+        "touchpoints" => shown.push(soft(" (its touchpoints’ mean)")),
+        "assumed" => shown.push(soft(" (nobody says)")),
+        _ => {}
+    }
+    shown
+}
+
 /// The first priorities of a month; `sign`: how one is taken on, where its reader may.
 pub(super) fn table(record: &Value, first: usize, currency: &str, sign: Option<&acknowledge::Sign>) -> Table {
     let drop = |priority: &Value, name: &str, scale: f64, unit: &str| -> Line {
@@ -144,7 +156,7 @@ pub(super) fn table(record: &Value, first: usize, currency: &str, sign: Option<&
             drop(priority, "outcome_drop", 100.0, " of 100"),
             drop(priority, "score_drop", 1.0, " points"),
             line(words::money(count_of(priority, "/value_at_risk") as f64, currency)),
-            line(count(count_of(priority, "/effort"))),
+            effort(priority),
         ]
     };
     Table {
@@ -344,6 +356,10 @@ mod tests {
         assert!(words_of(&super::moved(&open[0], open[0].records[0], &[])).contains("provisional"));
     }
 
+    fn without_tags(html: &str) -> String {
+        html.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect()
+    }
+
     fn words_of(row: &[Line]) -> String {
         row.iter().flatten().map(ToString::to_string).collect()
     }
@@ -353,6 +369,16 @@ mod tests {
         let record = json!({"window": {"kind": "month", "start": "2026-05-01"}, "priorities": [{"rank": 1, "owner": "support", "kind":
             "case_opened", "subject": "delivery", "reach": 1234, "value_at_risk": 500_000, "outcome_drop": 0.158, "outcome_drop_low": 0.06,
             "outcome_drop_high": 0.25, "score_drop": null, "effort": 1, "acknowledged_by": ""}]});
+        for (source, shown) in [
+            ("configured", "12 (configured)"),
+            ("touchpoints", "12 (its touchpoints’ mean)"),
+            ("assumed", "12 (nobody says)"),
+        ] {
+            let shown_effort = words_of(&[effort(&json!({"effort": 12, "effort_source": source}))]);
+            assert!(without_tags(&shown_effort).contains(shown), "{shown} in {shown_effort}");
+        }
+        let unsaid = words_of(&[effort(&json!({"effort": 12}))]);
+        assert!(!unsaid.contains('('), "records from before it was said: {unsaid}");
         let html = table(&record, 5, "EUR", None).to_string();
         for part in ["1,234", "15.8 of 100", "(6.0 to 25.0)", "too few", "EUR 5,000.00", "acknowledged"] {
             assert!(html.contains(part), "{part} in {html}");

@@ -264,7 +264,8 @@ fn owned(month: Option<&Value>, spoke: &str) -> Map<String, Value> {
     for (name, priority) in all {
         let (owner, about) = name.split_once('|').unwrap();
         if owner == spoke {
-            let kept = ["reach", "value_at_risk", "ground", "score", "score_low", "score_high", "effort"];
+            let kept =
+                ["reach", "value_at_risk", "ground", "score", "score_low", "score_high", "effort", "effort_source"];
             let fields = kept.iter().map(|name| ((*name).to_owned(), priority[*name].clone()));
             shown.insert(about.to_owned(), Value::Object(fields.collect()));
         }

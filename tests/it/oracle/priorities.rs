@@ -19,6 +19,8 @@ pub type Stated = BTreeMap<String, (Option<i64>, Option<i64>)>;
 /// A person's month.
 struct Row {
     subjects: BTreeSet<(String, String, String)>,
+    /// Each time that one of them is said to take so much.
+    efforts: Vec<((String, String, String), i64)>,
     /// Thousandths.
     csat: Option<i64>,
     revenue: i64,
@@ -87,6 +89,7 @@ impl Priorities {
             let subject = |touch: &Touch| Some((touch.spoke.clone(), touch.kind.clone(), touch.subject.clone()?));
             let row = Row {
                 subjects: touches().filter_map(subject).collect(),
+                efforts: touches().filter_map(|touch| Some((subject(touch)?, touch.effort?))).collect(),
                 csat: (!answers.is_empty())
                     .then(|| (answers.iter().sum::<i64>() * 1_000).div_euclid(answers.len() as i64)),
                 revenue,
@@ -144,13 +147,23 @@ fn record(window: &Value, rows: &[Row], stated: &Stated) -> Value {
         let points = score.map(|drop| drop.map(|it| it / 1_000.0));
         let name = format!("{}|{}|{}", subject.0, subject.1, subject.2);
         let (effort, limit) = stated.get(&name).copied().unwrap_or_default();
+        let told: Vec<i64> =
+            rows.iter().flat_map(|row| &row.efforts).filter(|(about, _)| about == subject).map(|it| it.1).collect();
+        let (effort, source) = match effort {
+            Some(stated) => (stated, "configured"),
+            None if told.is_empty() => (1, "assumed"),
+            None => {
+                let mean = told.iter().sum::<i64>() as f64 / told.len() as f64;
+                (((mean + 0.5).floor() as i64).max(1), "touchpoints")
+            }
+        };
         let reached = limit.map_or(with.len() as f64, |limit| (with.len() as f64).min(limit as f64));
         let worth = impact.map(|it| it * value as f64 * reached / with.len() as f64);
         let of = |three: Option<[f64; 3]>, at: usize| three.map(|it| it[at]);
         priorities.insert(
             name,
             json!({
-                "reach": with.len(), "value_at_risk": value, "ground": ground, "effort": effort.unwrap_or(1), "limit": limit,
+                "reach": with.len(), "value_at_risk": value, "ground": ground, "effort": effort, "effort_source": source, "limit": limit,
                 "outcome_drop": of(outcome, 0), "outcome_drop_low": of(outcome, 1), "outcome_drop_high": of(outcome, 2),
                 "score_drop": of(points, 0), "score_drop_low": of(points, 1), "score_drop_high": of(points, 2),
                 "score": worth[0], "score_low": worth[1], "score_high": worth[2],
@@ -160,14 +173,20 @@ fn record(window: &Value, rows: &[Row], stated: &Stated) -> Value {
     }
     json!({
         "of": "persons", "window": window, "persons": rows.len(), "priorities": priorities, "other": 0,
-        "judged": judged, "no_worse": no_worse, "too_few": too_few,
+        "judged": judged, "no_worse": no_worse, "too_few": too_few, "is_ranked": true,
     })
 }
 
-/// A published record without ranks: floats decide them, and equal ones are told apart by names.
+/// A published record without ranks: floats decide them, and equal ones are told apart by names. Whether scores per effort do not
+/// ascend is said instead.
 pub fn comparable(record: &Value) -> Value {
     let mut record = record.clone();
     let mut found = BTreeMap::new();
+    let worth = |it: &Value| it["score"].as_f64().unwrap_or(f64::NAN) / it["effort"].as_f64().unwrap_or(f64::NAN);
+    let shown = record["priorities"].as_array().cloned().unwrap_or_default();
+    let is_ranked = shown.iter().zip(1..).all(|(it, rank)| it["rank"] == rank)
+        && shown.windows(2).all(|two| worth(&two[0]) >= worth(&two[1]));
+    record["is_ranked"] = json!(is_ranked);
     for priority in record["priorities"].as_array().into_iter().flatten() {
         let mut priority = priority.clone();
         let fields = priority.as_object_mut().unwrap();
