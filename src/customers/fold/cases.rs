@@ -92,8 +92,11 @@ fn open(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>, options: &FoldOpti
     let start = options.calendar.day(target);
     facts.case_waits = Some(start);
     if head.cases.len() == CASES_MAX {
-        head.cases.pop_front();
         facts.capped = true;
+        if let Some(mut forgotten) = head.cases.pop_front() {
+            // No answer would be known as one: it waits no longer.
+            answer(&mut forgotten, facts);
+        }
     }
     head.cases.push_back(Case {
         id: id.into(),
@@ -108,7 +111,7 @@ fn open(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>, options: &FoldOpti
     });
 }
 
-/// The first reply or resolution ends the waiting.
+/// The first reply or resolution ends the waiting, or that the case is forgotten.
 fn answer(case: &mut Case, facts: &mut Facts<'_, '_>) {
     facts.case_answered = case.unanswered.take().map(|level| Ended::of(level, facts.place.day));
 }

@@ -121,13 +121,13 @@ pub struct Facts<'a, 'p> {
     pub returned: bool,
     /// From when the promise that it makes will be overdue.
     pub promise_made: Option<Day>,
-    /// The promise that it keeps, ends or replaces.
+    /// The promise that it keeps, ends or replaces, or that is forgotten with its order.
     pub promise_ended: Option<Ended>,
     /// Whether it opens a case.
     pub case_opened: bool,
     /// From when the case that it opens will be unanswered.
     pub case_waits: Option<Day>,
-    /// The case that it answers.
+    /// The case that it answers, or that is forgotten unanswered.
     pub case_answered: Option<Ended>,
     /// From opening to this first public reply by an agent, in milliseconds.
     pub first_response_ms: Option<i64>,
@@ -137,6 +137,8 @@ pub struct Facts<'a, 'p> {
     pub subscription_started: bool,
     /// The subscription that it cancels.
     pub subscription_ended: Option<Subscription>,
+    /// The subscription that is forgotten while it runs.
+    pub subscription_forgotten: Option<Ended>,
     /// The message that it is.
     pub message: Option<Message>,
     /// What it changes of who is counted as a consumer of content.
@@ -196,6 +198,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             resolution_ms,
             subscription_started,
             subscription_ended,
+            subscription_forgotten,
             message,
             content,
             acquisition_cost,
@@ -231,6 +234,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *resolution_ms == other.resolution_ms
             && *subscription_started == other.subscription_started
             && *subscription_ended == other.subscription_ended
+            && *subscription_forgotten == other.subscription_forgotten
             && *message == other.message
             && *content == other.content
             && *acquisition_cost == other.acquisition_cost
@@ -287,6 +291,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             resolution_ms: None,
             subscription_started: false,
             subscription_ended: None,
+            subscription_forgotten: None,
             message: None,
             content: SmallVec::new(),
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),

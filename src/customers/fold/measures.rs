@@ -343,6 +343,9 @@ fn churn<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if facts.subscription_started {
         emit.level(index::CHURN, facts.place, 1);
     }
+    if let Some(forgotten) = &facts.subscription_forgotten {
+        emit.level(index::CHURN, &forgotten.dimensions.on(forgotten.day), -1);
+    }
     if let Some(subscription) = &facts.subscription_ended {
         let place = subscription.ended.dimensions.on(subscription.ended.day);
         emit.level(index::CHURN, &place, -1);

@@ -48,9 +48,8 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
                 if matches!(order.purchase, Purchase::Live(_)) {
                     head.undelivered -= 1;
                 }
-                let promise = order.promise.take();
-                let promised_at = touchpoint.promised_at.or(promise.as_ref().map(|promise| promise.promised_at));
-                facts.promise_ended = promise.map(|promise| Ended::of(promise.overdue, facts.place.day));
+                let kept = end_promise(order, facts);
+                let promised_at = touchpoint.promised_at.or(kept);
                 deliver(head, facts, promised_at, options);
             }
         }
@@ -97,8 +96,10 @@ pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_, '_>) {
                     head.contracts[index].running = running;
                 } else {
                     if head.contracts.len() == ORDERS_MAX {
-                        head.contracts.pop_front();
                         facts.capped = true;
+                        // No cancellation would be known as one: it runs no longer, and nobody has cancelled it.
+                        let running = head.contracts.pop_front().and_then(|forgotten| forgotten.running);
+                        facts.subscription_forgotten = running.map(|level| Ended::of(level, facts.place.day));
                     }
                     head.contracts.push_back(Contract { id: id.into(), running });
                 }
@@ -128,16 +129,18 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> usize {
     }
     if head.orders.len() == ORDERS_MAX {
         facts.capped = true;
-        if let Some(forgotten) = head.orders.pop_front()
-            && let Purchase::Live(placing) = forgotten.purchase
-        {
-            if !forgotten.delivered {
-                head.undelivered -= 1;
+        if let Some(mut forgotten) = head.orders.pop_front() {
+            // No delivery would be known to keep it: what was promised is open no more.
+            end_promise(&mut forgotten, facts);
+            if let Purchase::Live(placing) = forgotten.purchase {
+                if !forgotten.delivered {
+                    head.undelivered -= 1;
+                }
+                // Nobody can cancel what is not known: it anchors the relationship.
+                let Placing { ordinal, at, day, dimensions, .. } = placing;
+                head.buying.fix(day);
+                keep_anchor(head, Anchor { ordinal, at, day, dimensions });
             }
-            // Nobody can cancel what is not known: it anchors the relationship.
-            let Placing { ordinal, at, day, dimensions, .. } = placing;
-            head.buying.fix(day);
-            keep_anchor(head, Anchor { ordinal, at, day, dimensions });
         }
     }
     head.orders.push_back(Order {
@@ -196,13 +199,21 @@ fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) 
     }
     let day = facts.place.day;
     let start = day.max(options.calendar.day(promised_at));
-    facts.promise_ended = order.promise.take().map(|replaced| Ended::of(replaced.overdue, day));
+    end_promise(order, facts);
     facts.promise_made = Some(start);
     order.promise = Some(Promise {
         promised_at,
         mark: AlertMark::of_promise(&order.id, promised_at),
         overdue: Level { start, dimensions: KeptDimensions::of(facts.place) },
     });
+}
+
+/// The open promise of an order, if there is one, is open no more. Returns by when it was to be delivered. An order that another
+/// had to be forgotten for has none: one touchpoint ends one promise at most.
+fn end_promise(order: &mut Order, facts: &mut Facts<'_, '_>) -> Option<EventTime> {
+    let Promise { promised_at, overdue, .. } = order.promise.take()?;
+    facts.promise_ended = Some(Ended::of(overdue, facts.place.day));
+    Some(promised_at)
 }
 
 fn deliver(head: &mut Head, facts: &mut Facts<'_, '_>, promised_at: Option<EventTime>, options: &FoldOptions) {
@@ -242,7 +253,7 @@ fn refund(order: &mut Order, facts: &mut Facts<'_, '_>) {
 fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
     let buyer_was = buyers::buyer(head);
     let order = &mut head.orders[index];
-    facts.promise_ended = order.promise.take().map(|promise| Ended::of(promise.overdue, facts.place.day));
+    end_promise(order, facts);
     facts.refunds_revoked = std::mem::take(&mut order.refunds);
     let placing = match std::mem::replace(&mut order.purchase, Purchase::Cancelled) {
         Purchase::Live(placing) => placing,

@@ -3,6 +3,7 @@
 mod alerts;
 mod departments;
 mod experience;
+mod forgotten;
 mod golden;
 mod journeys;
 mod months;

@@ -87,10 +87,11 @@ pub(super) const CHURN: Definition = Definition {
               100·(1 − retention); Wilson interval (1927)",
     inclusion: "Subscriptions with a contract number, each from a start to the first cancellation after it, under the \
                 dimension values of the start; one that is started again after that runs again. One that starts and ends in \
-                the same window counts in none. Details give both: subscriptions, and persons active before with those \
+                the same window counts in none. Of a customer the newest 256 are known: an older one runs no longer, \
+                without being cancelled. Details give both: subscriptions, and persons active before with those \
                 still active. A window is published once it has begun.",
     counted_at: "window",
-    version: 2,
+    version: 3,
     source: "Churn rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
     kind: MetricKind::Opening,
     ahead: true,

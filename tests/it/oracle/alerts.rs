@@ -83,7 +83,7 @@ pub fn open(of: &Person<'_>, world: &World, options: &Options) -> BTreeMap<Strin
 }
 
 fn promises<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
-    let open = of.trade.promises.iter().filter(|promise| promise.ended == NEVER && promise.forgotten == NEVER);
+    let open = of.trade.promises.iter().filter(|promise| promise.ended == NEVER);
     open.map(|promise| {
         let made = &of.timeline[promise.made];
         let order = made.thing("order").unwrap();

@@ -233,7 +233,8 @@ fn observe_cases(timeline: &[Touch], moments: &[Moment], cases: &[Case], world: 
             world.measure("resolution_time", None, &moments[case.first_resolution], taken, 0);
         }
         let start = world.day(opened_at + options.unanswered_target_ms);
-        let end = moments.get(case.first_reply.min(case.first_resolution)).map(|moment| moment.day);
+        let end = case.first_reply.min(case.first_resolution).min(case.forgotten);
+        let end = moments.get(end).map(|moment| moment.day);
         world.stands("unanswered", &moments[case.opened], start, end);
     }
     for (touch, moment) in timeline.iter().zip(moments) {
@@ -362,8 +363,7 @@ fn record(
         .filter_map(|delivery| Some(timeline[delivery.at].occurred_at - delivery.promise?))
         .collect();
     let on_time = gaps.iter().filter(|gap| **gap <= options.on_time_tolerance_ms).count();
-    let open: Vec<&Promise> =
-        trade.promises.iter().filter(|promise| promise.ended == NEVER && promise.forgotten == NEVER).collect();
+    let open: Vec<&Promise> = trade.promises.iter().filter(|promise| promise.ended == NEVER).collect();
     let closed_day = world.last_closed_day;
     let overdue = open
         .iter()

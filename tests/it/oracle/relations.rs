@@ -12,9 +12,10 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Contracts run from a start to the first cancellation after it, while they are remembered.
 pub fn observe_subscriptions(timeline: &[Touch], moments: &[Moment], world: &mut World) {
-    for (start, cancelled) in contracts(timeline) {
+    for (start, cancelled, forgotten) in contracts(timeline) {
         let (start, end) = (&moments[start], moments.get(cancelled));
-        world.stands("churn", start, start.day, end.map(|end| end.day));
+        let over = moments.get(cancelled.min(forgotten));
+        world.stands("churn", start, start.day, over.map(|over| over.day));
         for window in end.into_iter().flat_map(|end| end.windows).filter(|window| window.1 > start.day) {
             for slice in &start.slices {
                 world.at("churn", None, (*slice, window)).a += 1;

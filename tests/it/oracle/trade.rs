@@ -46,12 +46,11 @@ pub(super) struct Purchase {
     pub forgotten: usize,
 }
 
-/// A promise of an order, from the touchpoint that made it to the position where it was kept, replaced or cancelled.
+/// A promise of an order, from the touchpoint that made it to the position where it was kept, replaced, cancelled or forgotten.
 pub(super) struct Promise {
     pub made: usize,
     pub due: i64,
     pub ended: usize,
-    pub forgotten: usize,
 }
 
 pub(super) struct Delivery {
@@ -116,8 +115,8 @@ pub(super) fn trade(timeline: &[Touch]) -> Trade {
         promises.dedup_by_key(|(at, due)| (off(*at), *due));
         for (index, &(made, due)) in promises.iter().enumerate() {
             let replaced = promises.get(index + 1).map_or(NEVER, |next| next.0);
-            let ended = off(made).min(delivered).min(replaced);
-            trade.promises.push(Promise { made, due, ended, forgotten: order.forgotten });
+            let ended = off(made).min(delivered).min(replaced).min(order.forgotten);
+            trade.promises.push(Promise { made, due, ended });
         }
         if delivered != NEVER {
             let kept = promises.last().filter(|(made, _)| off(*made) > delivered).map(|(_, due)| *due);
@@ -169,8 +168,8 @@ fn nameless(timeline: &[Touch], trade: &mut Trade) {
     trade.refunds.extend(refunds.map(|at| Refund { at, taken_back: NEVER }));
 }
 
-/// From where to where contracts ran: a start of what runs already is none.
-pub fn contracts(timeline: &[Touch]) -> Vec<(usize, usize)> {
+/// From where contracts ran, where they were cancelled and where forgotten: a start of what runs already is none.
+pub fn contracts(timeline: &[Touch]) -> Vec<(usize, usize, usize)> {
     let starts = |at: usize| timeline[at].kind == "subscription_started";
     let said = (0..timeline.len()).filter(|&at| starts(at) || timeline[at].kind == "subscription_cancelled");
     let named = said.filter_map(|at| Some((at, timeline[at].thing("contract")?, starts(at))));
@@ -179,7 +178,7 @@ pub fn contracts(timeline: &[Touch]) -> Vec<(usize, usize)> {
         let mut left = contract.mentions.as_slice();
         while let Some(from) = left.iter().position(|&at| starts(at)) {
             let until = left[from..].iter().position(|&at| !starts(at));
-            found.push((left[from], until.map_or(NEVER, |until| left[from + until])));
+            found.push((left[from], until.map_or(NEVER, |until| left[from + until]), contract.forgotten));
             left = until.map_or(&[], |until| &left[from + until..]);
         }
     }
@@ -190,7 +189,7 @@ fn subscriptions(timeline: &[Touch], trade: &mut Trade) {
     let unnamed = timeline.iter().enumerate();
     let unnamed =
         unnamed.filter(|(_, touch)| touch.kind == "subscription_started" && touch.thing("contract").is_none());
-    let named = contracts(timeline).into_iter().map(|(start, _)| start);
+    let named = contracts(timeline).into_iter().map(|(start, ..)| start);
     for placed in named.chain(unnamed.map(|(at, _)| at)) {
         trade.purchases.push(Purchase { placed, cancelled: NEVER, delivered: placed, forgotten: NEVER });
     }
