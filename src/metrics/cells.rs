@@ -165,7 +165,8 @@ pub(super) fn held_back_key(start: Day, cell: &[u8]) -> StoreKey {
     index_key(HELD_BACK_BY_START, start, cell)
 }
 
-fn index_key(prefix: u8, day: Day, cell: &[u8]) -> StoreKey {
+/// The key of a cell in an index by days.
+pub(super) fn index_key(prefix: u8, day: Day, cell: &[u8]) -> StoreKey {
     let mut key = StoreKey::new();
     key.push(prefix);
     key.extend_from_slice(&day_bytes(day));

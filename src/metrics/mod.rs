@@ -12,6 +12,7 @@
 //! - `fits`: the models of buying, fitted at each month's end from changes that add up.
 //! - `levels`: metrics that are a level at a day's close (orders overdue): changes by day into cells.
 //! - `watch`: weeks outside their usual range, and the alerts about them.
+//! - `queue`: cells that wait for a day, by that day.
 //! - `settling`: watermarks, and from which day on windows are still provisional.
 //! - `rebuild`: a change of definition: cells emptied, filled again unseen, published once.
 //! - [`spokes`]: what arrived from each department, counted beside the cells.
@@ -33,6 +34,7 @@ mod fits;
 mod levels;
 mod published;
 mod publishing;
+mod queue;
 mod ranking;
 mod rebuild;
 mod settling;

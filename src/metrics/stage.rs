@@ -20,6 +20,7 @@ use super::{
     fits::{Fits, Time},
     levels::{self, Budget, Family, Level},
     publishing::Publishing,
+    queue::Queue,
     ranking::Ranking,
     rebuild::Rebuild,
     settling::Settling,
@@ -181,6 +182,10 @@ pub struct Metrics {
     pub(super) settles: bool,
     /// Whether cells may be held back though their windows have begun.
     pub(super) begins: bool,
+    /// Provisional cells by the day on which they settle.
+    provisional: Queue,
+    /// Cells held back, by the day on which their windows begin.
+    held_back: Queue,
     /// `None` until it is read from the store.
     pub(super) rebuild: Option<Option<Rebuild>>,
     background_left: bool,
@@ -231,6 +236,8 @@ impl Metrics {
             sweep: Sweep::start(),
             settles: true,
             begins: true,
+            provisional: Queue::new(cells::PROVISIONAL_BY_DAY),
+            held_back: Queue::new(cells::HELD_BACK_BY_START),
             rebuild: None,
             background_left: true,
         }
@@ -483,7 +490,7 @@ impl Metrics {
         if !self.begins || budget.is_spent() {
             return Ok(());
         }
-        let found = waiting(cells::HELD_BACK_BY_START, &cells::held_back_key(as_of.plus(1), &[]), budget.steps, store)?;
+        let found = self.held_back.next(as_of, budget.steps, store)?;
         self.begins = found.len() == budget.steps;
         budget.spend(found.len());
         for key in found {
@@ -497,8 +504,7 @@ impl Metrics {
         if !self.settles || budget.is_spent() {
             return Ok(());
         }
-        let to = cells::provisional_key(settled.plus(1), &[]);
-        let found = waiting(cells::PROVISIONAL_BY_DAY, &to, budget.steps, store)?;
+        let found = self.provisional.next(settled, budget.steps, store)?;
         self.settles = found.len() == budget.steps;
         budget.spend(found.len());
         for key in found {
@@ -585,14 +591,4 @@ impl Metrics {
         }
         Ok(())
     }
-}
-
-/// Up to `limit` cells of a local index, before a key of it.
-fn waiting(prefix: u8, to: &[u8], limit: usize, store: &dyn KeyValue) -> Result<Vec<StoreKey>, MetricsError> {
-    let mut found: Vec<StoreKey> = Vec::new();
-    store.scan(&[prefix], to, &mut |key, _| {
-        found.push(StoreKey::from_slice(cells::cell_of_index_key(key)));
-        if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    Ok(found)
 }
