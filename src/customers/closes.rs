@@ -13,7 +13,7 @@ use super::{
         departments::DepartmentMonth,
         journeys::{self, Ended},
         month::{self, PersonMonth},
-        subjects::{self, Followed},
+        subjects::{self, Followed, FollowedOfHeads8},
     },
 };
 use crate::model::{Day, Measure};
@@ -29,12 +29,15 @@ pub struct Closed {
     pub followed: Vec<Followed>,
 }
 
+/// The same as it was with heads of versions 7 and 8.
+pub type ClosedOfHeads8 = (Vec<Ended>, Option<PersonMonth>, Vec<FollowedOfHeads8>);
+
 /// The same as it was with heads of versions 4 to 6, field by field: a month had its first day, values, segment and departments.
-pub type ClosedOfHeads6 = (Vec<Ended>, Option<MonthOfHeads6>, Vec<Followed>);
+pub type ClosedOfHeads6 = (Vec<Ended>, Option<MonthOfHeads6>, Vec<FollowedOfHeads8>);
 type MonthOfHeads6 = (Day, [Option<i64>; Measure::ALL.len()], Option<Box<str>>, Vec<DepartmentMonth>);
 
 /// The same as it was with heads of version 3, field by field: a month had its first day, values and segment.
-pub type ClosedOfHeads3 = (Vec<Ended>, Option<MonthOfHeads3>, Vec<Followed>);
+pub type ClosedOfHeads3 = (Vec<Ended>, Option<MonthOfHeads3>, Vec<FollowedOfHeads8>);
 type MonthOfHeads3 = (Day, [Option<i64>; Measure::ALL.len()], Option<Box<str>>);
 
 impl Closed {

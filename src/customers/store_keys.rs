@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alerts::{Kept, KeptOfHeads5},
-    closes::{Closed, ClosedOfHeads3, ClosedOfHeads6},
+    closes::{Closed, ClosedOfHeads3, ClosedOfHeads6, ClosedOfHeads8},
     fold::Head,
     moves::Unsettled,
     readings,
@@ -47,9 +47,12 @@ pub const ENVELOPE_VERSION: u8 = 1;
 /// The same with ties before the head.
 const ENVELOPE_VERSION_WITH_TIES: u8 = 2;
 /// The same with ties, what closes contributed and alerts before the head, each there or not.
-const ENVELOPE_VERSION_WITH_ALL: u8 = 7;
+const ENVELOPE_VERSION_WITH_ALL: u8 = 9;
 /// The same, and what is on its way, from and to whomever: only as long as something is.
-const ENVELOPE_VERSION_UNSETTLED: u8 = 8;
+const ENVELOPE_VERSION_UNSETTLED: u8 = 10;
+/// These two as they were with heads of versions 7 and 8.
+const ENVELOPE_VERSION_OF_HEADS_8: u8 = 7;
+const ENVELOPE_VERSION_UNSETTLED_OF_HEADS_8: u8 = 8;
 /// The same as it was with heads of version 6.
 const ENVELOPE_VERSION_OF_HEADS_6: u8 = 5;
 /// The same as it was with heads of versions 4 and 5.
@@ -404,8 +407,15 @@ impl Envelope {
             unsettled = Some(some);
         } else if version == ENVELOPE_VERSION_WITH_ALL {
             ((ties, closed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+        } else if version == ENVELOPE_VERSION_OF_HEADS_8 {
+            // Only a rebuild reads these, and forgets what days had contributed; what else there is, is kept nowhere else.
+            let _contributed: Option<ClosedOfHeads8>;
+            ((ties, _contributed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+        } else if version == ENVELOPE_VERSION_UNSETTLED_OF_HEADS_8 {
+            let (_contributed, some): (Option<ClosedOfHeads8>, Box<Unsettled>);
+            ((ties, _contributed, alerts, some), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
+            unsettled = Some(some);
         } else if version == ENVELOPE_VERSION_OF_HEADS_6 {
-            // Only a rebuild reads it, and forgets what days had contributed; what else there is, is kept nowhere else.
             let _contributed: Option<ClosedOfHeads6>;
             ((ties, _contributed, alerts), head) = postcard::take_from_bytes(head).map_err(|_| wrong())?;
         } else if version == ENVELOPE_VERSION_OF_HEADS_5 {

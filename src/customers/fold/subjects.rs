@@ -51,6 +51,9 @@ pub struct Followed {
     pub bought: bool,
 }
 
+/// The same as it was with heads of versions 3 to 8, field by field: nothing was known of efforts.
+pub type FollowedOfHeads8 = ((Day, Vec<Box<str>>, Option<i64>, i64, bool), bool);
+
 /// Revenue by month, oldest first: those before the current one that lie within a year of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Year(Vec<(Day, i64)>);

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use super::world::{MONDAY, World, touchpoint};
 use crate::{
     customers::{
+        alerts::{Kept, Published},
         fold::Head,
         moves::Unsettled,
-        store_keys::{self, Envelope},
+        store_keys::{self, Envelope, Ties},
     },
-    model::PersonId,
+    model::{AlertCause, AlertId, EventTime, PersonId},
 };
 
 const STORE_VERSION_3: &str = "tests/fixtures/customers_store_v3.txt";
@@ -142,14 +143,59 @@ fn a_head_of_version_8_asks_for_a_rebuild() {
     assert_eq!(error, "the stored head has version 8, this program reads version 9; run `insight-hub rebuild`");
 }
 
+/// What stores of older versions say of a month with what followed: its first day, subjects, mean, revenue, whether the person was a
+/// customer; whether they bought.
+type OldFollowed = ((i32, Vec<&'static str>, Option<i64>, i64, bool), bool);
+
+/// A rebuild finds in it what is kept nowhere else. Whatever the months are, the head begins where it began.
 #[test]
-fn what_is_on_its_way_is_stored_as_it_always_was() {
+fn what_older_versions_kept_of_the_close_of_days_hides_nothing_that_stands_after_it() {
+    let name = PersonId([7; 16]);
+    let ties = Ties { hidden: 3, copies: 2, erased: vec![(name, EventTime(9))], ..Ties::default() };
+    let told = Published {
+        id: AlertId([5; 16]),
+        person: Some(name),
+        cause: AlertCause::CustomerLapsed,
+        owner: "sales".into(),
+        since: MONDAY,
+        content: 11,
+        revision: 4,
+    };
+    let kept = Kept { held: true, published: vec![told] };
+    let unsettled = Unsettled { homes: vec![name], expected: vec![], parted: false, owed: vec![] };
+    let followed: [Vec<OldFollowed>; 4] = [
+        vec![],
+        vec![((20_000, vec!["support\0case_opened\0delivery"], Some(2_500), 1_999, true), false)],
+        vec![((20_000, vec![], None, 0, false), false)],
+        vec![((20_000, vec!["a", "b"], None, 70_000, true), true), ((20_031, vec![], Some(5_000), -3, true), false)],
+    ];
+    for followed in followed {
+        let journeys: Vec<u8> = Vec::new();
+        let closed = Some((journeys, None::<()>, followed));
+        for (version, is_unsettled) in [(7, false), (8, true)] {
+            let mut bytes = vec![version, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2];
+            let written = match is_unsettled {
+                true => postcard::to_io(&(Some(&ties), &closed, Some(&kept), &unsettled), &mut bytes),
+                false => postcard::to_io(&(Some(&ties), &closed, Some(&kept)), &mut bytes),
+            };
+            drop(written.expect("a vector takes every byte"));
+            bytes.extend_from_slice(b"head");
+            let (envelope, head) = Envelope::decode(&bytes).expect("a version that was written");
+            let found = (envelope.ties.as_deref(), envelope.alerts.as_deref(), envelope.unsettled.as_deref());
+            assert_eq!(found, (Some(&ties), Some(&kept), is_unsettled.then_some(&unsettled)), "{closed:?}");
+            assert_eq!((envelope.closed, head), (None, &b"head"[..]), "{closed:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_on_its_way_is_stored_as_it_is_read() {
     let homes = vec![PersonId([1; 16]), PersonId([2; 16])];
     let unsettled = Some(Box::new(Unsettled { homes, expected: vec![(258, -1)], parted: true, owed: vec![7] }));
     let envelope = Envelope { timer: Some(MONDAY), published: 1, unsettled, ..Envelope::default() };
     let mut bytes = Vec::new();
     envelope.encode_into(&mut bytes);
     let homes = [1_u8, 2].map(|home| format!("{home:02x}").repeat(16)).concat();
-    assert_eq!(hexadecimal(&bytes), format!("0800005022000000000000000100000002{homes}01820201010107"));
+    assert_eq!(hexadecimal(&bytes), format!("0a00005022000000000000000100000002{homes}01820201010107"));
     assert_eq!(Envelope::decode(&bytes).expect("what was written"), (envelope, &[][..]));
 }
