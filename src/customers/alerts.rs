@@ -2,11 +2,14 @@
 //!
 //! | cause | opens at the close of the day | closes | owner |
 //! | --- | --- | --- | --- |
-//! | `promise_overdue` | that an order was promised for, or on which a late promise was made | delivered, cancelled, promised for another moment | who promised it first |
-//! | `case_unanswered` | in which the target for a first reply ends | first public reply by an agent, or resolved | where it was opened |
+//! | `promise_overdue` | that an order was promised for, or on which a late promise was made | delivered, cancelled, promised for another moment, the order forgotten | who promised it first |
+//! | `case_unanswered` | in which the target for a first reply ends | first public reply by an agent, resolved, or forgotten | where it was opened |
 //! | `follow_up_missing` | in which 48 h after a detractor's answer or a complaint end | any follow-up, by whomever | who was answered |
 //! | `contact_cap_exceeded` | up to which more than the cap were sent in 30 days | as few as the cap | whose message was too much |
 //! | `customer_lapsed` | after the limit of their own rhythm | a purchase | who sold last |
+//!
+//! Of a person the newest orders and cases are known: what is forgotten has no cause any more. An order that is promised for the same moment
+//! after that opens the alert that it had.
 //!
 //! Opening needs a closed day, closing does not: what ends a cause is in the head at once. So the open alerts are a function
 //! of head and closed day, like a record. What follows a backfill is held back until its end ([`Customers::release_alerts`]):

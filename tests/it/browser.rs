@@ -484,14 +484,18 @@ fn hostile_names_are_inert(looker: &mut Looker<'_>, demo: &Demo, newest: &str) {
         "marketing.events",
         &json!({ "id": hostile("id"), "ts": seconds(newest), "event": hostile("kind"), "segment": hostile("segment"),
             "market": hostile("region"), "product": hostile("product"), "cmp": hostile("campaign"), "asset": hostile("content"),
-            "variant": hostile("property"), "profile": { "mail": "hostile@example.org" } }),
+            "variant": hostile("property"), "referred_by": hostile("referrer"),
+            "profile": { "mail": "hostile@example.org", "cookie": hostile("cookie") } }),
     );
     demo.append("support.events", &json!({ "specversion": "1.0", "id": HOSTILE, "type": HOSTILE, "data": HOSTILE }));
     find_by_email(looker, demo, "hostile@example.org");
     let browser = &mut looker.browser;
     browser.until("document.querySelectorAll('.timeline li').length > 1");
     let text = browser.text("document.querySelector('main').textContent");
-    for field in ["subject", "account", "segment", "region", "product", "campaign", "content", "property", "id"] {
+    // Who referred them is a hash.
+    for field in
+        ["subject", "account", "segment", "region", "product", "campaign", "content", "property", "id", "cookie"]
+    {
         assert!(text.contains(&hostile(field)), "{field} as text in {text}");
     }
     looker.look("hostile-customer");
@@ -515,6 +519,8 @@ fn hostile_names_are_inert(looker: &mut Looker<'_>, demo: &Demo, newest: &str) {
         assert_eq!(planted, 0, "{path}");
         assert_eq!(looker.browser.complaints(), Vec::<String>::new(), "{path}");
     }
+    looker.browser.open(&demo.address("/spokes?spoke=marketing"));
+    assert!(looker.browser.text("document.querySelector('main').textContent").contains(&hostile("kind")), "a kind");
     looker.browser.open(&demo.address("/spokes/letters?spoke=support"));
     assert!(looker.browser.text("document.querySelector('main').innerText").contains("<script>window.isHurt=1"));
     // In a sample that is tried, and in its mapping.

@@ -6,7 +6,8 @@
 //! [`SENTIMENT_FAILS_BELOW`].
 //!
 //! A department *promises* by a touchpoint that says until when an order is to be delivered. The promise is open until the order is
-//! delivered or cancelled, or another promise replaces it, by whomever; it is to be kept by the day on which `overdue` begins to count it.
+//! delivered or cancelled, another promise replaces it, by whomever, or the order is forgotten (of a person the newest 256 are known); it is
+//! to be kept by the day on which `overdue` begins to count it.
 
 use serde::{Deserialize, Serialize};
 
