@@ -64,7 +64,7 @@ const KNOWN_MAX: usize = 65_536;
 /// Series that are remembered to be due.
 const DUE_MAX: usize = if cfg!(test) { 3 } else { 65_536 };
 /// What examining a series costs of a commit's steps (a year of weeks is looked up), and how many can be passed over for one.
-const STEPS_PER_SERIES: usize = 30;
+const STEPS_PER_SERIES: usize = 60;
 const PASSED_PER_STEP: usize = 16;
 const SCAN_ENTRIES_MAX: usize = 256;
 
