@@ -126,21 +126,16 @@ fn a_head_of_version_6_asks_for_a_rebuild_which_knows_what_the_feed_was_told() {
 }
 
 #[test]
-fn a_head_of_version_7_asks_for_a_rebuild() {
-    let bytes = head_of(STORE_VERSION_7);
-    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 7");
-    assert!(envelope.alerts.is_some_and(|told| !told.published.is_empty()), "it knows what the feed was told");
-    let error = Head::decode(encoded).expect_err("another version").to_string();
-    assert_eq!(error, "the stored head has version 7, this program reads version 9; run `insight-hub rebuild`");
-}
-
-#[test]
-fn a_head_of_version_8_asks_for_a_rebuild() {
-    let bytes = head_of(STORE_VERSION_8);
-    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 8");
-    assert!(envelope.alerts.is_some_and(|told| !told.published.is_empty()), "it knows what the feed was told");
-    let error = Head::decode(encoded).expect_err("another version").to_string();
-    assert_eq!(error, "the stored head has version 8, this program reads version 9; run `insight-hub rebuild`");
+fn a_head_of_versions_7_and_8_asks_for_a_rebuild() {
+    for (version, path) in [(7, STORE_VERSION_7), (8, STORE_VERSION_8)] {
+        let bytes = head_of(path);
+        let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("its envelope is read");
+        assert!(envelope.alerts.is_some_and(|told| !told.published.is_empty()), "it knows what the feed was told");
+        let error = Head::decode(encoded).expect_err("another version").to_string();
+        let expected =
+            format!("the stored head has version {version}, this program reads version 9; run `insight-hub rebuild`");
+        assert_eq!(error, expected);
+    }
 }
 
 /// What stores of older versions say of a month with what followed: its first day, subjects, mean, revenue, whether the person was a
