@@ -425,10 +425,11 @@ impl Watch {
     ) -> Result<(), MetricsError> {
         let is_over =
             |before: Day| before != day && catalogue::CATALOGUE.iter().any(|it| newest(it, before) != newest(it, day));
-        if self.looking.is_none() && self.looked.is_none_or(is_over) {
-            self.looking = Some((day, vec![SERIES]));
-        }
-        while let Some((of, from)) = &mut self.looking {
+        loop {
+            if self.looking.is_none() && self.looked.is_none_or(is_over) {
+                self.looking = Some((day, vec![SERIES]));
+            }
+            let Some((of, from)) = &mut self.looking else { return Ok(()) };
             if budget.is_spent() {
                 return Ok(());
             }
@@ -455,10 +456,10 @@ impl Watch {
                 self.looking = Some((of, [&key[..], &[0]].concat()));
             }
             if is_last {
+                // A week may have ended since it began: what was looked at before that is looked at again.
                 (self.looked, self.looking) = (Some(of), None);
             }
         }
-        Ok(())
     }
 
     fn examine(

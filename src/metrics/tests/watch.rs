@@ -172,6 +172,28 @@ fn a_few_steps_a_commit_come_to_the_same() {
 }
 
 #[test]
+fn a_week_that_ends_while_series_are_looked_at_is_looked_at_in_all_of_them() {
+    let mut options = Options::new(Calendar::utc(), 1);
+    options.background_steps_max = 40;
+    let mut harness = Harness::new(options);
+    for region in 0..20 {
+        for week in 0..12 {
+            let n = if week == 10 { 5 } else { 100 + week % 2 * 10 };
+            harness.tell(&format!("orders {} region=r{region} n={n}", monday(week)));
+        }
+    }
+    let mut most = 0;
+    harness.as_of(monday(11).plus(1));
+    for _ in 0..10 {
+        assert!(harness.commit(), "more to do");
+        most = most.max(harness.feed.open_alerts.len());
+    }
+    assert!(0 < most && most < 20, "{most} are open: it is in the middle of them");
+    after(&mut harness, 11);
+    assert!(harness.feed.open_alerts.is_empty(), "{} are open", harness.feed.open_alerts.len());
+}
+
+#[test]
 fn what_comes_late_and_moves_the_beginning_back_closes_nothing_and_leaves_it_seen() {
     let seen = |harness: &mut Harness, id, number| {
         let seen = Acknowledgement { number, at: EventTime(5), by: "mo".into() };
