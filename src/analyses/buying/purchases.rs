@@ -21,7 +21,11 @@
 //! *What not to conclude.* That a customer has left. P(alive) is the share of those with the same
 //! history who would still buy, if the model holds; for one-time buyers it is 1 whatever they do ([`Alive::one_time_buyer`]).
 
-use super::{Convergence, Minimum, Parameter, merged, minimum::digamma, parameters};
+use super::{
+    Convergence, Minimum, Parameter, merged,
+    minimum::{digamma_rise, ln_gamma_rise},
+    parameters,
+};
 use crate::analyses::statistics::OBSERVATIONS_MIN;
 
 const DAYS_PER_WEEK: f64 = 7.0;
@@ -183,9 +187,9 @@ pub struct PurchaseFitting {
 /// An evaluation of the likelihood under way: the terms before `row` are in its sums.
 #[derive(Clone, Debug)]
 struct Evaluation {
-    /// r, α, a, b.
-    parameters: [f64; 4],
-    /// Logarithm and inverse of α and the weeks, by index.
+    /// r, b.
+    parameters: [f64; 2],
+    /// The logarithm of one and the weeks in units of α, and the weeks' part of them and α, by index.
     lasts: Vec<(f64, f64)>,
     ages: Vec<(f64, f64)>,
     /// By index of repeats: how much likelier than staying it is to have left, before any silence.
@@ -299,26 +303,25 @@ impl PurchaseFitting {
 
 impl Counts {
     /// What depends on the number of repeats only, and what every term needs.
+    ///
+    /// In differences that stay small where parameters do not, since customers differ little: `r·ln α` and `(r+x)·ln(α+T)` by
+    /// themselves would be millions then, and what is left of them rounding.
     fn begin(&self, at: &[f64; 4]) -> Evaluation {
         let [r, alpha, a, b] = at.map(libm::exp);
         let (mut sum, mut slope) = (0.0, [0.0; 4]);
-        let of_weeks = |weeks: &f64| (libm::log(alpha + weeks), 1.0 / (alpha + weeks));
-        let (gamma_r, digamma_r) = (libm::lgamma(r), digamma(r));
-        let (gamma_ab, digamma_ab) = (libm::lgamma(a + b), digamma(a + b));
-        let (gamma_b, digamma_b) = (libm::lgamma(b), digamma(b));
+        let of_weeks = |weeks: &f64| (libm::log1p(weeks / alpha), weeks / (alpha + weeks));
         let mut left = Vec::with_capacity(self.repeats.len());
         for &(x, n) in &self.repeats {
-            let stays = libm::lgamma(b + x) - gamma_b - (libm::lgamma(a + b + x) - gamma_ab);
-            sum += n * (libm::lgamma(r + x) - gamma_r + r * at[1] + stays);
-            let all = digamma(a + b + x);
-            slope[0] += n * (digamma(r + x) - digamma_r + at[1]);
-            slope[1] += n * r / alpha;
-            slope[2] += n * (digamma_ab - all);
-            slope[3] += n * (digamma_ab + digamma(b + x) - digamma_b - all);
+            sum += n * (ln_gamma_rise(r, x) - x * at[1] + ln_gamma_rise(b, x) - ln_gamma_rise(a + b, x));
+            let all = digamma_rise(a + b, x);
+            slope[0] += n * r * digamma_rise(r, x);
+            slope[1] -= n * x;
+            slope[2] -= n * a * all;
+            slope[3] += n * b * (digamma_rise(b, x) - all);
             left.push(if x > 0.0 { at[2] - libm::log(b + x - 1.0) } else { f64::NEG_INFINITY });
         }
         Evaluation {
-            parameters: [r, alpha, a, b],
+            parameters: [r, b],
             lasts: self.lasts.iter().map(of_weeks).collect(),
             ages: self.ages.iter().map(of_weeks).collect(),
             left,
@@ -330,11 +333,11 @@ impl Counts {
 
     /// The terms up to a row.
     fn go_on(&self, evaluation: &mut Evaluation, until: usize) {
-        let Evaluation { parameters: [r, _, a, b], lasts, ages, left: odds, row, sum, slope } = evaluation;
-        let (r, a, b) = (*r, *a, *b);
+        let Evaluation { parameters: [r, b], lasts, ages, left: odds, row, sum, slope } = evaluation;
+        let (r, b) = (*r, *b);
         for &(repeats, last, age, n) in &self.rows[*row..until] {
             let x = self.repeats[repeats as usize].0;
-            let ((log_last, by_last), (log_age, by_age)) = (lasts[last as usize], ages[age as usize]);
+            let ((log_last, of_last), (log_age, of_age)) = (lasts[last as usize], ages[age as usize]);
             let log_odds = odds[repeats as usize] + (r + x) * (log_age - log_last);
             // The logarithm of one and the odds, which may be beyond what a float holds.
             let either = log_odds.max(0.0) + libm::log1p(libm::exp(-log_odds.abs()));
@@ -342,11 +345,11 @@ impl Counts {
             // The parts of the likelihood: alive, and left.
             let alive = 1.0 / (1.0 + libm::exp(log_odds));
             let left = 1.0 - alive;
-            slope[0] -= n * (alive * log_age + left * log_last);
-            slope[1] -= n * (r + x) * (alive * by_age + left * by_last);
+            slope[0] -= n * r * (alive * log_age + left * log_last);
+            slope[1] += n * (r + x) * (alive * of_age + left * of_last);
             if x > 0.0 {
-                slope[2] += n * left / a;
-                slope[3] -= n * left / (b + x - 1.0);
+                slope[2] += n * left;
+                slope[3] -= n * b * left / (b + x - 1.0);
             }
         }
         *row = until;
@@ -354,7 +357,6 @@ impl Counts {
 
     /// The mean log-likelihood of a customer, negated, and its slope by the logarithms of the parameters.
     fn loss(&self, evaluation: &Evaluation) -> (f64, [f64; 4]) {
-        let Evaluation { parameters, sum, slope, .. } = evaluation;
-        (-sum / self.n, std::array::from_fn(|i| -slope[i] * parameters[i] / self.n))
+        (-evaluation.sum / self.n, evaluation.slope.map(|it| -it / self.n))
     }
 }

@@ -18,7 +18,11 @@
 //! buyer ([`Spend::one_time_buyer`]); that the amount times expected purchases is income to count on: margins, returns and interest are not
 //! in it.
 
-use super::{Convergence, Minimum, Parameter, merged, minimum::digamma, parameters};
+use super::{
+    Convergence, Minimum, Parameter, merged,
+    minimum::{digamma, digamma_rise, ln_gamma_rise},
+    parameters,
+};
 use crate::analyses::statistics::OBSERVATIONS_MIN;
 
 /// The amounts of a customer's repeat purchases.
@@ -195,28 +199,26 @@ impl Counts {
     }
 
     /// The mean log-likelihood of a customer, negated, and its slope by the logarithms of the parameters.
+    ///
+    /// In differences that stay small where q and ν do not, since nothing tells customers' means apart: `q·ln ν` and
+    /// `(px+q)·ln(ν + mx)` by themselves would be millions then, and what is left of them rounding.
     fn loss(&self, at: &[f64; 3]) -> (f64, [f64; 3]) {
         let [p, q, nu] = at.map(libm::exp);
         let (mut sum, mut slope) = (0.0, [0.0; 3]);
-        let (gamma_q, digamma_q) = (libm::lgamma(q), digamma(q));
         for &(x, n, logarithms) in &self.repeats {
             let (px, log_x) = (p * x, libm::log(x));
-            sum += n * (libm::lgamma(px + q) - libm::lgamma(px) - gamma_q + q * at[2] + px * log_x)
-                + (px - 1.0) * logarithms;
-            let both = digamma(px + q);
-            slope[0] += x * (n * (both - digamma(px) + log_x) + logarithms);
-            slope[1] += n * (both - digamma_q + at[2]);
-            slope[2] += n * q / nu;
+            sum += n * (ln_gamma_rise(q, px) - libm::lgamma(px) + px * (log_x - at[2])) + (px - 1.0) * logarithms;
+            slope[0] += px * (n * (digamma(px + q) - digamma(px) + log_x - at[2]) + logarithms);
+            slope[1] += n * q * digamma_rise(q, px);
         }
         for &(repeats, total, n) in &self.rows {
-            let x = self.repeats[repeats as usize].0;
-            let logarithm = libm::log(nu + total);
-            sum -= n * (p * x + q) * logarithm;
-            slope[0] -= n * x * logarithm;
-            slope[1] -= n * logarithm;
-            slope[2] -= n * (p * x + q) / (nu + total);
+            let px = p * self.repeats[repeats as usize].0;
+            let logarithm = libm::log1p(total / nu);
+            sum -= n * (px + q) * logarithm;
+            slope[0] -= n * px * logarithm;
+            slope[1] -= n * q * logarithm;
+            slope[2] += n * (q * total - px * nu) / (nu + total);
         }
-        let parameters = [p, q, nu];
-        (-sum / self.n, std::array::from_fn(|i| -slope[i] * parameters[i] / self.n))
+        (-sum / self.n, slope.map(|it| -it / self.n))
     }
 }

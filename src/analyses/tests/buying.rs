@@ -93,6 +93,46 @@ fn amounts_are_fitted_as_lifetimes_does() {
 }
 
 #[test]
+fn amounts_that_tell_nobody_apart_are_fitted_as_well_as_those_of_one_mean() {
+    for seed in 0..12_u64 {
+        let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut exponential = || {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            -libm::log(((dice >> 11) as f64 + 0.5) / (1_u64 << 53) as f64)
+        };
+        let customers: Vec<Spending> = (0..10_000)
+            .map(|customer| {
+                let repeats = customer % 3 + 1;
+                Spending { repeats, total: (0..repeats).map(|_| exponential() * 5_000.0).sum::<f64>() as i64 + 1 }
+            })
+            .collect();
+        let fit = SpendFitting::new(customers.iter().map(|it| (*it, 1))).expect("customers").finish();
+        // What the likelihood comes to as q and ν grow: all have the same mean p·θ, θ = ν/q. With the shape p, the likeliest θ is known.
+        let of_one_mean = |p: f64| {
+            let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+                customers.iter().map(|it| of(f64::from(it.repeats), it.total as f64)).sum()
+            };
+            let theta = sum(&|_, total| total) / sum(&|x, _| p * x);
+            sum(&|x, total| {
+                (p * x - 1.0) * libm::log(total / x) + p * x * libm::log(x / theta)
+                    - total / theta
+                    - libm::lgamma(p * x)
+            })
+        };
+        let (mut low, mut high) = (0.5, 2.0);
+        for _ in 0..60 {
+            let (a, b) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
+            if of_one_mean(a) < of_one_mean(b) { low = a } else { high = b }
+        }
+        let missing = of_one_mean(low) - fit.log_likelihood;
+        assert!(missing < 1e-3, "{seed}: by {missing} less likely: {fit:?}");
+        // Whether there is something else in them, or nothing at all.
+        let is_told = fit.parameters[1].value < 1e5;
+        assert!(is_told || fit.convergence == Convergence::Undetermined, "{seed}: {fit:?}");
+    }
+}
+
+#[test]
 fn expected_purchases_have_no_gap_and_grow_with_the_horizon() {
     let history = History { repeats: 3, last_days: 100, age_days: 150 };
     let once = History { repeats: 0, last_days: 0, age_days: 150 };
