@@ -61,7 +61,7 @@ fn main() {
     }
     let events = argument("--events", 1_000_000);
     let customers = u32::try_from(argument("--customers", 100_000)).unwrap();
-    let broker = Broker::start_with(Options { heap_mb: 1024, ..Options::default() });
+    let broker = Broker::start_with(Options { heap_mb: 1024, busy: true, ..Options::default() });
     // The events' timestamps are those of their company, which is older than any retention.
     create_topics(&broker.bootstrap(), &[(SOURCE, PARTITIONS)], &[("retention.ms", "-1")]);
     let filling = Instant::now();

@@ -62,13 +62,17 @@ pub struct Options {
     pub heap_mb: u32,
     /// Whether it can be stopped and started again, which needs a second process.
     pub restartable: bool,
+    /// Whether it has so much to do that what Java's second compiler spends on it comes back. In a few tests it does not: it would
+    /// be a third of their CPU.
+    pub busy: bool,
     /// Appended to the properties above; the last one of a name wins.
     pub properties: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { heap_mb: 768, restartable: true, properties: Vec::new() }
+        let busy = std::env::var_os("INSIGHT_HUB_TEST_FULL").is_some();
+        Self { heap_mb: 768, restartable: true, busy, properties: Vec::new() }
     }
 }
 
@@ -210,7 +214,11 @@ impl Broker {
             std::thread::sleep(noticed.saturating_sub(killed_at.elapsed()));
         }
         let heap = format!("-Xmx{}m", self.options.heap_mb);
-        self.process = Some(self.server("broker", &[&heap, "-Xms256m"]));
+        let mut options = vec![heap.as_str(), "-Xms256m"];
+        if !self.options.busy {
+            options.push("-XX:TieredStopAtLevel=1");
+        }
+        self.process = Some(self.server("broker", &options));
     }
 
     fn server(&self, name: &str, options: &[&str]) -> Process {
