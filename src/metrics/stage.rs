@@ -448,25 +448,28 @@ impl Metrics {
         budget: &mut Budget,
         store: &mut dyn KeyValue,
     ) -> Result<(), MetricsError> {
+        let mut passed = 0_usize;
         while let Sweep::Running { from, again } = &mut self.sweep {
             if budget.is_spent() {
                 return Ok(());
             }
             let mut found = Vec::new();
-            let limit = SCAN_ENTRIES_MAX.min(budget.steps);
+            let limit = SCAN_ENTRIES_MAX.min(budget.steps.saturating_mul(FAMILIES_PER_STEP));
             store.scan(from, &[cells::LEVEL_FAMILY + 1], &mut |key, value| {
                 found.push((key.to_vec(), Family::decode(value)));
                 if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             let at_end = found.len() < limit;
-            budget.spend(found.len() / FAMILIES_PER_STEP);
             for (key, family) in found {
+                if budget.is_spent() {
+                    *from = key;
+                    return Ok(());
+                }
                 let mut family = family?;
-                if !family.is_up_to(target) {
-                    if budget.is_spent() {
-                        *from = key;
-                        return Ok(());
-                    }
+                if family.is_up_to(target) {
+                    passed += 1;
+                    budget.spend(usize::from(passed.is_multiple_of(FAMILIES_PER_STEP)));
+                } else {
                     let done = family.work(&key, target, settled, budget, &mut self.cells, store)?;
                     family.save(&key, store);
                     if !done {

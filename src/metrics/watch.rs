@@ -215,6 +215,18 @@ impl Weeks {
         Ok(Weeks { definition, figures })
     }
 
+    /// Whether a series has weeks after one.
+    fn are_to_come(series: &[u8], last: Window, store: &dyn KeyValue) -> Result<bool, MetricsError> {
+        let [first, after] = [1, WEEKS_BACK].map(|weeks| Window { start: last.start.plus(DAYS * weeks), ..last });
+        let (first, after) = (cells::cell_key_in_family(series, first), cells::cell_key_in_family(series, after));
+        let mut is_any = false;
+        store.scan(&first, &after, &mut |_, _| {
+            is_any = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(is_any)
+    }
+
     /// The last week, if it is outside its range, and the first of the run of such weeks that ends with it. What is usual is
     /// said by weeks that were themselves usual: a problem that lasts does not become usual by lasting, until so many
     /// weeks as are looked back to are full of it.
@@ -552,7 +564,7 @@ impl Watch {
             effects.alert_gone(before.id);
             effects.tell(DepartmentNews::Alert(before.id, None));
         }
-        if weeks.figures.is_empty() && kept.open.is_none() {
+        if weeks.figures.is_empty() && kept.open.is_none() && !Weeks::are_to_come(key, last, store)? {
             store.delete(key);
             self.known.swap_remove(key);
             return Ok(());

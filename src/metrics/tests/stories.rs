@@ -526,3 +526,23 @@ fn a_store_of_version_1_is_read() {
         nps|month:2026-01|others=region 33.3333 points n=3 1/3 ±27.2166 detractors_share=0.0000 promoters_share=0.3333 of 2 values r2 revised
     "#]].assert_eq(&harness.feed.lines);
 }
+
+#[test]
+fn a_day_that_closes_looks_at_so_many_quiet_families_in_a_commit() {
+    const FAMILIES: usize = 4_000;
+    let mut options = Options::new(Calendar::utc(), 1);
+    options.background_steps_max = 40;
+    let mut harness = Harness::new(options);
+    harness.tell("as-of 2026-01-10");
+    for family in 0..FAMILIES {
+        harness.tell(&format!("overdue 2026-02-20 region=r{family} n=1"));
+    }
+    harness.commit_all();
+    harness.tell("as-of 2026-01-11");
+    let mut commits = 1;
+    while harness.commit() {
+        commits += 1;
+    }
+    // Eight of them are a step.
+    assert!((FAMILIES / 8 / 40..=2 * FAMILIES / 8 / 40).contains(&commits), "{commits} commits");
+}

@@ -1,6 +1,7 @@
 //! Weeks outside their usual range, told week by week.
 
 use expect_test::expect;
+use proptest::prelude::*;
 
 use super::{Harness, day, midnight};
 use crate::{
@@ -194,6 +195,17 @@ fn a_week_that_ends_while_series_are_looked_at_is_looked_at_in_all_of_them() {
 }
 
 #[test]
+fn a_series_whose_weeks_are_all_to_come_is_looked_at_when_they_are_over() {
+    let mut harness = harness();
+    harness.as_of(monday(0));
+    usual(&mut harness, 0..10);
+    harness.tell(&format!("orders {} region=north n=20", monday(10)));
+    harness.commit_all();
+    after(&mut harness, 10);
+    assert_eq!(harness.feed.open_alerts.len(), 1);
+}
+
+#[test]
 fn what_comes_late_and_moves_the_beginning_back_closes_nothing_and_leaves_it_seen() {
     let seen = |harness: &mut Harness, id, number| {
         let seen = Acknowledgement { number, at: EventTime(5), by: "mo".into() };
@@ -244,5 +256,69 @@ fn what_comes_late_and_moves_the_beginning_back_closes_nothing_and_leaves_it_see
         after(&mut harness, 12);
         assert!(harness.feed.open_alerts.is_empty());
         assert!(harness.store.map.keys().all(|key| key[0] != b'j'), "nothing is left of what was open");
+    }
+}
+
+/// What happens on the way.
+#[derive(Clone, Debug)]
+enum Event {
+    Orders { region: u8, week: i32, n: i32 },
+    Day(Day),
+    Commit,
+    Restart(usize),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0..4_u8, 0..18, prop_oneof![Just(7), Just(90), Just(400)])
+            .prop_map(|(region, week, n)| Event::Orders { region, week, n }),
+        2 => (0..18, 0..7).prop_map(|(week, days)| Event::Day(monday(week).plus(days))),
+        3 => Just(Event::Commit),
+        1 => (0..4_usize).prop_map(Event::Restart),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn however_it_comes_and_is_cut_the_alerts_are_those_of_all_at_once(
+        events in prop::collection::vec(any_event(), 1..60),
+        steps in prop_oneof![1_usize..200, Just(10_000)],
+    ) {
+        let begun = |steps| {
+            let mut options = Options::new(Calendar::utc(), 1);
+            options.background_steps_max = steps;
+            let mut harness = Harness::new(options);
+            for region in 0..4 {
+                for week in 0..17 {
+                    let n = 100 + week % 2 * 10;
+                    harness.tell(&format!("orders {} region=r{region} n={n}", monday(week)));
+                }
+            }
+            harness
+        };
+        let orders = |harness: &mut Harness, event: &Event| {
+            if let Event::Orders { region, week, n } = event {
+                harness.tell(&format!("orders {} region=r{region} n={n}", monday(*week)));
+            }
+        };
+        let mut whole = begun(10_000);
+        events.iter().for_each(|event| orders(&mut whole, event));
+        after(&mut whole, 17);
+
+        let mut harness = begun(steps);
+        for event in &events {
+            match event {
+                Event::Day(day) => harness.as_of(*day),
+                Event::Commit => drop(harness.commit()),
+                Event::Restart(on_disk) => {
+                    harness.commit();
+                    harness.restart(*on_disk);
+                }
+                Event::Orders { .. } => orders(&mut harness, event),
+            }
+        }
+        after(&mut harness, 17);
+        prop_assert_eq!(&harness.feed.open_alerts, &whole.feed.open_alerts);
+        prop_assert_eq!(harness.feed.values(), whole.feed.values());
     }
 }
