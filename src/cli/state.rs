@@ -35,6 +35,7 @@ use crate::{
         verify::{StoresVerified, verify_stores},
     },
     feeds::{Feed, Reader},
+    serve::access::TokenFile,
     settings::Settings,
     telemetry::Telemetry,
 };
@@ -130,6 +131,11 @@ pub(super) fn backup(settings: &Settings, arguments: &BackupArguments, output: &
     let data = &settings.hub.data_directory;
     let key = settings.hub.person_key_file.clone().unwrap_or_else(|| data.join(hub::PERSON_KEY));
     copy_private(&key, &target.join(hub::PERSON_KEY))?;
+    // Tokens are no part of it; that there were some is, so that nobody needs none afterwards.
+    if tokens_of(settings).were_made() {
+        let path = target.join(TOKENS_WERE_MADE);
+        private::write_new(&path, &[]).map_err(failed_with(&path))?;
+    }
     // Last: a backup without it is not one.
     write_manifest(&target)?;
     let words = format!(
@@ -164,6 +170,12 @@ pub(super) fn restore(
     let verified = log.verify(&mut |_, _| {}).map_err(log_stop)?;
     private::directory(data).map_err(failed_with(data))?;
     copy_private(&arguments.backup.join(hub::PERSON_KEY), &data.join(hub::PERSON_KEY))?;
+    let tokens = tokens_of(settings);
+    // A file elsewhere that is named has to be there when the hub starts.
+    if arguments.backup.join(TOKENS_WERE_MADE).exists() && settings.serve.tokens_file.is_none() {
+        let path = tokens.lock_path();
+        private::write_new(&path, &[]).map_err(failed_with(&path))?;
+    }
     let directory = place::log_directory(settings);
     let into = RealFiles::new(&directory).map_err(failed_with(data))?;
     log.backup(&into).map_err(log_stop)?;
@@ -177,6 +189,10 @@ pub(super) fn restore(
     );
     let value = json!({"data_directory": data.display().to_string(), "records": verified.records});
     Ok(write_one(arguments.output, output, &words, &value)?)
+}
+
+fn tokens_of(settings: &Settings) -> TokenFile {
+    TokenFile::new(settings.serve.tokens_file(&settings.hub))
 }
 
 /// Files of a backup by name: bytes and the hash of their content.
@@ -230,6 +246,8 @@ fn check_manifest(backup: &Path) -> Result<(), Failure> {
 
 /// The list of a backup's files.
 const MANIFEST: &str = "backup.json";
+/// Of a hub whose API has had tokens.
+const TOKENS_WERE_MADE: &str = "tokens.lock";
 
 fn existing(path: &Path) -> Result<PathBuf, Failure> {
     if path.is_dir() {
@@ -368,6 +386,8 @@ fn compare_with_input(
         Some(settings.hub.person_key_file.clone().unwrap_or_else(|| settings.hub.data_directory.join(hub::PERSON_KEY)));
     second.hub.data_directory = scratch.0.join("second");
     second.http.listen.set_port(0);
+    // What somebody sent to it meanwhile would be acknowledged, and then be gone with it.
+    second.serve.listen = None;
     let telemetry = Telemetry::new();
     let stop = StopToken::default();
     let hub = Hub::open(&second, &telemetry, &stop, true)?;

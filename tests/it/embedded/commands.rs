@@ -82,6 +82,7 @@ fn a_small_company_can_look_export_back_up_and_verify() {
     assert!(status.code() == Some(1) && errors.contains("nobody is known"), "{errors}");
     let backup = running.data().with_file_name("backup");
     let backup = backup.to_str().unwrap();
+    succeed(&running, &["token", "create", "reader", "--role", "read:metrics"]);
     succeed(&running, &["backup", backup]);
     let (status, _, errors) = run(&running, &["state", "verify"]);
     assert!(status.code() == Some(1) && errors.contains("open elsewhere"), "one at a time: {errors}");
@@ -89,8 +90,10 @@ fn a_small_company_can_look_export_back_up_and_verify() {
     assert!(status.code() == Some(2) && errors.contains("not empty"), "{errors}");
     assert_eq!(running.hub.process.terminate(Duration::from_secs(20)).code(), Some(0));
 
-    // Without it.
-    let verified = succeed(&running, &["state", "verify", "--from-input"]);
+    // Without it. Its API is nobody's meanwhile: what was sent to it would be gone afterwards, though it was acknowledged.
+    let api = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("serve.listen={}", api.local_addr().unwrap());
+    let verified = succeed(&running, &["state", "verify", "--from-input", "--set", &listen]);
     assert!(verified.contains("every checksum holds") && verified.contains(" 0 are not what"), "{verified}");
     assert_eq!(verified.matches("values are those of the input").count(), 4, "{verified}");
 
@@ -111,6 +114,8 @@ fn a_small_company_can_look_export_back_up_and_verify() {
     succeed(&running, &["restore", backup, "--set", &place]);
     let verified = succeed(&running, &["state", "verify", "--set", &place]);
     assert!(verified.contains(" 0 are not what"), "{verified}");
+    let (status, _, errors) = run(&running, &["run", "--set", &place, "--set", "serve.listen=127.0.0.1:0"]);
+    assert!(status.code() == Some(2) && errors.contains("there were some"), "tokens are not in it: {errors}");
     let again = succeed(&running, &["export", "metrics", "--set", &place]);
     let sorted = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
