@@ -270,17 +270,12 @@ impl Counts {
             })
             .flatten()
             .map(|(definition, added, currency, figures)| {
-                let currency = currency.map(|currency| format!(" {}", currency.as_str())).unwrap_or_default();
+                let money = |minor: f64| value::money(minor, currency.as_ref().map_or("", Currency::as_str), true);
                 match figures.value {
-                    Some(value) if definition.unit == "minor_units" => {
-                        format!("{} {:+.2}{currency}", definition.id, value / 100.0)
-                    }
+                    Some(value) if definition.unit == "minor_units" => format!("{} {}", definition.id, money(value)),
                     Some(value) if definition.unit == "seconds" => format!("{} {:.0} min", definition.id, value / 60.0),
                     Some(value) => format!("{} {value:.0}", definition.id),
-                    None if definition.per_currency => {
-                        let minor = figures.numerator as f64;
-                        format!("{} {:+.2}{currency}", definition.id, minor / 100.0)
-                    }
+                    None if definition.per_currency => format!("{} {}", definition.id, money(figures.numerator as f64)),
                     None => format!("{} {:+}", definition.id, added.n),
                 }
             })

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     engine::log::outside::{CommittedRecord, FeedRead},
     feeds::{Feed, Reader},
+    serve::http::csv,
     settings::Settings,
 };
 
@@ -143,8 +144,7 @@ impl<'a> Rows<'a> {
                 Some(name) => name.replace('/', "."),
                 None => "value".to_owned(),
             });
-            let header: Vec<String> = std::iter::once("key".to_owned()).chain(names).collect();
-            write_csv(output, &header)?;
+            write_row(output, std::iter::once("key".to_owned()).chain(names))?;
         }
         if format == ExportFormat::Json {
             write!(output, "{{\"rows\":[")?;
@@ -182,11 +182,11 @@ impl<'a> Rows<'a> {
             ExportFormat::Csv => {
                 let cell = |pointer: &String| match value.pointer(pointer) {
                     None | Some(Value::Null) => String::new(),
-                    Some(Value::String(text)) => text.clone(),
-                    Some(other) => other.to_string(),
+                    Some(number @ (Value::Bool(_) | Value::Number(_))) => number.to_string(),
+                    Some(Value::String(text)) => csv::harmless(text),
+                    Some(nested @ (Value::Array(_) | Value::Object(_))) => csv::harmless(&nested.to_string()),
                 };
-                let cells: Vec<String> = std::iter::once(key).chain(self.columns.iter().map(cell)).collect();
-                write_csv(self.output, &cells)?;
+                write_row(self.output, std::iter::once(csv::harmless(&key)).chain(self.columns.iter().map(cell)))?;
             }
         }
         Ok(())
@@ -201,22 +201,10 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// One row after RFC 4180. A cell that a spreadsheet would take for a formula is text to it.
-fn write_csv(output: &mut dyn Write, cells: &[String]) -> std::io::Result<()> {
-    for (index, cell) in cells.iter().enumerate() {
-        if index > 0 {
-            output.write_all(b",")?;
-        }
-        let is_formula =
-            cell.starts_with(['=', '+', '@', '\t', '\r']) || (cell.starts_with('-') && cell.parse::<f64>().is_err());
-        let mark = if is_formula { "'" } else { "" };
-        if is_formula || cell.contains(['"', ',', '\n', '\r']) {
-            write!(output, "\"{mark}{}\"", cell.replace('"', "\"\""))?;
-        } else {
-            output.write_all(cell.as_bytes())?;
-        }
-    }
-    output.write_all(b"\r\n")
+fn write_row(output: &mut dyn Write, cells: impl Iterator<Item = String>) -> std::io::Result<()> {
+    let mut line = String::new();
+    csv::row(cells, &mut line);
+    output.write_all(line.as_bytes())
 }
 
 /// The columns of a feed: every field of its schema that is no record, as a pointer.
@@ -331,5 +319,19 @@ mod tests {
         assert!(header.contains(&"window.start") && header.contains(&"value") && header[0] == "key", "{header:?}");
         let row = lines.next().expect("a row");
         assert!(row.contains("\"'=1+1, \"\"x\"\"\"") && row.contains("-3.5") && row.contains("2026-01-01"), "{row}");
+    }
+
+    #[test]
+    fn no_text_is_a_formula_whatever_a_spreadsheet_takes_for_the_end_of_a_cell() {
+        for formula in ["a;=1+1", " =1+1", "＝1", "a\t+1", "a|@SUM(A1)"] {
+            let value = json!({"dimension_value": formula}).to_string();
+            let records = vec![record(0, formula, Some(&value))];
+            let text = exported(ExportFormat::Csv, vec![records.clone(), records]);
+            let row = text.split_once("\r\n").expect("a header").1;
+            for cell in row.split([',', ';', '\t', '|']) {
+                let cell = cell.trim_start_matches([' ', '"']);
+                assert!(!cell.starts_with(['=', '+', '@', '＝']), "{formula:?} becomes {row:?}");
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::{exit::Failure, place};
 use crate::{
     feeds::{BuyingParameters, Expected, Feed, PARAMETERS},
+    ingest::currency_exponent,
+    model::Currency,
     settings::Settings,
 };
 
@@ -40,10 +42,21 @@ pub(super) fn document(said: &Expected) -> Value {
     })
 }
 
+/// An amount in minor units, in major ones with the digits of its currency (ISO 4217; two where it is none of it), and the sign
+/// where it is a difference.
+pub(super) fn money(minor: f64, currency: &str, is_difference: bool) -> String {
+    let exponent = Currency::parse(currency).map_or(2, currency_exponent);
+    let (major, digits) = (minor / 10_f64.powi(exponent as i32), exponent as usize);
+    match is_difference {
+        true => format!("{major:+.digits$} {currency}"),
+        false => format!("{major:.digits$} {currency}"),
+    }
+}
+
 /// The same as rows of a table.
 pub(super) fn rows(said: &Expected) -> Vec<Vec<String>> {
     let money = |minor: Option<f64>| match minor {
-        Some(minor) => format!("{:.2} {}", minor / 100.0, said.currency),
+        Some(minor) => money(minor, &said.currency, false),
         None => "not known: the parameters of amounts are not determined".to_owned(),
     };
     let horizon = said.horizon_days;

@@ -5,11 +5,15 @@ use std::{
     io::Write,
 };
 
+use serde_json::json;
+
 use super::{EraseArguments, Sought, confirm, show};
 use crate::{
     cli::{
         exit::{Exit, Failure},
-        hub, place,
+        hub,
+        output::write_one,
+        place,
     },
     model::{CommandRecord, Name, Order, OrderError},
     settings::Settings,
@@ -74,15 +78,21 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mu
             "look at it first with --dry-run, then add --yes",
         ));
     }
-    send(settings, None, Order::Erase { identifier }, output)?;
-    let (key, by) = (identifier.id, confirm::gone_by(settings, hub::now_ms()));
-    writeln!(
-        output,
-        "confirmed by insight.identity-journal, change \"erased\", key {key}, once it is made: look with --confirm\n\
+    let command = hand_over(settings, None, Order::Erase { identifier })?;
+    let (key, by) = (identifier.id.to_string(), confirm::gone_by(settings, hub::now_ms()).to_string());
+    let words = format!(
+        "{}\n\
+         confirmed by insight.identity-journal, change \"erased\", key {key}, once it is made: look with --confirm\n\
          no byte of it is left in topics and files of the hub by {by}, at the latest; departments' own topics, and backups, \
-         are their owners' to clean"
-    )?;
-    Ok(output.flush()?)
+         are their owners' to clean",
+        handed_over(&command)
+    );
+    let value = json!({"command": command, "key": key, "gone_by": by});
+    Ok(write_one(arguments.output, output, &words, &value)?)
+}
+
+fn handed_over(command: &str) -> String {
+    format!("command {command} was handed over; a running hub takes it at once")
 }
 
 /// Hands a command over; without an `id` it is given one.
@@ -92,6 +102,13 @@ pub(in crate::cli) fn send(
     order: Order,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
+    let command = hand_over(settings, id, order)?;
+    writeln!(output, "{}", handed_over(&command))?;
+    Ok(output.flush()?)
+}
+
+/// The same; the command's id.
+fn hand_over(settings: &Settings, id: Option<&str>, order: Order) -> Result<String, Failure> {
     // The state of the hasher is random.
     let command = CommandRecord::of(id, order, RandomState::new().build_hasher().finish())?;
     let topic = place::commands_topic(settings);
@@ -99,6 +116,5 @@ pub(in crate::cli) fn send(
     let mut appender = place::appender(settings, "identity")?;
     appender.send(&topic, Some(command.id.as_bytes()), &command.encode(), hub::now_ms()).map_err(failed)?;
     appender.flush().map_err(failed)?;
-    writeln!(output, "command {} was handed over; a running hub takes it at once", command.id)?;
-    Ok(output.flush()?)
+    Ok(command.id)
 }

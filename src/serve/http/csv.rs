@@ -53,7 +53,7 @@ fn cell(column: &Column, document: &Value) -> String {
 /// in the full width of East Asian keyboards, and behind blanks and quotes). A spreadsheet that takes semicolons or tabs for what
 /// is between cells does not see our quotes, which stand where a cell of ours begins and none of its own: so within a text, what
 /// follows one of them, or the end of a line, is looked at as a beginning too.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 1);
     let mut rest = text;
     // What separates would itself be taken away from before a formula.
@@ -82,7 +82,8 @@ fn begins_formula(cell: &str) -> bool {
     cell.trim_start_matches(is_passed_over).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
-fn row(cells: impl Iterator<Item = String>, text: &mut String) {
+/// A line of cells that are [`harmless`], or numbers.
+pub(crate) fn row(cells: impl Iterator<Item = String>, text: &mut String) {
     for (number, cell) in cells.enumerate() {
         if number > 0 {
             text.push(',');
