@@ -50,7 +50,7 @@ impl KeysAt {
             KeysAt::File(path) => read(path).map(|(_, keys)| keys),
             KeysAt::Url(document) => fetched(document.text()),
         };
-        keys.map(|keys| keys.len())
+        keys.and_then(some).map(|keys| keys.len())
     }
 }
 
@@ -92,7 +92,8 @@ impl Source {
         let source = Source(Arc::new(Shared { at, refresh, held: Mutex::default(), asking }));
         match &source.0.at {
             KeysAt::File(path) => {
-                let (stamp, keys) = read(path).map_err(|problem| format!("{}: {problem}", path.display()))?;
+                let found = read(path).and_then(|(stamp, keys)| Ok((stamp, some(keys)?)));
+                let (stamp, keys) = found.map_err(|problem| format!("{}: {problem}", path.display()))?;
                 *source.held() = Held { keys: Arc::new(keys), stamp: Some(stamp), ..Held::default() };
             }
             KeysAt::Url(document) => {
@@ -161,7 +162,9 @@ impl Source {
         held.asked = Some(Instant::now());
         match keys {
             Ok(keys) => {
-                if held.failed || held.had.is_none() {
+                if keys.len() == 0 && (held.keys.len() > 0 || held.had.is_none()) {
+                    tracing::warn!("oidc.jwks_url has no key any more: nobody is let in by a signed token");
+                } else if held.failed || held.had.is_none() {
                     tracing::info!(keys = keys.len(), "the keys of oidc.jwks_url are there");
                 }
                 held.keys = Arc::new(keys);
@@ -189,6 +192,9 @@ impl Source {
         }
         match read(path) {
             Ok((stamp, keys)) => {
+                if keys.len() == 0 {
+                    tracing::warn!("oidc.jwks_file has no key any more: nobody is let in by a signed token");
+                }
                 tracing::info!(keys = keys.len(), "the keys of oidc.jwks_file are read");
                 *held = Held { keys: Arc::new(keys), stamp: Some(stamp), ..Held::default() };
             }
@@ -233,6 +239,14 @@ fn stamp(found: &std::fs::Metadata) -> Stamp {
 /// The keys that an address answered.
 fn fetched(text: Result<String, String>) -> Result<Keys, String> {
     text.and_then(|text| Keys::parse(&text).map_err(str::to_owned))
+}
+
+/// Where there are none yet, that is a mistake; later, they have been withdrawn.
+fn some(keys: Keys) -> Result<Keys, String> {
+    match keys.len() {
+        0 => Err("it has no public key that signatures can be checked with".to_owned()),
+        _ => Ok(keys),
+    }
 }
 
 fn read(path: &Path) -> Result<(Stamp, Keys), String> {

@@ -210,7 +210,7 @@ fn a_file_of_keys_is_read_anew_and_one_that_is_of_no_use_changes_nothing() {
     assert!(takes(&old) && !takes(&new));
     replace(&document(&[&old, &new]));
     assert!(takes(&old) && takes(&new));
-    for useless in ["", "{}", "{\"keys\": []}"] {
+    for useless in ["", "{}", "{\"keys\": {}}"] {
         replace(useless);
         assert!(takes(&old) && takes(&new), "{useless}");
     }
@@ -218,6 +218,13 @@ fn a_file_of_keys_is_read_anew_and_one_that_is_of_no_use_changes_nothing() {
     assert!(takes(&new));
     replace(&document(&[&new]));
     assert!(!takes(&old) && takes(&new), "a key that is withdrawn is none");
+    replace("{\"keys\": []}");
+    assert!(!takes(&old) && !takes(&new), "nor are all of them");
+    replace(&document(&[&new]));
+    assert!(takes(&new));
+    std::fs::write(&path, "{\"keys\": []}").expect("written");
+    let refused = Issuer::open(options(KeysAt::File(path.clone()))).err().expect("at the start it is a mistake");
+    assert!(refused.contains("no public key"), "{refused}");
     std::fs::write(&path, "{}").expect("written");
     let refused = Issuer::open(options(KeysAt::File(path))).err().expect("at the start it is a mistake");
     assert!(refused.contains("no list `keys`"), "{refused}");
