@@ -266,7 +266,7 @@ impl Serving {
 /// For what waits to be stored: three quarters of it are the most that one token may have, and room for one body at least.
 fn rooms(settings: &Settings) -> Rooms {
     let all = settings.serve.ingest_waiting_bytes;
-    Rooms::new(all, (all - all / 4).max(settings.serve.ingest_body_bytes_max))
+    Rooms::new(all, (all - all / 4).max(2 * settings.serve.ingest_body_bytes_max))
 }
 
 /// What tells the feeds of this hub from others.

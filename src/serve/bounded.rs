@@ -1,8 +1,8 @@
 //! A listener in; connections out that are few, short-lived and small, so that no client can hold the hub's memory.
 //!
 //! A connection may live for a while and send so much before it is answered: this bounds headers, bodies and slow senders alike.
-//! Who keeps a connection alive connects anew then. Who has got no answer within half a minute of connecting has not asked for
-//! one; who takes nothing of an answer for a minute, or asks for no other, is gone. Who takes an answer drop by drop holds its
+//! Who keeps a connection alive connects anew then. Who has got no answer within half a minute of connecting, or of beginning to
+//! ask for the next one (or within what an answer may take, if that is more), has not asked for one; who takes nothing of an answer for a minute, or asks for no other, is gone. Who takes an answer drop by drop holds its
 //! memory as well: for what waits to be taken half a minute is given, which each [`TAKEN_PER_SECOND_MIN`] bytes that are taken
 //! make a second longer, up to half a minute again.
 
@@ -25,10 +25,10 @@ use tokio::{
 
 use super::tls::{Tls, Wire};
 
-/// Within how long a connection must have got something.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
-/// How long it may take nothing after that. Streams of events are sent something more often.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Within how long somebody must have got something who has begun to ask, in general.
+pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// How long nothing may be taken after an answer, in general. Streams of events are sent something more often.
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes that a client takes in a second at least, in the mean, while there are some: less than any line has.
 const TAKEN_PER_SECOND_MIN: u64 = 4 << 10;
@@ -40,6 +40,10 @@ pub(super) struct Bounds {
     pub(super) connections_max: usize,
     /// How long a connection may live.
     pub(super) lifetime_max: Duration,
+    /// Within how long something must be answered to who has connected, or begins to ask again.
+    pub(super) answered_within: Duration,
+    /// How long it may take nothing after an answer.
+    pub(super) idle_max: Duration,
     /// How long something may wait to be taken, beside the time that its bytes are given.
     pub(super) taken_within: Duration,
     /// What a connection may send between two answers.
@@ -75,7 +79,10 @@ impl Listener for Bounded {
         };
         let connection = Connection {
             stream,
-            end: Box::pin(sleep_until(Instant::now() + ANSWERED_WITHIN.min(self.bounds.lifetime_max))),
+            end: Box::pin(sleep_until(Instant::now() + self.bounds.answered_within.min(self.bounds.lifetime_max))),
+            asks: true,
+            answered_within: self.bounds.answered_within,
+            idle_max: self.bounds.idle_max,
             end_of_life: Instant::now() + self.bounds.lifetime_max,
             due: None,
             taken_within: self.bounds.taken_within,
@@ -95,6 +102,10 @@ impl Listener for Bounded {
 pub(super) struct Connection {
     stream: Wire,
     end: Pin<Box<Sleep>>,
+    /// Something came since the last answer.
+    asks: bool,
+    answered_within: Duration,
+    idle_max: Duration,
     /// Its end at the latest.
     end_of_life: Instant,
     /// By when more must be taken of what waits, if something does.
@@ -127,11 +138,12 @@ impl Connection {
         };
         if taken.is_some_and(|taken| taken > 0) {
             self.bytes_left = self.request_bytes_max;
+            self.asks = false;
         }
         let now = Instant::now();
         let was_due = self.due;
         self.due = due(self.due, offered, taken, now, self.taken_within);
-        let end = self.end_of_life.min(now + IDLE_MAX);
+        let end = self.end_of_life.min(now + self.idle_max);
         let end = self.due.map_or(end, |due| end.min(due));
         // Who takes nothing gets no more time by that; and the clock is not set with each piece.
         let is_new = self.due.is_some() && was_due.is_none();
@@ -165,6 +177,15 @@ impl AsyncRead for Connection {
         match self.bytes_left.checked_sub(taken) {
             Some(left) => self.bytes_left = left,
             None => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+        }
+        if taken > 0 && !self.asks {
+            // Who asks before the end is answered: also where the end of the connection's life is near.
+            self.asks = true;
+            let end = Instant::now() + self.answered_within;
+            if end > self.end.deadline() && self.due.is_none() {
+                self.end.as_mut().reset(end);
+                let _ = self.end.as_mut().poll(context);
+            }
         }
         answer
     }
@@ -225,6 +246,8 @@ mod tests {
             lifetime_max: Duration::from_secs(600),
             taken_within: Duration::from_secs(1),
             request_bytes_max: 1 << 20,
+            answered_within: ANSWERED_WITHIN,
+            idle_max: IDLE_MAX,
         };
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free loopback port");
         let address = listener.local_addr().expect("it is bound");
@@ -262,6 +285,48 @@ mod tests {
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a positive time");
         let _ = stream.read_to_end(&mut rest);
         assert!(rest.len() < ANSWER_BYTES / 2, "{} bytes were still there for it", rest.len());
+    }
+
+    #[test]
+    fn who_asks_again_before_the_end_is_answered_after_it() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let second = Duration::from_secs(1);
+        let bounds = Bounds {
+            connections_max: 8,
+            lifetime_max: Duration::from_secs(600),
+            answered_within: ANSWERED_WITHIN,
+            idle_max: 3 * second,
+            taken_within: TAKEN_WITHIN,
+            request_bytes_max: 1 << 20,
+        };
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free loopback port");
+        let address = listener.local_addr().expect("it is bound");
+        let slow = get(move || async move {
+            tokio::time::sleep(3 * second).await;
+            "late"
+        });
+        let routes = Router::new().route("/", get(|| async { "soon" })).route("/slow", slow);
+        runtime.spawn(axum::serve(Bounded::new(listener, bounds, None), routes).into_future());
+        let asks_twice = || {
+            let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+            stream.set_read_timeout(Some(20 * second)).expect("a positive time");
+            let mut all = String::new();
+            for (path, end) in [("/", "soon"), ("/slow", "late")] {
+                let asked = stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+                let mut piece = [0; 1_024];
+                while asked.is_ok() && !all.ends_with(end) {
+                    match stream.read(&mut piece) {
+                        Ok(count @ 1..) => all.push_str(&String::from_utf8_lossy(&piece[..count])),
+                        _ => return false,
+                    }
+                }
+                std::thread::sleep(second);
+            }
+            all.ends_with("late")
+        };
+        // A busy machine may have slept over the end.
+        assert!((0..5).any(|_| asks_twice()), "it was cut off while it was being answered");
     }
 
     #[test]

@@ -37,7 +37,7 @@ use tokio::{net::TcpListener, runtime::Builder, sync::oneshot, time::timeout};
 pub use board::{Board, Shown};
 
 use self::{
-    bounded::Bounds,
+    bounded::{ANSWERED_WITHIN, Bounds, IDLE_MAX},
     http::ApiOptions,
     tls::Tls,
     view::{Progress, View},
@@ -51,6 +51,8 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 const OPERATORS: Bounds = Bounds {
     connections_max: 64,
     lifetime_max: Duration::from_secs(60),
+    answered_within: ANSWERED_WITHIN,
+    idle_max: IDLE_MAX,
     taken_within: TAKEN_WITHIN,
     request_bytes_max: 64 << 10,
 };
@@ -58,6 +60,8 @@ const OPERATORS: Bounds = Bounds {
 const API: Bounds = Bounds {
     connections_max: 1_200,
     lifetime_max: Duration::from_secs(3_600),
+    answered_within: ANSWERED_WITHIN,
+    idle_max: IDLE_MAX,
     taken_within: TAKEN_WITHIN,
     request_bytes_max: 4 << 20,
 };
@@ -132,7 +136,9 @@ impl Server {
                 API.connections_max
             );
         }
-        let bounds = Bounds { connections_max, request_bytes_max, ..API };
+        // An answer may take as long as it is said to, after a body that came in its own time.
+        let answered_within = ANSWERED_WITHIN.max(options.request_timeout + ANSWERED_WITHIN / 2);
+        let bounds = Bounds { connections_max, answered_within, request_bytes_max, ..API };
         let (api, inside) = http::routes(view, options, STREAMS_MAX * connections_max / API.connections_max);
         let mut routes = pages::beside(inside, api);
         if tls.is_some() {

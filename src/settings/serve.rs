@@ -73,8 +73,8 @@ impl Serve {
             ("serve.request_timeout_ms", self.request_timeout_ms, 100..=60_000),
             ("serve.ingest_body_bytes_max", self.ingest_body_bytes_max, 1_024..=256 << 20),
             ("serve.ingest_items_max", self.ingest_items_max, 1..=1_000_000),
-            // A body that finds no room even when nothing waits would never be taken.
-            ("serve.ingest_waiting_bytes", self.ingest_waiting_bytes, self.ingest_body_bytes_max..=1 << 30),
+            // A body that finds no room even when nothing waits would never be taken: as it comes, and unpacked.
+            ("serve.ingest_waiting_bytes", self.ingest_waiting_bytes, 2 * self.ingest_body_bytes_max..=1 << 30),
         ];
         match numbers.into_iter().find(|(_, number, allowed)| !allowed.contains(number)) {
             Some((key, _, allowed)) => Err((key, format!("must be between {} and {}", allowed.start(), allowed.end()))),
