@@ -17,6 +17,9 @@ use crate::engine::log::{
     ChangelogReader, Log, LogError, Membership, Output, Placement, Record, Restored, Sink, Source, TopicPartition,
 };
 
+/// What a broker takes unless it was told to take more: Kafka's `message.max.bytes`, less what goes around a record.
+const RECORD_BYTES_MAX: usize = 1_048_576;
+
 /// The cluster, shared by the instances of one simulation.
 pub type SharedCluster = Rc<RefCell<Cluster>>;
 
@@ -298,6 +301,11 @@ impl Sink for SimSink {
     }
 
     fn send(&mut self, output: &Output<'_>) -> Result<(), LogError> {
+        let bytes = output.key.len() + output.value.map_or(0, <[u8]>::len);
+        if bytes > RECORD_BYTES_MAX {
+            let topic = output.topic.0;
+            return Err(LogError::Stop(format!("a record of {bytes} bytes for topic {topic}: a broker refuses it")));
+        }
         let partition = match output.placement {
             Placement::At(partition) => partition,
             Placement::ByKey => {
