@@ -2,9 +2,10 @@
 //!
 //! A connection may live for a while and send so much before it is answered: this bounds headers, bodies and slow senders alike.
 //! Who keeps a connection alive connects anew then. Who has got no answer within half a minute of connecting, or of beginning to
-//! ask for the next one (or within what an answer may take, if that is more), has not asked for one; who takes nothing of an answer for a minute, or asks for no other, is gone. Who takes an answer drop by drop holds its
-//! memory as well: for what waits to be taken half a minute is given, which each [`TAKEN_PER_SECOND_MIN`] bytes that are taken
-//! make a second longer, up to half a minute again.
+//! ask for the next one (or within what an answer may take, if that is more), has not asked for one; who takes nothing of an
+//! answer for a minute, or asks for no other, is gone. Who takes an answer drop by drop holds its memory as well: for what waits
+//! to be taken half a minute is given, which each [`TAKEN_PER_SECOND_MIN`] bytes that are taken make a second longer, up to half
+//! a minute again.
 
 use std::{
     io,
@@ -81,13 +82,10 @@ impl Listener for Bounded {
             stream,
             end: Box::pin(sleep_until(Instant::now() + self.bounds.answered_within.min(self.bounds.lifetime_max))),
             asks: true,
-            answered_within: self.bounds.answered_within,
-            idle_max: self.bounds.idle_max,
             end_of_life: Instant::now() + self.bounds.lifetime_max,
             due: None,
-            taken_within: self.bounds.taken_within,
             bytes_left: self.bounds.request_bytes_max,
-            request_bytes_max: self.bounds.request_bytes_max,
+            bounds: self.bounds,
             _place: place,
         };
         (connection, address)
@@ -104,15 +102,12 @@ pub(super) struct Connection {
     end: Pin<Box<Sleep>>,
     /// Something came since the last answer.
     asks: bool,
-    answered_within: Duration,
-    idle_max: Duration,
-    /// Its end at the latest.
+    /// When it ends at the latest, or when what was asked before that is answered.
     end_of_life: Instant,
     /// By when more must be taken of what waits, if something does.
     due: Option<Instant>,
-    taken_within: Duration,
     bytes_left: usize,
-    request_bytes_max: usize,
+    bounds: Bounds,
     _place: OwnedSemaphorePermit,
 }
 
@@ -137,18 +132,19 @@ impl Connection {
             Poll::Pending => None,
         };
         if taken.is_some_and(|taken| taken > 0) {
-            self.bytes_left = self.request_bytes_max;
+            self.bytes_left = self.bounds.request_bytes_max;
             self.asks = false;
         }
         let now = Instant::now();
         let was_due = self.due;
-        self.due = due(self.due, offered, taken, now, self.taken_within);
-        let end = self.end_of_life.min(now + self.idle_max);
+        self.due = due(self.due, offered, taken, now, self.bounds.taken_within);
+        let end = self.end_of_life.min(now + self.bounds.idle_max);
         let end = self.due.map_or(end, |due| end.min(due));
         // Who takes nothing gets no more time by that; and the clock is not set with each piece.
         let is_new = self.due.is_some() && was_due.is_none();
         let is_later = taken.is_some_and(|taken| taken > 0)
-            && end.saturating_duration_since(self.end.deadline()) > Duration::from_secs(1).min(self.taken_within / 8);
+            && end.saturating_duration_since(self.end.deadline())
+                > Duration::from_secs(1).min(self.bounds.taken_within / 8);
         if is_new && end < self.end.deadline() || is_later {
             self.end.as_mut().reset(end);
             // Whoever waits is woken by it.
@@ -179,10 +175,11 @@ impl AsyncRead for Connection {
             None => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
         }
         if taken > 0 && !self.asks {
-            // Who asks before the end is answered: also where the end of the connection's life is near.
+            // Who asks before the end is answered: also where the end of the connection's life is near, and nothing after it.
             self.asks = true;
-            let end = Instant::now() + self.answered_within;
-            if end > self.end.deadline() && self.due.is_none() {
+            let now = Instant::now();
+            let end = now + self.bounds.answered_within;
+            if now < self.end_of_life && end > self.end.deadline() && self.due.is_none() {
                 self.end.as_mut().reset(end);
                 let _ = self.end.as_mut().poll(context);
             }
@@ -327,6 +324,33 @@ mod tests {
         };
         // A busy machine may have slept over the end.
         assert!((0..5).any(|_| asks_twice()), "it was cut off while it was being answered");
+    }
+
+    #[test]
+    fn who_never_ceases_to_ask_connects_anew() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let second = Duration::from_secs(1);
+        let bounds = Bounds {
+            connections_max: 8,
+            lifetime_max: 2 * second,
+            answered_within: second,
+            idle_max: IDLE_MAX,
+            taken_within: TAKEN_WITHIN,
+            request_bytes_max: 1 << 20,
+        };
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free loopback port");
+        let mut stream = std::net::TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+        stream.set_read_timeout(Some(20 * second)).expect("a positive time");
+        let routes = Router::new().route("/", get(|| async { "soon" }));
+        runtime.spawn(axum::serve(Bounded::new(listener, bounds, None), routes).into_future());
+        let (began, mut piece) = (Instant::now(), [0; 1_024]);
+        while stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").is_ok()
+            && matches!(stream.read(&mut piece), Ok(1..))
+        {
+            assert!(began.elapsed() < 30 * second, "it lives for ever");
+            std::thread::sleep(second / 20);
+        }
     }
 
     #[test]

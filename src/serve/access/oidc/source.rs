@@ -192,10 +192,10 @@ impl Source {
         }
         match read(path) {
             Ok((stamp, keys)) => {
-                if keys.len() == 0 {
-                    tracing::warn!("oidc.jwks_file has no key any more: nobody is let in by a signed token");
+                match keys.len() {
+                    0 => tracing::warn!("oidc.jwks_file has no key any more: nobody is let in by a signed token"),
+                    keys => tracing::info!(keys, "the keys of oidc.jwks_file are read"),
                 }
-                tracing::info!(keys = keys.len(), "the keys of oidc.jwks_file are read");
                 *held = Held { keys: Arc::new(keys), stamp: Some(stamp), ..Held::default() };
             }
             Err(problem) => {
