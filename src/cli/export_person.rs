@@ -137,6 +137,8 @@ fn internal_name(settings: &Settings, key: &PersonKey, identity: &Value) -> Opti
     let strongest = &identity["strongest"];
     let (kind, value) = (IdentifierType::parse(strongest["type"].as_str()?)?, strongest["value"].as_str()?);
     match settings.identity.publish {
+        // It was named by a link before anybody saw it: nobody was erased under that name either.
+        PublishedIdentifiers::Clear if value.is_empty() => PersonId::parse(identity["person"].as_str()?),
         PublishedIdentifiers::Clear => Some(key.person(Identifier { kind, value })),
         PublishedIdentifiers::Hashed => PersonId::parse(value),
     }

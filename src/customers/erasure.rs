@@ -1,7 +1,10 @@
 //! An erasure at the home of a touchpoint: what was erased goes, from the touchpoints that are kept and from what their
 //! pairs said; what is later stays and is reported again.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use super::{
     home::{Arrived, Pair, pair_hash, pair_key, pairs_of, version_key, versions_of},
@@ -48,7 +51,8 @@ impl Customers {
         if new.is_empty() {
             return Ok(());
         }
-        ties.erased.retain(|(name, _)| new.iter().all(|(other, _)| other != name));
+        let names: BTreeSet<PersonId> = new.iter().map(|(name, _)| *name).collect();
+        ties.erased.retain(|(name, _)| !names.contains(name));
         ties.erased.extend(&new);
         ties.erased.sort_unstable();
         let (erased, to) = (ties.erased.clone(), ties.person);

@@ -346,7 +346,7 @@ impl Ties {
 
     /// Until when an identifier was erased.
     pub fn erased_at(&self, name: PersonId) -> Option<EventTime> {
-        self.erased.iter().find(|(erased, _)| *erased == name).map(|&(_, at)| at)
+        self.erased.binary_search_by_key(&name, |(erased, _)| *erased).ok().map(|index| self.erased[index].1)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     table::Feed,
 };
 use crate::model::{
-    Cause, Conflict, Decision, Identifier, IdentityState, JournalChange, JournalEntry, Named, PersonId,
+    Cause, Conflict, Decision, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named, PersonId,
 };
 
 /// The feed `insight.identities`. Key: the public id of an identifier.
@@ -32,7 +32,7 @@ impl FeedRecord for Identities {
 
     fn shape<'a, N: Notation>(record: &'a Identity<'a>, names: &Names) -> IdentityShape<'a> {
         let nobody = IdentifierShape { kind: "", value: Shown::Clear("") };
-        let of = |identifier: &Identifier<'a>| IdentifierShape::of(identifier, names);
+        let of = |known: &KeyedIdentifier<'a>| IdentifierShape::of(known, names);
         let mut shape = IdentityShape {
             identifier: nobody,
             person: record.key.to_string(),
@@ -90,8 +90,8 @@ struct IdentifierShape<'a> {
 }
 
 impl<'a> IdentifierShape<'a> {
-    fn of(identifier: &Identifier<'a>, names: &Names) -> IdentifierShape<'a> {
-        IdentifierShape { kind: identifier.kind.as_str(), value: names.show(*identifier) }
+    fn of(known: &KeyedIdentifier<'a>, names: &Names) -> IdentifierShape<'a> {
+        IdentifierShape { kind: known.identifier.kind.as_str(), value: names.show_known(*known) }
     }
 }
 
@@ -223,7 +223,7 @@ impl<'a> NamedShape<'a> {
         NamedShape {
             id: named.id.to_string(),
             kind: named.identifier.map(|identifier| identifier.kind.as_str()),
-            value: named.identifier.map(|identifier| names.show(identifier)),
+            value: named.identifier.map(|identifier| names.show_known(KeyedIdentifier { id: named.id, identifier })),
         }
     }
 }

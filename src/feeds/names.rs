@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{Identifier, PersonId, PersonKey, hexadecimal};
+use crate::model::{Identifier, KeyedIdentifier, PersonId, PersonKey, hexadecimal};
 
 /// How the feeds write identifiers.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,14 @@ impl Names {
         match self {
             Names::Clear => Shown::Clear(identifier.value),
             Names::Hashed(key) => Shown::Hashed(hexadecimal(&key.person(identifier).0)),
+        }
+    }
+
+    /// The same of one whose keyed hash is known, and perhaps nothing else.
+    pub fn show_known<'a>(&self, known: KeyedIdentifier<'a>) -> Shown<'a> {
+        match self {
+            Names::Clear => Shown::Clear(known.identifier.value),
+            Names::Hashed(_) => Shown::Hashed(hexadecimal(&known.id.0)),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::rules::Refusal;
 use crate::model::{EventTime, PersonId};
 
-pub use crate::model::{Cause, Conflict, IdentityState, JournalChange, JournalEntry, Named};
+pub use crate::model::{Cause, Conflict, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named};
 
 /// The most identifiers that a published person lists.
 pub const IDENTIFIERS_LISTED_MAX: usize = 256;
@@ -52,6 +52,8 @@ pub enum Counted {
     Unlinked,
     /// A pair was refused.
     Refused(Refusal),
+    /// A command was to take back one that nobody gave, or an erasure.
+    TookNothingBack,
     /// A refusal is over.
     Lifted(Refusal),
     /// A home was told another person: its touchpoints move.

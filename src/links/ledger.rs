@@ -43,17 +43,20 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         Ok(())
     }
 
-    /// Records an undo: the command it names is dead, and if that was an undo, what it named may live again.
-    pub fn record_undo(&mut self, number: u64, target: Option<u64>) -> Result<(), StoreError> {
+    /// Records an undo: the command it names is dead, and if that was an undo, what it named may live again. Whether there is
+    /// such a command to take back: an erasure is none.
+    pub fn record_undo(&mut self, number: u64, target: Option<u64>) -> Result<bool, StoreError> {
         let command = Command { kind: CommandKind::Undo(target), undone_by: 0 };
         self.store.put(&store_keys::command(number), &command.encode());
         let mut next = target.map(|target| (target, true));
+        let mut takes_back = false;
         // Each step names an earlier command.
         while let Some((target, more)) = next.take() {
             // An erasure has a number and no entry: nothing takes it back.
             let Some(bytes) = self.store.get(&store_keys::command(target))? else {
                 break;
             };
+            takes_back = true;
             let mut command = Command::decode(&bytes)?;
             let was_live = command.undone_by == 0;
             command.undone_by =
@@ -73,7 +76,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
                 }
             }
         }
-        Ok(())
+        Ok(takes_back)
     }
 
     /// Takes an identifier out of every decision. Returns the other ends.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
     decisions::Decision,
-    effects::{CONFLICTS_LISTED_MAX, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState},
+    effects::{CONFLICTS_LISTED_MAX, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState, KeyedIdentifier},
     graph::{Adjacent, Graph, View},
     rules::{RANKS, Refusal},
     stage::Links,
@@ -63,7 +63,8 @@ impl Links {
         if node.person != id {
             let strongest = graph.known(node.person)?.clone();
             let person = self.public_id(graph.store, node.person)?;
-            show(&IdentityState::Redirect { identifier: name(&node), person, strongest: name(&strongest) });
+            let strongest = known(node.person, &strongest);
+            show(&IdentityState::Redirect { identifier: known(id, &node), person, strongest });
             return Ok(());
         }
         let (members, total) = graph.strongest_members(id, &node)?;
@@ -71,14 +72,14 @@ impl Links {
         let conflicts = conflicts
             .iter()
             .map(|(pair, rule, decided)| Conflict {
-                stronger: name(&pair[0]),
-                weaker: name(&pair[1]),
+                stronger: known(pair[0].0, &pair[0].1),
+                weaker: known(pair[1].0, &pair[1].1),
                 rule: *rule,
                 decided: *decided,
             })
             .collect();
         show(&IdentityState::Person {
-            identifiers: members.iter().take(IDENTIFIERS_LISTED_MAX).map(|(_, node)| name(node)).collect(),
+            identifiers: members.iter().take(IDENTIFIERS_LISTED_MAX).map(|(id, node)| known(*id, node)).collect(),
             identifiers_total: total,
             conflicts,
             conflicts_total,
@@ -92,8 +93,12 @@ fn name(node: &Node) -> Identifier<'_> {
     Identifier { kind: node.kind, value: &node.value }
 }
 
-/// The two nodes of a refused pair, the rule, and whether a decision was refused.
-type Refused = ([Node; 2], Refusal, bool);
+fn known(id: PersonId, node: &Node) -> KeyedIdentifier<'_> {
+    KeyedIdentifier { id, identifier: name(node) }
+}
+
+/// The two ends of a refused pair, the rule, and whether a decision was refused.
+type Refused = ([(PersonId, Node); 2], Refusal, bool);
 
 impl<S: KeyValue + ?Sized> Graph<'_, S> {
     /// The strongest identifiers of a person, and how many there are. Where too many are of one type, those of that type are
@@ -166,12 +171,13 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         let total = if found.len() < CONFLICTS_LISTED_MAX { found.len() as u64 } else { ends };
         let mut conflicts = Vec::with_capacity(found.len());
         for ((one, other, rule, decided), ()) in found {
-            conflicts.push(([self.known(one)?.clone(), self.known(other)?.clone()], rule, decided));
+            let ends = [(one, self.known(one)?.clone()), (other, self.known(other)?.clone())];
+            conflicts.push((ends, rule, decided));
         }
         conflicts.sort_by(|(one, rule, decided), (other, other_rule, other_decided)| {
-            (name(&one[0]), name(&one[1]), rule, decided).cmp(&(
-                name(&other[0]),
-                name(&other[1]),
+            (name(&one[0].1), name(&one[1].1), rule, decided).cmp(&(
+                name(&other[0].1),
+                name(&other[1].1),
                 other_rule,
                 other_decided,
             ))

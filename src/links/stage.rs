@@ -151,7 +151,9 @@ impl Links {
             Command::NeverLink(pairs) => self.decide(&mut graph, number, Decision::Never, pairs, &mut change)?,
             Command::Undo(target) => {
                 let target = graph.number_of(self.command_hash(target))?;
-                graph.record_undo(number, target)?;
+                if !graph.record_undo(number, target)? {
+                    change.counted.push(Counted::TookNothingBack);
+                }
             }
             Command::Erase(identifier) => {
                 let told = self.erase(&mut graph, *identifier, at, &mut change)?;

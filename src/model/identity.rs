@@ -35,13 +35,22 @@ pub enum Decision {
     Never,
 }
 
+/// An identifier with its keyed hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyedIdentifier<'a> {
+    /// Its keyed hash.
+    pub id: PersonId,
+    /// In clear. Of one that only a decision names the value is empty: nobody has seen it.
+    pub identifier: Identifier<'a>,
+}
+
 /// What the feed of identities says of an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityState<'a> {
     /// It names a person, whose public id is the key.
     Person {
         /// Its identifiers, strongest first, itself included, up to a limit.
-        identifiers: Vec<Identifier<'a>>,
+        identifiers: Vec<KeyedIdentifier<'a>>,
         /// How many there are.
         identifiers_total: u64,
         /// What was refused to one of them, up to a limit.
@@ -54,11 +63,11 @@ pub enum IdentityState<'a> {
     /// It belongs to the person of a stronger one.
     Redirect {
         /// The identifier itself.
-        identifier: Identifier<'a>,
+        identifier: KeyedIdentifier<'a>,
         /// Public id of the person.
         person: PersonId,
         /// The person's strongest identifier.
-        strongest: Identifier<'a>,
+        strongest: KeyedIdentifier<'a>,
     },
     /// Nothing is known under this key any more.
     Gone,
@@ -68,9 +77,9 @@ pub enum IdentityState<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict<'a> {
     /// The stronger end.
-    pub stronger: Identifier<'a>,
+    pub stronger: KeyedIdentifier<'a>,
     /// The weaker end.
-    pub weaker: Identifier<'a>,
+    pub weaker: KeyedIdentifier<'a>,
     /// Why.
     pub rule: Refusal,
     /// Whether it is an operator's link decision that was refused, and not evidence.
@@ -82,7 +91,7 @@ pub struct Conflict<'a> {
 pub struct Named<'a> {
     /// Its keyed hash.
     pub id: PersonId,
-    /// In clear; absent if it is being erased.
+    /// In clear; absent if it is being erased. Of one that only a decision names the value is empty: nobody has seen it.
     pub identifier: Option<Identifier<'a>>,
 }
 

@@ -21,7 +21,7 @@ use crate::{
     },
     feeds::{self, Encoder, Identity},
     links::{self, Assigned, Command, Counted, Links, Target},
-    model::{Day, EventTime, IdentityState, JournalEntry, PersonId, Refusal, StoreError},
+    model::{Day, EventTime, IdentityState, JournalEntry, PersonId, StoreError},
     telemetry::{Event, Telemetry},
 };
 
@@ -147,7 +147,9 @@ impl links::Effects for Sending<'_, '_> {
     }
 
     fn erased(&mut self, home: PersonId, erased: &[(PersonId, EventTime)]) {
-        self.tell(home, |moves| moves.erased(home, erased));
+        for (erased, _) in moves::pieces(erased, |_| size_of::<(PersonId, EventTime)>()) {
+            self.tell(home, |moves| moves.erased(home, erased));
+        }
     }
 
     fn identity(&mut self, key: PersonId, state: &IdentityState<'_>) {
@@ -259,13 +261,14 @@ impl Stage for LinksStage {
     fn post_commit(&mut self) {
         self.taken_bytes = 0;
         let (mut linked, mut unlinked, mut homes_moved) = (0, 0, 0);
-        let mut refused: BTreeMap<Refusal, u64> = BTreeMap::new();
+        let mut refused: BTreeMap<String, u64> = BTreeMap::new();
         for event in self.publisher.counted.drain(..) {
             match event {
                 Counted::Linked => linked += 1,
                 Counted::Unlinked => unlinked += 1,
                 Counted::Moved => homes_moved += 1,
-                Counted::Refused(rule) => *refused.entry(rule).or_default() += 1,
+                Counted::Refused(rule) => *refused.entry(rule.to_string()).or_default() += 1,
+                Counted::TookNothingBack => *refused.entry("undo_of_nothing".to_owned()).or_default() += 1,
                 Counted::Lifted(_) => {}
                 Counted::PersonOf(identifiers) => self.telemetry.emit(Event::PersonGrew { identifiers }),
             }
@@ -274,7 +277,7 @@ impl Stage for LinksStage {
             self.telemetry.emit(Event::LinksChanged { linked, unlinked, homes_moved });
         }
         for (rule, count) in refused {
-            self.telemetry.emit(Event::LinksRefused { rule: &rule.to_string(), count });
+            self.telemetry.emit(Event::LinksRefused { rule: &rule, count });
         }
     }
 

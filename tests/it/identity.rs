@@ -6,6 +6,7 @@
 //! - [`disasters`]: the well-known ones.
 //! - [`known`]: anonymous to known.
 //! - [`febrl`]: data whose truth is known.
+//! - [`large`]: what one home tells at once.
 //! - [`long`]: long histories that move.
 //! - [`worlds`]: random people, decisions, erasures, and what comes after them.
 //! - [`schedules`]: such worlds under seeded faults, at rest and in races.
@@ -14,6 +15,7 @@ mod clerk;
 mod disasters;
 mod febrl;
 mod known;
+mod large;
 mod long;
 mod schedules;
 mod story;

@@ -23,9 +23,9 @@ use crate::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, AnalysisPlace,
         BuyingSummary, CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary,
         EventTime, Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry,
-        JourneyStep, Kind, Measure, MetricValue, Money, Named, Outcome, PathOutcome, Percentiles, PersonId, Phase,
-        PurchaseElement, Reason, Refusal, RhythmSummary, Score, ScoreScale, ScoreSummary, SpokeAccount, SpokePartition,
-        SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
+        JourneyStep, KeyedIdentifier, Kind, Measure, MetricValue, Money, Named, Outcome, PathOutcome, Percentiles,
+        PersonId, Phase, PurchaseElement, Reason, Refusal, RhythmSummary, Score, ScoreScale, ScoreSummary,
+        SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
     },
 };
 
@@ -276,18 +276,22 @@ const ANN: Identifier<'static> = Identifier { kind: IdentifierType::CustomerId, 
 const ADDRESS: Identifier<'static> = Identifier { kind: IdentifierType::Email, value: "änn@example.org" };
 const COOKIE: Identifier<'static> = Identifier { kind: IdentifierType::Cookie, value: "c-17" };
 
+fn known(identifier: Identifier<'static>) -> KeyedIdentifier<'static> {
+    KeyedIdentifier { id: PersonId([0xa5; 16]), identifier }
+}
+
 pub fn identity() -> IdentityState<'static> {
     IdentityState::Person {
-        identifiers: vec![ANN, ADDRESS],
+        identifiers: vec![known(ANN), known(ADDRESS)],
         identifiers_total: 3,
         conflicts: vec![
             Conflict {
-                stronger: ADDRESS,
-                weaker: COOKIE,
+                stronger: known(ADDRESS),
+                weaker: known(COOKIE),
                 rule: Refusal::Limit(IdentifierType::Cookie),
                 decided: false,
             },
-            Conflict { stronger: ANN, weaker: COOKIE, rule: Refusal::Never, decided: true },
+            Conflict { stronger: known(ANN), weaker: known(COOKIE), rule: Refusal::Never, decided: true },
         ],
         conflicts_total: 2,
         shared: true,
@@ -295,7 +299,7 @@ pub fn identity() -> IdentityState<'static> {
 }
 
 pub fn redirect() -> IdentityState<'static> {
-    IdentityState::Redirect { identifier: ADDRESS, person: PersonId([0xa5; 16]), strongest: ANN }
+    IdentityState::Redirect { identifier: known(ADDRESS), person: PersonId([0xa5; 16]), strongest: known(ANN) }
 }
 
 /// One of each kind.

@@ -158,6 +158,12 @@ fn a_merge_taken_back_stays_taken_back_when_the_same_evidence_comes_again() {
     world.order("undo", Order::Undo("split".to_owned()));
     check(&mut world);
     assert_eq!(world.person("email:bob@x.org"), "email:ann@x.org");
+    let idle =
+        |world: &World| world.out.counted.iter().filter(|counted| matches!(counted, Counted::TookNothingBack)).count();
+    assert_eq!(idle(&world), 0);
+    world.order("undo of nothing", Order::Undo("splitt".to_owned()));
+    check(&mut world);
+    assert_eq!(idle(&world), 1, "what does nothing is counted");
 }
 
 #[test]

@@ -112,13 +112,21 @@ impl Effects for Recorded {
                 return;
             }
             IdentityState::Redirect { identifier, person, strongest } => {
-                format!("{} → {person} {}", show(*identifier), show(*strongest))
+                format!("{} → {person} {}", show(identifier.identifier), show(strongest.identifier))
             }
             IdentityState::Person { identifiers, identifiers_total, conflicts, conflicts_total, shared } => {
-                let identifiers: Vec<String> = identifiers.iter().map(|identifier| show(*identifier)).collect();
+                let identifiers: Vec<String> = identifiers.iter().map(|known| show(known.identifier)).collect();
                 let mut conflicts: Vec<String> = conflicts
                     .iter()
-                    .map(|it| format!("{}+{} {}{}", show(it.stronger), show(it.weaker), it.rule, by(it.decided)))
+                    .map(|it| {
+                        format!(
+                            "{}+{} {}{}",
+                            show(it.stronger.identifier),
+                            show(it.weaker.identifier),
+                            it.rule,
+                            by(it.decided)
+                        )
+                    })
                     .collect();
                 conflicts.sort();
                 person_text(&identifiers, *identifiers_total, &conflicts, *conflicts_total, *shared)

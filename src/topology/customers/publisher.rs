@@ -9,7 +9,7 @@ use super::super::{
     ingest::metrics_partition,
     messages::{
         Batch, Header,
-        moves::{MoveBatch, ToLinks, VERSION_MOVES, VERSION_TO_LINKS},
+        moves::{MoveBatch, ToLinks, VERSION_MOVES, VERSION_TO_LINKS, pieces},
         told::{self, Told},
     },
 };
@@ -185,17 +185,25 @@ impl customers::Effects for Sending<'_, '_> {
     }
 
     fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]) {
-        self.tell_links(&ToLinks::Pairs { home, pairs: pairs.to_vec() });
+        let bytes = |(one, other, _): &Pair<'_>| one.value.len() + other.value.len() + PAIR_BYTES;
+        for (pairs, _) in pieces(pairs, bytes) {
+            self.tell_links(&ToLinks::Pairs { home, pairs: pairs.to_vec() });
+        }
     }
 
     fn withdraw(&mut self, home: PersonId, pairs: &[WithdrawnPair]) {
-        self.tell_links(&ToLinks::Withdraw { home, pairs: pairs.to_vec() });
+        for (pairs, _) in pieces(pairs, |_| size_of::<WithdrawnPair>()) {
+            self.tell_links(&ToLinks::Withdraw { home, pairs: pairs.to_vec() });
+        }
     }
 
     fn put(&mut self, person: PersonId, home: PersonId, items: &[Item<'_>], moved: bool, more: bool) {
         let sent = if moved { &mut self.publisher.sent.0 } else { &mut self.publisher.sent.1 };
         *sent += items.len() as u64;
-        self.tell(person, |moves| moves.put(person, home, items, more));
+        // Whoever gets a piece knows by `more` that the rest of the home's is on its way.
+        for (piece, is_last) in pieces(items, |item| item.encoded.len() + ITEM_BYTES) {
+            self.tell(person, |moves| moves.put(person, home, piece, more || !is_last));
+        }
     }
 
     fn drop_fragment(&mut self, person: PersonId, home: PersonId, more: bool) {
@@ -246,6 +254,10 @@ impl customers::Effects for Sending<'_, '_> {
         }
     }
 }
+
+/// What a pair takes besides its values, and a touchpoint besides its internal form, at most.
+const PAIR_BYTES: usize = 24;
+const ITEM_BYTES: usize = 20;
 
 /// Sends what an encoder holds.
 pub fn send_feed<F: FeedRecord>(

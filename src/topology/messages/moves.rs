@@ -152,6 +152,23 @@ pub enum ToLinks<'a> {
     },
 }
 
+/// A list in pieces of about a batch each, so that no message grows with what one home has: a piece holds more bytes than that
+/// only where one item does. An empty list is one empty piece. With each comes whether it is the last.
+pub fn pieces<T>(items: &[T], bytes_of: impl Fn(&T) -> usize) -> impl Iterator<Item = (&[T], bool)> {
+    let mut rest = Some(items);
+    std::iter::from_fn(move || {
+        let items = rest.take()?;
+        let mut bytes = 0;
+        let fits = |item: &&T| {
+            bytes += bytes_of(item);
+            bytes <= super::BATCH_BYTES
+        };
+        let (piece, after) = items.split_at(items.iter().take_while(fits).count().max(1).min(items.len()));
+        rest = Some(after).filter(|after| !after.is_empty());
+        Some((piece, rest.is_none()))
+    })
+}
+
 /// A batch of moves, or to links, that is being filled for one partition.
 #[derive(Debug, Default)]
 pub struct MoveBatch {
@@ -408,6 +425,29 @@ mod tests {
     fn lines(record: &[u8]) -> String {
         let digits = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
         record.chunks(40).map(digits).collect()
+    }
+
+    #[test]
+    fn a_long_list_goes_in_pieces_of_about_a_batch_and_none_of_it_is_lost() {
+        let all: Vec<usize> = [7, super::super::BATCH_BYTES, 1, 2 * super::super::BATCH_BYTES, 3].into_iter().collect();
+        let cut: Vec<(Vec<usize>, bool)> =
+            pieces(&all, |bytes| *bytes).map(|(piece, is_last)| (piece.to_vec(), is_last)).collect();
+        let expected = all.iter().enumerate().map(|(index, item)| (vec![*item], index == 4));
+        assert_eq!(cut, expected.collect::<Vec<_>>(), "no two of them fit, and one that is larger goes alone");
+        let many = vec![24; 100_000];
+        let (mut items, mut last) = (0, Vec::new());
+        for (piece, is_last) in pieces(&many, |bytes| *bytes) {
+            assert!(piece.len() * 24 <= super::super::BATCH_BYTES);
+            items += piece.len();
+            last.push(is_last);
+        }
+        assert_eq!((items, last.len()), (many.len(), (many.len() * 24).div_ceil(super::super::BATCH_BYTES / 24 * 24)));
+        assert_eq!(last.iter().filter(|is_last| **is_last).count(), 1);
+        assert_eq!(
+            pieces(&[0; 0], |bytes| *bytes).collect::<Vec<_>>(),
+            [(&[0; 0][..], true)],
+            "nothing is said once too"
+        );
     }
 
     /// One of each, as the two records that hold them.

@@ -198,6 +198,16 @@ fn an_operator_looks_splits_takes_back_links_and_erases() {
     house.succeed(&["identity", "undo", "s-1"]);
     assert_eq!(house.has("cookie:c-1", 3), ann);
 
+    // A name that nobody has seen yet may be the strongest that a person has: everything of them is found all the same.
+    house.succeed(&["identity", "link", "email:bob@example.org", "customer_id:C-9", "--id", "l-1"]);
+    let linked = house.has("email:bob@example.org", 3);
+    assert_ne!(linked, bob);
+    house.customer(&linked, 1);
+    let kept: Value = serde_json::from_str(&house.succeed(&["export-person", "email:bob@example.org"])).unwrap();
+    assert_eq!(kept["touchpoints"].as_array().map(Vec::len), Some(1), "{kept}");
+    house.succeed(&["identity", "undo", "l-1"]);
+    assert_eq!(house.has("email:bob@example.org", 2), bob);
+
     // Two who are one, as only somebody who knows them can say.
     house.succeed(&["identity", "link", "email:ann@example.org", "email:bob@example.org"]);
     house.has("cookie:c-2", 5);
