@@ -202,7 +202,7 @@ fn heads(heads: &[Head], what: &str) {
 }
 
 fn incoming(encoded: &[u8], person: PersonId) -> Incoming<'_> {
-    Incoming { person, encoded }
+    Incoming { person, encoded, after: None }
 }
 
 /// The stage on a plain map: batches of 200, a commit each 2,000.

@@ -34,13 +34,15 @@ pub(super) struct Arrived<'a> {
     pub reading: u32,
     /// Its internal form with the reading; empty in the first.
     marked: Vec<u8>,
+    /// Whether it happened on a day that the watermark of its source had passed as it came.
+    is_late: bool,
 }
 
 impl<'a> Arrived<'a> {
     pub(super) fn decode(encoded: &'a [u8]) -> Result<Arrived<'a>, StoreError> {
         let touchpoint = Touchpoint::decode(encoded).map_err(unreadable)?;
         let item = Item { content_hash: Touchpoint::content_hash(encoded), encoded: Cow::Borrowed(encoded) };
-        Ok(Arrived { item, touchpoint, reading: 0, marked: Vec::new() })
+        Ok(Arrived { item, touchpoint, reading: 0, marked: Vec::new(), is_late: false })
     }
 
     pub(super) fn position(&self) -> (EventTime, &'a str, &'a str) {
@@ -75,7 +77,8 @@ impl<'a> Arrived<'a> {
         key
     }
 
-    /// Without the identifiers that were erased since it happened; `None` if its home was. Whether it changed.
+    /// Without the identifiers that were erased since it happened; `None` if its home was. Whether it changed. `erased` ascends
+    /// and has each name once.
     pub(super) fn stripped(
         &mut self,
         home: PersonId,
@@ -83,7 +86,10 @@ impl<'a> Arrived<'a> {
         key: &PersonKey,
     ) -> Option<bool> {
         let at = self.touchpoint.occurred_at;
-        let is_erased = |name: PersonId| erased.iter().any(|&(other, until)| other == name && until >= at);
+        let is_erased = |name: PersonId| {
+            let found = erased.binary_search_by_key(&name, |(other, _)| *other);
+            found.is_ok_and(|index| erased[index].1 >= at)
+        };
         if is_erased(home) {
             return None;
         }
@@ -160,7 +166,10 @@ impl Customers {
         let mut arrived = Vec::new();
         for of_home in order.chunk_by(|a, b| a.0 == b.0) {
             for &(_, _, index) in of_home {
-                arrived.push(Arrived::decode(batch[index as usize].encoded)?);
+                let incoming = &batch[index as usize];
+                let mut next = Arrived::decode(incoming.encoded)?;
+                next.is_late = incoming.after.is_some_and(|after| self.is_late(next.touchpoint.occurred_at, after));
+                arrived.push(next);
             }
             // By time they are sorted already.
             arrived.sort_by(|a, b| a.position().cmp(&b.position()));
@@ -169,6 +178,12 @@ impl Customers {
         }
         self.order = order;
         Ok(())
+    }
+
+    /// Whether something happened on an earlier day than that of the watermark after which it came.
+    fn is_late(&self, occurred_at: EventTime, after: EventTime) -> bool {
+        let calendar = &self.options.fold.calendar;
+        occurred_at < after && calendar.day(occurred_at) < calendar.day(after)
     }
 
     /// `batch` ascends by position.
@@ -268,7 +283,11 @@ impl Customers {
             let touchpoint = &arrived.touchpoint;
             let index_key = store_keys::index(home, touchpoint.id, touchpoint.spoke);
             let mut replaced = None;
-            if let Some(known) = store.get(&index_key)? {
+            let known = store.get(&index_key)?;
+            if arrived.is_late && known.is_none() {
+                effects.outcome(touchpoint.spoke, Outcome::Late);
+            }
+            if let Some(known) = known {
                 let known = IndexEntry::decode(&known)?;
                 let id_and_spoke = &index_key[PERSON_PREFIX..];
                 let is_newer = known.reading < arrived.reading;

@@ -64,6 +64,8 @@ pub struct Incoming<'a> {
     pub person: PersonId,
     /// Its internal form.
     pub encoded: &'a [u8],
+    /// What the watermark of its source was as it came, to the day: whatever happened on an earlier day is late.
+    pub after: Option<EventTime>,
 }
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {

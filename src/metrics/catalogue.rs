@@ -345,6 +345,7 @@ pub const CATALOGUE: &[Definition] = &[
         unit: "share",
         formula: "accepted/(accepted + rejected + skipped), with the count of each outcome",
         inclusion: "Every arrival, by the day of arrival; duplicate, conflicting, late and capped are accepted ones too. \
+                    Late: new, of a day that the watermark of its source partition had passed as it came. \
                     Counts copies and arrivals, so it is outside the promise of identical results.",
         counted_at: "arrival",
         source: "Convention of this hub, after the validity of records in ISO/IEC 25012:2008",

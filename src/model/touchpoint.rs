@@ -214,7 +214,9 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What became of an outcome of a source record: each is counted as exactly one of these.
+    /// What became of what a source record holds. Each arrival is accepted, skipped or rejected; the others say more of some that
+    /// were accepted: a copy of what was there, another content under an id that was there, late (it happened on a day that the
+    /// watermark of its source partition had passed as it came), or at the end of what is remembered of a person.
     Outcome {
         Accepted => "accepted",
         Skipped => "skipped",

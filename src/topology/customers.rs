@@ -66,6 +66,8 @@ struct CustomersStage {
     /// Entries of the batches of this transaction. They are folded together, once before the commit: a late touchpoint
     /// refolds what is after it, and many late ones of one person then share that work.
     waiting: Vec<u8>,
+    /// What the watermark of their source was as they came: up to which byte of them, and that.
+    waiting_after: Vec<(usize, Option<EventTime>)>,
     /// Timestamp of the oldest of those batches; 0 if there is none.
     waiting_ms: i64,
     /// Bytes of moves taken in this transaction.
@@ -107,6 +109,7 @@ impl CustomersStage {
             input,
             customers: Customers::new(options.customers.clone()),
             waiting: Vec::new(),
+            waiting_after: Vec::new(),
             waiting_ms: 0,
             moves_bytes: 0,
             publisher: Publisher::new(options, map),
@@ -162,10 +165,14 @@ impl CustomersStage {
             return Ok(());
         }
         self.publisher.as_of = self.times(store)?.as_of;
-        let mut entries = self.waiting.as_slice();
         let mut batch = Vec::new();
-        while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
-            batch.push(Incoming { person, encoded });
+        let mut begins = 0;
+        for &(ends, after) in &self.waiting_after {
+            let mut entries = &self.waiting[begins..ends];
+            while let Some((person, encoded)) = messages::next_touchpoint(&mut entries)? {
+                batch.push(Incoming { person, encoded, after });
+            }
+            begins = ends;
         }
         self.publisher.is_counted = self.readings.waiting_was_reread;
         self.publisher.follows_ms = std::mem::take(&mut self.waiting_ms);
@@ -175,7 +182,17 @@ impl CustomersStage {
         self.publisher.is_counted = false;
         self.publisher.follows_ms = 0;
         self.waiting.clear();
+        self.waiting_after.clear();
         Ok(())
+    }
+
+    /// Takes touchpoints, and what the watermark of their source was before.
+    fn wait(&mut self, entries: &[u8], after: Option<EventTime>) {
+        self.waiting.extend_from_slice(entries);
+        match self.waiting_after.last_mut() {
+            Some((ends, same)) if *same == after => *ends = self.waiting.len(),
+            _ => self.waiting_after.push((self.waiting.len(), after)),
+        }
     }
 
     /// Takes what a batch says of time; writes it down when the day changes.
@@ -248,6 +265,7 @@ impl Stage for CustomersStage {
         if !self.hear_reading(says, record.offset, store, outputs)? {
             return Ok(());
         }
+        let after = self.times(store)?.watermarks.of(header.source);
         self.take_times(&header, store)?;
         self.rebuilding.hear(&header, self.publisher.generation, self.publisher.customers_partitions, store)?;
         if !entries.is_empty() && says.is_none() {
@@ -256,7 +274,7 @@ impl Stage for CustomersStage {
         self.publisher.timestamp_ms = older(self.publisher.timestamp_ms, record.timestamp_ms);
         self.publisher.sequence = u64::try_from(record.offset).unwrap_or_default();
         if !are_moves {
-            self.waiting.extend_from_slice(entries);
+            self.wait(entries, after);
             self.waiting_ms = older(self.waiting_ms, record.timestamp_ms);
             return Ok(());
         }
@@ -384,6 +402,7 @@ impl Stage for CustomersStage {
     fn rolled_back(&mut self) {
         self.customers.rolled_back();
         self.waiting.clear();
+        self.waiting_after.clear();
         (self.waiting_ms, self.moves_bytes) = (0, 0);
         self.publisher.clear();
         self.times = None;

@@ -119,6 +119,11 @@ impl Watermarks {
         Some(changed)
     }
 
+    /// The last that a source said, to the day; `None` if it said nothing yet.
+    pub(super) fn of(&self, source: u32) -> Option<EventTime> {
+        self.heard.get(&source)?.at
+    }
+
     /// Whether every source that is known from the start was heard of.
     pub(super) fn is_complete(&self) -> bool {
         self.sources.expected.iter().all(|source| self.heard.contains_key(source))

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::world::{World, check_customers, touchpoint};
+use super::world::{World, check_customers, time, touchpoint};
 use crate::model::Outcome;
 
 #[test]
@@ -479,6 +479,34 @@ fn copies_are_duplicates_and_of_two_versions_the_smaller_hash_survives_in_either
         told.push((world.told, world.store));
     }
     assert_eq!(told[0], told[1]);
+}
+
+#[test]
+fn what_happened_on_a_day_that_its_source_had_passed_is_late_once_and_copies_of_it_are_not() {
+    let mut world = World::new(10);
+    let first = touchpoint("sales order_placed O1 at 3d10:00", 1);
+    world.batch(&[&first]);
+    let late = |world: &World| world.told.outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Late).count();
+    assert_eq!(late(&world), 0, "nothing was said of its source yet");
+    world.after = Some(time("5d08:00"));
+    let before = touchpoint("sales order_placed O2 at 4d23:59", 2);
+    let same_day = touchpoint("sales order_placed O3 at 5d00:00", 3);
+    world.batch(&[&before, &same_day]);
+    assert_eq!(late(&world), 1);
+    let mut other = before.clone();
+    other.subject = Some("another");
+    world.batch(&[&before, &other]);
+    world.commit();
+    assert_eq!(late(&world), 1, "a copy says nothing new, nor does what another version says");
+    let known: Vec<Outcome> = world.told.outcomes.iter().map(|(_, outcome)| *outcome).collect();
+    assert_eq!(known, [Outcome::Late, Outcome::Duplicate, Outcome::Conflicting]);
+
+    // Two versions that come together are late together.
+    let (one, mut two) =
+        (touchpoint("sales order_placed O4 at 1d10:00", 4), touchpoint("sales order_placed O4 at 1d10:00", 4));
+    two.subject = Some("another");
+    world.batch(&[&one, &two]);
+    assert_eq!(late(&world), 2);
 }
 
 #[test]

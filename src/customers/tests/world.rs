@@ -198,6 +198,8 @@ pub struct World {
     committed_store: BTreeMap<Vec<u8>, Bytes>,
     committed_told: Told,
     heads_max: usize,
+    /// What the watermark of their source is as touchpoints come.
+    pub after: Option<EventTime>,
 }
 
 impl World {
@@ -209,6 +211,7 @@ impl World {
             committed_store: BTreeMap::new(),
             committed_told: Told::default(),
             heads_max,
+            after: None,
         }
     }
 
@@ -235,7 +238,7 @@ impl World {
             .iter()
             .map(|encoded| {
                 let touchpoint = Touchpoint::decode(encoded).expect("just encoded");
-                Incoming { person: person_of(touchpoint.home()), encoded }
+                Incoming { person: person_of(touchpoint.home()), encoded, after: self.after }
             })
             .collect();
         let days = touchpoints.iter().map(|touchpoint| Calendar::utc().day(touchpoint.occurred_at));

@@ -313,7 +313,10 @@ fn arrived(card: &Value, spoke: &str) -> Vec<Block> {
         ("skipped", "left out, as its spoke file says"),
         ("duplicate", "of those taken, copies of what was there already"),
         ("conflicting", "of those taken, with the id of another one and different content"),
-        ("late", "of those taken, older than the newest touchpoint of their customer"),
+        (
+            "late",
+            "of those taken and new, of a day that its source was already past, less the disorder that is allowed",
+        ),
         ("capped", "touchpoints with which a customer came to the end of what is remembered"),
     ];
     let rows = outcomes.iter().filter(|(outcome, _)| of(outcome) > 0);

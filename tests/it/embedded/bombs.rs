@@ -107,7 +107,7 @@ fn each_bomb_is_rejected_for_its_reason_between_neighbours_that_come_through() {
         *expected.entry(id).or_default() += 1;
     }
     let deadline = Instant::now() + WITHIN;
-    let taken = || running.figure("insight_hub_outcomes_total").unwrap_or_default() as usize;
+    let taken = || running.taken() as usize;
     while taken() < 2 * cases.len() {
         assert!(Instant::now() < deadline, "{} of {} are taken", taken(), 2 * cases.len());
         thread::sleep(Duration::from_millis(200));

@@ -163,8 +163,7 @@ fn rows_of_a_file_are_counted_once_however_often_it_is_imported() {
         let known = feeds.map_or(0, |feeds| {
             feeds.customers.values().map(|record| record["touchpoints"].as_i64().unwrap_or(0)).sum::<i64>()
         });
-        let taken = running.figure("insight_hub_outcomes_total").unwrap_or(0.0);
-        if taken >= 2_000.0 && known >= 990 || std::time::Instant::now() > deadline {
+        if running.taken() >= 2_000 && known >= 990 || std::time::Instant::now() > deadline {
             break known;
         }
         std::thread::sleep(Duration::from_millis(200));

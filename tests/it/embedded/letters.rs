@@ -120,7 +120,7 @@ fn append_all(access: &Arc<dyn LogAccess>) -> usize {
 fn wait_for(running: &mut Running, records: usize) -> Arc<dyn LogAccess> {
     let deadline = Instant::now() + WITHIN;
     let access = running.connect();
-    while running.figure("insight_hub_outcomes_total").unwrap_or(0.0) < records as f64 {
+    while running.taken() < records as u64 {
         assert!(Instant::now() < deadline, "{records} records are not taken\n{}", running.hub.process.story());
         thread::sleep(Duration::from_millis(100));
     }

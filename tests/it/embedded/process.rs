@@ -106,6 +106,18 @@ impl Running {
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
+    /// The touchpoints that have arrived, and what was rejected or skipped instead.
+    pub fn taken(&self) -> u64 {
+        let of = |outcome: &str, text: &str| -> u64 {
+            let label = format!("outcome=\"{outcome}\"");
+            let samples =
+                text.lines().filter(|line| line.starts_with("insight_hub_outcomes_total{") && line.contains(&label));
+            samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+        };
+        let text = self.metrics().unwrap_or_default();
+        ["accepted", "skipped", "rejected"].iter().map(|outcome| of(outcome, &text)).sum()
+    }
+
     /// Waits until the feeds hold what they must.
     pub fn assert_becomes(&mut self, expected: &Expected, within: Duration) {
         let deadline = Instant::now() + within;

@@ -49,10 +49,10 @@ fn append(access: &Arc<dyn LogAccess>, numbers: std::ops::Range<u64>) {
 }
 
 /// Waits until so much was decided on, and all of it has come to its end.
-fn wait_for_outcomes(running: &Running, at_least: f64) {
+fn wait_for_outcomes(running: &Running, at_least: u64) {
     let deadline = Instant::now() + WITHIN;
-    while running.figure("insight_hub_outcomes_total") < Some(at_least) {
-        assert!(Instant::now() < deadline, "{:?}", running.figure("insight_hub_outcomes_total"));
+    while running.taken() < at_least {
+        assert!(Instant::now() < deadline, "{}", running.taken());
         std::thread::sleep(Duration::from_millis(20));
     }
     // Lags are told once a second: two that are told are of after the last outcome.
@@ -98,7 +98,7 @@ fn a_second_reading_that_is_killed_goes_on_to_what_the_mapping_of_now_makes() {
     let data = running.data().to_owned();
     let access = running.connect();
     append(&access, 0..EVENTS);
-    wait_for_outcomes(&running, EVENTS as f64);
+    wait_for_outcomes(&running, EVENTS);
     let command = ["rebuild", "--from-sources"];
     let (status, _, errors) = run(&data, &spokes, None, &command);
     assert!(status.code() == Some(1) && errors.contains("open elsewhere"), "{errors}");
@@ -159,7 +159,7 @@ fn a_second_reading_that_is_killed_goes_on_to_what_the_mapping_of_now_makes() {
     let access = running.connect();
     assert_eq!(arrived(&access), before, "nothing has arrived");
     append(&access, EVENTS..EVENTS + 100);
-    wait_for_outcomes(&running, 100.0);
+    wait_for_outcomes(&running, 100);
     drop(access);
     assert_eq!(running.hub.process.terminate(Duration::from_secs(20)).code(), Some(0));
     let (status, output, errors) = run(&data, &spokes, None, &["state", "verify", "--from-input"]);
