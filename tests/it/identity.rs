@@ -64,16 +64,22 @@ pub type Id = (usize, String);
 
 /// The departments write touchpoints as they are.
 pub fn options(name: &str) -> TopologyOptions {
+    partitioned(name, 3, 2, SPOKE_PARTITIONS)
+}
+
+/// The same with so many partitions of customers, of metrics and of each department's topic.
+fn partitioned(name: &str, customers: i32, metrics: i32, spoke: i32) -> TopologyOptions {
     let spokes = DEPARTMENTS.map(|department| {
         let file = format!("spoke = \"{department}\"\ntopic = \"{department}.events\"\nformat = \"touchpoint-json\"\n");
         let file = SpokeFile::parse(department, &file).unwrap();
         Spoke::compile(&file, ingest::Options::default(), &Arc::new(Schemas::default())).unwrap()
     });
-    let mut options = topology_options(name, 3);
+    let mut options = topology_options(name, customers);
     options.customers.fold.contact_cap = CONTACT_CAP;
     TopologyOptions {
         spokes: Arc::new(LiveSpokes::new(SpokeSet::new(spokes).unwrap())),
-        spoke_partitions: DEPARTMENTS.iter().map(|name| (format!("{name}.events"), SPOKE_PARTITIONS)).collect(),
+        spoke_partitions: DEPARTMENTS.iter().map(|name| (format!("{name}.events"), spoke)).collect(),
+        metrics_partitions: metrics,
         ..options
     }
 }
@@ -140,6 +146,12 @@ impl Hub {
         Hub::of(&options("identity"), seed, instances_max, worker)
     }
 
+    /// The same, with as many partitions as the seed says.
+    pub fn of_seed(seed: u64, instances_max: usize) -> Hub {
+        let [customers, metrics, spoke] = [(5, 1), (3, 5), (4, 15)].map(|(most, of)| 1 + (seed / of % most) as i32);
+        Hub::of(&partitioned("identity", customers, metrics, spoke), seed, instances_max, small_worker())
+    }
+
     /// A hub of other departments.
     pub fn of(options: &TopologyOptions, seed: u64, instances_max: usize, worker: WorkerOptions) -> Hub {
         let (topology, map) = topology::topology(options);
@@ -156,15 +168,16 @@ impl Hub {
     /// What is said from now on, in this order.
     pub fn tell(&mut self, said: &[Said]) {
         let record = |(index, said): (usize, &Said)| match said {
-            Said::Event(event) => SourceRecord {
-                to: TopicPartition {
-                    topic: self.topics.find(&format!("{}.events", event.spoke)).unwrap(),
-                    partition: i32::try_from(index).unwrap() % SPOKE_PARTITIONS,
-                },
-                key: Some(event.key.clone()),
-                value: event.payload.clone(),
-                timestamp_ms: event.timestamp_ms,
-            },
+            Said::Event(event) => {
+                let topic = self.topic(&format!("{}.events", event.spoke));
+                let partition = i32::try_from(index).unwrap() % self.topics.get(topic).partitions;
+                SourceRecord {
+                    to: TopicPartition { topic, partition },
+                    key: Some(event.key.clone()),
+                    value: event.payload.clone(),
+                    timestamp_ms: event.timestamp_ms,
+                }
+            }
             Said::Command { id, order, at_ms } => SourceRecord {
                 to: TopicPartition { topic: self.map.commands, partition: 0 },
                 key: Some(id.clone().into_bytes()),

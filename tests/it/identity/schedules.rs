@@ -27,7 +27,7 @@ struct Ran {
 
 fn run_seed(seed: u64, erasing: Erasing) -> Ran {
     let world = World::new(seed, erasing);
-    let mut hub = Hub::new(seed, 3);
+    let mut hub = Hub::of_seed(seed, 3);
     let what = format!("{erasing:?}, seed {seed} (replay: INSIGHT_HUB_TEST_SEED={seed} INSIGHT_HUB_TEST_SEEDS=1)");
     let (erased, alerts) = match erasing {
         Erasing::AtRest => {
@@ -105,7 +105,7 @@ fn erasures_in_races_under_every_schedule_of_faults_leave_what_the_oracle_says()
 fn run_twice(seed: u64) -> (usize, usize) {
     let world = World::of_two_contents(seed);
     let told = [world.parts.clone(), world.shuffled(seed)];
-    let mut hubs = [Hub::new(seed, 3), Hub::new(seed ^ 1 << 40, 3)];
+    let mut hubs = [Hub::of_seed(seed, 3), Hub::of_seed(seed ^ 1 << 40, 3)];
     let mut left = 0;
     for (part, parts) in told[0].iter().zip(&told[1]).enumerate() {
         let what = format!(
