@@ -6,7 +6,7 @@ use insight_hub::{
     company::{Company, CompanyOptions, ORDER_SCHEMA, SalesFormat, SourceEvent},
     customers,
     engine::topics::ErasedWithin,
-    feeds,
+    feeds::{self, Feed},
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet, segments::Segments},
     links, metrics,
     model::{Calendar, EventTime, PersonKey, Segmenting},
@@ -14,6 +14,7 @@ use insight_hub::{
     topology::TopologyOptions,
     wire::{SchemaFolder, Schemas},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::oracle::{self, Feeds};
@@ -103,6 +104,45 @@ pub fn latest<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     }
     let text = |key| String::from_utf8(key).unwrap();
     map.into_iter().map(|(key, value)| (text(key), serde_json::from_slice(value.as_ref()).unwrap())).collect()
+}
+
+/// The feeds whose values are JSON that says of itself which publication of its key it is, or says nothing of it.
+pub fn counted() -> impl Iterator<Item = Feed> {
+    const OTHERS: [Feed; 3] = [Feed::IdentityJournal, Feed::Rejected, Feed::Audit];
+    Feed::ALL.into_iter().filter(|feed| !OTHERS.contains(feed))
+}
+
+/// What a value says of its own publication.
+#[derive(Deserialize)]
+struct Counted {
+    revision: Option<i64>,
+}
+
+/// A feed as a subscriber meets it: no publication is lost, none comes twice.
+#[derive(Debug, Default)]
+pub struct Publications(BTreeMap<Vec<u8>, i64>);
+
+impl Publications {
+    /// Takes the feed's next record. An error says what is wrong with it.
+    pub fn meet(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), String> {
+        let Some(value) = value else {
+            // Revisions count publications since the last tombstone.
+            self.0.remove(key);
+            return Ok(());
+        };
+        let counted: Counted = serde_json::from_slice(value).expect("every value that is seen is whole");
+        if let Some(revision) = counted.revision {
+            let before = self.0.insert(key.to_vec(), revision).unwrap_or(0);
+            let key = String::from_utf8_lossy(key);
+            // Currencies share the revisions of their cell, and may come to it late.
+            let shares = ["customer_value|", "acquisition_cost|"].iter().any(|metric| key.starts_with(metric));
+            let is_next = if shares { revision > before } else { revision == before + 1 };
+            if !is_next {
+                return Err(format!("{key}: {revision} after {before}: a publication was lost, doubled or went back"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Fails with the first differences.

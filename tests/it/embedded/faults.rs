@@ -12,7 +12,7 @@ use insight_hub::company::CompanyOptions;
 use super::process::{Departments, Running};
 use crate::{
     harness::sweeper::Scratch,
-    world::{events, truth},
+    world::{events_with_changes, truth},
 };
 
 fn company(touchpoints: u64) -> CompanyOptions {
@@ -32,8 +32,9 @@ impl Dice {
 #[test]
 fn kills_under_load_lose_nothing_that_was_acknowledged() {
     let kills = if std::env::var_os("INSIGHT_HUB_TEST_FULL").is_some() { 100 } else { 20 };
-    let events = events(company(300 * kills));
+    let events = events_with_changes(company(300 * kills));
     let expected = truth(&events);
+    expected.feeds.assert_each_speaks("kills");
     let mut running = Running::start("kills", None, &[]);
     let mut departments = Departments::default();
     let (mut dice, mut next, mut killed) = (Dice(5), 0, 0);
@@ -101,8 +102,9 @@ fn a_full_disk_pauses_the_hub_and_room_lets_it_go_on() {
         return;
     };
     let data = scratch.path().join("data");
-    let events = events(company(4_000));
+    let events = events_with_changes(company(4_000));
     let expected = truth(&events);
+    expected.feeds.assert_each_speaks("a full disk");
     // The log is what meets the full disk first: stores that meet it stop the hub, which is to be started again.
     let settings =
         ["embedded.reserved_bytes=16777216", "memory.table_bytes=1073741824", "memory.unflushed_bytes=536870912"];

@@ -10,7 +10,7 @@ use insight_hub::{
 use super::house::House;
 use crate::{
     simulation::{simulate, small_worker},
-    world::{assert_truth, events, topology_options, truth},
+    world::{assert_truth, events_with_changes, topology_options, truth},
 };
 
 fn company(touchpoints: u64) -> CompanyOptions {
@@ -25,8 +25,9 @@ fn company(touchpoints: u64) -> CompanyOptions {
 
 #[test]
 fn one_worker_and_two_give_the_truth() {
-    let events = events(company(5_000));
+    let events = events_with_changes(company(5_000));
     let expected = truth(&events);
+    expected.feeds.assert_each_speaks("one and two workers");
     let options = topology_options("embedded", 4);
     let (simulated, _) = simulate(&events, &options, 5, 3, 5);
     for workers in [1, 2] {
@@ -42,7 +43,9 @@ fn one_worker_and_two_give_the_truth() {
 
 #[test]
 fn a_hub_that_is_opened_again_goes_on_with_another_number_of_workers() {
-    let events = events(company(3_000));
+    let events = events_with_changes(company(3_000));
+    let expected = truth(&events);
+    expected.feeds.assert_each_speaks("six runs");
     let options = topology_options("embedded", 4);
     let embedded = EmbeddedOptions { segment_bytes: 1 << 20, ..EmbeddedOptions::default() };
     let directory = tempfile::tempdir().unwrap();
@@ -53,5 +56,5 @@ fn a_hub_that_is_opened_again_goes_on_with_another_number_of_workers() {
         house.run(1 + number % 3, worker);
     }
     let house = House::open(directory.path(), &options, embedded);
-    assert_truth(&truth(&events).feeds, &house.feeds(), "six runs on one directory");
+    assert_truth(&expected.feeds, &house.feeds(), "six runs on one directory");
 }

@@ -1,6 +1,10 @@
 //! The verifier: the feeds as they should be and as they were read in, every difference out.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde_json::Value;
 
@@ -43,6 +47,52 @@ pub fn parameters(catalogue: BTreeMap<String, Value>) -> BTreeMap<String, Value>
 }
 
 impl Feeds {
+    /// What a comparison would say nothing of: the feeds with nothing that is compared, and `open_alerts` if no scorecard counts any.
+    pub fn silent(&self) -> BTreeSet<&'static str> {
+        // By name, so that a further feed cannot be left out.
+        let Feeds {
+            customers,
+            touchpoints,
+            identities,
+            alerts,
+            metrics,
+            journeys,
+            attribution,
+            drivers,
+            changes,
+            priorities,
+            scorecards,
+            balance,
+            parameters,
+        } = self;
+        let counts_alerts = scorecards.values().any(|card| !says_nothing(&card["open_alerts"]));
+        let speaks = |feed: &BTreeMap<String, Value>| feed.values().any(|value| !says_nothing(value));
+        let speaks = [
+            ("customers", speaks(customers)),
+            ("touchpoints", speaks(touchpoints)),
+            ("identities", speaks(identities)),
+            ("alerts", speaks(alerts)),
+            ("metrics", metrics.keys().any(|key| is_promised("metrics", key))),
+            ("journeys", speaks(journeys)),
+            ("attribution", speaks(attribution)),
+            ("drivers", speaks(drivers)),
+            ("changes", speaks(changes)),
+            ("priorities", speaks(priorities)),
+            ("scorecards", speaks(scorecards)),
+            ("open_alerts", counts_alerts),
+            ("balance", speaks(balance)),
+            ("parameters", speaks(parameters)),
+        ];
+        speaks.into_iter().filter(|(_, speaks)| !speaks).map(|(feed, _)| feed).collect()
+    }
+
+    /// Fails unless there is something to be compared in each feed.
+    #[track_caller]
+    pub fn assert_each_speaks(&self, what: &str) {
+        let silent = self.silent();
+        assert!(silent.is_empty(), "{what}: nothing would be compared of {silent:?}");
+    }
+
     /// What was read as the oracle would say it, so that what two hubs published can be compared.
     pub fn as_expected(&self) -> Feeds {
         let Feeds { journeys, attribution, drivers, priorities, balance, scorecards, .. } = self.analyses();
@@ -136,13 +186,17 @@ pub fn compare(expected: &Feeds, actual: &Feeds) -> Vec<Difference> {
     found
 }
 
+/// What arrived is outside the promise.
+fn is_promised(feed: &str, key: &str) -> bool {
+    feed != "metrics" || !key.starts_with("data_quality|")
+}
+
 fn compare_feed(
     feed: &'static str,
     expected: &BTreeMap<String, Value>,
     actual: &BTreeMap<String, Value>,
     found: &mut Vec<Difference>,
 ) {
-    let promised = |key: &str| feed != "metrics" || !key.starts_with("data_quality|");
     let whole = |key: &String, expected: Option<&Value>, actual: Option<&Value>| Difference {
         feed,
         key: key.clone(),
@@ -151,8 +205,8 @@ fn compare_feed(
         actual: actual.cloned(),
     };
     // Both ascend.
-    let mut left = expected.iter().filter(|(key, _)| promised(key)).peekable();
-    let mut right = actual.iter().filter(|(key, _)| promised(key)).peekable();
+    let mut left = expected.iter().filter(|(key, _)| is_promised(feed, key)).peekable();
+    let mut right = actual.iter().filter(|(key, _)| is_promised(feed, key)).peekable();
     loop {
         let order = match (left.peek(), right.peek()) {
             (Some((one, _)), Some((other, _))) => one.cmp(other),

@@ -6,6 +6,7 @@ use super::{
     Feeds, Options, compare,
     tests::{at, case, euro, order, touch, world, world_with},
 };
+use crate::world::Publications;
 
 #[test]
 fn the_order_of_arrival_and_copies_change_nothing() {
@@ -94,4 +95,63 @@ fn the_verifier_compares_numbers_as_promised() {
     assert!(!same(json!({"n": 1_000_000_000_000_i64}), json!({"n": 1_000_000_000_001_i64})));
     assert!(!same(json!({"n": 1}), json!({})));
     assert!(same(json!({"window": {"kind": "day"}}), json!({"window": {"kind": "day"}, "definition_version": 2})));
+}
+
+#[test]
+fn a_feed_with_nothing_to_compare_is_named() {
+    let one = |value: Value| std::collections::BTreeMap::from([("a key".to_owned(), value)]);
+    let some = || one(json!({"n": 1}));
+    let full = Feeds {
+        customers: some(),
+        touchpoints: some(),
+        identities: some(),
+        alerts: some(),
+        metrics: some(),
+        journeys: some(),
+        attribution: some(),
+        drivers: some(),
+        changes: some(),
+        priorities: some(),
+        scorecards: one(json!({"n": 1, "open_alerts": {"customer_lapsed": 2}})),
+        balance: some(),
+        parameters: some(),
+    };
+    full.assert_each_speaks("something in each");
+    let silences: [(&[&str], fn(&mut Feeds)); 14] = [
+        (&["customers"], |feeds| feeds.customers.clear()),
+        (&["touchpoints"], |feeds| feeds.touchpoints.clear()),
+        (&["identities"], |feeds| feeds.identities.clear()),
+        (&["alerts"], |feeds| feeds.alerts.clear()),
+        // What arrived is not compared.
+        (&["metrics"], |feeds| feeds.metrics = [("data_quality|day:2026-01-01|".to_owned(), json!({"n": 1}))].into()),
+        (&["journeys"], |feeds| feeds.journeys.clear()),
+        (&["attribution"], |feeds| feeds.attribution.clear()),
+        (&["drivers"], |feeds| feeds.drivers.clear()),
+        (&["changes"], |feeds| feeds.changes.clear()),
+        (&["priorities"], |feeds| feeds.priorities.clear()),
+        (&["open_alerts", "scorecards"], |feeds| feeds.scorecards.clear()),
+        (&["open_alerts"], |feeds| feeds.scorecards.values_mut().for_each(|card| card["open_alerts"] = json!({}))),
+        (&["balance"], |feeds| feeds.balance.clear()),
+        (&["parameters"], |feeds| feeds.parameters.clear()),
+    ];
+    for (named, silence) in silences {
+        let mut feeds = full.clone();
+        silence(&mut feeds);
+        assert_eq!(feeds.silent().into_iter().collect::<Vec<_>>(), named);
+    }
+}
+
+#[test]
+fn a_publication_that_is_lost_doubled_or_goes_back_is_met() {
+    let met = |revisions: &[Option<i64>]| {
+        let mut publications = Publications::default();
+        revisions.iter().try_for_each(|revision| {
+            let value = revision.map(|revision| json!({ "revision": revision }).to_string());
+            publications.meet(b"a key", value.as_deref().map(str::as_bytes))
+        })
+    };
+    assert_eq!(met(&[Some(1), Some(2), None, Some(1), None, None]), Ok(()));
+    for wrong in [&[Some(2)][..], &[Some(1), Some(3)], &[Some(1), Some(1)], &[Some(1), Some(2), Some(1)]] {
+        assert!(met(wrong).unwrap_err().contains("a key"), "{wrong:?}");
+    }
 }
