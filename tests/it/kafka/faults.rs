@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::house::{Dice, House, Instance, SESSION_TIMEOUT, TRANSACTION_TIMEOUT, company};
-use insight_hub::{company::SourceEvent, engine::observer::KillPoint};
+use insight_hub::{
+    company::{CompanyOptions, SourceEvent},
+    engine::observer::KillPoint,
+};
 
 use crate::{
     harness::{
@@ -15,7 +18,7 @@ use crate::{
         process::Signal,
     },
     oracle::Expected,
-    world::{events, truth},
+    world::{events_with_changes, truth},
 };
 
 const WITHIN: Duration = Duration::from_secs(240);
@@ -26,6 +29,14 @@ fn full() -> bool {
     std::env::var_os("INSIGHT_HUB_TEST_FULL").is_some()
 }
 
+/// A company's events, and what the feeds must hold of them: something each, or that it was killed would show in none of it.
+fn told(options: CompanyOptions) -> (Vec<SourceEvent>, Expected) {
+    let events = events_with_changes(options);
+    let expected = truth(&events);
+    expected.feeds.assert_each_speaks("faults on Kafka");
+    (events, expected)
+}
+
 /// Starts an instance; a static one keeps its place in the group over a restart, the others cause rebalances.
 fn start(house: &House, name: &'static str, crash: Option<&str>) -> Instance {
     if name == "a" { house.start(name, &["hub.instance_id=a"], crash) } else { house.start(name, &[], crash) }
@@ -34,8 +45,7 @@ fn start(house: &House, name: &'static str, crash: Option<&str>) -> Instance {
 #[test]
 fn kills_at_random_and_at_every_named_point_change_nothing() {
     let kills = if full() { 60 } else { 15 };
-    let events = events(company(3, 1_500, 1_000 * kills as u64));
-    let expected = truth(&events);
+    let (events, expected) = told(company(3, 1_500, 1_000 * kills as u64));
     let house = House::new(&Broker::shared().bootstrap(), "kills").set(FLUSH_OFTEN);
     let mut hubs: Vec<Instance> = ["a", "b"].map(|name| start(&house, name, None)).into();
     let subscriber = house.subscribe();
@@ -137,8 +147,7 @@ fn wait_for_commits(hub: &Instance, within: Duration) {
 
 #[test]
 fn a_zombie_is_fenced() {
-    let events = events(company(4, 500, 6_000));
-    let expected = truth(&events);
+    let (events, expected) = told(company(4, 500, 6_000));
     let thirds: Vec<_> = events.chunks(events.len().div_ceil(3)).collect();
     let house = House::new(&Broker::shared().bootstrap(), "zombie");
     let mut hubs: Vec<Instance> = ["b", "c"].map(|name| start(&house, name, None)).into();
@@ -168,8 +177,7 @@ fn a_zombie_is_fenced() {
 
 #[test]
 fn broker_restarts_change_nothing() {
-    let events = events(company(5, 500, 8_000));
-    let expected = truth(&events);
+    let (events, expected) = told(company(5, 500, 8_000));
     for attempt in 1.. {
         match restart_brokers(&events, &expected) {
             Ok(seen) => {
@@ -252,8 +260,7 @@ fn wait_until_commits(hubs: &mut [Instance], at_least: f64, broker: &Broker) -> 
 #[test]
 fn commits_without_an_answer_change_nothing() {
     let freezes: u64 = if full() { 8 } else { 2 };
-    let events = events(company(7, 1_000, 10_000 * freezes));
-    let expected = truth(&events);
+    let (events, expected) = told(company(7, 1_000, 10_000 * freezes));
     // Its own controller, which freezes with it and therefore never takes it for dead.
     let mut broker = Broker::start_with(Options { restartable: false, ..Options::default() });
     let house = House::new(&broker.bootstrap(), "frozen");

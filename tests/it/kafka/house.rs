@@ -26,18 +26,21 @@ use crate::{
         writer::{Message, Writer, create_topics},
     },
     oracle::{self, Expected, Feeds},
-    world::{PERSON_KEY, SCHEMAS},
+    world::{PERSON_KEY, Publications, SCHEMAS, counted},
 };
 
 /// Partitions of each department's topic.
 const SPOKE_PARTITIONS: i32 = 4;
 const ASK: Duration = Duration::from_secs(5);
-/// How long a hub that has read everything may take to finish what it has begun (timers, days that close).
+/// How long a hub that has read everything may take to finish what it has begun (timers, days that close, alerts of history,
+/// which come once every source counts as silent).
 const FINISH_WITHIN: Duration = Duration::from_secs(60);
 /// A worker that is not heard of for so long loses its tasks.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
 /// A transaction that is open for so long is aborted; a commit without an answer for so long is given up.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(6);
+/// A source without a touchpoint for so long counts as silent: alerts of history are told then.
+const SILENT_SECONDS: u32 = 3;
 
 /// One company with all the troubles that the issue asks for.
 pub fn company(seed: u64, customers: u32, touchpoints: u64) -> CompanyOptions {
@@ -161,8 +164,8 @@ fn get(port: u16, path: &str) -> Option<String> {
     head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
 }
 
-/// The feeds without alerts, and without the counts of open ones that scorecards show: those of history come once every
-/// source has been silent for a minute.
+/// The feeds without alerts, and without the counts of open ones that scorecards show: what holds as soon as everything was read.
+/// Those of history come once every source counts as silent.
 pub fn but_alerts(mut feeds: Feeds) -> Feeds {
     feeds.alerts.clear();
     for card in feeds.scorecards.values_mut().filter_map(Value::as_object_mut) {
@@ -260,7 +263,7 @@ impl House {
         let name = &self.name;
         let config = format!(
             "[hub]\napplication_id = \"{name}\"\ndata_directory = \"{data}\"\nworkers = 1\nperson_key_file = \"person.key\"\n\
-             [kafka]\nsession_timeout_ms = {session}\ntransaction_timeout_ms = {transaction}\nmessage_timeout_ms = {message}\n\
+             [time]\nidle_partition_seconds = {SILENT_SECONDS}\n[kafka]\nsession_timeout_ms = {session}\ntransaction_timeout_ms = {transaction}\nmessage_timeout_ms = {message}\n\
              [topics]\nprefix = \"{name}.\"\ncustomers_partitions = 4\nmetrics_partitions = 2\nfeed_partitions = 2\n\
              [spokes]\ndirectory = \"spokes\"\n[schemas]\ndirectory = \"{SCHEMAS}\"\n",
             data = self.data.path().join(instance).display(),
@@ -412,8 +415,8 @@ impl House {
         }
     }
 
-    /// Waits until everything was read and the feeds are equal to the truth, and fails with the differences when they do
-    /// not become so, or when they do not stay so.
+    /// Waits until everything was read and the feeds are equal to the truth, alerts too, and fails with the differences when they
+    /// do not become so.
     #[track_caller]
     pub fn assert_becomes(&self, expected: &Expected, instances: &mut [Instance], within: Duration) {
         self.assert_feeds_become(&expected.feeds, instances, within);
@@ -433,9 +436,8 @@ impl House {
     pub fn assert_feeds_become(&self, expected: &Feeds, instances: &mut [Instance], within: Duration) {
         self.wait_until_read(instances, within);
         let start = Instant::now();
-        let expected = &but_alerts(expected.clone());
         loop {
-            let differences = oracle::compare(expected, &but_alerts(self.feeds()));
+            let differences = oracle::compare(expected, &self.feeds());
             if differences.is_empty() {
                 break;
             }
@@ -445,20 +447,6 @@ impl House {
             }
             std::thread::sleep(Duration::from_millis(500));
             self.wait_until_read(instances, within);
-        }
-    }
-
-    /// Fails unless the alerts become those, in a house whose sources soon count as silent.
-    #[track_caller]
-    pub fn assert_alerts_become(&self, expected: &BTreeMap<String, Value>) {
-        let of = |alerts| Feeds { alerts, ..Feeds::default() };
-        let expected = of(expected.clone());
-        let start = Instant::now();
-        loop {
-            let differences = oracle::compare(&expected, &of(self.latest("alerts")));
-            let Some(first) = differences.first() else { break };
-            assert!(start.elapsed() < FINISH_WITHIN, "{}: {} differences, as {first}", self.name, differences.len());
-            std::thread::sleep(Duration::from_millis(500));
         }
     }
 
@@ -502,43 +490,20 @@ impl House {
 
     /// Reads the feeds from now on, as a subscriber would; waits until the hub has made them.
     pub fn subscribe(&self) -> Subscriber {
-        let followers = [
-            "customers",
-            "touchpoints",
-            "metrics",
-            "journeys",
-            "attribution",
-            "drivers",
-            "priorities",
-            "changes",
-            "balance",
-        ]
-        .map(|feed| {
-            let topic = self.feed_topic(feed);
+        let followers = counted().map(|feed| {
+            let topic = self.feed_topic(feed.topic().strip_prefix("insight.").unwrap());
             partitions(&self.bootstrap, &topic);
             let mut offsets: BTreeMap<i32, i64> = BTreeMap::new();
-            let mut revisions: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+            let mut publications = Publications::default();
             let follower = Follower::start(&self.bootstrap, &topic, move |record| {
                 let before = offsets.insert(record.partition, record.offset);
                 assert!(before.is_none_or(|before| before < record.offset), "offsets go backwards: {record:?}");
-                let Some(value) = &record.value else {
-                    // Revisions count publications since the last tombstone.
-                    revisions.remove(record.key.as_ref().unwrap());
-                    return;
-                };
-                let value: Value = serde_json::from_slice(value).expect("every value that is seen is whole");
-                if let Some(revision) = value.get("revision").and_then(Value::as_i64) {
-                    let before = revisions.insert(record.key.clone().unwrap(), revision).unwrap_or(0);
-                    let key = record.key_text();
-                    // Currencies share the revisions of their cell, and may come to it late.
-                    let shares = ["customer_value|", "acquisition_cost|"].iter().any(|metric| key.starts_with(metric));
-                    let is_next = if shares { revision > before } else { revision == before + 1 };
-                    assert!(is_next, "{key}: {revision} after {before}: a publication was lost, doubled or went back");
-                }
+                let met = publications.meet(record.key.as_deref().unwrap(), record.value.as_deref());
+                met.unwrap_or_else(|why| panic!("{why}"));
             });
             (topic, follower)
         });
-        Subscriber { bootstrap: self.bootstrap.clone(), followers: followers.into() }
+        Subscriber { bootstrap: self.bootstrap.clone(), followers: followers.collect() }
     }
 }
 
