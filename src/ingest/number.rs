@@ -37,7 +37,7 @@ pub(super) fn scaled(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
             whole as i64
         }
         Scalar::Text(text) => scaled_text(text.trim(), exponent)?,
-        Scalar::Digits(number) => scaled_text(number, exponent)?,
+        Scalar::Digits(number) => scaled_text(&spelled_out(number)?, exponent)?,
         _ => return None,
     };
     (scaled.unsigned_abs() <= LARGEST.unsigned_abs()).then_some(scaled)
@@ -78,6 +78,27 @@ fn scaled_text(text: &str, exponent: u32) -> Option<i64> {
     let missing = exponent - decimals.unwrap_or(0);
     let value = value.checked_mul(10_i64.checked_pow(missing)?)?;
     Some(if negative { -value } else { value })
+}
+
+/// A number of JSON without its exponent: `1.769850000250123E12`, as Java writes it, is `1769850000250.123`. `None` if the
+/// exponent is beyond those of doubles.
+fn spelled_out(number: &str) -> Option<Cow<'_, str>> {
+    const EXPONENT_MAX: usize = 308;
+    let Some((written, exponent)) = number.split_once(['e', 'E']) else {
+        return Some(Cow::Borrowed(number));
+    };
+    let exponent: isize = exponent.parse().ok()?;
+    if exponent.unsigned_abs() > EXPONENT_MAX {
+        return None;
+    }
+    let (sign, written) = written.strip_prefix('-').map_or(("", written), |written| ("-", written));
+    let (whole, decimals) = written.split_once('.').unwrap_or((written, ""));
+    let digits = format!("{whole}{decimals}");
+    Some(Cow::Owned(match whole.len().checked_add_signed(exponent) {
+        Some(point) if point >= digits.len() => format!("{sign}{digits}{:0<1$}", "", point - digits.len()),
+        Some(point) => format!("{sign}{}.{}", digits.get(..point)?, digits.get(point..)?),
+        None => format!("{sign}0.{:0<1$}{digits}", "", exponent.unsigned_abs() - whole.len()),
+    }))
 }
 
 /// A number as a department writes it in text, `1.234,50` say, as `1234.50`. `decimal`: what stands before the decimals, `,` or
@@ -166,7 +187,8 @@ pub(super) fn instant(scalar: &Scalar<'_>, format: TimeFormat) -> Option<EventTi
         (TimeFormat::EpochMilliseconds | TimeFormat::Canonical | TimeFormat::Logical, _) => epoch(scalar, 0)?,
         (TimeFormat::EpochMicroseconds, Scalar::Int(value)) => value.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, Scalar::Text(text)) => text.trim().parse::<i64>().ok()?.div_euclid(1_000),
-        (TimeFormat::EpochMicroseconds, Scalar::Digits(number)) => number.parse::<i64>().ok()?.div_euclid(1_000),
+        // In thousandths of a microsecond no double is exact: it is a whole number.
+        (TimeFormat::EpochMicroseconds, Scalar::Float(_) | Scalar::Digits(_)) => whole(scalar)?.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, _) => return None,
     };
     Some(EventTime(milliseconds)).filter(|at| at.is_supported())
@@ -181,22 +203,18 @@ fn epoch(scalar: &Scalar<'_>, exponent: u32) -> Option<i64> {
             let milliseconds = (value * unit as f64 + 1.0 / 256.0).floor();
             (milliseconds.abs() < 1e14).then_some(milliseconds as i64)
         }
-        Scalar::Text(_) | Scalar::Digits(_) => {
-            let text = match scalar {
-                Scalar::Text(text) => text.trim(),
-                Scalar::Digits(number) => number,
-                _ => return None,
-            };
-            // Cut off what is finer than a millisecond; negative times are so old that nobody writes them with fractions.
-            let end = text.find('.').map_or(text.len(), |dot| text.len().min(dot + 1 + exponent as usize));
-            let kept = text.get(..end)?;
-            if !text.get(end..)?.bytes().all(|byte| byte.is_ascii_digit()) && exponent > 0 {
-                return None;
-            }
-            scaled_text(kept, exponent)
-        }
+        Scalar::Text(text) => epoch_text(text.trim(), exponent),
+        Scalar::Digits(number) => epoch_text(&spelled_out(number)?, exponent),
         _ => None,
     }
+}
+
+/// A time in a text has no exponent, as an amount has none: a spreadsheet that writes one has lost digits.
+fn epoch_text(text: &str, exponent: u32) -> Option<i64> {
+    // Cut off what is finer than a millisecond; negative times are so old that nobody writes them with fractions.
+    let end = text.find('.').map_or(text.len(), |dot| text.len().min(dot + 1 + exponent as usize));
+    let (kept, finer) = (text.get(..end)?, text.get(end..)?);
+    if finer.bytes().all(|byte| byte.is_ascii_digit()) { scaled_text(kept, exponent) } else { None }
 }
 
 /// `2026-01-31T09:00:00[.250]Z` or with an offset such as `+01:00`; a space or lower-case letters are fine as well
@@ -421,5 +439,54 @@ mod tests {
         assert_eq!(at(Scalar::Int(i64::MAX), TimeFormat::EpochSeconds), None);
         assert_eq!(at(Scalar::Float(f64::MAX), TimeFormat::EpochSeconds), None);
         assert_eq!(at(text("17.x"), TimeFormat::EpochSeconds), None);
+    }
+
+    #[test]
+    fn a_time_with_an_exponent_is_the_number_that_it_says_or_none() {
+        let at = |scalar, format| instant(&scalar, format).map(|at| at.to_string());
+        let nine = Some("2026-01-31T09:00:00.250Z".to_owned());
+        let digits = Scalar::Digits;
+        for format in [TimeFormat::EpochMilliseconds, TimeFormat::Canonical] {
+            for number in ["1.769850000250123E12", "1769850000250.123", "17698500002501230e-4", "1.769850000250123e+12"]
+            {
+                assert_eq!(at(digits(number), format), nine, "{number}");
+            }
+            for beyond in ["1.769850000250123E13", "1.769850000250123E400", "1.769850000250123E99999999999999999999"] {
+                assert_eq!(at(digits(beyond), format), None, "{beyond}");
+            }
+        }
+        assert_eq!(at(text("1769850000250.9"), TimeFormat::EpochMilliseconds), nine);
+        for no_time in
+            ["1.76985E+12", "1769850000250.x", "1.769.850.000.250", "1769850000250.25e0", "1769850000250.-5", "1,7"]
+        {
+            assert_eq!(at(text(no_time), TimeFormat::EpochMilliseconds), None, "{no_time}");
+        }
+        assert_eq!(at(digits("1.769850000250123E9"), TimeFormat::EpochSeconds), nine);
+        for no_time in ["1.76985E+9", "1769850000.25.0", "1769850000.2509e1"] {
+            assert_eq!(at(text(no_time), TimeFormat::EpochSeconds), None, "{no_time}");
+        }
+        assert_eq!(at(digits("1.769850000250123E15"), TimeFormat::EpochMicroseconds), nine);
+        assert_eq!(at(json("1.76985000025E15"), TimeFormat::EpochMicroseconds), nine);
+        assert_eq!(at(digits("1.7698500002501234E15"), TimeFormat::EpochMicroseconds), None);
+        assert_eq!(at(text("1.76985E15"), TimeFormat::EpochMicroseconds), None);
+    }
+
+    #[test]
+    fn an_exponent_is_spelled_out() {
+        for (number, expected) in [
+            ("12.5", Some("12.5")),
+            ("1.25e1", Some("12.5")),
+            ("-1.25E+4", Some("-12500")),
+            ("1.25e2", Some("125")),
+            ("-125e-2", Some("-1.25")),
+            ("125e-3", Some(".125")),
+            ("125e-5", Some("0.00125")),
+            ("1e309", None),
+        ] {
+            assert_eq!(spelled_out(number).as_deref(), expected, "{number}");
+        }
+        // As a shorter number with an exponent, which is a double by now, does.
+        assert_eq!(scaled(&Scalar::Digits("1.234567890123456E13"), 2), Some(1_234_567_890_123_456));
+        assert_eq!(scaled(&Scalar::Digits("1.2345678901234561E13"), 2), None);
     }
 }
