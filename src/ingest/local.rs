@@ -23,7 +23,7 @@ const TEXT_BYTES_MAX: usize = 64;
 pub(super) enum LocalForm {
     /// `2026-01-31T09:00[:00[.250]]`, with a space or a `T`, and no offset.
     Iso,
-    /// By a pattern of strftime. Whether the text has an offset itself.
+    /// By a pattern of strftime. Whether the text says itself how far from UTC it is: by an offset or a time zone's name.
     Pattern { pattern: Box<str>, has_offset: bool },
 }
 
@@ -42,13 +42,14 @@ impl LocalForm {
                 Err("the pattern has hours up to 12 and no morning or afternoon: add %p, or write %H".into())
             }
             Ok(at) if at.date() == sample.date() => {
-                Ok(LocalForm::Pattern { pattern: pattern.into(), has_offset: read.offset().is_some() })
+                let has_offset = read.offset().is_some() || read.iana_time_zone().is_some();
+                Ok(LocalForm::Pattern { pattern: pattern.into(), has_offset })
             }
             _ => Err("the pattern does not say the day: it needs year, month and day, as in \"%d.%m.%Y %H:%M\"".into()),
         }
     }
 
-    /// Whether the text says its offset, so that it needs no time zone.
+    /// Whether the text says its offset or its time zone, so that it needs none besides.
     pub(super) fn has_offset(&self) -> bool {
         matches!(self, LocalForm::Pattern { has_offset: true, .. })
     }
@@ -71,9 +72,11 @@ impl LocalForm {
             LocalForm::Pattern { pattern, .. } => {
                 let read = BrokenDownTime::parse(pattern.as_ref(), text.as_ref()).ok()?;
                 let local = read.to_datetime().ok()?;
-                match read.offset() {
-                    Some(offset) => offset.to_timestamp(local).ok()?,
-                    None => zone.to_ambiguous_timestamp(local).compatible().ok()?,
+                match (read.offset(), read.iana_time_zone()) {
+                    // Of a time that is there twice, the offset says which.
+                    (Some(offset), _) => offset.to_timestamp(local).ok()?,
+                    (None, Some(name)) => self::zone(name)?.to_ambiguous_timestamp(local).compatible().ok()?,
+                    (None, None) => zone.to_ambiguous_timestamp(local).compatible().ok()?,
                 }
             }
         };
@@ -166,6 +169,22 @@ mod tests {
         let offset = pattern("%Y-%m-%d %H:%M:%S %z");
         assert!(offset.has_offset() && !digits.has_offset());
         assert_eq!(at(&offset, "2026-01-31 10:00:00 +0100", "UTC"), "2026-01-31T09:00:00.000Z");
+        let named = pattern("%Y-%m-%d %H:%M %Q");
+        assert!(named.has_offset());
+        for (text, expected) in [
+            ("2026-01-31 10:00 Europe/Amsterdam", "2026-01-31T09:00:00.000Z"),
+            ("2026-07-31 10:00 Europe/Amsterdam", "2026-07-31T08:00:00.000Z"),
+            ("2026-01-31 10:00 America/New_York", "2026-01-31T15:00:00.000Z"),
+            ("2026-10-25 02:30 Europe/Amsterdam", "2026-10-25T00:30:00.000Z"),
+            ("2026-01-31 10:00 UTC", "2026-01-31T10:00:00.000Z"),
+            ("2026-01-31 10:00 +0530", "2026-01-31T04:30:00.000Z"),
+            ("2026-01-31 10:00 Europe/Nowhere", "no time"),
+            ("2026-01-31 10:00", "no time"),
+        ] {
+            assert_eq!(at(&named, text, "Asia/Tokyo"), expected, "{text}");
+        }
+        let both = pattern("%Y-%m-%d %H:%M %z %Q");
+        assert_eq!(at(&both, "2026-10-25 02:30 +0100 Europe/Amsterdam", "UTC"), "2026-10-25T01:30:00.000Z");
         for (wrong, expected) in [
             ("%H:%M", "does not say the day"),
             ("%Y-%m-%d %!", "not understood"),

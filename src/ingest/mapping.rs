@@ -401,7 +401,7 @@ impl<'f> Compiler<'f> {
         };
         let zone = match (zone, form.has_offset()) {
             (None, true) => ZoneRule::Fixed(TimeZone::UTC),
-            (Some(_), true) => return Err(self.error(&key, "the pattern has the offset; remove it")),
+            (Some(_), true) => return Err(self.error(&key, "the pattern has the offset or the zone; remove it")),
             (None, false) => {
                 return Err(self.error(&key, "it is missing; add zone = \"Europe/Amsterdam\", or { path = \"…\" }"));
             }

@@ -118,7 +118,7 @@ pub struct Time {
 pub enum Written {
     /// As an instant.
     Instant(TimeFormat),
-    /// As a local time: its pattern (`None`: `2026-01-31T09:00`), and its time zone, unless the pattern has the offset.
+    /// As a local time: its pattern (`None`: `2026-01-31T09:00`), and its time zone, unless the pattern has the offset or the zone.
     Local(Option<String>, Option<Source>),
 }
 

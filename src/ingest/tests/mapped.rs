@@ -338,7 +338,7 @@ fn local_times_have_a_zone_of_the_file_or_of_the_record() {
         spoke web, line 7: occurred_at.zone: it is missing; add zone = "Europe/Amsterdam", or { path = "…" }
         spoke web, line 7: occurred_at.zone: "Europe/Amsterdan" is no time zone of the IANA database; use a name such as "Europe/Amsterdam"
         spoke web, line 7: occurred_at.format: the pattern does not say the day: it needs year, month and day, as in "%d.%m.%Y %H:%M"
-        spoke web, line 7: occurred_at.zone: the pattern has the offset; remove it
+        spoke web, line 7: occurred_at.zone: the pattern has the offset or the zone; remove it
         spoke web, line 7: occurred_at.zone.default: "CEST" is no time zone of the IANA database; use a name such as "Europe/Amsterdam""#]].assert_eq(
         &[
             broken(r#"{ path = "at", format = "local" }"#),
