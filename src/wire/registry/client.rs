@@ -77,7 +77,7 @@ impl RegistryClient {
     /// Whether it answers, and lets this client read schemas.
     pub fn probe(&self) -> Result<(), RegistryError> {
         match self.get("/schemas/ids/1") {
-            Ok(_) | Err(RegistryError::NotFound) => Ok(()),
+            Ok(_) | Err(RegistryError::NotFound | RegistryError::Unusable(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -205,13 +205,17 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Re
     let mut response = response.map_err(|error| RegistryError::Unavailable(plainly(&error)))?;
     let status = response.status();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-    let body = || -> Result<Value, RegistryError> {
-        let text = body.map_err(|error| RegistryError::Unavailable(plainly(&error)))?;
-        serde_json::from_str(&text)
+    let as_json = || -> Result<Value, RegistryError> {
+        let text = body.as_ref().map_err(|error| RegistryError::Unavailable(plainly(error)))?;
+        serde_json::from_str(text)
             .map_err(|_| RegistryError::Unavailable("its answer is not JSON; is this a schema registry?".into()))
     };
     match status {
-        status if status.is_success() => body(),
+        // It would be as large the next time, and whoever waits for it would wait for ever.
+        status if status.is_success() && matches!(body, Err(ureq::Error::BodyExceedsLimit(_))) => {
+            Err(RegistryError::Unusable(format!("it is larger than {} MiB", ANSWER_BYTES_MAX >> 20)))
+        }
+        status if status.is_success() => as_json(),
         StatusCode::UNAUTHORIZED => Err(RegistryError::Unavailable(
             "it does not accept the name and password (401); correct registry.username or registry.password_file".into(),
         )),
@@ -219,13 +223,13 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Re
             "it does not allow this (403); give the hub's user the right to read schemas, and to write those of its feeds"
                 .into(),
         )),
-        StatusCode::NOT_FOUND => match body()?.get("error_code").and_then(Value::as_u64) {
+        StatusCode::NOT_FOUND => match as_json()?.get("error_code").and_then(Value::as_u64) {
             // Subject, version or schema not found; a proxy or another service answers otherwise.
             Some(40_401..=40_403) => Err(RegistryError::NotFound),
             _ => Err(RegistryError::Unavailable("it has no such page (404); correct registry.url".into())),
         },
         StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
-            let body = body()?;
+            let body = as_json()?;
             let message = body.get("message").and_then(Value::as_str).unwrap_or("it gives no reason");
             Err(RegistryError::Refused(message.chars().take(500).filter(|letter| !letter.is_control()).collect()))
         }
@@ -348,6 +352,28 @@ mod tests {
         }
         let asked = serving.join().expect("it answered all");
         assert!(asked.iter().all(|request| request.starts_with("GET /api/schemas/ids/7 ")), "{asked:?}");
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_final_if_it_is_one() {
+        let large: &'static str = " ".repeat((2 << 20) + 1).leak();
+        let reference = r#"{"schema":"\"string\"","references":[{"name":"Money","subject":"money","version":3}]}"#;
+        let cases: &'static [(&str, &str)] = Vec::leak(vec![
+            ("200 OK", large),
+            ("200 OK", reference),
+            ("200 OK", large),
+            ("404 Not Found", large),
+            ("200 OK", large),
+        ]);
+        let (client, serving) = registry(cases, None);
+        for _ in 0..2 {
+            let error = client.schema(7).expect_err("too large");
+            assert_eq!(error, RegistryError::Unusable("it is larger than 2 MiB".into()));
+        }
+        let error = client.schema(7).expect_err("too large");
+        assert!(matches!(&error, RegistryError::Unavailable(problem) if problem.contains("larger than")), "{error}");
+        assert_eq!(client.probe(), Ok(()), "it answers");
+        assert_eq!(serving.join().expect("it answered all").len(), 5);
     }
 
     #[test]
