@@ -34,20 +34,22 @@ pub(super) const FORBIDDEN: &str =
     "its name leads to an address that no service has (link-local, multicast or unspecified)";
 
 /// Whether no service is at an address: link-local, where clouds have their metadata services, multicast, broadcast,
-/// unspecified, and the metadata service of IPv6. Loopback and private addresses are where registries
+/// unspecified, and the metadata services that are elsewhere. Loopback and private addresses are where registries
 /// and issuers are.
 fn is_forbidden(address: IpAddr) -> bool {
-    /// The metadata service of a cloud, in the range of private addresses.
-    const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    /// The same for IPv4, outside of the link-local range.
-    const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+    /// Metadata services in the range of private addresses: of Amazon's cloud and of Google's.
+    const METADATA: [Ipv6Addr; 2] =
+        [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+    /// Those outside of IPv4's link-local range: of Alibaba's cloud, of Azure and of Oracle's.
+    const METADATA_V4: [Ipv4Addr; 3] =
+        [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
     match address {
         IpAddr::V4(address) => {
             address.is_link_local()
                 || address.is_multicast()
                 || address.is_broadcast()
                 || address.is_unspecified()
-                || address == METADATA_V4
+                || METADATA_V4.contains(&address)
         }
         IpAddr::V6(address) => match inner(address) {
             Some(inner) => is_forbidden(IpAddr::V4(inner)),
@@ -55,7 +57,7 @@ fn is_forbidden(address: IpAddr) -> bool {
                 address.is_unicast_link_local()
                     || address.is_multicast()
                     || address.is_unspecified()
-                    || address == METADATA
+                    || METADATA.contains(&address)
             }
         },
     }
@@ -96,7 +98,11 @@ mod tests {
             "255.255.255.255",
             "ff02::1",
             "fd00:ec2::254",
+            "fd20:ce::254",
             "100.100.100.200",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
+            "192.0.0.192",
         ] {
             assert!(is_forbidden(address.parse().expect("an address")), "{address}");
         }
