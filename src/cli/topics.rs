@@ -88,6 +88,8 @@ pub enum TopicState {
     Fits,
     /// Not there.
     Missing,
+    /// A department's, and this user may not see whether it is there.
+    Hidden,
     /// Was not there and has been created.
     Created,
     /// There, and different: each difference spelled out.
@@ -99,6 +101,7 @@ impl TopicState {
         match self {
             TopicState::Fits => ("fits", String::new()),
             TopicState::Missing => ("missing", String::new()),
+            TopicState::Hidden => ("hidden", "this user may not see it: grant Read and Describe on it".to_owned()),
             TopicState::Created => ("created", String::new()),
             TopicState::Differs(differences) => ("differs", differences.join("; ")),
         }
@@ -200,6 +203,7 @@ fn line(plan: &TopicPlan, created: &[Arc<str>]) -> TopicLine {
             None => TopicState::Fits,
             Some(Difference::Missing) if created.contains(&plan.topic.name) => TopicState::Created,
             Some(Difference::Missing) => TopicState::Missing,
+            Some(Difference::Hidden) => TopicState::Hidden,
             Some(difference) => TopicState::Differs(vec![difference.to_string()]),
         },
     }
@@ -235,19 +239,40 @@ fn report(lines: &[TopicLine], format: Format, output: &mut dyn Write) -> std::i
     Ok(())
 }
 
-/// `plan` only shows. `apply` fails when something stays wrong, `verify` when anything is.
+/// `plan` only shows. `apply` fails when something stays wrong, `verify` when anything is. A right that is missing is no
+/// matter of topics: once it is granted, a supervisor's next start of the hub succeeds.
 fn judge(lines: &[TopicLine], action: Action) -> Result<(), Failure> {
-    let is_wrong = |line: &&TopicLine| matches!(line.state, TopicState::Missing | TopicState::Differs(_));
-    let wrong: Vec<&str> = lines.iter().filter(is_wrong).map(|line| line.topic.as_str()).collect();
-    if wrong.is_empty() || matches!(action, Action::Plan { .. }) {
+    if matches!(action, Action::Plan { .. }) {
         return Ok(());
+    }
+    let names = |is: &dyn Fn(&TopicLine) -> bool| -> Vec<&str> {
+        lines.iter().filter(|line| is(line)).map(|line| line.topic.as_str()).collect()
+    };
+    let hidden = names(&|line| line.state == TopicState::Hidden);
+    let wrong = names(&|line| matches!(line.state, TopicState::Missing | TopicState::Differs(_)));
+    let grant = || {
+        format!("grant this user Read and Describe on {}; if there is none, its department makes it", hidden.join(", "))
+    };
+    if wrong.is_empty() {
+        if hidden.is_empty() {
+            return Ok(());
+        }
+        let happened =
+            format!("this user may not see {} of {} topics: {}", hidden.len(), lines.len(), hidden.join(", "));
+        return Err(Failure::new(Exit::Failure, happened, grant()));
+    }
+    let mut next = "`insight-hub topics apply` creates missing ones of the hub's own, a department makes its own; change the \
+                    others yourself, or the configuration: partitions of internal topics decide where state lies; a setting is \
+                    changed by `kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config NAME=VALUE`, and \
+                    `insight-hub topics plan` says which"
+        .to_owned();
+    if !hidden.is_empty() {
+        next = format!("{next}; {}", grant());
     }
     Err(Failure::new(
         Exit::TopicsDiffer,
         format!("{} of {} topics are not as the hub needs them: {}", wrong.len(), lines.len(), wrong.join(", ")),
-        "`insight-hub topics apply` creates missing ones; change the others yourself, or the configuration: partitions \
-         of internal topics decide where state lies; a setting is changed by `kafka-configs.sh --alter --entity-type \
-         topics --entity-name TOPIC --add-config NAME=VALUE`, and `insight-hub topics plan` says which",
+        next,
     ))
 }
 
@@ -273,6 +298,25 @@ mod tests {
             assert!(failure.happened.ends_with("insight.metrics"), "{failure}");
         }
         assert_eq!(judge(&[line("a", TopicState::Created)], Action::Apply { output }), Ok(()));
+    }
+
+    /// systemd does not start again what ends with 2, 3 or 5: nothing would come back once the right is granted.
+    #[test]
+    fn a_topic_that_may_not_be_seen_is_a_missing_right_and_no_missing_topic() {
+        let action = Action::Verify { output: Format::Table };
+        let hidden = || line("sales.events", TopicState::Hidden);
+        let failure = judge(&[hidden(), line("insight.metrics", TopicState::Fits)], action).expect_err("a right");
+        assert_eq!(failure.exit, Exit::Failure);
+        assert!(failure.happened.contains("may not see 1 of 2 topics: sales.events"), "{failure}");
+        assert!(failure.next.starts_with("grant this user Read and Describe on sales.events"), "{failure}");
+        // What no grant mends comes first.
+        let failure = judge(&[hidden(), line("insight.metrics", TopicState::Missing)], action).expect_err("both");
+        assert_eq!(failure.exit, Exit::TopicsDiffer);
+        assert!(
+            failure.happened.ends_with(": insight.metrics") && failure.next.contains("on sales.events"),
+            "{failure}"
+        );
+        assert_eq!(judge(&[hidden()], Action::Plan { output: Format::Table }), Ok(()));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use rdkafka::{
 use super::{
     PATIENCE,
     clients::{Context, KafkaOptions, MESSAGE_BYTES_MAX},
+    rights::Rights,
     wanted,
 };
 use crate::engine::{
@@ -35,6 +36,8 @@ const NEWS_AT_ONCE: usize = 32;
 pub enum Difference {
     /// It does not exist.
     Missing,
+    /// This user may not see it, whether it exists or not.
+    Hidden,
     /// It exists with another number of partitions: placement would change, so this is never mended silently.
     Partitions {
         /// How many it has.
@@ -57,6 +60,7 @@ impl std::fmt::Display for Difference {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Difference::Missing => write!(formatter, "does not exist"),
+            Difference::Hidden => write!(formatter, "may not be seen by this user"),
             Difference::Partitions { found, wanted } => write!(formatter, "has {found} partitions instead of {wanted}"),
             Difference::Setting { name, found, wanted } => {
                 write!(formatter, "has {name}={found} instead of {wanted}")
@@ -175,9 +179,14 @@ impl Admin {
         let specs: Vec<TopicSpec> = topics.iter().map(|(_, spec)| spec.clone()).collect();
         let names: Vec<Arc<str>> = specs.iter().map(|spec| spec.name.clone()).collect();
         let found = self.partitions(&names, patience)?;
+        let is_unseen =
+            |topic: &TopicSpec, partitions: Option<i32>| topic.ownership == Ownership::Spoke && partitions.is_none();
+        let unseen = specs.iter().zip(&found).filter(|(topic, partitions)| is_unseen(topic, **partitions));
+        let hidden = self.hidden(unseen.map(|(topic, _)| Arc::clone(&topic.name)).collect());
         let mut plans = Vec::with_capacity(specs.len());
         for (topic, partitions) in specs.into_iter().zip(found) {
             let difference = match partitions {
+                None if hidden.contains(&topic.name) => Some(Difference::Hidden),
                 None => Some(Difference::Missing),
                 Some(_) if topic.ownership == Ownership::Spoke => None,
                 Some(found) if found != topic.partitions => {
@@ -188,6 +197,18 @@ impl Admin {
             plans.push(TopicPlan { topic, partitions, difference });
         }
         Ok(plans)
+    }
+
+    /// Of topics that are not among those that this user is shown, those that it may not see. Of its own, whoever runs the
+    /// hub is told when they cannot be made.
+    fn hidden(&self, mut unseen: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        if unseen.is_empty() {
+            return unseen;
+        }
+        let rights = self.rights_on_topics(&unseen.iter().map(|name| &**name).collect::<Vec<&str>>());
+        let mut rights = rights.into_iter();
+        unseen.retain(|_| rights.next() == Some(Rights::Hidden));
+        unseen
     }
 
     fn settings_difference(&self, topic: &TopicSpec, within: ErasedWithin) -> Result<Option<Difference>, LogError> {
