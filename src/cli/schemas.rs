@@ -1,6 +1,6 @@
 //! The folder of schemas and the registry, as configured: what messages in Avro are decoded by.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use super::{
     exit::{Exit, Failure},
@@ -67,9 +67,13 @@ pub(super) fn schemas(settings: &Settings, watcher: RegistryWatcher) -> Result<A
     }))
 }
 
-/// The same on a registry that is asked already: what was fetched is kept.
-pub(super) fn schemas_with(settings: &Settings, registry: Option<Registry>) -> Result<Arc<Schemas>, String> {
-    Ok(Arc::new(Schemas { folder: folder(settings.schemas.directory.as_deref())?, registry }))
+/// The same of files that were read, on a registry that is asked already: what was fetched is kept.
+pub(super) fn schemas_with(
+    files: &BTreeMap<String, String>,
+    registry: Option<Registry>,
+) -> Result<Arc<Schemas>, String> {
+    let folder = SchemaFolder::from_files(files).map_err(|error| error.to_string())?;
+    Ok(Arc::new(Schemas { folder, registry }))
 }
 
 fn registry(settings: &Settings, watcher: RegistryWatcher) -> Result<Option<Registry>, String> {

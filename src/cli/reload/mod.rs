@@ -190,8 +190,9 @@ pub(super) fn schemas_of(settings: &Settings) -> Result<Schemas, Failure> {
 /// one that is asked already.
 fn candidate(settings: &Settings, registry: Option<Registry>) -> Result<(SpokeSet, Schemas), Failure> {
     settings.calendar()?;
+    // Read once: what is told to be in use is what is.
     let schemas = schemas_of(settings)?;
-    let known = schemas::schemas_with(settings, registry)
+    let known = schemas::schemas_with(&schemas, registry)
         .map_err(|problem| Failure::new(Exit::Usage, problem, "correct it; `insight-hub check` shows every mistake"))?;
     let compiled = hub::compiled_spokes(settings, &known)?;
     for Compiled { file, spoke, tests } in &compiled {
