@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     exit::Failure,
     hub,
-    judge::{Outcome, ReadHeaders, judge},
+    judge::{Outcome, Patience, ReadHeaders, judge},
     output::{Format, shortened, write_json, write_table},
     place,
     rejected::{Letter, read_letters},
@@ -86,6 +86,8 @@ struct Findings {
     arrivals: Vec<Arrival>,
     /// Found beyond what is kept.
     more: u64,
+    /// With a registry that is away.
+    patience: Patience,
 }
 
 /// What is looked for.
@@ -197,7 +199,10 @@ impl Findings {
             if !sought.takes(&letter.spoke) {
                 return Ok(());
             }
-            let Some((by, now)) = recognised(&letter, sought, spokes.of_topic(&letter.topic)) else { return Ok(()) };
+            let Some((by, now)) = recognised(&letter, sought, spokes.of_topic(&letter.topic), &mut self.patience)
+            else {
+                return Ok(());
+            };
             if self.rejected.len() >= SHOWN_MAX {
                 self.more += 1;
                 return Ok(());
@@ -214,7 +219,7 @@ impl Findings {
     fn read_arrivals(&mut self, log: &mut dyn FeedRead, sought: &Sought<'_>, spoke: &Spoke) -> Result<(), Failure> {
         let first = self.arrivals.len();
         place::read_whole(log, &mut |record| {
-            for outcome in tap::outcomes(spoke, &record) {
+            for outcome in tap::outcomes(spoke, &record, &mut self.patience) {
                 let content_hash = match &outcome {
                     Outcome::Accepted(accepted) if accepted.id == sought.id => {
                         Some(accepted.content_hash(sought.key.as_ref()))
@@ -361,8 +366,14 @@ fn time(timestamp_ms: i64) -> Option<String> {
 }
 
 /// How a dead letter is recognised, if it is about the id, and what becomes of it now.
-fn recognised(letter: &Letter, sought: &Sought<'_>, spoke: Option<&Spoke>) -> Option<(&'static str, String)> {
-    let outcomes = spoke.map(|spoke| judge(spoke, &letter.source(&ReadHeaders(&letter.headers)))).unwrap_or_default();
+fn recognised(
+    letter: &Letter,
+    sought: &Sought<'_>,
+    spoke: Option<&Spoke>,
+    patience: &mut Patience,
+) -> Option<(&'static str, String)> {
+    let outcomes = spoke.map(|spoke| judge(spoke, &letter.source(&ReadHeaders(&letter.headers)), patience));
+    let outcomes = outcomes.unwrap_or_default();
     let takes = |outcome: &Outcome| matches!(outcome, Outcome::Accepted(accepted) if accepted.id == sought.id);
     if outcomes.iter().any(takes) {
         return Some(("its id by the mapping now", "accepted".to_owned()));

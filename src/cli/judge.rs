@@ -1,12 +1,13 @@
 //! A source record and its spoke's mapping in; what it becomes, as text and JSON, out.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     ingest::{self, Mapped, NotYet, Rejection, Skip, SourceRecord, Spoke},
     model::{PersonKey, Reason, Touchpoint},
+    wire::schemas::SchemaRef,
 };
 
 /// What stands where personal data is not to be seen.
@@ -142,13 +143,41 @@ impl From<Mapped<'_>> for Outcome {
 
 /// How long a schema may take to come.
 const SCHEMA_WITHIN: Duration = Duration::from_secs(3);
+/// So many schemas one after the other did not come: the registry is away, and none is waited for until one comes.
+const AWAY_AFTER: usize = 3;
+
+/// Which schemas a command has waited for in vain: of a million records, each would be waited for again.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    in_vain: BTreeSet<SchemaRef>,
+    /// Waits in vain since a schema came.
+    in_a_row: usize,
+}
+
+impl Patience {
+    fn for_schema(&self, named: SchemaRef) -> Duration {
+        let is_spent = self.in_a_row >= AWAY_AFTER || self.in_vain.contains(&named);
+        if is_spent { Duration::ZERO } else { SCHEMA_WITHIN }
+    }
+
+    fn note(&mut self, named: SchemaRef, came: bool) {
+        if came {
+            self.in_vain.remove(&named);
+            self.in_a_row = 0;
+        } else if self.in_vain.insert(named) {
+            self.in_a_row += 1;
+        }
+    }
+}
 
 /// Maps one record as the hub does. A schema that it needs is waited for; what does not come is told as unknown, though a
 /// hub would wait on.
-pub(super) fn judge(spoke: &Spoke, record: &SourceRecord<'_>) -> Vec<Outcome> {
+pub(super) fn judge(spoke: &Spoke, record: &SourceRecord<'_>, patience: &mut Patience) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     while let Err(NotYet(named)) = spoke.map(record, &mut |mapped| outcomes.push(mapped.into())) {
-        if let Err(problem) = spoke.wait_for(named, SCHEMA_WITHIN) {
+        let waited = spoke.wait_for(named, patience.for_schema(named));
+        patience.note(named, waited.is_ok());
+        if let Err(problem) = waited {
             outcomes.push(Outcome::Rejected(Rejection {
                 reason: Reason::UnknownSchema,
                 field: String::new(),
@@ -166,4 +195,71 @@ pub(super) fn judge_json(spoke: &Spoke, record: &SourceRecord<'_>) -> Vec<Outcom
     let mut outcomes = Vec::new();
     spoke.map_json(record, &mut |mapped| outcomes.push(mapped.into()));
     outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Instant};
+
+    use super::*;
+    use crate::{
+        ingest::{NoHeaders, Options, SpokeFile},
+        wire::{
+            SchemaFolder, Schemas,
+            registry::{Fetch, Registry, client::RegistryError},
+        },
+    };
+
+    struct Away;
+
+    impl Fetch for Away {
+        fn schema(&mut self, _: u32) -> Result<String, RegistryError> {
+            Err(RegistryError::Unavailable("no connection".into()))
+        }
+    }
+
+    #[test]
+    fn a_schema_that_did_not_come_is_not_waited_for_again() {
+        let registry = Registry::start(Away, Duration::from_secs(60), Arc::new(|_| {})).expect("a thread");
+        let schemas = Schemas { folder: SchemaFolder::default(), registry: Some(registry) };
+        let file = "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"avro\"\nid = \"id\"\n\
+                    occurred_at = { path = \"at\", format = \"epoch_ms\" }\nkind = { constant = \"visit_made\" }\n\
+                    identifiers = { email = \"mail\" }\n";
+        let file = SpokeFile::parse("shop", file).expect("a mapping");
+        let spoke = Spoke::compile(&file, Options::default(), &Arc::new(schemas)).expect("a mapping");
+        let mut patience = Patience::default();
+        let began = Instant::now();
+        for _ in 0..5 {
+            let record = SourceRecord {
+                topic: "shop.events",
+                partition: 0,
+                offset: 0,
+                timestamp_ms: 0,
+                key: None,
+                payload: Some(&[0, 0, 0, 0, 7, 2]),
+                headers: &NoHeaders,
+            };
+            match &judge(&spoke, &record, &mut patience)[..] {
+                [Outcome::Rejected(rejection)] => assert_eq!(rejection.reason, Reason::UnknownSchema),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(began.elapsed() < 2 * SCHEMA_WITHIN, "each was waited for: {:?}", began.elapsed());
+    }
+
+    #[test]
+    fn of_a_registry_that_is_away_no_schema_is_waited_for_until_one_comes() {
+        let id = SchemaRef::Id;
+        let mut patience = Patience::default();
+        for number in 0..3 {
+            assert_eq!(patience.for_schema(id(number)), SCHEMA_WITHIN, "{number}");
+            // Told again and again, it is one schema.
+            (0..5).for_each(|_| patience.note(id(number), false));
+        }
+        assert_eq!(patience.for_schema(id(3)), Duration::ZERO);
+        patience.note(id(3), true);
+        assert_eq!((patience.for_schema(id(4)), patience.for_schema(id(1))), (SCHEMA_WITHIN, Duration::ZERO));
+        patience.note(id(1), true);
+        assert_eq!(patience.for_schema(id(1)), SCHEMA_WITHIN);
+    }
 }

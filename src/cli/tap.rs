@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     exit::{Exit, Failure},
     hub,
-    judge::{Outcome, ReadHeaders, judge},
+    judge::{Outcome, Patience, ReadHeaders, judge},
     output::{Format, Listing, escaped, hexadecimal, shortened},
     place,
 };
@@ -59,7 +59,7 @@ pub(super) fn spoke_of<'a>(settings: &Settings, spokes: &'a SpokeSet, name: &str
 }
 
 /// What a record of a spoke's topic becomes, as the hub takes it: a replay as the record that it was.
-pub(super) fn outcomes(spoke: &Spoke, record: &CommittedRecord) -> Vec<Outcome> {
+pub(super) fn outcomes(spoke: &Spoke, record: &CommittedRecord, patience: &mut Patience) -> Vec<Outcome> {
     let mut reader = OriginReader::new(spoke.topic());
     record.headers.iter().for_each(|(name, value)| reader.take(name, Some(value)));
     let (partition, offset, timestamp_ms) = match reader.origin() {
@@ -75,7 +75,7 @@ pub(super) fn outcomes(spoke: &Spoke, record: &CommittedRecord) -> Vec<Outcome> 
         payload: record.value.as_deref(),
         headers: &ReadHeaders(&record.headers),
     };
-    judge(spoke, &source)
+    judge(spoke, &source, patience)
 }
 
 pub(super) fn execute(settings: &Settings, arguments: &TapArguments, output: &mut dyn Write) -> Result<(), Failure> {
@@ -102,11 +102,12 @@ fn read(
     listing: &mut Listing<'_>,
 ) -> Result<(), Failure> {
     let mut left = arguments.max.unwrap_or(u64::MAX);
+    let mut patience = Patience::default();
     while left > 0 {
         match log.next(place::IDLE_AFTER).map_err(|error| hub::log_failure(&error))? {
             Next::Record(record) => {
                 left -= 1;
-                let mut becomes = outcomes(spoke, &record);
+                let mut becomes = outcomes(spoke, &record, &mut patience);
                 if !arguments.unmasked {
                     becomes.iter_mut().for_each(Outcome::mask);
                 }
@@ -278,7 +279,7 @@ mod tests {
     #[test]
     fn a_replay_is_judged_as_the_record_that_it_was() {
         let mut record = event(7, r#"{"at":"2026-02-20T08:00:00Z","mail":"ann@example.org"}"#);
-        let id = |record: &CommittedRecord| match &outcomes(&shop(), record)[..] {
+        let id = |record: &CommittedRecord| match &outcomes(&shop(), record, &mut Patience::default())[..] {
             [Outcome::Accepted(accepted)] => accepted.id.clone(),
             [Outcome::Rejected(rejection)] => rejection.reason.to_string(),
             other => panic!("{other:?}"),

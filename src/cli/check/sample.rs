@@ -11,7 +11,7 @@ use crate::{
     cli::{
         exit::{Exit, Failure},
         import::glance::{Limits, glance},
-        judge::{Outcome, judge, judge_json},
+        judge::{Outcome, Patience, judge, judge_json},
         output::{Format, Steps},
     },
     ingest::{Finds, NoHeaders, SourceRecord, Spoke},
@@ -63,7 +63,7 @@ pub(super) fn show(
             "put records there: JSON one after the other or as a list, or CSV in a file that is called .csv",
         ));
     }
-    let (mut tally, mut finds) = (Tally::default(), Finds::default());
+    let (mut tally, mut finds, mut patience) = (Tally::default(), Finds::default(), Patience::default());
     let mut steps = Steps::new(format, "records", output);
     for (line, payload) in &samples {
         let record = SourceRecord {
@@ -78,7 +78,7 @@ pub(super) fn show(
         tally.records += 1;
         let outcomes = match record.payload.filter(|_| !is_message).and_then(|sample| spoke.misfit(sample)) {
             Some(misfit) => vec![Outcome::Rejected(misfit)],
-            None if is_message => judge(spoke, &record),
+            None if is_message => judge(spoke, &record, &mut patience),
             None => judge_json(spoke, &record),
         };
         spoke.look(&record, !is_message, &mut finds);

@@ -13,7 +13,7 @@ use crate::{
     cli::{
         exit::Failure,
         hub,
-        judge::{Outcome, ReadHeaders, judge},
+        judge::{Outcome, Patience, ReadHeaders, judge},
         output::{Format, Listing, write_json, write_table},
         place,
     },
@@ -37,9 +37,9 @@ enum Fate {
 }
 
 impl Fate {
-    fn of(letter: &Letter, spokes: &SpokeSet) -> Fate {
+    fn of(letter: &Letter, spokes: &SpokeSet, patience: &mut Patience) -> Fate {
         let Some(spoke) = spokes.of_topic(&letter.topic) else { return Fate::NoSpoke };
-        let mut outcomes = judge(spoke, &letter.source(&ReadHeaders(&letter.headers)));
+        let mut outcomes = judge(spoke, &letter.source(&ReadHeaders(&letter.headers)), patience);
         // The same again: others of the record may well be good, and were taken when it came.
         let same = |outcome: &Outcome| match outcome {
             Outcome::Rejected(rejection) => {
@@ -142,13 +142,14 @@ pub(super) fn replay(
     let mut listing = Listing::new(format, "letters", header, output);
     let mut counts = Counts::default();
     let mut records: u64 = 0;
+    let mut patience = Patience::default();
     // Letters about one record lie together: it is sent once.
     let mut last: Option<(String, Origin)> = None;
     let foreign = read_letters(log, &mut |letter| {
         if !filter.takes(&letter) {
             return Ok(());
         }
-        let fate = Fate::of(&letter, spokes);
+        let fate = Fate::of(&letter, spokes, &mut patience);
         counts.add(&letter.spoke, &fate.word());
         if dry_run {
             let cells =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    cli::judge::{Outcome, judge},
+    cli::judge::{Outcome, Patience, judge},
     company::{Company, CompanyOptions},
     ingest::{self, NoHeaders, SourceRecord, Spoke, SpokeFile},
 };
@@ -159,7 +159,7 @@ fn fields(text: &str, lines: &[u8], left_out: &[&str]) -> Vec<Vec<String>> {
                 payload: Some(line),
                 headers: &NoHeaders,
             };
-            judge(&spoke, &record).into_iter().map(shown).collect()
+            judge(&spoke, &record, &mut Patience::default()).into_iter().map(shown).collect()
         })
         .collect()
 }
