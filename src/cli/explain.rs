@@ -1,7 +1,7 @@
 //! `insight-hub explain ID`: an event's id in; where it counts, or why it does not, and what cannot be known, out.
 //!
 //! The feeds are read: `insight.touchpoints` for what was accepted, `insight.rejected` for what was not. A duplicate and what
-//! a condition left out leave no trace there; `--arrivals` reads the departments' topics too, and maps every event again.
+//! the mapping takes nothing from leave no trace there; `--arrivals` reads the departments' topics too, and maps every event again.
 
 use std::{collections::BTreeMap, io::Write};
 
@@ -67,15 +67,15 @@ struct Rejected {
     now: String,
 }
 
-/// An event of a department's topic that becomes a touchpoint with the id, or that the condition leaves out.
+/// An event of a department's topic that becomes a touchpoint with the id, or that the mapping takes nothing from.
 #[derive(Debug)]
 struct Arrival {
     spoke: String,
     position: String,
     timestamp_ms: i64,
-    /// `None`: it becomes no touchpoint.
-    content_hash: Option<u128>,
-    what: &'static str,
+    /// The content's hash, or why it becomes no touchpoint.
+    content: Result<u128, Skip>,
+    what: String,
 }
 
 /// Everything that was found.
@@ -160,6 +160,10 @@ fn unknown(settings: &Settings, arrivals: bool) -> Vec<String> {
     } else {
         "whether it came again (a duplicate), or the mapping took nothing from it: --arrivals reads the topics".into()
     });
+    unknown.push(
+        "whether it is of somebody who was erased: nothing of theirs is kept, and nothing here says who that was"
+            .to_owned(),
+    );
     unknown.push("whether it was ever sent, or the hub has yet to read it".to_owned());
     unknown
 }
@@ -220,21 +224,19 @@ impl Findings {
         let first = self.arrivals.len();
         place::read_whole(log, &mut |record| {
             for outcome in tap::outcomes(spoke, &record, &mut self.patience) {
-                let content_hash = match &outcome {
+                let content = match &outcome {
                     Outcome::Accepted(accepted) if accepted.id == sought.id => {
-                        Some(accepted.content_hash(sought.key.as_ref()))
+                        Ok(accepted.content_hash(sought.key.as_ref()))
                     }
                     // What is left out has no id: it is recognised as a dead letter is.
-                    Outcome::Skipped(Skip::Condition) if stands_in(record.value.as_deref(), sought, Some(spoke)) => {
-                        None
-                    }
+                    Outcome::Skipped(skip) if stands_in(record.value.as_deref(), sought, Some(spoke)) => Err(*skip),
                     Outcome::Accepted(_) | Outcome::Skipped(_) | Outcome::Rejected(_) => continue,
                 };
                 if self.arrivals.len() - first >= SHOWN_MAX {
                     self.more += 1;
                     continue;
                 }
-                self.arrivals.push(arrival(spoke, &record, content_hash));
+                self.arrivals.push(arrival(spoke, &record, content));
             }
             Ok(())
         })?;
@@ -256,13 +258,17 @@ impl Findings {
                 "it was rejected; the mapping as it is now takes it: `insight-hub rejected replay`".to_owned()
             }
             (0, true, false) => "it was rejected".to_owned(),
-            (0, true, true) if self.arrivals.iter().any(|arrival| arrival.content_hash.is_some()) => {
+            (0, true, true) if self.arrivals.iter().any(|arrival| arrival.content.is_ok()) => {
                 "it came, and the mapping as it is now takes it; but it is in no feed: the hub may have yet to read it, or \
-                 rejected it with an earlier mapping, longer ago than dead letters are kept"
+                 rejected it with an earlier mapping, longer ago than dead letters are kept, or it is of somebody who was \
+                 erased"
                     .to_owned()
             }
-            (0, true, true) if !self.arrivals.is_empty() => {
+            (0, true, true) if self.arrivals.iter().any(|arrival| arrival.content == Err(Skip::Condition)) => {
                 "it came, and the condition of its mapping as it is now leaves it out".to_owned()
+            }
+            (0, true, true) if !self.arrivals.is_empty() => {
+                "it came, and its list, of which the mapping as it is now takes each element, has none".to_owned()
             }
             (0, true, true) => "nothing is known of it".to_owned(),
         }
@@ -288,7 +294,7 @@ impl Findings {
         });
         let arrivals = self.arrivals.iter().map(|found| {
             json!({"spoke": found.spoke, "position": found.position, "timestamp": time(found.timestamp_ms),
-                "is": found.what, "content": found.content_hash.map(|hash| format!("{hash:032x}"))})
+                "is": found.what, "content": found.content.ok().map(|hash| format!("{hash:032x}"))})
         });
         json!({
             "id": sought.id,
@@ -327,7 +333,7 @@ impl Findings {
             writeln!(output, "\narrivals (the department's topic, by the mapping as it is now)")?;
             let row = |found: &Arrival| {
                 let at = time(found.timestamp_ms).unwrap_or_default();
-                vec![found.position.clone(), found.spoke.clone(), at, found.what.to_owned()]
+                vec![found.position.clone(), found.spoke.clone(), at, found.what.clone()]
             };
             let rows: Vec<Vec<String>> = self.arrivals.iter().map(row).collect();
             write_table(output, &["position", "spoke", "came", "is"], &rows)?;
@@ -410,171 +416,31 @@ fn holds(bytes: &[u8], text: &[u8], whole: bool) -> bool {
     })
 }
 
-fn arrival(spoke: &Spoke, record: &CommittedRecord, content_hash: Option<u128>) -> Arrival {
+fn arrival(spoke: &Spoke, record: &CommittedRecord, content: Result<u128, Skip>) -> Arrival {
     Arrival {
         spoke: spoke.name().to_owned(),
         position: feeds::position(spoke.topic(), record.partition, record.offset),
         timestamp_ms: record.timestamp_ms,
-        content_hash,
-        what: "",
+        content,
+        what: String::new(),
     }
 }
 
 /// Within a person the smallest content hash counts, once.
 fn judge_arrivals(arrivals: &mut [Arrival]) {
-    let smallest = arrivals.iter().filter_map(|arrival| arrival.content_hash).min();
+    let smallest = arrivals.iter().filter_map(|arrival| arrival.content.ok()).min();
     let mut is_first = true;
     for arrival in arrivals {
-        if arrival.content_hash.is_none() {
-            arrival.what = "skipped by the condition (its id stands in the record)";
-            continue;
-        }
-        arrival.what = match arrival.content_hash == smallest {
-            true if std::mem::take(&mut is_first) => "the one that counts",
-            true => "a duplicate",
-            false => "conflicting: other content (it counts only for another person)",
+        arrival.what = match arrival.content {
+            Err(skip) => format!("{} (its id stands in the record)", skip.in_words()),
+            Ok(hash) if Some(hash) != smallest => {
+                "conflicting: other content (it counts only for another person)".to_owned()
+            }
+            Ok(_) if std::mem::take(&mut is_first) => "the one that counts".to_owned(),
+            Ok(_) => "a duplicate".to_owned(),
         };
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::VecDeque, sync::Arc, time::Duration};
-
-    use super::*;
-    use crate::{
-        engine::log::{LogError, outside::Next},
-        feeds::DeadLetter,
-        ingest::{self, SpokeFile},
-        model::Reason,
-    };
-
-    struct Fixed(VecDeque<CommittedRecord>);
-
-    impl FeedRead for Fixed {
-        fn next(&mut self, _: Duration) -> Result<Next, LogError> {
-            Ok(self.0.pop_front().map_or(Next::End, Next::Record))
-        }
-    }
-
-    fn record(key: &str, value: Option<&str>) -> CommittedRecord {
-        CommittedRecord {
-            partition: 0,
-            offset: 0,
-            timestamp_ms: 1_769_850_000_000,
-            key: key.as_bytes().to_vec(),
-            value: value.map(|value| value.as_bytes().to_vec()),
-            headers: Vec::new(),
-        }
-    }
-
-    fn rejected(offset: i64, value: &str) -> CommittedRecord {
-        let letter = DeadLetter {
-            topic: "shop.events",
-            partition: 0,
-            offset,
-            timestamp_ms: 0,
-            touchpoint: 0,
-            spoke: "shop",
-            reason: Reason::MissingField,
-            field: "at",
-            message: "send it",
-            source_key: None,
-        };
-        let mut record = record(&letter.key(), Some(value));
-        letter.headers(|name, value| record.headers.push((name.to_owned(), value.to_vec())));
-        record
-    }
-
-    #[test]
-    fn timelines_are_those_of_the_id_and_conflicts_show_in_their_changes() {
-        let records = [
-            record("p|shop|O%7C1", Some("{\"kind\":\"visit_made\"}")),
-            record("p|shop|O%7C1", Some("{\"kind\":\"visit_made\"}")),
-            record("p|shop|O%7C1", Some("{\"kind\":\"order_placed\"}")),
-            record("q|web|O%7C1", Some("{\"kind\":\"page_viewed\"}")),
-            record("q|web|O%7C1", None),
-            record("p|shop|O%7C12", Some("{}")),
-        ];
-        let mut all = Findings::default();
-        all.read_touchpoints(&mut Fixed(records.clone().into()), &Sought::new("O|1", None)).expect("a feed");
-        assert_eq!(all.timelines.len(), 2);
-        let (shop, web) = (&all.timelines["p|shop|O%7C1"], &all.timelines["q|web|O%7C1"]);
-        assert_eq!((shop.changes, shop.field("kind"), web.changes), (1, "order_placed", 0));
-        assert!(web.current.is_none() && all.answer().contains("1 person(s)"));
-        let mut of_web = Findings::default();
-        of_web.read_touchpoints(&mut Fixed(records.into()), &Sought::new("O|1", Some("web"))).expect("a feed");
-        assert!(of_web.answer().contains("withdrawn"));
-    }
-
-    #[test]
-    fn dead_letters_are_recognised_by_position_and_by_the_text_of_the_id() {
-        let letters = [rejected(7, "{\"number\":\"O-1\"}"), rejected(8, "{\"number\":\"O-10\"}")];
-        let found = |id: &str, spoke| {
-            let mut findings = Findings::default();
-            let mut log = Fixed(letters.clone().into());
-            findings.read_rejected(&mut log, &Sought::new(id, spoke), &SpokeSet::default()).expect("a feed");
-            findings.rejected.iter().map(|found| found.letter.origin.offset).collect::<Vec<_>>()
-        };
-        assert_eq!(found("O-1", None), [7]);
-        assert_eq!(found("shop.events-0-8", Some("shop")), [8]);
-        assert_eq!(found("shop.events|0|8", None), [8]);
-        assert!(found("O-1", Some("web")).is_empty() && found("O", None).is_empty());
-    }
-
-    #[test]
-    fn what_the_condition_leaves_out_is_recognised_by_the_text_of_the_id() {
-        let file =
-            "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"touchpoint-json\"\ncondition = \"kind != 'other'\"";
-        let file = SpokeFile::parse("shop", file).expect("a mapping");
-        let spoke = Spoke::compile(&file, ingest::Options::default(), &Arc::default()).expect("a mapping");
-        let events = ["{\"id\":\"O-1\",\"kind\":\"other\"}", "{\"id\":\"O-2\",\"kind\":\"other\"}"];
-        let mut findings = Findings::default();
-        let mut log = Fixed(events.map(|event| record("", Some(event))).into());
-        findings.read_arrivals(&mut log, &Sought::new("O-1", None), &spoke).expect("a topic");
-        let words: Vec<&str> = findings.arrivals.iter().map(|arrival| arrival.what).collect();
-        assert_eq!(words, ["skipped by the condition (its id stands in the record)"]);
-        assert!(findings.answer().contains("the condition of its mapping as it is now leaves it out"));
-        let json = findings.as_json(&Sought::new("O-1", None), &[]);
-        assert!(json["arrivals"][0]["content"].is_null(), "{json}");
-    }
-
-    #[test]
-    fn an_id_is_found_as_a_word_of_its_own() {
-        assert!(holds(br#"{"id":"O-1","x":2}"#, b"O-1", true));
-        assert!(holds(br#"{"id":12}"#, b"12", true));
-        assert!(!holds(br#"{"id":"O-12"}"#, b"O-1", true) && !holds(br#"{"id":"XO-1"}"#, b"O-1", true));
-        assert!(holds(b"\x06O-1\x02", b"O-1", false) && holds(b"4O-1", b"O-1", false));
-        assert!(!holds(b"", b"O-1", true) && !holds(b"O-1", b"", true));
-    }
-
-    #[test]
-    fn of_arrivals_one_counts() {
-        let arrival = |content_hash| Arrival {
-            spoke: "shop".into(),
-            position: String::new(),
-            timestamp_ms: 0,
-            content_hash,
-            what: "",
-        };
-        let mut arrivals = [Some(7), None, Some(3), Some(3), Some(9)].map(arrival);
-        judge_arrivals(&mut arrivals);
-        let words: Vec<&str> = arrivals.iter().map(|arrival| &arrival.what[..8]).collect();
-        assert_eq!(words, ["conflict", "skipped ", "the one ", "a duplic", "conflict"]);
-    }
-
-    #[test]
-    fn the_answer_follows_from_what_was_found() {
-        let mut findings = Findings::default();
-        assert_eq!(findings.answer(), "nothing is known of it");
-        findings.timelines.insert("p|shop|1".into(), OnTimeline::default());
-        assert!(findings.answer().contains("withdrawn"));
-        let counts = OnTimeline { current: Some(json!({"kind": "visit_made"})), changes: 1, ..OnTimeline::default() };
-        assert!(counts.row().iter().any(|cell| cell.starts_with("conflicting")));
-        findings.timelines.insert("q|shop|1".into(), counts);
-        assert!(findings.answer().contains("1 person(s)"));
-        let json = findings.as_json(&Sought::new("1", None), &unknown(&Settings::default(), false));
-        assert_eq!(json["timelines"].as_array().map(Vec::len), Some(2));
-        assert!(json["cannot_be_known"].to_string().contains("--arrivals"));
-    }
-}
+mod tests;
