@@ -265,6 +265,14 @@ impl Spoke {
         matches!(self.mapping.id, IdRule::Position)
     }
 
+    /// Whether a field that a rejection names is of the first element of its record's list.
+    pub fn is_of_first_element(&self, field: &str) -> bool {
+        self.mapping.each.as_ref().is_some_and(|rule| {
+            let of_list = rule.path.strip_suffix(']').and_then(|list| field.strip_prefix(list));
+            of_list.is_some_and(|rest| rest.starts_with("0]"))
+        })
+    }
+
     /// Whether something of a touchpoint is taken from its record's key.
     pub fn reads_keys(&self) -> bool {
         self.mapping.outside.iter().any(|(_, outside)| matches!(outside, rules::Outside::Key))

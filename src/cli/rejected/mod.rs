@@ -3,11 +3,14 @@
 //! - `letter`: a record of `insight.rejected` → the department's record in it.
 //! - `filter`: flags → which letters are meant.
 //! - `list`, `show`: letters → a table or JSON, with counts by spoke and reason.
+//! - `history`: letters of replays → what the latest replay of each record left.
 //! - `replay`: letters → what they become by the mapping as it is now, and back to their topics.
 //!
-//! Everything is read as a stream: what stays in memory is a count for each spoke and reason.
+//! Everything is read as a stream: what stays in memory is a count for each spoke and reason, and of each record that came
+//! back from a replay, what was left of it.
 
 mod filter;
+mod history;
 mod letter;
 mod list;
 mod replay;

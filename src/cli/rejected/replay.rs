@@ -1,14 +1,21 @@
 //! Dead letters and the mappings as they are now in; records that became good back to their topics, and a report, out.
 //!
 //! A record goes to the end of its own topic, as the department sent it, with the headers of [`Origin`]. It is sent only if
-//! the mapping takes it now, so that a replay makes no dead letters again. What was replayed or accepted before has the same
+//! the mapping takes it now, so that a replay makes no dead letters again; of several touchpoints it may take some, and then
+//! it goes back for these, once. What was replayed or accepted before has the same
 //! id and content, and counts once: an id that was made from the position is made from the first one again.
 
 use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{filter::FilterArguments, letter::Letter, list::Counts, open, read_letters};
+use super::{
+    filter::FilterArguments,
+    history::{Defect, History},
+    letter::Letter,
+    list::Counts,
+    open, read_letters,
+};
 use crate::{
     cli::{
         exit::Failure,
@@ -30,6 +37,8 @@ enum Fate {
     Mended(Vec<Outcome>),
     /// The mapping takes nothing from it now: as if it had never been rejected.
     Skipped(Skip),
+    /// An earlier replay took it, and would be made again for others of its record that would be rejected again.
+    TakenBefore,
     /// It would be rejected again.
     Rejected(Outcome),
     /// No spoke of the configuration reads its topic.
@@ -37,23 +46,16 @@ enum Fate {
 }
 
 impl Fate {
-    fn of(letter: &Letter, spokes: &SpokeSet, patience: &mut Patience) -> Fate {
+    fn of(letter: &Letter, spokes: &SpokeSet, history: &History, patience: &mut Patience) -> Fate {
         let Some(spoke) = spokes.of_topic(&letter.topic) else { return Fate::NoSpoke };
         let mut outcomes = judge(spoke, &letter.source(&ReadHeaders(&letter.headers)), patience);
-        // The same again: others of the record may well be good, and were taken when it came.
-        let same = |outcome: &Outcome| match outcome {
-            Outcome::Rejected(rejection) => {
-                rejection.touchpoint == letter.touchpoint
-                    && rejection.reason.as_str() == letter.reason
-                    && rejection.field == letter.field
-            }
-            Outcome::Accepted(_) | Outcome::Skipped(_) => false,
-        };
+        // Others of the record may well be good, and were taken when it came.
         let is_good = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Accepted(_)));
-        let again = outcomes.iter().position(same);
+        let again = Defect::of(letter).again(spoke, &outcomes);
         let rejected = || outcomes.iter().position(|outcome| matches!(outcome, Outcome::Rejected(_)));
         match again.or_else(|| if is_good { None } else { rejected() }) {
             Some(index) => Fate::Rejected(outcomes.swap_remove(index)),
+            None if is_good && history.is_circle(letter, spoke, &outcomes) => Fate::TakenBefore,
             None if is_good => Fate::Mended(outcomes),
             None => Fate::Skipped(match outcomes.first() {
                 Some(Outcome::Skipped(skip)) => *skip,
@@ -65,6 +67,7 @@ impl Fate {
     fn word(&self) -> String {
         match self {
             Fate::Mended(_) => "accepted".to_owned(),
+            Fate::TakenBefore => "taken by an earlier replay".to_owned(),
             Fate::Skipped(_) => "skipped".to_owned(),
             Fate::Rejected(Outcome::Rejected(rejection)) => format!("still rejected: {}", rejection.reason),
             Fate::Rejected(_) => "still rejected".to_owned(),
@@ -84,7 +87,7 @@ impl Fate {
             }
             Fate::Rejected(Outcome::Rejected(rejection)) => format!("{} {}", rejection.field, rejection.message),
             Fate::Skipped(skip) => skip.in_words().to_owned(),
-            Fate::Rejected(_) | Fate::NoSpoke => String::new(),
+            Fate::Rejected(_) | Fate::TakenBefore | Fate::NoSpoke => String::new(),
         }
     }
 
@@ -93,7 +96,7 @@ impl Fate {
             Fate::Mended(outcomes) => outcomes.iter().map(masked).collect(),
             Fate::Rejected(outcome) => vec![outcome.as_json()],
             Fate::Skipped(skip) => vec![Outcome::Skipped(*skip).as_json()],
-            Fate::NoSpoke => Vec::new(),
+            Fate::TakenBefore | Fate::NoSpoke => Vec::new(),
         };
         json!({
             "position": letter.position(),
@@ -120,17 +123,19 @@ pub(super) fn execute(
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
     let spokes = hub::spokes(settings)?;
+    let history = History::read(&mut *open(settings)?)?;
     if dry_run {
-        return replay(&spokes, &mut *open(settings)?, None, filter, format, output);
+        return replay(&spokes, &history, &mut *open(settings)?, None, filter, format, output);
     }
     let topic = place::topic_of(settings, Feed::Rejected);
     let (mut log, mut appender) = place::feed_and_appender(settings, &topic, "replay")?;
-    replay(&spokes, &mut *log, Some(&mut *appender), filter, format, output)
+    replay(&spokes, &history, &mut *log, Some(&mut *appender), filter, format, output)
 }
 
 /// `appender`: where good records go; `None`: nowhere, and each letter is shown with what it becomes.
 pub(super) fn replay(
     spokes: &SpokeSet,
+    history: &History,
     log: &mut dyn FeedRead,
     mut appender: Option<&mut dyn SpokeAppend>,
     filter: &FilterArguments,
@@ -149,7 +154,7 @@ pub(super) fn replay(
         if !filter.takes(&letter) {
             return Ok(());
         }
-        let fate = Fate::of(&letter, spokes, &mut patience);
+        let fate = Fate::of(&letter, spokes, history, &mut patience);
         counts.add(&letter.spoke, &fate.word());
         if dry_run {
             let cells =

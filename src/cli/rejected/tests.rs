@@ -188,7 +188,8 @@ fn one_letter_is_shown_with_the_record_as_it_came() {
 fn replayed(id: &str, filter: &FilterArguments, topic: Option<&mut Topic>, format: Format) -> String {
     let mut output = Vec::new();
     let appender = topic.map(|topic| topic as &mut dyn SpokeAppend);
-    replay::replay(&spokes(id), &mut letters(), appender, filter, format, &mut output).expect("a replay");
+    let history = history::History::default();
+    replay::replay(&spokes(id), &history, &mut letters(), appender, filter, format, &mut output).expect("a replay");
     String::from_utf8(output).expect("text")
 }
 
@@ -229,4 +230,116 @@ fn a_dry_run_says_what_each_becomes_and_names_nobody() {
     assert_eq!(lines[2]["becomes"][0]["reason"], "too_far_in_future");
     let filter = FilterArguments { reason: vec![Reason::Undecodable], ..FilterArguments::default() };
     assert!(replayed("id", &filter, None, Format::Table).contains("nothing to replay"));
+}
+
+/// A spoke of parcels, and what is made of its dead letters: what is said of each, and how many records go back.
+fn replayed_parcels(letters: &[CommittedRecord]) -> (Vec<String>, usize) {
+    let file = "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"json\"\nid = \"id\"\neach = \"parcels\"\n\
+                occurred_at = { path = \".at\", format = \"rfc3339\" }\nkind = { constant = \"visit_made\" }\n\
+                amount = { value = \".price\", unit = \"major\", currency = { constant = \"EUR\" } }\n\
+                identifiers = { email = \"mail\" }\n";
+    let file = SpokeFile::parse("shop", file).expect("a mapping");
+    let spoke = Spoke::compile(&file, ingest::Options::default(), &Arc::new(Schemas::default()));
+    let spokes = SpokeSet::new([spoke.expect("a mapping")]).expect("one spoke");
+    let log = || Fixed(letters.to_vec().into());
+    let history = history::History::read(&mut log()).expect("a feed");
+    let run = |topic: Option<&mut Topic>| {
+        let mut output = Vec::new();
+        let appender = topic.map(|topic| topic as &mut dyn SpokeAppend);
+        let all = FilterArguments::default();
+        replay::replay(&spokes, &history, &mut log(), appender, &all, Format::Jsonl, &mut output).expect("a replay");
+        String::from_utf8(output).expect("text")
+    };
+    let mut topic = Topic::default();
+    run(Some(&mut topic));
+    let result = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["result"].as_str().map(str::to_owned);
+    (run(None).lines().filter_map(result).collect(), topic.sent.len())
+}
+
+fn parcels(list: &str) -> String {
+    format!(r#"{{"id":"P1","mail":"ann@example.org","parcels":[{list}]}}"#)
+}
+
+/// A letter about one of the parcels; `replays`: it came back from so many replays before.
+fn parcel_letter(touchpoint: u32, reason: Reason, field: &str, replays: usize, payload: &str) -> CommittedRecord {
+    let letter = DeadLetter {
+        topic: "shop.events",
+        partition: 1,
+        offset: 7,
+        timestamp_ms: AT,
+        touchpoint,
+        spoke: "shop",
+        reason,
+        field,
+        message: "mend it",
+        source_key: None,
+    };
+    let mut headers = Vec::new();
+    if replays > 0 {
+        headers.push((REPLAY_OF.to_owned(), b"shop.events|1|7".to_vec()));
+        headers.push((REPLAY_TIMESTAMP.to_owned(), AT.to_string().into_bytes()));
+    }
+    letter.headers(|name, value| headers.push((name.to_owned(), value.to_vec())));
+    CommittedRecord {
+        partition: 0,
+        offset: 0,
+        timestamp_ms: AT,
+        key: letter.key().into_bytes(),
+        value: Some(payload.as_bytes().to_vec()),
+        headers,
+    }
+}
+
+const GOOD: &str = r#"{"at":"2026-01-31T08:00:00Z","price":"1.50"}"#;
+/// Its time is understood by now; its price never is.
+const DEAR: &str = r#"{"at":"2026-01-31T08:00:00Z","price":"dear"}"#;
+
+#[test]
+fn an_element_that_is_rejected_for_something_else_now_is_not_sent_again() {
+    for (touchpoint, list) in [(1, format!("{GOOD},{DEAR}")), (0, format!("{DEAR},{GOOD}"))] {
+        let field = format!("parcels[{touchpoint}].at");
+        let letter = parcel_letter(touchpoint, Reason::BadTimestamp, &field, 0, &parcels(&list));
+        let (results, sent) = replayed_parcels(&[letter]);
+        assert_eq!((results, sent), (vec!["still rejected: wrong_type".to_owned()], 0), "element {touchpoint}");
+    }
+}
+
+#[test]
+fn a_record_that_is_mended_in_part_goes_back_once() {
+    let payload = parcels(&format!("{GOOD},{DEAR},{GOOD}"));
+    let letter = |touchpoint, reason, field, replays| parcel_letter(touchpoint, reason, field, replays, &payload);
+    let first =
+        [letter(1, Reason::WrongType, "parcels[1].price", 0), letter(2, Reason::BadTimestamp, "parcels[2].at", 0)];
+    let (results, sent) = replayed_parcels(&first);
+    assert_eq!((results, sent), (vec!["still rejected: wrong_type".to_owned(), "accepted".to_owned()], 1));
+    // What that replay left.
+    let mut after = first.to_vec();
+    after.push(letter(1, Reason::WrongType, "parcels[1].price", 1));
+    let (results, sent) = replayed_parcels(&after);
+    let words = ["still rejected: wrong_type", "taken by an earlier replay", "still rejected: wrong_type"];
+    assert_eq!((results, sent), (words.map(str::to_owned).to_vec(), 0));
+    // A hub that had the old mapping left both again: then it goes back.
+    after.push(letter(1, Reason::WrongType, "parcels[1].price", 2));
+    after.push(letter(2, Reason::BadTimestamp, "parcels[2].at", 2));
+    let (results, sent) = replayed_parcels(&after);
+    assert_eq!((results.iter().filter(|word| *word == "accepted").count(), sent), (2, 1), "{results:?}");
+    // All of it is good now.
+    let good = parcels(&format!("{GOOD},{GOOD},{GOOD}"));
+    for letter in &mut after {
+        letter.value = Some(good.clone().into_bytes());
+    }
+    let (results, sent) = replayed_parcels(&after);
+    assert!(sent == 1 && results.iter().all(|word| word == "accepted"), "{results:?}");
+}
+
+#[test]
+fn a_record_that_could_not_be_read_at_all_goes_back_once_though_its_first_element_is_bad() {
+    let payload = parcels(&format!("{DEAR},{GOOD}"));
+    let whole = parcel_letter(0, Reason::WrongType, "parcels", 0, &payload);
+    let (results, sent) = replayed_parcels(std::slice::from_ref(&whole));
+    assert_eq!((results, sent), (vec!["accepted".to_owned()], 1));
+    let left = parcel_letter(0, Reason::WrongType, "parcels[0].price", 1, &payload);
+    let (results, sent) = replayed_parcels(&[whole, left]);
+    let words = ["taken by an earlier replay", "still rejected: wrong_type"];
+    assert_eq!((results, sent), (words.map(str::to_owned).to_vec(), 0));
 }
