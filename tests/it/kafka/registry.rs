@@ -185,11 +185,24 @@ fn records_wait_for_a_registry_that_is_down_and_nothing_else_does() {
     let defaults = touchpoints.values().filter(|touchpoint| touchpoint["channel"] == "web").count();
     assert_eq!((channels, defaults), (15, 21), "the reader's schema says what an older order lacks");
     assert!(touchpoints.values().any(|touchpoint| touchpoint["amount"]["minor"] == 12_345));
-    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
 
     // An id that was unknown once is asked for again: a replay finds what was registered meanwhile.
-    let (status, said, errors) = house.command_line(&["rejected", "list", "-o", "json"], &settings).run(WITHIN);
-    assert!(status.success() && said.contains("unknown_schema"), "{said}\n{errors}");
+    let doc = |text: &str| ORDER_2.replace("\"name\":\"Order\"", &format!("\"name\":\"Order\",\"doc\":\"{text}\""));
+    let next = registry.register("last-value", &doc("last")) + 1;
+    writer.write(&sales, &[order(next, ORDER_2, 60)]);
+    hub.wait_until_labelled_figure("insight_hub_rejections_total", "reason=\"unknown_schema\"", 3.0, WITHIN);
+    let unknown_since = Instant::now();
+    assert_eq!(registry.register("late-value", &doc("late")), next, "ids are counted up");
+    let replay = house.command_line(&["rejected", "replay", "--reason", "unknown_schema", "-o", "json"], &settings);
+    std::thread::sleep(Duration::from_secs(3).saturating_sub(unknown_since.elapsed())); // registry.unknown_seconds, and one
+    let (status, said, errors) = replay.run(WITHIN);
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+    assert!(status.success() && report["records_sent"] == 1, "{said}\n{errors}");
+    hub.wait_until_labelled_figure(outcomes, "spoke=\"sales\"", 42.0, WITHIN);
+    let rejections = hub.labelled_figure("insight_hub_rejections_total", "reason=\"unknown_schema\"");
+    assert_eq!(rejections, Some(3.0), "of the replay, none is rejected");
+    assert_eq!(house.feeds().touchpoints.len(), 52);
+    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
 }
 
 #[test]

@@ -387,6 +387,13 @@ fn a_look_names_each_right_and_topic_that_is_missing_and_changes_nothing() {
     let (_, topics, _) =
         broker.hub("admin").args(["topics", "plan", "--set", "topics.prefix=absent.", "-o", "json"]).run(SAID_WITHIN);
     assert!(topics.contains("\"missing\""), "a look made them: {topics}");
+    let is_sound = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
+    for format in ["json", "jsonl"] {
+        let (status, topics, said) = broker.hub("admin").args(["topics", "verify", "-o", format]).run(SAID_WITHIN);
+        assert!(status.success() && topics.lines().count() > 0, "{said}");
+        let sound = if format == "json" { is_sound(&topics) } else { topics.lines().all(is_sound) };
+        assert!(sound, "{format}: {topics}");
+    }
 
     // Who may do nothing.
     let (code, found, said) = look(broker.hub("looker"));
