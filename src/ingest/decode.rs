@@ -204,7 +204,7 @@ impl Decoder {
         }
         let root = binary.map(|envelope| envelope.data);
         match &self.avro {
-            Some(avro) if !as_json && structured.is_none() => self.avro(avro, mapping, payload, root, capture)?,
+            Some(avro) if !as_json && structured.is_none() => self.avro(avro, mapping, payload, capture)?,
             _ => json(mapping, payload, root, capture)?,
         }
         if let (Some(avro), true) = (&self.avro, as_json)
@@ -258,7 +258,7 @@ impl Decoder {
         capture.set(envelope.data, Scalar::Missing);
         let bytes = unpacked.get_or_init(|| bytes);
         match &self.avro {
-            Some(avro) => self.avro(avro, mapping, bytes, Some(envelope.data), capture),
+            Some(avro) => self.avro(avro, mapping, bytes, capture),
             None => Ok(json(mapping, bytes, Some(envelope.data), capture)?),
         }
     }
@@ -268,7 +268,6 @@ impl Decoder {
         avro: &Avro,
         mapping: &Mapping,
         payload: &'a [u8],
-        root: Option<Slot>,
         capture: &mut Capture<'a>,
     ) -> Result<(), Undecoded> {
         let unreadable = |error| whole(Reason::Undecodable, format!("Not readable as Avro: {error}."));
@@ -276,7 +275,7 @@ impl Decoder {
         let known = avro.projections.read().unwrap_or_else(PoisonError::into_inner);
         let projected = match known.get(&named) {
             Some(Projected::Fits(projection)) => {
-                let decoded = wire::avro::capture_at(&mapping.shape, root, datum, projection, capture);
+                let decoded = wire::avro::capture_at(&mapping.shape, datum, projection, capture);
                 return Ok(check(mapping, capture, decoded.map_err(unreadable))?);
             }
             Some(never) => never.clone(),
@@ -287,7 +286,7 @@ impl Decoder {
         };
         match projected {
             Projected::Fits(projection) => {
-                let decoded = wire::avro::capture_at(&mapping.shape, root, datum, &projection, capture);
+                let decoded = wire::avro::capture_at(&mapping.shape, datum, &projection, capture);
                 Ok(check(mapping, capture, decoded.map_err(unreadable))?)
             }
             Projected::Never(rejection) => Err(rejection.into()),

@@ -1,6 +1,6 @@
 //! Avro messages ⇄ captured scalars and records: framings, decoding by the writer's schema, encoding.
 //!
-//! Decoding takes serde_avro_fast and picks fields by name, so that a producer may add, remove and reorder fields. Encoding
+//! Decoding does the steps of a projection, which picks fields by name, so that a producer may add, remove and reorder them. Encoding
 //! takes apache-avro's direct serde writer.
 
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use super::{
     capture::Capture,
     projection::Projection,
     schemas::{SchemaRef, TOUCHPOINT_SCHEMA, fingerprint},
-    shape::{Shape, Slot},
+    shape::Shape,
     single_object::{MARKER, REGISTRY},
 };
 use crate::model::{IdentifierType, Touchpoint};
@@ -47,29 +47,15 @@ pub fn unframe(bytes: &[u8]) -> Result<(SchemaRef, &[u8]), AvroError> {
     Err(AvroError::NoFraming)
 }
 
-/// Picks the shape's scalars out of one value, written with the schema that the projection lays the shape over. `root`:
-/// where the value stands in the shape; `None`: it is the whole payload. The capture must have been begun.
+/// Picks the shape's scalars out of one value, written with the schema that the projection lays the shape over. The capture
+/// must have been begun.
 pub fn capture_at<'a>(
     shape: &Shape,
-    root: Option<Slot>,
     datum: &'a [u8],
     projection: &Projection,
     capture: &mut Capture<'a>,
 ) -> Result<(), AvroError> {
-    let mut config = serde_avro_fast::de::DeserializerConfig::new(&projection.writer().schema);
-    // Every item takes at least one byte (the lint sees to it): more items than bytes is a lie.
-    config.max_seq_size = datum.len();
-    let reader = serde_avro_fast::de::read::SliceRead::new(datum);
-    let mut state = serde_avro_fast::de::DeserializerState::with_config(reader, config);
-    projection.shape(shape).capture(root, capture, state.deserializer()).map_err(|_| AvroError::Malformed)?;
-    let mut reader = state.into_reader();
-    match std::io::Read::read(&mut reader, &mut [0]) {
-        Ok(0) => {
-            projection.settle(shape, capture);
-            Ok(())
-        }
-        _ => Err(AvroError::Trailing),
-    }
+    projection.capture(shape, datum, capture)
 }
 
 /// Writes values of one schema in single-object encoding. The header is computed once.

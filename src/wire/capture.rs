@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Elements of a list that are kept: many times what anybody has names.
-const LIST_ELEMENTS_MAX: usize = 1_000;
+pub(super) const LIST_ELEMENTS_MAX: usize = 1_000;
 
 impl Shape {
     /// Empties a capture for one payload.
@@ -138,16 +138,47 @@ impl<'a> Capture<'a> {
         self.fault
     }
 
+    /// Puts a scalar in its place; whether nothing stood there.
     #[inline]
-    fn put<E: serde::de::Error>(&mut self, node: u16, scalar: Scalar<'a>) -> Result<(), E> {
+    pub(super) fn place(&mut self, node: u16, scalar: Scalar<'a>) -> bool {
         let place = &mut self.scalars[usize::from(node)];
         if !matches!(place, Scalar::Missing) {
             self.fault = Some(Fault::Repeated(Slot(node)));
-            return Err(E::custom("a key is there twice"));
+            return false;
         }
         *place = scalar;
-        Ok(())
+        true
     }
+
+    #[inline]
+    fn put<E: serde::de::Error>(&mut self, node: u16, scalar: Scalar<'a>) -> Result<(), E> {
+        if self.place(node, scalar) { Ok(()) } else { Err(E::custom("a key is there twice")) }
+    }
+
+    pub(super) fn add_entry(&mut self, slot: u16, key: Cow<'a, str>, value: Scalar<'a>) {
+        self.entries.push(Entry { slot, key, value });
+    }
+
+    /// Puts aside what was read of an element; its entries are those from one on.
+    pub(super) fn put_aside(&mut self, shape: &Shape, entries: usize) {
+        let nodes = shape.of_element.iter();
+        let scalars = nodes.map(|&node| std::mem::take(&mut self.scalars[usize::from(node)])).collect();
+        let entries = self.entries.split_off(entries);
+        self.elements.push((scalars, entries));
+    }
+
+    pub(super) fn note_not_a_container(&mut self, node: u16) {
+        self.fault = self.fault.or(Some(Fault::NotAContainer(Slot(node))));
+    }
+
+    pub(super) fn note_too_many(&mut self, node: u16) {
+        self.fault = self.fault.or(Some(Fault::TooMany(Slot(node))));
+    }
+}
+
+/// The decimal that was meant, not the digits that its binary form has beyond a float's precision.
+pub(super) fn float(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 /// Reads the value at one node.
@@ -164,8 +195,8 @@ impl Seed<'_, '_, '_> {
 
     /// No scalar can be descended into: noted unless a scalar is welcome here too. Null is simply absent.
     fn note_unless_leaf(&mut self) {
-        if !self.node().leaf && self.capture.fault.is_none() {
-            self.capture.fault = Some(Fault::NotAContainer(Slot(self.node)));
+        if !self.node().leaf {
+            self.capture.note_not_a_container(self.node);
         }
     }
 }
@@ -182,14 +213,11 @@ impl<'de> Seed<'_, '_, 'de> {
                 return Ok(());
             }
             if capture.elements.len() == LIST_ELEMENTS_MAX {
-                capture.fault = capture.fault.or(Some(Fault::TooMany(Slot(node))));
+                capture.note_too_many(node);
                 while sequence.next_element::<IgnoredAny>()?.is_some() {}
                 return Ok(());
             }
-            let nodes = shape.of_element.iter();
-            let scalars = nodes.map(|&node| std::mem::take(&mut capture.scalars[usize::from(node)])).collect();
-            let entries = capture.entries.split_off(entries);
-            capture.elements.push((scalars, entries));
+            capture.put_aside(shape, entries);
         }
     }
 
@@ -223,8 +251,7 @@ macro_rules! scalar_visits {
         }
 
         fn visit_f32<E: serde::de::Error>(self, value: f32) -> Result<Self::Value, E> {
-            // The decimal that was meant, not the digits that its binary form has beyond a float's precision.
-            self.scalar(Scalar::Float(value.to_string().parse().unwrap_or(f64::from(value))))
+            self.scalar(Scalar::Float(float(value)))
         }
 
         fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
@@ -320,7 +347,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
             let mut left = LIST_ELEMENTS_MAX;
             while let Some(value) = sequence.next_element_seed(Element)? {
                 if left == 0 {
-                    self.capture.fault = self.capture.fault.or(Some(Fault::TooMany(Slot(self.node))));
+                    self.capture.note_too_many(self.node);
                     while sequence.next_element::<IgnoredAny>()?.is_some() {}
                     return Ok(());
                 }

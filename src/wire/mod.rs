@@ -4,7 +4,7 @@
 //! - [`path`], [`shape`], `key_index`, [`capture`]: paths, compiled into a trie, that pick the needed scalars out of any serde format in
 //!   one pass.
 //! - [`json`], `json_digits`, [`avro`]: the two formats; numbers that no float holds; Avro's framings and encoders.
-//! - [`projection`]: a shape over the schema that a message was written with.
+//! - [`projection`]: a shape over the schema that a message was written with, compiled into the steps that read it.
 //! - [`json_text`], [`single_object`]: what the feeds are written with.
 //! - [`fetch`]: documents of other services, asked for at addresses of the configuration.
 //! - [`schemas`], [`registry`]: which Avro schema a message was written with, where it is, and which are safe to decode.

@@ -7,15 +7,13 @@
 //! taken, and of a union one branch must fit, not all. Without a reader's schema, the writer's is the reader's.
 
 mod defaults;
+mod plan;
 pub mod sample;
 #[cfg(test)]
 mod tests;
 mod types;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use apache_avro::{
     Schema,
@@ -23,12 +21,14 @@ use apache_avro::{
 };
 
 use super::{
+    avro::AvroError,
     capture::{Capture, Entry},
     scalar::Scalar,
     schemas::WriterSchema,
     shape::{Node, Shape, Slot},
 };
 use defaults::filler;
+use plan::Plan;
 use types::{Names, fits, time_of};
 
 /// How a mapping reads a time whose schema says what it is.
@@ -55,9 +55,9 @@ pub struct Mismatch {
 /// A shape over one writer's schema.
 #[derive(Debug)]
 pub struct Projection {
-    writer: Arc<WriterSchema>,
     /// Under the writer's names; `None`: the mapping's own shape will do.
     shape: Option<Shape>,
+    plan: Plan,
     /// In the order of their slots: what holds others comes before them.
     fixes: Vec<Fix>,
 }
@@ -110,7 +110,7 @@ impl Projection {
         shape: &Shape,
         root: Option<Slot>,
         times: &[(Slot, TimeUse)],
-        writer: &Arc<WriterSchema>,
+        writer: &WriterSchema,
         reader: Option<&WriterSchema>,
     ) -> Result<Projection, Mismatch> {
         let reader_schema = reader.map_or(&writer.parsed, |reader| &reader.parsed);
@@ -126,26 +126,37 @@ impl Projection {
             reader_names,
             writer_names,
         };
-        walker.visit(root.map_or(0, |slot| slot.0), &readers, &writers)?;
+        let root = root.map_or(0, |slot| slot.0);
+        walker.visit(root, &readers, &writers)?;
         walker.fixes.sort_by_key(|fix| fix.slot);
         if walker.is_renamed {
             walker.renamed.index_keys();
         }
-        Ok(Projection {
-            writer: Arc::clone(writer),
-            shape: walker.is_renamed.then_some(walker.renamed),
-            fixes: walker.fixes,
-        })
+        let plan = Plan::compile(&walker.renamed, root, &writer.layout).map_err(|_| Mismatch {
+            path: shape.nodes[usize::from(root)].path.clone(),
+            is_missing: false,
+            problem:
+                "the writer's schema has unions of unions, and more ways through them than are read; write with one \
+                      that has fewer"
+                    .into(),
+        })?;
+        Ok(Projection { shape: walker.is_renamed.then_some(walker.renamed), plan, fixes: walker.fixes })
     }
 
-    /// The writer's schema.
-    pub(super) fn writer(&self) -> &WriterSchema {
-        &self.writer
-    }
-
-    /// The shape under the writer's names, given the mapping's.
-    pub(super) fn shape<'s>(&'s self, shape: &'s Shape) -> &'s Shape {
-        self.shape.as_ref().unwrap_or(shape)
+    /// Picks the shape's scalars out of a value, which is all of the bytes.
+    pub(super) fn capture<'a>(
+        &self,
+        shape: &Shape,
+        datum: &'a [u8],
+        capture: &mut Capture<'a>,
+    ) -> Result<(), AvroError> {
+        let under_its_names = self.shape.as_ref().unwrap_or(shape);
+        let rest = self.plan.run(under_its_names, datum, capture).map_err(|_| AvroError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(AvroError::Trailing);
+        }
+        self.settle(shape, capture);
+        Ok(())
     }
 
     /// Puts in place what the schemas say of what was captured.

@@ -8,6 +8,8 @@ use apache_avro::{
     schema::{Name, UuidSchema},
 };
 
+use serde_avro_fast::schema::{SchemaError as Unreadable, SchemaMut};
+
 use super::registry::{Found, Registry};
 
 /// The canonical touchpoint's schema: the text of `schemas/touchpoint.avsc`.
@@ -55,7 +57,8 @@ pub enum SchemaError {
 /// A schema that messages are written with, checked and ready to decode.
 #[derive(Debug)]
 pub struct WriterSchema {
-    pub(super) schema: serde_avro_fast::Schema,
+    /// How its bytes are laid out.
+    pub(super) layout: SchemaMut,
     pub(super) parsed: Schema,
     fingerprint: [u8; 8],
     /// What the Rust and Python libraries of the Avro project (0.22, 1.12) take for it: their canonical form keeps
@@ -74,13 +77,13 @@ impl WriterSchema {
         let parsed = Schema::parse_str(text).map_err(|error| unparsable(error.to_string()))?;
         lint(&parsed).map_err(|problem| rejected(problem.to_owned()))?;
         // Only after the lint: the second parser looks for cycles along every path.
-        let schema: serde_avro_fast::Schema =
-            text.parse().map_err(|error: serde_avro_fast::schema::SchemaError| unparsable(error.to_string()))?;
+        let layout: SchemaMut = text.parse().map_err(|error: Unreadable| unparsable(error.to_string()))?;
+        let schema = layout.clone().freeze().map_err(|error| unparsable(error.to_string()))?;
         let otherwise = parsed.fingerprint::<Rabin>().bytes;
         Ok(WriterSchema {
             fingerprint: *schema.rabin_fingerprint(),
             fingerprint_otherwise: otherwise.try_into().expect("CRC-64 has eight bytes"),
-            schema,
+            layout,
             parsed,
         })
     }
@@ -97,8 +100,9 @@ impl WriterSchema {
 /// Not that of `apache_avro`: its canonical form keeps `{"type":"long"}` where a logical type was; the specification and its
 /// Java implementation have `"long"`.
 pub fn fingerprint(text: &str) -> Result<[u8; 8], SchemaError> {
-    let schema: serde_avro_fast::Schema = text.parse().map_err(|error: serde_avro_fast::schema::SchemaError| {
-        SchemaError::Unparsable { name: "the schema".to_owned(), problem: error.to_string() }
+    let schema: serde_avro_fast::Schema = text.parse().map_err(|error: Unreadable| SchemaError::Unparsable {
+        name: "the schema".to_owned(),
+        problem: error.to_string(),
     })?;
     Ok(*schema.rabin_fingerprint())
 }

@@ -70,10 +70,7 @@ fn decimal_text(bytes: &str, scale: usize) -> Result<String, &'static str> {
     let bytes = bytes.filter(|bytes| (1..=16).contains(&bytes.len())).ok_or(UNREADABLE)?;
     let sign = if bytes[0] & 0x80 == 0 { 0 } else { -1 };
     let unscaled = bytes.iter().fold(sign, |number: i128, byte| (number << 8) | i128::from(*byte));
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    let (sign, dot) = (if unscaled < 0 { "-" } else { "" }, if scale == 0 { "" } else { "." });
-    Ok(format!("{sign}{whole}{dot}{fraction}"))
+    Ok(super::plan::decimal_text(unscaled, scale))
 }
 
 #[cfg(test)]

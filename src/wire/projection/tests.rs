@@ -5,7 +5,10 @@ use std::sync::Arc;
 use apache_avro::{Schema, types::Value as Avro};
 use serde_json::Value;
 
-use super::{Projection, TimeUse};
+use super::{
+    Projection, TimeUse,
+    plan::tests::{by_serde, frozen, outcome},
+};
 use crate::wire::{Capture, Scalar, Shape, ShapeBuilder, Slot, avro, schemas::WriterSchema};
 
 /// A change of one field, `x`, from one version of a schema to the next.
@@ -381,6 +384,30 @@ fn value(schema: &Schema, json: &Value) -> Avro {
     }
 }
 
+/// Whole, cut anywhere and with any byte changed: the plan gives what serde gives, or both refuse.
+fn compare_with_serde(projection: &Projection, shape: &Shape, writer: &WriterSchema, datum: &[u8]) {
+    let changed = |at: usize, byte: u8| {
+        let mut datum = datum.to_vec();
+        datum[at] = byte;
+        datum
+    };
+    let (schema, changes) = (frozen(&writer.layout), [0, 1, 2, 4, 0x80, 0xFF]);
+    let all = (0..datum.len()).flat_map(|at| {
+        let changed = changes.map(|byte| changed(at, byte)).into_iter();
+        changed.chain([datum[..at].to_vec(), [datum, &datum[at..]].concat()])
+    });
+    for datum in all.chain([datum.to_vec()]) {
+        let (mut found, mut expected) = (Capture::default(), Capture::default());
+        shape.begin(&mut found);
+        shape.begin(&mut expected);
+        let by_plan = avro::capture_at(shape, &datum, projection, &mut found);
+        let renamed = projection.shape.as_ref().unwrap_or(shape);
+        let by_serde = by_serde(renamed, None, &schema, &datum, &mut expected);
+        projection.settle(shape, &mut expected);
+        assert_eq!(outcome(by_plan, &found), outcome(by_serde, &expected), "{datum:?}");
+    }
+}
+
 /// What a reader finds at a path of what a writer wrote; `!` if it says that the schemas do not go together.
 fn read(writer: &str, json: &str, reader: Option<&str>, path: &str) -> String {
     let parsed = Schema::parse_str(writer).expect("a schema");
@@ -404,7 +431,8 @@ fn read(writer: &str, json: &str, reader: Option<&str>, path: &str) -> String {
     };
     let mut capture = Capture::default();
     shape.begin(&mut capture);
-    avro::capture_at(&shape, None, &datum, &projection, &mut capture).expect("what was written is readable");
+    avro::capture_at(&shape, &datum, &projection, &mut capture).expect("what was written is readable");
+    compare_with_serde(&projection, &shape, &writer, &datum);
     if path.starts_with('.') {
         let elements: Vec<String> = (0..capture.elements())
             .map(|index| {
@@ -479,7 +507,7 @@ fn times_are_what_the_schema_says() {
         datum.push(number as u8);
         let mut capture = Capture::default();
         shape.begin(&mut capture);
-        avro::capture_at(&shape, None, &datum, &projection, &mut capture).expect("a number");
+        avro::capture_at(&shape, &datum, &projection, &mut capture).expect("a number");
         Ok::<_, String>(shown(capture.scalar(slot)))
     };
     assert_eq!(read("timestamp-micros", TimeUse::Instant).as_deref(), Ok("1769850000250"));
