@@ -122,6 +122,8 @@ enum Step {
         span: u32,
     },
     Call(u32),
+    /// So many bytes must follow, before anything is noted of them.
+    Ahead(u8),
     Skip(usize),
     /// A number of 32 bits.
     SkipInt,

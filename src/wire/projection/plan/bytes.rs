@@ -77,9 +77,49 @@ pub(super) fn sized<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
     take(rest, count)
 }
 
-#[inline(always)]
-pub(super) fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, Malformed> {
-    std::str::from_utf8(sized(rest)?).map_err(|_| Malformed)
+/// Texts of one record. Most are short, and what is between them is ASCII too: many are checked in one go, ahead of their turn,
+/// and none of the bytes more than a few times.
+#[derive(Debug, Default)]
+pub(super) struct Texts<'a> {
+    ahead: &'a str,
+    /// Bytes that were left where that begins.
+    left: usize,
+}
+
+/// Bytes that are checked ahead, and the text that is too long to be worth it.
+const AHEAD_BYTES: usize = 256;
+const SHORT_BYTES_MAX: usize = 64;
+
+impl<'a> Texts<'a> {
+    /// A text with its length before it. The bytes must be the rest of the same record.
+    #[inline(always)]
+    pub(super) fn next(&mut self, rest: &mut &'a [u8]) -> Result<&'a str, Malformed> {
+        let count = index(rest)?;
+        // Between two characters, text that was checked is text.
+        let known = self.left.checked_sub(rest.len()).and_then(|from| self.ahead.get(from..from.checked_add(count)?));
+        match known {
+            Some(text) => {
+                take(rest, count)?;
+                Ok(text)
+            }
+            None => self.look_ahead(rest, count),
+        }
+    }
+
+    #[inline(never)]
+    fn look_ahead(&mut self, rest: &mut &'a [u8], count: usize) -> Result<&'a str, Malformed> {
+        let all = *rest;
+        let bytes = take(rest, count)?;
+        if count <= SHORT_BYTES_MAX {
+            let ahead = all.get(..AHEAD_BYTES).unwrap_or(all);
+            let ahead = std::str::from_utf8(ahead).or_else(|error| std::str::from_utf8(&ahead[..error.valid_up_to()]));
+            (self.ahead, self.left) = (ahead.unwrap_or_default(), all.len());
+            if let Some(text) = self.ahead.get(..count) {
+                return Ok(text);
+            }
+        }
+        std::str::from_utf8(bytes).map_err(|_| Malformed)
+    }
 }
 
 pub(super) fn boolean(rest: &mut &[u8]) -> Result<bool, Malformed> {

@@ -168,6 +168,7 @@ impl<'s> Compiler<'s> {
                 self.fields(node, &names, |compiler, want, index| compiler.visit(want, fields[index].1, depth));
             }
             Kind::Duration => {
+                self.push(Step::Ahead(12));
                 self.push(Step::Object(node));
                 self.fields(node, &DURATION, |compiler, want, _| match want {
                     Want::Node(child) => {

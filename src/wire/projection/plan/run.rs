@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Absent, Plan, Read, Step,
-    bytes::{self, Blocks, Malformed},
+    bytes::{self, Blocks, Malformed, Texts},
     decimal,
 };
 use crate::wire::{
@@ -22,7 +22,14 @@ impl Plan {
         capture: &mut Capture<'a>,
     ) -> Result<&'a [u8], Malformed> {
         // Every item takes at least one byte (the lint of schemas sees to it): more items than bytes is a lie.
-        let mut run = Run { plan: self, shape, capture, items_max: record.len(), key: Cow::Borrowed("") };
+        let mut run = Run {
+            plan: self,
+            shape,
+            capture,
+            items_max: record.len(),
+            texts: Texts::default(),
+            key: Cow::Borrowed(""),
+        };
         run.steps(0, self.main, record)
     }
 }
@@ -32,6 +39,7 @@ struct Run<'p, 'c, 'a> {
     shape: &'p Shape,
     capture: &'c mut Capture<'a>,
     items_max: usize,
+    texts: Texts<'a>,
     /// Of the entries that come next.
     key: Cow<'a, str>,
 }
@@ -45,7 +53,7 @@ impl<'a> Run<'_, '_, 'a> {
             at += 1;
             match step {
                 Step::Text(node) => {
-                    let text = bytes::text(&mut rest)?;
+                    let text = self.texts.next(&mut rest)?;
                     self.put(node, Scalar::Text(Cow::Borrowed(text)))?;
                 }
                 Step::Long(node) => {
@@ -88,12 +96,13 @@ impl<'a> Run<'_, '_, 'a> {
                     at += *branches.and_then(|branches| branches.get(branch)).ok_or(Malformed)? as usize;
                 }
                 Step::Jump(span) => at += span as usize,
+                Step::Ahead(count) => _ = rest.get(..usize::from(count)).ok_or(Malformed)?,
                 Step::Skip(count) => _ = bytes::take(&mut rest, count)?,
                 Step::SkipInt => _ = bytes::int(&mut rest)?,
                 Step::SkipLong => _ = bytes::varint(&mut rest)?,
                 Step::SkipBoolean => _ = bytes::boolean(&mut rest)?,
                 Step::SkipSized => _ = bytes::sized(&mut rest)?,
-                Step::SkipText => _ = bytes::text(&mut rest)?,
+                Step::SkipText => _ = self.texts.next(&mut rest)?,
                 Step::SkipSymbol(count) => {
                     if bytes::index(&mut rest)? >= count as usize {
                         return Err(Malformed);
@@ -128,7 +137,7 @@ impl<'a> Run<'_, '_, 'a> {
         match step {
             Step::Entries { .. } => {
                 while blocks.has_next(&mut rest)? {
-                    self.key = Cow::Borrowed(bytes::text(&mut rest)?);
+                    self.key = Cow::Borrowed(self.texts.next(&mut rest)?);
                     rest = self.steps(at, end, rest)?;
                 }
             }
@@ -170,7 +179,7 @@ impl<'a> Run<'_, '_, 'a> {
                 let node = shape.nodes.get(usize::from(node)).ok_or(Malformed)?;
                 let mut after = 0;
                 while blocks.has_next(&mut rest)? {
-                    let key = bytes::text(&mut rest)?;
+                    let key = self.texts.next(&mut rest)?;
                     let found = node.index.find(&node.keys, after, key);
                     after = found.map_or(after, |found| found + 1);
                     rest = self.place(first as usize + found.unwrap_or(node.keys.len()), at, rest)?;
@@ -228,10 +237,10 @@ impl<'a> Run<'_, '_, 'a> {
         self.capture.add_entry(node, self.key.clone(), value);
     }
 
-    fn read(&self, read: Read, rest: &mut &'a [u8]) -> Result<Scalar<'a>, Malformed> {
-        let of_bytes = |bytes: &'a [u8], as_text: bool| match std::str::from_utf8(bytes) {
-            Ok(text) if as_text => Scalar::Text(Cow::Borrowed(text)),
-            _ => Scalar::Composite,
+    fn read(&mut self, read: Read, rest: &mut &'a [u8]) -> Result<Scalar<'a>, Malformed> {
+        let of_bytes = |bytes: &'a [u8], as_text: bool| {
+            let text = if as_text { std::str::from_utf8(bytes).ok() } else { None };
+            text.map_or(Scalar::Composite, |text| Scalar::Text(Cow::Borrowed(text)))
         };
         Ok(match read {
             Read::Boolean => Scalar::Bool(bytes::boolean(rest)?),
@@ -239,7 +248,7 @@ impl<'a> Run<'_, '_, 'a> {
             Read::Long => Scalar::Int(bytes::long(rest)?),
             Read::Float => Scalar::Float(float(f32::from_le_bytes(bytes::array(rest)?))),
             Read::Double => Scalar::Float(f64::from_le_bytes(bytes::array(rest)?)),
-            Read::Text | Read::Uuid => Scalar::Text(Cow::Borrowed(bytes::text(rest)?)),
+            Read::Text | Read::Uuid => Scalar::Text(Cow::Borrowed(self.texts.next(rest)?)),
             Read::Bytes { as_text } => of_bytes(bytes::sized(rest)?, as_text),
             Read::Fixed { size, as_text } => of_bytes(bytes::take(rest, size as usize)?, as_text),
             Read::Symbol(symbols) => {
