@@ -230,6 +230,12 @@ struct Walker<'s> {
     writer_names: Names<'s>,
 }
 
+/// Each of them once: where every record of a union leads to the same union, there are no more at any depth than the schema has.
+fn distinct(schemas: Vec<&Schema>) -> Vec<&Schema> {
+    let mut seen = BTreeSet::new();
+    schemas.into_iter().filter(|schema| seen.insert(std::ptr::from_ref(*schema))).collect()
+}
+
 impl<'s> Walker<'s> {
     /// `readers`, `writers`: what may stand at a node, unions laid open.
     fn visit(&mut self, node: u16, readers: &[&'s Schema], writers: &[&'s Schema]) -> Result<(), Mismatch> {
@@ -256,7 +262,7 @@ impl<'s> Walker<'s> {
                 Schema::Array(array) => Some(names.branches(&array.items)),
                 _ => None,
             });
-            items.flatten().collect()
+            distinct(items.flatten().collect())
         };
         let (read, written) = (items(&self.reader_names, readers), items(&self.writer_names, writers));
         for child in at.items.iter().map(|&(_, child)| child).chain(at.element) {
@@ -337,7 +343,7 @@ impl<'s> Walker<'s> {
                 }
             }
         }
-        if written.is_empty() { Ok(()) } else { self.visit(child, &read, &written) }
+        if written.is_empty() { Ok(()) } else { self.visit(child, &distinct(read), &distinct(written)) }
     }
 
     fn missing(&self, node: u16, problem: &str) -> Mismatch {
