@@ -74,6 +74,24 @@ enum Projected {
     Never(Rejection),
 }
 
+/// What the scalars of a record may borrow that is not in the record.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    /// Bytes that the record has as text.
+    unpacked: OnceCell<Vec<u8>>,
+    /// How its schema is read: defaults are there …
+    projection: OnceCell<Arc<Projection>>,
+    /// … and those of a sample that stands for a record as JSON.
+    of_sample: OnceCell<Projection>,
+}
+
+impl Aside {
+    /// The bytes that the record has as text, once they are unpacked.
+    pub(super) fn unpacked(&self) -> Option<&[u8]> {
+        self.unpacked.get().map(Vec::as_slice)
+    }
+}
+
 /// An envelope of CloudEvents 1.0: an event's attributes around its data. Structured: one object with both. Binary: the
 /// attributes are headers, and the payload is the data.
 #[derive(Debug)]
@@ -176,14 +194,14 @@ impl Decoder {
         })
     }
 
-    /// Decodes a record. `as_json`: an Avro record is given as the JSON that it would be. `unpacked`: where bytes are kept
-    /// that the record has as text.
+    /// Decodes a record. `as_json`: an Avro record is given as the JSON that it would be. `aside`: where is kept what is borrowed
+    /// and not in the record.
     pub(super) fn decode<'a>(
         &self,
         mapping: &Mapping,
         record: &SourceRecord<'a>,
         as_json: bool,
-        unpacked: &'a OnceCell<Vec<u8>>,
+        aside: &'a Aside,
         capture: &mut Capture<'a>,
     ) -> Result<(), Undecoded> {
         let binary = self.envelope.as_ref().filter(|_| has_header(record, "ce_specversion"));
@@ -204,18 +222,18 @@ impl Decoder {
         }
         let root = binary.map(|envelope| envelope.data);
         match &self.avro {
-            Some(avro) if !as_json && structured.is_none() => self.avro(avro, mapping, payload, capture)?,
+            Some(avro) if !as_json && structured.is_none() => self.avro(avro, mapping, payload, aside, capture)?,
             _ => json(mapping, payload, root, capture)?,
         }
         if let (Some(avro), true) = (&self.avro, as_json)
             && let Some(reader) = &avro.reader
             && let Ok(projection) = Projection::new(shape, self.data(), &mapping.times, reader, Some(reader))
         {
-            projection.settle(shape, capture);
+            aside.of_sample.get_or_init(|| projection).settle(shape, capture);
         }
         match (binary, structured) {
             (Some(envelope), _) => Ok(envelope.attributes(mapping, record, capture)?),
-            (_, Some(envelope)) => self.structured(envelope, mapping, as_json, unpacked, capture),
+            (_, Some(envelope)) => self.structured(envelope, mapping, as_json, aside, capture),
             (None, None) => Ok(()),
         }
     }
@@ -226,7 +244,7 @@ impl Decoder {
         envelope: &Envelope,
         mapping: &Mapping,
         as_json: bool,
-        unpacked: &'a OnceCell<Vec<u8>>,
+        aside: &'a Aside,
         capture: &mut Capture<'a>,
     ) -> Result<(), Undecoded> {
         let at = |slot: Slot, reason, message: &str| -> Result<(), Undecoded> {
@@ -256,9 +274,9 @@ impl Decoder {
         };
         // The object may say that there is no data, as null.
         capture.set(envelope.data, Scalar::Missing);
-        let bytes = unpacked.get_or_init(|| bytes);
+        let bytes = aside.unpacked.get_or_init(|| bytes);
         match &self.avro {
-            Some(avro) => self.avro(avro, mapping, bytes, capture),
+            Some(avro) => self.avro(avro, mapping, bytes, aside, capture),
             None => Ok(json(mapping, bytes, Some(envelope.data), capture)?),
         }
     }
@@ -268,25 +286,20 @@ impl Decoder {
         avro: &Avro,
         mapping: &Mapping,
         payload: &'a [u8],
+        aside: &'a Aside,
         capture: &mut Capture<'a>,
     ) -> Result<(), Undecoded> {
         let unreadable = |error| whole(Reason::Undecodable, format!("Not readable as Avro: {error}."));
         let (named, datum) = wire::avro::unframe(payload).map_err(unreadable)?;
-        let known = avro.projections.read().unwrap_or_else(PoisonError::into_inner);
-        let projected = match known.get(&named) {
-            Some(Projected::Fits(projection)) => {
-                let decoded = wire::avro::capture_at(&mapping.shape, datum, projection, capture);
-                return Ok(check(mapping, capture, decoded.map_err(unreadable))?);
-            }
-            Some(never) => never.clone(),
-            None => {
-                drop(known);
-                self.project(avro, mapping, named)?
-            }
+        let known = avro.projections.read().unwrap_or_else(PoisonError::into_inner).get(&named).cloned();
+        let projected = match known {
+            Some(known) => known,
+            None => self.project(avro, mapping, named)?,
         };
         match projected {
             Projected::Fits(projection) => {
-                let decoded = wire::avro::capture_at(&mapping.shape, datum, &projection, capture);
+                let projection = aside.projection.get_or_init(|| projection);
+                let decoded = wire::avro::capture_at(&mapping.shape, datum, projection, capture);
                 Ok(check(mapping, capture, decoded.map_err(unreadable))?)
             }
             Projected::Never(rejection) => Err(rejection.into()),

@@ -34,7 +34,7 @@ pub mod trial;
 mod validate;
 mod words;
 
-use std::{cell::OnceCell, collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{IdentifierRules, Kind, Reason, Touchpoint},
@@ -42,7 +42,7 @@ use crate::{
 };
 use condition::Undecided;
 pub use decode::NotYet;
-use decode::{Decoder, Undecoded, misfit, take_outside};
+use decode::{Aside, Decoder, Undecoded, misfit, take_outside};
 pub use fields::fields;
 pub use live::{LiveSpokes, SpokeChanges};
 use made::{Keeper, Made};
@@ -314,16 +314,16 @@ impl Spoke {
         notes: &mut dyn Notes,
         each: &mut dyn FnMut(Mapped<'_>),
     ) -> Result<(), NotYet> {
-        let unpacked = OnceCell::new();
+        let aside = Aside::default();
         let mut capture = Capture::default();
-        match self.decoder.decode(&self.mapping, record, as_json, &unpacked, &mut capture) {
+        match self.decoder.decode(&self.mapping, record, as_json, &aside, &mut capture) {
             Ok(()) => {
-                self.note_schema(record, &unpacked, None, notes);
+                self.note_schema(record, &aside, None, notes);
                 self.take(record, &mut capture, notes, each);
             }
             Err(Undecoded::NotYet(not_yet)) => return Err(not_yet),
             Err(Undecoded::Rejected(rejection)) => {
-                self.note_schema(record, &unpacked, Some(rejection.reason), notes);
+                self.note_schema(record, &aside, Some(rejection.reason), notes);
                 each(Mapped::Rejected(rejection));
             }
         }
@@ -337,9 +337,9 @@ impl Spoke {
 
     /// Notes which paths of the mapping find something in a record, which may be given as the JSON that it would be.
     pub fn look(&self, record: &SourceRecord<'_>, as_json: bool, finds: &mut Finds) {
-        let unpacked = OnceCell::new();
+        let aside = Aside::default();
         let mut capture = Capture::default();
-        if self.decoder.decode(&self.mapping, record, as_json, &unpacked, &mut capture).is_ok() {
+        if self.decoder.decode(&self.mapping, record, as_json, &aside, &mut capture).is_ok() {
             self.mapping.shape.note_found(&mut capture, &mut finds.0);
         }
     }
@@ -425,17 +425,11 @@ impl Spoke {
     }
 
     /// A schema that is not known says nothing of the department's records, and anybody can make one up.
-    fn note_schema(
-        &self,
-        record: &SourceRecord<'_>,
-        unpacked: &OnceCell<Vec<u8>>,
-        rejected: Option<Reason>,
-        notes: &mut dyn Notes,
-    ) {
+    fn note_schema(&self, record: &SourceRecord<'_>, aside: &Aside, rejected: Option<Reason>, notes: &mut dyn Notes) {
         let unknown = matches!(rejected, Some(Reason::UnknownSchema | Reason::TooLarge));
         if self.is_avro()
             && !unknown
-            && let Some(Ok((schema, _))) = unpacked.get().map(Vec::as_slice).or(record.payload).map(wire::avro::unframe)
+            && let Some(Ok((schema, _))) = aside.unpacked().or(record.payload).map(wire::avro::unframe)
         {
             notes.schema(schema);
         }

@@ -48,11 +48,11 @@ pub fn unframe(bytes: &[u8]) -> Result<(SchemaRef, &[u8]), AvroError> {
 }
 
 /// Picks the shape's scalars out of one value, written with the schema that the projection lays the shape over. The capture
-/// must have been begun.
+/// must have been begun. Defaults are borrowed from the projection.
 pub fn capture_at<'a>(
     shape: &Shape,
     datum: &'a [u8],
-    projection: &Projection,
+    projection: &'a Projection,
     capture: &mut Capture<'a>,
 ) -> Result<(), AvroError> {
     projection.capture(shape, datum, capture)

@@ -13,7 +13,10 @@ pub mod sample;
 mod tests;
 mod types;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use apache_avro::{
     Schema,
@@ -136,8 +139,8 @@ impl Projection {
             path: shape.nodes[usize::from(root)].path.clone(),
             is_missing: false,
             problem:
-                "the writer's schema has unions of unions, and more ways through them than are read; write with one \
-                      that has fewer"
+                "the writer's schema has unions with very many branches, and more ways through them than are read; write \
+                      with one that has fewer"
                     .into(),
         })?;
         Ok(Projection { shape: walker.is_renamed.then_some(walker.renamed), plan, fixes: walker.fixes })
@@ -145,7 +148,7 @@ impl Projection {
 
     /// Picks the shape's scalars out of a value, which is all of the bytes.
     pub(super) fn capture<'a>(
-        &self,
+        &'a self,
         shape: &Shape,
         datum: &'a [u8],
         capture: &mut Capture<'a>,
@@ -159,8 +162,8 @@ impl Projection {
         Ok(())
     }
 
-    /// Puts in place what the schemas say of what was captured.
-    pub fn settle(&self, shape: &Shape, capture: &mut Capture<'_>) {
+    /// Puts in place what the schemas say of what was captured: defaults are borrowed from here.
+    pub fn settle<'a>(&'a self, shape: &Shape, capture: &mut Capture<'a>) {
         let in_element = |slot: u16| shape.of_element.iter().position(|&node| node == slot);
         for fix in &self.fixes {
             match in_element(fix.slot) {
@@ -181,15 +184,15 @@ impl Projection {
 }
 
 impl Fix {
-    fn apply(&self, has_parent: bool, scalar: &mut Scalar<'_>, entries: &mut Vec<Entry<'_>>) {
+    fn apply<'a>(&'a self, has_parent: bool, scalar: &mut Scalar<'a>, entries: &mut Vec<Entry<'a>>) {
         let settled = match (&*scalar, &self.default, &self.symbols, self.time) {
             (Scalar::Missing, Some(_), _, _) if !has_parent => return,
-            (Scalar::Missing, Some(Filler::Scalar(default)), _, _) => default.clone(),
+            (Scalar::Missing, Some(Filler::Scalar(default)), _, _) => default.borrowed(),
             (Scalar::Missing, Some(Filler::Entries(defaults)), _, _) => {
-                let entry = |(key, value): &(String, Scalar<'static>)| Entry {
+                let entry = |(key, value): &'a (String, Scalar<'static>)| Entry {
                     slot: self.slot,
-                    key: key.clone().into(),
-                    value: value.clone(),
+                    key: key.as_str().into(),
+                    value: value.borrowed(),
                 };
                 entries.extend(defaults.iter().map(entry));
                 Scalar::Null
@@ -197,7 +200,7 @@ impl Fix {
             (Scalar::Text(symbol), _, Some((known, default)), _)
                 if known.binary_search_by(|known| (**known).cmp(symbol)).is_err() =>
             {
-                Scalar::Text(default.to_string().into())
+                Scalar::Text(Cow::Borrowed(default))
             }
             (&Scalar::Int(count), _, _, Some((wanted, unit))) => time(count, wanted, unit),
             _ => return,

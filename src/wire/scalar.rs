@@ -31,4 +31,12 @@ impl Scalar<'_> {
     pub fn is_absent(&self) -> bool {
         matches!(self, Scalar::Missing | Scalar::Null)
     }
+
+    /// The same, borrowed from this one.
+    pub fn borrowed(&self) -> Scalar<'_> {
+        match self {
+            Scalar::Text(text) => Scalar::Text(Cow::Borrowed(text)),
+            other => other.clone(),
+        }
+    }
 }

@@ -21,7 +21,7 @@
 //! A `Union` has the way to each branch in `branches`, and every branch but the last ends in a `Jump` behind all of them. The
 //! steps inside of a list or a map are done again for every item, by a call of the loop, so that the depth of the stack is the
 //! depth of the schema. What is skipped and is more than a handful of scalars is compiled once and called (`Call`), however
-//! often a schema names it.
+//! often a schema names it; what is wanted is compiled where it stands first, and called from then on.
 //!
 //! A plan reads what serde_avro_fast reads of the same bytes into the same shape, and refuses what that refuses: its tests
 //! compare the two. Both look at what is skipped no more than they must: a text that nobody wants may be no UTF-8, but for one

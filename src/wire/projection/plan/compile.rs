@@ -2,15 +2,18 @@
 //!
 //! The schema is laid out as serde_avro_fast understands it, which is what a message's fingerprint is of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_avro_fast::schema::{LogicalType, RegularType, SchemaKey, SchemaMut};
 
 use super::{Absent, Decimal, Plan, Read, Step};
 use crate::wire::shape::Shape;
 
-/// Steps of one plan. A schema of as many fields as are taken has a tenth of them; only unions of unions have more.
-const STEPS_MAX: usize = 20_000;
+/// Steps of one plan. What a schema names often is compiled twice at most, so that only unions with very many branches, each of
+/// which leads to others, have more.
+const STEPS_MAX: usize = 40_000;
+/// What is skipped and has no more parts than this is as short as a call of it.
+const FLAT_MAX: usize = 8;
 /// No schema that is taken is nested as deep.
 const DEPTH_MAX: usize = 64;
 
@@ -19,7 +22,7 @@ const DEPTH_MAX: usize = 64;
 pub(in super::super) struct TooLarge;
 
 /// What is wanted of a value.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Want {
     /// What a node of the shape says.
     Node(u16),
@@ -52,6 +55,17 @@ enum Kind<'s> {
     Record(Vec<(&'s str, SchemaKey)>),
 }
 
+impl Kind<'_> {
+    /// Branches or fields.
+    fn parts(&self) -> usize {
+        match self {
+            Kind::Union(branches) => branches.len(),
+            Kind::Record(fields) => fields.len(),
+            Kind::Null | Kind::Scalar(_) | Kind::Duration | Kind::Array(_) | Kind::Map(_) => 0,
+        }
+    }
+}
+
 const DURATION: [&str; 3] = ["months", "days", "milliseconds"];
 
 impl Plan {
@@ -64,6 +78,7 @@ impl Plan {
             steps: Vec::new(),
             label: 0,
             symbols: HashMap::new(),
+            seen: HashSet::new(),
             known: HashMap::new(),
             routines: Vec::new(),
             count: 0,
@@ -98,8 +113,10 @@ struct Compiler<'s> {
     /// Before this one, steps may be jumped over: nothing is added to them.
     label: usize,
     symbols: HashMap<usize, u32>,
-    /// What is skipped by a call.
-    known: HashMap<(usize, Skip), u32>,
+    /// What has been compiled where it stands: the next time, it is called.
+    seen: HashSet<(usize, Want)>,
+    /// What is called.
+    known: HashMap<(usize, Want), u32>,
     routines: Vec<Vec<Step>>,
     /// Steps of all routines.
     count: usize,
@@ -114,12 +131,19 @@ impl<'s> Compiler<'s> {
         if depth > DEPTH_MAX {
             return self.push(Step::Refuse);
         }
+        let is_called = match want {
+            Want::Nothing(_) => !self.is_flat(&kind),
+            Want::Node(_) | Want::Entry { .. } => kind.parts() > 1 && !self.seen.insert((key.idx(), want)),
+        };
+        if is_called { self.call(want, key, kind, depth + 1) } else { self.steps_of(want, kind, depth + 1) }
+    }
+
+    fn steps_of(&mut self, want: Want, kind: Kind<'s>, depth: usize) {
         match (kind, want) {
-            (kind, Want::Nothing(skip)) if self.is_flat(&kind) => self.skip(skip, &kind, depth + 1),
-            (kind, Want::Nothing(skip)) => self.call(skip, key, &kind, depth + 1),
-            (Kind::Union(branches), want) => self.union(want, branches, depth + 1),
-            (kind, Want::Node(node)) => self.node(node, kind, depth + 1),
-            (kind, Want::Entry { node, is_item }) => self.entry(node, is_item, kind, depth + 1),
+            (kind, Want::Nothing(skip)) => self.skip(skip, &kind, depth),
+            (Kind::Union(branches), want) => self.union(want, branches, depth),
+            (kind, Want::Node(node)) => self.node(node, kind, depth),
+            (kind, Want::Entry { node, is_item }) => self.entry(node, is_item, kind, depth),
         }
     }
 
@@ -345,7 +369,7 @@ impl<'s> Compiler<'s> {
         self.close(opened, |span| Step::SkipItems { keyed, by_size, span });
     }
 
-    /// Whether a value is a scalar or made of scalars.
+    /// Whether a value is a scalar or made of a few.
     fn is_flat(&self, kind: &Kind<'s>) -> bool {
         let is_scalar = |key: &SchemaKey| {
             let inner = &self.layout[*key].type_;
@@ -357,22 +381,22 @@ impl<'s> Compiler<'s> {
         match kind {
             Kind::Null | Kind::Scalar(_) | Kind::Duration => true,
             Kind::Array(inner) | Kind::Map(inner) => is_scalar(inner),
-            Kind::Union(branches) => branches.iter().all(is_scalar),
-            Kind::Record(fields) => fields.iter().all(|(_, field)| is_scalar(field)),
+            Kind::Union(branches) => branches.len() <= FLAT_MAX && branches.iter().all(is_scalar),
+            Kind::Record(fields) => fields.len() <= FLAT_MAX && fields.iter().all(|(_, field)| is_scalar(field)),
         }
     }
 
-    /// Skips a value by a call of its steps, which are compiled once.
-    fn call(&mut self, skip: Skip, key: SchemaKey, kind: &Kind<'s>, depth: usize) {
-        let known = self.known.get(&(key.idx(), skip)).copied();
+    /// Reads or skips a value by a call of its steps, which are compiled once.
+    fn call(&mut self, want: Want, key: SchemaKey, kind: Kind<'s>, depth: usize) {
+        let known = self.known.get(&(key.idx(), want)).copied();
         let routine = known.unwrap_or_else(|| {
             let steps = std::mem::take(&mut self.steps);
             let label = std::mem::take(&mut self.label);
-            self.skip(skip, kind, depth);
+            self.steps_of(want, kind, depth);
             self.label = label;
             let routine = number(self.routines.len());
             self.routines.push(std::mem::replace(&mut self.steps, steps));
-            self.known.insert((key.idx(), skip), routine);
+            self.known.insert((key.idx(), want), routine);
             routine
         });
         self.push(Step::Call(routine));

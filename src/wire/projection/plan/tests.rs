@@ -3,6 +3,8 @@
 
 mod dice;
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_avro_fast::{
     de::{DeserializerConfig, DeserializerState, read::SliceRead},
@@ -10,8 +12,14 @@ use serde_avro_fast::{
 };
 
 use self::dice::Dice;
-use super::{Plan, Step};
-use crate::wire::{Capture, Fault, Shape, ShapeBuilder, Slot, avro::AvroError, schemas::WriterSchema};
+use super::{
+    super::{
+        Projection,
+        tests::{compare_with_serde, shape as shape_of, shown},
+    },
+    Plan, Step,
+};
+use crate::wire::{Capture, Fault, Shape, ShapeBuilder, Slot, avro, avro::AvroError, schemas::WriterSchema};
 
 pub(in super::super) fn frozen(layout: &SchemaMut) -> Schema {
     layout.clone().freeze().expect("a schema that was parsed")
@@ -162,28 +170,6 @@ fn what_is_skipped_is_compiled_once_however_often_a_schema_names_it() {
 }
 
 #[test]
-fn more_ways_through_unions_than_anybody_needs_are_refused() {
-    // A union of ten records, each with a union of ten records, …: ten fields a level.
-    let level = |level: usize, inner: &str| {
-        let record = |number: usize| {
-            let inner = if number == 0 || inner == "\"string\"" {
-                inner.to_owned()
-            } else {
-                let names: Vec<String> = (0..10).map(|number| format!("\"L{}N{number}\"", level - 1)).collect();
-                format!("[{}]", names.join(","))
-            };
-            format!(r#"{{"type":"record","name":"L{level}N{number}","fields":[{{"name":"x","type":{inner}}}]}}"#)
-        };
-        format!("[{}]", (0..10).map(record).collect::<Vec<_>>().join(","))
-    };
-    let schema = (0..5).fold("\"string\"".to_owned(), |inner, number| level(number, &inner));
-    let writer = WriterSchema::parse("writer.avsc", &schema).expect("no limit on unions");
-    let mut builder = ShapeBuilder::default();
-    builder.leaf("x.x.x.x.x").expect("a path");
-    assert!(Plan::compile(&builder.build(), 0, &writer.layout).is_err());
-}
-
-#[test]
 fn lists_beyond_the_limit_end_alike() {
     let schema = r#"{"type":"record","name":"R","fields":[{"name":"l","type":{"type":"array","items":"int"}},
         {"name":"r","type":{"type":"array","items":{"type":"record","name":"N","fields":[{"name":"x","type":"int"},
@@ -256,5 +242,49 @@ fn numbers_and_blocks_that_lie_are_refused_alike() {
             check(5, &[symbol]);
         }
         assert!(readable >= 12, "{readable}");
+    }
+}
+
+#[test]
+fn unions_in_which_every_record_leads_to_every_record_of_the_next_are_looked_through_once() {
+    const LEVELS: usize = 6;
+    const EACH: usize = 30;
+    // The first of each level holds the next ones, the others name them.
+    fn record(level: usize, index: usize) -> String {
+        let next = |other| if index == 0 { record(level + 1, other) } else { format!("\"R{}x{other}\"", level + 1) };
+        let field = match level == LEVELS {
+            true => "\"int\"".to_owned(),
+            false => format!("[{}]", (0..EACH).map(next).collect::<Vec<_>>().join(",")),
+        };
+        format!(r#"{{"type":"record","name":"R{level}x{index}","fields":[{{"name":"a","type":{field}}}]}}"#)
+    }
+    let writer = Arc::new(WriterSchema::parse("writer.avsc", &record(0, 0)).expect("a safe schema"));
+    let (shape, _) = shape_of(&["a"; LEVELS + 1].join("."));
+    // There are seven hundred million ways.
+    Projection::new(&shape, None, &[], &writer, None).expect("each record and each union is compiled twice at most");
+}
+
+#[test]
+fn a_wide_record_that_every_branch_of_a_union_names_is_not_compiled_for_each() {
+    let field = |number: usize| format!(r#"{{"name":"f{number}","type":["null","string","long"]}}"#);
+    let fields: Vec<String> = (0..99).map(field).collect();
+    let row =
+        format!(r#"{{"type":"record","name":"Row","fields":[{{"name":"id","type":"string"}},{}]}}"#, fields.join(","));
+    let branch = |number: usize| {
+        let row = if number == 0 { &row } else { "\"Row\"" };
+        format!(r#"{{"type":"record","name":"E{number}","fields":[{{"name":"row","type":{row}}}]}}"#)
+    };
+    let schema = format!("[{}]", (0..40).map(branch).collect::<Vec<_>>().join(","));
+    let writer = Arc::new(WriterSchema::parse("writer.avsc", &schema).expect("a safe schema"));
+    let (shape, slot) = shape_of("row.id");
+    let projection = Projection::new(&shape, None, &[], &writer, None).expect("it is no larger than it looks");
+    for branch in [0, 1, 39] {
+        // The branch, the id, and nothing else.
+        let datum = [&[branch * 2, 4, b'i', b'7'][..], &[0; 99]].concat();
+        let mut capture = Capture::default();
+        shape.begin(&mut capture);
+        avro::capture_at(&shape, &datum, &projection, &mut capture).expect("a record");
+        assert_eq!(shown(capture.scalar(slot)), "i7", "branch {branch}");
+        compare_with_serde(&projection, &shape, &writer, &datum);
     }
 }
