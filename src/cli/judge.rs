@@ -1,6 +1,9 @@
 //! A source record and its spoke's mapping in; what it becomes, as text and JSON, out.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Map, Value, json};
 
@@ -143,29 +146,36 @@ impl From<Mapped<'_>> for Outcome {
 
 /// How long a schema may take to come.
 const SCHEMA_WITHIN: Duration = Duration::from_secs(3);
-/// So many schemas one after the other did not come: the registry is away, and none is waited for until one comes.
+/// So many schemas one after the other did not come: the registry is away, and none is waited for …
 const AWAY_AFTER: usize = 3;
+/// … for so long, or until one comes.
+const AWAY_FOR: Duration = Duration::from_secs(30);
 
 /// Which schemas a command has waited for in vain: of a million records, each would be waited for again.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     in_vain: BTreeSet<SchemaRef>,
-    /// Waits in vain since a schema came.
+    /// Waits in vain since a schema came …
     in_a_row: usize,
+    /// … and when the last of them ended.
+    since: Option<Instant>,
 }
 
 impl Patience {
-    fn for_schema(&self, named: SchemaRef) -> Duration {
-        let is_spent = self.in_a_row >= AWAY_AFTER || self.in_vain.contains(&named);
-        if is_spent { Duration::ZERO } else { SCHEMA_WITHIN }
+    fn for_schema(&self, named: SchemaRef, now: Instant) -> Duration {
+        let is_recent = self.since.is_some_and(|since| now.saturating_duration_since(since) < AWAY_FOR);
+        let is_away = self.in_a_row >= AWAY_AFTER && is_recent;
+        if is_away || self.in_vain.contains(&named) { Duration::ZERO } else { SCHEMA_WITHIN }
     }
 
-    fn note(&mut self, named: SchemaRef, came: bool) {
+    /// `waited`: so long, at most.
+    fn note(&mut self, named: SchemaRef, waited: Duration, came: bool, now: Instant) {
         if came {
             self.in_vain.remove(&named);
             self.in_a_row = 0;
-        } else if self.in_vain.insert(named) {
-            self.in_a_row += 1;
+        } else if !waited.is_zero() {
+            self.in_vain.insert(named);
+            (self.in_a_row, self.since) = (self.in_a_row + 1, Some(now));
         }
     }
 }
@@ -175,8 +185,9 @@ impl Patience {
 pub(super) fn judge(spoke: &Spoke, record: &SourceRecord<'_>, patience: &mut Patience) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     while let Err(NotYet(named)) = spoke.map(record, &mut |mapped| outcomes.push(mapped.into())) {
-        let waited = spoke.wait_for(named, patience.for_schema(named));
-        patience.note(named, waited.is_ok());
+        let within = patience.for_schema(named, Instant::now());
+        let waited = spoke.wait_for(named, within);
+        patience.note(named, within, waited.is_ok(), Instant::now());
         if let Err(problem) = waited {
             outcomes.push(Outcome::Rejected(Rejection {
                 reason: Reason::UnknownSchema,
@@ -199,7 +210,7 @@ pub(super) fn judge_json(spoke: &Spoke, record: &SourceRecord<'_>) -> Vec<Outcom
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Instant};
+    use std::sync::Arc;
 
     use super::*;
     use crate::{
@@ -248,18 +259,26 @@ mod tests {
     }
 
     #[test]
-    fn of_a_registry_that_is_away_no_schema_is_waited_for_until_one_comes() {
-        let id = SchemaRef::Id;
+    fn of_a_registry_that_is_away_no_schema_is_waited_for_until_one_comes_or_a_while_has_passed() {
+        let (id, now) = (SchemaRef::Id, Instant::now());
         let mut patience = Patience::default();
         for number in 0..3 {
-            assert_eq!(patience.for_schema(id(number)), SCHEMA_WITHIN, "{number}");
-            // Told again and again, it is one schema.
-            (0..5).for_each(|_| patience.note(id(number), false));
+            assert_eq!(patience.for_schema(id(number), now), SCHEMA_WITHIN, "{number}");
+            patience.note(id(number), SCHEMA_WITHIN, false, now);
+            // Asked for again, it is not waited for, and says no more of the registry.
+            assert_eq!(patience.for_schema(id(number), now), Duration::ZERO, "{number}");
+            (0..5).for_each(|_| patience.note(id(number), Duration::ZERO, false, now));
         }
-        assert_eq!(patience.for_schema(id(3)), Duration::ZERO);
-        patience.note(id(3), true);
-        assert_eq!((patience.for_schema(id(4)), patience.for_schema(id(1))), (SCHEMA_WITHIN, Duration::ZERO));
-        patience.note(id(1), true);
-        assert_eq!(patience.for_schema(id(1)), SCHEMA_WITHIN);
+        assert_eq!(patience.for_schema(id(3), now), Duration::ZERO);
+        let later = now + AWAY_FOR;
+        assert_eq!(patience.for_schema(id(3), later), SCHEMA_WITHIN, "it may be back");
+        assert_eq!(patience.for_schema(id(1), later), Duration::ZERO, "that one has had its time");
+        patience.note(id(3), SCHEMA_WITHIN, false, later);
+        assert_eq!(patience.for_schema(id(4), later), Duration::ZERO, "it is not");
+        let back = later + AWAY_FOR;
+        patience.note(id(4), SCHEMA_WITHIN, true, back);
+        assert_eq!(patience.for_schema(id(5), back), SCHEMA_WITHIN);
+        patience.note(id(1), Duration::ZERO, true, back);
+        assert_eq!(patience.for_schema(id(1), back), SCHEMA_WITHIN);
     }
 }

@@ -10,6 +10,10 @@ use crate::model::Reason;
 /// What the name of every header that the hub adds starts with.
 pub const HEADER_PREFIX: &str = "__streams.errors.";
 
+/// Dead letters of one record: each holds all of it, so more of them would say little and take much. What is rejected
+/// beyond is counted and told to the operator, and replayed with the others.
+pub const LETTERS_OF_A_RECORD_MAX: usize = 8;
+
 /// What the hub says about a rejected source record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeadLetter<'a> {

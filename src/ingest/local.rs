@@ -100,7 +100,7 @@ fn iso(text: &str) -> Option<DateTime> {
 pub(super) fn zone(name: &str) -> Option<TimeZone> {
     let is_name = (1..=TEXT_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+'));
-    if is_name { TimeZone::get(name).ok() } else { None }
+    if is_name { TimeZone::get(name).ok().filter(|zone| !zone.is_unknown()) } else { None }
 }
 
 #[cfg(test)]

@@ -188,6 +188,7 @@ pub(super) fn instant(scalar: &Scalar<'_>, format: TimeFormat) -> Option<EventTi
         (TimeFormat::EpochMicroseconds, Scalar::Int(value)) => value.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, Scalar::Text(text)) => text.trim().parse::<i64>().ok()?.div_euclid(1_000),
         // In thousandths of a microsecond no double is exact: it is a whole number.
+        (TimeFormat::EpochMicroseconds, Scalar::Float(value)) if value.fract() != 0.0 => return None,
         (TimeFormat::EpochMicroseconds, Scalar::Float(_) | Scalar::Digits(_)) => whole(scalar)?.div_euclid(1_000),
         (TimeFormat::EpochMicroseconds, _) => return None,
     };

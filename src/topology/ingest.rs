@@ -21,7 +21,7 @@ use crate::{
         store::Store,
         topics::Topics,
     },
-    feeds::{DeadLetter, Origin, OriginReader},
+    feeds::{DeadLetter, LETTERS_OF_A_RECORD_MAX, Origin, OriginReader},
     ingest::{LiveSpokes, Mapped, Rejection, SourceRecord, SpokeSet},
     metrics::{catalogue, values::outcomes},
     model::{
@@ -90,10 +90,6 @@ struct IngestStage {
 
 /// What happened more days before it came is history, as long as nothing newer has come from its partition.
 const HISTORY_DAYS: i32 = 1;
-
-/// Dead letters of one record: each holds all of it, so more of them would say little and take much. What is rejected
-/// beyond is counted and told to the operator, and replayed with the others.
-const LETTERS_MAX: usize = 8;
 
 /// A record's headers as ingest sees them.
 pub(super) struct HeaderView<'a>(pub(super) &'a dyn Headers);
@@ -291,7 +287,7 @@ impl Stage for IngestStage {
                 Mapped::Skipped(_) => Outcome::Skipped,
                 Mapped::Rejected(rejection) => {
                     letters += 1;
-                    failure = self.reject(&rejection, record, origin, letters <= LETTERS_MAX, outputs);
+                    failure = self.reject(&rejection, record, origin, letters <= LETTERS_OF_A_RECORD_MAX, outputs);
                     Outcome::Rejected
                 }
             };

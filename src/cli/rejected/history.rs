@@ -9,7 +9,7 @@ use super::{letter::Letter, read_letters};
 use crate::{
     cli::{exit::Failure, judge::Outcome},
     engine::log::outside::FeedRead,
-    feeds::REPLAY_OF,
+    feeds::{LETTERS_OF_A_RECORD_MAX, REPLAY_OF},
     ingest::Spoke,
 };
 
@@ -68,10 +68,12 @@ impl History {
         left.push(Defect::of(letter));
     }
 
-    /// Whether a replay would leave what the latest one of the record left: nothing of it is mended.
+    /// Whether a replay would leave what the latest one of the record left: nothing of it is mended. Nobody knows that of a record
+    /// with as many letters as there are at most: what else was rejected, and may be mended, has none.
     pub(super) fn is_circle(&self, letter: &Letter, spoke: &Spoke, outcomes: &[Outcome]) -> bool {
         let Some(left) = self.0.get(&place(letter)) else { return false };
-        outcomes.iter().any(|outcome| matches!(outcome, Outcome::Rejected(_)))
+        left.len() < LETTERS_OF_A_RECORD_MAX
+            && outcomes.iter().any(|outcome| matches!(outcome, Outcome::Rejected(_)))
             && left.iter().all(|defect| defect.again(spoke, outcomes).is_some())
     }
 }

@@ -343,3 +343,21 @@ fn a_record_that_could_not_be_read_at_all_goes_back_once_though_its_first_elemen
     let words = ["taken by an earlier replay", "still rejected: wrong_type"];
     assert_eq!((results, sent), (words.map(str::to_owned).to_vec(), 0));
 }
+
+#[test]
+fn a_record_with_more_rejections_than_letters_goes_back_whenever_it_is_replayed() {
+    for (bad, goes_back) in [(7, false), (8, true)] {
+        // The first is good by now, and so may be what no letter is about.
+        let list: Vec<&str> = [GOOD].into_iter().chain(std::iter::repeat_n(DEAR, bad)).collect();
+        let payload = parcels(&list.join(","));
+        let price = |touchpoint: usize, replays| {
+            let field = format!("parcels[{touchpoint}].price");
+            parcel_letter(u32::try_from(touchpoint).expect("few"), Reason::WrongType, &field, replays, &payload)
+        };
+        let mut letters = vec![parcel_letter(0, Reason::BadTimestamp, "parcels[0].at", 0, &payload)];
+        letters.extend((1..bad).map(|touchpoint| price(touchpoint, 0)));
+        letters.extend((1..=bad).map(|touchpoint| price(touchpoint, 1)));
+        let (results, sent) = replayed_parcels(&letters);
+        assert_eq!(sent, usize::from(goes_back), "{bad}: {results:?}");
+    }
+}
