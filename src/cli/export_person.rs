@@ -25,7 +25,7 @@ use super::{
 use crate::{
     customers::{self, TIMELINE_ENTRIES},
     feeds::{Encoder, Feed, FeedFormat, PersonTouchpoint, Touchpoints},
-    model::{Identifier, IdentifierType, PersonId, PersonKey},
+    model::{EventTime, Identifier, IdentifierType, PersonId, PersonKey},
     settings::{PublishedIdentifiers, Settings},
     topology,
 };
@@ -76,8 +76,8 @@ pub(super) fn gathered(settings: &Settings, identifier: &str) -> Result<Option<(
 fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value) -> Result<Value, Failure> {
     let unreadable = |what: &str| Failure::new(Exit::Failure, format!("{what} cannot be read"), "report it");
     let public = PersonId::parse(person).ok_or_else(|| unreadable("the person's id"))?;
-    let internal =
-        internal_name(settings, key, &identity).ok_or_else(|| unreadable("the person's strongest identifier"))?;
+    let internal = internal_name(settings, key, public, &identity)?
+        .ok_or_else(|| unreadable("the person's strongest identifier"))?;
     let mut identifiers: BTreeMap<IdentifierType, BTreeSet<String>> = BTreeMap::new();
     let mut touchpoints = Vec::new();
     let store = entries(settings, internal)?;
@@ -90,7 +90,7 @@ fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value)
         touchpoints.push(serde_json::from_slice::<Value>(encoder.encoded()).unwrap_or_default());
     })
     .map_err(|error| Failure::new(Exit::Failure, error.to_string(), "run `insight-hub state verify`"))?;
-    let names = of_person(settings, key, &identity, &identifiers);
+    let names = of_person(internal, key, &identifiers);
     let mut record = None;
     place::read_feed(settings, Feed::Customers, &mut |key, value| {
         if key == person {
@@ -133,25 +133,45 @@ fn document(settings: &Settings, key: &PersonKey, person: &str, identity: Value)
 }
 
 /// How the hub calls the person, whoever they were before an erasure.
-fn internal_name(settings: &Settings, key: &PersonKey, identity: &Value) -> Option<PersonId> {
+fn internal_name(
+    settings: &Settings,
+    key: &PersonKey,
+    public: PersonId,
+    identity: &Value,
+) -> Result<Option<PersonId>, Failure> {
     let strongest = &identity["strongest"];
-    let (kind, value) = (IdentifierType::parse(strongest["type"].as_str()?)?, strongest["value"].as_str()?);
+    let kind = strongest["type"].as_str().and_then(IdentifierType::parse);
+    let (Some(kind), Some(value)) = (kind, strongest["value"].as_str()) else { return Ok(None) };
     match settings.identity.publish {
-        // It was named by a link before anybody saw it: nobody was erased under that name either.
-        PublishedIdentifiers::Clear if value.is_empty() => PersonId::parse(identity["person"].as_str()?),
-        PublishedIdentifiers::Clear => Some(key.person(Identifier { kind, value })),
-        PublishedIdentifiers::Hashed => PersonId::parse(value),
+        PublishedIdentifiers::Clear if value.is_empty() => named_unseen(settings, key, public).map(Some),
+        PublishedIdentifiers::Clear => Ok(Some(key.person(Identifier { kind, value }))),
+        PublishedIdentifiers::Hashed => Ok(PersonId::parse(value)),
     }
+}
+
+/// The same of somebody whose strongest identifier a link named before anybody saw it, or saw it again after an erasure.
+fn named_unseen(settings: &Settings, key: &PersonKey, public: PersonId) -> Result<PersonId, Failure> {
+    let mut internal = public;
+    place::read_feed(settings, Feed::IdentityJournal, &mut |_, line| {
+        let Some(line) = line.filter(|line| line["change"] == "erased") else { return };
+        let id = line["one"]["id"].as_str().and_then(PersonId::parse);
+        let until = line["erased_until"].as_str().and_then(|until| until.parse::<jiff::Timestamp>().ok());
+        if let (Some(id), Some(until)) = (id, until)
+            && key.reborn(id, EventTime(until.as_millisecond())) == public
+        {
+            internal = id;
+        }
+    })?;
+    Ok(internal)
 }
 
 /// The keyed hashes of everything that the person is known by.
 fn of_person(
-    settings: &Settings,
+    internal: PersonId,
     key: &PersonKey,
-    identity: &Value,
     identifiers: &BTreeMap<IdentifierType, BTreeSet<String>>,
 ) -> BTreeSet<PersonId> {
-    let mut names: BTreeSet<PersonId> = internal_name(settings, key, identity).into_iter().collect();
+    let mut names = BTreeSet::from([internal]);
     for (kind, values) in identifiers {
         names.extend(values.iter().map(|value| key.person(Identifier { kind: *kind, value })));
     }

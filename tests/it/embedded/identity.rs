@@ -207,6 +207,19 @@ fn an_operator_looks_splits_takes_back_links_and_erases() {
     assert_eq!(kept["touchpoints"].as_array().map(Vec::len), Some(1), "{kept}");
     house.succeed(&["identity", "undo", "l-1"]);
     assert_eq!(house.has("email:bob@example.org", 2), bob);
+    // Also where somebody of that name was erased before.
+    house.append(DAY_MS, &[event("9", 9, "page_viewed", json!({ "customer_id": "C-9" }))]);
+    house.has("customer_id:C-9", 1);
+    house.succeed(&["erase", "customer_id:C-9", "--yes"]);
+    house.becomes("customer_id:C-9", &|shown| shown.is_none());
+    house.succeed(&["identity", "link", "email:bob@example.org", "customer_id:C-9", "--id", "l-2"]);
+    let reborn = house.has("email:bob@example.org", 3);
+    assert!(reborn != linked && reborn != bob, "{reborn}");
+    house.customer(&reborn, 1);
+    let kept: Value = serde_json::from_str(&house.succeed(&["export-person", "email:bob@example.org"])).unwrap();
+    assert_eq!(kept["touchpoints"].as_array().map(Vec::len), Some(1), "{kept}");
+    house.succeed(&["identity", "undo", "l-2"]);
+    assert_eq!(house.has("email:bob@example.org", 2), bob);
 
     // Two who are one, as only somebody who knows them can say.
     house.succeed(&["identity", "link", "email:ann@example.org", "email:bob@example.org"]);
