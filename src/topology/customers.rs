@@ -188,6 +188,9 @@ impl CustomersStage {
 
     /// Takes touchpoints, and what the watermark of their source was before.
     fn wait(&mut self, entries: &[u8], after: Option<EventTime>) {
+        if entries.is_empty() {
+            return;
+        }
         self.waiting.extend_from_slice(entries);
         match self.waiting_after.last_mut() {
             Some((ends, same)) if *same == after => *ends = self.waiting.len(),

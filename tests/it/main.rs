@@ -28,6 +28,7 @@ mod harness;
 mod identity;
 mod idle;
 mod kafka;
+mod late;
 mod measured;
 mod oracle;
 mod rebuild;
