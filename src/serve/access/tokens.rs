@@ -123,12 +123,16 @@ impl TokenFile {
     /// # Errors
     /// [`TokenError`] if it cannot be read.
     pub fn found(&self) -> Result<(Vec<Token>, bool), TokenError> {
+        self.found_within(FIRST_WITHIN)
+    }
+
+    pub(super) fn found_within(&self, within: Duration) -> Result<(Vec<Token>, bool), TokenError> {
         let begun = Instant::now();
         loop {
             // In this order: a token that is made in between is one.
             let were_made = self.were_made();
             let tokens = self.list()?;
-            if !were_made || !tokens.is_empty() || begun.elapsed() >= FIRST_WITHIN {
+            if !were_made || !tokens.is_empty() || begun.elapsed() >= within {
                 return Ok((tokens, were_made));
             }
             std::thread::sleep(LOOK_AGAIN_AFTER);

@@ -182,7 +182,7 @@ impl Admin {
         let is_unseen =
             |topic: &TopicSpec, partitions: Option<i32>| topic.ownership == Ownership::Spoke && partitions.is_none();
         let unseen = specs.iter().zip(&found).filter(|(topic, partitions)| is_unseen(topic, **partitions));
-        let hidden = self.hidden(unseen.map(|(topic, _)| Arc::clone(&topic.name)).collect());
+        let hidden = self.hidden(unseen.map(|(topic, _)| Arc::clone(&topic.name)).collect())?;
         let mut plans = Vec::with_capacity(specs.len());
         for (topic, partitions) in specs.into_iter().zip(found) {
             let difference = match partitions {
@@ -201,14 +201,22 @@ impl Admin {
 
     /// Of topics that are not among those that this user is shown, those that it may not see. Of its own, whoever runs the
     /// hub is told when they cannot be made.
-    fn hidden(&self, mut unseen: Vec<Arc<str>>) -> Vec<Arc<str>> {
+    fn hidden(&self, unseen: Vec<Arc<str>>) -> Result<Vec<Arc<str>>, LogError> {
         if unseen.is_empty() {
-            return unseen;
+            return Ok(unseen);
         }
         let rights = self.rights_on_topics(&unseen.iter().map(|name| &**name).collect::<Vec<&str>>());
-        let mut rights = rights.into_iter();
-        unseen.retain(|_| rights.next() == Some(Rights::Hidden));
-        unseen
+        let mut hidden = Vec::new();
+        for (name, rights) in unseen.into_iter().zip(rights) {
+            match rights {
+                Rights::Hidden => hidden.push(name),
+                Rights::Unanswered(why) => {
+                    return Err(LogError::Stop(format!("whether this user may see {name} cannot be asked: {why}")));
+                }
+                Rights::Known(_) | Rights::Absent | Rights::Unknown(_) => {}
+            }
+        }
+        Ok(hidden)
     }
 
     fn settings_difference(&self, topic: &TopicSpec, within: ErasedWithin) -> Result<Option<Difference>, LogError> {
