@@ -219,6 +219,11 @@ impl FatalError {
     pub fn get(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
+
+    /// It was none.
+    pub(super) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
 }
 
 /// What is known of a partition without asking anybody.
@@ -252,6 +257,8 @@ pub(super) enum Rebalanced {
 #[derive(Clone, Default)]
 pub(super) struct Context {
     pub(super) fatal: FatalError,
+    /// The library asked for records that are gone. Whoever shares its partitions may have asked where others had read on.
+    pub(super) out_of_range: FatalError,
     pub(super) figures: Arc<Mutex<BTreeMap<(Arc<str>, i32), PartitionFigures>>>,
     pub(super) rebalanced: Arc<Mutex<std::collections::VecDeque<Rebalanced>>>,
     pub(super) undelivered: Arc<Mutex<Option<String>>>,
@@ -263,6 +270,11 @@ pub(super) struct Context {
 }
 
 impl Context {
+    /// What ends a client that shares its partitions with nobody.
+    pub(super) fn end(&self) -> Option<String> {
+        self.fatal.get().or_else(|| self.out_of_range.get())
+    }
+
     /// Why a connection failed last, in the library's words: it guesses at a wrong protocol, for one.
     pub(super) fn failed_connection(&self) -> Option<String> {
         self.failed_connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
@@ -336,7 +348,7 @@ impl ClientContext for Context {
                 ));
             }
             // Without an offset to read from, the partition stands still for ever, and nobody would notice.
-            Some(AutoOffsetReset) => self.fatal.set(format!(
+            Some(AutoOffsetReset) => self.out_of_range.set(format!(
                 "a partition is no longer readable at the committed offset: {reason}. Retention has removed records that \
                  were not read; going on would lose them silently. Decide, and reset the group's offset by hand"
             )),

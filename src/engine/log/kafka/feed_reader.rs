@@ -77,7 +77,7 @@ impl FeedRead for FeedReader {
             if self.unfinished.as_ref().is_some_and(BTreeSet::is_empty) {
                 return Ok(Next::End);
             }
-            if let Some(reason) = self.context.fatal.get() {
+            if let Some(reason) = self.context.end() {
                 return Err(LogError::Stop(reason));
             }
             let message = match self.consumer.poll(deadline.saturating_duration_since(Instant::now())) {

@@ -314,7 +314,7 @@ impl Follow for Follower {
     fn next(&mut self, wait: Duration) -> Result<Option<(usize, CommittedRecord)>, LogError> {
         let deadline = Instant::now() + wait;
         loop {
-            if let Some(reason) = self.context.fatal.get() {
+            if let Some(reason) = self.context.end() {
                 return Err(LogError::Stop(reason));
             }
             // Before looking, so that nothing comes in between unheard.

@@ -184,6 +184,11 @@ impl Lanes {
         self.lanes.contains_key(&key)
     }
 
+    /// Those that are read, each with the offset after the last record that was delivered.
+    pub(super) fn positions(&self) -> Vec<(TopicPartition, i64)> {
+        self.lanes.iter().filter(|(_, lane)| lane.is_open).map(|(key, lane)| (*key, lane.position)).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lanes.is_empty()
     }

@@ -64,6 +64,8 @@ pub struct KafkaSource {
     lanes: Lanes,
     /// Partitions that are not read because the client did not yet go where it was told to.
     unsought: BTreeMap<TopicPartition, Unsought>,
+    /// Since when a partition is read where its records have been deleted, though the group is past them.
+    behind_since: Option<Instant>,
     events: VecDeque<Membership>,
     /// When this member was told of late that another has its place.
     fenced: VecDeque<Instant>,
@@ -156,6 +158,7 @@ impl KafkaSource {
             fresh: BTreeMap::new(),
             lanes: Lanes::default(),
             unsought: BTreeMap::new(),
+            behind_since: None,
             events: VecDeque::new(),
             fenced: VecDeque::new(),
             disowned: false,
@@ -315,17 +318,47 @@ impl KafkaSource {
         }
     }
 
+    /// Records that the client asked for are gone. That ends the hub if they were not read: the group has not committed past
+    /// them. A member that was away for longer than it may be asks for what others have read, and what was read is deleted,
+    /// until it hears that its partitions are theirs; where it is itself, it is sent there again, since the client has given up.
+    fn look_into(&mut self, reason: String) -> Result<(), LogError> {
+        let positions = self.lanes.positions();
+        let committed = self.committed(&positions.iter().map(|(key, _)| *key).collect::<Vec<_>>())?;
+        let (now, mut is_behind) = (Instant::now(), false);
+        for ((key, position), committed) in positions.iter().zip(committed) {
+            let beginning = self.watermarks(*key, PATIENCE)?.start;
+            if *position < beginning {
+                let is_lost = committed.is_none_or(|committed| committed < beginning);
+                let since = *self.behind_since.get_or_insert(now);
+                if is_lost || since.elapsed() > PATIENCE {
+                    return Err(LogError::Stop(reason));
+                }
+                is_behind = true;
+            }
+        }
+        if is_behind {
+            return Ok(()); // one of the next polls tells that it was lost
+        }
+        self.context.out_of_range.clear();
+        self.behind_since = None;
+        for (key, position) in positions {
+            self.unsought.entry(key).or_insert(Unsought { offset: Some(position), since: now });
+        }
+        Ok(())
+    }
+
     fn read_error(&mut self, error: &KafkaError) -> Result<(), LogError> {
         if let Some(reason) = self.context.fatal.get() {
             return Err(LogError::Stop(reason));
         }
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                Err(LogError::Stop(format!(
+                self.context.out_of_range.set(format!(
                     "the committed offset of a source partition is no longer in its topic ({error}): retention has removed \
                  records that were not read. Going on would lose them: decide, and reset the offset of group {:?} by hand",
                     self.changelog_config.get("group.id").unwrap_or_default()
-                )))
+                ));
+                Ok(())
             }
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                 Err(LogError::Stop(format!("a topic may not be read: {error}; grant READ and DESCRIBE on it")))
@@ -388,6 +421,9 @@ impl Source for KafkaSource {
         self.note_rebalances();
         outcome?;
         self.look_for_missing()?;
+        if let Some(reason) = self.context.out_of_range.get() {
+            self.look_into(reason)?;
+        }
         match self.context.fatal.get() {
             Some(reason) => Err(LogError::Stop(reason)),
             None => Ok(taken),
