@@ -341,6 +341,8 @@ impl KafkaSource {
         }
         self.context.out_of_range.clear();
         self.behind_since = None;
+        // It may have been about one that is not read yet: each of those is sent to its place before it is.
+        self.fresh.clear();
         for (key, position) in positions {
             self.unsought.entry(key).or_insert(Unsought { offset: Some(position), since: now });
         }
