@@ -13,7 +13,7 @@ use crate::{
     analyses::{
         buying::{
             Convergence, Parameter,
-            month::{BuyingFit, Fitted},
+            month::{BuyingFit, DEFINITION_VERSION, Fitted},
             purchases::PurchaseFit,
             spend::SpendFit,
         },
@@ -59,14 +59,15 @@ static BUYING: CatalogueEntry<'static> = CatalogueEntry {
               B(a, b+x)/B(a, b) · Γ(r+x)·α^r / (Γ(r)·(α+T)^(r+x)) + [x > 0] · B(a+1, b+x-1)/B(a, b) · Γ(r+x)·α^r / \
               (Γ(r)·(α+t)^(r+x)); P(alive) = 1 / (1 + [x > 0] · a/(b+x-1) · ((α+T)/(α+t))^(r+x)). Gamma-Gamma: \
               expected amount = p·(ν + x·m)/(p·x + q - 1) with the mean m of x paid days after the first. Fitted by maximum likelihood.",
-    inclusion: "customers with a purchase that is not cancelled by the month's end; purchases of one day are one; time in calendar weeks; \
+    inclusion: "customers with a purchase that is not cancelled by the month's end; purchases of one day are one; time from first to last in \
+                calendar weeks, and until the month's last day from the middle of the first one's week; \
                 amounts in the currency of analyses, known by classes of one percent. Assumed: purchases at random without seasons, \
                 nobody comes back, amounts unrelated to how often somebody buys. Not to be concluded: that a customer has left, or anything \
                 about who bought once",
     counted_at: "close of the month; every closed month of the newest twelve is fitted again when something before its end changes",
     source: "Fader, Hardie, Lee, Marketing Science 24 (2005); Fader, Hardie, The Gamma-Gamma model of monetary value (2013)",
     dimensions: Vec::new(),
-    version: 1,
+    version: DEFINITION_VERSION,
 };
 
 /// What has to be shown with whatever is said of somebody who bought once.

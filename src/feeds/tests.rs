@@ -168,7 +168,8 @@ fn definitions_are_written_as_the_golden_files_say() {
     check_formats_agree::<Definitions>(&CatalogueRecord::Metric(definition));
     let found = examples::buying();
     check_golden!(Definitions, "catalogue", &examples::parameters(&found));
-    let nobody = crate::analyses::buying::month::BuyingCounts::default().fitting(0).advance(&mut 1).cloned();
+    let nobody =
+        crate::analyses::buying::month::BuyingCounts::default().fitting(crate::model::Day(0)).advance(&mut 1).cloned();
     check_formats_agree::<Definitions>(&examples::parameters(&nobody.expect("nothing to fit")));
 }
 

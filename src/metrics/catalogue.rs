@@ -7,7 +7,10 @@ mod experience;
 mod relations;
 
 use super::values::{self, Figures};
-use crate::model::{Accumulator, CatalogueEntry, Currency, Day, Dimension, Window};
+use crate::{
+    analyses::buying::month,
+    model::{Accumulator, CatalogueEntry, Currency, Day, Dimension, Window},
+};
 
 /// The position of each metric in [`CATALOGUE`]: part of the internal formats, so a number is never reused.
 #[allow(missing_docs, reason = "each is the metric of its name")]
@@ -434,7 +437,7 @@ pub fn entries() -> impl Iterator<Item = CatalogueEntry<'static>> {
 }
 
 /// What cells depend on, for the generation: each metric's position, id, kind, version and when it settles (what waits for
-/// that is indexed by it). XXH3-64.
+/// that is indexed by it); and the version of the models of buying. XXH3-64.
 pub fn fingerprint() -> u64 {
     let mut bytes = Vec::new();
     for definition in CATALOGUE {
@@ -446,6 +449,7 @@ pub fn fingerprint() -> u64 {
         bytes.extend_from_slice(&definition.settles_after_days.to_le_bytes());
         bytes.push(u8::from(definition.settles_after_own_length));
     }
+    bytes.extend_from_slice(&month::DEFINITION_VERSION.to_le_bytes());
     xxhash_rust::xxh3::xxh3_64(&bytes)
 }
 
@@ -508,6 +512,6 @@ mod tests {
 
     #[test]
     fn the_fingerprint_is_part_of_the_generation_and_changes_only_on_purpose() {
-        expect_test::expect!["a95b1eabae6400e4"].assert_eq(&format!("{:016x}", fingerprint()));
+        expect_test::expect!["e030c29ff8cd8c45"].assert_eq(&format!("{:016x}", fingerprint()));
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     analyses::buying::month::{BuyingCounts, BuyingFitting},
     model::{
         Accumulator, AnalysisPlace, CellKey, Currency, Day, Dimension, KeyValue, PurchaseElement, Status, Window,
-        WindowKind, family, week_number,
+        WindowKind, family,
     },
 };
 
@@ -319,7 +319,7 @@ impl Fits {
             elements -= walk.count(&end, elements, store)?;
             if walk.cursor == end {
                 walk.months.pop_front();
-                let fitting = walk.counts.fitting(week_number(month_of(month).end().previous()));
+                let fitting = walk.counts.fitting(month_of(month).end().previous());
                 walk.fitting = Some(Fitting { month, fitting, stale: false });
             }
         }

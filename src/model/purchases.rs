@@ -17,6 +17,11 @@ pub fn week_number(day: Day) -> i32 {
     Window::of(WindowKind::Week, day).start.0.div_euclid(7)
 }
 
+/// The Thursday of a calendar week, by its number.
+pub fn middle_of_week(week: i32) -> Day {
+    Day(week * 7 + 7)
+}
+
 /// Where customers are counted together. Purchases of one day are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PurchaseElement {

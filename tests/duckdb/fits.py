@@ -26,8 +26,9 @@ def rise(x, more):
 
 def buying(counts):
     """BG/NBD: the logarithm of the likelihood of all, by the logarithms of the parameters (Fader, Hardie, Lee 2005, equation 6).
-    `counts`: repeats, weeks to the last, weeks until now, customers."""
+    `counts`: repeats, weeks to the last, days until now, customers."""
     x, last, age, n = counts
+    age = age / 7
 
     def likelihood(logarithms):
         r, alpha, a, b = np.exp(logarithms)

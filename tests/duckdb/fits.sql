@@ -15,6 +15,7 @@ WITH bought AS (
     SELECT *, day > min(day) OVER (PARTITION BY month, person) AS again FROM per_day
 )
 SELECT month, person, count(*) FILTER (again) AS repeats, week_of(max(day)) - week_of(min(day)) AS last,
-    week_of(any_value(close)) - week_of(min(day)) AS age, count(amount) FILTER (again) AS paid,
+    -- From the Thursday of the first's week.
+    greatest(any_value(close) - (min(day) - (min(day) + 3) % 7 + 3), 7 * (week_of(max(day)) - week_of(min(day)))) AS age, count(amount) FILTER (again) AS paid,
     coalesce(sum(amount) FILTER (again), 0)::BIGINT AS total
 FROM told GROUP BY month, person;

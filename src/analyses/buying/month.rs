@@ -1,9 +1,10 @@
 //! How all customers bought by the end of a month in (as counts), and both models fitted to it out.
 //!
-//! Time is counted in calendar weeks: from the week of the first purchase to that of the last, and to that of the month's
-//! end. A difference of two calendar weeks is, on average, the difference in days by seven: counting whole weeks from the first
-//! purchase instead would make everybody three days younger. CDNOW's customers counted so give parameters of purchases within a third
-//! of a standard error of those by days (1 to 6 percent off), and who is alive within two percent.
+//! When customers bought is known by calendar weeks: of the first purchase and of the last. A difference of two calendar weeks is, on
+//! average, the difference in days by seven: counting whole weeks from the first purchase instead would make everybody three days
+//! younger. Until when is known by the day, so a customer's age counts from the middle of the first week, a Thursday, to the month's
+//! last day: to the week of that day it would be up to three days off, for everybody alike. CDNOW's customers counted so give
+//! parameters of purchases within one percent of those by days.
 //!
 //! What customers spent is known by the number of repeat purchases and the logarithmic bucket of the total, as a number of
 //! customers with their exact sum; each is taken for the mean of the bucket, which is within one percent.
@@ -14,9 +15,13 @@ use super::{
     purchases::{History, PurchaseFit, PurchaseFitting},
     spend::{SpendFit, SpendFitting, Spending},
 };
-use crate::model::{Accumulator, PurchaseElement};
+use crate::model::{Accumulator, Day, PurchaseElement, middle_of_week};
 
 const DAYS_PER_WEEK: u32 = 7;
+
+/// The version of what is counted and fitted here: it rises when the same purchases would give other parameters. 2: until the month's
+/// last day, no more to the week of it.
+pub const DEFINITION_VERSION: u32 = 2;
 
 /// How customers bought so far, whenever it is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,11 +87,12 @@ impl BuyingCounts {
         }
     }
 
-    /// Begins to fit both models as of a week that no purchase is after.
-    pub fn fitting(&self, week: i32) -> BuyingFitting {
-        let weeks = |from: i32, to: i32| u32::try_from(to - from).unwrap_or(0) * DAYS_PER_WEEK;
+    /// Begins to fit both models as of the close of a day that no purchase is after.
+    pub fn fitting(&self, close: Day) -> BuyingFitting {
         let histories = self.histories.iter().map(|(&(repeats, first, last), &n)| {
-            (History { repeats, last_days: weeks(first, last), age_days: weeks(first, week) }, n)
+            let last_days = u32::try_from(last - first).unwrap_or(0) * DAYS_PER_WEEK;
+            let age_days = u32::try_from(close.0 - middle_of_week(first).0).unwrap_or(0);
+            (History { repeats, last_days, age_days: age_days.max(last_days) }, n)
         });
         let customers = self.histories.values().fold(0, |sum: i64, n| sum.wrapping_add(*n));
         let again = self.histories.iter().filter(|((repeats, ..), _)| *repeats > 0);

@@ -29,12 +29,17 @@ struct Bought {
 #[derive(Default)]
 pub struct Buyers(Vec<Vec<Bought>>);
 
-/// Days of purchase after the first, weeks from the first to the last, weeks from the first to the month's end.
+/// Days of purchase after the first, weeks from the first to the last, days from the Thursday of the first's week to the month's last.
 type History = (usize, i32, i32);
 
 fn week(day: Day) -> i32 {
     // The first of January 1970 was a Thursday.
     (day + 3).div_euclid(7)
+}
+
+/// Nobody is younger than their purchases.
+fn age(first: Day, last: Day, close: Day) -> i32 {
+    (close - (first - (first + 3).rem_euclid(7) + 3)).max(7 * (week(last) - week(first)))
 }
 
 /// The days, and the total of those after the first that have an amount, with their number.
@@ -90,7 +95,7 @@ impl Buyers {
             let known: Vec<&Bought> = person.iter().filter(|it| it.placed <= close && it.cancelled > close).collect();
             let (days, paid, total) = by_day(&known);
             if let (Some(first), Some(last)) = (days.first(), days.last()) {
-                histories.push((days.len() - 1, week(*last) - week(*first), week(close) - week(*first)));
+                histories.push((days.len() - 1, week(*last) - week(*first), age(*first, *last, close)));
                 if paid > 0 {
                     spending.push((paid, total));
                 }
@@ -226,7 +231,7 @@ fn judge_spend(fit: &Value, spending: &[(usize, i64)]) -> String {
 /// The logarithm of one customer's likelihood: Fader, Hardie, Lee 2005, equation 6.
 pub fn bg_nbd(at: &[f64], (repeats, last, age): History) -> f64 {
     let [r, alpha, a, b] = [at[0], at[1], at[2], at[3]];
-    let (x, last, age) = (repeats as f64, f64::from(last), f64::from(age));
+    let (x, last, age) = (repeats as f64, f64::from(last), f64::from(age) / 7.0);
     let beta = |a: f64, b: f64| log_gamma(a) + log_gamma(b) - log_gamma(a + b);
     let rate = log_gamma(r + x) - log_gamma(r) + r * alpha.ln();
     let stayed = beta(a, b + x) - beta(a, b) + rate - (r + x) * (alpha + age).ln();

@@ -8,7 +8,7 @@ use super::value::{bg_nbd, comparable, gamma_gamma};
 fn likelihoods_of_known_points() {
     // By another program, from the same formulas.
     let at = [0.243, 4.414, 0.793, 2.426];
-    for (history, expected) in [((0, 0, 39), BG_NBD[0]), ((2, 30, 39), BG_NBD[1]), ((23, 39, 39), BG_NBD[2])] {
+    for (history, expected) in [((0, 0, 273), BG_NBD[0]), ((2, 30, 273), BG_NBD[1]), ((23, 39, 273), BG_NBD[2])] {
         let found = bg_nbd(&at, history);
         assert!((found - expected).abs() < 1e-9, "{history:?}: {found}");
     }
@@ -21,7 +21,7 @@ const GAMMA_GAMMA: f64 = -9.00134700054241;
 
 #[test]
 fn parameters_that_could_be_likelier_are_a_difference() {
-    let histories: Vec<(usize, i32, i32)> = (0..60).map(|at| (at % 3, (at % 3 * 5) as i32, 30)).collect();
+    let histories: Vec<(usize, i32, i32)> = (0..60).map(|at| (at % 3, (at % 3 * 5) as i32, 210)).collect();
     let wanted = json!({
         "metric": "buying",
         "parameters": {"purchases": {"n": 60, "convergence": null}, "spend": {"n": 0, "convergence": "too_few"}},
