@@ -22,6 +22,8 @@ use crate::{
 };
 
 const WITHIN: Duration = Duration::from_secs(240);
+/// So many alerts are open when the first instance is killed, at least.
+const ALERTS_BEFORE_KILLS: usize = 10;
 /// As little as may be left unflushed, so that stores are flushed often.
 const FLUSH_OFTEN: &str = "memory.unflushed_bytes=1048576";
 
@@ -49,6 +51,10 @@ fn kills_at_random_and_at_every_named_point_change_nothing() {
     let house = House::new(&Broker::shared().bootstrap(), "kills").set(FLUSH_OFTEN);
     let mut hubs: Vec<Instance> = ["a", "b"].map(|name| start(&house, name, None)).into();
     let subscriber = house.subscribe();
+    // Alerts have been told before anything dies, or none could be told twice.
+    let (told, events) = events.split_at(events.len() / 3);
+    house.write(told);
+    house.wait_until_told("alerts", ALERTS_BEFORE_KILLS, &mut hubs, WITHIN);
     let mut dice = Dice(17);
     let mut killed: BTreeMap<&str, u64> = BTreeMap::new();
     // Each named point in turn, and between them any moment. What was not reached is tried again, a few times.

@@ -450,6 +450,21 @@ impl House {
         }
     }
 
+    /// Waits until a feed says something under so many keys. Every process given must keep running.
+    #[track_caller]
+    pub fn wait_until_told(&self, feed: &str, keys: usize, instances: &mut [Instance], within: Duration) {
+        let start = Instant::now();
+        loop {
+            self.wait_until_read(instances, within);
+            let told = self.latest(feed).len();
+            if told >= keys {
+                break;
+            }
+            assert!(start.elapsed() < within, "{}: {feed} has {told} keys, not {keys}, after {within:?}", self.name);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// The newest value of each key of one feed.
     pub fn latest(&self, feed: &str) -> BTreeMap<String, Value> {
         let records = read_settled(&self.bootstrap, &self.feed_topic(feed), Duration::from_secs(60));
