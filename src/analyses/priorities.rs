@@ -167,11 +167,6 @@ impl PriorityTable {
         self.everyone
     }
 
-    /// Subjects that touched somebody.
-    pub fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
-        self.touched.keys().map(|(spoke, kind, subject)| Subject { spoke, kind, subject })
-    }
-
     /// What to fix first: [`prioritise`].
     pub fn prioritise(&self, stated: &Stated, score_range: i64, limit: usize) -> Ranked<Priority<'_>, Judged> {
         let candidates = self.touched.iter().map(|(key, touched)| Candidate {

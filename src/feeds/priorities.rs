@@ -32,7 +32,7 @@ pub struct PrioritiesRecord<'a> {
     /// All persons of the month.
     pub everyone: Group,
     /// What to fix first; scores in [`SCORE_UNIT`]s.
-    pub found: Ranked<Priority<'a>, Judged>,
+    pub found: &'a Ranked<Priority<'a>, Judged>,
     /// Who has seen which of them.
     pub seen: &'a BTreeMap<AlertId, Acknowledgement>,
     /// Counts the publications of this key, from 1.

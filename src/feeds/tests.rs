@@ -104,19 +104,17 @@ fn drivers_are_written_as_the_golden_files_say() {
 
 #[test]
 fn priorities_are_written_as_the_golden_files_say() {
-    use crate::analyses::priorities::{PriorityTable, Stated};
+    use crate::analyses::priorities::{PriorityTable, SCORE_RANGE, Stated};
     let table = examples::priorities();
     let key = || ("support".to_owned(), "case_opened".to_owned(), "delivery".to_owned());
     let stated = Stated { efforts: [(key(), 3)].into(), limits: [(key(), 25)].into() };
     let seen = examples::seen();
-    check_golden!(Priorities, "priorities", &examples::priorities_record((&table, &seen), &stated, 50));
+    let found = table.prioritise(&stated, SCORE_RANGE, 50);
+    check_golden!(Priorities, "priorities", &examples::priorities_record(&table, &found, &seen));
     let nobody = PriorityTable::default();
     for (table, limit) in [(&table, 0), (&nobody, 50)] {
-        check_formats_agree::<Priorities>(&examples::priorities_record(
-            (table, &examples::seen()),
-            &Stated::default(),
-            limit,
-        ));
+        let found = table.prioritise(&Stated::default(), SCORE_RANGE, limit);
+        check_formats_agree::<Priorities>(&examples::priorities_record(table, &found, &seen));
     }
 }
 

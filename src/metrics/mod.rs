@@ -43,6 +43,6 @@ mod tests;
 mod watch;
 
 pub use crate::analyses::priorities::Stated;
-pub use families::{Analysed, COMPARED_DAYS, Compared};
+pub use families::{Analysed, COMPARED_DAYS, Compared, Prioritised};
 pub use spokes::Spokes;
 pub use stage::{Effects, Metrics, MetricsError, Options, Turn};

@@ -65,7 +65,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: a day of grace, 65,536 cells, 1,000 values of a dimension, 1,500 steps.
+    /// The defaults: a day of grace, 65,536 cells, 1,000 values of a dimension, 1,000 steps.
     pub fn new(calendar: Calendar, sources: u32) -> Options {
         Options {
             calendar,
@@ -73,7 +73,7 @@ impl Options {
             grace_ms: 86_400_000,
             cells_cached_max: 65_536,
             dimension_values_max: 1_000,
-            background_steps_max: 1_500,
+            background_steps_max: 1_000,
             stated: Arc::default(),
             capacities: Arc::default(),
             currency: Currency(*b"EUR"),
@@ -392,7 +392,8 @@ impl Metrics {
             Some(settled) => self.settle(settled, &mut budget, store)?,
             None => self.settles = false,
         }
-        let room = Room::after(self.cells.waiting(), steps);
+        let spent = steps.saturating_sub(budget.steps);
+        let room = Room::after(self.cells.waiting() + spent, steps);
         let weeks = if withhold {
             self.cells.withhold(store)?;
             Vec::new()
@@ -540,7 +541,7 @@ impl Metrics {
     ) -> Result<(), MetricsError> {
         if self.watch.acknowledge(id, acknowledgement, store)? {
             // It may be a priority, of any month.
-            self.analysed.priority_seen(id, store)?;
+            self.analysed.priority_seen(store)?;
         }
         Ok(())
     }

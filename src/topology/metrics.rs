@@ -50,12 +50,7 @@ pub(super) fn maker(
             alerts: Encoder::new(options.feed_format, &options.application_id),
             alerted: (0, 0),
             values: Encoder::new(options.feed_format, &options.application_id),
-            analyses: Analyses::new(
-                options.feed_format,
-                &options.application_id,
-                options.metrics.stated.clone(),
-                options.metrics.currency,
-            ),
+            analyses: Analyses::new(options.feed_format, &options.application_id, options.metrics.currency),
             definitions: Encoder::new(options.feed_format, &options.application_id),
             spokes: Spokes::default(),
             accounts: Encoder::new(options.feed_format, &options.application_id),

@@ -10,7 +10,8 @@ use crate::{
         change::{Shape, compare},
         drivers::{Correlation, Moments, PairSums, Pairs},
         journeys::{JourneyLimits, JourneyTable},
-        priorities::{Group, PriorityTable, SCORE_RANGE, Stated, Subject},
+        priorities::{Group, Judged, Priority, PriorityTable, SCORE_RANGE, Stated, Subject},
+        ranking::Ranked,
         scorecards::{Effect, Promises, Scorecard},
         statistics::{Difference, Sums},
         tests::whole::WholeTable,
@@ -425,12 +426,11 @@ pub fn seen() -> BTreeMap<AlertId, Acknowledgement> {
 }
 
 pub fn priorities_record<'a>(
-    (table, seen): (&'a PriorityTable, &'a BTreeMap<AlertId, Acknowledgement>),
-    stated: &Stated,
-    limit: usize,
+    table: &PriorityTable,
+    found: &'a Ranked<Priority<'a>, Judged>,
+    seen: &'a BTreeMap<AlertId, Acknowledgement>,
 ) -> PrioritiesRecord<'a> {
     let place = AnalysisPlace { subject: "persons", dimension: Dimension::Company, dimension_value: "", ..place() };
-    let found = table.prioritise(stated, SCORE_RANGE, limit);
     PrioritiesRecord { place, everyone: table.everyone(), found, seen, revision: 4, status: Status::Final }
 }
 

@@ -3,14 +3,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Families, changes::Changes, day_of_family, is_comparison, loading::read_table, parse, promises, read_published,
-    save_published, table::Analysed, table::Table, together,
+    Families,
+    changes::Changes,
+    day_of_family, is_comparison,
+    loading::read_table,
+    parse, promises, read_published, save_published,
+    table::{Analysed, Prioritised, Table},
+    together,
 };
 use crate::{
     analyses::{
         balance,
         contacts::Credited,
-        priorities::{PriorityTable, Stated},
+        priorities::{Priority, SCORE_RANGE, Stated, Subject},
         scorecards::{MonthOf, Scorecard, scorecard},
     },
     metrics::{
@@ -27,11 +32,17 @@ use crate::{
 /// So many kinds of contact are in a balance.
 const RANKED_MAX: usize = 200;
 
-/// Who has seen which of the subjects of a month.
-fn seen_of(table: &PriorityTable, store: &dyn KeyValue) -> Result<BTreeMap<AlertId, Acknowledgement>, MetricsError> {
-    let ids = table.subjects().map(|it| AlertId::of_priority(it.spoke, it.kind, it.subject));
+/// So many things to fix are published of a month.
+const PRIORITIES_MAX: usize = 50;
+
+/// Who has seen which of them.
+fn seen_of(
+    priorities: &[Priority<'_>],
+    store: &dyn KeyValue,
+) -> Result<BTreeMap<AlertId, Acknowledgement>, MetricsError> {
     let mut seen = BTreeMap::new();
-    for id in ids {
+    for Subject { spoke, kind, subject } in priorities.iter().map(|priority| priority.subject) {
+        let id = AlertId::of_priority(spoke, kind, subject);
         if let Some(acknowledgement) = watch::acknowledgement(id, store)? {
             seen.insert(id, acknowledgement);
         }
@@ -59,7 +70,7 @@ impl Families {
             Some(&(family::BALANCE | family::SCORECARDS)) => self.credited(family, name.window.start, store)?,
             _ => Arc::default(),
         };
-        let (compared, contacts, balance, department, card, seen);
+        let (compared, contacts, balance, department, card, found, seen);
         let (analysed, is_nothing) = if is_comparison(family) {
             compared = Changes::compare(name.window.start, name.dimension, &name.parts, store)?;
             (Analysed::Change(&compared), compared.change.is_none())
@@ -74,8 +85,9 @@ impl Families {
                 Table::Journeys(table) => Analysed::Journeys(table),
                 Table::Drivers(moments) => Analysed::Drivers(moments),
                 Table::Priorities(table) => {
-                    seen = seen_of(table, store)?;
-                    Analysed::Priorities(table, &seen)
+                    found = table.prioritise(stated, SCORE_RANGE, PRIORITIES_MAX);
+                    seen = seen_of(&found.shown, store)?;
+                    Analysed::Priorities(Prioritised { everyone: table.everyone(), found: &found, seen: &seen })
                 }
                 Table::Contacts(table) => {
                     contacts = table.contacts(&credited, capacities);

@@ -10,7 +10,8 @@ use crate::{
         contacts::Contacts,
         drivers::{Moments, PairSums},
         journeys::JourneyTable,
-        priorities::{Group, PriorityTable, Subject},
+        priorities::{Group, Judged, Priority, PriorityTable, Subject},
+        ranking::Ranked,
         scorecards::{Department, Scorecard},
         statistics::Sums,
     },
@@ -44,6 +45,17 @@ pub(super) enum Table {
     Department(Box<Department>),
 }
 
+/// What to fix first in a month.
+#[derive(Clone, Copy, Debug)]
+pub struct Prioritised<'a> {
+    /// All persons.
+    pub everyone: Group,
+    /// The first ones, and how many others there are.
+    pub found: &'a Ranked<Priority<'a>, Judged>,
+    /// Who has seen which of them.
+    pub seen: &'a BTreeMap<AlertId, Acknowledgement>,
+}
+
 /// The same, as it is published.
 #[derive(Clone, Copy, Debug)]
 pub enum Analysed<'a> {
@@ -51,8 +63,8 @@ pub enum Analysed<'a> {
     Journeys(&'a JourneyTable),
     /// Persons' months, whatever the subject of the place: for `insight.drivers`.
     Drivers(&'a Moments),
-    /// Groups of persons by subject, and who has seen which subject: for `insight.priorities`.
-    Priorities(&'a PriorityTable, &'a BTreeMap<AlertId, Acknowledgement>),
+    /// What to fix first, from groups of persons by subject: for `insight.priorities`.
+    Priorities(Prioritised<'a>),
     /// A metric before and after a change by the spoke that the place names: for `insight.changes`.
     Change(&'a Compared),
     /// A department's month; `None`: it had none. For `insight.scorecards`.
@@ -253,7 +265,7 @@ pub(super) fn work(element: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyses::priorities::{EffortSource, Priority, SCORE_RANGE, Stated};
+    use crate::analyses::priorities::{EffortSource, SCORE_RANGE, Stated};
 
     /// Two subjects in a table that a hundred persons are touched by, each, and what touchpoints say of one.
     #[test]

@@ -131,18 +131,27 @@ fn a_balance_is_published_while_purchases_are_credited_and_due_when_they_change(
     );
 }
 
+/// So many persons of a month were touched by a subject, or are everybody; so many of them bought again.
+fn touched(harness: &mut Harness, month: &str, subject: &[&str], (persons, again): (i64, i64)) {
+    let element = [&[GroupElement::Persons.as_str()], subject].concat();
+    let value = family::cell_value(&[family::PERSONS], &element);
+    let window = Window::of(WindowKind::Month, day(month));
+    let (metric, dimension) = (family::PRIORITIES, Dimension::Company);
+    let cell = CellKey { metric, currency: None, dimension, value: &value, window };
+    let sum = Accumulator { n: persons, a: again, b: persons, sum: 100 * persons, ..Accumulator::default() };
+    harness.metrics.contribution(cell, &sum, &mut harness.store).expect("a good contribution");
+}
+
+const DELIVERY: [&str; 3] = ["support", "case_opened", "delivery"];
+
 #[test]
 fn a_priority_that_somebody_has_taken_on_says_so_in_every_month() {
     let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
-    let touched = |harness: &mut Harness, month: &str| {
-        let element = [GroupElement::ALL[0].as_str(), "support", "case_opened", "delivery"];
-        let value = family::cell_value(&[family::PERSONS], &element);
-        let window = Window::of(WindowKind::Month, day(month));
-        let (metric, dimension) = (family::PRIORITIES, Dimension::Company);
-        let cell = CellKey { metric, currency: None, dimension, value: &value, window };
-        harness.metrics.contribution(cell, &Accumulator::count(40), &mut harness.store).expect("a good contribution");
+    let month = |harness: &mut Harness, month: &str| {
+        touched(harness, month, &[""], (1_000, 600));
+        touched(harness, month, &DELIVERY, (100, 20));
     };
-    touched(&mut harness, "2026-01-31");
+    month(&mut harness, "2026-01-31");
     harness.commit_all();
     let id = AlertId::of_priority("support", "case_opened", "delivery");
     let other = AlertId::of_priority("support", "case_opened", "invoice");
@@ -151,11 +160,36 @@ fn a_priority_that_somebody_has_taken_on_says_so_in_every_month() {
         harness.metrics.acknowledge(id, &seen, &mut harness.store).expect("a good store");
     }
     harness.commit_all();
-    assert_eq!(harness.feed.latest["priorities|month:2026-01|of=persons"], "0 persons seen by mo");
+    assert_eq!(harness.feed.latest["priorities|month:2026-01|of=persons"], "1000 persons seen by mo");
     harness.restart(1);
-    touched(&mut harness, "2026-03-01");
+    month(&mut harness, "2026-03-01");
     harness.commit_all();
-    assert_eq!(harness.feed.latest["priorities|month:2026-03|of=persons"], "0 persons seen by mo");
+    assert_eq!(harness.feed.latest["priorities|month:2026-03|of=persons"], "1000 persons seen by mo");
+}
+
+/// As where a department writes an order's number into the subject.
+#[test]
+fn many_subjects_of_a_month_are_not_looked_up_one_by_one() {
+    let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
+    touched(&mut harness, "2026-01-31", &[""], (30_000, 18_000));
+    touched(&mut harness, "2026-01-31", &DELIVERY, (100, 20));
+    for number in 0..20_000 {
+        touched(&mut harness, "2026-01-31", &["support", "case_opened", &number.to_string()], (1, 1));
+    }
+    harness.commit_all();
+    let looks = |harness: &mut Harness| {
+        let before = harness.store.looks.get();
+        harness.commit_all();
+        harness.store.looks.get() - before
+    };
+    touched(&mut harness, "2026-01-31", &["support", "case_opened", "17"], (1, 0));
+    let of_change = looks(&mut harness);
+    let seen = Acknowledgement { number: 1, at: EventTime(5), by: "mo".into() };
+    let id = AlertId::of_priority("support", "case_opened", "delivery");
+    harness.metrics.acknowledge(id, &seen, &mut harness.store).expect("a good store");
+    let of_acknowledgement = looks(&mut harness);
+    assert_eq!(harness.feed.latest["priorities|month:2026-01|of=persons"], "30000 persons seen by mo");
+    assert!(of_change.max(of_acknowledgement) < 1_000, "{of_change} and {of_acknowledgement} were looked up");
 }
 
 /// A path of ten steps; which of three each is follows from a number.
@@ -314,9 +348,12 @@ fn without_a_pause_everything_has_its_turn() {
 fn whoever_has_seen_something_else_publishes_no_month_again() {
     let mut harness = Harness::new(Options::new(Calendar::utc(), 1));
     for month in ["2026-01-31", "2026-02-28"] {
-        harness.tell(&format!("persons {month} b late 40 10"));
+        touched(&mut harness, month, &[""], (1_000, 600));
+        touched(&mut harness, month, &["b", "case_opened", "late"], (100, 20));
     }
-    harness.tell("persons 2026-02-28 b slow 40 10");
+    touched(&mut harness, "2026-02-28", &["b", "case_opened", "slow"], (100, 20));
+    // Too few to say anything of.
+    touched(&mut harness, "2026-02-28", &["b", "case_opened", "rare"], (20, 2));
     harness.commit_all();
     let seen = |harness: &mut Harness, subject: &str| {
         let before = harness.feed.publications;
@@ -327,6 +364,7 @@ fn whoever_has_seen_something_else_publishes_no_month_again() {
         harness.feed.publications - before
     };
     assert_eq!(seen(&mut harness, "an alert"), 0);
+    assert_eq!(seen(&mut harness, "rare"), 0, "of which nothing is published");
     assert_eq!(seen(&mut harness, "slow"), 1, "the month that has it");
     assert_eq!(seen(&mut harness, "late"), 2);
 }

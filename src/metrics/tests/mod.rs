@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Analysed, Effects, Metrics, Options,
+    Analysed, Effects, Metrics, Options, Prioritised,
     catalogue::{self, MetricKind},
     cells, values,
 };
@@ -34,10 +34,13 @@ use crate::model::{
 struct TestStore {
     map: BTreeMap<Vec<u8>, Bytes>,
     changelog: Vec<(Vec<u8>, Option<Bytes>)>,
+    /// How often a value was looked up.
+    looks: std::cell::Cell<usize>,
 }
 
 impl KeyValue for TestStore {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.looks.set(self.looks.get() + 1);
         KeyValue::get(&self.map, key)
     }
     fn put(&mut self, key: &[u8], value: &[u8]) {
@@ -136,9 +139,9 @@ impl Effects for Feed {
                 let persons = moments.pair(6, 6).n;
                 (keys::analysis("drivers", "of", place), format!("{persons} persons with contacts"))
             }
-            Analysed::Priorities(table, seen) => {
+            Analysed::Priorities(Prioritised { everyone, seen, .. }) => {
                 let seen: String = seen.values().map(|it| format!(" seen by {}", it.by)).collect();
-                (keys::analysis("priorities", "of", place), format!("{} persons{seen}", table.everyone().persons))
+                (keys::analysis("priorities", "of", place), format!("{} persons{seen}", everyone.persons))
             }
             Analysed::Change(compared) => {
                 let key = format!("{}&metric={}", keys::analysis("change", "by", place), compared.metric.id);
@@ -189,7 +192,7 @@ impl Effects for Feed {
         }
     }
     fn content(&mut self, _: &AnalysisPlace<'_>, analysed: Analysed<'_>) -> Option<u64> {
-        let is_derived = matches!(analysed, Analysed::Change(_) | Analysed::Scorecard(_) | Analysed::Balance(_));
+        let is_derived = !matches!(analysed, Analysed::Journeys(_) | Analysed::Drivers(_) | Analysed::Buying(_));
         is_derived.then(|| xxhash_rust::xxh3::xxh3_64(format!("{analysed:?}").as_bytes()))
     }
     fn tombstone(&mut self, key: &str) {

@@ -1,7 +1,5 @@
 //! What the metrics stage has to tell, as records of its feeds.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use crate::{
     analyses::{
         attribution::attribute,
@@ -9,7 +7,6 @@ use crate::{
         buying::month::BuyingFit,
         drivers::Moments,
         journeys::{JourneyLimits, JourneyTable},
-        priorities::{PriorityTable, SCORE_RANGE, Stated},
         scorecards::Scorecard,
     },
     engine::{
@@ -21,10 +18,8 @@ use crate::{
         self, AttributionRecord, BalanceRecord, CatalogueRecord, ChangeRecord, DriversRecord, Encoder, FeedFormat,
         FeedRecord, JourneysRecord, ParametersRecord, PrioritiesRecord, ScorecardRecord,
     },
-    metrics::{Analysed, COMPARED_DAYS, Compared, Effects},
-    model::{
-        Acknowledgement, Alert, AlertId, AnalysisPlace, Currency, DepartmentNews, Measure, MetricValue, Status, keys,
-    },
+    metrics::{Analysed, COMPARED_DAYS, Compared, Effects, Prioritised},
+    model::{Alert, AlertId, AnalysisPlace, Currency, DepartmentNews, Measure, MetricValue, Status, keys},
     topology::{
         TopicMap,
         customers::{send_feed, send_tombstone},
@@ -41,9 +36,6 @@ const CREDITED_STEPS: usize = 200;
 /// The partition of metrics that has the analyses: [`crate::model::CellKey::placement`].
 const ANALYSES: i32 = 0;
 
-/// How many things to fix are published.
-const PRIORITIES: usize = 50;
-
 /// The encoders of the feeds of analyses.
 pub(super) struct Analyses {
     journeys: Encoder<feeds::Journeys>,
@@ -53,21 +45,19 @@ pub(super) struct Analyses {
     changes: Encoder<feeds::Changes>,
     balance: Encoder<feeds::Balance>,
     scorecards: Encoder<feeds::Scorecards>,
-    stated: Arc<Stated>,
     /// That of costs.
     currency: Currency,
     parameters: Encoder<feeds::Definitions>,
 }
 
 impl Analyses {
-    pub(super) fn new(format: FeedFormat, application_id: &str, stated: Arc<Stated>, currency: Currency) -> Analyses {
+    pub(super) fn new(format: FeedFormat, application_id: &str, currency: Currency) -> Analyses {
         Analyses {
             journeys: Encoder::new(format, application_id),
             attribution: Encoder::new(format, application_id),
             drivers: Encoder::new(format, application_id),
             priorities: Encoder::new(format, application_id),
             changes: Encoder::new(format, application_id),
-            stated,
             balance: Encoder::new(format, application_id),
             scorecards: Encoder::new(format, application_id),
             currency,
@@ -153,6 +143,14 @@ fn change_record<'a>(
     })
 }
 
+fn priorities_record<'a>(
+    place: AnalysisPlace<'a>,
+    Prioritised { everyone, found, seen }: Prioritised<'a>,
+    (revision, status): (u64, Status),
+) -> PrioritiesRecord<'a> {
+    PrioritiesRecord { place, everyone, found, seen, revision, status }
+}
+
 /// What stands for a record. Made without revision and status, it stands for what the record says.
 fn content_of<'r, F: FeedRecord>(encoder: &mut Encoder<F>, record: &'r F::Record<'r>) -> u64 {
     xxhash_rust::xxh3::xxh3_64(encoder.encode(record))
@@ -203,22 +201,9 @@ impl Sending<'_, '_> {
         }
     }
 
-    fn priorities(
-        &mut self,
-        place: AnalysisPlace<'_>,
-        (table, seen): (&PriorityTable, &BTreeMap<AlertId, Acknowledgement>),
-        published: Option<(u64, Status)>,
-    ) {
+    fn priorities(&mut self, place: AnalysisPlace<'_>, found: Prioritised<'_>, published: Option<(u64, Status)>) {
         let key = keys::analysis("priorities", "of", &place);
-        let stated = &self.analyses.stated;
-        let record = published.map(|(revision, status)| PrioritiesRecord {
-            place,
-            everyone: table.everyone(),
-            found: table.prioritise(stated, SCORE_RANGE, PRIORITIES),
-            seen,
-            revision,
-            status,
-        });
+        let record = published.map(|published| priorities_record(place, found, published));
         let (to, revision) = (&mut self.analyses.priorities, revision_of(published));
         let sent = send(self.outputs, self.map.priorities_feed, to, &key, record.as_ref(), revision);
         self.note(sent);
@@ -281,7 +266,7 @@ impl Effects for Sending<'_, '_> {
         match analysed {
             Analysed::Journeys(table) => self.journeys(*place, table, published),
             Analysed::Drivers(moments) => self.drivers(*place, moments, published),
-            Analysed::Priorities(table, seen) => self.priorities(*place, (table, seen), published),
+            Analysed::Priorities(found) => self.priorities(*place, found, published),
             Analysed::Change(compared) => self.change(*place, compared, published),
             Analysed::Scorecard(card) => self.scorecard(*place, card, published),
             Analysed::Balance(balance) => self.balance(*place, balance, published),
@@ -304,7 +289,11 @@ impl Effects for Sending<'_, '_> {
                 let record = balance_record(*place, to.currency, balance, of_none);
                 record.map(|record| content_of(&mut to.balance, &record))
             }
-            Analysed::Journeys(_) | Analysed::Drivers(_) | Analysed::Priorities(..) | Analysed::Buying(_) => None,
+            Analysed::Priorities(found) => {
+                let record = priorities_record(*place, found, (0, Status::Provisional));
+                Some(content_of(&mut to.priorities, &record))
+            }
+            Analysed::Journeys(_) | Analysed::Drivers(_) | Analysed::Buying(_) => None,
         }
     }
 
