@@ -59,9 +59,8 @@ static BUYING: CatalogueEntry<'static> = CatalogueEntry {
               B(a, b+x)/B(a, b) · Γ(r+x)·α^r / (Γ(r)·(α+T)^(r+x)) + [x > 0] · B(a+1, b+x-1)/B(a, b) · Γ(r+x)·α^r / \
               (Γ(r)·(α+t)^(r+x)); P(alive) = 1 / (1 + [x > 0] · a/(b+x-1) · ((α+T)/(α+t))^(r+x)). Gamma-Gamma: \
               expected amount = p·(ν + x·m)/(p·x + q - 1) with the mean m of x paid days after the first. Fitted by maximum likelihood.",
-    inclusion: "customers with a purchase that is not cancelled by the month's end; purchases of one day are one; time from first to last in \
-                calendar weeks, and until the month's last day from the middle of the first one's week; \
-                amounts in the currency of analyses, known by classes of one percent. Assumed: purchases at random without seasons, \
+    inclusion: "customers with a purchase that is not cancelled by the month's end; purchases of one day are one; time in days until the month's \
+                last, in weeks from the first purchase to the last; amounts in the currency of analyses, known by classes of one percent. Assumed: purchases at random without seasons, \
                 nobody comes back, amounts unrelated to how often somebody buys. Not to be concluded: that a customer has left, or anything \
                 about who bought once",
     counted_at: "close of the month; every closed month of the newest twelve is fitted again when something before its end changes",

@@ -49,7 +49,7 @@ pub use kind::{Channel, Initiator, Kind, Visibility};
 pub use measure::{GroupElement, Measure, PairElement};
 pub use metric::{CatalogueEntry, MetricValue, Percentiles, Status, Uncertainty};
 pub use order::{HASH_MARK, OrderError};
-pub use purchases::{PurchaseElement, middle_of_week, week_number};
+pub use purchases::PurchaseElement;
 pub use segmenting::{Known, Segmenting};
 pub use time::{Day, EventTime, Window, WindowKind};
 pub use touchpoint::{Currency, Money, Outcome, Reason, Score, ScoreScale, Touchpoint};

@@ -4,23 +4,15 @@
 //! they are. How all of them stand at a month's end is the sum over this month and all before. So nothing has to be said of those
 //! who are silent, though their silence grows.
 //!
-//! Time is counted in calendar weeks (Monday to Sunday) and amounts in the buckets of [`super::log_bucket`], with their exact
-//! sums, so that the number of elements has a limit that does not depend on the number of customers.
+//! When somebody bought first is known by the day, when last in weeks from there, and amounts in the buckets of
+//! [`super::log_bucket`], with their exact sums, so that the number of elements has a limit that does not depend on the number of customers.
 
 use super::{
     contribution::{Accumulator, log_bucket},
-    time::{Day, Window, WindowKind},
+    time::Day,
 };
 
-/// The number of a day's calendar week: one more for each week.
-pub fn week_number(day: Day) -> i32 {
-    Window::of(WindowKind::Week, day).start.0.div_euclid(7)
-}
-
-/// The Thursday of a calendar week, by its number.
-pub fn middle_of_week(week: i32) -> Day {
-    Day(week * 7 + 7)
-}
+const DAYS_PER_WEEK: u32 = 7;
 
 /// Where customers are counted together. Purchases of one day are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +21,10 @@ pub enum PurchaseElement {
     History {
         /// Days of purchase after the first.
         repeats: u32,
-        /// The week of the first, by [`week_number`].
-        first_week: i32,
-        /// The week of the last.
-        last_week: i32,
+        /// The day of the first.
+        first: Day,
+        /// In which week after it the last was: the days up to the seventh are the first. 0 for one-time buyers.
+        weeks: u32,
     },
     /// By what they bought again for; `n` is their number, `sum` what all of them spent, in minor units.
     Spending {
@@ -44,6 +36,12 @@ pub enum PurchaseElement {
 }
 
 impl PurchaseElement {
+    /// Where a customer is counted with so many days of purchase after the first.
+    pub fn of_history(repeats: u32, first: Day, last: Day) -> PurchaseElement {
+        let days = u32::try_from(last.0.saturating_sub(first.0)).unwrap_or_default();
+        PurchaseElement::History { repeats, first, weeks: days.div_ceil(DAYS_PER_WEEK) }
+    }
+
     /// Where customers are counted who spent so much on repeat purchases, and what each adds there.
     pub fn of_spending(repeats: u32, total: i64) -> (PurchaseElement, Accumulator) {
         let add = Accumulator { n: 1, sum: total, ..Accumulator::default() };
@@ -54,9 +52,7 @@ impl PurchaseElement {
     pub fn push_name(self, name: &mut String) {
         use std::fmt::Write;
         match self {
-            PurchaseElement::History { repeats, first_week, last_week } => {
-                write!(name, "h,{repeats},{first_week},{last_week}")
-            }
+            PurchaseElement::History { repeats, first, weeks } => write!(name, "d,{repeats},{},{weeks}", first.0),
             PurchaseElement::Spending { repeats, bucket } => write!(name, "s,{repeats},{bucket}"),
         }
         .expect("a string takes every character");
@@ -68,9 +64,9 @@ impl PurchaseElement {
         let letter = parts.next()?;
         let repeats = parts.next()?.parse().ok()?;
         let element = match letter {
-            "h" => {
-                let (first_week, last_week) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-                PurchaseElement::History { repeats, first_week, last_week }
+            "d" => {
+                let (first, weeks) = (Day(parts.next()?.parse().ok()?), parts.next()?.parse().ok()?);
+                PurchaseElement::History { repeats, first, weeks }
             }
             "s" => PurchaseElement::Spending { repeats, bucket: parts.next()?.parse().ok()? },
             _ => return None,
@@ -87,7 +83,7 @@ mod tests {
     fn an_element_is_found_by_its_name() {
         let (spending, add) = PurchaseElement::of_spending(2, -12_345);
         assert_eq!((add.n, add.sum), (1, -12_345));
-        for element in [spending, PurchaseElement::History { repeats: 3, first_week: -1, last_week: 2_900 }] {
+        for element in [spending, PurchaseElement::History { repeats: 3, first: Day(-1), weeks: 290 }] {
             let mut name = String::new();
             element.push_name(&mut name);
             assert_eq!(PurchaseElement::parse(&name), Some(element), "{name}");
@@ -96,10 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn a_week_begins_on_monday() {
-        let week = |day| week_number(Day::from_civil(2026, 1, day));
-        assert_eq!(week(5), week(11));
-        assert_eq!((week(4) + 1, week(12) - 1), (week(5), week(5)));
-        assert_eq!(week_number(Day::from_civil(1969, 12, 28)) + 1, week_number(Day::from_civil(1970, 1, 1)));
+    fn weeks_are_counted_from_the_first_day() {
+        let weeks = |days: i32| match PurchaseElement::of_history(1, Day(100), Day(100 + days)) {
+            PurchaseElement::History { weeks, .. } => weeks,
+            PurchaseElement::Spending { .. } => panic!("a history"),
+        };
+        assert_eq!([0, 1, 7, 8, 14, 15].map(weeks), [0, 1, 1, 2, 2, 3]);
     }
 }

@@ -26,9 +26,10 @@ def rise(x, more):
 
 def buying(counts):
     """BG/NBD: the logarithm of the likelihood of all, by the logarithms of the parameters (Fader, Hardie, Lee 2005, equation 6).
-    `counts`: repeats, weeks to the last, days until now, customers."""
+    `counts`: repeats, the week of the last, days until now, customers."""
     x, last, age, n = counts
-    age = age / 7
+    # The middle of its week.
+    last, age = np.where(last > 0, np.minimum(7 * last - 3, age), 0) / 7, age / 7
 
     def likelihood(logarithms):
         r, alpha, a, b = np.exp(logarithms)

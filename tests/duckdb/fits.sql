@@ -1,7 +1,7 @@
 -- Purchases in (timeline.sql, customers.sql); how each customer had bought by the end of each of the newest twelve months that are
--- over out. A month counts what was known at its end: what is cancelled later was bought. Weeks begin on Monday.
+-- over out. A month counts what was known at its end: what is cancelled later was bought. When the last purchase was counts in weeks
+-- after the first: the seven days after that are the first week.
 
-CREATE MACRO week_of(day) AS (day + 3) // 7;
 CREATE TABLE bought_by AS
 WITH bought AS (
     SELECT b.*, c.day AS cancelled_on FROM buying b LEFT JOIN touch c ON c.person = b.person AND c.pos = b.cancelled
@@ -14,8 +14,7 @@ WITH bought AS (
 ), told AS (
     SELECT *, day > min(day) OVER (PARTITION BY month, person) AS again FROM per_day
 )
-SELECT month, person, count(*) FILTER (again) AS repeats, week_of(max(day)) - week_of(min(day)) AS last,
-    -- From the Thursday of the first's week.
-    greatest(any_value(close) - (min(day) - (min(day) + 3) % 7 + 3), 7 * (week_of(max(day)) - week_of(min(day)))) AS age, count(amount) FILTER (again) AS paid,
+SELECT month, person, count(*) FILTER (again) AS repeats, (max(day) - min(day) + 6) // 7 AS last, any_value(close) - min(day) AS age,
+    count(amount) FILTER (again) AS paid,
     coalesce(sum(amount) FILTER (again), 0)::BIGINT AS total
 FROM told GROUP BY month, person;

@@ -1,10 +1,8 @@
 //! How all customers bought by the end of a month in (as counts), and both models fitted to it out.
 //!
-//! When customers bought is known by calendar weeks: of the first purchase and of the last. A difference of two calendar weeks is, on
-//! average, the difference in days by seven: counting whole weeks from the first purchase instead would make everybody three days
-//! younger. Until when is known by the day, so a customer's age counts from the middle of the first week, a Thursday, to the month's
-//! last day: to the week of that day it would be up to three days off, for everybody alike. CDNOW's customers counted so give
-//! parameters of purchases within one percent of those by days.
+//! When a customer bought first is known by the day, and when last in weeks after that, each taken for its middle. With more than
+//! [`HISTORIES_MAX`] different histories the first is taken for the middle of its calendar week, a Thursday: so a fit has a limit
+//! too. CDNOW's customers give parameters within 0.4 percent of those by days, and within one percent by calendar weeks.
 //!
 //! What customers spent is known by the number of repeat purchases and the logarithmic bucket of the total, as a number of
 //! customers with their exact sum; each is taken for the mean of the bucket, which is within one percent.
@@ -15,19 +13,22 @@ use super::{
     purchases::{History, PurchaseFit, PurchaseFitting},
     spend::{SpendFit, SpendFitting, Spending},
 };
-use crate::model::{Accumulator, Day, PurchaseElement, middle_of_week};
+use crate::model::{Accumulator, Day, PurchaseElement, Window, WindowKind};
 
 const DAYS_PER_WEEK: u32 = 7;
 
 /// The version of what is counted and fitted here: it rises when the same purchases would give other parameters. 2: until the month's
-/// last day, no more to the week of it.
+/// last day, no more to the week of it; from the first day, no more from its week.
 pub const DEFINITION_VERSION: u32 = 2;
+
+/// So many different histories are fitted as they are.
+const HISTORIES_MAX: usize = 65_536;
 
 /// How customers bought so far, whenever it is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BuyingCounts {
-    /// By repeats, first and last week.
-    histories: BTreeMap<(u32, i32, i32), i64>,
+    /// By repeats, first day and the week after it in which the last was.
+    histories: BTreeMap<(u32, Day, u32), i64>,
     /// By repeats and bucket: customers, and the sum of their totals.
     spending: BTreeMap<(u32, i16), (i64, i64)>,
 }
@@ -68,8 +69,8 @@ impl BuyingCounts {
     /// Adds to an element.
     pub fn add(&mut self, element: PurchaseElement, add: &Accumulator) {
         match element {
-            PurchaseElement::History { repeats, first_week, last_week } => {
-                let key = (repeats, first_week, last_week);
+            PurchaseElement::History { repeats, first, weeks } => {
+                let key = (repeats, first, weeks);
                 let n = self.histories.entry(key).or_default();
                 *n = n.wrapping_add(add.n);
                 if *n == 0 {
@@ -87,13 +88,33 @@ impl BuyingCounts {
         }
     }
 
+    /// The histories as of the close of a day that no purchase is after, each with how many have it.
+    pub(crate) fn histories_at(&self, close: Day, exact_max: usize) -> Vec<(History, i64)> {
+        let of = |first: Day, repeats, weeks: u32| {
+            let (age_days, middle) =
+                (u32::try_from(close.0 - first.0).unwrap_or(0), (DAYS_PER_WEEK * weeks).saturating_sub(3));
+            (repeats, age_days, middle)
+        };
+        if self.histories.len() <= exact_max {
+            let all = self.histories.iter().map(|(&(repeats, first, weeks), &n)| {
+                let (repeats, age_days, middle) = of(first, repeats, weeks);
+                (History { repeats, last_days: middle.min(age_days), age_days }, n)
+            });
+            return all.collect();
+        }
+        let mut by_week: BTreeMap<History, i64> = BTreeMap::new();
+        for (&(repeats, first, weeks), &n) in &self.histories {
+            let thursday = Window::of(WindowKind::Week, first).start.plus(3);
+            let (repeats, age_days, last_days) = of(thursday, repeats, weeks);
+            let sum = by_week.entry(History { repeats, last_days, age_days: age_days.max(last_days) }).or_default();
+            *sum = sum.wrapping_add(n);
+        }
+        by_week.into_iter().filter(|(_, n)| *n != 0).collect()
+    }
+
     /// Begins to fit both models as of the close of a day that no purchase is after.
     pub fn fitting(&self, close: Day) -> BuyingFitting {
-        let histories = self.histories.iter().map(|(&(repeats, first, last), &n)| {
-            let last_days = u32::try_from(last - first).unwrap_or(0) * DAYS_PER_WEEK;
-            let age_days = u32::try_from(close.0 - middle_of_week(first).0).unwrap_or(0);
-            (History { repeats, last_days, age_days: age_days.max(last_days) }, n)
-        });
+        let histories = self.histories_at(close, HISTORIES_MAX);
         let customers = self.histories.values().fold(0, |sum: i64, n| sum.wrapping_add(*n));
         let again = self.histories.iter().filter(|((repeats, ..), _)| *repeats > 0);
         let repeat_buyers = again.fold(0, |sum: i64, (_, n)| sum.wrapping_add(*n));

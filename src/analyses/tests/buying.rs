@@ -6,10 +6,14 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{close, integer, list, number, oracle};
-use crate::analyses::buying::{
-    Convergence, Parameter,
-    purchases::{History, PurchaseFitting, PurchaseModel},
-    spend::{SpendFitting, SpendModel, Spending},
+use crate::{
+    analyses::buying::{
+        Convergence, Parameter,
+        month::BuyingCounts,
+        purchases::{History, PurchaseFitting, PurchaseModel},
+        spend::{SpendFitting, SpendModel, Spending},
+    },
+    model::{Accumulator, Day, PurchaseElement},
 };
 
 /// Of the paper, fitted to CDNOW's customers.
@@ -247,4 +251,37 @@ fn the_cost_of_a_million_customers() {
         fit.evaluations,
         fit.convergence
     );
+}
+
+#[test]
+fn too_many_histories_are_taken_by_the_week_of_the_first_purchase() {
+    let monday = Day::from_civil(2026, 1, 5);
+    let mut counts = BuyingCounts::default();
+    let mut bought = |repeats, first: i32, after: i32, n| {
+        let element = PurchaseElement::of_history(repeats, monday.plus(first), monday.plus(first + after));
+        counts.add(element, &Accumulator { n, ..Accumulator::default() });
+    };
+    for first in 0..14 {
+        bought(0, first, 0, 10);
+        bought(2, first, 20, 1);
+    }
+    // Of whom nothing is left.
+    bought(5, 3, 9, 1);
+    bought(5, 3, 9, -1);
+    // The last is after the middle of the week by which the first is taken.
+    bought(1, 13, 3, 1);
+    let close = monday.plus(16);
+    let at = |exact_max| {
+        let histories = counts.histories_at(close, exact_max);
+        (histories.len(), histories.iter().map(|(_, n)| n).sum::<i64>(), histories)
+    };
+    let (different, customers, exact) = at(29);
+    assert_eq!((different, customers), (29, 155));
+    let history = |repeats, last_days, age_days| History { repeats, last_days, age_days };
+    assert!(exact.contains(&(history(2, 16, 16), 1)), "nobody is younger than their purchases");
+    assert!(exact.contains(&(history(0, 0, 16), 10)) && exact.contains(&(history(1, 3, 3), 1)), "{exact:?}");
+    let (_, customers, by_week) = at(28);
+    assert_eq!(customers, 155);
+    let of_weeks = [(history(0, 0, 6), 70), (history(0, 0, 13), 70), (history(1, 4, 6), 1), (history(2, 18, 18), 14)];
+    assert_eq!(by_week, of_weeks);
 }

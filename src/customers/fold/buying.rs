@@ -16,7 +16,6 @@ use super::{
 };
 use crate::model::{
     Accumulator, Currency, Day, Dimension, IdentifierType, Kind, Money, PurchaseElement, Window, WindowKind, family,
-    week_number,
 };
 
 /// A day of purchases.
@@ -189,11 +188,7 @@ pub(super) fn observe(buying: &mut Buying, facts: &mut Facts<'_, '_>, options: &
 
 /// Where somebody with a history is counted: by time, and by what was spent.
 fn elements(history: &BuyingHistory) -> [Option<(PurchaseElement, Accumulator)>; 2] {
-    let when = PurchaseElement::History {
-        repeats: history.days - 1,
-        first_week: week_number(history.first),
-        last_week: week_number(history.last),
-    };
+    let when = PurchaseElement::of_history(history.days - 1, history.first, history.last);
     let spent = (history.repeat_paid_days > 0)
         .then(|| PurchaseElement::of_spending(history.repeat_paid_days, history.repeat_paid));
     [Some((when, Accumulator::count(1))), spent]

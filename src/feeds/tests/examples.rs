@@ -215,9 +215,9 @@ pub fn definition() -> CatalogueRecord<'static> {
 pub fn buying() -> BuyingFit {
     let mut counts = BuyingCounts::default();
     for number in 0..60 {
-        let (repeats, first_week) = (number % 3, 2_880 + number as i32 % 7);
-        let last_week = first_week + repeats as i32 * (2 + number as i32 % 5);
-        counts.add(PurchaseElement::History { repeats, first_week, last_week }, &Accumulator::count(1));
+        let (repeats, first) = (number % 3, Day::from_civil(2025, 3, 20).plus(7 * (number as i32 % 7)));
+        let element = PurchaseElement::History { repeats, first, weeks: repeats * (2 + number % 5) };
+        counts.add(element, &Accumulator::count(1));
         if repeats > 0 && number < 45 {
             let total =
                 if number == 1 { 0 } else { i64::from(repeats) * (2_000 + 37 * i64::from(number * number % 50)) };

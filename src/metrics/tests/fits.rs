@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{Harness, day};
 use crate::{
     metrics::Options,
-    model::{Accumulator, Calendar, Day, PurchaseElement, week_number},
+    model::{Accumulator, Calendar, Day, PurchaseElement},
 };
 
 fn options(steps: usize) -> Options {
@@ -20,7 +20,7 @@ fn options(steps: usize) -> Options {
 fn a_month_has_parameters_from_its_close_and_every_month_after_a_change_has_new_ones() {
     let mut harness = Harness::new(options(10_000));
     for line in [
-        "bought 2026-01-05 h,0,2923,2923 5",
+        "bought 2026-01-05 d,0,20458,0 5",
         "commit",
         "as-of 2026-02-01",
         "commit",
@@ -28,14 +28,14 @@ fn a_month_has_parameters_from_its_close_and_every_month_after_a_change_has_new_
         "watermark 0 2026-02-02",
         "commit",
         // One of them bought again in March.
-        "bought 2026-03-05 h,0,2923,2923 -1",
-        "bought 2026-03-05 h,1,2923,2931 1",
+        "bought 2026-03-05 d,0,20458,0 -1",
+        "bought 2026-03-05 d,1,20458,9 1",
         "bought 2026-03-05 s,1,999 1 12345",
         "commit",
         // And all of January is taken back, with what came of it.
-        "bought 2026-01-05 h,0,2923,2923 -5",
-        "bought 2026-03-05 h,0,2923,2923 1",
-        "bought 2026-03-05 h,1,2923,2931 -1",
+        "bought 2026-01-05 d,0,20458,0 -5",
+        "bought 2026-03-05 d,0,20458,0 1",
+        "bought 2026-03-05 d,1,20458,9 -1",
         "bought 2026-03-05 s,1,999 -1 -12345",
         "commit",
     ] {
@@ -57,7 +57,7 @@ fn a_month_has_parameters_from_its_close_and_every_month_after_a_change_has_new_
 #[test]
 fn the_newest_twelve_closed_months_have_parameters() {
     let mut harness = Harness::new(options(10_000));
-    harness.tell("bought 2024-01-05 h,0,2818,2818 5");
+    harness.tell("bought 2024-01-05 d,0,19727,0 5");
     harness.tell("as-of 2026-03-01");
     harness.tell("commit");
     let months: Vec<&str> = harness.feed.latest.keys().map(|key| &key[17..24]).collect();
@@ -73,7 +73,7 @@ fn a_stream_without_a_pause_does_not_keep_parameters_waiting_for_ever() {
     let mut harness = Harness::new(options(10_000));
     harness.tell("as-of 2026-02-01");
     for _ in 0..520 {
-        harness.tell("bought 2026-01-05 h,0,2923,2923 1");
+        harness.tell("bought 2026-01-05 d,0,20458,0 1");
         harness.commit();
     }
     assert!(harness.feed.lines.contains("month:2026-01|model=buying 513 customers"), "{}", harness.feed.lines);
@@ -93,9 +93,8 @@ fn changes((first, later): &Customer) -> Vec<(Day, String, Accumulator)> {
     let mut changes = Vec::new();
     for known in 1..=days.len() {
         let elements = |known: usize, times: i64| {
-            let week = |at: usize| week_number(Day(from + days[at].0));
-            let when =
-                PurchaseElement::History { repeats: known as u32 - 1, first_week: week(0), last_week: week(known - 1) };
+            let day = |at: usize| Day(from + days[at].0);
+            let when = PurchaseElement::of_history(known as u32 - 1, day(0), day(known - 1));
             let mut one = Accumulator::default();
             one.add(&Accumulator::count(1), times);
             let mut all = vec![(when, one)];

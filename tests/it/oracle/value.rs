@@ -29,18 +29,8 @@ struct Bought {
 #[derive(Default)]
 pub struct Buyers(Vec<Vec<Bought>>);
 
-/// Days of purchase after the first, weeks from the first to the last, days from the Thursday of the first's week to the month's last.
+/// Days of purchase after the first, in which week after it the last was, days from the first to the month's last.
 type History = (usize, i32, i32);
-
-fn week(day: Day) -> i32 {
-    // The first of January 1970 was a Thursday.
-    (day + 3).div_euclid(7)
-}
-
-/// Nobody is younger than their purchases.
-fn age(first: Day, last: Day, close: Day) -> i32 {
-    (close - (first - (first + 3).rem_euclid(7) + 3)).max(7 * (week(last) - week(first)))
-}
 
 /// The days, and the total of those after the first that have an amount, with their number.
 fn by_day(purchases: &[&Bought]) -> (Vec<Day>, usize, i64) {
@@ -95,7 +85,7 @@ impl Buyers {
             let known: Vec<&Bought> = person.iter().filter(|it| it.placed <= close && it.cancelled > close).collect();
             let (days, paid, total) = by_day(&known);
             if let (Some(first), Some(last)) = (days.first(), days.last()) {
-                histories.push((days.len() - 1, week(*last) - week(*first), age(*first, *last, close)));
+                histories.push((days.len() - 1, (last - first + 6) / 7, close - first));
                 if paid > 0 {
                     spending.push((paid, total));
                 }
@@ -220,7 +210,7 @@ fn judge(fit: &Value, n: usize, log_likelihood: &dyn Fn(&[f64]) -> f64, [step, s
 
 fn judge_purchases(fit: &Value, histories: &[History]) -> String {
     let repeat_buyers = histories.iter().filter(|history| history.0 > 0).count();
-    judge(fit, repeat_buyers, &|at| histories.iter().map(|history| bg_nbd(at, *history)).sum(), [0.01, 1e-9, 1e-9])
+    judge(fit, repeat_buyers, &|at| histories.iter().map(|history| of_history(at, *history)).sum(), [0.01, 1e-9, 1e-9])
 }
 
 fn judge_spend(fit: &Value, spending: &[(usize, i64)]) -> String {
@@ -228,10 +218,16 @@ fn judge_spend(fit: &Value, spending: &[(usize, i64)]) -> String {
     judge(fit, spending.len(), &|at| spending.iter().map(|spent| gamma_gamma(at, *spent)).sum(), [0.05, 1e-6, 1e-4])
 }
 
-/// The logarithm of one customer's likelihood: Fader, Hardie, Lee 2005, equation 6.
-pub fn bg_nbd(at: &[f64], (repeats, last, age): History) -> f64 {
+/// The logarithm of the likelihood of a customer of whom that is counted: the last is taken for the middle of its week.
+pub fn of_history(at: &[f64], (repeats, last, age): History) -> f64 {
+    let last_days = if last == 0 { 0 } else { (7 * last - 3).min(age) };
+    bg_nbd(at, (repeats, f64::from(last_days) / 7.0, f64::from(age) / 7.0))
+}
+
+/// The logarithm of one customer's likelihood, times in weeks: Fader, Hardie, Lee 2005, equation 6.
+pub fn bg_nbd(at: &[f64], (repeats, last, age): (usize, f64, f64)) -> f64 {
     let [r, alpha, a, b] = [at[0], at[1], at[2], at[3]];
-    let (x, last, age) = (repeats as f64, f64::from(last), f64::from(age) / 7.0);
+    let x = repeats as f64;
     let beta = |a: f64, b: f64| log_gamma(a) + log_gamma(b) - log_gamma(a + b);
     let rate = log_gamma(r + x) - log_gamma(r) + r * alpha.ln();
     let stayed = beta(a, b + x) - beta(a, b) + rate - (r + x) * (alpha + age).ln();

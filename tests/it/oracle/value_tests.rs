@@ -2,13 +2,15 @@
 
 use serde_json::json;
 
-use super::value::{bg_nbd, comparable, gamma_gamma};
+use super::value::{bg_nbd, comparable, gamma_gamma, of_history};
 
 #[test]
 fn likelihoods_of_known_points() {
     // By another program, from the same formulas.
     let at = [0.243, 4.414, 0.793, 2.426];
-    for (history, expected) in [((0, 0, 273), BG_NBD[0]), ((2, 30, 273), BG_NBD[1]), ((23, 39, 273), BG_NBD[2])] {
+    for (history, expected) in
+        [((0, 0.0, 39.0), BG_NBD[0]), ((2, 30.0, 39.0), BG_NBD[1]), ((23, 39.0, 39.0), BG_NBD[2])]
+    {
         let found = bg_nbd(&at, history);
         assert!((found - expected).abs() < 1e-9, "{history:?}: {found}");
     }
@@ -29,7 +31,7 @@ fn parameters_that_could_be_likelier_are_a_difference() {
         "spending": [],
     });
     let set = |values: [f64; 4]| {
-        let likelihood: f64 = histories.iter().map(|history| bg_nbd(&values, *history)).sum();
+        let likelihood: f64 = histories.iter().map(|history| of_history(&values, *history)).sum();
         let parameters: Vec<_> = values.iter().map(|value| json!({"value": value})).collect();
         let purchases =
             json!({"n": 60, "convergence": "converged", "parameters": parameters, "log_likelihood": likelihood});
