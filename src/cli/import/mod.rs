@@ -271,13 +271,18 @@ fn import(
         spoke: spoke_name,
         topic,
         tally: &checkpoint.tally,
-        done: ended == Ended::Done,
+        done: ended != Ended::Stopped,
         done_before: false,
         resumed_after_line: resumed.map(|(line, _)| line),
     };
     report.write(arguments.output, output)?;
     match ended {
-        Ended::Done => Ok(()),
+        Ended::Done { unfit: 0 } => Ok(()),
+        Ended::Done { unfit } => Err(Failure::new(
+            Exit::Failure,
+            format!("{unfit} of the rows of {file} are larger than {topic} takes, and were not sent"),
+            "raise max.message.bytes of the topic and import again with --again: what the hub has already counts once",
+        )),
         Ended::Stopped => Err(Failure::new(
             Exit::Failure,
             format!(

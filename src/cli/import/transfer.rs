@@ -16,6 +16,7 @@ use super::{
     report::Tally,
     rows::{Content, Defect, Row, RowFormat, Rows},
     source::Source,
+    window::EXCERPT_BYTES,
 };
 use crate::{
     cli::{
@@ -47,8 +48,11 @@ impl Default for Pace {
 /// How an import ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Everything was sent.
-    Done,
+    /// Everything was sent, but so many rows that the topic does not take.
+    Done {
+        /// How many.
+        unfit: u64,
+    },
     /// Somebody asked it to stop.
     Stopped,
 }
@@ -75,6 +79,22 @@ pub(super) struct Transfer<'a> {
     pub bar: &'a ProgressBar,
 }
 
+/// What was sent, until the log says whether it has it.
+struct Sent {
+    line: u64,
+    /// What the hub makes of it.
+    accepted: u64,
+    skipped: u64,
+    rejected: u64,
+    /// The beginning of what is large enough that the topic may not take it.
+    excerpt: Vec<u8>,
+}
+
+/// What no topic refuses because of its size.
+const SMALL_BYTES: usize = 64 << 10;
+const TOO_LARGE: &str = "The topic takes no record as large as this row; it was not sent. Raise max.message.bytes of the topic \
+                         and import again with --again, or send less.";
+
 /// How a batch ended.
 enum Batch {
     /// There is more.
@@ -98,10 +118,11 @@ impl Transfer<'_> {
         self.mark_rejects(checkpoint)?;
         self.checkpoints.write(checkpoint)?;
         let mut written = Instant::now();
+        let mut unfit = 0;
         let ended = loop {
-            match self.step(&mut rows, checkpoint, appender) {
+            match self.step(&mut rows, checkpoint, appender, &mut unfit) {
                 Ok(Batch::Full) => {}
-                Ok(Batch::Last) if self.source.is_unchanged() => break Ok(Ended::Done),
+                Ok(Batch::Last) if self.source.is_unchanged() => break Ok(Ended::Done { unfit }),
                 Ok(Batch::Last) => break Err(self.changed()),
                 Ok(Batch::Stopped) => break Ok(Ended::Stopped),
                 Ok(Batch::Unreadable(failure)) | Err(failure) => break Err(failure),
@@ -116,7 +137,7 @@ impl Transfer<'_> {
             }
         };
         self.bar.finish_and_clear();
-        checkpoint.done = ended == Ok(Ended::Done);
+        checkpoint.done = matches!(ended, Ok(Ended::Done { .. }));
         let saved = self.checkpoints.write(checkpoint);
         ended.and_then(|ended| saved.map(|()| ended))
     }
@@ -127,15 +148,39 @@ impl Transfer<'_> {
         rows: &mut Rows,
         checkpoint: &mut Checkpoint,
         appender: &mut dyn SpokeAppend,
+        unfit: &mut u64,
     ) -> Result<Batch, Failure> {
         let mut tally = checkpoint.tally.clone();
-        let sent = self.send_batch(rows, &mut tally, appender)?;
-        let batch = sent.and_then(|batch| appender.flush().map(|()| batch));
-        let batch = batch.map_err(|error| self.log_failed(&error, checkpoint))?;
+        let mut sent = Vec::new();
+        let batch = self.send_batch(rows, &mut tally, appender, &mut sent)?;
+        let batch = batch.and_then(|batch| Ok((batch, appender.flush_fitting()?)));
+        let (batch, refused) = batch.map_err(|error| self.log_failed(&error, checkpoint))?;
+        for row in refused.iter().filter_map(|it| sent.get(it.number)) {
+            *unfit += 1;
+            self.take_back(row, &mut tally)?;
+        }
         self.mark_rejects(checkpoint)?;
         (checkpoint.position, checkpoint.line) = rows.place();
         checkpoint.tally = tally;
         Ok(batch)
+    }
+
+    /// A row was counted as sent and was not.
+    fn take_back(&mut self, row: &Sent, tally: &mut Tally) -> Result<(), Failure> {
+        tally.accepted -= row.accepted;
+        tally.skipped -= row.skipped;
+        tally.not_sent += 1;
+        if row.rejected > 0 {
+            return Ok(());
+        }
+        let (line, reason, field, message) = (row.line, "too_large", "", TOO_LARGE);
+        tally.reject(line, reason, field, message);
+        match &mut self.rejects {
+            Some(rejects) => {
+                rejects.write(&Reject { line, reason, field, message, text: &row.excerpt, truncated: true })
+            }
+            None => Ok(()),
+        }
     }
 
     fn mark_rejects(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Failure> {
@@ -150,9 +195,10 @@ impl Transfer<'_> {
         rows: &mut Rows,
         tally: &mut Tally,
         appender: &mut dyn SpokeAppend,
+        sent: &mut Vec<Sent>,
     ) -> Result<Result<Batch, LogError>, Failure> {
-        let (mut sent, mut bytes) = (0, 0);
-        while sent < self.pace.batch_rows && bytes < self.pace.batch_bytes {
+        let (mut read, mut bytes) = (0, 0);
+        while read < self.pace.batch_rows && bytes < self.pace.batch_bytes {
             if self.stop.requested() {
                 return Ok(Ok(Batch::Stopped));
             }
@@ -163,13 +209,22 @@ impl Transfer<'_> {
                 Err(error) => return Ok(Ok(Batch::Unreadable(self.source.failed(rows.place().1, &error)))),
             };
             let now_ms = hub::now_ms();
+            let (line, before) = (row.line, (tally.accepted, tally.skipped, tally.rejected));
             if let Some(payload) = self.judge(&row, now_ms, tally)? {
+                let kept = if payload.len() < SMALL_BYTES { 0 } else { EXCERPT_BYTES };
+                sent.push(Sent {
+                    line,
+                    accepted: tally.accepted - before.0,
+                    skipped: tally.skipped - before.1,
+                    rejected: tally.rejected - before.2,
+                    excerpt: payload[..kept.min(payload.len())].to_vec(),
+                });
                 if let Err(error) = appender.send(self.spoke.topic(), None, payload, now_ms) {
                     return Ok(Err(error));
                 }
                 bytes += payload.len();
             }
-            sent += 1;
+            read += 1;
         }
         Ok(Ok(Batch::Full))
     }
@@ -224,16 +279,10 @@ impl Transfer<'_> {
 
     fn log_failed(&self, error: &LogError, checkpoint: &Checkpoint) -> Failure {
         let failure = hub::log_failure(error);
-        let next = if failure.happened.contains("too large") {
-            "raise max.message.bytes of the topic and kafka.client.\"message.max.bytes\", or lower spokes.message_bytes_max, \
-             above which a row is reported and not sent"
-        } else {
-            &failure.next
-        };
         Failure::new(
             failure.exit,
             format!("{}, after line {}: {}", self.source.name(), checkpoint.line, failure.happened),
-            format!("{next}; the same command goes on after line {}", checkpoint.line),
+            format!("{}; the same command goes on after line {}", failure.next, checkpoint.line),
         )
     }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cli::{
-        exit::Failure,
+        exit::{Exit, Failure},
         hub,
         judge::{Outcome, Patience, ReadHeaders, judge},
         output::{Format, Listing, write_json, write_table},
@@ -29,6 +29,9 @@ use crate::{
     ingest::{Skip, SpokeSet},
     settings::Settings,
 };
+
+/// After how many records the log is asked whether it has them.
+const FLUSH_EVERY: usize = 1_000;
 
 /// What becomes of a dead letter now.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,6 +151,8 @@ pub(super) fn replay(
     let mut counts = Counts::default();
     let mut records: u64 = 0;
     let mut patience = Patience::default();
+    // Those that wait for the log to say whether it has them, and those that it does not take.
+    let (mut waiting, mut unfit) = (Vec::new(), Vec::new());
     // Letters about one record lie together: it is sent once.
     let mut last: Option<(String, Origin)> = None;
     let foreign = read_letters(log, &mut |letter| {
@@ -169,15 +174,42 @@ pub(super) fn replay(
         }
         last = Some((letter.topic.clone(), letter.origin));
         records += 1;
-        match &mut appender {
-            Some(appender) => send(&letter, &mut **appender),
-            None => Ok(()),
+        if let Some(appender) = &mut appender {
+            send(&letter, &mut **appender)?;
+            waiting.push(letter.position());
+            if waiting.len() == FLUSH_EVERY {
+                flush(&mut **appender, &mut waiting, &mut unfit)?;
+            }
         }
+        Ok(())
     })?;
     if let Some(appender) = appender {
-        appender.flush().map_err(|error| hub::log_failure(&error))?;
+        flush(appender, &mut waiting, &mut unfit)?;
     }
-    report(listing, &Report { counts, records, foreign, dry_run }, format)
+    records -= unfit.len() as u64;
+    report(listing, &Report { counts, records, unfit: &unfit, foreign, dry_run }, format)?;
+    let Some((first, _)) = unfit.first() else { return Ok(()) };
+    Err(Failure::new(
+        Exit::Failure,
+        format!(
+            "{} of the records are larger than their topics take, and were not sent; the first is {first}",
+            unfit.len()
+        ),
+        "raise max.message.bytes of the topic (`kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config \
+         max.message.bytes=BYTES`), then replay again: what was sent now counts once",
+    ))
+}
+
+/// Waits until the log has what was sent, and notes what does not fit.
+fn flush(
+    appender: &mut dyn SpokeAppend,
+    waiting: &mut Vec<String>,
+    unfit: &mut Vec<(String, String)>,
+) -> Result<(), Failure> {
+    let found = appender.flush_fitting().map_err(|error| hub::log_failure(&error))?;
+    unfit.extend(found.into_iter().filter_map(|it| Some((waiting.get(it.number)?.clone(), it.why))));
+    waiting.clear();
+    Ok(())
 }
 
 fn send(letter: &Letter, appender: &mut dyn SpokeAppend) -> Result<(), Failure> {
@@ -198,19 +230,23 @@ fn send(letter: &Letter, appender: &mut dyn SpokeAppend) -> Result<(), Failure> 
     appender.send_record(&record).map_err(|error| hub::log_failure(&error))
 }
 
-struct Report {
+struct Report<'a> {
     counts: Counts,
+    /// Those that were sent, or would be.
     records: u64,
+    /// (place, why) of those that their topics do not take.
+    unfit: &'a [(String, String)],
     foreign: u64,
     dry_run: bool,
 }
 
-fn report(listing: Listing<'_>, report: &Report, format: Format) -> Result<(), Failure> {
-    let Report { counts, records, foreign, dry_run } = report;
+fn report(listing: Listing<'_>, report: &Report<'_>, format: Format) -> Result<(), Failure> {
+    let Report { counts, records, unfit, foreign, dry_run } = report;
     let summary = json!({
         "dry_run": dry_run,
         "letters": counts.total(),
         "records_sent": if *dry_run { 0 } else { *records },
+        "too_large": unfit.iter().map(|(position, _)| position.as_str()).collect::<Vec<&str>>(),
         "summary": counts.as_json("result"),
         "foreign": foreign,
     });
@@ -239,6 +275,12 @@ fn report(listing: Listing<'_>, report: &Report, format: Format) -> Result<(), F
                     writeln!(output)?;
                 }
                 write_table(output, &["spoke", "by the mapping now", "dead letters"], &counts.rows())?;
+            }
+            if !unfit.is_empty() {
+                let rows: Vec<Vec<String>> =
+                    unfit.iter().map(|(place, why)| vec![place.clone(), why.clone()]).collect();
+                writeln!(output)?;
+                write_table(output, &["not sent", "because"], &rows)?;
             }
             match (dry_run, records) {
                 (_, 0) => writeln!(output, "\nnothing to replay")?,

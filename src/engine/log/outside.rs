@@ -103,6 +103,15 @@ pub struct SpokeRecord<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
+/// A record that its topic does not take, however often it is sent: it is larger than the topic allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// The how manieth it was of those handed over since the last flush, from 0.
+    pub number: usize,
+    /// In the log's words.
+    pub why: String,
+}
+
 /// Writes records to departments' topics as a department would.
 pub trait SpokeAppend {
     /// Hands one record over; it may wait in memory for others. Which partition it goes to is the log's to choose, by the
@@ -125,4 +134,12 @@ pub trait SpokeAppend {
     /// # Errors
     /// As [`SpokeAppend::send_record`].
     fn flush(&mut self) -> Result<(), LogError>;
+
+    /// The same; records that do not fit their topics are no error, all others are stored then. Returns those that do not.
+    ///
+    /// # Errors
+    /// As [`SpokeAppend::send_record`].
+    fn flush_fitting(&mut self) -> Result<Vec<Unfit>, LogError> {
+        self.flush().map(|()| Vec::new())
+    }
 }

@@ -2,7 +2,7 @@
 
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -72,6 +72,19 @@ pub fn create_topics(bootstrap: &str, topics: &[(&str, i32)], settings: &[(&str,
     }
 }
 
+/// Sets the largest record that a topic takes.
+#[track_caller]
+pub fn set_message_bytes_max(bootstrap: &str, topic: &str, bytes: usize) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client can be made");
+    let bytes = bytes.to_string();
+    let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &bytes);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let results =
+        runtime.block_on(admin.alter_configs([&change], &AdminOptions::new())).expect("settings can be changed");
+    results.into_iter().for_each(|result| drop(result.expect("the topic is there")));
+}
+
 /// Remembers the first record that the broker refused.
 #[derive(Default)]
 struct Deliveries {
@@ -129,6 +142,8 @@ impl Writer {
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("batch.size", "1000000")
+            // How large a record may be is for the broker to say.
+            .set("message.max.bytes", "2000000")
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.messages", "200000")

@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde_json::Value;
 
-use super::house::House;
+use super::house::{Dice, House};
 use crate::harness::{
     kafka::Broker,
     reader::read_settled,
     sweeper::Scratch,
-    writer::{Message, Writer},
+    writer::{Message, Writer, set_message_bytes_max},
 };
 
 const WITHIN: Duration = Duration::from_secs(120);
@@ -80,4 +80,67 @@ fn dead_letters_go_back_once_with_key_headers_and_first_position() {
     assert!(explained["answer"].as_str().unwrap().starts_with("it counts now"), "{explained}");
     assert_eq!(explained["arrivals"].as_array().map(Vec::len), Some(3), "{explained}");
     assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+}
+
+/// A department's record of so many bytes that no compression makes small.
+fn large(id: usize, bytes: usize) -> String {
+    let mut dice = Dice(u64::try_from(id).unwrap());
+    let filling: String = (0..bytes).map(|_| char::from(b'#' + u8::try_from(dice.below(56)).unwrap())).collect();
+    format!(r#"{{"id":"L{id}","what":"look","when":"2026-03-10T10:00:00Z","who":"C1","filling":"{filling}"}}"#)
+}
+
+#[test]
+fn what_its_topic_does_not_take_is_named_and_keeps_no_other_from_being_sent() {
+    let house = House::new(&Broker::shared().bootstrap(), "unfit");
+    let folder = Scratch::new("unfit-spokes");
+    let topic = format!("{}.marketing", house.name);
+    let spokes = format!("spokes.directory={}", folder.path().display());
+    mapping(folder.path(), &topic, "order = \"order_placed\"");
+    let mut hub = house.start("a", &[&spokes], None);
+    let small = |id: usize| large(id, 100);
+    // Larger than the client library's own bound, and no larger than the hub and the broker take by default.
+    let payload = |number: usize| if number == 4 { large(number, 1_020_000) } else { small(number) };
+    let messages: Vec<Message> = (0..9).map(|number| Message::new("key", payload(number)).to(1)).collect();
+    Writer::new(house.bootstrap()).write(&topic, &messages);
+    hub.wait_until_figure("insight_hub_outcomes_total", 9.0, WITHIN);
+    assert_eq!(house.rejected().values().sum::<u64>(), 9);
+    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+
+    mapping(folder.path(), &topic, "look = \"page_viewed\"");
+    let run = |arguments: &[&str]| {
+        let (status, output, errors) = house.command_line(arguments, &[&spokes]).run(WITHIN);
+        let report: Value =
+            serde_json::from_str(output.trim()).unwrap_or_else(|error| panic!("{error}: {output}\n{errors}"));
+        (status.code(), report, errors)
+    };
+    let replay = ["rejected", "replay", "-o", "json"];
+    let (code, report, errors) = run(&replay);
+    assert_eq!((code, &report["records_sent"]), (Some(0), &Value::from(9)), "{report}\n{errors}");
+
+    set_message_bytes_max(house.bootstrap(), &topic, 100_000);
+    let (code, report, errors) = run(&replay);
+    assert_eq!((code, &report["records_sent"]), (Some(1), &Value::from(8)), "{report}\n{errors}");
+    let place = format!("{topic}|1|4");
+    assert_eq!(report["too_large"], serde_json::json!([place]), "{report}");
+    assert!(errors.contains(&place) && errors.contains("raise max.message.bytes of the topic"), "{errors}");
+    let records = read_settled(house.bootstrap(), &topic, Duration::from_secs(60));
+    assert_eq!(records.len(), 9 + 9 + 8);
+
+    // So it is with rows of a file.
+    let by_id = std::fs::read_to_string(folder.path().join("marketing.toml")).unwrap();
+    std::fs::write(folder.path().join("marketing.toml"), by_id.replace("id = \"position\"", "id = \"id\"")).unwrap();
+    let rows = [small(20), large(21, 300_000), small(22)].join("\n");
+    let file = folder.path().join("rows.ndjson");
+    std::fs::write(&file, rows).unwrap();
+    let (code, report, errors) = run(&["import", &file.display().to_string(), "--spoke", "marketing", "-o", "json"]);
+    assert_eq!(code, Some(1), "{report}\n{errors}");
+    assert!(errors.contains("1 of the rows") && errors.contains("--again"), "{errors}");
+    assert_eq!((&report["accepted"], &report["not_sent"]), (&Value::from(2), &Value::from(1)), "{report}");
+    let rejection = &report["rejections"][0];
+    assert_eq!(
+        (&rejection["reason"], &rejection["lines"][0]),
+        (&Value::from("too_large"), &Value::from(2)),
+        "{report}"
+    );
+    assert_eq!(read_settled(house.bootstrap(), &topic, Duration::from_secs(60)).len(), 9 + 9 + 8 + 2);
 }

@@ -191,12 +191,15 @@ impl KafkaOptions {
             .set("linger.ms", "20")
             .set("batch.size", "262144")
             .set("queue.buffering.max.messages", "100000")
-            .set("queue.buffering.max.kbytes", "65536")
             .set("message.timeout.ms", "60000")
             .set("compression.type", &self.compression)
             // As Java clients place keys.
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true");
+        // How large a record may be is the topic's to say: the library's own bound is below what spokes.message_bytes_max takes.
+        let largest = message_bytes_max(&config).unwrap_or(MESSAGE_BYTES_MAX);
+        config.set("queue.buffering.max.kbytes", (65_536_usize.max(largest / 1_024 + 1_024)).to_string());
+        tune(&mut config, &[("message.max.bytes", &largest.to_string())]);
         config
     }
 
