@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -15,6 +16,26 @@ use crate::{
 
 /// What stands where personal data is not to be seen.
 const MASK: &str = "***";
+/// A longer label is no word but what somebody wrote.
+const LABEL_CHARACTERS_SHOWN: usize = 64;
+/// Of how many digits a telephone number is (ITU-T E.164 allows 15).
+const TELEPHONE_DIGITS: RangeInclusive<usize> = 7..=15;
+
+/// Whether an id, or a name of something, looks like somebody's address or telephone number. It stands there by mistake of a mapping,
+/// and one that is being tried may well make it.
+fn is_address(text: &str) -> bool {
+    let is_telephone = || {
+        let digits = text.chars().filter(char::is_ascii_digit).count();
+        text.starts_with(['+', '0', '('])
+            && TELEPHONE_DIGITS.contains(&digits)
+            && text.chars().all(|it| it.is_ascii_digit() || " +()-/.".contains(it))
+    };
+    text.contains('@') || is_telephone()
+}
+
+fn is_free_text(label: &str) -> bool {
+    ingest::may_name_somebody(label) || label.chars().count() > LABEL_CHARACTERS_SHOWN
+}
 
 /// Headers that were read.
 pub(super) struct ReadHeaders<'a>(pub(super) &'a [(String, Vec<u8>)]);
@@ -78,8 +99,12 @@ impl Accepted {
         self.field(field).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Hides who it is: the values of identifiers, the referrer's, those of properties.
-    fn mask(&mut self) {
+    /// Hides who it is: the values of identifiers, the referrer's, those of properties, and where another text looks like
+    /// that of a person.
+    pub(super) fn mask(&mut self) {
+        if is_address(&self.id) {
+            MASK.clone_into(&mut self.id);
+        }
         for (name, value) in &mut self.fields {
             match (*name, value) {
                 ("identifiers", Value::Object(identifiers)) => {
@@ -91,6 +116,10 @@ impl Accepted {
                 ("properties", Value::Object(properties)) => {
                     properties.values_mut().for_each(|value| *value = MASK.into());
                 }
+                ("label", Value::String(label)) if is_free_text(label) => MASK.clone_into(label),
+                // Not times, which are numbers with dashes in them.
+                ("occurred_at" | "promised_at", _) => {}
+                (_, Value::String(text)) if is_address(text) => MASK.clone_into(text),
                 _ => {}
             }
         }
@@ -227,6 +256,31 @@ mod tests {
         fn schema(&mut self, _: u32) -> Result<String, RegistryError> {
             Err(RegistryError::Unavailable("no connection".into()))
         }
+    }
+
+    #[test]
+    fn ids_and_words_that_look_like_somebody_are_hidden_and_others_are_not() {
+        for hidden in ["ann@example.org", "+49 170 123-45-67", "0170/1234567", "(030) 1234567"] {
+            assert!(is_address(hidden) && is_free_text(hidden), "{hidden}");
+        }
+        for shown in
+            ["4711", "O-12345678", "20260131", "shop.events-0-1", "0", "00:17:00", "gift card", "2026-01-31T08:00:00"]
+        {
+            assert!(!is_address(shown), "{shown}");
+        }
+        let accepted = |id: &str, label: &str| {
+            let mut outcome = Outcome::Accepted(Accepted {
+                id: id.to_owned(),
+                fields: vec![("id", id.into()), ("label", label.into()), ("product", "0170 1234567".into())],
+                encoded: Vec::new(),
+            });
+            outcome.mask();
+            outcome.as_json()["touchpoint"].clone()
+        };
+        let wrote = "Please call me back, I am at home from six on and would like my money, Ann";
+        assert_eq!(accepted("ann@example.org", wrote), json!({"id": "***", "label": "***", "product": "***"}));
+        assert_eq!(accepted("O-1", "refund")["label"], "refund");
+        assert_eq!(accepted("O-1", "card 4711 0815")["label"], "***");
     }
 
     #[test]

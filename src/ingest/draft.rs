@@ -489,11 +489,16 @@ const IDENTIFIER_TYPES: &str = "customer_id, email, phone, loyalty, device, cook
 /// A department's word for a kind, as a message shows it: cut, and nothing in it that does something to a terminal. What is
 /// an address or a number of somebody stands there by mistake, and is not shown.
 fn shown_kind(word: &str) -> String {
-    let digits = word.chars().filter(|character| character.is_numeric()).count();
-    if word.contains('@') || digits > KIND_DIGITS_SHOWN {
+    if may_name_somebody(word) {
         return "what stands there".to_owned();
     }
     format!("{:?}", word.chars().take(KIND_CHARACTERS_SHOWN).collect::<String>())
+}
+
+/// Whether what should be a department's word looks like an address, or a number of somebody.
+pub fn may_name_somebody(word: &str) -> bool {
+    let digits = word.chars().filter(|character| character.is_numeric()).count();
+    word.contains('@') || digits > KIND_DIGITS_SHOWN
 }
 
 /// The department's word in our vocabulary: by the map, or as it is.

@@ -43,6 +43,7 @@ use crate::{
 use condition::Undecided;
 pub use decode::NotYet;
 use decode::{Aside, Decoder, Undecoded, misfit, take_outside};
+pub use draft::may_name_somebody;
 pub use fields::fields;
 pub use live::{LiveSpokes, SpokeChanges};
 use made::{Keeper, Made};

@@ -82,8 +82,11 @@ impl Fate {
     fn details(&self) -> String {
         match self {
             Fate::Mended(outcomes) => {
-                let accepted = outcomes.iter().filter_map(|outcome| match outcome {
-                    Outcome::Accepted(accepted) => Some(format!("{} {}", accepted.text("kind"), accepted.id)),
+                let accepted = outcomes.iter().cloned().filter_map(|outcome| match outcome {
+                    Outcome::Accepted(mut accepted) => {
+                        accepted.mask();
+                        Some(format!("{} {}", accepted.text("kind"), accepted.id))
+                    }
                     Outcome::Skipped(_) | Outcome::Rejected(_) => None,
                 });
                 accepted.collect::<Vec<_>>().join(", ")
