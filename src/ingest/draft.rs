@@ -194,7 +194,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
     fn time(&self, field: &str, rule: &TimeRule) -> Part<Option<EventTime>> {
         let slot = rule.place.slot(self.capture);
         let scalar = self.scalar(slot);
-        if scalar.is_absent() {
+        if validate::is_nothing(scalar) {
             return Ok(None);
         }
         let at = match &rule.form {
@@ -292,7 +292,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
 
     /// Whether a part's main value is absent; if it is absent from an object that is there for it, that is an error.
     fn is_absent(&self, field: &str, container: Option<Slot>, value: Slot) -> Part<bool> {
-        if !self.scalar(value).is_absent() {
+        if !validate::is_nothing(self.scalar(value)) {
             return Ok(false);
         }
         match container {
@@ -331,7 +331,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
             return Ok(None);
         }
         let known = "a code of ISO 4217 in capitals, such as EUR";
-        let currency = self.needed_word(field, &rule.currency, Currency::parse, known)?;
+        let currency = self.needed_word(field, &rule.currency, Currency::known, known)?;
         let exponent = if rule.major { number::currency_exponent(currency) } else { 0 };
         match number::scaled(&number::respelled(self.scalar(slot), rule.decimal), exponent) {
             Some(minor) if minor.unsigned_abs() <= MINOR_UNITS_MAX.unsigned_abs() => {

@@ -527,7 +527,7 @@ impl<'f> Compiler<'f> {
             value: self.place(&format!("{key}.value"), &money.paths)?,
             major: money.major,
             decimal: money.decimal,
-            currency: self.word(&format!("{key}.currency"), &money.currency, &known, Currency::parse)?,
+            currency: self.word(&format!("{key}.currency"), &money.currency, &known, Currency::known)?,
         }))
     }
 }

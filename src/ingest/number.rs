@@ -8,15 +8,9 @@ use crate::{
     wire::Scalar,
 };
 
-/// How many digits a currency has after its decimal point (ISO 4217, list one, 2024).
+/// How many digits a currency has after its decimal point. Of what is none, and was taken by an earlier version, two.
 pub fn currency_exponent(currency: Currency) -> u32 {
-    match currency.as_str() {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND"
-        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        "CLF" | "UYW" => 4,
-        _ => 2,
-    }
+    currency.decimals().unwrap_or(2)
 }
 
 /// A number times 10^`exponent`, if that is a whole number within ±2^53. JSON numbers and text alike. `None` for what is

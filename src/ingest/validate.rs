@@ -155,6 +155,15 @@ fn is_fraction(scalar: &Scalar<'_>) -> bool {
     }
 }
 
+/// Whether there is nothing to take, whatever is wanted: nothing is there, or an empty text, as exports write it.
+#[inline]
+pub(super) fn is_nothing(scalar: &Scalar<'_>) -> bool {
+    match scalar {
+        Scalar::Text(text) => text.trim().is_empty(),
+        scalar => scalar.is_absent(),
+    }
+}
+
 /// The touchpoint's id, as it was written.
 pub(super) fn id<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<&'c str, Box<Refused>> {
     if is_fraction(scalar) {
@@ -212,7 +221,7 @@ pub(super) fn within(
     (smallest, largest): (i64, i64),
     outside: Reason,
 ) -> Result<Option<i64>, Box<Refused>> {
-    if scalar.is_absent() {
+    if is_nothing(scalar) {
         return Ok(None);
     }
     match whole(scalar) {
@@ -224,7 +233,7 @@ pub(super) fn within(
 
 /// An answer on a department's own scale, brought to ours.
 pub(super) fn rescaled(scalar: &Scalar<'_>, own: (i64, i64), ours: (i64, i64)) -> Result<Option<i64>, Box<Refused>> {
-    if scalar.is_absent() {
+    if is_nothing(scalar) {
         return Ok(None);
     }
     match number::rescaled(scalar, own, ours) {

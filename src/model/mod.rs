@@ -7,6 +7,7 @@ mod calendar;
 mod command;
 mod contact;
 mod contribution;
+mod currency;
 mod department;
 mod goal;
 mod identifier;

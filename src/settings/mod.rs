@@ -236,9 +236,9 @@ impl Metrics {
         self.acquisition_spokes.split(',').map(str::trim).filter(|spoke| !spoke.is_empty())
     }
 
-    /// The currency; `None` if it is not three upper-case letters.
+    /// The currency; `None` if it is no code of ISO 4217.
     pub fn currency(&self) -> Option<Currency> {
-        Currency::parse(&self.currency)
+        Currency::known(&self.currency)
     }
 }
 

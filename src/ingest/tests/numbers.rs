@@ -43,6 +43,54 @@ fn decimals_are_minor_units_of_their_currency_and_never_rounded() {
 }
 
 #[test]
+fn an_amount_in_what_is_no_currency_is_rejected() {
+    let toml = format!("{MINIMAL}amount = {{ value = \"total\", unit = \"major\", currency = \"cur\" }}");
+    for word in ["EUX", "ABC", "XXX", "eur"] {
+        check(
+            &toml,
+            &event(&format!("\"total\":5,\"cur\":\"{word}\"")),
+            expect![[r#"
+                wrong_type [cur] amount: the word is not known; use a code of ISO 4217 in capitals, such as EUR, or map it.
+            "#]],
+        );
+    }
+    check(
+        &toml.replace("\"cur\"", "{ constant = \"EUX\" }"),
+        "",
+        expect![[
+            r#"spoke web, line 9: amount.currency.constant: "EUX" is not known; did you mean "EUR"?; use one of EUR, USD, any other code of ISO 4217 in capitals"#
+        ]],
+    );
+}
+
+#[test]
+fn an_empty_text_is_absent_whatever_is_wanted() {
+    let toml = format!(
+        "{MINIMAL}amount = {{ value = \"total\", unit = \"major\", currency = {{ constant = \"EUR\" }} }}\n\
+         score = {{ scale = {{ constant = \"csat\" }}, value = \"stars\" }}\nsentiment = \"mood\"\neffort = \"effort\"\n\
+         promised_at = {{ path = \"by\", format = \"rfc3339\" }}"
+    );
+    for empty in ["", " ", "\\t"] {
+        let fields = ["total", "stars", "mood", "effort", "by"].map(|field| format!("\"{field}\":\"{empty}\""));
+        check(
+            &toml,
+            &event(&fields.join(",")),
+            expect![[r#"
+                web 1 survey_answered at 2026-01-31T09:00:00.250Z by customer_id:C1, initiator customer
+            "#]],
+        );
+    }
+    let without_time = event("\"total\":1").replace("1769850000250", "\"\"");
+    check(
+        &toml,
+        &without_time,
+        expect![[r#"
+        missing_field [at] occurred_at: there is no time; send when it happened.
+    "#]],
+    );
+}
+
+#[test]
 fn amounts_and_answers_may_have_decimal_commas() {
     let toml = format!(
         "{MINIMAL}amount = {{ value = \"total\", unit = \"major\", decimal = \",\", currency = {{ constant = \"EUR\" }} }}\n\
