@@ -41,7 +41,7 @@ pub(super) fn ingest_options(settings: &Settings) -> ingest::Options {
 }
 
 fn wrong(happened: String) -> Failure {
-    Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows every mistake")
+    Failure::new(Exit::Usage, happened, "correct it; `insight-hub check` shows the first mistake of each file")
 }
 
 /// Every spoke of the folder, compiled. Any that is wrong is an error that names it.

@@ -192,8 +192,9 @@ fn candidate(settings: &Settings, registry: Option<Registry>) -> Result<(SpokeSe
     settings.calendar()?;
     // Read once: what is told to be in use is what is.
     let schemas = schemas_of(settings)?;
-    let known = schemas::schemas_with(&schemas, registry)
-        .map_err(|problem| Failure::new(Exit::Usage, problem, "correct it; `insight-hub check` shows every mistake"))?;
+    let known = schemas::schemas_with(&schemas, registry).map_err(|problem| {
+        Failure::new(Exit::Usage, problem, "correct it; `insight-hub check` shows the first mistake of each file")
+    })?;
     let compiled = hub::compiled_spokes(settings, &known)?;
     for Compiled { file, spoke, tests } in &compiled {
         // What was found is in the samples, and no matter for the log.
@@ -206,12 +207,12 @@ fn candidate(settings: &Settings, registry: Option<Registry>) -> Result<(SpokeSe
                     file.display(),
                     failure.test
                 ),
-                "correct it; `insight-hub check` shows every mistake",
+                "correct it; `insight-hub check` shows the first mistake of each file",
             ));
         }
     }
     let spokes = SpokeSet::new(compiled.into_iter().map(|compiled| compiled.spoke));
-    let next = "correct it; `insight-hub check` shows every mistake";
+    let next = "correct it; `insight-hub check` shows the first mistake of each file";
     Ok((spokes.map_err(|error| Failure::new(Exit::Usage, error.to_string(), next))?, schemas))
 }
 
@@ -249,7 +250,7 @@ pub(super) fn execute(settings: &Settings, output: &mut dyn Write) -> Result<(),
         ReloadOutcome::Invalid => Err(Failure::new(
             Exit::Usage,
             format!("nothing was applied, because the configuration is wrong: {}", answer.problem),
-            "correct it; `insight-hub check` shows every mistake",
+            "correct it; `insight-hub check` shows the first mistake of each file",
         )),
     }
 }
