@@ -1,7 +1,7 @@
 //! What is done about once in a while for all workers together, beside them: no worker waits for it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     thread::{Scope, ScopedJoinHandle},
     time::Duration,
@@ -15,18 +15,24 @@ use super::{
     run::{HubInput, Shared},
     stop::StopToken,
 };
-use crate::engine::{
-    log::{
-        LogError, TopicPartition,
-        access::socket::{Limits, Server},
-        embedded::Keeper,
-        kafka::{Admin, KafkaOptions, Rolls},
+use crate::{
+    engine::{
+        log::{
+            LogError, TopicPartition,
+            access::socket::{Limits, Server},
+            embedded::Keeper,
+            kafka::{Admin, KafkaOptions, Rolls, Undeleted},
+        },
+        topics::{TopicIndex, Topics},
     },
-    topics::Topics,
+    telemetry::{Event, Telemetry},
 };
 
 /// How often repartition records are deleted, at least.
 const EVERY: Duration = Duration::from_secs(30);
+
+/// How soon what has never been tried is: a right that is missing is told soon after the start.
+const FIRST_EVERY: Duration = Duration::from_secs(2);
 
 /// What a place needs besides workers.
 pub(super) enum Keeping {
@@ -84,8 +90,8 @@ impl Keeping {
         };
         match self {
             Keeping::Kafka { admin, options } => vec![
-                scope.spawn(|| {
-                    shared.processed.delete_until_stopped(admin, &shared.topology.topics, stop);
+                scope.spawn(move || {
+                    shared.processed.delete_until_stopped(admin, &shared.topology.topics, input.telemetry, stop);
                     Ok(())
                 }),
                 scope.spawn(move || {
@@ -128,20 +134,88 @@ impl Processed {
     }
 
     /// Deletes what is nobody's any more, until a stop is requested.
-    fn delete_until_stopped(&self, admin: &Admin, topics: &Topics, stop: &StopToken) {
-        let mut deleted_to = BTreeMap::new();
+    fn delete_until_stopped(&self, admin: &Admin, topics: &Topics, telemetry: &Telemetry, stop: &StopToken) {
+        let mut deletions = Deletions::default();
         let every = EVERY.min(forgetting::look_every(topics.erased_within) * 2);
-        while !stop.wait(every) {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let below: Vec<(TopicPartition, i64)> =
-                known.into_iter().filter(|(input, next)| deleted_to.get(input).is_none_or(|to| next > to)).collect();
+        let mut wait = FIRST_EVERY.min(every);
+        while !stop.wait(wait) {
+            let below = deletions.due(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone());
             if below.is_empty() {
                 continue;
             }
             match admin.delete_records(topics, &below) {
-                Ok(()) => deleted_to.extend(below),
+                Ok(refused) => deletions.answered(below, refused, |topic| &*topics.get(topic).name, telemetry),
                 Err(error) => tracing::warn!("{error}"),
             }
+            wait = every;
         }
+    }
+}
+
+/// What was deleted, and what is refused.
+#[derive(Debug, Default)]
+struct Deletions {
+    to: BTreeMap<TopicPartition, i64>,
+    /// Why, as it was told.
+    refused: BTreeMap<TopicIndex, String>,
+}
+
+impl Deletions {
+    /// What is processed and not deleted yet.
+    fn due(&self, processed: BTreeMap<TopicPartition, i64>) -> Vec<(TopicPartition, i64)> {
+        processed.into_iter().filter(|(input, next)| self.to.get(input).is_none_or(|to| next > to)).collect()
+    }
+
+    /// The brokers answered. What they refuse is asked again; of each topic it is told when that begins, changes and is over.
+    fn answered<'a>(
+        &mut self,
+        below: Vec<(TopicPartition, i64)>,
+        refused: Vec<Undeleted>,
+        name: impl Fn(TopicIndex) -> &'a str,
+        telemetry: &Telemetry,
+    ) {
+        let asked: BTreeSet<TopicIndex> = below.iter().map(|(of, _)| of.topic).collect();
+        self.to.extend(below.into_iter().filter(|(of, _)| refused.iter().all(|it| it.of != *of)));
+        let mut now: BTreeMap<TopicIndex, String> = BTreeMap::new();
+        for Undeleted { of, why } in refused {
+            now.entry(of.topic).or_insert(why);
+        }
+        for topic in asked {
+            match (self.refused.get(&topic), now.remove(&topic)) {
+                (before, Some(why)) if before != Some(&why) => {
+                    telemetry.emit(Event::ProcessedKept { topic: name(topic), message: &why });
+                    self.refused.insert(topic, why);
+                }
+                (Some(_), None) => {
+                    telemetry.emit(Event::ProcessedDeleted { topic: name(topic) });
+                    self.refused.remove(&topic);
+                }
+                (_, _) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_asked_again_and_told_once_while_others_go_on() {
+        let partition = |topic: u16, partition: i32| TopicPartition { topic: TopicIndex(topic), partition };
+        let all = BTreeMap::from([(partition(0, 0), 7), (partition(0, 1), 8), (partition(1, 0), 9)]);
+        let refused = |why: &str| Undeleted { of: partition(0, 1), why: why.to_owned() };
+        let mut deletions = Deletions::default();
+        let answered = |deletions: &mut Deletions, refused: Vec<Undeleted>| {
+            let below = deletions.due(all.clone());
+            deletions.answered(below, refused, |_| "topic", &Telemetry::new());
+        };
+        answered(&mut deletions, vec![refused("no right")]);
+        assert_eq!(deletions.due(all.clone()), [(partition(0, 1), 8)]);
+        assert_eq!(deletions.refused, BTreeMap::from([(TopicIndex(0), "no right".to_owned())]));
+        answered(&mut deletions, vec![refused("no leader")]);
+        assert_eq!(deletions.refused[&TopicIndex(0)], "no leader");
+        answered(&mut deletions, Vec::new());
+        assert_eq!((deletions.due(all.clone()), deletions.refused.len()), (Vec::new(), 0));
     }
 }

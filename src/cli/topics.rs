@@ -92,6 +92,8 @@ pub enum TopicState {
     Hidden,
     /// Was not there and has been created.
     Created,
+    /// There with the right partitions; its settings are not shown to this user.
+    Unseen,
     /// There, and different: each difference spelled out.
     Differs(Vec<String>),
 }
@@ -103,6 +105,7 @@ impl TopicState {
             TopicState::Missing => ("missing", String::new()),
             TopicState::Hidden => ("hidden", "this user may not see it: grant Read and Describe on it".to_owned()),
             TopicState::Created => ("created", String::new()),
+            TopicState::Unseen => ("unseen", "its settings may be others: grant DescribeConfigs on it".to_owned()),
             TopicState::Differs(differences) => ("differs", differences.join("; ")),
         }
     }
@@ -169,12 +172,21 @@ pub(super) fn prepare(
     for plan in plans.iter().filter(|plan| created.contains(&plan.topic.name)) {
         options.telemetry.emit(Event::TopicCreated { topic: &plan.topic.name, partitions: plan.topic.partitions });
     }
+    tell_unseen(&plans, &options.telemetry);
     let lines: Vec<TopicLine> = plans.iter().map(|plan| line(plan, &created)).collect();
     judge(&lines, Action::Verify { output: Format::Table })?;
     let spokes = plans.iter().filter(|plan| plan.topic.ownership == Ownership::Spoke);
     options.spoke_partitions =
         spokes.filter_map(|plan| Some((plan.topic.name.to_string(), plan.partitions?))).collect();
     Ok(topology::topology(&options).0)
+}
+
+/// A topic whose settings may not be seen passes for one that has the right ones; whoever runs the hub hears of it.
+fn tell_unseen(plans: &[TopicPlan], telemetry: &Telemetry) {
+    let unseen: Vec<&str> = plans.iter().filter(|plan| !plan.settings_seen).map(|plan| &*plan.topic.name).collect();
+    if !unseen.is_empty() {
+        telemetry.emit(Event::SettingsUnseen { topics: &unseen.join(", ") });
+    }
 }
 
 pub(super) fn connect(settings: &Settings, kafka: &KafkaOptions) -> Result<Admin, Failure> {
@@ -200,6 +212,7 @@ fn line(plan: &TopicPlan, created: &[Arc<str>]) -> TopicLine {
             Cleanup::Delete { .. } => "delete",
         },
         state: match &plan.difference {
+            None if !plan.settings_seen => TopicState::Unseen,
             None => TopicState::Fits,
             Some(Difference::Missing) if created.contains(&plan.topic.name) => TopicState::Created,
             Some(Difference::Missing) => TopicState::Missing,
@@ -300,7 +313,7 @@ mod tests {
         assert_eq!(judge(&[line("a", TopicState::Created)], Action::Apply { output }), Ok(()));
     }
 
-    /// systemd does not start again what ends with 2, 3 or 5: nothing would come back once the right is granted.
+    /// For scripts: what a grant mends is no difference of topics.
     #[test]
     fn a_topic_that_may_not_be_seen_is_a_missing_right_and_no_missing_topic() {
         let action = Action::Verify { output: Format::Table };

@@ -96,6 +96,12 @@ pub enum Event<'a> {
     WorkerFailed { worker: usize, message: &'a str },
     /// A topic was created with its configuration.
     TopicCreated { topic: &'a str, partitions: i32 },
+    /// The settings of these topics may not be looked at: whether they are as the hub needs them is not known.
+    SettingsUnseen { topics: &'a str },
+    /// What was processed of an internal topic is not deleted. Told once, until the reason is another one.
+    ProcessedKept { topic: &'a str, message: &'a str },
+    /// It is deleted again.
+    ProcessedDeleted { topic: &'a str },
     /// The assignment of a worker changed by so many partitions.
     Rebalanced { worker: usize, change: Rebalance, partitions: usize },
     /// A task went to another state.
@@ -289,6 +295,9 @@ pub(super) fn count(figures: &Figures, health: &Health, event: &Event<'_>) {
         | Event::HubStopped { .. }
         | Event::WorkerFailed { .. }
         | Event::TopicCreated { .. }
+        | Event::SettingsUnseen { .. }
+        | Event::ProcessedKept { .. }
+        | Event::ProcessedDeleted { .. }
         | Event::ErasuresCleaned { .. }
         | Event::RestoreFromBeginning { .. } => {}
     }
@@ -334,6 +343,15 @@ pub(super) fn log(event: &Event<'_>) {
         }
         Event::WorkerFailed { worker, message } => error!(worker, message, "worker stopped"),
         Event::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
+        Event::SettingsUnseen { topics } => warn!(
+            topics,
+            "this user may not look at the settings of topics, so whether they are as the hub needs them is not known: grant \
+             DescribeConfigs on them"
+        ),
+        Event::ProcessedKept { topic, message } => {
+            error!(topic, message, "records that were processed are not deleted: the topic grows until they are")
+        }
+        Event::ProcessedDeleted { topic } => info!(topic, "records that were processed are deleted again"),
         Event::Rebalanced { worker, change, partitions } => {
             info!(worker, change = change.as_str(), partitions, "assignment changed")
         }

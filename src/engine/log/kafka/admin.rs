@@ -28,6 +28,8 @@ use crate::engine::{
 const TRY: Duration = Duration::from_secs(10);
 /// How long an answer is waited for before it is heard what the library has to say meanwhile.
 const LISTEN_EVERY: Duration = Duration::from_secs(1);
+/// How long whoever runs the hub hears nothing of brokers that do not answer: they may just be starting.
+const TELL_AFTER: Duration = Duration::from_secs(5);
 /// How much of it is heard at once: each connection that fails is told twice.
 const NEWS_AT_ONCE: usize = 32;
 
@@ -78,6 +80,25 @@ pub struct TopicPlan {
     pub partitions: Option<i32>,
     /// What is different; `None`: it is as it should be.
     pub difference: Option<Difference>,
+    /// Whether this user may look at its settings; where not, they may be others than the hub needs.
+    pub settings_seen: bool,
+}
+
+/// Records that the brokers refuse to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undeleted {
+    /// Where they are.
+    pub of: TopicPartition,
+    /// Why, and what to do about it.
+    pub why: String,
+}
+
+/// What a look at a topic's settings shows.
+enum Look {
+    Fits,
+    Differs(Difference),
+    /// This user may not look.
+    Refused,
 }
 
 /// Asks a cluster about topics, and makes them.
@@ -146,7 +167,8 @@ impl Admin {
     /// How many partitions each named topic has; `None` where it does not exist. Also what shows that the cluster
     /// answers at all.
     pub fn partitions(&self, names: &[Arc<str>], patience: Duration) -> Result<Vec<Option<i32>>, LogError> {
-        let deadline = Instant::now() + patience;
+        let (deadline, tell_at) = (Instant::now() + patience, Instant::now() + TELL_AFTER);
+        let mut told = patience <= TELL_AFTER;
         let metadata = loop {
             // In short waits, because only between them is heard what no waiting mends: a wrong password, for one.
             let answer = self.metadata.fetch_metadata(None, LISTEN_EVERY.min(patience));
@@ -158,13 +180,19 @@ impl Admin {
             }
             match answer {
                 Ok(metadata) => break metadata,
-                Err(error) if Instant::now() >= deadline => {
+                Err(error) => {
                     let reason = self.context.failed_connection().unwrap_or_else(|| error.to_string());
-                    return Err(LogError::Stop(format!(
-                        "Kafka does not answer: {reason}; check kafka.brokers and kafka.security_protocol"
-                    )));
+                    let look_at = "check kafka.brokers and kafka.security_protocol";
+                    if Instant::now() >= deadline {
+                        return Err(LogError::Stop(format!("Kafka does not answer: {reason}; {look_at}")));
+                    }
+                    if !told && Instant::now() >= tell_at {
+                        told = true;
+                        let seconds = patience.as_secs();
+                        tracing::warn!("Kafka does not answer yet, asked for {seconds} s: {reason}; {look_at}");
+                    }
+                    std::thread::sleep(Duration::from_millis(200));
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(200)),
             }
         };
         let count = |name: &Arc<str>| {
@@ -185,6 +213,7 @@ impl Admin {
         let hidden = self.hidden(unseen.map(|(topic, _)| Arc::clone(&topic.name)).collect())?;
         let mut plans = Vec::with_capacity(specs.len());
         for (topic, partitions) in specs.into_iter().zip(found) {
+            let mut settings_seen = true;
             let difference = match partitions {
                 None if hidden.contains(&topic.name) => Some(Difference::Hidden),
                 None => Some(Difference::Missing),
@@ -192,9 +221,17 @@ impl Admin {
                 Some(found) if found != topic.partitions => {
                     Some(Difference::Partitions { found, wanted: topic.partitions })
                 }
-                Some(_) => self.settings_difference(&topic, topics.erased_within)?,
+                Some(_) => match self.settings_difference(&topic, topics.erased_within)? {
+                    Look::Fits => None,
+                    Look::Differs(difference) => Some(difference),
+                    // Partitions are all that can be compared.
+                    Look::Refused => {
+                        settings_seen = false;
+                        None
+                    }
+                },
             };
-            plans.push(TopicPlan { topic, partitions, difference });
+            plans.push(TopicPlan { topic, partitions, difference, settings_seen });
         }
         Ok(plans)
     }
@@ -219,7 +256,7 @@ impl Admin {
         Ok(hidden)
     }
 
-    fn settings_difference(&self, topic: &TopicSpec, within: ErasedWithin) -> Result<Option<Difference>, LogError> {
+    fn settings_difference(&self, topic: &TopicSpec, within: ErasedWithin) -> Result<Look, LogError> {
         let described = persist(|| {
             let resources = [&ResourceSpecifier::Topic(&topic.name)];
             self.runtime.block_on(self.client.describe_configs(resources, &AdminOptions::new()))
@@ -228,6 +265,8 @@ impl Admin {
         let wanted = wanted::settings(topic, within);
         for resource in described {
             match resource {
+                // The Rust client drops what the brokers say of one resource: who is refused gets no setting, and every topic has some.
+                Ok(resource) if resource.entries.is_empty() => return Ok(Look::Refused),
                 Ok(resource) => {
                     for wanted in &wanted {
                         let found = resource.entries.iter().find(|entry: &&ConfigEntry| entry.name == wanted.name);
@@ -235,18 +274,17 @@ impl Admin {
                             && !wanted.is_met_by(&found)
                         {
                             let (name, wanted) = (wanted.name, wanted.to_string());
-                            return Ok(Some(Difference::Setting { name, found, wanted }));
+                            return Ok(Look::Differs(Difference::Setting { name, found, wanted }));
                         }
                     }
                 }
-                // Without the right to see settings, partitions are all that can be compared.
-                Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => return Ok(None),
+                Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => return Ok(Look::Refused),
                 Err(error) => {
                     return Err(LogError::Stop(format!("the settings of {} cannot be read: {error}", topic.name)));
                 }
             }
         }
-        Ok(None)
+        Ok(Look::Fits)
     }
 
     /// Whether a topic is compacted; `None`: this client may not ask.
@@ -353,16 +391,31 @@ impl Admin {
         Ok(members.map(|member| member.client_id().to_owned()).collect())
     }
 
-    /// Deletes the records of a repartition topic below an offset that a commit has passed.
-    pub fn delete_records(&self, topics: &Topics, below: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+    /// Deletes the records of repartition topics below offsets that a commit has passed. Returns those that the brokers
+    /// refuse: the answer as a whole is no error then, and each partition has its own.
+    pub fn delete_records(&self, topics: &Topics, below: &[(TopicPartition, i64)]) -> Result<Vec<Undeleted>, LogError> {
         let mut list = rdkafka::TopicPartitionList::new();
         for (key, offset) in below {
             list.add_partition_offset(&topics.get(key.topic).name, key.partition, rdkafka::Offset::Offset(*offset))
                 .map_err(|error| LogError::Stop(error.to_string()))?;
         }
-        self.runtime
+        let answer = self
+            .runtime
             .block_on(self.client.delete_records(&list, &AdminOptions::new().request_timeout(Some(TRY))))
-            .map(|_| ())
-            .map_err(|error| LogError::Rewind(format!("records that were processed cannot be deleted: {error}")))
+            .map_err(|error| LogError::Rewind(format!("records that were processed cannot be deleted: {error}")))?;
+        let refusal = |of: &TopicPartition| match answer.find_partition(&topics.get(of.topic).name, of.partition) {
+            None => Some("the brokers say nothing of it".to_owned()),
+            Some(partition) => partition.error().err().map(|error| refusal_to_delete(&error)),
+        };
+        Ok(below.iter().filter_map(|(of, _)| Some(Undeleted { of: *of, why: refusal(of)? })).collect())
+    }
+}
+
+/// In words, with what to do.
+fn refusal_to_delete(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(Code::TopicAuthorizationFailed) => "this user lacks a right: grant Delete on the topic".to_owned(),
+        Some(code) => code.to_string(),
+        None => error.to_string(),
     }
 }

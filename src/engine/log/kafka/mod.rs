@@ -19,7 +19,7 @@ mod watermarks;
 
 use std::time::Duration;
 
-pub use admin::{Admin, Difference, TopicPlan};
+pub use admin::{Admin, Difference, TopicPlan, Undeleted};
 pub use clients::{FatalError, KafkaOptions};
 pub use feed_reader::FeedReader;
 pub use follower::Follower;
