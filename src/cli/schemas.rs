@@ -107,8 +107,9 @@ pub(super) fn register(
         let description = feed.description();
         let subject = subject(settings, feed);
         let refused = |problem: String| {
+            // Whoever keeps the registry mends it: a supervisor's next start then succeeds.
             Failure::new(
-                Exit::Usage,
+                Exit::Failure,
                 format!("the schema of {} cannot be registered under {subject}: {problem}", feed.topic()),
                 format!(
                     "what is registered there is not an older version of this schema, or the subject's compatibility \

@@ -192,6 +192,12 @@ def compose_complaints(compose, deadline):
 def unit_complaints(unit, deadline):
     wanted = "DynamicUser=yes NoNewPrivileges=yes ProtectSystem=strict StateDirectory=insight-hub KillSignal=SIGTERM"
     complaints = [f"insight-hub.service: it lacks {line}" for line in wanted.split() if f"\n{line}\n" not in unit]
+    # What others mend, a broker or a right, is mended in hours: it must still be tried then.
+    values = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    if values.get("StartLimitIntervalSec") != "0":
+        complaints.append("insight-hub.service: it is not started for ever, StartLimitIntervalSec is not 0")
+    if not set(values.get("RestartPreventExitStatus", "").split()) <= {"2", "5"}:
+        complaints.append("insight-hub.service: it is not started again after an exit code that others mend")
     if seconds(re.search(r"^TimeoutStopSec=(.*)$", unit, re.MULTILINE).group(1)) <= deadline:
         complaints.append("insight-hub.service: it is killed before hub.stop_deadline_seconds is over")
     return complaints

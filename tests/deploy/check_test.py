@@ -90,6 +90,10 @@ class Rules(unittest.TestCase):
         unit = check.text("deploy/systemd/insight-hub.service")
         self.match(check.unit_complaints(unit.replace("ProtectSystem=strict", ""), 25), ["ProtectSystem"])
         self.match(check.unit_complaints(unit, 60), ["stop_deadline_seconds"])
+        forever = "StartLimitIntervalSec=0\n"
+        for limited in ("StartLimitIntervalSec=600\nStartLimitBurst=10\n", ""):
+            self.match(check.unit_complaints(unit.replace(forever, limited), 25), ["not started for ever"])
+        self.match(check.unit_complaints(unit.replace("Status=2 5", "Status=2 3 5"), 25), ["others mend"])
 
     def test_prose(self):
         self.assertEqual(check.mention_complaints("r", "`insight_hub_c_seconds` and insight_hub_a_total", KNOWN), [])
