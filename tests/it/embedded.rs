@@ -13,6 +13,7 @@ mod ingesting;
 mod letters;
 mod privacy;
 mod process;
+mod registry;
 mod reload;
 mod rereading;
 mod serving;

@@ -25,6 +25,9 @@ pub struct Trust {
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
+/// How keys begin that are in the form of their algorithm: RSA's (PKCS#1) and that of elliptic curves (SEC1).
+const OLDER_KEYS: [&[u8]; 2] = [b"-----BEGIN RSA PRIVATE KEY-----", b"-----BEGIN EC PRIVATE KEY-----"];
+
 /// What asks services. The error says which file cannot be used, and why.
 pub(super) fn agent(trust: &Trust, timeout: Duration) -> Result<Agent, String> {
     let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
@@ -40,9 +43,17 @@ pub(super) fn agent(trust: &Trust, timeout: Duration) -> Result<Agent, String> {
             tls.root_certs(RootCerts::new_with_certs(&certificates))
         }
     };
-    if let Some((certificate, key)) = &trust.certificate {
+    if let Some((certificate, path)) = &trust.certificate {
         let chain = certificates(&read(certificate)?);
-        let key = PrivateKey::from_pem(&read(key)?).map_err(|_| unreadable(key))?;
+        let pem = read(path)?;
+        // TLS here takes no other form than PKCS#8, and would refuse it only when somebody is asked.
+        if OLDER_KEYS.iter().any(|older| pem.windows(older.len()).any(|bytes| bytes == *older)) {
+            let path = path.display();
+            return Err(format!(
+                "{path} is a key in an older form than PKCS#8; make one of it with `openssl pkcs8 -topk8 -nocrypt -in {path} -out NEW`"
+            ));
+        }
+        let key = PrivateKey::from_pem(&pem).map_err(|_| unreadable(path))?;
         if chain.is_empty() {
             return Err(unreadable(certificate));
         }
