@@ -15,6 +15,7 @@ use insight_hub::{
         access::{Durability, LogAccess, NewRecord},
         commit_log::Policy,
     },
+    model::Reason,
 };
 use serde_json::{Value, json};
 
@@ -41,6 +42,7 @@ enum Defect {
     ForeignKind,
     MoodOutOfScale,
     ProductAsObject,
+    TrialInWords,
     // The configuration.
     LargerThanAllowed,
     SchemaNotThere,
@@ -49,7 +51,8 @@ enum Defect {
     NamesAnotherSpoke,
 }
 
-const DEFECTS: [Defect; 11] = [
+/// One for each reason that there is.
+const DEFECTS: [Defect; 12] = [
     Defect::TimeElsewhere,
     Defect::CustomerElsewhere,
     Defect::TimeInWords,
@@ -57,6 +60,7 @@ const DEFECTS: [Defect; 11] = [
     Defect::ForeignKind,
     Defect::MoodOutOfScale,
     Defect::ProductAsObject,
+    Defect::TrialInWords,
     Defect::LargerThanAllowed,
     Defect::SchemaNotThere,
     Defect::CutOff,
@@ -82,6 +86,7 @@ impl Defect {
             Defect::ForeignKind => "unknown_kind",
             Defect::MoodOutOfScale => "score_out_of_range",
             Defect::ProductAsObject => "wrong_type",
+            Defect::TrialInWords => "condition_error",
             Defect::LargerThanAllowed => "too_large",
             Defect::SchemaNotThere => "unknown_schema",
             Defect::CutOff => "undecodable",
@@ -109,6 +114,7 @@ impl Defect {
             Defect::ForeignKind => wrong(json!({"event": "newsletter.Bounced"})),
             Defect::MoodOutOfScale => wrong(json!({"mood": 101})),
             Defect::ProductAsObject => wrong(json!({"product": {"number": 12}})),
+            Defect::TrialInWords => change(event, |members| drop(members.insert("trial".to_owned(), "no".into()))),
             Defect::LargerThanAllowed => change(event, |members| {
                 members.insert("log".to_owned(), "x".repeat(MESSAGE_BYTES_MAX).into());
             }),
@@ -149,6 +155,12 @@ fn marketing(mended: bool) -> String {
     let original = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes/marketing.toml"));
     let mut text = original.unwrap();
     let changes = [
+        // A condition that cannot be decided for a word, or one that can.
+        (
+            "topic = \"marketing.events\"",
+            "topic = \"marketing.events\"\ncondition = \"!has(payload.trial) || payload.trial < 1\"",
+            "topic = \"marketing.events\"\ncondition = \"!has(payload.trial) || payload.trial == 'no'\"",
+        ),
         ("unmapped = \"other\"", "unmapped = \"reject\"", "unmapped = \"reject\""),
         ("path = \"ts\"", "path = [\"wrong.ts\", \"ts\"]", "path = [\"ts\", \"moment\"]"),
         ("path = \"event\"", "path = [\"wrong.event\", \"event\"]", "path = \"event\""),
@@ -401,13 +413,15 @@ fn one_in_a_hundred_of_each_defect_is_accounted_for_and_mended_leaves_no_trace()
             oracle::read(&source, &oracle::Options::default()).unwrap().id
         })
         .collect();
+    let reasons: BTreeSet<&str> = DEFECTS.map(Defect::reason).into();
+    assert_eq!(reasons, Reason::ALL.iter().map(|reason| reason.as_str()).collect(), "each reason that there is");
     let plan = damaged(&events);
     let mut counts = Counts::new();
     for ((event, id), defect) in events.iter().zip(&ids).zip(&plan) {
         counts.entry(event.spoke).or_default().take(id, *defect);
     }
     let rejected: u64 = counts.values().flat_map(|count| count.rejections.values()).sum();
-    assert!(rejected > 10 * touchpoints / 100 && counts.values().all(|count| count.outcomes["duplicate"] > 0));
+    assert!(rejected > 11 * touchpoints / 100 && counts.values().all(|count| count.outcomes["duplicate"] > 0));
 
     let house = House::new();
     let mut running = house.start(false);
