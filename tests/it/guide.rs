@@ -9,42 +9,62 @@ use std::{
 
 use insight_hub::engine::log::access::socket::Remote;
 
-use crate::harness::process::{Hub, HubCommand};
+use crate::harness::{
+    kafka::{Broker, java},
+    process::{Hub, HubCommand},
+    unique,
+};
 
 const TITLE: &str = "## Plug in a department in ten minutes";
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// The shell blocks of the guide, up to the part that needs Kafka.
-fn blocks() -> Vec<String> {
+/// The shell blocks of the guide, up to the part that needs Kafka, and those of that part.
+fn blocks() -> (Vec<String>, Vec<String>) {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let guide = readme.split(TITLE).nth(1).expect("the guide").split("\n## ").next().unwrap();
-    let guide = guide.split("**With Kafka**").next().unwrap();
+    let (without, with) = guide.split_once("**With Kafka**").expect("a part that needs Kafka");
+    (blocks_of(without), blocks_of(with))
+}
+
+fn blocks_of(guide: &str) -> Vec<String> {
     guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
 /// Runs a block as a user would: (exit code, stdout, stderr).
 fn shell(directory: &Path, block: &str) -> (Option<i32>, String, String) {
+    shell_with(directory, block, &[])
+}
+
+/// The same with more in the environment.
+fn shell_with(directory: &Path, block: &str, environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_insight-hub"));
     let path = std::env::join_paths(
-        std::iter::once(program.parent().unwrap().to_owned())
+        [program.parent().unwrap().to_owned(), directory.join("bin")]
+            .into_iter()
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
     let mut command = Command::new("bash");
     for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("INSIGHT_HUB")) {
         command.env_remove(key);
     }
-    let output = command.current_dir(directory).env("PATH", path.unwrap()).args(["-euc", block]).output().unwrap();
+    let output = command
+        .current_dir(directory)
+        .envs(environment.iter().copied())
+        .env("PATH", path.unwrap())
+        .args(["-euc", block])
+        .output()
+        .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 /// A user reads a sentence between two commands; the hub publishes meanwhile.
-fn wait_until_published(directory: &Path) {
+fn wait_until_published(directory: &Path, touchpoints: usize) {
     let began = Instant::now();
     loop {
         let (code, output, errors) =
             shell(directory, "insight-hub tail touchpoints --from-beginning --until-end -o jsonl");
-        if code == Some(0) && output.lines().count() >= 7 {
+        if code == Some(0) && output.lines().count() >= touchpoints {
             return;
         }
         assert!(began.elapsed() < WITHIN, "{output}{errors}");
@@ -96,24 +116,30 @@ fn every_result_is_one_document_or_lines(directory: &Path) {
     }
 }
 
+/// Starts a hub, and waits until commands reach it.
+fn start(command: HubCommand) -> Hub {
+    let mut hub = command.args(["run"]).spawn();
+    let began = Instant::now();
+    while !matches!(Remote::connect(&hub.directory().join("insight-hub-data")), Ok(Some(_))) {
+        assert!(hub.process.is_running() && began.elapsed() < WITHIN, "{}", hub.process.story());
+        thread::sleep(Duration::from_millis(50));
+    }
+    hub
+}
+
 #[test]
 fn the_guide_works_to_the_letter() {
     let mut command: Option<HubCommand> = Some(Hub::command("guide").env("INSIGHT_HUB__HTTP__LISTEN", "127.0.0.1:0"));
     let directory = command.as_ref().unwrap().directory().to_owned();
     let mut hub: Option<Hub> = None;
     let mut seen = Vec::new();
-    for block in blocks() {
+    for block in blocks().0 {
         if block.trim() == "insight-hub run" {
-            let running = hub.insert(command.take().expect("the hub is started once").args(["run"]).spawn());
-            let began = Instant::now();
-            while !matches!(Remote::connect(&directory.join("insight-hub-data")), Ok(Some(_))) {
-                assert!(running.process.is_running() && began.elapsed() < WITHIN, "{}", running.process.story());
-                thread::sleep(Duration::from_millis(50));
-            }
+            hub = Some(start(command.take().expect("the hub is started once")));
             continue;
         }
         if block.contains("insight-hub customer") {
-            wait_until_published(&directory);
+            wait_until_published(&directory, 7);
         }
         let (code, output, errors) = shell(&directory, &block);
         let expected = if block.starts_with("insight-hub check ") { 1 } else { 0 };
@@ -142,4 +168,115 @@ fn the_guide_works_to_the_letter() {
     every_result_is_one_document_or_lines(&directory);
     let mut hub = hub.expect("the guide starts a hub");
     assert_eq!(hub.process.terminate(WITHIN).code(), Some(0), "{}", hub.process.story());
+}
+
+/// A library's lending desk in its own language: what is done at once is a list in one record, and no word of it says to the
+/// hub what it is.
+const LENDING: &str = r#"{"fej":{"jel":"K-1","mikor":1772528400000},"olvaso":{"jegy":"OJ-77"},"tetelek":[{"sor":1,"mit":"kolcsonzes"},{"sor":2,"mit":"hosszabbitas"}]}
+{"fej":{"jel":"K-2","mikor":1772532000000},"olvaso":{"jegy":"OJ-78"},"tetelek":[{"sor":1,"mit":"panasz"}]}
+{"fej":{"jel":"K-3","mikor":1772535600000},"olvaso":{"jegy":"OJ-77"},"tetelek":[{"sor":1,"mit":"kolcsonzes","dij":{"ertek":"1 250,00","penznem":"HUF"}}]}
+{"fej":{"jel":"K-4","mikor":"tegnap"},"olvaso":{"jegy":"OJ-79"},"tetelek":[{"sor":1,"mit":"kolcsonzes"}]}
+"#;
+const LENDING_WORDS: [&str; 12] =
+    ["fej", "jel", "mikor", "olvaso", "jegy", "tetelek", "sor", "mit", "dij", "ertek", "kolcsonzes", "panasz"];
+/// What a person who knows the desk puts where the draft says LOOK, and the list that it says nothing reads.
+const EDIT: &str = r#"sed -i \
+ -e 's/^id = .*/id = "fej.jel"\neach = { path = "tetelek", key = [".sor"] }/' \
+ -e 's/^occurred_at = .*/occurred_at = { path = "fej.mikor", format = "epoch_ms" }/' \
+ -e 's/^kind = .*/kind = { path = ".mit", map = { kolcsonzes = "order_placed", hosszabbitas = "subscription_renewed", panasz = "complaint_made" } }/' \
+ -e 's/^customer_id = .*/customer_id = "olvaso.jegy"/' spokes/konyvtar.toml
+sed -i '/^kind = /a amount = { value = ".dij.ertek", unit = "major", decimal = ",", currency = ".dij.penznem" }' spokes/konyvtar.toml"#;
+
+fn sources(directory: &Path) -> String {
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    files.map(|path| if path.is_dir() { sources(&path) } else { std::fs::read_to_string(&path).unwrap() }).collect()
+}
+
+#[test]
+fn a_department_whose_words_nobody_knows_is_plugged_in_by_what_the_draft_asks() {
+    let known = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ingest/sketch"));
+    for word in LENDING_WORDS {
+        assert!(!known.contains(&format!("\"{word}\"")), "{word} is known");
+    }
+    let command = Hub::command("lending").env("INSIGHT_HUB__HTTP__LISTEN", "127.0.0.1:0");
+    let command = command.file("lending.ndjson", LENDING);
+    let directory = command.directory().to_owned();
+    let run = |line: &str, expected: i32, words: &[&str]| {
+        let (code, output, errors) = shell(&directory, line);
+        assert_eq!(code, Some(expected), "{line}\n{output}\n{errors}");
+        for word in words {
+            assert!(output.contains(word) || errors.contains(word), "{word} in\n{output}\n{errors}");
+        }
+    };
+    let asks = ["no time was found", "no place with few different words", "nothing says who an event is about"];
+    run("insight-hub spoke new --from lending.ndjson --spoke konyvtar -o spokes/konyvtar.toml", 1, &asks);
+    let draft = std::fs::read_to_string(directory.join("spokes/konyvtar.toml")).unwrap();
+    for words in ["Lists of objects: tetelek", "Nothing reads these places: fej.mikor"] {
+        assert!(draft.contains(words), "{draft}");
+    }
+    run(EDIT, 0, &[]);
+    let checked = ["4 touchpoints, 0 skipped, 1 rejected", "line 4: rejected, bad_timestamp", "125000", "HUF", "K-1#2"];
+    run("insight-hub check --spoke konyvtar --sample lending.ndjson", 1, &checked);
+    let mut hub = start(command);
+    run("insight-hub import lending.ndjson --spoke konyvtar", 0, &["accepted", "bad_timestamp"]);
+    wait_until_published(&directory, 4);
+    run("insight-hub tap konyvtar --from-beginning --until-end", 0, &["subscription_renewed", "K-1#2"]);
+    run("insight-hub rejected list", 0, &["konyvtar", "bad_timestamp"]);
+    run("insight-hub customer customer_id:OJ-77", 0, &["order_placed", "subscription_renewed"]);
+    assert_eq!(hub.process.terminate(WITHIN).code(), Some(0), "{}", hub.process.story());
+}
+
+/// The part that needs Kafka, on the tests' broker: addresses and names of the hub's topics are those of this test, and nothing else
+/// is another.
+#[test]
+fn the_guide_holds_on_kafka() {
+    let bootstrap = Broker::shared().bootstrap();
+    let name = unique("guide");
+    let prefix = format!("{name}.");
+    let own = [("INSIGHT_HUB__HUB__APPLICATION_ID", name.as_str()), ("INSIGHT_HUB__TOPICS__PREFIX", prefix.as_str())];
+    let exported =
+        [("INSIGHT_HUB__KAFKA__BROKERS", bootstrap.as_str()), ("INSIGHT_HUB__HUB__PERSON_KEY_FILE", "person.key")];
+    let exported = [own, exported].concat();
+    let command = Hub::command("guide-kafka").env("INSIGHT_HUB__HTTP__LISTEN", "127.0.0.1:0");
+    let command = exported.iter().fold(command, |command, (key, value)| command.env(key, value));
+    let path = &command.directory().to_owned();
+    let (drafting, with_kafka) = blocks();
+    for block in &drafting[..3] {
+        let (code, output, errors) = shell(path, block);
+        assert_eq!(code, Some(0), "{block}\n{output}\n{errors}");
+    }
+    let [block] = with_kafka.as_slice() else { panic!("{} blocks", with_kafka.len()) };
+    // Kafka's own tool, as its package has it.
+    let tool = java(path, "org.apache.kafka.tools.TopicCommand", &["-Xmx128m", "-XX:TieredStopAtLevel=1"]);
+    let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap());
+    let words: Vec<String> = std::iter::once(tool.get_program()).chain(tool.get_args()).map(quoted).collect();
+    std::fs::create_dir_all(path.join("bin")).unwrap();
+    std::fs::write(path.join("bin/kafka-topics.sh"), format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "))).unwrap();
+    assert_eq!(shell(path, "chmod +x bin/kafka-topics.sh").0, Some(0));
+    let block = block.replace("localhost:9092", &bootstrap);
+    let (code, output, errors) = shell_with(path, &block, &own);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
+    assert!(output.contains("garage.events") && output.contains(&format!("{prefix}customers")), "{output}\n{errors}");
+    // The steps after it.
+    let mut hub = command.args(["run"]).spawn();
+    let [.., import, look] = drafting.as_slice() else { panic!("{} blocks", drafting.len()) };
+    let (code, output, errors) = shell_with(path, import, &exported);
+    assert!(code == Some(0) && output.contains("bad_timestamp"), "{output}\n{errors}");
+    let began = Instant::now();
+    loop {
+        let (code, output, errors) = shell_with(path, look, &exported);
+        let words = ["complaint_made", "service_interrupted", "bad_timestamp"];
+        if code == Some(0) && words.iter().all(|word| output.contains(word)) {
+            break;
+        }
+        assert!(hub.process.is_running() && began.elapsed() < WITHIN, "{output}{errors}{}", hub.process.story());
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(hub.process.terminate(WITHIN).code(), Some(0), "{}", hub.process.story());
+
+    // Of a department whose topic is not there, it is named.
+    let absent = format!("{prefix}absent");
+    let other = format!("sed -i 's/garage.events/{absent}/' spokes/garage.toml\ninsight-hub check --connect");
+    let (code, output, errors) = shell_with(path, &other, &exported);
+    assert!(code == Some(3) && (output + &errors).contains(&absent), "{errors}");
 }
