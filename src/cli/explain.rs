@@ -378,13 +378,19 @@ fn recognised(
     spoke: Option<&Spoke>,
     patience: &mut Patience,
 ) -> Option<(&'static str, String)> {
-    let outcomes = spoke.map(|spoke| judge(spoke, &letter.source(&ReadHeaders(&letter.headers)), patience));
+    // The beginning of a record says nothing of what the whole becomes.
+    let is_whole = letter.whole.is_none();
+    let outcomes =
+        spoke.filter(|_| is_whole).map(|spoke| judge(spoke, &letter.source(&ReadHeaders(&letter.headers)), patience));
     let outcomes = outcomes.unwrap_or_default();
     let takes = |outcome: &Outcome| matches!(outcome, Outcome::Accepted(accepted) if accepted.id == sought.id);
     if outcomes.iter().any(takes) {
         return Some(("its id by the mapping now", "accepted".to_owned()));
     }
     let now = match outcomes.first() {
+        None if !is_whole && spoke.is_some() => {
+            "too long for a dead letter: see `insight-hub rejected replay --dry-run`".to_owned()
+        }
         None => "no spoke reads its topic".to_owned(),
         Some(Outcome::Rejected(rejection)) => format!("rejected: {}", rejection.reason),
         Some(other) => other.word().to_owned(),

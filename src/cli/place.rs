@@ -19,9 +19,9 @@ use crate::{
         log::{
             LogError,
             access::{LogAccess, socket::Remote},
-            embedded::{AccessFeed, AccessSpokes, EmbeddedOptions, Fsync, SharedLog},
-            kafka::{FeedReader, KafkaOptions, SpokeWriter},
-            outside::{CommittedRecord, FeedRead, Next, Span, SpokeAppend},
+            embedded::{AccessFeed, AccessRecords, AccessSpokes, EmbeddedOptions, Fsync, SharedLog},
+            kafka::{FeedReader, KafkaOptions, RecordReader, SpokeWriter},
+            outside::{CommittedRecord, FeedRead, Next, RecordRead, Span, SpokeAppend},
         },
         stage::Topology,
         topics::Ownership,
@@ -157,18 +157,33 @@ fn access_of_topics(settings: &Settings, span: Span) -> Result<Arc<dyn LogAccess
     }
 }
 
-/// Everything that a topic holds now, and a way to departments' topics. The embedded log is opened once for both.
-pub(super) fn feed_and_appender(
-    settings: &Settings,
-    topic: &str,
-    name: &str,
-) -> Result<(Box<dyn FeedRead>, Box<dyn SpokeAppend>), Failure> {
+/// What a replay of dead letters needs. The embedded log is opened once for all of it.
+pub(super) struct ForReplay {
+    /// All dead letters.
+    pub letters: Box<dyn FeedRead>,
+    /// Records of departments' topics.
+    pub records: Box<dyn RecordRead>,
+    /// A way to departments' topics, where one is asked for.
+    pub appender: Option<Box<dyn SpokeAppend>>,
+}
+
+/// Everything that a topic of dead letters holds now, and ways from departments' topics and to them.
+pub(super) fn for_replay(settings: &Settings, topic: &str, name: &str, sends: bool) -> Result<ForReplay, Failure> {
+    let failed = |error: LogError| hub::log_failure(&error);
     if !is_embedded(settings) {
-        return Ok((feed(settings, topic, WHOLE)?, appender(settings, name)?));
+        let kafka = hub::kafka_options(settings, name.to_owned())?;
+        return Ok(ForReplay {
+            letters: feed(settings, topic, WHOLE)?,
+            records: Box::new(RecordReader::connect(&kafka, &settings.hub.application_id).map_err(failed)?),
+            appender: if sends { Some(appender(settings, name)?) } else { None },
+        });
     }
     let access = access_of_topics(settings, WHOLE)?;
-    let feed = AccessFeed::open(Arc::clone(&access), topic, WHOLE).map_err(|error| hub::log_failure(&error))?;
-    Ok((Box::new(feed), Box::new(spokes_of(settings, access))))
+    Ok(ForReplay {
+        letters: Box::new(AccessFeed::open(Arc::clone(&access), topic, WHOLE).map_err(failed)?),
+        records: Box::new(AccessRecords(Arc::clone(&access))),
+        appender: sends.then(|| Box::new(spokes_of(settings, access)) as Box<dyn SpokeAppend>),
+    })
 }
 
 fn spokes_of(settings: &Settings, access: Arc<dyn LogAccess>) -> AccessSpokes {

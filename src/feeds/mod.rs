@@ -57,7 +57,7 @@ pub use names::{Names, Shown};
 pub use notation::{Binary, Notation, Text};
 pub use priorities::{Priorities, PrioritiesRecord, PrioritiesShape};
 pub use reader::{ReadError, Reader};
-pub use rejected::{DeadLetter, HEADER_PREFIX, LETTERS_OF_A_RECORD_MAX};
+pub use rejected::{CUT_BYTES, DeadLetter, Enclosed, HEADER_PREFIX, LETTER_BYTES_MAX, LETTERS_OF_A_RECORD_MAX};
 pub use replay::{Origin, OriginReader, REPLAY_OF, REPLAY_TIMESTAMP, position};
 pub use scorecards::{ScorecardRecord, ScorecardShape, Scorecards};
 pub use spokes::{SpokeShape, Spokes};

@@ -3,9 +3,21 @@
 //! A dead letter is the source record itself: the same value, byte for byte, and the same headers, in front of ours. So
 //! it can be read with the department's own tools and sent again after a repair. It carries none of a feed's headers
 //! (content type, CloudEvents): the source's own stay true. Ours follow KIP-1034 where it has a word.
+//!
+//! A record that would make a letter too long for a topic is cut: its beginning, how long it is, its hash, and where the
+//! whole of it lies.
 
-use super::replay;
+use super::replay::{self, Origin};
 use crate::model::Reason;
+
+/// Bytes of a dead letter, key, value and headers together. With what a log adds it fits a topic of the broker's defaults
+/// (`max.message.bytes` of 1,048,588), also where what is compressed becomes longer: a letter that the broker refuses would be
+/// written again for ever.
+pub const LETTER_BYTES_MAX: usize = 1_000_000;
+
+/// Of a record that is cut, bytes that stay of its value, of its key, and of its headers.
+pub const CUT_BYTES: usize = 64 << 10;
+const _: () = assert!(3 * CUT_BYTES < LETTER_BYTES_MAX / 2, "what is cut fits, with what the hub says of it");
 
 /// What the name of every header that the hub adds starts with.
 pub const HEADER_PREFIX: &str = "__streams.errors.";
@@ -39,7 +51,56 @@ pub struct DeadLetter<'a> {
     pub source_key: Option<&'a [u8]>,
 }
 
+/// A source record as it lies in its topic, but for its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enclosed<'a> {
+    /// The partition that it lies in: of a replay not that where it came first.
+    pub partition: i32,
+    /// The offset that it lies at.
+    pub offset: i64,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Its own headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// Value and headers of a dead letter.
+pub type Contents<'a> = (Option<&'a [u8]>, Vec<(String, Vec<u8>)>);
+
 impl DeadLetter<'_> {
+    /// The letter about a record: the whole of it, if that is not too long.
+    pub fn enclose<'a>(&self, record: Enclosed<'a>) -> Contents<'a> {
+        let Enclosed { partition, offset, value, mut headers } = record;
+        let own = headers.len();
+        self.headers(|name, value| headers.push((name.to_owned(), value.to_vec())));
+        let value_bytes = value.map_or(0, <[u8]>::len);
+        let bytes = headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if self.key().len() + value_bytes + bytes <= LETTER_BYTES_MAX {
+            return (value, headers);
+        }
+        let mut ours = headers.split_off(own);
+        let mut room = CUT_BYTES;
+        headers.retain(|(name, value)| {
+            let fits = name.len() + value.len() <= room;
+            room -= if fits { name.len() + value.len() } else { 0 };
+            // They say that it is a replay, and of what.
+            fits || Origin::is_header(name) && value.len() <= CUT_BYTES
+        });
+        for (_, value) in &mut ours {
+            value.truncate(CUT_BYTES);
+        }
+        headers.extend(ours);
+        let hash = value.map(|value| blake3::hash(value).to_hex().to_string());
+        let whole = [
+            ("whole_bytes", value_bytes.to_string()),
+            ("whole_hash", hash.unwrap_or_default()),
+            ("whole_partition", partition.to_string()),
+            ("whole_offset", offset.to_string()),
+        ];
+        headers.extend(whole.map(|(field, text)| (format!("{HEADER_PREFIX}{field}"), text.into_bytes())));
+        (value.map(beginning), headers)
+    }
+
     /// The key on the feed: the source position, `topic|partition|offset`.
     pub fn key(&self) -> String {
         replay::position(self.topic, self.partition, self.offset)
@@ -60,5 +121,14 @@ impl DeadLetter<'_> {
         if let Some(key) = self.source_key {
             each("__streams.errors.key", key);
         }
+    }
+}
+
+/// The first bytes of a value, of text whole characters.
+fn beginning(value: &[u8]) -> &[u8] {
+    let kept = &value[..value.len().min(CUT_BYTES)];
+    match std::str::from_utf8(kept) {
+        Err(error) if error.error_len().is_none() && kept.len() < value.len() => &kept[..error.valid_up_to()],
+        _ => kept,
     }
 }

@@ -197,8 +197,14 @@ fn changes_of_identities_are_written_as_the_golden_files_say() {
 fn dead_letters_are_written_as_the_golden_file_says() {
     let letter = examples::dead_letter();
     let mut headers = Vec::new();
-    letter.headers(|name, value| headers.push((name, String::from_utf8_lossy(value).into_owned())));
-    let names: Vec<&str> = headers.iter().map(|&(name, _)| name).collect();
+    letter.headers(|name, value| headers.push((name.to_owned(), String::from_utf8_lossy(value).into_owned())));
+    let own = vec![("trace".to_owned(), b"17".to_vec())];
+    let long = vec![b'x'; LETTER_BYTES_MAX];
+    let enclosed = Enclosed { partition: 2, offset: 77, value: Some(&long), headers: own };
+    let (_, all) = letter.enclose(enclosed);
+    let cut = all[headers.len() + 1..].iter();
+    headers.extend(cut.map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned())));
+    let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
     let schema: Value = serde_json::from_str(Feed::Rejected.description().schema).expect("JSON");
     let documented: Vec<String> = schema["fields"]
         .as_array()
@@ -213,6 +219,45 @@ fn dead_letters_are_written_as_the_golden_file_says() {
     expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/feeds/rejected.json")].assert_eq(&(text + "\n"));
     let without_key = DeadLetter { source_key: None, ..letter };
     without_key.headers(|name, _| assert_ne!(name, "__streams.errors.key"));
+}
+
+#[test]
+fn a_record_that_makes_a_letter_too_long_is_cut_and_every_other_is_whole() {
+    let letter = examples::dead_letter();
+    let own = || vec![("trace".to_owned(), b"17".to_vec())];
+    let bytes_of = |value: Option<&[u8]>, headers: &[(String, Vec<u8>)]| {
+        let headers = headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        letter.key().len() + value.map_or(0, <[u8]>::len) + headers
+    };
+    let enclose = |letter: &DeadLetter<'_>, value: &[u8], headers| {
+        let (value, headers) = letter.enclose(Enclosed { partition: 2, offset: 77, value: Some(value), headers });
+        assert!(bytes_of(value, &headers) <= LETTER_BYTES_MAX);
+        let whole = headers.iter().find(|(name, _)| name == "__streams.errors.whole_bytes");
+        let whole = whole.map(|(_, bytes)| String::from_utf8(bytes.clone()).expect("text"));
+        (value.expect("a value").to_vec(), headers, whole)
+    };
+    let (_, headers) = letter.enclose(Enclosed { partition: 2, offset: 77, value: Some(b""), headers: own() });
+    let room = LETTER_BYTES_MAX - bytes_of(None, &headers);
+    let fits = vec![b'x'; room];
+    let (value, _, whole) = enclose(&letter, &fits, own());
+    assert_eq!((value.len(), whole), (room, None), "the longest that fits is whole");
+    // One more; text is cut between characters.
+    let text = "é".repeat(room / 2 + 1);
+    let one = format!("x{text}");
+    let (value, headers, whole) = enclose(&letter, one.as_bytes(), own());
+    assert_eq!((value.len(), whole), (CUT_BYTES - 1, Some(one.len().to_string())));
+    assert!(one.as_bytes().starts_with(&value) && headers[0].0 == "trace");
+    let hash = headers.iter().find(|(name, _)| name == "__streams.errors.whole_hash").expect("a hash");
+    assert_eq!(hash.1, blake3::hash(one.as_bytes()).to_hex().to_string().into_bytes());
+    // A key and headers that are too long by themselves; that it is a replay is never left out.
+    let key = vec![b'k'; 2 << 20];
+    let headers =
+        vec![("long".to_owned(), key.clone()), (REPLAY_OF.to_owned(), b"sales|0|1".to_vec()), own().remove(0)];
+    let (value, headers, whole) = enclose(&DeadLetter { source_key: Some(&key), ..letter }, b"{}", headers);
+    assert_eq!((value.as_slice(), whole.as_deref()), (&b"{}"[..], Some("2")));
+    let names: Vec<&str> = headers.iter().take(2).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, [REPLAY_OF, "trace"]);
+    assert!(headers.iter().any(|(name, value)| name == "__streams.errors.key" && value.len() == CUT_BYTES));
 }
 
 proptest! {

@@ -15,7 +15,7 @@ use crate::{
         stage::{Outputs, Stage, StageError},
         store::Store,
     },
-    feeds::DeadLetter,
+    feeds::{DeadLetter, Enclosed},
     model::{self, Acknowledgement, CommandRecord, Day, EventTime, Reason},
     telemetry::{Event, Telemetry},
 };
@@ -126,15 +126,16 @@ impl Stage for CommandsStage {
                     message: &message,
                     source_key: record.key,
                 };
-                let mut headers: Vec<(&str, Vec<u8>)> = Vec::new();
-                letter.headers(|name, value| headers.push((name, value.to_vec())));
+                let (partition, offset) = (record.from.partition, record.offset);
+                let enclosed = Enclosed { partition, offset, value: record.value, headers: Vec::new() };
+                let (value, headers) = letter.enclose(enclosed);
                 let headers: Vec<(&str, &[u8])> =
-                    headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+                    headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
                 Ok(outputs.send(&Output {
                     topic: self.map.rejected_feed,
                     placement: Placement::ByKey,
                     key: letter.key().as_bytes(),
-                    value: record.value,
+                    value,
                     headers: &headers,
                     timestamp_ms: None,
                 })?)

@@ -21,7 +21,7 @@ use crate::{
         store::Store,
         topics::Topics,
     },
-    feeds::{DeadLetter, LETTERS_OF_A_RECORD_MAX, Origin, OriginReader},
+    feeds::{DeadLetter, Enclosed, LETTERS_OF_A_RECORD_MAX, Origin, OriginReader},
     ingest::{LiveSpokes, Mapped, Rejection, SourceRecord, SpokeSet},
     metrics::{catalogue, values::outcomes},
     model::{
@@ -224,14 +224,15 @@ impl IngestStage {
         };
         let mut headers: Vec<(String, Vec<u8>)> = Vec::new();
         record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.unwrap_or_default().to_vec())));
-        letter.headers(|name, value| headers.push((name.to_owned(), value.to_vec())));
+        let (partition, offset) = (record.from.partition, record.offset);
+        let (value, headers) = letter.enclose(Enclosed { partition, offset, value: record.value, headers });
         let headers: Vec<(&str, &[u8])> =
             headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         Ok(outputs.send(&Output {
             topic: self.map.rejected_feed,
             placement: Placement::ByKey,
             key: letter.key().as_bytes(),
-            value: record.value,
+            value,
             headers: &headers,
             timestamp_ms: None,
         })?)

@@ -3,11 +3,25 @@
 use serde_json::{Value, json};
 
 use crate::{
-    engine::log::outside::CommittedRecord,
+    cli::{exit::Failure, hub},
+    engine::log::outside::{CommittedRecord, RecordRead},
     feeds::{self, HEADER_PREFIX, Origin},
     ingest::{Headers, SourceRecord},
     model::EventTime,
 };
+
+/// Where the whole of a record lies of which a letter has the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Whole {
+    /// Bytes of its value.
+    pub bytes: u64,
+    /// BLAKE3 of its value in hexadecimal; empty if it has none.
+    pub hash: String,
+    /// The partition of the source topic.
+    pub partition: i32,
+    /// The offset there.
+    pub offset: i64,
+}
 
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +48,8 @@ pub(in crate::cli) struct Letter {
     pub value: Option<Vec<u8>>,
     /// The source record's own headers.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// Of a record that is too long for a letter, and cut, where it is whole.
+    pub whole: Option<Whole>,
 }
 
 impl Letter {
@@ -50,6 +66,14 @@ impl Letter {
         let text = |field: &str| bytes(field).and_then(|value| String::from_utf8(value).ok());
         // A hub of an earlier version kept no timestamp: when it was rejected is the nearest that is known.
         let kept = text("timestamp").and_then(|text| text.parse().ok());
+        let whole = text("whole_bytes").and_then(|bytes| {
+            Some(Whole {
+                bytes: bytes.parse().ok()?,
+                hash: text("whole_hash")?,
+                partition: text("whole_partition")?.parse().ok()?,
+                offset: text("whole_offset")?.parse().ok()?,
+            })
+        });
         Some(Letter {
             topic: text("topic")?,
             origin: Origin {
@@ -66,7 +90,23 @@ impl Letter {
             key: bytes("key"),
             value,
             headers,
+            whole,
         })
+    }
+
+    /// Makes a letter whole of which the record was cut, from the record in its topic. Says whether it is whole now: the
+    /// record may be gone, or another be in its place in a topic that was made anew.
+    pub(in crate::cli) fn make_whole(&mut self, records: &mut dyn RecordRead) -> Result<bool, Failure> {
+        let Some(Whole { hash, partition, offset, .. }) = &self.whole else { return Ok(true) };
+        let found = records.record(&self.topic, *partition, *offset);
+        let Some(record) = found.map_err(|error| hub::log_failure(&error))? else { return Ok(false) };
+        let found = record.value.as_deref().map(|value| blake3::hash(value).to_hex().to_string());
+        if found.unwrap_or_default() != *hash {
+            return Ok(false);
+        }
+        self.key = self.key.is_some().then_some(record.key);
+        (self.value, self.headers, self.whole) = (record.value, record.headers, None);
+        Ok(true)
     }
 
     /// `topic|partition|offset`.
@@ -101,6 +141,14 @@ impl Letter {
             "field": self.field,
             "message": self.message,
             "rejected_at": self.rejected_at.to_string(),
+            "cut": self.whole.as_ref().map(|whole| {
+                json!({
+                    "whole_bytes": whole.bytes,
+                    "whole_hash": whole.hash,
+                    "partition": whole.partition,
+                    "offset": whole.offset,
+                })
+            }),
         })
     }
 }

@@ -22,9 +22,9 @@ use crate::{
         hub,
         judge::{Outcome, Patience, ReadHeaders, judge},
         output::{Format, Listing, write_json, write_table},
-        place,
+        place::{self, ForReplay},
     },
-    engine::log::outside::{FeedRead, SpokeAppend, SpokeRecord},
+    engine::log::outside::{FeedRead, RecordRead, SpokeAppend, SpokeRecord},
     feeds::{Feed, Origin},
     ingest::{Skip, SpokeSet},
     settings::Settings,
@@ -46,6 +46,8 @@ enum Fate {
     Rejected(Outcome),
     /// No spoke of the configuration reads its topic.
     NoSpoke,
+    /// The letter has the beginning of the record, and its topic has the record no more.
+    Gone,
 }
 
 impl Fate {
@@ -75,6 +77,7 @@ impl Fate {
             Fate::Rejected(Outcome::Rejected(rejection)) => format!("still rejected: {}", rejection.reason),
             Fate::Rejected(_) => "still rejected".to_owned(),
             Fate::NoSpoke => "no spoke reads its topic".to_owned(),
+            Fate::Gone => "gone: too long for a dead letter, and no more in its topic".to_owned(),
         }
     }
 
@@ -93,7 +96,7 @@ impl Fate {
             }
             Fate::Rejected(Outcome::Rejected(rejection)) => format!("{} {}", rejection.field, rejection.message),
             Fate::Skipped(skip) => skip.in_words().to_owned(),
-            Fate::Rejected(_) | Fate::TakenBefore | Fate::NoSpoke => String::new(),
+            Fate::Rejected(_) | Fate::TakenBefore | Fate::NoSpoke | Fate::Gone => String::new(),
         }
     }
 
@@ -102,7 +105,7 @@ impl Fate {
             Fate::Mended(outcomes) => outcomes.iter().map(masked).collect(),
             Fate::Rejected(outcome) => vec![outcome.as_json()],
             Fate::Skipped(skip) => vec![Outcome::Skipped(*skip).as_json()],
-            Fate::TakenBefore | Fate::NoSpoke => Vec::new(),
+            Fate::TakenBefore | Fate::NoSpoke | Fate::Gone => Vec::new(),
         };
         json!({
             "position": letter.position(),
@@ -130,25 +133,31 @@ pub(super) fn execute(
 ) -> Result<(), Failure> {
     let spokes = hub::spokes(settings)?;
     let history = History::read(&mut *open(settings)?)?;
-    if dry_run {
-        return replay(&spokes, &history, &mut *open(settings)?, None, filter, format, output);
-    }
     let topic = place::topic_of(settings, Feed::Rejected);
-    let (mut log, mut appender) = place::feed_and_appender(settings, &topic, "replay")?;
-    replay(&spokes, &history, &mut *log, Some(&mut *appender), filter, format, output)
+    let ForReplay { mut letters, mut records, mut appender } = place::for_replay(settings, &topic, "replay", !dry_run)?;
+    let appender = appender.as_mut().map(|appender| &mut **appender as &mut dyn SpokeAppend);
+    let mut ways = Ways { records: &mut *records, appender };
+    replay(&spokes, &history, &mut *letters, &mut ways, filter, format, output)
 }
 
-/// `appender`: where good records go; `None`: nowhere, and each letter is shown with what it becomes.
+/// From departments' topics and to them.
+pub(super) struct Ways<'a> {
+    /// What is whole there.
+    pub records: &'a mut dyn RecordRead,
+    /// Where good records go; `None`: nowhere, and each letter is shown with what it becomes.
+    pub appender: Option<&'a mut dyn SpokeAppend>,
+}
+
 pub(super) fn replay(
     spokes: &SpokeSet,
     history: &History,
     log: &mut dyn FeedRead,
-    mut appender: Option<&mut dyn SpokeAppend>,
+    ways: &mut Ways<'_>,
     filter: &FilterArguments,
     format: Format,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let dry_run = appender.is_none();
+    let dry_run = ways.appender.is_none();
     let header = &["position", "spoke", "was", "is now", ""];
     let mut listing = Listing::new(format, "letters", header, output);
     let mut counts = Counts::default();
@@ -158,11 +167,14 @@ pub(super) fn replay(
     let (mut waiting, mut unfit) = (Vec::new(), Vec::new());
     // Letters about one record lie together: it is sent once.
     let mut last: Option<(String, Origin)> = None;
-    let foreign = read_letters(log, &mut |letter| {
+    let foreign = read_letters(log, &mut |mut letter| {
         if !filter.takes(&letter) {
             return Ok(());
         }
-        let fate = Fate::of(&letter, spokes, history, &mut patience);
+        let fate = match letter.make_whole(&mut *ways.records)? {
+            true => Fate::of(&letter, spokes, history, &mut patience),
+            false => Fate::Gone,
+        };
         counts.add(&letter.spoke, &fate.word());
         if dry_run {
             let cells =
@@ -177,7 +189,7 @@ pub(super) fn replay(
         }
         last = Some((letter.topic.clone(), letter.origin));
         records += 1;
-        if let Some(appender) = &mut appender {
+        if let Some(appender) = &mut ways.appender {
             send(&letter, &mut **appender)?;
             waiting.push(letter.position());
             if waiting.len() == FLUSH_EVERY {
@@ -186,8 +198,8 @@ pub(super) fn replay(
         }
         Ok(())
     })?;
-    if let Some(appender) = appender {
-        flush(appender, &mut waiting, &mut unfit)?;
+    if let Some(appender) = &mut ways.appender {
+        flush(&mut **appender, &mut waiting, &mut unfit)?;
     }
     records -= unfit.len() as u64;
     report(listing, &Report { counts, records, unfit: &unfit, foreign, dry_run }, format)?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Map, Value, json};
 
 use super::{
-    letter::{Letter, time},
+    letter::{Letter, Whole, time},
     read_letters,
 };
 use crate::{
@@ -93,6 +93,14 @@ pub(super) fn show(log: &mut dyn FeedRead, key: &str, format: Format, output: &m
                     let what = if std::str::from_utf8(value).is_ok() { "text" } else { "in hexadecimal" };
                     writeln!(output, "value, {} bytes, {what}:\n{}", value.len(), shown(value))?;
                 }
+            }
+            if let Some(Whole { bytes, hash, partition, offset }) = &newest.whole {
+                writeln!(
+                    output,
+                    "\nthe record is too long for a dead letter: this is its beginning. The whole value has {bytes} bytes, BLAKE3 \
+                     {hash}, and lies in {} at offset {offset} of partition {partition} while that topic keeps it",
+                    escaped(&newest.topic)
+                )?;
             }
         }
     }

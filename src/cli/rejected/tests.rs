@@ -1,6 +1,10 @@
 //! Dead letters in; lists, records and replays out.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -9,9 +13,9 @@ use crate::{
     cli::exit::Exit,
     engine::log::{
         LogError,
-        outside::{CommittedRecord, Next, SpokeAppend, SpokeRecord},
+        outside::{CommittedRecord, Next, RecordRead, SpokeAppend, SpokeRecord},
     },
-    feeds::{DeadLetter, REPLAY_OF, REPLAY_TIMESTAMP},
+    feeds::{self, DeadLetter, Enclosed, REPLAY_OF, REPLAY_TIMESTAMP},
     ingest::{self, Spoke, SpokeFile, SpokeSet},
     model::Reason,
     wire::Schemas,
@@ -59,6 +63,17 @@ impl SpokeAppend for Topic {
     fn flush(&mut self) -> Result<(), LogError> {
         self.flushed = true;
         Ok(())
+    }
+}
+
+/// What departments' topics still have: (partition, offset) → record.
+#[derive(Default)]
+struct Kept(BTreeMap<(i32, i64), CommittedRecord>);
+
+impl RecordRead for Kept {
+    fn record(&mut self, topic: &str, partition: i32, offset: i64) -> Result<Option<CommittedRecord>, LogError> {
+        assert_eq!(topic, "shop.events");
+        Ok(self.0.get(&(partition, offset)).cloned())
     }
 }
 
@@ -188,8 +203,9 @@ fn one_letter_is_shown_with_the_record_as_it_came() {
 fn replayed(id: &str, filter: &FilterArguments, topic: Option<&mut Topic>, format: Format) -> String {
     let mut output = Vec::new();
     let appender = topic.map(|topic| topic as &mut dyn SpokeAppend);
+    let mut ways = replay::Ways { records: &mut Kept::default(), appender };
     let history = history::History::default();
-    replay::replay(&spokes(id), &history, &mut letters(), appender, filter, format, &mut output).expect("a replay");
+    replay::replay(&spokes(id), &history, &mut letters(), &mut ways, filter, format, &mut output).expect("a replay");
     String::from_utf8(output).expect("text")
 }
 
@@ -246,8 +262,9 @@ fn replayed_parcels(letters: &[CommittedRecord]) -> (Vec<String>, usize) {
     let run = |topic: Option<&mut Topic>| {
         let mut output = Vec::new();
         let appender = topic.map(|topic| topic as &mut dyn SpokeAppend);
+        let mut ways = replay::Ways { records: &mut Kept::default(), appender };
         let all = FilterArguments::default();
-        replay::replay(&spokes, &history, &mut log(), appender, &all, Format::Jsonl, &mut output).expect("a replay");
+        replay::replay(&spokes, &history, &mut log(), &mut ways, &all, Format::Jsonl, &mut output).expect("a replay");
         String::from_utf8(output).expect("text")
     };
     let mut topic = Topic::default();
@@ -360,4 +377,76 @@ fn a_record_with_more_rejections_than_letters_goes_back_whenever_it_is_replayed(
         let (results, sent) = replayed_parcels(&letters);
         assert_eq!(sent, usize::from(goes_back), "{bad}: {results:?}");
     }
+}
+
+/// A record of more bytes than a letter has, where it came and where it lies since a replay; and the letter about it.
+fn long() -> (CommittedRecord, CommittedRecord) {
+    let payload = format!(
+        r#"{{"log":"{}","id":"V9","at":"2026-01-31T08:00:00Z","mail":"ann@example.org"}}"#,
+        "x".repeat(feeds::LETTER_BYTES_MAX)
+    );
+    let headers = vec![("trace".to_owned(), b"17".to_vec())];
+    let short = letter("shop.events", 5, Reason::BadTimestamp, 1, &payload);
+    let about = DeadLetter {
+        topic: "shop.events",
+        partition: 1,
+        offset: 5,
+        timestamp_ms: AT,
+        touchpoint: 0,
+        spoke: "shop",
+        reason: Reason::BadTimestamp,
+        field: "when",
+        message: "send a time",
+        source_key: Some(b"k"),
+    };
+    let enclosed = Enclosed { partition: 1, offset: 8, value: Some(payload.as_bytes()), headers: headers.clone() };
+    let (value, cut) = about.enclose(enclosed);
+    let letter = CommittedRecord { value: value.map(<[u8]>::to_vec), headers: cut, ..short.clone() };
+    let source = CommittedRecord { partition: 1, offset: 8, key: b"k".to_vec(), headers, ..short };
+    (source, letter)
+}
+
+#[test]
+fn a_record_that_was_cut_goes_back_whole_from_where_it_lies() {
+    let (source, letter) = long();
+    let replay = |kept: Option<CommittedRecord>| {
+        let mut kept = Kept(kept.into_iter().map(|record| ((record.partition, record.offset), record)).collect());
+        let (mut topic, mut output) = (Topic::default(), Vec::new());
+        let mut ways = replay::Ways { records: &mut kept, appender: Some(&mut topic) };
+        let (all, history) = (FilterArguments::default(), history::History::default());
+        let mut log = Fixed([letter.clone()].into());
+        replay::replay(&spokes("id"), &history, &mut log, &mut ways, &all, Format::Jsonl, &mut output)
+            .expect("a replay");
+        (topic.sent, String::from_utf8(output).expect("text"))
+    };
+    let (sent, _) = replay(Some(source.clone()));
+    let [sent] = &sent[..] else { panic!("one record: {}", sent.len()) };
+    assert_eq!(sent.payload.as_bytes(), source.value.as_deref().expect("a value"));
+    assert_eq!(sent.key.as_deref(), Some(&b"k"[..]));
+    let names: Vec<(&str, &str)> = sent.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(names[..2], [("trace", "17"), (REPLAY_OF, "shop.events|1|5")], "as it came, and where it came first");
+    // It is gone, or the topic was made anew and another record lies there.
+    let other = CommittedRecord { value: Some(b"{}".to_vec()), ..source };
+    for kept in [None, Some(other)] {
+        let (sent, output) = replay(kept);
+        assert!(sent.is_empty() && output.contains("gone: too long for a dead letter"), "{output}");
+    }
+}
+
+#[test]
+fn a_record_that_was_cut_is_shown_with_where_the_whole_of_it_is() {
+    let (source, letter) = long();
+    let shown = |format| {
+        let mut output = Vec::new();
+        show::show(&mut Fixed([letter.clone()].into()), "shop.events|1|5", format, &mut output).expect("it is there");
+        String::from_utf8(output).expect("text")
+    };
+    let bytes = source.value.map_or(0, |value| value.len());
+    let text = shown(Format::Table);
+    assert!(text.contains(&format!("The whole value has {bytes} bytes")), "{}", &text[text.len() - 400..]);
+    assert!(text.contains("lies in shop.events at offset 8 of partition 1"), "{}", &text[text.len() - 400..]);
+    let document: Value = serde_json::from_str(&shown(Format::Json)).expect("a document");
+    let cut = &document["letters"][0]["cut"];
+    assert_eq!((&cut["whole_bytes"], &cut["partition"], &cut["offset"]), (&bytes.into(), &1.into(), &8.into()));
+    assert_eq!(document["record"]["value_text"].as_str().map(str::len), Some(feeds::CUT_BYTES));
 }

@@ -143,3 +143,12 @@ pub trait SpokeAppend {
         self.flush().map(|()| Vec::new())
     }
 }
+
+/// Reads single records of departments' topics.
+pub trait RecordRead {
+    /// The committed record at a position; `None`: it is not there, or not any more.
+    ///
+    /// # Errors
+    /// [`LogError::Stop`], with what to do.
+    fn record(&mut self, topic: &str, partition: i32, offset: i64) -> Result<Option<CommittedRecord>, LogError>;
+}

@@ -71,7 +71,7 @@ pub(super) struct DeadLetter {
     key: Option<String>,
     /// The first 64 KiB of the record as text, or in base64 behind `base64:`; null without the role read:customers.
     value: Option<String>,
-    /// Bytes of the whole record.
+    /// Bytes of the value of the whole record, also where the dead letter itself holds its beginning alone.
     value_bytes: i64,
 }
 

@@ -10,7 +10,7 @@ use crate::{
     model::EventTime,
 };
 
-/// Bytes of a rejected record that are kept; the whole of it is on the feed.
+/// Bytes of a rejected record that are kept; the whole of it is on the feed, or, of one that is too long for that, in its topic.
 const LETTER_BYTES_MAX: usize = 64 << 10;
 
 /// The document of a record, by its feed's reader; `None`: its key is gone, or it is none that a hub wrote.
@@ -52,6 +52,8 @@ fn letter(record: &CommittedRecord) -> Option<Value> {
     let topic = text("topic")?;
     let (partition, offset) = (i32::try_from(number("partition")?).ok()?, number("offset")?);
     let value = record.value.as_deref();
+    // Where the letter itself has its beginning alone.
+    let whole = number("whole_bytes");
     Some(json!({
         "position": position(topic, partition, offset),
         "topic": topic,
@@ -66,7 +68,7 @@ fn letter(record: &CommittedRecord) -> Option<Value> {
         "rejected_at": time(record.timestamp_ms),
         "key": header("key").map(bytes),
         "value": value.map(bytes),
-        "value_bytes": value.map_or(0, <[u8]>::len),
+        "value_bytes": whole.unwrap_or(value.map_or(0, |value| value.len() as i64)),
     }))
 }
 

@@ -308,3 +308,38 @@ fn a_list_of_contacts_becomes_touchpoints_and_few_copies_of_a_record_that_is_mos
     assert_eq!(list["letters"].as_array().unwrap().len(), 8, "each letter holds the whole record: {list}");
     assert_eq!(running.hub.process.terminate(WITHIN).code(), Some(0));
 }
+
+#[test]
+fn a_record_that_is_too_long_for_a_letter_goes_back_whole_from_its_topic() {
+    let house = House::new("long-letters", WRONG);
+    let mut running = house.start("long");
+    let access = running.connect();
+    access.create_topic("shop.events", 2, Policy::Keep).unwrap();
+    let log = "é".repeat(510_000);
+    let payload = format!(r#"{{"log":"{log}","number":"N-1","what":"look","when":"2026-03-01T10:00:00Z","who":"C1"}}"#);
+    let value = Some(payload.as_bytes());
+    let records = [NewRecord { partition: Some(1), timestamp_ms: DAY_MS, key: Some(b"key"), value, headers: &[] }];
+    access.append("shop.events", &records, Durability::AsConfigured).unwrap();
+    wait_for(&mut running, 1);
+    settled(&mut running);
+    let shown = house.json(&["rejected", "show", "shop.events:1:0", "-o", "json"]);
+    assert_eq!(shown["letters"][0]["cut"]["whole_bytes"], payload.len(), "{}", shown["letters"]);
+    let kept = shown["record"]["value_text"].as_str().unwrap();
+    assert!(kept.len() <= 65_536 && kept.len() > 65_530 && payload.starts_with(kept), "{}", kept.len());
+    let explained = house.json(&["explain", "shop.events-1-0", "-o", "json"]);
+    assert!(explained["rejected"][0].to_string().contains("too long for a dead letter"), "{explained}");
+    assert_eq!(running.hub.process.terminate(WITHIN).code(), Some(0));
+
+    spokes(&house.folder, RIGHT);
+    let gain = house.json(&["rejected", "replay", "--dry-run", "-o", "json"]);
+    assert_eq!((&gain["letters"][0]["result"], &gain["records_sent"]), (&"accepted".into(), &0.into()), "{gain}");
+    let mut running = house.start("mended");
+    assert_eq!(house.json(&["rejected", "replay", "-o", "json"])["records_sent"], 1);
+    wait_for(&mut running, 1);
+    settled(&mut running);
+    let touchpoints = house.succeed(&["export", "touchpoints"]);
+    assert!(touchpoints.contains("\"N-1\""), "{touchpoints}");
+    let list = house.json(&["rejected", "list", "-o", "json"]);
+    assert_eq!(list["letters"].as_array().unwrap().len(), 1, "{list}");
+    assert_eq!(running.hub.process.terminate(WITHIN).code(), Some(0));
+}

@@ -142,8 +142,8 @@ impl Writer {
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("batch.size", "1000000")
-            // How large a record may be is for the broker to say.
-            .set("message.max.bytes", "2000000")
+            // More than any topic takes that does not say so.
+            .set("message.max.bytes", "33554432")
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.messages", "200000")

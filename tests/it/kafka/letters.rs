@@ -9,7 +9,7 @@ use crate::harness::{
     kafka::Broker,
     reader::read_settled,
     sweeper::Scratch,
-    writer::{Message, Writer, set_message_bytes_max},
+    writer::{Message, Writer, create_topics, set_message_bytes_max},
 };
 
 const WITHIN: Duration = Duration::from_secs(120);
@@ -143,4 +143,83 @@ fn what_its_topic_does_not_take_is_named_and_keeps_no_other_from_being_sent() {
         "{report}"
     );
     assert_eq!(read_settled(house.bootstrap(), &topic, Duration::from_secs(60)).len(), 9 + 9 + 8 + 2);
+}
+
+/// Text that no compression makes much shorter.
+fn noise(bytes: usize) -> String {
+    let mut state: u64 = 88_172_645_463_325_252;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'a' + (state >> 32) as u8 % 26)
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[test]
+fn rejected_records_of_any_length_fit_a_topic_of_the_brokers_defaults_and_go_back_whole() {
+    let house = House::new(&Broker::shared().bootstrap(), "long-letters");
+    let folder = Scratch::new("long-letters-spokes");
+    let (topic, rejected) = (format!("{}.long", house.name), house.feed_topic("rejected"));
+    create_topics(house.bootstrap(), &[(&topic, 1)], &[("max.message.bytes", "33554432")]);
+    // As somebody made it who took the broker's word for the length of a record.
+    let kept = [("cleanup.policy", "delete"), ("retention.ms", "86400000"), ("segment.ms", "3600000")];
+    create_topics(house.bootstrap(), &[(&rejected, 2)], &kept);
+    let spokes = format!("spokes.directory={}", folder.path().display());
+    mapping(folder.path(), &topic, "order = \"order_placed\"");
+    let mut hub = house.start("a", &[&spokes], None);
+    // What fits a letter, what fits a record of the default but no letter, and what fits nothing of the hub's.
+    let lengths = [990_000, 1_048_100, 16 << 20];
+    let payloads = lengths.map(|bytes| {
+        let known = r#"{"what":"look","when":"2026-03-10T10:00:00Z","who":"C1","log":""}"#;
+        known.replace("\"log\":\"", &format!("\"log\":\"{}", noise(bytes - known.len())))
+    });
+    let messages = payloads.iter().map(|it| Message::new("key", it).header("trace", "17").at(DAY_MS).to(0));
+    Writer::uncompressed(house.bootstrap()).write(&topic, &messages.collect::<Vec<_>>());
+    hub.wait_until_figure("insight_hub_outcomes_total", 3.0, WITHIN);
+    let letters = read_settled(house.bootstrap(), &rejected, Duration::from_secs(60));
+    let mut lengths: Vec<(usize, Option<String>)> = letters
+        .iter()
+        .map(|it| {
+            let whole = it.header("__streams.errors.whole_bytes").map(|it| String::from_utf8_lossy(it).into_owned());
+            (it.value.as_ref().map_or(0, Vec::len), whole)
+        })
+        .collect();
+    lengths.sort();
+    let cut = |index: usize| (65_536, Some(payloads[index].len().to_string()));
+    assert_eq!(lengths, [cut(1), cut(2), (990_000, None)]);
+    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+
+    mapping(folder.path(), &topic, "look = \"page_viewed\"");
+    let mut hub = house.start("a", &[&spokes], None);
+    let (status, output, errors) =
+        house.command_line(&["rejected", "replay", "-o", "json"], &[&spokes]).run(Duration::from_secs(120));
+    assert!(status.success(), "{output}\n{errors}");
+    let report: Value = serde_json::from_str(output.trim()).unwrap();
+    // The longest is too long for the hub, also now.
+    assert_eq!(report["records_sent"], 2, "{report}");
+    hub.wait_until_figure("insight_hub_outcomes_total", 2.0, WITHIN);
+    let records = read_settled(house.bootstrap(), &topic, Duration::from_secs(60));
+    let replays: Vec<_> = records.iter().filter(|it| it.header("insight-hub-replay-of").is_some()).collect();
+    assert_eq!(replays.len(), 2);
+    for (replay, payload) in replays.into_iter().zip(&payloads) {
+        assert!(replay.value.as_deref() == Some(payload.as_bytes()), "as it came");
+        assert_eq!((replay.key.as_deref(), replay.header("trace")), (Some(&b"key"[..]), Some(&b"17"[..])));
+    }
+    assert_eq!(house.rejected().values().sum::<u64>(), 3, "both are taken now");
+    assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
+}
+
+#[test]
+fn a_topic_that_takes_shorter_records_than_the_hub_writes_is_refused_before_it_starts() {
+    let house = House::new(&Broker::shared().bootstrap(), "short-topic");
+    let rejected = house.feed_topic("rejected");
+    let settings = [("retention.ms", "86400000"), ("segment.ms", "3600000"), ("max.message.bytes", "500000")];
+    create_topics(house.bootstrap(), &[(&rejected, 2)], &settings);
+    for arguments in [&["topics", "verify"][..], &["run", "--listen", "127.0.0.1:0"]] {
+        let (status, output, errors) = house.command_line(arguments, &[]).run(Duration::from_secs(60));
+        let all = format!("{output}\n{errors}");
+        assert!(!status.success() && all.contains("max.message.bytes=500000 instead of at least 1048588"), "{all}");
+    }
 }

@@ -25,7 +25,7 @@ mod source;
 use std::{sync::Arc, time::Duration};
 
 pub use keeper::Keeper;
-pub use outside::{AccessFeed, AccessFollow, AccessSpokes};
+pub use outside::{AccessFeed, AccessFollow, AccessRecords, AccessSpokes};
 pub use shared::SharedLog;
 pub use sink::EmbeddedSink;
 pub use source::EmbeddedSource;

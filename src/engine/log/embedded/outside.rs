@@ -9,10 +9,10 @@ use std::{
 
 use crate::engine::log::{
     LogError,
-    access::{AccessError, Durability, Header, LogAccess, NewRecord},
+    access::{AccessError, Durability, Header, LogAccess, NewRecord, Record},
     commit_log::Policy,
     embedded::murmur2,
-    outside::{CommittedRecord, FeedRead, Follow, Followed, Next, Span, SpokeAppend, SpokeRecord},
+    outside::{CommittedRecord, FeedRead, Follow, Followed, Next, RecordRead, Span, SpokeAppend, SpokeRecord},
 };
 
 /// Bytes asked for at a time.
@@ -98,21 +98,11 @@ impl AccessFeed {
             }
             let number = i32::try_from(partition).unwrap_or(i32::MAX);
             let fetched = &mut self.fetched;
-            let mut each = |record: &crate::engine::log::access::Record<'_>| {
+            let mut each = |record: &Record<'_>| {
                 if record.offset >= end {
                     return ControlFlow::Break(());
                 }
-                let header = |(name, value): &(&str, Option<&[u8]>)| {
-                    ((*name).to_owned(), value.map(<[u8]>::to_vec).unwrap_or_default())
-                };
-                fetched.push_back(CommittedRecord {
-                    partition: number,
-                    offset: record.offset.cast_signed(),
-                    timestamp_ms: record.timestamp_ms,
-                    key: record.key.unwrap_or_default().to_vec(),
-                    value: record.value.map(<[u8]>::to_vec),
-                    headers: record.headers.iter().map(header).collect(),
-                });
+                fetched.push_back(committed(number, record));
                 ControlFlow::Continue(())
             };
             // A partition that fits into a topic has fewer than 2^32.
@@ -153,6 +143,44 @@ impl FeedRead for AccessFeed {
             // Whatever was appended ends the wait; it need not be for this topic.
             self.access.wait_beyond(newest, left).map_err(stop)?;
         }
+    }
+}
+
+/// A copy of a record.
+fn committed(partition: i32, record: &Record<'_>) -> CommittedRecord {
+    let header =
+        |(name, value): &(&str, Option<&[u8]>)| ((*name).to_owned(), value.map(<[u8]>::to_vec).unwrap_or_default());
+    CommittedRecord {
+        partition,
+        offset: record.offset.cast_signed(),
+        timestamp_ms: record.timestamp_ms,
+        key: record.key.unwrap_or_default().to_vec(),
+        value: record.value.map(<[u8]>::to_vec),
+        headers: record.headers.iter().map(header).collect(),
+    }
+}
+
+/// Reads single records.
+pub struct AccessRecords(pub Arc<dyn LogAccess>);
+
+impl RecordRead for AccessRecords {
+    fn record(&mut self, topic: &str, partition: i32, offset: i64) -> Result<Option<CommittedRecord>, LogError> {
+        let (Ok(number), Ok(from)) = (u32::try_from(partition), u64::try_from(offset)) else { return Ok(None) };
+        let spans = match self.0.spans(topic) {
+            Ok(spans) => spans,
+            Err(AccessError::Mistaken { .. }) => return Ok(None),
+            Err(error) => return Err(stop(error)),
+        };
+        if spans.get(number as usize).is_none_or(|span| !span.contains(&from)) {
+            return Ok(None);
+        }
+        let mut found = None;
+        let mut each = |record: &Record<'_>| {
+            found = (record.offset == from).then(|| committed(partition, record));
+            ControlFlow::Break(())
+        };
+        self.0.read(topic, number, from, READ_BYTES, &mut each).map_err(stop)?;
+        Ok(found)
     }
 }
 

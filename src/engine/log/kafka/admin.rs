@@ -16,7 +16,7 @@ use rdkafka::{
 
 use super::{
     PATIENCE,
-    clients::{Context, KafkaOptions, MESSAGE_BYTES_MAX},
+    clients::{Context, KafkaOptions},
     rights::Rights,
     wanted,
 };
@@ -326,15 +326,13 @@ impl Admin {
         let min_insync_replicas = (self.min_insync_replicas > 0).then(|| self.min_insync_replicas.to_string());
         // -1: the broker's own default.
         let replication = if self.replication > 0 { self.replication } else { -1 };
-        let largest = MESSAGE_BYTES_MAX.to_string();
         let settings: Vec<Vec<wanted::Wanted>> =
             missing.iter().map(|topic| wanted::settings_of_new(topic, within)).collect();
         let new: Vec<NewTopic<'_>> = missing
             .iter()
             .zip(&settings)
             .map(|(topic, settings)| {
-                let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication))
-                    .set("max.message.bytes", &largest);
+                let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication));
                 if let Some(replicas) = &min_insync_replicas {
                     new = new.set("min.insync.replicas", replicas);
                 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig, ClientContext, Statistics, TopicPartitionList,
+    ClientConfig, ClientContext, Message, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
@@ -20,8 +20,8 @@ use rdkafka::{
 
 use super::news::News;
 
-/// The largest record that the hub writes, and that its topics take: far above what a head or a dead letter usually has. A
-/// larger one stops the hub with an error that says what to raise.
+/// The largest record that the hub can write, and that the topics which it creates take: far above what any has. A larger one
+/// stops the hub with an error that says what to raise.
 pub(super) const MESSAGE_BYTES_MAX: usize = 15 << 20;
 
 /// How to reach Kafka, and as whom.
@@ -265,6 +265,8 @@ pub(super) struct Context {
     pub(super) figures: Arc<Mutex<BTreeMap<(Arc<str>, i32), PartitionFigures>>>,
     pub(super) rebalanced: Arc<Mutex<std::collections::VecDeque<Rebalanced>>>,
     pub(super) undelivered: Arc<Mutex<Option<String>>>,
+    /// A topic that refused a record because it is too long for it.
+    pub(super) too_long_for: FatalError,
     pub(super) news: News,
     /// Why a connection failed last.
     pub(super) failed_connection: Arc<Mutex<Option<String>>>,
@@ -391,7 +393,10 @@ impl ProducerContext for Context {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
+        if let Err((error, message)) = result {
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                self.too_long_for.set(message.topic().to_owned());
+            }
             let mut slot = self.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             slot.get_or_insert_with(|| error.to_string());
         }

@@ -120,6 +120,12 @@ impl KafkaSink {
                 Err(error) => error,
             };
             let text = format!("{what}: {error}");
+            if let Some(topic) = self.context.too_long_for.get() {
+                // The same record would come again.
+                return Err(LogError::Stop(format!(
+                    "topic {topic} refuses a record as too long; raise its max.message.bytes, see `insight-hub topics verify`"
+                )));
+            }
             match &error {
                 // To repeat the work would not mend it.
                 KafkaError::Transaction(it) if is_forbidden(it.code()) => {

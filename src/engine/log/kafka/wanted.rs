@@ -6,7 +6,13 @@
 //! the first append after `max.compaction.lag.ms`, one of another topic by that after `segment.ms`; where nothing is appended
 //! any more, [`super::Rolls`] does it. Only `retention.ms` closes a segment that nobody writes to.
 
+use super::clients::MESSAGE_BYTES_MAX;
 use crate::engine::topics::{Cleanup, ErasedWithin, Ownership, TopicSpec};
+
+/// What topics of ours must take at least: the broker's default. No record that the hub writes has more, so that one which
+/// takes less would refuse the same record again and again.
+const MESSAGE_BYTES_TAKEN: i64 = 1_048_588;
+const _: () = assert!(MESSAGE_BYTES_TAKEN as usize <= MESSAGE_BYTES_MAX);
 
 /// What a topic that is there may have for a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +21,8 @@ pub(super) enum Fits {
     Same,
     /// Less too.
     AtMost(i64),
+    /// More too.
+    AtLeast(i64),
 }
 
 /// A setting of a topic.
@@ -30,6 +38,12 @@ impl Wanted {
         Wanted { name, value: value.to_string(), fits: Fits::Same }
     }
 
+    /// What a topic is created with leaves room for a hub that writes longer records.
+    fn message_bytes() -> Wanted {
+        let value = MESSAGE_BYTES_MAX.to_string();
+        Wanted { name: "max.message.bytes", value, fits: Fits::AtLeast(MESSAGE_BYTES_TAKEN) }
+    }
+
     fn at_most(name: &'static str, value: i64) -> Wanted {
         Wanted { name, value: value.to_string(), fits: Fits::AtMost(value) }
     }
@@ -40,6 +54,7 @@ impl Wanted {
             Fits::Same => found == self.value,
             // -1 is for ever.
             Fits::AtMost(most) => found.parse().is_ok_and(|found: i64| (0..=most).contains(&found)),
+            Fits::AtLeast(least) => found.parse().is_ok_and(|found: i64| found >= least),
         }
     }
 }
@@ -49,6 +64,7 @@ impl std::fmt::Display for Wanted {
         match self.fits {
             Fits::Same => formatter.write_str(&self.value),
             Fits::AtMost(most) => write!(formatter, "at most {most}"),
+            Fits::AtLeast(least) => write!(formatter, "at least {least}"),
         }
     }
 }
@@ -69,11 +85,11 @@ pub(super) fn settings_of_new(topic: &TopicSpec, within: ErasedWithin) -> Vec<Wa
             _ => -1,
         };
         let policy = Wanted::same("cleanup.policy", policy(topic.cleanup));
-        return vec![policy, Wanted::same("retention.ms", retention_ms)];
+        return vec![policy, Wanted::message_bytes(), Wanted::same("retention.ms", retention_ms)];
     }
     let policy = Wanted::same("cleanup.policy", policy(topic.cleanup));
     let lag_ms = within.lag_ms();
-    let mut wanted = vec![policy];
+    let mut wanted = vec![policy, Wanted::message_bytes()];
     wanted.extend(match (topic.ownership, topic.cleanup) {
         (Ownership::Changelog, Cleanup::Compact) => [
             Wanted::at_most("max.compaction.lag.ms", lag_ms),
@@ -117,21 +133,22 @@ mod tests {
     fn every_topic_of_ours_gives_up_what_was_deleted() {
         let kept = Cleanup::Delete { retention_ms: None };
         let lag = "max.compaction.lag.ms=at most 10000000";
+        let bytes = "max.message.bytes=at least 1048588";
         assert_eq!(
             of(Ownership::Changelog, Cleanup::Compact),
-            ["cleanup.policy=compact", lag, "delete.retention.ms=20000000"]
+            ["cleanup.policy=compact", bytes, lag, "delete.retention.ms=20000000"]
         );
         assert_eq!(
             of(Ownership::Feed, Cleanup::Compact),
-            ["cleanup.policy=compact", lag, "delete.retention.ms=at most 20000000"]
+            ["cleanup.policy=compact", bytes, lag, "delete.retention.ms=at most 20000000"]
         );
         assert_eq!(
             of(Ownership::Feed, Cleanup::Delete { retention_ms: Some(5) }),
-            ["cleanup.policy=delete", "retention.ms=at most 5", "segment.ms=at most 10000000"]
+            ["cleanup.policy=delete", bytes, "retention.ms=at most 5", "segment.ms=at most 10000000"]
         );
         assert_eq!(
             of(Ownership::Repartition, kept),
-            ["cleanup.policy=delete", "retention.ms=-1", "segment.ms=at most 10000000"]
+            ["cleanup.policy=delete", bytes, "retention.ms=-1", "segment.ms=at most 10000000"]
         );
         assert_eq!(of(Ownership::Spoke, kept), [""; 0]);
     }
@@ -143,5 +160,12 @@ mod tests {
         assert!(!wanted.is_met_by("11") && !wanted.is_met_by("-1") && !wanted.is_met_by("9223372036854775807"));
         assert!(!wanted.is_met_by("never"));
         assert!(!Wanted::same("retention.ms", -1).is_met_by("10"));
+    }
+
+    #[test]
+    fn a_topic_that_takes_longer_records_will_do_and_one_that_takes_shorter_ones_will_not() {
+        let wanted = Wanted::message_bytes();
+        assert!(wanted.is_met_by("1048588") && wanted.is_met_by("15728640"));
+        assert!(!wanted.is_met_by("1048576") && !wanted.is_met_by("-1") && !wanted.is_met_by("much"));
     }
 }
