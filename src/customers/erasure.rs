@@ -1,12 +1,10 @@
 //! An erasure at the home of a touchpoint: what was erased goes, from the touchpoints that are kept and from what their
 //! pairs said; what is later stays and is reported again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
-};
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
+    erased,
     home::{Arrived, Pair, pair_hash, pair_key, pairs_of, version_key, versions_of},
     person::{Edit, Version, Versions, copies_of, forget_hash, hash_of, index, keep_hash},
     readings::unmark,
@@ -46,16 +44,11 @@ impl Customers {
         self.make_dirty(home, store)?;
         let old_public = self.public_id(home, store)?;
         let ties = person(&mut self.people, home, store)?.ties_mut();
-        let new: Vec<(PersonId, EventTime)> =
-            what.iter().copied().filter(|&(name, at)| ties.erased_at(name).is_none_or(|known| known < at)).collect();
+        let new = erased::learn(home, ties, what, store)?;
         if new.is_empty() {
             return Ok(());
         }
-        let names: BTreeSet<PersonId> = new.iter().map(|(name, _)| *name).collect();
-        ties.erased.retain(|(name, _)| !names.contains(name));
-        ties.erased.extend(&new);
-        ties.erased.sort_unstable();
-        let (erased, to) = (ties.erased.clone(), ties.person);
+        let to = ties.person;
 
         let kept = self.kept(home, store)?;
         self.report_again(home, &kept, &new, store, effects)?;
@@ -71,7 +64,8 @@ impl Customers {
                 effects.touchpoint_gone(old_public, touchpoint.spoke, touchpoint.id);
             })?;
         }
-        let changed = self.strip(home, &kept, (&erased, is_reborn), store, effects)?;
+        // What it was told before, it stripped before, and what came since when it came.
+        let changed = self.strip(home, &kept, (&new, is_reborn), store, effects)?;
         if is_reborn {
             let public = self.public_id(home, store)?;
             self.each_touchpoint(home, store, &mut |touchpoint| effects.touchpoint(public, touchpoint))?;
@@ -196,7 +190,7 @@ impl Customers {
         &mut self,
         home: PersonId,
         kept: &[Kept],
-        (erased, quiet): (&[(PersonId, EventTime)], bool),
+        (new, quiet): (&[(PersonId, EventTime)], bool),
         store: &mut S,
         effects: &mut impl Effects,
     ) -> Result<bool, StoreError> {
@@ -207,7 +201,7 @@ impl Customers {
             for (number, (hash, encoded)) in kept.versions.iter().enumerate() {
                 let mut version = Arrived::decode(encoded)?;
                 version.item.content_hash = *hash;
-                let stripped = version.stripped(home, erased, &self.options.person_key);
+                let stripped = version.stripped(home, new, &self.options.person_key);
                 if stripped != Some(false) {
                     is_changed = true;
                     effects.erased(version.touchpoint.spoke);

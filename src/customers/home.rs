@@ -14,6 +14,7 @@ use std::{borrow::Cow, ops::ControlFlow};
 use smallvec::SmallVec;
 
 use super::{
+    erased,
     person::{Edit, Item, Version, Versions, copies_of, keep_hash},
     readings,
     stage::{Customers, Effects, Incoming, person, unreadable},
@@ -196,11 +197,18 @@ impl Customers {
     ) -> Result<(), StoreError> {
         let options = &self.options;
         let keeper = person(&mut self.people, home, store)?;
-        if let Some(ties) = keeper.ties()
+        if let Some(ties) = keeper.envelope.ties.as_deref_mut()
             && !ties.erased.is_empty()
         {
+            erased::spill(home, ties, store);
+            let mut names = vec![home];
+            for arrived in batch.iter() {
+                names.extend(arrived.touchpoint.identifiers.iter().map(|it| options.person_key.person(*it)));
+                names.extend(arrived.touchpoint.referrer_id(&options.person_key));
+            }
+            let erased = erased::among(home, ties, names, store)?;
             batch.retain_mut(|arrived| {
-                let stripped = arrived.stripped(home, &ties.erased, &options.person_key);
+                let stripped = arrived.stripped(home, &erased, &options.person_key);
                 if stripped != Some(false) {
                     effects.erased(arrived.touchpoint.spoke);
                 }

@@ -12,7 +12,7 @@
 //! - [`person`]: the versions in a timeline, its copies from other homes, and what a change of them does.
 //! - [`home`]: where a touchpoint is kept, whoever it belongs to: pairs, versions.
 //! - [`moves`]: a home's touchpoints go from one person to another, in parts; who is told of as they are, and who waits.
-//! - `erasure`: what was erased goes from a home.
+//! - `erasure`: what was erased goes from a home; `erased`: what it remembers of that.
 //! - [`readings`]: a department's topic that is read again → what its mapping makes of it now takes the place of what it made.
 //! - [`timeline()`]: everything that counts for one person, for whoever asks.
 //! - `rebuild`: a change of definition → every timeline folded anew.
@@ -24,6 +24,7 @@
 pub mod alerts;
 pub mod closes;
 pub mod contributions;
+mod erased;
 mod erasure;
 pub mod fold;
 pub mod home;

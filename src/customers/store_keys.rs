@@ -13,6 +13,7 @@
 //! | `v` | home, id, 0x00, spoke, 0x00, content hash (16) | touchpoint: a version that an erasure may bring back | yes |
 //! | `q` | home, hash of a pair (16) | nothing, or what only versions that are gone said: see [`ReportedPair`] | yes |
 //! | `z` | home, hash of a pair (16) | names of both (32), time (8): a version that gave way to one of a newer reading said it | yes |
+//! | `e` | home, name of an identifier (16) | time (8) until which it was erased, where the envelope has no room for it: see `erased` | yes |
 //! | `m` | `as_of` | day of `as_of` (4) | yes |
 //! | `i` | home, id, 0x00, spoke | time (8), content hash (16); after the first reading its number (4) | derived from `t` |
 //! | `j` | person, id, 0x00, spoke, 0x00, home | the same, of a copy | derived from `t` |
@@ -64,6 +65,17 @@ const NO_TIMER: i32 = i32::MAX;
 
 fn flip_time(time: i64) -> [u8; 8] {
     (time ^ i64::MIN).to_be_bytes()
+}
+
+/// The stored form of a time by itself.
+pub fn encode_time(time: EventTime) -> [u8; 8] {
+    flip_time(time.0)
+}
+
+/// From the stored form.
+pub fn decode_time(bytes: &[u8]) -> Result<EventTime, StoreError> {
+    let bytes: [u8; 8] = bytes.try_into().map_err(|_| damaged("time", "8 bytes expected"))?;
+    Ok(EventTime(i64::from_be_bytes(bytes) ^ i64::MIN))
 }
 
 fn flip_day(day: Day) -> [u8; 4] {
@@ -330,7 +342,7 @@ pub struct Ties {
     pub version: u64,
     /// While a move is running, the position up to which it came; empty at its start.
     pub moving: Option<Vec<u8>>,
-    /// Identifiers that were erased, by name, and until when.
+    /// A few identifiers that were erased, by name, and until when: see `erased`. Hubs of before kept all of them here.
     pub erased: Vec<(PersonId, EventTime)>,
     /// Copies of other homes' touchpoints in the timeline.
     pub copies: u64,
@@ -344,7 +356,7 @@ impl Ties {
         *self == Ties::default()
     }
 
-    /// Until when an identifier was erased.
+    /// Until when an identifier was erased: the home's own for sure, others where they stand here.
     pub fn erased_at(&self, name: PersonId) -> Option<EventTime> {
         self.erased.binary_search_by_key(&name, |(erased, _)| *erased).ok().map(|index| self.erased[index].1)
     }
