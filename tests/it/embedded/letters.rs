@@ -334,6 +334,7 @@ fn a_record_that_is_too_long_for_a_letter_goes_back_whole_from_its_topic() {
     let gain = house.json(&["rejected", "replay", "--dry-run", "-o", "json"]);
     assert_eq!((&gain["letters"][0]["result"], &gain["records_sent"]), (&"accepted".into(), &0.into()), "{gain}");
     let mut running = house.start("mended");
+    running.connect();
     assert_eq!(house.json(&["rejected", "replay", "-o", "json"])["records_sent"], 1);
     wait_for(&mut running, 1);
     settled(&mut running);
