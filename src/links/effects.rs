@@ -54,6 +54,8 @@ pub enum Counted {
     Refused(Refusal),
     /// A command was to take back one that nobody gave, or an erasure.
     TookNothingBack,
+    /// A command had the id of an earlier one: it does nothing.
+    IdUsedBefore,
     /// A refusal is over.
     Lifted(Refusal),
     /// A home was told another person: its touchpoints move.

@@ -127,7 +127,8 @@ impl Links {
         self.conclude(&mut graph, change, effects)
     }
 
-    /// Takes a command; `number` is its place in the command log. A repetition of an id is ignored. For an erasure `at` is the
+    /// Takes a command; `number` is its place in the command log. A repetition of an id is counted and
+    /// does nothing. For an erasure `at` is the
     /// later of the command's time and `as_of`.
     pub fn command<S: KeyValue + ?Sized>(
         &mut self,
@@ -141,7 +142,11 @@ impl Links {
         let rules = self.rules.clone();
         let mut graph = Graph::new(store, &rules);
         let id_hash = self.command_hash(id);
-        if graph.number_of(id_hash)?.is_some() {
+        if let Some(first) = graph.number_of(id_hash)? {
+            // The first counts. The same record again is no command that is refused.
+            if first != number {
+                effects.counted(Counted::IdUsedBefore);
+            }
             return Ok(());
         }
         graph = graph.with(&mut self.traces);

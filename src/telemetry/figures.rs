@@ -259,7 +259,8 @@ impl Figures {
             ),
             links_refused: make.counters(
                 "insight_hub_links_refused_total",
-                "Pairs of identifiers that were refused, by rule: conflicts on insight.identities.",
+                "Pairs of identifiers that were refused, by rule: conflicts on insight.identities. Commands that do nothing \
+                 too: undo_of_nothing, id_used_before.",
                 &["rule"],
             ),
             homes_moved: make.counter(

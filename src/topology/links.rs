@@ -269,6 +269,7 @@ impl Stage for LinksStage {
                 Counted::Moved => homes_moved += 1,
                 Counted::Refused(rule) => *refused.entry(rule.to_string()).or_default() += 1,
                 Counted::TookNothingBack => *refused.entry("undo_of_nothing".to_owned()).or_default() += 1,
+                Counted::IdUsedBefore => *refused.entry("id_used_before".to_owned()).or_default() += 1,
                 Counted::Lifted(_) => {}
                 Counted::PersonOf(identifiers) => self.telemetry.emit(Event::PersonGrew { identifiers }),
             }

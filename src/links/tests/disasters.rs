@@ -167,6 +167,20 @@ fn a_merge_taken_back_stays_taken_back_when_the_same_evidence_comes_again() {
 }
 
 #[test]
+fn a_command_with_a_used_id_does_nothing_and_is_counted() {
+    let mut world = world();
+    world.touch(&["email:ann@x.org"], 10);
+    world.touch(&["email:bob@x.org"], 10);
+    world.order("1", Order::Link(vec![(name("email:ann@x.org"), name("email:bob@x.org"))]));
+    let used =
+        |world: &World| world.out.counted.iter().filter(|counted| matches!(counted, Counted::IdUsedBefore)).count();
+    assert_eq!(used(&world), 0);
+    world.erase("1", &name("email:ann@x.org"), 20);
+    check(&mut world);
+    assert_eq!((world.person("email:bob@x.org").as_str(), used(&world)), ("email:ann@x.org", 1));
+}
+
+#[test]
 fn a_customer_keeps_1001_orders_and_each_costs_the_same() {
     let mut world = world();
     world.touch(&["customer_id:ann", "email:ann@x.org"], 1);
