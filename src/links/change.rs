@@ -308,9 +308,13 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             change.counted.push(Counted::Refused(Refusal::Never));
             self.contest(*pair, change)?;
         }
-        let is_moved = |member: &PersonId| old.of(*member) != new.of(*member);
-        let moved = all.iter().filter(|member| is_moved(member)).copied().collect();
-        Ok(moved)
+        // Once for all of a class: they may be ten thousand.
+        let mut compared = BTreeMap::new();
+        let mut is_moved = |member: &PersonId| {
+            let classes = (old.members.get(member), new.members.get(member));
+            *compared.entry(classes).or_insert_with(|| old.of(*member) != new.of(*member))
+        };
+        Ok(all.iter().filter(|member| is_moved(member)).copied().collect())
     }
 
     /// The classes of identifiers and of all that decisions connect to them.
@@ -320,12 +324,12 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             if found.members.contains_key(id) {
                 continue;
             }
-            let (classes, overruled) = self.classes(*id, view)?;
-            for (member, class) in classes {
-                found.members.insert(member, class);
-                found.classes.entry(class).or_default().insert(member);
+            let decided = self.classes(*id, view)?;
+            for (member, class) in &decided.members {
+                found.members.insert(*member, *class);
+                found.classes.entry(*class).or_default().insert(*member);
             }
-            found.overruled.extend(overruled);
+            found.overruled.extend(&decided.overruled);
         }
         Ok(found)
     }

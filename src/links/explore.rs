@@ -78,7 +78,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             level: 0,
             steps: std::array::from_fn(|_| Vec::new()),
         };
-        self.visit(start, view, bounds, &mut walk)?;
+        self.visit(start, view, bounds, true, &mut walk)?;
         for level in 0..RANKS {
             walk.level = level;
             let complete = walk.members.len();
@@ -87,7 +87,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             while !stop && let Some(step) = walk.steps[usize::from(level)].pop() {
                 match step {
                     Step::To(id) if walk.seen.contains(&id) => {}
-                    Step::To(id) => self.visit(id, view, bounds, &mut walk)?,
+                    Step::To(id) => self.visit(id, view, bounds, false, &mut walk)?,
                     Step::More(id, from) => self.spread(id, from, view, &mut walk)?,
                 }
                 stop = walk.counted > self.rules.component_max() || walk.bound <= level;
@@ -104,8 +104,17 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         Ok(Reach { members: walk.members, oversize_from: NO_LEVEL })
     }
 
-    /// An identifier, and those that link decisions connect to it, become members.
-    fn visit(&mut self, id: PersonId, view: View, bounds: &Bounds, walk: &mut Walk) -> Result<(), StoreError> {
+    /// An identifier, and those that link decisions connect to it, become members. Of others than the start's no more than
+    /// show that this level is oversize, which none of them stays for: a command may have linked ten thousand, and each of
+    /// their neighbours would walk through all.
+    fn visit(
+        &mut self,
+        id: PersonId,
+        view: View,
+        bounds: &Bounds,
+        is_start: bool,
+        walk: &mut Walk,
+    ) -> Result<(), StoreError> {
         let mut connected = vec![id];
         while let Some(id) = connected.pop() {
             if !walk.seen.insert(id) {
@@ -117,6 +126,9 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             };
             walk.counted += usize::from(Rules::counts(facts.kind));
             walk.bound = walk.bound.min(bounds.of(id, facts.oversize_from));
+            if !is_start && (walk.counted > self.rules.component_max() || walk.bound <= walk.level) {
+                return Ok(());
+            }
             if facts.decided {
                 let links = self.standing_of(id, view)?.filter(|(_, decision, _)| *decision == Decision::Link);
                 connected.extend(links.map(|(other, ..)| other));

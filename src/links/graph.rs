@@ -10,7 +10,7 @@ use std::{
 use ahash::RandomState;
 
 use super::{
-    component,
+    classes::Memo,
     decisions::Decision,
     rules::{RANKS, Rules, rank},
     store_keys::{self, Evidence, Node, damaged},
@@ -41,6 +41,8 @@ pub(super) struct Graph<'a, S: KeyValue + ?Sized> {
     pub growth: i64,
     /// What stood of pairs whose decisions the change touches; under both ends.
     pub stood: BTreeMap<PersonId, BTreeMap<PersonId, Option<Standing>>>,
+    /// What link decisions make, before and after.
+    pub memo: [Memo; 2],
 }
 
 /// A node before and after.
@@ -82,6 +84,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
             nodes: HashMap::with_hasher(RandomState::with_seeds(11, 12, 13, 14)),
             growth: 0,
             stood: BTreeMap::new(),
+            memo: Default::default(),
         }
     }
 
@@ -128,6 +131,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
     pub fn node_of(&mut self, id: PersonId, identifier: Identifier<'_>) -> Result<(&mut Node, bool), StoreError> {
         let mut is_new = self.versions(id)?.new.is_none();
         if is_new {
+            self.forget_classes();
             let mut node = Node::new(id, identifier.kind, identifier.value);
             node.decided =
                 self.traces.may_be_decided(id, self.store)? && self.has_any(&store_keys::prefix(b'd', &[&id.0]))?;
@@ -140,8 +144,9 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
             // So far only a decision named it, by its hash.
             node.value = identifier.value.into();
             is_new = true;
+            self.forget_classes();
         }
-        Ok((node, is_new))
+        Ok((self.known(id)?, is_new))
     }
 
     /// Up to when an identifier is erased.
@@ -155,6 +160,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
     /// Removes a node.
     pub fn remove(&mut self, id: PersonId) -> Result<(), StoreError> {
         self.versions(id)?.new = None;
+        self.forget_classes();
         Ok(())
     }
 
@@ -187,6 +193,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
 
     /// Writes the nodes that changed: what comes next is a change of its own.
     pub fn write_nodes(&mut self) {
+        self.forget_classes();
         for (id, versions) in &mut self.nodes {
             if versions.old == versions.new {
                 continue;
@@ -322,21 +329,6 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
             .filter_map(|(other, standing)| standing.map(|(decision, number)| (other, decision, number))))
     }
 
-    /// The identifiers that link decisions connect to one of them, refused decisions too; it comes first.
-    pub fn decided_component(&mut self, id: PersonId, view: View) -> Result<Vec<PersonId>, StoreError> {
-        let mut members = vec![id];
-        let mut next = 0;
-        while let Some(&member) = members.get(next) {
-            next += 1;
-            for (other, decision, _) in self.standing_of(member, view)? {
-                if decision == Decision::Link && !members.contains(&other) {
-                    members.push(other);
-                }
-            }
-        }
-        Ok(members)
-    }
-
     /// Link decisions (in their order) and never-links among identifiers numbered by their place, strongest first.
     #[allow(clippy::type_complexity, reason = "two lists of pairs of places")]
     pub fn decisions_among(
@@ -365,36 +357,6 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         }
         links.sort_unstable();
         Ok((links.into_iter().map(|(_, pair)| pair).collect(), nevers))
-    }
-
-    /// The sets that link decisions make of the identifiers connected to one of them: each member's representative, and the
-    /// decisions that a never-link overrules.
-    #[allow(clippy::type_complexity, reason = "a list of members and a list of pairs")]
-    pub fn classes(
-        &mut self,
-        id: PersonId,
-        view: View,
-    ) -> Result<(Vec<(PersonId, PersonId)>, Vec<(PersonId, PersonId)>), StoreError> {
-        let mut members = self.decided_component(id, view)?;
-        if members.len() == 1 {
-            return Ok((vec![(id, id)], Vec::new()));
-        }
-        self.sort_by_strength(&mut members)?;
-        let (links, nevers) = self.decisions_among(&members, view)?;
-        let (classes, refused) = component::force(members.len(), &links, &nevers);
-        let member = |place: u32| members[place as usize];
-        let overruled = links.iter().zip(refused).filter(|(_, refused)| *refused);
-        let overruled = overruled.map(|((one, other), _)| (member(*one), member(*other))).collect();
-        Ok((members.iter().copied().zip(classes.into_iter().map(member)).collect(), overruled))
-    }
-
-    /// The representative of an identifier's class.
-    pub fn class_of(&mut self, id: PersonId, view: View) -> Result<PersonId, StoreError> {
-        if !self.facts(id, view)?.is_some_and(|facts| facts.decided) {
-            return Ok(id);
-        }
-        let (classes, _) = self.classes(id, view)?;
-        Ok(classes.into_iter().find(|(member, _)| *member == id).map_or(id, |(_, class)| class))
     }
 
     /// Sorts identifiers that are, or were, known: strongest first.

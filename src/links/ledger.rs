@@ -40,6 +40,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
                 }
             }
         }
+        self.forget_classes();
         Ok(())
     }
 
@@ -150,6 +151,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         }
         let node = self.known(id)?;
         (node.decided, node.named) = (decided, named);
+        self.forget_classes();
         Ok(())
     }
 
@@ -167,6 +169,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         let value = store_keys::encode_decision(decision, live);
         self.store.put(&store_keys::decision(one, other, number), &value);
         self.store.put(&store_keys::decision(other, one, number), &value);
+        self.forget_classes();
         self.traces.is_decided(one);
         self.traces.is_decided(other);
     }

@@ -6,6 +6,7 @@
 //! - `component`: the order of joining: decisions, then pairs, strongest first.
 //! - [`resolve`]: the definition: all pairs and decisions → persons and conflicts.
 //! - [`store_keys`]: the entries of the store.
+//! - `classes`: what link decisions make of identifiers.
 //! - `graph`, `explore`: what the store says around an identifier, before and after a change.
 //! - `change`: a change → the part of the graph that it can touch, resolved anew; the argument why that is enough.
 //! - `easy`: the pairs for which nothing has to be resolved.
@@ -33,6 +34,8 @@ pub mod store_keys;
 mod traces;
 
 mod graph;
+
+mod classes;
 
 mod explore;
 

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
-    decisions::Decision,
     effects::{CONFLICTS_LISTED_MAX, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState, KeyedIdentifier},
     graph::{Adjacent, Graph, View},
     rules::{RANKS, Refusal},
@@ -22,15 +21,17 @@ impl Links {
         let rules = self.rules.clone();
         let mut keys: BTreeMap<PersonId, Option<PersonId>> =
             std::mem::take(&mut self.gone).into_iter().map(|key| (key, None)).collect();
+        // One for all of them: what decisions make of a person's identifiers is the same for each.
+        let mut graph = Graph::new(store, &rules);
         for id in std::mem::take(&mut self.touched) {
-            if Graph::new(&mut *store, &rules).node(id)?.is_some_and(|node| node.published) {
-                keys.insert(self.public_id(store, id)?, Some(id));
+            if graph.node(id)?.is_some_and(|node| node.published) {
+                keys.insert(self.public_id(graph.store, id)?, Some(id));
             }
         }
         for (key, id) in keys {
             match id {
                 None => effects.identity(key, &IdentityState::Gone),
-                Some(id) => self.identity(id, store, &mut |state| effects.identity(key, state))?,
+                Some(id) => self.identity(id, &mut graph, &mut |state| effects.identity(key, state))?,
             }
         }
         Ok(())
@@ -45,20 +46,20 @@ impl Links {
     ) -> Result<(), StoreError> {
         let id = self.key.person(identifier);
         let key = self.public_id(store, id)?;
-        if Graph::new(&mut *store, &self.rules).node(id)?.is_none_or(|node| !node.published) {
+        let mut graph = Graph::new(store, &self.rules);
+        if graph.node(id)?.is_none_or(|node| !node.published) {
             show(key, &IdentityState::Gone);
             return Ok(());
         }
-        self.identity(id, store, &mut |state| show(key, state))
+        self.identity(id, &mut graph, &mut |state| show(key, state))
     }
 
     fn identity<S: KeyValue + ?Sized>(
         &self,
         id: PersonId,
-        store: &mut S,
+        graph: &mut Graph<'_, S>,
         show: &mut dyn FnMut(&IdentityState<'_>),
     ) -> Result<(), StoreError> {
-        let mut graph = Graph::new(store, &self.rules);
         let node = graph.known(id)?.clone();
         if node.person != id {
             let strongest = graph.known(node.person)?.clone();
@@ -129,6 +130,10 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
 
     /// Conflicts of a person's listed identifiers, and how many all of them have.
     fn conflicts(&mut self, person: PersonId, members: &[(PersonId, Node)]) -> Result<(Vec<Refused>, u64), StoreError> {
+        // Else all members would be read each time one of them changes: of a marketplace, each of its orders.
+        if !self.known(person)?.contested {
+            return Ok((Vec::new(), 0));
+        }
         let mut found: BTreeMap<(PersonId, PersonId, Refusal, bool), ()> = BTreeMap::new();
         let mut ends: u64 = 0;
         let listed_all = self.known(person)?.members as usize <= members.len();
@@ -159,12 +164,10 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
                     }
                 }
             }
-            if decided && self.standing_of(*id, View::New)?.any(|(_, decision, _)| decision == Decision::Link) {
-                for (one, other) in self.classes(*id, View::New)?.1 {
-                    if one == *id || other == *id {
-                        ends += 1;
-                        found.insert((one, other, Refusal::Never, true), ());
-                    }
+            if decided {
+                for (one, other) in self.classes(*id, View::New)?.overruled_of(*id) {
+                    ends += 1;
+                    found.insert((*one, *other, Refusal::Never, true), ());
                 }
             }
         }

@@ -23,7 +23,7 @@ fn check(world: &mut World) {
 
 /// How many keys the last step wrote or deleted, by difference.
 fn changed_keys(world: &mut World, step: impl FnOnce(&mut World)) -> usize {
-    let before = world.store.clone();
+    let before = (*world.store).clone();
     step(world);
     let changed = world.store.iter().filter(|(key, value)| before.get(*key) != Some(*value)).count();
     changed + before.keys().filter(|key| !world.store.contains_key(*key)).count()
@@ -183,6 +183,18 @@ fn a_command_with_a_used_id_does_nothing_and_is_counted() {
 #[test]
 fn a_customer_keeps_1001_orders_and_each_costs_the_same() {
     let mut world = world();
+    // An order more or less: no other member is looked at for it, whatever is listed.
+    let reads_with = |world: &mut World, orders: std::ops::Range<usize>| {
+        let reads = orders.map(|number| {
+            let before = world.store.reads.get();
+            world.touch(&["customer_id:bob", &format!("order:b{number}")], 10);
+            world.publish();
+            world.store.reads.get() - before
+        });
+        reads.max().unwrap_or_default()
+    };
+    let (few, many) = (reads_with(&mut world, 0..300), reads_with(&mut world, 300..1_001));
+    assert!(many <= few && few < 2 * 256 + 64, "each listed member is read once or twice: {few}, then {many}");
     world.touch(&["customer_id:ann", "email:ann@x.org"], 1);
     let mut costs = std::collections::BTreeSet::new();
     for number in 0..1_001 {
@@ -294,4 +306,41 @@ fn a_link_refused_before_anybody_saw_its_end_shows_the_value_once_it_is_seen() {
     world.publish();
     assert_eq!(world.out.feed[&id(&apart)], "cookie:z/1 [cookie:m+cookie:z never_link (decided)]/1");
     assert!(world.out.feed[&id(&stays)].starts_with("cookie:a cookie:m/2 [cookie:m+cookie:z never_link (decided)]/1"));
+}
+
+/// Cookies that one command says are one person's, one with each of the others, each with an order of its own. Returns how
+/// often the store is read for the command and what is published then, for each cookie.
+fn reads_to_link(cookies: usize) -> usize {
+    let mut world = world();
+    let cookie = |number: usize| name(&format!("cookie:{number}"));
+    for number in 0..cookies {
+        world.touch(&[&format!("cookie:{number}"), &format!("order:{number}")], 10);
+    }
+    world.publish();
+    let target = |name: &super::oracle::Name| crate::links::Target { kind: name.0, id: id(name) };
+    let pairs: Vec<_> = (1..cookies).map(|number| (target(&cookie(0)), target(&cookie(number)))).collect();
+    let before = world.store.reads.get();
+    world.command("all of them", &Command::Link(&pairs), 0);
+    world.publish();
+    // Of more than a thousand the evidence is set aside, not what was commanded.
+    assert_eq!(world.person(&format!("cookie:{}", cookies - 1)), "cookie:0");
+    (world.store.reads.get() - before) / cookies
+}
+
+#[test]
+fn a_command_that_links_many_reads_as_much_for_each_as_one_that_links_few() {
+    // Fewer and more than may hang together by evidence.
+    let (few, many) = (reads_to_link(200), reads_to_link(2_000));
+    assert!(many <= few + few / 2, "{few} for each of 200, {many} for each of 2,000");
+}
+
+/// How long the largest command takes, unoptimised or not: run it by its name.
+#[test]
+#[ignore = "it tells a time"]
+fn the_largest_command_takes() {
+    for cookies in [1_000, 10_000] {
+        let began = std::time::Instant::now();
+        let reads = reads_to_link(cookies);
+        println!("{cookies}: {reads} reads for each, {:?} with the reports", began.elapsed());
+    }
 }

@@ -6,4 +6,5 @@ mod golden;
 mod journal;
 mod oracle;
 mod properties;
+mod watched;
 mod world;

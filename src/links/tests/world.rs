@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     journal::Reader,
     oracle::{self, Name, Numbers, Order, Truth},
+    watched::Watched,
 };
 use crate::{
     links::{
@@ -235,7 +236,7 @@ impl Clerk {
 pub struct World {
     pub links: Links,
     pub numbers: Numbers,
-    pub store: BTreeMap<Vec<u8>, Bytes>,
+    pub store: Watched,
     pub out: Recorded,
     pub clerk: Clerk,
     commands: u64,
@@ -246,7 +247,7 @@ impl World {
         World {
             links: Links::new(rules(&numbers), KEY),
             numbers,
-            store: BTreeMap::new(),
+            store: Watched::default(),
             out: Recorded::default(),
             clerk: Clerk::default(),
             commands: 0,
@@ -511,7 +512,7 @@ impl World {
         }
         groups.retain(|_, group| group.len() > 1);
         assert_eq!(members, groups, "the index of members");
-        let counters = self.store.get(store_keys::COUNTERS).map(|bytes| Counters::decode(bytes).expect("counters"));
+        let counters = (*self.store).get(store_keys::COUNTERS).map(|bytes| Counters::decode(bytes).expect("counters"));
         let counters = counters.unwrap_or_default();
         assert_eq!((counters.identifiers, counters.pairs), (nodes.len() as u64, pairs.len() as u64), "counters");
     }
@@ -529,7 +530,7 @@ impl World {
             if decided.contains(&name.1) {
                 continue;
             }
-            for (key, value) in &self.store {
+            for (key, value) in &*self.store {
                 let holds = |bytes: &[u8]| bytes.windows(name.1.len()).any(|window| window == name.1.as_bytes());
                 assert!(!holds(key) && !holds(value), "{name:?} is left in {key:?}");
             }
