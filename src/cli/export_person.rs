@@ -24,8 +24,10 @@ use super::{
 };
 use crate::{
     customers::{self, TIMELINE_ENTRIES},
+    engine::log::outside::FeedRead,
     feeds::{Encoder, Feed, FeedFormat, PersonTouchpoint, Touchpoints},
-    model::{EventTime, Identifier, IdentifierType, PersonId, PersonKey},
+    links,
+    model::{Identifier, IdentifierType, PersonId, PersonKey},
     settings::{PublishedIdentifiers, Settings},
     topology,
 };
@@ -149,20 +151,26 @@ fn internal_name(
     }
 }
 
-/// The same of somebody whose strongest identifier a link named before anybody saw it, or saw it again after an erasure.
+/// The same of somebody whose strongest identifier a link named before anybody saw it, or saw it again after an erasure. What
+/// is erased is asked of the state of links, which keeps it for ever: the journal that told of it may have expired.
 fn named_unseen(settings: &Settings, key: &PersonKey, public: PersonId) -> Result<PersonId, Failure> {
-    let mut internal = public;
-    place::read_feed(settings, Feed::IdentityJournal, &mut |_, line| {
-        let Some(line) = line.filter(|line| line["change"] == "erased") else { return };
-        let id = line["one"]["id"].as_str().and_then(PersonId::parse);
-        let until = line["erased_until"].as_str().and_then(|until| until.parse::<jiff::Timestamp>().ok());
-        if let (Some(id), Some(until)) = (id, until)
-            && key.reborn(id, EventTime(until.as_millisecond())) == public
+    let topic = topology::links_changelog(&settings.hub.application_id);
+    Ok(reborn_as(&mut *place::feed(settings, &topic, place::WHOLE)?, key, public)?.unwrap_or(public))
+}
+
+/// Whose erasure made a public id, as the changelog of links has it; `None`: no erasure did.
+fn reborn_as(log: &mut dyn FeedRead, key: &PersonKey, public: PersonId) -> Result<Option<PersonId>, Failure> {
+    let mut found = None;
+    place::read_whole(log, &mut |record| {
+        let erased = record.value.as_deref().and_then(|value| links::erased_entry(&record.key, value));
+        if let Some((id, until)) = erased
+            && key.reborn(id, until) == public
         {
-            internal = id;
+            found = Some(id);
         }
+        Ok(())
     })?;
-    Ok(internal)
+    Ok(found)
 }
 
 /// The keyed hashes of everything that the person is known by.
@@ -218,3 +226,70 @@ fn letters(
 
 /// A shorter value stands in any record by chance.
 const SOUGHT_BYTES_MIN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, time::Duration};
+
+    use super::*;
+    use crate::{
+        engine::log::{
+            LogError,
+            outside::{CommittedRecord, Next},
+        },
+        links::{Assigned, Command, Counted, Effects, IdentityState, JournalEntry, Links, Rules},
+        model::EventTime,
+    };
+
+    struct Changelog(VecDeque<CommittedRecord>);
+
+    impl FeedRead for Changelog {
+        fn next(&mut self, _: Duration) -> Result<Next, LogError> {
+            Ok(self.0.pop_front().map_or(Next::End, Next::Record))
+        }
+    }
+
+    /// Nobody reads the journal, as once it has expired.
+    struct Nobody;
+
+    impl Effects for Nobody {
+        fn assign(&mut self, _: PersonId, _: Assigned) {}
+        fn expect(&mut self, _: PersonId, _: u64, _: u32) {}
+        fn erased(&mut self, _: PersonId, _: &[(PersonId, EventTime)]) {}
+        fn identity(&mut self, _: PersonId, _: &IdentityState<'_>) {}
+        fn journal(&mut self, _: &JournalEntry<'_>) {}
+        fn counted(&mut self, _: Counted) {}
+    }
+
+    #[test]
+    fn who_an_erasure_made_anew_is_known_from_the_state_of_links_alone() {
+        let key = PersonKey([7; 32]);
+        let mut links = Links::new(Rules::default(), key.clone());
+        let mut store: BTreeMap<Vec<u8>, Bytes> = BTreeMap::new();
+        let name = |value| Identifier { kind: IdentifierType::Email, value };
+        let (ann, bob) = (key.person(name("ann@x.org")), key.person(name("bob@x.org")));
+        for (number, id, until) in [(1, ann, 50), (2, bob, 60), (3, ann, 70)] {
+            let command = Command::Erase(id);
+            let id = number.to_string();
+            links.command(number, &id, &command, EventTime(until), &mut store, &mut Nobody).expect("a map");
+        }
+        links
+            .pairs(name("cid@x.org"), &[(name("cid@x.org"), name("cid@x.org"), EventTime(9))], &mut store, &mut Nobody)
+            .expect("a map");
+        let changelog = || {
+            let record = |(key, value): (&Vec<u8>, &Bytes)| CommittedRecord {
+                partition: 0,
+                offset: 0,
+                timestamp_ms: 0,
+                key: key.clone(),
+                value: Some(value.to_vec()),
+                headers: Vec::new(),
+            };
+            Changelog(store.iter().map(record).collect())
+        };
+        let asked = |public| reborn_as(&mut changelog(), &key, public).expect("it can be read");
+        assert_eq!(asked(key.reborn(ann, EventTime(70))), Some(ann));
+        assert_eq!(asked(key.reborn(bob, EventTime(60))), Some(bob));
+        assert_eq!((asked(ann), asked(key.person(name("cid@x.org")))), (None, None), "nobody was erased by that name");
+    }
+}

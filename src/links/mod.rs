@@ -64,6 +64,15 @@ pub use rules::{Refusal, Rules};
 pub use stage::{Command, Links, ReportedPair, Target};
 pub use withdraw::Withdrawn;
 
+use crate::model::{EventTime, PersonId};
+
+/// An entry of the store that says until when an identifier is erased, as the changelog has it; `None`: it says something
+/// else.
+pub fn erased_entry(key: &[u8], value: &[u8]) -> Option<(PersonId, EventTime)> {
+    let [b'x', name @ ..] = key else { return None };
+    Some((PersonId(name.try_into().ok()?), store_keys::decode_time(value).ok()?))
+}
+
 /// A pair as it is kept: the stronger first.
 fn stronger_first<T: Ord>(one: T, other: T) -> (T, T) {
     if one <= other { (one, other) } else { (other, one) }

@@ -176,6 +176,11 @@ pub fn customers_changelog(application_id: &str) -> String {
     internal_topic(application_id, "customers", "changelog")
 }
 
+/// The topic of the state of links.
+pub fn links_changelog(application_id: &str) -> String {
+    internal_topic(application_id, "links", "changelog")
+}
+
 fn internal_topic(application_id: &str, stage: &str, what: &str) -> String {
     format!("{application_id}-{stage}-{what}")
 }
