@@ -197,6 +197,18 @@ impl Hub {
         read(&self.simulation.cluster().borrow(), &self.map)
     }
 
+    /// Why records were rejected: reason and field of each dead letter.
+    pub fn letters(&self) -> Vec<(String, String)> {
+        let cluster = self.simulation.cluster().borrow();
+        let letters = cluster.read_committed(self.map.rejected_feed);
+        let said = |headers: &[(Arc<str>, Vec<u8>)], field: &str| {
+            let name = format!("__streams.errors.{field}");
+            let found = headers.iter().find(|(header, _)| **header == *name);
+            String::from_utf8(found.expect("a dead letter says why").1.clone()).unwrap()
+        };
+        letters.iter().map(|letter| (said(&letter.headers, "reason"), said(&letter.headers, "field"))).collect()
+    }
+
     /// Every line of the journal.
     pub fn journal(&self) -> Vec<Value> {
         let cluster = self.simulation.cluster().borrow();

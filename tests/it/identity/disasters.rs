@@ -159,3 +159,30 @@ fn logout_and_second_login_on_one_device_part_it_from_both() {
         assert_eq!((story.touchpoints("customer_id:ann"), story.touchpoints("customer_id:bob")), (1, 1));
     });
 }
+
+#[test]
+fn null_and_undefined_and_minus_one_beside_the_address_of_two_customers_make_them_no_one_person() {
+    tell(|story| {
+        let mut number = 0;
+        let mut said = Vec::new();
+        for nobody in ["null", "undefined", "-1", "None", "0000"] {
+            for (hour, customer) in [(1, "email:ann@x.org"), (2, "email:bob@x.org")] {
+                number += 1;
+                let identifiers = format!("{customer} phone:{nobody} device:{nobody} cookie:{nobody} order:{nobody}");
+                said.push(event("shop", number, hour, "page_viewed", &identifiers));
+            }
+        }
+        story.seen(&said);
+        let (ann, bob) = (story.person("email:ann@x.org").unwrap(), story.person("email:bob@x.org").unwrap());
+        assert_ne!(ann, bob);
+        assert_eq!((story.touchpoints("email:ann@x.org"), story.touchpoints("email:bob@x.org")), (5, 5));
+        assert_eq!(story.feeds().identities.len(), 2, "nothing else names anybody: {:?}", story.feeds().identities);
+        assert!(story.letters().is_empty());
+        // Who has no other name is nobody, and that is told.
+        story.seen(&[event("shop", 11, 3, "order_placed", "device:null order:-1")]);
+        assert_eq!((story.feeds().identities.len(), story.feeds().touchpoints.len()), (2, 10));
+        let letters = story.letters();
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        assert_eq!(letters[0], ("no_usable_identifier".to_owned(), "identifiers".to_owned()));
+    });
+}

@@ -73,6 +73,11 @@ impl Story {
         self.clerk.events.clone()
     }
 
+    /// Reason and field of each dead letter.
+    pub fn letters(&self) -> Vec<(String, String)> {
+        self.hub.letters()
+    }
+
     pub fn feeds(&self) -> &Feeds {
         &self.feeds
     }
