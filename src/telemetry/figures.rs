@@ -42,6 +42,7 @@ pub(super) struct Figures {
     pub rejections: IntCounterVec,
     pub unmapped_kinds: IntCounterVec,
     pub spoke_records: IntCounterVec,
+    pub alerts_held_partitions: IntGaugeVec,
     pub spoke_newest_record_seconds: GaugeVec,
     /// Topic → the department that it belongs to.
     spokes: RwLock<BTreeMap<String, String>>,
@@ -239,6 +240,11 @@ impl Figures {
             spoke_records: make.counters(
                 "insight_hub_spoke_records_total",
                 "Records taken from a department's topic, in committed transactions.",
+                &["spoke"],
+            ),
+            alerts_held_partitions: make.whole_gauges(
+                "insight_hub_alerts_held_partitions",
+                "Source partitions of a department for which alerts are held back: not read to their end, or of days ago and catching up.",
                 &["spoke"],
             ),
             spoke_newest_record_seconds: make.gauges(

@@ -19,7 +19,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
+use prometheus::{Encoder, Histogram, IntCounter, IntGauge, TextEncoder};
 
 pub use company::CompanyValue;
 pub use event::{AbortReason, Event, Rebalance, ReloadOutcome};
@@ -120,6 +120,11 @@ impl Telemetry {
     /// Records taken from a department's topic, in committed transactions.
     pub fn spoke_records(&self, spoke: &str) -> IntCounter {
         self.figures.spoke_records.with_label_values(&[spoke])
+    }
+
+    /// Partitions of a department for which alerts of the whole hub are held back. Each of them adds itself, and takes itself away.
+    pub fn alerts_held_partitions(&self, spoke: &str) -> IntGauge {
+        self.figures.alerts_held_partitions.with_label_values(&[spoke])
     }
 
     /// Shows the timestamp of the newest record of a department: seconds since 1970-01-01T00:00:00Z. One from the future is

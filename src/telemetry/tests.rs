@@ -26,6 +26,7 @@ const MOVES: &[(&str, fn(&Telemetry))] = &[
     }),
     ("insight_hub_unmapped_kinds_total", |t| t.emit(Event::KindsUnmapped { spoke: "sales", count: 1 })),
     ("insight_hub_spoke_records_total", |t| t.spoke_records("sales").inc_by(3)),
+    ("insight_hub_alerts_held_partitions", |t| t.alerts_held_partitions("sales").inc()),
     ("insight_hub_spoke_newest_record_seconds", |t| t.spoke_newest_record("sales", 1.5)),
     ("insight_hub_links_total", |t| t.emit(Event::LinksChanged { linked: 1, unlinked: 0, homes_moved: 0 })),
     ("insight_hub_links_refused_total", |t| t.emit(Event::LinksRefused { rule: "oversize", count: 1 })),

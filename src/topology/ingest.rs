@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntGauge};
 
 use super::{
     TopicMap, TopologyOptions,
@@ -11,6 +11,7 @@ use super::{
         self, Batch, Header,
         backlog::{self, Intake},
     },
+    pace::Pace,
     tally::Tally,
     watermarks::source_number,
 };
@@ -62,6 +63,8 @@ struct IngestStage {
     record: Vec<u8>,
     /// The newest touchpoint accepted from this partition.
     as_of: Option<EventTime>,
+    /// Whether what comes of it will ever have happened later before it came than now.
+    pace: Pace,
     /// Of which day every receiver was told last.
     told: Option<Day>,
     /// Whether the partition has been quiet for long.
@@ -81,6 +84,8 @@ struct IngestStage {
     telemetry: Telemetry,
     counters: BTreeMap<Outcome, IntCounter>,
     records: IntCounter,
+    /// How many partitions of the department hold alerts back, and whether this one counts.
+    holding: (IntGauge, bool),
     /// What the running transaction has to tell once it is committed: outcomes, records, unmapped kinds …
     uncounted: Vec<(Outcome, u64)>,
     tally: Tally,
@@ -88,7 +93,8 @@ struct IngestStage {
     untold: Vec<(Reason, String, i32, i64)>,
 }
 
-/// What happened more days before it came is history, as long as nothing newer has come from its partition.
+/// What happened more days before it came is history, as long as nothing newer has come from its partition, and its partition does
+/// not keep pace.
 const HISTORY_DAYS: i32 = 1;
 
 /// A record's headers as ingest sees them.
@@ -127,6 +133,7 @@ impl IngestStage {
             batches: std::iter::repeat_with(Batch::default).take(partitions).collect(),
             record: Vec::new(),
             as_of: None,
+            pace: Pace::default(),
             told: None,
             idle: false,
             tell: false,
@@ -140,6 +147,7 @@ impl IngestStage {
                 .map(|outcome| (*outcome, options.telemetry.outcomes(&spoke_name, outcome.as_str())))
                 .collect(),
             records: options.telemetry.spoke_records(&spoke_name),
+            holding: (options.telemetry.alerts_held_partitions(&spoke_name), false),
             spoke_name,
             telemetry: options.telemetry.clone(),
             uncounted: Vec::new(),
@@ -160,13 +168,13 @@ impl IngestStage {
     }
 
     /// Whether what it tells may be over by the time it has caught up: there is more to read, or what comes happened days
-    /// before it came, and comes still.
+    /// before it came, comes still, and will be nearer.
     fn intake(&self) -> Option<Intake> {
         let is_old = |at: EventTime| self.calendar.day(at).plus(HISTORY_DAYS) < self.arrived;
         Some(match (self.is_behind?, self.as_of) {
             (true, _) => Intake::History,
             (false, _) if self.idle => Intake::News,
-            (false, Some(at)) if is_old(at) => Intake::History,
+            (false, Some(at)) if is_old(at) && !self.pace.keeps() => Intake::History,
             (false, Some(_)) => Intake::News,
             (false, None) => Intake::Nothing,
         })
@@ -182,6 +190,11 @@ impl IngestStage {
         backlog::encode(&self.header(), intake, &mut self.record);
         let partitions = i32::try_from(self.batches.len()).expect("it counts partitions of a topic");
         Ok(messages::send_to_all(outputs, self.map.customers_repartition, partitions, &self.record)?)
+    }
+
+    fn show_holding(&mut self, holds: bool) {
+        let (gauge, shown) = &mut self.holding;
+        gauge.add(i64::from(holds) - i64::from(std::mem::replace(shown, holds)));
     }
 
     fn send_batch(&mut self, partition: usize, outputs: &mut dyn Outputs) -> Result<(), StageError> {
@@ -239,6 +252,13 @@ impl IngestStage {
     }
 }
 
+impl Drop for IngestStage {
+    /// Another instance may go on with its partition.
+    fn drop(&mut self) {
+        self.show_holding(false);
+    }
+}
+
 impl Stage for IngestStage {
     fn process(&mut self, record: &Record<'_>, _: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
         let spokes = self.spokes.get_or_insert_with(|| self.live.now()).clone();
@@ -279,7 +299,10 @@ impl Stage for IngestStage {
                     if std::mem::take(&mut self.idle) {
                         // Those who count on its silence hear of its first touchpoint at once.
                         self.told = None;
+                        // What it has to make up for now says nothing of how it was before.
+                        self.pace = Pace::default();
                     }
+                    self.pace.take(record.timestamp_ms, self.as_of.unwrap_or(touchpoint.occurred_at));
                     if batch.is_full() {
                         failure = self.send_batch(partition, outputs);
                     }
@@ -349,6 +372,7 @@ impl Stage for IngestStage {
 
     fn post_commit(&mut self) {
         self.spokes = None;
+        self.show_holding(self.told_intake == Some(Intake::History));
         for (outcome, count) in self.uncounted.drain(..) {
             self.counters[&outcome].inc_by(count);
         }

@@ -41,6 +41,7 @@ mod links;
 pub mod messages;
 mod metrics;
 mod observer;
+mod pace;
 pub mod readings;
 mod reread;
 mod store_view;

@@ -138,3 +138,55 @@ fn what_comes_as_it_happens_opens_and_closes_alerts_once_and_leaves_what_history
     let (one, other) = (hub.rest("day by day"), other.rest("at once"));
     assert_eq!(one.alerts.keys().collect::<Vec<_>>(), other.alerts.keys().collect::<Vec<_>>());
 }
+
+/// Each hour an order of the one department at once, and a case of the other, which always tells so many hours later. Each
+/// case is answered two days after it was opened, but those of the last days.
+fn with_one_late(hours: i64, late_hours: i64) -> Vec<Said> {
+    let mut said = Vec::new();
+    for hour in 0..hours {
+        let who = id(&format!("customer_id:C{}", hour % 7));
+        let number = usize::try_from(hour).unwrap();
+        let mut say = |department: usize, number: usize, hour: i64, kind: &str, thing: String, late: i64| {
+            let event = touch(DEPARTMENTS[department], number, hour, kind, &[who.clone(), id(&thing)]);
+            let came = event.timestamp_ms + late * HOUR_MS;
+            said.push((came, SourceEvent { timestamp_ms: came, ..event }));
+        };
+        say(0, number, hour, "order_placed", format!("order:O{hour}"), 0);
+        say(1, 2 * number, hour, "case_opened", format!("case:T{hour}"), late_hours);
+        say(1, 2 * number + 1, hour + 48, "case_replied", format!("case:T{hour}"), late_hours);
+    }
+    said.sort_by_key(|(came, _)| *came);
+    said.into_iter().map(|(_, event)| Said::Event(event)).collect()
+}
+
+/// Nobody falls silent: what is told is told because nothing is waited for.
+fn told_of(seed: u64, said: &[Said]) -> Vec<(String, Option<Value>)> {
+    let mut hub = Hub::with_worker(seed, 2, WorkerOptions { idle_after: Duration::MAX, ..small_worker() });
+    for part in said.chunks(24) {
+        hub.tell(part);
+        hub.simulation.produce_all();
+        hub.simulation.add_faults(1);
+        hub.simulation.run_for(60).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+    hub.rest(&format!("seed {seed}"));
+    published(&hub)
+}
+
+#[test]
+fn a_department_that_is_always_two_days_late_silences_nobody_and_one_that_loads_history_everybody() {
+    let said = with_one_late(24 * 8, 48);
+    in_turn(seeds(5, 100), |seed| {
+        let told = told_of(seed, &said);
+        let closed = told.iter().filter(|(_, value)| value.is_none()).count();
+        assert!(closed > 20, "seed {seed}: cases are told of, and that they were answered: {closed} of {}", told.len());
+        // The same, all of it long after it happened, within a quarter of an hour.
+        let mut loaded = came(&said, 500 * 24 * HOUR_MS);
+        for (number, said) in loaded.iter_mut().enumerate() {
+            if let Said::Event(event) = said {
+                event.timestamp_ms += i64::try_from(number).unwrap() * 1_000;
+            }
+        }
+        let told = told_of(seed, &loaded);
+        assert!(told.is_empty(), "seed {seed}: {told:?}");
+    });
+}
