@@ -190,3 +190,74 @@ fn a_department_that_is_always_two_days_late_silences_nobody_and_one_that_loads_
         assert!(told.is_empty(), "seed {seed}: {told:?}");
     });
 }
+
+/// Among what departments say as it happens, part by part, somebody loads what happened long before, into the same topics: within
+/// half an hour, an answer often in another part than its case. And what departments say afterwards, in rounds of more than an hour: an
+/// instance that takes a partition over counts the hour from then on.
+fn loaded_among_live(history: Vec<Said>) -> [Vec<Vec<Said>>; 2] {
+    const LIVE: i64 = 500 * 24;
+    let mut live = (0..).map(|number: usize| {
+        let turn = i64::try_from(number).unwrap();
+        let who = id(&format!("customer_id:L{}", number % 40));
+        // So that each partition of both topics has some.
+        let department = DEPARTMENTS[number / 7 % 2];
+        let event = touch(department, 100_000 + number, LIVE, "page_viewed", &[who]);
+        let mut payload: Value = serde_json::from_slice(&event.payload).unwrap();
+        let at = event.timestamp_ms + turn * 15_000;
+        payload["occurred_at"] = json!(at);
+        Said::Event(SourceEvent {
+            payload: payload.to_string().into_bytes(),
+            occurred_at: at,
+            timestamp_ms: at,
+            ..event
+        })
+    });
+    let now = |said: &Said| match said {
+        Said::Event(event) => event.timestamp_ms,
+        Said::Command { .. } => unreachable!("there are none"),
+    };
+    let mut parts = vec![live.by_ref().take(40).collect::<Vec<_>>()];
+    for part in history.chunks(2) {
+        let mut said: Vec<Said> = live.by_ref().take(1).collect();
+        let arrived = now(&said[0]);
+        said.extend(came(part, arrived - START_MS));
+        parts.push(said);
+    }
+    let rounds = (0..4).map(|_| live.by_ref().take(300).collect()).collect();
+    [parts, rounds]
+}
+
+#[test]
+fn history_that_is_loaded_into_live_topics_tells_nothing_that_its_own_rest_takes_back() {
+    let [parts, rounds] = loaded_among_live(history(40));
+    let ran = in_turn(seeds(10, 200), |seed| {
+        let worker = WorkerOptions { idle_after: Duration::MAX, ..small_worker() };
+        let mut hub = Hub::with_worker(seed, 2, worker);
+        for (number, part) in parts.iter().enumerate() {
+            hub.tell(part);
+            hub.simulation.produce_all();
+            hub.simulation.add_faults(u32::from(number % 8 == 0));
+            // The first are read to their end: the hub is live.
+            hub.simulation
+                .run_for(if number == 0 { 400 } else { 30 })
+                .unwrap_or_else(|error| panic!("{seed}: {error}"));
+        }
+        // One topic is not read an hour ahead of another.
+        let mut feeds = hub.rest(&format!("seed {seed}"));
+        for round in &rounds {
+            hub.tell(round);
+            feeds = hub.rest(&format!("seed {seed}"));
+        }
+        let told = published(&hub);
+        for (key, value) in &told {
+            assert!(feeds.alerts.contains_key(key), "seed {seed}: {value:?} is not open in the end");
+        }
+        // As many as of a hub that was told everything at once.
+        let mut other = Hub::new(seed, 1);
+        other.tell(&[&parts[..], &rounds].concat().concat());
+        let expected = other.rest(&format!("seed {seed}, at once"));
+        assert_eq!(feeds.alerts.keys().collect::<Vec<_>>(), expected.alerts.keys().collect::<Vec<_>>(), "seed {seed}");
+        feeds.alerts.len()
+    });
+    assert!(ran.iter().all(|open| *open >= 10), "{ran:?}");
+}
