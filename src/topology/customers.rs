@@ -278,7 +278,7 @@ impl Stage for CustomersStage {
             self.publisher.arrived = header.arrived;
         }
         self.publisher.timestamp_ms = older(self.publisher.timestamp_ms, record.timestamp_ms);
-        self.publisher.sequence = u64::try_from(record.offset).unwrap_or_default();
+        self.publisher.sequence.follows(record.offset);
         if !are_moves {
             self.wait(entries, after);
             self.waiting_ms = older(self.waiting_ms, record.timestamp_ms);
@@ -309,6 +309,7 @@ impl Stage for CustomersStage {
         if !self.backlog.is_over(store)? && self.told_live == Some(true) {
             self.tell_live(false, outputs)?;
         }
+        self.publisher.sequence.begin(store)?;
         self.fold_waiting(store, outputs)?;
         let more = self.go_on_with_readings(store, outputs)?;
         let more = more | self.customers.fire_timers(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
@@ -360,6 +361,7 @@ impl Stage for CustomersStage {
         }
         self.told = Some(told);
         publisher.timestamp_ms = 0;
+        publisher.sequence.end(store);
         // What is left to do by itself belongs to the backlog.
         let is_live = is_live && (!more || self.told_live == Some(true));
         if self.told_live != Some(is_live) {

@@ -16,6 +16,7 @@ use super::{
         self,
         told::{self, Told},
     },
+    sequence::Sequence,
     store_view::StoreView,
 };
 use crate::{
@@ -58,7 +59,7 @@ pub(super) fn maker(
             telemetry: options.telemetry.clone(),
             untold: Vec::new(),
             shown: BTreeSet::new(),
-            sequence: 0,
+            sequence: Sequence::default(),
             taken_bytes: 0,
         })
     })
@@ -121,7 +122,7 @@ struct MetricsStage {
     untold: Vec<(String, Option<EventTime>)>,
     /// Departments whose freshness is shown from here.
     shown: BTreeSet<String>,
-    sequence: u64,
+    sequence: Sequence,
     /// Bytes of contributions taken in this transaction.
     taken_bytes: usize,
 }
@@ -221,7 +222,7 @@ impl Stage for MetricsStage {
             None => {}
         }
         let (header, arrivals, mut entries) = messages::open_with_arrivals(record.value.unwrap_or_default())?;
-        self.sequence = u64::try_from(record.offset).unwrap_or_default();
+        self.sequence.follows(record.offset);
         self.taken_bytes += entries.len();
         let mut view = StoreView(store);
         if let Some(arrivals) = arrivals {
@@ -263,28 +264,30 @@ impl Stage for MetricsStage {
         }
         let waits = self.publish_accounts(store, outputs)?;
         self.metrics.tell_alerts(self.heard.is_over(0..self.sources, store)?);
+        self.sequence.begin(store)?;
         let mut sending = Sending {
             map: self.map,
             values: &mut self.values,
             analyses: &mut self.analyses,
             alerts: &mut self.alerts,
             alerted: &mut self.alerted,
-            sequence: self.sequence,
+            sequence: &mut self.sequence,
             outputs,
             failure: None,
         };
-        let (metrics, parts, store) = (&mut self.metrics, &self.parts, &mut StoreView(store));
+        let (metrics, parts, view) = (&mut self.metrics, &self.parts, &mut StoreView(store));
         let more = parts.all.measure(|| {
-            let turn = parts.values.measure(|| metrics.publish_values(store, &mut sending))?;
-            let parameters_left = parts.parameters.measure(|| metrics.publish_parameters(turn, store, &mut sending))?;
-            let analyses_left = parts.analyses.measure(|| metrics.publish_analyses(turn, store, &mut sending))?;
+            let turn = parts.values.measure(|| metrics.publish_values(view, &mut sending))?;
+            let parameters_left = parts.parameters.measure(|| metrics.publish_parameters(turn, view, &mut sending))?;
+            let analyses_left = parts.analyses.measure(|| metrics.publish_analyses(turn, view, &mut sending))?;
             Ok(turn.left | parameters_left | analyses_left)
         });
         let more = more.map_err(stop)?;
-        match sending.failure {
-            Some(error) => Err(error.into()),
-            None => Ok(more || waits),
+        if let Some(error) = sending.failure {
+            return Err(error.into());
         }
+        self.sequence.end(store);
+        Ok(more || waits)
     }
 
     fn starts(&mut self, generation: Generation, rebuilding: bool, store: &mut Store) -> Result<(), StageError> {
@@ -340,6 +343,7 @@ impl Stage for MetricsStage {
     fn rolled_back(&mut self) {
         self.taken_bytes = 0;
         self.metrics.rolled_back();
+        self.sequence = Sequence::default();
         self.spokes.rolled_back();
         self.heard = Heard::default();
         self.alerted = (0, 0);

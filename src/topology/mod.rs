@@ -44,6 +44,7 @@ mod observer;
 mod pace;
 pub mod readings;
 mod reread;
+mod sequence;
 mod store_view;
 mod tally;
 mod watermarks;

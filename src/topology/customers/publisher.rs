@@ -12,6 +12,7 @@ use super::super::{
         moves::{MoveBatch, ToLinks, VERSION_MOVES, VERSION_TO_LINKS, pieces},
         told::{self, Told},
     },
+    sequence::Sequence,
 };
 use crate::{
     customers::{self, Item, Pair, WithdrawnPair},
@@ -52,7 +53,7 @@ pub(super) struct Publisher {
     pub(super) timestamp_ms: i64,
     /// Of the oldest record that what is told to homes, persons and links now follows from; 0 if there is none.
     pub(super) follows_ms: i64,
-    pub(super) sequence: u64,
+    pub(super) sequence: Sequence,
     pub(super) outcomes: BTreeMap<(String, Day, Outcome), i64>,
     /// Whether what is folded has been counted before.
     pub(super) is_counted: bool,
@@ -127,7 +128,7 @@ impl customers::Effects for Sending<'_, '_> {
             publisher.map.touchpoints_feed,
             &publisher.touchpoints,
             key.as_bytes(),
-            publisher.sequence,
+            publisher.sequence.take(),
         );
         self.note(sent);
     }
@@ -142,7 +143,7 @@ impl customers::Effects for Sending<'_, '_> {
             self.publisher.map.touchpoints_feed,
             &self.publisher.touchpoints,
             key.as_bytes(),
-            self.publisher.sequence,
+            self.publisher.sequence.take(),
         );
         self.note(gone);
     }
@@ -153,7 +154,7 @@ impl customers::Effects for Sending<'_, '_> {
             self.publisher.map.customers_feed,
             &self.publisher.customers,
             &person.hexadecimal(),
-            self.publisher.sequence,
+            self.publisher.sequence.take(),
         );
         self.note(gone);
     }
@@ -162,7 +163,7 @@ impl customers::Effects for Sending<'_, '_> {
         let publisher = &mut *self.publisher;
         publisher.alerts.encode(alert);
         let (topic, key) = (publisher.map.alerts_feed, alert.key().to_string());
-        let sent = send_feed(self.outputs, topic, &publisher.alerts, key.as_bytes(), publisher.sequence);
+        let sent = send_feed(self.outputs, topic, &publisher.alerts, key.as_bytes(), publisher.sequence.take());
         if alert.revision == 1 {
             publisher.alerted.entry(alert.cause).or_default().0 += 1;
         }
@@ -173,7 +174,7 @@ impl customers::Effects for Sending<'_, '_> {
         let publisher = &mut *self.publisher;
         publisher.alerted.entry(cause).or_default().1 += 1;
         let (topic, key) = (publisher.map.alerts_feed, key.to_string());
-        let gone = send_tombstone(self.outputs, topic, &publisher.alerts, key.as_bytes(), publisher.sequence);
+        let gone = send_tombstone(self.outputs, topic, &publisher.alerts, key.as_bytes(), publisher.sequence.take());
         self.note(gone);
     }
 
@@ -226,7 +227,7 @@ impl customers::Effects for Sending<'_, '_> {
             publisher.map.customers_feed,
             &publisher.customers,
             &person.hexadecimal(),
-            publisher.sequence,
+            publisher.sequence.take(),
         );
         self.note(sent);
     }
@@ -325,7 +326,7 @@ impl Publisher {
             generation: None,
             timestamp_ms: 0,
             follows_ms: 0,
-            sequence: 0,
+            sequence: Sequence::default(),
             outcomes: BTreeMap::new(),
             is_counted: false,
             erased: BTreeMap::new(),
@@ -348,6 +349,7 @@ impl Publisher {
         self.alerted.clear();
         self.sent = (0, 0);
         self.uncounted.clear();
+        self.sequence = Sequence::default();
         (self.timestamp_ms, self.follows_ms) = (0, 0);
     }
 

@@ -198,7 +198,7 @@ impl CustomersStage {
         let mut known = Known { phase: Phase::default(), ..known.clone() };
         self.publisher.as_of = self.times(store)?.as_of;
         // What a sweep says are other events than those of the record before it.
-        self.publisher.sequence = self.publisher.sequence.max(sequence);
+        self.publisher.sequence.at_least(sequence);
         let mut sending = Sending { publisher: &mut self.publisher, outputs, failure: None };
         let swept = self
             .customers

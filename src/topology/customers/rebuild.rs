@@ -94,7 +94,7 @@ impl CustomersStage {
     ) -> Result<Migrated, StageError> {
         self.publisher.generation = Some(target);
         // Records of another rebuild are other events, whatever they say.
-        self.publisher.sequence = u64::MAX - u64::from(target.epoch);
+        self.publisher.sequence.is(u64::MAX - u64::from(target.epoch));
         let as_of = self.times(store)?.as_of;
         let from = if first {
             self.customers.begin_refold(as_of.map(|at| self.calendar.day(at)));

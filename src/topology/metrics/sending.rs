@@ -24,6 +24,7 @@ use crate::{
         TopicMap,
         customers::{send_feed, send_tombstone},
         messages::told::{self, Told},
+        sequence::Sequence,
     },
 };
 
@@ -75,7 +76,7 @@ pub(super) struct Sending<'a, 'o> {
     /// Alerts that opened, and that are over.
     pub(super) alerted: &'a mut (u64, u64),
     /// Tells publications of alerts apart.
-    pub(super) sequence: u64,
+    pub(super) sequence: &'a mut Sequence,
     pub(super) outputs: &'a mut (dyn Outputs + 'o),
     pub(super) failure: Option<LogError>,
 }
@@ -300,7 +301,7 @@ impl Effects for Sending<'_, '_> {
     fn alert(&mut self, alert: &Alert<'_>) {
         self.alerts.encode(alert);
         let (topic, key) = (self.map.alerts_feed, alert.id.hexadecimal());
-        let sent = send_feed(self.outputs, topic, self.alerts, &key, self.sequence);
+        let sent = send_feed(self.outputs, topic, self.alerts, &key, self.sequence.take());
         self.alerted.0 += u64::from(alert.revision == 1);
         self.note(sent);
     }
@@ -321,7 +322,8 @@ impl Effects for Sending<'_, '_> {
 
     fn alert_gone(&mut self, id: AlertId) {
         self.alerted.1 += 1;
-        let sent = send_tombstone(self.outputs, self.map.alerts_feed, self.alerts, &id.hexadecimal(), self.sequence);
+        let number = self.sequence.take();
+        let sent = send_tombstone(self.outputs, self.map.alerts_feed, self.alerts, &id.hexadecimal(), number);
         self.note(sent);
     }
 }
