@@ -23,6 +23,9 @@ pub const WINDOWS: usize = 12;
 /// Of which so many have to have a value.
 pub const WINDOWS_MIN: usize = 8;
 
+/// The test, for whoever reads what it found.
+pub const TEST: &str = "outside the 99.9 % prediction interval of the usual weeks before it (Student's t), and more than 3.29 standard errors of its own from their mean";
+
 /// What is usual for a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usual {

@@ -137,6 +137,7 @@ fn about(alert: &Value) -> String {
     }
     let figures = alert["figures"].as_object().into_iter().flatten();
     words.extend(figures.map(|(name, figure)| format!("{name} {figure}")));
+    words.extend(alert["test"].as_str().map(str::to_owned));
     words.join(", ")
 }
 

@@ -134,6 +134,7 @@ fn open<'a>(
         thing: None,
         since,
         happened_at: None,
+        test: None,
         figures: BTreeMap::new(),
         acknowledged: None,
         revision: 0,

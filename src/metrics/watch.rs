@@ -41,7 +41,7 @@ use super::{
 };
 use crate::{
     analyses::{
-        range::{Usual, WINDOWS},
+        range::{TEST, Usual, WINDOWS},
         statistics::{OBSERVATIONS_MIN, Z_95},
     },
     model::{
@@ -55,7 +55,9 @@ const INDEX: u8 = b'j';
 const ACKNOWLEDGED: u8 = b'k';
 
 /// Version of the stored form of a series, and of what an alert means: what another one wrote is examined anew.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The same before alerts named their test.
+const VERSION_WITHOUT_TEST: u8 = 2;
 /// The same before alerts had weeks.
 const VERSION_WITHOUT_WEEKS: u8 = 1;
 
@@ -141,6 +143,11 @@ impl Series {
         match bytes {
             [VERSION, rest @ ..] => {
                 postcard::from_bytes(rest).map_err(|_| MetricsError::Corrupted { what: "a watched series" })
+            }
+            [VERSION_WITHOUT_TEST, rest @ ..] => {
+                let series: Series =
+                    postcard::from_bytes(rest).map_err(|_| MetricsError::Corrupted { what: "a watched series" })?;
+                Ok(Series { examined: None, ..series })
             }
             [VERSION_WITHOUT_WEEKS, rest @ ..] => {
                 let (_, open): (Option<Day>, Option<OpenWithoutWeeks>) =
@@ -524,6 +531,7 @@ impl Watch {
                 thing: None,
                 since,
                 happened_at: None,
+                test: Some(TEST),
                 figures: BTreeMap::from([
                     ("value", found.value),
                     ("n", found.figures.n as f64),

@@ -202,6 +202,8 @@ pub struct Alert<'a> {
     pub since: Day,
     /// The moment that it is about: promised, opened, answered.
     pub happened_at: Option<EventTime>,
+    /// Of a metric: by which test its window is outside its usual range.
+    pub test: Option<&'static str>,
     /// The numbers behind it, by name.
     pub figures: BTreeMap<&'static str, f64>,
     /// Who has seen it.
@@ -223,6 +225,7 @@ impl<'a> Alert<'a> {
             thing: None,
             since,
             happened_at: None,
+            test: None,
             figures: BTreeMap::new(),
             acknowledged: None,
             revision: 0,
@@ -240,7 +243,9 @@ impl<'a> Alert<'a> {
         let thing = self.thing.map(|thing| (thing.kind, thing.value));
         let window = self.series.and_then(|(_, window)| window).map(|window| window.start);
         let said = (self.owner, thing, (self.since, self.happened_at), window, figures, &self.acknowledged);
-        xxhash_rust::xxh3::xxh3_64(&postcard::to_stdvec(&said).expect("a vector takes every byte"))
+        let mut said = postcard::to_stdvec(&said).expect("a vector takes every byte");
+        said.extend_from_slice(self.test.unwrap_or_default().as_bytes());
+        xxhash_rust::xxh3::xxh3_64(&said)
     }
 }
 

@@ -148,6 +148,7 @@ pub fn alert() -> Alert<'static> {
         thing: Some(Identifier { kind: IdentifierType::Case, value: "T-1" }),
         since: Day(20_514),
         happened_at: Some(NINE_O_CLOCK),
+        test: None,
         figures: BTreeMap::from([("target_hours", 24.0)]),
         acknowledged: Some(Acknowledgement { number: 3, at: NINE_O_CLOCK, by: "mo".into() }),
         revision: 2,
@@ -169,6 +170,7 @@ pub fn alert_of_metric() -> Alert<'static> {
         series: Some((series, Some(Window::of(WindowKind::Week, Day::from_civil(2026, 3, 2))))),
         thing: None,
         happened_at: None,
+        test: Some("outside the range of usual weeks"),
         figures: BTreeMap::from([("value", 20.0), ("usual_low", 71.25)]),
         acknowledged: None,
         ..alert()

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{Harness, day, midnight};
 use crate::{
     metrics::Options,
-    model::{Acknowledgement, Calendar, Day, EventTime},
+    model::{Acknowledgement, AlertId, Calendar, Day, EventTime, KeyValue as _},
 };
 
 /// A Monday.
@@ -67,6 +67,36 @@ fn an_unusual_week_opens_an_alert_once_it_is_over_and_the_next_usual_one_closes_
     "#]]
     .assert_eq(&told(&mut harness));
     assert!(harness.feed.open_alerts.is_empty());
+}
+
+/// What a store says of a series that has an alert, but for its version: examined, and what the feed knows.
+type Stored = (Option<Day>, Option<(AlertId, String, Day, u64, u32, u8)>);
+
+#[test]
+fn an_alert_of_before_alerts_named_their_test_is_told_once_more_and_goes_on() {
+    let mut harness = harness();
+    usual(&mut harness, 0..10);
+    harness.tell(&format!("orders {} region=north n=20", monday(10)));
+    after(&mut harness, 10);
+    assert_eq!(told(&mut harness).lines().count(), 1);
+    let stored = harness.store.map.iter().filter(|(key, _)| key[0] == b'u');
+    let stored: Vec<_> = stored.map(|(key, value)| (key.clone(), value.clone())).collect();
+    for (key, value) in stored {
+        let (examined, open): Stored = postcard::from_bytes(&value[1..]).expect("the form of now");
+        // Nothing was said of a test.
+        let open =
+            open.map(|(id, owner, since, content, revision, weeks)| (id, owner, since, !content, revision, weeks));
+        let value = postcard::to_extend(&(examined, open), vec![2]).expect("a vector takes every byte");
+        harness.store.put(&key, &value);
+    }
+    harness.keep();
+    harness.restart(3);
+    harness.commit_all();
+    let told = told(&mut harness);
+    assert!(
+        told.contains("orders region north open") && told.ends_with(" r2\n") && told.lines().count() == 1,
+        "{told}"
+    );
 }
 
 #[test]

@@ -151,9 +151,15 @@ pub(super) fn of_metric(alert: &Value, metrics: &[super::choices::Metric]) -> Ve
         line(words::day(text_of(alert, "/since"))),
         vec![text(figure("value").unwrap_or_else(|| "–".to_owned())), soft(format!(" {window}"))],
         line(n.unwrap_or_else(|| "–".to_owned())),
-        line(usual.unwrap_or_else(|| "–".to_owned())),
+        with_test(usual.unwrap_or_else(|| "–".to_owned()), alert),
         owner(alert),
     ]
+}
+
+/// The range, and by which test the value is outside.
+fn with_test(range: String, alert: &Value) -> Line {
+    let test = text_of(alert, "/test");
+    if test.is_empty() { line(range) } else { vec![text(range), soft(format!(" {test}"))] }
 }
 
 /// An alert about a customer.

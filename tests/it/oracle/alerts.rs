@@ -74,6 +74,7 @@ pub fn open(of: &Person<'_>, world: &World, options: &Options) -> BTreeMap<Strin
                 "since": shown(found.since),
                 "happened_at": found.happened_at.map(instant),
                 "figures": found.figures,
+                "test": null,
                 "acknowledged_by": seen.map(|(by, _)| by),
                 "acknowledged_at": seen.map(|(_, at)| instant(*at)),
             });

@@ -62,6 +62,10 @@ fn student(freedom: usize) -> f64 {
     low
 }
 
+/// What is said of the test below.
+const TEST: &str = "outside the 99.9 % prediction interval of the usual weeks before it (Student's t), and more than 3.29 \
+    standard errors of its own from their mean";
+
 type Weeks<'a> = BTreeMap<Day, &'a Value>;
 
 /// The figures of an alert about the last week and the first week of its run, if it is unusual: what usual weeks before say,
@@ -152,6 +156,7 @@ pub fn open(metrics: &BTreeMap<String, Value>, world: &World, options: &Options)
             "since": shown(since),
             "happened_at": null,
             "figures": figures,
+            "test": TEST,
             "acknowledged_by": seen.map(|(by, _)| by),
             "acknowledged_at": seen.map(|(_, at)| instant(*at)),
         });
