@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | `promise_overdue` | that an order was promised for, or on which a late promise was made | delivered, cancelled, promised for another moment, the order forgotten | who promised it first |
 //! | `case_unanswered` | in which the target for a first reply ends | first public reply by an agent, resolved, or forgotten | where it was opened |
-//! | `follow_up_missing` | in which 48 h after a detractor's answer or a complaint end | any follow-up, by whomever | who was answered |
+//! | `follow_up_missing` | in which 48 h after a detractor's answer or a complaint end | an agent's public follow-up, of whichever department | who was answered |
 //! | `contact_cap_exceeded` | up to which more than the cap were sent in 30 days | as few as the cap | whose message was too much |
 //! | `customer_lapsed` | after the limit of their own rhythm | a purchase | who sold last |
 //!
@@ -35,7 +35,7 @@ use crate::model::{
 };
 
 /// What alerts mean: another number asks for a rebuild.
-pub const ALERTS_VERSION: u8 = 4;
+pub const ALERTS_VERSION: u8 = 5;
 
 /// What the feed was told of an alert last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -82,7 +82,7 @@ SELECT 'case_unanswered', c.person, 'case', c.case_no, day_of(c.opened_at + getv
     c.opened_at, MAP {'target_hours': getvariable('unanswered_target_ms') / 3600000.0}
 FROM support_case c JOIN touch o ON o.person = c.person AND o.pos = c.opened WHERE replied IS NULL AND resolved IS NULL;
 INSERT INTO open_alert
-WITH followed AS (SELECT person, max(pos) AS pos FROM touch WHERE kind = 'follow_up_made' GROUP BY person
+WITH followed AS (SELECT person, max(pos) AS pos FROM touch WHERE kind = 'follow_up_made' AND initiator = 'agent' AND visibility = 'public' GROUP BY person
 ), waiting AS (
     SELECT t.*, row_number() OVER (PARTITION BY t.person ORDER BY t.pos DESC) AS age
     FROM touch t LEFT JOIN followed f USING (person)

@@ -89,7 +89,7 @@ SELECT 'first_contact_resolution', NULL, r.person, r.resolved, 1, (NOT EXISTS (
 FROM resolved r;
 WITH follow_up AS (
     SELECT person, pos, ms, coalesce(lag(pos) OVER (PARTITION BY person ORDER BY pos), 0) AS before
-    FROM touch WHERE kind = 'follow_up_made'
+    FROM touch WHERE kind = 'follow_up_made' AND initiator = 'agent' AND visibility = 'public'
 ), cause AS (
     SELECT f.person, f.pos, f.ms - min(t.ms) AS took
     FROM follow_up f JOIN touch t ON t.person = f.person AND t.pos >= f.before AND t.pos < f.pos

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{FoldOptions, contacts::Contacts, facts::Facts, head::CONTACT_DAYS};
-use crate::model::{AlertMark, Day, EventTime, Kind, ScoreScale};
+use crate::model::{AlertMark, Day, EventTime, Initiator, Kind, ScoreScale, Touchpoint, Visibility};
 
 /// The newest answers and complaints without a follow-up that a head remembers.
 pub const CONCERNS_MAX: usize = 16;
@@ -67,6 +67,14 @@ pub struct Attention {
     pub bought: VecDeque<Bought>,
 }
 
+/// Whether somebody came back to the customer: an agent, where the customer could see it. What a ticket system writes by itself a second
+/// after a complaint is none.
+pub fn is_follow_up(touchpoint: &Touchpoint<'_>) -> bool {
+    touchpoint.kind == Kind::FollowUpMade
+        && touchpoint.initiator == Initiator::Agent
+        && touchpoint.visibility == Visibility::Public
+}
+
 /// Messages to a person in the 30 days up to the close of a day.
 pub fn contacts_until(contacts: &[Contacts], close: Day) -> i64 {
     let days = close.plus(1 - CONTACT_DAYS)..=close;
@@ -84,7 +92,7 @@ impl Attention {
         options: &FoldOptions,
     ) -> bool {
         let (touchpoint, day) = (facts.touchpoint, facts.place.day);
-        if touchpoint.kind == Kind::FollowUpMade {
+        if is_follow_up(touchpoint) {
             self.concerns.clear();
         }
         let detractor = touchpoint.score.filter(|score| score.scale == ScoreScale::Nps && score.value <= DETRACTOR_MAX);

@@ -451,7 +451,7 @@ fn remember_answers(head: &mut Head, facts: &mut Facts<'_, '_>) {
 /// A follow-up closes what the first detractor's answer or complaint since the one before opened.
 fn observe_follow_up(head: &mut Head, facts: &mut Facts<'_, '_>) {
     let touchpoint = facts.touchpoint;
-    if touchpoint.kind == Kind::FollowUpMade {
+    if super::attention::is_follow_up(touchpoint) {
         let since = head.unfollowed_since.take();
         facts.follow_up_ms = since.map(|since| touchpoint.occurred_at.0 - since.0);
     }

@@ -149,6 +149,8 @@ fn whoever_follows_up_closes_the_loop_of_every_detractor_and_complaint_before() 
             "support complaint_made at 1d10:00",
             "closed 1d",
             "shown",
+            "support follow_up_made bot at 2d10:00",
+            "support follow_up_made internal at 2d11:00",
             "closed 2d",
             "shown",
             "closed 3d",

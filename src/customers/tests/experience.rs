@@ -147,6 +147,8 @@ fn a_follow_up_by_any_spoke_closes_what_the_first_detractor_or_complaint_opened(
             "marketing survey_answered nps 6 at 09:00",
             "support complaint_made at 1d09:00",
             "marketing survey_answered nps 7 at 1d10:00",
+            "support follow_up_made bot at 1d11:00",
+            "support follow_up_made internal at 1d12:00",
             "sales follow_up_made at 2d09:00",
             "sales follow_up_made at 2d10:00",
             "support complaint_made at 3d09:00",

@@ -59,10 +59,11 @@ pub(super) const FOLLOW_UP_TIME: Definition = Definition {
     unit: "seconds",
     formula: "mean of follow-up − detractor's answer or complaint, with the share within 48 hours and percentiles by \
               nearest rank from log buckets (relative error ≤ 1 %)",
-    inclusion: "A follow-up by any spoke, from the first answer 0–6 on the scale 0–10 or complaint since the \
+    inclusion: "A public follow-up by an agent of any spoke (bots, systems and internal notes are none), from the first answer 0–6 on the scale 0–10 or complaint since the \
                 follow-up before; one without such a cause does not count.",
     counted_at: "follow-up",
     source: "Closing the loop: F. F. Reichheld, R. Markey, The Ultimate Question 2.0, 2011",
+    version: 2,
     figures: values::follow_up_time,
     ..FLOW
 };

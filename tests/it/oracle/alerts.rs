@@ -122,7 +122,7 @@ fn unanswered<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Foun
 fn concerns<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
     let nps =
         |touch: &Touch| touch.score.as_ref().filter(|(scale, value, _)| scale == "nps" && *value <= 6).map(|it| it.1);
-    let after = of.timeline.iter().rposition(|touch| touch.kind == "follow_up_made").map_or(0, |last| last);
+    let after = of.timeline.iter().rposition(super::experience::is_follow_up).map_or(0, |last| last);
     let waiting: Vec<&Touch> =
         of.timeline[after..].iter().filter(|touch| nps(touch).is_some() || touch.kind == "complaint_made").collect();
     let newest = waiting.len().saturating_sub(CONCERNS_MAX);

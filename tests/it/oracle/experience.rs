@@ -67,12 +67,17 @@ fn observe_resolutions(timeline: &[Touch], moments: &[Moment], cases: &[Case], w
     }
 }
 
+/// By an agent, and not among themselves.
+pub fn is_follow_up(touch: &Touch) -> bool {
+    [&*touch.kind, &touch.initiator, &touch.visibility] == ["follow_up_made", "agent", "public"]
+}
+
 fn observe_follow_ups(timeline: &[Touch], moments: &[Moment], world: &mut World) {
     let calls = |touch: &&Touch| {
         touch.kind == "complaint_made" || touch.score.as_ref().is_some_and(|it| it.0 == "nps" && it.1 <= 6)
     };
     let mut before = 0;
-    for (at, touch) in timeline.iter().enumerate().filter(|(_, touch)| touch.kind == "follow_up_made") {
+    for (at, touch) in timeline.iter().enumerate().filter(|(_, touch)| is_follow_up(touch)) {
         if let Some(cause) = timeline[before..at].iter().find(calls) {
             let taken = touch.occurred_at - cause.occurred_at;
             world.measure("follow_up_time", None, &moments[at], taken, i64::from(taken <= 2 * DAY));
