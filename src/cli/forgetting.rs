@@ -27,7 +27,6 @@ use super::{
     place::{self, Place},
     private,
     run::{HubInput, Shared},
-    serving::Serving,
     stop::StopToken,
 };
 use crate::{
@@ -231,7 +230,7 @@ impl<'a> Forgetting<'a> {
             tracing::warn!("{error}; it is tried again");
             return Ok(false);
         }
-        if let Some(Err(error)) = self.input.serving.map(Serving::clean_thoroughly) {
+        if let Some(Err(error)) = self.input.serving.map(|serving| serving.clean_thoroughly(hub::now_ms())) {
             tracing::warn!("{error}; it is tried again");
             return Ok(false);
         }

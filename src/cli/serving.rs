@@ -243,8 +243,8 @@ impl Serving {
     }
 
     /// Leaves nothing on the disk that the feeds no longer have.
-    pub(super) fn clean_thoroughly(&self) -> Result<(), ViewError> {
-        self.view.clean_thoroughly()
+    pub(super) fn clean_thoroughly(&self, now_ms: i64) -> Result<(), ViewError> {
+        self.view.clean_thoroughly(now_ms)
     }
 
     /// The hub is about to begin: its topics are there, it writes feeds in this format, and maps with these.

@@ -305,11 +305,13 @@ impl View {
         now_ms.saturating_sub(whole_until_ms) > self.options.deletions_kept_ms / 10 * 9
     }
 
-    /// Leaves nothing in any file that is no longer in the copy.
+    /// Leaves nothing in any file that is no longer in the copy, or too old to be there.
     ///
     /// # Errors
     /// [`ViewError`] if it cannot be written; it may be called again.
-    pub fn clean_thoroughly(&self) -> Result<(), ViewError> {
+    pub fn clean_thoroughly(&self, now_ms: i64) -> Result<(), ViewError> {
+        // It is looked for that now and then only.
+        self.forget_old(now_ms)?;
         self.flush()?;
         self.shelf.clean_thoroughly()
     }

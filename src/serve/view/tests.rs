@@ -315,8 +315,14 @@ fn what_was_removed_is_in_no_file_after_a_thorough_cleaning() {
     apply(&view, Feed::Customers, vec![record(0, "a", Some(json!({"identifiers": {"email": [secret]}})))]);
     view.flush().expect("a usable folder");
     assert!(holds(folder.path(), secret.as_bytes()), "the test sees what is in files");
+    // What the journal tells of it is there until it is too old, whenever it was looked for that last.
+    apply(&view, Feed::IdentityJournal, vec![record(2, "a", Some(json!({"one": {"type": "email", "value": secret}})))]);
+    view.forget_old(0).expect("a usable folder");
     apply(&view, Feed::Customers, vec![record(1, "a", None)]);
-    view.clean_thoroughly().expect("a usable folder");
+    let old_ms = 9_001 + 14 * DAY_MS;
+    view.clean_thoroughly(old_ms - DAY_MS).expect("a usable folder");
+    assert!(holds(folder.path(), secret.as_bytes()), "what is kept for a while is kept");
+    view.clean_thoroughly(old_ms).expect("a usable folder");
     assert!(!holds(folder.path(), secret.as_bytes()));
 }
 
