@@ -39,8 +39,8 @@ fn a_month_counts_at_its_last_close_and_with_the_first_touchpoint_after_it() {
         &[&march[..], &["closed 28d"]].concat(),
         &["months"],
         expect![[r#"
-        months month:2026-03 EUR h,2,2930,2930: n 1
-        months month:2026-03 EUR s,1,279: n 1, sum 700"#]],
+            months month:2026-03 EUR d,2,20514,1: n 1
+            months month:2026-03 EUR s,1,279: n 1, sum 700"#]],
     );
     is_over(&[&march[..], &["closed 29d"]].concat());
     // 2026-04-05: the month is over by a touchpoint, and nothing is counted twice.
