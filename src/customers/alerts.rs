@@ -13,7 +13,7 @@
 //!
 //! Opening needs a closed day, closing does not: what ends a cause is in the head at once. So the open alerts are a function
 //! of head and closed day, like a record. What follows a backfill is held back until its end ([`Customers::release_alerts`]):
-//! held people are marked in the store, and looked at then. So is what is found late ([`super::late`]). As long as a home's touchpoints are on their way to a person, nothing is
+//! held people are marked in the store, and looked at then. As long as a home's touchpoints are on their way to a person, nothing is
 //! told of the person either: the last of them has them looked at.
 
 use std::{collections::BTreeMap, ops::ControlFlow};
@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     contributions::Contributions,
     fold::{DimensionValue, Head, attention, head::Level},
-    late::{Late, Waiting},
     record::AtClose,
     rhythm::rhythm,
     stage::{Customers, Effects, Options, Person, person},
@@ -91,7 +90,7 @@ impl Published {
 /// What is kept of a person's alerts, with the head.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// Whether the feed may have to be told something once a backfill is over, or what was found late has waited.
+    /// Whether the feed may have to be told something once a backfill is over.
     pub held: bool,
     /// By id.
     pub published: Vec<Published>,
@@ -253,13 +252,11 @@ pub(super) struct When {
 }
 
 /// Tells the feed how a person's alerts differ from what it knows, counts that at their departments, and keeps what it knows then.
-/// `public`: whom they are published under. `late`: what is known of arrivals, for what is found late to wait; `None`: it is told
-/// at once. Returns whether the feed knows, or all is held back.
+/// `public`: whom they are published under. Returns whether that is so, or it is held back.
 pub(super) fn publish<S: KeyValue + ?Sized>(
     (person_id, public): (PersonId, PersonId),
     (head, kept): (&Head, &mut Option<Box<Kept>>),
     When { closed_day, is_live, is_whole, has_parted }: When,
-    late: Option<&mut Late>,
     options: &Options,
     (store, contributions): (&mut S, &mut Contributions),
     effects: &mut impl Effects,
@@ -273,31 +270,16 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
     let known = kept.as_ref().map_or(&[][..], |kept| &kept.published);
     // Who is gone, is gone: that is never held back for history, but for what is still to come to them.
     let is_told = is_live || is_gone || (now.is_empty() && known.is_empty());
-    let key = store_keys::held(person_id);
-    if !is_told {
-        if !was_held {
-            store.put_local(&key, &[]);
-        }
+    let held = !is_told;
+    if held != was_held {
+        let key = store_keys::held(person_id);
+        if held { store.put_local(&key, &[]) } else { store.delete_local(&key) }
+    }
+    if held {
         kept.get_or_insert_default().held = true;
         return Ok(false);
     }
     let run = run(head, &now, options);
-    let mut waiting = Waiting::default();
-    if is_whole && let Some(late) = late {
-        let before = if was_held { store.get(&key)? } else { None };
-        let before = before.map(|bytes| Waiting::decode(&bytes)).transpose()?.flatten().unwrap_or_default();
-        let is_of_run = |old: &Published, alert: &Alert<'_>| {
-            alert.cause == AlertCause::ContactCapExceeded && old.person == alert.person && run.contains(&old.id)
-        };
-        let is_known = |alert: &Alert<'_>| known.iter().any(|old| old.key() == alert.key() || is_of_run(old, alert));
-        now.retain(|alert| is_known(alert) || !late.waits((alert.id, alert.since, closed_day), &before, &mut waiting));
-        if waiting != before {
-            store.put_local(&key, &waiting.encode());
-        }
-    }
-    if was_held && waiting.is_empty() {
-        store.delete_local(&key);
-    }
     if !is_whole {
         kept.iter_mut().for_each(|kept| kept.held = false);
         kept.take_if(|kept| kept.is_empty());
@@ -351,18 +333,43 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         known.iter().for_each(|old| old.count(-1, contributions));
         published.iter().for_each(|new| new.count(1, contributions));
     }
-    let held = !waiting.is_empty();
-    *kept = (held || !published.is_empty()).then(|| Box::new(Kept { held, published }));
+    *kept = (!published.is_empty()).then(|| Box::new(Kept { held: false, published }));
     Ok(true)
 }
 
 impl Customers {
     /// Whether alerts are told from now on as they are, or held back because the hub takes in history. At first they are told.
     pub fn tell_alerts(&mut self, is_live: bool) {
-        if is_live && !std::mem::replace(&mut self.alerts_are_live, is_live) {
-            self.late.look();
-        }
         self.alerts_are_live = is_live;
+    }
+
+    /// Looks at up to `max` people whose alerts were held back, unless they still are. Returns whether there are more.
+    pub fn release_alerts<S: KeyValue + ?Sized>(&mut self, store: &mut S, max: usize) -> Result<bool, StoreError> {
+        if !self.alerts_are_live {
+            return Ok(false);
+        }
+        let (from, to) = store_keys::all_held();
+        let mut held = Vec::new();
+        let mut more = false;
+        store.scan(&from, &to, &mut |key, _| {
+            if held.len() == max {
+                more = true;
+                return ControlFlow::Break(());
+            }
+            held.push(key.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        for key in held {
+            let name = key[1..].try_into().map_err(|_| store_keys::damaged("held alert", "17 bytes expected"))?;
+            // A restore may leave one of somebody who is held back no more.
+            store.delete_local(&key);
+            let id = PersonId(name);
+            let person = person(&mut self.people, id, store)?;
+            if !std::mem::replace(&mut person.dirty, true) {
+                self.dirty.push(id);
+            }
+        }
+        Ok(more)
     }
 
     /// An operator has seen an alert, of whichever person: it counts whenever the alert is open, now or later.

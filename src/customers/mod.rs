@@ -6,7 +6,6 @@
 //! - [`closes`]: the same two → what the person contributes because days have passed.
 //! - [`rhythm`]: a head → how often a customer buys, and when they have lapsed against that.
 //! - [`alerts`]: a head and the last closed day → what is open of a person, and what the feed is told of it.
-//! - [`late`]: what is found days late → how long it waits for what may end it.
 //! - [`contributions`]: what a commit contributes, combined by cell.
 //! - [`store_keys`]: the entries of the store.
 //! - `refold`: a touchpoint out of order → the difference between two folds.
@@ -29,7 +28,6 @@ mod erased;
 mod erasure;
 pub mod fold;
 pub mod home;
-pub mod late;
 pub mod moves;
 pub mod person;
 pub mod readings;

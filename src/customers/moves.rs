@@ -91,7 +91,6 @@ impl Customers {
             ties.version = version;
             let (before, after) = (ties.person, (to != home).then_some(to));
             if before != after {
-                self.moved(home, store)?;
                 return self.move_on(home, (before, after), assignment, store, effects);
             }
         }
@@ -281,7 +280,7 @@ impl Customers {
             (Ok(place), false) => drop(unsettled.get_or_insert_default().homes.remove(place)),
             _ => return Ok(()),
         }
-        self.moved(id, store)
+        self.make_dirty(id, store)
     }
 
     /// So many homes come to a person or leave them with an assignment, and each will say when it has: until all have, the person is
@@ -309,12 +308,6 @@ impl Customers {
         self.note_more(id, home, false, store)?;
         let unsettled = &mut person(&mut self.people, id, store)?.envelope.unsettled;
         unsettled.get_or_insert_default().expect(version, -1);
-        self.moved(id, store)
-    }
-
-    /// Touchpoints have come to a person from another: what is open with them may have been told of with that one, and is not late.
-    pub(super) fn moved<S: KeyValue + ?Sized>(&mut self, id: PersonId, store: &S) -> Result<(), StoreError> {
-        person(&mut self.people, id, store)?.at_once = true;
         self.make_dirty(id, store)
     }
 }

@@ -331,9 +331,6 @@ impl Customers {
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
         self.note_more(id, home, more, store)?;
-        if self.late.may_wait() && !self.has_of(id, home, store)? {
-            self.moved(id, store)?;
-        }
         let mut touchpoints = Vec::with_capacity(items.len());
         for item in items {
             touchpoints.push(Touchpoint::decode(&item.encoded).map_err(super::stage::unreadable)?);
@@ -385,17 +382,6 @@ impl Customers {
             person(&mut self.people, id, store)?.ties_mut().copies += copies;
         }
         Ok(())
-    }
-
-    /// Whether copies of a home's touchpoints are there: what comes first has been with another person.
-    fn has_of<S: KeyValue + ?Sized>(&self, id: PersonId, home: PersonId, store: &S) -> Result<bool, StoreError> {
-        let from = with_rest(b'g', id, &home.0);
-        let mut is_there = false;
-        store.scan(&from, &store_keys::after(&from), &mut |_, _| {
-            is_there = true;
-            ControlFlow::Break(())
-        })?;
-        Ok(is_there)
     }
 
     /// A home's copies leave a person. `more`: what is left of them follows.

@@ -20,7 +20,6 @@ use super::{
     contributions::Contributions,
     fold::{FoldOptions, Head},
     home::Pair,
-    late::Late,
     person::Item,
     readings::{Readings, WithdrawnPair},
     record::{self, AtClose, NOTHING_CLOSED},
@@ -116,8 +115,6 @@ pub(super) struct Person {
     pub(super) dirty: bool,
     /// Touchpoints have left for another person since the last commit.
     pub(super) parted: bool,
-    /// What is found late is told at once: it was open with another person.
-    pub(super) at_once: bool,
     /// Used since the last eviction.
     pub(super) recent: bool,
     /// Hashes of pairs that are known to be reported: nearly every touchpoint brings the pairs of the one before.
@@ -157,8 +154,6 @@ pub struct Customers {
     pub readings: Readings,
     /// Whether alerts are told, not held back.
     pub(super) alerts_are_live: bool,
-    /// How long what is found late waits.
-    pub(super) late: Late,
     /// Home, time and index in the batch: kept for its memory.
     pub(super) order: Vec<(PersonId, EventTime, u32)>,
 }
@@ -187,7 +182,6 @@ impl Customers {
             contributions: Contributions::new(options.cells_max),
             readings: Readings::default(),
             alerts_are_live: true,
-            late: Late::default(),
             order: Vec::new(),
             options,
         }
@@ -297,8 +291,7 @@ impl Customers {
             };
             let of = (&person.head, &mut person.envelope.alerts);
             let to = (&mut *store, &mut self.contributions);
-            let late = (!std::mem::take(&mut person.at_once)).then_some(&mut self.late);
-            let is_told = alerts::publish((person_id, public), of, when, late, &self.options, to, effects)?;
+            let is_told = alerts::publish((person_id, public), of, when, &self.options, to, effects)?;
             unsettled.parted &= !is_told;
             person.envelope.unsettled = (!unsettled.is_empty()).then_some(unsettled);
             let changes = [
@@ -356,7 +349,6 @@ impl Customers {
         // What was reported in it was not.
         self.people.values_mut().for_each(|person| person.reported.clear());
         self.contributions.clear();
-        self.late.look();
         self.as_of = None;
     }
 

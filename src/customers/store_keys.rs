@@ -20,7 +20,7 @@
 //! | `g` | person, home, id, 0x00, spoke | the same | derived from `t` |
 //! | `w` | day (4), person | nothing | derived from `h` |
 //! | `a` | id of an open alert (16), person (16) | nothing | derived from `h` |
-//! | `y` | person | nothing: their alerts are held back; or alert and arrival (24 bytes) of each that was found late | derived from `h`, which does not have the latter |
+//! | `y` | person | nothing: their alerts are held back | derived from `h` |
 //! | `k` | id of an alert (16), open or not | who has seen it | yes |
 //!
 //! A *position* is time (8), id, 0x00, spoke and, of a copy, 0x00, home: ids and spokes have no control characters, so the
@@ -534,10 +534,8 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
                     store.put_local(&timer(day, person), &[]);
                 }
                 if let Some(alerts) = envelope.alerts {
-                    let key = held(person);
-                    // What is there says more than is known here.
-                    if alerts.held && store.get(&key)?.is_none() {
-                        store.put_local(&key, &[]);
+                    if alerts.held {
+                        store.put_local(&held(person), &[]);
                     }
                     for published in &alerts.published {
                         store.put_local(&alert(published.id, person), &[]);

@@ -70,8 +70,6 @@ struct CustomersStage {
     waiting_after: Vec<(usize, Option<EventTime>)>,
     /// Timestamp of the oldest of those batches; 0 if there is none.
     waiting_ms: i64,
-    /// When the newest batch of touchpoints came, by the oldest of its records; `None`: none has since this task was opened.
-    arrived_ms: Option<i64>,
     /// Bytes of moves taken in this transaction.
     moves_bytes: usize,
     publisher: Publisher,
@@ -113,7 +111,6 @@ impl CustomersStage {
             waiting: Vec::new(),
             waiting_after: Vec::new(),
             waiting_ms: 0,
-            arrived_ms: None,
             moves_bytes: 0,
             publisher: Publisher::new(options, map),
             calendar: options.calendar.clone(),
@@ -282,9 +279,6 @@ impl Stage for CustomersStage {
         if !are_moves {
             self.wait(entries, after);
             self.waiting_ms = older(self.waiting_ms, record.timestamp_ms);
-            if !entries.is_empty() && says.is_none() {
-                self.arrived_ms = self.arrived_ms.max(Some(record.timestamp_ms));
-            }
             return Ok(());
         }
         self.moves_bytes += entries.len();
@@ -317,8 +311,6 @@ impl Stage for CustomersStage {
         let is_whole = self.rebuilding.is_over() && self.readings.is_over(self.input.partition);
         let is_live = self.backlog.is_over(store)? && is_whole;
         self.customers.tell_alerts(is_live);
-        let is_quiet = self.times(store)?.watermarks.is_quiet();
-        self.customers.arrivals_are_at(self.arrived_ms, is_quiet);
         let more = more | self.customers.release_alerts(&mut StoreView(store), TIMERS_PER_COMMIT).map_err(stop)?;
         let mut sending = Sending { publisher: &mut self.publisher, outputs: &mut *outputs, failure: None };
         self.customers.before_commit(&mut StoreView(store), &mut sending).map_err(stop)?;

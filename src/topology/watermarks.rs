@@ -129,12 +129,6 @@ impl Watermarks {
         self.sources.expected.iter().all(|source| self.heard.contains_key(source))
     }
 
-    /// Whether every source is idle.
-    pub(super) fn is_quiet(&self) -> bool {
-        let mut present = self.heard.iter().filter(|(source, _)| self.sources.has(**source));
-        self.is_complete() && present.all(|(_, it)| it.idle)
-    }
-
     /// The lowest of those that are not idle. When all are, the highest: nobody is left to wait for. Nothing as long as one
     /// was never heard of: it may be about to speak of the past. What a topic said that is no longer read does not count.
     pub(super) fn lowest(&self) -> Option<EventTime> {

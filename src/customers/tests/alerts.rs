@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 
 use super::world::{MONDAY, Message, World, person_of, touchpoint};
 use crate::{
-    customers::{Assignment, Item, late::LATE_WAIT_MS},
+    customers::{Assignment, Item},
     model::{Acknowledgement, AlertCause, AlertId, EventTime, Identifier, IdentifierType, PersonId},
 };
 
@@ -313,71 +313,6 @@ fn nothing_is_told_while_history_comes_and_what_is_left_is_told_after_it() {
     world.restore();
 }
 
-/// Arrivals go on; whoever has waited is looked at.
-fn arrive(world: &mut World, now_ms: i64, is_quiet: bool) {
-    world.stage.arrivals_are_at(Some(now_ms), is_quiet);
-    while world.stage.release_alerts(&mut world.store, 1).expect("a map never fails") {}
-    world.commit();
-}
-
-#[test]
-fn what_is_found_days_late_waits_for_what_ends_it_and_for_an_hour_at_most() {
-    let mut world = World::new(1);
-    world.stage.arrivals_are_at(Some(1_000), false);
-    told(
-        &mut world,
-        &[
-            "web page_viewed at 9d09:00",
-            "closed 9d",
-            "support case_opened T1 #1 at 09:00",
-            "support case_opened T2 #2 at 10:00",
-            "support case_opened T3 #3 at 7d09:00",
-            "support case_replied T1 #4 at 11:00",
-        ],
-    );
-    assert_eq!(world.told.alert_log, ["case_unanswered open 1"], "that of yesterday is not late");
-    let due_ms = 1_000 + LATE_WAIT_MS;
-    for restart in [World::restart, World::roll_back] {
-        restart(&mut world);
-        arrive(&mut world, due_ms - 1, false);
-        assert_eq!(world.told.alert_log.len(), 1, "not yet");
-    }
-    // What is found meanwhile waits for an hour of its own, whoever it is of.
-    told(&mut world, &["support case_opened T4 #5 at 12:00"]);
-    arrive(&mut world, due_ms + 60_000, false);
-    let shown = |world: &mut World| told(world, &["shown"]).concat().matches("case:").count();
-    assert_eq!((world.told.alert_log.len(), shown(&mut world)), (2, 2));
-    // Nobody is waited for any more.
-    arrive(&mut world, due_ms + 60_000, true);
-    assert_eq!((world.told.alert_log.len(), shown(&mut world)), (3, 3));
-    assert!(world.store.keys().all(|key| key[0] != b'y'), "nobody waits any more");
-}
-
-#[test]
-fn what_was_held_back_for_history_and_is_late_waits_after_it() {
-    let mut world = World::new(1);
-    world.stage.arrivals_are_at(Some(1_000), false);
-    world.stage.tell_alerts(false);
-    told(&mut world, &["web page_viewed at 9d09:00", "closed 9d", "support case_opened T1 #1 at 09:00"]);
-    world.stage.tell_alerts(true);
-    arrive(&mut world, 2_000, false);
-    assert_eq!(world.told.alert_log, [""; 0]);
-    arrive(&mut world, 2_000 + LATE_WAIT_MS, false);
-    assert_eq!(world.told.alert_log, ["case_unanswered open 1"]);
-}
-
-#[test]
-fn a_late_alert_that_is_told_of_already_changes_and_closes_at_once() {
-    let mut world = World::new(1);
-    told(&mut world, &["support case_opened T1 at 09:00", "closed 9d"]);
-    world.stage.arrivals_are_at(Some(1_000), false);
-    world.stage.acknowledge(id_of_only(&world), &seen(7, "mo"), &mut world.store).expect("a map never fails");
-    world.commit();
-    told(&mut world, &["support case_replied T1 #late at 10:00"]);
-    let log = ["case_unanswered open 1", "case_unanswered acknowledged 2", "case_unanswered closed 3"];
-    assert_eq!(world.told.alert_log, log);
-}
-
 /// The id of the only alert that is open.
 pub(super) fn id_of_only(world: &World) -> AlertId {
     let mut keys = world.told.alerts.keys();
@@ -510,8 +445,6 @@ fn a_link_and_a_split_leave_every_cause_its_id_and_whoever_has_seen_it() {
     {
         let mut world = World::new(1);
         told(&mut world, &causes);
-        // What comes from another person is not late.
-        world.stage.arrivals_are_at(Some(1_000), false);
         let open = |world: &World| -> Vec<(String, String)> {
             let split = |key: &String| key.split_once('|').map(|(id, person)| (id.to_owned(), person.to_owned()));
             let of_cause = world.told.alerts.iter().filter(|(_, shown)| shown.starts_with(cause.as_str()));
