@@ -195,6 +195,11 @@ impl Customers {
         store: &mut S,
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
+        let ties = person(&mut self.people, home, store)?.envelope.ties.as_deref();
+        if ties.is_some_and(|ties| ties.erased.len() > erased::INLINE_MAX) {
+            // What goes from here into keys of its own does not without them, and is not here when it is read again.
+            self.make_dirty(home, store)?;
+        }
         let options = &self.options;
         let keeper = person(&mut self.people, home, store)?;
         if let Some(ties) = keeper.envelope.ties.as_deref_mut()

@@ -15,9 +15,11 @@ use crate::model::Reason;
 /// written again for ever.
 pub const LETTER_BYTES_MAX: usize = 1_000_000;
 
-/// Of a record that is cut, bytes that stay of its value, of its key, and of its headers.
+/// Of a record that is cut, bytes that stay of its value, of its key, of its headers, and of those that say what was replayed.
 pub const CUT_BYTES: usize = 64 << 10;
-const _: () = assert!(3 * CUT_BYTES < LETTER_BYTES_MAX / 2, "what is cut fits, with what the hub says of it");
+const _: () = assert!(4 * CUT_BYTES < LETTER_BYTES_MAX / 2, "what is cut fits, with what the hub says of it");
+/// What a log adds to a header, at most.
+const HEADER_BYTES: usize = 12;
 
 /// What the name of every header that the hub adds starts with.
 pub const HEADER_PREFIX: &str = "__streams.errors.";
@@ -74,17 +76,18 @@ impl DeadLetter<'_> {
         let own = headers.len();
         self.headers(|name, value| headers.push((name.to_owned(), value.to_vec())));
         let value_bytes = value.map_or(0, <[u8]>::len);
-        let bytes = headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let bytes = headers.iter().map(taken_by).sum::<usize>();
         if self.key().len() + value_bytes + bytes <= LETTER_BYTES_MAX {
             return (value, headers);
         }
         let mut ours = headers.split_off(own);
-        let mut room = CUT_BYTES;
-        headers.retain(|(name, value)| {
-            let fits = name.len() + value.len() <= room;
-            room -= if fits { name.len() + value.len() } else { 0 };
+        let (mut room, mut room_of_origin) = (CUT_BYTES, CUT_BYTES);
+        headers.retain(|header| {
             // They say that it is a replay, and of what.
-            fits || Origin::is_header(name) && value.len() <= CUT_BYTES
+            let room = if Origin::is_header(&header.0) { &mut room_of_origin } else { &mut room };
+            let left = room.checked_sub(taken_by(header));
+            *room = left.unwrap_or(*room);
+            left.is_some()
         });
         for (_, value) in &mut ours {
             value.truncate(CUT_BYTES);
@@ -122,6 +125,11 @@ impl DeadLetter<'_> {
             each("__streams.errors.key", key);
         }
     }
+}
+
+/// What a header takes of a letter: logs add the lengths of its name and value, and brokers take a bound without compression.
+fn taken_by((name, value): &(String, Vec<u8>)) -> usize {
+    name.len() + value.len() + HEADER_BYTES
 }
 
 /// The first bytes of a value, of text whole characters.

@@ -226,7 +226,8 @@ fn a_record_that_makes_a_letter_too_long_is_cut_and_every_other_is_whole() {
     let letter = examples::dead_letter();
     let own = || vec![("trace".to_owned(), b"17".to_vec())];
     let bytes_of = |value: Option<&[u8]>, headers: &[(String, Vec<u8>)]| {
-        let headers = headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        // With the lengths that a log adds.
+        let headers = headers.iter().map(|(name, value)| name.len() + value.len() + 12).sum::<usize>();
         letter.key().len() + value.map_or(0, <[u8]>::len) + headers
     };
     let enclose = |letter: &DeadLetter<'_>, value: &[u8], headers| {
@@ -258,6 +259,11 @@ fn a_record_that_makes_a_letter_too_long_is_cut_and_every_other_is_whole() {
     let names: Vec<&str> = headers.iter().take(2).map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, [REPLAY_OF, "trace"]);
     assert!(headers.iter().any(|(name, value)| name == "__streams.errors.key" && value.len() == CUT_BYTES));
+    // Headers of next to nothing, but many of them.
+    for name in ["", REPLAY_OF] {
+        let (_, headers, whole) = enclose(&letter, b"{}", vec![(name.to_owned(), Vec::new()); 200_000]);
+        assert!(headers.len() < CUT_BYTES / 12 + 30 && whole.is_some(), "{} headers", headers.len());
+    }
 }
 
 proptest! {

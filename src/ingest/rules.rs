@@ -2,7 +2,10 @@
 
 use jiff::tz::TimeZone;
 
-use super::{condition::Condition, decode::Envelope, local::LocalForm, spoke_file::TimeFormat, words::Words};
+use super::{
+    condition::Condition, decode::Envelope, local::LocalForm, spoke_file::TimeFormat, validate::is_nothing,
+    words::Words,
+};
 use crate::{
     model::{Channel, Currency, IdentifierType, Initiator, Kind, ScoreScale, Visibility},
     wire::{Capture, Shape, Slot, projection::TimeUse},
@@ -87,10 +90,10 @@ impl Place {
     /// The first place that holds something; the first of all if none does.
     #[inline]
     pub(super) fn slot(&self, capture: &Capture<'_>) -> Slot {
-        if self.others.is_empty() || !capture.scalar(self.first).is_absent() {
+        if self.others.is_empty() || !is_nothing(capture.scalar(self.first)) {
             return self.first;
         }
-        self.others.iter().copied().find(|&slot| !capture.scalar(slot).is_absent()).unwrap_or(self.first)
+        self.others.iter().copied().find(|&slot| !is_nothing(capture.scalar(slot))).unwrap_or(self.first)
     }
 }
 

@@ -356,11 +356,10 @@ impl Metrics {
         settling.save(store);
         let (as_of, closed, settled) = (settling.as_of_day(), settling.closed(), settling.settled());
         let steps = self.options.background_steps_max;
-        let mut budget = Budget {
-            // Less where contributions have changed much, so that a commit does not publish more than it can in a moment; a
-            // quarter always. Without a step there would be no end of it.
-            steps: steps.saturating_sub(self.cells.waiting()).max(steps / 4).max(1),
-        };
+        // Less where contributions have changed much, so that a commit does not publish more than it can in a moment; a quarter
+        // always. Without a step there would be no end of it.
+        let given = steps.saturating_sub(self.cells.waiting()).max(steps / 4).max(1);
+        let mut budget = Budget { steps: given };
         for (key, mut family) in std::mem::take(&mut self.families) {
             let done = match closed {
                 Some(target) => family.work(&key, target, settled, &mut budget, &mut self.cells, store)?,
@@ -392,7 +391,7 @@ impl Metrics {
             Some(settled) => self.settle(settled, &mut budget, store)?,
             None => self.settles = false,
         }
-        let spent = steps.saturating_sub(budget.steps);
+        let spent = given.saturating_sub(budget.steps);
         let room = Room::after(self.cells.waiting() + spent, steps);
         let weeks = if withhold {
             self.cells.withhold(store)?;

@@ -20,8 +20,10 @@ const IN_USE: [(u8, &str); 4] = [
 ];
 
 /// What was money within the last twenty years (list three): a department's history may well have it.
-const WITHDRAWN: [(u8, &str); 2] =
-    [(0, "BYR"), (2, "ANG BGN CUC CYP EEK HRK LTL LVL MRO MTL SIT SKK SLL STD TMM VEB VEF ZMK ZWD ZWL ZWR")];
+const WITHDRAWN: [(u8, &str); 2] = [
+    (0, "BYR"),
+    (2, "ANG BGN CUC CYP EEK GHC HRK LTL LVL MRO MTL MZM SDD SIT SKK SLL STD TMM USS VEB VEF ZMK ZWD ZWL ZWN ZWR"),
+];
 
 const NONE: u8 = u8::MAX;
 

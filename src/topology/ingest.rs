@@ -299,8 +299,6 @@ impl Stage for IngestStage {
                     if std::mem::take(&mut self.idle) {
                         // Those who count on its silence hear of its first touchpoint at once.
                         self.told = None;
-                        // What it has to make up for now says nothing of how it was before.
-                        self.pace = Pace::default();
                     }
                     self.pace.take(record.timestamp_ms, self.as_of.unwrap_or(touchpoint.occurred_at));
                     if batch.is_full() {

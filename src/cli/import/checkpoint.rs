@@ -63,6 +63,9 @@ pub(super) struct Checkpoint {
     pub line: u64,
     /// What came of them.
     pub tally: Tally,
+    /// Of them, rows that their topic did not take.
+    #[serde(default)]
+    pub unfit: u64,
     /// How far the file of bad rows goes with it.
     pub rejects: Option<RejectsMark>,
     /// Whether that was all.
@@ -85,6 +88,7 @@ impl Checkpoint {
             position: 0,
             line: 0,
             tally: Tally::default(),
+            unfit: 0,
             rejects: None,
             done: false,
         }

@@ -236,10 +236,11 @@ fn import(
     let checkpoints = CheckpointFile::hold(&settings.hub.data_directory, &identity)?;
     let earlier = if arguments.again { None } else { checkpoints.read()? };
     let (spoke_name, topic) = (spoke.name(), spoke.topic());
-    if let Some(Checkpoint { tally, done: true, .. }) = &earlier {
+    if let Some(Checkpoint { tally, unfit, done: true, .. }) = &earlier {
         let (done, done_before, resumed_after_line) = (true, true, None);
         let report = Report { file: &file, spoke: spoke_name, topic, tally, done, done_before, resumed_after_line };
-        return Ok(report.write(arguments.output, output)?);
+        report.write(arguments.output, output)?;
+        return all_fit(*unfit, &file, topic);
     }
     let resumed = earlier.as_ref().map(|earlier| (earlier.line, earlier.tally.rows)).filter(|(_, rows)| *rows > 0);
     let mut checkpoint = earlier.unwrap_or_else(|| Checkpoint::new(identity, file.clone()));
@@ -277,12 +278,7 @@ fn import(
     };
     report.write(arguments.output, output)?;
     match ended {
-        Ended::Done { unfit: 0 } => Ok(()),
-        Ended::Done { unfit } => Err(Failure::new(
-            Exit::Failure,
-            format!("{unfit} of the rows of {file} are larger than {topic} takes, and were not sent"),
-            "raise max.message.bytes of the topic and import again with --again: what the hub has already counts once",
-        )),
+        Ended::Done { unfit } => all_fit(unfit, &file, topic),
         Ended::Stopped => Err(Failure::new(
             Exit::Failure,
             format!(
@@ -293,6 +289,18 @@ fn import(
             "run the same command again: it goes on there",
         )),
     }
+}
+
+/// Rows that were not sent are a failure, however often the import is asked for.
+fn all_fit(unfit: u64, file: &str, topic: &str) -> Result<(), Failure> {
+    if unfit == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failure,
+        format!("{unfit} of the rows of {file} are larger than {topic} takes, and were not sent"),
+        "raise max.message.bytes of the topic and import again with --again: what the hub has already counts once",
+    ))
 }
 
 /// On a terminal; nothing in a pipe, and nothing where no person looks.

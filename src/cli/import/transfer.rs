@@ -118,11 +118,10 @@ impl Transfer<'_> {
         self.mark_rejects(checkpoint)?;
         self.checkpoints.write(checkpoint)?;
         let mut written = Instant::now();
-        let mut unfit = 0;
         let ended = loop {
-            match self.step(&mut rows, checkpoint, appender, &mut unfit) {
+            match self.step(&mut rows, checkpoint, appender) {
                 Ok(Batch::Full) => {}
-                Ok(Batch::Last) if self.source.is_unchanged() => break Ok(Ended::Done { unfit }),
+                Ok(Batch::Last) if self.source.is_unchanged() => break Ok(Ended::Done { unfit: checkpoint.unfit }),
                 Ok(Batch::Last) => break Err(self.changed()),
                 Ok(Batch::Stopped) => break Ok(Ended::Stopped),
                 Ok(Batch::Unreadable(failure)) | Err(failure) => break Err(failure),
@@ -148,20 +147,19 @@ impl Transfer<'_> {
         rows: &mut Rows,
         checkpoint: &mut Checkpoint,
         appender: &mut dyn SpokeAppend,
-        unfit: &mut u64,
     ) -> Result<Batch, Failure> {
-        let mut tally = checkpoint.tally.clone();
+        let (mut tally, mut unfit) = (checkpoint.tally.clone(), checkpoint.unfit);
         let mut sent = Vec::new();
         let batch = self.send_batch(rows, &mut tally, appender, &mut sent)?;
         let batch = batch.and_then(|batch| Ok((batch, appender.flush_fitting()?)));
         let (batch, refused) = batch.map_err(|error| self.log_failed(&error, checkpoint))?;
         for row in refused.iter().filter_map(|it| sent.get(it.number)) {
-            *unfit += 1;
+            unfit += 1;
             self.take_back(row, &mut tally)?;
         }
         self.mark_rejects(checkpoint)?;
         (checkpoint.position, checkpoint.line) = rows.place();
-        checkpoint.tally = tally;
+        (checkpoint.tally, checkpoint.unfit) = (tally, unfit);
         Ok(batch)
     }
 

@@ -94,6 +94,11 @@ impl Letter {
         })
     }
 
+    /// Whether it has the beginning of its record alone.
+    pub(in crate::cli) fn is_cut(&self) -> bool {
+        self.whole.is_some()
+    }
+
     /// Makes a letter whole of which the record was cut, from the record in its topic. Says whether it is whole now: the
     /// record may be gone, or another be in its place in a topic that was made anew.
     pub(in crate::cli) fn make_whole(&mut self, records: &mut dyn RecordRead) -> Result<bool, Failure> {

@@ -5,7 +5,7 @@
 //! it goes back for these, once. What was replayed or accepted before has the same
 //! id and content, and counts once: an id that was made from the position is made from the first one again.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write};
 
 use serde_json::{Value, json};
 
@@ -48,6 +48,8 @@ enum Fate {
     NoSpoke,
     /// The letter has the beginning of the record, and its topic has the record no more.
     Gone,
+    /// The letter has the beginning of the record, and its topic cannot be read.
+    Unread,
 }
 
 impl Fate {
@@ -77,6 +79,7 @@ impl Fate {
             Fate::Rejected(Outcome::Rejected(rejection)) => format!("still rejected: {}", rejection.reason),
             Fate::Rejected(_) => "still rejected".to_owned(),
             Fate::NoSpoke => "no spoke reads its topic".to_owned(),
+            Fate::Unread => "not looked at: too long for a dead letter, and its topic cannot be read now".to_owned(),
             Fate::Gone => "gone: too long for a dead letter, and no more in its topic".to_owned(),
         }
     }
@@ -96,7 +99,7 @@ impl Fate {
             }
             Fate::Rejected(Outcome::Rejected(rejection)) => format!("{} {}", rejection.field, rejection.message),
             Fate::Skipped(skip) => skip.in_words().to_owned(),
-            Fate::Rejected(_) | Fate::TakenBefore | Fate::NoSpoke | Fate::Gone => String::new(),
+            Fate::Rejected(_) | Fate::TakenBefore | Fate::NoSpoke | Fate::Gone | Fate::Unread => String::new(),
         }
     }
 
@@ -105,7 +108,7 @@ impl Fate {
             Fate::Mended(outcomes) => outcomes.iter().map(masked).collect(),
             Fate::Rejected(outcome) => vec![outcome.as_json()],
             Fate::Skipped(skip) => vec![Outcome::Skipped(*skip).as_json()],
-            Fate::TakenBefore | Fate::NoSpoke | Fate::Gone => Vec::new(),
+            Fate::TakenBefore | Fate::NoSpoke | Fate::Gone | Fate::Unread => Vec::new(),
         };
         json!({
             "position": letter.position(),
@@ -165,15 +168,28 @@ pub(super) fn replay(
     let mut patience = Patience::default();
     // Those that wait for the log to say whether it has them, and those that it does not take.
     let (mut waiting, mut unfit) = (Vec::new(), Vec::new());
+    // Why the topics cannot be read from which letters would be made whole.
+    let mut unread: BTreeMap<String, Failure> = BTreeMap::new();
     // Letters about one record lie together: it is sent once.
     let mut last: Option<(String, Origin)> = None;
     let foreign = read_letters(log, &mut |mut letter| {
         if !filter.takes(&letter) {
             return Ok(());
         }
-        let fate = match letter.make_whole(&mut *ways.records)? {
-            true => Fate::of(&letter, spokes, history, &mut patience),
-            false => Fate::Gone,
+        let fate = if spokes.of_topic(&letter.topic).is_none() {
+            Fate::NoSpoke
+        } else if letter.is_cut() && unread.contains_key(&letter.topic) {
+            Fate::Unread
+        } else {
+            match letter.make_whole(&mut *ways.records) {
+                Ok(true) => Fate::of(&letter, spokes, history, &mut patience),
+                Ok(false) => Fate::Gone,
+                // It keeps no other from being sent, and is not waited for again.
+                Err(failure) => {
+                    unread.insert(letter.topic.clone(), failure);
+                    Fate::Unread
+                }
+            }
         };
         counts.add(&letter.spoke, &fate.word());
         if dry_run {
@@ -203,6 +219,9 @@ pub(super) fn replay(
     }
     records -= unfit.len() as u64;
     report(listing, &Report { counts, records, unfit: &unfit, foreign, dry_run }, format)?;
+    if let Some(failure) = unread.into_values().next() {
+        return Err(failure);
+    }
     let Some((first, _)) = unfit.first() else { return Ok(()) };
     Err(Failure::new(
         Exit::Failure,

@@ -380,15 +380,15 @@ fn a_record_with_more_rejections_than_letters_goes_back_whenever_it_is_replayed(
 }
 
 /// A record of more bytes than a letter has, where it came and where it lies since a replay; and the letter about it.
-fn long() -> (CommittedRecord, CommittedRecord) {
+fn long(topic: &str) -> (CommittedRecord, CommittedRecord) {
     let payload = format!(
         r#"{{"log":"{}","id":"V9","at":"2026-01-31T08:00:00Z","mail":"ann@example.org"}}"#,
         "x".repeat(feeds::LETTER_BYTES_MAX)
     );
     let headers = vec![("trace".to_owned(), b"17".to_vec())];
-    let short = letter("shop.events", 5, Reason::BadTimestamp, 1, &payload);
+    let short = letter(topic, 5, Reason::BadTimestamp, 1, &payload);
     let about = DeadLetter {
-        topic: "shop.events",
+        topic,
         partition: 1,
         offset: 5,
         timestamp_ms: AT,
@@ -408,7 +408,7 @@ fn long() -> (CommittedRecord, CommittedRecord) {
 
 #[test]
 fn a_record_that_was_cut_goes_back_whole_from_where_it_lies() {
-    let (source, letter) = long();
+    let (source, letter) = long("shop.events");
     let replay = |kept: Option<CommittedRecord>| {
         let mut kept = Kept(kept.into_iter().map(|record| ((record.partition, record.offset), record)).collect());
         let (mut topic, mut output) = (Topic::default(), Vec::new());
@@ -433,9 +433,37 @@ fn a_record_that_was_cut_goes_back_whole_from_where_it_lies() {
     }
 }
 
+/// Topics that cannot be read, and how often that was tried.
+#[derive(Default)]
+struct Away(usize);
+
+impl RecordRead for Away {
+    fn record(&mut self, topic: &str, _: i32, _: i64) -> Result<Option<CommittedRecord>, LogError> {
+        assert_eq!(topic, "shop.events", "nobody reads the other");
+        self.0 += 1;
+        Err(LogError::Stop("shop.events may not be read".into()))
+    }
+}
+
+#[test]
+fn a_cut_record_whose_topic_cannot_be_read_keeps_no_other_from_going_back() {
+    let (mut away, mut topic, mut output) = (Away::default(), Topic::default(), Vec::new());
+    let mut log = letters();
+    for of in ["shop.events", "shop.events", "gone.events"] {
+        log.0.push_front(long(of).1);
+    }
+    let mut ways = replay::Ways { records: &mut away, appender: Some(&mut topic) };
+    let (all, history) = (FilterArguments::default(), history::History::default());
+    let failure = replay::replay(&spokes("id"), &history, &mut log, &mut ways, &all, Format::Jsonl, &mut output);
+    assert_eq!(failure.expect_err("not all of them went back").exit, Exit::Failure);
+    let output = String::from_utf8(output).expect("text");
+    assert!(topic.flushed && topic.sent.len() == 1 && away.0 == 1, "{} sent, {} tried", topic.sent.len(), away.0);
+    assert!(output.contains("its topic cannot be read now"), "{output}");
+}
+
 #[test]
 fn a_record_that_was_cut_is_shown_with_where_the_whole_of_it_is() {
-    let (source, letter) = long();
+    let (source, letter) = long("shop.events");
     let shown = |format| {
         let mut output = Vec::new();
         show::show(&mut Fixed([letter.clone()].into()), "shop.events|1|5", format, &mut output).expect("it is there");

@@ -167,6 +167,14 @@ fn the_first_place_that_holds_something_counts_and_then_the_default() {
             web 8 visit_made at 2026-01-31T09:00:00.250Z by customer_id:C1, channel web, region south, amount 200 USD, initiator customer, effort 3, till=none
         "#]],
     );
+    // An empty text, as exports write what is not there.
+    check(
+        &toml,
+        r#"{"n":"8","at":" ","created":1769850000250,"who":"C1","land":"","address":{"land":"north"},"gross":"","net":"1.5"}"#,
+        expect![[r#"
+            web 8 visit_made at 2026-01-31T09:00:00.250Z by customer_id:C1, channel web, region north, amount 150 EUR, initiator customer, effort 3, till=none
+        "#]],
+    );
     // Blame falls on the place that was taken, or on the first if there is none.
     check(
         &toml,

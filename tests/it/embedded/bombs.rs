@@ -126,7 +126,19 @@ fn each_bomb_is_rejected_for_its_reason_between_neighbours_that_come_through() {
                 if (reason.as_str(), field.as_str()) != (case.reason, case.field) {
                     wrong.push(format!("{}: {reason} [{field}], not {} [{}]", case.name, case.reason, case.field));
                 }
-                if record.value.as_ref() != Some(&case.payload) {
+                // What is too long for a letter has its beginning there, and of the rest the length and the hash.
+                let hash = record.headers.iter().find(|(name, _)| name == "__streams.errors.whole_hash");
+                let is_it = match (&record.value, hash) {
+                    (Some(value), Some(_)) => {
+                        case.payload.len() > 900_000
+                            && !value.is_empty()
+                            && case.payload.starts_with(value)
+                            && header("whole_bytes") == case.payload.len().to_string()
+                            && header("whole_hash") == blake3::hash(&case.payload).to_hex().to_string()
+                    }
+                    (value, _) => value.as_ref() == Some(&case.payload),
+                };
+                if !is_it {
                     wrong.push(format!("{}: its dead letter is not what was sent", case.name));
                 }
                 assert!(header("message").len() < 400, "{}: a message that repeats the payload", case.name);

@@ -143,6 +143,9 @@ fn what_its_topic_does_not_take_is_named_and_keeps_no_other_from_being_sent() {
         "{report}"
     );
     assert_eq!(read_settled(house.bootstrap(), &topic, Duration::from_secs(60)).len(), 9 + 9 + 8 + 2);
+    // Whoever asks again is told again.
+    let (code, report, errors) = run(&["import", &file.display().to_string(), "--spoke", "marketing", "-o", "json"]);
+    assert!(code == Some(1) && errors.contains("1 of the rows"), "{report}\n{errors}");
 }
 
 /// Text that no compression makes much shorter.

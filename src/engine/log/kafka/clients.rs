@@ -189,7 +189,8 @@ impl KafkaOptions {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("linger.ms", "20")
-            .set("batch.size", "262144")
+            // A topic that does not take a batch takes none of its records: no topic takes less than this.
+            .set("batch.size", "65536")
             .set("queue.buffering.max.messages", "100000")
             .set("message.timeout.ms", "60000")
             .set("compression.type", &self.compression)
