@@ -188,7 +188,7 @@ pub fn alerts<'a>(person: PersonId, head: &'a Head, closed_day: Day, options: &O
             let (messages, cap) = (contacts as f64, options.fold.contact_cap as f64);
             alerts.push(Alert {
                 figures: BTreeMap::from([("messages_30_days", messages), ("cap", cap)]),
-                ..open(of, (AlertCause::ContactCapExceeded, over.since), over.marks[0], spoke(over.spoke))
+                ..open(of, (AlertCause::ContactCapExceeded, over.since), over.mark, spoke(over.spoke))
             });
         }
     }
@@ -221,14 +221,6 @@ fn acknowledgement<S: KeyValue + ?Sized>(id: AlertId, store: &S) -> Result<Optio
     stored
         .map(|bytes| postcard::from_bytes(&bytes).map_err(|error| store_keys::damaged("acknowledgement", error)))
         .transpose()
-}
-
-/// The ids that an alert about too many messages has, and would have, had the time over the cap begun later: with fewer messages that
-/// came late it did. Whoever has seen one of those has seen it. Nothing where none is open.
-fn run(head: &Head, now: &[Alert<'_>], options: &Options) -> Vec<AlertId> {
-    let is_open = now.iter().any(|alert| alert.cause == AlertCause::ContactCapExceeded);
-    let marks = head.attention.over.iter().filter(|_| is_open).flat_map(|over| &over.marks);
-    marks.map(|mark| AlertId::of_person(&options.person_key, AlertCause::ContactCapExceeded, *mark)).collect()
 }
 
 /// Whether what was published is among the alerts, which ascend by id, under the same key.
@@ -279,7 +271,6 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         kept.get_or_insert_default().held = true;
         return Ok(false);
     }
-    let run = run(head, &now, options);
     if !is_whole {
         kept.iter_mut().for_each(|kept| kept.held = false);
         kept.take_if(|kept| kept.is_empty());
@@ -287,9 +278,7 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
     }
     let mut published = Vec::with_capacity(now.len());
     for old in known.iter().filter(|old| !is_open(&now, old)) {
-        // Its cause is not over where it has only begun earlier.
-        let goes_on = old.person == Some(public) && run.contains(&old.id);
-        if !is_gone && !has_parted && !goes_on {
+        if !is_gone && !has_parted {
             let last = Alert::closed(old.id, old.cause, &old.owner, old.since);
             effects.alert(&Alert { person: old.person, revision: old.revision + 1, ..last });
         }
@@ -300,16 +289,6 @@ pub(super) fn publish<S: KeyValue + ?Sized>(
         let old = known.binary_search_by_key(&alert.id, |old| old.id).ok().map(|at| &known[at]);
         let old = old.filter(|old| old.key() == alert.key());
         alert.acknowledged = acknowledgement(alert.id, store)?;
-        if alert.cause == AlertCause::ContactCapExceeded {
-            for id in &run[1..] {
-                let seen = acknowledgement(*id, store)?;
-                let first =
-                    |seen: &Acknowledgement| alert.acknowledged.as_ref().is_none_or(|it| seen.number < it.number);
-                if seen.as_ref().is_some_and(first) {
-                    alert.acknowledged = seen;
-                }
-            }
-        }
         if alert.acknowledged.is_some() {
             alert.state = AlertState::Acknowledged;
         }

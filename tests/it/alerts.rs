@@ -139,29 +139,6 @@ fn what_comes_as_it_happens_opens_and_closes_alerts_once_and_leaves_what_history
     assert_eq!(one.alerts.keys().collect::<Vec<_>>(), other.alerts.keys().collect::<Vec<_>>());
 }
 
-/// More than one message in 30 days is too many here.
-#[test]
-fn a_message_that_comes_late_ends_nothing_and_leaves_what_it_would_have_left_in_time() {
-    let ann = [id("customer_id:C1")];
-    let message = |number: usize, day: i64| touch(DEPARTMENTS[0], number, day * 24, "message_sent", &ann);
-    let seen = touch(DEPARTMENTS[1], 1, 14 * 24, "page_viewed", &ann);
-    let late = SourceEvent { timestamp_ms: seen.timestamp_ms, ..message(4, 5) };
-    let said = [message(1, 1), message(2, 10), message(3, 12), seen].map(Said::Event);
-    let mut hub = Hub::new(5, 1);
-    hub.tell(&said);
-    let before = hub.rest("in time").alerts;
-    hub.tell(&[Said::Event(late.clone())]);
-    let after = hub.rest("and late").alerts;
-    assert_eq!((before.len(), after.len()), (1, 1));
-    assert_ne!(before.keys().next(), after.keys().next(), "another message was too much");
-    let states: Vec<_> =
-        published(&hub).into_iter().map(|(_, value)| value.map(|value| value["state"].clone())).collect();
-    assert!(!states.contains(&Some(json!("closed"))), "{states:?}");
-    let mut other = Hub::new(6, 2);
-    other.tell(&[&[Said::Event(late)], &said[..]].concat());
-    assert_eq!(other.rest("at once").alerts.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
-}
-
 /// Each hour an order of the one department at once, and a case of the other, which always tells so many hours later. Each
 /// case is answered two days after it was opened, but those of the last days.
 fn with_one_late(hours: i64, late_hours: i64) -> Vec<Said> {

@@ -12,8 +12,6 @@ use crate::model::{AlertMark, Day, EventTime, Initiator, Kind, ScoreScale, Touch
 pub const CONCERNS_MAX: usize = 16;
 /// The newest purchases whose days a head remembers: a rhythm is that of the last year or so, not of a life.
 pub const RHYTHM_PURCHASES_MAX: usize = 16;
-/// The first messages of a time over the cap that a head remembers: so many that come late leave an alert known as the one that it was.
-pub const RUN_MARKS_MAX: usize = 16;
 /// How long a detractor or a complaint may wait for a follow-up, in milliseconds: 48 hours, as METRICS of `follow_up_time` has it.
 pub const FOLLOW_UP_TARGET_MS: i64 = 48 * 3_600_000;
 /// Answers of 0–10 up to this one are detractors'.
@@ -39,8 +37,8 @@ pub struct Concern {
 pub struct Over {
     /// From the close of this day on.
     pub since: Day,
-    /// The message that was too much, and those after it, up to [`RUN_MARKS_MAX`]: had fewer come before, one of them were it.
-    pub marks: Vec<AlertMark>,
+    /// The message that was too much.
+    pub mark: AlertMark,
     /// Whose message it was that was too much, by the department's index in the head.
     pub spoke: u32,
 }
@@ -116,13 +114,8 @@ impl Attention {
             // Between two messages the count only falls: what was too much until yesterday was so without a pause.
             let is_over = |close| contacts_until(contacts, close) > options.contact_cap;
             self.over.take_if(|over| over.since < day && !is_over(day.previous()));
-            match &mut self.over {
-                Some(over) if over.marks.len() < RUN_MARKS_MAX => over.marks.push(AlertMark::of(touchpoint)),
-                Some(_) => {}
-                None if is_over(day) => {
-                    self.over = Some(Over { since: day, marks: vec![AlertMark::of(touchpoint)], spoke });
-                }
-                None => {}
+            if self.over.is_none() && is_over(day) {
+                self.over = Some(Over { since: day, mark: AlertMark::of(touchpoint), spoke });
             }
         }
         if facts.purchase {

@@ -40,7 +40,7 @@ pub const VISITS_MAX: usize = 64;
 pub const CONTACT_DAYS: i32 = 30;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 10;
+pub const HEAD_VERSION: u8 = 9;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

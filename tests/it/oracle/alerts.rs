@@ -48,8 +48,6 @@ struct Found<'a> {
     since: Day,
     /// What gave cause.
     by: Vec<u8>,
-    /// What would have, had less happened before it: whoever has seen an alert about that has seen this one.
-    or_by: Vec<Vec<u8>>,
     owner: &'a str,
     thing: Option<(&'static str, &'a str)>,
     happened_at: Option<i64>,
@@ -64,9 +62,7 @@ pub fn open(of: &Person<'_>, world: &World, options: &Options) -> BTreeMap<Strin
         .filter(|found| found.since <= world.last_closed_day)
         .map(|found| {
             let id = id(&options.person_key, found.cause, &found.by);
-            let ids = found.or_by.iter().map(|by| self::id(&options.person_key, found.cause, by));
-            let seen = std::iter::once(id.clone()).chain(ids).filter_map(|id| options.acknowledged.get(&id));
-            let seen = seen.min_by_key(|(_, at)| *at);
+            let seen = options.acknowledged.get(&id);
             let value = json!({
                 "id": id,
                 "cause": found.cause,
@@ -96,7 +92,6 @@ fn promises<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
             cause: "promise_overdue",
             since: world.day(made.occurred_at).max(world.day(promise.due)),
             by: [b"promise\0", order.as_bytes(), &[0], &promise.due.to_le_bytes()].concat(),
-            or_by: Vec::new(),
             owner: &made.spoke,
             thing: Some(("order", order)),
             happened_at: Some(promise.due),
@@ -115,7 +110,6 @@ fn unanswered<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Foun
             cause: "case_unanswered",
             since: world.day(opened.occurred_at + options.unanswered_target_ms),
             by: by(opened),
-            or_by: Vec::new(),
             owner: &opened.spoke,
             thing: Some(("case", opened.thing("case").unwrap())),
             happened_at: Some(opened.occurred_at),
@@ -143,7 +137,6 @@ fn concerns<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
                 cause: "follow_up_missing",
                 since: world.day(touch.occurred_at + FOLLOW_UP_HOURS * 3_600_000),
                 by: by(touch),
-                or_by: Vec::new(),
                 owner: &touch.spoke,
                 thing: None,
                 happened_at: Some(touch.occurred_at),
@@ -173,12 +166,10 @@ fn contacts<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Found<
     // The message with which the cap was exceeded on that day.
     let before = messages.iter().filter(|(day, _)| since - 30 < *day && *day < since).count() as i64;
     let of_day: Vec<&&Touch> = messages.iter().filter(|(day, _)| *day == since).map(|(_, touch)| touch).collect();
-    let message: &Touch = of_day[(options.contact_cap - before) as usize];
-    let after = messages.iter().map(|(_, touch)| *touch).skip_while(|touch| !std::ptr::eq(*touch, message));
-    let or_by = after.skip(1).take(15).map(self::by).collect();
+    let message = of_day[(options.contact_cap - before) as usize];
     let figures = json!({"messages_30_days": count(close), "cap": options.contact_cap});
     let (by, owner) = (by(message), &message.spoke);
-    vec![Found { cause: "contact_cap_exceeded", since, by, or_by, owner, thing: None, happened_at: None, figures }]
+    vec![Found { cause: "contact_cap_exceeded", since, by, owner, thing: None, happened_at: None, figures }]
 }
 
 /// How somebody buys, by the newest purchases.
@@ -227,7 +218,6 @@ fn lapse<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
         cause: "customer_lapsed",
         since: rhythm.lapses_on,
         by: by(&of.timeline[rhythm.last]),
-        or_by: Vec::new(),
         owner: &of.timeline[rhythm.last].spoke,
         thing: None,
         happened_at: None,
