@@ -168,6 +168,8 @@ def check_alerts(expected, actual, report):
             report.value("alerts", "alerts", key, "id", key, "|".join(part for part in [it["id"], it["person"]] if part))
             told = (it["state"], it["acknowledged_by"], it["acknowledged_at"])
             report.value("alerts", "alerts", key, "state", ("open", None, None), told)
+            test = watch.TEST if it["cause"] == "metric_unusual" else None
+            report.value("alerts", "alerts", key, "test", test, it["test"])
             compare(report, "alerts", key, "figures", wanted[name], it["figures"])
 
 

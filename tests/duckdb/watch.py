@@ -19,6 +19,9 @@ EVENTS = COUNTS - {"revenue"}
 SETTLES_AFTER = {"first_contact_resolution": 7, "conversion": 7, "repurchase_30": 30, "content_credibility": 30,
                  "repurchase_60": 60, "repurchase_90": 90}
 Z = stats.norm.ppf(0.9995)
+# How the test is named to whoever reads of an alert.
+TEST = ("outside the 99.9 % prediction interval of the usual weeks before it (Student's t), and more than 3.29 standard errors "
+        "of its own from their mean")
 STUDENT = {k: stats.t.ppf(0.9995, k - 1) for k in range(WEEKS_MIN, WEEKS + 1)}
 
 
