@@ -1,6 +1,9 @@
 //! A hub on Kafka has no socket: commands reach it in its data directory, and SIGHUP wherever it runs.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use super::house::House;
 use crate::harness::{
@@ -56,6 +59,11 @@ fn a_mapping_is_replaced_by_the_command_and_by_a_signal_without_a_rebalance() {
     hub.wait_until_figure("insight_hub_reloads_total", 2.0, WITHIN);
     write(2);
     hub.wait_until_figure("insight_hub_outcomes_total", 60.0, WITHIN);
+    // What was taken in is on its way to its person yet.
+    let began = Instant::now();
+    while house.latest("touchpoints").len() < 60 && began.elapsed() < WITHIN {
+        std::thread::sleep(Duration::from_millis(100));
+    }
     assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
     let touchpoints = house.feeds().touchpoints;
     assert_eq!(touchpoints.len(), 60);
