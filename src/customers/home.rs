@@ -195,16 +195,15 @@ impl Customers {
         store: &mut S,
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
-        let ties = person(&mut self.people, home, store)?.envelope.ties.as_deref();
-        if ties.is_some_and(|ties| ties.erased.len() > erased::INLINE_MAX) {
-            // What goes from here into keys of its own does not without them, and is not here when it is read again.
-            self.make_dirty(home, store)?;
-        }
         let options = &self.options;
         let keeper = person(&mut self.people, home, store)?;
         if let Some(ties) = keeper.envelope.ties.as_deref_mut()
             && !ties.erased.is_empty()
         {
+            if ties.erased.len() > erased::INLINE_MAX && !std::mem::replace(&mut keeper.dirty, true) {
+                // What goes into keys of its own comes back here where those are rolled back.
+                self.dirty.push(home);
+            }
             erased::spill(home, ties, store);
             let mut names = vec![home];
             for arrived in batch.iter() {

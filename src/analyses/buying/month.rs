@@ -90,23 +90,21 @@ impl BuyingCounts {
 
     /// The histories as of the close of a day that no purchase is after, each with how many have it.
     pub(crate) fn histories_at(&self, close: Day, exact_max: usize) -> Vec<(History, i64)> {
-        let of = |first: Day, repeats, weeks: u32| {
-            let (age_days, middle) =
-                (u32::try_from(close.0 - first.0).unwrap_or(0), (DAYS_PER_WEEK * weeks).saturating_sub(3));
-            (repeats, age_days, middle)
-        };
+        let age_days = |first: Day| u32::try_from(close.0 - first.0).unwrap_or(0);
+        let middle = |weeks: u32| (DAYS_PER_WEEK * weeks).saturating_sub(3);
         if self.histories.len() <= exact_max {
             let all = self.histories.iter().map(|(&(repeats, first, weeks), &n)| {
-                let (repeats, age_days, middle) = of(first, repeats, weeks);
-                (History { repeats, last_days: middle.min(age_days), age_days }, n)
+                let age_days = age_days(first);
+                (History { repeats, last_days: middle(weeks).min(age_days), age_days }, n)
             });
             return all.collect();
         }
         let mut by_week: BTreeMap<History, i64> = BTreeMap::new();
         for (&(repeats, first, weeks), &n) in &self.histories {
             let thursday = Window::of(WindowKind::Week, first).start.plus(3);
-            let (repeats, age_days, last_days) = of(thursday, repeats, weeks);
-            let sum = by_week.entry(History { repeats, last_days, age_days: age_days.max(last_days) }).or_default();
+            let last_days = middle(weeks);
+            let history = History { repeats, last_days, age_days: age_days(thursday).max(last_days) };
+            let sum = by_week.entry(history).or_default();
             *sum = sum.wrapping_add(n);
         }
         by_week.into_iter().filter(|(_, n)| *n != 0).collect()

@@ -272,13 +272,13 @@ fn import(
         spoke: spoke_name,
         topic,
         tally: &checkpoint.tally,
-        done: ended != Ended::Stopped,
+        done: ended == Ended::Done,
         done_before: false,
         resumed_after_line: resumed.map(|(line, _)| line),
     };
     report.write(arguments.output, output)?;
     match ended {
-        Ended::Done { unfit } => all_fit(unfit, &file, topic),
+        Ended::Done => all_fit(checkpoint.unfit, &file, topic),
         Ended::Stopped => Err(Failure::new(
             Exit::Failure,
             format!(

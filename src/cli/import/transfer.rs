@@ -48,11 +48,8 @@ impl Default for Pace {
 /// How an import ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Everything was sent, but so many rows that the topic does not take.
-    Done {
-        /// How many.
-        unfit: u64,
-    },
+    /// Everything was sent, but the rows that the topic does not take: [`Checkpoint::unfit`].
+    Done,
     /// Somebody asked it to stop.
     Stopped,
 }
@@ -121,7 +118,7 @@ impl Transfer<'_> {
         let ended = loop {
             match self.step(&mut rows, checkpoint, appender) {
                 Ok(Batch::Full) => {}
-                Ok(Batch::Last) if self.source.is_unchanged() => break Ok(Ended::Done { unfit: checkpoint.unfit }),
+                Ok(Batch::Last) if self.source.is_unchanged() => break Ok(Ended::Done),
                 Ok(Batch::Last) => break Err(self.changed()),
                 Ok(Batch::Stopped) => break Ok(Ended::Stopped),
                 Ok(Batch::Unreadable(failure)) | Err(failure) => break Err(failure),
@@ -136,7 +133,7 @@ impl Transfer<'_> {
             }
         };
         self.bar.finish_and_clear();
-        checkpoint.done = matches!(ended, Ok(Ended::Done { .. }));
+        checkpoint.done = ended == Ok(Ended::Done);
         let saved = self.checkpoints.write(checkpoint);
         ended.and_then(|ended| saved.map(|()| ended))
     }

@@ -205,6 +205,16 @@ fn records_wait_for_a_registry_that_is_down_and_nothing_else_does() {
     assert_eq!(hub.process().terminate(Duration::from_secs(20)).code(), Some(0));
 }
 
+/// Feeds as Avro through a registry, and departments of a folder.
+fn publishing_with(folder: &Scratch, registry: &Registry) -> [String; 4] {
+    [
+        format!("spokes.directory={}", folder.path().display()),
+        format!("schemas.directory={}", folder.path().display()),
+        format!("registry.url={}", registry.url()),
+        "topics.feed_format=avro-registry".to_owned(),
+    ]
+}
+
 #[test]
 fn feeds_are_avro_whose_schemas_are_in_the_registry() {
     let house = House::new(&Broker::shared().bootstrap(), "registered");
@@ -212,12 +222,7 @@ fn feeds_are_avro_whose_schemas_are_in_the_registry() {
     mappings(folder.path(), &house);
     let mut registry = Registry::start();
     Writer::new(house.bootstrap()).write(&format!("{}.marketing", house.name), &views(0..10));
-    let settings = [
-        format!("spokes.directory={}", folder.path().display()),
-        format!("schemas.directory={}", folder.path().display()),
-        format!("registry.url={}", registry.url()),
-        "topics.feed_format=avro-registry".to_owned(),
-    ];
+    let settings = publishing_with(&folder, &registry);
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
 
     // A hub that cannot register its schemas waits: what it published could not be read.
@@ -292,12 +297,7 @@ fn feeds_follow_their_first_versions_in_the_registry_and_both_are_read_with_both
         first.insert(feed, (id, text));
     }
     Writer::new(house.bootstrap()).write(&format!("{}.marketing", house.name), &views(0..10));
-    let settings = [
-        format!("spokes.directory={}", folder.path().display()),
-        format!("schemas.directory={}", folder.path().display()),
-        format!("registry.url={}", registry.url()),
-        "topics.feed_format=avro-registry".to_owned(),
-    ];
+    let settings = publishing_with(&folder, &registry);
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let mut hub = house.start("a", &settings, None);
     hub.wait_until_figure("insight_hub_outcomes_total", 10.0, WITHIN);
