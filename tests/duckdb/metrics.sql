@@ -217,7 +217,7 @@ FROM running FULL JOIN lost USING (dim, dim_value, kind, first) FULL JOIN stayed
 CREATE TABLE pressure AS
 WITH per_day AS (
     SELECT s.person, s.dim, s.value AS dim_value, t.day, count(*) AS sent
-    FROM slice s JOIN touch t USING (person, pos) WHERE t.kind = 'message_sent' AND s.dim IN ('company', 'spoke') GROUP BY ALL
+    FROM slice s JOIN touch t USING (person, pos) WHERE t.kind = 'message_sent' GROUP BY ALL
 ), closes AS (
     SELECT person, dim, dim_value, unnest(generate_series(day, day + 29))::INTEGER AS day, sent FROM per_day
 ), per_person AS (

@@ -1,20 +1,93 @@
 //! Messages to a person: how one more of them changes the pressure of the 30 days that it counts in.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     facts::Facts,
     head::{CONTACT_DAYS, Head},
 };
 use crate::model::{Day, Kind};
 
-/// Messages of one spoke to the person on one day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Messages to the person on one day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contacts {
     /// The day.
     pub day: Day,
-    /// The spoke's index in [`Head::spokes`].
-    pub spoke: u32,
     /// How many.
     pub n: u32,
+}
+
+/// Messages with one dimension value on one day: the value by its hash, see [`super::place::DimensionValue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OfValue {
+    hash: u64,
+    day: Day,
+    n: u32,
+}
+
+/// Of each dimension value but the company, which days' messages may still count: ascending by hash and day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressing(#[serde(with = "packed")] Vec<OfValue>);
+
+/// A hash once, how many days, and of each the day with how many: a value comes on several days.
+mod packed {
+    use serde::{Deserializer, Serializer, de::Error};
+
+    use super::OfValue;
+    use crate::{customers::fold::place::Blob, model::Day};
+
+    pub fn serialize<S: Serializer>(values: &[OfValue], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::with_capacity(values.len() * 12);
+        for days in values.chunk_by(|one, next| one.hash == next.hash) {
+            bytes.extend_from_slice(&days[0].hash.to_le_bytes());
+            bytes = postcard::to_io(&(days.len() as u64), bytes).expect("a vector takes every byte");
+            for sent in days {
+                bytes = postcard::to_io(&(sent.day, sent.n), bytes).expect("a vector takes every byte");
+            }
+        }
+        serializer.serialize_bytes(&bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<OfValue>, D::Error> {
+        let mut bytes = deserializer.deserialize_bytes(Blob)?;
+        let mut values = Vec::with_capacity(bytes.len() / 12);
+        while let Some((hash, rest)) = bytes.split_first_chunk() {
+            let hash = u64::from_le_bytes(*hash);
+            let (days, mut rest) = postcard::take_from_bytes::<u64>(rest).map_err(D::Error::custom)?;
+            for _ in 0..days {
+                let ((day, n), left) = postcard::take_from_bytes::<(Day, u32)>(rest).map_err(D::Error::custom)?;
+                values.push(OfValue { hash, day, n });
+                rest = left;
+            }
+            bytes = rest;
+        }
+        if !bytes.is_empty() {
+            return Err(D::Error::custom("a dimension value takes eight bytes"));
+        }
+        Ok(values)
+    }
+}
+
+impl Pressing {
+    /// Where the days of a value are.
+    fn days(&self, hash: u64) -> std::ops::Range<usize> {
+        let from = self.0.partition_point(|sent| sent.hash < hash);
+        let days = self.0[from..].iter().take_while(|sent| sent.hash == hash).count();
+        from..from + days
+    }
+
+    /// One more with this value on the day, the newest. Says what that changes.
+    fn add(&mut self, hash: u64, day: Day, cap: i64) -> Pressure {
+        let days = self.days(hash);
+        let oldest = day.plus(-CONTACT_DAYS);
+        let counting = self.0[days.clone()].iter().filter(|sent| sent.day > oldest);
+        let pressure = Pressure::of(counting.map(|sent| (sent.day, sent.n)), day, cap);
+        match self.0[days.clone()].last_mut() {
+            Some(newest) if newest.day == day => newest.n += 1,
+            _ => self.0.insert(days.end, OfValue { hash, day, n: 1 }),
+        }
+        pressure
+    }
 }
 
 /// What one message more changes from its day on, for [`CONTACT_DAYS`] days, besides that it is one more.
@@ -24,15 +97,6 @@ pub struct Pressure {
     pub alone_from: Option<Day>,
     /// From the first day until before the second it is the one above the cap.
     pub above: Option<(Day, Day)>,
-}
-
-/// A message to the person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Among the messages of the whole company.
-    pub company: Pressure,
-    /// Among those of its spoke.
-    pub spoke: Pressure,
 }
 
 impl Pressure {
@@ -55,28 +119,26 @@ impl Pressure {
     }
 }
 
-/// Remembers a message and says what it changes. The hub's last closed day is at least the day before this one, so older
-/// days never count again.
-pub(super) fn observe_contact(head: &mut Head, facts: &mut Facts<'_, '_>, spoke: u32, cap: i64) {
+/// Remembers a message and says what it changes for each of its place's values. The hub's last closed day is at least the day
+/// before this one, so older days never count again.
+pub(super) fn observe_contact(head: &mut Head, facts: &mut Facts<'_, '_>, cap: i64) {
     let day = facts.place.day;
     let oldest = day.plus(-CONTACT_DAYS);
     if head.contacts.first().is_some_and(|first| first.day < oldest) {
         head.contacts.retain(|contacts| contacts.day >= oldest);
+        head.pressing.0.retain(|sent| sent.day >= oldest);
     }
     if facts.touchpoint.kind != Kind::MessageSent {
         return;
     }
     let counting = head.contacts.iter().filter(|contacts| contacts.day > oldest);
-    let of_spoke = counting.clone().filter(|contacts| contacts.spoke == spoke);
-    let count = |contacts: &Contacts| (contacts.day, contacts.n);
-    facts.message = Some(Message {
-        company: Pressure::of(counting.map(count), day, cap),
-        spoke: Pressure::of(of_spoke.map(count), day, cap),
-    });
-    let today = head.contacts.iter().rposition(|contacts| contacts.day != day).map_or(0, |last| last + 1);
-    match head.contacts[today..].iter_mut().find(|contacts| contacts.spoke == spoke) {
-        Some(contacts) => contacts.n += 1,
-        None => head.contacts.push(Contacts { day, spoke, n: 1 }),
+    // The company comes first.
+    facts.message.push(Pressure::of(counting.map(|contacts| (contacts.day, contacts.n)), day, cap));
+    let values = facts.place.values[1..].iter();
+    facts.message.extend(values.map(|value| head.pressing.add(value.hash, day, cap)));
+    match head.contacts.last_mut() {
+        Some(newest) if newest.day == day => newest.n += 1,
+        _ => head.contacts.push(Contacts { day, n: 1 }),
     }
 }
 
@@ -108,6 +170,25 @@ mod tests {
                 let count = sent.iter().filter(|&&other| other <= day && day - CONTACT_DAYS < other).count() as i64;
                 let expected = [count, i64::from(count > 0), i64::from(count > cap)];
                 prop_assert_eq!(profile[day as usize], expected, "on day {}", day);
+            }
+        }
+
+        #[test]
+        fn values_press_each_for_itself(
+            mut sent in prop::collection::vec((0_i32..70, prop::sample::subsequence(vec![1_u64, 2, 3, u64::MAX], 1..4)), 0..30),
+            cap in 0_i64..6,
+        ) {
+            sent.sort_unstable();
+            let mut pressing = Pressing::default();
+            for (index, (day, values)) in sent.iter().enumerate() {
+                pressing.0.retain(|sent| sent.day >= Day(day - CONTACT_DAYS));
+                for &value in values {
+                    let with_it = sent[..index].iter().filter(|(other, values)| *other > day - CONTACT_DAYS && values.contains(&value));
+                    let before = with_it.map(|&(other, _)| (Day(other), 1));
+                    prop_assert_eq!(pressing.add(value, Day(*day), cap), Pressure::of(before, Day(*day), cap));
+                }
+                let bytes = postcard::to_allocvec(&pressing).unwrap();
+                prop_assert_eq!(&postcard::from_bytes::<Pressing>(&bytes).unwrap(), &pressing);
             }
         }
     }

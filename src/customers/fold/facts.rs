@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::{
     FoldOptions,
     buying::{self, BuyingChange},
-    contacts::Message,
+    contacts::Pressure,
     content::Counted,
     head::{
         Answers, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Refund, Resolution, SCORES_MAX,
@@ -139,8 +139,8 @@ pub struct Facts<'a, 'p> {
     pub subscription_ended: Option<Subscription>,
     /// The subscription that is forgotten while it runs.
     pub subscription_forgotten: Option<Ended>,
-    /// The message that it is.
-    pub message: Option<Message>,
+    /// If it is a message, what it changes for each value of the place.
+    pub message: Vec<Pressure>,
     /// What it changes of who is counted as a consumer of content.
     pub content: SmallVec<[Counted; 2]>,
     /// What it cost, if that is a cost of winning customers.
@@ -292,7 +292,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             subscription_started: false,
             subscription_ended: None,
             subscription_forgotten: None,
-            message: None,
+            message: Vec::new(),
             content: SmallVec::new(),
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             cost: touchpoint.cost.filter(|cost| cost.currency == options.currency).map(|cost| cost.minor),
@@ -322,7 +322,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         if touchpoint.initiator == Initiator::Customer {
             super::cases::observe_contact(head, &mut facts);
         }
-        super::contacts::observe_contact(head, &mut facts, spoke, options.contact_cap);
+        super::contacts::observe_contact(head, &mut facts, options.contact_cap);
         match touchpoint.kind {
             Kind::OrderPlaced
             | Kind::DeliveryPromised

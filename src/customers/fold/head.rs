@@ -1,5 +1,6 @@
 //! The head: all that the fold remembers of a person. Bounded, whatever the length of the timeline, but for the dimension
-//! values seen in the current month and those active in the one before: ten bytes each.
+//! values seen in the current month and those active in the one before, ten bytes each, and for those of the messages of the
+//! newest 30 days: nine each, and four for each day.
 
 use std::collections::VecDeque;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     attention::Attention,
     buying::Buying,
-    contacts::Contacts,
+    contacts::{Contacts, Pressing},
     content::Reader,
     journeys::{Journeys, KeptJourney},
     month::Month,
@@ -40,7 +41,7 @@ pub const VISITS_MAX: usize = 64;
 pub const CONTACT_DAYS: i32 = 30;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 9;
+pub const HEAD_VERSION: u8 = 10;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -362,6 +363,8 @@ pub struct Head {
     pub sentiment: Option<(Sum, i64)>,
     /// Messages sent to the person by day, ascending, over the days that a record can still count.
     pub contacts: Vec<Contacts>,
+    /// The same by dimension value.
+    pub(super) pressing: Pressing,
     /// Steps since the last purchase, oldest first.
     pub journey: VecDeque<Step>,
     /// The month of the newest touchpoint.

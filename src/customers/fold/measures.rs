@@ -310,12 +310,8 @@ fn customer_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 
 /// Of the levels `n` persons reached, `a` above the cap and `sum` messages: what one message more changes.
 fn contact_pressure<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    let Some(message) = &facts.message else {
-        return;
-    };
     let (day, end) = (facts.place.day, facts.place.day.plus(CONTACT_DAYS));
-    // The company and the spoke come first.
-    for (value, pressure) in facts.place.values.iter().zip([&message.company, &message.spoke]) {
+    for (value, pressure) in facts.place.values.iter().zip(&facts.message) {
         let mut between = |from: Day, until: Day, add: Accumulator| {
             for (day, times) in [(from, 1), (until, -1)] {
                 emit.cell(index::CONTACT_PRESSURE, None, Window::of(WindowKind::Day, day), value, &add, times);

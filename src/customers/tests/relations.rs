@@ -230,30 +230,64 @@ fn each_message_presses_for_thirty_days_and_the_ninth_is_above_the_cap() {
         &[message],
         &show,
         expect![[r#"
-        contact_pressure day:2026-03-02 company: n 1, sum 1
-        contact_pressure day:2026-03-02 spoke=marketing: n 1, sum 1
-        contact_pressure day:2026-04-01 company: n -1, sum -1
-        contact_pressure day:2026-04-01 spoke=marketing: n -1, sum -1"#]],
+            contact_pressure day:2026-03-02 company: n 1, sum 1
+            contact_pressure day:2026-03-02 phase=before: n 1, sum 1
+            contact_pressure day:2026-03-02 spoke=marketing: n 1, sum 1
+            contact_pressure day:2026-04-01 company: n -1, sum -1
+            contact_pressure day:2026-04-01 phase=before: n -1, sum -1
+            contact_pressure day:2026-04-01 spoke=marketing: n -1, sum -1"#]],
     );
     let nine: Vec<&str> = [message].repeat(8).into_iter().chain(["support message_sent at 2d09:00"]).collect();
     check_customers(
         &nine,
         &show,
         expect![[r#"
-        contact_pressure day:2026-03-02 company: n 1, sum 8
-        contact_pressure day:2026-03-02 spoke=marketing: n 1, sum 8
-        contact_pressure day:2026-03-04 company: n 0, a 1, sum 1
-        contact_pressure day:2026-03-04 spoke=support: n 1, sum 1
-        contact_pressure day:2026-04-01 company: n 0, a -1, sum -8
-        contact_pressure day:2026-04-01 spoke=marketing: n -1, sum -8
-        contact_pressure day:2026-04-03 company: n -1, sum -1
-        contact_pressure day:2026-04-03 spoke=support: n -1, sum -1"#]],
+            contact_pressure day:2026-03-02 company: n 1, sum 8
+            contact_pressure day:2026-03-02 phase=before: n 1, sum 8
+            contact_pressure day:2026-03-02 spoke=marketing: n 1, sum 8
+            contact_pressure day:2026-03-04 company: n 0, a 1, sum 1
+            contact_pressure day:2026-03-04 phase=before: n 0, a 1, sum 1
+            contact_pressure day:2026-03-04 spoke=support: n 1, sum 1
+            contact_pressure day:2026-04-01 company: n 0, a -1, sum -8
+            contact_pressure day:2026-04-01 phase=before: n 0, a -1, sum -8
+            contact_pressure day:2026-04-01 spoke=marketing: n -1, sum -8
+            contact_pressure day:2026-04-03 company: n -1, sum -1
+            contact_pressure day:2026-04-03 phase=before: n -1, sum -1
+            contact_pressure day:2026-04-03 spoke=support: n -1, sum -1"#]],
     );
     // The day of each message is forgotten when it no longer counts: another after it is the first again.
     check_customers(
         &[message, "marketing message_sent at 30d09:00"],
         &["contact_pressure day:2026-04-01 company"],
         expect![[r#""#]],
+    );
+}
+
+#[test]
+fn messages_press_by_what_they_have_in_common() {
+    let mail =
+        |campaign: &str, day: u32| format!("marketing message_sent channel email campaign {campaign} at {day}d09:00");
+    let mut story: Vec<String> = (0..8).map(|day| mail("spring", day)).collect();
+    story.extend([mail("summer", 8), "support message_sent channel messaging at 9d09:00".to_owned()]);
+    let story: Vec<&str> = story.iter().map(String::as_str).collect();
+    // The ninth mail is above the cap of all mails and the first of its campaign; the short message is the first of its channel.
+    check_customers(
+        &story,
+        &["contact_pressure day:2026-03-02 ", "contact_pressure day:2026-03-10 ", "contact_pressure day:2026-03-11 "],
+        expect![[r#"
+            contact_pressure day:2026-03-02 campaign=spring: n 1, sum 1
+            contact_pressure day:2026-03-02 channel=email: n 1, sum 1
+            contact_pressure day:2026-03-02 company: n 1, sum 1
+            contact_pressure day:2026-03-02 phase=before: n 1, sum 1
+            contact_pressure day:2026-03-02 spoke=marketing: n 1, sum 1
+            contact_pressure day:2026-03-10 campaign=summer: n 1, sum 1
+            contact_pressure day:2026-03-10 channel=email: n 0, a 1, sum 1
+            contact_pressure day:2026-03-10 company: n 0, a 1, sum 1
+            contact_pressure day:2026-03-10 phase=before: n 0, a 1, sum 1
+            contact_pressure day:2026-03-10 spoke=marketing: n 0, a 1, sum 1
+            contact_pressure day:2026-03-11 company: n 0, sum 1
+            contact_pressure day:2026-03-11 phase=before: n 0, sum 1
+            contact_pressure day:2026-03-11 spoke=support: n 1, sum 1"#]],
     );
 }
 

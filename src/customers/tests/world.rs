@@ -453,6 +453,7 @@ pub fn touchpoint(line: &str, number: usize) -> Touchpoint<'static> {
             "effort" => touchpoint.effort = Some(value().parse().expect("an effort")),
             "region" => touchpoint.region = Some(value()),
             "segment" => touchpoint.segment = Some(value()),
+            "campaign" => touchpoint.campaign = Some(value()),
             "channel" => touchpoint.channel = Channel::parse(value()),
             "agent" | "bot" | "customer" | "system" => {
                 touchpoint.initiator = Initiator::parse(word).expect("an initiator");

@@ -70,10 +70,11 @@ pub(super) const CONTACT_PRESSURE: Definition = Definition {
     unit: "messages",
     formula: "messages sent in the 30 days up to the day's close/persons to whom at least one was; the share of these persons \
               to whom more were sent than metrics.contact_cap",
-    inclusion: "Every message sent to a person; of a spoke, its own messages. It is a count of all persons and no estimate.",
+    inclusion: "Every message sent to a person; per dimension value, the messages with that value, and the cap against those \
+                alone. It is a count of all persons and no estimate.",
     counted_at: "day close",
     source: "Contact frequency and its cap as campaign tools state them: a count at the close of a day of event time",
-    dimensions: &[Dimension::Company, Dimension::Spoke],
+    version: 2,
     figures: values::contact_pressure,
     ..LEVEL
 };

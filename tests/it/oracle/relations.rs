@@ -28,9 +28,7 @@ pub fn observe_subscriptions(timeline: &[Touch], moments: &[Moment], world: &mut
 pub fn observe_messages(timeline: &[Touch], moments: &[Moment], world: &mut World) {
     let mut sent: BTreeMap<_, Vec<Day>> = BTreeMap::new();
     for (_, moment) in timeline.iter().zip(moments).filter(|(touch, _)| touch.kind == "message_sent") {
-        assert_eq!(moment.slices[0], COMPANY);
-        // The second is the spoke.
-        for slice in &moment.slices[..2] {
+        for slice in &moment.slices {
             sent.entry(*slice).or_default().push(moment.day);
         }
     }
