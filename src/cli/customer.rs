@@ -25,7 +25,7 @@ use crate::{
     feeds::{Expected, Feed, day_of},
     ingest::{Mapped, NoHeaders, SourceRecord, Spoke, SpokeFile},
     metrics::catalogue,
-    model::{Accumulator, Currency, Dimension, IdentifierType, Window, WindowKind},
+    model::{Accumulator, Currency, Dimension, IdentifierType, Kind, Window, WindowKind},
     settings::{PublishedIdentifiers, Settings},
     wire::Schemas,
 };
@@ -157,7 +157,7 @@ pub(super) fn execute(
     Ok(output.flush()?)
 }
 
-/// The touchpoints of some persons, by time and then id.
+/// The touchpoints of some persons, in the order of their timelines.
 fn timelines(settings: &Settings, persons: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Vec<Value>>, Failure> {
     let mut found: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
     if settings.topics.touchpoints_feed {
@@ -176,7 +176,8 @@ fn timelines(settings: &Settings, persons: &BTreeMap<String, Value>) -> Result<B
         let mut timeline: Vec<Value> = touchpoints.into_values().collect();
         let place = |touchpoint: &Value| {
             let text = |field: &str| touchpoint.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-            (text("occurred_at"), text("spoke"), text("id"))
+            let rank = Kind::parse(&text("kind")).map_or(0, Kind::rank);
+            (text("occurred_at"), rank, text("id"), text("spoke"))
         };
         timeline.sort_by_key(place);
         timeline

@@ -7,10 +7,11 @@ use super::{
     erased,
     home::{Arrived, Pair, pair_hash, pair_key, pairs_of, version_key, versions_of},
     person::{Edit, Version, Versions, copies_of, forget_hash, hash_of, index, keep_hash},
+    positions::Place,
     readings::unmark,
     refold::Own,
     stage::{Customers, Effects, person},
-    store_keys::{self, PERSON_PREFIX, Place, ReportedPair, with_rest},
+    store_keys::{self, PERSON_PREFIX, ReportedPair, with_rest},
     timeline::timeline_with,
 };
 use crate::model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, StoreError, Touchpoint};

@@ -16,9 +16,10 @@ use smallvec::SmallVec;
 use super::{
     erased,
     person::{Edit, Item, Version, Versions, copies_of, keep_hash},
+    positions::{self, IndexEntry, Moment, Place},
     readings,
     stage::{Customers, Effects, Incoming, person, unreadable},
-    store_keys::{self, IndexEntry, PERSON_PREFIX, Place, ReportedPair, with_rest},
+    store_keys::{self, PERSON_PREFIX, ReportedPair, with_rest},
 };
 use crate::model::{
     EventTime, Identifier, IdentifierType, KeyValue, Outcome, PersonId, PersonKey, StoreError, Touchpoint,
@@ -46,16 +47,8 @@ impl<'a> Arrived<'a> {
         Ok(Arrived { item, touchpoint, reading: 0, marked: Vec::new(), is_late: false })
     }
 
-    pub(super) fn position(&self) -> (EventTime, &'a str, &'a str) {
-        (self.touchpoint.occurred_at, self.touchpoint.id, self.touchpoint.spoke)
-    }
-
     pub(super) fn entry(&self) -> IndexEntry {
-        IndexEntry {
-            occurred_at: self.touchpoint.occurred_at,
-            content_hash: self.item.content_hash,
-            reading: self.reading,
-        }
+        IndexEntry { at: Moment::of(&self.touchpoint), content_hash: self.item.content_hash, reading: self.reading }
     }
 
     /// Says of which reading it is, once it is stripped.
@@ -74,7 +67,7 @@ impl<'a> Arrived<'a> {
 
     pub(super) fn id_and_spoke(&self) -> Vec<u8> {
         let mut key = Vec::with_capacity(48);
-        store_keys::push_id(&mut key, self.touchpoint.id, self.touchpoint.spoke);
+        positions::push_id(&mut key, self.touchpoint.id, self.touchpoint.spoke);
         key
     }
 
@@ -173,7 +166,7 @@ impl Customers {
                 arrived.push(next);
             }
             // By time they are sorted already.
-            arrived.sort_by(|a, b| a.position().cmp(&b.position()));
+            arrived.sort_by(|a, b| a.touchpoint.timeline_key().cmp(&b.touchpoint.timeline_key()));
             self.arrive(of_home[0].0, &mut arrived, store, effects)?;
             arrived.clear();
         }
@@ -369,7 +362,7 @@ impl Customers {
         let (hash, at) = (version.item.content_hash, version.touchpoint.occurred_at);
         let gives_way = |hash: u128, at: EventTime, to_hash: u128, to_at: EventTime| to_hash < hash && to_at >= at;
         let mut dropped = Vec::new();
-        let mut is_kept = !gives_way(hash, at, winner.content_hash, winner.occurred_at);
+        let mut is_kept = !gives_way(hash, at, winner.content_hash, winner.at.time);
         for (other_hash, encoded) in &others {
             let other_at = Touchpoint::occurred_at_of(encoded).map_err(unreadable)?;
             is_kept &= !gives_way(hash, at, *other_hash, other_at);
@@ -383,7 +376,7 @@ impl Customers {
         // The home's own version may be new, and so may this one.
         for (other_hash, encoded) in &others {
             let other_at = Touchpoint::occurred_at_of(encoded).map_err(unreadable)?;
-            let yields = gives_way(*other_hash, other_at, winner.content_hash, winner.occurred_at)
+            let yields = gives_way(*other_hash, other_at, winner.content_hash, winner.at.time)
                 || is_kept && gives_way(*other_hash, other_at, hash, at);
             if yields {
                 store.delete(&version_key(home, &id_and_spoke, *other_hash));

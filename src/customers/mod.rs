@@ -7,7 +7,7 @@
 //! - [`rhythm`]: a head → how often a customer buys, and when they have lapsed against that.
 //! - [`alerts`]: a head and the last closed day → what is open of a person, and what the feed is told of it.
 //! - [`contributions`]: what a commit contributes, combined by cell.
-//! - [`store_keys`]: the entries of the store.
+//! - [`store_keys`]: the entries of the store; [`positions`]: where a touchpoint lies among a person's.
 //! - `refold`: a touchpoint out of order → the difference between two folds.
 //! - [`person`]: the versions in a timeline, its copies from other homes, and what a change of them does.
 //! - [`home`]: where a touchpoint is kept, whoever it belongs to: pairs, versions.
@@ -30,6 +30,7 @@ pub mod fold;
 pub mod home;
 pub mod moves;
 pub mod person;
+pub mod positions;
 pub mod readings;
 mod rebuild;
 pub mod record;

@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     person::{Item, hash_of},
+    positions::Place,
     readings,
     stage::{Customers, Effects, person},
-    store_keys::{self, PERSON_PREFIX, Place, with_rest},
+    store_keys::{self, PERSON_PREFIX, with_rest},
 };
 use crate::model::{KeyValue, PersonId, StoreError};
 

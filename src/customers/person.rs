@@ -17,10 +17,11 @@ use smallvec::SmallVec;
 use super::{
     contributions::Signed,
     fold::step,
+    positions::{self, IndexEntry, Moment, Place},
     readings::unmark,
     refold::{self, Change, Own, SNAPSHOT_TOUCHPOINTS},
     stage::{Customers, Effects, person},
-    store_keys::{self, IndexEntry, PERSON_PREFIX, Place, Ties, decode_hash, with_rest},
+    store_keys::{self, PERSON_PREFIX, Ties, decode_hash, with_rest},
 };
 use crate::model::{KeyValue, Outcome, PersonId, StoreError, Touchpoint};
 
@@ -343,16 +344,13 @@ impl Customers {
         let has_copies = person(&mut self.people, id, store)?.ties().is_some_and(|ties| ties.copies > 0);
         let mut copies = 0;
         let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by_key(|&index| {
-            let touchpoint = &touchpoints[index];
-            (touchpoint.occurred_at, touchpoint.id, touchpoint.spoke)
-        });
+        order.sort_by_key(|&index| touchpoints[index].timeline_key());
         let mut id_and_spoke = Vec::new();
         for number in order {
             let (item, touchpoint) = (&items[number], &touchpoints[number]);
             id_and_spoke.clear();
-            store_keys::push_id(&mut id_and_spoke, touchpoint.id, touchpoint.spoke);
-            let entry = IndexEntry { occurred_at: touchpoint.occurred_at, content_hash: item.content_hash, reading: 0 };
+            positions::push_id(&mut id_and_spoke, touchpoint.id, touchpoint.spoke);
+            let entry = IndexEntry { at: Moment::of(touchpoint), content_hash: item.content_hash, reading: 0 };
             let version = Version {
                 position: entry.position(&id_and_spoke, Some(home)),
                 content_hash: item.content_hash,
@@ -542,7 +540,7 @@ pub(super) fn hash_of<S: KeyValue + ?Sized>(
 fn hash_key(name: PersonId, place: Place<'_>) -> Vec<u8> {
     let mut key = with_rest(b'x', name, place.id_and_spoke);
     if let Some(home) = place.home {
-        store_keys::push_home(&mut key, home);
+        positions::push_home(&mut key, home);
     }
     key
 }

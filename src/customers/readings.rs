@@ -14,9 +14,10 @@ use std::{
 use super::{
     home::{Arrived, Pair, pair_hash, pair_key, pairs_of, version_key, versions_of},
     person::{Edit, Version, Versions, copies_of, forget_hash, hash_of, index},
+    positions::{IndexEntry, Place},
     refold::Own,
     stage::{Customers, Effects, person},
-    store_keys::{self, IndexEntry, PERSON_PREFIX, Place, ReportedPair, with_rest},
+    store_keys::{self, PERSON_PREFIX, ReportedPair, with_rest},
 };
 use crate::model::{EventTime, KeyValue, PersonId, StoreError, Touchpoint};
 

@@ -13,7 +13,8 @@ use std::ops::ControlFlow;
 use super::{
     contributions::{Contributions, Signed},
     fold::{FoldOptions, Head, Silence, contribute, step, step_both},
-    store_keys::{self, Place},
+    positions::Place,
+    store_keys,
 };
 use crate::model::{KeyValue, PersonId, StoreError, Touchpoint};
 

@@ -15,7 +15,7 @@
 //! | `z` | home, hash of a pair (16) | names of both (32), time (8): a version that gave way to one of a newer reading said it | yes |
 //! | `e` | home, name of an identifier (16) | time (8) until which it was erased, where the envelope has no room for it: see `erased` | yes |
 //! | `m` | `as_of` | day of `as_of` (4) | yes |
-//! | `i` | home, id, 0x00, spoke | time (8), content hash (16); after the first reading its number (4) | derived from `t` |
+//! | `i` | home, id, 0x00, spoke | see [`super::positions`] | derived from `t` |
 //! | `j` | person, id, 0x00, spoke, 0x00, home | the same, of a copy | derived from `t` |
 //! | `g` | person, home, id, 0x00, spoke | the same | derived from `t` |
 //! | `w` | day (4), person | nothing | derived from `h` |
@@ -23,8 +23,8 @@
 //! | `y` | person | nothing: their alerts are held back | derived from `h` |
 //! | `k` | id of an alert (16), open or not | who has seen it | yes |
 //!
-//! A *position* is time (8), id, 0x00, spoke and, of a copy, 0x00, home: ids and spokes have no control characters, so the
-//! order of bytes is the order of the timeline. Numbers are big-endian, signed ones with the sign flipped.
+//! Positions, and the index entries that name them, are those of [`super::positions`]. Numbers are big-endian, signed ones with the
+//! sign flipped.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,7 @@ use super::{
     closes::{Closed, ClosedOfHeads3, ClosedOfHeads6, ClosedOfHeads8},
     fold::Head,
     moves::Unsettled,
+    positions::{IndexEntry, Moment, Place, push_home, push_id},
     readings,
 };
 use crate::model::{AlertId, Day, EventTime, Identifier, KeyValue, PersonId, StoreError, Touchpoint};
@@ -63,8 +64,12 @@ const ENVELOPE_VERSION_OF_HEADS_3: u8 = 3;
 
 const NO_TIMER: i32 = i32::MAX;
 
-fn flip_time(time: i64) -> [u8; 8] {
+pub(super) fn flip_time(time: i64) -> [u8; 8] {
     (time ^ i64::MIN).to_be_bytes()
+}
+
+pub(super) fn unflip_time(bytes: [u8; 8]) -> EventTime {
+    EventTime(i64::from_be_bytes(bytes) ^ i64::MIN)
 }
 
 /// The stored form of a time by itself.
@@ -74,8 +79,7 @@ pub fn encode_time(time: EventTime) -> [u8; 8] {
 
 /// From the stored form.
 pub fn decode_time(bytes: &[u8]) -> Result<EventTime, StoreError> {
-    let bytes: [u8; 8] = bytes.try_into().map_err(|_| damaged("time", "8 bytes expected"))?;
-    Ok(EventTime(i64::from_be_bytes(bytes) ^ i64::MIN))
+    bytes.try_into().map(unflip_time).map_err(|_| damaged("time", "8 bytes expected"))
 }
 
 fn flip_day(day: Day) -> [u8; 4] {
@@ -89,14 +93,6 @@ fn unflip_day(bytes: [u8; 4]) -> Day {
 /// Why a stored entry cannot be read.
 pub fn damaged(what: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError(format!("a stored {what} cannot be read ({why}); restore the store from its changelog"))
-}
-
-/// Appends the position of a touchpoint.
-pub fn push_position(key: &mut Vec<u8>, occurred_at: EventTime, id: &str, spoke: &str) {
-    key.extend_from_slice(&flip_time(occurred_at.0));
-    key.extend_from_slice(id.as_bytes());
-    key.push(0);
-    key.extend_from_slice(spoke.as_bytes());
 }
 
 /// `first`, then the person.
@@ -139,7 +135,8 @@ pub fn head(person: PersonId) -> Vec<u8> {
 /// Key of a touchpoint.
 pub fn touchpoint(person: PersonId, touchpoint: &Touchpoint<'_>) -> Vec<u8> {
     let mut key = of_person(b't', person);
-    push_position(&mut key, touchpoint.occurred_at, touchpoint.id, touchpoint.spoke);
+    Moment::of(touchpoint).push(&mut key);
+    push_id(&mut key, touchpoint.id, touchpoint.spoke);
     key
 }
 
@@ -150,48 +147,6 @@ pub fn index(person: PersonId, id: &str, spoke: &str) -> Vec<u8> {
     key.push(0);
     key.extend_from_slice(spoke.as_bytes());
     key
-}
-
-/// Appends a (spoke, id) as index keys have it.
-pub fn push_id(key: &mut Vec<u8>, id: &str, spoke: &str) {
-    key.extend_from_slice(id.as_bytes());
-    key.push(0);
-    key.extend_from_slice(spoke.as_bytes());
-}
-
-/// Appends what marks a copy of another home's touchpoint.
-pub fn push_home(key: &mut Vec<u8>, home: PersonId) {
-    key.push(0);
-    key.extend_from_slice(&home.0);
-}
-
-/// What a position, or the key of an index after its person, says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'k> {
-    /// id, 0x00, spoke.
-    pub id_and_spoke: &'k [u8],
-    /// Whose touchpoint it is a copy of; `None`: the home's own.
-    pub home: Option<PersonId>,
-}
-
-impl<'k> Place<'k> {
-    /// Of a position: its time is left out.
-    pub fn of_position(position: &'k [u8]) -> Option<Place<'k>> {
-        Place::of_index(position.get(8..)?)
-    }
-
-    /// Of an index key after its person.
-    pub fn of_index(rest: &'k [u8]) -> Option<Place<'k>> {
-        let zero = |bytes: &[u8]| bytes.iter().position(|&byte| byte == 0);
-        let spoke_at = zero(rest)? + 1;
-        match zero(&rest[spoke_at..]) {
-            None => Some(Place { id_and_spoke: rest, home: None }),
-            Some(length) => {
-                let (id_and_spoke, home) = rest.split_at(spoke_at + length);
-                Some(Place { id_and_spoke, home: Some(PersonId(home[1..].try_into().ok()?)) })
-            }
-        }
-    }
 }
 
 /// Key of a timer.
@@ -238,56 +193,6 @@ pub fn held(person: PersonId) -> Vec<u8> {
 /// The keys of everybody whose alerts are held back: `from <= key < to`.
 pub fn all_held() -> ([u8; 1], [u8; 1]) {
     ([b'y'], [b'y' + 1])
-}
-
-/// Value of an index entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IndexEntry {
-    /// When the touchpoint happened: with its id and spoke, its position.
-    pub occurred_at: EventTime,
-    /// [`Touchpoint::content_hash`].
-    pub content_hash: u128,
-    /// Which reading of its department's topic has met it last; of a copy its home alone knows.
-    pub reading: u32,
-}
-
-impl IndexEntry {
-    /// The stored form.
-    pub fn encode(self) -> impl std::ops::Deref<Target = [u8]> {
-        let mut bytes: smallvec::SmallVec<[u8; 28]> = smallvec::SmallVec::new();
-        bytes.extend_from_slice(&flip_time(self.occurred_at.0));
-        bytes.extend_from_slice(&self.content_hash.to_be_bytes());
-        if self.reading > 0 {
-            bytes.extend_from_slice(&self.reading.to_be_bytes());
-        }
-        bytes
-    }
-
-    /// From the stored form.
-    pub fn decode(bytes: &[u8]) -> Result<IndexEntry, StoreError> {
-        let wrong = || damaged("index entry", "24 or 28 bytes expected");
-        let (time, rest) = bytes.split_first_chunk::<8>().ok_or_else(wrong)?;
-        let (hash, reading) = rest.split_first_chunk::<16>().ok_or_else(wrong)?;
-        Ok(IndexEntry {
-            occurred_at: EventTime(i64::from_be_bytes(*time) ^ i64::MIN),
-            content_hash: u128::from_be_bytes(*hash),
-            reading: match reading {
-                [] => 0,
-                reading => u32::from_be_bytes(reading.try_into().map_err(|_| wrong())?),
-            },
-        })
-    }
-
-    /// The position of the touchpoint that it names.
-    pub fn position(self, id_and_spoke: &[u8], home: Option<PersonId>) -> Vec<u8> {
-        let mut position = Vec::with_capacity(id_and_spoke.len() + 25);
-        position.extend_from_slice(&flip_time(self.occurred_at.0));
-        position.extend_from_slice(id_and_spoke);
-        if let Some(home) = home {
-            push_home(&mut position, home);
-        }
-        position
-    }
 }
 
 /// Value of a pair that was reported: nothing as long as a kept touchpoint has it. Once the last version of a touchpoint
@@ -488,14 +393,14 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
     match (key.first(), value) {
         (Some(b't'), value) => {
             let (name, position) = name_and_rest()?;
-            let (time, rest) = position.split_first_chunk::<8>().ok_or_else(wrong)?;
+            let (at, rest) = Moment::split(position).ok_or_else(wrong)?;
             let place = Place::of_index(rest).ok_or_else(wrong)?;
             let entry = match value {
                 Some(value) => {
                     let (encoded, reading) = readings::unmark(value);
                     let as_it_came = store.get(&with_rest(b'x', PersonId(*name), rest))?;
                     Some(IndexEntry {
-                        occurred_at: EventTime(i64::from_be_bytes(*time) ^ i64::MIN),
+                        at,
                         content_hash: match as_it_came {
                             Some(hash) => decode_hash(&hash)?,
                             None => Touchpoint::content_hash(encoded),
@@ -505,7 +410,7 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
                 }
                 None => None,
             };
-            restore_index(PersonId(*name), place, time, entry, store)?;
+            restore_index(PersonId(*name), place, at, entry, store)?;
         }
         (Some(b'x'), value) => {
             let (name, rest) = name_and_rest()?;
@@ -520,9 +425,8 @@ pub fn restored<S: KeyValue + ?Sized>(key: &[u8], value: Option<&[u8]>, store: &
                     (None, Some(touchpoint)) => Touchpoint::content_hash(readings::unmark(&touchpoint).0),
                     (None, None) => return Ok(()),
                 };
-                let time = flip_time(entry.occurred_at.0);
                 let entry = IndexEntry { content_hash, ..entry };
-                restore_index(PersonId(*name), place, &time, Some(entry), store)?;
+                restore_index(PersonId(*name), place, entry.at, Some(entry), store)?;
             }
         }
         (Some(b'h'), Some(value)) => {
@@ -564,7 +468,7 @@ pub fn index_keys(name: PersonId, place: Place<'_>) -> (Vec<u8>, Option<Vec<u8>>
 fn restore_index<S: KeyValue + ?Sized>(
     name: PersonId,
     place: Place<'_>,
-    time: &[u8; 8],
+    at: Moment,
     entry: Option<IndexEntry>,
     store: &mut S,
 ) -> Result<(), StoreError> {
@@ -577,7 +481,9 @@ fn restore_index<S: KeyValue + ?Sized>(
         }
         // A version that was replaced leaves its old position; the entry may name the new one already.
         None => {
-            if store.get(&by_id)?.is_some_and(|entry| entry.starts_with(time)) {
+            if let Some(entry) = store.get(&by_id)?
+                && IndexEntry::decode(&entry)?.at == at
+            {
                 for key in [Some(by_id), by_home].into_iter().flatten() {
                     store.delete_local(&key);
                 }

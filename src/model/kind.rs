@@ -79,6 +79,53 @@ vocabulary! {
     }
 }
 
+impl Kind {
+    /// Which of what happens at one instant comes first, from 1: departments often say no more than the day or the second. What leads
+    /// somewhere comes before what begins, that before what goes on with it, before what ends it, before what takes it back or judges it,
+    /// before what answers a judgement. Part of the stored format.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Kind::OrderPlaced | Kind::SubscriptionStarted | Kind::CaseOpened => 2,
+            Kind::DeliveryPromised
+            | Kind::OrderShipped
+            | Kind::PaymentReceived
+            | Kind::InvoiceIssued
+            | Kind::SubscriptionRenewed
+            | Kind::CaseReplied => 3,
+            Kind::OrderDelivered | Kind::CaseResolved => 4,
+            Kind::OrderCancelled
+            | Kind::OrderReturned
+            | Kind::RefundIssued
+            | Kind::SubscriptionCancelled
+            | Kind::CaseReopened
+            | Kind::ComplaintMade
+            | Kind::SurveyAnswered
+            | Kind::ReviewPosted => 5,
+            Kind::FollowUpMade => 6,
+            Kind::MessageSent
+            | Kind::MessageOpened
+            | Kind::MessageClicked
+            | Kind::AdShown
+            | Kind::AdClicked
+            | Kind::PageViewed
+            | Kind::ContentConsumed
+            | Kind::EventAttended
+            | Kind::SocialMentioned
+            | Kind::ReferralMade
+            | Kind::ConsentChanged
+            | Kind::LeadCreated
+            | Kind::MeetingHeld
+            | Kind::QuoteSent
+            | Kind::CartAbandoned
+            | Kind::ServiceInterrupted
+            | Kind::ServiceRestored
+            | Kind::VisitMade
+            | Kind::ChangeEnacted
+            | Kind::Other => 1,
+        }
+    }
+}
+
 vocabulary! {
     /// The method of contact.
     Channel {

@@ -153,6 +153,11 @@ impl<'a> Touchpoint<'a> {
         self.identifiers[0]
     }
 
+    /// Its place in a timeline: the order of touchpoints is that of these.
+    pub fn timeline_key(&self) -> (EventTime, u8, &'a str, &'a str) {
+        (self.occurred_at, self.kind.rank(), self.id, self.spoke)
+    }
+
     /// The first identifier of a type, if any.
     pub fn identifier(&self, kind: super::IdentifierType) -> Option<&'a str> {
         self.identifiers.iter().find(|identifier| identifier.kind == kind).map(|identifier| identifier.value)

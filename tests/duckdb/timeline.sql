@@ -1,6 +1,18 @@
 -- The files of a hub in; touchpoints in their order, what was bought, promised, delivered and asked for, phases and windows out.
 --
--- A person's timeline is in the order of time, then id, then spoke; `pos` is a touchpoint's place in it, from 1.
+-- A person's timeline is in the order of time, then of what leads to what, then id, then spoke; `pos` is a touchpoint's place in it,
+-- from 1.
+
+-- What begins, goes on, ends, is taken back or judged, and answers that, comes after whatever else happens at the same instant.
+CREATE MACRO of_its_instant(kind) AS CASE
+    WHEN kind IN ('order_placed', 'subscription_started', 'case_opened') THEN 1
+    WHEN kind IN ('delivery_promised', 'order_shipped', 'payment_received', 'invoice_issued', 'subscription_renewed',
+        'case_replied') THEN 2
+    WHEN kind IN ('order_delivered', 'case_resolved') THEN 3
+    WHEN kind IN ('order_cancelled', 'order_returned', 'refund_issued', 'subscription_cancelled', 'case_reopened',
+        'complaint_made', 'survey_answered', 'review_posted') THEN 4
+    WHEN kind = 'follow_up_made' THEN 5
+    ELSE 0 END;
 
 -- The day of an instant, in the hub's time zone.
 CREATE MACRO day_of(ms) AS
@@ -21,7 +33,7 @@ SELECT
     identifiers, list_min(identifiers['order']) AS order_no,
     list_min(identifiers['case']) AS case_no,
     list_min(identifiers['contract']) AS contract_no,
-    row_number() OVER (PARTITION BY person ORDER BY epoch_ms(occurred_at::TIMESTAMPTZ), id, spoke) AS pos
+    row_number() OVER (PARTITION BY person ORDER BY epoch_ms(occurred_at::TIMESTAMPTZ), of_its_instant(kind), id, spoke) AS pos
 FROM read_json(getvariable('touchpoints'), format = 'newline_delimited', columns = {
     person: 'VARCHAR', spoke: 'VARCHAR', id: 'VARCHAR', kind: 'VARCHAR', visibility: 'VARCHAR', initiator: 'VARCHAR',
     occurred_at: 'VARCHAR', identifiers: 'MAP(VARCHAR, VARCHAR[])', channel: 'VARCHAR', subject: 'VARCHAR',

@@ -266,6 +266,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         }
         head.touchpoints += 1;
         head.last_seen = touchpoint.occurred_at;
+        head.newest_rank = touchpoint.kind.rank();
         replace_text(&mut head.newest_id, touchpoint.id);
         replace_text(&mut head.newest_spoke, touchpoint.spoke);
 

@@ -306,6 +306,8 @@ pub struct Head {
     pub first_seen: EventTime,
     /// The position of the newest: time,
     pub last_seen: EventTime,
+    /// rank of its kind,
+    pub(super) newest_rank: u8,
     /// id,
     pub(super) newest_id: String,
     /// and spoke.
@@ -412,8 +414,8 @@ impl Head {
     /// Whether a touchpoint comes after everything folded so far.
     pub fn is_before(&self, touchpoint: &Touchpoint<'_>) -> bool {
         self.touchpoints == 0
-            || (self.last_seen, self.newest_id.as_str(), self.newest_spoke.as_str())
-                < (touchpoint.occurred_at, touchpoint.id, touchpoint.spoke)
+            || (self.last_seen, self.newest_rank, self.newest_id.as_str(), self.newest_spoke.as_str())
+                < touchpoint.timeline_key()
     }
 
     /// Where in the relationship the person is after everything folded so far.

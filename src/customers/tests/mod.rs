@@ -5,6 +5,7 @@ mod departments;
 mod experience;
 mod forgotten;
 mod golden;
+mod instants;
 mod journeys;
 mod months;
 mod moves;

@@ -169,7 +169,7 @@ fn by_schedule(touchpoints: &[Touchpoint<'_>], order: &[usize], steps: &[(usize,
 
 fn check_promise(touchpoints: &[Touchpoint<'_>], order: &[usize], steps: &[(usize, Then)], heads_max: usize) {
     let mut sorted: Vec<_> = touchpoints.iter().collect();
-    sorted.sort_by_key(|touchpoint| (touchpoint.occurred_at, touchpoint.id, touchpoint.spoke));
+    sorted.sort_by_key(|touchpoint| touchpoint.timeline_key());
     let mut expected = World::new(10);
     expected.batch(&sorted);
     expected.commit();

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    customers::{Customers, Effects, Incoming, Item, Options, Pair, WithdrawnPair, record::render, store_keys},
+    customers::{
+        Customers, Effects, Incoming, Item, Options, Pair, WithdrawnPair,
+        record::render,
+        store_keys::{self, PERSON_PREFIX},
+    },
     metrics::catalogue::index,
     model::*,
 };
@@ -292,6 +296,20 @@ impl World {
         }
         assert_eq!(store, self.committed_store, "what is derived can be derived from the changelog");
         self.store = store;
+    }
+
+    /// A crash after which the store is as a version of before ranks wrote it, but for heads, which a rebuild does not read.
+    pub fn unrank(&mut self) {
+        let ranked = std::mem::take(&mut self.committed_store);
+        for (mut key, mut value) in ranked {
+            match key[0] {
+                b't' | b's' | b'o' => drop(key.remove(PERSON_PREFIX + 8)),
+                b'i' | b'j' | b'g' => value = [&value[..8], &value[9..]].concat().into(),
+                _ => {}
+            }
+            self.committed_store.insert(key, value);
+        }
+        self.restart();
     }
 
     /// What a rebuild does, one person at a time; what was counted before is forgotten.

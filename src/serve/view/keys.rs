@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::{
     engine::store::table::KEY_BYTES_MAX,
     feeds::{Cleanup, Feed},
+    model::Kind,
 };
 
 const POSITION: u8 = 1;
@@ -260,6 +261,7 @@ pub(super) fn indexes(feed: Feed, key: &[u8], value: &Value) -> Vec<Vec<u8>> {
         Feed::Touchpoints => {
             let mut entry = Index::Timeline.key(&[text("/person")]);
             push_turned(&mut entry, text("/occurred_at"));
+            entry.push(!Kind::parse(text("/kind")).map_or(0, Kind::rank));
             vec![with_key(entry)]
         }
         Feed::Metrics => {

@@ -61,7 +61,7 @@ pub use news::{News, Watch};
 pub use progress::Progress;
 
 /// The version of what is kept and how. Another one is read again from the feeds.
-const FORMAT: &str = "view 5";
+const FORMAT: &str = "view 6";
 /// Records that are kept of a feed that is not compacted: the newest ones.
 pub const KEPT_MAX: u64 = 10_000;
 /// Bytes that may wait in memory for a flush.

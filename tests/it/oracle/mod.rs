@@ -262,12 +262,40 @@ fn shown(person: &str, touch: &Touch, options: &Options) -> (String, Value) {
     (format!("{person}|{}|{}", escaped(&touch.spoke), escaped(&touch.id)), value)
 }
 
+/// Which of the touchpoints of one instant come first: those that no later list names.
+fn of_its_instant(kind: &str) -> usize {
+    const LATER: [&[&str]; 5] = [
+        &["order_placed", "subscription_started", "case_opened"],
+        &[
+            "delivery_promised",
+            "order_shipped",
+            "payment_received",
+            "invoice_issued",
+            "subscription_renewed",
+            "case_replied",
+        ],
+        &["order_delivered", "case_resolved"],
+        &[
+            "order_cancelled",
+            "order_returned",
+            "refund_issued",
+            "subscription_cancelled",
+            "case_reopened",
+            "complaint_made",
+            "survey_answered",
+            "review_posted",
+        ],
+        &["follow_up_made"],
+    ];
+    LATER.iter().position(|kinds| kinds.contains(&kind)).map_or(0, |level| level + 1)
+}
+
 /// A touchpoint ordered by its place in the timeline; equal places are copies.
 struct Placed(Touch);
 
 impl Placed {
-    fn place(&self) -> (i64, &str, &str) {
-        (self.0.occurred_at, &self.0.id, &self.0.spoke)
+    fn place(&self) -> (i64, usize, &str, &str) {
+        (self.0.occurred_at, of_its_instant(&self.0.kind), &self.0.id, &self.0.spoke)
     }
 }
 
