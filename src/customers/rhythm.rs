@@ -3,7 +3,7 @@
 use super::fold::Head;
 use crate::model::{AlertMark, Day};
 
-/// Purchases of one day count once. From three days on there is a rhythm: two distances have a spread.
+/// Purchases and renewals of one day count once. From three days on there is a rhythm: two distances have a spread.
 const RHYTHM_GAPS_MIN: i64 = 2;
 /// Nobody has lapsed before, however often they bought: two weeks of holiday are no lapse.
 const LAPSE_DAYS_MIN: i64 = 14;
@@ -25,7 +25,7 @@ pub struct Rhythm {
     pub(super) mark: AlertMark,
 }
 
-/// The rhythm of the remembered purchases. The limit is the mean distance and twice its standard deviation (of a sample),
+/// The rhythm of the remembered purchases and renewals. The limit is the mean distance and twice its standard deviation (of a sample),
 /// upwards to whole days, and at least two weeks: in integers, the smallest t with g·t − S ≥ 2·√((g·Q − S²)·g/(g−1)) for g
 /// distances with sum S and sum of squares Q. A rule of thumb: distances are not normal, and of few of them nobody knows the
 /// spread; it says who to look at, not who has left.

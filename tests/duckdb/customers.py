@@ -31,8 +31,14 @@ def by_person(con, query):
     return found
 
 
+# What a rhythm is made of; a renewal is never taken back.
+PAID = """SELECT person, placed, cancelled, day, spoke FROM buying
+          UNION ALL SELECT person, pos, NULL, day, spoke FROM touch WHERE kind = 'subscription_renewed'"""
+
+
 def rhythm(purchases):
-    """How somebody buys, of purchases in their order: the newest sixteen that were known at each time, less what is cancelled."""
+    """How somebody buys, of purchases and renewals in their order: the newest sixteen that were known at each time, less what is
+    cancelled."""
     happens = sorted([(it["placed"], it) for it in purchases] + [(it["cancelled"], None) for it in purchases if it["cancelled"]],
                      key=lambda one: one[0])
     placed = {it["cancelled"]: it["placed"] for it in purchases if it["cancelled"]}
@@ -71,7 +77,7 @@ def summary(n, total, last):
 
 def expected_customers(con):
     tallies, answers = by_person(con, "FROM tally"), by_person(con, "FROM answers")
-    purchases, ways = by_person(con, "FROM buying"), by_person(con, "FROM way")
+    purchases, paid, ways = (by_person(con, query) for query in ["FROM buying", PAID, "FROM way"])
     named = by_person(con, "FROM named")
     (last_closed,) = con.execute("SELECT last_closed FROM clock").fetchone()
     for row in rows(con, "FROM customer"):
@@ -80,7 +86,7 @@ def expected_customers(con):
                                          "monetary_value"]}
         for it in tallies.get(person, []):
             numbers[it["what"]][it["word"]] = it["number"]
-        found = rhythm(purchases.get(person, []))
+        found = rhythm(paid.get(person, []))
         yield row["person_id"], numbers | {
             "person": row["person_id"], "first_seen": instant(row["first_seen"]), "last_seen": instant(row["last_seen"]),
             "identifiers": {it["type"]: it["values"] for it in named.get(person, [])},
@@ -129,8 +135,8 @@ def expected_alerts(con):
     (last_closed,) = con.execute("SELECT last_closed FROM clock").fetchone()
     persons = dict(con.execute("SELECT person, person_id FROM customer").fetchall())
     found = rows(con, "FROM open_alert")
-    for person, purchases in by_person(con, "FROM buying").items():
-        own = rhythm(purchases)
+    for person, paid in by_person(con, PAID).items():
+        own = rhythm(paid)
         if own and own["lapses_on"] <= last_closed:
             figures = {"purchase_days": own["days"], "mean_gap_days": own["mean"], "limit_days": own["limit"]}
             found.append({"cause": "customer_lapsed", "person": person, "thing": None, "about": None, "since": own["lapses_on"],

@@ -10,7 +10,7 @@ use crate::model::{AlertMark, Day, EventTime, Initiator, Kind, ScoreScale, Touch
 
 /// The newest answers and complaints without a follow-up that a head remembers.
 pub const CONCERNS_MAX: usize = 16;
-/// The newest purchases whose days a head remembers: a rhythm is that of the last year or so, not of a life.
+/// The newest purchases and renewals whose days a head remembers: a rhythm is that of the last year or so, not of a life.
 pub const RHYTHM_PURCHASES_MAX: usize = 16;
 /// How long a detractor or a complaint may wait for a follow-up, in milliseconds: 48 hours, as METRICS of `follow_up_time` has it.
 pub const FOLLOW_UP_TARGET_MS: i64 = 48 * 3_600_000;
@@ -43,7 +43,7 @@ pub struct Over {
     pub spoke: u32,
 }
 
-/// A purchase that is not cancelled.
+/// A purchase that is not cancelled, or a renewal: who pays every month has not lapsed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bought {
     /// Its number in the timeline: tells it apart when it is cancelled.
@@ -118,7 +118,7 @@ impl Attention {
                 self.over = Some(Over { since: day, mark: AlertMark::of(touchpoint), spoke });
             }
         }
-        if facts.purchase {
+        if facts.purchase || touchpoint.kind == Kind::SubscriptionRenewed {
             if self.bought.len() == RHYTHM_PURCHASES_MAX {
                 self.bought.pop_front();
             }

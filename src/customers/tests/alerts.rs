@@ -220,6 +220,22 @@ fn who_bought_every_ten_days_has_lapsed_after_two_weeks_and_comes_back() {
 }
 
 #[test]
+fn who_renews_every_month_has_not_lapsed_until_they_no_longer_do() {
+    let bought = ["00d", "10d", "20d"].map(|day| format!("sales order_placed for 5EUR at {day}09:00"));
+    let renewed =
+        ["30d", "40d", "50d", "60d"].map(|day| format!("sales subscription_renewed K1 for 5EUR at {day}09:00"));
+    let mut arrivals: Vec<&str> = bought.iter().chain(&renewed).map(String::as_str).collect();
+    arrivals.extend(["closed 74d", "shown", "closed 75d", "shown"]);
+    check(
+        &arrivals,
+        expect![[r#"
+        nothing
+        --
+        customer_lapsed of sales since 75d open, limit_days 14, mean_gap_days 10, purchase_days 7"#]],
+    );
+}
+
+#[test]
 fn two_purchases_or_many_of_one_day_are_no_rhythm_and_a_cancelled_one_is_none() {
     check(
         &[

@@ -186,16 +186,19 @@ pub fn rhythm(timeline: &[Touch], trade: &Trade, world: &World) -> Option<Rhythm
     // What happens to purchases, in order: remembered, forgotten for newer ones, cancelled.
     let mut remembered: Vec<usize> = Vec::new();
     for position in 0..timeline.len() {
+        if timeline[position].kind == "subscription_renewed" {
+            remembered.push(position);
+        }
         for purchase in &trade.purchases {
             if purchase.placed == position {
                 remembered.push(position);
-                if remembered.len() > PURCHASES_MAX {
-                    remembered.remove(0);
-                }
             }
             if purchase.cancelled == position {
                 remembered.retain(|placed| *placed != purchase.placed);
             }
+        }
+        if remembered.len() > PURCHASES_MAX {
+            remembered.remove(0);
         }
     }
     let mut days: Vec<Day> = remembered.iter().map(|&at| world.day(timeline[at].occurred_at)).collect();
