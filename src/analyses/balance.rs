@@ -17,7 +17,8 @@
 //! - *Use*: touchpoints per capacity, where one is configured.
 //!
 //! The advice is a reading of these, not another figure. *Invest*: it brings more than it takes, and either customers feel worse there
-//! than elsewhere or its capacity is used to nine tenths. *Save*: it takes more than it brings, and customers feel no better there
+//! than elsewhere or its capacity is used to nine tenths; never where costs were left out since they are in another currency: exchange
+//! rates are not known here, and it takes more than is seen. *Save*: it takes more than it brings, and customers feel no better there
 //! than elsewhere. *Keep*: all else; what costs much and pleases is kept.
 //!
 //! The feed takes scores from answers of 1–5 (csat) alone, since scales do not add up to one; conversions are purchases, first and
@@ -72,6 +73,8 @@ pub struct Contact<'a> {
     pub credit: f64,
     /// What it cost, in minor units.
     pub cost: i64,
+    /// How many of its touchpoints had a cost in another currency, which is not in that.
+    pub costs_left_out: i64,
     /// What effort it took, in the organisation's unit.
     pub effort: i64,
     /// How many touchpoints the organisation can afford.
@@ -263,7 +266,9 @@ fn advice(position: &Position<'_>) -> Advice {
     let is_worse = feelings().any(|it| it.high < 0.0);
     let is_better = !is_worse && feelings().any(|it| it.low > 0.0);
     let is_full = position.capacity_use.is_some_and(|part| part >= USE_FULL);
-    if position.net > 0.0 && (is_worse || is_full) {
+    // What is left out would make it dearer: nobody knows whether it brings more than it takes.
+    let is_cost_known = position.contact.costs_left_out == 0;
+    if position.net > 0.0 && is_cost_known && (is_worse || is_full) {
         Advice::Invest
     } else if position.net < 0.0 && !is_better {
         Advice::Save

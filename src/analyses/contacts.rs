@@ -23,6 +23,8 @@ pub struct ContactSums {
     pub touchpoints: i64,
     /// What they cost, in minor units.
     pub cost: i64,
+    /// How many had a cost in another currency, which is not among those.
+    pub costs_left_out: i64,
     /// What effort they took.
     pub effort: i64,
     /// Answers of 1–5.
@@ -53,6 +55,7 @@ impl Contacts {
                 sums.touchpoints = sums.touchpoints.wrapping_add(add.n);
                 sums.cost = sums.cost.wrapping_add(add.a);
                 sums.effort = sums.effort.wrapping_add(add.b);
+                sums.costs_left_out = sums.costs_left_out.wrapping_add(add.sum);
             }
             ContactElement::Scores => sums.scores = sums.scores.and(Sums::of(add)),
             ContactElement::Promises => {
@@ -104,6 +107,7 @@ impl Contacts {
                 sentiment: sums.sentiment,
                 credit: credits.0.get(name).copied().unwrap_or_default(),
                 cost: sums.cost.max(0),
+                costs_left_out: sums.costs_left_out.max(0),
                 effort: sums.effort.max(0),
                 capacity: capacities.of(name),
                 pairs: self.0.get(name).map(|sums| &sums.pairs),

@@ -31,7 +31,7 @@ pub fn parse_contact(name: &str) -> Option<(&str, &str, &str)> {
 /// The sums over the touchpoints of a kind of contact need more than one accumulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContactElement {
-    /// How many in `n`, their cost in minor units in `a`, their effort in `b`.
+    /// How many in `n`, their cost in minor units in `a`, their effort in `b`, how many had a cost in another currency in `sum`.
     Touchpoints,
     /// Answers of 1–5 (csat): n, Σ, Σ².
     Scores,
@@ -152,8 +152,8 @@ impl Capacities {
 }
 
 /// One touchpoint's part of [`ContactElement::Touchpoints`].
-pub fn contact_touchpoint(cost: i64, effort: i64) -> Accumulator {
-    Accumulator { a: cost, b: effort, ..Accumulator::count(1) }
+pub fn contact_touchpoint(cost: i64, effort: i64, is_cost_left_out: bool) -> Accumulator {
+    Accumulator { a: cost, b: effort, sum: i64::from(is_cost_left_out), ..Accumulator::count(1) }
 }
 
 #[cfg(test)]

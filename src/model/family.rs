@@ -9,7 +9,7 @@ use super::contribution::CellKey;
 pub const FAMILIES_FROM: u8 = 192;
 
 /// What elements mean, all families taken together: what was counted under another number is counted anew.
-pub const ELEMENTS_VERSION: u8 = 2;
+pub const ELEMENTS_VERSION: u8 = 3;
 
 /// Journeys that ended, by goal: elements are outcomes with paths.
 pub const JOURNEYS: u8 = 192;

@@ -9,8 +9,8 @@ from report import check_place, escaped, ranked
 PRIORITIES = 50
 # Answers of 1 to 5, in thousandths.
 SCORE_RANGE = 4000
-NOTHING = dict.fromkeys(["touchpoints", "cost", "effort", "score_n", "score_sum", "score_squares", "sentiment_n",
-                         "sentiment_sum", "sentiment_squares"], 0) | {"drivers": []}
+NOTHING = dict.fromkeys(["touchpoints", "cost", "costs_left_out", "effort", "score_n", "score_sum", "score_squares",
+                         "sentiment_n", "sentiment_sum", "sentiment_squares"], 0) | {"drivers": []}
 FELT = ["csat", "nps", "sentiment", "first_response_time", "on_time", "promise_gap"]
 SHARES = ["csat", "on_time", "return_rate", "first_contact_resolution", "referral", "word_of_mouth"]
 # The unit of a mean, and what it is called.
@@ -121,7 +121,7 @@ def check_month(key, month, contacts, credits, record, report):
     def contact(name, row, found):
         share, credit = taken[name] / total, credits.get(name, 0.0)
         felt = {what: feeling(sums(row, what), everywhere[what]) for what in ["score", "sentiment"]}
-        for field in ["touchpoints"]:
+        for field in ["touchpoints", "costs_left_out"]:
             same(f"{name} {field}", row[field], found[field])
         for field in ["cost", "effort"]:
             same(f"{name} {field}", max(row[field], 0), found[field])
@@ -137,7 +137,8 @@ def check_month(key, month, contacts, credits, record, report):
         same(f"{name} capacity", (None, None), (found["capacity"], found["capacity_use"]))
         worse = any(it["interval_high"] is not None and it["interval_high"] < 0 for it in felt.values())
         better = not worse and any(it["interval_low"] is not None and it["interval_low"] > 0 for it in felt.values())
-        advice = "invest" if net[name] > 0 and worse else "save" if net[name] < 0 and not better else "keep"
+        known = row["costs_left_out"] == 0
+        advice = "invest" if net[name] > 0 and worse and known else "save" if net[name] < 0 and not better else "keep"
         # Where as much is brought as taken, the last bit decides.
         if abs(net[name]) > 1e-9:
             same(f"{name} advice", advice, found["advice"])

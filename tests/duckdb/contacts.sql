@@ -5,6 +5,7 @@
 CREATE TABLE contact AS
 SELECT w.name AS month, t.spoke || ':' || t.kind || ':' || coalesce(t.channel, '') AS name, count(*) AS touchpoints,
     coalesce(sum(cost) FILTER (cost_currency = 'EUR'), 0)::BIGINT AS cost, coalesce(sum(effort), 0)::BIGINT AS effort,
+    count(cost) FILTER (cost_currency <> 'EUR') AS costs_left_out,
     count(*) FILTER (scale = 'csat') AS score_n, coalesce(sum(answer) FILTER (scale = 'csat'), 0)::BIGINT AS score_sum,
     coalesce(sum(answer * answer) FILTER (scale = 'csat'), 0)::BIGINT AS score_squares,
     count(sentiment) AS sentiment_n, coalesce(sum(sentiment), 0)::BIGINT AS sentiment_sum,

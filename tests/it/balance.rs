@@ -44,7 +44,8 @@ fn asked(number: usize, random: &mut Random) -> SourceEvent {
         payload["sentiment"] = json!(random.below(150) as i64 - if is_good { 50 } else { 100 });
     }
     if random.percent(if is_good { 90 } else { 20 }) {
-        let currency = random.pick(&["EUR", "EUR", "USD"]);
+        // Where something is paid for in another currency, nobody is told to invest.
+        let currency = if kind == "visit_made" { random.pick(&["EUR", "EUR", "USD"]) } else { "EUR" };
         payload["cost"] = json!({"minor": random.below(500) as i64 - 20, "currency": currency});
     }
     if random.percent(20) {
@@ -225,6 +226,7 @@ fn seen(feeds: &oracle::Feeds) -> Seen {
             see(contact["advice"].as_str().unwrap_or("undecided"), true);
             see("score compared", contact["score"]["difference"].is_number());
             see("sentiment compared", contact["sentiment"]["difference"].is_number());
+            see("costs left out", contact["costs_left_out"] != 0);
             see("drivers", contact["drivers"].as_array().is_some_and(|drivers| !drivers.is_empty()));
             see("capacity", contact["capacity_use"] != Value::Null);
             see("credited for what was earlier", contact["touchpoints"] == 0);
@@ -245,7 +247,8 @@ fn assert_seen(found: Vec<Seen>, wanted: &[&str]) {
 
 #[test]
 fn what_customers_say_at_each_kind_of_contact_is_compared_with_everywhere_else() {
-    let wanted = ["balance", "invest", "keep", "save", "score compared", "sentiment compared", "drivers"];
+    let wanted =
+        ["balance", "invest", "keep", "save", "score compared", "sentiment compared", "drivers", "costs left out"];
     assert_seen(in_turn(seeds(4, 100), run_asked), &wanted);
 }
 

@@ -16,6 +16,7 @@ fn contact(kind: &str, credit: f64, cost: i64) -> Contact<'_> {
         sentiment: Sums::default(),
         credit,
         cost,
+        costs_left_out: 0,
         effort: 0,
         capacity: None,
         pairs: None,
@@ -65,6 +66,20 @@ fn what_to_invest_in_and_where_to_save() {
     assert_eq!((few.other.kinds, few.other.touchpoints), (3, 300));
     close(few.other.contribution, 0.45, 1e-12);
     close(few.other.cost, 0.5, 1e-12);
+}
+
+#[test]
+fn what_is_paid_for_in_another_currency_is_not_called_cheap() {
+    let unhappy = scores(50, 1, 3);
+    let contacts = |costs_left_out| {
+        let ad = Contact { scores: unhappy, costs_left_out, ..contact("ad", 50.0, 0) };
+        [ad, Contact { scores: scores(50, 4, 5), ..contact("web", 50.0, 2_000) }]
+    };
+    for (costs_left_out, advice) in [(0, Advice::Invest), (3, Advice::Keep)] {
+        let found = balance(&contacts(costs_left_out), 10).expect("a balance");
+        let first = &found.ranking.shown[0];
+        assert_eq!((first.key.kind, first.advice, first.contact.costs_left_out), ("ad", advice, costs_left_out));
+    }
 }
 
 #[test]

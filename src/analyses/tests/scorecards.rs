@@ -37,7 +37,7 @@ impl Known {
 
     fn touchpoints(&mut self, name: &str, n: i64, cost: i64) {
         for _ in 0..n {
-            self.contacts.add(name, ContactElement::Touchpoints, &contact_touchpoint(cost, 1));
+            self.contacts.add(name, ContactElement::Touchpoints, &contact_touchpoint(cost, 1, false));
         }
     }
 }

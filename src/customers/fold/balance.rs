@@ -24,10 +24,11 @@ pub(super) fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     ContactElement::Touchpoints.push_name(&mut name);
     let value = DimensionValue::new(Dimension::Company, &name);
     let (cost, effort) = (facts.cost.unwrap_or(0), touchpoint.effort.map_or(0, i64::from));
-    if (cost, effort) == (0, 0) {
+    let is_cost_left_out = touchpoint.cost.is_some() && facts.cost.is_none();
+    if (cost, effort, is_cost_left_out) == (0, 0, false) {
         emit.count(family::BALANCE, month, &value, 1);
     } else {
-        emit.cell(family::BALANCE, None, month, &value, &contact_touchpoint(cost, effort), 1);
+        emit.cell(family::BALANCE, None, month, &value, &contact_touchpoint(cost, effort, is_cost_left_out), 1);
     }
     let score = touchpoint.score.filter(|score| score.scale == ScoreScale::Csat).map(|score| i64::from(score.value));
     let sentiment = touchpoint.sentiment.map(i64::from);

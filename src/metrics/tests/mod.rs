@@ -424,7 +424,7 @@ impl Harness {
                 };
                 let mut add = Accumulator::default();
                 let cost = cost.parse().expect("a number");
-                add.add(&contact_touchpoint(cost, 0), n.parse().expect("a number"));
+                add.add(&contact_touchpoint(cost, 0, false), n.parse().expect("a number"));
                 self.metrics.contribution(cell, &add, &mut self.store).expect("a good contribution");
             }
             // Open alerts: when they opened, whose they are, why, how many.

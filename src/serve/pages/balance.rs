@@ -160,6 +160,12 @@ fn signed(number: f64, digits: usize) -> String {
     format!("{}{}", if number > 0.0 { "+" } else { "" }, decimal(number, digits))
 }
 
+/// That it took more than is shown.
+fn left_out(contact: &Value) -> Option<Piece> {
+    let costs = count_of(contact, "/costs_left_out");
+    (costs > 0).then(|| soft(format!(", and {} costs in other currencies", count(costs))))
+}
+
 /// The figures that an advice stands on.
 fn reasons(contact: &Value) -> Vec<Line> {
     let mut why = Line::new();
@@ -177,6 +183,7 @@ fn reasons(contact: &Value) -> Vec<Line> {
         why.push(text(format!("{} % of its capacity used; ", decimal(usage, 0))));
     }
     why.push(soft(format!("{} touchpoints", count(count_of(contact, "/touchpoints")))));
+    why.extend(left_out(contact));
     vec![line(name(contact)), line(net(contact)), why]
 }
 
@@ -207,7 +214,7 @@ fn ranking(record: &Value, mine: &[&Value]) -> Vec<Block> {
             line(points(contact, "/net").map_or_else(|| "–".to_owned(), |net| signed(net, 1))),
             line(part("/contribution")),
             line(part("/cost_share")),
-            line(took),
+            std::iter::once(text(took)).chain(left_out(contact)).collect(),
             line(count(count_of(contact, "/touchpoints"))),
             capacity,
             feeling(contact, "score", 2),

@@ -19,6 +19,8 @@ const PURCHASES: [&str; 2] = ["first_purchase", "repurchase"];
 struct Contact {
     touchpoints: i64,
     cost: i64,
+    /// Touchpoints that cost something in another currency.
+    elsewhere: i64,
     effort: i64,
     scores: Vec<i64>,
     sentiment: Vec<i64>,
@@ -45,6 +47,7 @@ impl Contacts {
             contact.touchpoints += 1;
             contact.cost +=
                 touch.cost.as_ref().filter(|(_, currency)| currency == "EUR").map_or(0, |(minor, _)| *minor);
+            contact.elsewhere += i64::from(touch.cost.as_ref().is_some_and(|(_, currency)| currency != "EUR"));
             contact.effort += touch.effort.unwrap_or_default();
             contact.scores.extend(touch.score.iter().filter(|(scale, ..)| scale == "csat").map(|(_, value, _)| *value));
             contact.sentiment.extend(touch.sentiment);
@@ -170,11 +173,12 @@ fn record(
         let is_better = !is_worse && ends("interval_low").into_iter().flatten().any(|low| low > 0.0);
         let net = contribution - share;
         let advice = match () {
-            () if net > 0.0 && (is_worse || part.is_some_and(|part| part >= 0.9)) => "invest",
+            () if net > 0.0 && contact.elsewhere == 0 && (is_worse || part.is_some_and(|part| part >= 0.9)) => "invest",
             () if net < 0.0 && !is_better => "save",
             () => "keep",
         };
         let value = json!({"touchpoints": contact.touchpoints, "cost": contact.cost.max(0), "effort": contact.effort.max(0),
+            "costs_left_out": contact.elsewhere,
             "credited": credit, "contribution": contribution, "cost_share": share, "net": net, "score": score,
             "sentiment": sentiment, "drivers": drivers(name), "capacity": capacity, "capacity_use": part, "advice": advice});
         shown.insert(name.clone(), without_chance(value));
