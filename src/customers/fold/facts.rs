@@ -15,7 +15,7 @@ use super::{
     month,
     place::{KeptDimensions, KeptPlace, Place},
 };
-use crate::model::{Channel, Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
+use crate::model::{Channel, Day, EventTime, IdentifierType, Initiator, Kind, Money, ScoreScale, Touchpoint};
 
 /// Where a customer became new.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -308,7 +308,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             buyer: None,
             bought: None,
             visited: Vec::new(),
-            capped: false,
+            capped: names_several(touchpoint),
         };
         super::visits::enter(head, &mut facts);
         let spoke = count_touchpoint(head, touchpoint);
@@ -348,6 +348,23 @@ impl<'a, 'p> Facts<'a, 'p> {
         facts.capped |= head.attention.observe(&facts, (spoke, head.touchpoints), &head.contacts, options);
         facts
     }
+}
+
+/// Whether it is about several orders, contracts or cases, of which the first alone counts.
+fn names_several(touchpoint: &Touchpoint<'_>) -> bool {
+    let about = match touchpoint.kind {
+        Kind::OrderPlaced
+        | Kind::DeliveryPromised
+        | Kind::OrderShipped
+        | Kind::OrderDelivered
+        | Kind::OrderCancelled
+        | Kind::OrderReturned
+        | Kind::RefundIssued => IdentifierType::Order,
+        Kind::SubscriptionStarted | Kind::SubscriptionRenewed | Kind::SubscriptionCancelled => IdentifierType::Contract,
+        Kind::CaseOpened | Kind::CaseReplied | Kind::CaseResolved | Kind::CaseReopened => IdentifierType::Case,
+        _ => return false,
+    };
+    touchpoint.identifiers.iter().filter(|identifier| identifier.kind == about).count() > 1
 }
 
 /// Whether the person speaks for the company: a referral, a review of four or five, an answer of nine or ten.
