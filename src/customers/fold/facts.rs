@@ -6,7 +6,7 @@ use super::{
     FoldOptions,
     buying::{self, BuyingChange},
     contacts::Pressure,
-    content::Counted,
+    content::Content,
     head::{
         Answers, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Refund, Resolution, SCORES_MAX,
         Step, Sum,
@@ -14,6 +14,7 @@ use super::{
     journeys::{self, EndedJourneys},
     month,
     place::{KeptDimensions, KeptPlace, Place},
+    seen::Does,
 };
 use crate::model::{Channel, Day, EventTime, IdentifierType, Initiator, Kind, Money, ScoreScale, Touchpoint};
 
@@ -102,7 +103,7 @@ pub struct Facts<'a, 'p> {
     /// Its day and dimension values.
     pub place: &'p Place<'a>,
     /// For each value of the place, in which windows it was seen for the first time, by the bits of `seen`.
-    pub first_seen: SmallVec<[u16; 10]>,
+    pub first_seen: SmallVec<[u32; 10]>,
     /// Whether it is a purchase.
     pub purchase: bool,
     /// The purchase that it cancels.
@@ -141,8 +142,8 @@ pub struct Facts<'a, 'p> {
     pub subscription_forgotten: Option<Ended>,
     /// If it is a message, what it changes for each value of the place.
     pub message: Vec<Pressure>,
-    /// What it changes of who is counted as a consumer of content.
-    pub content: SmallVec<[Counted; 2]>,
+    /// What it changes of who is counted as a consumer of content, or as active without it.
+    pub content: Content,
     /// What it cost, if that is a cost of winning customers.
     pub acquisition_cost: Option<Money>,
     /// What it cost in the configured currency, in minor units.
@@ -270,7 +271,12 @@ impl<'a, 'p> Facts<'a, 'p> {
         replace_text(&mut head.newest_id, touchpoint.id);
         replace_text(&mut head.newest_spoke, touchpoint.spoke);
 
-        let first_seen = head.seen.mark(place, touchpoint.initiator == Initiator::Customer, advocates(touchpoint));
+        let does = Does {
+            is_active: touchpoint.initiator == Initiator::Customer,
+            advocates: advocates(touchpoint),
+            consumes: touchpoint.kind == Kind::ContentConsumed,
+        };
+        let first_seen = head.seen.mark(place, does);
         let mut facts = Facts {
             touchpoint,
             place,
@@ -294,7 +300,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             subscription_ended: None,
             subscription_forgotten: None,
             message: Vec::new(),
-            content: SmallVec::new(),
+            content: Content::default(),
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             cost: touchpoint.cost.filter(|cost| cost.currency == options.currency).map(|cost| cost.minor),
             month_ended,

@@ -10,7 +10,7 @@ use super::{
     attention::Attention,
     buying::Buying,
     contacts::{Contacts, Pressing},
-    content::Reader,
+    content::Readers,
     journeys::{Journeys, KeptJourney},
     month::Month,
     place::{KeptDimensions, KeptPlace},
@@ -37,6 +37,8 @@ pub const JOURNEY_STEPS_MAX: usize = 32;
 pub const EXPECTATIONS_MAX: usize = 32;
 /// The newest visits that a head remembers.
 pub const VISITS_MAX: usize = 64;
+/// The touchpoints that a head remembers from which on a person is counted as a consumer of content, or as active without it.
+pub const READERS_MAX: usize = 512;
 /// Days over which messages to a person are counted.
 pub const CONTACT_DAYS: i32 = 30;
 
@@ -395,8 +397,8 @@ pub struct Head {
     pub attention: Attention,
     /// On which days the person bought.
     pub buying: Buying,
-    /// How the person is counted as a consumer of content, by month.
-    pub(super) readers: Vec<Reader>,
+    /// From where on the person is counted as a consumer of content, or as active without it.
+    pub(super) readers: Readers,
 }
 
 /// A stored head that is not one.
