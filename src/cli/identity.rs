@@ -32,7 +32,7 @@ pub struct IdentityArguments {
 /// What to do with identities.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum IdentityAction {
-    /// Show whom an identifier names, by which identifiers, and what was refused
+    /// Show whom an identifier names, by which identifiers, what was refused, and which touchpoints name both of such a pair
     Show {
         /// TYPE:VALUE, for example email:ann@example.org; or the 32 digits of a person's id, also one no longer in use
         #[arg(value_name = "IDENTIFIER")]
@@ -41,7 +41,7 @@ pub enum IdentityAction {
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
-    /// List people with conflicts, identifiers that belong to too many, and people close to a limit
+    /// List people with conflicts and who named both of such a pair, identifiers that belong to too many, and people close to a limit
     Conflicts {
         /// How they are shown
         #[arg(short, long, value_enum, default_value_t)]

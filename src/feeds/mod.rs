@@ -6,6 +6,7 @@
 //! - [`DeadLetter`]: what `insight.rejected` says about a source record that could not be taken.
 //! - [`asyncapi_document`]: all of them as AsyncAPI describes topics.
 //! - [`Expected`]: what the models of buying say of a customer, by a record and the newest [`BuyingParameters`].
+//! - [`Sightings`]: what touchpoints say of pairs that do not link: how often, by whom, first and last.
 //! - [`Reader`]: a feed's bytes, in either format, as JSON for people.
 //!
 //! The public shapes are types of their own, next to the model's: the model may change, a feed may only evolve (its
@@ -34,6 +35,7 @@ mod replay;
 mod scorecards;
 mod spokes;
 mod table;
+mod together;
 mod touchpoints;
 
 #[cfg(test)]
@@ -62,4 +64,5 @@ pub use replay::{Origin, OriginReader, REPLAY_OF, REPLAY_TIMESTAMP, position};
 pub use scorecards::{ScorecardRecord, ScorecardShape, Scorecards};
 pub use spokes::{SpokeShape, Spokes};
 pub use table::{Cleanup, Description, Feed, TOPIC_PREFIX};
+pub use together::{Moment, Sighting, Sightings, Together};
 pub use touchpoints::{PersonTouchpoint, TouchpointShape, Touchpoints};

@@ -1,6 +1,9 @@
 //! The feed of identities in; whom an identifier names, and what needs a look, out.
 
-use std::{collections::BTreeMap, io::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+};
 
 use serde_json::{Value, json};
 
@@ -12,7 +15,7 @@ use crate::{
         output::{Format, Listing, shortened, write_json, write_table},
         place,
     },
-    feeds::Feed,
+    feeds::{Feed, Sighting, Sightings, Together},
     links::Rules,
     model::IdentifierType,
     settings::Settings,
@@ -81,8 +84,10 @@ pub(super) fn one(
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
     let sought = Sought::parse(identifier, &hub::identifier_rules(settings))?.published(settings)?;
-    let (person, value, redirected) = find(settings, &sought)?.ok_or_else(nobody)?;
+    let (person, mut value, redirected) = find(settings, &sought)?.ok_or_else(nobody)?;
+    let sightings = sightings(settings, list(&value, "conflicts"))?;
     if format != Format::Table {
+        value["seen"] = seen(&value, sightings.as_ref());
         write_json(output, &value)?;
         return Ok(output.flush()?);
     }
@@ -98,8 +103,9 @@ pub(super) fn one(
     let conflicts = list(&value, "conflicts");
     if !conflicts.is_empty() {
         writeln!(output, "\nnot linked, and why")?;
-        let rows: Vec<Vec<String>> = conflicts.iter().map(conflict_row).collect();
-        write_table(output, &["stronger", "weaker", "rule"], &rows)?;
+        let rows: Vec<Vec<String>> = conflicts.iter().map(|it| conflict_row(it, sightings.as_ref())).collect();
+        let header = ["stronger", "weaker", "rule", "seen together", "first", "last"];
+        write_table(output, &header[..rows[0].len()], &rows)?;
         more(&value, "conflicts_total", conflicts.len(), output)?;
     }
     Ok(output.flush()?)
@@ -113,13 +119,71 @@ fn more(value: &Value, total: &str, shown: usize, output: &mut dyn Write) -> Res
     Ok(())
 }
 
-fn conflict_row(conflict: &Value) -> Vec<String> {
+fn conflict_row(conflict: &Value, sightings: Option<&Sightings>) -> Vec<String> {
     let decided = if conflict["decided"] == true { " (an operator's link)" } else { "" };
-    vec![
-        shortened(&written(&conflict["stronger"])),
-        shortened(&written(&conflict["weaker"])),
+    let mut row = vec![
+        written(&conflict["stronger"]),
+        written(&conflict["weaker"]),
         format!("{}{decided}", text(conflict, "rule")),
-    ]
+    ];
+    if let Some(sightings) = sightings {
+        let together = sightings.together(conflict);
+        let by: Vec<String> = together.by_spoke.iter().map(|(spoke, count)| format!("{count} by {spoke}")).collect();
+        row.push(if by.is_empty() { "-".to_owned() } else { by.join(", ") });
+        row.extend(
+            [together.first, together.last]
+                .map(|moment| moment.map_or("-".to_owned(), |it| format!("{} {} {}", it.occurred_at, it.spoke, it.id))),
+        );
+    }
+    row.iter().map(|cell| shortened(cell)).collect()
+}
+
+/// What touchpoints say of the pairs of conflicts; `None`: the hub publishes no touchpoints.
+fn sightings<'v>(
+    settings: &Settings,
+    conflicts: impl IntoIterator<Item = &'v Value>,
+) -> Result<Option<Sightings>, Failure> {
+    if !settings.topics.touchpoints_feed {
+        return Ok(None);
+    }
+    let mut sightings = Sightings::of(conflicts);
+    if !sightings.is_empty() {
+        let mut found: BTreeMap<String, Sighting> = BTreeMap::new();
+        place::read_feed(settings, Feed::Touchpoints, &mut |key, value| match value
+            .and_then(|touchpoint| sightings.sighting(&touchpoint))
+        {
+            Some(sighting) => drop(found.insert(key.to_owned(), sighting)),
+            None => drop(found.remove(key)),
+        })?;
+        found.values().for_each(|sighting| sightings.add(sighting));
+    }
+    Ok(Some(sightings))
+}
+
+/// Of each conflict of a person, in their order, what touchpoints say.
+fn seen(value: &Value, sightings: Option<&Sightings>) -> Value {
+    let shown = |it: Together| json!({ "touchpoints": it.touchpoints(), "by_spoke": it.by_spoke, "first": it.first, "last": it.last });
+    sightings.map_or(Value::Null, |sightings| {
+        list(value, "conflicts").iter().map(|conflict| shown(sightings.together(conflict))).collect()
+    })
+}
+
+/// What touchpoints say of all conflicts of a person, in one line.
+fn seen_words(value: &Value, sightings: Option<&Sightings>) -> String {
+    let conflicts = list(value, "conflicts").iter();
+    let seen: Vec<Together> =
+        sightings.map_or_else(Vec::new, |sightings| conflicts.map(|it| sightings.together(it)).collect());
+    let by: BTreeSet<&str> = seen.iter().flat_map(|it| it.by_spoke.keys()).map(String::as_str).collect();
+    let first = seen.iter().filter_map(|it| it.first.as_ref()).min();
+    let last = seen.iter().filter_map(|it| it.last.as_ref()).max();
+    let day = |instant: &str| instant.get(..10).unwrap_or(instant).to_owned();
+    match first.zip(last) {
+        None => "-".to_owned(),
+        Some((first, last)) => {
+            let by: Vec<&str> = by.into_iter().collect();
+            format!("{} to {} by {}", day(&first.occurred_at), day(&last.occurred_at), by.join(", "))
+        }
+    }
 }
 
 /// The limits that a person is close to, in words.
@@ -148,7 +212,9 @@ pub(super) fn conflicts(settings: &Settings, format: Format, output: &mut dyn Wr
         Some(value) => drop(people.insert(key.to_owned(), value)),
         None => drop(people.remove(key)),
     })?;
-    let mut listing = Listing::new(format, "people", &["person", "strongest", "conflicts", "why"], output);
+    let sightings = sightings(settings, people.values().flat_map(|value| list(value, "conflicts")))?;
+    let header = ["person", "strongest", "conflicts", "why", "seen together"];
+    let mut listing = Listing::new(format, "people", &header, output);
     for (person, value) in &people {
         let close = close_to(value, &rules);
         let mut why: Vec<String> = list(value, "conflicts").iter().map(|it| text(it, "rule").to_owned()).collect();
@@ -160,8 +226,14 @@ pub(super) fn conflicts(settings: &Settings, format: Format, output: &mut dyn Wr
         why.extend(close.iter().map(|close| format!("close to a limit: {close}")));
         let total = value["conflicts_total"].as_u64().unwrap_or_default();
         listing.push(
-            || vec![person.clone(), written(&value["strongest"]), total.to_string(), why.join(", ")],
-            || json!({ "person": person, "identity": value, "close_to_limits": close }),
+            || {
+                let seen = seen_words(value, sightings.as_ref());
+                vec![person.clone(), written(&value["strongest"]), total.to_string(), why.join(", "), seen]
+            },
+            || {
+                let seen = seen(value, sightings.as_ref());
+                json!({ "person": person, "identity": value, "close_to_limits": close, "seen": seen })
+            },
         )?;
     }
     let output = listing.end(&[("count", people.len().into())])?;
@@ -179,7 +251,7 @@ pub(super) fn touchpoints_left(
     until: &Value,
 ) -> Result<usize, Failure> {
     let (Sought::Identifier(kind, name), true) = (sought, settings.topics.touchpoints_feed) else { return Ok(0) };
-    let mut left: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+    let mut left: BTreeSet<String> = BTreeSet::new();
     place::read_feed(settings, Feed::Touchpoints, &mut |key, value| {
         let names = value.as_ref().map_or(&[][..], |value| list(&value["identifiers"], kind.as_str()));
         let is_it = names.iter().filter_map(Value::as_str).any(|value| value == name || value == hash);
@@ -206,7 +278,7 @@ pub(super) fn what_goes(
 ) -> Result<(), Failure> {
     let (person, value, _) = find(settings, sought)?.ok_or_else(nobody)?;
     let mut touchpoints: BTreeMap<String, u64> = BTreeMap::new();
-    let mut known: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
     if settings.topics.touchpoints_feed {
         place::read_feed(settings, Feed::Touchpoints, &mut |key, value| {
             if key.split_once('|').is_some_and(|(of, _)| of == person) {

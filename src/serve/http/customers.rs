@@ -14,6 +14,7 @@ use super::{
     metrics::Everything,
     problem::{Problem, ProblemBody},
     reply::{self, Listing},
+    seen::{Contested, SeenTogether, seen},
     shapes::{Customer, Identity, IdentityChange, Touchpoint},
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(super) struct Evidence {
     /// Each of the person's identifiers, at most 256.
     #[schema(value_type = Vec<Identity>)]
     identifiers: Vec<Value>,
+    /// Of each conflict of the person's record, in their order: which touchpoints name both.
+    seen: Vec<SeenTogether>,
     /// What made and changed it, as far as the journal still has it: links, refusals, decisions, redirects; the newest 100 of each
     /// identifier.
     #[schema(value_type = Vec<IdentityChange>)]
@@ -320,16 +323,18 @@ fn evidence(view: &View, person: &str) -> Result<Option<Evidence>, Problem> {
         }
     }
     let identifiers = members.records.into_iter().map(|kept| kept.value).collect();
-    Ok(Some(Evidence { person: record.value, identifiers, changes }))
+    let seen = seen(view, std::slice::from_ref(&record.value))?.pop().unwrap_or_default();
+    Ok(Some(Evidence { person: record.value, identifiers, seen, changes }))
 }
 
-/// Persons with identifiers that do not link although they were seen together, and identifiers that too many share.
+/// Persons with identifiers that do not link although they were seen together, with who saw them and when; and identifiers that too
+/// many share.
 ///
 /// Without the role read:customers the value of each identifier is its keyed hash: `#` and 32 hexadecimal digits, by which a decision
-/// takes it, `email#0123…`. Where the feeds have keyed hashes, it is theirs, without the mark.
+/// takes it, `email#0123…`. Where the feeds have keyed hashes, it is theirs, without the mark. Nor is any touchpoint named then.
 #[utoipa::path(
     get, path = "/api/v1/identity/conflicts", operation_id = "list_identity_conflicts", tag = "customers", params(Paging),
-    responses((status = 200, description = "Their records, by id", body = Listing<Identity>)),
+    responses((status = 200, description = "Their records, by id", body = Listing<Contested>)),
     security(("token" = ["read:customers"]), ("token" = ["review"])),
 )]
 pub(super) async fn conflicts(
@@ -338,11 +343,21 @@ pub(super) async fn conflicts(
     asked: Asked<Everything>,
 ) -> Result<Response, Problem> {
     caller.must_have(&[Role::ReadCustomers, Role::Review])?;
-    let (mut items, next) = api.page(&asked, Index::Conflicts.by(&[]), |_| true).await?;
-    api.note(&caller, "list_identity_conflicts", None, items.len()).await?;
+    let (records, next) = api.page(&asked, Index::Conflicts.by(&[]), |_| true).await?;
+    api.note(&caller, "list_identity_conflicts", None, records.len()).await?;
+    let mut persons: Vec<Contested> = api
+        .ask(move |view| {
+            let seen = seen(view, &records)?;
+            Ok(records.into_iter().zip(seen).map(|(record, seen)| Contested { record, seen }).collect())
+        })
+        .await?;
     if !caller.has(&[Role::ReadCustomers]) {
-        items.iter_mut().for_each(|item| mask(item, &api.names, &api.person_key));
+        for Contested { record, seen } in &mut persons {
+            mask(record, &api.names, &api.person_key);
+            seen.iter_mut().for_each(SeenTogether::withhold_ids);
+        }
     }
+    let items = persons.iter().map(|person| serde_json::to_value(person).expect("documents can be written")).collect();
     Ok(reply::page(&asked, &super::columns(Feed::Identities), items, next))
 }
 

@@ -8,7 +8,7 @@
 //!
 //! One file per resource: `metrics`, `analyses`, `customers`, `alerts`, `dead_letters`, `spokes`; `events` for each feed as it
 //! comes; `ingestion` (touchpoints of a department, which `batch` finds in a body), `decisions` and
-//! `erasures` for what becomes a command, `access_requests` for everything of one person. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors), `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `description` (OpenAPI, which is
+//! `erasures` for what becomes a command, `access_requests` for everything of one person. Who sees personal data is noted first. What they share: `asking` (parts of a request), `paging` (cursors), `reply` and `csv` (answers), `problem` (errors), `shapes` (what the feeds' records look like), `seen` (who saw what does not link), `description` (OpenAPI, which is
 //! generated from the resources themselves, so that what is served is described). `inside`: the same for the pages of the dashboard.
 
 mod access_requests;
@@ -30,6 +30,7 @@ mod metrics;
 mod paging;
 mod problem;
 mod reply;
+mod seen;
 mod shapes;
 mod spokes;
 

@@ -500,7 +500,7 @@ fn evidence(asker: &Asker, found: &Value) -> Vec<Block> {
             members.collect(),
             "None is published.",
         ),
-        review::conflicts(asker, found.get("person").into_iter()),
+        review::conflicts(asker, found.get("person").map(|record| (record, list_of(found, "/seen"))).into_iter()),
         Block::Details {
             summary: "How it came about".to_owned(),
             blocks: vec![table(

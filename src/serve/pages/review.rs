@@ -52,7 +52,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     page.feeds = vec![Feed::Identities];
     page.top.extend(done(asker, asked));
     let persons = list_of(&found, "/items");
-    let mut blocks = vec![conflicts(asker, persons.iter())];
+    let mut blocks = vec![conflicts(asker, persons.iter().map(|person| (person, list_of(person, "/seen"))))];
     let next = text_of(&found, "/next");
     if !next.is_empty() {
         blocks.push(Block::Text { line: vec![link(href(PATH, &[("cursor", next)]), "The next ones")] });
@@ -80,12 +80,12 @@ fn empty() -> Page {
     }
 }
 
-/// The pairs of persons' records that do not link; each can be looked at by who may decide.
-pub(super) fn conflicts<'v>(asker: &Asker, persons: impl Iterator<Item = &'v Value>) -> Block {
+/// The pairs of persons' records that do not link, each with which touchpoints name both; each can be looked at by who may decide.
+pub(super) fn conflicts<'v>(asker: &Asker, persons: impl Iterator<Item = (&'v Value, &'v [Value])>) -> Block {
     let sees = asker.may(&Role::ReadCustomers);
-    let rows = persons.flat_map(|record| {
+    let rows = persons.flat_map(|(record, seen)| {
         let person = text_of(record, "/person");
-        list_of(record, "/conflicts").iter().map(move |conflict| {
+        list_of(record, "/conflicts").iter().enumerate().map(move |(place, conflict)| {
             let (stronger, weaker) = (&conflict["stronger"], &conflict["weaker"]);
             let decided = conflict.get("decided").and_then(Value::as_bool) == Some(true);
             let mut why = line(words::word(text_of(conflict, "/rule")));
@@ -96,6 +96,7 @@ pub(super) fn conflicts<'v>(asker: &Asker, persons: impl Iterator<Item = &'v Val
                 line(named(stronger)),
                 line(named(weaker)),
                 why,
+                seen.get(place).map_or_else(Line::new, seen_together),
                 if sees {
                     vec![link(format!("/customers/{}", percent(person)), shortened(person))]
                 } else {
@@ -107,11 +108,35 @@ pub(super) fn conflicts<'v>(asker: &Asker, persons: impl Iterator<Item = &'v Val
     });
     Table {
         caption: "Pairs, by person".to_owned(),
-        columns: columns(["Stronger", "Weaker", "Why not", "Person", "Decide"]),
+        columns: columns(["Stronger", "Weaker", "Why not", "Seen together", "Person", "Decide"]),
         rows: rows.collect(),
         empty: "No pair that was seen together is left unlinked.",
     }
     .into()
+}
+
+/// How often two were seen together, when and by which departments.
+fn seen_together(seen: &Value) -> Line {
+    let touchpoints = count_of(seen, "/touchpoints");
+    let is_whole = seen.get("is_whole").and_then(Value::as_bool) == Some(true);
+    if touchpoints == 0 {
+        let words = if is_whole { "in no touchpoint that counts" } else { "not in the newest touchpoints" };
+        return vec![soft(words)];
+    }
+    let [first, last] = ["/first/occurred_at", "/last/occurred_at"].map(|at| words::day(text_of(seen, at)));
+    let mut line = line(format!("{} times, ", count(touchpoints)));
+    if touchpoints == 1 {
+        line = vec![text("once, ")];
+    }
+    line.push(text(if first == last { first } else { format!("{first} to {last}") }));
+    let by = seen.get("by_spoke").and_then(Value::as_object).into_iter().flatten();
+    let by: Vec<String> =
+        by.map(|(spoke, number)| format!("{spoke} {}", count(number.as_i64().unwrap_or(0)))).collect();
+    line.push(soft(format!(", by {}", by.join(", "))));
+    if !is_whole {
+        line.push(soft("; of the newest touchpoints"));
+    }
+    line
 }
 
 /// As the API names it.
@@ -441,6 +466,27 @@ mod tests {
             decision(&form(&format!("decision=split&{identifiers}&from=email%3Ab"))),
             json!({"decision": "split", "identifiers": ["email:a@x.org", "phone:+31201234567"], "from": ["email:b"]})
         );
+    }
+
+    #[test]
+    fn who_saw_a_pair_and_when_is_told_in_words() {
+        let shown = |seen: &Value| seen_together(seen).iter().map(ToString::to_string).collect::<String>();
+        let moment = |at: &str| json!({"occurred_at": at, "spoke": "web", "id": null, "kind": "page_viewed"});
+        let mut seen = json!({"touchpoints": 1200, "by_spoke": {"sales": 1, "web": 1199}, "is_whole": true,
+            "first": moment("2026-01-31T09:00:00Z"), "last": moment("2026-02-01T09:00:00Z")});
+        let words = shown(&seen);
+        for part in ["1,200 times", "31 Jan 2026 to 1 Feb 2026", "by sales 1, web 1,199"] {
+            assert!(words.contains(part), "{part} in {words}");
+        }
+        assert!(!words.contains("newest"), "{words}");
+        seen["is_whole"] = json!(false);
+        assert!(shown(&seen).contains("of the newest touchpoints"));
+        let one = json!({"touchpoints": 1, "by_spoke": {"web": 1}, "is_whole": true,
+            "first": moment("2026-01-31T09:00:00Z"), "last": moment("2026-01-31T09:00:00Z")});
+        let words = shown(&one);
+        assert!(words.contains("once, ") && !words.contains(" to "), "{words}");
+        let none = json!({"touchpoints": 0, "by_spoke": {}, "is_whole": true, "first": null, "last": null});
+        assert!(shown(&none).contains("in no touchpoint"));
     }
 
     #[test]

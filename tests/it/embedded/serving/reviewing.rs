@@ -1,6 +1,8 @@
 //! Whoever decides without seeing values: pairs that do not link are shown by keyed hashes alone, and a decision about those is one
 //! about the identifiers.
 
+use insight_hub::model::EventTime;
+
 use super::{pages::form_token, *};
 use crate::harness::http::send;
 
@@ -119,6 +121,70 @@ fn a_reviewer_decides_about_whom_they_see_by_keyed_hashes_alone() {
         assert!(looked.status == 200 && began.elapsed() < WITHIN, "{}", looked.body);
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// What the API says of who saw the one pair that does not link.
+fn seen(desk: &Desk, token: &str, is_right: &dyn Fn(&Value) -> bool) -> Value {
+    let of_pair = |answer: &Answer| {
+        let items = answer.items();
+        items.iter().find(|it| it["conflicts_total"] == 1).map(|it| it["seen"][0].clone())
+    };
+    let is_it = |answer: &Answer| answer.status == 200 && of_pair(answer).is_some_and(|it| is_right(&it));
+    of_pair(&desk.becomes("/api/v1/identity/conflicts", &[("authorization", token)], &is_it)).unwrap()
+}
+
+#[test]
+fn a_conflict_says_who_saw_the_pair_and_when_whatever_the_order_in_which_it_came() {
+    let (mut desk, review) = apart("reviewing-seen", &[]);
+    let (reader, _) = desk.token("read:customers", &[]);
+    let (ann, cookie) = (format!("email:{ANN}"), format!("cookie:{COOKIE}"));
+    let both = || json!({ "email": ANN, "cookie": COOKIE });
+    // The later before the earlier, one of them twice; and some that name one of the two alone.
+    let events = [
+        event("9.canary", 9, "page_viewed", both()),
+        event("5", 5, "page_viewed", both()),
+        event("9.canary", 9, "page_viewed", both()),
+        event("1.canary", 1, "page_viewed", both()),
+        event("12", 12, "page_viewed", json!({ "email": ANN })),
+        event("0", 0, "page_viewed", json!({ "cookie": COOKIE })),
+    ];
+    desk.house.append(DAY_MS, &events);
+    let day = |day: i64| EventTime(DAY_MS - (30 - day) * 86_400_000).to_string();
+    let moment =
+        |at: i64, id: Value| json!({ "occurred_at": day(at), "spoke": "shop", "id": id, "kind": "page_viewed" });
+    let expected = |first: Value, last: Value| json!({ "touchpoints": 4, "by_spoke": { "shop": 4 }, "first": moment(1, first), "last": moment(9, last), "is_whole": true });
+    let is_all = |seen: &Value| seen["touchpoints"] == 4;
+    let whole = expected(json!("1.canary"), json!("9.canary"));
+    assert_eq!(seen(&desk, &reader, &is_all), whole);
+    // An id may be an order's number: who sees no customers sees no touchpoint's id.
+    assert_eq!(seen(&desk, &review, &is_all), expected(Value::Null, Value::Null));
+    for (name, token) in [(&ann, &reader), (&cookie, &reader)] {
+        let why = desk.ask(&format!("/api/v1/customers/{name}/identity"), &[("authorization", token)]).json();
+        assert_eq!(why["seen"], json!([whole]), "either of the two says it");
+    }
+    let page = desk.ask("/customers/review", &[("authorization", &review)]).body;
+    assert!(page.contains("4 times, ") && page.contains("by shop 4") && !page.contains("canary"), "{page}");
+
+    // The same at the command line.
+    let shown = desk.house.becomes(&ann, &|shown| shown.is_some_and(|it| it["seen"][0]["touchpoints"] == 4)).unwrap();
+    for part in ["first", "last", "by_spoke"] {
+        assert_eq!(shown["seen"][0][part], whole[part], "{shown}");
+    }
+    let table = desk.house.succeed(&["identity", "show", &cookie]);
+    assert!(table.contains("4 by shop") && table.contains(&format!("{} shop 1.canary", day(1))), "{table}");
+    let listed: Value =
+        serde_json::from_str(&desk.house.succeed(&["identity", "conflicts", "-o", "json"])).expect("a document");
+    let people = listed["people"].as_array().expect("people");
+    assert!(people.len() == 2 && people.iter().all(|it| it["seen"] == shown["seen"]), "{listed}");
+    let table = desk.house.succeed(&["identity", "conflicts"]);
+    assert!(table.contains(&format!("{} to {} by shop", &day(1)[..10], &day(9)[..10])), "{table}");
+
+    // An erasure takes what it says with the touchpoints.
+    desk.house.succeed(&["erase", &cookie, "--yes"]);
+    let none = |answer: &Answer| answer.status == 200 && answer.items().is_empty();
+    desk.becomes("/api/v1/identity/conflicts", &[("authorization", &reader)], &none);
+    let listed = desk.house.succeed(&["identity", "conflicts", "-o", "json"]);
+    assert!(!listed.contains("canary"), "{listed}");
 }
 
 /// The value of the first hidden field with a name.
