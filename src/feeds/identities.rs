@@ -9,7 +9,7 @@ use super::{
     table::Feed,
 };
 use crate::model::{
-    Cause, Conflict, Decision, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named, PersonId,
+    Cause, CloseLimit, Conflict, Decision, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named, PersonId,
 };
 
 /// The feed `insight.identities`. Key: the public id of an identifier.
@@ -42,9 +42,10 @@ impl FeedRecord for Identities {
             conflicts: Vec::new(),
             conflicts_total: 0,
             shared: false,
+            close_to_limits: Vec::new(),
         };
         match record.state {
-            IdentityState::Person { identifiers, identifiers_total, conflicts, conflicts_total, shared } => {
+            IdentityState::Person { identifiers, identifiers_total, conflicts, conflicts_total, shared, close } => {
                 shape.identifier = identifiers.first().map_or(nobody, of);
                 shape.strongest = shape.identifier;
                 shape.identifiers = identifiers.iter().map(of).collect();
@@ -52,6 +53,7 @@ impl FeedRecord for Identities {
                 shape.conflicts = conflicts.iter().map(|conflict| ConflictShape::of(conflict, names)).collect();
                 shape.conflicts_total = long(*conflicts_total);
                 shape.shared = *shared;
+                shape.close_to_limits = close.iter().map(CloseLimitShape::of).collect();
             }
             IdentityState::Redirect { identifier, person, strongest } => {
                 shape.identifier = of(identifier);
@@ -79,6 +81,22 @@ pub struct IdentityShape<'a> {
     conflicts: Vec<ConflictShape<'a>>,
     conflicts_total: i64,
     shared: bool,
+    close_to_limits: Vec<CloseLimitShape>,
+}
+
+#[derive(Serialize)]
+#[serde(rename = "CloseLimit")]
+struct CloseLimitShape {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    count: i64,
+    limit: i64,
+}
+
+impl CloseLimitShape {
+    fn of(close: &CloseLimit) -> CloseLimitShape {
+        CloseLimitShape { kind: close.kind.as_str(), count: close.count.into(), limit: close.limit.into() }
+    }
 }
 
 #[derive(Clone, Copy, Serialize)]

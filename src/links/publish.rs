@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
-    effects::{CONFLICTS_LISTED_MAX, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState, KeyedIdentifier},
+    effects::{CONFLICTS_LISTED_MAX, CloseLimit, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState, KeyedIdentifier},
     graph::{Adjacent, Graph, View},
-    rules::{RANKS, Refusal},
+    rules::{RANKS, Refusal, rank},
     stage::Links,
     store_keys::{self, Node, damaged},
 };
-use crate::model::{Identifier, KeyValue, PersonId, StoreError};
+use crate::model::{Identifier, IdentifierType, KeyValue, PersonId, StoreError};
 
 impl Links {
     /// Before a commit: hands out the state of each identifier that changed, once, in the order of keys.
@@ -85,6 +85,7 @@ impl Links {
             conflicts,
             conflicts_total,
             shared: node.shared,
+            close: graph.close_limits(id, &members, total)?,
         });
         Ok(())
     }
@@ -126,6 +127,30 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             members.insert(0, (person, node.clone()));
         }
         Ok((members, u64::from(node.members)))
+    }
+
+    /// The limits that a person is close to. `members`: those that are listed, of so many. Of types without a limit none is read.
+    fn close_limits(
+        &self,
+        person: PersonId,
+        members: &[(PersonId, Node)],
+        total: u64,
+    ) -> Result<Vec<CloseLimit>, StoreError> {
+        let mut close = Vec::new();
+        for &kind in IdentifierType::ALL.iter().filter(|kind| self.rules.limit(**kind).is_some_and(|limit| limit > 1)) {
+            let mut count: u32 = 0;
+            if members.len() as u64 == total {
+                members.iter().filter(|(_, node)| node.kind == kind).for_each(|_| count += 1);
+            } else {
+                let prefix = store_keys::prefix(b'm', &[&person.0, &[rank(kind)]]);
+                self.store.scan(&prefix, &store_keys::after(&prefix), &mut |_, _| {
+                    count += 1;
+                    ControlFlow::Continue(())
+                })?;
+            }
+            close.extend(self.rules.close_limit(kind, count).map(|limit| CloseLimit { kind, count, limit }));
+        }
+        Ok(close)
     }
 
     /// Conflicts of a person's listed identifiers, and how many all of them have.

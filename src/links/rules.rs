@@ -7,6 +7,9 @@ pub use crate::model::Refusal;
 /// One more than the rank of the weakest type: ranks, and the levels of pairs, are below it.
 pub const RANKS: u8 = IdentifierType::ALL.len() as u8;
 
+/// A person is close to a limit from this share of it on, in percent.
+const CLOSE_PERCENT: u64 = 80;
+
 /// Strength as a number: 0 is the strongest.
 pub const fn rank(kind: IdentifierType) -> u8 {
     kind as u8
@@ -98,6 +101,12 @@ impl Rules {
     /// The most of a type that evidence may bring together.
     pub fn limit(&self, kind: IdentifierType) -> Option<u32> {
         self.limits[kind as usize]
+    }
+
+    /// The limit of a type, if somebody with so many identifiers of it is close to it; never of one of which a person has at most one.
+    pub fn close_limit(&self, kind: IdentifierType, count: u32) -> Option<u32> {
+        let is_close = |limit: &u32| *limit > 1 && u64::from(count) * 100 >= u64::from(*limit) * CLOSE_PERCENT;
+        self.limit(kind).filter(is_close)
     }
 
     /// More stronger neighbours than this make an identifier shared.

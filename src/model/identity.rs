@@ -59,6 +59,8 @@ pub enum IdentityState<'a> {
         conflicts_total: u64,
         /// Whether the identifier links nobody.
         shared: bool,
+        /// The limits that the person is close to, by type.
+        close: Vec<CloseLimit>,
     },
     /// It belongs to the person of a stronger one.
     Redirect {
@@ -71,6 +73,17 @@ pub enum IdentityState<'a> {
     },
     /// Nothing is known under this key any more.
     Gone,
+}
+
+/// A limit that a person is close to, at or beyond: an operator's link goes over limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CloseLimit {
+    /// The type of identifiers.
+    pub kind: IdentifierType,
+    /// How many the person has.
+    pub count: u32,
+    /// The most that evidence brings together.
+    pub limit: u32,
 }
 
 /// A pair that does not link.

@@ -16,13 +16,8 @@ use crate::{
         place,
     },
     feeds::{Feed, Sighting, Sightings, Together},
-    links::Rules,
-    model::IdentifierType,
     settings::Settings,
 };
-
-/// A person is close to a limit from this share of it on, in percent.
-const CLOSE_PERCENT: usize = 80;
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
@@ -94,6 +89,10 @@ pub(super) fn one(
     writeln!(output, "person {person}{}\n", if redirected { " (a redirect led there)" } else { "" })?;
     if value["shared"] == true {
         writeln!(output, "this identifier belongs to so many that it links nobody\n")?;
+    }
+    let close = close_to(&value);
+    if !close.is_empty() {
+        writeln!(output, "close to a limit: {}\n", close.join(", "))?;
     }
     let identifiers = list(&value, "identifiers");
     let rows: Vec<Vec<String>> =
@@ -187,27 +186,17 @@ fn seen_words(value: &Value, sightings: Option<&Sightings>) -> String {
 }
 
 /// The limits that a person is close to, in words.
-fn close_to(value: &Value, rules: &Rules) -> Vec<String> {
-    let mut counts: BTreeMap<IdentifierType, usize> = BTreeMap::new();
-    for identifier in list(value, "identifiers") {
-        if let Some(kind) = IdentifierType::parse(text(identifier, "type")) {
-            *counts.entry(kind).or_default() += 1;
-        }
-    }
-    let close = counts.into_iter().filter_map(|(kind, count)| {
-        let limit = usize::try_from(rules.limit(kind)?).ok()?;
-        (limit > 1 && count * 100 >= limit * CLOSE_PERCENT).then(|| format!("{count} of {limit} {kind}"))
-    });
-    close.collect()
+fn close_to(value: &Value) -> Vec<String> {
+    let words = |it: &Value| format!("{} of {} {}", it["count"], it["limit"], text(it, "type"));
+    list(value, "close_to_limits").iter().map(words).collect()
 }
 
 pub(super) fn conflicts(settings: &Settings, format: Format, output: &mut dyn Write) -> Result<(), Failure> {
-    let rules = hub::link_rules(settings);
     let mut people: BTreeMap<String, Value> = BTreeMap::new();
     place::read_feed(settings, Feed::Identities, &mut |key, value| match value.filter(|value| {
         let is_person = text(value, "person") == key;
         let has_conflicts = value["conflicts_total"].as_u64().unwrap_or_default() > 0;
-        is_person && (has_conflicts || value["shared"] == true || !close_to(value, &rules).is_empty())
+        is_person && (has_conflicts || value["shared"] == true || !close_to(value).is_empty())
     }) {
         Some(value) => drop(people.insert(key.to_owned(), value)),
         None => drop(people.remove(key)),
@@ -216,7 +205,7 @@ pub(super) fn conflicts(settings: &Settings, format: Format, output: &mut dyn Wr
     let header = ["person", "strongest", "conflicts", "why", "seen together"];
     let mut listing = Listing::new(format, "people", &header, output);
     for (person, value) in &people {
-        let close = close_to(value, &rules);
+        let close = close_to(value);
         let mut why: Vec<String> = list(value, "conflicts").iter().map(|it| text(it, "rule").to_owned()).collect();
         why.sort_unstable();
         why.dedup();

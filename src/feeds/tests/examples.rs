@@ -22,7 +22,7 @@ use crate::{
     },
     model::{
         Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, AnalysisPlace,
-        BuyingSummary, CatalogueEntry, Cause, Channel, Conflict, Currency, Day, Decision, Dimension, DurationSummary,
+        BuyingSummary, CatalogueEntry, Cause, Channel, CloseLimit, Conflict, Currency, Day, Decision, Dimension, DurationSummary,
         EventTime, Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry,
         JourneyStep, KeyedIdentifier, Kind, Measure, MetricValue, Money, Named, Outcome, PathOutcome, Percentiles,
         PersonId, Phase, PurchaseElement, Reason, Refusal, RhythmSummary, Score, ScoreScale, ScoreSummary,
@@ -298,6 +298,7 @@ pub fn identity() -> IdentityState<'static> {
         ],
         conflicts_total: 2,
         shared: true,
+        close: vec![CloseLimit { kind: IdentifierType::Cookie, count: 81, limit: 100 }],
     }
 }
 

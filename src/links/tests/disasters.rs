@@ -216,6 +216,44 @@ fn an_order_of_a_person_with_a_thousand_is_published_without_reading_the_others(
 }
 
 #[test]
+fn who_is_close_to_a_limit_is_told_also_among_hundreds_of_orders() {
+    let mut world = world();
+    let told = |world: &mut World| {
+        world.publish();
+        let record = &world.out.feed[&id(&name("customer_id:ann"))];
+        record.split(" close to ").skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let email = |number: u32| format!("email:a{number}@x.org");
+    for number in 0..3 {
+        world.touch(&["customer_id:ann", &email(number)], 10);
+    }
+    check(&mut world);
+    assert!(told(&mut world).is_empty());
+    world.touch(&["customer_id:ann", &email(3)], 10);
+    check(&mut world);
+    assert_eq!(told(&mut world), ["4 of 5 email"]);
+    for number in 0..300 {
+        world.touch(&["customer_id:ann", &format!("order:{number}")], 10);
+    }
+    for number in 0..80 {
+        world.touch(&["customer_id:ann", &format!("cookie:{number}")], 10);
+    }
+    assert_eq!(told(&mut world), ["4 of 5 email", "80 of 100 cookie"]);
+    // Operators' links go over the limit, and their decisions take some away.
+    let pair = |number: u32| vec![(name("customer_id:ann"), name(&email(number)))];
+    for number in 4..10 {
+        world.touch(&[&email(number)], 10);
+        world.order(&format!("link {number}"), Order::Link(pair(number)));
+    }
+    assert_eq!(told(&mut world), ["6 of 5 email", "80 of 100 cookie"]);
+    for number in 7..10 {
+        world.order(&format!("never {number}"), Order::Never(pair(number)));
+    }
+    world.order("cookie", Order::Never(vec![(name("customer_id:ann"), name("cookie:0"))]));
+    assert_eq!(told(&mut world), ["5 of 5 email"]);
+}
+
+#[test]
 fn erased_and_reused_is_someone_new() {
     let mut world = world();
     world.touch(&["customer_id:ann", "email:ann@x.org", "order:1"], 10);

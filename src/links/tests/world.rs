@@ -115,7 +115,7 @@ impl Effects for Recorded {
             IdentityState::Redirect { identifier, person, strongest } => {
                 format!("{} → {person} {}", show(identifier.identifier), show(strongest.identifier))
             }
-            IdentityState::Person { identifiers, identifiers_total, conflicts, conflicts_total, shared } => {
+            IdentityState::Person { identifiers, identifiers_total, conflicts, conflicts_total, shared, close } => {
                 let identifiers: Vec<String> = identifiers.iter().map(|known| show(known.identifier)).collect();
                 let mut conflicts: Vec<String> = conflicts
                     .iter()
@@ -130,7 +130,8 @@ impl Effects for Recorded {
                     })
                     .collect();
                 conflicts.sort();
-                person_text(&identifiers, *identifiers_total, &conflicts, *conflicts_total, *shared)
+                let close = close.iter().map(|it| format!("{} of {} {}", it.count, it.limit, it.kind)).collect();
+                person_text(&identifiers, *identifiers_total, &conflicts, *conflicts_total, *shared, close)
             }
         };
         self.feed.insert(key, text);
@@ -165,13 +166,33 @@ fn by(decided: bool) -> &'static str {
     if decided { " (decided)" } else { "" }
 }
 
-fn person_text(identifiers: &[String], total: u64, conflicts: &[String], conflicts_total: u64, shared: bool) -> String {
+fn person_text(
+    identifiers: &[String],
+    total: u64,
+    conflicts: &[String],
+    conflicts_total: u64,
+    shared: bool,
+    close: Vec<String>,
+) -> String {
     format!(
-        "{}/{total} [{}]/{conflicts_total}{}",
+        "{}/{total} [{}]/{conflicts_total}{}{}",
         identifiers.join(" "),
         conflicts.join(", "),
-        if shared { " shared" } else { "" }
+        if shared { " shared" } else { "" },
+        close.iter().map(|it| format!(" close to {it}")).collect::<String>(),
     )
+}
+
+/// The limits of which a person has four fifths or more, strongest type first.
+fn close_to_limits(group: &BTreeSet<&Name>, numbers: &Numbers) -> Vec<String> {
+    let mut close = Vec::new();
+    for (kind, limit) in numbers.limits.iter().filter(|(kind, limit)| **limit > 1 && !numbers.unique.contains(kind)) {
+        let count = group.iter().filter(|name| name.0 == *kind).count();
+        if 5 * count >= 4 * limit {
+            close.push(format!("{count} of {limit} {kind}"));
+        }
+    }
+    close
 }
 
 /// What came, in sets.
@@ -202,7 +223,7 @@ impl Clerk {
     }
 
     /// The feed of identities as a function of all that came.
-    fn feed(&self, truth: &Truth) -> BTreeMap<PersonId, String> {
+    fn feed(&self, truth: &Truth, numbers: &Numbers) -> BTreeMap<PersonId, String> {
         let seen: BTreeSet<Name> = self.pairs().into_iter().flat_map(|(one, other)| [one, other]).collect();
         let mut groups: BTreeMap<&Name, BTreeSet<&Name>> = BTreeMap::new();
         for (name, person) in &truth.persons {
@@ -222,7 +243,8 @@ impl Clerk {
             let (total, conflicts_total) = (identifiers.len() as u64, conflicts.len() as u64);
             for name in group {
                 let text = if name == person {
-                    person_text(&identifiers, total, &conflicts, conflicts_total, shared)
+                    let close = close_to_limits(group, numbers);
+                    person_text(&identifiers, total, &conflicts, conflicts_total, shared, close)
                 } else {
                     format!("{} → {} {}", shown(name), self.public(person), shown(person))
                 };
@@ -519,7 +541,7 @@ impl World {
 
     /// Compares the feed of identities, after a publication.
     pub fn check_feed(&self) {
-        assert_eq!(self.out.feed, self.clerk.feed(&self.truth()), "the feed of identities");
+        assert_eq!(self.out.feed, self.clerk.feed(&self.truth(), &self.numbers), "the feed of identities");
     }
 
     /// No byte of what is erased and was not seen again is left.

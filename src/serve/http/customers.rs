@@ -327,8 +327,8 @@ fn evidence(view: &View, person: &str) -> Result<Option<Evidence>, Problem> {
     Ok(Some(Evidence { person: record.value, identifiers, seen, changes }))
 }
 
-/// Persons with identifiers that do not link although they were seen together, with who saw them and when; and identifiers that too
-/// many share.
+/// Persons with identifiers that do not link although they were seen together, with who saw them and when; identifiers that too
+/// many share; and persons close to a limit.
 ///
 /// Without the role read:customers the value of each identifier is its keyed hash: `#` and 32 hexadecimal digits, by which a decision
 /// takes it, `email#0123…`. Where the feeds have keyed hashes, it is theirs, without the mark. Nor is any touchpoint named then.

@@ -58,6 +58,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
         blocks.push(Block::Text { line: vec![link(href(PATH, &[("cursor", next)]), "The next ones")] });
     }
     page.sections.push(Section::new("pairs", "Pairs that were seen together and do not link", blocks));
+    page.sections.push(Section::new("persons", "Persons who need a look", vec![suspicious(asker, persons)]));
     if !asker.may(&Role::Review) {
         let words = "Deciding needs the role review.";
         page.sections.push(Section::new("decide", "Decide", vec![notice("info", words)]));
@@ -111,6 +112,43 @@ pub(super) fn conflicts<'v>(asker: &Asker, persons: impl Iterator<Item = (&'v Va
         columns: columns(["Stronger", "Weaker", "Why not", "Seen together", "Person", "Decide"]),
         rows: rows.collect(),
         empty: "No pair that was seen together is left unlinked.",
+    }
+    .into()
+}
+
+/// Identifiers that too many share, and persons close to a limit.
+fn suspicious(asker: &Asker, persons: &[Value]) -> Block {
+    let sees = asker.may(&Role::ReadCustomers);
+    let mut rows = Vec::new();
+    for record in persons {
+        let mut why: Vec<String> = Vec::new();
+        if record.get("shared").and_then(Value::as_bool) == Some(true) {
+            why.push("shared by many: it links nobody".to_owned());
+        }
+        why.extend(list_of(record, "/close_to_limits").iter().map(|close| {
+            let [has, limit] = ["/count", "/limit"].map(|of| count(count_of(close, of)));
+            format!("close to a limit: {has} of {limit} {}", words::word(text_of(close, "/type")))
+        }));
+        if why.is_empty() {
+            continue;
+        }
+        let person = text_of(record, "/person");
+        rows.push(vec![
+            line(named(&record["strongest"])),
+            line(why.join("; ")),
+            line(count(count_of(record, "/identifiers_total"))),
+            if sees {
+                vec![link(format!("/customers/{}", percent(person)), shortened(person))]
+            } else {
+                line(shortened(person))
+            },
+        ]);
+    }
+    Table {
+        caption: "Shared identifiers, and persons close to a limit".to_owned(),
+        columns: columns(["Strongest identifier", "Why", "#Identifiers", "Person"]),
+        rows,
+        empty: "Nobody of these is shared or close to a limit.",
     }
     .into()
 }

@@ -51,7 +51,7 @@ pub enum Index {
     Identifier,
     /// A person → each of its records on `insight.identities`.
     Members,
-    /// Persons with conflicts, and shared identifiers → `insight.identities`.
+    /// Persons with conflicts or close to a limit, and shared identifiers → `insight.identities`.
     Conflicts,
     /// A person → touchpoints, the newest first.
     Timeline,
@@ -253,7 +253,9 @@ pub(super) fn indexes(feed: Feed, key: &[u8], value: &Value) -> Vec<Vec<u8>> {
                 with_key(Index::Identifier.key(&[text("/identifier/type"), text("/identifier/value")])),
                 with_key(Index::Members.key(&[text("/person")])),
             ];
-            if count("conflicts_total") > 0 || value.get("shared").and_then(Value::as_bool) == Some(true) {
+            let is_close = value.get("close_to_limits").and_then(Value::as_array).is_some_and(|it| !it.is_empty());
+            let is_shared = value.get("shared").and_then(Value::as_bool) == Some(true);
+            if count("conflicts_total") > 0 || is_shared || is_close {
                 entries.push(with_key(Index::Conflicts.key(&[])));
             }
             entries

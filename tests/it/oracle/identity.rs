@@ -240,6 +240,7 @@ impl Persons {
                     "conflicts": [],
                     "conflicts_total": 0,
                     "shared": false,
+                    "close_to_limits": [],
                 });
                 if *node == strongest {
                     value["identifiers"] = listed(&group, strongest, key).into_iter().map(show).collect();
@@ -248,12 +249,21 @@ impl Persons {
                     value["conflicts"] = conflicts.iter().take(50).map(|it| show(it)).collect();
                     value["conflicts_total"] = conflicts.len().into();
                     value["shared"] = self.shared.contains(strongest).into();
+                    value["close_to_limits"] = close_to_limits(&group).into();
                 }
                 feed.insert(standing.person_id(key, node), value);
             }
         }
         feed
     }
+}
+
+/// The limits of which a person has four fifths, as the feed shows them.
+fn close_to_limits(group: &[&Identifier]) -> Vec<Value> {
+    let with_limit = (0..IDENTIFIER_TYPES.len()).filter(|rank| (2..usize::MAX).contains(&limit(*rank)));
+    let counted = with_limit.map(|rank| (rank, group.iter().filter(|it| it.0 == rank).count()));
+    let close = counted.filter(|&(rank, count)| count * 5 >= limit(rank) * 4);
+    close.map(|(rank, count)| json!({ "type": IDENTIFIER_TYPES[rank], "count": count, "limit": limit(rank) })).collect()
 }
 
 /// The identifiers that a person lists: all, or where there are too many the strongest types first, and of a type those with

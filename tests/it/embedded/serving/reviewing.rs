@@ -187,6 +187,50 @@ fn a_conflict_says_who_saw_the_pair_and_when_whatever_the_order_in_which_it_came
     assert!(!listed.contains("canary"), "{listed}");
 }
 
+#[test]
+fn who_is_close_to_a_limit_and_what_is_shared_is_in_the_list_and_on_the_page() {
+    let mut desk = Desk::open("reviewing-close", &["serve.requests_per_second=100000"]);
+    let mut events: Vec<Value> = (0..4)
+        .map(|it| json!({ "customer_id": "C-1", "email": format!("close.{it}@example.org") }))
+        .chain(["C-2", "C-3"].map(|customer| json!({ "customer_id": customer, "cookie": "tablet" })))
+        .zip(1..)
+        .map(|(identifiers, day)| event(&day.to_string(), day, "page_viewed", identifiers))
+        .collect();
+    desk.house.append(DAY_MS, &events);
+    desk.house.has("customer_id:C-1", 5);
+    let (reader, _) = desk.token("read:customers", &[]);
+    let by = [("authorization", reader.as_str())];
+    let of = |answer: &Answer, name: &str| answer.items().into_iter().find(|it| it["identifier"]["value"] == name);
+    let both = |answer: &Answer| {
+        answer.status == 200 && ["C-1", "tablet"].iter().all(|name| of(answer, name).is_some())
+    };
+    let found = desk.becomes("/api/v1/identity/conflicts", &by, &both);
+    let close = json!([{ "type": "email", "count": 4, "limit": 5 }]);
+    assert_eq!(of(&found, "C-1").unwrap()["close_to_limits"], close);
+    let tablet = of(&found, "tablet").unwrap();
+    assert_eq!((&tablet["shared"], &tablet["close_to_limits"]), (&json!(true), &json!([])));
+    assert!(of(&found, "C-2").is_none(), "nobody else: {}", found.body);
+    let page = desk.ask("/customers/review", &by).body;
+    for part in ["close to a limit: 4 of 5 email", "cookie tablet", "shared by many: it links nobody"] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    let table = desk.house.succeed(&["identity", "conflicts"]);
+    assert!(table.contains("close to a limit: 4 of 5 email") && table.contains("cookie:tablet"), "{table}");
+    assert!(desk.house.succeed(&["identity", "show", "customer_id:C-1"]).contains("close to a limit: 4 of 5 email"));
+
+    // One that is kept apart counts no more.
+    desk.house.succeed(&["identity", "never-link", "customer_id:C-1", "email:close.0@example.org"]);
+    let is_refused = |answer: &Answer| of(answer, "C-1").is_some_and(|it| it["conflicts_total"] == 1);
+    let found = desk.becomes("/api/v1/identity/conflicts", &by, &is_refused);
+    assert_eq!(of(&found, "C-1").unwrap()["close_to_limits"], json!([]));
+    // Who needs no look any more is not in the list.
+    events = vec![event("9", 9, "page_viewed", json!({ "customer_id": "C-4" }))];
+    desk.house.append(DAY_MS, &events);
+    desk.house.has("customer_id:C-4", 1);
+    desk.house.succeed(&["erase", "customer_id:C-1", "--yes"]);
+    desk.becomes("/api/v1/identity/conflicts", &by, &|answer| of(answer, "C-1").is_none());
+}
+
 /// The value of the first hidden field with a name.
 fn field<'p>(page: &'p str, name: &str) -> &'p str {
     let begin = format!("name=\"{name}\" value=\"");
