@@ -275,7 +275,8 @@ impl Figures {
             ),
             person_identifiers_max: make.whole_gauge(
                 "insight_hub_person_identifiers_max",
-                "Identifiers, things not counted, of the largest person that a link made since the start.",
+                "Identifiers, things not counted, of the largest person that was made since this process started: it does not \
+                 fall when that person is split or erased.",
             ),
             touchpoints_sent: make.counters(
                 "insight_hub_touchpoints_sent_total",
