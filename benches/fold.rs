@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, hint::black_box, time::Instant};
 use bytes::Bytes;
 use insight_hub::{
     customers::{
-        Contributions, Customers, Effects, FoldOptions, Head, Incoming, Item, Options, Pair, contributions::Signed,
+        Contributions, Customers, Effects, FoldOptions, Head, Incoming, Item, Options, SeenPair, contributions::Signed,
         fold, record::render,
     },
     model::*,
@@ -107,7 +107,7 @@ impl Effects for Quiet {
     fn alert(&mut self, _: &insight_hub::model::Alert<'_>) {}
     fn alert_gone(&mut self, _: &insight_hub::model::AlertKey, _: insight_hub::model::AlertCause) {}
     fn erased(&mut self, _: &str) {}
-    fn pairs(&mut self, _: Identifier<'_>, _: &[Pair<'_>]) {}
+    fn pairs(&mut self, _: Identifier<'_>, _: &[SeenPair<'_>]) {}
     fn put(&mut self, _: PersonId, _: PersonId, _: &[Item<'_>], _: bool, _: bool) {}
     fn drop_fragment(&mut self, _: PersonId, _: PersonId, _: bool) {}
     fn settled(&mut self, _: PersonId, _: PersonId, _: u64) {}

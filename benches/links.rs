@@ -178,7 +178,7 @@ fn run(name: &str, reports: &[Report], rules: Rules) {
         let values: Vec<String> = report.iter().map(|name| value(*name)).collect();
         let names: Vec<Identifier<'_>> =
             report.iter().zip(&values).map(|((kind, _), value)| Identifier { kind: *kind, value }).collect();
-        let pairs: Vec<_> = names.iter().map(|name| (names[0], *name, EventTime(1_000))).collect();
+        let pairs: Vec<_> = names.iter().map(|name| (names[0], *name, EventTime(1_000), None)).collect();
         pairs_reported += pairs.len();
         let started = Instant::now();
         links.pairs(names[0], &pairs, &mut store, &mut tally).expect("a disk in memory does not fail");

@@ -274,7 +274,12 @@ mod tests {
             links.command(number, &id, &command, EventTime(until), &mut store, &mut Nobody).expect("a map");
         }
         links
-            .pairs(name("cid@x.org"), &[(name("cid@x.org"), name("cid@x.org"), EventTime(9))], &mut store, &mut Nobody)
+            .pairs(
+                name("cid@x.org"),
+                &[(name("cid@x.org"), name("cid@x.org"), EventTime(9), None)],
+                &mut store,
+                &mut Nobody,
+            )
             .expect("a map");
         let changelog = || {
             let record = |(key, value): (&Vec<u8>, &Bytes)| CommittedRecord {

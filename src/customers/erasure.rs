@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
     erased,
-    home::{Arrived, Pair, pair_hash, pair_key, pairs_of, version_key, versions_of},
+    home::{Arrived, Pair, SeenPair, pair_hash, pair_key, pairs_of, version_key, versions_of},
     person::{Edit, Version, Versions, copies_of, forget_hash, hash_of, index, keep_hash},
     positions::Place,
     readings::unmark,
@@ -158,7 +158,7 @@ impl Customers {
         })?;
         result?;
 
-        let mut again: Vec<Pair<'_>> = Vec::new();
+        let mut again: Vec<SeenPair<'_>> = Vec::new();
         let mut home_identifier = None;
         for (hash, (a, b, at)) in &said {
             let (a, b) = (Identifier { kind: a.0, value: &a.1 }, Identifier { kind: b.0, value: &b.1 });
@@ -166,7 +166,7 @@ impl Customers {
             if names.into_iter().filter_map(until).any(|until| *at <= until) {
                 store.delete(&pair_key(home, *hash));
             } else {
-                again.push((a, b, *at));
+                again.push((a, b, *at, None));
             }
             home_identifier = [a, b]
                 .into_iter()

@@ -28,6 +28,10 @@ use crate::model::{
 /// A pair of identifiers, the stronger first, and when they were seen together; both the same: it was seen.
 pub type Pair<'a> = (Identifier<'a>, Identifier<'a>, EventTime);
 
+/// A pair that a home reports, with the department and the id of the touchpoint that brought it; `None`: what is left after an
+/// erasure is reported again.
+pub type SeenPair<'a> = (Identifier<'a>, Identifier<'a>, EventTime, Option<(&'a str, &'a str)>);
+
 /// A touchpoint that arrived, decoded.
 pub(super) struct Arrived<'a> {
     pub item: Item<'a>,
@@ -218,7 +222,7 @@ impl Customers {
         for arrived in batch.iter_mut() {
             arrived.mark(self.readings.of(arrived.touchpoint.spoke));
         }
-        let mut new: SmallVec<[Pair<'_>; 8]> = SmallVec::new();
+        let mut new: SmallVec<[SeenPair<'_>; 8]> = SmallVec::new();
         let mut result = Ok(());
         for arrived in batch.iter() {
             pairs_of(&arrived.touchpoint, &options.unique, &mut |pair: Pair<'_>| {
@@ -231,7 +235,8 @@ impl Customers {
                     Ok(Some(_)) => {}
                     Ok(None) => {
                         store.put(&key, &[]);
-                        new.push(pair);
+                        let (a, b, at) = pair;
+                        new.push((a, b, at, Some((arrived.touchpoint.spoke, arrived.touchpoint.id))));
                     }
                     Err(error) => result = Err(error),
                 }

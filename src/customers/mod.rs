@@ -45,7 +45,7 @@ mod tests;
 
 pub use contributions::Contributions;
 pub use fold::{FoldOptions, Head, JourneyOptions};
-pub use home::Pair;
+pub use home::{Pair, SeenPair};
 pub use moves::Assignment;
 pub use person::Item;
 pub use readings::WithdrawnPair;

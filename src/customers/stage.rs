@@ -19,7 +19,7 @@ use super::{
     closes::Closed,
     contributions::Contributions,
     fold::{FoldOptions, Head},
-    home::Pair,
+    home::SeenPair,
     person::Item,
     readings::{Readings, WithdrawnPair},
     record::{self, AtClose, NOTHING_CLOSED},
@@ -89,7 +89,7 @@ pub trait Effects {
     /// An erasure took a touchpoint, or identifiers of it, or kept one that came late from being taken.
     fn erased(&mut self, spoke: &str);
     /// Pairs of identifiers that this home had not reported, or has to report again; not none.
-    fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]);
+    fn pairs(&mut self, home: Identifier<'_>, pairs: &[SeenPair<'_>]);
     /// What is left of pairs that a home, by name, has reported.
     fn withdraw(&mut self, home: PersonId, pairs: &[WithdrawnPair]);
     /// Touchpoints of a home for a person; both by name, not by public id. `moved`: because the person is another now, not

@@ -155,6 +155,9 @@ impl FeedRecord for IdentityJournal {
             erased_until: None,
             home: None,
             command: None,
+            spoke: record.brought.map(|it| it.spoke),
+            touchpoint: record.brought.map(|it| it.id),
+            occurred_at: record.brought.map(|it| Instant::new(it.occurred_at)),
         };
         match record.cause {
             Cause::Report { home } => shape.home = Some(home.to_string()),
@@ -225,6 +228,9 @@ pub struct JournalShape<'a, N> {
     erased_until: Option<Instant<N>>,
     home: Option<String>,
     command: Option<i64>,
+    spoke: Option<&'a str>,
+    touchpoint: Option<&'a str>,
+    occurred_at: Option<Instant<N>>,
 }
 
 #[derive(Serialize)]

@@ -66,6 +66,8 @@ pub(super) struct Change {
     pub cause: Cause,
     /// Pairs that are new.
     pub added: BTreeMap<Pair, Evidence>,
+    /// Of pairs that are new: which of the report brought it.
+    pub brought: BTreeMap<Pair, usize>,
     /// Pairs without evidence from now on.
     pub removed: BTreeSet<Pair>,
     /// Identifiers to look at for other reasons: those that are new or erased.
@@ -78,9 +80,7 @@ pub(super) struct Change {
     pub contested: BTreeSet<PersonId>,
     /// Of these, those whose public id stays, because an erasure up to a later time came before.
     pub kept_keys: BTreeSet<PersonId>,
-
-    /// Homes and whose they are now.
-    /// With whose they were told to be before.
+    /// Homes: whose they were told to be before, and whose they are now.
     pub assigned: BTreeMap<PersonId, (PersonId, PersonId)>,
     /// New pairs that are written already.
     pub pairs_added: u64,
@@ -97,6 +97,7 @@ impl Change {
         Change {
             cause,
             added: BTreeMap::new(),
+            brought: BTreeMap::new(),
             removed: BTreeSet::new(),
             starts: BTreeSet::new(),
             bereft: BTreeSet::new(),
@@ -438,7 +439,6 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         self.sort_by_strength(&mut members)?;
         let places: BTreeMap<PersonId, u32> = members.iter().copied().zip(0..).collect();
         let level = |id: &PersonId| levels.get(id).copied().unwrap_or(NO_LEVEL);
-
         let mut component = Component::default();
         let mut pairs: BTreeMap<Pair, Evidence> = BTreeMap::new();
         for id in &members {

@@ -3,7 +3,9 @@
 use super::rules::Refusal;
 use crate::model::{EventTime, PersonId};
 
-pub use crate::model::{Cause, CloseLimit, Conflict, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named};
+pub use crate::model::{
+    Brought, Cause, CloseLimit, Conflict, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named,
+};
 
 /// The most identifiers that a published person lists.
 pub const IDENTIFIERS_LISTED_MAX: usize = 256;

@@ -59,7 +59,9 @@ pub mod stage;
 mod tests;
 
 pub use decisions::Decision;
-pub use effects::{Assigned, Cause, CloseLimit, Conflict, Counted, Effects, IdentityState, JournalChange, JournalEntry, Named};
+pub use effects::{
+    Assigned, Brought, Cause, CloseLimit, Conflict, Counted, Effects, IdentityState, JournalChange, JournalEntry, Named,
+};
 pub use rules::{Refusal, Rules};
 pub use stage::{Command, Links, ReportedPair, Target};
 pub use withdraw::Withdrawn;

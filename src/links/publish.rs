@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
-    effects::{CONFLICTS_LISTED_MAX, CloseLimit, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState, KeyedIdentifier},
+    effects::{
+        CONFLICTS_LISTED_MAX, CloseLimit, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState, KeyedIdentifier,
+    },
     graph::{Adjacent, Graph, View},
     rules::{RANKS, Refusal, rank},
     stage::Links,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     change::{Change, Line},
     decisions::Decision,
-    effects::{Assigned, Cause, Counted, Effects, JournalChange, JournalEntry, Named},
+    effects::{Assigned, Brought, Cause, Counted, Effects, JournalChange, JournalEntry, Named},
     graph::{Graph, View, erased_at},
     rules::Rules,
     store_keys::{self, Counters, Evidence, Fate},
@@ -40,8 +40,9 @@ pub enum Command<'a> {
     Erase(PersonId),
 }
 
-/// A pair of identifiers that a home reports: the latest time at which it was seen so far.
-pub type ReportedPair<'a> = (Identifier<'a>, Identifier<'a>, EventTime);
+/// A pair of identifiers that a home reports: the latest time at which it was seen so far, and the department and the id of the
+/// touchpoint that brought it, where one did.
+pub type ReportedPair<'a> = (Identifier<'a>, Identifier<'a>, EventTime, Option<(&'a str, &'a str)>);
 
 /// The stage. All it knows is in the store, but for what has to be published with the next commit.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl Links {
         let mut graph = Graph::new(store, &rules).with(&mut self.traces);
         let mut change = Change::new(Cause::Report { home: home_id });
         let home_erased = graph.erased_at(home_id)?;
-        for &(one, other, at) in pairs {
+        for (place, &(one, other, at, _)) in pairs.iter().enumerate() {
             let (stronger, weaker) = super::stronger_first(one, other);
             let (stronger_id, weaker_id) = (self.key.person(stronger), self.key.person(weaker));
             let mut is_erased = false;
@@ -111,6 +112,9 @@ impl Links {
             if !is_erased {
                 let was_easy = change.starts.is_empty() && change.added.is_empty();
                 report(&mut graph, home_id, (stronger, stronger_id), (weaker, weaker_id), at, &mut change)?;
+                if change.added.contains_key(&(stronger_id, weaker_id)) {
+                    change.brought.entry((stronger_id, weaker_id)).or_insert(place);
+                }
                 if was_easy && graph.add_easily(&mut change)? {
                     graph.note_assignment(home_id, &mut change)?;
                     graph.write_nodes();
@@ -124,7 +128,7 @@ impl Links {
             graph.settle(&mut change)?;
         }
         graph.note_assignment(home_id, &mut change)?;
-        self.conclude(&mut graph, change, effects)
+        self.conclude(&mut graph, change, pairs, effects)
     }
 
     /// Takes a command; `number` is its place in the command log. A repetition of an id is counted and
@@ -177,7 +181,7 @@ impl Links {
         }
         graph.record_id(id_hash, number);
         graph.settle(&mut change)?;
-        self.conclude(&mut graph, change, effects)
+        self.conclude(&mut graph, change, &[], effects)
     }
 
     /// A command's id may hold an identifier: only its keyed hash is kept.
@@ -250,16 +254,17 @@ impl Links {
         Ok(told)
     }
 
-    /// Writes the nodes, and hands out what follows from a change.
+    /// Writes the nodes, and hands out what follows from a change. `reported`: the report that made it.
     pub(super) fn conclude<S: KeyValue + ?Sized>(
         &mut self,
         graph: &mut Graph<'_, S>,
         mut change: Change,
+        reported: &[ReportedPair<'_>],
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
         change.assigned.retain(|_, (told, person)| told != person);
         change.forget_detours();
-        self.journal(graph, &mut change, effects)?;
+        self.journal(graph, &mut change, reported, effects)?;
         graph.write_nodes();
         let counters = read_counters(graph.store)?;
         let mut counted = counters;
@@ -306,6 +311,7 @@ impl Links {
         &self,
         graph: &mut Graph<'_, S>,
         change: &mut Change,
+        reported: &[ReportedPair<'_>],
         effects: &mut impl Effects,
     ) -> Result<(), StoreError> {
         change.journal.sort_unstable();
@@ -343,7 +349,15 @@ impl Links {
                     to: self.public_id(graph.store, to)?,
                 },
             };
-            effects.journal(&JournalEntry { cause: change.cause, change: entry });
+            let brought = match line {
+                Line::Linked(pair) | Line::Refused(pair, _, false) => change.brought.get(pair),
+                _ => None,
+            };
+            let brought = brought.and_then(|place| {
+                let (.., occurred_at, by) = reported.get(*place)?;
+                by.map(|(spoke, id)| Brought { spoke, id, occurred_at: *occurred_at })
+            });
+            effects.journal(&JournalEntry { cause: change.cause, change: entry, brought });
         }
         Ok(())
     }

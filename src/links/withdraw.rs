@@ -37,7 +37,7 @@ impl Links {
         if !change.starts.is_empty() {
             graph.settle(&mut change)?;
         }
-        self.conclude(&mut graph, change, effects)
+        self.conclude(&mut graph, change, &[], effects)
     }
 }
 

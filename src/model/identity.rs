@@ -123,6 +123,17 @@ pub enum Cause {
     },
 }
 
+/// The touchpoint that brought a pair: of those that name both, the one that came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brought<'a> {
+    /// Its department.
+    pub spoke: &'a str,
+    /// Unique within its department.
+    pub id: &'a str,
+    /// When it happened.
+    pub occurred_at: EventTime,
+}
+
 /// One line of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalEntry<'a> {
@@ -130,6 +141,8 @@ pub struct JournalEntry<'a> {
     pub cause: Cause,
     /// The change.
     pub change: JournalChange<'a>,
+    /// Of a new pair that links or is refused: what brought it, where a touchpoint did just now.
+    pub brought: Option<Brought<'a>>,
 }
 
 /// What changed. Of two ends the stronger comes first, where both are known.

@@ -42,7 +42,8 @@ pub use goal::{GOALS_MAX, Goal, GoalError, KnownGoal, PathOutcome, Reached};
 pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey, hexadecimal};
 pub use identifier_form::{IdentifierRules, is_blocked};
 pub use identity::{
-    Cause, CloseLimit, Conflict, Decision, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named, Refusal,
+    Brought, Cause, CloseLimit, Conflict, Decision, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named,
+    Refusal,
 };
 pub use insight::{BuyingSummary, DurationSummary, InsightRecord, JourneyStep, Phase, RhythmSummary, ScoreSummary};
 pub use key_value::{KeyValue, StoreError};

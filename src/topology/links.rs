@@ -217,7 +217,11 @@ impl Stage for LinksStage {
         let mut sending = Sending { publisher, outputs, failure: None };
         while let Some(told) = moves::next_to_links(&mut entries)? {
             match told {
-                ToLinks::Pairs { home, pairs } => self.links.pairs(home, &pairs, &mut view, &mut sending),
+                ToLinks::Pairs { home, pairs } => {
+                    let pairs: Vec<_> = pairs.into_iter().map(|(one, other, at)| (one, other, at, None)).collect();
+                    self.links.pairs(home, &pairs, &mut view, &mut sending)
+                }
+                ToLinks::Seen { home, pairs } => self.links.pairs(home, &pairs, &mut view, &mut sending),
                 ToLinks::Withdraw { home, pairs } => self.links.withdraw(home, &pairs, &mut view, &mut sending),
                 ToLinks::Command { number, id, order, at } => {
                     let targets = |pairs: &[(Name, Name)]| -> Vec<(Target, Target)> {

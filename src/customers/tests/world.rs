@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     customers::{
-        Customers, Effects, Incoming, Item, Options, Pair, WithdrawnPair,
+        Customers, Effects, Incoming, Item, Options, SeenPair, WithdrawnPair,
         record::render,
         store_keys::{self, PERSON_PREFIX},
     },
@@ -123,8 +123,8 @@ impl Effects for Told {
 
     fn erased(&mut self, _: &str) {}
 
-    fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]) {
-        let pairs = pairs.iter().map(|&(a, b, at)| (owned(a), owned(b), at)).collect();
+    fn pairs(&mut self, home: Identifier<'_>, pairs: &[SeenPair<'_>]) {
+        let pairs = pairs.iter().map(|&(a, b, at, _)| (owned(a), owned(b), at)).collect();
         self.messages.push(Message::Pairs(owned(home), pairs));
     }
 

@@ -21,11 +21,11 @@ use crate::{
         JourneysRecord, ParametersRecord, PersonTouchpoint, PrioritiesRecord, ScorecardRecord,
     },
     model::{
-        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, AnalysisPlace,
-        BuyingSummary, CatalogueEntry, Cause, Channel, CloseLimit, Conflict, Currency, Day, Decision, Dimension, DurationSummary,
-        EventTime, Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange, JournalEntry,
-        JourneyStep, KeyedIdentifier, Kind, Measure, MetricValue, Money, Named, Outcome, PathOutcome, Percentiles,
-        PersonId, Phase, PurchaseElement, Reason, Refusal, RhythmSummary, Score, ScoreScale, ScoreSummary,
+        Accumulator, Acknowledgement, Alert, AlertCause, AlertId, AlertSeries, AlertState, AnalysisPlace, Brought,
+        BuyingSummary, CatalogueEntry, Cause, Channel, CloseLimit, Conflict, Currency, Day, Decision, Dimension,
+        DurationSummary, EventTime, Identifier, IdentifierType, IdentityState, Initiator, InsightRecord, JournalChange,
+        JournalEntry, JourneyStep, KeyedIdentifier, Kind, Measure, MetricValue, Money, Named, Outcome, PathOutcome,
+        Percentiles, PersonId, Phase, PurchaseElement, Reason, Refusal, RhythmSummary, Score, ScoreScale, ScoreSummary,
         SpokeAccount, SpokePartition, SpokeSchema, Status, Touchpoint, Uncertainty, Visibility, Window, WindowKind,
     },
 };
@@ -324,7 +324,11 @@ pub fn identity_changes() -> Vec<JournalEntry<'static>> {
         JournalChange::Redirected { identifier: one, from, to },
     ];
     let causes = [Cause::Command { number: 7 }, Cause::Report { home: PersonId([0xc7; 16]) }].into_iter().cycle();
-    causes.zip(changes).map(|(cause, change)| JournalEntry { cause, change }).collect()
+    let brought = |change: &JournalChange<'_>| {
+        let is_new = matches!(change, JournalChange::Linked { .. });
+        is_new.then_some(Brought { spoke: "sales", id: "17", occurred_at: NINE_O_CLOCK })
+    };
+    causes.zip(changes).map(|(cause, change)| JournalEntry { cause, brought: brought(&change), change }).collect()
 }
 
 pub fn dead_letter() -> DeadLetter<'static> {

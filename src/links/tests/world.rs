@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     links::{
-        Assigned, Command, Counted, Effects, IdentityState, JournalChange, JournalEntry, Links, Rules, Target,
+        Assigned, Command, Counted, Effects, IdentityState, JournalChange, JournalEntry, Links, ReportedPair, Rules,
+        Target,
         store_keys::{self, Counters, Evidence, Fate, NO_LEVEL, Node},
     },
     model::{EventTime, Identifier, IdentifierType, KeyValue, PersonId, PersonKey},
@@ -76,6 +77,8 @@ pub struct Recorded {
     pub feed: BTreeMap<PersonId, String>,
     pub published: usize,
     pub journal: Vec<String>,
+    /// Pairs that link or are refused as evidence since the last report, and what brought them, by the journal.
+    pub brought: Vec<((PersonId, PersonId), Option<(String, EventTime)>)>,
     pub reader: Reader,
     pub counted: Vec<Counted>,
 }
@@ -139,6 +142,13 @@ impl Effects for Recorded {
 
     fn journal(&mut self, entry: &JournalEntry<'_>) {
         self.reader.read(entry);
+        match &entry.change {
+            JournalChange::Linked { one, other } | JournalChange::Refused { one, other, decided: false, .. } => {
+                let brought = entry.brought.map(|it| (it.id.to_owned(), it.occurred_at));
+                self.brought.push(((one.id.min(other.id), one.id.max(other.id)), brought));
+            }
+            _ => assert_eq!(entry.brought, None, "{entry:?}"),
+        }
         let name = |named: &crate::links::Named<'_>| named.identifier.map_or_else(|| "?".to_owned(), show);
         self.journal.push(match &entry.change {
             JournalChange::Erased { .. } => "erased".to_owned(),
@@ -283,6 +293,12 @@ impl World {
     /// A home reports pairs.
     pub fn report(&mut self, home: &Name, pairs: &[((Name, Name), i64)]) {
         let mut answer = BTreeMap::new();
+        let known = |(one, other): &(Name, Name)| (id(one).min(id(other)), id(one).max(id(other)));
+        let reported: BTreeSet<(Name, Name)> =
+            pairs.iter().map(|((one, other), _)| oracle::in_order(one, other)).collect();
+        let is_reported = |one: &Name, other: &Name| reported.iter().any(|(a, b)| a == one && b == other);
+        let before = self.clerk.evidence.keys().filter(|(_, one, other)| is_reported(one, other));
+        let before: BTreeSet<_> = before.map(|(_, one, other)| known(&(one.clone(), other.clone()))).collect();
         for ((one, other), at) in pairs {
             let (one, other) = oracle::in_order(one, other);
             let mut bad = false;
@@ -299,11 +315,28 @@ impl World {
         }
         let expected: Vec<_> =
             (!answer.is_empty()).then(|| (id(home), answer.into_iter().collect())).into_iter().collect();
-        let reported: Vec<_> =
-            pairs.iter().map(|((one, other), at)| (identifier(one), identifier(other), EventTime(*at))).collect();
+        let ids: Vec<String> = pairs.iter().map(|(_, at)| format!("{home:?} at {at}")).collect();
+        let mut reported: Vec<ReportedPair<'_>> = Vec::new();
+        for (((one, other), at), brought) in pairs.iter().zip(&ids) {
+            // Some are reported again after an erasure, by no touchpoint that comes.
+            let by = (at % 7 != 0).then_some(("web", brought.as_str()));
+            reported.push((identifier(one), identifier(other), EventTime(*at), by));
+        }
         self.out.erased.clear();
+        self.out.brought.clear();
         self.links.pairs(identifier(home), &reported, &mut self.store, &mut self.out).expect("a map does not fail");
         assert_eq!(self.out.erased, expected, "the answer");
+        for (pair, brought) in &self.out.brought {
+            let of_report = pairs.iter().zip(&ids).filter(|((other, at), _)| known(other) == *pair && at % 7 != 0);
+            let could: Vec<_> = of_report.map(|((_, at), id)| (id.clone(), EventTime(*at))).collect();
+            match brought {
+                Some(brought) => assert!(!before.contains(pair) && could.contains(brought), "{brought:?}: {could:?}"),
+                None => {
+                    let again = pairs.iter().any(|(other, at)| known(other) == *pair && at % 7 == 0);
+                    assert!(before.contains(pair) || again || could.is_empty(), "{pair:?} was brought by {could:?}");
+                }
+            }
+        }
     }
 
     /// A home takes pairs back, or the times at which it saw them.

@@ -477,9 +477,15 @@ fn evidence(asker: &Asker, found: &Value) -> Vec<Block> {
             Some(it) => named(it),
         };
         let cause = match (change.get("command").and_then(Value::as_i64), text_of(change, "/home")) {
-            (Some(_), _) => "an operator’s decision",
-            (None, "") => "",
-            (None, _) => "a touchpoint",
+            (Some(_), _) => "an operator’s decision".to_owned(),
+            (None, "") => String::new(),
+            (None, _) => match text_of(change, "/spoke") {
+                "" => "a touchpoint".to_owned(),
+                spoke => {
+                    let day = words::day(text_of(change, "/occurred_at"));
+                    format!("{spoke} {}, {day}", text_of(change, "/touchpoint"))
+                }
+            },
         };
         vec![line(words::word(text_of(change, "/change"))), line(name("one")), line(name("other")), line(cause)]
     });

@@ -15,7 +15,7 @@ use super::super::{
     sequence::Sequence,
 };
 use crate::{
-    customers::{self, Item, Pair, WithdrawnPair},
+    customers::{self, Item, SeenPair, WithdrawnPair},
     engine::{
         generation::Generation,
         log::{LogError, Output, Placement},
@@ -185,10 +185,12 @@ impl customers::Effects for Sending<'_, '_> {
         *self.publisher.erased.entry(spoke.to_owned()).or_default() += 1;
     }
 
-    fn pairs(&mut self, home: Identifier<'_>, pairs: &[Pair<'_>]) {
-        let bytes = |(one, other, _): &Pair<'_>| one.value.len() + other.value.len() + PAIR_BYTES;
+    fn pairs(&mut self, home: Identifier<'_>, pairs: &[SeenPair<'_>]) {
+        let bytes = |(one, other, _, by): &SeenPair<'_>| {
+            one.value.len() + other.value.len() + by.map_or(0, |(spoke, id)| spoke.len() + id.len()) + PAIR_BYTES
+        };
         for (pairs, _) in pieces(pairs, bytes) {
-            self.tell_links(&ToLinks::Pairs { home, pairs: pairs.to_vec() });
+            self.tell_links(&ToLinks::Seen { home, pairs: pairs.to_vec() });
         }
     }
 

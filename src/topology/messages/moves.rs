@@ -17,7 +17,8 @@
 //! record to links = form(5) · postcard(Header) · postcard(ToLinks)*
 //! ```
 //! People, homes and erased identifiers are named by the keyed hash of their identifier. Golden file of both:
-//! `tests/fixtures/moves_v1.hex`; of the moves that say what follows, which came later: `tests/fixtures/moves_v2.hex`.
+//! `tests/fixtures/moves_v1.hex`; of the moves that say what follows, which came later: `tests/fixtures/moves_v2.hex`; of pairs
+//! with the touchpoint that brought them: `tests/fixtures/moves_v3.hex`.
 
 use std::borrow::Cow;
 
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Header, Unreadable};
 use crate::{
-    customers::{Assignment, Item},
+    customers::{Assignment, Item, SeenPair},
     model::{Acknowledgement, AlertId, EventTime, Identifier, IdentifierType, PersonId},
 };
 
@@ -122,7 +123,7 @@ pub enum Order<'a> {
 /// Told to links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToLinks<'a> {
-    /// Pairs of identifiers that a home saw.
+    /// Pairs of identifiers that a home saw. Of hubs of before: [`ToLinks::Seen`] says the same and more.
     Pairs {
         /// The identifier of the home.
         #[serde(borrow)]
@@ -149,6 +150,16 @@ pub enum ToLinks<'a> {
         home: PersonId,
         /// The stronger, the weaker, when what is left of their evidence saw them last.
         pairs: Vec<(PersonId, PersonId, Option<EventTime>)>,
+    },
+    /// Pairs of identifiers that a home saw.
+    Seen {
+        /// The identifier of the home.
+        #[serde(borrow)]
+        home: Identifier<'a>,
+        /// The stronger, the weaker, when they were seen together, and the department and the id of the touchpoint that brought it;
+        /// both the same: it was seen.
+        #[serde(borrow)]
+        pairs: Vec<SeenPair<'a>>,
     },
 }
 
@@ -537,6 +548,22 @@ mod tests {
         assert!(matches!(next(), Move::Expect { version: 258, homes: 2, .. }));
         assert!(matches!(next(), Move::Settled { home, version: 258, .. } if home == name(2)));
         assert!(next_move(&mut entries).expect("readable").is_none());
+    }
+
+    #[test]
+    fn pairs_say_which_touchpoint_brought_them_in_the_form_of_the_golden_file() {
+        let header = Header { as_of: Some(EventTime(1_769_850_000_000)), ..Header::timeless(Day(20_484), None) };
+        let (mut to_links, mut record) = (MoveBatch::default(), Vec::new());
+        let ann = Identifier { kind: IdentifierType::CustomerId, value: "4711" };
+        let address = Identifier { kind: IdentifierType::Email, value: "ann@example.org" };
+        let pairs = vec![(ann, address, EventTime(5), Some(("sales", "17"))), (ann, ann, EventTime(6), None)];
+        let seen = ToLinks::Seen { home: ann, pairs };
+        to_links.to_links(&seen);
+        to_links.take(VERSION_TO_LINKS, &header, &mut record);
+        expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/moves_v3.hex")].assert_eq(&lines(&record));
+        let (_, mut entries) = open(VERSION_TO_LINKS, &record).expect("the form that was written");
+        assert_eq!(next_to_links(&mut entries).expect("readable"), Some(seen));
+        assert!(entries.is_empty());
     }
 
     #[test]

@@ -133,6 +133,13 @@ fn seen(desk: &Desk, token: &str, is_right: &dyn Fn(&Value) -> bool) -> Value {
     of_pair(&desk.becomes("/api/v1/identity/conflicts", &[("authorization", token)], &is_it)).unwrap()
 }
 
+/// The id of the person whom an identifier names.
+fn shown_person(desk: &Desk, identifier: &str) -> String {
+    let shown: Value =
+        serde_json::from_str(&desk.house.succeed(&["identity", "show", identifier, "-o", "json"])).unwrap();
+    shown["person"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn a_conflict_says_who_saw_the_pair_and_when_whatever_the_order_in_which_it_came() {
     let (mut desk, review) = apart("reviewing-seen", &[]);
@@ -161,7 +168,17 @@ fn a_conflict_says_who_saw_the_pair_and_when_whatever_the_order_in_which_it_came
     for (name, token) in [(&ann, &reader), (&cookie, &reader)] {
         let why = desk.ask(&format!("/api/v1/customers/{name}/identity"), &[("authorization", token)]).json();
         assert_eq!(why["seen"], json!([whole]), "either of the two says it");
+        // The journal says what brought the pair, when the two were still one.
+        let changes = why["changes"].as_array().unwrap();
+        let of = |change: &str| changes.iter().find(|it| it["change"] == change).expect("a line").clone();
+        let (linked, refused) = (of("linked"), of("refused"));
+        let brought = ["spoke", "touchpoint", "occurred_at"];
+        assert_eq!(brought.map(|it| &linked[it]), [&json!("shop"), &json!("2"), &json!(day(2))]);
+        assert!(brought.iter().all(|it| refused[it].is_null()), "by a command: {refused}");
     }
+    let by = [("authorization", reader.as_str())];
+    let page = desk.ask(&format!("/customers/{}", shown_person(&desk, &ann)), &by).body;
+    assert!(page.contains("shop 2, "), "{page}");
     let page = desk.ask("/customers/review", &[("authorization", &review)]).body;
     assert!(page.contains("4 times, ") && page.contains("by shop 4") && !page.contains("canary"), "{page}");
 
@@ -201,9 +218,8 @@ fn who_is_close_to_a_limit_and_what_is_shared_is_in_the_list_and_on_the_page() {
     let (reader, _) = desk.token("read:customers", &[]);
     let by = [("authorization", reader.as_str())];
     let of = |answer: &Answer, name: &str| answer.items().into_iter().find(|it| it["identifier"]["value"] == name);
-    let both = |answer: &Answer| {
-        answer.status == 200 && ["C-1", "tablet"].iter().all(|name| of(answer, name).is_some())
-    };
+    let both =
+        |answer: &Answer| answer.status == 200 && ["C-1", "tablet"].iter().all(|name| of(answer, name).is_some());
     let found = desk.becomes("/api/v1/identity/conflicts", &by, &both);
     let close = json!([{ "type": "email", "count": 4, "limit": 5 }]);
     assert_eq!(of(&found, "C-1").unwrap()["close_to_limits"], close);
