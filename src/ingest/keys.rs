@@ -65,6 +65,14 @@ impl<'a> Keys<'a> {
         self.optional_text(key)?.ok_or_else(|| self.error(key, format!("it is missing; add {key} = \"…\"")))
     }
 
+    pub(super) fn optional_bool(&self, key: &str) -> Result<Option<bool>, SpokeError> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::Boolean(is)) => Ok(Some(*is)),
+            Some(_) => Err(self.error(key, format!("write {key} = true or {key} = false"))),
+        }
+    }
+
     /// `"path"` or `["path", "another"]`.
     pub(super) fn optional_paths(&self, key: &str) -> Result<Option<Vec<String>>, SpokeError> {
         let Some(Value::Array(items)) = self.table.get(key) else {

@@ -12,7 +12,7 @@ use super::{
         EachRule, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Outside, Place, PropertiesRule,
         ReferrerRule, ScoreRule, Suffix, TextRule, TimeForm, TimeRule, UnmappedKind, WordRule, ZoneRule,
     },
-    spoke_file::{Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
+    spoke_file::{Each, Format, From, MappingFile, Money, Source, SpokeError, SpokeFile, Time, TimeFormat, Written},
     validate::{PROPERTIES_MAX, PROPERTY_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, text, within},
     words::Words,
 };
@@ -342,11 +342,11 @@ impl<'f> Compiler<'f> {
     }
 
     fn each(&mut self, file: &MappingFile) -> Result<Option<EachRule>, SpokeError> {
-        let Some((list, key)) = &file.each else {
+        let Some(Each { path: list, key, is_optional, is_table }) = &file.each else {
             return Ok(None);
         };
-        let at = if key.is_some() { "each.path" } else { "each" };
-        self.builder.each(list).map_err(|problem| self.error(at, problem.to_string()))?;
+        let at = if *is_table { "each.path" } else { "each" };
+        let slot = self.builder.each(list).map_err(|problem| self.error(at, problem.to_string()))?;
         let of_element = file.id.iter().filter(|path| path.starts_with('.')).count();
         let suffix = match (file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), key) {
             (["content"], None) => None,
@@ -368,7 +368,8 @@ impl<'f> Compiler<'f> {
             }
             (_, None) => Some(Suffix::Number),
         };
-        Ok(Some(EachRule { path: format!("{}[]", list.strip_prefix("$.").unwrap_or(list)), suffix }))
+        let path = format!("{}[]", list.strip_prefix("$.").unwrap_or(list));
+        Ok(Some(EachRule { list: slot, path, is_optional: *is_optional, suffix }))
     }
 
     fn time(&mut self, key: &str, time: &Time) -> Result<TimeRule, SpokeError> {

@@ -38,7 +38,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{IdentifierRules, Kind, Reason, Touchpoint},
-    wire::{self, Capture, Schemas, registry::Registry, schemas::SchemaRef},
+    wire::{self, Capture, Scalar, Schemas, registry::Registry, schemas::SchemaRef},
 };
 use condition::Undecided;
 pub use decode::NotYet;
@@ -387,7 +387,12 @@ impl Spoke {
             };
         };
         if capture.elements() == 0 {
-            return each(Mapped::Skipped(Skip::NoElements));
+            // An empty list, or null, says that there is nothing. A list that is not there may be called otherwise now.
+            let is_there = !matches!(capture.scalar(rule.list), Scalar::Missing);
+            return each(match is_there || rule.is_optional {
+                true => Mapped::Skipped(Skip::NoElements),
+                false => Mapped::Rejected(self.without_list(rule)),
+            });
         }
         for index in 0..capture.elements() {
             capture.select(&self.mapping.shape, index);
@@ -412,6 +417,19 @@ impl Spoke {
                     each(Mapped::Rejected(*rejection));
                 }
             }
+        }
+    }
+
+    /// The rejection of a record that has not even an empty list of elements.
+    #[cold]
+    fn without_list(&self, rule: &EachRule) -> Rejection {
+        Rejection {
+            reason: Reason::MissingField,
+            field: self.mapping.shape.path(rule.list).to_owned(),
+            message: "each: there is no such list; send it, if only an empty one, or say where it is now; if records may be \
+                      without it, set each = { path = \"…\", optional = true } in the spoke file."
+                .to_owned(),
+            touchpoint: 0,
         }
     }
 

@@ -100,8 +100,12 @@ impl Place {
 /// Each element of a list is a touchpoint.
 #[derive(Debug)]
 pub(super) struct EachRule {
+    /// Where the list is.
+    pub list: Slot,
     /// What a place in the element is called in messages: the list with `[]`.
     pub path: String,
+    /// Whether a record may be without the list.
+    pub is_optional: bool,
     /// What is added to the record's id to make the element's; `None`: the element has an id of its own.
     pub suffix: Option<Suffix>,
 }

@@ -49,9 +49,8 @@ pub enum Format {
 /// dot in a key. Of several places the first that holds something counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MappingFile {
-    /// The list whose elements are a touchpoint each, and the place in an element that tells it from the others of its
-    /// record (`None`: its number).
-    pub each: Option<(String, Option<Vec<String>>)>,
+    /// The list whose elements are a touchpoint each.
+    pub each: Option<Each>,
     /// Paths, `content` (a hash of the mapped fields) or `position` (topic, partition and offset).
     pub id: Vec<String>,
     /// What happened.
@@ -76,6 +75,19 @@ pub struct MappingFile {
     pub referrer: Option<(String, Vec<String>)>,
     /// (name, source) of what is kept on the timeline besides.
     pub properties: Vec<(String, Source)>,
+}
+
+/// A list whose elements are a touchpoint each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Each {
+    /// Its place.
+    pub path: String,
+    /// The places in an element that tell it from the others of its record; `None`: its number does.
+    pub key: Option<Vec<String>>,
+    /// Whether a record may be without it: it is skipped then, and not rejected.
+    pub is_optional: bool,
+    /// Whether it is written as a table: where its mistakes are.
+    pub is_table: bool,
 }
 
 /// Where a field comes from.
@@ -365,11 +377,20 @@ fn mapping(keys: &mut Keys<'_>) -> Result<MappingFile, SpokeError> {
             Some(Value::Table(_)) => match keys.optional_table("each")? {
                 None => None,
                 Some(table) => {
-                    table.allow(&["path", "key"], &[])?;
-                    Some((table.text("path")?, Some(table.paths("key")?)))
+                    table.allow(&["path", "key", "optional"], &[])?;
+                    let (path, optional) = (table.text("path")?, table.optional_bool("optional")?);
+                    // A table that says nothing more than the list has forgotten something.
+                    let key = match optional {
+                        None => Some(table.paths("key")?),
+                        Some(_) => table.optional_paths("key")?,
+                    };
+                    Some(Each { path, key, is_optional: optional.unwrap_or_default(), is_table: true })
                 }
             },
-            _ => keys.optional_text("each")?.map(|path| (path, None)),
+            _ => {
+                let path = keys.optional_text("each")?;
+                path.map(|path| Each { path, key: None, is_optional: false, is_table: false })
+            }
         },
         id: keys.paths("id")?,
         kind,

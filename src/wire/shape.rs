@@ -66,8 +66,8 @@ impl ShapeBuilder {
     }
 
     /// The list at this path is read element by element ([`super::Capture::select`]). From now on a path that begins with a dot
-    /// leads into the element, and `.` is the element itself.
-    pub fn each(&mut self, path: &str) -> Result<(), PathError> {
+    /// leads into the element, and `.` is the element itself. The slot is the list's: something other than a scalar if it is there.
+    pub fn each(&mut self, path: &str) -> Result<Slot, PathError> {
         let node = self.node(path)?;
         let element = u16::try_from(self.nodes.len())
             .map_err(|_| PathError { path: path.to_owned(), problem: "is one too many for one spoke" })?;
@@ -75,7 +75,7 @@ impl ShapeBuilder {
         self.nodes.push(Node { path, ..Node::default() });
         self.nodes[usize::from(node)].element = Some(element);
         self.element = Some(element);
-        Ok(())
+        Ok(Slot(node))
     }
 
     /// A scalar from outside of the payload, under a name. The same name gives the same slot.

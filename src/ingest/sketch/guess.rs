@@ -252,9 +252,14 @@ impl<'s, 'v> Guesser<'s, 'v> {
             (is_sound && place.is_unique()).then_some(if of_somebody { by_name - 12 } else { by_name })
         });
         let each_line = |key: Option<&Place<'_>>| {
-            each.map(|list| match key {
-                Some(key) => format!("each = {{ path = {}, key = {} }}", quoted(&list.path), quoted(&key.path)),
-                None => format!("each = {}", quoted(&list.path)),
+            each.map(|list| {
+                let path = quoted(&list.path);
+                match (key.map(|key| quoted(&key.path)), list.is_optional) {
+                    (Some(key), false) => format!("each = {{ path = {path}, key = {key} }}"),
+                    (Some(key), true) => format!("each = {{ path = {path}, key = {key}, optional = true }}"),
+                    (None, true) => format!("each = {{ path = {path}, optional = true }}"),
+                    (None, false) => format!("each = {path}"),
+                }
             })
         };
         let part = match found {
@@ -291,6 +296,11 @@ impl<'s, 'v> Guesser<'s, 'v> {
                 part.look("id", remark)
             }
         };
+        let mut part = part;
+        if let Some(list) = each.filter(|list| list.is_optional) {
+            let remark = "at all, and are skipped; remove optional if each should have it";
+            part.comments.push(format!("LOOK: some records have no {} {remark}", list.path));
+        }
         self.parts.push(part);
     }
 

@@ -66,8 +66,10 @@ pub(super) struct List<'v> {
     pub path: String,
     /// The keys that lead to it.
     pub keys: Vec<&'v str>,
-    /// How many records have it.
+    /// How many records have it, with elements.
     pub present: usize,
+    /// Whether some records do not have it, not even empty or as null.
+    pub is_optional: bool,
     /// Its elements, with the number of their record.
     pub elements: Vec<(usize, &'v Value)>,
 }
@@ -166,10 +168,10 @@ pub(super) fn path(keys: &[&str], of_element: bool) -> Option<String> {
 
 impl<'v> Survey<'v> {
     /// Looks at records, or at the elements of a list.
-    pub(super) fn of(values: impl Iterator<Item = &'v Value>, of_element: bool) -> Survey<'v> {
+    pub(super) fn of(values: impl Iterator<Item = &'v Value> + Clone, of_element: bool) -> Survey<'v> {
         let mut found = Found { places: BTreeMap::new(), lists: BTreeMap::new(), is_cut: false };
         let mut count = 0;
-        for (number, value) in values.enumerate() {
+        for (number, value) in values.clone().enumerate() {
             count += 1;
             found.walk(number, value, &mut Vec::new());
         }
@@ -187,10 +189,16 @@ impl<'v> Survey<'v> {
         }
         let lists = found.lists.into_iter().filter_map(|(keys, list)| {
             let path = path(&keys, false)?;
-            Some(List { path, keys, present: list.present, elements: list.values })
+            let is_optional = list.present < count && values.clone().any(|value| lacks(value, &keys));
+            Some(List { path, keys, present: list.present, is_optional, elements: list.values })
         });
         Survey { count, places, lists: lists.collect(), is_cut: found.is_cut || !maps.is_empty() }
     }
+}
+
+/// Whether there is nothing where keys lead, not even null.
+fn lacks(value: &Value, keys: &[&str]) -> bool {
+    keys.iter().try_fold(value, |value, key| value.get(key)).is_none()
 }
 
 /// In one of five records at most.

@@ -131,6 +131,17 @@ fn a_list_of_contacts_is_read_element_by_element_and_a_list_of_goods_is_not() {
     );
     assert!(made.text.contains("each = { path = \"parcels\", key = \".number\" }"), "{}", made.text);
     assert_eq!(made.tally.touchpoints, 24);
+    // Some have no such list: they are not to be rejected.
+    let mut some = parcels.clone();
+    some[3] = json!({"shipment": "S3", "order_id": "O3"});
+    let made = sketched("post", &some);
+    assert!(made.text.contains("\neach = { path = \"parcels\", key = \".number\", optional = true }\n"), "{}", made.text);
+    assert_eq!((made.tally.skipped, made.tally.rejected_records), (1, 0));
+    assert!(made.text.contains("# LOOK: some records have no parcels at all"), "{}", made.text);
+    some[3]["parcels"] = json!([]);
+    let made = sketched("post", &some);
+    assert!(made.text.contains("\neach = { path = \"parcels\", key = \".number\" }\n"), "{}", made.text);
+    assert_eq!(made.tally.skipped, 1);
     let orders: Vec<Value> = (0..12)
         .map(|n| {
             json!({"id": format!("O{n}"), "type": "purchase", "placed_at": "2026-01-31T09:00:00Z", "customer_id": format!("C{n}"),

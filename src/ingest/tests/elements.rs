@@ -33,13 +33,37 @@ fn each_element_is_a_touchpoint_with_what_the_record_has() {
         let payload = format!(r#"{{"n":"S1","what":"order_shipped","at":1,"who":"C1","parcels":{nothing}}}"#);
         assert_eq!(outcomes(&spoke(&shipments()).expect("a spoke of this test"), payload.as_bytes()), "skipped\n");
     }
+}
+
+#[test]
+fn a_list_that_is_not_there_is_missed_unless_it_is_optional() {
+    let renamed = r#"{"n":"S1","what":"order_shipped","at":1769850000250,"who":"C1","packages":[{"sku":"P-1"}]}"#;
     check(
         &shipments(),
-        r#"{"n":"S1","what":"order_shipped","at":1769850000250,"who":"C1"}"#,
+        renamed,
         expect![[r#"
-        skipped
+        missing_field [parcels] each: there is no such list; send it, if only an empty one, or say where it is now; if records may be without it, set each = { path = "…", optional = true } in the spoke file.
     "#]],
     );
+    let deep = shipments().replace("each = \"parcels\"", "each = \"order.parcels\"");
+    for (payload, expected) in [
+        (renamed.to_owned(), "missing_field"),
+        (renamed.replace("\"packages\"", "\"order\":{\"id\":1},\"packages\""), "missing_field"),
+        (renamed.replace("\"packages\"", "\"order\":{\"parcels\":[]},\"packages\""), "skipped"),
+    ] {
+        let found = outcomes(&spoke(&deep).expect("a spoke of this test"), payload.as_bytes());
+        assert!(found.starts_with(expected), "{payload}: {found}");
+    }
+    for optional in ["", ", key = \".sku\""] {
+        let optional = format!("each = {{ path = \"parcels\", optional = true{optional} }}");
+        let toml = shipments().replace("each = \"parcels\"", &optional);
+        assert_eq!(outcomes(&spoke(&toml).expect("a spoke of this test"), renamed.as_bytes()), "skipped\n");
+    }
+    let strict = shipments().replace("each = \"parcels\"", "each = { path = \"parcels\", optional = false }");
+    assert!(outcomes(&spoke(&strict).expect("a spoke of this test"), renamed.as_bytes()).starts_with("missing_field"));
+    // The condition comes first: records of another kind need no list.
+    let toml = format!("condition = \"what != 'order_shipped'\"\n{}", shipments());
+    assert_eq!(outcomes(&spoke(&toml).expect("a spoke of this test"), renamed.as_bytes()), "skipped by the condition\n");
 }
 
 #[test]
@@ -158,7 +182,9 @@ fn mistakes_in_each_are_named() {
         spoke web, line 6: each.key: it is missing; add key = "…"
         spoke web, line 6: each.key: the id is the element's own already; remove it
         spoke web, line 5: id: some of its paths are of the element and some of the record; choose
-        spoke web, line 6: each: write text in quotes, as in each = "…""#]].assert_eq(
+        spoke web, line 6: each: write text in quotes, as in each = "…"
+        spoke web, line 6: each.optional: write optional = true or optional = false
+        spoke web, line 6: each.path: the path "par..cels" has an empty key; write it as keys joined by dots, such as "customer.id""#]].assert_eq(
         &[
             broken("each = \"parcels\"", "each = \"par..cels\""),
             broken("each = \"parcels\"", ""),
@@ -167,6 +193,8 @@ fn mistakes_in_each_are_named() {
             broken("id = \"n\"\neach = \"parcels\"", "id = \".n\"\neach = { path = \"parcels\", key = \".n\" }"),
             broken("id = \"n\"", "id = [\"n\", \".n\"]"),
             broken("each = \"parcels\"", "each = 5"),
+            broken("each = \"parcels\"", "each = { path = \"parcels\", optional = \"yes\" }"),
+            broken("each = \"parcels\"", "each = { path = \"par..cels\", optional = true }"),
         ]
         .join("\n"),
     );
