@@ -35,6 +35,33 @@ fn shell(directory: &Path, block: &str) -> (Option<i32>, String, String) {
     shell_with(directory, block, &[])
 }
 
+/// A terminal: what a block exports is there for its next one, and in no other terminal.
+struct Terminal<'a> {
+    directory: &'a Path,
+    name: &'static str,
+    /// What this test has in each, so that it is alone on its broker.
+    own: &'a [(&'a str, &'a str)],
+}
+
+impl Terminal<'_> {
+    fn run(&self, block: &str) -> (Option<i32>, String, String) {
+        let state = format!("terminal-{}.env", self.name);
+        let block = format!("[ ! -e {state} ] || . ./{state}\n{block}\nexport -p > {state}");
+        shell_with(self.directory, &block, self.own)
+    }
+
+    /// What was exported for the hub.
+    fn exported(&self) -> Vec<(String, String)> {
+        let (code, output, errors) = self.run("env");
+        assert_eq!(code, Some(0), "{errors}");
+        let pairs = output.lines().filter_map(|line| line.split_once('='));
+        pairs
+            .filter(|(key, _)| key.starts_with("INSIGHT_HUB"))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+}
+
 /// The same with more in the environment.
 fn shell_with(directory: &Path, block: &str, environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_insight-hub"));
@@ -226,26 +253,24 @@ fn a_department_whose_words_nobody_knows_is_plugged_in_by_what_the_draft_asks() 
     assert_eq!(hub.process.terminate(WITHIN).code(), Some(0), "{}", hub.process.story());
 }
 
-/// The part that needs Kafka, on the tests' broker: addresses and names of the hub's topics are those of this test, and nothing else
-/// is another.
+/// The part that needs Kafka, on the tests' broker, each block in the terminal in which a reader has it: addresses and names of the
+/// hub's topics are those of this test, and nothing else is another.
 #[test]
 fn the_guide_holds_on_kafka() {
     let bootstrap = Broker::shared().bootstrap();
     let name = unique("guide");
     let prefix = format!("{name}.");
     let own = [("INSIGHT_HUB__HUB__APPLICATION_ID", name.as_str()), ("INSIGHT_HUB__TOPICS__PREFIX", prefix.as_str())];
-    let exported =
-        [("INSIGHT_HUB__KAFKA__BROKERS", bootstrap.as_str()), ("INSIGHT_HUB__HUB__PERSON_KEY_FILE", "person.key")];
-    let exported = [own, exported].concat();
     let command = Hub::command("guide-kafka").env("INSIGHT_HUB__HTTP__LISTEN", "127.0.0.1:0");
-    let command = exported.iter().fold(command, |command, (key, value)| command.env(key, value));
     let path = &command.directory().to_owned();
+    let first = Terminal { directory: path, name: "first", own: &own };
+    let other = Terminal { name: "other", ..first };
     let (drafting, with_kafka) = blocks();
     for block in &drafting[..3] {
-        let (code, output, errors) = shell(path, block);
+        let (code, output, errors) = first.run(block);
         assert_eq!(code, Some(0), "{block}\n{output}\n{errors}");
     }
-    let [block] = with_kafka.as_slice() else { panic!("{} blocks", with_kafka.len()) };
+    let [block, running] = with_kafka.as_slice() else { panic!("{} blocks", with_kafka.len()) };
     // Kafka's own tool, as its package has it.
     let tool = java(path, "org.apache.kafka.tools.TopicCommand", &["-Xmx128m", "-XX:TieredStopAtLevel=1"]);
     let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap());
@@ -254,17 +279,22 @@ fn the_guide_holds_on_kafka() {
     std::fs::write(path.join("bin/kafka-topics.sh"), format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "))).unwrap();
     assert_eq!(shell(path, "chmod +x bin/kafka-topics.sh").0, Some(0));
     let block = block.replace("localhost:9092", &bootstrap);
-    let (code, output, errors) = shell_with(path, &block, &own);
+    let (code, output, errors) = first.run(&block);
     assert_eq!(code, Some(0), "{output}\n{errors}");
     assert!(output.contains("garage.events") && output.contains(&format!("{prefix}customers")), "{output}\n{errors}");
-    // The steps after it.
+    // The steps after it: the hub has what its own terminal has, and nothing of the first one.
+    let before = running.strip_suffix("insight-hub run\n").expect("a block that ends with the hub");
+    let (code, output, errors) = other.run(before);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
+    let exported = other.exported();
+    let command = exported.iter().fold(command, |command, (key, value)| command.env(key, value));
     let mut hub = command.args(["run"]).spawn();
     let [.., import, look] = drafting.as_slice() else { panic!("{} blocks", drafting.len()) };
-    let (code, output, errors) = shell_with(path, import, &exported);
+    let (code, output, errors) = first.run(import);
     assert!(code == Some(0) && output.contains("bad_timestamp"), "{output}\n{errors}");
     let began = Instant::now();
     loop {
-        let (code, output, errors) = shell_with(path, look, &exported);
+        let (code, output, errors) = first.run(look);
         let words = ["complaint_made", "service_interrupted", "bad_timestamp"];
         if code == Some(0) && words.iter().all(|word| output.contains(word)) {
             break;
@@ -276,7 +306,7 @@ fn the_guide_holds_on_kafka() {
 
     // Of a department whose topic is not there, it is named.
     let absent = format!("{prefix}absent");
-    let other = format!("sed -i 's/garage.events/{absent}/' spokes/garage.toml\ninsight-hub check --connect");
-    let (code, output, errors) = shell_with(path, &other, &exported);
+    let renamed = format!("sed -i 's/garage.events/{absent}/' spokes/garage.toml\ninsight-hub check --connect");
+    let (code, output, errors) = first.run(&renamed);
     assert!(code == Some(3) && (output + &errors).contains(&absent), "{errors}");
 }
