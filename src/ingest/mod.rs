@@ -497,7 +497,7 @@ impl Spoke {
                 Suffix::Number => (None, Ok(keeper.keep((index + 1).to_string()))),
                 Suffix::Place(place) => {
                     let slot = place.slot(capture);
-                    let key = match capture.scalar(slot).is_absent() {
+                    let key = match validate::is_nothing(capture.scalar(slot)) {
                         false => validate::id(capture.scalar(slot), &keeper),
                         true => validate::refused(
                             Reason::MissingField,

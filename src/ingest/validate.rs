@@ -173,7 +173,7 @@ pub(super) fn id<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<&'c 
     if is_plain(id, ID_CHARACTERS_MAX) {
         return Ok(id);
     }
-    if id.is_empty() {
+    if id.trim().is_empty() {
         return refused(Reason::MissingField, "there is no id; send one, or set id = \"content\" in the spoke file");
     }
     if is_longer(id, ID_CHARACTERS_MAX) {
@@ -306,6 +306,20 @@ mod tests {
         };
         assert_eq!(number(4711), Ok(Some("4711".into())));
         assert_eq!(number(0), Ok(None));
+    }
+
+    #[test]
+    fn an_id_of_blanks_is_none() {
+        let shown = |text: &str| match id(&Scalar::Text(Cow::Borrowed(text)), &Keeper::new(&Made::default())) {
+            Ok(id) => format!("{id:?}"),
+            Err(refused) => refused.reason.to_string(),
+        };
+        for blank in ["", " ", "  ", "\t", "\u{a0}", " \u{2003} "] {
+            assert_eq!(shown(blank), "missing_field", "{blank:?}");
+        }
+        // One with blanks around it stays as it was written.
+        assert_eq!(shown(" 1 "), "\" 1 \"");
+        assert_eq!(shown("1\t"), "wrong_type");
     }
 
     #[test]

@@ -78,6 +78,10 @@ fn an_elements_id_is_the_records_with_a_key_or_its_own() {
         missing_field [parcels[2].sku] each.key: there is nothing that tells the element from the others of its record; send it.
     "#]],
     );
+    // Blanks tell nothing apart.
+    let blank = SHIPMENT.replace("\"P-1\"", "\" \"");
+    let found = outcomes(&spoke(&keyed).expect("a spoke of this test"), blank.as_bytes());
+    assert!(found.starts_with("missing_field [parcels[0].sku] each.key: there is nothing that tells"), "{found}");
     check(
         &shipments().replace("id = \"n\"", "id = \".sku\""),
         SHIPMENT,
