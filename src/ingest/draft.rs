@@ -199,10 +199,10 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         }
         let at = match &rule.form {
             TimeForm::Instant(format) => number::instant(scalar, *format),
-            TimeForm::Local(form, ZoneRule::Fixed(zone)) => form.instant(scalar, zone),
+            TimeForm::Local(form, ZoneRule::Fixed(zone)) => form.instant(scalar, zone, rule.of_day),
             TimeForm::Local(form, ZoneRule::Place(place, default)) => {
                 let zone = self.zone(field, place, default.as_ref())?;
-                form.instant(scalar, &zone)
+                form.instant(scalar, &zone, rule.of_day)
             }
         };
         match at {

@@ -2,18 +2,28 @@
 //!
 //! A local time that the change to summer time leaves out is later by as much as the clocks were put forward
 //! (02:30 becomes 03:30); one that is there twice, because the clocks were put back, is the earlier of the two. So every
-//! local time has one instant, whatever the order of events.
+//! local time has one instant, whatever the order of events. A day without a time of day is its first moment where something
+//! happened, and its last where something was promised for it.
 
 use std::borrow::Cow;
 
 use jiff::{
     Timestamp,
-    civil::DateTime,
+    civil::{Date, DateTime, Time},
     fmt::strtime::{self, BrokenDownTime},
     tz::TimeZone,
 };
 
 use crate::{model::EventTime, wire::Scalar};
+
+/// What a day means where a time is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfDay {
+    /// Its first moment: something happened on it.
+    First,
+    /// Its last millisecond: something was promised for it, and is in time until it is over.
+    Last,
+}
 
 /// Bytes of the longest local time, and of the longest name of a time zone.
 const TEXT_BYTES_MAX: usize = 64;
@@ -23,8 +33,9 @@ const TEXT_BYTES_MAX: usize = 64;
 pub(super) enum LocalForm {
     /// `2026-01-31T09:00[:00[.250]]`, with a space or a `T`, and no offset.
     Iso,
-    /// By a pattern of strftime. Whether the text says itself how far from UTC it is: by an offset or a time zone's name.
-    Pattern { pattern: Box<str>, has_offset: bool },
+    /// By a pattern of strftime. Whether the text says itself how far from UTC it is: by an offset or a time zone's name. Whether
+    /// it says the day only.
+    Pattern { pattern: Box<str>, has_offset: bool, is_day: bool },
 }
 
 impl LocalForm {
@@ -43,7 +54,8 @@ impl LocalForm {
             }
             Ok(at) if at.date() == sample.date() => {
                 let has_offset = read.offset().is_some() || read.iana_time_zone().is_some();
-                Ok(LocalForm::Pattern { pattern: pattern.into(), has_offset })
+                let is_day = read.hour().is_none() && at.time() == Time::midnight();
+                Ok(LocalForm::Pattern { pattern: pattern.into(), has_offset, is_day })
             }
             _ => Err("the pattern does not say the day: it needs year, month and day, as in \"%d.%m.%Y %H:%M\"".into()),
         }
@@ -56,7 +68,7 @@ impl LocalForm {
 
     /// The instant of a text, to the millisecond; `None` if it is not of this form, or outside of the years that the hub
     /// keeps.
-    pub(super) fn instant(&self, scalar: &Scalar<'_>, zone: &TimeZone) -> Option<EventTime> {
+    pub(super) fn instant(&self, scalar: &Scalar<'_>, zone: &TimeZone, of_day: OfDay) -> Option<EventTime> {
         let text = match scalar {
             Scalar::Text(text) => Cow::Borrowed(text.trim()),
             // `20260131090000` may be a number.
@@ -67,11 +79,26 @@ impl LocalForm {
         if text.len() > TEXT_BYTES_MAX {
             return None;
         }
+        // A day ends where the next one begins, whatever the clocks do in between.
+        let next = |day: Date| Some(day.tomorrow().ok()?.to_datetime(Time::midnight()));
+        let is_end;
         let at = match self {
-            LocalForm::Iso => zone.to_ambiguous_timestamp(iso(&text)?).compatible().ok()?,
-            LocalForm::Pattern { pattern, .. } => {
+            LocalForm::Iso => {
+                let end = text.strip_suffix("T24:00:00").filter(|day| of_day == OfDay::Last && day.len() == 10);
+                is_end = end.is_some();
+                let local = match end {
+                    Some(day) => next(day.parse().ok()?)?,
+                    None => iso(&text)?,
+                };
+                zone.to_ambiguous_timestamp(local).compatible().ok()?
+            }
+            LocalForm::Pattern { pattern, is_day, .. } => {
                 let read = BrokenDownTime::parse(pattern.as_ref(), text.as_ref()).ok()?;
-                let local = read.to_datetime().ok()?;
+                let mut local = read.to_datetime().ok()?;
+                is_end = *is_day && of_day == OfDay::Last;
+                if is_end {
+                    local = next(local.date())?;
+                }
                 match (read.offset(), read.iana_time_zone()) {
                     // Of a time that is there twice, the offset says which.
                     (Some(offset), _) => offset.to_timestamp(local).ok()?,
@@ -82,7 +109,7 @@ impl LocalForm {
         };
         // Cut off what is finer than a millisecond, before 1970 too.
         let milliseconds = i64::try_from(at.as_nanosecond().div_euclid(1_000_000)).ok()?;
-        Some(EventTime(milliseconds)).filter(|at| at.is_supported())
+        Some(EventTime(milliseconds - i64::from(is_end))).filter(|at| at.is_supported())
     }
 }
 
@@ -108,9 +135,42 @@ mod tests {
     use super::*;
 
     fn at(form: &LocalForm, text: &str, zone_name: &str) -> String {
+        at_day(form, text, zone_name, OfDay::First)
+    }
+
+    fn at_day(form: &LocalForm, text: &str, zone_name: &str, of_day: OfDay) -> String {
         let zone = zone(zone_name).expect("a time zone of this test");
         let scalar = Scalar::Text(Cow::Borrowed(text));
-        form.instant(&scalar, &zone).map_or_else(|| "no time".to_owned(), |at| at.to_string())
+        form.instant(&scalar, &zone, of_day).map_or_else(|| "no time".to_owned(), |at| at.to_string())
+    }
+
+    #[test]
+    fn what_is_promised_for_a_day_is_in_time_until_it_is_over() {
+        let pattern = |pattern: &str| LocalForm::of_pattern(pattern).expect("a pattern of this test");
+        let day = pattern("%d.%m.%Y");
+        for (text, zone, first, last) in [
+            ("31.01.2026", "Europe/Amsterdam", "2026-01-30T23:00:00.000Z", "2026-01-31T22:59:59.999Z"),
+            // Days of 23 and of 25 hours.
+            ("29.03.2026", "Europe/Amsterdam", "2026-03-28T23:00:00.000Z", "2026-03-29T21:59:59.999Z"),
+            ("25.10.2026", "Europe/Amsterdam", "2026-10-24T22:00:00.000Z", "2026-10-25T22:59:59.999Z"),
+            // Clocks go back at midnight, so that the last hour is there twice; and forward, so that the next day begins at one.
+            ("28.10.2023", "Asia/Beirut", "2023-10-27T21:00:00.000Z", "2023-10-28T21:59:59.999Z"),
+            ("30.03.2024", "Asia/Beirut", "2024-03-29T22:00:00.000Z", "2024-03-30T21:59:59.999Z"),
+        ] {
+            assert_eq!(at_day(&day, text, zone, OfDay::First), first, "{text}");
+            assert_eq!(at_day(&day, text, zone, OfDay::Last), last, "{text}");
+            let (year, month, date) = (&text[6..], &text[3..5], &text[..2]);
+            let of_avro = format!("{year}-{month}-{date}T24:00:00");
+            assert_eq!(at_day(&LocalForm::Iso, &of_avro, zone, OfDay::Last), last, "{of_avro}");
+            assert_eq!(at_day(&LocalForm::Iso, &of_avro, zone, OfDay::First), "no time", "{of_avro}");
+        }
+        let last = |form: &LocalForm, text| at_day(form, text, "UTC", OfDay::Last);
+        assert_eq!(last(&pattern("%Y-%m-%d %z"), "2026-01-31 +0100"), "2026-01-31T22:59:59.999Z");
+        assert_eq!(last(&pattern("%Y-%m-%d %Q"), "2026-01-31 Europe/Amsterdam"), "2026-01-31T22:59:59.999Z");
+        // What says a time of day means it, midnight too.
+        assert_eq!(last(&pattern("%Y-%m-%d %H"), "2026-01-31 00"), "2026-01-31T00:00:00.000Z");
+        assert_eq!(last(&LocalForm::Iso, "2026-01-31T00:00"), "2026-01-31T00:00:00.000Z");
+        assert_eq!(last(&LocalForm::Iso, "2026-02-30T24:00:00"), "no time");
     }
 
     #[test]
@@ -148,7 +208,7 @@ mod tests {
         ] {
             assert_eq!(at(&LocalForm::Iso, text, "UTC"), "no time", "{text}");
         }
-        assert_eq!(LocalForm::Iso.instant(&Scalar::Float(1.5), &TimeZone::UTC), None);
+        assert_eq!(LocalForm::Iso.instant(&Scalar::Float(1.5), &TimeZone::UTC, OfDay::First), None);
         for name in ["", "Europe/Nowhere", "../../etc/passwd", "Europe/Am sterdam"] {
             assert!(zone(name).is_none(), "{name}");
         }
@@ -163,7 +223,7 @@ mod tests {
         assert_eq!(at(&pattern("%Y-%m-%d"), "2026-07-31 10:00", "Europe/Amsterdam"), "no time");
         let digits = pattern("%Y%m%d%H%M%S");
         assert_eq!(
-            digits.instant(&Scalar::Int(20_260_131_090_000), &TimeZone::UTC),
+            digits.instant(&Scalar::Int(20_260_131_090_000), &TimeZone::UTC, OfDay::First),
             Some(EventTime(1_769_850_000_000))
         );
         let offset = pattern("%Y-%m-%d %H:%M:%S %z");

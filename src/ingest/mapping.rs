@@ -6,7 +6,7 @@ use super::{
     condition::Condition,
     decode::Envelope,
     keys::unknown_word,
-    local::{self, LocalForm},
+    local::{self, LocalForm, OfDay},
     made::{Keeper, Made},
     rules::{
         EachRule, IdRule, IdentifiersRule, Mapping, MoneyRule, NumberRule, Outside, Place, PropertiesRule,
@@ -85,7 +85,7 @@ impl<'f> Compiler<'f> {
             _ => IdRule::Slot(self.place("id", &file.id)?),
         };
         let kind = self.word("kind", &file.kind, &words(Kind::ALL, Kind::as_str), Kind::parse)?;
-        let occurred_at = self.time("occurred_at", &file.occurred_at)?;
+        let occurred_at = self.time("occurred_at", &file.occurred_at, OfDay::First)?;
         let types = words(IdentifierType::ALL, IdentifierType::as_str);
         let identifier_type = |compiler: &Self, key: &str, word: &str| {
             IdentifierType::parse(word).ok_or_else(|| compiler.error(key, unknown_word(word, &types)))
@@ -151,7 +151,7 @@ impl<'f> Compiler<'f> {
         };
         let promised_at = match &file.promised_at {
             None => None,
-            Some(time) => Some(self.time("promised_at", time)?),
+            Some(time) => Some(self.time("promised_at", time, OfDay::Last)?),
         };
         Ok(Mapping {
             each,
@@ -247,7 +247,11 @@ impl<'f> Compiler<'f> {
             id: IdRule::Slot(Place::one(id)),
             kind: word(kind),
             unmapped_kind: UnmappedKind::Reject,
-            occurred_at: TimeRule { place: Place::one(occurred_at), form: TimeForm::Instant(TimeFormat::Canonical) },
+            occurred_at: TimeRule {
+                place: Place::one(occurred_at),
+                form: TimeForm::Instant(TimeFormat::Canonical),
+                of_day: OfDay::First,
+            },
             spoke: Some(spoke_slot),
             identifiers: IdentifiersRule::Entries(identifiers),
             label: Some(text(label)),
@@ -284,6 +288,7 @@ impl<'f> Compiler<'f> {
             promised_at: Some(TimeRule {
                 place: Place::one(promised_at?),
                 form: TimeForm::Instant(TimeFormat::Canonical),
+                of_day: OfDay::Last,
             }),
             initiator: Some(word(initiator?)),
             visibility: Some(word(visibility?)),
@@ -372,7 +377,7 @@ impl<'f> Compiler<'f> {
         Ok(Some(EachRule { list: slot, path, is_optional: *is_optional, suffix }))
     }
 
-    fn time(&mut self, key: &str, time: &Time) -> Result<TimeRule, SpokeError> {
+    fn time(&mut self, key: &str, time: &Time, of_day: OfDay) -> Result<TimeRule, SpokeError> {
         let place = self.place(&format!("{key}.path"), &time.paths)?;
         let (pattern, zone) = match &time.written {
             Written::Instant(TimeFormat::Logical) => {
@@ -381,14 +386,18 @@ impl<'f> Compiler<'f> {
                     return Err(self.error(&format!("{key}.format"), problem));
                 }
                 self.times.extend(place.slots().map(|slot| (slot, TimeUse::Instant)));
-                return Ok(TimeRule { place, form: TimeForm::Instant(TimeFormat::Canonical) });
+                return Ok(TimeRule { place, form: TimeForm::Instant(TimeFormat::Canonical), of_day });
             }
-            Written::Instant(format) => return Ok(TimeRule { place, form: TimeForm::Instant(*format) }),
+            Written::Instant(format) => return Ok(TimeRule { place, form: TimeForm::Instant(*format), of_day }),
             Written::Local(pattern, zone) => (pattern, zone),
         };
         let form = match pattern {
             None => {
-                self.times.extend(place.slots().filter(|_| self.is_avro).map(|slot| (slot, TimeUse::Local)));
+                let wanted = if of_day == OfDay::Last { TimeUse::LocalDue } else { TimeUse::Local };
+                // A place has one reading: it is when it happened, if it is that too.
+                let is_new = |slot: &Slot| self.is_avro && self.times.iter().all(|(known, _)| known != slot);
+                let slots: Vec<Slot> = place.slots().filter(is_new).collect();
+                self.times.extend(slots.into_iter().map(|slot| (slot, wanted)));
                 LocalForm::Iso
             }
             Some(pattern) => {
@@ -415,7 +424,7 @@ impl<'f> Compiler<'f> {
                 ZoneRule::Place(self.place(&key, paths)?, default)
             }
         };
-        Ok(TimeRule { place, form: TimeForm::Local(form, zone) })
+        Ok(TimeRule { place, form: TimeForm::Local(form, zone), of_day })
     }
 
     fn word<T: Copy>(

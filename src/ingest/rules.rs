@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{
-    condition::Condition, decode::Envelope, local::LocalForm, spoke_file::TimeFormat, validate::is_nothing,
+    condition::Condition, decode::Envelope, local::{LocalForm, OfDay}, spoke_file::TimeFormat, validate::is_nothing,
     words::Words,
 };
 use crate::{
@@ -161,6 +161,8 @@ pub(super) enum TextRule {
 pub(super) struct TimeRule {
     pub place: Place,
     pub form: TimeForm,
+    /// What a day without a time of day means.
+    pub of_day: OfDay,
 }
 
 #[derive(Debug)]

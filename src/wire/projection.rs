@@ -41,6 +41,8 @@ pub enum TimeUse {
     Instant,
     /// As a local time: numbers become text such as `2026-01-31T09:00:00.250`.
     Local,
+    /// The same of what was promised: a date is the end of its day, `2026-01-31T24:00:00`.
+    LocalDue,
 }
 
 /// Why a mapping cannot read what a schema describes.
@@ -214,8 +216,14 @@ fn time(count: i64, wanted: TimeUse, unit: Unit) -> Scalar<'static> {
     let at = unit.milliseconds(count);
     match wanted {
         TimeUse::Instant => at.map_or(Scalar::Float(f64::INFINITY), Scalar::Int),
-        TimeUse::Local => match at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok()) {
-            Some(at) => Scalar::Text(jiff::tz::Offset::UTC.to_datetime(at).to_string().into()),
+        TimeUse::Local | TimeUse::LocalDue => match at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok()) {
+            Some(at) => {
+                let local = jiff::tz::Offset::UTC.to_datetime(at);
+                Scalar::Text(match wanted == TimeUse::LocalDue && unit == Unit::Days {
+                    true => format!("{}T24:00:00", local.date()).into(),
+                    false => local.to_string().into(),
+                })
+            }
             None => Scalar::Float(f64::INFINITY),
         },
     }
@@ -451,7 +459,7 @@ impl<'s> Walker<'s> {
                     TimeUse::Instant => {
                         "the schema does not say which instant its number means; say it with a format such as \"epoch_ms\""
                     }
-                    TimeUse::Local => "the schema does not say which local time its number means; send text",
+                    TimeUse::Local | TimeUse::LocalDue => "the schema does not say which local time its number means; send text",
                 }
                 .into(),
             }),

@@ -350,7 +350,10 @@ impl<'s, 'v> Guesser<'s, 'v> {
             if let Some(place) = zone_place {
                 part = part.reads(place, MadeUp::Same);
             }
-            self.parts.push(part);
+            self.parts.push(match form.is_day() {
+                true => part.look("promised_at", "the values say the day only, which is taken as its last moment"),
+                false => part,
+            });
         }
     }
 

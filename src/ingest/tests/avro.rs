@@ -36,6 +36,10 @@ const MAPPING: &str = r#"
 "#;
 
 fn order(state: u32, promised: Avro) -> Vec<u8> {
+    order_of(ORDER, state, promised)
+}
+
+fn order_of(schema: &str, state: u32, promised: Avro) -> Vec<u8> {
     let text = |text: &str| Avro::String(text.into());
     let symbols = ["NEW", "PAID", "LOST"];
     let value = Avro::Record(vec![
@@ -52,7 +56,7 @@ fn order(state: u32, promised: Avro) -> Vec<u8> {
         ),
         ("total".into(), Avro::Decimal(vec![0x01, 0x86, 0xA0].into())),
     ]);
-    let schema = Schema::parse_str(ORDER).expect("a schema");
+    let schema = Schema::parse_str(schema).expect("a schema");
     let mut bytes = Vec::new();
     apache_avro::writer::datum::GenericDatumWriter::builder(&schema)
         .build()
@@ -82,6 +86,14 @@ fn a_departments_own_schema_is_mapped_with_what_its_types_mean() {
         shop O-1 order_placed at 2026-01-31T09:00:00.250Z by email:ann@x.org phone:+31201234567 phone:+31207654321 order:O-1, amount 100000 EUR, promised_at 2026-01-31T15:00:00.000Z, initiator customer
     "#]]
     .assert_eq(&outcomes(&spoke, &framed(7, &order(0, promised))));
+    // A date is the whole day: the 31st in Amsterdam, to its last millisecond.
+    let dated = ORDER.replace(
+        r#"{"type":"long","logicalType":"local-timestamp-millis"}"#,
+        r#"{"type":"int","logicalType":"date"}"#,
+    );
+    let (days, of_days) = (compile(MAPPING, folder(&[("7.avsc", &dated)])).expect("a right mapping"), Avro::Union(1, Box::new(Avro::Date(20_484))));
+    let found = outcomes(&days, &framed(7, &order_of(&dated, 0, of_days)));
+    assert!(found.contains("promised_at 2026-01-31T22:59:59.999Z"), "{found}");
     let lost = outcomes(&spoke, &framed(7, &order(2, Avro::Union(0, Box::new(Avro::Null)))));
     assert!(lost.contains("other") && lost.contains("LOST"), "{lost}");
 }

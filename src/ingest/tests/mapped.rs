@@ -338,6 +338,19 @@ fn local_times_have_a_zone_of_the_file_or_of_the_record() {
         bad_timestamp [due] promised_at: it is no time between the years 1900 and 2200 in the form that the spoke is configured for (RFC 3339 text such as 2026-01-31T09:00:00Z, a number since 1970, or a local time); send it in that form.
     "#]],
     );
+    // A day: it happened at its beginning, and is in time until its end.
+    let days = MINIMAL.replace(
+        "{ path = \"at\", format = \"epoch_ms\" }",
+        "{ path = \"on\", format = \"%Y-%m-%d\", zone = \"Europe/Amsterdam\" }\n\
+         promised_at = { path = \"for\", format = \"%Y-%m-%d\", zone = \"Europe/Amsterdam\" }",
+    );
+    check(
+        &days,
+        r#"{"n":1,"what":"delivery_promised","on":"2026-01-31","for":"2026-01-31","who":"C1"}"#,
+        expect![[r#"
+        web 1 delivery_promised at 2026-01-30T23:00:00.000Z by customer_id:C1, promised_at 2026-01-31T22:59:59.999Z, initiator system
+    "#]],
+    );
     let broken = |time: &str| {
         let toml = MINIMAL.replace("{ path = \"at\", format = \"epoch_ms\" }", time);
         spoke(&toml).expect_err("a mistake").to_string()

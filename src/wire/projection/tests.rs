@@ -510,6 +510,7 @@ fn times_are_what_the_schema_says() {
         avro::capture_at(&shape, &datum, &projection, &mut capture).expect("a number");
         Ok::<_, String>(shown(capture.scalar(slot)))
     };
+    assert_eq!(read("local-timestamp-micros", TimeUse::LocalDue).as_deref(), Ok("2026-01-31T09:00:00.25"));
     assert_eq!(read("timestamp-micros", TimeUse::Instant).as_deref(), Ok("1769850000250"));
     assert_eq!(read("timestamp-nanos", TimeUse::Instant).as_deref(), Ok("1769850000"));
     assert_eq!(read("local-timestamp-micros", TimeUse::Local).as_deref(), Ok("2026-01-31T09:00:00.25"));

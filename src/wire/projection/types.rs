@@ -128,6 +128,7 @@ fn is_called(reader: &Schema, writer: &Schema) -> bool {
 /// What a writer's numbers are counted in, where they are read as a time; `None`: they are no numbers. The inner `None`: the
 /// schema does not say.
 pub(super) fn time_of(schema: &Schema, wanted: TimeUse) -> Option<Option<Unit>> {
+    let wanted = if wanted == TimeUse::LocalDue { TimeUse::Local } else { wanted };
     let unit = match (schema, wanted) {
         (Schema::TimestampMillis, TimeUse::Instant) | (Schema::LocalTimestampMillis, TimeUse::Local) => {
             Unit::Milliseconds
