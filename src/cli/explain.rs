@@ -2,8 +2,13 @@
 //!
 //! The feeds are read: `insight.touchpoints` for what was accepted, `insight.rejected` for what was not. A duplicate and what
 //! the mapping takes nothing from leave no trace there; `--arrivals` reads the departments' topics too, and maps every event again.
+//! Of a record that is read element by element, the record's id finds all of its elements (`S1#1`, `S1#2`), and an element's id
+//! what is known of the record.
 
-use std::{collections::BTreeMap, io::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -31,7 +36,7 @@ const SHOWN_MAX: usize = 100;
 /// Flags of `explain`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ExplainArguments {
-    /// The event's id, as its department has it
+    /// The event's id, as its department has it; of a record with a list of contacts, the record's or an element's
     #[arg(value_name = "ID")]
     pub id: String,
     /// Whose event it is; without it, of any department
@@ -50,6 +55,9 @@ pub struct ExplainArguments {
 struct OnTimeline {
     person: String,
     spoke: String,
+    /// The id itself, or that of an element of its record.
+    id: String,
+    is_element: bool,
     /// The latest value; `None`: it was withdrawn.
     current: Option<Value>,
     published_at: i64,
@@ -71,6 +79,8 @@ struct Rejected {
 #[derive(Debug)]
 struct Arrival {
     spoke: String,
+    /// Empty if it becomes no touchpoint.
+    id: String,
     position: String,
     timestamp_ms: i64,
     /// The content's hash, or why it becomes no touchpoint.
@@ -106,9 +116,25 @@ impl<'a> Sought<'a> {
         Sought { id, spoke, escaped_id, key: None }
     }
 
+    /// Whether a touchpoint's id is the one, or that of an element of its record.
+    fn is(&self, id: &str) -> bool {
+        begins_id(id, self.id)
+    }
+
+    /// The id, and before each `#` what may be the record's.
+    fn of_record(&self) -> impl Iterator<Item = &'a str> {
+        let id = self.id;
+        std::iter::once(id).chain(id.match_indices('#').map(|(at, _)| &id[..at]))
+    }
+
     fn takes(&self, spoke: &str) -> bool {
         self.spoke.is_none_or(|sought| sought == spoke)
     }
+}
+
+/// Whether an id is another, or that of an element of the other's record.
+fn begins_id(id: &str, record: &str) -> bool {
+    id.strip_prefix(record).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
 }
 
 pub(super) fn execute(
@@ -153,7 +179,8 @@ fn unknown(settings: &Settings, arrivals: bool) -> Vec<String> {
         settings.topics.rejected_retention_ms() / 3_600_000
     ));
     unknown.push(
-        "a dead letter whose id is nowhere in its bytes as text: `insight-hub rejected list` has them all".to_owned(),
+        "a dead letter whose id is nowhere in its record, key and headers as text: `insight-hub rejected list` has them all"
+            .to_owned(),
     );
     unknown.push(if arrivals {
         "what is no longer in the department's topic, and what its mapping was when an event came: it is mapped as it is now".into()
@@ -177,7 +204,7 @@ impl Findings {
             let (Some(person), Some(spoke), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
                 return Ok(());
             };
-            if id != sought.escaped_id || !sought.takes(spoke) {
+            if !begins_id(id, &sought.escaped_id) || !sought.takes(spoke) {
                 return Ok(());
             }
             if self.timelines.len() >= SHOWN_MAX && !self.timelines.contains_key(&*key) {
@@ -189,6 +216,8 @@ impl Findings {
             let found = self.timelines.entry(key.clone().into_owned()).or_default();
             if found.person.is_empty() {
                 (found.person, found.spoke) = (person.to_owned(), spoke.to_owned());
+                found.is_element = id != sought.escaped_id;
+                found.id = format!("{}{}", sought.id, id.strip_prefix(&sought.escaped_id).unwrap_or_default());
             } else if found.current.is_some() && value.is_some() && found.current != value {
                 found.changes += 1;
             }
@@ -224,19 +253,21 @@ impl Findings {
         let first = self.arrivals.len();
         place::read_whole(log, &mut |record| {
             for outcome in tap::outcomes(spoke, &record, &mut self.patience) {
-                let content = match &outcome {
-                    Outcome::Accepted(accepted) if accepted.id == sought.id => {
-                        Ok(accepted.content_hash(sought.key.as_ref()))
+                let (id, content) = match &outcome {
+                    Outcome::Accepted(accepted) if sought.is(&accepted.id) => {
+                        (accepted.id.as_str(), Ok(accepted.content_hash(sought.key.as_ref())))
                     }
                     // What is left out has no id: it is recognised as a dead letter is.
-                    Outcome::Skipped(skip) if stands_in(record.value.as_deref(), sought, Some(spoke)) => Err(*skip),
+                    Outcome::Skipped(skip) if Searched::of(&record).holds_id(sought, Some(spoke)).is_some() => {
+                        ("", Err(*skip))
+                    }
                     Outcome::Accepted(_) | Outcome::Skipped(_) | Outcome::Rejected(_) => continue,
                 };
                 if self.arrivals.len() - first >= SHOWN_MAX {
                     self.more += 1;
                     continue;
                 }
-                self.arrivals.push(arrival(spoke, &record, content));
+                self.arrivals.push(arrival(spoke, &record, id, content));
             }
             Ok(())
         })?;
@@ -246,12 +277,21 @@ impl Findings {
 
     /// The answer in a sentence.
     fn answer(&self) -> String {
-        let counting = self.timelines.values().filter(|found| found.current.is_some()).count();
+        let counting: Vec<&OnTimeline> = self.timelines.values().filter(|found| found.current.is_some()).collect();
+        let persons = counting.iter().map(|found| found.person.as_str()).collect::<BTreeSet<_>>().len();
+        let elements = counting.iter().filter(|found| found.is_element).count();
         let replayed = self.rejected.iter().any(|found| found.now == "accepted");
-        match (counting, self.timelines.is_empty(), self.rejected.is_empty()) {
-            (1.., _, true) => format!("it counts: it is on the timeline of {counting} person(s)"),
+        let is_refused = self.rejected.iter().any(|found| found.now != "accepted");
+        match (counting.len(), self.timelines.is_empty(), self.rejected.is_empty()) {
+            (1.., _, true) if elements > 0 => {
+                format!("it counts: {elements} element(s) of it are on the timeline of {persons} person(s)")
+            }
+            (1.., _, false) if elements > 0 && is_refused => format!(
+                "it counts in part: {elements} element(s) of it are on the timeline of {persons} person(s), others were rejected"
+            ),
+            (1.., _, true) => format!("it counts: it is on the timeline of {persons} person(s)"),
             (1.., _, false) => {
-                format!("it counts now, on the timeline of {counting} person(s); it, or one like it, was rejected as well")
+                format!("it counts now, on the timeline of {persons} person(s); it, or one like it, was rejected as well")
             }
             (0, false, _) => "it counted once and was withdrawn: it is on no timeline now".to_owned(),
             (0, true, false) if replayed => {
@@ -279,6 +319,7 @@ impl Findings {
             json!({
                 "person": found.person,
                 "spoke": found.spoke,
+                "id": found.id,
                 "counts": found.current.is_some(),
                 "kind": found.field("kind"),
                 "occurred_at": found.field("occurred_at"),
@@ -293,7 +334,7 @@ impl Findings {
             letter
         });
         let arrivals = self.arrivals.iter().map(|found| {
-            json!({"spoke": found.spoke, "position": found.position, "timestamp": time(found.timestamp_ms),
+            json!({"spoke": found.spoke, "id": found.id, "position": found.position, "timestamp": time(found.timestamp_ms),
                 "is": found.what, "content": found.content.ok().map(|hash| format!("{hash:032x}"))})
         });
         json!({
@@ -312,7 +353,7 @@ impl Findings {
         if !self.timelines.is_empty() {
             writeln!(output, "\non timelines (insight.touchpoints)")?;
             let rows: Vec<Vec<String>> = self.timelines.values().map(OnTimeline::row).collect();
-            write_table(output, &["spoke", "person", "kind", "occurred at", "published at", ""], &rows)?;
+            write_table(output, &["spoke", "id", "person", "kind", "occurred at", "published at", ""], &rows)?;
         }
         if !self.rejected.is_empty() {
             writeln!(output, "\nrejected (insight.rejected)")?;
@@ -333,10 +374,10 @@ impl Findings {
             writeln!(output, "\narrivals (the department's topic, by the mapping as it is now)")?;
             let row = |found: &Arrival| {
                 let at = time(found.timestamp_ms).unwrap_or_default();
-                vec![found.position.clone(), found.spoke.clone(), at, found.what.clone()]
+                vec![found.position.clone(), found.spoke.clone(), shortened(&found.id), at, found.what.clone()]
             };
             let rows: Vec<Vec<String>> = self.arrivals.iter().map(row).collect();
-            write_table(output, &["position", "spoke", "came", "is"], &rows)?;
+            write_table(output, &["position", "spoke", "id", "came", "is"], &rows)?;
         }
         if self.more > 0 {
             writeln!(output, "\nand {} more, which are not shown", self.more)?;
@@ -358,8 +399,7 @@ impl OnTimeline {
             (Some(_), 0) => String::new(),
             (Some(_), _) => "conflicting: the same id came with other content; one of them counts".to_owned(),
         };
-        let texts = [&self.spoke, &self.person].map(String::clone);
-        let mut row = Vec::from(texts);
+        let mut row = vec![self.spoke.clone(), shortened(&self.id), self.person.clone()];
         row.extend(["kind", "occurred_at"].map(|field| self.field(field).to_owned()));
         row.extend([time(self.published_at).unwrap_or_default(), note]);
         row
@@ -383,11 +423,16 @@ fn recognised(
     let outcomes =
         spoke.filter(|_| is_whole).map(|spoke| judge(spoke, &letter.source(&ReadHeaders(&letter.headers)), patience));
     let outcomes = outcomes.unwrap_or_default();
-    let takes = |outcome: &Outcome| matches!(outcome, Outcome::Accepted(accepted) if accepted.id == sought.id);
-    if outcomes.iter().any(takes) {
+    let id_of = |outcome: &Outcome| match outcome {
+        Outcome::Accepted(accepted) => Some(accepted.id.clone()),
+        Outcome::Skipped(_) | Outcome::Rejected(_) => None,
+    };
+    // Each element has an outcome of its own, and a letter is of one; a record that is refused as a whole has one outcome.
+    let own = outcomes.get(letter.touchpoint).or(outcomes.first());
+    if own.and_then(id_of).is_some_and(|id| sought.is(&id)) {
         return Some(("its id by the mapping now", "accepted".to_owned()));
     }
-    let now = match outcomes.first() {
+    let now = match own {
         None if !is_whole && spoke.is_some() => {
             "too long for a dead letter: see `insight-hub rejected replay --dry-run`".to_owned()
         }
@@ -399,14 +444,48 @@ fn recognised(
     if sought.id == made || sought.id == letter.position() {
         return Some(("its position", now));
     }
-    stands_in(letter.value.as_deref(), sought, spoke).then_some(("its id stands in the record", now))
+    let others: Vec<String> = outcomes.iter().filter_map(id_of).collect();
+    if others.iter().any(|id| id == sought.id) {
+        return None; // another element of the record, which is taken
+    }
+    if others.iter().any(|id| sought.is(id)) {
+        return Some(("the id of another element of its record", now));
+    }
+    Some((Searched::of_letter(letter).holds_id(sought, spoke)?, now))
 }
 
-/// Whether the id stands in a record's bytes.
-fn stands_in(value: Option<&[u8]>, sought: &Sought<'_>, spoke: Option<&Spoke>) -> bool {
-    // Before a text in Avro stands its length, which may look like a character of it.
-    let is_avro = spoke.is_some_and(Spoke::is_avro);
-    value.is_some_and(|value| holds(value, sought.id.as_bytes(), !is_avro))
+/// Where an id is looked for that no mapping tells.
+struct Searched<'a> {
+    value: Option<&'a [u8]>,
+    key: Option<&'a [u8]>,
+    headers: &'a [(String, Vec<u8>)],
+}
+
+impl<'a> Searched<'a> {
+    fn of(record: &'a CommittedRecord) -> Searched<'a> {
+        Searched { value: record.value.as_deref(), key: Some(&record.key), headers: &record.headers }
+    }
+
+    fn of_letter(letter: &'a Letter) -> Searched<'a> {
+        Searched { value: letter.value.as_deref(), key: letter.key.as_deref(), headers: &letter.headers }
+    }
+
+    /// Where the id stands, or that of the record that it is an element of.
+    fn holds_id(&self, sought: &Sought<'_>, spoke: Option<&Spoke>) -> Option<&'static str> {
+        // Before a text in Avro stands its length, which may look like a character of it.
+        let is_avro = spoke.is_some_and(Spoke::is_avro);
+        let has_elements = spoke.is_none_or(Spoke::reads_elements);
+        let ids: Vec<&[u8]> =
+            sought.of_record().take(if has_elements { usize::MAX } else { 1 }).map(str::as_bytes).collect();
+        let has = |bytes: &[u8], whole| ids.iter().any(|id| holds(bytes, id, whole));
+        if self.value.is_some_and(|value| has(value, !is_avro)) {
+            return Some("its id stands in the record");
+        }
+        if self.key.is_some_and(|key| has(key, true)) {
+            return Some("its id stands in the record's key");
+        }
+        self.headers.iter().any(|(_, value)| has(value, true)).then_some("its id stands in the record's headers")
+    }
 }
 
 /// Whether bytes hold a text; `whole`: not as a part of a longer word.
@@ -422,9 +501,10 @@ fn holds(bytes: &[u8], text: &[u8], whole: bool) -> bool {
     })
 }
 
-fn arrival(spoke: &Spoke, record: &CommittedRecord, content: Result<u128, Skip>) -> Arrival {
+fn arrival(spoke: &Spoke, record: &CommittedRecord, id: &str, content: Result<u128, Skip>) -> Arrival {
     Arrival {
         spoke: spoke.name().to_owned(),
+        id: id.to_owned(),
         position: feeds::position(spoke.topic(), record.partition, record.offset),
         timestamp_ms: record.timestamp_ms,
         content,
@@ -432,17 +512,23 @@ fn arrival(spoke: &Spoke, record: &CommittedRecord, content: Result<u128, Skip>)
     }
 }
 
-/// Within a person the smallest content hash counts, once.
+/// Of one id the smallest content hash counts within a person, once.
 fn judge_arrivals(arrivals: &mut [Arrival]) {
-    let smallest = arrivals.iter().filter_map(|arrival| arrival.content.ok()).min();
-    let mut is_first = true;
+    let mut smallest: BTreeMap<String, u128> = BTreeMap::new();
+    for arrival in &*arrivals {
+        if let Ok(hash) = arrival.content {
+            let known = smallest.entry(arrival.id.clone()).or_insert(hash);
+            *known = hash.min(*known);
+        }
+    }
+    let mut counted: BTreeSet<String> = BTreeSet::new();
     for arrival in arrivals {
         arrival.what = match arrival.content {
             Err(skip) => format!("{} (its id stands in the record)", skip.in_words()),
-            Ok(hash) if Some(hash) != smallest => {
+            Ok(hash) if smallest.get(&arrival.id) != Some(&hash) => {
                 "conflicting: other content (it counts only for another person)".to_owned()
             }
-            Ok(_) if std::mem::take(&mut is_first) => "the one that counts".to_owned(),
+            Ok(_) if counted.insert(arrival.id.clone()) => "the one that counts".to_owned(),
             Ok(_) => "a duplicate".to_owned(),
         };
     }

@@ -274,6 +274,11 @@ impl Spoke {
         })
     }
 
+    /// Whether a record becomes as many touchpoints as a list in it has elements.
+    pub fn reads_elements(&self) -> bool {
+        self.mapping.each.is_some()
+    }
+
     /// Whether something of a touchpoint is taken from its record's key.
     pub fn reads_keys(&self) -> bool {
         self.mapping.outside.iter().any(|(_, outside)| matches!(outside, rules::Outside::Key))
@@ -426,9 +431,10 @@ impl Spoke {
         Rejection {
             reason: Reason::MissingField,
             field: self.mapping.shape.path(rule.list).to_owned(),
-            message: "each: there is no such list; send it, if only an empty one, or say where it is now; if records may be \
+            message:
+                "each: there is no such list; send it, if only an empty one, or say where it is now; if records may be \
                       without it, set each = { path = \"…\", optional = true } in the spoke file."
-                .to_owned(),
+                    .to_owned(),
             touchpoint: 0,
         }
     }

@@ -3,7 +3,11 @@
 use jiff::tz::TimeZone;
 
 use super::{
-    condition::Condition, decode::Envelope, local::{LocalForm, OfDay}, spoke_file::TimeFormat, validate::is_nothing,
+    condition::Condition,
+    decode::Envelope,
+    local::{LocalForm, OfDay},
+    spoke_file::TimeFormat,
+    validate::is_nothing,
     words::Words,
 };
 use crate::{

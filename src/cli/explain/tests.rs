@@ -29,22 +29,152 @@ fn record(key: &str, value: Option<&str>) -> CommittedRecord {
     }
 }
 
+const LETTER: DeadLetter<'static> = DeadLetter {
+    topic: "shop.events",
+    partition: 0,
+    offset: 0,
+    timestamp_ms: 1_769_850_000_000,
+    touchpoint: 0,
+    spoke: "shop",
+    reason: Reason::MissingField,
+    field: "at",
+    message: "send it",
+    source_key: None,
+};
+
 fn rejected(offset: i64, value: &str) -> CommittedRecord {
-    let letter = DeadLetter {
-        topic: "shop.events",
-        partition: 0,
-        offset,
-        timestamp_ms: 0,
-        touchpoint: 0,
-        spoke: "shop",
-        reason: Reason::MissingField,
-        field: "at",
-        message: "send it",
-        source_key: None,
-    };
+    rejected_as(&DeadLetter { offset, ..LETTER }, value, &[])
+}
+
+fn rejected_as(letter: &DeadLetter<'_>, value: &str, headers: &[(&str, &str)]) -> CommittedRecord {
     let mut record = record(&letter.key(), Some(value));
+    record.headers.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())));
     letter.headers(|name, value| record.headers.push((name.to_owned(), value.to_vec())));
     record
+}
+
+fn compiled(file: &str) -> Spoke {
+    let file = SpokeFile::parse("shop", file).expect("a mapping");
+    Spoke::compile(&file, ingest::Options::default(), &Arc::default()).expect("a mapping")
+}
+
+/// Each parcel of a record is a touchpoint.
+const PARCELS: &str = "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"json\"\nid = \"id\"\neach = \"parcels\"\n\
+                       occurred_at = { path = \".at\", format = \"epoch_s\" }\nkind = { constant = \"visit_made\" }\n\
+                       identifiers = { email = \"mail\" }\n";
+const MIXED: &str = r#"{"id":"K-1","mail":"ann@x.org","parcels":[{"at":1769850000},{"at":"soon"}]}"#;
+
+#[test]
+fn a_records_id_finds_the_touchpoints_of_its_elements() {
+    let records = [
+        record("p|shop|K-1#1", Some("{\"kind\":\"visit_made\"}")),
+        record("p|shop|K-1#2", Some("{\"kind\":\"visit_made\"}")),
+        record("p|shop|K-11#1", Some("{}")),
+        record("p|shop|K-1", None),
+    ];
+    let found = |id: &str, records: &[CommittedRecord]| {
+        let mut findings = Findings::default();
+        findings.read_touchpoints(&mut Fixed(records.to_vec().into()), &Sought::new(id, None)).expect("a feed");
+        (findings.timelines.values().map(|found| found.id.clone()).collect::<Vec<_>>(), findings.answer())
+    };
+    let (ids, answer) = found("K-1", &records[..3]);
+    assert_eq!(ids, ["K-1#1", "K-1#2"]);
+    assert_eq!(answer, "it counts: 2 element(s) of it are on the timeline of 1 person(s)");
+    assert_eq!(found("K-1#2", &records).0, ["K-1#2"]);
+    assert_eq!(found("K-1", &records[3..]).0, ["K-1"]);
+}
+
+#[test]
+fn a_records_id_finds_the_arrivals_of_its_elements() {
+    let spoke = compiled(PARCELS);
+    let twice = r#"{"id":"K-1","mail":"ann@x.org","parcels":[{"at":1769850000},{"at":1769850001}]}"#;
+    let other = twice.replace("K-1", "K-11");
+    let found = |id: &str| {
+        let mut findings = Findings::default();
+        let mut log = Fixed([twice, twice, &other].map(|event| record("", Some(event))).into());
+        findings.read_arrivals(&mut log, &Sought::new(id, None), &spoke).expect("a topic");
+        let shown = findings.arrivals.iter().map(|arrival| (arrival.id.clone(), arrival.what.clone()));
+        shown.collect::<Vec<_>>()
+    };
+    let (counts, again) = ("the one that counts".to_owned(), "a duplicate".to_owned());
+    let all = [("K-1#1", &counts), ("K-1#2", &counts), ("K-1#1", &again), ("K-1#2", &again)];
+    assert_eq!(found("K-1"), all.map(|(id, what)| (id.to_owned(), what.clone())));
+    assert_eq!(found("K-1#2"), [("K-1#2".to_owned(), counts), ("K-1#2".to_owned(), again)]);
+}
+
+#[test]
+fn an_elements_id_finds_its_dead_letter_by_the_id_of_its_record() {
+    let spokes = SpokeSet::new([compiled(PARCELS)]).expect("one spoke");
+    let refused = r#"{"id":"K-4","mail":"ann@x.org","parcels":[{"at":"soon"}]}"#;
+    // The first element is taken and the second is not.
+    let second = DeadLetter { offset: 1, touchpoint: 1, ..LETTER };
+    let found = |id: &str| {
+        let mut findings = Findings::default();
+        let mut log = Fixed(vec![rejected(0, refused), rejected_as(&second, MIXED, &[])].into());
+        findings.read_rejected(&mut log, &Sought::new(id, None), &spokes).expect("a feed");
+        let shown = findings.rejected.iter().map(|found| (found.letter.origin.offset, found.by, found.now.clone()));
+        shown.collect::<Vec<_>>()
+    };
+    let bad = || "rejected: bad_timestamp".to_owned();
+    assert_eq!(found("K-4#1"), [(0, "its id stands in the record", bad())]);
+    assert_eq!(found("K-4"), [(0, "its id stands in the record", bad())]);
+    assert_eq!(found("K-1"), [(1, "the id of another element of its record", bad())]);
+    assert_eq!(found("K-1#2"), [(1, "its id stands in the record", bad())]);
+    assert_eq!(found("K-1#1"), [], "that one was taken");
+    assert_eq!(found("K-9#1"), []);
+    // Of a department without elements, what stands before a number sign is nobody's id.
+    let whole = PARCELS.replace("each = \"parcels\"\n", "").replace("\".at\"", "\"at\"");
+    let whole = SpokeSet::new([compiled(&whole)]).expect("one spoke");
+    let mut findings = Findings::default();
+    let mut log = Fixed(vec![rejected(0, refused)].into());
+    findings.read_rejected(&mut log, &Sought::new("K-4#1", None), &whole).expect("a feed");
+    assert!(findings.rejected.is_empty());
+}
+
+#[test]
+fn a_record_that_was_taken_in_part_says_both() {
+    let spokes = SpokeSet::new([compiled(PARCELS)]).expect("one spoke");
+    let sought = Sought::new("K-1", None);
+    let mut findings = Findings::default();
+    let feed = vec![record("p|shop|K-1#1", Some("{\"kind\":\"visit_made\"}"))];
+    findings.read_touchpoints(&mut Fixed(feed.into()), &sought).expect("a feed");
+    let second = DeadLetter { touchpoint: 1, ..LETTER };
+    let letters = vec![rejected_as(&second, MIXED, &[])];
+    findings.read_rejected(&mut Fixed(letters.into()), &sought, &spokes).expect("a feed");
+    assert_eq!(
+        findings.answer(),
+        "it counts in part: 1 element(s) of it are on the timeline of 1 person(s), others were rejected"
+    );
+    // Once the mapping takes the second one too, the letter is one of the past.
+    findings.rejected[0].now = "accepted".to_owned();
+    assert!(findings.answer().starts_with("it counts now, "), "{}", findings.answer());
+}
+
+#[test]
+fn an_id_in_the_key_or_in_a_header_finds_its_dead_letter() {
+    let of = |id: &str| {
+        SpokeSet::new([compiled(&format!(
+            "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"json\"\nid = \"{id}\"\n\
+             occurred_at = {{ path = \"at\", format = \"epoch_s\" }}\nkind = {{ constant = \"visit_made\" }}\n\
+             identifiers = {{ email = \"mail\" }}\n"
+        ))])
+        .expect("one spoke")
+    };
+    let keyed = DeadLetter { source_key: Some(b"O-7"), ..LETTER };
+    let letters = [
+        rejected_as(&keyed, r#"{"at":"soon"}"#, &[]),
+        rejected_as(&DeadLetter { offset: 1, ..LETTER }, r#"{"at":"soon"}"#, &[("ce_id", "O-8"), ("ce_type", "O-9")]),
+    ];
+    let found = |spokes: &SpokeSet, id: &str| {
+        let mut findings = Findings::default();
+        findings.read_rejected(&mut Fixed(letters.to_vec().into()), &Sought::new(id, None), spokes).expect("a feed");
+        findings.rejected.iter().map(|found| (found.letter.origin.offset, found.by)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&of("@key"), "O-7"), [(0, "its id stands in the record's key")]);
+    assert_eq!(found(&of("@header:ce_id"), "O-8"), [(1, "its id stands in the record's headers")]);
+    assert_eq!(found(&of("@header:ce_id"), "O-"), []);
+    // What the hub itself wrote beside the department's headers is not searched.
+    assert_eq!(found(&of("@header:ce_id"), "missing_field"), []);
 }
 
 #[test]
@@ -119,8 +249,14 @@ fn a_list_without_elements_is_recognised_by_the_text_of_the_id() {
 /// Nothing tells it from what the hub has yet to read, so that it must be said.
 #[test]
 fn what_is_in_no_feed_may_be_of_somebody_who_was_erased() {
-    let arrival =
-        Arrival { spoke: "shop".into(), position: String::new(), timestamp_ms: 0, content: Ok(7), what: String::new() };
+    let arrival = Arrival {
+        spoke: "shop".into(),
+        id: String::new(),
+        position: String::new(),
+        timestamp_ms: 0,
+        content: Ok(7),
+        what: String::new(),
+    };
     let findings = Findings { arrivals: vec![arrival], ..Findings::default() };
     assert!(findings.answer().ends_with("or it is of somebody who was erased"), "{}", findings.answer());
     for arrivals in [false, true] {
@@ -142,6 +278,7 @@ fn an_id_is_found_as_a_word_of_its_own() {
 fn of_arrivals_one_counts() {
     let arrival = |content| Arrival {
         spoke: "shop".into(),
+        id: "1".into(),
         position: String::new(),
         timestamp_ms: 0,
         content,

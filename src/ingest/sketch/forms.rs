@@ -125,7 +125,9 @@ fn fitting_percent(place: &Place<'_>, form: TimeForm) -> usize {
         },
     };
     // Of what does not begin with a time, not every value is tried.
-    let is = |value: &Value| local.instant(&scalar(value), &TimeZone::UTC, OfDay::First).is_some_and(|at| is_of_these_times(at.0));
+    let is = |value: &Value| {
+        local.instant(&scalar(value), &TimeZone::UTC, OfDay::First).is_some_and(|at| is_of_these_times(at.0))
+    };
     if place.values.iter().take(20).any(|(_, value)| is(value)) { place.percent(is) } else { 0 }
 }
 

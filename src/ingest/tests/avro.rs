@@ -87,11 +87,12 @@ fn a_departments_own_schema_is_mapped_with_what_its_types_mean() {
     "#]]
     .assert_eq(&outcomes(&spoke, &framed(7, &order(0, promised))));
     // A date is the whole day: the 31st in Amsterdam, to its last millisecond.
-    let dated = ORDER.replace(
-        r#"{"type":"long","logicalType":"local-timestamp-millis"}"#,
-        r#"{"type":"int","logicalType":"date"}"#,
+    let dated = ORDER
+        .replace(r#"{"type":"long","logicalType":"local-timestamp-millis"}"#, r#"{"type":"int","logicalType":"date"}"#);
+    let (days, of_days) = (
+        compile(MAPPING, folder(&[("7.avsc", &dated)])).expect("a right mapping"),
+        Avro::Union(1, Box::new(Avro::Date(20_484))),
     );
-    let (days, of_days) = (compile(MAPPING, folder(&[("7.avsc", &dated)])).expect("a right mapping"), Avro::Union(1, Box::new(Avro::Date(20_484))));
     let found = outcomes(&days, &framed(7, &order_of(&dated, 0, of_days)));
     assert!(found.contains("promised_at 2026-01-31T22:59:59.999Z"), "{found}");
     let lost = outcomes(&spoke, &framed(7, &order(2, Avro::Union(0, Box::new(Avro::Null)))));

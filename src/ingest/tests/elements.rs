@@ -63,7 +63,10 @@ fn a_list_that_is_not_there_is_missed_unless_it_is_optional() {
     assert!(outcomes(&spoke(&strict).expect("a spoke of this test"), renamed.as_bytes()).starts_with("missing_field"));
     // The condition comes first: records of another kind need no list.
     let toml = format!("condition = \"what != 'order_shipped'\"\n{}", shipments());
-    assert_eq!(outcomes(&spoke(&toml).expect("a spoke of this test"), renamed.as_bytes()), "skipped by the condition\n");
+    assert_eq!(
+        outcomes(&spoke(&toml).expect("a spoke of this test"), renamed.as_bytes()),
+        "skipped by the condition\n"
+    );
 }
 
 #[test]
