@@ -39,6 +39,12 @@ pub struct CheckArguments {
     /// Show what each record of a file becomes, or why it is rejected; JSON on lines or as a list, or CSV; values are shown
     #[arg(long, value_name = "FILE")]
     pub sample: Option<PathBuf>,
+    /// The key of each sample record, for a mapping that reads it (@key)
+    #[arg(long, value_name = "TEXT", requires = "sample")]
+    pub key: Option<String>,
+    /// A header of each sample record, for a mapping that reads it (@header:NAME, CloudEvents in binary mode); may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", requires = "sample", value_parser = sample::header)]
+    pub headers: Vec<(String, String)>,
     /// Look at what the hub needs as well: brokers, topics and this user's rights on them, or the data directory of a hub without
     /// Kafka; changes nothing
     #[arg(long, conflicts_with = "sample")]
@@ -133,7 +139,12 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
             ));
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let shown = sample::show(file, spoke, i64::try_from(now.as_millis()).unwrap_or(-1), format, output);
+        let beside = sample::Beside {
+            timestamp_ms: i64::try_from(now.as_millis()).unwrap_or(-1),
+            key: arguments.key.as_deref(),
+            headers: &arguments.headers,
+        };
+        let shown = sample::show(file, spoke, &beside, format, output);
         return match verdicts.iter().find_map(|verdict| verdict.result.as_ref().err()) {
             Some(error) => {
                 let next = "correct the mapping or its tests; what it makes of the samples is shown above";
@@ -340,6 +351,34 @@ mod tests {
         assert!(failure.exit == Exit::Usage && failure.happened.contains("test 1: expected too_large"), "{failure:?}");
         let absent = CheckArguments { spoke: Some("shop".into()), ..with_sample() };
         assert!(sampled(WEB, VISIT, absent).1.expect_err("another spoke").next.contains("web"));
+    }
+
+    #[test]
+    fn samples_have_the_key_and_the_headers_that_are_given() {
+        let mapping = "spoke = \"web\"\ntopic = \"web.events\"\nformat = \"json\"\nenvelope = \"cloudevents\"\nid = \"id\"\n\
+                       occurred_at = { path = \"time\", format = \"rfc3339\" }\nkind = { constant = \"visit_made\" }\n\
+                       region = \"@header:land\"\nproduct = \"data.sku\"\nidentifiers = { customer_id = \"@key\" }\n";
+        let sample = "{\"sku\":\"P-1\"}";
+        let arguments = |given: &[&str]| {
+            #[derive(clap::Parser)]
+            struct Line {
+                #[command(flatten)]
+                check: CheckArguments,
+            }
+            let line = ["check", "--sample", "samples.ndjson"].iter().chain(given);
+            clap::Parser::try_parse_from(line).map(|Line { check }| check)
+        };
+        let given = ["--key", "C1", "--header", "ce_specversion=1.0", "--header", "ce_id=e-1", "--header"];
+        let given = [&given[..], &["ce_time=2026-01-31T09:00:00Z", "--header", "land=a=b"]].concat();
+        let (output, ended) = sampled(mapping, sample, arguments(&given).expect("right flags"));
+        assert_eq!(ended, Ok(()), "{output}");
+        for shown in ["e-1", "2026-01-31T09:00:00.000Z", "C1", "a=b", "P-1"] {
+            assert!(output.contains(shown), "{shown} in {output}");
+        }
+        let (output, ended) = sampled(mapping, sample, arguments(&given[..2]).expect("right flags"));
+        assert!(ended.is_err() && output.contains("ce_specversion"), "{output}");
+        let told = |given: &[&str]| arguments(given).expect_err("wrong flags").to_string();
+        assert!(told(&["--header", "land"]).contains("NAME=VALUE"), "{}", told(&["--header", "land"]));
     }
 
     #[test]

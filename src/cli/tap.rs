@@ -38,7 +38,7 @@ pub struct TapArguments {
     /// Stop after so many events
     #[arg(long, value_name = "NUMBER")]
     pub max: Option<u64>,
-    /// Show who an event is about, and the event as it came, with the personal data in it
+    /// Show who an event is about, and the event as it came, its key and headers too, with the personal data in it
     #[arg(long)]
     pub unmasked: bool,
     /// How events are shown
@@ -114,7 +114,7 @@ fn read(
                 let rows = || {
                     let mut rows: Vec<Vec<String>> = becomes.iter().map(|outcome| row(&record, outcome)).collect();
                     if arguments.unmasked {
-                        rows.extend(record.value.as_deref().map(came));
+                        rows.extend(came(&record));
                     }
                     rows
                 };
@@ -158,10 +158,17 @@ fn row(record: &CommittedRecord, outcome: &Outcome) -> Vec<String> {
     cells.iter().map(|cell| if in_full { escaped(cell) } else { shortened(cell) }).collect()
 }
 
-/// A row with the event as it came.
-fn came(value: &[u8]) -> Vec<String> {
-    let text = std::str::from_utf8(value).map_or_else(|_| hexadecimal(value), |text| escaped(&text.replace('\n', " ")));
-    vec![String::new(), "as it came".to_owned(), String::new(), String::new(), text, String::new()]
+/// Rows with the event as it came: its value, its key and its headers, as far as there are any.
+fn came(record: &CommittedRecord) -> Vec<Vec<String>> {
+    let row = |what: String, bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes);
+        let text = text.map_or_else(|_| hexadecimal(bytes), |text| escaped(&text.replace('\n', " ")));
+        vec![String::new(), what, String::new(), String::new(), text, String::new()]
+    };
+    let value = record.value.as_deref().map(|value| row("as it came".to_owned(), value));
+    let key = Some(&record.key).filter(|key| !key.is_empty()).map(|key| row("its key".to_owned(), key));
+    let headers = record.headers.iter().map(|(name, value)| row(shortened(&format!("header {name}")), value));
+    value.into_iter().chain(key).chain(headers).collect()
 }
 
 fn as_json(spoke: &Spoke, record: &CommittedRecord, becomes: &[Outcome], unmasked: bool) -> Value {
@@ -180,6 +187,11 @@ fn as_json(spoke: &Spoke, record: &CommittedRecord, becomes: &[Outcome], unmaske
                 None => line[name] = Value::Null,
             }
         }
+        let header = |(name, bytes): &(String, Vec<u8>)| match text(bytes) {
+            Ok(text) => json!({"name": name, "value_text": text}),
+            Err(digits) => json!({"name": name, "value_hex": digits}),
+        };
+        line["headers"] = record.headers.iter().map(header).collect::<Vec<_>>().into();
     }
     line
 }
@@ -219,7 +231,7 @@ mod tests {
             timestamp_ms: 1_769_850_000_000,
             key: b"ann@example.org".to_vec(),
             value: Some(value.as_bytes().to_vec()),
-            headers: Vec::new(),
+            headers: vec![("ce_subject".to_owned(), b"bob@example.org".to_vec()), ("raw".to_owned(), vec![0xFF])],
         }
     }
 
@@ -246,6 +258,7 @@ mod tests {
             let text = tapped(&["-o", format]);
             assert!(text.contains("shop.events-0-1") && text.contains("visit_made") && text.contains("***"), "{text}");
             assert!(text.contains("undecodable") && !text.contains("ann@") && !text.contains('\u{1b}'), "{text}");
+            assert!(!text.contains("bob@") && !text.contains("ce_subject"), "{text}");
             assert!(text.contains("skipped by the condition") || text.contains("\"by\":\"condition\""), "{text}");
         }
         let lines: Vec<Value> =
@@ -264,6 +277,13 @@ mod tests {
             text.contains("email:ann@example.org") && text.contains("\"note\"") && !text.contains('\u{1b}'),
             "{text}"
         );
+        for shown in ["its key", "header ce_subject", "bob@example.org", "ff"] {
+            assert!(text.contains(shown), "{shown} in {text}");
+        }
+        let lines = tapped(&["--unmasked", "-o", "jsonl"]);
+        let first: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
+        assert_eq!(first["headers"][0], json!({"name": "ce_subject", "value_text": "bob@example.org"}));
+        assert_eq!(first["headers"][1], json!({"name": "raw", "value_hex": "ff"}));
         let text = tapped(&["--unmasked", "-o", "json"]);
         assert!(text.contains("\"key_text\":\"ann@example.org\"") && text.contains("value_text"), "{text}");
     }

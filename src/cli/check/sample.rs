@@ -14,7 +14,7 @@ use crate::{
         judge::{Outcome, Patience, judge, judge_json},
         output::{Format, Steps},
     },
-    ingest::{Finds, NoHeaders, SourceRecord, Spoke},
+    ingest::{Finds, SourceRecord, Spoke},
 };
 
 /// The largest file of samples: they are looked at one by one, by a person.
@@ -29,11 +29,26 @@ struct Tally {
     rejected: u64,
 }
 
+/// What each sample has besides its payload.
+pub(super) struct Beside<'a> {
+    pub timestamp_ms: i64,
+    pub key: Option<&'a str>,
+    pub headers: &'a Vec<(String, String)>,
+}
+
+/// `NAME=VALUE`, for the command line.
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE, as in --header ce_type=order.placed".to_owned()),
+    }
+}
+
 /// Shows what the records of a file become. It is a failure if any is rejected.
 pub(super) fn show(
     file: &Path,
     spoke: &Spoke,
-    now_ms: i64,
+    beside: &Beside<'_>,
     format: Format,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -70,10 +85,10 @@ pub(super) fn show(
             topic: spoke.topic(),
             partition: 0,
             offset: i64::try_from(tally.records).unwrap_or(i64::MAX),
-            timestamp_ms: now_ms,
-            key: None,
+            timestamp_ms: beside.timestamp_ms,
+            key: beside.key.map(str::as_bytes),
             payload: Some(payload.as_slice()).filter(|payload| !payload.is_empty()),
-            headers: &NoHeaders,
+            headers: beside.headers,
         };
         tally.records += 1;
         let outcomes = match record.payload.filter(|_| !is_message).and_then(|sample| spoke.misfit(sample)) {
