@@ -1,7 +1,7 @@
 //! `insight-hub import`: a file of rows in; records of a department's topic out, and a report of what the hub makes of them.
 //!
 //! - `source`: a file → its bytes, unpacked, and what tells it from others.
-//! - `window`, `rows`: bytes → rows, each as the payload of an event or with what is wrong with it.
+//! - `window`, `rows`, `documents`: bytes → rows, each as the payload of an event or with what is wrong with it.
 //! - `transfer`: rows → batches on the log, each judged by the department's mapping as the hub will judge it.
 //! - `checkpoint`: how far it is, so that another start goes on there.
 //! - `glance`: the first records of a file of any form, for `check` and `spoke new`.
@@ -11,6 +11,7 @@
 //! ids made from positions cannot be imported. Rejected rows are sent as well, for the hub to publish them with the reason.
 
 mod checkpoint;
+mod documents;
 pub(super) mod glance;
 mod rejects;
 mod report;
@@ -57,13 +58,13 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Flags of `import`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ImportArguments {
-    /// The file: CSV with a header, or a JSON object on each line; gzip is unpacked
+    /// The file: CSV with a header, a JSON object on each line, or one JSON list of objects; gzip is unpacked
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Whose events they are: a spoke of spokes.directory. Its mapping takes a column's name as a path (a dot in it as \.)
     #[arg(long, value_name = "SPOKE")]
     pub spoke: String,
-    /// What the rows look like [default: as the file's name ends: .csv, .tsv, .ndjson, .jsonl, each also with .gz]
+    /// What the rows look like [default: as the file's name ends: .csv, .tsv, .ndjson, .jsonl, .json, each also with .gz]
     #[arg(long, value_enum)]
     pub format: Option<ImportFormat>,
     /// What stands between two cells of CSV: one ASCII character, or \t [default: , and in .tsv files \t]
@@ -86,8 +87,10 @@ pub struct ImportArguments {
 pub enum ImportFormat {
     /// A header with the names of the columns, then one event per row.
     Csv,
-    /// One JSON object per line.
+    /// One JSON object per line, or one list of them.
     Ndjson,
+    /// One JSON list of objects, or objects one after the other, however they are laid out.
+    Json,
 }
 
 pub(super) fn delimiter(text: &str) -> Result<u8, String> {
@@ -161,6 +164,7 @@ impl<'a> Job<'a> {
             format: match self.format {
                 RowFormat::Csv { delimiter } => format!("csv {:?}", char::from(delimiter)),
                 RowFormat::Ndjson => "ndjson".to_owned(),
+                RowFormat::Json => "json".to_owned(),
             },
         }
     }
@@ -176,17 +180,19 @@ fn row_format(arguments: &ImportArguments) -> Result<RowFormat, Failure> {
         "csv" => (Some(ImportFormat::Csv), b','),
         "tsv" => (Some(ImportFormat::Csv), b'\t'),
         "ndjson" | "jsonl" => (Some(ImportFormat::Ndjson), b','),
+        "json" => (Some(ImportFormat::Json), b','),
         _ => (None, b','),
     };
     match (arguments.format.or(named), arguments.delimiter) {
         (Some(ImportFormat::Csv), delimiter) => Ok(RowFormat::Csv { delimiter: delimiter.unwrap_or(usual) }),
         (Some(ImportFormat::Ndjson), None) => Ok(RowFormat::Ndjson),
-        (Some(ImportFormat::Ndjson), Some(_)) => {
+        (Some(ImportFormat::Json), None) => Ok(RowFormat::Json),
+        (Some(ImportFormat::Ndjson | ImportFormat::Json), Some(_)) => {
             usage("--delimiter is for CSV, and the rows are JSON".into(), "leave it out, or add --format csv")
         }
         (None, _) => usage(
             format!("the name of {} does not say what its rows look like", arguments.file.display()),
-            "add --format csv or --format ndjson",
+            "add --format csv, --format ndjson or --format json",
         ),
     }
 }
@@ -211,12 +217,12 @@ fn can_import(spoke: &Spoke, format: RowFormat) -> Result<(), Failure> {
             "give the rows a spoke of their own, with another topic and a mapping (format = \"json\")",
         );
     }
-    if spoke.is_canonical() && format != RowFormat::Ndjson {
+    if spoke.is_canonical() && matches!(format, RowFormat::Csv { .. }) {
         return usage(
             format!(
                 "{name} writes canonical touchpoints, with objects inside of objects, and the cells of CSV are text"
             ),
-            "import NDJSON, or give the rows a spoke of their own, with another topic and a mapping (format = \"json\")",
+            "import JSON (NDJSON, or one list), or give the rows a spoke of their own, with another topic and a mapping (format = \"json\")",
         );
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! The bytes of a file in; its rows out, each as the payload of one event, or with what is wrong with it.
 //!
-//! A row of CSV becomes a JSON object of column → text, without empty cells; a line of NDJSON is an event as it is. A row
-//! that is damaged costs itself and no other: a quote that is not closed ends with its line.
+//! A row of CSV becomes a JSON object of column → text, without empty cells; a line of NDJSON is an event as it is, and so is an
+//! element of one list of JSON. A row that is damaged costs itself and no other: a quote that is not closed ends with its line,
+//! but in a list, where nothing says where the element should have ended.
 
 use std::{
     io,
@@ -9,8 +10,13 @@ use std::{
 };
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use serde::de::IgnoredAny;
 
-use super::{source::Source, window::Window};
+use super::{
+    documents::{Scan, is_between},
+    source::Source,
+    window::{EXCERPT_BYTES, Window},
+};
 use crate::cli::exit::{Exit, Failure};
 
 /// What the rows of a file look like.
@@ -21,9 +27,14 @@ pub(super) enum RowFormat {
         /// What stands between two cells.
         delimiter: u8,
     },
-    /// A line of JSON for each event.
+    /// A line of JSON for each event, or one list of them.
     Ndjson,
+    /// One list of JSON, or documents one after the other, however they are laid out.
+    Json,
 }
+
+/// How much of a file is looked at to see whether its lines are documents or the lines of one.
+const BEGINNING_BYTES: usize = 64 << 10;
 
 /// One row.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,6 +126,8 @@ pub(super) struct Rows {
     window: Window,
     limit: usize,
     csv: Option<Csv>,
+    /// Whether rows are documents of JSON, and no lines.
+    has_documents: bool,
     /// The beginning of a line that is too long.
     excerpt: Vec<u8>,
 }
@@ -164,7 +177,10 @@ impl Rows {
         if window.bytes().starts_with(b"\xEF\xBB\xBF") {
             window.take(3);
         }
-        let mut rows = Rows { window, limit, csv: None, excerpt: Vec::new() };
+        let mut rows = Rows { window, limit, csv: None, has_documents: false, excerpt: Vec::new() };
+        if !matches!(format, RowFormat::Csv { .. }) {
+            rows.begin_documents(format == RowFormat::Json).map_err(failed)?;
+        }
         if let RowFormat::Csv { delimiter } = format {
             rows.read_header(source, delimiter)?;
         }
@@ -187,6 +203,7 @@ impl Rows {
     pub(super) fn next(&mut self) -> io::Result<Option<Row<'_>>> {
         match self.csv {
             Some(_) => self.next_of_csv(),
+            None if self.has_documents => self.next_document(),
             None => self.next_line(),
         }
     }
@@ -257,7 +274,7 @@ impl Rows {
     }
 
     fn next_of_csv(&mut self) -> io::Result<Option<Row<'_>>> {
-        let Rows { window, limit, csv: Some(csv), excerpt } = self else { return Ok(None) };
+        let Rows { window, limit, csv: Some(csv), excerpt, .. } = self else { return Ok(None) };
         let Some(record) = csv.record(window, *limit)? else { return Ok(None) };
         let line = window.line + 1;
         let index = window.index();
@@ -295,6 +312,65 @@ impl Rows {
             }
         };
         Ok(Some(Row { line, text: window.taken(index, length), content }))
+    }
+
+    /// Sees whether rows are documents, and goes into the list that they are in, if it is one.
+    fn begin_documents(&mut self, is_json: bool) -> io::Result<()> {
+        self.window.fill(BEGINNING_BYTES)?;
+        let bytes = self.window.bytes();
+        let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let rest = &bytes[blank..];
+        // Lists on lines of their own are records that no mapping takes.
+        let is_line = |line: &[u8]| {
+            line.len() < rest.trim_ascii_end().len() && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+        };
+        let is_list =
+            rest.starts_with(b"[") && (is_json || !rest.split(|&byte| byte == b'\n').next().is_some_and(is_line));
+        self.has_documents = is_json || is_list;
+        if is_list {
+            self.window.take(blank + 1);
+        }
+        Ok(())
+    }
+
+    fn next_document(&mut self) -> io::Result<Option<Row<'_>>> {
+        loop {
+            let between = self.window.bytes().iter().take_while(|byte| is_between(**byte)).count();
+            self.window.take(between);
+            if !self.window.bytes().is_empty() {
+                break;
+            }
+            if !self.window.more()? {
+                return Ok(None);
+            }
+        }
+        let line = self.window.line + 1;
+        let (mut scan, mut searched) = (Scan::default(), 0);
+        loop {
+            let end = scan.end(&self.window.bytes()[searched..]).map(|end| searched + end);
+            let length = end.unwrap_or(self.window.bytes().len());
+            if length > self.limit {
+                self.excerpt.clear();
+                self.excerpt.extend_from_slice(&self.window.bytes()[..length.min(EXCERPT_BYTES)]);
+                self.window.take(length);
+                let mut is_over = end.is_some();
+                while !is_over && self.window.more()? {
+                    let end = scan.end(self.window.bytes());
+                    is_over = end.is_some();
+                    self.window.take(end.unwrap_or(self.window.bytes().len()));
+                }
+                let content = Content::Bad(Defect::TooLarge { limit: self.limit });
+                return Ok(Some(Row { line, text: &self.excerpt, content }));
+            }
+            if end.is_none() && self.window.more()? {
+                searched = length;
+                continue;
+            }
+            let index = self.window.index();
+            self.window.take(length);
+            let text = self.window.taken(index, length);
+            return Ok(Some(Row { line, text, content: Content::Payload(text) }));
+        }
     }
 
     fn next_line(&mut self) -> io::Result<Option<Row<'_>>> {

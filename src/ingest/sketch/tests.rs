@@ -135,7 +135,11 @@ fn a_list_of_contacts_is_read_element_by_element_and_a_list_of_goods_is_not() {
     let mut some = parcels.clone();
     some[3] = json!({"shipment": "S3", "order_id": "O3"});
     let made = sketched("post", &some);
-    assert!(made.text.contains("\neach = { path = \"parcels\", key = \".number\", optional = true }\n"), "{}", made.text);
+    assert!(
+        made.text.contains("\neach = { path = \"parcels\", key = \".number\", optional = true }\n"),
+        "{}",
+        made.text
+    );
     assert_eq!((made.tally.skipped, made.tally.rejected_records), (1, 0));
     assert!(made.text.contains("# LOOK: some records have no parcels at all"), "{}", made.text);
     some[3]["parcels"] = json!([]);

@@ -160,6 +160,38 @@ fn lines_of_json_are_sent_as_they_are() {
 }
 
 #[test]
+fn the_elements_of_one_list_are_events() {
+    let list = "\u{FEFF} [ {\"id\":1, \"t\":\"a,]}\\\"\"},\n{\"id\":2,\n \"in\":[{},[1]]}\n,\"x\", 7,\n null ]\n";
+    let expected = expect![[r#"
+        1 {"id":1, "t":"a,]}\""}
+        2 {"id":2,
+         "in":[{},[1]]}
+        4 "x"
+        4 7
+        5 null
+    "#]];
+    expected.assert_eq(&shown(list.as_bytes(), RowFormat::Ndjson, 100));
+    expected.assert_eq(&shown(list.as_bytes(), RowFormat::Json, 100));
+    for (text, format, rows) in [
+        ("[]", RowFormat::Ndjson, ""),
+        (" [\n]\n", RowFormat::Json, ""),
+        // On lines of their own they are records, which no mapping takes.
+        ("[1]\n[2]\n", RowFormat::Ndjson, "1 [1]\n2 [2]\n"),
+        ("[{\"a\":1}]\n", RowFormat::Ndjson, "1 {\"a\":1}\n"),
+        ("{\n \"a\": 1\n}\n{\"a\":2}", RowFormat::Json, "1 {\n \"a\": 1\n}\n4 {\"a\":2}\n"),
+        // What is damaged is sent as it stands, and what comes after it cannot be told from it.
+        ("[{\"a\":1},{\"a\":\"x},{\"a\":3}]", RowFormat::Json, "1 {\"a\":1}\n1 {\"a\":\"x},{\"a\":3}]\n"),
+        ("[{\"a\":1},}, {\"a\":3}]", RowFormat::Json, "1 {\"a\":1}\n1 }\n1 {\"a\":3}\n"),
+    ] {
+        assert_eq!(shown(text.as_bytes(), format, 100), rows, "{text}");
+    }
+    let large = format!("[{{\"a\":1}},\n{{\"a\":\"{}\"}},\n{{\"a\":3}}]", "z".repeat(200));
+    let seen = shown(large.as_bytes(), RowFormat::Json, 100);
+    let lines: Vec<&str> = seen.lines().collect();
+    assert!(lines.len() == 3 && lines[1].starts_with("2 too_large: ") && lines[2] == "3 {\"a\":3}", "{seen}");
+}
+
+#[test]
 fn a_wrong_header_is_an_error_that_says_which_column() {
     let mut all = String::new();
     for header in [
@@ -225,6 +257,7 @@ fn memory_is_bounded_by_the_largest_message_whatever_a_line_has() {
     let huge = "x".repeat(24 << 20);
     for (text, format) in [
         (format!("{{\"id\":1}}\n{huge}\n{{\"id\":2}}\n"), RowFormat::Ndjson),
+        (format!("[{{\"id\":1}},{{\"id\":\"{huge}\"}},\n{{\"id\":2}}]"), RowFormat::Ndjson),
         (format!("id,name\n1,Ann\n2,{huge}\n3,Cy\n"), CSV),
         (format!("id,name\n1,Ann\n2,\"{huge}\n3,Cy\n"), CSV),
         (format!("id,name\n1,Ann\n2{}\n3,Cy\n", ",".repeat(2 << 20)), CSV),
@@ -289,6 +322,33 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_list_is_read_from_every_place_between_its_elements(
+        texts in prop::collection::vec("[ab\",\\\\\\[\\]{}\n é]{0,6}", 0..12),
+        between in prop_oneof![Just(","), Just(",\n  "), Just(" ,")],
+    ) {
+        let elements: Vec<String> = texts
+            .iter()
+            .map(|text| serde_json::json!({"t": text, "in": [{ "": text }]}).to_string())
+            .collect();
+        let text = format!("[\n{}\n]\n", elements.join(between));
+        let mut rows = open(text.as_bytes(), RowFormat::Json, 1_000, (0, 0)).expect("a list");
+        let mut read = Vec::new();
+        loop {
+            let mut resumed = open(text.as_bytes(), RowFormat::Json, 1_000, rows.place()).expect("a list");
+            let mut all = read.clone();
+            while let Some(row) = resumed.next().expect("a readable file") {
+                prop_assert_eq!(row.line as usize, 2 + all.len() * between.matches('\n').count());
+                all.push(String::from_utf8_lossy(row.text).into_owned());
+            }
+            prop_assert_eq!(&all, &elements);
+            let Some(row) = rows.next().expect("a readable file") else { break };
+            read.push(String::from_utf8_lossy(row.text).into_owned());
+        }
+    }
+}
+
 #[test]
 fn rows_lie_across_what_is_read_at_once() {
     let mut text = "id,note\n".to_owned();
@@ -305,4 +365,8 @@ fn rows_lie_across_what_is_read_at_once() {
     let lines = expected.replace("\\n", " ");
     let numbered: String = lines.lines().enumerate().map(|(index, line)| format!("{} {line}\n", index + 1)).collect();
     assert!(shown(lines.as_bytes(), RowFormat::Ndjson, 1_000) == numbered);
+    let objects: Vec<&str> = lines.lines().map(|line| line.split_once(' ').expect("a number").1).collect();
+    let list = format!("[{}]", objects.join(",\n"));
+    let expected: String = objects.iter().enumerate().map(|(index, line)| format!("{} {line}\n", index + 1)).collect();
+    assert!(shown(list.as_bytes(), RowFormat::Ndjson, 1_000) == expected);
 }
