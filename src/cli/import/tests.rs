@@ -11,7 +11,10 @@ use serde_json::Value;
 use super::*;
 use crate::{
     cli::{Cli, Command},
-    engine::log::{LogError, outside::SpokeRecord},
+    engine::log::{
+        LogError,
+        outside::{SpokeRecord, Unfit},
+    },
     ingest::{Mapped, NoHeaders, SourceRecord},
 };
 
@@ -269,6 +272,51 @@ fn the_report_says_which_rows_are_bad_and_why() {
         assert!(*row == expected.3 || serde_json::from_str::<Value>(row).is_ok(), "{row}");
     }
     assert_eq!(written.len(), expected.len());
+}
+
+/// A topic that takes no record of more than so many bytes.
+struct Small(usize, Vec<usize>);
+
+impl SpokeAppend for Small {
+    fn send_record(&mut self, record: &SpokeRecord<'_>) -> Result<(), LogError> {
+        self.1.push(record.payload.unwrap_or_default().len());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        unreachable!("an import asks which records fit")
+    }
+
+    fn flush_fitting(&mut self) -> Result<Vec<Unfit>, LogError> {
+        let sizes = std::mem::take(&mut self.1);
+        let unfit = sizes.iter().enumerate().filter(|(_, size)| **size > self.0);
+        Ok(unfit.map(|(number, _)| Unfit { number, why: "too large".into() }).collect())
+    }
+}
+
+#[test]
+fn what_a_topic_does_not_take_is_among_the_rejects_in_full() {
+    let note = "é".repeat(100);
+    let row = |number: u32, note: &str| format!("O-{number},2026-01-31T09:00:00Z,bought,C1,{note}");
+    let (large, longer) = (row(2, &note), row(4, &"y".repeat(200_000)));
+    let text = format!("order no,at,what,customer,note\n{}\n{large}\n{}\n{longer}\n", row(1, "a"), row(3, "b"));
+    let world = World::new("orders.csv", text.as_bytes());
+    let rejects = world.directory.path().join("bad.ndjson");
+    let spokes = hub::spokes(&world.settings).expect("right mappings");
+    let [file, bad] = [&world.file, &rejects].map(|path| path.display().to_string());
+    let cli =
+        Cli::try_parse_from(["insight-hub", "import", &file, "--spoke", "shop", "--rejects", &bad]).expect("right");
+    let Command::Import(arguments) = &cli.command else { panic!("it is import") };
+    let job = Job::new(&world.settings, &spokes, arguments).expect("right");
+    let mut connect = || Ok(Box::new(Small(200, Vec::new())) as Box<dyn SpokeAppend>);
+    let failure =
+        import(&job, &mut connect, &StopToken::default(), small(), &mut Vec::new()).expect_err("two are left");
+    assert!(failure.happened.starts_with("2 of the rows"), "{failure}");
+    let written = fs::read_to_string(&rejects).expect("it was written");
+    let rows: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(rows.iter().map(|row| row["line"].as_u64()).collect::<Vec<_>>(), [Some(3), Some(5)]);
+    assert_eq!((&rows[0]["row"], &rows[0]["reason"]), (&large.into(), &"too_large".into()));
+    assert!(rows[1]["row"] == longer && rows.iter().all(|row| row.get("truncated").is_none()));
 }
 
 #[test]

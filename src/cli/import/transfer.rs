@@ -16,7 +16,6 @@ use super::{
     report::Tally,
     rows::{Content, Defect, Row, RowFormat, Rows},
     source::Source,
-    window::EXCERPT_BYTES,
 };
 use crate::{
     cli::{
@@ -83,12 +82,10 @@ struct Sent {
     accepted: u64,
     skipped: u64,
     rejected: u64,
-    /// The beginning of what is large enough that the topic may not take it.
-    excerpt: Vec<u8>,
+    /// The row, if rejects are written: a batch has no more of them than [`Pace::batch_bytes`], and one more row.
+    text: Vec<u8>,
 }
 
-/// What no topic refuses because of its size.
-const SMALL_BYTES: usize = 64 << 10;
 const TOO_LARGE: &str = "The topic takes no record as large as this row; it was not sent. Raise max.message.bytes of the topic \
                          and import again with --again, or send less.";
 
@@ -171,9 +168,7 @@ impl Transfer<'_> {
         let (line, reason, field, message) = (row.line, "too_large", "", TOO_LARGE);
         tally.reject(line, reason, field, message);
         match &mut self.rejects {
-            Some(rejects) => {
-                rejects.write(&Reject { line, reason, field, message, text: &row.excerpt, truncated: true })
-            }
+            Some(rejects) => rejects.write(&Reject { line, reason, field, message, text: &row.text, truncated: false }),
             None => Ok(()),
         }
     }
@@ -206,13 +201,13 @@ impl Transfer<'_> {
             let now_ms = hub::now_ms();
             let (line, before) = (row.line, (tally.accepted, tally.skipped, tally.rejected));
             if let Some(payload) = self.judge(&row, now_ms, tally)? {
-                let kept = if payload.len() < SMALL_BYTES { 0 } else { EXCERPT_BYTES };
+                let kept = if self.rejects.is_some() { row.text } else { &[] };
                 sent.push(Sent {
                     line,
                     accepted: tally.accepted - before.0,
                     skipped: tally.skipped - before.1,
                     rejected: tally.rejected - before.2,
-                    excerpt: payload[..kept.min(payload.len())].to_vec(),
+                    text: kept.to_vec(),
                 });
                 if let Err(error) = appender.send(self.spoke.topic(), None, payload, now_ms) {
                     return Ok(Err(error));
