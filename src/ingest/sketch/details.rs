@@ -254,7 +254,11 @@ impl<'v> Guesser<'_, 'v> {
         let is_cost = |place: &Place<'v>| has(&place.last, &COSTS) || has(&place.before, &COSTS);
         let found = self.best(|place| {
             let at = AMOUNTS.iter().position(|name| has(&place.last, &[name]))?;
-            let is_number = |value: &Value| forms::decimal(value).is_some() || forms::has_comma(value);
+            let sign = forms::decimal_sign(place.values.iter().map(|(_, value)| *value));
+            let is_number = |value: &Value| match sign {
+                None => forms::decimal(value).is_some(),
+                Some((sign, _)) => forms::is_spelled(value, sign),
+            };
             let is_money = !place.is_list && place.percent(is_number) >= MOSTLY;
             let is_taken = if is_cost(place) { has_cost } else { has_amount };
             let has_currency = self.currency(place).is_some_and(|(_, beside)| beside.is_some());
@@ -263,24 +267,25 @@ impl<'v> Guesser<'_, 'v> {
         let Some(place) = found else { return };
         self.take(place);
         let field = if is_cost(place) { "cost" } else { "amount" };
-        if place.percent(forms::has_comma) > 0 {
-            let remark =
-                format!("{} looks like money, but some is written with a comma: have a point written", place.path);
-            return self.parts.push(Part::default().look(field, remark));
-        }
+        let sign = forms::decimal_sign(place.values.iter().map(|(_, value)| *value));
+        let decimal = sign.map_or_else(String::new, |(sign, _)| format!(", decimal = \"{sign}\""));
         let is_minor = has(&place.last, &MINOR);
-        let has_decimals = place.percent(|value| forms::decimal(value) == Some(true)) > 0;
+        let has_decimals = match sign {
+            None => place.percent(|value| forms::decimal(value) == Some(true)) > 0,
+            Some((sign, _)) => place.percent(|value| value.as_str().is_some_and(|text| text.contains(sign))) > 0,
+        };
         let unit = if is_minor { "minor" } else { "major" };
         let Some((currency, currency_place)) = self.currency(place) else {
             let part = Part::default()
                 .look(field, format!("{} may be money, but nothing says in which currency", place.path))
                 .suggests(format!(
-                    "{field} = {{ value = {}, unit = \"{unit}\", currency = {{ constant = \"EUR\" }} }}",
+                    "{field} = {{ value = {}, unit = \"{unit}\"{decimal}, currency = {{ constant = \"EUR\" }} }}",
                     quoted(&place.path)
                 ));
             return self.parts.push(part);
         };
-        let line = format!("{field} = {{ value = {}, unit = \"{unit}\", currency = {currency} }}", quoted(&place.path));
+        let path = quoted(&place.path);
+        let line = format!("{field} = {{ value = {path}, unit = \"{unit}\"{decimal}, currency = {currency} }}");
         let comment = match field {
             "cost" => "What it cost the company",
             _ => "What the customer pays, or gets back if it is negative",
@@ -293,10 +298,19 @@ impl<'v> Guesser<'_, 'v> {
                 self.take(known);
             }
         }
-        if !is_minor && !has_decimals {
-            part =
-                part.look(field, "all values are whole numbers: is 12 twelve euros (major) or twelve cents (minor)?");
-        }
+        let whole = "all values are whole numbers: is 12 twelve euros (major) or twelve cents (minor)?";
+        part = match sign {
+            Some((sign, true)) => part.look(
+                field,
+                format!("is 1,234 more than a thousand, or hardly more than one? It is read with {sign:?} before decimals"),
+            ),
+            Some((sign, false)) => part.look(
+                field,
+                format!("these are not written plainly: they are read with {sign:?} before decimals, and thousands told apart"),
+            ),
+            None if !is_minor && !has_decimals => part.look(field, whole),
+            None => part,
+        };
         self.parts.push(part);
     }
 

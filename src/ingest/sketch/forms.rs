@@ -1,5 +1,7 @@
 //! A value → what it looks like: an address, a number of a telephone, a time, money, a code.
 
+use std::cmp::Ordering;
+
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -187,15 +189,32 @@ pub(super) fn decimal(value: &Value) -> Option<bool> {
     number::scaled(&scalar(value), exponent).map(|_| has_point)
 }
 
-/// Whether a text is a decimal number with a comma, such as `1.234,50`: no mapping reads it.
-pub(super) fn has_comma(value: &Value) -> bool {
-    let Some((whole, decimals)) = value.as_str().and_then(|text| text.trim().rsplit_once(',')) else { return false };
-    let whole = whole.strip_prefix('-').unwrap_or(whole);
-    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    whole.starts_with(|first: char| first.is_ascii_digit())
-        && whole.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b' '))
-        && is_digits(decimals)
-        && decimals.len() <= 2
+/// What stands before the decimals of texts that no plain reader takes, `,` or `.`: the one with which most of them, and no fewer than
+/// with the other, are numbers. Whether the other would do as well: `1,234` is more than a thousand, or hardly more than one.
+pub(super) fn decimal_sign<'v>(values: impl Iterator<Item = &'v Value> + Clone) -> Option<(char, bool)> {
+    let plain = values.clone().filter(|value| decimal(value).is_some()).count();
+    let fitting = |sign: char| values.clone().filter(|value| is_spelled(value, sign)).count();
+    let (comma, point) = (fitting(','), fitting('.'));
+    if plain >= comma.max(point) {
+        return None;
+    }
+    match comma.cmp(&point) {
+        Ordering::Greater => Some((',', false)),
+        Ordering::Less => Some(('.', false)),
+        // Money has hardly ever three decimals: groups of three are thousands.
+        Ordering::Equal => Some(('.', values.clone().any(is_grouped))),
+    }
+}
+
+/// Whether a value is a number, in text with this before its decimals.
+pub(super) fn is_spelled(value: &Value, sign: char) -> bool {
+    let scalar = scalar(value);
+    decimal(value).is_some() && !value.is_string()
+        || number::scaled(&number::respelled(&scalar, Some(sign)), 4).is_some()
+}
+
+fn is_grouped(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.contains(','))
 }
 
 /// A whole number, as JSON or as text.

@@ -248,15 +248,37 @@ fn names_that_nobody_foresaw_are_found_by_their_values() {
 }
 
 #[test]
-fn money_with_a_comma_is_told() {
-    let records: Vec<Value> = (0..10)
-        .map(|n| {
-            json!({"id": n + 1, "time": "2026-01-31T09:00:00Z", "customer_id": n + 1, "type": "purchase", "paid": format!("{n},50"),
-                "currency": "EUR"})
-        })
-        .collect();
-    let made = check("till", &records, &[]);
-    assert!(made.remarks.iter().any(|remark| remark.contains("with a comma")), "{:?}", made.remarks);
+fn money_is_read_as_it_is_written() {
+    let records = |written: &dyn Fn(usize) -> String| -> Vec<Value> {
+        (0..10)
+            .map(|n| {
+                json!({"id": n + 1, "time": "2026-01-31T09:00:00Z", "customer_id": n + 1, "type": "purchase", "paid": written(n),
+                    "currency": "EUR"})
+            })
+            .collect()
+    };
+    let line =
+        |decimal: &str| format!("amount = {{ value = \"paid\", unit = \"major\"{decimal}, currency = \"currency\" }}");
+    let (comma, point) = (line(", decimal = \",\""), line(", decimal = \".\""));
+    for (written, expected) in [
+        (&(|n| format!("{n},50")) as &dyn Fn(usize) -> String, &comma),
+        (&|n| format!("{n}.250,50"), &comma),
+        (&|n| format!("1\u{202f}{n}50,50"), &comma),
+        (&|n| format!("1'{n}50.50"), &point),
+        (&|n| format!("1,{n}50.5"), &point),
+        // Some have no thousands, and some no decimals.
+        (&|n| if n % 2 == 0 { format!("{n},5") } else { format!("1.{n}00") }, &comma),
+        (&|n| format!("{n}.50"), &line("")),
+    ] {
+        let made = check("till", &records(written), &[expected]);
+        let is_told = made.remarks.iter().any(|remark| remark.starts_with("amount: these are not written plainly"));
+        assert_eq!(is_told, expected.contains("decimal"), "{:?}", made.remarks);
+    }
+    // One that is none among many is no other way to write.
+    let made = sketched("till", &records(&|n| if n == 3 { "n/a".to_owned() } else { format!("{n}.5") }));
+    assert!(!made.text.contains("decimal ="), "{}", made.text);
+    let made = check("till", &records(&|n| format!("1,{n}50")), &[&point]);
+    assert!(made.remarks.iter().any(|remark| remark.contains("is 1,234 more than a thousand")), "{:?}", made.remarks);
 }
 
 #[test]
