@@ -23,6 +23,7 @@ impl Shape {
         capture.entries.clear();
         capture.elements.clear();
         capture.fault = None;
+        capture.empty_is_nothing = false;
     }
 
     /// Notes which places hold something in a capture, by their nodes: in one of the elements of a list if they are in it.
@@ -83,6 +84,9 @@ pub struct Capture<'a> {
     /// What was picked out of each element: the scalars of the element's nodes, and its entries.
     pub(super) elements: Vec<(Vec<Scalar<'a>>, Vec<Entry<'a>>)>,
     fault: Option<Fault>,
+    /// Whether an empty text or list, where a path leads on, is null: so write those who have no other word for an object
+    /// without members. In Avro the schema says what stands there.
+    pub(super) empty_is_nothing: bool,
 }
 
 /// One key of a wanted object with one of its values.
@@ -193,6 +197,11 @@ impl Seed<'_, '_, '_> {
         &self.shape.nodes[usize::from(self.node)]
     }
 
+    /// Whether what is empty here is nothing: a path leads on from it. The payload itself must be something.
+    fn may_be_empty(&self) -> bool {
+        self.capture.empty_is_nothing && self.node != 0 && !self.node().leaf
+    }
+
     /// No scalar can be descended into: noted unless a scalar is welcome here too. Null is simply absent.
     fn note_unless_leaf(&mut self) {
         if !self.node().leaf {
@@ -222,6 +231,9 @@ impl<'de> Seed<'_, '_, 'de> {
     }
 
     fn scalar<E: serde::de::Error>(mut self, scalar: Scalar<'de>) -> Result<(), E> {
+        if matches!(&scalar, Scalar::Text(text) if text.trim().is_empty()) && self.may_be_empty() {
+            return self.capture.put(self.node, Scalar::Null);
+        }
         self.note_unless_leaf();
         self.capture.put(self.node, scalar)
     }
@@ -354,6 +366,15 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
                 left -= 1;
                 self.capture.entries.push(Entry { slot: self.node, key: Cow::Borrowed(""), value });
             }
+            return Ok(());
+        }
+        if node.items.is_empty() && self.may_be_empty() {
+            if sequence.next_element::<IgnoredAny>()?.is_none() {
+                return self.capture.put(self.node, Scalar::Null);
+            }
+            self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
+            self.note_unless_leaf();
+            while sequence.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(());
         }
         self.capture.put::<A::Error>(self.node, Scalar::Composite)?;

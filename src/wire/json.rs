@@ -37,6 +37,7 @@ pub fn capture_at<'a>(
     })?;
     let wrong =
         |error: serde_json::Error| JsonError { line: error.line(), column: error.column(), cut_off: error.is_eof() };
+    capture.empty_is_nothing = true;
     if may_have_long_numbers(text) {
         serde_json::from_str::<IgnoredAny>(text).map_err(wrong)?;
         // It is JSON: what is not read is a key that is there twice, which the capture's fault says.
@@ -93,6 +94,25 @@ mod tests {
         );
         assert_eq!(scalars(&["[1].a"], r#"[{"a":1},{"a":2}]"#), ["Int(2)"]);
         assert_eq!(scalars(&["a"], r#"{"\u0061":"\u00e9\n"}"#), ["é\n"]);
+    }
+
+    #[test]
+    fn what_is_empty_where_a_path_leads_on_is_nothing() {
+        for long in ["", ",\"x\":123456789012345678901234"] {
+            for empty in ["\"\"", "\" \"", "[]", "null"] {
+                let json = format!("{{\"a\":{empty},\"d\":1{long}}}");
+                assert_eq!(scalars(&["a.b.c", "d"], &json), ["Missing", "Int(1)"], "{json}");
+                // It is a value where a value is wanted.
+                assert_ne!(scalars(&["a"], &json), ["Missing"], "{json}");
+            }
+            for other in ["\"x\"", "0", "false", "[1]", "[[]]"] {
+                let json = format!("{{\"a\":{other},\"d\":1{long}}}");
+                assert_eq!(scalars(&["a.b.c", "d"], &json), ["Missing", "Int(1)", "no container: \"a\""], "{json}");
+            }
+        }
+        for payload in ["\"\"", "[]"] {
+            assert_eq!(scalars(&["a.b"], payload), ["Missing", "no container: \"\""], "{payload}");
+        }
     }
 
     #[test]

@@ -19,6 +19,23 @@ const FULL: &str = r#"{"id":"f-1","spoke":"operations","kind":"survey_answered",
     "promised_at":1769850000000,"initiator":"bot","visibility":"internal","sentiment":-100,"referrer":{"type":"email","value":"BOB@x"},
     "effort":-3,"properties":{"b":true,"a":1.5,"none":null},"unknown":{"later":[1,2,3]}}"#;
 
+/// As PHP writes an object without members.
+#[test]
+fn an_empty_list_or_text_is_an_object_that_is_not_there() {
+    for empty in ["[]", "\"\""] {
+        check(
+            OPERATIONS,
+            &format!(
+                r#"{{"id":"o-1","kind":"visit_made","occurred_at":"2026-02-10T09:00:00Z","identifiers":{{"customer_id":["C1"]}},
+                "amount":{empty},"properties":{empty},"referrer":{empty}}}"#
+            ),
+            expect![[r#"
+                operations o-1 visit_made at 2026-02-10T09:00:00.000Z by customer_id:C1, initiator customer
+            "#]],
+        );
+    }
+}
+
 #[test]
 fn every_field_goes_by_its_name() {
     check(

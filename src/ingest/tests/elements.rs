@@ -29,7 +29,7 @@ fn each_element_is_a_touchpoint_with_what_the_record_has() {
     "#]],
     );
     // No element, no touchpoint: that is no mistake.
-    for nothing in ["[]", "null"] {
+    for nothing in ["[]", "null", "\"\""] {
         let payload = format!(r#"{{"n":"S1","what":"order_shipped","at":1,"who":"C1","parcels":{nothing}}}"#);
         assert_eq!(outcomes(&spoke(&shipments()).expect("a spoke of this test"), payload.as_bytes()), "skipped\n");
     }
