@@ -8,7 +8,7 @@ use std::{
 use rdkafka::{
     Offset, TopicPartitionList,
     config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, ConsumerGroupMetadata},
+    consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata},
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ThreadedProducer},
@@ -45,6 +45,8 @@ pub struct KafkaSink {
     /// Transactions given up since the last commit.
     failures: u32,
     bytes: usize,
+    /// By topic: whether this transaction has a record for it.
+    written: Vec<bool>,
     /// By topic: the headers that its last record had but for the last one, ready to be copied. Making them anew costs more
     /// than the rest of sending a record.
     headers: Vec<Option<HeaderTemplate>>,
@@ -89,6 +91,7 @@ impl KafkaSink {
             in_transaction: false,
             failures: 0,
             bytes: 0,
+            written: topology.topics.iter().map(|_| false).collect(),
             headers: topology.topics.iter().map(|_| None).collect(),
         };
         sink.rebuild()?;
@@ -128,6 +131,12 @@ impl KafkaSink {
             }
             match &error {
                 // To repeat the work would not mend it.
+                KafkaError::Transaction(it) if it.code() == RDKafkaErrorCode::TopicAuthorizationFailed => {
+                    let topics = self.not_writable();
+                    return Err(LogError::Stop(format!(
+                        "topic {topics} may not be written ({text}); grant Write and Describe on it"
+                    )));
+                }
                 KafkaError::Transaction(it) if is_forbidden(it.code()) => {
                     return Err(LogError::Stop(format!(
                         "{text}; grant WRITE on the hub's topics, READ on its group and its input, WRITE on its \
@@ -145,6 +154,18 @@ impl KafkaSink {
             // Some refusals come at once.
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The topics of this transaction that a broker may have refused: those that this user does not even see any more, or all of
+    /// them if it sees each.
+    fn not_writable(&self) -> String {
+        let written = self.topics.iter().zip(&self.written).filter(|(_, written)| **written);
+        let names: Vec<&str> = written.map(|((_, topic), _)| &*topic.name).collect();
+        let seen = self.offsets.fetch_metadata(None, TRY).ok();
+        let is_seen =
+            |name: &str| seen.as_ref().is_none_or(|seen| seen.topics().iter().any(|topic| topic.name() == name));
+        let unseen: Vec<&str> = names.iter().copied().filter(|name| !is_seen(name)).collect();
+        if unseen.is_empty() { names.join(" or ") } else { unseen.join(", ") }
     }
 
     /// Waits a little when one transaction after the other fails: work that is repeated as fast as it fails would fill the
@@ -175,6 +196,7 @@ impl Sink for KafkaSink {
     fn begin(&mut self) -> Result<(), LogError> {
         self.context.undelivered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         self.bytes = 0;
+        self.written.fill(false);
         let outcome = self.producer()?.begin_transaction();
         outcome.map_err(|error| LogError::Rebuild(format!("a transaction cannot begin: {error}")))?;
         self.in_transaction = true;
@@ -200,6 +222,9 @@ impl Sink for KafkaSink {
                 other => other.insert(HeaderTemplate::new(first)),
             };
             record = record.headers(template.made.clone().insert(Header { key, value: Some(*value) }));
+        }
+        if let Some(written) = self.written.get_mut(usize::from(output.topic.0)) {
+            *written = true;
         }
         self.bytes += output.key.len() + output.value.map_or(0, <[u8]>::len);
         let producer = self.producer()?;
