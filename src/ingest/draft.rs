@@ -229,6 +229,23 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
     }
 
     fn text(&self, field: &str, rule: &'c TextRule, characters_max: usize) -> Part<Option<&'c str>> {
+        // Nearly every text comes from one place, is not translated and stays as it is; or there is none.
+        if let TextRule::Slot { place, map, default } = rule
+            && place.others.is_empty()
+        {
+            match self.scalar(place.first) {
+                Scalar::Missing | Scalar::Null => return Ok(default.as_deref()),
+                Scalar::Text(text) if map.is_empty() && validate::is_plain(text, characters_max) => {
+                    return Ok(Some(text));
+                }
+                _ => {}
+            }
+        }
+        self.any_text(field, rule, characters_max)
+    }
+
+    #[inline(never)]
+    fn any_text(&self, field: &str, rule: &'c TextRule, characters_max: usize) -> Part<Option<&'c str>> {
         match rule {
             TextRule::Constant(text) => Ok(Some(text)),
             TextRule::Slot { place, map, default } => {
@@ -282,12 +299,19 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         match rule {
             None => Ok(None),
             Some(NumberRule::Constant(number)) => Ok(Some(*number)),
+            Some(NumberRule::Slot(place, default)) if place.is_left_out(self.capture) => Ok(*default),
             Some(NumberRule::Slot(place, default)) => {
                 let slot = place.slot(self.capture);
                 let number = self.at(slot, field, validate::within(self.scalar(slot), range, outside))?;
                 Ok(number.or(*default))
             }
         }
+    }
+
+    /// Whether neither a part's main value is there nor an object for it.
+    #[inline]
+    fn is_left_out(&self, container: Option<Slot>, value: &Place) -> bool {
+        value.is_left_out(self.capture) && container.is_none_or(|container| self.scalar(container).is_absent())
     }
 
     /// Whether a part's main value is absent; if it is absent from an object that is there for it, that is an error.
@@ -322,10 +346,15 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         }
     }
 
+    #[inline]
     fn money(&self, field: &str, rule: Option<&MoneyRule>) -> Part<Option<Money>> {
-        let Some(rule) = rule else {
-            return Ok(None);
-        };
+        match rule {
+            Some(rule) if !self.is_left_out(rule.container, &rule.value) => self.money_of(field, rule),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn money_of(&self, field: &str, rule: &MoneyRule) -> Part<Option<Money>> {
         let slot = rule.value.slot(self.capture);
         if self.is_absent(field, rule.container, slot)? {
             return Ok(None);
@@ -351,10 +380,15 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         }
     }
 
+    #[inline]
     fn score(&self, rule: Option<&'c ScoreRule>) -> Part<Option<Score<'c>>> {
-        let Some(rule) = rule else {
-            return Ok(None);
-        };
+        match rule {
+            Some(rule) if !self.is_left_out(rule.container, &rule.value) => self.score_of(rule),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn score_of(&self, rule: &'c ScoreRule) -> Part<Option<Score<'c>>> {
         let slot = rule.value.slot(self.capture);
         if self.is_absent("score.value", rule.container, slot)? {
             return Ok(None);
@@ -374,10 +408,15 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         Ok(answer.and_then(|answer| Some(Score { scale, value: u8::try_from(answer).ok()?, item })))
     }
 
+    #[inline]
     fn referrer(&self, rule: Option<&ReferrerRule>) -> Part<Option<Identifier<'c>>> {
-        let Some(rule) = rule else {
-            return Ok(None);
-        };
+        match rule {
+            Some(rule) if !self.is_left_out(rule.container, &rule.value) => self.referrer_of(rule),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn referrer_of(&self, rule: &ReferrerRule) -> Part<Option<Identifier<'c>>> {
         let slot = rule.value.slot(self.capture);
         if self.is_absent("referrer.value", rule.container, slot)? {
             return Ok(None);
@@ -391,6 +430,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         let mut identifiers = Vec::new();
         let first_slot = match &self.mapping.identifiers {
             IdentifiersRule::Slots(rules) => {
+                identifiers.reserve_exact(rules.len());
                 for &(kind, slot) in rules {
                     let scalar = self.scalar(slot);
                     // A list is read as null, with an entry for each element.
@@ -450,6 +490,9 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
             PropertiesRule::Named(rules) => {
                 for (name, rule) in rules {
                     if let Some(value) = self.text("properties", rule, PROPERTY_CHARACTERS_MAX)? {
+                        if properties.is_empty() {
+                            properties.reserve_exact(rules.len());
+                        }
                         properties.push((name.as_ref(), value));
                     }
                 }

@@ -482,7 +482,7 @@ impl Spoke {
         }
     }
 
-    /// One touchpoint, of a record or of an element of it, with its id.
+    /// One touchpoint, of a record or of an element of it, with its id. It is large: what nothing is added to is handed on as it is.
     fn draft<'c>(
         &'c self,
         record: &SourceRecord<'_>,
@@ -491,8 +491,24 @@ impl Spoke {
         element: Option<(&EachRule, usize)>,
     ) -> Result<Touchpoint<'c>, Box<Rejection>> {
         let keeper = Keeper::new(made);
-        let options = self.decoder.options();
-        let mut touchpoint = draft::take(&self.mapping, &self.name, capture, &keeper, record, options)?;
+        let mut drafted = draft::take(&self.mapping, &self.name, capture, &keeper, record, self.decoder.options());
+        if (element.is_some() || matches!(self.mapping.id, IdRule::Content))
+            && let Ok(touchpoint) = &mut drafted
+            && let Err(rejection) = self.complete_id(touchpoint, capture, &keeper, element)
+        {
+            drafted = Err(rejection);
+        }
+        drafted
+    }
+
+    /// The part of an id that is not in the record: a hash of the rest, what tells an element from the others.
+    fn complete_id<'c>(
+        &self,
+        touchpoint: &mut Touchpoint<'c>,
+        capture: &'c Capture<'_>,
+        keeper: &Keeper<'c>,
+        element: Option<(&EachRule, usize)>,
+    ) -> Result<(), Box<Rejection>> {
         if let IdRule::Content = self.mapping.id {
             let mut encoded = Vec::with_capacity(256);
             touchpoint.encode_into(&mut encoded);
@@ -504,7 +520,7 @@ impl Spoke {
                 Suffix::Place(place) => {
                     let slot = place.slot(capture);
                     let key = match validate::is_nothing(capture.scalar(slot)) {
-                        false => validate::id(capture.scalar(slot), &keeper),
+                        false => validate::id(capture.scalar(slot), keeper),
                         true => validate::refused(
                             Reason::MissingField,
                             "there is nothing that tells the element from the others of its record; send it",
@@ -532,7 +548,7 @@ impl Spoke {
             })?;
             touchpoint.id = keeper.keep(id);
         }
-        Ok(touchpoint)
+        Ok(())
     }
 }
 

@@ -92,12 +92,20 @@ impl Place {
     }
 
     /// The first place that holds something; the first of all if none does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn slot(&self, capture: &Capture<'_>) -> Slot {
-        if self.others.is_empty() || !is_nothing(capture.scalar(self.first)) {
-            return self.first;
-        }
-        self.others.iter().copied().find(|&slot| !is_nothing(capture.scalar(slot))).unwrap_or(self.first)
+        if self.others.is_empty() { self.first } else { self.first_that_holds(capture) }
+    }
+
+    #[inline(never)]
+    fn first_that_holds(&self, capture: &Capture<'_>) -> Slot {
+        self.slots().find(|&slot| !is_nothing(capture.scalar(slot))).unwrap_or(self.first)
+    }
+
+    /// Whether nothing stands in the only place that there is: what may be left out mostly is, and is seen at one look.
+    #[inline(always)]
+    pub(super) fn is_left_out(&self, capture: &Capture<'_>) -> bool {
+        self.others.is_empty() && capture.scalar(self.first).is_absent()
     }
 }
 

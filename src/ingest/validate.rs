@@ -46,7 +46,7 @@ pub(super) fn refused<T>(reason: Reason, message: impl Into<Cow<'static, str>>) 
 /// Whether there is nothing to trim, to replace or to count: printable ASCII, no space at either end, short enough. Nearly
 /// every text is like this, and seen to be so in one look.
 #[inline]
-fn is_plain(text: &str, characters_max: usize) -> bool {
+pub(super) fn is_plain(text: &str, characters_max: usize) -> bool {
     let bytes = text.as_bytes();
     match bytes {
         [] | [b' ', ..] | [.., b' '] => false,
@@ -159,20 +159,32 @@ fn is_fraction(scalar: &Scalar<'_>) -> bool {
 #[inline]
 pub(super) fn is_nothing(scalar: &Scalar<'_>) -> bool {
     match scalar {
-        Scalar::Text(text) => text.trim().is_empty(),
+        // Nearly every text begins with something.
+        Scalar::Text(text) if text.as_bytes().first().is_some_and(u8::is_ascii_graphic) => false,
+        Scalar::Text(text) => is_blank(text),
         scalar => scalar.is_absent(),
     }
 }
 
+#[cold]
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
 /// The touchpoint's id, as it was written.
+#[inline]
 pub(super) fn id<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<&'c str, Box<Refused>> {
+    match scalar {
+        Scalar::Text(id) if is_plain(id, ID_CHARACTERS_MAX) => Ok(id),
+        _ => any_id(scalar, keeper),
+    }
+}
+
+fn any_id<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<&'c str, Box<Refused>> {
     if is_fraction(scalar) {
         return refused(Reason::WrongType, "the id is a fraction; send it as text or as a whole number");
     }
     let id = as_text(scalar, keeper)?.unwrap_or_default();
-    if is_plain(id, ID_CHARACTERS_MAX) {
-        return Ok(id);
-    }
     if id.trim().is_empty() {
         return refused(Reason::MissingField, "there is no id; send one, or set id = \"content\" in the spoke file");
     }
@@ -187,6 +199,21 @@ pub(super) fn id<'c>(scalar: &'c Scalar<'_>, keeper: &Keeper<'c>) -> Result<&'c 
 
 /// The value of an identifier in the form in which it is compared; `None` if it identifies nobody.
 pub(super) fn identifier<'c>(
+    rules: &IdentifierRules,
+    kind: IdentifierType,
+    scalar: &'c Scalar<'_>,
+    keeper: &Keeper<'c>,
+) -> Result<Option<&'c str>, Box<Refused>> {
+    match scalar {
+        Scalar::Missing | Scalar::Null => Ok(None),
+        Scalar::Text(value) if is_plain(value, IDENTIFIER_CHARACTERS_MAX) && rules.keeps(kind, value) => {
+            Ok((!is_blocked(value)).then_some(value))
+        }
+        _ => any_identifier(rules, kind, scalar, keeper),
+    }
+}
+
+fn any_identifier<'c>(
     rules: &IdentifierRules,
     kind: IdentifierType,
     scalar: &'c Scalar<'_>,

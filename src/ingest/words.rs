@@ -21,10 +21,16 @@ impl<T> FromIterator<(Box<str>, T)> for Words<T> {
 }
 
 impl<T> Words<T> {
+    /// Whether there are none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What a word means, if it is one of them.
     #[inline]
     pub(super) fn get(&self, word: &str) -> Option<&T> {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let outline = outline(word);

@@ -166,11 +166,14 @@ impl Projection {
 
     /// Puts in place what the schemas say of what was captured: defaults are borrowed from here.
     pub fn settle<'a>(&'a self, shape: &Shape, capture: &mut Capture<'a>) {
-        let in_element = |slot: u16| shape.of_element.iter().position(|&node| node == slot);
+        let in_element = |slot: u16| match shape.of_element.is_empty() {
+            true => None,
+            false => shape.of_element.iter().position(|&node| node == slot),
+        };
         for fix in &self.fixes {
             match in_element(fix.slot) {
                 None => {
-                    let has_parent = capture.scalars[usize::from(fix.parent)] == Scalar::Composite;
+                    let has_parent = matches!(capture.scalars[usize::from(fix.parent)], Scalar::Composite);
                     fix.apply(has_parent, &mut capture.scalars[usize::from(fix.slot)], &mut capture.entries);
                 }
                 Some(index) => {
