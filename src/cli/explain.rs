@@ -20,7 +20,7 @@ use super::{
     output::{Format, shortened, write_json, write_table},
     place,
     rejected::{Letter, read_letters},
-    tap,
+    schemas, tap,
 };
 use crate::{
     engine::log::outside::{CommittedRecord, FeedRead},
@@ -150,7 +150,8 @@ pub(super) fn execute(
     let mut findings = Findings::default();
     let open = |feed| place::feed(settings, &place::topic_of(settings, feed), place::WHOLE);
     if settings.topics.touchpoints_feed {
-        findings.read_touchpoints(&mut *open(Feed::Touchpoints)?, &sought)?;
+        let reader = schemas::reader(settings, Feed::Touchpoints)?;
+        findings.read_touchpoints(&mut *open(Feed::Touchpoints)?, &reader, &sought)?;
     }
     findings.read_rejected(&mut *open(Feed::Rejected)?, &sought, &spokes)?;
     if arguments.arrivals {
@@ -196,8 +197,12 @@ fn unknown(settings: &Settings, arrivals: bool) -> Vec<String> {
 }
 
 impl Findings {
-    fn read_touchpoints(&mut self, log: &mut dyn FeedRead, sought: &Sought<'_>) -> Result<(), Failure> {
-        let reader = Reader::new(Feed::Touchpoints);
+    fn read_touchpoints(
+        &mut self,
+        log: &mut dyn FeedRead,
+        reader: &Reader,
+        sought: &Sought<'_>,
+    ) -> Result<(), Failure> {
         place::read_whole(log, &mut |record| {
             let key = String::from_utf8_lossy(&record.key);
             let mut parts = key.splitn(3, '|');
@@ -211,7 +216,7 @@ impl Findings {
                 self.more += 1;
                 return Ok(());
             }
-            let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
+            let value = record.value.as_deref().map(|value| reader.read_with(value, &record.headers)).transpose();
             let value = value.map_err(hub::foreign_value)?;
             let found = self.timelines.entry(key.clone().into_owned()).or_default();
             if found.person.is_empty() {

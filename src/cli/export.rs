@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     exit::{Exit, Failure},
-    hub, place, private, tail,
+    hub, place, private, schemas, tail,
 };
 use crate::{
     engine::log::outside::{CommittedRecord, FeedRead},
@@ -56,15 +56,16 @@ pub(super) fn execute(settings: &Settings, arguments: &ExportArguments, output: 
         Failure::new(Exit::Usage, format!("there is no feed {:?}", arguments.feed), "name one that `tail --help` lists")
     })?;
     let format = arguments.format.unwrap_or_else(|| by_extension(arguments.to.as_deref()));
+    let reader = schemas::reader(settings, feed)?;
     let mut open = || place::feed(settings, &topic, place::WHOLE);
     let Some(path) = &arguments.to else {
-        export(feed, format, &mut open, output)?;
+        export((feed, &reader), format, &mut open, output)?;
         return Ok(output.flush()?);
     };
     let failed = |error| private::not_written(path, &error);
     // Nobody's file is written over.
     let mut file = BufWriter::new(private::new_file(path).map_err(failed)?);
-    let rows = export(feed, format, &mut open, &mut file)?;
+    let rows = export((feed, &reader), format, &mut open, &mut file)?;
     file.flush().map_err(failed)?;
     writeln!(output, "{rows} rows of {topic} in {}", path.display())?;
     Ok(output.flush()?)
@@ -81,7 +82,12 @@ fn by_extension(path: Option<&Path>) -> ExportFormat {
 type Open<'a> = dyn FnMut() -> Result<Box<dyn FeedRead>, Failure> + 'a;
 
 /// Writes the newest value of each key; returns how many there were.
-fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dyn Write) -> Result<u64, Failure> {
+fn export(
+    (feed, reader): (Feed, &Reader),
+    format: ExportFormat,
+    open: &mut Open<'_>,
+    output: &mut dyn Write,
+) -> Result<u64, Failure> {
     let mut newest: HashMap<u128, (i32, i64)> = HashMap::new();
     let place = |record: &CommittedRecord| (record.partition, record.offset);
     place::read_whole(&mut *open()?, &mut |record| {
@@ -92,7 +98,7 @@ fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dy
         }
         Ok(())
     })?;
-    let mut rows = Rows::new(feed, format, output)?;
+    let mut rows = Rows::new((feed, reader), format, output)?;
     // A record that was the newest may be superseded and gone by now: the newer one is written instead, with what the feed
     // holds when it is read again.
     while !newest.is_empty() {
@@ -124,7 +130,7 @@ fn export(feed: Feed, format: ExportFormat, open: &mut Open<'_>, output: &mut dy
 /// Writes rows.
 struct Rows<'a> {
     format: ExportFormat,
-    reader: Option<Reader>,
+    reader: Option<&'a Reader>,
     /// Of CSV: pointers into the value.
     columns: Vec<String>,
     output: &'a mut dyn Write,
@@ -132,7 +138,11 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(feed: Feed, format: ExportFormat, output: &'a mut dyn Write) -> Result<Rows<'a>, Failure> {
+    fn new(
+        (feed, reader): (Feed, &'a Reader),
+        format: ExportFormat,
+        output: &'a mut dyn Write,
+    ) -> Result<Rows<'a>, Failure> {
         let description = feed.description();
         let columns = match format {
             ExportFormat::Ndjson | ExportFormat::Json => Vec::new(),
@@ -149,7 +159,7 @@ impl<'a> Rows<'a> {
         if format == ExportFormat::Json {
             write!(output, "{{\"rows\":[")?;
         }
-        let reader = description.encoded.then(|| Reader::new(feed));
+        let reader = description.encoded.then_some(reader);
         Ok(Rows { format, reader, columns, output, written: 0 })
     }
 
@@ -158,7 +168,7 @@ impl<'a> Rows<'a> {
         let value = match &self.reader {
             // A dead letter is what a department sent: its text, whatever it was.
             None => Value::String(String::from_utf8_lossy(bytes).into_owned()),
-            Some(reader) => reader.read(bytes).map_err(hub::foreign_value)?,
+            Some(reader) => reader.read_with(bytes, &record.headers).map_err(hub::foreign_value)?,
         };
         let key = String::from_utf8_lossy(&record.key).into_owned();
         self.written += 1;
@@ -268,7 +278,7 @@ mod tests {
             let records = readings.pop_front().expect("it is not read more often than that");
             Ok(Box::new(Fixed(records.into())) as Box<dyn FeedRead>)
         };
-        export(Feed::Metrics, format, &mut open, &mut output).expect("an export");
+        export((Feed::Metrics, &Reader::new(Feed::Metrics)), format, &mut open, &mut output).expect("an export");
         String::from_utf8(output).expect("text")
     }
 

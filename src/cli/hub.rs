@@ -359,9 +359,9 @@ pub(super) fn access_failure(error: AccessError) -> Failure {
     Failure::new(Exit::Failure, error.to_string(), "see to the cause, then try again")
 }
 
-/// A value of a feed that the hub did not write.
-pub(super) fn foreign_value(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Failure, error.to_string(), "see who else writes to this topic; only the hub should")
+/// A value of a feed that cannot be read: another version of the hub wrote it, or somebody else.
+pub(super) fn foreign_value(error: feeds::ReadError) -> Failure {
+    Failure::new(Exit::Failure, error.to_string(), error.advice())
 }
 
 /// A log's error as the command's.

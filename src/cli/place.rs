@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     exit::{Exit, Failure},
-    hub,
+    hub, schemas,
     stop::StopToken,
     topics,
 };
@@ -26,7 +26,7 @@ use crate::{
         stage::Topology,
         topics::Ownership,
     },
-    feeds::{Feed, Reader},
+    feeds::Feed,
     settings::{self, Settings},
     telemetry::Event,
     topology::{self, TopologyOptions},
@@ -212,9 +212,9 @@ pub(super) fn read_feed(
     each: &mut dyn FnMut(&str, Option<Value>),
 ) -> Result<(), Failure> {
     let mut log = self::feed(settings, &topic_of(settings, feed), WHOLE)?;
-    let reader = Reader::new(feed);
+    let reader = schemas::reader(settings, feed)?;
     read_whole(&mut *log, &mut |record| {
-        let value = record.value.as_deref().map(|value| reader.read(value)).transpose();
+        let value = record.value.as_deref().map(|value| reader.read_with(value, &record.headers)).transpose();
         each(&String::from_utf8_lossy(&record.key), value.map_err(hub::foreign_value)?);
         Ok(())
     })

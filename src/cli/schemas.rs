@@ -7,7 +7,7 @@ use super::{
     stop::StopToken,
 };
 use crate::{
-    feeds::{Feed, SchemaIds},
+    feeds::{Feed, Reader, SchemaIds},
     settings::Settings,
     telemetry::{Event, Telemetry},
     wire::{
@@ -65,6 +65,13 @@ pub(super) fn schemas(settings: &Settings, watcher: RegistryWatcher) -> Result<A
         folder: folder(settings.schemas.directory.as_deref())?,
         registry: registry(settings, watcher)?,
     }))
+}
+
+/// A reader of a feed, also of what other versions of the hub wrote on it.
+pub(super) fn reader(settings: &Settings, feed: Feed) -> Result<Reader, Failure> {
+    let schemas = schemas(settings, unwatched())
+        .map_err(|problem| Failure::new(Exit::Usage, problem, "correct the sections [schemas] and [registry]"))?;
+    Ok(Reader::with_schemas(feed, schemas))
 }
 
 /// The same of files that were read, on a registry that is asked already: what was fetched is kept.

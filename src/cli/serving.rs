@@ -9,6 +9,7 @@ use super::{
     exit::{Exit, Failure},
     export_person, hub,
     place::{self, Place},
+    schemas,
 };
 use crate::{
     engine::{
@@ -155,7 +156,10 @@ impl Serving {
             deletions_kept_ms: within.feed_deletions_kept_ms(),
             retention_ms: settings.topics.rejected_retention_ms(),
         };
-        let view = View::open(&path, options, hub::now_ms()).map(Arc::new).map_err(|error| {
+        let known = schemas::schemas(settings, schemas::unwatched())
+            .map_err(|problem| Failure::new(Exit::Usage, problem, "correct the sections [schemas] and [registry]"))?;
+        let opened = View::open(&path, options, hub::now_ms()).map(|view| Arc::new(view.reading(&known)));
+        let view = opened.map_err(|error| {
             Failure::new(
                 Exit::Failure,
                 format!("the view in {} cannot be opened: {error}", path.display()),

@@ -9,7 +9,7 @@ use super::{
     exit::{Exit, Failure},
     hub,
     output::{Format, Listing, escaped},
-    place,
+    place, schemas,
 };
 use crate::{
     engine::log::{
@@ -130,7 +130,8 @@ fn read_feed(
     let mut log = place::feed(settings, &query.topic, span)?;
     let feed = query.topic.strip_prefix(&settings.topics.prefix).and_then(Feed::parse);
     // Dead letters are a department's own bytes: shown as they are.
-    let reader = feed.filter(|feed| feed.description().encoded).map(Reader::new);
+    let encoded = feed.filter(|feed| feed.description().encoded);
+    let reader = encoded.map(|feed| schemas::reader(settings, feed)).transpose()?;
     loop {
         match log.next(IDLE_AFTER).map_err(failed)? {
             Next::Record(record) => each(Some(public(record, reader.as_ref())?))?,
@@ -146,9 +147,13 @@ fn public(record: CommittedRecord, reader: Option<&Reader>) -> Result<FeedRecord
     let value = match (record.value, reader) {
         (None, _) => FeedValue::Tombstone,
         (Some(bytes), None) => FeedValue::Bytes(bytes),
-        (Some(bytes), Some(reader)) => FeedValue::Document(reader.read(&bytes).map_err(|error| {
-            hub::foreign_value(format_args!("partition {}, offset {}: {error}", record.partition, record.offset))
-        })?),
+        (Some(bytes), Some(reader)) => {
+            FeedValue::Document(reader.read_with(&bytes, &record.headers).map_err(|error| {
+                let Failure { exit, happened, next } = hub::foreign_value(error);
+                let happened = format!("partition {}, offset {}: {happened}", record.partition, record.offset);
+                Failure { exit, happened, next }
+            })?)
+        }
     };
     Ok(FeedRecord {
         partition: record.partition,

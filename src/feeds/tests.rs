@@ -2,6 +2,7 @@
 
 mod examples;
 mod generators;
+mod versions;
 
 use std::collections::BTreeSet;
 

@@ -88,6 +88,11 @@ impl WriterSchema {
         })
     }
 
+    /// Its text.
+    pub fn text(&self) -> String {
+        serde_json::to_string(&self.parsed).expect("a schema that was parsed of JSON is JSON")
+    }
+
     /// CRC-64-AVRO of the parsing canonical form, in the byte order of single-object encoding (little endian).
     pub fn fingerprint(&self) -> [u8; 8] {
         self.fingerprint

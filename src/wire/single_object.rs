@@ -3,7 +3,7 @@
 //! Source: Apache Avro 1.12 specification, "Single-object encoding" and "Parsing Canonical Form for Schemas".
 
 use serde::{Deserialize, Serialize};
-use serde_avro_fast::{Schema, ser::SerializerConfig};
+use serde_avro_fast::{Schema, de::DeserializerState, ser::SerializerConfig};
 
 /// The two bytes that every single-object message starts with.
 pub const MARKER: [u8; 2] = [0xC3, 0x01];
@@ -76,16 +76,25 @@ impl SingleObject {
     /// The value of a message in that format which was written with exactly this schema, whatever its id.
     pub fn decode_any_id<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, CodecError> {
         match bytes.split_at_checked(5) {
-            Some(([REGISTRY, ..], datum)) => {
-                serde_avro_fast::from_datum_slice(datum, &self.schema).map_err(|error| self.error(&error))
-            }
+            Some(([REGISTRY, ..], datum)) => self.datum(datum),
             _ => Err(self.error(&"no schema id stands before the value")),
         }
     }
 
     /// The value of a single-object message of exactly this schema, borrowing its text.
     pub fn decode<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, CodecError> {
-        serde_avro_fast::from_single_object_slice(bytes, &self.schema).map_err(|error| self.error(&error))
+        let datum = bytes.strip_prefix(&MARKER).and_then(|rest| rest.strip_prefix(self.schema.rabin_fingerprint()));
+        self.datum(datum.ok_or_else(|| self.error(&"it was written with another schema"))?)
+    }
+
+    /// A value that is all of the bytes: what was written with a longer schema is no value of this one.
+    fn datum<'a, T: Deserialize<'a>>(&self, datum: &'a [u8]) -> Result<T, CodecError> {
+        let mut state = DeserializerState::from_slice(datum, &self.schema);
+        let value = T::deserialize(state.deserializer()).map_err(|error| self.error(&error))?;
+        match std::io::Read::read(&mut state.into_reader(), &mut [0]) {
+            Ok(0) => Ok(value),
+            _ => Err(self.error(&"bytes are left after the value")),
+        }
     }
 
     fn error(&self, cause: &dyn std::fmt::Display) -> CodecError {
@@ -136,6 +145,19 @@ pub(crate) mod reference {
             Ok(Compatibility::Partial) => Err("only some messages can be read".to_owned()),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// A message of one schema, resolved to another as the specification says and written with that.
+    pub fn resolved(from: &str, to: &str, message: &[u8]) -> Vec<u8> {
+        let (header, to) =
+            (super::SingleObject::parse(to).expect("a schema"), Schema::parse_str(to).expect("a schema"));
+        let from = Schema::parse_str(from).expect("a schema");
+        let reader = apache_avro::reader::datum::GenericDatumReader::builder(&from).reader_schema(&to).build();
+        let datum: Value = reader.and_then(|reader| reader.read_value(&mut &message[10..])).expect("they go together");
+        let mut bytes = [&super::MARKER[..], &header.fingerprint().to_le_bytes()].concat();
+        let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&to).build();
+        bytes.extend(writer.and_then(|writer| writer.write_value_to_vec(datum)).expect("a value of its schema"));
+        bytes
     }
 
     /// A message as the reference reads it, written again by the reference: equal to the message but for the

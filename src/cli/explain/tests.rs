@@ -188,13 +188,20 @@ fn timelines_are_those_of_the_id_and_conflicts_show_in_their_changes() {
         record("p|shop|O%7C12", Some("{}")),
     ];
     let mut all = Findings::default();
-    all.read_touchpoints(&mut Fixed(records.clone().into()), &Sought::new("O|1", None)).expect("a feed");
+    all.read_touchpoints(
+        &mut Fixed(records.clone().into()),
+        &Reader::new(Feed::Touchpoints),
+        &Sought::new("O|1", None),
+    )
+    .expect("a feed");
     assert_eq!(all.timelines.len(), 2);
     let (shop, web) = (&all.timelines["p|shop|O%7C1"], &all.timelines["q|web|O%7C1"]);
     assert_eq!((shop.changes, shop.field("kind"), web.changes), (1, "order_placed", 0));
     assert!(web.current.is_none() && all.answer().contains("1 person(s)"));
     let mut of_web = Findings::default();
-    of_web.read_touchpoints(&mut Fixed(records.into()), &Sought::new("O|1", Some("web"))).expect("a feed");
+    of_web
+        .read_touchpoints(&mut Fixed(records.into()), &Reader::new(Feed::Touchpoints), &Sought::new("O|1", Some("web")))
+        .expect("a feed");
     assert!(of_web.answer().contains("withdrawn"));
 }
 

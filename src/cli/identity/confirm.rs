@@ -10,10 +10,10 @@ use crate::{
         exit::{Exit, Failure},
         hub,
         output::{Format, write_json},
-        place,
+        place, schemas,
     },
     engine::topics::ErasedWithin,
-    feeds::{Feed, Reader},
+    feeds::Feed,
     model::{EventTime, Name},
     settings::Settings,
 };
@@ -44,11 +44,11 @@ pub(super) fn confirm(
     let mut newest: Option<Confirmation> = None;
     // By the command that erased them: one person's, with their other identifiers.
     let mut by_command: BTreeSet<(Option<i64>, String)> = BTreeSet::new();
-    let reader = Reader::new(Feed::IdentityJournal);
+    let reader = schemas::reader(settings, Feed::IdentityJournal)?;
     let topic = place::topic_of(settings, Feed::IdentityJournal);
     place::read_whole(&mut *place::feed(settings, &topic, place::WHOLE)?, &mut |record| {
         let Some(value) = record.value else { return Ok(()) };
-        let value = reader.read(&value).map_err(hub::foreign_value)?;
+        let value = reader.read_with(&value, &record.headers).map_err(hub::foreign_value)?;
         if value["change"] != "erased" {
             return Ok(());
         }

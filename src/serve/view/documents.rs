@@ -16,7 +16,7 @@ const LETTER_BYTES_MAX: usize = 64 << 10;
 /// The document of a record, by its feed's reader; `None`: its key is gone, or it is none that a hub wrote.
 pub(super) fn of(feed: Feed, record: &CommittedRecord, reader: Option<&Reader>) -> Result<Option<Value>, ReadError> {
     match (reader, &record.value) {
-        (Some(reader), Some(value)) => reader.read(value).map(Some),
+        (Some(reader), Some(value)) => reader.read_with(value, &record.headers).map(Some),
         (None, _) if feed == Feed::Rejected => Ok(letter(record)),
         _ => Ok(None),
     }

@@ -153,6 +153,18 @@ impl Keeper {
                 wait = Duration::ZERO;
             }
             let is_quiet = batch.len() < BATCH_RECORDS;
+            // Another version of the hub writes, and the registry does not tell how: what it wrote must not be lost.
+            let mut told: Option<Instant> = None;
+            while let Some(error) = view.lacking(&batch) {
+                if told.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+                    tracing::warn!("the view waits: {error}; {}", error.advice());
+                    told = Some(Instant::now());
+                }
+                self.wait(AGAIN_AFTER);
+                if self.is_stopped() {
+                    return Ok(());
+                }
+            }
             if !batch.is_empty() {
                 view.apply(batch, now_ms())?;
             }

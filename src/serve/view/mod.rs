@@ -36,7 +36,7 @@ use std::{
     ops::{ControlFlow, Range},
     path::Path,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant},
@@ -50,7 +50,8 @@ use crate::{
         log::outside::CommittedRecord,
         store::{DiskError, Identity, Store, StoreError, StoreFolder},
     },
-    feeds::{Cleanup, Feed, Reader},
+    feeds::{Cleanup, Feed, ReadError, Reader},
+    wire::Schemas,
 };
 
 pub use follow::{Following, Subscribe};
@@ -176,6 +177,24 @@ impl View {
             view.wipe()?;
         }
         Ok(view)
+    }
+
+    /// Reads also what other versions of the hub write, by their schemas.
+    #[must_use]
+    pub fn reading(mut self, schemas: &Arc<Schemas>) -> View {
+        let encoded = Feed::ALL.into_iter().filter(|feed| feed.description().encoded);
+        let reader = |feed| (keys::number(feed), Reader::with_schemas(feed, Arc::clone(schemas)));
+        self.readers = encoded.map(reader).collect();
+        self
+    }
+
+    /// A schema by which one of these records is written, and which may be here later: nothing of them should be applied before.
+    fn lacking(&self, records: &[(Feed, CommittedRecord)]) -> Option<ReadError> {
+        let read = |(feed, record): &(Feed, CommittedRecord)| {
+            let reader = self.readers.get(&keys::number(*feed))?;
+            reader.find_schema(record.value.as_deref()?, &record.headers).err()
+        };
+        records.iter().filter_map(read).find(|error| matches!(error, ReadError::OtherVersion { may_come: true, .. }))
     }
 
     /// How far it is.
@@ -372,8 +391,14 @@ impl View {
         let value = match documents::of(feed, record, self.readers.get(&keys::number(feed))) {
             Ok(value) => value,
             Err(error) => {
-                // Somebody else writes to the feed. What the key held stays.
-                tracing::warn!(feed = feed.topic(), partition = record.partition, offset = record.offset, "{error}");
+                // Somebody else writes to the feed, or another version whose schema is nowhere. What the key held stays.
+                tracing::warn!(
+                    feed = feed.topic(),
+                    partition = record.partition,
+                    offset = record.offset,
+                    "{error}; {}",
+                    error.advice()
+                );
                 return Ok(None);
             }
         };

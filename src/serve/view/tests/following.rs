@@ -12,12 +12,19 @@ use std::{
 use bytes::Bytes;
 
 use super::*;
-use crate::engine::{
-    log::{
-        LogError,
-        outside::{Follow, Followed},
+use crate::{
+    engine::{
+        log::{
+            LogError,
+            outside::{Follow, Followed},
+        },
+        store::{Disk, Visit},
     },
-    store::{Disk, Visit},
+    wire::{
+        SchemaFolder,
+        registry::{Fetch, Registry, client::RegistryError},
+        single_object::reference,
+    },
 };
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -142,6 +149,55 @@ fn keep(folder: &Path, feeds: &Feeds, now_ms: fn() -> i64) -> (Arc<View>, Follow
     let view = Arc::new(open(folder, now_ms()));
     let following = Following::start(Arc::clone(&view), Arc::new(feeds.clone()), now_ms).expect("a thread");
     (view, following)
+}
+
+/// A registry that knows a schema, and answers from when a test says so.
+struct Late(String, Arc<AtomicBool>);
+
+impl Fetch for Late {
+    fn schema(&mut self, _: u32) -> Result<String, RegistryError> {
+        match self.1.load(Ordering::Acquire) {
+            true => Ok(self.0.clone()),
+            false => Err(RegistryError::Unavailable("connection refused".into())),
+        }
+    }
+}
+
+#[test]
+fn what_another_version_wrote_waits_for_its_schema_and_is_not_left_out() {
+    let (folder, feeds) = (tempfile::tempdir().expect("a directory"), Feeds::default());
+    let (key, value) = metric(1, "", 1.0);
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/feeds/metrics.avro.hex");
+    let digits: Vec<u8> = std::fs::read(golden).expect("a file").into_iter().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("digits");
+    let message: Vec<u8> = digits.chunks(2).map(byte).collect();
+    let schema = Feed::Metrics.description().schema;
+    let mut later: Value = serde_json::from_str(schema).expect("JSON");
+    let field = json!({"name": "later", "type": "long", "default": 5});
+    later["fields"].as_array_mut().expect("fields").insert(0, field);
+    let newer = reference::resolved(schema, &later.to_string(), &message);
+    let mut written = record(0, &key, None);
+    written.value = Some([&[0, 0, 0, 0, 9], &newer[10..]].concat());
+    let fingerprint = u64::from_le_bytes(newer[2..10].try_into().expect("eight bytes"));
+    written.headers = vec![("schema".to_owned(), format!("Metric#{fingerprint:016x}").into_bytes())];
+    feeds.written().records.push((Feed::Metrics, written));
+    feeds.write(Feed::Metrics, &metric(2, "", 2.0).0, Some(value));
+
+    let answers = Arc::new(AtomicBool::new(false));
+    let registry =
+        Registry::start(Late(later.to_string(), Arc::clone(&answers)), Duration::from_secs(60), Arc::new(|_| {}));
+    let schemas = Schemas { folder: SchemaFolder::default(), registry: Some(registry.expect("a thread")) };
+    let view = Arc::new(open(folder.path(), 0).reading(&Arc::new(schemas)));
+    let following = Following::start(Arc::clone(&view), Arc::new(feeds.clone()), || 0).expect("a thread");
+    // Several times as long as it waits for an answer.
+    std::thread::sleep(Duration::from_secs(2));
+    let positions = view.positions(Feed::Metrics).expect("readable");
+    assert!(positions.is_empty() && count(&view) == 0, "it went on without: {positions:?}");
+    answers.store(true, Ordering::Release);
+    becomes("both are read", || count(&view) == 2);
+    let page = view.list(&feed(Feed::Metrics), None, 10, &|_| true).expect("readable");
+    assert!(page.records.iter().any(|kept| kept.value["later"] == 5), "{page:?}");
+    following.stop();
 }
 
 #[test]
