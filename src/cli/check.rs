@@ -21,11 +21,11 @@ use super::{
     access,
     exit::{Exit, Failure},
     hub,
-    output::{Format, Listing, write_json},
+    output::{Format, Listing, escaped, write_json},
     schemas,
 };
 use crate::{
-    ingest::{self, Spoke, SpokeFile, SpokeSet, segments::Segments},
+    ingest::{self, MISTAKES_MAX, Mistakes, Spoke, SpokeError, SpokeFile, SpokeSet, segments::Segments},
     settings::Settings,
     wire::Schemas,
 };
@@ -72,7 +72,32 @@ struct Verdict {
     file: PathBuf,
     /// The name of the spoke, if its mapping compiles.
     compiled: Option<String>,
-    result: Result<SpokeSummary, String>,
+    result: Result<SpokeSummary, Wrong>,
+}
+
+/// What is wrong with one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Wrong {
+    /// In words, one below the other.
+    text: String,
+    /// Each mistake of the mapping.
+    mistakes: Vec<SpokeError>,
+}
+
+impl From<String> for Wrong {
+    fn from(text: String) -> Wrong {
+        Wrong { text, mistakes: Vec::new() }
+    }
+}
+
+impl From<Mistakes> for Wrong {
+    fn from(Mistakes { found, may_be_more }: Mistakes) -> Wrong {
+        let mut lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        if found.len() == MISTAKES_MAX && may_be_more {
+            lines.push(format!("there may be more than these {MISTAKES_MAX}"));
+        }
+        Wrong { text: lines.join("\n"), mistakes: found }
+    }
 }
 
 impl Verdict {
@@ -128,7 +153,11 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
         // What a mapping makes of samples is worth seeing when its own tests find something else than they expect.
         let wrong = verdicts.iter().filter(|verdict| verdict.compiled.is_none());
         if let Some(error) = wrong.filter_map(|verdict| verdict.result.as_ref().err()).next() {
-            return Err(Failure::new(Exit::Usage, error.clone(), "correct the mapping, or name another with --spoke"));
+            return Err(Failure::new(
+                Exit::Usage,
+                error.text.clone(),
+                "correct the mapping, or name another with --spoke",
+            ));
         }
         let [spoke] = spokes.as_slice() else {
             let names: Vec<&str> = spokes.iter().map(Spoke::name).collect();
@@ -148,7 +177,7 @@ pub(super) fn execute(settings: &Settings, arguments: &CheckArguments, output: &
         return match verdicts.iter().find_map(|verdict| verdict.result.as_ref().err()) {
             Some(error) => {
                 let next = "correct the mapping or its tests; what it makes of the samples is shown above";
-                Err(Failure::new(Exit::Usage, error.clone(), next))
+                Err(Failure::new(Exit::Usage, error.text.clone(), next))
             }
             None => shown,
         };
@@ -199,9 +228,9 @@ fn check_spokes(settings: &Settings, schemas: &Arc<Schemas>) -> Result<(Vec<Verd
     files.sort();
     let (mut verdicts, mut spokes) = (Vec::new(), Vec::new());
     for file in files {
-        let (compiled, result) = match compile(&file, hub::ingest_options(settings), schemas) {
+        let (compiled, result) = match compile(&file, &hub::ingest_options(settings), schemas) {
             Ok((parsed, spoke)) => {
-                let (name, result) = (spoke.name().to_owned(), try_out(&parsed, &spoke));
+                let (name, result) = (spoke.name().to_owned(), try_out(&parsed, &spoke).map_err(Wrong::from));
                 spokes.push(spoke);
                 (Some(name), result)
             }
@@ -212,13 +241,16 @@ fn check_spokes(settings: &Settings, schemas: &Arc<Schemas>) -> Result<(Vec<Verd
     Ok((verdicts, spokes))
 }
 
-/// Compiles one mapping. The error says which key is wrong and why.
-fn compile(file: &Path, options: ingest::Options, schemas: &Arc<Schemas>) -> Result<(SpokeFile, Spoke), String> {
+/// Compiles one mapping. The error says of each key that is wrong why it is.
+fn compile(file: &Path, options: &ingest::Options, schemas: &Arc<Schemas>) -> Result<(SpokeFile, Spoke), Wrong> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let parsed = SpokeFile::parse(&name, &text).map_err(|error| error.to_string())?;
-    let spoke = Spoke::compile(&parsed, options, schemas).map_err(|error| error.to_string())?;
-    Ok((parsed, spoke))
+    let compiled = SpokeFile::parse(&name, &text)
+        .and_then(|parsed| Spoke::compile(&parsed, options.clone(), schemas).map(|spoke| (parsed, spoke)));
+    compiled.map_err(|first| match Mistakes::of(&name, &text, options, schemas) {
+        mistakes if mistakes.found.is_empty() => Wrong { text: first.to_string(), mistakes: vec![first] },
+        mistakes => mistakes.into(),
+    })
 }
 
 /// Runs a mapping's own tests. The error says which of them found something else.
@@ -271,8 +303,12 @@ fn report(
             }
             Err(error) => {
                 let blank = String::new;
-                let cells = vec![file.clone(), blank(), blank(), blank(), blank(), error.clone()];
-                (cells, json!({"file": file, "error": error}))
+                let cells = vec![file.clone(), blank(), blank(), blank(), blank(), escaped(&error.text)];
+                let mistakes = error
+                    .mistakes
+                    .iter()
+                    .map(|mistake| json!({"line": mistake.line, "key": mistake.key, "problem": mistake.problem}));
+                (cells, json!({"file": file, "error": error.text, "mistakes": mistakes.collect::<Vec<_>>()}))
             }
         };
         listing.push_rows(|| vec![row], || value)?;
@@ -455,6 +491,24 @@ mod tests {
         );
         assert!(with(&test("expect_skipped = true")).contains("expected skipped, found"));
         assert!(with(&test("expect = []")).contains("expected 0 touchpoints, found 1"));
+    }
+
+    #[test]
+    fn every_mistake_of_a_mapping_is_told_in_one_go() {
+        let wrong = WEB.replace("web.events", "web events") + "chanel = \"c\"\ncondition = \"kind ==\"\n";
+        let (output, ended) = sampled(&wrong, "", json_lines());
+        assert_eq!(ended.expect_err("three mistakes").exit, Exit::Usage);
+        let line: serde_json::Value = serde_json::from_str(output.trim()).expect("one line of JSON");
+        let told = |at: usize| (line["mistakes"][at]["line"].as_i64(), line["mistakes"][at]["key"].as_str());
+        assert_eq!(
+            [0, 1, 2].map(told),
+            [(Some(2), Some("topic")), (Some(4), Some("chanel")), (Some(5), Some("condition"))]
+        );
+        let (table, _) = sampled(&wrong, "", CheckArguments::default());
+        for expected in ["line 2: topic: ", "line 4: chanel: there is no such key", "line 5: condition: "] {
+            assert!(table.contains(expected), "{expected} in {table}");
+            assert!(line["error"].as_str().is_some_and(|error| error.contains(expected)), "{expected} in {line}");
+        }
     }
 
     #[test]

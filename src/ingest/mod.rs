@@ -2,6 +2,7 @@
 //!
 //! - [`spoke_file`], `keys`: the text of a spoke file → its keys.
 //! - [`trial`]: the tests inside of a spoke file; `lines`: where a mistake is; [`fields()`]: what a touchpoint has.
+//! - [`Mistakes`]: a spoke file that is wrong → everything that is wrong with it.
 //! - `mapping`: a spoke file → `rules`, compiled over the slots of one trie of paths.
 //! - `condition`: whether a captured payload is taken at all.
 //! - [`segments`]: conditions over touchpoints and what was known of the customer → segments.
@@ -25,6 +26,7 @@ mod live;
 mod local;
 mod made;
 mod mapping;
+mod mistakes;
 mod number;
 mod rules;
 pub mod segments;
@@ -47,6 +49,7 @@ pub use draft::may_name_somebody;
 pub use fields::fields;
 pub use live::{LiveSpokes, SpokeChanges};
 use made::{Keeper, Made};
+pub use mistakes::{MISTAKES_MAX, Mistakes};
 pub use number::currency_exponent;
 use rules::{EachRule, IdRule, Mapping, Suffix, WordRule};
 pub use spoke_file::{Format, SpokeError, SpokeFile};

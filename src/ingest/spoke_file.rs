@@ -243,11 +243,31 @@ pub(super) fn field_names() -> Vec<&'static str> {
     mapped.chain(FIELDS).chain(["spoke"]).collect()
 }
 
+/// Whether a key is one of a mapping.
+pub(super) fn is_of_mapping(key: &str) -> bool {
+    MAPPING_KEYS.iter().chain(&FIELDS).any(|known| *known == key)
+}
+
 impl SpokeFile {
     /// Parses the text of a spoke file. `name` is the file's, for errors.
     pub fn parse(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
-        SpokeFile::read(name, text)
+        let table = toml::from_str(text).map_err(|error| SpokeFile::no_toml(name, text, &error))?;
+        SpokeFile::of_table(name, text, &table)
+    }
+
+    /// The same of what was read of the text.
+    pub(super) fn of_table(name: &str, text: &str, table: &Table) -> Result<SpokeFile, SpokeError> {
+        SpokeFile::read(name, text, table)
             .map_err(|error| SpokeError { line: error.line.or_else(|| line_of(text, &error.key)), ..error })
+    }
+
+    pub(super) fn no_toml(name: &str, text: &str, error: &toml::de::Error) -> SpokeError {
+        SpokeError {
+            spoke: name.to_owned(),
+            line: error.span().map(|span| line_at(text, span.start)),
+            key: String::new(),
+            problem: format!("not valid TOML: {}", error.message()),
+        }
     }
 
     /// Says where in the file the key of an error is.
@@ -262,18 +282,9 @@ impl SpokeFile {
         u64::from_le_bytes(first)
     }
 
-    fn read(name: &str, text: &str) -> Result<SpokeFile, SpokeError> {
-        let table: Table = toml::from_str(text).map_err(|problem: toml::de::Error| SpokeError {
-            spoke: name.to_owned(),
-            line: problem.span().map(|span| line_at(text, span.start)),
-            key: String::new(),
-            problem: format!("not valid TOML: {}", problem.message()),
-        })?;
-        let mut keys = Keys {
-            spoke: table.get("spoke").and_then(Value::as_str).unwrap_or(name),
-            at: String::new(),
-            table: &table,
-        };
+    fn read(name: &str, text: &str, table: &Table) -> Result<SpokeFile, SpokeError> {
+        let mut keys =
+            Keys { spoke: table.get("spoke").and_then(Value::as_str).unwrap_or(name), at: String::new(), table };
         let spoke = keys.text("spoke")?;
         let topic = keys.text("topic")?;
         let (mut is_cloudevents, mut reader_schema) = (false, None);
@@ -291,8 +302,7 @@ impl SpokeFile {
                 if mapped == "avro" { Format::Avro(mapping) } else { Format::Json(mapping) }
             }
             canonical @ ("touchpoint-json" | "touchpoint-avro") => {
-                if let Some(key) = table.keys().find(|key| MAPPING_KEYS.iter().chain(&FIELDS).any(|known| known == key))
-                {
+                if let Some(key) = table.keys().find(|key| is_of_mapping(key)) {
                     return Err(keys.error(key, "the canonical touchpoint needs no mapping; remove the key".into()));
                 }
                 keys.allow(&FILE_KEYS, &[])?;
