@@ -74,7 +74,13 @@ fn a_records_id_finds_the_touchpoints_of_its_elements() {
     ];
     let found = |id: &str, records: &[CommittedRecord]| {
         let mut findings = Findings::default();
-        findings.read_touchpoints(&mut Fixed(records.to_vec().into()), &Sought::new(id, None)).expect("a feed");
+        findings
+            .read_touchpoints(
+                &mut Fixed(records.to_vec().into()),
+                &Reader::new(Feed::Touchpoints),
+                &Sought::new(id, None),
+            )
+            .expect("a feed");
         (findings.timelines.values().map(|found| found.id.clone()).collect::<Vec<_>>(), findings.answer())
     };
     let (ids, answer) = found("K-1", &records[..3]);
@@ -137,7 +143,7 @@ fn a_record_that_was_taken_in_part_says_both() {
     let sought = Sought::new("K-1", None);
     let mut findings = Findings::default();
     let feed = vec![record("p|shop|K-1#1", Some("{\"kind\":\"visit_made\"}"))];
-    findings.read_touchpoints(&mut Fixed(feed.into()), &sought).expect("a feed");
+    findings.read_touchpoints(&mut Fixed(feed.into()), &Reader::new(Feed::Touchpoints), &sought).expect("a feed");
     let second = DeadLetter { touchpoint: 1, ..LETTER };
     let letters = vec![rejected_as(&second, MIXED, &[])];
     findings.read_rejected(&mut Fixed(letters.into()), &sought, &spokes).expect("a feed");

@@ -185,8 +185,8 @@ pub struct Rhythm {
 pub fn rhythm(timeline: &[Touch], trade: &Trade, world: &World) -> Option<Rhythm> {
     // What happens to purchases, in order: remembered, forgotten for newer ones, cancelled.
     let mut remembered: Vec<usize> = Vec::new();
-    for position in 0..timeline.len() {
-        if timeline[position].kind == "subscription_renewed" {
+    for (position, touch) in timeline.iter().enumerate() {
+        if touch.kind == "subscription_renewed" {
             remembered.push(position);
         }
         for purchase in &trade.purchases {
