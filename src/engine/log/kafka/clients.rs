@@ -293,8 +293,22 @@ impl Context {
     }
 }
 
+/// What the library says of a topic that this user has no right to write to.
+const REFUSED: &str = "Topic authorization failed";
+
+/// The topic that a transaction may not write to, of a line of the library's log.
+fn refused_topic(message: &str) -> Option<&str> {
+    message.contains(REFUSED).then(|| message.split('"').nth(1)).flatten()
+}
+
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "ADDPARTS"
+            && let Some(topic) = refused_topic(message)
+        {
+            // Calls that meet it say that the producer is in a wrong state, and no call says the topic.
+            self.fatal.set(format!("topic {topic} may not be written ({REFUSED}); grant Write and Describe on it"));
+        }
         // A failed connection comes as an error too.
         let level = if facility == "FAIL" { RDKafkaLogLevel::Debug } else { level };
         self.news.say(level, facility, message);
