@@ -330,7 +330,9 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
             return Ok(());
         }
         if node.keys.is_empty() {
-            self.note_unless_leaf();
+            if node.refuses_objects() {
+                self.capture.note_not_a_container(self.node);
+            }
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
             return Ok(());
         }
@@ -373,13 +375,15 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
                 return self.capture.put(self.node, Scalar::Null);
             }
             self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
-            self.note_unless_leaf();
+            if node.refuses_lists(self.node) {
+                self.capture.note_not_a_container(self.node);
+            }
             while sequence.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(());
         }
         self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
-        if node.items.is_empty() {
-            self.note_unless_leaf();
+        if node.items.is_empty() && node.refuses_lists(self.node) {
+            self.capture.note_not_a_container(self.node);
         }
         let mut index = 0;
         loop {

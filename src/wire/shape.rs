@@ -37,6 +37,18 @@ pub(super) struct Node {
     pub items: Vec<(usize, u16)>,
 }
 
+impl Node {
+    /// Whether an object is none of what is wanted here: a list is.
+    pub fn refuses_objects(&self) -> bool {
+        !self.leaf && (self.element.is_some() || self.list || !self.items.is_empty())
+    }
+
+    /// Whether a list is none of what is wanted here. The payload itself is none.
+    pub fn refuses_lists(&self, node: u16) -> bool {
+        !self.leaf && (node == 0 || self.entries || !self.keys.is_empty())
+    }
+}
+
 /// Collects paths into a [`Shape`].
 #[derive(Clone, Debug)]
 pub struct ShapeBuilder {

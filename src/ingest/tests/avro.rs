@@ -214,6 +214,19 @@ fn cloudevents_are_the_same_event_in_both_modes() {
     assert!(outcomes(&spoke, b"null").contains("not an object"));
 }
 
+#[test]
+fn an_event_of_whose_data_nothing_is_read_may_have_any() {
+    let plain = TICKET.replace("    subject = \"data.topic\"\n", "").replace("data.requester.email", "subject");
+    let spoke = compile(&plain, Schemas::default()).expect("a right mapping");
+    for data in ["{}", r#"{"topic":"delivery"}"#, "[1]", "[]", "\"x\"", "null"] {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"e-1","type":"ticket.opened","time":"2026-01-31T09:00:00Z","subject":"ann@x.org","data":{data}}}"#
+        );
+        let shown = outcomes(&spoke, event.as_bytes());
+        assert!(shown.contains("case_opened") && shown.contains("ann@x.org"), "{data}: {shown}");
+    }
+}
+
 /// An event in structured mode whose data is these bytes.
 fn structured(data: &[u8]) -> String {
     use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};

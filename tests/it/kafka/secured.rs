@@ -60,10 +60,11 @@ struct Secured {
 
 /// Runs a program that must succeed.
 #[track_caller]
-fn run(command: &mut Command) {
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{command:?} failed\n{said}");
+    said
 }
 
 fn openssl(directory: &Path, arguments: &str) {
@@ -176,15 +177,15 @@ impl Secured {
 
     /// The same for another user.
     fn rights_of(&self, user: &str, action: &str, words: &[&str]) {
-        let mut acl =
-            java(self.scratch.path(), "org.apache.kafka.tools.AclCommand", &["-Xmx128m", "-XX:TieredStopAtLevel=1"]);
-        acl.args(["--bootstrap-server", &format!("127.0.0.1:{}", self.port)]).args([
-            "--command-config",
-            "admin.properties",
-            action,
-            "--allow-principal",
-            &format!("User:{user}"),
-        ]);
+        let principal = format!("User:{user}");
+        let command = |words: &[&str]| {
+            let options = ["-Xmx128m", "-XX:TieredStopAtLevel=1"];
+            let mut acl = java(self.scratch.path(), "org.apache.kafka.tools.AclCommand", &options);
+            acl.args(["--bootstrap-server", &format!("127.0.0.1:{}", self.port)]);
+            acl.args(["--command-config", "admin.properties"]).args(words);
+            acl
+        };
+        let mut acl = command(&[action, "--allow-principal", &principal]);
         if action == "--remove" {
             acl.arg("--force");
         }
@@ -195,6 +196,18 @@ impl Secured {
             acl.arg(word);
         }
         run(&mut acl);
+        // It is said before the broker goes by it.
+        let resources = ["--topic", "--group", "--transactional-id"];
+        let name = words.windows(2).rev().find(|two| resources.contains(&two[0])).map(|two| two[1]);
+        let began = Instant::now();
+        while action == "--add" {
+            let listed = run(&mut command(&["--list", "--principal", &principal]));
+            let is_there = name.is_none_or(|name| listed.contains(&format!("name={name},")));
+            assert!(is_there || began.elapsed() < SAID_WITHIN, "{words:?} were given and are not there\n{listed}");
+            if is_there {
+                break;
+            }
+        }
     }
 }
 

@@ -179,7 +179,7 @@ impl<'s> Compiler<'s> {
                     self.visit(Want::Entry { node, is_item: false }, values, depth);
                     self.close(opened, |span| Step::Entries { span });
                 } else if at.keys.is_empty() {
-                    self.note_unless_leaf(node);
+                    self.note_if(at.refuses_objects(), node);
                     self.skip_items(true, false, values, depth);
                 } else {
                     let children: Vec<u16> = at.keys.iter().map(|&(_, child)| child).collect();
@@ -211,7 +211,7 @@ impl<'s> Compiler<'s> {
     fn fields(&mut self, node: u16, names: &[&str], mut visit: impl FnMut(&mut Compiler<'s>, Want, usize)) {
         let at = &self.shape.nodes[usize::from(node)];
         if !at.entries && at.keys.is_empty() {
-            self.note_unless_leaf(node);
+            self.note_if(at.refuses_objects(), node);
         }
         for (index, name) in names.iter().enumerate() {
             let want = match at.keys.iter().find(|(key, _)| **key == **name) {
@@ -239,7 +239,7 @@ impl<'s> Compiler<'s> {
             None => {
                 self.push(Step::Object(node));
                 if at.items.is_empty() {
-                    self.note_unless_leaf(node);
+                    self.note_if(at.refuses_lists(node), node);
                     return self.skip_items(false, false, items, depth);
                 }
                 let children: Vec<u16> = at.items.iter().map(|&(_, child)| child).collect();
@@ -403,7 +403,11 @@ impl<'s> Compiler<'s> {
     }
 
     fn note_unless_leaf(&mut self, node: u16) {
-        if !self.shape.nodes[usize::from(node)].leaf {
+        self.note_if(!self.shape.nodes[usize::from(node)].leaf, node);
+    }
+
+    fn note_if(&mut self, is_wrong: bool, node: u16) {
+        if is_wrong {
             self.push(Step::NotAContainer(node));
         }
     }
