@@ -3,7 +3,8 @@
 --
 -- A journey begins with the first touchpoint that can begin one, and ends where the goal is reached, where it is given up, or
 -- where nothing happens for 30 days. Each of these is a bound: between two bounds there is at most one journey. What customers
--- cannot see is no step.
+-- cannot see is no step. A purchase keeps the journey that began after the one before it, whatever becomes of that one; where all
+-- before it are cancelled while it stands, that journey led to the first purchase.
 
 -- The segment that a person is in after a touchpoint.
 CREATE TABLE segment_at AS SELECT person, pos, standing AS segment FROM segment_of;
@@ -97,6 +98,7 @@ SELECT goal, e.person, stretch, leg, begun, coalesce(arrived, gave_up, last_numb
     CASE WHEN arrived IS NOT NULL OR gave_up IS NOT NULL THEN day_of(end_at)
         ELSE day_of(last_at + 30 * 86400000::BIGINT) END AS day,
     CASE WHEN arrived IS NOT NULL AND NOT taken_back THEN end_at - coalesce(begun_at, end_at) END AS took,
+    CASE WHEN arrived IS NOT NULL THEN end_pos END AS arrived_pos,
     coalesce(end_pos, CASE WHEN last_number = newest THEN 9223372036854775807 ELSE (
         -- Up to what came before the next step.
         SELECT min(s.pos) - 1 FROM seen s WHERE s.person = e.person AND s.number = e.last_number + 1) END) AS segment_pos
@@ -120,9 +122,17 @@ WITH step AS (
 SELECT goal, person, stretch, leg, list(step ORDER BY number)[-16:] AS path
 FROM step WHERE before IS DISTINCT FROM step GROUP BY ALL;
 
+-- Purchases of customers before which none is left: those are cancelled, and that while it stands.
+CREATE TABLE first_after_all AS
+SELECT b.person, b.placed FROM purchase b
+WHERE NOT EXISTS (SELECT 1 FROM purchase o WHERE o.person = b.person AND o.placed < b.placed
+    AND coalesce(o.cancelled >= coalesce(b.cancelled, 9223372036854775807), true));
+
 CREATE TABLE ended_journey AS
 WITH located AS (
-    SELECT j.*, coalesce(p.path, []) AS path, (
+    SELECT j.* REPLACE (CASE WHEN j.goal = 'repurchase' AND EXISTS (
+            SELECT 1 FROM first_after_all f WHERE f.person = j.person AND f.placed = j.arrived_pos
+        ) THEN 'first_purchase' ELSE j.goal END AS goal), coalesce(p.path, []) AS path, (
         SELECT arg_max(s.segment, s.pos) FROM segment_at s WHERE s.person = j.person AND s.pos <= j.segment_pos
     ) AS segment
     FROM journey j LEFT JOIN path_of p USING (goal, person, stretch, leg)

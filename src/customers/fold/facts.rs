@@ -150,10 +150,12 @@ pub struct Facts<'a, 'p> {
     pub cost: Option<i64>,
     /// The person's month that was over before it.
     pub month_ended: Option<Box<month::Ended>>,
-    /// Journeys that ended with it, or had expired before it.
+    /// Journeys that ended with it, or had expired before it, and what led to the purchase that its cancellation makes the first.
     pub journeys: EndedJourneys,
     /// The journeys that the cancelled purchase had ended: they are lost after all.
     pub journeys_revoked: EndedJourneys,
+    /// What led to the purchase that is the first one now, as it was counted: it led to no further one.
+    pub journeys_taken_back: EndedJourneys,
     /// From opening to this resolution, the first or a further one, in milliseconds.
     pub full_resolution_ms: Option<i64>,
     /// The resolution that it takes the place of.
@@ -207,6 +209,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             month_ended,
             journeys,
             journeys_revoked,
+            journeys_taken_back,
             full_resolution_ms,
             resolution_replaced,
             contacted_again,
@@ -243,6 +246,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *month_ended == other.month_ended
             && *journeys == other.journeys
             && *journeys_revoked == other.journeys_revoked
+            && *journeys_taken_back == other.journeys_taken_back
             && *full_resolution_ms == other.full_resolution_ms
             && *resolution_replaced == other.resolution_replaced
             && *contacted_again == other.contacted_again
@@ -306,6 +310,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             month_ended,
             journeys: expired,
             journeys_revoked: EndedJourneys::new(),
+            journeys_taken_back: EndedJourneys::new(),
             full_resolution_ms: None,
             resolution_replaced: None,
             contacted_again: Vec::new(),

@@ -101,7 +101,7 @@ pub struct Placing {
     pub dimensions: KeptDimensions,
     /// Its amount.
     pub amount: Option<Money>,
-    /// The journey that it ended: to the first purchase or to the next one.
+    /// The journey that it ended: to the first purchase or to a further one.
     pub journeys: Vec<KeptJourney>,
 }
 
@@ -273,6 +273,8 @@ pub struct Anchor {
     pub day: Day,
     /// Its dimension values.
     pub dimensions: KeptDimensions,
+    /// The journey that it ended: to the first purchase or to a further one.
+    pub journeys: Vec<KeptJourney>,
 }
 
 /// Answers on one scale (and item), or sentiment.

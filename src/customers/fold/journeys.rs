@@ -24,6 +24,12 @@
 //! Whoever reaches a goal without a step before it was led there by nothing that the hub knows: an empty path. A purchase that
 //! is cancelled turns its journey, where it was counted, into a lost one. Whoever is left without a purchase is on the way to the
 //! first one again: the journey to the next one counts nowhere, so that no purchase reaches both.
+//!
+//! The journey of a purchase begins after the purchase before it, whatever becomes of that one, and keeps its steps and its time.
+//! Only its goal follows from what stands: the earliest purchase that stands is the first, each other one a further one. So where
+//! the first is cancelled while a later one stands, the journey to that one is taken back as one to a further purchase and counts
+//! as one to the first, where it was counted; what led to the cancelled one is lost, as it is if it is cancelled before the next
+//! is made. A purchase between two others that is cancelled changes nothing of the one after it.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -31,12 +37,12 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{
-    facts::Facts,
+    facts::{Facts, Gained},
     head::{Head, Purchase, Step},
     place::{DimensionValue, Emit},
 };
 use crate::model::{
-    Accumulator, Calendar, Day, Dimension, EventTime, Goal, IdentifierType, Kind, KnownGoal, PathOutcome, Reached,
+    Accumulator, Calendar, Day, Dimension, EventTime, GOALS_MAX, Goal, Kind, KnownGoal, PathOutcome, Reached,
     Touchpoint, Visibility, Window, WindowKind, family, push_contact,
 };
 
@@ -60,7 +66,24 @@ impl Default for JourneyOptions {
     }
 }
 
+/// The goal by which the steps to a further purchase are known where the first one is a goal and a further one is none: it counts
+/// nowhere, unless that purchase becomes the first.
+static UNLISTED: Goal = Goal { name: String::new(), reached: Reached::Known(KnownGoal::Repurchase) };
+const UNLISTED_NUMBER: u8 = u8::MAX;
+const _: () = assert!(GOALS_MAX <= UNLISTED_NUMBER as usize, "no listed goal has its number");
+
 impl JourneyOptions {
+    fn number(&self, goal: KnownGoal) -> Option<u8> {
+        (0..).zip(self.goals.iter()).find(|(_, it)| it.reached == Reached::Known(goal)).map(|(number, _)| number)
+    }
+
+    /// What journeys go towards, by number, ascending.
+    fn walked(&self) -> impl Iterator<Item = (u8, &Goal)> {
+        let is_unlisted =
+            self.number(KnownGoal::FirstPurchase).is_some() && self.number(KnownGoal::Repurchase).is_none();
+        (0..).zip(self.goals.iter()).chain(is_unlisted.then_some((UNLISTED_NUMBER, &UNLISTED)))
+    }
+
     fn name(&self, goal: u8) -> Box<str> {
         self.goals.get(usize::from(goal)).map_or("", |goal| goal.name.as_str()).into()
     }
@@ -101,6 +124,24 @@ pub struct KeptJourney {
     started_at: EventTime,
     ended_at: EventTime,
     segment: Option<Box<str>>,
+}
+
+impl KeptJourney {
+    /// As it was counted, or is.
+    fn ended(&self, spokes: &[(Box<str>, u64)], calendar: &Calendar, options: &JourneyOptions) -> Ended {
+        Ended {
+            goal: options.name(self.goal),
+            outcome: PathOutcome::Converted,
+            day: calendar.day(self.ended_at),
+            duration_ms: self.ended_at.0 - self.started_at.0,
+            path: render(self.steps.iter(), spokes),
+            segment: self.segment.clone(),
+        }
+    }
+
+    fn counts(&self) -> bool {
+        self.goal != UNLISTED_NUMBER
+    }
 }
 
 /// A journey that ended, as it is counted.
@@ -154,7 +195,8 @@ impl Journeys {
     /// Every open journey, as lost by its expiry.
     fn all_lost(&self, head: &Head, calendar: &Calendar, options: &JourneyOptions) -> impl Iterator<Item = Ended> {
         let day = options.expires_on(self.last_at, calendar);
-        self.open.iter().map(move |open| self.lost(open, day, head, options))
+        let counted = self.open.iter().filter(|open| open.goal != UNLISTED_NUMBER);
+        counted.map(move |open| self.lost(open, day, head, options))
     }
 
     /// Forgets steps that no open journey has.
@@ -167,10 +209,8 @@ impl Journeys {
 
     /// Ends the open journey to a goal that nobody can reach any more: it counts nowhere.
     fn abandon(&mut self, goal: KnownGoal, options: &JourneyOptions) {
-        let is_it = |open: &Open| {
-            options.goals.get(usize::from(open.goal)).is_some_and(|of| of.reached == Reached::Known(goal))
-        };
-        self.open.retain(|open| !is_it(open));
+        let is_it = |number| options.walked().any(|it| it.0 == number && it.1.reached == Reached::Known(goal));
+        self.open.retain(|open| !is_it(open.goal));
         self.trim();
     }
 
@@ -294,17 +334,11 @@ pub(super) fn observe(
     options: &JourneyOptions,
 ) {
     let touchpoint = facts.touchpoint;
-    let revoked = facts.cancelled.iter().flat_map(|placing| &placing.journeys);
-    facts.journeys_revoked = revoked
-        .map(|kept| Ended {
-            goal: options.name(kept.goal),
-            outcome: PathOutcome::Converted,
-            day: calendar.day(kept.ended_at),
-            duration_ms: kept.ended_at.0 - kept.started_at.0,
-            path: render(kept.steps.iter(), &head.spokes),
-            segment: kept.segment.clone(),
-        })
-        .collect();
+    let revoked = facts.cancelled.iter().flat_map(|placing| &placing.journeys).filter(|kept| kept.counts());
+    facts.journeys_revoked = revoked.map(|kept| kept.ended(&head.spokes, calendar, options)).collect();
+    if let Some(Gained::Earlier(..)) = facts.customer_gained {
+        turn_to_first(head, facts, calendar, options);
+    }
     let at = touchpoint.occurred_at;
     let is_internal = touchpoint.visibility == Visibility::Internal;
     let now = head.purchases > 0;
@@ -326,7 +360,7 @@ pub(super) fn observe(
     }
     let mut journeys = std::mem::take(&mut head.journeys);
     let mut began: SmallVec<[u8; 4]> = SmallVec::new();
-    for (number, goal) in (0..).zip(options.goals.iter()) {
+    for (number, goal) in options.walked() {
         let open = journeys.open.iter().position(|open| open.goal == number);
         match effect(goal, touchpoint, facts.purchase, (before, now)) {
             Effect::Reach { also_at_once } => {
@@ -346,9 +380,14 @@ pub(super) fn observe(
                 };
                 if facts.purchase && matches!(goal.reached, Reached::Known(_)) {
                     let segment = ended.segment.clone();
-                    keep(head, facts, KeptJourney { goal: number, steps, started_at, ended_at: at, segment });
+                    let kept = KeptJourney { goal: number, steps, started_at, ended_at: at, segment };
+                    if let Some(journeys) = kept_with(head, head.touchpoints) {
+                        journeys.push(kept);
+                    }
                 }
-                facts.journeys.push(ended);
+                if number != UNLISTED_NUMBER {
+                    facts.journeys.push(ended);
+                }
                 if goal.reached == Reached::Known(KnownGoal::Renewal) {
                     began.push(number);
                 }
@@ -372,17 +411,31 @@ pub(super) fn observe(
     head.journeys = journeys;
 }
 
-/// Keeps a journey with the order that ended it, as long as that can be cancelled.
-fn keep(head: &mut Head, facts: &Facts<'_, '_>, journey: KeptJourney) {
-    let Some(id) = facts.touchpoint.identifier(IdentifierType::Order) else {
+/// What led to the purchase that is the first one now led to a further one before.
+fn turn_to_first(head: &mut Head, facts: &mut Facts<'_, '_>, calendar: &Calendar, options: &JourneyOptions) {
+    let first_purchase = options.number(KnownGoal::FirstPurchase);
+    let Some(mut kept) = head.first_purchase.and_then(|ordinal| kept_with(head, ordinal)).map(std::mem::take) else {
         return;
     };
-    let ordinal = head.touchpoints;
-    let order = head.orders.iter_mut().rev().find(|order| *order.id == *id);
-    if let Some(order) = order
-        && let Purchase::Live(placing) = &mut order.purchase
-        && placing.ordinal == ordinal
-    {
-        placing.journeys.push(journey);
+    for journey in kept.iter().filter(|kept| kept.counts()) {
+        facts.journeys_taken_back.push(journey.ended(&head.spokes, calendar, options));
     }
+    match first_purchase {
+        Some(goal) => kept.iter_mut().for_each(|journey| journey.goal = goal),
+        None => kept.clear(),
+    }
+    facts.journeys.extend(kept.iter().map(|journey| journey.ended(&head.spokes, calendar, options)));
+    if let Some(place) = head.first_purchase.and_then(|ordinal| kept_with(head, ordinal)) {
+        *place = kept;
+    }
+}
+
+/// What is kept with the purchase of a number in the timeline, as long as it can be cancelled or become the first.
+fn kept_with(head: &mut Head, ordinal: u64) -> Option<&mut Vec<KeptJourney>> {
+    let orders = head.orders.iter_mut().rev().filter_map(|order| match &mut order.purchase {
+        Purchase::Live(placing) if placing.ordinal == ordinal => Some(&mut placing.journeys),
+        _ => None,
+    });
+    let anchors = head.anchors.iter_mut().filter(|it| it.ordinal == ordinal).map(|it| &mut it.journeys);
+    orders.chain(anchors).next()
 }

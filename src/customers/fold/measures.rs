@@ -107,6 +107,9 @@ fn journeys<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     for ended in &facts.journeys {
         journeys::contribute(ended, 1, emit);
     }
+    for ended in &facts.journeys_taken_back {
+        journeys::contribute(ended, -1, emit);
+    }
     for revoked in &facts.journeys_revoked {
         journeys::contribute(revoked, -1, emit);
         let lost = Ended { outcome: PathOutcome::Lost, duration_ms: 0, ..revoked.clone() };

@@ -137,9 +137,9 @@ fn mention(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> usize {
                     head.undelivered -= 1;
                 }
                 // Nobody can cancel what is not known: it anchors the relationship.
-                let Placing { ordinal, at, day, dimensions, .. } = placing;
+                let Placing { ordinal, at, day, dimensions, journeys, amount: _ } = placing;
                 head.buying.fix(day);
-                keep_anchor(head, Anchor { ordinal, at, day, dimensions });
+                keep_anchor(head, Anchor { ordinal, at, day, dimensions, journeys });
             }
         }
     }
@@ -162,6 +162,7 @@ fn anchor(head: &mut Head, facts: &Facts<'_, '_>) {
             at: facts.touchpoint.occurred_at,
             day: facts.place.day,
             dimensions: KeptDimensions::of(facts.place),
+            journeys: Vec::new(),
         });
     }
 }

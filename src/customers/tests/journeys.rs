@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 
-use super::world::check_customers;
+use super::world::{World, check_customers, options, touchpoint};
+use crate::{customers::Customers, model::Goal};
 
 #[test]
 fn a_purchase_ends_the_journey_that_led_to_it_and_the_next_leads_to_a_repurchase() {
@@ -155,14 +156,14 @@ fn whoever_is_left_without_a_purchase_is_on_the_way_to_the_first_one_and_no_purc
         journeys month:2026-04 first_purchase lost sales:order_cancelled:: n 1
         journeys month:2026-04 referral lost sales:order_placed:>sales:payment_received:>sales:order_cancelled:: n 1"#]],
     );
-    // With another one it goes on.
+    // With another one it goes on, and that one is the first.
     let other = "sales order_placed O3 for 700EUR at 0d10:00";
     check_customers(
         &[placed, other, paid, cancelled, again],
         &["journeys"],
         expect![[r#"
+        journeys month:2026-03 first_purchase converted : n 1
         journeys month:2026-03 first_purchase lost : n 1
-        journeys month:2026-03 repurchase converted : n 1
         journeys month:2026-03 repurchase converted sales:payment_received:>sales:order_cancelled:: n 1, sum 172800000"#]],
     );
 }
@@ -203,4 +204,146 @@ fn a_note_that_takes_the_last_purchase_away_or_brings_the_first_one_is_no_step_a
         &["journeys"],
         expect!["journeys month:2026-03 repurchase converted : n 1"],
     );
+}
+
+#[test]
+fn where_the_first_purchase_is_cancelled_the_next_that_stands_is_the_first_with_its_own_steps() {
+    let seen = "marketing ad_clicked channel web at 0d08:00";
+    let placed = "sales order_placed O1 for 500EUR at 0d09:00";
+    let asked = "support case_replied channel chat at 0d10:00";
+    let corrected = "sales order_placed O2 for 600EUR at 0d11:00";
+    let off = "sales order_cancelled O1 at 0d12:00";
+    let told = [seen, placed, asked, corrected];
+    let before = || {
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted marketing:ad_clicked:web: n 1, sum 3600000
+            journeys month:2026-03 repurchase converted support:case_replied:chat: n 1, sum 3600000"#]]
+    };
+    check_customers(&told, &["journeys"], before());
+    // One person, one purchase, one conversion: and no repurchase.
+    let after = || {
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted support:case_replied:chat: n 1, sum 3600000
+            journeys month:2026-03 first_purchase lost marketing:ad_clicked:web: n 1"#]]
+    };
+    check_customers(&[&told[..], &[off]].concat(), &["journeys"], after());
+    check_customers(&[off, corrected, asked, placed, seen], &["journeys"], after());
+    // Another one was bought by then: it stays a further one, with what led from the one before it.
+    let third = ["web page_viewed channel app at 0d11:10", "sales order_placed O3 for 100EUR at 0d11:30"];
+    let three = || {
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted support:case_replied:chat: n 1, sum 3600000
+            journeys month:2026-03 first_purchase lost marketing:ad_clicked:web: n 1
+            journeys month:2026-03 repurchase converted web:page_viewed:app: n 1, sum 1200000"#]]
+    };
+    check_customers(&[&told[..], &third, &[off]].concat(), &["journeys"], three());
+    // So it does if the one in the middle is cancelled, until the first is as well.
+    let middle = "sales order_cancelled O2 at 0d12:00";
+    let all = [&told[..], &third, &[middle]].concat();
+    check_customers(
+        &all,
+        &["journeys"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted marketing:ad_clicked:web: n 1, sum 3600000
+            journeys month:2026-03 repurchase converted web:page_viewed:app: n 1, sum 1200000
+            journeys month:2026-03 repurchase lost support:case_replied:chat: n 1"#]],
+    );
+    check_customers(
+        &[&all[..], &["sales order_cancelled O1 at 0d13:00"]].concat(),
+        &["journeys"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted web:page_viewed:app: n 1, sum 1200000
+            journeys month:2026-03 first_purchase lost marketing:ad_clicked:web: n 1
+            journeys month:2026-03 repurchase lost support:case_replied:chat: n 1"#]],
+    );
+    // What became the first and is cancelled then led to none: nobody has bought.
+    check_customers(
+        &[&told[..], &[off, "sales order_cancelled O2 at 0d13:00"]].concat(),
+        &["journeys"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase lost marketing:ad_clicked:web: n 1
+            journeys month:2026-03 first_purchase lost support:case_replied:chat: n 1"#]],
+    );
+}
+
+#[test]
+fn a_purchase_that_cannot_be_cancelled_becomes_the_first_like_any_other() {
+    let told = |next: &'static str| {
+        [
+            "sales order_placed O1 for 500EUR at 0d09:00",
+            "support case_replied channel chat segment gold at 0d10:00",
+            next,
+            "sales order_cancelled O1 at 33d12:00",
+        ]
+    };
+    for next in ["sales order_placed for 600EUR at 0d11:00", "sales subscription_started S1 for 600EUR at 0d11:00"] {
+        check_customers(
+            &told(next),
+            &["journeys month:2026-03"],
+            expect![[r#"
+                journeys month:2026-03 first_purchase converted support:case_replied:chat: n 1, sum 3600000
+                journeys month:2026-03 first_purchase gold converted support:case_replied:chat: n 1, sum 3600000
+                journeys month:2026-03 first_purchase lost : n 1"#]],
+        );
+    }
+}
+
+#[test]
+fn an_order_that_is_forgotten_keeps_what_led_to_it_as_long_as_it_can_become_the_first() {
+    // The second order was named before the first, so it is forgotten for the last of many others, and the first one is not.
+    let mut told: Vec<String> = [
+        "operations order_shipped O2 at 0d07:00",
+        "sales order_placed O1 for 500EUR at 0d09:00",
+        "support case_replied channel chat at 0d10:00",
+        "sales order_placed O2 for 600EUR at 0d11:00",
+    ]
+    .map(str::to_owned)
+    .into();
+    told.extend((0..255).map(|number| format!("operations order_shipped O{} at 1d09:00", 1_000 + number)));
+    told.push("sales order_cancelled O1 at 2d09:00".to_owned());
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    check_customers(
+        &told,
+        &["journeys month:2026-03 first_purchase"],
+        expect![[r#"
+            journeys month:2026-03 first_purchase converted support:case_replied:chat: n 1, sum 3600000
+            journeys month:2026-03 first_purchase lost operations:order_shipped:: n 1"#]],
+    );
+}
+
+#[test]
+fn of_two_kinds_of_purchase_one_alone_can_be_a_goal_and_the_first_is_counted_whichever_it_is() {
+    let told = [
+        "marketing ad_clicked channel web at 0d08:00",
+        "sales order_placed O1 for 500EUR at 0d09:00",
+        "support case_replied channel chat at 0d10:00",
+        "sales order_placed O2 for 600EUR at 0d11:00",
+        "sales page_viewed channel app at 0d12:00",
+    ];
+    let off = ["sales order_cancelled O1 at 0d13:00", "sales order_cancelled O2 at 0d14:00"];
+    let shown = |goals: &str, cancelled: usize| {
+        let mut world = World::new(10);
+        let mut options = options(10);
+        options.fold.journeys.goals = Goal::parse_list(goals).expect("goals").into();
+        world.stage = Customers::new(options);
+        for (number, line) in told.iter().chain(&off[..cancelled]).enumerate() {
+            world.batch(&[&touchpoint(line, number)]);
+        }
+        world.commit();
+        let lines: Vec<String> = world.lines().into_iter().filter(|line| line.starts_with("journeys")).collect();
+        lines.join("\n")
+    };
+    let led = "journeys month:2026-03 first_purchase converted marketing:ad_clicked:web: n 1, sum 3600000";
+    assert_eq!(shown("first_purchase", 0), led);
+    let lost = "journeys month:2026-03 first_purchase lost marketing:ad_clicked:web: n 1";
+    let next = "journeys month:2026-03 first_purchase converted support:case_replied:chat: n 1, sum 3600000";
+    assert_eq!(shown("first_purchase", 1), format!("{next}\n{lost}"));
+    let next_lost = "journeys month:2026-03 first_purchase lost support:case_replied:chat: n 1";
+    assert_eq!(shown("first_purchase", 2), format!("{lost}\n{next_lost}"));
+
+    let again = "journeys month:2026-03 repurchase converted support:case_replied:chat: n 1, sum 3600000";
+    assert_eq!(shown("repurchase", 0), again);
+    for cancelled in [1, 2] {
+        assert_eq!(shown("repurchase", cancelled), "", "nobody bought twice");
+    }
 }

@@ -44,6 +44,13 @@ impl Journeys {
     /// Adds the journeys of a person.
     pub fn add(&mut self, timeline: &[Touch], bought: &[Bought], world: &World) {
         let seen: Vec<usize> = (0..timeline.len()).filter(|&at| timeline[at].visibility != "internal").collect();
+        // Whether every purchase before one is cancelled while it stands: then it is the first one.
+        let becomes_first = |at: usize| {
+            bought
+                .iter()
+                .filter(|it| it.placed == at)
+                .any(|it| bought.iter().filter(|other| other.placed < at).all(|other| other.cancelled < it.cancelled))
+        };
         // Whether the person has a purchase that was not cancelled, before the position and after it.
         let has = |at: usize, after: bool| {
             bought.iter().any(|purchase| {
@@ -103,7 +110,8 @@ impl Journeys {
                             && bought.iter().any(|it| it.placed == at && it.cancelled != usize::MAX);
                         let segment = segments::at_the_end(&timeline[..=at]);
                         let day = world.day(touch.occurred_at);
-                        self.count(goal, day, segment, steps, (!cancelled).then_some(took), world);
+                        let led_to = if goal == "repurchase" && becomes_first(at) { "first_purchase" } else { goal };
+                        self.count(led_to, day, segment, steps, (!cancelled).then_some(took), world);
                         begun = (goal == "renewal").then_some(number);
                     }
                     Does::GiveUp if begun.is_some() => {

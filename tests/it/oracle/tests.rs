@@ -453,3 +453,34 @@ fn one_purchase_ends_one_journey_even_if_the_one_before_it_was_cancelled() {
     assert_eq!(ended(&feeds, "first_purchase"), Some((json!(1), json!(0))));
     assert_eq!(ended(&feeds, "repurchase"), Some((json!(1), json!(0))));
 }
+
+#[test]
+fn the_purchase_before_which_all_are_cancelled_is_the_first_if_it_stood_then() {
+    let told = |cancelled: &[&str]| {
+        let placed = |day, name| order("order_placed", at(day, 9), name, json!({}));
+        let seen = |day, channel: &str| touch("page_viewed", at(day, 9), json!({"channel": channel}));
+        let mut events = vec![seen(1, "web"), placed(2, "O1"), seen(3, "app"), placed(4, "O2")];
+        events.extend([seen(5, "store"), placed(6, "O3")]);
+        let off = cancelled.iter().zip(7..).map(|(name, day)| order("order_cancelled", at(day, 9), name, json!({})));
+        events.extend(off);
+        world(&events)
+    };
+    let paths = |feeds: &Feeds, goal: &str| {
+        let record = feeds.journeys.get(&format!("journeys|month:2026-01|goal={goal}"));
+        let transitions = record.map_or(json!({}), |it| it["transitions"].clone());
+        let ends = |channel: &str, end: &str| transitions[format!("operations:page_viewed:{channel} {end}")].clone();
+        ["web", "app", "store"].map(|channel| (ends(channel, "(goal)"), ends(channel, "(lost)")))
+    };
+    let (none, led, lost) = ((json!(null), json!(null)), (json!(1), json!(null)), (json!(null), json!(1)));
+    for (cancelled, first, again) in [
+        (&[][..], [&led, &none, &none], [&none, &led, &led]),
+        (&["O1"], [&lost, &led, &none], [&none, &none, &led]),
+        (&["O2"], [&led, &none, &none], [&none, &lost, &led]),
+        (&["O1", "O2"], [&lost, &lost, &led], [&none, &none, &none]),
+        (&["O2", "O1"], [&lost, &none, &led], [&none, &lost, &none]),
+    ] {
+        let feeds = told(cancelled);
+        assert_eq!(paths(&feeds, "first_purchase").each_ref(), first, "{cancelled:?}");
+        assert_eq!(paths(&feeds, "repurchase").each_ref(), again, "{cancelled:?}");
+    }
+}
