@@ -1,7 +1,7 @@
 //! A person's month: what they experienced and what came of it, as the measures that drivers are found from.
 //!
-//! A month is told when it is over: at the first touchpoint of a later one, or else at the close of its last day. What is
-//! cancelled counts against the month of the cancellation.
+//! A month is told when it is over: at the first touchpoint of a later one, or else at the close of its last day, and as that left
+//! it: what is cancelled later stays bought in it, and counts against the money of the month of the cancellation.
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,8 @@
 //! month M ──a touchpoint of M+1──▶ waits ──M+1 is over──▶ followed: bought in M+1, or not
 //!         ──a later touchpoint, or the close of M+1──▶ followed: bought nothing in M+1
 //! ```
-//! Whoever is asked to buy again is asked after the experience, not before it: so the outcome is that of the next month.
+//! Whoever is asked to buy again is asked after the experience, not before it: so the outcome is that of the next month, as its end
+//! left it: a purchase of it that is cancelled in a later month was bought.
 
 use serde::{Deserialize, Serialize};
 
