@@ -7,7 +7,7 @@
 //! - `condition`: whether a captured payload is taken at all.
 //! - [`segments`]: conditions over touchpoints and what was known of the customer → segments.
 //! - `decode`: one record → one captured payload, whatever it is written in.
-//! - [`LiveSpokes`]: spokes that are replaced while records come.
+//! - [`SpokeSet`]: all spokes of a hub; [`LiveSpokes`]: spokes that are replaced while records come.
 //! - [`sketch`]: sample records → a spoke file for them.
 //! - `draft`: one captured payload → one touchpoint, part by part.
 //! - `validate`, `number`, `local`: one scalar → one part, normalised and within its limits; `words`: what it means to us;
@@ -30,17 +30,18 @@ mod mistakes;
 mod number;
 mod rules;
 pub mod segments;
+mod set;
 pub mod sketch;
 pub mod spoke_file;
 pub mod trial;
 mod validate;
 mod words;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     model::{IdentifierRules, Kind, Reason, Touchpoint},
-    wire::{self, Capture, Scalar, Schemas, registry::Registry, schemas::SchemaRef},
+    wire::{self, Capture, Scalar, Schemas, schemas::SchemaRef},
 };
 use condition::Undecided;
 pub use decode::NotYet;
@@ -52,6 +53,7 @@ use made::{Keeper, Made};
 pub use mistakes::{MISTAKES_MAX, Mistakes};
 pub use number::currency_exponent;
 use rules::{EachRule, IdRule, Mapping, Suffix, WordRule};
+pub use set::SpokeSet;
 pub use spoke_file::{Format, SpokeError, SpokeFile};
 
 /// One record of a spoke's topic.
@@ -552,57 +554,6 @@ impl Spoke {
             touchpoint.id = keeper.keep(id);
         }
         Ok(())
-    }
-}
-
-/// All spokes, by topic.
-#[derive(Debug, Default)]
-pub struct SpokeSet {
-    by_topic: HashMap<String, Spoke, ahash::RandomState>,
-}
-
-impl SpokeSet {
-    /// Takes compiled spokes; each has its own topic and its own name.
-    pub fn new(spokes: impl IntoIterator<Item = Spoke>) -> Result<SpokeSet, SpokeError> {
-        let mut set = SpokeSet::default();
-        for spoke in spokes {
-            let error = |key: &str, problem: &str| SpokeError {
-                spoke: spoke.name.clone(),
-                line: None,
-                key: key.to_owned(),
-                problem: problem.to_owned(),
-            };
-            if set.by_topic.contains_key(&spoke.topic) {
-                return Err(error("topic", "another spoke reads this topic; give each its own"));
-            }
-            if set.by_topic.values().any(|other| other.name == spoke.name) {
-                return Err(error("spoke", "another file has this name; a touchpoint's id is unique within its spoke"));
-            }
-            set.by_topic.insert(spoke.topic.clone(), spoke);
-        }
-        Ok(set)
-    }
-
-    /// The schema registry that their records are read by, if there is one.
-    pub fn registry(&self) -> Option<Registry> {
-        self.by_topic.values().find_map(|spoke| spoke.decoder.registry())
-    }
-
-    /// The spoke that a topic belongs to.
-    pub fn of_topic(&self, topic: &str) -> Option<&Spoke> {
-        self.by_topic.get(topic)
-    }
-
-    /// The spoke of a name.
-    pub fn of_name(&self, name: &str) -> Option<&Spoke> {
-        self.by_topic.values().find(|spoke| spoke.name == name)
-    }
-
-    /// Every spoke, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Spoke> {
-        let mut spokes: Vec<&Spoke> = self.by_topic.values().collect();
-        spokes.sort_by(|a, b| a.name.cmp(&b.name));
-        spokes.into_iter()
     }
 }
 

@@ -320,7 +320,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
         self.capture.put(self.node, Scalar::Null)
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         self.capture.put::<A::Error>(self.node, Scalar::Composite)?;
         let node = &self.shape.nodes[usize::from(self.node)];
         if node.entries {
@@ -351,7 +351,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut sequence: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
         let node = &self.shape.nodes[usize::from(self.node)];
         if let Some(element) = node.element {
             return self.each_element(element, sequence);

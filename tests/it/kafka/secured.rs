@@ -64,7 +64,7 @@ fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{command:?} failed\n{said}");
-    said
+    said.into_owned()
 }
 
 fn openssl(directory: &Path, arguments: &str) {
@@ -199,14 +199,10 @@ impl Secured {
         // It is said before the broker goes by it.
         let resources = ["--topic", "--group", "--transactional-id"];
         let name = words.windows(2).rev().find(|two| resources.contains(&two[0])).map(|two| two[1]);
+        let Some(name) = name.filter(|_| action == "--add") else { return };
         let began = Instant::now();
-        while action == "--add" {
-            let listed = run(&mut command(&["--list", "--principal", &principal]));
-            let is_there = name.is_none_or(|name| listed.contains(&format!("name={name},")));
-            assert!(is_there || began.elapsed() < SAID_WITHIN, "{words:?} were given and are not there\n{listed}");
-            if is_there {
-                break;
-            }
+        while !run(&mut command(&["--list", "--principal", &principal])).contains(&format!("name={name},")) {
+            assert!(began.elapsed() < SAID_WITHIN, "{words:?} were given and are not there");
         }
     }
 }
