@@ -203,8 +203,8 @@ impl Seed<'_, '_, '_> {
     }
 
     /// No scalar can be descended into: noted unless a scalar is welcome here too. Null is simply absent.
-    fn note_unless_leaf(&mut self) {
-        if !self.node().leaf {
+    fn note_scalar(&mut self) {
+        if self.node().refuses_scalars(self.node) {
             self.capture.note_not_a_container(self.node);
         }
     }
@@ -234,7 +234,7 @@ impl<'de> Seed<'_, '_, 'de> {
         if matches!(&scalar, Scalar::Text(text) if text.trim().is_empty()) && self.may_be_empty() {
             return self.capture.put(self.node, Scalar::Null);
         }
-        self.note_unless_leaf();
+        self.note_scalar();
         self.capture.put(self.node, scalar)
     }
 }

@@ -38,6 +38,11 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// Whether no scalar is wanted here, but something in an object or a list. The payload itself is no scalar.
+    pub fn refuses_scalars(&self, node: u16) -> bool {
+        self.refuses_objects() || self.refuses_lists(node)
+    }
+
     /// Whether an object is none of what is wanted here: a list is.
     pub fn refuses_objects(&self) -> bool {
         !self.leaf && (self.element.is_some() || self.list || !self.items.is_empty())

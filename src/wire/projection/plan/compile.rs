@@ -155,7 +155,7 @@ impl<'s> Compiler<'s> {
             Kind::Null => {
                 self.push(Step::Null(node));
                 if node == 0 {
-                    self.note_unless_leaf(node);
+                    self.note_scalar(node);
                 }
             }
             Kind::Scalar(read) => {
@@ -169,7 +169,7 @@ impl<'s> Compiler<'s> {
                     Read::Long => Step::Long(node),
                     read => Step::Take(node, read),
                 });
-                self.note_unless_leaf(node);
+                self.note_scalar(node);
             }
             Kind::Array(items) => self.list(node, items, depth),
             Kind::Map(values) => {
@@ -197,7 +197,7 @@ impl<'s> Compiler<'s> {
                 self.fields(node, &DURATION, |compiler, want, _| match want {
                     Want::Node(child) => {
                         compiler.push(Step::Take(child, Read::Part));
-                        compiler.note_unless_leaf(child);
+                        compiler.note_scalar(child);
                     }
                     Want::Entry { node, .. } => compiler.push(Step::Entry(node, Read::Part)),
                     Want::Nothing(_) => compiler.push_skip(4),
@@ -402,8 +402,8 @@ impl<'s> Compiler<'s> {
         self.push(Step::Call(routine));
     }
 
-    fn note_unless_leaf(&mut self, node: u16) {
-        self.note_if(!self.shape.nodes[usize::from(node)].leaf, node);
+    fn note_scalar(&mut self, node: u16) {
+        self.note_if(self.shape.nodes[usize::from(node)].refuses_scalars(node), node);
     }
 
     fn note_if(&mut self, is_wrong: bool, node: u16) {
