@@ -40,6 +40,17 @@ impl Moment {
         }
     }
 
+    /// The position of a touchpoint of this moment.
+    pub fn position(self, id_and_spoke: &[u8], home: Option<PersonId>) -> Vec<u8> {
+        let mut position = Vec::with_capacity(id_and_spoke.len() + 26);
+        self.push(&mut position);
+        position.extend_from_slice(id_and_spoke);
+        if let Some(home) = home {
+            push_home(&mut position, home);
+        }
+        position
+    }
+
     /// What a position begins with, and what follows: its key in the index.
     pub fn split(position: &[u8]) -> Option<(Moment, &[u8])> {
         let (time, rest) = position.split_first_chunk::<8>()?;
@@ -138,12 +149,6 @@ impl IndexEntry {
 
     /// The position of the touchpoint that it names.
     pub fn position(self, id_and_spoke: &[u8], home: Option<PersonId>) -> Vec<u8> {
-        let mut position = Vec::with_capacity(id_and_spoke.len() + 26);
-        self.at.push(&mut position);
-        position.extend_from_slice(id_and_spoke);
-        if let Some(home) = home {
-            push_home(&mut position, home);
-        }
-        position
+        self.at.position(id_and_spoke, home)
     }
 }

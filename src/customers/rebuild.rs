@@ -15,12 +15,12 @@ use super::{
     readings,
     refold::{SNAPSHOT_TOUCHPOINTS, is_kept},
     stage::{AsOf, Customers, Person},
-    store_keys::{self, Envelope, PERSON_PREFIX, Ties},
+    store_keys::{self, Envelope, PERSON_PREFIX},
 };
 use crate::model::{Day, KeyValue, PersonId, StoreError, Touchpoint};
 
-/// So many positions are held in memory while they are given ranks.
-const RANKED_AT_ONCE: usize = 1_000;
+/// So many positions are given ranks in one commit, of a person who has more.
+const RANKED_AT_ONCE: usize = if cfg!(test) { 3 } else { 5_000 };
 
 /// What a call of [`Customers::refold`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,9 @@ impl Customers {
             && touchpoints < touchpoints_max
             && !self.is_full()
         {
+            if !rank(person, store)? {
+                return Ok(Part { next, touchpoints });
+            }
             touchpoints += self.refold_person(person, store)?;
             next = person_from(&store_keys::after_person(b't', person), store)?;
             self.recount(&store_keys::after_person(b'h', person), next, store)?;
@@ -90,7 +93,9 @@ impl Customers {
         let mut envelope = stored.and_then(|bytes| Some(Envelope::decode(&bytes).ok()?.0)).unwrap_or_default();
         // Those of an earlier fold are not taken back.
         envelope.closed = None;
-        rank(id, envelope.ties.as_deref_mut(), store)?;
+        if let Some(cursor) = envelope.ties.as_mut().and_then(|ties| ties.moving.as_mut()) {
+            unrank_cursor(cursor);
+        }
         // What the feed knows of alerts, it still knows: they count as they did.
         let alerts = envelope.alerts.iter().flat_map(|alerts| &alerts.published);
         for alert in alerts {
@@ -156,59 +161,51 @@ impl Customers {
     }
 }
 
-/// Positions of before there were ranks get one: of a home's own touchpoints and of copies, of those that count and of those that do
-/// not. A move that was on its way goes on from the beginning of the instant that it had come to: what comes twice is one.
-fn rank<S: KeyValue + ?Sized>(name: PersonId, ties: Option<&mut Ties>, store: &mut S) -> Result<(), StoreError> {
-    if let Some(cursor) = ties.and_then(|ties| ties.moving.as_mut())
-        && let Some((at, rest)) = Moment::split(cursor)
+/// A move that was on its way goes on from the beginning of the instant that it had come to: what comes twice is one.
+fn unrank_cursor(cursor: &mut Vec<u8>) {
+    if let Some((at, rest)) = Moment::split(cursor)
         && at.is_unranked()
     {
         cursor.truncate(cursor.len() - rest.len());
     }
-    let mut from = store_keys::of_person(b't', name);
-    let end = store_keys::after_person(b't', name);
-    loop {
-        let mut unranked: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut last = None;
-        store.scan(&from, &end, &mut |key, value| {
-            last = Some(key.to_vec());
-            if Moment::split(&key[PERSON_PREFIX..]).is_some_and(|(at, _)| at.is_unranked()) {
-                unranked.push((key.to_vec(), value.to_vec()));
-            }
-            if unranked.len() < RANKED_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        for (key, value) in &unranked {
-            give_rank(name, key, value, store)?;
+}
+
+/// Positions of before there were ranks get one: of a home's own touchpoints and of copies, of those that count and of those that do
+/// not. False if there may be more, after a commit.
+fn rank<S: KeyValue + ?Sized>(name: PersonId, store: &mut S) -> Result<bool, StoreError> {
+    let mut unranked: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    store.scan(&store_keys::of_person(b't', name), &store_keys::after_person(b't', name), &mut |key, value| {
+        if Moment::split(&key[PERSON_PREFIX..]).is_some_and(|(at, _)| at.is_unranked()) {
+            unranked.push((key.to_vec(), value.to_vec()));
         }
-        match last {
-            Some(mut last) if unranked.len() == RANKED_AT_ONCE => {
-                last.push(0);
-                from = last;
-            }
-            _ => return Ok(()),
-        }
+        if unranked.len() < RANKED_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for (key, value) in &unranked {
+        give_rank(name, key, value, store)?;
     }
+    Ok(unranked.len() < RANKED_AT_ONCE)
 }
 
 fn give_rank<S: KeyValue + ?Sized>(name: PersonId, key: &[u8], value: &[u8], store: &mut S) -> Result<(), StoreError> {
     let touchpoint =
         Touchpoint::decode(readings::unmark(value).0).map_err(|error| store_keys::damaged("touchpoint", error))?;
+    let at = Moment::of(&touchpoint);
     let position = &key[PERSON_PREFIX..];
     let place = Place::of_position(position).ok_or_else(|| store_keys::damaged("position", "too short"))?;
+    let ranked = at.position(place.id_and_spoke, place.home);
     let (by_id, by_home) = store_keys::index_keys(name, place);
     if let Some(entry) = store.get(&by_id)? {
-        let entry = IndexEntry { at: Moment::of(&touchpoint), ..IndexEntry::decode(&entry)? };
+        let entry = IndexEntry { at, ..IndexEntry::decode(&entry)? };
         for key in [Some(by_id), by_home].into_iter().flatten() {
             store.put_local(&key, &entry.encode());
         }
-        let ranked = entry.position(place.id_and_spoke, place.home);
-        store.put(&store_keys::with_rest(b't', name, &ranked), value);
-        store.delete(key);
-        let hidden = store_keys::with_rest(b'o', name, position);
-        if store.get(&hidden)?.is_some() {
-            store.put(&store_keys::with_rest(b'o', name, &ranked), &[]);
-            store.delete(&hidden);
-        }
+    }
+    store.put(&store_keys::with_rest(b't', name, &ranked), value);
+    store.delete(key);
+    let hidden = store_keys::with_rest(b'o', name, position);
+    if store.get(&hidden)?.is_some() {
+        store.put(&store_keys::with_rest(b'o', name, &ranked), &[]);
+        store.delete(&hidden);
     }
     Ok(())
 }

@@ -91,13 +91,13 @@ impl Kind {
             | Kind::PaymentReceived
             | Kind::InvoiceIssued
             | Kind::SubscriptionRenewed
-            | Kind::CaseReplied => 3,
+            | Kind::CaseReplied
+            | Kind::CaseReopened => 3,
             Kind::OrderDelivered | Kind::CaseResolved => 4,
             Kind::OrderCancelled
             | Kind::OrderReturned
             | Kind::RefundIssued
             | Kind::SubscriptionCancelled
-            | Kind::CaseReopened
             | Kind::ComplaintMade
             | Kind::SurveyAnswered
             | Kind::ReviewPosted => 5,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    identifier::{Identifier, PersonId, PersonKey},
+    identifier::{Identifier, IdentifierType, PersonId, PersonKey},
     kind::{Channel, Initiator, Kind, Visibility, vocabulary},
     time::EventTime,
 };
@@ -159,8 +159,27 @@ impl<'a> Touchpoint<'a> {
     }
 
     /// The first identifier of a type, if any.
-    pub fn identifier(&self, kind: super::IdentifierType) -> Option<&'a str> {
+    pub fn identifier(&self, kind: IdentifierType) -> Option<&'a str> {
         self.identifiers.iter().find(|identifier| identifier.kind == kind).map(|identifier| identifier.value)
+    }
+
+    /// Whether it is about several orders, contracts or cases, of which the first alone counts.
+    pub fn names_several(&self) -> bool {
+        let about = match self.kind {
+            Kind::OrderPlaced
+            | Kind::DeliveryPromised
+            | Kind::OrderShipped
+            | Kind::OrderDelivered
+            | Kind::OrderCancelled
+            | Kind::OrderReturned
+            | Kind::RefundIssued => IdentifierType::Order,
+            Kind::SubscriptionStarted | Kind::SubscriptionRenewed | Kind::SubscriptionCancelled => {
+                IdentifierType::Contract
+            }
+            Kind::CaseOpened | Kind::CaseReplied | Kind::CaseResolved | Kind::CaseReopened => IdentifierType::Case,
+            _ => return false,
+        };
+        self.identifiers.iter().filter(|identifier| identifier.kind == about).count() > 1
     }
 
     /// The internal form, after [`Touchpoint::decode`]'s: postcard.

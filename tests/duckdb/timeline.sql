@@ -7,9 +7,9 @@
 CREATE MACRO of_its_instant(kind) AS CASE
     WHEN kind IN ('order_placed', 'subscription_started', 'case_opened') THEN 1
     WHEN kind IN ('delivery_promised', 'order_shipped', 'payment_received', 'invoice_issued', 'subscription_renewed',
-        'case_replied') THEN 2
+        'case_replied', 'case_reopened') THEN 2
     WHEN kind IN ('order_delivered', 'case_resolved') THEN 3
-    WHEN kind IN ('order_cancelled', 'order_returned', 'refund_issued', 'subscription_cancelled', 'case_reopened',
+    WHEN kind IN ('order_cancelled', 'order_returned', 'refund_issued', 'subscription_cancelled',
         'complaint_made', 'survey_answered', 'review_posted') THEN 4
     WHEN kind = 'follow_up_made' THEN 5
     ELSE 0 END;

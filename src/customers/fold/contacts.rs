@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     facts::Facts,
-    head::{CONTACT_DAYS, Head},
+    head::{CONTACT_DAYS, Head, PRESSING_MAX},
 };
 use crate::model::{Day, Kind};
 
@@ -76,17 +76,19 @@ impl Pressing {
         from..from + days
     }
 
-    /// One more with this value on the day, the newest. Says what that changes.
-    fn add(&mut self, hash: u64, day: Day, cap: i64) -> Pressure {
+    /// One more with this value on the day, the newest. Says what that changes; nothing if there is no room for it.
+    fn add(&mut self, hash: u64, day: Day, cap: i64) -> Option<Pressure> {
         let days = self.days(hash);
         let oldest = day.plus(-CONTACT_DAYS);
         let counting = self.0[days.clone()].iter().filter(|sent| sent.day > oldest);
         let pressure = Pressure::of(counting.map(|sent| (sent.day, sent.n)), day, cap);
+        let is_full = self.0.len() >= PRESSING_MAX;
         match self.0[days.clone()].last_mut() {
             Some(newest) if newest.day == day => newest.n += 1,
+            _ if is_full => return None,
             _ => self.0.insert(days.end, OfValue { hash, day, n: 1 }),
         }
-        pressure
+        Some(pressure)
     }
 }
 
@@ -133,9 +135,10 @@ pub(super) fn observe_contact(head: &mut Head, facts: &mut Facts<'_, '_>, cap: i
     }
     let counting = head.contacts.iter().filter(|contacts| contacts.day > oldest);
     // The company comes first.
-    facts.message.push(Pressure::of(counting.map(|contacts| (contacts.day, contacts.n)), day, cap));
+    facts.message.push(Some(Pressure::of(counting.map(|contacts| (contacts.day, contacts.n)), day, cap)));
     let values = facts.place.values[1..].iter();
     facts.message.extend(values.map(|value| head.pressing.add(value.hash, day, cap)));
+    facts.capped |= facts.message.iter().any(Option::is_none);
     match head.contacts.last_mut() {
         Some(newest) if newest.day == day => newest.n += 1,
         _ => head.contacts.push(Contacts { day, n: 1 }),
@@ -147,6 +150,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn beyond_what_is_remembered_a_value_presses_no_more_and_what_is_known_goes_on() {
+        let mut pressing = Pressing::default();
+        let all = u64::try_from(PRESSING_MAX).expect("few");
+        assert!((0..all).all(|value| pressing.add(value, Day(9), 8).is_some()));
+        assert_eq!(pressing.add(all, Day(9), 8), None);
+        assert!(pressing.add(0, Day(9), 8).is_some_and(|it| it.alone_from.is_none()));
+        assert_eq!(pressing.0.len(), PRESSING_MAX);
+    }
 
     proptest! {
         #[test]
@@ -185,7 +198,7 @@ mod tests {
                 for &value in values {
                     let with_it = sent[..index].iter().filter(|(other, values)| *other > day - CONTACT_DAYS && values.contains(&value));
                     let before = with_it.map(|&(other, _)| (Day(other), 1));
-                    prop_assert_eq!(pressing.add(value, Day(*day), cap), Pressure::of(before, Day(*day), cap));
+                    prop_assert_eq!(pressing.add(value, Day(*day), cap), Some(Pressure::of(before, Day(*day), cap)));
                 }
                 let bytes = postcard::to_allocvec(&pressing).unwrap();
                 prop_assert_eq!(&postcard::from_bytes::<Pressing>(&bytes).unwrap(), &pressing);

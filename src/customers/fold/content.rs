@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::{
     facts::Facts,
-    head::{Head, READERS_MAX},
+    head::{Head, READERS_MAX, TEXTS_BYTES_MAX},
     place::{Blob, DimensionValue, Place, windows_of},
     seen::{CONSUMED, OTHER},
 };
@@ -184,7 +184,8 @@ impl Texts {
 }
 
 /// From which touchpoints on a person is counted. A head keeps those of the current week and month, and earlier ones whose 30
-/// days are not over: [`READERS_MAX`] at most, and whoever has so many is not counted from further ones on.
+/// days are not over: [`READERS_MAX`] at most, of [`TEXTS_BYTES_MAX`] of values, and whoever has so many is not counted from further
+/// ones on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readers {
     /// Oldest first.
@@ -195,6 +196,10 @@ pub struct Readers {
 }
 
 impl Readers {
+    fn are_full(&self) -> bool {
+        self.readers.len() >= READERS_MAX || self.texts.0.len() >= TEXTS_BYTES_MAX
+    }
+
     /// Forgets what nothing can change any more, if the oldest is of that kind.
     fn forget(&mut self, at: EventTime, windows: &[Window; 3]) {
         if self.readers.first().is_some_and(|oldest| !oldest.can_change(at, windows)) {
@@ -328,10 +333,10 @@ pub(super) fn observe_content(head: &mut Head, facts: &mut Facts<'_, '_>) {
         if bits == CONSUMED {
             readers.take_back(facts, &mut changed);
         }
-        if readers.readers.len() >= READERS_MAX {
+        if readers.are_full() {
             readers.forget_all(at, windows);
         }
-        facts.content.begins = readers.readers.len() < READERS_MAX;
+        facts.content.begins = !readers.are_full();
         if facts.content.begins {
             readers.begin(facts, bits, phase);
         }

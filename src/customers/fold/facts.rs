@@ -16,7 +16,7 @@ use super::{
     place::{KeptDimensions, KeptPlace, Place},
     seen::Does,
 };
-use crate::model::{Channel, Day, EventTime, IdentifierType, Initiator, Kind, Money, ScoreScale, Touchpoint};
+use crate::model::{Channel, Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
 
 /// Where a customer became new.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,8 +140,8 @@ pub struct Facts<'a, 'p> {
     pub subscription_ended: Option<Subscription>,
     /// The subscription that is forgotten while it runs.
     pub subscription_forgotten: Option<Ended>,
-    /// If it is a message, what it changes for each value of the place.
-    pub message: Vec<Pressure>,
+    /// If it is a message, what it changes for each value of the place; nothing where it is not remembered.
+    pub message: Vec<Option<Pressure>>,
     /// What it changes of who is counted as a consumer of content, or as active without it.
     pub content: Content,
     /// What it cost, if that is a cost of winning customers.
@@ -319,7 +319,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             buyer: None,
             bought: None,
             visited: Vec::new(),
-            capped: names_several(touchpoint),
+            capped: false,
         };
         super::visits::enter(head, &mut facts);
         let spoke = count_touchpoint(head, touchpoint);
@@ -359,23 +359,6 @@ impl<'a, 'p> Facts<'a, 'p> {
         facts.capped |= head.attention.observe(&facts, (spoke, head.touchpoints), &head.contacts, options);
         facts
     }
-}
-
-/// Whether it is about several orders, contracts or cases, of which the first alone counts.
-fn names_several(touchpoint: &Touchpoint<'_>) -> bool {
-    let about = match touchpoint.kind {
-        Kind::OrderPlaced
-        | Kind::DeliveryPromised
-        | Kind::OrderShipped
-        | Kind::OrderDelivered
-        | Kind::OrderCancelled
-        | Kind::OrderReturned
-        | Kind::RefundIssued => IdentifierType::Order,
-        Kind::SubscriptionStarted | Kind::SubscriptionRenewed | Kind::SubscriptionCancelled => IdentifierType::Contract,
-        Kind::CaseOpened | Kind::CaseReplied | Kind::CaseResolved | Kind::CaseReopened => IdentifierType::Case,
-        _ => return false,
-    };
-    touchpoint.identifiers.iter().filter(|identifier| identifier.kind == about).count() > 1
 }
 
 /// Whether the person speaks for the company: a referral, a review of four or five, an answer of nine or ten.

@@ -42,6 +42,11 @@ pub const READERS_MAX: usize = 512;
 /// Days over which messages to a person are counted.
 pub const CONTACT_DAYS: i32 = 30;
 
+/// Bytes of dimension values with which a head remembers no further reader. Visitors write some of them, and a head is one record.
+pub const TEXTS_BYTES_MAX: usize = 64 << 10;
+/// The most values and days that a head counts messages of besides the company.
+pub const PRESSING_MAX: usize = 4_096;
+
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
 pub const HEAD_VERSION: u8 = 10;
 

@@ -315,6 +315,7 @@ fn customer_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 fn contact_pressure<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     let (day, end) = (facts.place.day, facts.place.day.plus(CONTACT_DAYS));
     for (value, pressure) in facts.place.values.iter().zip(&facts.message) {
+        let Some(pressure) = pressure else { continue };
         let mut between = |from: Day, until: Day, add: Accumulator| {
             for (day, times) in [(from, 1), (until, -1)] {
                 emit.cell(index::CONTACT_PRESSURE, None, Window::of(WindowKind::Day, day), value, &add, times);

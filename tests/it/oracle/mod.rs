@@ -273,6 +273,7 @@ fn of_its_instant(kind: &str) -> usize {
             "invoice_issued",
             "subscription_renewed",
             "case_replied",
+            "case_reopened",
         ],
         &["order_delivered", "case_resolved"],
         &[
@@ -280,7 +281,6 @@ fn of_its_instant(kind: &str) -> usize {
             "order_returned",
             "refund_issued",
             "subscription_cancelled",
-            "case_reopened",
             "complaint_made",
             "survey_answered",
             "review_posted",
