@@ -107,13 +107,15 @@ struct Sought<'a> {
     escaped_id: String,
     /// By which the hub keeps some of what an event says, if it can be read.
     key: Option<PersonKey>,
+    /// Spokes whose records are one event each: a `#` in an id is the department's own.
+    whole: Vec<String>,
 }
 
 impl<'a> Sought<'a> {
     fn new(id: &'a str, spoke: Option<&'a str>) -> Sought<'a> {
         let mut escaped_id = String::new();
         keys::push_escaped(&mut escaped_id, id);
-        Sought { id, spoke, escaped_id, key: None }
+        Sought { id, spoke, escaped_id, key: None, whole: Vec::new() }
     }
 
     /// Whether a touchpoint's id is the one, or that of an element of its record.
@@ -147,6 +149,7 @@ pub(super) fn execute(
         tap::spoke_of(settings, &spokes, name)?;
     }
     let mut sought = Sought::new(&arguments.id, arguments.spoke.as_deref());
+    sought.whole = spokes.iter().filter(|it| !it.reads_elements()).map(|it| it.name().to_owned()).collect();
     let mut findings = Findings::default();
     let open = |feed| place::feed(settings, &place::topic_of(settings, feed), place::WHOLE);
     if settings.topics.touchpoints_feed {
@@ -209,7 +212,9 @@ impl Findings {
             let (Some(person), Some(spoke), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
                 return Ok(());
             };
-            if !begins_id(id, &sought.escaped_id) || !sought.takes(spoke) {
+            let may_be_element = || sought.whole.iter().all(|whole| whole != spoke);
+            let is_it = id == sought.escaped_id || begins_id(id, &sought.escaped_id) && may_be_element();
+            if !is_it || !sought.takes(spoke) {
                 return Ok(());
             }
             if self.timelines.len() >= SHOWN_MAX && !self.timelines.contains_key(&*key) {

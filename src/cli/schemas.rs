@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     feeds::{Feed, Reader, SchemaIds},
-    settings::Settings,
+    settings::{FeedFormat, Settings},
     telemetry::{Event, Telemetry},
     wire::{
         SchemaFolder, Schemas,
@@ -69,9 +69,12 @@ pub(super) fn schemas(settings: &Settings, watcher: RegistryWatcher) -> Result<A
 
 /// A reader of a feed, also of what other versions of the hub wrote on it.
 pub(super) fn reader(settings: &Settings, feed: Feed) -> Result<Reader, Failure> {
-    let schemas = schemas(settings, unwatched())
-        .map_err(|problem| Failure::new(Exit::Usage, problem, "correct the sections [schemas] and [registry]"))?;
-    Ok(Reader::with_schemas(feed, schemas))
+    match schemas(settings, unwatched()) {
+        Ok(schemas) => Ok(Reader::with_schemas(feed, schemas)),
+        // What is written in JSON needs none.
+        Err(_) if settings.topics.feed_format == FeedFormat::Json => Ok(Reader::new(feed)),
+        Err(problem) => Err(Failure::new(Exit::Usage, problem, "correct the sections [schemas] and [registry]")),
+    }
 }
 
 /// The same of files that were read, on a registry that is asked already: what was fetched is kept.

@@ -105,7 +105,7 @@ pub struct Reader {
     /// Where the schemas of other versions are.
     schemas: Arc<Schemas>,
     /// Those that were needed. A feed has a few.
-    others: Mutex<HashMap<SchemaRef, Option<Arc<Written>>>>,
+    others: Mutex<HashMap<(SchemaRef, Option<u64>), Option<Arc<Written>>>>,
 }
 
 /// Schemas of other versions that are kept ready. Whoever may write to a feed can name as many as they like.
@@ -178,7 +178,7 @@ impl Reader {
         if fingerprint.is_none() && self.schemas.registry.is_none() {
             return Ok(None);
         }
-        if let Some(known) = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(&named) {
+        if let Some(known) = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(&(named, fingerprint)) {
             return Ok(known.clone());
         }
         let writer = self.writer(named, fingerprint)?;
@@ -191,7 +191,7 @@ impl Reader {
         };
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if others.len() < OTHERS_MAX {
-            others.insert(named, other.clone());
+            others.insert((named, fingerprint), other.clone());
         }
         Ok(other)
     }
@@ -209,6 +209,10 @@ impl Reader {
             (found, ..) => found,
         };
         match found {
+            // A registry that was set up anew gives the ids anew.
+            Found::Schema(writer) if fingerprint.is_some_and(|it| it.to_le_bytes() != writer.fingerprint()) => {
+                Err(self.other_version(named, "is another one where it was looked for".into(), false))
+            }
             Found::Schema(writer) => Ok(writer),
             Found::Unusable(problem) => Err(self.other_version(named, format!("is not read: {problem}"), false)),
             Found::Waiting => Err(self.other_version(named, "the registry does not tell".into(), true)),

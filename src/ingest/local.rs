@@ -84,7 +84,9 @@ impl LocalForm {
         let is_end;
         let at = match self {
             LocalForm::Iso => {
-                let end = text.strip_suffix("T24:00:00").filter(|day| of_day == OfDay::Last && day.len() == 10);
+                // In a sample the day stands as it would in JSON.
+                let day = text.strip_suffix("T24:00:00").unwrap_or(&text);
+                let end = (of_day == OfDay::Last && day.len() == 10).then_some(day);
                 is_end = end.is_some();
                 let local = match end {
                     Some(day) => next(day.parse().ok()?)?,

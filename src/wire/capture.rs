@@ -197,9 +197,11 @@ impl Seed<'_, '_, '_> {
         &self.shape.nodes[usize::from(self.node)]
     }
 
-    /// Whether what is empty here is nothing: a path leads on from it. The payload itself must be something.
+    /// Whether what is empty here is nothing: a path leads on from it. The payload itself, and an element of it that is to become a
+    /// touchpoint, must be something.
     fn may_be_empty(&self) -> bool {
-        self.capture.empty_is_nothing && self.node != 0 && !self.node().leaf
+        let is_element = self.shape.of_element.first() == Some(&self.node);
+        self.capture.empty_is_nothing && self.node != 0 && !is_element && !self.node().leaf
     }
 
     /// No scalar can be descended into: noted unless a scalar is welcome here too. Null is simply absent.

@@ -83,6 +83,16 @@ fn a_records_id_finds_the_touchpoints_of_its_elements() {
             .expect("a feed");
         (findings.timelines.values().map(|found| found.id.clone()).collect::<Vec<_>>(), findings.answer())
     };
+    let mut of_whole = Findings::default();
+    let sought = Sought { whole: vec!["shop".to_owned()], ..Sought::new("K-1", None) };
+    of_whole
+        .read_touchpoints(&mut Fixed(records.to_vec().into()), &Reader::new(Feed::Touchpoints), &sought)
+        .expect("a feed");
+    assert!(
+        of_whole.timelines.keys().all(|key| key == "p|shop|K-1"),
+        "the department's own: {:?}",
+        of_whole.timelines.keys()
+    );
     let (ids, answer) = found("K-1", &records[..3]);
     assert_eq!(ids, ["K-1#1", "K-1#2"]);
     assert_eq!(answer, "it counts: 2 element(s) of it are on the timeline of 1 person(s)");

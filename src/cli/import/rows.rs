@@ -128,6 +128,9 @@ pub(super) struct Rows {
     csv: Option<Csv>,
     /// Whether rows are documents of JSON, and no lines.
     has_documents: bool,
+    /// Whether they are in a list whose end has not come. Who goes on at the very end of a file has met that before.
+    is_in_list: bool,
+    is_at_its_start: bool,
     /// The beginning of a line that is too long.
     excerpt: Vec<u8>,
 }
@@ -177,7 +180,15 @@ impl Rows {
         if window.bytes().starts_with(b"\xEF\xBB\xBF") {
             window.take(3);
         }
-        let mut rows = Rows { window, limit, csv: None, has_documents: false, excerpt: Vec::new() };
+        let mut rows = Rows {
+            window,
+            limit,
+            csv: None,
+            has_documents: false,
+            is_in_list: false,
+            is_at_its_start: false,
+            excerpt: Vec::new(),
+        };
         if !matches!(format, RowFormat::Csv { .. }) {
             rows.begin_documents(format == RowFormat::Json).map_err(failed)?;
         }
@@ -187,6 +198,7 @@ impl Rows {
         if position > 0 {
             let failed = |error: io::Error| source.failed(line, &error);
             rows.window = Window::new(source.reader(position, read).map_err(failed)?, position, line);
+            rows.is_at_its_start = true;
             if let Some(csv) = &mut rows.csv {
                 csv.parser.reset();
             }
@@ -327,6 +339,7 @@ impl Rows {
         let is_list =
             rest.starts_with(b"[") && (is_json || !rest.split(|&byte| byte == b'\n').next().is_some_and(is_line));
         self.has_documents = is_json || is_list;
+        self.is_in_list = is_list;
         if is_list {
             self.window.take(blank + 1);
         }
@@ -336,14 +349,22 @@ impl Rows {
     fn next_document(&mut self) -> io::Result<Option<Row<'_>>> {
         loop {
             let between = self.window.bytes().iter().take_while(|byte| is_between(**byte)).count();
+            self.is_in_list &= !self.window.bytes()[..between].contains(&b']');
+            self.is_at_its_start &= between == 0;
             self.window.take(between);
             if !self.window.bytes().is_empty() {
                 break;
             }
             if !self.window.more()? {
-                return Ok(None);
+                return match self.is_in_list && !self.is_at_its_start {
+                    true => {
+                        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the list has no end; is the file whole?"))
+                    }
+                    false => Ok(None),
+                };
             }
         }
+        self.is_at_its_start = false;
         let line = self.window.line + 1;
         let (mut scan, mut searched) = (Scan::default(), 0);
         loop {
@@ -359,6 +380,7 @@ impl Rows {
                     is_over = end.is_some();
                     self.window.take(end.unwrap_or(self.window.bytes().len()));
                 }
+                self.is_in_list &= is_over;
                 let content = Content::Bad(Defect::TooLarge { limit: self.limit });
                 return Ok(Some(Row { line, text: &self.excerpt, content }));
             }
@@ -366,6 +388,8 @@ impl Rows {
                 searched = length;
                 continue;
             }
+            // One without an end may have that of the list in it, and is rejected.
+            self.is_in_list &= end.is_some();
             let index = self.window.index();
             self.window.take(length);
             let text = self.window.taken(index, length);

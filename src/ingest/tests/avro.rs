@@ -141,6 +141,21 @@ fn a_reader_schema_fills_in_and_renames_and_says_what_does_not_fit() {
 }
 
 #[test]
+fn a_list_that_older_writers_do_not_have_is_by_default_what_the_readers_schema_says() {
+    let mapping = MAPPING
+        .replace("id = \"number\"", "id = \"number\"\n    each = \"parcels\"\n    product = \".\"")
+        .replace("format = \"avro\"", "format = \"avro\"\n    reader_schema = \"order.avsc\"");
+    let payload = framed(7, &order(0, Avro::Union(0, Box::new(Avro::Null))));
+    for (of, default) in [(r#"["null",LIST]"#, "null"), ("LIST", "[]")] {
+        let parcels = format!(r#"{{"name":"parcels","type":{of},"default":{default}}},{{"name":"buyer""#)
+            .replace("LIST", r#"{"type":"array","items":"string"}"#);
+        let reader = ORDER.replace(r#"{"name":"buyer""#, &parcels);
+        let spoke = compile(&mapping, folder(&[("7.avsc", ORDER), ("order.avsc", &reader)])).expect("a right mapping");
+        assert_eq!(outcomes(&spoke, &payload), "skipped\n", "{default}: there are none");
+    }
+}
+
+#[test]
 fn a_schema_that_is_being_fetched_makes_its_records_wait() {
     struct Slow(Arc<Mutex<Option<&'static str>>>);
     impl Fetch for Slow {

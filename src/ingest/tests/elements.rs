@@ -18,6 +18,17 @@ const SHIPMENT: &str = r#"{"n":"S1","what":"order_shipped","at":1769850000250,"w
     {"sku":"P-1","price":"1.50","tags":["a","b"]},{"at":1769850001000,"sku":"P-2","tags":[]},{"price":2}],"land":"north"}"#;
 
 #[test]
+fn an_element_that_is_empty_is_no_touchpoint() {
+    let spoke = spoke(&shipments()).expect("a spoke of this test");
+    for element in ["\"\"", "[]"] {
+        let payload =
+            format!(r#"{{"n":"S1","what":"order_shipped","at":1769850000250,"who":"C1","parcels":[{element}]}}"#);
+        let shown = outcomes(&spoke, payload.as_bytes());
+        assert!(shown.contains("wrong_type"), "{element}: {shown}");
+    }
+}
+
+#[test]
 fn each_element_is_a_touchpoint_with_what_the_record_has() {
     check(
         &shipments(),

@@ -164,6 +164,11 @@ impl Keeper {
                 if self.is_stopped() {
                     return Ok(());
                 }
+                // Whoever waits hears of nobody whom to forget.
+                view.forget_old(now_ms())?;
+                if view.is_too_old(now_ms()) {
+                    return Err(LogError::OutOfRange(TOO_OLD.to_owned()).into());
+                }
             }
             if !batch.is_empty() {
                 view.apply(batch, now_ms())?;

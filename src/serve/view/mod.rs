@@ -396,7 +396,7 @@ impl View {
                     feed = feed.topic(),
                     partition = record.partition,
                     offset = record.offset,
-                    "{error}; {}",
+                    "{error}; {}; then stop the hub and remove the view's folder: until it is read anew it shows what was there before",
                     error.advice()
                 );
                 return Ok(None);

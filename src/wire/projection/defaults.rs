@@ -14,6 +14,8 @@ pub(super) fn filler(
     wanted: Option<TimeUse>,
 ) -> Result<Option<Filler>, &'static str> {
     Ok(match default {
+        // A list of which each element is read is there, and null.
+        Value::Null if node.element.is_some() => Some(Filler::Scalar(Scalar::Null)),
         Value::Null => None,
         Value::Array(items) if node.list => {
             let items = items.iter().map(|item| Ok((String::new(), scalar(&inner(branches), item, None)?)));

@@ -185,6 +185,17 @@ fn the_elements_of_one_list_are_events() {
     ] {
         assert_eq!(shown(text.as_bytes(), format, 100), rows, "{text}");
     }
+    // What breaks off between two elements is told, but to who goes on at its very end.
+    for text in ["[{\"a\":1},{\"a\":2},", "[{\"a\":1},{\"a\":2}", "["] {
+        let mut rows = open(text.as_bytes(), RowFormat::Json, 100, (0, 0)).expect("a list");
+        let error = loop {
+            match rows.next() {
+                Ok(row) => assert!(row.is_some(), "{text}"),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert_eq!(error, "the list has no end; is the file whole?", "{text}");
+    }
     let large = format!("[{{\"a\":1}},\n{{\"a\":\"{}\"}},\n{{\"a\":3}}]", "z".repeat(200));
     let seen = shown(large.as_bytes(), RowFormat::Json, 100);
     let lines: Vec<&str> = seen.lines().collect();
