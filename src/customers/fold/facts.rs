@@ -6,7 +6,7 @@ use super::{
     FoldOptions,
     buying::{self, BuyingChange},
     contacts::Pressure,
-    content::Content,
+    content::Counted,
     head::{
         Answers, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Refund, Resolution, SCORES_MAX,
         Step, Sum,
@@ -14,7 +14,6 @@ use super::{
     journeys::{self, EndedJourneys},
     month,
     place::{KeptDimensions, KeptPlace, Place},
-    seen::Does,
 };
 use crate::model::{Channel, Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
 
@@ -103,7 +102,7 @@ pub struct Facts<'a, 'p> {
     /// Its day and dimension values.
     pub place: &'p Place<'a>,
     /// For each value of the place, in which windows it was seen for the first time, by the bits of `seen`.
-    pub first_seen: SmallVec<[u32; 10]>,
+    pub first_seen: SmallVec<[u16; 10]>,
     /// Whether it is a purchase.
     pub purchase: bool,
     /// The purchase that it cancels.
@@ -142,8 +141,8 @@ pub struct Facts<'a, 'p> {
     pub subscription_forgotten: Option<Ended>,
     /// If it is a message, what it changes for each value of the place; nothing where it is not remembered.
     pub message: Vec<Option<Pressure>>,
-    /// What it changes of who is counted as a consumer of content, or as active without it.
-    pub content: Content,
+    /// What it changes of who is counted as a consumer of content.
+    pub content: SmallVec<[Counted; 2]>,
     /// What it cost, if that is a cost of winning customers.
     pub acquisition_cost: Option<Money>,
     /// What it cost in the configured currency, in minor units.
@@ -275,12 +274,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         replace_text(&mut head.newest_id, touchpoint.id);
         replace_text(&mut head.newest_spoke, touchpoint.spoke);
 
-        let does = Does {
-            is_active: touchpoint.initiator == Initiator::Customer,
-            advocates: advocates(touchpoint),
-            consumes: touchpoint.kind == Kind::ContentConsumed,
-        };
-        let first_seen = head.seen.mark(place, does);
+        let first_seen = head.seen.mark(place, touchpoint.initiator == Initiator::Customer, advocates(touchpoint));
         let mut facts = Facts {
             touchpoint,
             place,
@@ -304,7 +298,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             subscription_ended: None,
             subscription_forgotten: None,
             message: Vec::new(),
-            content: Content::default(),
+            content: SmallVec::new(),
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             cost: touchpoint.cost.filter(|cost| cost.currency == options.currency).map(|cost| cost.minor),
             month_ended,

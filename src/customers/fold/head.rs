@@ -10,7 +10,7 @@ use super::{
     attention::Attention,
     buying::Buying,
     contacts::{Contacts, Pressing},
-    content::Readers,
+    content::Reader,
     journeys::{Journeys, KeptJourney},
     month::Month,
     place::{KeptDimensions, KeptPlace},
@@ -37,13 +37,9 @@ pub const JOURNEY_STEPS_MAX: usize = 32;
 pub const EXPECTATIONS_MAX: usize = 32;
 /// The newest visits that a head remembers.
 pub const VISITS_MAX: usize = 64;
-/// The touchpoints that a head remembers from which on a person is counted as a consumer of content, or as active without it.
-pub const READERS_MAX: usize = 512;
 /// Days over which messages to a person are counted.
 pub const CONTACT_DAYS: i32 = 30;
 
-/// Bytes of dimension values with which a head remembers no further reader. Visitors write some of them, and a head is one record.
-pub const TEXTS_BYTES_MAX: usize = 64 << 10;
 /// The most values and days that a head counts messages of besides the company.
 pub const PRESSING_MAX: usize = 4_096;
 
@@ -404,8 +400,8 @@ pub struct Head {
     pub attention: Attention,
     /// On which days the person bought.
     pub buying: Buying,
-    /// From where on the person is counted as a consumer of content, or as active without it.
-    pub(super) readers: Readers,
+    /// How the person is counted as a consumer of content, by month.
+    pub(super) readers: Vec<Reader>,
 }
 
 /// A stored head that is not one.

@@ -8,7 +8,7 @@ use super::{
     head::{CONTACT_DAYS, Refund},
     journeys::{self, Ended},
     place::{DimensionValue, Emit},
-    seen::{ACTIVE, ADVOCATE, CONSUMED, OTHER, REACHED, RETAINED},
+    seen::{ACTIVE, ADVOCATE, REACHED, RETAINED},
 };
 use crate::{
     metrics::catalogue::index,
@@ -360,35 +360,27 @@ fn churn<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 
 /// `n` consumers, `a` of them who went on, `b` others, `sum` of them who went on.
 fn content_credibility<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    let content = &facts.content;
-    if content.begins {
-        let (bits, add) = match facts.touchpoint.kind {
-            Kind::ContentConsumed => (CONSUMED, Accumulator::count(1)),
-            _ => (OTHER, Accumulator { b: 1, ..Accumulator::default() }),
-        };
-        each_first_time(bits, facts, |value, window| {
-            emit.cell(index::CONTENT_CREDIBILITY, None, window, value, &add, 1)
-        });
-    }
-    for changed in &content.changed {
+    for counted in &facts.content {
         let add = Accumulator {
-            a: changed.consumers_who_went_on,
-            b: changed.others,
-            sum: changed.others_who_went_on,
+            n: counted.consumers,
+            a: counted.consumers_who_went_on,
+            b: counted.others,
+            sum: counted.others_who_went_on,
             ..Accumulator::default()
         };
-        changed.each(|value, window| emit.cell(index::CONTENT_CREDIBILITY, None, window, value, &add, 1));
+        let month = Window { kind: WindowKind::Month, start: counted.month };
+        emit.cell(index::CONTENT_CREDIBILITY, None, month, &facts.place.values[0], &add, 1);
     }
 }
 
 /// Counts the person where one of the bits was set for the first time.
-fn first_times<E: Emit>(metric: u8, bits: u32, facts: &Facts<'_, '_>, emit: &mut E) {
+fn first_times<E: Emit>(metric: u8, bits: u16, facts: &Facts<'_, '_>, emit: &mut E) {
     each_first_time(bits, facts, |value, window| emit.count(metric, window, value, 1));
 }
 
 /// Calls for each value and window where one of the bits was set for the first time. Each bit of a group stands for one
 /// window.
-fn each_first_time(bits: u32, facts: &Facts<'_, '_>, mut each: impl FnMut(&DimensionValue<'_>, Window)) {
+fn each_first_time(bits: u16, facts: &Facts<'_, '_>, mut each: impl FnMut(&DimensionValue<'_>, Window)) {
     for (value, &first) in facts.place.values.iter().zip(&facts.first_seen) {
         let windows = (first & bits) >> bits.trailing_zeros();
         if windows == 0 {

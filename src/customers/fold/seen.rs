@@ -8,41 +8,25 @@ use super::place::Place;
 use crate::model::{Day, Window, WindowKind};
 
 /// Bits of a mask: was a touchpoint seen in the current day, week, month?
-pub const REACHED: u32 = 0b111;
+pub const REACHED: u16 = 0b111;
 /// Bits of a mask: and one that the customer initiated?
-pub const ACTIVE: u32 = 0b111 << 3;
+pub const ACTIVE: u16 = 0b111 << 3;
 /// Bits of a mask: was there one in the day, week, month before? Of what [`Seen::mark`] returns: is the person active in
 /// the current one for the first time, after they were in the one before?
-pub const RETAINED: u32 = 0b111 << 6;
+pub const RETAINED: u16 = 0b111 << 6;
 /// Bits of a mask: did the person speak for the company? Of what [`Seen::mark`] returns: is it the first time that they
 /// both did so and were active?
-pub const ADVOCATE: u32 = 0b111 << 9;
-/// Bits of a mask: was content consumed in the current day, week, month?
-pub const CONSUMED: u32 = 0b111 << 12;
-/// Bits of what [`Seen::mark`] returns, and of no mask: is the person active for the first time, and has consumed no content?
-pub const OTHER: u32 = 0b111 << 15;
-
-/// What a touchpoint does in its windows, besides being there.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Does {
-    /// Whether the customer initiated it.
-    pub is_active: bool,
-    /// Whether the person speaks for the company.
-    pub advocates: bool,
-    /// Whether the person consumes content.
-    pub consumes: bool,
-}
+pub const ADVOCATE: u16 = 0b111 << 9;
 
 /// One dimension value, by its 64-bit hash: two values of one person in one month would have to collide to be taken for
 /// each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SeenValue {
     hash: u64,
-    mask: u32,
+    mask: u16,
 }
 
-/// Ten plain bytes a value, all in one piece: shorter than a variable-length integer for a hash, and fast. No mask has more than
-/// the lower half of its bits.
+/// Ten plain bytes a value, all in one piece: shorter than a variable-length integer for a hash, and fast.
 mod packed {
     use serde::{Deserializer, Serializer, de::Error};
 
@@ -55,7 +39,7 @@ mod packed {
         let mut bytes = Vec::with_capacity(values.len() * LENGTH);
         for value in values {
             bytes.extend_from_slice(&value.hash.to_le_bytes());
-            bytes.extend_from_slice(&value.mask.to_le_bytes()[..2]);
+            bytes.extend_from_slice(&value.mask.to_le_bytes());
         }
         serializer.serialize_bytes(&bytes)
     }
@@ -70,7 +54,7 @@ mod packed {
             .iter()
             .map(|&[a, b, c, d, e, f, g, h, low, high]| SeenValue {
                 hash: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-                mask: u32::from_le_bytes([low, high, 0, 0]),
+                mask: u16::from_le_bytes([low, high]),
             })
             .collect())
     }
@@ -97,20 +81,17 @@ impl Seen {
     }
 
     /// Marks a place as seen. Returns for each of its values the bits that were not set before; see the bits.
-    pub fn mark(&mut self, place: &Place<'_>, does: Does) -> SmallVec<[u32; 10]> {
+    pub fn mark(&mut self, place: &Place<'_>, active: bool, advocates: bool) -> SmallVec<[u16; 10]> {
         self.turn_to(place.windows);
         let mut bits = REACHED;
-        for (bit, is_so) in [(ACTIVE, does.is_active), (ADVOCATE, does.advocates), (CONSUMED, does.consumes)] {
+        for (bit, is_so) in [(ACTIVE, active), (ADVOCATE, advocates)] {
             bits |= if is_so { bit } else { 0 };
         }
-        let mark = |value: &mut u32| {
+        let mark = |value: &mut u16| {
             let before = *value;
             *value |= bits;
             let new = *value & !before;
-            (new & (REACHED | ACTIVE | CONSUMED))
-                | ((new & ACTIVE) << 3 & before)
-                | (advocates_in(*value) & !advocates_in(before))
-                | ((new & ACTIVE) << 12 & !((*value & CONSUMED) << 3))
+            (new & (REACHED | ACTIVE)) | ((new & ACTIVE) << 3 & before) | (advocates_in(*value) & !advocates_in(before))
         };
         place
             .values
@@ -134,7 +115,7 @@ impl Seen {
         let (mut kept, mut carried) = (0, 0);
         for (index, (now, &before)) in windows.iter().zip(&self.starts).enumerate() {
             if now.start == before {
-                kept |= (REACHED | ACTIVE | RETAINED | ADVOCATE | CONSUMED) & (0b001_001_001_001_001 << index);
+                kept |= (REACHED | ACTIVE | RETAINED | ADVOCATE) & (0b001_001_001_001 << index);
             } else if (Window { kind: now.kind, start: before }).after() == *now {
                 carried |= ACTIVE & (0b001_000 << index);
             }
@@ -152,7 +133,7 @@ impl Seen {
 }
 
 /// In which windows a value has both: [`ADVOCATE`] bits.
-fn advocates_in(mask: u32) -> u32 {
+fn advocates_in(mask: u16) -> u16 {
     (mask & ACTIVE) << 6 & mask
 }
 
@@ -162,17 +143,11 @@ mod tests {
     use crate::customers::fold::place::KeptDimensions;
 
     /// What is new for the company at each of these (day, active, advocates).
-    fn marks(touchpoints: &[(Day, bool, bool)]) -> Vec<u32> {
-        let does =
-            |&(day, is_active, advocates): &(Day, bool, bool)| (day, Does { is_active, advocates, consumes: false });
-        marks_of(&touchpoints.iter().map(does).collect::<Vec<_>>()).into_iter().map(|bits| bits & !OTHER).collect()
-    }
-
-    /// The same of all that they do, with those that are one of the others.
-    fn marks_of(touchpoints: &[(Day, Does)]) -> Vec<u32> {
+    fn marks(touchpoints: &[(Day, bool, bool)]) -> Vec<u16> {
         let mut seen = Seen::default();
         let company = KeptDimensions::default();
-        touchpoints.iter().map(|&(day, does)| seen.mark(&company.on(day), does)[0]).collect()
+        let mark = |&(day, active, advocates): &(Day, bool, bool)| seen.mark(&company.on(day), active, advocates)[0];
+        touchpoints.iter().map(mark).collect()
     }
 
     #[test]
@@ -202,30 +177,5 @@ mod tests {
         let found = marks(&[(monday, true, false), (monday.plus(1), false, true), (monday.plus(1), true, false)]);
         assert_eq!(found[1], 1 | 0b110 << 9, "on Tuesday not active so far");
         assert_eq!(found[2], 1 << 3 | 1 << 6 | 1 << 9);
-    }
-
-    #[test]
-    fn whoever_is_active_is_one_of_the_others_where_no_content_was_consumed() {
-        let monday = Day::from_civil(2026, 3, 30);
-        let (is_active, consumes) =
-            (Does { is_active: true, ..Does::default() }, Does { consumes: true, ..Does::default() });
-        let (day, week, month) = (1, 2, 4);
-        let found = marks_of(&[
-            (monday, is_active),
-            (monday, consumes),
-            (monday, consumes),
-            (monday.plus(1), is_active),
-            // April, in the same week; the content of the tool's own sending comes first.
-            (monday.plus(2), consumes),
-            (monday.plus(2), is_active),
-            (monday.plus(3), Does { consumes: true, ..is_active }),
-        ]);
-        assert_eq!(found[0], REACHED | ACTIVE | OTHER);
-        assert_eq!(found[1], CONSUMED);
-        assert_eq!(found[2], 0);
-        assert_eq!(found[3], day | day << 3 | day << 6 | day << 15, "the week and the month know of content");
-        assert_eq!(found[4], (day | month) | (day | month) << 12);
-        assert_eq!(found[5], (day | month) << 3 | (day | month) << 6, "not one of the others; week {week}");
-        assert_eq!(found[6], day | day << 3 | day << 6 | day << 12);
     }
 }

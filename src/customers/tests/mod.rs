@@ -1,7 +1,6 @@
 //! Tests of the stage as stories: arrivals in, records and cells out.
 
 mod alerts;
-mod content;
 mod departments;
 mod experience;
 mod forgotten;
