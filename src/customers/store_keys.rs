@@ -143,9 +143,7 @@ pub fn touchpoint(person: PersonId, touchpoint: &Touchpoint<'_>) -> Vec<u8> {
 /// Key of the index entry of a (spoke, id).
 pub fn index(person: PersonId, id: &str, spoke: &str) -> Vec<u8> {
     let mut key = of_person(b'i', person);
-    key.extend_from_slice(id.as_bytes());
-    key.push(0);
-    key.extend_from_slice(spoke.as_bytes());
+    push_id(&mut key, id, spoke);
     key
 }
 

@@ -1,5 +1,7 @@
 //! The closed vocabularies of a touchpoint: its kind, channel, initiator and visibility.
 
+use super::identifier::IdentifierType;
+
 /// Declares a closed vocabulary: an enum whose variants have one canonical word each. The order of variants is part of
 /// the internal format (they are stored by index): new words go at the end.
 macro_rules! vocabulary {
@@ -80,6 +82,26 @@ vocabulary! {
 }
 
 impl Kind {
+    /// What kind of thing it happens to, if any: an order, a contract, a case.
+    pub const fn about(self) -> Option<IdentifierType> {
+        match self {
+            Kind::OrderPlaced
+            | Kind::DeliveryPromised
+            | Kind::OrderShipped
+            | Kind::OrderDelivered
+            | Kind::OrderCancelled
+            | Kind::OrderReturned
+            | Kind::RefundIssued => Some(IdentifierType::Order),
+            Kind::SubscriptionStarted | Kind::SubscriptionRenewed | Kind::SubscriptionCancelled => {
+                Some(IdentifierType::Contract)
+            }
+            Kind::CaseOpened | Kind::CaseReplied | Kind::CaseResolved | Kind::CaseReopened => {
+                Some(IdentifierType::Case)
+            }
+            _ => None,
+        }
+    }
+
     /// Which of what happens at one instant comes first, from 1: departments often say no more than the day or the second. What leads
     /// somewhere comes before what begins, that before what goes on with it, before what ends it, before what takes it back or judges it,
     /// before what answers a judgement. Part of the stored format.

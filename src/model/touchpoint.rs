@@ -163,23 +163,10 @@ impl<'a> Touchpoint<'a> {
         self.identifiers.iter().find(|identifier| identifier.kind == kind).map(|identifier| identifier.value)
     }
 
-    /// Whether it is about several orders, contracts or cases, of which the first alone counts.
+    /// Whether it is about several things of the kind that it is about, of which the first alone counts.
     pub fn names_several(&self) -> bool {
-        let about = match self.kind {
-            Kind::OrderPlaced
-            | Kind::DeliveryPromised
-            | Kind::OrderShipped
-            | Kind::OrderDelivered
-            | Kind::OrderCancelled
-            | Kind::OrderReturned
-            | Kind::RefundIssued => IdentifierType::Order,
-            Kind::SubscriptionStarted | Kind::SubscriptionRenewed | Kind::SubscriptionCancelled => {
-                IdentifierType::Contract
-            }
-            Kind::CaseOpened | Kind::CaseReplied | Kind::CaseResolved | Kind::CaseReopened => IdentifierType::Case,
-            _ => return false,
-        };
-        self.identifiers.iter().filter(|identifier| identifier.kind == about).count() > 1
+        let things = self.identifiers.iter().filter(|identifier| Some(identifier.kind) == self.kind.about());
+        things.count() > 1
     }
 
     /// The internal form, after [`Touchpoint::decode`]'s: postcard.

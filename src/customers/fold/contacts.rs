@@ -200,8 +200,8 @@ mod tests {
                     let before = with_it.map(|&(other, _)| (Day(other), 1));
                     prop_assert_eq!(pressing.add(value, Day(*day), cap), Some(Pressure::of(before, Day(*day), cap)));
                 }
-                let bytes = postcard::to_allocvec(&pressing).unwrap();
-                prop_assert_eq!(&postcard::from_bytes::<Pressing>(&bytes).unwrap(), &pressing);
+                let bytes = postcard::to_allocvec(&pressing).expect("a vector takes every byte");
+                prop_assert_eq!(&postcard::from_bytes::<Pressing>(&bytes).expect("just written"), &pressing);
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
     month,
     place::{KeptDimensions, KeptPlace, Place},
 };
-use crate::model::{Channel, Day, EventTime, Initiator, Kind, Money, ScoreScale, Touchpoint};
+use crate::model::{Channel, Day, EventTime, IdentifierType, Initiator, Kind, Money, ScoreScale, Touchpoint};
 
 /// Where a customer became new.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -329,20 +329,10 @@ impl<'a, 'p> Facts<'a, 'p> {
             super::cases::observe_contact(head, &mut facts);
         }
         super::contacts::observe_contact(head, &mut facts, options.contact_cap);
-        match touchpoint.kind {
-            Kind::OrderPlaced
-            | Kind::DeliveryPromised
-            | Kind::OrderShipped
-            | Kind::OrderDelivered
-            | Kind::OrderCancelled
-            | Kind::OrderReturned
-            | Kind::RefundIssued => super::orders::observe_order(head, &mut facts, options),
-            Kind::SubscriptionStarted | Kind::SubscriptionRenewed | Kind::SubscriptionCancelled => {
-                super::orders::observe_subscription(head, &mut facts);
-            }
-            Kind::CaseOpened | Kind::CaseReplied | Kind::CaseResolved | Kind::CaseReopened => {
-                super::cases::observe_case(head, &mut facts, options);
-            }
+        match touchpoint.kind.about() {
+            Some(IdentifierType::Order) => super::orders::observe_order(head, &mut facts, options),
+            Some(IdentifierType::Contract) => super::orders::observe_subscription(head, &mut facts),
+            Some(IdentifierType::Case) => super::cases::observe_case(head, &mut facts, options),
             _ => {}
         }
         super::content::observe_content(head, &mut facts);
