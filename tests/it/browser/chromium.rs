@@ -32,6 +32,17 @@ pub fn program() -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
+/// While a page is left there is nobody to ask: whoever asks just then is told so, in one of these words.
+fn is_of_a_page_that_is_left(error: &Value) -> bool {
+    let words = [
+        "Inspected target navigated or closed",
+        "Execution context was destroyed",
+        "Cannot find context with specified id",
+        "Cannot find default execution context",
+    ];
+    error["message"].as_str().is_some_and(|message| words.iter().any(|told| message.contains(told)))
+}
+
 /// A browser with one page.
 pub struct Chromium {
     socket: WebSocket<TcpStream>,
@@ -88,6 +99,12 @@ impl Chromium {
     /// Sends a command and returns its result; what happens meanwhile is kept.
     #[track_caller]
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.ask(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Sends a command and returns its result, or the error that the browser answers with.
+    #[track_caller]
+    fn ask(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.next += 1;
         let mut command = json!({ "id": self.next, "method": method, "params": parameters });
         if !self.session.is_empty() {
@@ -102,10 +119,20 @@ impl Chromium {
             let Ok(text) = message.to_text() else { continue };
             let Ok(message) = serde_json::from_str::<Value>(text) else { continue };
             if message["id"] == self.next {
-                assert!(message.get("error").is_none(), "{method}: {}", message["error"]);
-                return message["result"].clone();
+                return match message.get("error") {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(message["result"].clone()),
+                };
             }
             self.events.push(message);
+        }
+    }
+
+    /// Sends what a hand does, which may leave the page before the hand is off.
+    #[track_caller]
+    fn act(&mut self, method: &str, parameters: Value) {
+        if let Err(error) = self.ask(method, parameters) {
+            assert!(is_of_a_page_that_is_left(&error), "{method}: {error}");
         }
     }
 
@@ -128,11 +155,11 @@ impl Chromium {
     pub fn until(&mut self, expression: &str) {
         let deadline = Instant::now() + WITHIN;
         loop {
-            // While a page is left, there is nobody to ask.
             let parameters = json!({ "expression": format!("Boolean({expression})"), "returnByValue": true });
-            let answer = self.call("Runtime.evaluate", parameters);
-            if answer["result"]["value"] == true {
-                return;
+            match self.ask("Runtime.evaluate", parameters) {
+                Ok(answer) if answer["result"]["value"] == true => return,
+                Ok(_) => {}
+                Err(error) => assert!(is_of_a_page_that_is_left(&error), "{expression}: {error}"),
             }
             assert!(
                 Instant::now() < deadline,
@@ -162,7 +189,7 @@ impl Chromium {
         assert!(place.is_array(), "there is no {selector}: {}", self.text("document.body.innerText"));
         for kind in ["mousePressed", "mouseReleased"] {
             let parameters = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", parameters);
+            self.act("Input.dispatchMouseEvent", parameters);
         }
     }
 
@@ -197,7 +224,7 @@ impl Chromium {
             if let Some(text) = text.filter(|_| kind == "keyDown") {
                 parameters["text"] = json!(text);
             }
-            self.call("Input.dispatchKeyEvent", parameters);
+            self.act("Input.dispatchKeyEvent", parameters);
         }
     }
 
