@@ -1,58 +1,25 @@
 //! The organisation's rules of segments in; for a touchpoint and what was known of the customer, a segment out.
 
-use std::borrow::Cow;
+mod places;
 
 use super::condition::Condition;
 use crate::{
-    model::{Known, Segmenting, Touchpoint},
-    wire::{Capture, Scalar, Slot},
+    model::{Record, Segmenting, Touchpoint},
+    wire::{Capture, Slot},
 };
+use places::Place;
 
 /// More rules are refused: each is asked for each touchpoint.
 pub const RULES_MAX: usize = 32;
 /// Characters of a segment's name.
 pub const NAME_CHARACTERS_MAX: usize = 64;
 
-/// What a condition can ask for, by slot.
-const NAMES: [&str; 30] = [
-    "touchpoint.spoke",
-    "touchpoint.kind",
-    "touchpoint.channel",
-    "touchpoint.segment",
-    "touchpoint.region",
-    "touchpoint.product",
-    "touchpoint.subject",
-    "touchpoint.campaign",
-    "touchpoint.account",
-    "touchpoint.amount",
-    "touchpoint.currency",
-    "touchpoint.scale",
-    "touchpoint.score",
-    "touchpoint.sentiment",
-    "record.touchpoints",
-    "record.days_known",
-    "record.days_silent",
-    "record.phase",
-    "record.orders",
-    "record.revenue",
-    "record.open_cases",
-    "record.deliveries_on_time",
-    "record.deliveries_late",
-    "record.nps",
-    "record.csat",
-    "record.ces",
-    "record.sentiment",
-    "record.segment",
-    "record.region",
-    "record.account",
-];
-
-const DAY_MS: i64 = 86_400_000;
-
 /// Rules by CEL, in their order: the first that holds counts. What a condition cannot decide does not hold.
 #[derive(Debug)]
 pub struct Segments {
     source: String,
+    /// What the rules ask for, by slot.
+    asked: Vec<Place>,
     rules: Vec<(Box<str>, Condition)>,
 }
 
@@ -62,7 +29,7 @@ impl Segments {
     /// # Errors
     /// Which line is wrong, and what to do.
     pub fn parse(source: &str) -> Result<Option<Segments>, String> {
-        let mut rules: Vec<(Box<str>, Condition)> = Vec::new();
+        let (mut asked, mut rules) = (Vec::new(), Vec::new());
         for (number, line) in source.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -79,73 +46,28 @@ impl Segments {
             if rules.len() == RULES_MAX {
                 return Err(wrong(format!("there are more than {RULES_MAX} rules")));
             }
+            let mut slot = |path: &str| slot(path, &mut asked);
             let condition = Condition::compile(condition.trim(), false, &mut slot).map_err(wrong)?;
             rules.push((name.into(), condition));
         }
-        Ok((!rules.is_empty()).then(|| Segments { source: source.to_owned(), rules }))
+        Ok((!rules.is_empty()).then(|| Segments { source: source.to_owned(), asked, rules }))
     }
 }
 
-fn slot(path: &str) -> Result<Slot, String> {
-    // As a spoke file would write it: from the root.
-    let path = path.strip_prefix("$.").unwrap_or(path);
-    match NAMES.iter().position(|name| *name == path) {
-        Some(position) => Ok(Slot::numbered(u16::try_from(position).expect("there are few names"))),
-        None => match super::keys::suggestion(path, &NAMES) {
-            near if near.is_empty() => Err(format!("there is no {path}; there are {}", NAMES.join(", "))),
-            near => Err(format!("there is no {path}{near}")),
-        },
-    }
-}
-
-fn text(value: Option<&str>) -> Scalar<'_> {
-    value.map_or(Scalar::Missing, |value| Scalar::Text(Cow::Borrowed(value)))
-}
-
-fn number(value: Option<i64>) -> Scalar<'static> {
-    value.map_or(Scalar::Missing, Scalar::Int)
-}
-
-fn capture<'a>(touchpoint: &'a Touchpoint<'a>, known: &'a Known<'a>) -> Capture<'a> {
-    let since = |at: i64| number(Some((touchpoint.occurred_at.0 - at).max(0) / DAY_MS));
-    let newest = |scale: &str| number(known.scores.iter().find(|(of, _)| *of == scale).map(|(_, last)| *last));
-    Capture::of_scalars(vec![
-        text(Some(touchpoint.spoke)),
-        text(Some(touchpoint.kind.as_str())),
-        text(touchpoint.channel.map(|channel| channel.as_str())),
-        text(touchpoint.segment),
-        text(touchpoint.region),
-        text(touchpoint.product),
-        text(touchpoint.subject),
-        text(touchpoint.campaign),
-        text(touchpoint.account),
-        number(touchpoint.amount.map(|amount| amount.minor)),
-        text(touchpoint.amount.as_ref().map(|amount| amount.currency.as_str())),
-        text(touchpoint.score.as_ref().map(|score| score.scale.as_str())),
-        number(touchpoint.score.as_ref().map(|score| score.value.into())),
-        number(touchpoint.sentiment.map(i64::from)),
-        number(Some(known.touchpoints)),
-        known.seen.map_or(Scalar::Missing, |(first, _)| since(first.0)),
-        known.seen.map_or(Scalar::Missing, |(_, last)| since(last.0)),
-        text(Some(known.phase.as_str())),
-        number(Some(known.orders)),
-        number(Some(known.revenue)),
-        number(Some(known.open_cases)),
-        number(Some(known.deliveries.0)),
-        number(Some(known.deliveries.1)),
-        newest("nps"),
-        newest("csat"),
-        newest("ces"),
-        number(known.sentiment),
-        text(known.segment),
-        text(known.region),
-        text(known.account),
-    ])
+/// The slot of a path among what is asked for.
+fn slot(path: &str, asked: &mut Vec<Place>) -> Result<Slot, String> {
+    let place = Place::parse(path)?;
+    let at = asked.iter().position(|known| *known == place).unwrap_or_else(|| {
+        asked.push(place);
+        asked.len() - 1
+    });
+    // A rule has few parts, and rules are few.
+    u16::try_from(at).map(Slot::numbered).map_err(|_| "the rules ask for too much; say it shorter".to_owned())
 }
 
 impl Segmenting for Segments {
-    fn segment(&self, touchpoint: &Touchpoint<'_>, known: &Known<'_>) -> Option<&str> {
-        let capture = capture(touchpoint, known);
+    fn segment(&self, touchpoint: &Touchpoint<'_>, record: &dyn Record) -> Option<&str> {
+        let capture = Capture::of_scalars(self.asked.iter().map(|place| place.scalar(touchpoint, record)).collect());
         self.rules.iter().find(|(_, rule)| rule.holds(&capture) == Ok(true)).map(|(name, _)| &**name)
     }
 
@@ -157,11 +79,14 @@ impl Segmenting for Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Currency, EventTime, Identifier, IdentifierType, Initiator, Kind, Money, Phase, Visibility};
+    use crate::model::{
+        AnswersPart, BuyingPart, Channel, Currency, EventTime, Identifier, IdentifierType, Initiator, Kind, Known,
+        Money, RecordPlace, RhythmPart, ScoreScale, StepPart, Visibility,
+    };
 
     fn touchpoint() -> Touchpoint<'static> {
         Touchpoint {
-            occurred_at: EventTime(10 * DAY_MS),
+            occurred_at: EventTime(10 * 86_400_000),
             id: "1",
             spoke: "sales",
             kind: Kind::OrderPlaced,
@@ -184,25 +109,45 @@ mod tests {
             sentiment: None,
             referrer: None,
             effort: None,
-            properties: Vec::new(),
+            properties: vec![("carrier", "north-post")],
         }
     }
 
-    fn known() -> Known<'static> {
-        Known {
-            touchpoints: 4,
-            seen: Some((EventTime(0), EventTime(8 * DAY_MS + 1))),
-            phase: Phase::After,
-            orders: 3,
-            revenue: 12_000,
-            open_cases: 1,
-            deliveries: (2, 1),
-            scores: vec![("csat", 2)],
-            sentiment: None,
-            segment: Some("loyal"),
-            region: Some("north"),
-            account: None,
+    /// What is known, place by place.
+    struct Told(Vec<(RecordPlace, Known<'static>)>);
+
+    impl Record for Told {
+        fn known(&self, place: &RecordPlace) -> Known<'_> {
+            self.0.iter().find(|(known, _)| known == place).map_or(Known::Nothing, |(_, value)| value.clone())
         }
+    }
+
+    fn known() -> Told {
+        let text = |text: &'static str| Known::Text(text.into());
+        Told(vec![
+            (RecordPlace::Touchpoints, Known::Int(4)),
+            (RecordPlace::OfSpoke("support".into()), Known::Int(2)),
+            (RecordPlace::OfKind(Kind::PageViewed), Known::Int(1)),
+            (RecordPlace::OfChannel(Channel::Web), Known::Int(3)),
+            (RecordPlace::DaysKnown, Known::Int(10)),
+            (RecordPlace::DaysSilent, Known::Int(1)),
+            (RecordPlace::Phase, text("after")),
+            (RecordPlace::Orders, Known::Int(3)),
+            (RecordPlace::Revenue(None), Known::Int(12_000)),
+            (RecordPlace::Revenue(Some(Currency(*b"USD"))), Known::Int(700)),
+            (RecordPlace::MonetaryValue(None), Known::Float(4_000.5)),
+            (RecordPlace::Buying(BuyingPart::FirstOn), text("2026-01-31")),
+            (RecordPlace::Rhythm(RhythmPart::Lapsed), Known::Bool(true)),
+            (RecordPlace::OpenCases, Known::Int(1)),
+            (RecordPlace::DeliveriesOnTime, Known::Int(2)),
+            (RecordPlace::DeliveriesLate, Known::Int(1)),
+            (RecordPlace::Score(ScoreScale::Csat, None, AnswersPart::Last), Known::Int(2)),
+            (RecordPlace::Score(ScoreScale::Csat, None, AnswersPart::Mean), Known::Float(3.5)),
+            (RecordPlace::Score(ScoreScale::Perception, Some("fast: yes".into()), AnswersPart::N), Known::Int(2)),
+            (RecordPlace::LastStep(StepPart::Kind), text("case_opened")),
+            (RecordPlace::Segment, text("loyal")),
+            (RecordPlace::Region, text("north")),
+        ])
     }
 
     fn segment(rules: &str) -> Option<String> {
@@ -223,6 +168,20 @@ mod tests {
                 "a: touchpoint.kind.startsWith('order_') && touchpoint.product == 'socks' && touchpoint.spoke == 'sales'",
                 Some("a"),
             ),
+            ("a: record.touchpoints_by_spoke.support == 2 && record.touchpoints_by_kind.page_viewed == 1", Some("a")),
+            (
+                "a: record.touchpoints_by_channel.web == 3 && record.revenue.USD == 700 && !has(record.revenue.EUR)",
+                Some("a"),
+            ),
+            (
+                "a: record.monetary_value > 4000.0 && record.buying.first_on < '2026-02-01' && record.rhythm.lapsed",
+                Some("a"),
+            ),
+            ("a: record.scores.csat.mean == 3.5 && record.scores.csat.last == record.csat", Some("a")),
+            ("a: record.scores['perception:fast: yes'].n == 2 && record.journey.last.kind == 'case_opened'", Some("a")),
+            ("a: touchpoint.properties.carrier == 'north-post' && !has(touchpoint.properties.other)", Some("a")),
+            ("a: touchpoint.initiator == 'customer' && touchpoint.visibility == 'public'", Some("a")),
+            ("a: timestamp(touchpoint.occurred_at) == timestamp('1970-01-11T00:00:00Z')", Some("a")),
         ] {
             assert_eq!(segment(rules).as_deref(), expected, "{rules}");
         }
@@ -235,7 +194,19 @@ mod tests {
             ("loyal", "line 1: it is not of the form name: condition"),
             ("\n: true", "line 2: a segment's name has 1 to 64 characters"),
             ("a: record.order > 1", "line 1: there is no record.order; did you mean \"record.orders\"?"),
-            ("a: customer", "line 1: there is no customer; there are touchpoint.spoke,"),
+            ("a: customer", "line 1: there is no customer; there are touchpoint.occurred_at,"),
+            ("a: touchpoint.identifiers.email == 'ann'", "line 1: there is no touchpoint.identifiers.email"),
+            ("a: record.identifiers.email == 'ann'", "line 1: there is no record.identifiers.email"),
+            ("a: record.touchpoints_by_kind.viewed > 1", "line 1: \"viewed\" is no kind that is known"),
+            ("a: record.touchpoints_by_channel.fax > 1", "line 1: \"fax\" is no channel that is known"),
+            ("a: record.revenue.euro > 1", "line 1: \"euro\" is no currency of ISO 4217 that is known"),
+            ("a: record.scores.stars.n > 1", "line 1: \"stars\" is no scale that is known"),
+            ("a: record.scores.csat.median > 1", "line 1: there is no record.scores.csat.median"),
+            (
+                "a: record.rhythm.lapse",
+                "line 1: there is no record.rhythm.lapse; did you mean \"record.rhythm.lapsed\"?",
+            ),
+            ("a: record.journey[0] == 'x'", "line 1: there is no record.journey[0]"),
             ("a: record.orders", ""),
             ("a: record.orders >", "line 1: it is not readable as CEL"),
             ("a: 1", "line 1: its outcome is a number"),

@@ -52,6 +52,8 @@ pub use measure::{GroupElement, Measure, PairElement};
 pub use metric::{CatalogueEntry, MetricValue, Percentiles, Status, Uncertainty};
 pub use order::{HASH_MARK, OrderError};
 pub use purchases::PurchaseElement;
-pub use segmenting::{Known, Segmenting};
+pub use segmenting::{
+    AnswersPart, BuyingPart, DurationPart, Known, Record, RecordPlace, RhythmPart, Segmenting, StepPart,
+};
 pub use time::{Day, EventTime, Window, WindowKind};
 pub use touchpoint::{Currency, Money, Outcome, Reason, Score, ScoreScale, Touchpoint};

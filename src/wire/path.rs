@@ -19,6 +19,15 @@ pub(super) enum Segment {
     Index(usize),
 }
 
+/// The keys of a path that has nothing but keys.
+pub fn keys(path: &str) -> Option<Vec<String>> {
+    let segments = parse_path(path).ok()?.into_iter().map(|segment| match segment {
+        Segment::Key(key) => Some(key),
+        Segment::Index(_) => None,
+    });
+    segments.collect()
+}
+
 /// `a.b[0].c`, with `\.`, `\[` and `\\` for these characters in a key. A leading `$.` is the payload itself, for a first
 /// key that would otherwise be taken for a word of the mapping (`$.content`).
 pub(super) fn parse_path(path: &str) -> Result<Vec<Segment>, PathError> {

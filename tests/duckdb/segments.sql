@@ -35,9 +35,12 @@ SELECT t.person, t.pos, t.spoke, t.kind, t.segment AS named, t.pos - 1 AS touchp
     coalesce(sum(revenue) OVER earlier, 0) AS revenue, coalesce(sum(on_time) OVER earlier, 0) AS on_time,
     coalesce(sum(late) OVER earlier, 0) AS late, coalesce(sum(cases) OVER earlier, 0) AS open_cases,
     last_value(CASE WHEN scale = 'csat' AND item IS NULL THEN answer END IGNORE NULLS) OVER earlier AS csat,
-    last_value(t.sentiment IGNORE NULLS) OVER earlier AS felt
+    last_value(t.sentiment IGNORE NULLS) OVER earlier AS felt,
+    count(*) FILTER (t.kind = 'page_viewed') OVER earlier AS pages, t.visibility,
+    count(*) FILTER (t.kind = 'message_sent') OVER closed_days AS contacts
 FROM touch t JOIN phase p USING (person, pos) LEFT JOIN changed USING (person, pos)
-WINDOW earlier AS (PARTITION BY t.person ORDER BY t.pos ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING);
+WINDOW earlier AS (PARTITION BY t.person ORDER BY t.pos ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+    closed_days AS (PARTITION BY t.person ORDER BY t.day RANGE BETWEEN 30 PRECEDING AND 1 PRECEDING);
 
 -- The segment of a touchpoint, and the one in which it leaves the person: where no rule holds, the newest named.
 CREATE TABLE segment_of AS
@@ -47,6 +50,8 @@ WITH ruled AS (
             WHEN late > on_time OR open_cases >= 2 THEN 'kept waiting'
             WHEN felt < -20 AND kind <> 'survey_answered' THEN 'out of sorts'
             WHEN revenue >= 10000 AND phase = 'after' THEN 'good customer'
+            WHEN contacts >= 5 THEN 'pressed'
+            WHEN pages >= 4 AND visibility = 'public' THEN 'curious'
             WHEN touchpoints = 0 OR (days_known < 14 AND spoke IN ('marketing', 'sales')) THEN 'new' END
         END AS by_rule
     FROM known

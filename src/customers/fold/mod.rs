@@ -21,7 +21,7 @@ pub mod month;
 mod orders;
 pub mod place;
 pub mod seen;
-mod segments;
+pub(super) mod segments;
 pub mod subjects;
 mod visits;
 

@@ -7,6 +7,7 @@ mod forgotten;
 mod golden;
 mod instants;
 mod journeys;
+mod known;
 mod months;
 mod moves;
 mod moving;

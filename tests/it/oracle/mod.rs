@@ -208,7 +208,7 @@ pub fn expected<'a>(sources: impl IntoIterator<Item = Source<'a>>, options: &Opt
         let published = timeline.iter().filter(|_| options.touchpoints);
         result.feeds.touchpoints.extend(published.map(|touch| shown(&name, touch, options)));
         analysed.changes.add(&timeline, &mut world);
-        let timeline = if options.segments { person::in_segments(&timeline) } else { timeline };
+        let timeline = if options.segments { person::in_segments(&timeline, &world) } else { timeline };
         let (record, alerts) = person::fold(&name, &timeline, &mut world, &mut analysed, options);
         result.feeds.alerts.extend(alerts);
         result.feeds.customers.insert(name, record);

@@ -114,8 +114,8 @@ pub struct Analysed {
 }
 
 /// The timeline in segments by rule.
-pub fn in_segments(timeline: &[Touch]) -> Vec<Touch> {
-    segments::by_rule(timeline, &trade(timeline))
+pub fn in_segments(timeline: &[Touch], world: &World) -> Vec<Touch> {
+    segments::by_rule(timeline, &trade(timeline), world)
 }
 
 /// The insight record and the open alerts; what metrics and journeys count goes into the world.
