@@ -166,7 +166,8 @@ def use(user, values):
     user.until("/access-requests/{request}", lambda it: it["status"] == "done", **request)
     user.ask("POST", "/erasures", 200, body={"identifier": email, "dry_run": True}, **json_body)
     erasing = user.ask("POST", "/erasures", 202, body={"identifier": email}, **json_body).json()
-    user.until("/erasures/{erasure}", lambda _: True, path_parameters={"erasure": erasing["erasure"]})
+    confirmed = {"path_parameters": {"erasure": erasing["erasure"]}, "query": {"ordered_at": erasing["ordered_at"]}}
+    user.until("/erasures/{erasure}", lambda it: it["erased_until"] >= erasing["ordered_at"], **confirmed)
     user.see_that_all_was_done()
 
 

@@ -25,6 +25,7 @@ CHART = ROOT / "deploy/helm"
 VALUES = {
     "embedded": ROOT / "tests/deploy/values/embedded.yaml",
     "kafka": ROOT / "deploy/examples/kafka/values.yaml",
+    "addresses": ROOT / "tests/deploy/values/addresses.yaml",
     "everything": ROOT / "tests/deploy/values/everything.yaml",
 }
 SECRETS = "/etc/insight-hub/secrets"

@@ -499,21 +499,31 @@ fn hostile_names_are_inert(looker: &mut Looker<'_>, demo: &Demo, newest: &str) {
         assert!(text.contains(&hostile(field)), "{field} as text in {text}");
     }
     looker.look("hostile-customer");
-    let by = |dimension: &str| format!("/metrics?metric=contact_rate&window=month&dimension={dimension}");
-    for path in [
+    let by = |dimension| (format!("/metrics?metric=reach&window=month&dimension={dimension}"), Some(dimension));
+    let whole = |path: &str| (path.to_owned(), None);
+    for (path, dimension) in [
         by("region"),
         by("segment"),
         by("subject"),
         by("product"),
         by("account"),
-        "/metrics?metric=reach&window=month&dimension=campaign".to_owned(),
-        "/spokes?spoke=support".to_owned(),
-        "/spokes?spoke=marketing".to_owned(),
-        "/alerts".to_owned(),
-        "/journeys".to_owned(),
-        "/balance".to_owned(),
+        by("campaign"),
+        whole("/spokes?spoke=support"),
+        whole("/spokes?spoke=marketing"),
+        whole("/alerts"),
+        whole("/journeys"),
+        whole("/balance"),
     ] {
         looker.browser.open(&demo.address(&path));
+        if let Some(dimension) = dimension {
+            // Where there is something to choose; and then in titles, pictures and tables.
+            let name = hostile(dimension);
+            looker.browser.until(&format!("document.querySelector('main').textContent.includes({})", json!(name)));
+            looker.browser.value(&format!("void (document.querySelector('#value').value = {})", json!(name)));
+            looker.browser.leaving(|browser| browser.click("main form button"));
+            let shown = format!("document.querySelector('#series').textContent.includes({})", json!(name));
+            assert_eq!(looker.browser.value(&shown), true, "{path}");
+        }
         assert_ne!(looker.browser.value("window.isHurt"), 1, "{path}");
         let planted = looker.browser.value("document.querySelectorAll('main img, main script').length");
         assert_eq!(planted, 0, "{path}");

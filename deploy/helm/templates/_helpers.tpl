@@ -119,7 +119,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "insight-hub.ports" -}}
 {{- $ports := list }}
 {{- range splitList "," . }}
-{{- $ports = append $ports (regexFind "[0-9]+$" (trim .)) }}
+{{- $ports = append $ports (regexFind ":[0-9]+$" (trim .) | trimPrefix ":") }}
 {{- end }}
 {{- join "," ($ports | uniq | compact) }}
 {{- end }}

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     feeds::{AuditEntry, Feed},
-    model::{AlertState, CommandRecord, Name, Order, OrderError, PersonId},
+    model::{AlertState, CommandRecord, EventTime, Name, Order, OrderError, PersonId},
     serve::{
         access::{Caller, Role},
         audit::given,
@@ -109,7 +109,7 @@ impl Api {
         person: Option<&str>,
         about: usize,
         (id, order): (Option<&str>, Order),
-    ) -> Result<String, Problem> {
+    ) -> Result<(String, EventTime), Problem> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|_| Problem::new(Kind::Internal, "the system has no random numbers"))?;
         let command = CommandRecord::of(id, order, u64::from_be_bytes(random))?;
@@ -119,8 +119,9 @@ impl Api {
         let (person, records) = (person.and_then(PersonId::parse), about as u64);
         let noted = Some(id.map_or_else(|| command.id.clone(), given));
         self.enter(caller, |entry| AuditEntry { action, operation, person, command: noted, records, ..entry }).await?;
-        self.writing.order(&command, (self.now_ms)()).await.map_err(Problem::of_unwritten)?;
-        Ok(command.id)
+        let now_ms = (self.now_ms)();
+        self.writing.order(&command, now_ms).await.map_err(Problem::of_unwritten)?;
+        Ok((command.id, EventTime(now_ms)))
     }
 
     fn names(&self, identifiers: &[String]) -> Result<Vec<Name>, OrderError> {
@@ -130,7 +131,7 @@ impl Api {
 
     /// Hands over that something was seen.
     async fn acknowledge(&self, caller: &Caller, operation: &'static str, order: Order) -> Result<Response, Problem> {
-        let command = self.order((caller, "decide", operation), None, 1, (None, order)).await?;
+        let (command, _) = self.order((caller, "decide", operation), None, 1, (None, order)).await?;
         Ok(accepted(&Ordered { command }))
     }
 }
@@ -139,7 +140,7 @@ pub(super) fn accepted(document: &impl Serialize) -> Response {
     (StatusCode::ACCEPTED, reply::one(document)).into_response()
 }
 
-/// The same of what can be asked after at a path, of letters and digits.
+/// The same of what can be asked after at a path, of what a header may hold.
 pub(super) fn accepted_at(path: &str, document: &impl Serialize) -> Response {
     let mut response = accepted(document);
     if let Ok(path) = HeaderValue::from_str(path) {
@@ -175,7 +176,7 @@ pub(super) async fn decide(State(api): State<Shared>, By(caller): By, request: R
         }
         Decision::Undo { command, id } => (id, 0, Order::Undo { undo: command }),
     };
-    let command = api.order((&caller, "decide", "decide_identity"), None, about, (id.as_deref(), order)).await?;
+    let (command, _) = api.order((&caller, "decide", "decide_identity"), None, about, (id.as_deref(), order)).await?;
     Ok(accepted(&Ordered { command }))
 }
 

@@ -135,6 +135,11 @@ fn add_refusals(is_read: bool, operation: &mut Operation) {
         }
         let mut response = ResponseBuilder::new().description(text);
         if status != "304" {
+            if ["429", "503"].contains(&status) {
+                let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
+                let header = HeaderBuilder::new().schema(seconds).description(Some("Seconds".to_owned())).build();
+                response = response.header("retry-after", header);
+            }
             let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
             response = response.content("application/problem+json", problem);
         }

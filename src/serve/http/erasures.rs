@@ -8,11 +8,11 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
-    asking::{By, Named},
+    asking::{By, Named, Parameters},
     customers::find,
     decisions::{accepted_at, document},
     problem::{Problem, ProblemBody},
@@ -64,6 +64,20 @@ pub(super) struct Erasing {
     command: String,
     /// The identifier's keyed hash, under which the erasure is confirmed: /api/v1/erasures/{erasure}.
     erasure: String,
+    /// When it was ordered: with it as `ordered_at`, the confirmation of an erasure before that is none of this.
+    #[schema(format = DateTime)]
+    ordered_at: String,
+}
+
+/// Which erasure of an identifier.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// When it was ordered, as the answer to the order has it: whoever came back under an identifier may be erased again. Without it, the
+    /// newest.
+    #[param(format = DateTime)]
+    ordered_at: Option<String>,
 }
 
 /// An erasure that was made.
@@ -102,12 +116,16 @@ fn what_goes(view: &View, person: &str) -> Result<Option<WhatGoes>, Problem> {
     Ok(Some(WhatGoes { person: person.to_owned(), identity: identity.value, touchpoints, dry_run: true }))
 }
 
-/// As text has it; Avro counts milliseconds.
-fn instant(value: &Value) -> String {
+/// Text in JSON; Avro counts milliseconds.
+fn milliseconds(value: &Value) -> Option<EventTime> {
     match value {
-        Value::String(text) => text.clone(),
-        other => other.as_i64().map_or_else(String::new, |at| EventTime(at).to_string()),
+        Value::String(text) => text.parse::<jiff::Timestamp>().ok().map(|at| EventTime(at.as_millisecond())),
+        other => other.as_i64().map(EventTime),
     }
+}
+
+fn instant(value: &Value) -> String {
+    milliseconds(value).map_or_else(String::new, |at| at.to_string())
 }
 
 /// Erases a person, up to now; with `dry_run` it shows what would go.
@@ -138,9 +156,11 @@ pub(super) async fn erase(State(api): State<Shared>, By(caller): By, request: Re
     let sought = api.sought(&identifier)?;
     let person = api.ask(move |view| find(view, &sought)).await?;
     let order = Order::Erase { identifier: name };
-    let command = api.order((&caller, "erase", "erase_person"), person.as_deref(), 1, (None, order)).await?;
-    let erasure = name.id.to_string();
-    Ok(accepted_at(&format!("/api/v1/erasures/{erasure}"), &Erasing { command, erasure }))
+    let (command, ordered_at) =
+        api.order((&caller, "erase", "erase_person"), person.as_deref(), 1, (None, order)).await?;
+    let (erasure, ordered_at) = (name.id.to_string(), ordered_at.to_string());
+    let confirmed = format!("/api/v1/erasures/{erasure}?ordered_at={ordered_at}");
+    Ok(accepted_at(&confirmed, &Erasing { command, erasure, ordered_at }))
 }
 
 /// Whether an erasure was made, and when no byte of it is left.
@@ -148,21 +168,38 @@ pub(super) async fn erase(State(api): State<Shared>, By(caller): By, request: Re
 /// As long as the journal of identities keeps it.
 #[utoipa::path(
     get, path = "/api/v1/erasures/{erasure}", operation_id = "get_erasure", tag = "erasure and access",
-    params(("erasure" = String, Path, description = "The identifier's keyed hash, as the answer to the order has it")),
+    params(("erasure" = String, Path, description = "The identifier's keyed hash, as the answer to the order has it"), Which),
     responses(
         (status = 200, description = "It was made", body = Erased),
         (status = 404, description = "It was not made yet, or not asked for", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("token" = ["erase"])),
 )]
-pub(super) async fn get(State(api): State<Shared>, By(caller): By, Named(erasure): Named) -> Result<Response, Problem> {
+pub(super) async fn get(
+    State(api): State<Shared>,
+    By(caller): By,
+    Named(erasure): Named,
+    Parameters(Which { ordered_at }): Parameters<Which>,
+) -> Result<Response, Problem> {
     caller.must_have(&[Role::Erase])?;
     let erasure = PersonId::parse(&erasure).map(|id| id.to_string()).ok_or_else(|| {
         Problem::parameter("an erasure is named by the 32 hexadecimal digits that the answer to its order has")
     })?;
+    let ordered_at = match ordered_at.map(|at| at.parse::<jiff::Timestamp>()) {
+        None => None,
+        Some(Ok(at)) => Some(EventTime(at.as_millisecond())),
+        Some(Err(_)) => {
+            return Err(Problem::parameter(
+                "ordered_at is a time as in 2026-01-31T09:00:00.000Z, as the answer has it",
+            ));
+        }
+    };
     let gone_ms = api.erased_within_ms;
     api.ask(move |view| {
         let found = view.get(&Place::of_erasure(&erasure))?;
+        // It erases all that happened until it was ordered: what erased less was another.
+        let is_this = |erased_until: &Value| ordered_at.is_none_or(|at| milliseconds(erased_until) >= Some(at));
+        let found = found.filter(|kept| is_this(&kept.value["erased_until"]));
         let kept = found.ok_or_else(|| Problem::not_found("erasure that was made"))?;
         Ok(reply::one(&Erased {
             erased_at: EventTime(kept.timestamp_ms).to_string(),

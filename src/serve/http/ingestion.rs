@@ -36,6 +36,10 @@ use crate::{
 /// What is told of one item: a list of a thousand elements may be wrong a thousand times.
 const PROBLEMS_MAX: usize = 8;
 
+/// So many times what a body may have is read of one that is too long, and kept of it nothing: many clients look at no answer before they
+/// have sent all, and take a connection that is closed for a failure of the network.
+const DISCARDED_BODIES_MAX: usize = 8;
+
 /// What one request may bring.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestLimits {
@@ -281,7 +285,16 @@ pub(super) async fn send(
     let busy = || Problem::new(Kind::Busy, "this token is sending too much at a time").after(TURN_WITHIN);
     let _sender = api.senders_of.take(&caller.id).ok_or_else(busy)?;
     // Room for what is announced; for what is not, and what comes of it unpacked, as it comes.
-    let announced = length(request.headers(), most)?.unwrap_or_default();
+    let announced = match length(request.headers(), most) {
+        Ok(announced) => announced.unwrap_or_default(),
+        Err(problem) => {
+            // Who waits to be told to send has nothing to take back.
+            if !request.headers().contains_key(header::EXPECT) {
+                discard(request.into_body(), most.saturating_mul(DISCARDED_BODIES_MAX)).await;
+            }
+            return Err(problem);
+        }
+    };
     let mut room = match api.writing.room(&caller.id, announced) {
         Ok(room) => room,
         Err(unwritten) => {

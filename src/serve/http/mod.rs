@@ -45,7 +45,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -252,17 +252,21 @@ pub fn openapi() -> Value {
     serde_json::to_value(description).expect("a description can be written")
 }
 
+/// How many records of the feeds the answer does not know yet; left out where it knows all.
+const BEHIND: HeaderName = HeaderName::from_static("insight-behind");
+
 /// Everything that is the same for each request.
 async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path();
+    let is_of_api = path.starts_with("/api/v1/");
     let is_personal = PERSONAL.iter().any(|of| path.strip_prefix("/api/v1/").is_some_and(|it| it.starts_with(of)));
     let mut response = match api.admit(request).await {
         Ok((request, _turn)) => {
             let response = match timeout(api.request_timeout, next.run(request)).await {
                 Ok(response) => response,
-                Err(_) => Problem::new(Kind::Timeout, "ask for less at a time").into_response(),
+                Err(_) => Problem::timeout(method == Method::POST).into_response(),
             };
             let response = reply::unless_known(&method, &headers, response).await;
             // In its turn, so that few answers wait for room.
@@ -270,6 +274,11 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
         }
         Err(problem) => problem.into_response(),
     };
+    // Whoever asks for what has just come can tell whether it may be on its way.
+    let behind = api.view.progress().behind();
+    if behind > 0 && is_of_api {
+        response.headers_mut().insert(BEHIND, HeaderValue::from(behind));
+    }
     if is_personal {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -365,7 +374,8 @@ impl Api {
         let (parts, body) = request.into_parts();
         body::length(&parts.headers, body::DOCUMENT_BYTES_MAX)?;
         let body = timeout(self.request_timeout, body::collected(body, body::DOCUMENT_BYTES_MAX)).await;
-        let body = body.map_err(|_| Problem::new(Kind::Timeout, "the body does not come to its end"))??;
+        let body =
+            body.map_err(|_| Problem::new(Kind::Timeout, "the body does not come to its end").after(TURN_WITHIN))??;
         Ok(Request::from_parts(parts, Body::from(body)))
     }
 

@@ -146,6 +146,16 @@ impl Problem {
         Problem::new(Kind::Starting, "the hub is starting").after(COME_AGAIN)
     }
 
+    /// It took longer than a request may. `is_sent`: what came with it may be stored yet.
+    pub(super) fn timeout(is_sent: bool) -> Problem {
+        let detail = if is_sent {
+            "it took too long, and whether it is stored is not known: send the same again"
+        } else {
+            "ask for less at a time"
+        };
+        Problem::new(Kind::Timeout, detail).after(COME_AGAIN)
+    }
+
     /// What is sent cannot be stored now, or nobody knows whether it is.
     pub(super) fn of_unwritten(unwritten: Unwritten) -> Problem {
         let (kind, detail) = match unwritten {

@@ -155,7 +155,7 @@ async fn made(asker: &Asker, person: &str, asked: &Asked) -> Result<Page, Refuse
             ),
             Section::new("identity", "Why this is one person", part(identity.map(|found| evidence(asker, &found)))),
         ],
-        feeds: vec![Feed::Customers, Feed::Touchpoints],
+        feeds: vec![Feed::Customers, Feed::Touchpoints, Feed::Identities],
         key: Some(person),
         ..Page::default()
     })

@@ -1,5 +1,7 @@
 //! The catalogue and `insight.metrics` in; any series with its definition, beside another one if that is asked for, out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::response::Response;
 use serde_json::Value;
 
@@ -20,6 +22,8 @@ const WINDOWS: [(&str, usize); 3] = [("day", 92), ("week", 53), ("month", 36)];
 const SERIES: usize = 5;
 /// Of those, beside each other.
 const BARS: usize = 15;
+/// The newest windows whose values can be chosen: the very newest may have begun this minute.
+const RECENT: usize = 3;
 
 /// What is asked for.
 struct Wanted<'a> {
@@ -56,12 +60,12 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
     let dimension = if dimension == "company" { "" } else { dimension };
     let with = metrics.iter().find(|it| it.id == asked.get("with") && it.id != metric.id);
     let wanted = Wanted { metric, window, dimension, value: asked.get("value") };
-    let first = values(asker, &wanted).await;
-    let known = first.as_deref().map(|values| different(values, "/dimension_value")).unwrap_or_default();
+    let first = found(asker, &wanted).await;
+    let known = first.as_ref().map(|found| found.known.clone()).unwrap_or_default();
     let value = if dimension.is_empty() { "" } else { chosen(wanted.value, &known, None) };
     let wanted = Wanted { value, ..wanted };
     page.top.push(asking("/metrics", fields(&metrics, &wanted, &known, with)));
-    let blocks = part(first.map(|values| of_series(&wanted, &values, "one")));
+    let blocks = part(first.map(|found| of_series(&wanted, &found.values, "one")));
     page.sections.push(Section::new("series", metric.title.clone(), blocks));
     if let Some(other) = with {
         let beside = chosen(dimension, &other.dimensions, None);
@@ -74,7 +78,7 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
                 words::word(dimension)
             )));
         }
-        blocks.extend(part(values(asker, &beside).await.map(|values| of_series(&beside, &values, "two"))));
+        blocks.extend(part(found(asker, &beside).await.map(|found| of_series(&beside, &found.values, "two"))));
         page.sections.push(Section::new("beside", format!("Beside it: {}", other.title), blocks));
     }
     page.sections.push(Section::new("meaning", "What it means", part(meaning(asker, metric).await)));
@@ -121,17 +125,63 @@ fn fields(metrics: &[Metric], wanted: &Wanted<'_>, known: &[String], with: Optio
     fields
 }
 
-/// All values of the dimension, so that there is something to choose; of a part of the company, in the windows that are drawn:
-/// years of days of hundreds of parts would be too many.
-async fn values(asker: &Asker, wanted: &Wanted<'_>) -> Result<Vec<Value>, Refused> {
+/// What the API has of what is asked for.
+struct Found {
+    /// The values of the dimension of the newest windows, and the one that is asked for: so that there is something to choose.
+    known: Vec<String>,
+    /// In the windows that are drawn: of the one that is asked for, or of the largest of the newest window, and of all others in that.
+    values: Vec<Value>,
+}
+
+/// Of a part of the company, the newest windows as a whole, and then those that are drawn over time one by one: a thousand values in years
+/// of days would be too many.
+async fn found(asker: &Asker, wanted: &Wanted<'_>) -> Result<Found, Refused> {
     let series = format!("/api/v1/metrics/{}/series", percent(&wanted.metric.id));
     let of_company = asker.all(&href(&series, &[("window", wanted.window)])).await?;
     if wanted.dimension.is_empty() {
-        return Ok(of_company);
+        return Ok(Found { known: Vec::new(), values: of_company });
     }
     let starts = different(&of_company, "/window/start");
-    let from = starts.len().checked_sub(drawn(wanted.window)).map_or("", |first| starts[first].as_str());
-    asker.all(&href(&series, &[("window", wanted.window), ("dimension", wanted.dimension), ("from", from)])).await
+    let since = |windows: usize| starts.len().checked_sub(windows).map_or("", |first| starts[first].as_str());
+    let by = [("window", wanted.window), ("dimension", wanted.dimension)];
+    let recent = asker.all(&href(&series, &[by[0], by[1], ("from", since(RECENT))])).await?;
+    let mut known = different(&recent, "/dimension_value");
+    let of_one = async |value: &str| {
+        let asked = [by[0], by[1], ("dimension_value", value), ("from", since(drawn(wanted.window)))];
+        asker.all(&href(&series, &asked)).await
+    };
+    if !wanted.value.is_empty() {
+        let values = of_one(wanted.value).await?;
+        if !values.is_empty() {
+            if let Err(place) = known.binary_search_by(|it| it.as_str().cmp(wanted.value)) {
+                known.insert(place, wanted.value.to_owned());
+            }
+            return Ok(Found { known, values });
+        }
+    }
+    let newest = recent.iter().map(|value| text_of(value, "/window/start")).max().unwrap_or_default().to_owned();
+    let mut values: Vec<Value> = Vec::new();
+    for name in largest(recent.iter().filter(|value| text_of(value, "/window/start") == newest)) {
+        values.extend(of_one(&name).await?);
+    }
+    let drawn = different(&values, "/dimension_value");
+    let is_drawn = |value: &Value| drawn.iter().any(|name| name == text_of(value, "/dimension_value"));
+    values.extend(recent.into_iter().filter(|value| text_of(value, "/window/start") == newest && !is_drawn(value)));
+    Ok(Found { known, values })
+}
+
+/// The names of those that are drawn over time: of each currency, the values of a window with the most observations.
+fn largest<'v>(values: impl Iterator<Item = &'v Value>) -> Vec<String> {
+    let mut by_currency: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for value in values {
+        by_currency.entry(text_of(value, "/currency")).or_default().push(value);
+    }
+    let mut names = BTreeSet::new();
+    for values in by_currency.values_mut() {
+        values.sort_by_key(|value| std::cmp::Reverse(count_of(value, "/n")));
+        names.extend(values.iter().take(SERIES).map(|value| text_of(value, "/dimension_value").to_owned()));
+    }
+    names.into_iter().collect()
 }
 
 /// How many windows are drawn.

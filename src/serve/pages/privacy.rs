@@ -55,7 +55,10 @@ async fn made(asker: &Asker, asked: &Asked) -> Result<Page, Refused> {
             page.sections.push(Section::new("request", "What is kept of the person", gathered(&found, request)));
         }
         (erasure, _) => {
-            let found = asker.get(&format!("/api/v1/erasures/{}", percent(erasure))).await;
+            let at = asked.get("ordered_at");
+            let of_this = [("ordered_at", at)];
+            let of_this = if at.is_empty() { &[][..] } else { &of_this[..] };
+            let found = asker.get(&href(&format!("/api/v1/erasures/{}", percent(erasure)), of_this)).await;
             page.is_waiting = found.as_ref().is_err_and(|refused| refused.status == StatusCode::NOT_FOUND);
             let blocks = match found {
                 Ok(made) => erased(&made),
@@ -148,7 +151,8 @@ async fn gather(asker: &Asker, identifier: &str) -> Result<Response, Refused> {
 
 async fn erase(asker: &Asker, identifier: &str) -> Result<Response, Refused> {
     let ordered = asker.send("/api/v1/erasures", &json!({ "identifier": identifier })).await?;
-    Ok(redirect(&href(PATH, &[("erasure", text_of(&ordered, "/erasure"))])))
+    let of = |field| text_of(&ordered, field);
+    Ok(redirect(&href(PATH, &[("erasure", of("/erasure")), ("ordered_at", of("/ordered_at"))])))
 }
 
 /// What an erasure would take, and a form that asks whether it is to be.

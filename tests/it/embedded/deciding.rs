@@ -274,6 +274,23 @@ fn somebody_is_given_their_data_and_erased_and_both_are_noted() {
     ] {
         assert_eq!(erased[of_api], confirmed[of_command], "{erased} {confirmed}");
     }
+    // Erased again, the confirmation of before is none of this one.
+    let again = desk.post("/api/v1/erasures", &erase, &json!({ "identifier": ann }));
+    assert_eq!(again.status, 202, "{}", again.body);
+    let (place, again) = (again.headers["location"].clone(), again.json());
+    assert_eq!(
+        place,
+        format!(
+            "/api/v1/erasures/{}?ordered_at={}",
+            erased["erasure"].as_str().unwrap(),
+            again["ordered_at"].as_str().unwrap()
+        )
+    );
+    let anew = desk.becomes(&place, &erase, &|answer| answer.status == 200).json();
+    assert!(anew["command"].as_i64() > erased["command"].as_i64(), "{erased} {anew}");
+    assert!(anew["erased_until"].as_str() >= again["ordered_at"].as_str(), "{again} {anew}");
+    let wrong = ask(desk.port, "GET", &format!("{place}x"), &[("authorization", &erase)]).unwrap();
+    assert_eq!((wrong.status, wrong.problem().as_str()), (400, "invalid-parameter"));
     let unknown = ask(desk.port, "GET", &format!("/api/v1/erasures/{}", "0".repeat(32)), &[("authorization", &erase)]);
     assert_eq!(unknown.unwrap().status, 404);
     let wrong = ask(desk.port, "GET", "/api/v1/erasures/ann", &[("authorization", &erase)]).unwrap();

@@ -357,6 +357,8 @@ fn hostile_bodies_are_refused_and_the_next_good_one_is_taken() {
         ("a bomb", vec![json, gzip], bomb, 413, "too-large"),
         ("a bomb in a bomb", vec![json, gzip], packed(&packed(&vec![b'['; 64 << 20])), 400, "invalid-body"),
         ("too long", vec![json], vec![b' '; (1 << 20) + 1], 413, "too-large"),
+        // A client that looks at no answer before it has sent all sees this one too.
+        ("much too long", vec![json], vec![b' '; 6 << 20], 413, "too-large"),
         ("too many", vec![json], many.into_bytes(), 413, "too-large"),
         ("no end", vec![json], deep.into_bytes(), 400, "invalid-body"),
         ("deep", vec![json], nested.into_bytes(), 422, "nothing-accepted"),
