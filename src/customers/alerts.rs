@@ -34,7 +34,7 @@ use crate::model::{
 };
 
 /// What alerts mean: another number asks for a rebuild.
-pub const ALERTS_VERSION: u8 = 5;
+pub const ALERTS_VERSION: u8 = 6;
 
 /// What the feed was told of an alert last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -297,10 +297,6 @@ impl Customers {
             if arrived.is_late && known.is_none() {
                 effects.outcome(touchpoint.spoke, Outcome::Late);
             }
-            // Here it is said once, however many timelines it comes to.
-            if touchpoint.names_several() && known.is_none() {
-                effects.outcome(touchpoint.spoke, Outcome::Capped);
-            }
             if let Some(known) = known {
                 let known = IndexEntry::decode(&known)?;
                 let id_and_spoke = &index_key[PERSON_PREFIX..];

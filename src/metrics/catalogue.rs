@@ -172,10 +172,10 @@ pub const CATALOGUE: &[Definition] = &[
         unit: "days",
         formula: "mean of delivered − promised (negative: early), with the share late and percentiles by nearest rank \
                   from log buckets (relative error ≤ 1 % of the distance from zero)",
-        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order, unless the order was \
-                    cancelled after it.",
+        inclusion: "First deliveries with a promise, of each order that a touchpoint names: the delivery's own, or the newest one of \
+                    the order, unless the order was cancelled after it.",
         counted_at: "delivery",
-        version: 2,
+        version: 3,
         source: "A. Parasuraman, V. Zeithaml, L. Berry, A Conceptual Model of Service Quality, Journal of Marketing 49, \
                  1985 (promise against delivery)",
         figures: values::promise_gap,
@@ -187,10 +187,10 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Delivered on time",
         unit: "percent",
         formula: "100·(delivered no later than promised + tolerance)/deliveries with a promise; Wilson interval (1927)",
-        inclusion: "First deliveries with a promise: the delivery's own, or the newest one of the order, unless the order was \
-                    cancelled after it.",
+        inclusion: "First deliveries with a promise, of each order that a touchpoint names: the delivery's own, or the newest one of \
+                    the order, unless the order was cancelled after it.",
         counted_at: "delivery",
-        version: 2,
+        version: 3,
         source: "Delivery performance to commit date, Supply Chain Operations Reference model (RL.2.2)",
         figures: values::percent,
         ..FLOW
@@ -205,7 +205,7 @@ pub const CATALOGUE: &[Definition] = &[
                     is not known can be promised and cancelled as well; after its cancellation nothing is promised until it \
                     is placed. Of a customer the newest 256 orders are known: an older one is overdue no longer.",
         counted_at: "day close",
-        version: 3,
+        version: 4,
         source: "Past-due backlog: a count at the close of a day of event time",
         figures: values::count,
         ..LEVEL
@@ -217,8 +217,10 @@ pub const CATALOGUE: &[Definition] = &[
         unit: "seconds",
         formula: "mean of first public reply − case opened, with percentiles by nearest rank from log buckets (relative \
                   error ≤ 1 %)",
-        inclusion: "The first public reply by an agent to a case with a number; bots and internal notes do not count.",
+        inclusion: "The first public reply by an agent to a case with a number, to each that the reply names; bots and internal notes \
+                    do not count.",
         counted_at: "reply",
+        version: 2,
         source: "First response time as customer-service desks report it, in elapsed time and not working hours",
         figures: values::duration,
         ..FLOW
@@ -231,7 +233,7 @@ pub const CATALOGUE: &[Definition] = &[
         formula: "cases without a public reply by an agent and not resolved, older than the target at the day's close",
         inclusion: "Cases with a number. Of a customer the newest 128 are known: an older one waits no longer.",
         counted_at: "day close",
-        version: 2,
+        version: 3,
         source: "Service-level breach: a count at the close of a day of event time",
         figures: values::count,
         ..LEVEL
@@ -243,8 +245,10 @@ pub const CATALOGUE: &[Definition] = &[
         unit: "seconds",
         formula: "mean of first resolved − case opened, with percentiles by nearest rank from log buckets (relative \
                   error ≤ 1 %)",
-        inclusion: "The first resolution of a case with a number; a case that is opened again is not measured twice.",
+        inclusion: "The first resolution of a case with a number, of each that the touchpoint names; a case that is opened again is \
+                    not measured twice.",
         counted_at: "resolution",
+        version: 2,
         source: "Time to first resolution as customer-service desks report it, in elapsed time and not working hours",
         figures: values::duration,
         ..FLOW
@@ -257,6 +261,7 @@ pub const CATALOGUE: &[Definition] = &[
         formula: "persons whose first purchase lies in the window",
         inclusion: "A purchase that is cancelled does not count: the next one becomes the first.",
         counted_at: "first purchase",
+        version: 2,
         source: "Customer acquisition: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
         figures: values::count,
         ..FLOW
@@ -268,9 +273,10 @@ pub const CATALOGUE: &[Definition] = &[
         unit: "minor_units",
         formula: "sum of the amounts of purchases and renewals",
         inclusion: "Orders placed, not cancelled, subscriptions started, and renewals; those without an amount add nothing. A \
-                    contract is started once, and again after it was cancelled, which takes nothing back.",
+                    contract is started once, and again after it was cancelled, which takes nothing back. The amount of a touchpoint \
+                    that names several counts once: with the first order, in the order of bytes.",
         counted_at: "order",
-        version: 2,
+        version: 3,
         source: "Order intake: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
         per_currency: true,
         figures: values::total,
@@ -283,9 +289,10 @@ pub const CATALOGUE: &[Definition] = &[
         unit: "orders",
         formula: "number of purchases",
         inclusion: "Orders placed, not cancelled, and subscriptions started; renewals are not purchases. A contract is started \
-                    once, and again after it was cancelled, which takes nothing back.",
+                    once, and again after it was cancelled, which takes nothing back. A touchpoint that names several is one \
+                    purchase: of the first order, in the order of bytes. A cancellation takes back each that it names.",
         counted_at: "order",
-        version: 2,
+        version: 3,
         source: "Order intake: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
         figures: values::count,
         ..FLOW
@@ -298,7 +305,7 @@ pub const CATALOGUE: &[Definition] = &[
         formula: "mean amount of purchases; SE = √(variance/n)",
         inclusion: "Purchases, as the metric orders has them, with an amount; no renewals.",
         counted_at: "order",
-        version: 2,
+        version: 3,
         source: "Average purchase: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
         per_currency: true,
         figures: values::mean_amount,
@@ -310,8 +317,10 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Return rate",
         unit: "percent",
         formula: "100·returned/delivered orders of the window; Wilson interval (1927) where returned ≤ delivered",
-        inclusion: "First deliveries and first returns of each order, each in its own window; absent without deliveries.",
+        inclusion: "First deliveries and first returns of each order, each in its own window, of each that a touchpoint names; absent \
+                    without deliveries.",
         counted_at: "order; return",
+        version: 2,
         source: "Returns rate as retailers report it: by period, not by cohort",
         figures: values::percent,
         ..FLOW
@@ -322,8 +331,10 @@ pub const CATALOGUE: &[Definition] = &[
         title: "Contact rate",
         unit: "cases_per_customer",
         formula: "cases opened/active customers",
-        inclusion: "Active: a person with a touchpoint in the window that the customer initiated. A case counts once.",
+        inclusion: "Active: a person with a touchpoint in the window that the customer initiated. A case counts \
+                    once, and each that the opening names.",
         counted_at: "opening",
+        version: 2,
         source: "Contact rate (contacts per customer) as contact centres report it",
         figures: values::rate,
         ..FLOW
@@ -512,6 +523,6 @@ mod tests {
 
     #[test]
     fn the_fingerprint_is_part_of_the_generation_and_changes_only_on_purpose() {
-        expect_test::expect!["5bf3d2430530c8e5"].assert_eq(&format!("{:016x}", fingerprint()));
+        expect_test::expect!["4b226dff84fa5177"].assert_eq(&format!("{:016x}", fingerprint()));
     }
 }

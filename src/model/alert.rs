@@ -48,7 +48,8 @@ pub struct AlertId(pub [u8; 16]);
 /// identifier, 0x00, its value, 0x00, the spoke, 0x00, the event's id), the smallest byte first.
 ///
 /// A home has one touchpoint of each (spoke, id), and a touchpoint keeps its home when persons are linked, split or erased: so
-/// what follows from the mark does too. Of a promise the mark is what was promised: whoever tells it once more gives no other cause.
+/// what follows from the mark does too. Of a promise the mark is what was promised: whoever tells it once more gives no other cause. Of
+/// several cases that one touchpoint opens, each but the first has its name in its mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertMark([u8; 8]);
 
@@ -56,6 +57,15 @@ impl AlertMark {
     /// That of a touchpoint.
     pub fn of(touchpoint: &Touchpoint<'_>) -> AlertMark {
         AlertMark::new(touchpoint.home(), touchpoint.spoke, touchpoint.id)
+    }
+
+    /// That of a further case that a touchpoint opens besides the first: XXH3-64 over what that of the touchpoint is over, 0x00, and the
+    /// case's identifier.
+    pub fn of_further(touchpoint: &Touchpoint<'_>, case: &str) -> AlertMark {
+        let mut hasher = AlertMark::hasher(touchpoint.home(), touchpoint.spoke, touchpoint.id);
+        hasher.update(&[0]);
+        hasher.update(case.as_bytes());
+        AlertMark(hasher.digest().to_le_bytes())
     }
 
     /// That of a promise: XXH3-64 over ("promise", 0x00, the order's identifier, 0x00, the moment for which delivery is promised, in
@@ -70,13 +80,17 @@ impl AlertMark {
     }
 
     fn new(home: Identifier<'_>, spoke: &str, id: &str) -> AlertMark {
+        AlertMark(AlertMark::hasher(home, spoke, id).digest().to_le_bytes())
+    }
+
+    fn hasher(home: Identifier<'_>, spoke: &str, id: &str) -> xxhash_rust::xxh3::Xxh3Default {
         let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
         for part in [home.kind.as_str(), home.value, spoke] {
             hasher.update(part.as_bytes());
             hasher.update(&[0]);
         }
         hasher.update(id.as_bytes());
-        AlertMark(hasher.digest().to_le_bytes())
+        hasher
     }
 }
 

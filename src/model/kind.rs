@@ -82,7 +82,7 @@ vocabulary! {
 }
 
 impl Kind {
-    /// What kind of thing it happens to, if any: an order, a contract, a case.
+    /// What kind of thing it happens to, if any: an order, a contract, a case. It happens to each that the touchpoint names.
     pub const fn about(self) -> Option<IdentifierType> {
         match self {
             Kind::OrderPlaced

@@ -163,10 +163,9 @@ impl<'a> Touchpoint<'a> {
         self.identifiers.iter().find(|identifier| identifier.kind == kind).map(|identifier| identifier.value)
     }
 
-    /// Whether it is about several things of the kind that it is about, of which the first alone counts.
-    pub fn names_several(&self) -> bool {
-        let things = self.identifiers.iter().filter(|identifier| Some(identifier.kind) == self.kind.about());
-        things.count() > 1
+    /// The identifiers of a type, ascending.
+    pub fn all(&self, kind: IdentifierType) -> impl Iterator<Item = &'a str> {
+        self.identifiers.iter().filter(move |identifier| identifier.kind == kind).map(|identifier| identifier.value)
     }
 
     /// The internal form, after [`Touchpoint::decode`]'s: postcard.

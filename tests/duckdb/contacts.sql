@@ -18,18 +18,14 @@ CREATE TABLE contact_person AS
 WITH dated AS (
     SELECT t.*, w.name AS month, t.spoke || ':' || t.kind || ':' || coalesce(t.channel, '') AS contact
     FROM touch t JOIN of_day w USING (day), clock WHERE w.kind = 'month' AND w.past - 1 <= last_closed
-), reply AS (
-    SELECT c.person, c.replied AS pos, t.ms - c.opened_at AS took
-    FROM support_case c JOIN touch t ON t.person = c.person AND t.pos = c.replied
 ), there AS (
     SELECT d.person, d.month, d.contact,
         floor(1000 * sum(answer) FILTER (scale = 'csat') / count(*) FILTER (scale = 'csat')) AS csat,
         floor(1000 * sum(answer) FILTER (scale = 'nps') / count(*) FILTER (scale = 'nps')) AS nps,
         floor(1000 * sum(sentiment) / count(sentiment)) AS sentiment,
-        floor(sum(took) / count(took)) AS first_response_time,
-        floor(1000 * count(*) FILTER (d.ms - y.due <= getvariable('on_time_tolerance_ms')) / nullif(count(y.due), 0)) AS on_time,
-        floor(sum(d.ms - y.due) / count(y.due)) AS promise_gap
-    FROM dated d LEFT JOIN reply r USING (person, pos) LEFT JOIN delivery y USING (person, pos) GROUP BY ALL
+        floor(sum(took) / sum(replies)) AS first_response_time,
+        floor(1000 * sum(kept) / sum(promises)) AS on_time, floor(sum(gap) / sum(promises)) AS promise_gap
+    FROM dated d LEFT JOIN answered_with r USING (person, pos) LEFT JOIN delivered_with y USING (person, pos) GROUP BY ALL
 )
 SELECT h.month, h.contact AS name, h.csat::BIGINT AS csat, h.nps::BIGINT AS nps, h.sentiment::BIGINT AS sentiment,
     h.first_response_time::BIGINT AS first_response_time, h.on_time::BIGINT AS on_time,

@@ -41,11 +41,10 @@ def rhythm(purchases):
     cancelled."""
     happens = sorted([(it["placed"], it) for it in purchases] + [(it["cancelled"], None) for it in purchases if it["cancelled"]],
                      key=lambda one: one[0])
-    placed = {it["cancelled"]: it["placed"] for it in purchases if it["cancelled"]}
     known = []
     for position, purchase in happens:
         if purchase is None:
-            known = [it for it in known if it["placed"] != placed[position]]
+            known = [it for it in known if it["cancelled"] != position]
         else:
             known = (known + [purchase])[-PURCHASES:]
     days = sorted({it["day"] for it in known})

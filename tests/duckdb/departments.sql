@@ -17,24 +17,20 @@ CREATE TABLE department_person AS
 WITH dated AS (
     SELECT t.*, w.name AS month FROM touch t JOIN of_day w USING (day), clock WHERE w.kind = 'month' AND w.past - 1 <= last_closed
 ), opening AS (
-    SELECT person, opened AS pos FROM support_case WHERE opened IS NOT NULL
-    UNION SELECT person, pos FROM touch WHERE kind = 'case_opened' AND case_no IS NULL
-), reply AS (
-    SELECT c.person, c.replied AS pos, t.ms - c.opened_at AS took
-    FROM support_case c JOIN touch t ON t.person = c.person AND t.pos = c.replied
+    SELECT person, opened AS pos, count(*) AS cases FROM support_case WHERE opened IS NOT NULL GROUP BY ALL
+    UNION ALL SELECT person, pos, 1 FROM touch WHERE kind = 'case_opened' AND case_no IS NULL
 ), there AS (
-    SELECT d.person, d.month, d.spoke, count(o.pos) AS cases,
-        bool_or(coalesce(d.ms - y.due > getvariable('on_time_tolerance_ms'), false) OR coalesce(d.sentiment < -20, false)
+    SELECT d.person, d.month, d.spoke, coalesce(sum(o.cases), 0) AS cases,
+        bool_or(coalesce(y.kept < y.promises, false) OR coalesce(d.sentiment < -20, false)
             OR coalesce((d.scale IN ('csat', 'review') AND d.answer <= 2) OR (d.scale = 'nps' AND d.answer <= 6), false)) AS failed,
         count(*) FILTER (scale = 'csat') AS csat_n, coalesce(sum(answer) FILTER (scale = 'csat'), 0) AS csat_sum,
         floor(1000 * sum(answer) FILTER (scale = 'csat') / count(*) FILTER (scale = 'csat')) AS csat,
         floor(1000 * sum(answer) FILTER (scale = 'nps') / count(*) FILTER (scale = 'nps')) AS nps,
         floor(1000 * sum(sentiment) / count(sentiment)) AS sentiment,
-        floor(sum(took) / count(took)) AS first_response_time,
-        floor(1000 * count(*) FILTER (d.ms - y.due <= getvariable('on_time_tolerance_ms')) / nullif(count(y.due), 0)) AS on_time,
-        floor(sum(d.ms - y.due) / count(y.due)) AS promise_gap
-    FROM dated d LEFT JOIN opening o USING (person, pos) LEFT JOIN reply r USING (person, pos)
-    LEFT JOIN delivery y USING (person, pos)
+        floor(sum(took) / sum(replies)) AS first_response_time,
+        floor(1000 * sum(kept) / sum(promises)) AS on_time, floor(sum(gap) / sum(promises)) AS promise_gap
+    FROM dated d LEFT JOIN opening o USING (person, pos) LEFT JOIN answered_with r USING (person, pos)
+    LEFT JOIN delivered_with y USING (person, pos)
     GROUP BY ALL
 ), everywhere AS (
     SELECT person, month, sum(cases) AS cases, sum(csat_n) AS csat_n, sum(csat_sum) AS csat_sum FROM there GROUP BY ALL

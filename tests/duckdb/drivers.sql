@@ -46,18 +46,19 @@ WITH months AS (
             AND coalesce(o.cancelled > p.placed, true)) AS repeats
     FROM months m JOIN purchase p ON p.person = m.person AND p.placed BETWEEN m.since AND m.until
 ), taken AS (
-    -- A cancellation makes one repeat less: the purchase itself where an earlier one stands, or else the earliest that stands,
-    -- which is the first one then; where that lies in another month, it takes nothing from this one.
-    SELECT m.person, m.first, p.placed, p.cancelled, m.since, m.until, (
-        SELECT min(o.placed) FROM purchase o WHERE o.person = p.person AND o.placed < p.cancelled AND o.placed <> p.placed
-            AND coalesce(o.cancelled > p.cancelled, true)) AS earliest
-    FROM months m JOIN purchase p ON p.person = m.person AND p.cancelled BETWEEN m.since AND m.until
+    -- A cancellation, of one or several: all repeats of the month that stood, less those that stand. Of what stands, the earliest is none.
+    SELECT m.person, m.first, count(*) FILTER (p.cancelled = c.cancelled AND p.placed >= m.since)
+        - (min(p.placed) >= m.since)::INTEGER
+        + coalesce(min(p.placed) FILTER (p.cancelled IS DISTINCT FROM c.cancelled) >= m.since, false)::INTEGER AS n
+    FROM months m JOIN (SELECT DISTINCT person, cancelled FROM purchase) c
+        ON c.person = m.person AND c.cancelled BETWEEN m.since AND m.until
+    JOIN purchase p ON p.person = c.person AND p.placed < c.cancelled AND coalesce(p.cancelled >= c.cancelled, true)
+    GROUP BY m.person, m.first, m.since, c.cancelled
 ), repeats AS (
     SELECT person, first, sum(n) AS repeats FROM (
         SELECT person, first, repeats::INTEGER AS n FROM again
         UNION ALL
-        SELECT person, first, -(CASE WHEN earliest > placed THEN earliest BETWEEN since AND until
-            WHEN earliest < placed THEN placed BETWEEN since AND until ELSE false END)::INTEGER FROM taken
+        SELECT person, first, -n FROM taken
     ) GROUP BY ALL
 )
 SELECT m.person, m.name AS month, s.segment,

@@ -84,7 +84,7 @@ SELECT 'first_contact_resolution', NULL, r.person, r.resolved, 1, (NOT EXISTS (
         SELECT 1 FROM touch t
         WHERE t.person = r.person AND t.pos > r.resolved AND t.ms <= r.ms + 7 * 86400000::BIGINT
             AND t.initiator = 'customer' AND t.kind <> 'survey_answered'
-            AND (t.case_no = r.case_no OR t.subject = r.subject)
+            AND (list_contains(t.identifiers['case'], r.case_no) OR t.subject = r.subject)
     ))::BIGINT, 0, NULL
 FROM resolved r;
 WITH follow_up AS (

@@ -12,8 +12,8 @@ WITH paid AS (
     WHERE t.pos = p.placed AND p.cancelled IS NOT NULL
 ), of_case AS (
     -- From its opening on, a case is open or resolved.
-    SELECT t.person, t.case_no, t.pos, (t.kind <> 'case_resolved')::INTEGER AS is_open
-    FROM touch t JOIN support_case c ON c.person = t.person AND c.case_no = t.case_no
+    SELECT t.person, c.case_no, t.pos, (t.kind <> 'case_resolved')::INTEGER AS is_open
+    FROM thing t JOIN support_case c ON c.person = t.person AND t.type = 'case' AND c.case_no = t.name
     WHERE t.pos = c.opened OR (t.pos > c.opened AND t.kind IN ('case_resolved', 'case_reopened'))
 ), change AS (
     SELECT person, pos, amount AS revenue, 0 AS on_time, 0 AS late, 0 AS cases

@@ -43,29 +43,28 @@ FROM read_json(getvariable('touchpoints'), format = 'newline_delimited', columns
     referrer: 'STRUCT("type" VARCHAR, value VARCHAR)'
 });
 
+-- The orders, cases and contracts that a touchpoint names, and the first of each type: it is about all of them.
+CREATE TABLE thing AS
+SELECT person, pos, kind, type, unnest(names) AS name, list_min(names) AS first_name FROM (
+    SELECT person, pos, kind, unnest(map_keys(identifiers)) AS type, unnest(map_values(identifiers)) AS names FROM touch
+) WHERE type IN ('order', 'case', 'contract');
+
 -- The last day that has closed: the one before the newest touchpoint's.
 CREATE TABLE clock AS SELECT max(day) - 1 AS last_closed FROM touch;
 
 -- What this script leaves out, because no company of the tests has it: a person with more orders or cases than are
 -- remembered, and orders or deliveries without a number, which are matched by age.
 CREATE TABLE unsupported AS
-SELECT 'more orders than are remembered' AS what, person FROM touch WHERE order_no IS NOT NULL
-GROUP BY person HAVING count(DISTINCT order_no) > 256
+SELECT 'more ' || type || 's than are remembered' AS what, person FROM thing
+GROUP BY person, type HAVING count(DISTINCT name) > CASE type WHEN 'case' THEN 128 ELSE 256 END
 UNION ALL
 SELECT 'more refunds of an order than are remembered', person FROM touch WHERE kind = 'refund_issued' AND order_no IS NOT NULL
 GROUP BY person, order_no HAVING count(*) > 16
 UNION ALL
-SELECT 'more contracts than are remembered', person FROM touch WHERE contract_no IS NOT NULL
-GROUP BY person HAVING count(DISTINCT contract_no) > 256
-UNION ALL
-SELECT 'more cases than are remembered', person FROM touch WHERE case_no IS NOT NULL
-GROUP BY person HAVING count(DISTINCT case_no) > 128
-UNION ALL
 SELECT 'more subjects in a month than are remembered', person FROM touch WHERE subject IS NOT NULL
 GROUP BY person, strftime(DATE '1970-01-01' + day, '%Y-%m') HAVING count(DISTINCT (spoke, kind, subject)) > 32
 UNION ALL
-SELECT 'more identifiers than a record shows', person FROM touch GROUP BY person
-HAVING greatest(count(DISTINCT order_no), count(DISTINCT case_no), count(DISTINCT contract_no)) > 64
+SELECT 'more identifiers than a record shows', person FROM thing GROUP BY person, type HAVING count(DISTINCT name) > 64
 UNION ALL
 SELECT 'more items of a survey than are remembered', person FROM touch WHERE item IS NOT NULL
 GROUP BY person HAVING count(DISTINCT item) > 16
@@ -73,13 +72,14 @@ UNION ALL
 SELECT 'a ' || kind || ' without a number', person FROM touch
 WHERE kind IN ('order_placed', 'order_delivered', 'order_returned') AND order_no IS NULL;
 
--- Orders by number: first placed, cancelled after that, first delivered, first returned. What is said of an order is `off` from its
+-- Orders by number: first placed (a touchpoint is one purchase, and has one amount: of the first order that it names), cancelled after that, first delivered, first returned. What is said of an order is `off` from its
 -- cancellation on: what is said before the placing, or without one, from the first cancellation of all.
 CREATE TABLE mention AS
 WITH said AS (
-    SELECT *, min(pos) FILTER (kind = 'order_placed') OVER (PARTITION BY person, order_no) AS placed
-    FROM touch
-    WHERE order_no IS NOT NULL AND kind IN ('order_placed', 'delivery_promised', 'order_shipped', 'order_delivered',
+    SELECT t.* REPLACE (n.name AS order_no), n.name = n.first_name AS is_first,
+        min(pos) FILTER (t.kind = 'order_placed' AND n.name = n.first_name) OVER (PARTITION BY person, n.name) AS placed
+    FROM touch t JOIN thing n USING (person, pos)
+    WHERE n.type = 'order' AND t.kind IN ('order_placed', 'delivery_promised', 'order_shipped', 'order_delivered',
         'order_cancelled', 'order_returned', 'refund_issued')
 )
 SELECT *,
@@ -120,7 +120,7 @@ LEFT JOIN (SELECT person, order_no, arg_max(due, made) AS due, arg_max_null(off,
 -- What was paid back, and the cancellation of its order that takes it back; after that nothing counts.
 CREATE TABLE refund AS
 SELECT person, pos, abs(amount) AS amount, currency, off AS taken_back FROM mention
-WHERE kind = 'refund_issued' AND amount IS NOT NULL AND (off IS NULL OR pos < off)
+WHERE kind = 'refund_issued' AND amount IS NOT NULL AND is_first AND (off IS NULL OR pos < off)
 UNION ALL
 SELECT person, pos, abs(amount), currency, NULL FROM touch
 WHERE kind = 'refund_issued' AND amount IS NOT NULL AND order_no IS NULL;
@@ -128,23 +128,24 @@ WHERE kind = 'refund_issued' AND amount IS NOT NULL AND order_no IS NULL;
 -- Each time that a contract ran: from a start when it did not, to the next cancellation.
 CREATE TABLE contract AS
 WITH said AS (
-    SELECT person, contract_no, pos, kind, lag(kind) OVER w AS before,
+    SELECT person, name AS contract_no, pos, kind, lag(kind) OVER w AS before,
         min(CASE WHEN kind = 'subscription_cancelled' THEN pos END)
             OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS cancelled
-    FROM touch
-    WHERE contract_no IS NOT NULL AND kind IN ('subscription_started', 'subscription_cancelled')
-    WINDOW w AS (PARTITION BY person, contract_no ORDER BY pos)
+    FROM thing
+    WHERE type = 'contract' AND kind IN ('subscription_started', 'subscription_cancelled')
+    WINDOW w AS (PARTITION BY person, name ORDER BY pos)
 )
 SELECT person, contract_no, pos AS began, cancelled FROM said
 WHERE kind = 'subscription_started' AND before IS DISTINCT FROM 'subscription_started';
 
--- What was bought: orders, and subscriptions, of which nothing is awaited and which no order's cancellation takes back.
+-- What was bought: orders, and subscriptions, of which nothing is awaited and which no order's cancellation takes back; those that
+-- start together were bought once.
 CREATE TABLE purchase AS
 SELECT b.person, b.placed, b.cancelled, b.delivered, t.ms, c.ms AS cancelled_at
 FROM (
     SELECT person, placed, cancelled, delivered FROM customer_order WHERE placed IS NOT NULL
     UNION ALL
-    SELECT person, began, NULL, began FROM contract
+    SELECT DISTINCT person, began, NULL, began FROM contract
     UNION ALL
     SELECT person, pos, NULL, pos FROM touch WHERE kind = 'subscription_started' AND contract_no IS NULL
 ) b
@@ -182,9 +183,9 @@ FROM state;
 -- Cases by number, from their opening on.
 CREATE TABLE support_case AS
 WITH opened AS (
-    SELECT *, min(pos) FILTER (kind = 'case_opened') OVER (PARTITION BY person, case_no) AS opening
-    FROM touch
-    WHERE case_no IS NOT NULL AND kind IN ('case_opened', 'case_replied', 'case_resolved', 'case_reopened')
+    SELECT t.* REPLACE (n.name AS case_no), min(pos) FILTER (t.kind = 'case_opened') OVER (PARTITION BY person, n.name) AS opening
+    FROM touch t JOIN thing n USING (person, pos)
+    WHERE n.type = 'case' AND t.kind IN ('case_opened', 'case_replied', 'case_resolved', 'case_reopened')
 ), ends AS (
     SELECT person, case_no, any_value(opening) AS opened,
         min(pos) FILTER (kind = 'case_replied' AND initiator = 'agent' AND visibility = 'public') AS replied,
@@ -194,6 +195,15 @@ WITH opened AS (
 )
 SELECT e.*, o.ms AS opened_at, o.subject AS opened_subject
 FROM ends e JOIN touch o ON o.person = e.person AND o.pos = e.opened;
+
+-- What a touchpoint answered and what it delivered of what was promised: of several cases and orders, all.
+CREATE TABLE answered_with AS
+SELECT c.person, c.replied AS pos, count(*) AS replies, sum(t.ms - c.opened_at) AS took
+FROM support_case c JOIN touch t ON t.person = c.person AND t.pos = c.replied GROUP BY ALL;
+CREATE TABLE delivered_with AS
+SELECT person, pos, count(*) AS promises, sum(ms - due) AS gap,
+    count(*) FILTER (ms - due <= getvariable('on_time_tolerance_ms')) AS kept
+FROM delivery JOIN touch USING (person, pos) WHERE due IS NOT NULL GROUP BY ALL;
 
 -- A key's part: what separates is escaped.
 CREATE MACRO escaped(part) AS

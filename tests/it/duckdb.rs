@@ -6,6 +6,8 @@
 //! That the timeline itself is right, is what the oracle of these tests says of the source events. `tests/run` installs what
 //! the script stands on.
 
+mod desk;
+
 use std::{
     collections::HashSet,
     fs,
@@ -19,7 +21,7 @@ use std::{
 use insight_hub::{
     company::{CompanyOptions, SourceEvent},
     engine::{log::embedded::EmbeddedOptions, worker::WorkerOptions},
-    ingest::segments::Segments,
+    ingest::{LiveSpokes, segments::Segments},
     metrics::catalogue,
     model::Calendar,
 };
@@ -28,7 +30,7 @@ use serde_json::{Value, json};
 use crate::{
     embedded::House,
     oracle::{self, Source},
-    world::{PERSON_KEY, events_with_changes, latest, topology_options},
+    world::{PERSON_KEY, SPOKE_PARTITIONS, events_with_changes, latest, spokes_and, topology_options},
 };
 
 /// The packages that the script stands on; `None` where `tests/run` could not install them, and has said and counted so.
@@ -150,6 +152,8 @@ const SPECIAL: Meaning = Meaning { zone: "Europe/Berlin", dimension_values_max: 
 fn publish(events: &[SourceEvent], Meaning { zone, dimension_values_max, rules }: Meaning, folder: &Path) {
     let begun = Instant::now();
     let mut options = topology_options("duckdb", 4);
+    options.spokes = Arc::new(LiveSpokes::new(spokes_and([desk::spoke()])));
+    options.spoke_partitions.insert(format!("{}.events", desk::NAME), SPOKE_PARTITIONS);
     options.calendar = Calendar::of_zone(zone).unwrap();
     options.metrics.calendar = options.calendar.clone();
     options.customers.fold.calendar = options.calendar.clone();
@@ -227,7 +231,7 @@ fn check(packages: &Path, folder: &Path, arguments: &[&str]) -> (bool, String) {
 fn check_days(customers: u32, touchpoints: u64, days: u32, meaning: Meaning) {
     let Some(packages) = packages() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let events = events_with_corrections(company(customers, touchpoints, days));
+    let events = desk::with_desk(events_with_corrections(company(customers, touchpoints, days)));
     publish(&events, meaning, folder.path());
     let (content, said) = check(&packages, folder.path(), &["--prove"]);
     assert!(content, "{said}");

@@ -81,8 +81,13 @@ fn event(number: usize, random: &mut Random) -> SourceEvent {
             "subscription" => ("contract", &["K1", "K2", "K3"]),
             _ => ("order", &["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8"]),
         };
-        // Things of different persons would link them.
-        identifiers[thing] = json!([format!("{person}-{}", random.pick(names))]);
+        // Things of different persons would link them. Some touchpoints are about several.
+        let mut named = vec![format!("{person}-{}", random.pick(names))];
+        let mut further = Random(random.0 ^ 0x5EBE_7A1D);
+        while further.percent(30) {
+            named.push(format!("{person}-{}", further.pick(names)));
+        }
+        identifiers[thing] = json!(named);
     }
     // So that the same moments and days are met, and half a year is spanned.
     let at = START_MS + HOUR_MS * [random.below(24 * 12), random.below(24 * 170)][random.below(2)] as i64;

@@ -37,6 +37,11 @@ pub fn schemas() -> Arc<Schemas> {
 
 /// The departments of `deploy/spokes`.
 pub fn spokes() -> SpokeSet {
+    spokes_and([])
+}
+
+/// The same with others.
+pub fn spokes_and(others: impl IntoIterator<Item = Spoke>) -> SpokeSet {
     let schemas = schemas();
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/spokes");
     let compiled = ["marketing", "operations", "sales", "support"].map(|name| {
@@ -44,7 +49,7 @@ pub fn spokes() -> SpokeSet {
         let file = SpokeFile::parse(name, &text).unwrap();
         Spoke::compile(&file, ingest::Options::default(), &schemas).unwrap()
     });
-    SpokeSet::new(compiled).unwrap()
+    SpokeSet::new(compiled.into_iter().chain(others)).unwrap()
 }
 
 /// Partitions of each department's topic.

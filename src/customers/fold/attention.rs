@@ -124,7 +124,7 @@ impl Attention {
             }
             self.bought.push_back(Bought { ordinal, mark: AlertMark::of(touchpoint), day, spoke });
         }
-        if let Some(placing) = &facts.cancelled {
+        for placing in facts.cancelled() {
             self.bought.retain(|bought| bought.ordinal != placing.ordinal);
         }
         forgotten

@@ -32,17 +32,21 @@ pub(super) fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     }
     let score = touchpoint.score.filter(|score| score.scale == ScoreScale::Csat).map(|score| i64::from(score.value));
     let sentiment = touchpoint.sentiment.map(i64::from);
-    let promise = facts.delivery.filter(|delivery| delivery.promised_at.is_some());
-    for (element, add) in [
-        (ContactElement::Scores, score.map(Accumulator::observe)),
-        (ContactElement::Sentiment, sentiment.map(Accumulator::observe)),
-        (ContactElement::Promises, promise.map(|it| Accumulator { a: i64::from(it.on_time), ..Accumulator::count(1) })),
-    ] {
-        if let Some(add) = add {
-            name.truncate(contact);
-            element.push_name(&mut name);
-            let value = DimensionValue::new(Dimension::Company, &name);
-            emit.cell(family::BALANCE, None, month, &value, &add, 1);
-        }
+    let mut contribute = |element: ContactElement, add: &Accumulator| {
+        name.truncate(contact);
+        element.push_name(&mut name);
+        let value = DimensionValue::new(Dimension::Company, &name);
+        emit.cell(family::BALANCE, None, month, &value, add, 1);
+    };
+    if let Some(score) = score {
+        contribute(ContactElement::Scores, &Accumulator::observe(score));
+    }
+    if let Some(sentiment) = sentiment {
+        contribute(ContactElement::Sentiment, &Accumulator::observe(sentiment));
+    }
+    let promised = facts.things().filter_map(|thing| thing.delivery).filter(|delivery| delivery.promised_at.is_some());
+    for delivery in promised {
+        let add = Accumulator { a: i64::from(delivery.on_time), ..Accumulator::count(1) };
+        contribute(ContactElement::Promises, &add);
     }
 }

@@ -60,8 +60,9 @@ pub(super) fn bought(head: &Head, facts: &mut Facts<'_, '_>) {
     }
 }
 
-/// Says what changed since the person was as given.
+/// Says what changed since the person was as given, or, of a touchpoint that changed something before, since then.
 pub(super) fn changed(was: Option<Buyer>, head: &Head, facts: &mut Facts<'_, '_>) {
+    let was = facts.buyer.take().map_or(was, |earlier| earlier.was);
     let is = buyer(head);
     facts.buyer = (was != is).then(|| Box::new(BuyerChange { was, is }));
 }

@@ -167,7 +167,7 @@ impl Buying {
 
 /// Takes a touchpoint, once it is known what it bought or cancelled.
 pub(super) fn observe(buying: &mut Buying, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
-    if !facts.purchase && facts.cancelled.is_none() {
+    if !facts.purchase && facts.cancelled().next().is_none() {
         return;
     }
     let minor =
@@ -179,7 +179,7 @@ pub(super) fn observe(buying: &mut Buying, facts: &mut Facts<'_, '_>, options: &
         let can_be_cancelled = touchpoint.kind == Kind::OrderPlaced && is_named;
         buying.bought(facts.place.day, minor(touchpoint.amount), can_be_cancelled);
     }
-    if let Some(Placing { day, amount, .. }) = &facts.cancelled {
+    for Placing { day, amount, .. } in facts.cancelled() {
         buying.cancelled(*day, minor(*amount));
     }
     let is = buying.history();

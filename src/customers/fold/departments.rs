@@ -53,7 +53,8 @@ pub struct DepartmentMonth {
 }
 
 fn is_failure(touchpoint: &Touchpoint<'_>, facts: &Facts<'_, '_>) -> bool {
-    let is_late = facts.delivery.is_some_and(|delivery| delivery.promised_at.is_some() && !delivery.on_time);
+    let mut deliveries = facts.things().filter_map(|thing| thing.delivery);
+    let is_late = deliveries.any(|delivery| delivery.promised_at.is_some() && !delivery.on_time);
     let is_bad = touchpoint.score.is_some_and(|score| match score.scale {
         ScoreScale::Csat | ScoreScale::Review => score.value <= SCORE_FAILS_TO,
         ScoreScale::Nps => score.value <= NPS_FAILS_TO,
@@ -71,17 +72,19 @@ pub(super) fn observe(departments: &mut Vec<Department>, facts: &Facts<'_, '_>, 
     });
     let department = &mut departments[at];
     department.failed |= is_failure(touchpoint, facts);
-    department.cases += i64::from(facts.case_opened);
+    department.cases += facts.things().map(|thing| i64::from(thing.case_opened)).sum::<i64>();
 }
 
 /// Contributes promises that a touchpoint makes and ends to the departments that made them.
 pub(super) fn contribute_promises<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     let day = facts.place.day;
-    if let Some(ended) = &facts.promise_ended {
-        contribute_promise(ended.dimensions.spoke(), (day, ended.day), -1, emit);
-    }
-    if let Some(due) = facts.promise_made {
-        contribute_promise(facts.touchpoint.spoke, (day, due), 1, emit);
+    for thing in facts.things() {
+        if let Some(ended) = &thing.promise_ended {
+            contribute_promise(ended.dimensions.spoke(), (day, ended.day), -1, emit);
+        }
+        if let Some(due) = thing.promise_made {
+            contribute_promise(facts.touchpoint.spoke, (day, due), 1, emit);
+        }
     }
 }
 

@@ -94,21 +94,12 @@ pub struct Subscription {
     pub ended: Ended,
 }
 
-/// What one touchpoint means at its point of the timeline.
-#[derive(Debug)]
-pub struct Facts<'a, 'p> {
-    /// The touchpoint.
-    pub touchpoint: &'a Touchpoint<'a>,
-    /// Its day and dimension values.
-    pub place: &'p Place<'a>,
-    /// For each value of the place, in which windows it was seen for the first time, by the bits of `seen`.
-    pub first_seen: SmallVec<[u16; 10]>,
-    /// Whether it is a purchase.
-    pub purchase: bool,
+/// What one touchpoint does to one of the things that it names: to an order, a case or a contract. Of one that names none it is what it
+/// does to the thing without a name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Thing {
     /// The purchase that it cancels.
     pub cancelled: Option<Placing>,
-    /// What it pays back, as a negative amount; nothing for an order that is cancelled.
-    pub refund: Option<Money>,
     /// What was paid back before for the order that it cancels.
     pub refunds_revoked: Vec<Refund>,
     /// Whether the customer was new at the cancelled purchase.
@@ -133,12 +124,35 @@ pub struct Facts<'a, 'p> {
     pub first_response_ms: Option<i64>,
     /// From opening to this first resolution, in milliseconds.
     pub resolution_ms: Option<i64>,
+    /// From opening to this resolution, the first or a further one, in milliseconds.
+    pub full_resolution_ms: Option<i64>,
+    /// The resolution that it takes the place of.
+    pub resolution_replaced: Option<Resolution>,
     /// Whether it starts a subscription with a contract number.
     pub subscription_started: bool,
     /// The subscription that it cancels.
     pub subscription_ended: Option<Subscription>,
     /// The subscription that is forgotten while it runs.
     pub subscription_forgotten: Option<Ended>,
+}
+
+/// What one touchpoint means at its point of the timeline.
+#[derive(Debug)]
+pub struct Facts<'a, 'p> {
+    /// The touchpoint.
+    pub touchpoint: &'a Touchpoint<'a>,
+    /// Its day and dimension values.
+    pub place: &'p Place<'a>,
+    /// For each value of the place, in which windows it was seen for the first time, by the bits of `seen`.
+    pub first_seen: SmallVec<[u16; 10]>,
+    /// Whether it is a purchase: one, whatever it names.
+    pub purchase: bool,
+    /// What it pays back, as a negative amount; nothing for an order that is cancelled.
+    pub refund: Option<Money>,
+    /// What it does to the first thing that it names.
+    pub thing: Thing,
+    /// What it does to each further one: seldom any.
+    pub further: Vec<Thing>,
     /// If it is a message, what it changes for each value of the place; nothing where it is not remembered.
     pub message: Vec<Option<Pressure>>,
     /// What it changes of who is counted as a consumer of content.
@@ -155,10 +169,6 @@ pub struct Facts<'a, 'p> {
     pub journeys_revoked: EndedJourneys,
     /// What led to the purchase that is the first one now, as it was counted: it led to no further one.
     pub journeys_taken_back: EndedJourneys,
-    /// From opening to this resolution, the first or a further one, in milliseconds.
-    pub full_resolution_ms: Option<i64>,
-    /// The resolution that it takes the place of.
-    pub resolution_replaced: Option<Resolution>,
     /// Where cases were resolved that it shows not to be.
     pub contacted_again: Vec<KeptPlace>,
     /// Perception less expectation of the pair that its answer completes, in points.
@@ -176,6 +186,24 @@ pub struct Facts<'a, 'p> {
 }
 
 impl<'a, 'p> Facts<'a, 'p> {
+    /// What it does to each thing that it names, and to the one without a name.
+    pub fn things(&self) -> impl Iterator<Item = &Thing> {
+        std::iter::once(&self.thing).chain(&self.further)
+    }
+
+    /// The purchases that it cancels.
+    pub fn cancelled(&self) -> impl Iterator<Item = &Placing> {
+        self.things().filter_map(|thing| thing.cancelled.as_ref())
+    }
+
+    /// Takes what `observe` says of the thing for a further one.
+    pub(super) fn observe_further(&mut self, observe: impl FnOnce(&mut Self)) {
+        let first = std::mem::take(&mut self.thing);
+        observe(self);
+        let further = std::mem::replace(&mut self.thing, first);
+        self.further.push(further);
+    }
+
     /// Whether both contribute the same, given that they are about the same touchpoint in the same phase.
     pub(super) fn contributes_as(&self, other: &Facts<'_, '_>) -> bool {
         // Every field but the touchpoint, the place and the cap, taken apart so that a new one cannot be forgotten.
@@ -184,23 +212,9 @@ impl<'a, 'p> Facts<'a, 'p> {
             place: _,
             first_seen,
             purchase,
-            cancelled,
             refund,
-            refunds_revoked,
-            customer_lost,
-            customer_gained,
-            delivery,
-            returned,
-            promise_made,
-            promise_ended,
-            case_opened,
-            case_waits,
-            case_answered,
-            first_response_ms,
-            resolution_ms,
-            subscription_started,
-            subscription_ended,
-            subscription_forgotten,
+            thing,
+            further,
             message,
             content,
             acquisition_cost,
@@ -209,8 +223,6 @@ impl<'a, 'p> Facts<'a, 'p> {
             journeys,
             journeys_revoked,
             journeys_taken_back,
-            full_resolution_ms,
-            resolution_replaced,
             contacted_again,
             gap,
             follow_up_ms,
@@ -221,23 +233,9 @@ impl<'a, 'p> Facts<'a, 'p> {
         } = self;
         *first_seen == other.first_seen
             && *purchase == other.purchase
-            && *cancelled == other.cancelled
             && *refund == other.refund
-            && *refunds_revoked == other.refunds_revoked
-            && *customer_lost == other.customer_lost
-            && *customer_gained == other.customer_gained
-            && *delivery == other.delivery
-            && *returned == other.returned
-            && *promise_made == other.promise_made
-            && *promise_ended == other.promise_ended
-            && *case_opened == other.case_opened
-            && *case_waits == other.case_waits
-            && *case_answered == other.case_answered
-            && *first_response_ms == other.first_response_ms
-            && *resolution_ms == other.resolution_ms
-            && *subscription_started == other.subscription_started
-            && *subscription_ended == other.subscription_ended
-            && *subscription_forgotten == other.subscription_forgotten
+            && *thing == other.thing
+            && *further == other.further
             && *message == other.message
             && *content == other.content
             && *acquisition_cost == other.acquisition_cost
@@ -246,8 +244,6 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *journeys == other.journeys
             && *journeys_revoked == other.journeys_revoked
             && *journeys_taken_back == other.journeys_taken_back
-            && *full_resolution_ms == other.full_resolution_ms
-            && *resolution_replaced == other.resolution_replaced
             && *contacted_again == other.contacted_again
             && *gap == other.gap
             && *follow_up_ms == other.follow_up_ms
@@ -280,23 +276,9 @@ impl<'a, 'p> Facts<'a, 'p> {
             place,
             first_seen,
             purchase: false,
-            cancelled: None,
             refund: None,
-            refunds_revoked: Vec::new(),
-            customer_lost: false,
-            customer_gained: None,
-            delivery: None,
-            returned: false,
-            promise_made: None,
-            promise_ended: None,
-            case_opened: false,
-            case_waits: None,
-            case_answered: None,
-            first_response_ms: None,
-            resolution_ms: None,
-            subscription_started: false,
-            subscription_ended: None,
-            subscription_forgotten: None,
+            thing: Thing::default(),
+            further: Vec::new(),
             message: Vec::new(),
             content: SmallVec::new(),
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
@@ -305,8 +287,6 @@ impl<'a, 'p> Facts<'a, 'p> {
             journeys: expired,
             journeys_revoked: EndedJourneys::new(),
             journeys_taken_back: EndedJourneys::new(),
-            full_resolution_ms: None,
-            resolution_replaced: None,
             contacted_again: Vec::new(),
             gap: None,
             follow_up_ms: None,
@@ -330,9 +310,9 @@ impl<'a, 'p> Facts<'a, 'p> {
         }
         super::contacts::observe_contact(head, &mut facts, options.contact_cap);
         match touchpoint.kind.about() {
-            Some(IdentifierType::Order) => super::orders::observe_order(head, &mut facts, options),
-            Some(IdentifierType::Contract) => super::orders::observe_subscription(head, &mut facts),
-            Some(IdentifierType::Case) => super::cases::observe_case(head, &mut facts, options),
+            Some(IdentifierType::Order) => super::orders::observe_orders(head, &mut facts, options),
+            Some(IdentifierType::Contract) => super::orders::observe_subscriptions(head, &mut facts),
+            Some(IdentifierType::Case) => super::cases::observe_cases(head, &mut facts, options),
             _ => {}
         }
         super::content::observe_content(head, &mut facts);

@@ -4,13 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::Facts,
+    facts::{Facts, Thing},
     head::{Head, Sum},
     month::{THOUSANDTHS, mean},
     place::{DimensionValue, Emit},
 };
 use crate::model::{
-    Channel, ContactElement, Dimension, Kind, Measure, PairElement, ScoreScale, Window, family, push_contact,
+    Channel, ContactElement, Dimension, Kind, Measure, PairElement, ScoreScale, Touchpoint, Window, family,
+    push_contact,
 };
 
 /// The measures that are observed at a touchpoint, and so at a kind of contact and a department.
@@ -43,15 +44,25 @@ pub struct ContactMonth {
 pub(super) fn observe(felt: &mut Vec<Felt>, facts: &Facts<'_, '_>, spoke: u32) {
     let touchpoint = facts.touchpoint;
     let answer = |scale| touchpoint.score.filter(|score| score.scale == scale).map(|score| i64::from(score.value));
-    let promised = facts.delivery.and_then(|delivery| Some((delivery.on_time, delivery.promised_at?)));
-    let values = [
-        answer(ScoreScale::Csat),
-        answer(ScoreScale::Nps),
-        touchpoint.sentiment.map(i64::from),
-        facts.first_response_ms,
-        promised.map(|(on_time, _)| i64::from(on_time)),
-        promised.map(|(_, at)| touchpoint.occurred_at.0.saturating_sub(at.0)),
-    ];
+    let of_thing = |thing: &Thing| {
+        let promised = thing.delivery.and_then(|delivery| Some((delivery.on_time, delivery.promised_at?)));
+        [
+            thing.first_response_ms,
+            promised.map(|(on_time, _)| i64::from(on_time)),
+            promised.map(|(_, at)| touchpoint.occurred_at.0.saturating_sub(at.0)),
+        ]
+    };
+    let [response, on_time, gap] = of_thing(&facts.thing);
+    let of_touchpoint = [answer(ScoreScale::Csat), answer(ScoreScale::Nps), touchpoint.sentiment.map(i64::from)];
+    let [csat, nps, sentiment] = of_touchpoint;
+    add(felt, (spoke, touchpoint), [csat, nps, sentiment, response, on_time, gap]);
+    for thing in &facts.further {
+        let [response, on_time, gap] = of_thing(thing);
+        add(felt, (spoke, touchpoint), [None, None, None, response, on_time, gap]);
+    }
+}
+
+fn add(felt: &mut Vec<Felt>, (spoke, touchpoint): (u32, &Touchpoint<'_>), values: [Option<i64>; MEASURES.len()]) {
     if values.iter().all(Option::is_none) {
         return;
     }

@@ -334,15 +334,16 @@ pub(super) fn observe(
     options: &JourneyOptions,
 ) {
     let touchpoint = facts.touchpoint;
-    let revoked = facts.cancelled.iter().flat_map(|placing| &placing.journeys).filter(|kept| kept.counts());
+    let revoked = facts.cancelled().flat_map(|placing| &placing.journeys).filter(|kept| kept.counts());
     facts.journeys_revoked = revoked.map(|kept| kept.ended(&head.spokes, calendar, options)).collect();
-    if let Some(Gained::Earlier(..)) = facts.customer_gained {
+    // Of several that are cancelled at once, each was what it was before the first of them.
+    if facts.things().any(|thing| matches!(thing.customer_gained, Some(Gained::Earlier(..)))) {
         turn_to_first(head, facts, calendar, options);
     }
     let at = touchpoint.occurred_at;
     let is_internal = touchpoint.visibility == Visibility::Internal;
     let now = head.purchases > 0;
-    let before = head.purchases - i64::from(facts.purchase) + i64::from(facts.cancelled.is_some()) > 0;
+    let before = head.purchases - i64::from(facts.purchase) + facts.cancelled().count() as i64 > 0;
     let pointless = match (before, now) {
         (true, false) => Some(KnownGoal::Repurchase),
         // It was bought, and by no step.

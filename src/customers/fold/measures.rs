@@ -151,7 +151,7 @@ fn sentiment<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 }
 
 fn promise_gap<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if let Some(promised_at) = facts.delivery.and_then(|delivery| delivery.promised_at) {
+    for promised_at in facts.things().filter_map(|thing| thing.delivery?.promised_at) {
         let gap_ms = facts.touchpoint.occurred_at.0.saturating_sub(promised_at.0);
         let add = Accumulator { a: i64::from(gap_ms > 0), ..Accumulator::observe_distribution(gap_ms) };
         emit.everywhere(index::PROMISE_GAP, None, facts.place, &add, 1);
@@ -159,41 +159,44 @@ fn promise_gap<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 }
 
 fn on_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if let Some(delivery) = facts.delivery
-        && delivery.promised_at.is_some()
-    {
+    let deliveries = facts.things().filter_map(|thing| thing.delivery);
+    for delivery in deliveries.filter(|delivery| delivery.promised_at.is_some()) {
         let add = Accumulator { a: i64::from(delivery.on_time), ..Accumulator::count(1) };
         emit.everywhere(index::ON_TIME, None, facts.place, &add, 1);
     }
 }
 
 fn overdue<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if let Some(ended) = &facts.promise_ended {
-        emit.level(index::OVERDUE, &ended.dimensions.on(ended.day), -1);
-    }
-    if let Some(start) = facts.promise_made {
-        emit.level(index::OVERDUE, &facts.place.clone().on_day(start), 1);
+    for thing in facts.things() {
+        if let Some(ended) = &thing.promise_ended {
+            emit.level(index::OVERDUE, &ended.dimensions.on(ended.day), -1);
+        }
+        if let Some(start) = thing.promise_made {
+            emit.level(index::OVERDUE, &facts.place.clone().on_day(start), 1);
+        }
     }
 }
 
 fn first_response_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if let Some(milliseconds) = facts.first_response_ms {
+    for milliseconds in facts.things().filter_map(|thing| thing.first_response_ms) {
         let add = Accumulator::observe_distribution(milliseconds);
         emit.everywhere(index::FIRST_RESPONSE_TIME, None, facts.place, &add, 1);
     }
 }
 
 fn unanswered<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if let Some(ended) = &facts.case_answered {
-        emit.level(index::UNANSWERED, &ended.dimensions.on(ended.day), -1);
-    }
-    if let Some(start) = facts.case_waits {
-        emit.level(index::UNANSWERED, &facts.place.clone().on_day(start), 1);
+    for thing in facts.things() {
+        if let Some(ended) = &thing.case_answered {
+            emit.level(index::UNANSWERED, &ended.dimensions.on(ended.day), -1);
+        }
+        if let Some(start) = thing.case_waits {
+            emit.level(index::UNANSWERED, &facts.place.clone().on_day(start), 1);
+        }
     }
 }
 
 fn resolution_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if let Some(milliseconds) = facts.resolution_ms {
+    for milliseconds in facts.things().filter_map(|thing| thing.resolution_ms) {
         let add = Accumulator::observe_distribution(milliseconds);
         emit.everywhere(index::RESOLUTION_TIME, None, facts.place, &add, 1);
     }
@@ -205,17 +208,19 @@ fn new_customers<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 
 /// Counts the customer where they are new, and no longer where they were.
 fn count_new_customer<E: Emit>(metric: u8, facts: &Facts<'_, '_>, emit: &mut E) {
-    if facts.customer_lost
-        && let Some(placing) = &facts.cancelled
-    {
-        emit.count_everywhere(metric, &placing.dimensions.on(placing.day), -1);
-    }
-    match &facts.customer_gained {
-        Some(Gained::Here) => emit.count_everywhere(metric, facts.place, 1),
-        Some(Gained::Earlier(day, dimensions)) => {
-            emit.count_everywhere(metric, &dimensions.on(*day), 1);
+    for thing in facts.things() {
+        if thing.customer_lost
+            && let Some(placing) = &thing.cancelled
+        {
+            emit.count_everywhere(metric, &placing.dimensions.on(placing.day), -1);
         }
-        None => {}
+        match &thing.customer_gained {
+            Some(Gained::Here) => emit.count_everywhere(metric, facts.place, 1),
+            Some(Gained::Earlier(day, dimensions)) => {
+                emit.count_everywhere(metric, &dimensions.on(*day), 1);
+            }
+            None => {}
+        }
     }
 }
 
@@ -228,7 +233,7 @@ fn orders<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if facts.purchase {
         emit.count_everywhere(index::ORDERS, facts.place, 1);
     }
-    if let Some(placing) = &facts.cancelled {
+    for placing in facts.cancelled() {
         emit.count_everywhere(index::ORDERS, &placing.dimensions.on(placing.day), -1);
     }
 }
@@ -237,15 +242,14 @@ fn average_order_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     money(index::AVERAGE_ORDER_VALUE, facts.purchase, facts, emit);
 }
 
-/// The amount of this touchpoint if it `earns`, and the cancelled one taken back where it was placed.
+/// The amount of this touchpoint if it `earns`, and the cancelled ones taken back where they were placed.
 fn money<E: Emit>(metric: u8, earns: bool, facts: &Facts<'_, '_>, emit: &mut E) {
     if earns && let Some(amount) = facts.touchpoint.amount {
         let add = Accumulator::observe(amount.minor);
         emit.everywhere(metric, Some(amount.currency), facts.place, &add, 1);
     }
-    if let Some(placing) = &facts.cancelled
-        && let Some(amount) = placing.amount
-    {
+    for placing in facts.cancelled() {
+        let Some(amount) = placing.amount else { continue };
         let add = Accumulator::observe(amount.minor);
         let place = placing.dimensions.on(placing.day);
         emit.everywhere(metric, Some(amount.currency), &place, &add, -1);
@@ -253,17 +257,19 @@ fn money<E: Emit>(metric: u8, earns: bool, facts: &Facts<'_, '_>, emit: &mut E) 
 }
 
 fn return_rate<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if facts.delivery.is_some() {
-        emit.count_everywhere(index::RETURN_RATE, facts.place, 1);
-    }
-    if facts.returned {
-        let add = Accumulator { a: 1, ..Accumulator::default() };
-        emit.everywhere(index::RETURN_RATE, None, facts.place, &add, 1);
+    for thing in facts.things() {
+        if thing.delivery.is_some() {
+            emit.count_everywhere(index::RETURN_RATE, facts.place, 1);
+        }
+        if thing.returned {
+            let add = Accumulator { a: 1, ..Accumulator::default() };
+            emit.everywhere(index::RETURN_RATE, None, facts.place, &add, 1);
+        }
     }
 }
 
 fn contact_rate<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if facts.case_opened {
+    for _ in facts.things().filter(|thing| thing.case_opened) {
         let add = Accumulator { a: 1, ..Accumulator::default() };
         emit.everywhere(index::CONTACT_RATE, None, facts.place, &add, 1);
     }
@@ -300,13 +306,12 @@ fn customer_value<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     for amount in facts.touchpoint.amount.filter(|_| earns).into_iter().chain(facts.refund) {
         emit.everywhere(index::CUSTOMER_VALUE, None, facts.place, &Accumulator::money(amount), 1);
     }
-    if let Some(placing) = &facts.cancelled
-        && let Some(amount) = placing.amount
-    {
+    for placing in facts.cancelled() {
+        let Some(amount) = placing.amount else { continue };
         let place = placing.dimensions.on(placing.day);
         emit.everywhere(index::CUSTOMER_VALUE, None, &place, &Accumulator::money(amount), -1);
     }
-    for Refund { place, amount } in &facts.refunds_revoked {
+    for Refund { place, amount } in facts.things().flat_map(|thing| &thing.refunds_revoked) {
         emit.everywhere(index::CUSTOMER_VALUE, None, &place.place(), &Accumulator::money(*amount), -1);
     }
 }
@@ -340,13 +345,15 @@ fn churn<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
         emit.cell(index::CHURN, None, window.after(), value, &was_active, 1);
     });
     each_first_time(RETAINED, facts, |value, window| emit.cell(index::CHURN, None, window, value, &stayed, 1));
-    if facts.subscription_started {
-        emit.level(index::CHURN, facts.place, 1);
+    for thing in facts.things() {
+        if thing.subscription_started {
+            emit.level(index::CHURN, facts.place, 1);
+        }
+        if let Some(forgotten) = &thing.subscription_forgotten {
+            emit.level(index::CHURN, &forgotten.dimensions.on(forgotten.day), -1);
+        }
     }
-    if let Some(forgotten) = &facts.subscription_forgotten {
-        emit.level(index::CHURN, &forgotten.dimensions.on(forgotten.day), -1);
-    }
-    if let Some(subscription) = &facts.subscription_ended {
+    for subscription in facts.things().filter_map(|thing| thing.subscription_ended.as_ref()) {
         let place = subscription.ended.dimensions.on(subscription.ended.day);
         emit.level(index::CHURN, &place, -1);
         let cancelled = Accumulator { a: 1, ..Accumulator::default() };
@@ -405,18 +412,18 @@ fn expectation_gap<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 }
 
 fn full_resolution_time<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if let Some(milliseconds) = facts.full_resolution_ms {
+    for milliseconds in facts.things().filter_map(|thing| thing.full_resolution_ms) {
         let add = Accumulator::observe_distribution(milliseconds);
         emit.everywhere(index::FULL_RESOLUTION_TIME, None, facts.place, &add, 1);
     }
-    if let Some(replaced) = &facts.resolution_replaced {
+    for replaced in facts.things().filter_map(|thing| thing.resolution_replaced.as_ref()) {
         let add = Accumulator::observe_distribution(replaced.took_ms);
         emit.everywhere(index::FULL_RESOLUTION_TIME, None, &replaced.place.place(), &add, -1);
     }
 }
 
 fn first_contact_resolution<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    if facts.resolution_ms.is_some() {
+    for _ in facts.things().filter(|thing| thing.resolution_ms.is_some()) {
         let add = Accumulator { a: 1, ..Accumulator::count(1) };
         emit.everywhere(index::FIRST_CONTACT_RESOLUTION, None, facts.place, &add, 1);
     }
@@ -487,7 +494,7 @@ fn margin<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
     if let Some(amount) = facts.refund {
         spend(amount, facts, emit);
     }
-    for Refund { place, amount } in &facts.refunds_revoked {
+    for Refund { place, amount } in facts.things().flat_map(|thing| &thing.refunds_revoked) {
         let add = Accumulator::observe(amount.minor);
         emit.everywhere(index::MARGIN, Some(amount.currency), &place.place(), &add, -1);
     }

@@ -206,32 +206,35 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, spoke: u32, option
     if let Some(sentiment) = touchpoint.sentiment {
         month.sentiment.add(i64::from(sentiment));
     }
-    if let Some(milliseconds) = facts.first_response_ms {
-        month.response_ms.add(milliseconds);
-    }
-    if let Some(delivery) = facts.delivery
-        && let Some(promised_at) = delivery.promised_at
-    {
-        month.on_time.add(i64::from(delivery.on_time));
-        month.gap_ms.add(touchpoint.occurred_at.0.saturating_sub(promised_at.0));
+    for thing in facts.things() {
+        if let Some(milliseconds) = thing.first_response_ms {
+            month.response_ms.add(milliseconds);
+        }
+        if let Some(delivery) = thing.delivery
+            && let Some(promised_at) = delivery.promised_at
+        {
+            month.on_time.add(i64::from(delivery.on_time));
+            month.gap_ms.add(touchpoint.occurred_at.0.saturating_sub(promised_at.0));
+        }
     }
     if facts.purchase || touchpoint.kind == Kind::SubscriptionRenewed {
         month.revenue = month.revenue.saturating_add(minor(touchpoint.amount));
         month.repurchases += i64::from(facts.purchase && was_customer);
         month.purchases += i64::from(facts.purchase);
     }
-    if let Some(placing) = &facts.cancelled {
+    for thing in facts.things() {
+        let Some(placing) = &thing.cancelled else { continue };
         month.revenue = month.revenue.saturating_sub(minor(placing.amount));
         // The purchase after a cancelled first one is a first one now.
-        let no_repurchase = match &facts.customer_gained {
+        let no_repurchase = match &thing.customer_gained {
             Some(Gained::Earlier(day, _)) => Some(*day),
-            _ => (!facts.customer_lost).then_some(placing.day),
+            _ => (!thing.customer_lost).then_some(placing.day),
         };
         month.repurchases -= i64::from(no_repurchase.is_some_and(|day| day >= month.start));
         month.purchases -= i64::from(placing.day >= month.start);
     }
     month.refunds = month.refunds.saturating_sub(minor(facts.refund));
-    for revoked in &facts.refunds_revoked {
+    for revoked in facts.things().flat_map(|thing| &thing.refunds_revoked) {
         month.refunds = month.refunds.saturating_add(minor(Some(revoked.amount)));
     }
     match touchpoint.kind {

@@ -12,17 +12,25 @@ use crate::model::{AlertMark, EventTime, IdentifierType, Kind, Money};
 /// So many purchases that cannot be cancelled are kept: the first, and the one after it if that was the first.
 const ANCHORS: usize = 2;
 
-/// A touchpoint about an order.
-pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
-    let touchpoint = facts.touchpoint;
-    let Some(id) = touchpoint.identifier(IdentifierType::Order) else {
+/// A touchpoint about orders: about each that it names. It has one amount, and is one purchase: of the first.
+pub(super) fn observe_orders(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
+    let mut ids = facts.touchpoint.all(IdentifierType::Order);
+    let Some(first) = ids.next() else {
         observe_order_without_id(head, facts, options);
         return;
     };
+    observe_order(head, (first, true), facts, options);
+    for id in ids {
+        facts.observe_further(|facts| observe_order(head, (id, false), facts, options));
+    }
+}
+
+fn observe_order(head: &mut Head, (id, is_first): (&str, bool), facts: &mut Facts<'_, '_>, options: &FoldOptions) {
+    let touchpoint = facts.touchpoint;
     let index = mention(head, id, facts);
     match touchpoint.kind {
         Kind::OrderPlaced => {
-            if matches!(head.orders[index].purchase, Purchase::Unplaced | Purchase::Withdrawn) {
+            if is_first && matches!(head.orders[index].purchase, Purchase::Unplaced | Purchase::Withdrawn) {
                 let placing = Placing {
                     ordinal: head.touchpoints,
                     at: touchpoint.occurred_at,
@@ -55,10 +63,10 @@ pub(super) fn observe_order(head: &mut Head, facts: &mut Facts<'_, '_>, options:
         }
         Kind::OrderCancelled => cancel(head, index, facts),
         Kind::OrderReturned => {
-            facts.returned = !head.orders[index].returned;
+            facts.thing.returned = !head.orders[index].returned;
             head.orders[index].returned = true;
         }
-        Kind::RefundIssued => refund(&mut head.orders[index], facts),
+        Kind::RefundIssued if is_first => refund(&mut head.orders[index], facts),
         _ => {}
     }
 }
@@ -76,49 +84,73 @@ fn observe_order_without_id(head: &mut Head, facts: &mut Facts<'_, '_>, options:
             head.undelivered_without_id = head.undelivered_without_id.saturating_sub(1);
             deliver(head, facts, facts.touchpoint.promised_at, options);
         }
-        Kind::OrderReturned => facts.returned = true,
+        Kind::OrderReturned => facts.thing.returned = true,
         Kind::RefundIssued => facts.refund = paid_back(facts.touchpoint.amount),
         _ => {}
     }
 }
 
-/// A subscription that starts, is renewed, or is cancelled: what was paid for it until then stays paid.
-pub(super) fn observe_subscription(head: &mut Head, facts: &mut Facts<'_, '_>) {
-    let contract = facts.touchpoint.identifier(IdentifierType::Contract);
-    let known = contract.and_then(|id| head.contracts.iter().rposition(|contract| *contract.id == *id));
-    match facts.touchpoint.kind {
-        // One that was cancelled can be started again.
-        Kind::SubscriptionStarted if known.is_none_or(|index| head.contracts[index].running.is_none()) => {
-            if let Some(id) = contract {
-                facts.subscription_started = true;
-                let running = Some(Level { start: facts.place.day, dimensions: KeptDimensions::of(facts.place) });
-                if let Some(index) = known {
-                    head.contracts[index].running = running;
-                } else {
-                    if head.contracts.len() == ORDERS_MAX {
-                        facts.capped = true;
-                        // No cancellation would be known as one: it runs no longer, and nobody has cancelled it.
-                        let running = head.contracts.pop_front().and_then(|forgotten| forgotten.running);
-                        facts.subscription_forgotten = running.map(|level| Ended::of(level, facts.place.day));
-                    }
-                    head.contracts.push_back(Contract { id: id.into(), running });
-                }
+/// Subscriptions that start, are renewed, or are cancelled, each that is named: what was paid until then stays paid. Whatever starts is
+/// one purchase.
+pub(super) fn observe_subscriptions(head: &mut Head, facts: &mut Facts<'_, '_>) {
+    let touchpoint = facts.touchpoint;
+    let mut contracts = touchpoint.all(IdentifierType::Contract);
+    let first = contracts.next();
+    match touchpoint.kind {
+        Kind::SubscriptionStarted => {
+            let mut is_start = first.is_none_or(|id| start(head, id, facts));
+            for id in contracts {
+                facts.observe_further(|facts| is_start |= start(head, id, facts));
             }
-            anchor(head, facts);
-            buy(head, facts, false);
+            if is_start {
+                anchor(head, facts);
+                buy(head, facts, false);
+            }
         }
         Kind::SubscriptionRenewed => {
-            if let Some(amount) = facts.touchpoint.amount {
+            if let Some(amount) = touchpoint.amount {
                 head.revenue.add(amount);
             }
         }
         Kind::SubscriptionCancelled => {
-            let running = known.and_then(|index| head.contracts[index].running.take());
-            facts.subscription_ended = running
-                .map(|running| Subscription { started: running.start, ended: Ended::of(running, facts.place.day) });
+            if let Some(id) = first {
+                stop(head, id, facts);
+            }
+            for id in contracts {
+                facts.observe_further(|facts| stop(head, id, facts));
+            }
         }
         _ => {}
     }
+}
+
+/// Starts a subscription by its contract: also one that was cancelled. Returns whether it did not run.
+fn start(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) -> bool {
+    let known = head.contracts.iter().rposition(|contract| *contract.id == *id);
+    if known.is_some_and(|index| head.contracts[index].running.is_some()) {
+        return false;
+    }
+    facts.thing.subscription_started = true;
+    let running = Some(Level { start: facts.place.day, dimensions: KeptDimensions::of(facts.place) });
+    if let Some(index) = known {
+        head.contracts[index].running = running;
+        return true;
+    }
+    if head.contracts.len() == ORDERS_MAX {
+        facts.capped = true;
+        // No cancellation would be known as one: it runs no longer, and nobody has cancelled it.
+        let running = head.contracts.pop_front().and_then(|forgotten| forgotten.running);
+        facts.thing.subscription_forgotten = running.map(|level| Ended::of(level, facts.place.day));
+    }
+    head.contracts.push_back(Contract { id: id.into(), running });
+    true
+}
+
+fn stop(head: &mut Head, id: &str, facts: &mut Facts<'_, '_>) {
+    let known = head.contracts.iter_mut().rfind(|contract| *contract.id == *id);
+    facts.thing.subscription_ended = known
+        .and_then(|contract| contract.running.take())
+        .map(|running| Subscription { started: running.start, ended: Ended::of(running, facts.place.day) });
 }
 
 /// The index of an order thing; it becomes the newest if it is not known, and the oldest is forgotten if there are too
@@ -182,7 +214,7 @@ fn buy(head: &mut Head, facts: &mut Facts<'_, '_>, can_be_cancelled: bool) {
     }
     if head.first_purchase.is_none() {
         head.first_purchase = Some(head.touchpoints);
-        facts.customer_gained = Some(Gained::Here);
+        facts.thing.customer_gained = Some(Gained::Here);
     }
     buyers::bought(head, facts);
     visits::reach(head, facts, can_be_cancelled);
@@ -201,7 +233,7 @@ fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) 
     let day = facts.place.day;
     let start = day.max(options.calendar.day(promised_at));
     end_promise(order, facts);
-    facts.promise_made = Some(start);
+    facts.thing.promise_made = Some(start);
     order.promise = Some(Promise {
         promised_at,
         mark: AlertMark::of_promise(&order.id, promised_at),
@@ -210,10 +242,10 @@ fn promise(order: &mut Order, facts: &mut Facts<'_, '_>, options: &FoldOptions) 
 }
 
 /// The open promise of an order, if there is one, is open no more. Returns by when it was to be delivered. An order that another
-/// had to be forgotten for has none: one touchpoint ends one promise at most.
+/// had to be forgotten for has none: one thing of a touchpoint ends one promise at most.
 fn end_promise(order: &mut Order, facts: &mut Facts<'_, '_>) -> Option<EventTime> {
     let Promise { promised_at, overdue, .. } = order.promise.take()?;
-    facts.promise_ended = Some(Ended::of(overdue, facts.place.day));
+    facts.thing.promise_ended = Some(Ended::of(overdue, facts.place.day));
     Some(promised_at)
 }
 
@@ -228,7 +260,7 @@ fn deliver(head: &mut Head, facts: &mut Facts<'_, '_>, promised_at: Option<Event
             head.deliveries_late += 1;
         }
     }
-    facts.delivery = Some(Delivery { promised_at, on_time });
+    facts.thing.delivery = Some(Delivery { promised_at, on_time });
 }
 
 /// Departments write it as money that goes back, or as its size.
@@ -255,7 +287,7 @@ fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
     let buyer_was = buyers::buyer(head);
     let order = &mut head.orders[index];
     end_promise(order, facts);
-    facts.refunds_revoked = std::mem::take(&mut order.refunds);
+    facts.thing.refunds_revoked = std::mem::take(&mut order.refunds);
     let placing = match std::mem::replace(&mut order.purchase, Purchase::Cancelled) {
         Purchase::Live(placing) => placing,
         Purchase::Cancelled => return,
@@ -273,7 +305,7 @@ fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
         head.purchase_amounts.remove(amount);
     }
     if head.first_purchase == Some(placing.ordinal) {
-        facts.customer_lost = true;
+        facts.thing.customer_lost = true;
         let earliest = head
             .orders
             .iter()
@@ -284,9 +316,9 @@ fn cancel(head: &mut Head, index: usize, facts: &mut Facts<'_, '_>) {
             .chain(head.anchors.iter().map(|anchor| (anchor.ordinal, anchor.day, &anchor.dimensions)))
             .min_by_key(|&(ordinal, ..)| ordinal);
         head.first_purchase = earliest.map(|(ordinal, ..)| ordinal);
-        facts.customer_gained = earliest.map(|(_, day, dimensions)| Gained::Earlier(day, dimensions.clone()));
+        facts.thing.customer_gained = earliest.map(|(_, day, dimensions)| Gained::Earlier(day, dimensions.clone()));
     }
     buyers::changed(buyer_was, head, facts);
     visits::withdraw(head, facts, placing.ordinal);
-    facts.cancelled = Some(placing);
+    facts.thing.cancelled = Some(placing);
 }

@@ -1,7 +1,6 @@
 //! What a head forgets because it is full, as stories: nothing that comes could end it, so it stands no longer.
 
 use super::world::{World, touchpoint};
-use crate::model::Outcome;
 
 /// The lines that start with one of `show`, given the first of its kind, of the north, so many newer ones of nowhere two days later,
 /// and what comes after them: the same in the order of occurrence and with the first one last.
@@ -23,25 +22,6 @@ fn shown(first: &str, newer: (&str, usize), after: &[&str], show: &[&str]) -> Ve
     let in_order = told(0);
     assert_eq!(told(1), in_order, "whatever came first");
     in_order
-}
-
-/// How many of some touchpoints meet a cap.
-fn capped(lines: &[&str]) -> usize {
-    let mut world = World::new(10);
-    for (number, line) in lines.iter().enumerate() {
-        world.batch(&[&touchpoint(line, number)]);
-    }
-    world.commit();
-    world.told.outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Capped).count()
-}
-
-#[test]
-fn of_several_orders_of_one_touchpoint_the_first_counts_and_that_is_counted() {
-    let placed = ["sales order_placed O1 at 09:00", "sales order_placed O2 at 09:00"];
-    assert_eq!(capped(&[placed[0], placed[1], "operations order_delivered O1 at 1d09:00"]), 0);
-    assert_eq!(capped(&[placed[0], placed[1], "operations order_delivered O1 O2 at 1d09:00"]), 1);
-    // A page is about no order, whatever it names.
-    assert_eq!(capped(&["web page_viewed O1 O2 at 1d09:00"]), 0);
 }
 
 /// What is shown of a day and the north: the line's end after `METRIC day:`.

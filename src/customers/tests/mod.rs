@@ -14,6 +14,7 @@ mod moving;
 mod properties;
 mod readings;
 mod relations;
+mod several;
 mod stories;
 mod subjects;
 mod world;

@@ -1,5 +1,7 @@
 //! The promise: the same set of touchpoints in, identical insight out.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::world::{MONDAY, World, person_of, plain, without_revision};
@@ -58,7 +60,9 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         pick(&["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]),
         pick(&["sales", "support"]),
     );
-    let things = prop::option::weighted(0.9, pick(&["x", "y", "z"]));
+    // Some are about several.
+    let thing = || pick(&["x", "y", "z"]);
+    let things = prop::option::weighted(0.9, (thing(), prop::option::weighted(0.3, thing())));
     let when = (0..40_i64 * 24, prop::option::of(-24..30_i64 * 24));
     let figures = (
         prop::option::of(pick(AMOUNTS)),
@@ -80,9 +84,10 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         let mut touchpoint = plain(kind, who.1, hour(when.0));
         touchpoint.spoke = who.2;
         touchpoint.identifiers.push(Identifier { kind: IdentifierType::CustomerId, value: who.0 });
-        if let Some(value) = thing {
+        if let Some((one, other)) = thing {
+            let values: BTreeSet<&str> = [one, other.unwrap_or(one)].into();
             for kind in [IdentifierType::Order, IdentifierType::Case, IdentifierType::Contract] {
-                touchpoint.identifiers.push(Identifier { kind, value });
+                touchpoint.identifiers.extend(values.iter().map(|&value| Identifier { kind, value }));
             }
         }
         touchpoint.promised_at = when.1.map(|hours| hour(when.0 + hours));

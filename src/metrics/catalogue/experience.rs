@@ -30,6 +30,7 @@ pub(super) const FULL_RESOLUTION_TIME: Definition = Definition {
     inclusion: "The last resolution of a case with a number; a further one takes the one before back where it was \
                 counted.",
     counted_at: "resolution",
+    version: 2,
     source: "Full resolution time as customer-service desks report it, in elapsed time and not working hours",
     figures: values::duration,
     ..FLOW
@@ -46,6 +47,7 @@ pub(super) const FIRST_CONTACT_RESOLUTION: Definition = Definition {
                 the opening, if the resolution names none); answers to surveys are none. A window is final 7 days \
                 after its end.",
     counted_at: "resolution",
+    version: 2,
     source: "First contact resolution by repeat contacts within a window of days, as contact centres report it",
     settles_after_days: 7,
     figures: values::percent,
@@ -109,6 +111,7 @@ pub(super) const REFERRAL: Definition = Definition {
     formula: "100·(new customers who were referred)/new customers; Wilson interval (1927)",
     inclusion: "Referred: a touchpoint up to the first purchase, or itself, names who referred the customer.",
     counted_at: "first purchase",
+    version: 2,
     source: "V. Kumar, J. A. Petersen, R. P. Leone, How Valuable Is Word of Mouth?, Harvard Business Review, 2007",
     figures: values::percent,
     ..FLOW
@@ -123,6 +126,7 @@ pub(super) const WORD_OF_MOUTH: Definition = Definition {
     inclusion: "Before the first purchase a touchpoint on the channel social or community, a social mention, a review \
                 or a referral; or referred, as the metric referral has it.",
     counted_at: "first purchase",
+    version: 2,
     source: "V. Kumar, J. A. Petersen, R. P. Leone, How Valuable Is Word of Mouth?, Harvard Business Review, 2007",
     figures: values::percent,
     ..FLOW
@@ -136,13 +140,13 @@ pub(super) const MARGIN: Definition = Definition {
     formula: "revenue − refunds − costs of all touchpoints; n counts the amounts",
     inclusion: "Revenue as its metric has it; the amounts of refunds, whatever their sign, but not of an order \
                 that is cancelled, before or after: of its refunds the first 16 are taken back where they were counted, as \
-                its amount is; the cost of every touchpoint that has one, in its own currency. Not what goods cost, unless a \
-                department says so.",
+                its amount is; a refund that names several orders is one, of the first. The cost of every touchpoint that has \
+                one, in its own currency. Not what goods cost, unless a department says so.",
     counted_at: "each",
     source: "Contribution before unattributed costs: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing \
              Metrics, 2015",
     per_currency: true,
-    version: 2,
+    version: 3,
     figures: values::total,
     ..FLOW
 };
@@ -161,7 +165,7 @@ pub(super) const CONVERSION: Definition = Definition {
     counted_at: "entry",
     source: "Conversion rate by cohort of entry: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, \
              2015",
-    version: 2,
+    version: 3,
     settles_after_own_length: true,
     figures: values::percent,
     ..FLOW
@@ -170,7 +174,7 @@ pub(super) const CONVERSION: Definition = Definition {
 /// What the three repurchase rates share.
 const REPURCHASE: Definition = Definition {
     unit: "percent",
-    version: 2,
+    version: 3,
     counted_at: "first purchase",
     source: "Repeat purchase rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
     figures: values::percent,

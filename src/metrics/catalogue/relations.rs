@@ -45,6 +45,7 @@ pub(super) const ACQUISITION_COST: Definition = Definition {
                 whose first purchase, not cancelled, lies in the window. Per dimension value, each by its own touchpoint.",
     counted_at: "window",
     source: "Customer acquisition cost: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
+    version: 2,
     ..MONEY_EACH
 };
 
@@ -59,7 +60,7 @@ pub(super) const CUSTOMER_VALUE: Definition = Definition {
                 initiated.",
     counted_at: "window",
     source: "Revenue per customer less returns: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
-    version: 2,
+    version: 3,
     ..MONEY_EACH
 };
 
@@ -92,7 +93,7 @@ pub(super) const CHURN: Definition = Definition {
                 without being cancelled. Details give both: subscriptions, and persons active before with those \
                 still active. A window is published once it has begun.",
     counted_at: "window",
-    version: 3,
+    version: 4,
     source: "Churn rate: N. Bendle, P. Farris, P. Pfeifer, D. Reibstein, Marketing Metrics, 2015",
     kind: MetricKind::Opening,
     ahead: true,

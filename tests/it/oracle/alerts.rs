@@ -87,7 +87,7 @@ fn promises<'a>(of: &Person<'a>, world: &World, _: &Options) -> Vec<Found<'a>> {
     let open = of.trade.promises.iter().filter(|promise| promise.ended == NEVER);
     open.map(|promise| {
         let made = &of.timeline[promise.made];
-        let order = made.thing("order").unwrap();
+        let order = promise.order.as_str();
         Found {
             cause: "promise_overdue",
             since: world.day(made.occurred_at).max(world.day(promise.due)),
@@ -109,9 +109,13 @@ fn unanswered<'a>(of: &Person<'a>, world: &World, options: &Options) -> Vec<Foun
         Found {
             cause: "case_unanswered",
             since: world.day(opened.occurred_at + options.unanswered_target_ms),
-            by: by(opened),
+            by: match opened.thing("case") == Some(&case.name) {
+                true => by(opened),
+                // One of several that were opened at once.
+                false => [&*by(opened), b"\0", case.name.as_bytes()].concat(),
+            },
             owner: &opened.spoke,
-            thing: Some(("case", opened.thing("case").unwrap())),
+            thing: Some(("case", &case.name)),
             happened_at: Some(opened.occurred_at),
             figures: json!({"target_hours": options.unanswered_target_ms as f64 / 3_600_000.0}),
         }

@@ -57,7 +57,7 @@ fn observe_resolutions(timeline: &[Touch], moments: &[Moment], cases: &[Case], w
         world.measure("full_resolution_time", None, &moments[last], taken, 0);
         let subject = timeline[first].subject.as_ref().or(opening.subject.as_ref());
         let held = timeline.iter().enumerate().skip(first + 1).all(|(at, touch)| {
-            let about_it = touch.thing("case") == opening.thing("case")
+            let about_it = touch.named("case").any(|name| name == case.name)
                 || (subject.is_some() && touch.subject.as_ref() == subject);
             let soon = touch.occurred_at <= timeline[first].occurred_at + 7 * DAY;
             let contact = touch.initiator == "customer" && touch.kind != "survey_answered";

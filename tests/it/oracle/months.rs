@@ -2,7 +2,7 @@
 //!
 //! Looks at each month as a range of positions in the timeline, and correlates lists of values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -112,16 +112,18 @@ pub fn person(timeline: &[Touch], from: usize, to: usize, story: &Story, world: 
         }
         if inside(purchase.cancelled) {
             revenue -= euros(&timeline[purchase.placed].amount);
-            // Without it, the earliest of the others is the first purchase: that one bought nothing again.
-            let others = story.bought.iter().filter(|other| live_at(other, purchase.cancelled));
-            let earliest = others.min_by_key(|other| other.placed);
-            let loses = match earliest {
-                Some(earliest) if earliest.placed > purchase.placed => this_month(earliest),
-                Some(_) => this_month(purchase),
-                None => false,
-            };
-            repurchases -= i64::from(loses);
         }
+    }
+    // Of what stands, the earliest is the first purchase: that one bought nothing again. Some are cancelled together.
+    let again = |standing: &dyn Fn(&Bought) -> bool| {
+        let mut standing: Vec<&Bought> = story.bought.iter().filter(|it| standing(it)).collect();
+        standing.sort_by_key(|it| it.placed);
+        standing.into_iter().skip(1).filter(|it| this_month(it)).count() as i64
+    };
+    let cancellations: BTreeSet<usize> = story.bought.iter().map(|it| it.cancelled).filter(|at| inside(*at)).collect();
+    for at in cancellations {
+        let after = |it: &Bought| it.placed < at && it.cancelled > at;
+        repurchases -= again(&|it| after(it) || it.cancelled == at) - again(&after);
     }
     let renewals = touches().filter(|touch| touch.kind == "subscription_renewed");
     revenue += renewals.map(|touch| euros(&touch.amount)).sum::<i64>();

@@ -58,6 +58,7 @@ fn phases(length: usize, purchases: &[Purchase]) -> Vec<&'static str> {
 
 /// A case from its opening, by positions.
 pub(super) struct Case {
+    pub name: String,
     pub opened: usize,
     pub first_reply: usize,
     pub first_resolution: usize,
@@ -69,8 +70,9 @@ pub(super) struct Case {
 fn cases(timeline: &[Touch]) -> Vec<Case> {
     let kinds = ["case_opened", "case_replied", "case_resolved", "case_reopened"];
     let mentions = timeline.iter().enumerate().filter(|(_, touch)| kinds.contains(&touch.kind.as_str()));
-    let named =
-        mentions.filter_map(|(position, touch)| Some((position, touch.thing("case")?, touch.kind == "case_opened")));
+    let named = mentions.flat_map(|(position, touch)| {
+        touch.named("case").map(move |name| (position, name, touch.kind == "case_opened"))
+    });
     things(named, CASES_MAX)
         .into_iter()
         .map(|case| {
@@ -83,6 +85,7 @@ fn cases(timeline: &[Touch]) -> Vec<Case> {
                 .rev()
                 .find(|&&at| matches!(timeline[at].kind.as_str(), "case_resolved" | "case_reopened"));
             Case {
+                name: case.name.to_owned(),
                 opened: case.mentions[0],
                 first_reply: first(&|touch| {
                     touch.kind == "case_replied" && touch.initiator == "agent" && touch.visibility == "public"

@@ -55,8 +55,13 @@ pub struct Touch {
 impl Touch {
     /// The first value of an identifier type.
     pub fn thing(&self, kind: &str) -> Option<&str> {
+        self.named(kind).next()
+    }
+
+    /// The values of an identifier type.
+    pub fn named(&self, kind: &str) -> impl Iterator<Item = &str> {
         let rank = IDENTIFIER_TYPES.iter().position(|name| *name == kind).unwrap();
-        self.identifiers.iter().find(|(of, _)| *of == rank).map(|(_, value)| value.as_str())
+        self.identifiers.iter().filter(move |(of, _)| *of == rank).map(|(_, value)| value.as_str())
     }
 
     /// Type and value of the strongest identifier.

@@ -283,6 +283,41 @@ fn returns_count_once_an_order_and_need_no_delivery() {
 }
 
 #[test]
+fn what_happens_to_several_happens_to_each_and_an_amount_is_one() {
+    let of = |kind: &str, hour: i64, names: Value, more: Value| {
+        let thing = if kind.starts_with("case") { "case" } else { "order" };
+        let mut event = touch(kind, at(1, 0) + hour * HOUR, more);
+        event["identifiers"][thing] = names;
+        event
+    };
+    let both = || json!(["O1", "O2"]);
+    let told = [
+        of("order_placed", 9, json!("O1"), euro(1_000)),
+        of("order_placed", 10, json!("O2"), json!({"promised_at": at(2, 0)})),
+        of("order_placed", 11, json!(["O2", "O3"]), euro(300)),
+        of("order_delivered", 30, both(), json!({"promised_at": at(2, 9)})),
+        of("refund_issued", 31, both(), euro(200)),
+        of("case_opened", 32, json!(["T1", "T2"]), json!({})),
+        of("case_replied", 35, json!(["T1", "T2", "T3"]), json!({"initiator": "agent"})),
+        closing(9),
+    ];
+    let feeds = world(&told);
+    // O3 is known, and no purchase: O2 was one before.
+    assert_eq!(cell(&feeds, "orders|month:2026-01|"), Some((2, 2, 1)));
+    assert_eq!(cell(&feeds, "on_time|month:2026-01|"), Some((2, 2, 2)));
+    assert_eq!(cell(&feeds, "margin|month:2026-01|currency=EUR"), Some((2, 800, 1)));
+    assert_eq!(cell(&feeds, "first_response_time|month:2026-01|").map(|it| it.0), Some(2));
+    assert_eq!(customer(&feeds)["open_promises"], 0);
+    let cancelled = of("order_cancelled", 50, json!(["O1", "O2", "O3"]), json!({}));
+    let feeds = world(&[&told[..], &[cancelled]].concat());
+    assert_eq!(cell(&feeds, "orders|month:2026-01|"), None);
+    assert_eq!(cell(&feeds, "margin|month:2026-01|currency=EUR"), None);
+    // Of two cases that one touchpoint opens, each is unanswered by itself.
+    let feeds = world(&[of("case_opened", 9, json!(["T1", "T2"]), json!({})), closing(9)]);
+    assert_eq!(feeds.alerts.len(), 2);
+}
+
+#[test]
 fn the_first_public_reply_by_an_agent_answers_a_case() {
     let feeds = world(&[
         case("case_replied", at(1, 1), json!({})),

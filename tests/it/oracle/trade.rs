@@ -1,6 +1,6 @@
 //! One person's timeline in; what was bought, promised, delivered, returned and paid back out, by positions.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::sources::Touch;
 
@@ -10,14 +10,15 @@ const ORDERS_MAX: usize = 256;
 const REFUNDS_MAX: usize = 16;
 
 /// An order, case or contract from its first mention until it was pushed out of memory.
-pub struct Thing {
+pub struct Thing<'a> {
+    pub name: &'a str,
     pub mentions: Vec<usize>,
     pub forgotten: usize,
 }
 
 /// Groups mentions (position, name, whether it may begin a thing) into things; at most `cap` are remembered at a time.
-pub fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize) -> Vec<Thing> {
-    let mut all: Vec<Thing> = Vec::new();
+pub fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: usize) -> Vec<Thing<'a>> {
+    let mut all: Vec<Thing<'a>> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
     let mut by_age: VecDeque<&str> = VecDeque::new();
     for (position, name, begins) in mentions {
@@ -26,7 +27,7 @@ pub fn things<'a>(mentions: impl Iterator<Item = (usize, &'a str, bool)>, cap: u
             None if begins => {
                 known.insert(name, all.len());
                 by_age.push_back(name);
-                all.push(Thing { mentions: vec![position], forgotten: NEVER });
+                all.push(Thing { name, mentions: vec![position], forgotten: NEVER });
                 if by_age.len() > cap {
                     let oldest = known.remove(by_age.pop_front().unwrap()).unwrap();
                     all[oldest].forgotten = position;
@@ -48,6 +49,7 @@ pub(super) struct Purchase {
 
 /// A promise of an order, from the touchpoint that made it to the position where it was kept, replaced, cancelled or forgotten.
 pub(super) struct Promise {
+    pub order: String,
     pub made: usize,
     pub due: i64,
     pub ended: usize,
@@ -90,13 +92,16 @@ pub(super) fn trade(timeline: &[Touch]) -> Trade {
         "refund_issued",
     ];
     let mentions = timeline.iter().enumerate().filter(|(_, touch)| order_kinds.contains(&touch.kind.as_str()));
-    let named = mentions.filter_map(|(position, touch)| Some((position, touch.thing("order")?, true)));
+    let named = mentions.flat_map(|(position, touch)| touch.named("order").map(move |name| (position, name, true)));
     for order in things(named, ORDERS_MAX) {
         let first = |wanted: &str, after: Option<usize>| {
             let mut found = order.mentions.iter().copied();
             found.find(|&at| kind(at) == wanted && after.is_none_or(|after| at > after)).unwrap_or(NEVER)
         };
-        let placed = first("order_placed", None);
+        // Whatever else a touchpoint names, it is one purchase, and has one amount: of the first that it names.
+        let is_its_own = |at: usize| timeline[at].thing("order") == Some(order.name);
+        let placings = order.mentions.iter().copied().find(|&at| kind(at) == "order_placed" && is_its_own(at));
+        let placed = placings.unwrap_or(NEVER);
         let cancelled = if placed == NEVER { NEVER } else { first("order_cancelled", Some(placed)) };
         let delivered = first("order_delivered", None);
         if placed != NEVER {
@@ -116,7 +121,7 @@ pub(super) fn trade(timeline: &[Touch]) -> Trade {
         for (index, &(made, due)) in promises.iter().enumerate() {
             let replaced = promises.get(index + 1).map_or(NEVER, |next| next.0);
             let ended = off(made).min(delivered).min(replaced).min(order.forgotten);
-            trade.promises.push(Promise { made, due, ended });
+            trade.promises.push(Promise { order: order.name.to_owned(), made, due, ended });
         }
         if delivered != NEVER {
             let kept = promises.last().filter(|(made, _)| off(*made) > delivered).map(|(_, due)| *due);
@@ -128,8 +133,8 @@ pub(super) fn trade(timeline: &[Touch]) -> Trade {
             trade.returns.push(returned);
         }
         let all = order.mentions.iter().copied();
-        let refunds: Vec<usize> =
-            all.filter(|&at| kind(at) == "refund_issued" && timeline[at].amount.is_some()).collect();
+        let is_paid_back = |at: usize| kind(at) == "refund_issued" && timeline[at].amount.is_some();
+        let refunds: Vec<usize> = all.filter(|&at| is_paid_back(at) && is_its_own(at)).collect();
         for (index, &at) in refunds.iter().enumerate() {
             // Of a cancelled order none counts; of a long row only the first are remembered until then.
             if at < off(at) {
@@ -172,7 +177,7 @@ fn nameless(timeline: &[Touch], trade: &mut Trade) {
 pub fn contracts(timeline: &[Touch]) -> Vec<(usize, usize, usize)> {
     let starts = |at: usize| timeline[at].kind == "subscription_started";
     let said = (0..timeline.len()).filter(|&at| starts(at) || timeline[at].kind == "subscription_cancelled");
-    let named = said.filter_map(|at| Some((at, timeline[at].thing("contract")?, starts(at))));
+    let named = said.flat_map(|at| timeline[at].named("contract").map(move |name| (at, name, starts(at))));
     let mut found = Vec::new();
     for contract in things(named, ORDERS_MAX) {
         let mut left = contract.mentions.as_slice();
@@ -189,8 +194,9 @@ fn subscriptions(timeline: &[Touch], trade: &mut Trade) {
     let unnamed = timeline.iter().enumerate();
     let unnamed =
         unnamed.filter(|(_, touch)| touch.kind == "subscription_started" && touch.thing("contract").is_none());
-    let named = contracts(timeline).into_iter().map(|(start, ..)| start);
-    for placed in named.chain(unnamed.map(|(at, _)| at)) {
+    // Whatever starts with one touchpoint is bought once.
+    let named: BTreeSet<usize> = contracts(timeline).into_iter().map(|(start, ..)| start).collect();
+    for placed in named.into_iter().chain(unnamed.map(|(at, _)| at)) {
         trade.purchases.push(Purchase { placed, cancelled: NEVER, delivered: placed, forgotten: NEVER });
     }
 }
