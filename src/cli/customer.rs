@@ -331,9 +331,10 @@ fn show(timeline: &[Value], shown: usize, counted: &[Vec<String>], output: &mut 
             }
         }
     }
-    let strength = |kind: &str| IdentifierType::ALL.iter().position(|known| known.as_str() == kind);
     let mut seen: Vec<_> = seen.into_iter().collect();
-    seen.sort_by_key(|((kind, value), (count, _))| (strength(kind), std::cmp::Reverse(*count), value.clone()));
+    seen.sort_by_key(|((kind, value), (count, _))| {
+        (IdentifierType::parse(kind), std::cmp::Reverse(*count), value.clone())
+    });
     let rows: Vec<Vec<String>> = seen
         .into_iter()
         .take(20)

@@ -109,13 +109,18 @@ pub(super) fn names(settings: &Settings, person_key: &PersonKey) -> Names {
 pub(super) fn link_rules(settings: &Settings) -> Rules {
     let identity = &settings.identity;
     let whole = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let own = identity.own_types().expect("settings are valid once they are loaded");
     let mut rules = Rules::without_limits()
+        .with_own_types(&own.keys().copied().collect::<Vec<_>>())
         .with_shared_above(whole(identity.shared_above))
         .with_component_max(whole(identity.component_max));
     for (kind, limit) in identity.limits() {
         if let Some(kind) = IdentifierType::parse(kind) {
             rules = rules.with_limit(kind, (limit > 0).then_some(limit));
         }
+    }
+    for (kind, limit) in own {
+        rules = rules.with_limit(kind, (limit > 0).then_some(limit));
     }
     for kind in identity.unique().filter_map(IdentifierType::parse) {
         rules = rules.with_unique(kind);
@@ -346,8 +351,8 @@ pub(super) fn engine_failure(error: &StageError) -> Failure {
         StageError::Placement(text) => Failure::new(
             Exit::Usage,
             text.clone(),
-            "go back to the person key, topics.customers_partitions and topics.metrics_partitions that it was stored by, or \
-             start a new hub: another hub.application_id, an empty hub.data_directory, another topics.prefix",
+            "go back to the person key, the [identity], topics.customers_partitions and topics.metrics_partitions that it was \
+             stored by, or start a new hub: another hub.application_id, an empty hub.data_directory, another topics.prefix",
         ),
         StageError::Log(error) => log_failure(error),
         StageError::Stop(text) => Failure::new(Exit::Failure, text.clone(), "see to the cause, then start again"),

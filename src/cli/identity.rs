@@ -142,7 +142,7 @@ impl Sought {
     /// In the form in which the hub compares it.
     pub(super) fn parse(text: &str, rules: &IdentifierRules) -> Result<Sought, Failure> {
         let wrong = |happened: String| {
-            let kinds: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+            let kinds: Vec<&str> = rules.kinds().into_iter().map(IdentifierType::as_str).collect();
             Failure::new(
                 Exit::Usage,
                 happened,

@@ -129,7 +129,14 @@ pub fn pairs_of<'a>(touchpoint: &Touchpoint<'a>, unique: &[IdentifierType], each
 pub(super) fn pair_hash(a: Identifier<'_>, b: Identifier<'_>) -> u128 {
     let mut text: SmallVec<[u8; 128]> = SmallVec::new();
     for part in [a, b] {
-        text.push(part.kind as u8);
+        match part.kind.place() {
+            Some(place) => text.push(place),
+            None => {
+                text.push(u8::MAX);
+                text.extend_from_slice(part.kind.as_str().as_bytes());
+                text.push(0);
+            }
+        }
         text.extend_from_slice(part.value.as_bytes());
         text.push(0);
     }

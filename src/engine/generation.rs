@@ -61,8 +61,8 @@ fn unknown_format() -> StageError {
 /// State that lies elsewhere than this configuration looks for it.
 pub(super) fn other_placement(stage: &str) -> StageError {
     StageError::Placement(format!(
-        "the state of stage {stage} is placed by other partitions or another person key than configured, and no rebuild \
-         can move it"
+        "the state of stage {stage} is placed by other partitions, other rules of who is one person ([identity]: types, unique, limits) or another \
+         person key than configured, and no rebuild can move it"
     ))
 }
 

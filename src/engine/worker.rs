@@ -538,7 +538,8 @@ impl<L: Log> Worker<L> {
 fn stop_for_disk(error: DiskError) -> StageError {
     match &error {
         DiskError::Rebuild { reason: RebuildReason::Foreign { .. }, .. } => StageError::Placement(format!(
-            "{error}; if that is right, remove the data directory: state is restored from the changelog"
+            "{error} (a placement is made of partitions, the person key and [identity]: types, unique, limits); if that is right, \
+             remove the data directory: state is restored from the changelog"
         )),
         _ => StageError::Stop(error.to_string()),
     }

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     model::{
-        Channel, Currency, EventTime, Identifier, IdentifierRules, IdentifierType, Initiator, Kind, Money, Reason,
-        Score, ScoreScale, Touchpoint, Visibility,
+        Channel, Currency, EventTime, Identifier, IdentifierRules, Initiator, Kind, Money, Reason, Score, ScoreScale,
+        Touchpoint, Visibility,
     },
     wire::{Capture, Scalar, Slot},
 };
@@ -260,7 +260,12 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
     }
 
     /// The word if there is one: `None` inside if it is not known.
-    fn word<T: Copy>(&self, field: &str, rule: &WordRule<T>, parse: fn(&str) -> Option<T>) -> Part<Option<Option<T>>> {
+    fn word<T: Copy>(
+        &self,
+        field: &str,
+        rule: &WordRule<T>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Part<Option<Option<T>>> {
         match rule {
             WordRule::Constant(word) => Ok(Some(Some(*word))),
             WordRule::Slot { place, map, default } => {
@@ -279,7 +284,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         &self,
         field: &str,
         rule: Option<&WordRule<T>>,
-        parse: fn(&str) -> Option<T>,
+        parse: impl Fn(&str) -> Option<T>,
         known: &str,
     ) -> Part<Option<T>> {
         let Some(rule) = rule else {
@@ -333,7 +338,7 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         &self,
         field: &str,
         rule: &WordRule<T>,
-        parse: fn(&str) -> Option<T>,
+        parse: impl Fn(&str) -> Option<T>,
         known: &str,
     ) -> Part<T> {
         match (self.known_word(field, Some(rule), parse, known)?, rule) {
@@ -421,7 +426,12 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
         if self.is_absent("referrer.value", rule.container, slot)? {
             return Ok(None);
         }
-        let kind = self.needed_word("referrer.type", &rule.kind, IdentifierType::parse, IDENTIFIER_TYPES)?;
+        let kind = self.needed_word(
+            "referrer.type",
+            &rule.kind,
+            |word| self.identifiers.kind(word),
+            self.identifiers.listed(),
+        )?;
         let value = validate::identifier(self.identifiers, kind, self.scalar(slot), self.keeper);
         Ok(self.at(slot, "referrer.value", value)?.map(|value| Identifier { kind, value }))
     }
@@ -452,12 +462,12 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
             }
             IdentifiersRule::Entries(slot) => {
                 for entry in self.capture.entries(*slot) {
-                    let value = match IdentifierType::parse(&entry.key) {
+                    let value = match self.identifiers.kind(&entry.key) {
                         Some(kind) => validate::identifier(self.identifiers, kind, &entry.value, self.keeper)
                             .map(|value| (kind, value)),
                         None => refused(
                             Reason::WrongType,
-                            format!("a type of identifier is not known; use {IDENTIFIER_TYPES}"),
+                            format!("a type of identifier is not known; use {}", self.identifiers.listed()),
                         ),
                     };
                     if let (kind, Some(value)) = self.at(*slot, "identifiers", value)? {
@@ -527,8 +537,6 @@ impl<'c, 'a> Taker<'c, 'a, '_> {
     }
 }
 
-const IDENTIFIER_TYPES: &str = "customer_id, email, phone, loyalty, device, cookie, anonymous, order, case or contract";
-
 /// A department's word for a kind, as a message shows it: cut, and nothing in it that does something to a terminal. What is
 /// an address or a number of somebody stands there by mistake, and is not shown.
 fn shown_kind(word: &str) -> String {
@@ -546,6 +554,6 @@ pub fn may_name_somebody(word: &str) -> bool {
 
 /// The department's word in our vocabulary: by the map, or as it is.
 #[inline]
-pub(super) fn translated<T: Copy>(word: &str, map: &Words<T>, parse: fn(&str) -> Option<T>) -> Option<T> {
+pub(super) fn translated<T: Copy>(word: &str, map: &Words<T>, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
     map.get(word).copied().or_else(|| parse(word))
 }

@@ -17,16 +17,16 @@ use super::{
     words::Words,
 };
 use crate::{
-    model::{Channel, Currency, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
+    model::{Channel, Currency, IdentifierRules, IdentifierType, Initiator, Kind, Reason, ScoreScale, Visibility},
     wire::{Scalar, ShapeBuilder, Slot, projection::TimeUse},
 };
 
 impl Mapping {
     /// Checks every word and path of a file and compiles them.
-    pub(super) fn compile(file: &SpokeFile) -> Result<Mapping, SpokeError> {
+    pub(super) fn compile(file: &SpokeFile, identifiers: &IdentifierRules) -> Result<Mapping, SpokeError> {
         let compiler = Compiler { condition: file.condition.as_deref(), ..Compiler::new(file) };
         match &file.format {
-            Format::Json(mapping) | Format::Avro(mapping) => compiler.mapping(mapping),
+            Format::Json(mapping) | Format::Avro(mapping) => compiler.mapping(mapping, identifiers),
             Format::TouchpointJson | Format::TouchpointAvro => compiler.canonical(),
         }
     }
@@ -76,7 +76,7 @@ impl<'f> Compiler<'f> {
         SpokeError { spoke: self.spoke.to_owned(), line: None, key: key.to_owned(), problem: problem.into() }
     }
 
-    fn mapping(mut self, file: &MappingFile) -> Result<Mapping, SpokeError> {
+    fn mapping(mut self, file: &MappingFile, rules: &IdentifierRules) -> Result<Mapping, SpokeError> {
         let each = self.each(file)?;
         let has_elements = each.is_some();
         let id = match file.id.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -86,9 +86,9 @@ impl<'f> Compiler<'f> {
         };
         let kind = self.word("kind", &file.kind, &words(Kind::ALL, Kind::as_str), Kind::parse)?;
         let occurred_at = self.time("occurred_at", &file.occurred_at, OfDay::First)?;
-        let types = words(IdentifierType::ALL, IdentifierType::as_str);
+        let types = words(&rules.kinds(), IdentifierType::as_str);
         let identifier_type = |compiler: &Self, key: &str, word: &str| {
-            IdentifierType::parse(word).ok_or_else(|| compiler.error(key, unknown_word(word, &types)))
+            rules.kind(word).ok_or_else(|| compiler.error(key, unknown_word(word, &types)))
         };
         let mut identifiers = Vec::new();
         for (kind, paths) in &file.identifiers {

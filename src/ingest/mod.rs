@@ -230,7 +230,7 @@ impl Spoke {
             let with_region = options.identifiers.with_phone_region(region);
             options.identifiers = with_region.map_err(|problem| file.locate(error("phone_region", &problem)))?;
         }
-        let mut mapping = Mapping::compile(file).map_err(|error| file.locate(error))?;
+        let mut mapping = Mapping::compile(file, &options.identifiers).map_err(|error| file.locate(error))?;
         let decoder = Decoder::compile(file, &mut mapping, options, schemas).map_err(|error| file.locate(error))?;
         Ok(Spoke {
             name: file.spoke.clone(),

@@ -9,6 +9,7 @@ mod mapped;
 mod notes;
 mod numbers;
 mod outside;
+mod own;
 mod reasons;
 
 use std::{fmt::Write, sync::Arc};

@@ -28,7 +28,7 @@ use super::{
     effects::{Cause, Counted},
     explore::Bounds,
     graph::{Adjacent, Graph, View},
-    rules::{RANKS, Refusal, Rules, rank},
+    rules::{RANKS, Refusal, Rules},
     store_keys::{self, Evidence, Fate, NO_LEVEL},
 };
 use crate::model::{EventTime, KeyValue, PersonId, StoreError};
@@ -445,12 +445,13 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             let old_level = self.old(*id)?.map_or(NO_LEVEL, |node| node.oversize_from);
             let node = self.known(*id)?;
             node.oversize_from = level(id);
-            component.kinds.push(node.kind);
-            if node.shared {
+            let (kind, shared) = (node.kind, node.shared);
+            component.kinds.push(kind);
+            if shared {
                 continue;
             }
             // Pairs beyond both levels were oversize and still are.
-            let ranks = rank(node.kind)..RANKS.min(old_level.max(level(id)));
+            let ranks = self.rules.rank(kind)..RANKS.min(old_level.max(level(id)));
             let weaker = self.all_adjacent(*id, ranks)?.into_iter().filter(Adjacent::is_weaker);
             pairs.extend(
                 weaker.filter(|pair| places.contains_key(&pair.other)).map(|pair| ((*id, pair.other), pair.evidence)),
@@ -469,7 +470,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             let usable = !self.known(pair.0)?.shared && !self.known(pair.1)?.shared;
             let fate = if !usable {
                 Fate::Unused
-            } else if rank(self.known(pair.1)?.kind) >= level(&pair.0) {
+            } else if self.rank_of(pair.1)? >= level(&pair.0) {
                 Fate::Refused(Refusal::Oversize)
             } else {
                 component.pairs.push((places[&pair.0], places[&pair.1]));
@@ -542,13 +543,12 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             let new_person = assigned.get(id).copied();
             let (size, counted, seen, contested) =
                 new_person.and_then(|person| groups.get(&person)).copied().unwrap_or((1, 1, false, false));
-            let kind = match (self.node(*id)?, old) {
-                (Some(node), _) => node.kind,
-                (None, Some((kind, ..))) => kind,
-                (None, None) => continue,
+            let Some(kind) = self.node(*id)?.map(|node| node.kind).or(old.map(|(kind, ..)| kind)) else {
+                continue;
             };
-            let old_key = (old.is_some() && old_size > 1).then(|| store_keys::member(old_person, kind, *id));
-            let new_key = new_person.filter(|_| size > 1).map(|person| store_keys::member(person, kind, *id));
+            let rank = self.rules.rank(kind);
+            let old_key = (old.is_some() && old_size > 1).then(|| store_keys::member(old_person, rank, *id));
+            let new_key = new_person.filter(|_| size > 1).map(|person| store_keys::member(person, rank, *id));
             if old_key != new_key {
                 if let Some(key) = old_key {
                     self.store.delete(&key);

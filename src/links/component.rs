@@ -119,7 +119,7 @@ pub(super) fn join(component: &Component, rules: &Rules) -> Joined {
     let refused_links = kept.force(&component.links);
     let mut counts = vec![[0_u32; RANKS as usize]; length];
     for (member, kind) in (0..).zip(&component.kinds) {
-        counts[kept.sets.find(member) as usize][*kind as usize] += 1;
+        counts[kept.sets.find(member) as usize][usize::from(rules.rank(*kind))] += 1;
     }
     let mut order: Vec<u32> = (0..component.pairs.len() as u32).collect();
     order.sort_unstable_by_key(|&index| {
@@ -134,14 +134,14 @@ pub(super) fn join(component: &Component, rules: &Rules) -> Joined {
             continue;
         }
         let (held, more) = (counts[one as usize], counts[other as usize]);
-        let exceeds = |kind: &&IdentifierType| {
-            let (held, more) = (held[**kind as usize], more[**kind as usize]);
-            held > 0 && more > 0 && rules.limit(**kind).is_some_and(|limit| held + more > limit)
+        let exceeds = |rank: &u8| {
+            let (held, more) = (held[usize::from(*rank)], more[usize::from(*rank)]);
+            held > 0 && more > 0 && rules.limit_of(*rank).is_some_and(|limit| held + more > limit)
         };
         let rule = if kept.is_never(one, other) {
             Some(Refusal::Never)
         } else {
-            IdentifierType::ALL.iter().find(exceeds).map(|kind| Refusal::Limit(*kind))
+            (0..rules.ranks()).find(exceeds).and_then(|rank| rules.kind(rank)).map(Refusal::Limit)
         };
         refused_pairs[index as usize] = rule;
         if rule.is_none() {

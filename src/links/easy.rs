@@ -17,7 +17,7 @@ use super::{
     change::{Change, Line, Pair},
     effects::Counted,
     graph::Graph,
-    rules::{Refusal, Rules, rank},
+    rules::{Refusal, Rules},
     store_keys::{self, Evidence, Fate, NO_LEVEL},
 };
 use crate::model::{IdentifierType, KeyValue, PersonId, StoreError};
@@ -85,6 +85,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             return Ok(false);
         };
         let (stronger, weaker) = (self.brief(pair.0)?, self.brief(pair.1)?);
+        let weaker_rank = self.rules.rank(weaker.kind);
         if !(stronger.is_new || stronger.published) || !(weaker.is_new || weaker.published) {
             return Ok(false);
         }
@@ -104,8 +105,8 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             Fate::Joined
         } else if !weaker.is_alone || !weaker.is_new && self.has_any(&store_keys::prefix(b'e', &[&pair.1.0]))? {
             return Ok(false);
-        } else if rank(weaker.kind) >= stronger.oversize_from {
-            self.known(pair.1)?.oversize_from = rank(weaker.kind);
+        } else if weaker_rank >= stronger.oversize_from {
+            self.known(pair.1)?.oversize_from = weaker_rank;
             for person in [stronger.person, pair.1] {
                 self.known(person)?.contested = true;
             }
@@ -131,22 +132,24 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         let person = stronger.person;
         let strongest = self.known(person)?;
         let (strongest_kind, members, contested) = (strongest.kind, strongest.members, strongest.contested);
+        let rules = self.rules;
+        let (strongest_rank, weaker_rank) = (rules.rank(strongest_kind), rules.rank(weaker.kind));
         let is_free = weaker.kind.is_thing() && self.rules.limit(weaker.kind).is_none();
         if !is_free {
             if contested || stronger.oversize_from != NO_LEVEL {
                 return Ok(false);
             }
             let (mut counted, mut of_kind) = (0, 0_u32);
-            let mut count = |kind: u8| {
-                counted += usize::from(IdentifierType::ALL.get(usize::from(kind)).is_some_and(|it| Rules::counts(*it)));
-                of_kind += u32::from(kind == rank(weaker.kind));
+            let mut count = |rank: u8| {
+                counted += usize::from(rules.kind(rank).is_some_and(Rules::counts));
+                of_kind += u32::from(rank == weaker_rank);
             };
             if members == 1 {
-                count(rank(strongest_kind));
+                count(strongest_rank);
             } else {
                 // Things come last, and are only counted where they have a limit.
                 let prefix = store_keys::prefix(b'm', &[&person.0]);
-                let last = rank(weaker.kind).max(rank(IdentifierType::Anonymous));
+                let last = weaker_rank.max(rules.rank(IdentifierType::Anonymous));
                 self.store.scan(&prefix, &store_keys::prefix(b'm', &[&person.0, &[last + 1]]), &mut |key, _| {
                     count(key.get(prefix.len()).copied().unwrap_or_default());
                     ControlFlow::Continue(())
@@ -160,9 +163,9 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             change.counted.push(Counted::PersonOf(counted as u64));
         }
         if members == 1 {
-            self.store.put(&store_keys::member(person, strongest_kind, person), &[]);
+            self.store.put(&store_keys::member(person, strongest_rank, person), &[]);
         }
-        self.store.put(&store_keys::member(person, weaker.kind, leaf), &[]);
+        self.store.put(&store_keys::member(person, weaker_rank, leaf), &[]);
         self.known(person)?.members += 1;
         let node = self.known(leaf)?;
         node.person = person;

@@ -9,7 +9,7 @@ use ahash::RandomState;
 use super::{
     decisions::Decision,
     graph::{Graph, View},
-    rules::{RANKS, Rules, rank},
+    rules::{RANKS, Rules},
     store_keys::{self, NO_LEVEL},
 };
 use crate::model::{KeyValue, PersonId, StoreError};
@@ -79,7 +79,7 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
             steps: std::array::from_fn(|_| Vec::new()),
         };
         self.visit(start, view, bounds, true, &mut walk)?;
-        for level in 0..RANKS {
+        for level in 0..self.rules.ranks() {
             walk.level = level;
             let complete = walk.members.len();
             let is_oversize = |walk: &Walk| walk.counted > self.rules.component_max() || walk.bound <= level;
@@ -142,7 +142,8 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
 
     /// Notes where the pairs of an identifier lead.
     fn spread(&mut self, id: PersonId, from: Vec<u8>, view: View, walk: &mut Walk) -> Result<(), StoreError> {
-        let Some(own_rank) = self.facts(id, view)?.map(|facts| rank(facts.kind)) else {
+        let rules = self.rules;
+        let Some(own_rank) = self.facts(id, view)?.map(|facts| rules.rank(facts.kind)) else {
             return Ok(());
         };
         let (adjacent, more) = self.adjacent(&from, &store_keys::pairs_from(id, RANKS), PAIRS_AT_ONCE)?;

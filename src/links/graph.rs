@@ -12,7 +12,7 @@ use ahash::RandomState;
 use super::{
     classes::Memo,
     decisions::Decision,
-    rules::{RANKS, Rules, rank},
+    rules::{RANKS, Rules},
     store_keys::{self, Evidence, Node, damaged},
     traces::Traces,
 };
@@ -99,7 +99,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
             hash_map::Entry::Occupied(entry) => entry.into_mut(),
             hash_map::Entry::Vacant(entry) => {
                 let node = match self.store.get(&store_keys::node(id))? {
-                    Some(bytes) => Some(Node::decode(id, &bytes)?),
+                    Some(bytes) => Some(Node::decode(id, &bytes, self.rules)?),
                     None => None,
                 };
                 entry.insert(Versions { old: node.clone(), new: node })
@@ -122,6 +122,12 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
         self.versions(id)?.new.as_mut().ok_or_else(|| damaged("pair", "it leads to an identifier that is not there"))
     }
 
+    /// The rank of an identifier that must be there.
+    pub fn rank_of(&mut self, id: PersonId) -> Result<u8, StoreError> {
+        let kind = self.known(id)?.kind;
+        Ok(self.rules.rank(kind))
+    }
+
     /// A node to change, if there is one.
     pub fn edit(&mut self, id: PersonId) -> Result<Option<&mut Node>, StoreError> {
         Ok(self.versions(id)?.new.as_mut())
@@ -131,6 +137,11 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
     pub fn node_of(&mut self, id: PersonId, identifier: Identifier<'_>) -> Result<(&mut Node, bool), StoreError> {
         let mut is_new = self.versions(id)?.new.is_none();
         if is_new {
+            if !self.rules.has(identifier.kind) {
+                // Its rank would be that of another type, and links would be wrong for ever.
+                let kind = identifier.kind;
+                return Err(StoreError(format!("{kind} is none of the types in identity.types, but a spoke has it")));
+            }
             self.forget_classes();
             let mut node = Node::new(id, identifier.kind, identifier.value);
             node.decided =
@@ -199,7 +210,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
                 continue;
             }
             match &versions.new {
-                Some(node) => self.store.put(&store_keys::node(*id), &node.encode(*id)),
+                Some(node) => self.store.put(&store_keys::node(*id), &node.encode(*id, self.rules)),
                 None => self.store.delete(&store_keys::node(*id)),
             }
             self.growth += i64::from(versions.new.is_some()) - i64::from(versions.old.is_some());
@@ -227,7 +238,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
                 go_on = Some(key.to_vec());
                 return ControlFlow::Break(());
             }
-            match (store_keys::parse_pair(key), Evidence::decode(value)) {
+            match (store_keys::parse_pair(key), Evidence::decode(value, self.rules)) {
                 (Ok((rank, other)), Ok(evidence)) => found.push(Adjacent { other, rank, evidence }),
                 (Err(error), _) | (_, Err(error)) => {
                     failed = Some(error);
@@ -258,27 +269,27 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
 
     /// The pair as its stronger end has it.
     pub fn evidence(&mut self, stronger: PersonId, weaker: PersonId) -> Result<Option<Evidence>, StoreError> {
-        let kind = self.known(weaker)?.kind;
-        match self.store.get(&store_keys::pair(stronger, kind, weaker))? {
-            Some(bytes) => Ok(Some(Evidence::decode(&bytes)?)),
+        let rank = self.rank_of(weaker)?;
+        match self.store.get(&store_keys::pair(stronger, rank, weaker))? {
+            Some(bytes) => Ok(Some(Evidence::decode(&bytes, self.rules)?)),
             None => Ok(None),
         }
     }
 
     /// Writes a pair under both ends.
     pub fn put_pair(&mut self, stronger: PersonId, weaker: PersonId, evidence: Evidence) -> Result<(), StoreError> {
-        let (stronger_kind, weaker_kind) = (self.known(stronger)?.kind, self.known(weaker)?.kind);
-        self.store.put(&store_keys::pair(stronger, weaker_kind, weaker), &evidence.encode());
+        let (stronger_rank, weaker_rank) = (self.rank_of(stronger)?, self.rank_of(weaker)?);
+        self.store.put(&store_keys::pair(stronger, weaker_rank, weaker), &evidence.encode(self.rules));
         let other_end = Evidence::Weaker { fate: evidence.fate() };
-        self.store.put(&store_keys::pair(weaker, stronger_kind, stronger), &other_end.encode());
+        self.store.put(&store_keys::pair(weaker, stronger_rank, stronger), &other_end.encode(self.rules));
         Ok(())
     }
 
     /// Removes a pair from both ends.
     pub fn delete_pair(&mut self, stronger: PersonId, weaker: PersonId) -> Result<(), StoreError> {
-        let (stronger_kind, weaker_kind) = (self.known(stronger)?.kind, self.known(weaker)?.kind);
-        self.store.delete(&store_keys::pair(stronger, weaker_kind, weaker));
-        self.store.delete(&store_keys::pair(weaker, stronger_kind, stronger));
+        let (stronger_rank, weaker_rank) = (self.rank_of(stronger)?, self.rank_of(weaker)?);
+        self.store.delete(&store_keys::pair(stronger, weaker_rank, weaker));
+        self.store.delete(&store_keys::pair(weaker, stronger_rank, stronger));
         Ok(())
     }
 
@@ -392,8 +403,9 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
                 return Ok(true);
             }
         }
-        let weaker_unique: Vec<u8> = self.rules.unique().map(rank).filter(|unique| *unique > rank(kind)).collect();
-        let ranges = std::iter::once((0, rank(kind) + 1)).chain(weaker_unique.into_iter().map(|rank| (rank, rank + 1)));
+        let (rules, own_rank) = (self.rules, self.rules.rank(kind));
+        let weaker_unique = rules.unique().map(|unique| rules.rank(unique)).filter(|unique| *unique > own_rank);
+        let ranges = std::iter::once((0, own_rank + 1)).chain(weaker_unique.map(|rank| (rank, rank + 1)));
         for (first, end) in ranges {
             let mut from = Some(store_keys::pairs_from(id, first));
             let to = store_keys::pairs_from(id, end);
@@ -401,7 +413,7 @@ impl<'a, S: KeyValue + ?Sized> Graph<'a, S> {
                 let (adjacent, go_on) = self.adjacent(&key, &to, 16)?;
                 from = go_on;
                 for Adjacent { other, rank, .. } in adjacent {
-                    let kind = IdentifierType::ALL[usize::from(rank)];
+                    let kind = store_keys::decode_kind(rank, rules)?;
                     if !is_removed(other) && self.is_shared_with(id, other, kind, &mut seen)? {
                         return Ok(true);
                     }

@@ -7,11 +7,11 @@ use super::{
         CONFLICTS_LISTED_MAX, CloseLimit, Conflict, Effects, IDENTIFIERS_LISTED_MAX, IdentityState, KeyedIdentifier,
     },
     graph::{Adjacent, Graph, View},
-    rules::{RANKS, Refusal, rank},
+    rules::{RANKS, Refusal},
     stage::Links,
     store_keys::{self, Node, damaged},
 };
-use crate::model::{Identifier, IdentifierType, KeyValue, PersonId, StoreError};
+use crate::model::{Identifier, KeyValue, PersonId, StoreError};
 
 impl Links {
     /// Before a commit: hands out the state of each identifier that changed, once, in the order of keys.
@@ -139,12 +139,12 @@ impl<S: KeyValue + ?Sized> Graph<'_, S> {
         total: u64,
     ) -> Result<Vec<CloseLimit>, StoreError> {
         let mut close = Vec::new();
-        for &kind in IdentifierType::ALL.iter().filter(|kind| self.rules.limit(**kind).is_some_and(|limit| limit > 1)) {
+        for kind in self.rules.kinds().filter(|kind| self.rules.limit(*kind).is_some_and(|limit| limit > 1)) {
             let mut count: u32 = 0;
             if members.len() as u64 == total {
                 members.iter().filter(|(_, node)| node.kind == kind).for_each(|_| count += 1);
             } else {
-                let prefix = store_keys::prefix(b'm', &[&person.0, &[rank(kind)]]);
+                let prefix = store_keys::prefix(b'm', &[&person.0, &[self.rules.rank(kind)]]);
                 self.store.scan(&prefix, &store_keys::after(&prefix), &mut |_, _| {
                     count += 1;
                     ControlFlow::Continue(())

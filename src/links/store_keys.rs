@@ -15,12 +15,13 @@
 //! | `c` | `ounters` | version, assignments given, identifiers, pairs (8 each) |
 //!
 //! *Identifiers* are [`PersonKey::person`](crate::model::PersonKey::person): only a node holds one in clear, and an erasure
-//! deletes it. The rank in the key of a pair puts the stronger neighbours first, so that whether an identifier is shared is
+//! deletes it. The rank of a type ([`Rules::rank`]) follows from the rules, which never change under a store. In the key of a pair
+//! it puts the stronger neighbours first, so that whether an identifier is shared is
 //! known after a few. Numbers are big-endian, signed ones with the sign flipped; counts in a node are LEB128.
 
 use super::{
     decisions::Decision,
-    rules::{RANKS, Refusal, rank},
+    rules::{RANKS, Refusal, Rules},
 };
 use crate::model::{EventTime, IdentifierType, PersonId, StoreError};
 
@@ -52,9 +53,9 @@ pub fn node(identifier: PersonId) -> Vec<u8> {
     key(b'n', &[&identifier.0])
 }
 
-/// Key of a pair, seen from one end.
-pub fn pair(from: PersonId, to_kind: IdentifierType, to: PersonId) -> Vec<u8> {
-    key(b'e', &[&from.0, &[rank(to_kind)], &to.0])
+/// Key of a pair, seen from one end; with the rank of the other.
+pub fn pair(from: PersonId, to_rank: u8, to: PersonId) -> Vec<u8> {
+    key(b'e', &[&from.0, &[to_rank], &to.0])
 }
 
 /// The first possible key of the pairs of an identifier with neighbours of a rank or weaker.
@@ -80,9 +81,9 @@ pub fn by_home(home: PersonId, stronger: PersonId, weaker: PersonId) -> Vec<u8> 
     key(b'h', &[&home.0, &stronger.0, &weaker.0])
 }
 
-/// Key of a member of a person.
-pub fn member(person: PersonId, kind: IdentifierType, member: PersonId) -> Vec<u8> {
-    key(b'm', &[&person.0, &[rank(kind)], &member.0])
+/// Key of a member of a person; with its rank.
+pub fn member(person: PersonId, rank: u8, member: PersonId) -> Vec<u8> {
+    key(b'm', &[&person.0, &[rank], &member.0])
 }
 
 /// Key of a command.
@@ -162,8 +163,9 @@ pub fn decode_number(bytes: &[u8]) -> Result<u64, StoreError> {
     Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| damaged("command's number", "8 bytes expected"))?))
 }
 
-fn decode_kind(rank: u8) -> Result<IdentifierType, StoreError> {
-    IdentifierType::ALL.get(usize::from(rank)).copied().ok_or_else(|| damaged("type", "it is of a later version"))
+/// The type of a rank.
+pub fn decode_kind(rank: u8, rules: &Rules) -> Result<IdentifierType, StoreError> {
+    rules.kind(rank).ok_or_else(|| damaged("type", "it is of a later version"))
 }
 
 /// What became of a pair.
@@ -181,23 +183,23 @@ pub enum Fate {
 const LIMIT: u8 = 16;
 
 impl Fate {
-    fn encode(self) -> u8 {
+    fn encode(self, rules: &Rules) -> u8 {
         match self {
             Fate::Unused => 0,
             Fate::Joined => 1,
             Fate::Refused(Refusal::Oversize) => 2,
             Fate::Refused(Refusal::Never) => 3,
-            Fate::Refused(Refusal::Limit(kind)) => LIMIT + rank(kind),
+            Fate::Refused(Refusal::Limit(kind)) => LIMIT + rules.rank(kind),
         }
     }
 
-    fn decode(byte: u8) -> Result<Fate, StoreError> {
+    fn decode(byte: u8, rules: &Rules) -> Result<Fate, StoreError> {
         Ok(match byte {
             0 => Fate::Unused,
             1 => Fate::Joined,
             2 => Fate::Refused(Refusal::Oversize),
             3 => Fate::Refused(Refusal::Never),
-            LIMIT.. if byte < LIMIT + RANKS => Fate::Refused(Refusal::Limit(decode_kind(byte - LIMIT)?)),
+            LIMIT.. if byte < LIMIT + RANKS => Fate::Refused(Refusal::Limit(decode_kind(byte - LIMIT, rules)?)),
             _ => return Err(damaged("pair", "its fate is of a later version")),
         })
     }
@@ -239,11 +241,11 @@ impl Evidence {
     }
 
     /// The stored form.
-    pub fn encode(self) -> Vec<u8> {
+    pub fn encode(self, rules: &Rules) -> Vec<u8> {
         match self {
-            Evidence::Weaker { fate } => vec![fate.encode()],
+            Evidence::Weaker { fate } => vec![fate.encode(rules)],
             Evidence::Stronger { fate, own, third_parties } => {
-                let mut bytes = vec![fate.encode(), u8::from(third_parties)];
+                let mut bytes = vec![fate.encode(rules), u8::from(third_parties)];
                 if let Some(at) = own {
                     bytes.extend_from_slice(&encode_time(at));
                 }
@@ -253,11 +255,11 @@ impl Evidence {
     }
 
     /// From the stored form.
-    pub fn decode(bytes: &[u8]) -> Result<Evidence, StoreError> {
+    pub fn decode(bytes: &[u8], rules: &Rules) -> Result<Evidence, StoreError> {
         match bytes {
-            [fate] => Ok(Evidence::Weaker { fate: Fate::decode(*fate)? }),
+            [fate] => Ok(Evidence::Weaker { fate: Fate::decode(*fate, rules)? }),
             [fate, third_parties, own @ ..] => Ok(Evidence::Stronger {
-                fate: Fate::decode(*fate)?,
+                fate: Fate::decode(*fate, rules)?,
                 own: if own.is_empty() { None } else { Some(decode_time(own)?) },
                 third_parties: *third_parties != 0,
             }),
@@ -334,7 +336,7 @@ impl Node {
     }
 
     /// The stored form.
-    pub fn encode(&self, id: PersonId) -> Vec<u8> {
+    pub fn encode(&self, id: PersonId, rules: &Rules) -> Vec<u8> {
         let moved = self.person != id;
         let flags = [
             (self.shared, SHARED),
@@ -348,7 +350,7 @@ impl Node {
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
         let mut bytes = Vec::with_capacity(40 + self.value.len());
-        let kind = rank(self.kind) | if self.contested { CONTESTED } else { 0 };
+        let kind = rules.rank(self.kind) | if self.contested { CONTESTED } else { 0 };
         bytes.extend_from_slice(&[VERSION, kind, flags, self.oversize_from]);
         push_count(&mut bytes, self.refused);
         push_count(&mut bytes, self.members);
@@ -363,7 +365,7 @@ impl Node {
     }
 
     /// From the stored form.
-    pub fn decode(id: PersonId, bytes: &[u8]) -> Result<Node, StoreError> {
+    pub fn decode(id: PersonId, bytes: &[u8], rules: &Rules) -> Result<Node, StoreError> {
         let wrong = || damaged("identifier", "it is cut short or of another version");
         let ([version, kind, flags, oversize_from], mut rest) = bytes.split_first_chunk::<4>().ok_or_else(wrong)?;
         if *version != VERSION {
@@ -386,7 +388,7 @@ impl Node {
             Some(decode_time(at)?)
         };
         Ok(Node {
-            kind: decode_kind(*kind & !CONTESTED)?,
+            kind: decode_kind(*kind & !CONTESTED, rules)?,
             value: std::str::from_utf8(rest).map_err(|_| wrong())?.into(),
             person,
             members,

@@ -111,6 +111,18 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
+impl Order {
+    /// The types of the identifiers that it names.
+    pub fn kinds(&self) -> impl Iterator<Item = IdentifierType> + '_ {
+        let (pairs, one): (&[(Name, Name)], _) = match self {
+            Order::Link { pairs } | Order::NeverLink { pairs } => (pairs, None),
+            Order::Erase { identifier } => (&[], Some(identifier.kind)),
+            Order::Undo { .. } | Order::Acknowledge { .. } => (&[], None),
+        };
+        pairs.iter().flat_map(|(a, b)| [a.kind, b.kind]).chain(one)
+    }
+}
+
 impl CommandRecord {
     /// From a record's value. The error says which field is wrong and never quotes it.
     ///

@@ -2,30 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{kind::vocabulary, time::EventTime};
-
-vocabulary! {
-    /// The type of an identifier, strongest first: the order decides a touchpoint's home.
-    IdentifierType {
-        CustomerId => "customer_id",
-        Email => "email",
-        Phone => "phone",
-        Loyalty => "loyalty",
-        Device => "device",
-        Cookie => "cookie",
-        Anonymous => "anonymous",
-        Order => "order",
-        Case => "case",
-        Contract => "contract",
-    }
-}
-
-impl IdentifierType {
-    /// Whether it names a thing that belongs to one person (an order, a case, a contract) and not the person.
-    pub const fn is_thing(self) -> bool {
-        matches!(self, IdentifierType::Order | IdentifierType::Case | IdentifierType::Contract)
-    }
-}
+pub use super::identifier_type::IdentifierType;
+use super::time::EventTime;
 
 /// A typed, normalised value. Ordered by (strength of type, value): the smallest is the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

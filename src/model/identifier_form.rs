@@ -18,16 +18,27 @@ use std::{
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use super::IdentifierType;
+use super::{IdentifierType, OWN_TYPES_MAX};
 
 /// The most blocked values of one's own.
 const BLOCKED_MAX: usize = 1_000;
 
-/// How identifiers are compared: what holds for every spoke, and a spoke's own region.
+/// Every type that a hub knows without being told.
+const BUILT_IN: &str = "customer_id, email, phone, loyalty, device, cookie, anonymous, order, case or contract";
+
+/// Types of a hub's own, strongest first, and the sentence that lists them with all others.
+#[derive(Debug, PartialEq, Eq)]
+struct OwnTypes {
+    kinds: Vec<IdentifierType>,
+    listed: String,
+}
+
+/// What identifiers there are, and how they are compared: what holds for every spoke, and a spoke's own region.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentifierRules {
     phone_region: Option<Region>,
     drops_plus_tags: bool,
+    own: Option<Arc<OwnTypes>>,
     /// In small letters.
     blocked: Option<Arc<BTreeMap<IdentifierType, BTreeSet<Box<str>>>>>,
 }
@@ -50,6 +61,48 @@ impl IdentifierRules {
         IdentifierRules { drops_plus_tags: drops, ..self }
     }
 
+    /// Besides those that every hub knows, these types of a person's identifiers. To be said before
+    /// [`IdentifierRules::with_blocked`], which may name them.
+    pub fn with_own_types(self, mut kinds: Vec<IdentifierType>) -> Result<IdentifierRules, String> {
+        kinds.sort_unstable();
+        kinds.dedup();
+        if kinds.len() > OWN_TYPES_MAX {
+            return Err(format!("there are more than {OWN_TYPES_MAX}"));
+        }
+        let own = (!kinds.is_empty()).then(|| {
+            let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+            Arc::new(OwnTypes { listed: BUILT_IN.replace("device", &format!("{}, device", words.join(", "))), kinds })
+        });
+        Ok(IdentifierRules { own, ..self })
+    }
+
+    /// The types of the hub's own, strongest first.
+    pub fn own_types(&self) -> &[IdentifierType] {
+        self.own.as_ref().map_or(&[], |own| &own.kinds)
+    }
+
+    /// Every type, strongest first.
+    pub fn kinds(&self) -> Vec<IdentifierType> {
+        let mut kinds = [&IdentifierType::BUILT_IN[..], self.own_types()].concat();
+        kinds.sort_unstable();
+        kinds
+    }
+
+    /// Every type in a sentence, strongest first.
+    pub fn listed(&self) -> &str {
+        self.own.as_ref().map_or(BUILT_IN, |own| &own.listed)
+    }
+
+    /// The type that a word names; `None` if this hub has no such type.
+    pub fn kind(&self, word: &str) -> Option<IdentifierType> {
+        IdentifierType::parse(word).filter(|kind| self.has(*kind))
+    }
+
+    /// Whether this hub has the type: another hub may have others.
+    pub fn has(&self, kind: IdentifierType) -> bool {
+        kind.place().is_some() || self.own_types().contains(&kind)
+    }
+
     /// More values that identify nobody, separated by commas: `TYPE:VALUE`, or `VALUE` of any type.
     pub fn with_blocked(self, values: &str) -> Result<IdentifierRules, String> {
         if values.split(',').count() > BLOCKED_MAX {
@@ -60,10 +113,9 @@ impl IdentifierRules {
         let plain = IdentifierRules { blocked: None, ..self.clone() };
         let mut blocked: BTreeMap<IdentifierType, BTreeSet<Box<str>>> = BTreeMap::new();
         for value in values.split(',').map(str::trim).filter(|value| !value.is_empty()) {
-            let typed =
-                value.split_once(':').and_then(|(kind, rest)| Some((IdentifierType::parse(kind)?, rest.trim())));
+            let typed = value.split_once(':').and_then(|(kind, rest)| Some((self.kind(kind)?, rest.trim())));
             let (kind, value) = typed.map_or((None, value), |(kind, value)| (Some(kind), value));
-            for kind in kind.map_or_else(|| IdentifierType::ALL.to_vec(), |kind| vec![kind]) {
+            for kind in kind.map_or_else(|| self.kinds(), |kind| vec![kind]) {
                 if let Some(form) = plain.normalize(kind, value) {
                     blocked.entry(kind).or_default().insert(form.to_lowercase().into_boxed_str());
                 }
@@ -283,7 +335,7 @@ mod tests {
         #[test]
         fn a_form_is_its_own_form(
             text in prop_oneof!["[ -~]{0,24}", "\\PC{0,16}", "\\+?[0-9 ()/.-]{3,16}( ?(x|ext\\.?) ?[0-9]{1,4})?", "[a-zÄöü+.]{1,8}@[a-z.]{1,8}"],
-            kind in prop::sample::select(IdentifierType::ALL.to_vec()),
+            kind in prop::sample::select(IdentifierType::BUILT_IN.to_vec()),
             region in prop::option::of(prop::sample::select(vec!["DE", "US", "IT", "GB", "AR", "MX"])),
             drops in any::<bool>(),
         ) {
@@ -302,7 +354,7 @@ mod tests {
         #[test]
         fn what_is_kept_at_one_look_is_its_own_form(
             text in "[!-~]([ -~]{0,16}[!-~])?",
-            kind in prop::sample::select(IdentifierType::ALL.to_vec()),
+            kind in prop::sample::select(IdentifierType::BUILT_IN.to_vec()),
         ) {
             let rules = IdentifierRules::default();
             if rules.keeps(kind, &text) && !is_blocked(&text) {

@@ -12,6 +12,7 @@ mod department;
 mod goal;
 mod identifier;
 mod identifier_form;
+mod identifier_type;
 mod identity;
 mod insight;
 mod key_value;
@@ -41,6 +42,7 @@ pub use department::{DepartmentElement, DepartmentNews};
 pub use goal::{GOALS_MAX, Goal, GoalError, KnownGoal, PathOutcome, Reached};
 pub use identifier::{Identifier, IdentifierType, PersonId, PersonKey, hexadecimal};
 pub use identifier_form::{IdentifierRules, is_blocked};
+pub use identifier_type::OWN_TYPES_MAX;
 pub use identity::{
     Brought, Cause, CloseLimit, Conflict, Decision, IdentityState, JournalChange, JournalEntry, KeyedIdentifier, Named,
     Refusal,

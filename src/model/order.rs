@@ -29,9 +29,9 @@ impl IdentifierRules {
     /// # Errors
     /// [`OrderError`] if there is no such type.
     pub fn named(&self, text: &str) -> Result<(IdentifierType, String), OrderError> {
-        let named = text.split_once(':').and_then(|(kind, value)| Some((IdentifierType::parse(kind.trim())?, value)));
+        let named = text.split_once(':').and_then(|(kind, value)| Some((self.kind(kind.trim())?, value)));
         let Some((kind, value)) = named else {
-            let kinds: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+            let kinds: Vec<&str> = self.kinds().into_iter().map(IdentifierType::as_str).collect();
             return wrong(
                 "there is no such type of identifier",
                 format!("name TYPE:VALUE with a type of {}", kinds.join(", ")),
@@ -69,7 +69,7 @@ impl Name {
     /// # Errors
     /// As [`Name::of`]; and of `TYPE:#DIGITS`, which is either written wrongly: taken for a value, it would mostly be nobody's.
     pub fn of_decision(text: &str, rules: &IdentifierRules, key: &PersonKey) -> Result<Name, OrderError> {
-        if let Some(name) = Name::of_hash(text) {
+        if let Some(name) = Name::of_hash(text).filter(|name| rules.has(name.kind)) {
             return Ok(name);
         }
         let of_value = text.split_once(':').map(|(_, value)| value.trim());

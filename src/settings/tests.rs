@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use super::*;
+use crate::model::IdentifierRules;
 
 const EXAMPLE: &str = include_str!("../../deploy/insight-hub.toml");
 
@@ -317,4 +318,39 @@ fn with_every_key_alive_only_the_login_and_two_places_of_keys_contradict_the_exa
     let settings = load(&text, &[], &[]).expect("every example value is valid");
     assert_eq!(settings.kafka.sasl_mechanism, Some(SaslMechanism::ScramSha512));
     assert_eq!(settings.kafka.client["socket.keepalive.enable"], "true");
+}
+
+#[test]
+fn types_of_ones_own_are_named_with_their_limits() {
+    let file = "[identity]\ntypes = \" tax_number = 1,member_card , badge=0,\"\nunique = \"customer_id, badge\"\n";
+    let identity = load(file, &[], &[]).expect("a valid configuration").identity;
+    let types: Vec<(&str, u32)> =
+        identity.own_types().expect("names").into_iter().map(|(kind, limit)| (kind.as_str(), limit)).collect();
+    assert_eq!(types, [("badge", 0), ("member_card", 5), ("tax_number", 1)]);
+    let rules = identity.rules().expect("rules");
+    let all = "customer_id, email, phone, loyalty, badge, member_card, tax_number, device, cookie, anonymous, order, case or contract";
+    assert_eq!(rules.listed(), all);
+    assert_eq!(rules.kind("tax_number").map(|kind| kind.as_str()), Some("tax_number"));
+    assert_eq!(IdentifierRules::default().kind("tax_number"), None, "another hub has others");
+    let many = |count: u32| (0..count).map(|number| format!("own{number}")).collect::<Vec<_>>().join(",");
+    for (types, problem) in [
+        ("Tax".to_owned(), "\"Tax\": a type has up to 32 small letters, digits and underscores, a letter first"),
+        ("email".to_owned(), "\"email\": every hub knows this type"),
+        ("case=3".to_owned(), "\"case\": every hub knows this type"),
+        ("reborn".to_owned(), "\"reborn\": this word is taken"),
+        ("tax=many".to_owned(), "\"tax=many\" does not end with a whole number"),
+        ("tax=-1".to_owned(), "\"tax=-1\" does not end with a whole number"),
+        ("badge, badge=2".to_owned(), "\"badge\" is there twice"),
+        (many(9), "there are more than 8"),
+    ] {
+        let said = refusal(&format!("[identity]\ntypes = \"{types}\"\n"), &[], &[]);
+        assert!(said.starts_with("`identity.types`") && said.contains(problem), "{types}: {said}");
+    }
+    assert!(load(&format!("[identity]\ntypes = \"{}\"\n", many(8)), &[], &[]).is_ok());
+    let said = refusal("[identity]\ntypes = \"badge\"\nunique = \"member_card\"\n", &[], &[]);
+    assert!(said.contains("customer_id, email, phone, loyalty, badge, device, cookie, anonymous"), "{said}");
+    let blocked = "[identity]\ntypes = \"badge\"\nblocked = \"badge:lost\"\n";
+    let rules = load(blocked, &[], &[]).expect("a valid configuration").identity.rules().expect("rules");
+    let badge = rules.kind("badge").expect("its type");
+    assert_eq!((rules.normalize(badge, "Lost"), rules.normalize(badge, " B7 ").as_deref()), (None, Some("B7")));
 }

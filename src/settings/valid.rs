@@ -126,11 +126,12 @@ impl Settings {
 
     fn validate_identity(&self) -> Result<(), Broken> {
         let identity = &self.identity;
-        let persons = |kind: &&str| IdentifierType::parse(kind).is_some_and(|kind| !kind.is_thing());
+        let rules = identity.rules()?;
+        let persons = |kind: &&str| rules.kind(kind).is_some_and(|kind| !kind.is_thing());
         let wrong = identity.unique().find(|kind| !persons(kind));
         rule(wrong.is_none(), "identity.unique", || {
-            let of_people = IdentifierType::ALL.iter().filter(|kind| !kind.is_thing()).map(|kind| kind.as_str());
-            let of_people: Vec<&str> = of_people.collect();
+            let of_people = rules.kinds().into_iter().filter(|kind| !kind.is_thing());
+            let of_people: Vec<&str> = of_people.map(IdentifierType::as_str).collect();
             format!("{:?} is no type of a person's identifiers: {}", wrong.unwrap_or_default(), of_people.join(", "))
         })?;
         rule((1..=1_000).contains(&identity.shared_above), "identity.shared_above", || {
@@ -139,7 +140,7 @@ impl Settings {
         rule((2..=100_000).contains(&identity.component_max), "identity.component_max", || {
             "must be between 2 and 100000".into()
         })?;
-        identity.rules().map(drop)
+        Ok(())
     }
 
     fn validate_journeys(&self) -> Result<(), Broken> {

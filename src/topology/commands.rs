@@ -16,6 +16,7 @@ use crate::{
         store::Store,
     },
     feeds::{DeadLetter, Enclosed},
+    links::Rules,
     model::{self, Acknowledgement, CommandRecord, Day, EventTime, Reason},
     telemetry::{Event, Telemetry},
 };
@@ -33,6 +34,7 @@ pub(super) struct CommandsStage {
     /// What every partition of metrics is told.
     seen: Vec<Told>,
     metrics_partitions: i32,
+    links: Rules,
     record: Vec<u8>,
     telemetry: Telemetry,
     /// Of the running transaction: field and offset of what is no command.
@@ -49,6 +51,7 @@ impl CommandsStage {
             customers_partitions: options.customers_partitions,
             seen: Vec::new(),
             metrics_partitions: options.metrics_partitions,
+            links: options.links.clone(),
             record: Vec::new(),
             telemetry: options.telemetry.clone(),
             rejected: Vec::new(),
@@ -79,6 +82,15 @@ impl CommandsStage {
         Ok(())
     }
 
+    /// A command about identifiers that this hub has.
+    fn parse(&self, value: &[u8]) -> Result<CommandRecord, (&'static str, String)> {
+        let command = CommandRecord::parse(value)?;
+        if command.order.kinds().any(|kind| !self.links.has(kind)) {
+            return Err(("identifier", "it names a type of identifiers that is not in identity.types".to_owned()));
+        }
+        Ok(command)
+    }
+
     fn take(&mut self, command: &CommandRecord, number: u64, at: EventTime) {
         let named = |pairs: &[(model::Name, model::Name)]| {
             pairs.iter().map(|(a, b)| ((a.kind, a.id), (b.kind, b.id))).collect()
@@ -101,7 +113,7 @@ impl CommandsStage {
 
 impl Stage for CommandsStage {
     fn process(&mut self, record: &Record<'_>, _: &mut Store, outputs: &mut dyn Outputs) -> Result<(), StageError> {
-        match CommandRecord::parse(record.value.unwrap_or_default()) {
+        match self.parse(record.value.unwrap_or_default()) {
             Ok(command) => {
                 self.take(&command, record.offset.unsigned_abs(), EventTime(record.timestamp_ms));
                 if self.batch.is_full() {

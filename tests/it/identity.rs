@@ -8,6 +8,7 @@
 //! - [`febrl`]: data whose truth is known.
 //! - [`large`]: what one home tells at once.
 //! - [`long`]: long histories that move.
+//! - [`own`]: a type of identifiers that only this hub has.
 //! - [`worlds`]: random people, decisions, erasures, and what comes after them.
 //! - [`schedules`]: such worlds under seeded faults, at rest and in races.
 
@@ -17,6 +18,7 @@ mod febrl;
 mod known;
 mod large;
 mod long;
+mod own;
 mod schedules;
 mod story;
 mod worlds;
@@ -36,7 +38,7 @@ use insight_hub::{
         worker::WorkerOptions,
     },
     ingest::{self, LiveSpokes, Spoke, SpokeFile, SpokeSet},
-    model::{Identifier, IdentifierType, Name, PersonKey},
+    model::{Identifier, IdentifierRules, IdentifierType, Name, PersonKey},
     topology::{self, TopicMap, TopologyOptions},
     wire::Schemas,
 };
@@ -48,8 +50,19 @@ use crate::{
     world::{PERSON_KEY, SPOKE_PARTITIONS, topology_options},
 };
 
-const TYPES: [&str; 10] =
-    ["customer_id", "email", "phone", "loyalty", "device", "cookie", "anonymous", "order", "case", "contract"];
+const TYPES: [&str; 11] = [
+    "customer_id",
+    "email",
+    "phone",
+    "loyalty",
+    "tax_number",
+    "device",
+    "cookie",
+    "anonymous",
+    "order",
+    "case",
+    "contract",
+];
 /// 2026-03-02T00:00:00Z.
 pub const START_MS: i64 = 1_772_409_600_000;
 pub const HOUR_MS: i64 = 3_600_000;
@@ -62,19 +75,23 @@ pub const CONTACT_CAP: i64 = 1;
 /// Rank of the type and value.
 pub type Id = (usize, String);
 
-/// The departments write touchpoints as they are.
+/// The departments write touchpoints as they are; the hub has `tax_number` as a type of its own.
 pub fn options(name: &str) -> TopologyOptions {
     partitioned(name, 3, 2, SPOKE_PARTITIONS)
 }
 
 /// The same with so many partitions of customers, of metrics and of each department's topic.
 fn partitioned(name: &str, customers: i32, metrics: i32, spoke: i32) -> TopologyOptions {
+    let own = IdentifierType::own("tax_number").unwrap();
     let spokes = DEPARTMENTS.map(|department| {
         let file = format!("spoke = \"{department}\"\ntopic = \"{department}.events\"\nformat = \"touchpoint-json\"\n");
         let file = SpokeFile::parse(department, &file).unwrap();
-        Spoke::compile(&file, ingest::Options::default(), &Arc::new(Schemas::default())).unwrap()
+        let identifiers = IdentifierRules::default().with_own_types(vec![own]).unwrap();
+        let options = ingest::Options { identifiers, ..ingest::Options::default() };
+        Spoke::compile(&file, options, &Arc::new(Schemas::default())).unwrap()
     });
     let mut options = topology_options(name, customers);
+    options.links = options.links.with_own_types(&[own]).with_limit(own, Some(2));
     options.customers.fold.contact_cap = CONTACT_CAP;
     TopologyOptions {
         spokes: Arc::new(LiveSpokes::new(SpokeSet::new(spokes).unwrap())),

@@ -226,3 +226,18 @@ fn what_is_counted_anew_while_histories_move_is_in_the_end_what_it_would_have_be
         assert_eq!(differences, (Vec::new(), Vec::new()), "after {} messages", before + 1);
     }
 }
+
+#[test]
+fn what_a_pair_is_known_by_is_what_it_was_and_has_the_name_of_a_type_of_ones_own() {
+    use crate::customers::home::pair_hash;
+    let of = |kind, value| Identifier { kind, value };
+    let own = |name: &str| IdentifierType::own(name).expect("a name");
+    let address = of(IdentifierType::Email, "a@x.org");
+    let known = pair_hash(address, of(IdentifierType::Cookie, "c"));
+    assert_eq!(known, xxhash_rust::xxh3::xxh3_128(b"\x01a@x.org\0\x05c\0"), "as homes have it that were kept before");
+    let [badge, member, members] = ["badge", "member", "members"].map(own);
+    let hashes = [of(badge, "c"), of(member, "sc"), of(members, "c"), of(IdentifierType::Device, "c")];
+    let hashes: std::collections::BTreeSet<u128> = hashes.map(|other| pair_hash(address, other)).into();
+    assert_eq!(hashes.len(), 4);
+    assert_eq!(pair_hash(address, of(badge, "c")), xxhash_rust::xxh3::xxh3_128(b"\x01a@x.org\0\xffbadge\0c\0"));
+}

@@ -155,7 +155,7 @@ pub struct TouchpointParts {
 }
 
 pub fn touchpoint() -> impl Strategy<Value = TouchpointParts> {
-    let identifiers = vec((select(IdentifierType::ALL), vec(text(), 1..3)), 0..4);
+    let identifiers = vec((select(&IdentifierType::BUILT_IN[..]), vec(text(), 1..3)), 0..4);
     let closed = (select(Kind::ALL), of(select(Channel::ALL)), select(Initiator::ALL), select(ScoreScale::ALL));
     (vec(text(), 4), vec(of(text()), 9), identifiers, map(text()), vec(number(), 8), vec(any::<bool>(), 8), closed)
         .prop_map(|(words, optional, identifiers, properties, numbers, present, closed)| TouchpointParts {

@@ -196,7 +196,7 @@ impl<'v> Guesser<'_, 'v> {
             found.into_iter().partition(|(kind, _, doubt)| doubt.is_none() || !certain.contains(kind));
         found = found_;
         found.sort_by_key(|(kind, place, _)| (*kind, place.keys.len()));
-        for &kind in IdentifierType::ALL {
+        for kind in IdentifierType::BUILT_IN {
             let of_kind: Vec<_> = found.iter().filter(|(known, ..)| *known == kind).collect();
             if of_kind.is_empty() {
                 continue;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::links::{Rules, store_keys};
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes every character");
         text
@@ -48,29 +48,33 @@ fn the_store_of_version_1_is_what_this_program_writes() {
 #[test]
 fn what_is_damaged_or_of_another_version_is_named() {
     let ann = super::world::id(&name("customer_id:ann"));
-    let node = world().node(&name("customer_id:ann")).expect("it is known").encode(ann);
+    let node = world().node(&name("customer_id:ann")).expect("it is known").encode(ann, &Rules::default());
     for length in 0..6 {
-        assert!(store_keys::Node::decode(ann, &node[..length]).is_err(), "{length} bytes");
+        assert!(store_keys::Node::decode(ann, &node[..length], &Rules::default()).is_err(), "{length} bytes");
     }
     let other = [&[store_keys::VERSION + 1], &node[1..]].concat();
-    let error = store_keys::Node::decode(ann, &other).expect_err("another version");
+    let error = store_keys::Node::decode(ann, &other, &Rules::default()).expect_err("another version");
     assert!(error.to_string().contains("restore the store from its changelog"), "{error}");
-    assert!(store_keys::Evidence::decode(&[]).is_err());
-    assert!(store_keys::Evidence::decode(&[9]).is_err(), "a fate that nobody wrote");
+    assert!(store_keys::Evidence::decode(&[], &Rules::default()).is_err());
+    assert!(store_keys::Evidence::decode(&[9], &Rules::default()).is_err(), "a fate that nobody wrote");
     assert!(store_keys::Command::decode(&[store_keys::VERSION, 9, 0, 0, 0, 0]).is_err());
     assert!(store_keys::Counters::decode(&[store_keys::VERSION, 0]).is_err());
 }
 
 #[test]
 fn other_rules_have_another_fingerprint() {
-    use crate::model::IdentifierType::{Cookie, Loyalty};
+    use crate::model::IdentifierType::{self, Cookie, Loyalty};
     let rules = Rules::default();
+    let [own, other] = ["tax_number", "badge"].map(|name| IdentifierType::own(name).expect("a name"));
     let others = [
         rules.clone().with_unique(Loyalty),
         rules.clone().with_limit(Cookie, None),
         rules.clone().with_limit(Cookie, Some(99)),
         rules.clone().with_shared_above(99),
         rules.clone().with_component_max(99),
+        rules.clone().with_own_types(&[own]),
+        rules.clone().with_own_types(&[own, other]),
+        rules.clone().with_own_types(&[own]).with_unique(own),
     ];
     for (place, other) in others.iter().enumerate() {
         assert_ne!(other.fingerprint(), rules.fingerprint(), "{place}");

@@ -5,6 +5,7 @@ mod disasters;
 mod golden;
 mod journal;
 mod oracle;
+mod own;
 mod properties;
 mod watched;
 mod world;

@@ -14,6 +14,20 @@ pub struct Numbers {
     pub limits: BTreeMap<IdentifierType, usize>,
     pub shared_above: usize,
     pub component_max: usize,
+    /// Types of the hub's own.
+    pub own: Vec<IdentifierType>,
+}
+
+impl Numbers {
+    /// Every type, strongest first: those of the hub's own by name, weaker than loyalty.
+    pub fn kinds(&self) -> Vec<IdentifierType> {
+        let words =
+            ["customer_id", "email", "phone", "loyalty", "device", "cookie", "anonymous", "order", "case", "contract"];
+        let mut own: Vec<&str> = self.own.iter().map(|kind| kind.as_str()).collect();
+        own.sort_unstable();
+        let all = words[..4].iter().chain(&own).chain(&words[4..]);
+        all.map(|word| IdentifierType::parse(word).expect("a type")).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +52,8 @@ fn is_thing(name: &Name) -> bool {
     ["order", "case", "contract"].contains(&name.0.as_str())
 }
 
-fn level(pair: &(Name, Name)) -> u8 {
-    pair.1.0 as u8
+fn level(pair: &(Name, Name), kinds: &[IdentifierType]) -> u8 {
+    u8::try_from(kinds.iter().position(|kind| *kind == pair.1.0).expect("a type of the hub")).expect("few types")
 }
 
 pub fn in_order(one: &Name, other: &Name) -> (Name, Name) {
@@ -124,6 +138,7 @@ fn flood(start: &Name, edges: &[&(Name, Name)]) -> BTreeSet<Name> {
 /// Resolves pairs (a name with itself: it was seen) and commands in their order.
 pub fn truth(pairs: &BTreeSet<(Name, Name)>, orders: &[(String, Order)], numbers: &Numbers) -> Truth {
     let (links, nevers) = standing(orders);
+    let kinds = numbers.kinds();
     let names: BTreeSet<Name> =
         pairs.iter().chain(&links).flat_map(|(one, other)| [one.clone(), other.clone()]).collect();
     let (classes, refused_links) = forced(&names, &links, &nevers);
@@ -150,17 +165,17 @@ pub fn truth(pairs: &BTreeSet<(Name, Name)>, orders: &[(String, Order)], numbers
         pairs.iter().filter(|(one, other)| one != other && !shared.contains(one) && !shared.contains(other)).collect();
     let too_many = |start: &Name, up_to: u8| {
         let edges: Vec<&(Name, Name)> =
-            usable.iter().copied().filter(|pair| level(pair) <= up_to).chain(&links).collect();
+            usable.iter().copied().filter(|pair| level(pair, &kinds) <= up_to).chain(&links).collect();
         flood(start, &edges).iter().filter(|name| !is_thing(name)).count() > numbers.component_max
     };
     let mut levels = BTreeMap::new();
     for name in &names {
-        if let Some(level) = (0..10).find(|level| too_many(name, *level)) {
+        if let Some(level) = (0..u8::try_from(kinds.len()).expect("few types")).find(|level| too_many(name, *level)) {
             levels.insert(name.clone(), level);
         }
     }
     let (oversize, mut in_effect): (Vec<_>, Vec<_>) =
-        usable.iter().copied().partition(|pair| too_many(&pair.0, level(pair)));
+        usable.iter().copied().partition(|pair| too_many(&pair.0, level(pair, &kinds)));
 
     let mut groups = classes.clone();
     let mut refused: BTreeSet<((Name, Name), String, bool)> =
@@ -173,7 +188,7 @@ pub fn truth(pairs: &BTreeSet<(Name, Name)>, orders: &[(String, Order)], numbers
             continue;
         }
         let count = |group: usize, kind: IdentifierType| groups[group].iter().filter(|name| name.0 == kind).count();
-        let exceeded = IdentifierType::ALL.iter().find(|kind| {
+        let exceeded = kinds.iter().find(|kind| {
             let limit = if numbers.unique.contains(kind) { Some(1) } else { numbers.limits.get(kind).copied() };
             let (held, more) = (count(a, **kind), count(b, **kind));
             held >= 1 && more >= 1 && limit.is_some_and(|limit| held + more > limit)

@@ -54,16 +54,29 @@ fn numbers(random: &mut Random) -> Numbers {
     if random.chance(50) {
         limits.insert(Phone, 1 + random.below(2));
     }
-    Numbers { unique, limits, shared_above: 1 + random.below(3), component_max: 2 + random.below(6) }
+    let own: Vec<IdentifierType> = own_types().into_iter().filter(|_| random.chance(50)).collect();
+    for kind in &own {
+        match random.below(3) {
+            0 => unique.push(*kind),
+            1 => drop(limits.insert(*kind, 1 + random.below(2))),
+            _ => {}
+        }
+    }
+    Numbers { unique, limits, shared_above: 1 + random.below(3), component_max: 2 + random.below(6), own }
 }
 
-fn pool(random: &mut Random) -> Vec<Name> {
+/// Met in another order than that of their strength.
+fn own_types() -> [IdentifierType; 2] {
+    ["tax_number", "badge"].map(|name| IdentifierType::own(name).expect("a name"))
+}
+
+fn pool(random: &mut Random, numbers: &Numbers) -> Vec<Name> {
     use IdentifierType::{Cookie, CustomerId, Device, Email, Loyalty, Order, Phone};
     let mut pool = Vec::new();
     for number in 0..2 + random.below(3) {
         pool.push((CustomerId, format!("secret-c{number}")));
     }
-    let others = [Email, Phone, Loyalty, Device, Cookie, Order];
+    let others = [&[Email, Phone, Loyalty, Device, Cookie, Order][..], &numbers.own].concat();
     for _ in 0..2 + random.below(7) {
         let kind = *random.pick(&others);
         let value = format!("secret-{}{}", kind.as_str(), random.below(4));
@@ -142,7 +155,7 @@ fn pairs_and_duplicates_in_any_order_give_the_persons_of_the_oracle() {
     for seed in cases(20_000, 200_000) {
         let mut random = Random::new(seed);
         let numbers = numbers(&mut random);
-        let pool = pool(&mut random);
+        let pool = pool(&mut random, &numbers);
         let mut pairs: Vec<(Name, Name)> =
             (0..1 + random.below(14)).map(|_| (random.pick(&pool).clone(), random.pick(&pool).clone())).collect();
         let orders: Vec<(String, Order)> =
@@ -175,7 +188,7 @@ fn pairs_and_duplicates_in_any_order_give_the_persons_of_the_oracle() {
 fn world(seed: u64, withdraws: bool) {
     let mut random = Random::new(seed);
     let numbers = numbers(&mut random);
-    let pool = pool(&mut random);
+    let pool = pool(&mut random, &numbers);
     let mut world = World::new(numbers);
     let mut reports: Vec<(Name, Vec<((Name, Name), i64)>)> = Vec::new();
     let mut orders: Vec<(String, Order)> = Vec::new();

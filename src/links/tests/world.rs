@@ -43,7 +43,7 @@ fn shown(name: &Name) -> String {
 }
 
 pub fn rules(numbers: &Numbers) -> Rules {
-    let mut rules = IdentifierType::ALL.iter().fold(Rules::default(), |rules, kind| rules.with_limit(*kind, None));
+    let mut rules = Rules::without_limits().with_own_types(&numbers.own);
     for (kind, limit) in &numbers.limits {
         rules = rules.with_limit(*kind, Some(u32::try_from(*limit).expect("a small limit")));
     }
@@ -61,6 +61,7 @@ pub fn usual() -> Numbers {
         limits: [(Email, 5), (Phone, 5), (Loyalty, 5), (Device, 5), (Cookie, 100), (Anonymous, 100)].into(),
         shared_above: Rules::default().shared_above(),
         component_max: 1_000,
+        own: Vec::new(),
     }
 }
 
@@ -460,13 +461,13 @@ impl World {
     pub fn person(&self, text: &str) -> String {
         let person = self.node(&name(text)).map_or(id(&name(text)), |node| node.person);
         let bytes = &self.store[&store_keys::node(person)];
-        let node = Node::decode(person, bytes).expect("a node");
+        let node = Node::decode(person, bytes, &self.links.rules).expect("a node");
         format!("{}:{}", node.kind, node.value)
     }
 
     pub fn node(&self, name: &Name) -> Option<Node> {
         let bytes = KeyValue::get(&self.store, &store_keys::node(id(name))).expect("a map does not fail")?;
-        Some(Node::decode(id(name), &bytes).expect("a node"))
+        Some(Node::decode(id(name), &bytes, &self.links.rules).expect("a node"))
     }
 
     /// Compares all that the stage holds and told with what the oracle says of all that came.
@@ -477,7 +478,7 @@ impl World {
             .entries(b'n')
             .map(|(key, value)| {
                 let [id] = store_keys::parse_ids::<1>(key).expect("a key");
-                (id, Node::decode(id, value).expect("a node"))
+                (id, Node::decode(id, value, &self.links.rules).expect("a node"))
             })
             .collect();
         let mut persons = BTreeMap::new();
@@ -516,6 +517,7 @@ impl World {
     }
 
     fn check_pairs(&self, truth: &Truth, nodes: &BTreeMap<PersonId, Node>) {
+        let rules = &self.links.rules;
         let full_name = |id: &PersonId| (nodes[id].kind, nodes[id].value.to_string());
         let mut refused = BTreeSet::new();
         let mut ends: BTreeMap<PersonId, u32> = BTreeMap::new();
@@ -523,16 +525,16 @@ impl World {
         for (key, value) in self.entries(b'e') {
             let from = PersonId(key[1..17].try_into().expect("16 bytes"));
             let (rank, other) = store_keys::parse_pair(key).expect("a key");
-            assert_eq!(rank, nodes[&other].kind as u8);
-            let evidence = Evidence::decode(value).expect("a pair");
+            assert_eq!(rank, rules.rank(nodes[&other].kind));
+            let evidence = Evidence::decode(value, rules).expect("a pair");
             let (one, another) = (full_name(&from), full_name(&other));
             assert_eq!(matches!(evidence, Evidence::Stronger { .. }), one < another);
             if evidence.fate().refusal().is_some() {
                 *ends.entry(from).or_default() += 1;
             }
             if one > another {
-                let mirrored = store_keys::pair(other, one.0, from);
-                assert_eq!(Evidence::decode(&self.store[&mirrored]).expect("a pair").fate(), evidence.fate());
+                let mirrored = store_keys::pair(other, rules.rank(one.0), from);
+                assert_eq!(Evidence::decode(&self.store[&mirrored], rules).expect("a pair").fate(), evidence.fate());
                 continue;
             }
             let usable = !truth.shared.contains(&one) && !truth.shared.contains(&another);

@@ -16,9 +16,15 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Shared, access_requests, alerts, analyses, asking::NAME_BYTES_MAX, customers, dead_letters, decisions, erasures,
-    events, ingestion, metrics, problem::ProblemBody, reply::Lasting, shapes::customer_pattern, spokes,
+    Shared, access_requests, alerts, analyses,
+    asking::NAME_BYTES_MAX,
+    customers, dead_letters, decisions, erasures, events, ingestion, metrics,
+    problem::ProblemBody,
+    reply::Lasting,
+    shapes::{customer_pattern, with_types_of},
+    spokes,
 };
+use crate::model::IdentifierRules;
 
 /// What is about no single resource.
 #[derive(OpenApi)]
@@ -65,8 +71,8 @@ impl Modify for Rules {
     }
 }
 
-/// The routes, and their description.
-pub(super) fn router() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
+/// The routes, and their description. `rules`: what identifiers there are.
+pub(super) fn router(rules: &IdentifierRules) -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
     let resources = OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(super::page))
         .routes(routes!(super::openapi_json))
@@ -102,10 +108,13 @@ pub(super) fn router() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
     let (router, mut description) = resources.split_for_parts();
     for (is_read, operation) in description.paths.paths.values_mut().flat_map(operations) {
         add_refusals(is_read, operation);
-        add_names(operation);
+        add_names(rules, operation);
         add_absence(operation);
         add_table(operation);
         add_items(operation);
+    }
+    if let Some(components) = &mut description.components {
+        with_types_of(rules, components);
     }
     (router, description)
 }
@@ -148,13 +157,13 @@ fn add_refusals(is_read: bool, operation: &mut Operation) {
 }
 
 /// Says what a name in a path looks like.
-fn add_names(operation: &mut Operation) {
+fn add_names(rules: &IdentifierRules, operation: &mut Operation) {
     for parameter in operation.parameters.iter_mut().flatten().filter(|it| it.parameter_in == ParameterIn::Path) {
         let Some(RefOr::T(Schema::Object(name))) = &mut parameter.schema else { continue };
         (name.min_length, name.max_length) = (Some(1), Some(NAME_BYTES_MAX));
         name.pattern = match parameter.name.as_str() {
             "alert" | "priority" | "erasure" => Some("^[0-9a-fA-F]{32}$".to_owned()),
-            "customer" => Some(customer_pattern()),
+            "customer" => Some(customer_pattern(rules)),
             _ => None,
         };
     }

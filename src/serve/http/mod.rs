@@ -194,7 +194,7 @@ type Shared = Arc<Api>;
 
 /// The routes of the API over a view, and the same for whoever is inside. `streams_max`: streams of events at a time.
 pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -> (Router, inside::Inside) {
-    let (router, description) = description::router();
+    let (router, description) = description::router(&options.rules);
     let mut access = Access::new(options.tokens_file, options.inside, options.now_ms);
     if let Some(issuer) = options.issuer {
         access = access.with(issuer);
@@ -246,9 +246,9 @@ pub(super) fn routes(view: Arc<View>, options: ApiOptions, streams_max: usize) -
     (routes, inside)
 }
 
-/// The description, as it is served.
+/// The description, as a hub serves it that has no types of its own.
 pub fn openapi() -> Value {
-    let (_, description) = description::router();
+    let (_, description) = description::router(&IdentifierRules::default());
     serde_json::to_value(description).expect("a description can be written")
 }
 

@@ -5,12 +5,12 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::{Map, Value, json};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, Type, schema::Object},
+    openapi::{Components, ObjectBuilder, RefOr, Schema, Type, schema::Object},
 };
 
 use crate::{
     feeds::Feed,
-    model::{HASH_MARK, IdentifierType},
+    model::{HASH_MARK, IdentifierRules, IdentifierType},
 };
 
 /// A type for each feed whose records are shown, so that operations name what they answer.
@@ -72,7 +72,7 @@ pub(super) enum IdentifierText {}
 impl PartialSchema for IdentifierText {
     fn schema() -> RefOr<Schema> {
         let text = ObjectBuilder::new().schema_type(Type::String).description(Some("TYPE:VALUE"));
-        RefOr::T(Schema::Object(text.pattern(Some(format!("^{}$", identifier_pattern()))).build()))
+        RefOr::T(Schema::Object(text.pattern(Some(identifier_pattern(&IdentifierRules::default()))).build()))
     }
 }
 
@@ -89,8 +89,7 @@ impl PartialSchema for DecidedText {
     fn schema() -> RefOr<Schema> {
         let said = "TYPE:VALUE; or TYPE#DIGITS, with the 32 hexadecimal digits of its keyed hash";
         let text = ObjectBuilder::new().schema_type(Type::String).description(Some(said));
-        let types = identifier_types();
-        RefOr::T(Schema::Object(text.pattern(Some(format!("^({types})(:.+|{HASH_MARK}[0-9a-fA-F]{{32}})$"))).build()))
+        RefOr::T(Schema::Object(text.pattern(Some(decided_pattern(&IdentifierRules::default()))).build()))
     }
 }
 
@@ -106,7 +105,7 @@ pub(super) enum CustomerText {}
 impl PartialSchema for CustomerText {
     fn schema() -> RefOr<Schema> {
         let text = ObjectBuilder::new().schema_type(Type::String).description(Some("TYPE:VALUE, or a person's id"));
-        RefOr::T(Schema::Object(text.pattern(Some(customer_pattern())).build()))
+        RefOr::T(Schema::Object(text.pattern(Some(customer_pattern(&IdentifierRules::default()))).build()))
     }
 }
 
@@ -117,16 +116,34 @@ impl ToSchema for CustomerText {
 }
 
 /// What a text looks like that names a customer.
-pub(super) fn customer_pattern() -> String {
-    format!("^([0-9a-fA-F]{{32}}|{})$", identifier_pattern())
+pub(super) fn customer_pattern(rules: &IdentifierRules) -> String {
+    format!("^([0-9a-fA-F]{{32}}|({}):.+)$", types(rules))
 }
 
-fn identifier_pattern() -> String {
-    format!("({}):.+", identifier_types())
+fn identifier_pattern(rules: &IdentifierRules) -> String {
+    format!("^({}):.+$", types(rules))
 }
 
-fn identifier_types() -> String {
-    let types: Vec<&str> = IdentifierType::ALL.iter().map(|kind| kind.as_str()).collect();
+fn decided_pattern(rules: &IdentifierRules) -> String {
+    format!("^({})(:.+|{HASH_MARK}[0-9a-fA-F]{{32}})$", types(rules))
+}
+
+/// Says in the texts that name identifiers which types this hub has.
+pub(super) fn with_types_of(rules: &IdentifierRules, components: &mut Components) {
+    let patterns: [(Cow<'static, str>, fn(&IdentifierRules) -> String); 3] = [
+        (IdentifierText::name(), identifier_pattern),
+        (DecidedText::name(), decided_pattern),
+        (CustomerText::name(), customer_pattern),
+    ];
+    for (name, pattern) in patterns {
+        if let Some(RefOr::T(Schema::Object(text))) = components.schemas.get_mut(&*name) {
+            text.pattern = Some(pattern(rules));
+        }
+    }
+}
+
+fn types(rules: &IdentifierRules) -> String {
+    let types: Vec<&str> = rules.kinds().into_iter().map(IdentifierType::as_str).collect();
     types.join("|")
 }
 

@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     feeds::Feed,
-    model::IdentifierType,
     serve::{access::Role, http::inside::Refused},
 };
 
@@ -54,7 +53,8 @@ fn form(asker: &Asker, kind: &str, value: &str, wrong: Option<&str>) -> Page {
     }
     page.top.extend(wrong.map(|wrong| notice("error", wrong)));
     let person = ("person".to_owned(), "Person’s id in the feeds".to_owned());
-    let kinds = IdentifierType::ALL.iter().map(|kind| (kind.as_str().to_owned(), words::title(kind.as_str())));
+    let kinds = asker.desk.rules().kinds().into_iter();
+    let kinds = kinds.map(|kind| (kind.as_str().to_owned(), words::title(kind.as_str())));
     page.top.push(Block::Form {
         action: "/customers".to_owned(),
         is_post: true,

@@ -20,10 +20,7 @@ use super::{
     redirect, shown,
     words::{self, count, count_of, href, instant, list_of, percent, text_of},
 };
-use crate::{
-    model::IdentifierType,
-    serve::{access::Role, http::inside::Refused},
-};
+use crate::serve::{access::Role, http::inside::Refused};
 
 const PATH: &str = "/customers/privacy";
 
@@ -90,7 +87,8 @@ fn empty() -> Page {
 }
 
 fn form(asker: &Asker, kind: &str, value: &str) -> Block {
-    let kinds = IdentifierType::ALL.iter().map(|kind| (kind.as_str().to_owned(), words::title(kind.as_str())));
+    let kinds = asker.desk.rules().kinds().into_iter();
+    let kinds = kinds.map(|kind| (kind.as_str().to_owned(), words::title(kind.as_str())));
     Block::Form {
         action: PATH.to_owned(),
         is_post: true,

@@ -61,6 +61,12 @@ impl House {
         self.running.hub.restart();
     }
 
+    /// Ends the hub; says where its data lie.
+    pub(super) fn stop(&mut self) -> std::path::PathBuf {
+        self.running.hub.process.terminate(WITHIN);
+        self.running.data().to_owned()
+    }
+
     /// Fails, with what it said, if the hub has ended.
     pub(super) fn assert_runs(&mut self) {
         let process = &mut self.running.hub.process;

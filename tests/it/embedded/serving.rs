@@ -7,6 +7,7 @@ mod expected;
 mod limits;
 mod login;
 mod operations;
+mod own_types;
 mod pages;
 mod planted;
 mod reviewing;

@@ -179,17 +179,17 @@ impl Maker {
         let mut identifiers: Vec<Vec<Id>> = Vec::new();
         for person in 0..people {
             let mut own: Vec<Id> = Vec::new();
-            for rank in [0, 1, 1, 2, 5, 5, 6, 7, 7] {
+            for rank in [0, 1, 1, 2, 4, 6, 6, 7, 8, 8] {
                 if self.dice.roll(3) > 0 {
                     let at = if rank == 1 { "@x.org" } else { "" };
                     own.push((rank, format!("{}{person}-{}{at}", &TYPES[rank][..2], own.len())));
                 }
             }
-            own.push((5, format!("co{person}")));
+            own.push((6, format!("co{person}")));
             identifiers.push(own);
         }
-        // A family's e-mail, a shop's tablet, a mistyped address.
-        for shared in [(1, "family@x.org"), (4, "tablet"), (1, "tpyo@x.org")] {
+        // A family's e-mail, a shop's tablet, a firm's number, a mistyped address.
+        for shared in [(1, "family@x.org"), (5, "tablet"), (4, "of a firm"), (1, "tpyo@x.org")] {
             for own in &mut identifiers {
                 if self.dice.roll(3) == 0 {
                     own.push((shared.0, shared.1.to_owned()));

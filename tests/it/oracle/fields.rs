@@ -4,9 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Identifier types, strongest first.
-pub const IDENTIFIER_TYPES: [&str; 10] =
-    ["customer_id", "email", "phone", "loyalty", "device", "cookie", "anonymous", "order", "case", "contract"];
+/// Identifier types, strongest first; `tax_number` where a hub has such a type of its own.
+pub const IDENTIFIER_TYPES: [&str; 11] = [
+    "customer_id",
+    "email",
+    "phone",
+    "loyalty",
+    "tax_number",
+    "device",
+    "cookie",
+    "anonymous",
+    "order",
+    "case",
+    "contract",
+];
 
 pub const KINDS: [&str; 40] = [
     "message_sent",

@@ -10,7 +10,7 @@ use super::{fields::IDENTIFIER_TYPES, orders::Standing, person_id};
 pub type Identifier = (usize, String);
 
 const CUSTOMER_ID: usize = 0;
-const FIRST_THING: usize = 7;
+const FIRST_THING: usize = 8;
 /// An identifier with more stronger neighbours is shared.
 const SHARED_ABOVE: usize = 4;
 const COMPONENT_MAX: usize = 1_000;
@@ -21,6 +21,8 @@ const LISTED_MAX: usize = 256;
 fn limit(rank: usize) -> usize {
     match IDENTIFIER_TYPES[rank] {
         "customer_id" => 1,
+        // In worlds whose hub has the type.
+        "tax_number" => 2,
         "email" | "phone" | "loyalty" | "device" => 5,
         "cookie" | "anonymous" => 100,
         _ => usize::MAX,
