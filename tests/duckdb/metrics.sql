@@ -226,24 +226,24 @@ WITH per_day AS (
 SELECT dim, dim_value, day, count(*) AS n, sum(sent)::BIGINT AS sent, count(*) FILTER (sent > getvariable('contact_cap')) AS above
 FROM per_person GROUP BY ALL;
 
--- Whether somebody went on within 30 days of the month's first content, or of being active first where there was none.
+-- Of each month and value, whether somebody went on within 30 days of the first content, or of being active first where there was
+-- none: whatever the value of what followed.
 CREATE TABLE content AS
 WITH begun AS (
-    SELECT person, w.first,
+    SELECT p.person, p.dim, p.dim_value, p.kind, p.first,
         min(pos) FILTER (t.kind = 'content_consumed') AS consumed, min(pos) FILTER (initiator = 'customer') AS acted
-    FROM touch t JOIN of_day w USING (day) WHERE w.kind = 'month' GROUP BY ALL
-), beginning AS (
-    SELECT b.person, b.first, consumed IS NOT NULL AS consumer, t.pos, t.ms, p.rank
-    FROM begun b JOIN touch t ON t.person = b.person AND t.pos = coalesce(consumed, acted)
-    JOIN phase p ON p.person = b.person AND p.pos = t.pos + 1
+    FROM place p JOIN touch t USING (person, pos) WHERE p.kind = 'month' GROUP BY ALL
+), followed AS (
+    SELECT t.person, t.pos, t.ms, p.rank, q.placed IS NOT NULL AS bought
+    FROM touch t JOIN phase p ON p.person = t.person AND p.pos = t.pos + 1
+    LEFT JOIN (SELECT DISTINCT person, placed FROM purchase) q ON q.person = t.person AND q.placed = t.pos
 ), went AS (
-    SELECT *, EXISTS (
-        SELECT 1 FROM touch t JOIN phase p ON p.person = t.person AND p.pos = t.pos + 1
-        WHERE t.person = b.person AND t.pos > b.pos AND t.ms <= b.ms + 30 * 86400000::BIGINT
-            AND (p.rank > b.rank OR EXISTS (SELECT 1 FROM purchase q WHERE q.person = t.person AND q.placed = t.pos))
-    ) AS went_on
-    FROM beginning b
+    SELECT f.person, f.pos, coalesce(bool_or(l.bought OR l.rank > f.rank), false) AS went_on
+    FROM (SELECT DISTINCT person, coalesce(consumed, acted) AS pos FROM begun) b
+    JOIN followed f USING (person, pos)
+    LEFT JOIN followed l ON l.person = f.person AND l.pos > f.pos AND l.ms <= f.ms + 30 * 86400000::BIGINT
+    GROUP BY ALL
 )
-SELECT first, count(*) FILTER (consumer) AS n, count(*) FILTER (consumer AND went_on) AS a,
-    count(*) FILTER (NOT consumer) AS others, count(*) FILTER (NOT consumer AND went_on) AS others_on
-FROM went GROUP BY first;
+SELECT dim, dim_value, kind, first, count(consumed) AS n, count(consumed) FILTER (went_on) AS a,
+    count(*) FILTER (consumed IS NULL) AS others, count(*) FILTER (consumed IS NULL AND went_on) AS others_on
+FROM begun b JOIN went w ON w.person = b.person AND w.pos = coalesce(b.consumed, b.acted) GROUP BY ALL;

@@ -26,7 +26,7 @@ WITH counted AS (
     UNION ALL
     SELECT 'contact_pressure', NULL, dim, dim_value, kind, first, n, above, 0, sent, 0, NULL FROM pressure JOIN shown USING (day)
     UNION ALL
-    SELECT 'content_credibility', NULL, 'company', '', 'month', first, n, a, others, others_on, 0, NULL FROM content
+    SELECT 'content_credibility', NULL, dim, dim_value, kind, first, n, a, others, others_on, 0, NULL FROM content
 )
 SELECT metric, currency, dim, dim_value, kind, first, sum(n)::BIGINT AS n, sum(a)::BIGINT AS a, sum(b)::BIGINT AS b,
     sum(s)::BIGINT AS s, sum(squares)::HUGEINT AS squares, any_value(sorted) AS sorted

@@ -6,7 +6,7 @@ use super::{
     FoldOptions,
     buying::{self, BuyingChange},
     contacts::Pressure,
-    content::Counted,
+    content::Content,
     head::{
         Answers, Head, IDENTIFIERS_PER_TYPE_MAX, JOURNEY_STEPS_MAX, Level, Placing, Refund, Resolution, SCORES_MAX,
         Step, Sum,
@@ -14,6 +14,7 @@ use super::{
     journeys::{self, EndedJourneys},
     month,
     place::{KeptDimensions, KeptPlace, Place},
+    seen::Does,
 };
 use crate::model::{Channel, Day, EventTime, IdentifierType, Initiator, Kind, Money, ScoreScale, Touchpoint};
 
@@ -155,8 +156,8 @@ pub struct Facts<'a, 'p> {
     pub further: Vec<Thing>,
     /// If it is a message, what it changes for each value of the place; nothing where it is not remembered.
     pub message: Vec<Option<Pressure>>,
-    /// What it changes of who is counted as a consumer of content.
-    pub content: SmallVec<[Counted; 2]>,
+    /// What it changes of who is counted as a consumer of content, or as active without it, besides what is seen first.
+    pub content: Content,
     /// What it cost, if that is a cost of winning customers.
     pub acquisition_cost: Option<Money>,
     /// What it cost in the configured currency, in minor units.
@@ -259,6 +260,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         place: &'p Place<'a>,
         options: &FoldOptions,
     ) -> Facts<'a, 'p> {
+        let met_in = head.phase();
         let month_ended = month::turn(head, place.day);
         let expired = journeys::expire(head, touchpoint, &options.calendar, &options.journeys);
         if head.touchpoints == 0 {
@@ -270,7 +272,12 @@ impl<'a, 'p> Facts<'a, 'p> {
         replace_text(&mut head.newest_id, touchpoint.id);
         replace_text(&mut head.newest_spoke, touchpoint.spoke);
 
-        let first_seen = head.seen.mark(place, touchpoint.initiator == Initiator::Customer, advocates(touchpoint));
+        let does = Does {
+            is_active: touchpoint.initiator == Initiator::Customer,
+            advocates: advocates(touchpoint),
+            consumes: touchpoint.kind == Kind::ContentConsumed,
+        };
+        let first_seen = head.seen.mark(place, does);
         let mut facts = Facts {
             touchpoint,
             place,
@@ -280,7 +287,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             thing: Thing::default(),
             further: Vec::new(),
             message: Vec::new(),
-            content: SmallVec::new(),
+            content: Content::default(),
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             cost: touchpoint.cost.filter(|cost| cost.currency == options.currency).map(|cost| cost.minor),
             month_ended,
@@ -315,7 +322,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             Some(IdentifierType::Case) => super::cases::observe_cases(head, &mut facts, options),
             _ => {}
         }
-        super::content::observe_content(head, &mut facts);
+        super::content::observe_content(head, &mut facts, met_in);
         continue_journey(head, &facts, spoke);
         buying::observe(&mut head.buying, &mut facts, options);
         month::observe(head, &facts, spoke, options);

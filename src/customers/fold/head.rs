@@ -10,7 +10,7 @@ use super::{
     attention::Attention,
     buying::Buying,
     contacts::{Contacts, Pressing},
-    content::Reader,
+    content::Readers,
     journeys::{Journeys, KeptJourney},
     month::Month,
     place::{KeptDimensions, KeptPlace},
@@ -42,9 +42,12 @@ pub const CONTACT_DAYS: i32 = 30;
 
 /// The most values and days that a head counts messages of besides the company.
 pub const PRESSING_MAX: usize = 4_096;
+/// The most bytes that a head keeps of dimension values of which it is not known yet whether the person goes on, besides the
+/// company. Visitors write some of them, and a head is one record.
+pub const READERS_BYTES_MAX: usize = 64 << 10;
 
 /// The format that [`Head::encode_into`] writes; changing what a head holds or means needs another.
-pub const HEAD_VERSION: u8 = 10;
+pub const HEAD_VERSION: u8 = 11;
 
 /// A sum of observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -400,8 +403,8 @@ pub struct Head {
     pub attention: Attention,
     /// On which days the person bought.
     pub buying: Buying,
-    /// How the person is counted as a consumer of content, by month.
-    pub(super) readers: Vec<Reader>,
+    /// For which values the person is counted as a consumer of content, or as active without it, and did not go on so far.
+    pub(super) readers: Readers,
 }
 
 /// A stored head that is not one.

@@ -8,7 +8,7 @@ use super::{
     head::{CONTACT_DAYS, Refund},
     journeys::{self, Ended},
     place::{DimensionValue, Emit},
-    seen::{ACTIVE, ADVOCATE, REACHED, RETAINED},
+    seen::{ACTIVE, ADVOCATE, CONSUMED, OTHER, REACHED, RETAINED, WENT_ON},
 };
 use crate::{
     metrics::catalogue::index,
@@ -367,16 +367,30 @@ fn churn<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
 
 /// `n` consumers, `a` of them who went on, `b` others, `sum` of them who went on.
 fn content_credibility<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
-    for counted in &facts.content {
-        let add = Accumulator {
-            n: counted.consumers,
-            a: counted.consumers_who_went_on,
-            b: counted.others,
-            sum: counted.others_who_went_on,
-            ..Accumulator::default()
+    let content = &facts.content;
+    let consumed = facts.touchpoint.kind == Kind::ContentConsumed;
+    let month = facts.place.windows[WindowKind::Month as usize];
+    for (at, (value, &first)) in facts.place.values.iter().zip(&facts.first_seen).enumerate() {
+        let is = |bit: u16| i64::from(first & bit != 0);
+        let begins = i64::from(content.is_followed(at));
+        let add = if consumed {
+            Accumulator { n: begins * is(CONSUMED), b: -is(OTHER), sum: -is(WENT_ON), ..Accumulator::default() }
+        } else {
+            Accumulator { b: begins * is(OTHER), ..Accumulator::default() }
         };
-        let month = Window { kind: WindowKind::Month, start: counted.month };
-        emit.cell(index::CONTENT_CREDIBILITY, None, month, &facts.place.values[0], &add, 1);
+        if add != Accumulator::default() {
+            emit.cell(index::CONTENT_CREDIBILITY, None, month, value, &add, 1);
+        }
+    }
+    for went_on in &content.went_on {
+        let add = match went_on.consumed {
+            true => Accumulator { a: 1, ..Accumulator::default() },
+            false => Accumulator { sum: 1, ..Accumulator::default() },
+        };
+        let month = Window { kind: WindowKind::Month, start: went_on.month };
+        for value in went_on.values.values() {
+            emit.cell(index::CONTENT_CREDIBILITY, None, month, &value, &add, 1);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a contribution goes: a day and the dimension values of the touchpoint that caused it.
 
-use std::cell::Cell;
+use std::{borrow::Borrow, cell::Cell};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 use smallvec::SmallVec;
@@ -98,7 +98,7 @@ impl<'a> Place<'a> {
 }
 
 /// The dimension values of a touchpoint as a head keeps them: for contributions that may have to be taken back, or that
-/// end on a later day. Pairs of (dimension, value) in postcard, without the company.
+/// end on a later day. Pairs of (dimension, value) in postcard; of a whole place without the company, which always applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptDimensions(Box<[u8]>);
 
@@ -133,11 +133,32 @@ impl<'de> Visitor<'de> for Blob {
 impl KeptDimensions {
     /// Keeps the dimension values of a place.
     pub fn of(place: &Place<'_>) -> KeptDimensions {
+        KeptDimensions::of_values(&place.values[1..])
+    }
+
+    /// Keeps these values.
+    pub fn of_values<'a>(values: impl IntoIterator<Item = impl Borrow<DimensionValue<'a>>>) -> KeptDimensions {
         let mut bytes = Vec::with_capacity(128);
-        for value in &place.values[1..] {
+        for value in values {
+            let value = value.borrow();
             postcard::to_io(&(value.dimension, value.value), &mut bytes).expect("a vector takes every byte");
         }
         KeptDimensions(bytes.into_boxed_slice())
+    }
+
+    /// The values that are kept.
+    pub fn values(&self) -> impl Iterator<Item = DimensionValue<'_>> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let ((dimension, value), left) = postcard::take_from_bytes::<(Dimension, &str)>(rest).ok()?;
+            rest = left;
+            Some(DimensionValue::new(dimension, value))
+        })
+    }
+
+    /// How many bytes it takes to store them.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
     }
 
     /// The department of the touchpoint.
@@ -153,11 +174,7 @@ impl KeptDimensions {
     pub fn on(&self, day: Day) -> Place<'_> {
         let mut values = SmallVec::new();
         values.push(DimensionValue::new(Dimension::Company, ""));
-        let mut rest = &*self.0;
-        while let Ok(((dimension, value), left)) = postcard::take_from_bytes::<(Dimension, &str)>(rest) {
-            values.push(DimensionValue::new(dimension, value));
-            rest = left;
-        }
+        values.extend(self.values());
         Place { day, windows: windows_of(day), values }
     }
 }

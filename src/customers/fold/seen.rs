@@ -1,5 +1,5 @@
 //! Which dimension values a person was already counted for in the current windows: once per person, window and value; and
-//! for which they were active in the windows before.
+//! for which they were active in the windows before; and whether they consumed content in the month.
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -17,6 +17,27 @@ pub const RETAINED: u16 = 0b111 << 6;
 /// Bits of a mask: did the person speak for the company? Of what [`Seen::mark`] returns: is it the first time that they
 /// both did so and were active?
 pub const ADVOCATE: u16 = 0b111 << 9;
+/// A bit of a mask: was content consumed in the current month?
+pub const CONSUMED: u16 = 1 << 12;
+/// A bit of a mask: is the person counted in it as active without content? Of what [`Seen::mark`] returns: from here on, and
+/// beside [`CONSUMED`]: until here.
+pub const OTHER: u16 = 1 << 13;
+/// A bit of a mask: and did they go on?
+pub const WENT_ON: u16 = 1 << 14;
+
+/// What a touchpoint does in its windows, besides being there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Does {
+    /// Whether the customer initiated it.
+    pub is_active: bool,
+    /// Whether the person speaks for the company.
+    pub advocates: bool,
+    /// Whether the person consumes content.
+    pub consumes: bool,
+}
+
+/// The bit of [`ACTIVE`] for the month.
+const ACTIVE_IN_MONTH: u16 = 0b100 << 3;
 
 /// One dimension value, by its 64-bit hash: two values of one person in one month would have to collide to be taken for
 /// each other.
@@ -81,17 +102,27 @@ impl Seen {
     }
 
     /// Marks a place as seen. Returns for each of its values the bits that were not set before; see the bits.
-    pub fn mark(&mut self, place: &Place<'_>, active: bool, advocates: bool) -> SmallVec<[u16; 10]> {
+    pub fn mark(&mut self, place: &Place<'_>, does: Does) -> SmallVec<[u16; 10]> {
         self.turn_to(place.windows);
         let mut bits = REACHED;
-        for (bit, is_so) in [(ACTIVE, active), (ADVOCATE, advocates)] {
+        for (bit, is_so) in [(ACTIVE, does.is_active), (ADVOCATE, does.advocates), (CONSUMED, does.consumes)] {
             bits |= if is_so { bit } else { 0 };
         }
         let mark = |value: &mut u16| {
             let before = *value;
             *value |= bits;
+            let mut taken_back = 0;
+            if does.consumes {
+                taken_back = before & (OTHER | WENT_ON);
+                *value &= !taken_back;
+            } else if *value & !before & ACTIVE_IN_MONTH != 0 && before & CONSUMED == 0 {
+                *value |= OTHER;
+            }
             let new = *value & !before;
-            (new & (REACHED | ACTIVE)) | ((new & ACTIVE) << 3 & before) | (advocates_in(*value) & !advocates_in(before))
+            (new & (REACHED | ACTIVE | CONSUMED | OTHER))
+                | ((new & ACTIVE) << 3 & before)
+                | (advocates_in(*value) & !advocates_in(before))
+                | taken_back
         };
         place
             .values
@@ -106,6 +137,22 @@ impl Seen {
             .collect()
     }
 
+    /// Whoever is active in the month without content went on.
+    pub fn went_on(&mut self, hash: u64) {
+        self.change(hash, |mask| mask | WENT_ON);
+    }
+
+    /// Nobody is counted as active in the month without content: there is no room to follow them.
+    pub fn is_not_followed(&mut self, hash: u64) {
+        self.change(hash, |mask| mask & !OTHER);
+    }
+
+    fn change(&mut self, hash: u64, change: impl FnOnce(u16) -> u16) {
+        if let Ok(index) = self.values.binary_search_by_key(&hash, |seen| seen.hash) {
+            self.values[index].mask = change(self.values[index].mask);
+        }
+    }
+
     /// Makes these windows the current ones. What was the current one is kept as the one before if it was just before.
     fn turn_to(&mut self, windows: [Window; 3]) {
         let starts = windows.map(|window| window.start);
@@ -116,6 +163,9 @@ impl Seen {
         for (index, (now, &before)) in windows.iter().zip(&self.starts).enumerate() {
             if now.start == before {
                 kept |= (REACHED | ACTIVE | RETAINED | ADVOCATE) & (0b001_001_001_001 << index);
+                if now.kind == WindowKind::Month {
+                    kept |= CONSUMED | OTHER | WENT_ON;
+                }
             } else if (Window { kind: now.kind, start: before }).after() == *now {
                 carried |= ACTIVE & (0b001_000 << index);
             }
@@ -144,10 +194,16 @@ mod tests {
 
     /// What is new for the company at each of these (day, active, advocates).
     fn marks(touchpoints: &[(Day, bool, bool)]) -> Vec<u16> {
+        let does =
+            |&(day, is_active, advocates): &(Day, bool, bool)| (day, Does { is_active, advocates, consumes: false });
+        marks_of(&touchpoints.iter().map(does).collect::<Vec<_>>()).into_iter().map(|bits| bits & !OTHER).collect()
+    }
+
+    /// The same of all that they do, with those that are one of the others.
+    fn marks_of(touchpoints: &[(Day, Does)]) -> Vec<u16> {
         let mut seen = Seen::default();
         let company = KeptDimensions::default();
-        let mark = |&(day, active, advocates): &(Day, bool, bool)| seen.mark(&company.on(day), active, advocates)[0];
-        touchpoints.iter().map(mark).collect()
+        touchpoints.iter().map(|&(day, does)| seen.mark(&company.on(day), does)[0]).collect()
     }
 
     #[test]
@@ -177,5 +233,49 @@ mod tests {
         let found = marks(&[(monday, true, false), (monday.plus(1), false, true), (monday.plus(1), true, false)]);
         assert_eq!(found[1], 1 | 0b110 << 9, "on Tuesday not active so far");
         assert_eq!(found[2], 1 << 3 | 1 << 6 | 1 << 9);
+    }
+
+    #[test]
+    fn whoever_is_active_is_one_of_the_others_until_content_is_consumed_in_the_month() {
+        let monday = Day::from_civil(2026, 3, 30);
+        let (is_active, consumes) =
+            (Does { is_active: true, ..Does::default() }, Does { consumes: true, ..Does::default() });
+        let all = CONSUMED | OTHER | WENT_ON;
+        let found = marks_of(&[
+            (monday, is_active),
+            (monday, consumes),
+            (monday, consumes),
+            (monday.plus(1), is_active),
+            // April, in the same week; the content of the tool's own sending comes first.
+            (monday.plus(2), consumes),
+            (monday.plus(2), is_active),
+            (monday.plus(3), Does { consumes: true, ..is_active }),
+            // May; the thirty days of one are the other's too.
+            (monday.plus(40), is_active),
+            (monday.plus(41), is_active),
+            (monday.plus(41), Does { consumes: true, ..is_active }),
+        ]);
+        let found: Vec<u16> = found.into_iter().map(|bits| bits & all).collect();
+        assert_eq!(found, [OTHER, CONSUMED | OTHER, 0, 0, CONSUMED, 0, 0, OTHER, 0, CONSUMED | OTHER]);
+    }
+
+    #[test]
+    fn of_whom_it_is_known_that_they_went_on_or_are_not_followed_is_said_when_content_is_consumed() {
+        let monday = Day::from_civil(2026, 3, 30);
+        let company = KeptDimensions::default();
+        let consumes = Does { consumes: true, ..Does::default() };
+        let known_in = |later: i32| {
+            let mut seen = Seen::default();
+            let place = company.on(monday);
+            seen.mark(&place, Does { is_active: true, ..Does::default() });
+            seen.went_on(place.values[0].hash);
+            seen.mark(&company.on(monday.plus(later)), consumes)[0] & (CONSUMED | OTHER | WENT_ON)
+        };
+        assert_eq!([0, 1, 2].map(known_in), [CONSUMED | OTHER | WENT_ON, CONSUMED | OTHER | WENT_ON, CONSUMED]);
+        let mut seen = Seen::default();
+        let place = company.on(monday);
+        seen.mark(&place, Does { is_active: true, ..Does::default() });
+        seen.is_not_followed(place.values[0].hash);
+        assert_eq!(seen.mark(&place, consumes)[0], CONSUMED);
     }
 }

@@ -20,6 +20,7 @@ const STORE_VERSION_7: &str = "tests/fixtures/customers_store_v7.txt";
 const STORE_VERSION_8: &str = "tests/fixtures/customers_store_v8.txt";
 const STORE_VERSION_9: &str = "tests/fixtures/customers_store_v9.txt";
 const STORE_VERSION_10: &str = "tests/fixtures/customers_store_v10.txt";
+const STORE_VERSION_11: &str = "tests/fixtures/customers_store_v11.txt";
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -59,7 +60,7 @@ fn store() -> World {
 }
 
 #[test]
-fn the_store_of_version_10_is_what_this_program_writes() {
+fn the_store_of_version_11_is_what_this_program_writes() {
     let world = store();
     let mut text = String::new();
     for (key, value) in &world.store {
@@ -70,7 +71,7 @@ fn the_store_of_version_10_is_what_this_program_writes() {
             writeln!(text, "{} {}", hexadecimal(key), hexadecimal(value)).expect("a string takes every character");
         }
     }
-    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v10.txt")]
+    expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/customers_store_v11.txt")]
         .assert_eq(&text);
 }
 
@@ -89,12 +90,12 @@ fn head_of(path: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_head_of_version_10_can_be_read() {
-    let bytes = head_of(STORE_VERSION_10);
-    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 10");
+fn a_head_of_version_11_can_be_read() {
+    let bytes = head_of(STORE_VERSION_11);
+    let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 11");
     // The detractor of the third day waits for a follow-up until the fifth.
     assert_eq!(envelope.timer, Some(MONDAY.plus(4)));
-    let head = Head::decode(encoded).expect("version 10");
+    let head = Head::decode(encoded).expect("version 11");
     assert_eq!((head.touchpoints, head.purchases), (73, 3));
 }
 
@@ -104,7 +105,7 @@ fn a_head_of_version_3_asks_for_a_rebuild_which_can_read_what_it_is_tied_to() {
     let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("version 3");
     assert_eq!((envelope.timer, envelope.closed), (Some(MONDAY.plus(4)), None));
     let error = Head::decode(encoded).expect_err("another version").to_string();
-    assert_eq!(error, "the stored head has version 3, this program reads version 10; run `insight-hub rebuild`");
+    assert_eq!(error, "the stored head has version 3, this program reads version 11; run `insight-hub rebuild`");
 }
 
 #[test]
@@ -127,14 +128,15 @@ fn a_head_of_version_6_asks_for_a_rebuild_which_knows_what_the_feed_was_told() {
 }
 
 #[test]
-fn a_head_of_versions_7_to_9_asks_for_a_rebuild() {
-    for (version, path) in [(7, STORE_VERSION_7), (8, STORE_VERSION_8), (9, STORE_VERSION_9)] {
+fn a_head_of_versions_7_to_10_asks_for_a_rebuild() {
+    let stores = [(7, STORE_VERSION_7), (8, STORE_VERSION_8), (9, STORE_VERSION_9), (10, STORE_VERSION_10)];
+    for (version, path) in stores {
         let bytes = head_of(path);
         let (envelope, encoded) = store_keys::Envelope::decode(&bytes).expect("its envelope is read");
         assert!(envelope.alerts.is_some_and(|told| !told.published.is_empty()), "it knows what the feed was told");
         let error = Head::decode(encoded).expect_err("another version").to_string();
         let expected =
-            format!("the stored head has version {version}, this program reads version 10; run `insight-hub rebuild`");
+            format!("the stored head has version {version}, this program reads version 11; run `insight-hub rebuild`");
         assert_eq!(error, expected);
     }
 }

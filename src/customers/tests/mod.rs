@@ -1,6 +1,7 @@
 //! Tests of the stage as stories: arrivals in, records and cells out.
 
 mod alerts;
+mod content;
 mod departments;
 mod experience;
 mod forgotten;

@@ -36,6 +36,7 @@ pub fn any_touchpoint() -> impl Strategy<Value = Touchpoint<'static>> {
         Kind::CaseReopened,
         Kind::MessageSent,
         Kind::PageViewed,
+        Kind::ContentConsumed,
         Kind::SurveyAnswered,
         Kind::ComplaintMade,
         Kind::FollowUpMade,

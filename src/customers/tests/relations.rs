@@ -290,27 +290,3 @@ fn messages_press_by_what_they_have_in_common() {
             contact_pressure day:2026-03-11 spoke=support: n 1, sum 1"#]],
     );
 }
-
-#[test]
-fn content_is_credible_if_who_consumed_it_goes_on() {
-    let show = ["content_credibility"];
-    let reader = ["web page_viewed at 09:00", "web content_consumed at 1d09:00", "sales order_placed O1 at 20d09:00"];
-    check_customers(&reader[..1], &show, expect!["content_credibility month:2026-03 company: n 0, b 1"]);
-    check_customers(&reader[..2], &show, expect!["content_credibility month:2026-03 company: n 1"]);
-    check_customers(&reader, &show, expect!["content_credibility month:2026-03 company: n 1, a 1"]);
-    // Before it was known that they consumed content, they were one of the others.
-    let late = [reader[0], reader[2], reader[1]];
-    check_customers(&late, &show, expect!["content_credibility month:2026-03 company: n 1, a 1"]);
-    let too_late = [reader[1], "sales order_placed O1 at 31d09:01"];
-    check_customers(
-        &too_late,
-        &show,
-        expect![[r#"
-        content_credibility month:2026-03 company: n 1
-        content_credibility month:2026-04 company: n 0, b 1"#]],
-    );
-    // The delivery makes it a later phase; the order itself is where they were active first.
-    let delivered = ["sales order_placed O1 at 09:00", "operations order_delivered O1 at 5d09:00"];
-    check_customers(&delivered[..1], &show, expect!["content_credibility month:2026-03 company: n 0, b 1"]);
-    check_customers(&delivered, &show, expect!["content_credibility month:2026-03 company: n 0, b 1, sum 1"]);
-}

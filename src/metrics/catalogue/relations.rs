@@ -2,7 +2,7 @@
 //! what they are worth.
 
 use super::{Definition, FLOW, LEVEL, MONEY_EACH, MetricKind, index};
-use crate::{metrics::values, model::Dimension};
+use crate::metrics::values;
 
 pub(super) const RETENTION: Definition = Definition {
     index: index::RETENTION,
@@ -109,15 +109,16 @@ pub(super) const CONTENT_CREDIBILITY: Definition = Definition {
     formula: "100·(consumers who went on/consumers − others who went on/others); 95 % interval of the difference after \
               Newcombe (1998), method 10. Numerator and denominator are the consumers'; details give the others'",
     inclusion: "Months only. Consumers: persons who consumed content in the month, from the first time in it; others: persons \
-                active in it who did not, from their first touchpoint in it. Went on: a purchase after that, or a later phase \
-                (before, during, after) than that touchpoint left them in, within 30 days, whether or not the purchase is \
-                cancelled later. Who consumes content may have been about to buy: a difference is no effect. A window is final 30 \
-                days after its end.",
+                active in it who did not, from their first touchpoint in it that the customer initiated. Per dimension value, both \
+                by touchpoints with that value alone: who consumed content elsewhere is one of the others. Went on: any purchase \
+                after that, or a later phase (before, during, after) than that touchpoint left them in, within 30 days, \
+                whatever its values and whether or not the purchase is cancelled later. Who consumes content may have been about \
+                to buy: a difference is no effect. Of a customer 64 KiB of dimension values wait at once, besides the company: \
+                further ones count nowhere. A window is final 30 days after its end.",
     counted_at: "consumption",
-    version: 2,
+    version: 3,
     source: "R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine \
              17, 1998",
-    dimensions: &[Dimension::Company],
     settles_after_days: 30,
     figures: values::content_credibility,
     ..FLOW

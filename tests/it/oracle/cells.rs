@@ -66,10 +66,8 @@ const AHEAD: [&str; 2] = ["retention", "churn"];
 pub type Day = i32;
 /// 0 day, 1 week, 2 month, with the first day.
 pub type Window = (u8, Day);
-/// Index into the dimensions, and the interned value.
+/// Index into the dimensions, and the interned value; the company is zero twice.
 pub type Slice = (u8, u32);
-/// The company.
-pub const COMPANY: Slice = (0, 0);
 /// A window of a slice.
 pub type Place = (Slice, Window);
 

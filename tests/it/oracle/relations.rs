@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    cells::{COMPANY, Day, Moment, Window, World},
+    cells::{Day, Moment, Place, World},
     sources::Touch,
     trade::contracts,
 };
@@ -41,8 +41,8 @@ pub fn observe_messages(timeline: &[Touch], moments: &[Moment], world: &mut Worl
     }
 }
 
-/// Of each month, where content was consumed first, or else where the person was active first; and whether a purchase or a
-/// later phase followed within 30 days. `phases`: before each position, and after the last.
+/// Of each month and slice, where content was consumed first, or else where the person was active first; and whether a purchase
+/// or a later phase followed within 30 days, of whatever slice. `phases`: before each position, and after the last.
 pub fn observe_content(
     timeline: &[Touch],
     moments: &[Moment],
@@ -51,27 +51,35 @@ pub fn observe_content(
     world: &mut World,
 ) {
     let rank = |position: usize| ["before", "during", "after"].iter().position(|phase| *phase == phases[position]);
-    let months: BTreeSet<Window> = moments.iter().map(|moment| moment.windows[2]).collect();
-    for month in months {
-        let first = |wanted: &dyn Fn(&Touch) -> bool| {
-            (0..timeline.len()).find(|at| moments[*at].windows[2] == month && wanted(&timeline[*at]))
-        };
-        let consumed = first(&|touch| touch.kind == "content_consumed");
-        let Some(from) = consumed.or_else(|| first(&|touch| touch.initiator == "customer")) else { continue };
+    let goes_on = |from: usize| {
         let until = timeline[from].occurred_at + 30 * DAY_MS;
-        let went_on = (from + 1..timeline.len())
-            .filter(|at| timeline[*at].occurred_at <= until)
-            .any(|at| bought.contains(&at) || rank(at + 1) > rank(from + 1));
-        let cell = world.at("content_credibility", None, (COMPANY, month));
-        match consumed {
-            Some(_) => {
-                cell.n += 1;
-                cell.a += i64::from(went_on);
+        (from + 1..timeline.len())
+            .take_while(|at| timeline[*at].occurred_at <= until)
+            .any(|at| bought.contains(&at) || rank(at + 1) > rank(from + 1))
+    };
+    // Those who consumed first: an entry that is there already stays.
+    let mut counted: BTreeMap<Place, (bool, usize)> = BTreeMap::new();
+    for consumes in [true, false] {
+        let begins = |touch: &Touch| match consumes {
+            true => touch.kind == "content_consumed",
+            false => touch.initiator == "customer",
+        };
+        for at in (0..timeline.len()).filter(|at| begins(&timeline[*at])) {
+            for place in moments[at].places_in(moments[at].windows[2]) {
+                counted.entry(place).or_insert((consumes, at));
             }
-            None => {
-                cell.b += 1;
-                cell.values.extend(went_on.then_some(1));
-            }
+        }
+    }
+    let mut known: BTreeMap<usize, bool> = BTreeMap::new();
+    for (place, (consumed, from)) in counted {
+        let went_on = *known.entry(from).or_insert_with(|| goes_on(from));
+        let cell = world.at("content_credibility", None, place);
+        if consumed {
+            cell.n += 1;
+            cell.a += i64::from(went_on);
+        } else {
+            cell.b += 1;
+            cell.values.extend(went_on.then_some(1));
         }
     }
 }
