@@ -133,7 +133,7 @@ WITH located AS (
     SELECT j.* REPLACE (CASE WHEN j.goal = 'repurchase' AND EXISTS (
             SELECT 1 FROM first_after_all f WHERE f.person = j.person AND f.placed = j.arrived_pos
         ) THEN 'first_purchase' ELSE j.goal END AS goal), coalesce(p.path, []) AS path, (
-        SELECT arg_max(s.segment, s.pos) FROM segment_at s WHERE s.person = j.person AND s.pos <= j.segment_pos
+        SELECT arg_max_null(s.segment, s.pos) FROM segment_at s WHERE s.person = j.person AND s.pos <= j.segment_pos
     ) AS segment
     FROM journey j LEFT JOIN path_of p USING (goal, person, stretch, leg)
 ), placed AS (SELECT *, '' AS suffix FROM located
