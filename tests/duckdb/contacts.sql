@@ -51,20 +51,21 @@ SELECT p.person, p.placed, p.cancelled, month_of(t.day) AS placed_in, month_of(c
 FROM purchase p JOIN touch t ON t.person = p.person AND t.pos = p.placed
 LEFT JOIN touch c ON c.person = p.person AND c.pos = p.cancelled;
 CREATE TABLE payment AS
-SELECT person, placed_in AS number, amount FROM dated_purchase WHERE amount IS NOT NULL
-UNION ALL SELECT person, cancelled_in, -amount FROM dated_purchase WHERE amount IS NOT NULL AND cancelled IS NOT NULL
-UNION ALL SELECT person, month_of(day), amount FROM touch
+SELECT person, placed_in AS number, amount, cancelled_in FROM dated_purchase WHERE amount IS NOT NULL
+UNION ALL SELECT person, month_of(day), amount, NULL FROM touch
 WHERE kind = 'subscription_renewed' AND currency = 'EUR' AND amount IS NOT NULL;
 
+-- What is cancelled counts in a month up to the twelfth one after it.
+CREATE MACRO stands(cancelled_in, number) AS (cancelled_in IS NULL OR cancelled_in > number + 12);
 CREATE TABLE told_person AS
 WITH paid AS (
     SELECT m.person, m.number, sum(y.amount)::BIGINT AS revenue
-    FROM told_month m JOIN payment y ON y.person = m.person AND y.number BETWEEN m.number - 11 AND m.number GROUP BY ALL
+    FROM told_month m JOIN payment y ON y.person = m.person AND y.number BETWEEN m.number - 11 AND m.number
+    WHERE stands(y.cancelled_in, m.number) GROUP BY ALL
 ), bought AS (
     SELECT m.person, m.number,
-        bool_or(p.placed <= m.until AND (p.cancelled IS NULL OR p.cancelled > m.until)) AS is_customer,
-        bool_or(p.placed_in = m.number + 1 AND p.cancelled_in IS DISTINCT FROM m.number + 1) AS buys
-    FROM told_month m JOIN dated_purchase p USING (person) GROUP BY ALL
+        bool_or(p.placed <= m.until) AS is_customer, bool_or(p.placed_in = m.number + 1) AS buys
+    FROM told_month m JOIN dated_purchase p USING (person) WHERE stands(p.cancelled_in, m.number) GROUP BY ALL
 ), answered AS (
     SELECT m.person, m.number, floor(1000 * sum(answer) / count(*))::BIGINT AS score
     FROM told_month m JOIN touch t ON t.person = m.person AND t.pos BETWEEN m.since AND m.until

@@ -3,7 +3,9 @@
 
 CREATE TABLE person_month AS
 WITH months AS (
-    SELECT t.person, w.first, w.past, w.name, min(t.pos) AS since, max(t.pos) AS until
+    -- What is cancelled counts in a month up to the end of the twelfth one after it.
+    SELECT t.person, w.first, w.past, w.name, min(t.pos) AS since, max(t.pos) AS until,
+        (DATE '1970-01-01' + w.first + INTERVAL 13 MONTH)::DATE - DATE '1970-01-01' AS settled
     FROM touch t JOIN of_day w USING (day), clock
     WHERE w.kind = 'month' AND w.past - 1 <= last_closed GROUP BY ALL
 ), of_touch AS (
@@ -18,10 +20,10 @@ WITH months AS (
         bool_or(t.kind = 'referral_made') AS referred
     FROM months m JOIN touch t ON t.person = m.person AND t.pos BETWEEN m.since AND m.until GROUP BY ALL
 ), of_refund AS (
-    -- What a cancellation takes back counts in its month, as what it takes back of revenue does.
-    SELECT m.person, m.first, sum(CASE WHEN r.pos BETWEEN m.since AND m.until THEN amount ELSE 0 END
-        - CASE WHEN r.taken_back BETWEEN m.since AND m.until THEN amount ELSE 0 END) AS refunded
-    FROM months m JOIN refund r USING (person) WHERE r.currency = 'EUR' GROUP BY ALL
+    SELECT m.person, m.first, sum(r.amount) AS refunded
+    FROM months m JOIN refund r ON r.person = m.person AND r.pos BETWEEN m.since AND m.until
+    LEFT JOIN touch c ON c.person = r.person AND c.pos = r.taken_back
+    WHERE r.currency = 'EUR' AND (c.day IS NULL OR c.day >= m.settled) GROUP BY ALL
 ), of_reply AS (
     SELECT m.person, m.first, floor(sum(t.ms - c.opened_at) / count(*)) AS first_response_time
     FROM months m JOIN support_case c USING (person) JOIN touch t ON t.person = c.person AND t.pos = c.replied
@@ -32,40 +34,20 @@ WITH months AS (
     FROM months m JOIN delivery d USING (person) JOIN touch t ON t.person = d.person AND t.pos = d.pos
     WHERE d.due IS NOT NULL AND d.pos BETWEEN m.since AND m.until GROUP BY ALL
 ), of_purchase AS (
-    -- As the month's close has it: what is cancelled later was bought.
-    SELECT m.person, m.first,
+    -- Of what was bought by the month's end and not taken back: the last is a further one if it is not the first.
+    SELECT m.person, m.first, true AS is_customer,
         sum(t.amount) FILTER (p.placed >= m.since AND t.currency = 'EUR') AS bought,
-        sum(t.amount) FILTER (p.cancelled BETWEEN m.since AND m.until AND t.currency = 'EUR') AS taken_back,
-        bool_or(p.cancelled IS NULL OR p.cancelled > m.until) AS is_customer
+        max(p.placed) >= any_value(m.since) AND max(p.placed) > min(p.placed) AS again
     FROM months m JOIN purchase p ON p.person = m.person AND p.placed <= m.until
-    JOIN touch t ON t.person = p.person AND t.pos = p.placed GROUP BY ALL
-), again AS (
-    -- Another purchase stood when it was placed.
-    SELECT m.person, m.first, p.placed, p.cancelled, EXISTS (
-        SELECT 1 FROM purchase o WHERE o.person = p.person AND o.placed < p.placed
-            AND coalesce(o.cancelled > p.placed, true)) AS repeats
-    FROM months m JOIN purchase p ON p.person = m.person AND p.placed BETWEEN m.since AND m.until
-), taken AS (
-    -- A cancellation, of one or several: all repeats of the month that stood, less those that stand. Of what stands, the earliest is none.
-    SELECT m.person, m.first, count(*) FILTER (p.cancelled = c.cancelled AND p.placed >= m.since)
-        - (min(p.placed) >= m.since)::INTEGER
-        + coalesce(min(p.placed) FILTER (p.cancelled IS DISTINCT FROM c.cancelled) >= m.since, false)::INTEGER AS n
-    FROM months m JOIN (SELECT DISTINCT person, cancelled FROM purchase) c
-        ON c.person = m.person AND c.cancelled BETWEEN m.since AND m.until
-    JOIN purchase p ON p.person = c.person AND p.placed < c.cancelled AND coalesce(p.cancelled >= c.cancelled, true)
-    GROUP BY m.person, m.first, m.since, c.cancelled
-), repeats AS (
-    SELECT person, first, sum(n) AS repeats FROM (
-        SELECT person, first, repeats::INTEGER AS n FROM again
-        UNION ALL
-        SELECT person, first, -n FROM taken
-    ) GROUP BY ALL
+    JOIN touch t ON t.person = p.person AND t.pos = p.placed
+    LEFT JOIN touch c ON c.person = p.person AND c.pos = p.cancelled
+    WHERE c.day IS NULL OR c.day >= m.settled GROUP BY ALL
 )
 SELECT m.person, m.name AS month, s.segment,
     csat::BIGINT AS csat, nps::BIGINT AS nps, sentiment::BIGINT AS sentiment,
     first_response_time::BIGINT AS first_response_time, on_time::BIGINT AS on_time, promise_gap::BIGINT AS promise_gap,
     contacts::BIGINT AS contacts,
-    CASE WHEN is_customer THEN (coalesce(r.repeats, 0) > 0)::BIGINT END AS bought_again,
+    CASE WHEN is_customer THEN again::BIGINT END AS bought_again,
     CASE WHEN is_customer THEN money.revenue END AS revenue,
     CASE WHEN is_customer THEN money.revenue - coalesce(refunded, 0)::BIGINT - coalesce(costs, 0)::BIGINT END AS margin,
     CASE WHEN is_customer OR t.cancelled THEN t.cancelled::BIGINT END AS churned,
@@ -76,6 +58,5 @@ JOIN segment_at s ON s.person = m.person AND s.pos = m.until
 LEFT JOIN of_refund USING (person, first)
 LEFT JOIN of_reply USING (person, first)
 LEFT JOIN of_delivery USING (person, first)
-LEFT JOIN of_purchase USING (person, first)
-LEFT JOIN repeats r USING (person, first),
-    LATERAL (SELECT (coalesce(bought, 0) - coalesce(taken_back, 0) + coalesce(renewed, 0))::BIGINT AS revenue) money;
+LEFT JOIN of_purchase USING (person, first),
+    LATERAL (SELECT (coalesce(bought, 0) + coalesce(renewed, 0))::BIGINT AS revenue) money;

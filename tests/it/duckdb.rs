@@ -30,7 +30,10 @@ use serde_json::{Value, json};
 use crate::{
     embedded::House,
     oracle::{self, Source},
-    world::{PERSON_KEY, SPOKE_PARTITIONS, events_with_changes, latest, spokes_and, topology_options},
+    world::{
+        CANCELLED, PERSON_KEY, PLACED, SPOKE_PARTITIONS, events_with_changes, latest, order_state, spokes_and,
+        topology_options,
+    },
 };
 
 /// The packages that the script stands on; `None` where `tests/run` could not install them, and has said and counted so.
@@ -78,14 +81,8 @@ fn replaced(payload: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 /// The events of a company with changes, where whoever cancels an order has placed a corrected one with it: so the one that is
 /// cancelled was the first, and another one stands.
 fn events_with_corrections(options: CompanyOptions) -> Vec<SourceEvent> {
-    const PLACED: u8 = 4;
-    const CANCELLED: u8 = 5;
     let events = events_with_changes(options);
-    // The order desk's Avro: the fingerprint of the schema, the id with its length doubled, and the state with its number doubled.
-    let state = |event: &SourceEvent| {
-        let is_told = event.spoke == "sales" && event.valid && !event.duplicate;
-        is_told.then(|| event.payload[11 + usize::from(event.payload[10]) / 2] / 2)
-    };
+    let state = |event: &SourceEvent| order_state(event).filter(|_| !event.duplicate);
     let cancelled: HashSet<&[u8]> =
         events.iter().filter(|event| state(event) == Some(CANCELLED)).map(|event| &*event.key).collect();
     let mut told = Vec::new();

@@ -109,6 +109,12 @@ impl Buying {
         })
     }
 
+    /// Since when somebody is a customer; `None` who is none.
+    pub(super) fn since(&self) -> Option<Day> {
+        let settled = self.settled.as_ref().map(|settled| settled.first.day);
+        settled.into_iter().chain(self.days.front().map(|bought| bought.day)).min()
+    }
+
     fn bought(&mut self, day: Day, minor: Option<i64>, can_be_cancelled: bool) {
         if self.days.back().is_none_or(|newest| newest.day != day) {
             self.days.push_back(BoughtOn { day, open: 0, fixed: 0, paid: 0, minor: 0 });

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     facts::Facts,
     felt::{self, MEASURES, Means},
-    head::{Head, Sum},
-    month::{THOUSANDTHS, mean},
+    head::Sum,
+    month::{Month, THOUSANDTHS, mean},
     place::{DimensionValue, Emit},
 };
 use crate::model::{
@@ -104,11 +104,11 @@ fn contribute_promise<E: Emit>(spoke: &str, (open, due): (Day, Day), times: i64,
     }
 }
 
-/// The departments of the month of a head.
-pub(super) fn over(head: &Head) -> Vec<DepartmentMonth> {
-    let departments = &head.month.departments;
+/// The departments of a month, of the spokes of its head.
+pub(super) fn over(month: &Month, spokes: &[(Box<str>, u64)]) -> Vec<DepartmentMonth> {
+    let departments = &month.departments;
     let cases = departments.iter().fold(0_i64, |sum, it| sum + it.cases);
-    let felt = &head.month.felt;
+    let felt = &month.felt;
     let csat = felt.iter().fold(Sum::default(), |sum, it| {
         let [csat, ..] = it.observed;
         Sum { n: sum.n + csat.n, sum: sum.sum.wrapping_add(csat.sum) }
@@ -116,7 +116,7 @@ pub(super) fn over(head: &Head) -> Vec<DepartmentMonth> {
     let of = |department: &Department| {
         let observed = felt::at_spoke(felt, department.spoke);
         let [own, ..] = observed;
-        let (spoke, _) = head.spokes.get(department.spoke as usize)?;
+        let (spoke, _) = spokes.get(department.spoke as usize)?;
         Some(DepartmentMonth {
             spoke: spoke.clone(),
             failed: department.failed,

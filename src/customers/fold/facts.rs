@@ -12,7 +12,7 @@ use super::{
         Step, Sum,
     },
     journeys::{self, EndedJourneys},
-    month,
+    month, past,
     place::{KeptDimensions, KeptPlace, Place},
     seen::Does,
 };
@@ -164,6 +164,8 @@ pub struct Facts<'a, 'p> {
     pub cost: Option<i64>,
     /// The person's month that was over before it.
     pub month_ended: Option<Box<month::Ended>>,
+    /// Months that were over and told of what it cancels.
+    pub corrected: Option<Box<past::Corrected>>,
     /// Journeys that ended with it, or had expired before it, and what led to the purchase that its cancellation makes the first.
     pub journeys: EndedJourneys,
     /// The journeys that the cancelled purchase had ended: they are lost after all.
@@ -221,6 +223,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             acquisition_cost,
             cost,
             month_ended,
+            corrected,
             journeys,
             journeys_revoked,
             journeys_taken_back,
@@ -242,6 +245,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             && *acquisition_cost == other.acquisition_cost
             && *cost == other.cost
             && *month_ended == other.month_ended
+            && *corrected == other.corrected
             && *journeys == other.journeys
             && *journeys_revoked == other.journeys_revoked
             && *journeys_taken_back == other.journeys_taken_back
@@ -291,6 +295,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             acquisition_cost: touchpoint.cost.filter(|_| options.acquisition_spokes.contains(touchpoint.spoke)),
             cost: touchpoint.cost.filter(|cost| cost.currency == options.currency).map(|cost| cost.minor),
             month_ended,
+            corrected: None,
             journeys: expired,
             journeys_revoked: EndedJourneys::new(),
             journeys_taken_back: EndedJourneys::new(),
@@ -326,6 +331,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         continue_journey(head, &facts, spoke);
         buying::observe(&mut head.buying, &mut facts, options);
         month::observe(head, &facts, spoke, options);
+        past::correct(head, &mut facts, options);
         journeys::observe(head, &mut facts, spoke, &options.calendar, &options.journeys);
         facts.capped |= head.attention.observe(&facts, (spoke, head.touchpoints), &head.contacts, options);
         facts

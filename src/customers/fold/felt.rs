@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     facts::{Facts, Thing},
-    head::{Head, Sum},
-    month::{THOUSANDTHS, mean},
+    head::Sum,
+    month::{Month, THOUSANDTHS, mean},
     place::{DimensionValue, Emit},
 };
 use crate::model::{
@@ -107,15 +107,15 @@ fn times(measure: Measure) -> i64 {
     }
 }
 
-/// The kinds of contact of the month of a head.
-pub(super) fn over(head: &Head) -> Vec<ContactMonth> {
+/// The kinds of contact of a month, of the spokes of its head.
+pub(super) fn over(month: &Month, spokes: &[(Box<str>, u64)]) -> Vec<ContactMonth> {
     let of = |felt: &Felt| {
-        let (spoke, _) = head.spokes.get(felt.spoke as usize)?;
+        let (spoke, _) = spokes.get(felt.spoke as usize)?;
         let mut name = String::new();
         push_contact(&mut name, spoke, felt.kind, felt.channel);
         Some(ContactMonth { name: name.into(), values: means(felt.observed) })
     };
-    head.month.felt.iter().filter_map(of).collect()
+    month.felt.iter().filter_map(of).collect()
 }
 
 impl ContactMonth {

@@ -13,9 +13,10 @@ use super::{
     content::Readers,
     journeys::{Journeys, KeptJourney},
     month::Month,
+    past::Past,
     place::{KeptDimensions, KeptPlace},
     seen::Seen,
-    subjects::{Touched, Year},
+    subjects::Year,
 };
 use crate::model::{
     AlertMark, Channel, Currency, Day, EventTime, IdentifierType, Kind, Money, Phase, ScoreScale, Touchpoint,
@@ -379,8 +380,9 @@ pub struct Head {
     pub journey: VecDeque<Step>,
     /// The month of the newest touchpoint.
     pub(super) month: Month,
-    /// The month before it, if the person had a touchpoint then: what followed is not known yet.
-    pub(super) touched: Option<Box<Touched>>,
+    /// Months before it, ascending: the one of which it is not known yet what followed, and those which something that can be cancelled
+    /// reaches.
+    pub(super) past: Vec<Past>,
     /// Revenue by month, of the year up to it.
     pub(super) year: Year,
     /// Journeys towards each goal that go on.

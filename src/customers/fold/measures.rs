@@ -79,6 +79,9 @@ pub fn contribute<E: Emit>(facts: &Facts<'_, '_>, emit: &mut E) {
         ended.month.contribute(1, emit);
         ended.followed.iter().for_each(|followed| followed.contribute(1, emit));
     }
+    if let Some(corrected) = &facts.corrected {
+        corrected.contribute(emit);
+    }
 }
 
 /// What was done, for everything that the touchpoint names: not for its spoke and the phase of whoever it came with.

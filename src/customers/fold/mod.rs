@@ -19,6 +19,7 @@ pub mod journeys;
 pub mod measures;
 pub mod month;
 mod orders;
+mod past;
 pub mod place;
 pub mod seen;
 pub(super) mod segments;

@@ -1,14 +1,14 @@
 //! A person's month: what they experienced and what came of it, as the measures that drivers are found from.
 //!
-//! A month is told when it is over: at the first touchpoint of a later one, or else at the close of its last day, and as that left
-//! it: what is cancelled later stays bought in it, and counts against the money of the month of the cancellation.
+//! A month is told when it is over: at the first touchpoint of a later one, or else at the close of its last day. What is cancelled
+//! later is taken back of it (`past`).
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     FoldOptions,
     departments::{self, Department, DepartmentMonth},
-    facts::{Facts, Gained},
+    facts::Facts,
     felt::{self, ContactMonth, Felt},
     head::{Head, Sum},
     place::{DimensionValue, Emit},
@@ -31,14 +31,12 @@ pub struct Month {
     on_time: Sum,
     gap_ms: Sum,
     messages: i64,
-    /// Purchases by somebody who was a customer.
-    repurchases: i64,
     revenue: i64,
     refunds: i64,
     costs: i64,
     cancelled: bool,
     referred: bool,
-    /// Purchases, but for those of them that were cancelled in the month.
+    /// Purchases that are not cancelled.
     purchases: i64,
     /// Where which subjects came up.
     pub(super) subjects: Vec<Box<str>>,
@@ -51,6 +49,11 @@ pub struct Month {
 }
 
 impl Month {
+    /// The month that begins on a day.
+    pub(super) fn new(start: Day) -> Month {
+        Month { start, ..Month::default() }
+    }
+
     pub(super) fn start(&self) -> Day {
         self.start
     }
@@ -66,6 +69,33 @@ impl Month {
 
     pub(super) fn bought(&self) -> bool {
         self.purchases > 0
+    }
+
+    /// Whether somebody who has bought since a day was a customer at its end.
+    pub(super) fn is_of_customer(&self, since: Option<Day>) -> bool {
+        since.is_some_and(|since| since < window(self.start).end())
+    }
+
+    /// Purchases but for the first of all.
+    fn repurchases(&self, since: Option<Day>) -> i64 {
+        self.purchases - i64::from(since.is_some_and(|since| window(since).start == self.start))
+    }
+
+    /// Takes back a purchase of the month.
+    pub(super) fn take_back(&mut self, minor: i64) {
+        self.revenue = self.revenue.saturating_sub(minor);
+        self.purchases -= 1;
+    }
+
+    /// Takes back what was paid back in the month: a negative amount.
+    pub(super) fn take_refund_back(&mut self, minor: i64) {
+        self.refunds = self.refunds.saturating_add(minor);
+    }
+
+    /// Forgets what it tells at its end alone.
+    pub(super) fn forget_told(&mut self) {
+        self.departments.clear();
+        self.felt.clear();
     }
 }
 
@@ -93,9 +123,14 @@ pub(super) fn mean(sum: Sum, times: i64) -> Option<i64> {
 }
 
 impl PersonMonth {
-    fn of(head: &Head) -> PersonMonth {
-        let month = &head.month;
-        let is_customer = head.purchases > 0;
+    /// A month with the person's segment at its end, the spokes of its head, and since when the person has bought.
+    pub(super) fn of(
+        month: &Month,
+        segment: Option<Box<str>>,
+        spokes: &[(Box<str>, u64)],
+        since: Option<Day>,
+    ) -> PersonMonth {
+        let is_customer = month.is_of_customer(since);
         let of_customer = |is: bool| is_customer.then_some(i64::from(is));
         let value = |measure: Measure| match measure {
             Measure::Csat => month.csat(),
@@ -105,7 +140,7 @@ impl PersonMonth {
             Measure::OnTime => mean(month.on_time, THOUSANDTHS),
             Measure::PromiseGap => mean(month.gap_ms, 1),
             Measure::Contacts => Some(month.messages),
-            Measure::BoughtAgain => of_customer(month.repurchases > 0),
+            Measure::BoughtAgain => of_customer(month.repurchases(since) > 0),
             Measure::Revenue => is_customer.then_some(month.revenue),
             Measure::Margin => {
                 is_customer.then_some(month.revenue.saturating_sub(month.refunds).saturating_sub(month.costs))
@@ -117,8 +152,12 @@ impl PersonMonth {
         for (slot, &measure) in values.iter_mut().zip(Measure::ALL) {
             *slot = value(measure);
         }
-        let (departments, contacts) = (departments::over(head), felt::over(head));
-        PersonMonth { start: month.start, values, segment: head.segment.clone(), departments, contacts }
+        let (departments, contacts) = (departments::over(month, spokes), felt::over(month, spokes));
+        PersonMonth { start: month.start, values, segment, departments, contacts }
+    }
+
+    fn of_head(head: &Head) -> PersonMonth {
+        PersonMonth::of(&head.month, head.segment.clone(), &head.spokes, head.buying.since())
     }
 
     /// Contributes it `times`: to the company, to the person's segment, to the departments, and to the kinds of
@@ -159,7 +198,7 @@ impl PersonMonth {
 
 /// The month of a head, if it is over at the close of a day.
 pub fn over(head: &Head, closed_day: Day) -> Option<PersonMonth> {
-    (head.touchpoints > 0 && last_day(head) <= closed_day).then(|| PersonMonth::of(head))
+    (head.touchpoints > 0 && last_day(head) <= closed_day).then(|| PersonMonth::of_head(head))
 }
 
 /// The day at whose close the month of a head is over.
@@ -182,10 +221,12 @@ pub(super) fn turn(head: &mut Head, day: Day) -> Option<Box<Ended>> {
     if head.touchpoints > 0 && head.month.start == start {
         return None;
     }
-    let ended = (head.touchpoints > 0)
-        .then(|| Box::new(Ended { month: PersonMonth::of(head), followed: subjects::turn(head, start) }));
-    head.month = Month { start, ..Month::default() };
-    ended
+    if head.touchpoints == 0 {
+        head.month = Month::new(start);
+        return None;
+    }
+    let month = PersonMonth::of_head(head);
+    Some(Box::new(Ended { month, followed: subjects::turn(head, start) }))
 }
 
 /// Takes a touchpoint into the month, once its facts are known.
@@ -194,7 +235,6 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, spoke: u32, option
     let minor = |amount: Option<Money>| {
         amount.filter(|amount| amount.currency == options.currency).map_or(0, |amount| amount.minor)
     };
-    let was_customer = head.purchases - i64::from(facts.purchase) > 0;
     let month = &mut head.month;
     if let Some(score) = touchpoint.score {
         match score.scale {
@@ -219,23 +259,18 @@ pub(super) fn observe(head: &mut Head, facts: &Facts<'_, '_>, spoke: u32, option
     }
     if facts.purchase || touchpoint.kind == Kind::SubscriptionRenewed {
         month.revenue = month.revenue.saturating_add(minor(touchpoint.amount));
-        month.repurchases += i64::from(facts.purchase && was_customer);
         month.purchases += i64::from(facts.purchase);
     }
-    for thing in facts.things() {
-        let Some(placing) = &thing.cancelled else { continue };
-        month.revenue = month.revenue.saturating_sub(minor(placing.amount));
-        // The purchase after a cancelled first one is a first one now.
-        let no_repurchase = match &thing.customer_gained {
-            Some(Gained::Earlier(day, _)) => Some(*day),
-            _ => (!thing.customer_lost).then_some(placing.day),
-        };
-        month.repurchases -= i64::from(no_repurchase.is_some_and(|day| day >= month.start));
-        month.purchases -= i64::from(placing.day >= month.start);
+    for placing in facts.cancelled() {
+        if placing.day >= month.start {
+            month.take_back(minor(placing.amount));
+        }
     }
     month.refunds = month.refunds.saturating_sub(minor(facts.refund));
     for revoked in facts.things().flat_map(|thing| &thing.refunds_revoked) {
-        month.refunds = month.refunds.saturating_add(minor(Some(revoked.amount)));
+        if revoked.place.day >= month.start {
+            month.take_refund_back(minor(Some(revoked.amount)));
+        }
     }
     match touchpoint.kind {
         Kind::MessageSent => month.messages += 1,

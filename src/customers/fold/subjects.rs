@@ -4,14 +4,15 @@
 //! month M ──a touchpoint of M+1──▶ waits ──M+1 is over──▶ followed: bought in M+1, or not
 //!         ──a later touchpoint, or the close of M+1──▶ followed: bought nothing in M+1
 //! ```
-//! Whoever is asked to buy again is asked after the experience, not before it: so the outcome is that of the next month, as its end
-//! left it: a purchase of it that is cancelled in a later month was bought.
+//! Whoever is asked to buy again is asked after the experience, not before it: so the outcome is that of the next month. What is
+//! cancelled later is taken back of it (`past`).
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     head::{Head, Sum},
     month::Month,
+    past::{self, months_before},
     place::{DimensionValue, Emit},
 };
 use crate::model::{Accumulator, Day, Dimension, GroupElement, Touchpoint, Window, WindowKind, family};
@@ -21,7 +22,7 @@ pub const SUBJECTS_MAX: usize = 32;
 const _: () = assert!(SUBJECTS_MAX <= u8::MAX as usize, "places are stored as a byte");
 
 /// The months whose revenue is the last year's.
-const MONTHS: usize = 12;
+pub(super) const MONTHS: usize = 12;
 
 /// What touchpoints say that a subject takes, by its place among those of the month: nothing of subjects of which none says it.
 pub type Efforts = Vec<(u8, Sum)>;
@@ -65,11 +66,21 @@ impl Year {
             self.0.push((month, revenue));
         }
         // Of the next month and the eleven before it.
-        let mut first = next;
-        for _ in 1..MONTHS {
-            first = Window::of(WindowKind::Month, first.previous()).start;
-        }
+        let first = months_before(next, MONTHS - 1);
         self.0.retain(|(month, _)| *month >= first);
+    }
+
+    /// Takes back what was paid in a month before the one that begins on the day `next`, if it lies within a year of that.
+    pub(super) fn take_back(&mut self, month: Day, minor: i64, next: Day) {
+        if month >= next || month < months_before(next, MONTHS - 1) {
+            return;
+        }
+        let at = self.0.partition_point(|(known, _)| *known < month);
+        match self.0.get_mut(at).filter(|(known, _)| *known == month) {
+            Some((_, revenue)) => *revenue = revenue.saturating_sub(minor),
+            None => self.0.insert(at, (month, 0_i64.saturating_sub(minor))),
+        }
+        self.0.retain(|(_, revenue)| *revenue != 0);
     }
 
     fn sum(&self) -> i64 {
@@ -82,17 +93,22 @@ fn after(month: Day) -> Window {
 }
 
 impl Touched {
-    fn of(head: &Head) -> Touched {
-        let month: &Month = &head.month;
+    /// A month with what was paid in the year up to its end, of somebody who has bought since a day.
+    pub(super) fn of(month: &Month, paid: i64, since: Option<Day>) -> Touched {
         Touched {
             start: month.start(),
             subjects: month.subjects.clone(),
             efforts: month.efforts.clone(),
             csat: month.csat(),
-            revenue: head.year.sum().saturating_add(month.revenue()),
-            is_customer: head.purchases > 0,
+            revenue: paid,
+            is_customer: month.is_of_customer(since),
         }
     }
+}
+
+/// What the person of a head paid in the year up to the end of its month.
+fn paid(head: &Head) -> i64 {
+    head.year.sum().saturating_add(head.month.revenue())
 }
 
 impl Followed {
@@ -129,18 +145,17 @@ impl Followed {
     }
 }
 
-/// What is known once the month of a head ends for a touchpoint of the month `next`: before the month is replaced.
+/// What is known once the month of a head ends for a touchpoint of the month `next`, which takes its place.
 pub(super) fn turn(head: &mut Head, next: Day) -> Vec<Followed> {
     let mut followed = Vec::new();
-    let (month, bought) = (head.month.start(), head.month.bought());
-    followed.extend(head.touched.take().map(|touched| Followed { touched: *touched, bought }));
-    let touched = Touched::of(head);
-    if after(month).start == next {
-        head.touched = Some(Box::new(touched));
-    } else {
-        followed.push(Followed { touched, bought: false });
+    let (since, bought) = (head.buying.since(), head.month.bought());
+    followed.extend(past::waiting(head).map(|past| Followed { touched: past.touched(since), bought }));
+    let (month, paid) = (head.month.start(), paid(head));
+    if after(month).start != next {
+        followed.push(Followed { touched: Touched::of(&head.month, paid, since), bought: false });
     }
     head.year.end(month, head.month.revenue(), next);
+    past::lay_aside(head, paid, next);
     followed
 }
 
@@ -150,12 +165,12 @@ pub fn over(head: &Head, closed_day: Day) -> Vec<Followed> {
     if head.touchpoints == 0 {
         return followed;
     }
+    let (since, bought) = (head.buying.since(), head.month.bought());
     if closed_day >= super::month::last_day(head) {
-        let bought = head.month.bought();
-        followed.extend(head.touched.as_deref().map(|touched| Followed { touched: touched.clone(), bought }));
+        followed.extend(past::waiting(head).map(|past| Followed { touched: past.touched(since), bought }));
     }
     if closed_day >= last_day(head) {
-        followed.push(Followed { touched: Touched::of(head), bought: false });
+        followed.push(Followed { touched: Touched::of(&head.month, paid(head), since), bought: false });
     }
     followed
 }

@@ -12,6 +12,7 @@ mod known;
 mod months;
 mod moves;
 mod moving;
+mod past;
 mod properties;
 mod readings;
 mod relations;

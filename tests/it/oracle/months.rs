@@ -2,7 +2,7 @@
 //!
 //! Looks at each month as a range of positions in the timeline, and correlates lists of values.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -75,6 +75,17 @@ impl Months {
     }
 }
 
+/// Months since the year 0, of `month:2026-01`.
+fn number(month: &str) -> i64 {
+    month[6..10].parse::<i64>().unwrap() * 12 + month[11..].parse::<i64>().unwrap()
+}
+
+/// Whether a month counts what is cancelled at a position: up to the end of the twelfth month after it.
+pub fn counts(cancelled: usize, timeline: &[Touch], month: &str, world: &World) -> bool {
+    let at = timeline.get(cancelled);
+    at.is_some_and(|touch| number(&world.month(world.day(touch.occurred_at)).0) <= number(month) + 12)
+}
+
 pub fn person(timeline: &[Touch], from: usize, to: usize, story: &Story, world: &World, month: &str) -> Person {
     let mut person = Person::new();
     let touches = || timeline[from..to].iter();
@@ -100,41 +111,20 @@ pub fn person(timeline: &[Touch], from: usize, to: usize, story: &Story, world: 
     mean("promise_gap", deliveries().map(|(_, gap, _)| *gap).collect(), 1);
     person.insert("contacts", touches().filter(|touch| touch.kind == "message_sent").count() as i64);
 
-    let live_at = |purchase: &&Bought, at: usize| purchase.placed < at && purchase.cancelled > at;
-    let is_customer = story.bought.iter().any(|purchase| purchase.placed < to && purchase.cancelled >= to);
-    let this_month = |purchase: &Bought| world.month(world.day(timeline[purchase.placed].occurred_at)).0 == month;
-    let mut repurchases = 0;
-    let mut revenue = 0;
-    for purchase in &story.bought {
-        if inside(purchase.placed) {
-            revenue += euros(&timeline[purchase.placed].amount);
-            repurchases += i64::from(story.bought.iter().any(|other| live_at(&other, purchase.placed)));
-        }
-        if inside(purchase.cancelled) {
-            revenue -= euros(&timeline[purchase.placed].amount);
-        }
-    }
-    // Of what stands, the earliest is the first purchase: that one bought nothing again. Some are cancelled together.
-    let again = |standing: &dyn Fn(&Bought) -> bool| {
-        let mut standing: Vec<&Bought> = story.bought.iter().filter(|it| standing(it)).collect();
-        standing.sort_by_key(|it| it.placed);
-        standing.into_iter().skip(1).filter(|it| this_month(it)).count() as i64
-    };
-    let cancellations: BTreeSet<usize> = story.bought.iter().map(|it| it.cancelled).filter(|at| inside(*at)).collect();
-    for at in cancellations {
-        let after = |it: &Bought| it.placed < at && it.cancelled > at;
-        repurchases -= again(&|it| after(it) || it.cancelled == at) - again(&after);
-    }
+    let stands = |purchase: &&Bought| purchase.placed < to && !counts(purchase.cancelled, timeline, month, world);
+    let bought: Vec<usize> = story.bought.iter().filter(stands).map(|purchase| purchase.placed).collect();
+    let is_customer = !bought.is_empty();
+    let buys_again = |at: &usize| inside(*at) && bought.iter().any(|earlier| earlier < at);
+    let bought_again = bought.iter().any(buys_again);
+    let mut revenue: i64 = bought.iter().filter(|at| inside(**at)).map(|at| euros(&timeline[*at].amount)).sum();
     let renewals = touches().filter(|touch| touch.kind == "subscription_renewed");
     revenue += renewals.map(|touch| euros(&touch.amount)).sum::<i64>();
-    let paid_back = |at: fn(&Refund) -> usize| -> i64 {
-        story.refunds.iter().filter(|it| inside(at(it))).map(|it| euros(&timeline[it.at].amount).abs()).sum()
-    };
-    let refunds = paid_back(|refund| refund.at) - paid_back(|refund| refund.taken_back);
+    let paid_back = |it: &&Refund| inside(it.at) && !counts(it.taken_back, timeline, month, world);
+    let refunds: i64 = story.refunds.iter().filter(paid_back).map(|it| euros(&timeline[it.at].amount).abs()).sum();
     let costs: i64 = touches().map(|touch| euros(&touch.cost)).sum();
     let cancelled = touches().any(|touch| touch.kind == "subscription_cancelled");
     if is_customer {
-        person.insert("bought_again", i64::from(repurchases > 0));
+        person.insert("bought_again", i64::from(bought_again));
         person.insert("revenue", revenue);
         person.insert("margin", revenue - refunds - costs);
         person.insert("referred", i64::from(touches().any(|touch| touch.kind == "referral_made")));

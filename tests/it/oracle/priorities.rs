@@ -10,6 +10,7 @@ use super::{
     cells::World,
     intervals::{means, shares},
     journeys::Bought,
+    months,
     sources::Touch,
 };
 
@@ -33,7 +34,7 @@ struct Row {
 pub struct Priorities(BTreeMap<String, (Value, Vec<Row>)>);
 
 /// The months of a timeline in order: name, what records say of it, positions, whether the month after is over.
-fn months(timeline: &[Touch], world: &World) -> Vec<(String, Value, std::ops::Range<usize>)> {
+fn of_person(timeline: &[Touch], world: &World) -> Vec<(String, Value, std::ops::Range<usize>)> {
     let mut found: Vec<(String, Value, std::ops::Range<usize>)> = Vec::new();
     for (at, touch) in timeline.iter().enumerate() {
         let (name, window) = world.month(world.day(touch.occurred_at));
@@ -54,32 +55,31 @@ fn number(window: &Value) -> i64 {
 impl Priorities {
     /// Adds the months of a person.
     pub fn add(&mut self, timeline: &[Touch], bought: &[Bought], world: &World) {
-        let months = months(timeline, world);
+        let found = of_person(timeline, world);
         let month_at =
-            |at: usize| months.iter().find(|(.., range)| range.contains(&at)).map(|(_, window, _)| number(window));
+            |at: usize| found.iter().find(|(.., range)| range.contains(&at)).map(|(_, window, _)| number(window));
         let euros = |at: usize| match &timeline[at].amount {
             Some((minor, currency)) if currency == "EUR" => *minor,
             _ => 0,
         };
-        for (name, window, range) in &months {
+        for (name, window, range) in &found {
             let this = number(window);
             let after = world.month_after(window);
             if !world.is_over(&after) {
                 continue;
             }
+            let stands = |purchase: &&Bought| !months::counts(purchase.cancelled, timeline, name, world);
             let mut revenue = 0;
-            for purchase in bought {
-                let counts = |at| month_at(at).is_some_and(|month| (this - 11..=this).contains(&month));
-                revenue += if counts(purchase.placed) { euros(purchase.placed) } else { 0 };
-                revenue -= if counts(purchase.cancelled) { euros(purchase.placed) } else { 0 };
+            for purchase in bought.iter().filter(stands) {
+                let counts = month_at(purchase.placed).is_some_and(|month| (this - 11..=this).contains(&month));
+                revenue += if counts { euros(purchase.placed) } else { 0 };
             }
             for at in (0..range.end).filter(|&at| timeline[at].kind == "subscription_renewed") {
                 let counts = month_at(at).is_some_and(|month| (this - 11..=this).contains(&month));
                 revenue += if counts { euros(at) } else { 0 };
             }
-            let is_customer = bought.iter().any(|it| it.placed < range.end && it.cancelled >= range.end);
-            let stays =
-                |it: &&Bought| month_at(it.placed) == Some(this + 1) && month_at(it.cancelled) != Some(this + 1);
+            let is_customer = bought.iter().filter(stands).any(|it| it.placed < range.end);
+            let is_after = |it: &Bought| month_at(it.placed) == Some(this + 1);
             let touches = || timeline[range.clone()].iter();
             let answers: Vec<i64> = touches()
                 .filter_map(|touch| touch.score.as_ref())
@@ -93,7 +93,7 @@ impl Priorities {
                 csat: (!answers.is_empty())
                     .then(|| (answers.iter().sum::<i64>() * 1_000).div_euclid(answers.len() as i64)),
                 revenue,
-                bought: is_customer.then(|| bought.iter().any(|it| stays(&it))),
+                bought: is_customer.then(|| bought.iter().filter(stands).any(is_after)),
             };
             self.0.entry(name.clone()).or_insert_with(|| (window.clone(), Vec::new())).1.push(row);
         }
