@@ -161,7 +161,7 @@ fn thread_cpu() -> Duration {
 
 fn run(name: &str, reports: &[Report], rules: Rules) {
     let mut store = View(Store::new(Box::new(MemoryDisk::scratch())));
-    let mut links = Links::new(rules, PersonKey([7; 32]));
+    let mut links = Links::new(rules.clone(), PersonKey([7; 32]));
     let mut tally = Tally::default();
     let (mut resolving, mut publishing, mut slowest) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     let mut mark = thread_cpu();
@@ -198,7 +198,7 @@ fn run(name: &str, reports: &[Report], rules: Rules) {
             entry.1 += (key.len() + value.len()) as u64;
             if key[0] == b'n' {
                 let [id] = insight_hub::links::store_keys::parse_ids::<1>(key).expect("a node's key");
-                let node = insight_hub::links::store_keys::Node::decode(id, value).expect("a node");
+                let node = insight_hub::links::store_keys::Node::decode(id, value, &rules).expect("a node");
                 if node.person == id {
                     *sizes.entry(node.members.next_power_of_two()).or_default() += 1;
                 }
