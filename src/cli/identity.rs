@@ -103,6 +103,9 @@ pub struct EraseArguments {
     /// Say whether an erasure was made and confirmed, and when no byte of it is left; exit code 1 if not
     #[arg(long, conflicts_with_all = ["dry_run", "yes"])]
     pub confirm: bool,
+    /// Of which erasure that is asked: when it was ordered, as the order said; the newest if nothing is said
+    #[arg(long, value_name = "TIME", requires = "confirm")]
+    pub ordered_at: Option<jiff::Timestamp>,
     /// How it is shown what would be erased, or was
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,

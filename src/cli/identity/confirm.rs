@@ -33,10 +33,18 @@ pub(super) fn gone_by(settings: &Settings, erased_ms: i64) -> EventTime {
     EventTime(erased_ms.saturating_add(ErasedWithin::ms(settings.topics.erased_within_ms()).whole_ms()))
 }
 
+/// Text in JSON; Avro counts milliseconds.
+fn until(value: &Value) -> Option<EventTime> {
+    match value {
+        Value::String(text) => text.parse::<jiff::Timestamp>().ok().map(|at| EventTime(at.as_millisecond())),
+        other => other.as_i64().map(EventTime),
+    }
+}
+
 pub(super) fn confirm(
     settings: &Settings,
     sought: &Sought,
-    name: Name,
+    (name, ordered_at): (Name, Option<EventTime>),
     format: Format,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -53,7 +61,9 @@ pub(super) fn confirm(
             return Ok(());
         }
         let (of, command) = (String::from_utf8_lossy(&record.key).into_owned(), value["command"].as_i64());
-        if of == key && newest.as_ref().is_none_or(|known| known.at_ms <= record.timestamp_ms) {
+        // It erases all that happened until it was ordered: what erased less was another.
+        let is_this = ordered_at.is_none_or(|at| until(&value["erased_until"]) >= Some(at));
+        if of == key && is_this && newest.as_ref().is_none_or(|known| known.at_ms <= record.timestamp_ms) {
             let erased_until = value["erased_until"].clone();
             newest = Some(Confirmation { command, erased_until, at_ms: record.timestamp_ms });
         }

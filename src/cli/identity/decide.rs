@@ -15,7 +15,7 @@ use crate::{
         output::write_one,
         place,
     },
-    model::{CommandRecord, Name, Order, OrderError},
+    model::{CommandRecord, EventTime, Name, Order, OrderError},
     settings::Settings,
 };
 
@@ -69,7 +69,8 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mu
         return show::what_goes(settings, &sought.published(settings)?, arguments.output, output);
     }
     if arguments.confirm {
-        return confirm::confirm(settings, &sought, identifier, arguments.output, output);
+        let ordered_at = arguments.ordered_at.map(|at| EventTime(at.as_millisecond()));
+        return confirm::confirm(settings, &sought, (identifier, ordered_at), arguments.output, output);
     }
     if !arguments.yes {
         return Err(Failure::new(
@@ -78,16 +79,19 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments, output: &mu
             "look at it first with --dry-run, then add --yes",
         ));
     }
+    // It erases up to the time of its record, which comes after this.
+    let ordered_at = EventTime(hub::now_ms()).to_string();
     let command = hand_over(settings, None, Order::Erase { identifier })?;
     let (key, by) = (identifier.id.to_string(), confirm::gone_by(settings, hub::now_ms()).to_string());
     let words = format!(
         "{}\n\
-         confirmed by insight.identity-journal, change \"erased\", key {key}, once it is made: look with --confirm\n\
+         confirmed by insight.identity-journal, change \"erased\", key {key}, once it is made: look with --confirm \
+         --ordered-at {ordered_at}\n\
          no byte of it is left in topics and files of the hub by {by}, at the latest; departments' own topics, and backups, \
          are their owners' to clean",
         handed_over(&command)
     );
-    let value = json!({"command": command, "key": key, "gone_by": by});
+    let value = json!({"command": command, "key": key, "ordered_at": ordered_at, "gone_by": by});
     Ok(write_one(arguments.output, output, &words, &value)?)
 }
 

@@ -333,6 +333,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         month::observe(head, &facts, spoke, options);
         past::correct(head, &mut facts, options);
         journeys::observe(head, &mut facts, spoke, &options.calendar, &options.journeys);
+        facts.capped |= facts.month_ended.as_ref().is_some_and(|ended| ended.capped);
         facts.capped |= head.attention.observe(&facts, (spoke, head.touchpoints), &head.contacts, options);
         facts
     }

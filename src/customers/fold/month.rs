@@ -213,6 +213,8 @@ pub struct Ended {
     pub month: PersonMonth,
     /// What is known now of it and of the month before.
     pub followed: Vec<Followed>,
+    /// Whether an earlier one was forgotten that something can still change.
+    pub capped: bool,
 }
 
 /// Ends the month of a head if a touchpoint is of a later one: before it changes anything else of the head.
@@ -226,7 +228,8 @@ pub(super) fn turn(head: &mut Head, day: Day) -> Option<Box<Ended>> {
         return None;
     }
     let month = PersonMonth::of_head(head);
-    Some(Box::new(Ended { month, followed: subjects::turn(head, start) }))
+    let (followed, capped) = subjects::turn(head, start);
+    Some(Box::new(Ended { month, followed, capped }))
 }
 
 /// Takes a touchpoint into the month, once its facts are known.

@@ -22,6 +22,10 @@ use crate::model::{Day, Money, Window, WindowKind};
 /// For so many months after it a month counts what is cancelled.
 pub const MONTHS: usize = 12;
 
+/// Texts of those months, in bytes: visitors write some of them, and a head is one record. Beyond it the oldest is forgotten, and stays as
+/// it was told.
+const TEXT_BYTES_MAX: usize = 128 << 10;
+
 /// A month that is over, and of which it waits or can change what it told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Past {
@@ -88,8 +92,9 @@ fn reach(head: &Head) -> Option<Day> {
     days.min()
 }
 
-/// Lays the month of a head aside for one that begins on the day `next`, once it was told. `paid`: in the year up to its end.
-pub(super) fn lay_aside(head: &mut Head, paid: i64, next: Day) {
+/// Lays the month of a head aside for one that begins on the day `next`, once it was told. `paid`: in the year up to its end. Returns
+/// whether there were too many texts, so that one was forgotten that something can still change.
+pub(super) fn lay_aside(head: &mut Head, paid: i64, next: Day) -> bool {
     let mut month = std::mem::replace(&mut head.month, Month::new(next));
     let (oldest, before) = (months_before(next, MONTHS), months_before(next, 1));
     let reach = reach(head);
@@ -107,11 +112,28 @@ pub(super) fn lay_aside(head: &mut Head, paid: i64, next: Day) {
         }
         head.past.push(Past { month, segment, paid });
     }
+    let texts = |past: &Past| past.month.subjects.iter().map(|subject| subject.len()).sum::<usize>();
+    let mut bytes: usize = head.past.iter().map(texts).sum();
+    let mut kept_from = 0;
+    while bytes > TEXT_BYTES_MAX && kept_from + 1 < head.past.len() {
+        bytes -= texts(&head.past[kept_from]);
+        kept_from += 1;
+    }
+    head.past.drain(..kept_from);
+    kept_from > 0
 }
 
 /// Takes out of the months that are over what a touchpoint cancels, once how the person bought is known without it.
 pub(super) fn correct(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
     if facts.things().all(|thing| thing.cancelled.is_none() && thing.refunds_revoked.is_empty()) {
+        return;
+    }
+    // Nearly always it is of this month, and nothing of an earlier one: who is a customer since this month was none before.
+    let first = head.month.start();
+    let is_of_before = |day: Day| day < first;
+    let reaches = facts.cancelled().any(|placing| is_of_before(placing.day))
+        || facts.things().flat_map(|thing| &thing.refunds_revoked).any(|refund| is_of_before(refund.place.day));
+    if !reaches {
         return;
     }
     let since = head.buying.since();

@@ -145,8 +145,9 @@ impl Followed {
     }
 }
 
-/// What is known once the month of a head ends for a touchpoint of the month `next`, which takes its place.
-pub(super) fn turn(head: &mut Head, next: Day) -> Vec<Followed> {
+/// What is known once the month of a head ends for a touchpoint of the month `next`, which takes its place; and whether something was
+/// forgotten for want of room.
+pub(super) fn turn(head: &mut Head, next: Day) -> (Vec<Followed>, bool) {
     let mut followed = Vec::new();
     let (since, bought) = (head.buying.since(), head.month.bought());
     followed.extend(past::waiting(head).map(|past| Followed { touched: past.touched(since), bought }));
@@ -155,8 +156,8 @@ pub(super) fn turn(head: &mut Head, next: Day) -> Vec<Followed> {
         followed.push(Followed { touched: Touched::of(&head.month, paid, since), bought: false });
     }
     head.year.end(month, head.month.revenue(), next);
-    past::lay_aside(head, paid, next);
-    followed
+    let is_capped = past::lay_aside(head, paid, next);
+    (followed, is_capped)
 }
 
 /// What is known of a head at the close of a day without a further touchpoint.

@@ -39,6 +39,9 @@ pub(super) async fn collected_within(
     while let Some(chunk) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
         let chunk = chunk.map_err(|_| Problem::new(Kind::InvalidBody, "the body did not come to its end"))?;
         if bytes.len() + chunk.len() > bytes_max {
+            drop(bytes);
+            // As long again: most who send too much send little more.
+            rest(stream, bytes_max).await;
             return Err(too_large(bytes_max));
         }
         if let Err(problem) = grow(chunk.len()) {

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{
@@ -244,6 +245,11 @@ fn refused_as_a_whole(spoke: &Spoke) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Reads what comes of a body that is not taken, for half of the time of a request at most: who sends slowly is told as well why.
+async fn discarded(api: &Api, request: Request, bytes_max: usize) {
+    _ = timeout(api.request_timeout / 2, discard(request.into_body(), bytes_max)).await;
+}
+
 /// Sends touchpoints of a department, in its own shape.
 ///
 /// 202 says that what is `accepted` is stored durably. A batch that is sent again, whole or in part, counts once: a touchpoint is
@@ -290,7 +296,7 @@ pub(super) async fn send(
         Err(problem) => {
             // Who waits to be told to send has nothing to take back.
             if !request.headers().contains_key(header::EXPECT) {
-                discard(request.into_body(), most.saturating_mul(DISCARDED_BODIES_MAX)).await;
+                discarded(&api, request, most.saturating_mul(DISCARDED_BODIES_MAX)).await;
             }
             return Err(problem);
         }
@@ -298,7 +304,7 @@ pub(super) async fn send(
     let mut room = match api.writing.room(&caller.id, announced) {
         Ok(room) => room,
         Err(unwritten) => {
-            discard(request.into_body(), most).await;
+            discarded(&api, request, most).await;
             return Err(Problem::of_unwritten(unwritten));
         }
     };

@@ -252,7 +252,7 @@ pub fn openapi() -> Value {
     serde_json::to_value(description).expect("a description can be written")
 }
 
-/// How many records of the feeds the answer does not know yet; left out where it knows all.
+/// How many records of the feeds the answer may not know yet.
 const BEHIND: HeaderName = HeaderName::from_static("insight-behind");
 
 /// Everything that is the same for each request.
@@ -262,23 +262,25 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
     let path = request.uri().path();
     let is_of_api = path.starts_with("/api/v1/");
     let is_personal = PERSONAL.iter().any(|of| path.strip_prefix("/api/v1/").is_some_and(|it| it.starts_with(of)));
+    let behind = api.view.progress().behind();
     let mut response = match api.admit(request).await {
         Ok((request, _turn)) => {
-            let response = match timeout(api.request_timeout, next.run(request)).await {
+            let mut response = match timeout(api.request_timeout, next.run(request)).await {
                 Ok(response) => response,
                 Err(_) => Problem::timeout(method == Method::POST).into_response(),
             };
+            if is_of_api {
+                // Before it was made or since: whoever asks for what has just come can tell whether it may be on its way. Also 0, since
+                // whoever keeps an answer keeps what is not said anew.
+                let behind = behind.max(api.view.progress().behind());
+                response.headers_mut().insert(BEHIND, HeaderValue::from(behind));
+            }
             let response = reply::unless_known(&method, &headers, response).await;
             // In its turn, so that few answers wait for room.
             api.held(response).await.unwrap_or_else(IntoResponse::into_response)
         }
         Err(problem) => problem.into_response(),
     };
-    // Whoever asks for what has just come can tell whether it may be on its way.
-    let behind = api.view.progress().behind();
-    if behind > 0 && is_of_api {
-        response.headers_mut().insert(BEHIND, HeaderValue::from(behind));
-    }
     if is_personal {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -144,7 +144,11 @@ async fn found(asker: &Asker, wanted: &Wanted<'_>) -> Result<Found, Refused> {
     let starts = different(&of_company, "/window/start");
     let since = |windows: usize| starts.len().checked_sub(windows).map_or("", |first| starts[first].as_str());
     let by = [("window", wanted.window), ("dimension", wanted.dimension)];
-    let recent = asker.all(&href(&series, &[by[0], by[1], ("from", since(RECENT))])).await?;
+    let mut recent = asker.all(&href(&series, &[by[0], by[1], ("from", since(RECENT))])).await?;
+    if recent.is_empty() {
+        // Nothing was said of it lately.
+        recent = asker.all(&href(&series, &[by[0], by[1], ("from", since(drawn(wanted.window)))])).await?;
+    }
     let mut known = different(&recent, "/dimension_value");
     let of_one = async |value: &str| {
         let asked = [by[0], by[1], ("dimension_value", value), ("from", since(drawn(wanted.window)))];
@@ -159,15 +163,32 @@ async fn found(asker: &Asker, wanted: &Wanted<'_>) -> Result<Found, Refused> {
             return Ok(Found { known, values });
         }
     }
-    let newest = recent.iter().map(|value| text_of(value, "/window/start")).max().unwrap_or_default().to_owned();
+    let newest = newest_windows(&recent);
+    let is_newest = |value: &Value| {
+        newest.get(text_of(value, "/currency")).map(String::as_str) == Some(text_of(value, "/window/start"))
+    };
     let mut values: Vec<Value> = Vec::new();
-    for name in largest(recent.iter().filter(|value| text_of(value, "/window/start") == newest)) {
+    for name in largest(recent.iter().filter(|value| is_newest(value))) {
         values.extend(of_one(&name).await?);
     }
     let drawn = different(&values, "/dimension_value");
     let is_drawn = |value: &Value| drawn.iter().any(|name| name == text_of(value, "/dimension_value"));
-    values.extend(recent.into_iter().filter(|value| text_of(value, "/window/start") == newest && !is_drawn(value)));
+    values.extend(recent.into_iter().filter(|value| is_newest(value) && !is_drawn(value)));
     Ok(Found { known, values })
+}
+
+/// The start of the newest window of each currency: there are days on which nobody pays in one.
+fn newest_windows(values: &[Value]) -> BTreeMap<String, String> {
+    let mut newest: BTreeMap<String, String> = BTreeMap::new();
+    for value in values {
+        let (currency, start) = (text_of(value, "/currency"), text_of(value, "/window/start"));
+        match newest.get_mut(currency) {
+            Some(known) if known.as_str() < start => start.clone_into(known),
+            Some(_) => {}
+            None => _ = newest.insert(currency.to_owned(), start.to_owned()),
+        }
+    }
+    newest
 }
 
 /// The names of those that are drawn over time: of each currency, the values of a window with the most observations.
@@ -353,4 +374,25 @@ fn list(metrics: &[Metric], window: &str) -> Block {
         vec![link(page, &*metric.title), soft(format!(" ({})", words::word(&metric.unit)))]
     };
     Block::List { lines: metrics.iter().map(item).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_is_the_largest_of_the_newest_window_of_each_currency() {
+        let value = |start: &str, currency: &str, name: &str, n: i64| json!({ "window": { "start": start }, "currency": currency, "dimension_value": name, "n": n });
+        let mut recent: Vec<Value> =
+            (0..8).map(|number| value("2026-03-01", "USD", &format!("us{number}"), 10 - number)).collect();
+        recent.push(value("2026-03-02", "EUR", "de", 1));
+        recent.push(value("2026-03-01", "EUR", "fr", 9));
+        let newest = newest_windows(&recent);
+        assert_eq!((newest["EUR"].as_str(), newest["USD"].as_str()), ("2026-03-02", "2026-03-01"));
+        let is_newest = |value: &&Value| newest[text_of(value, "/currency")] == text_of(value, "/window/start");
+        assert_eq!(largest(recent.iter().filter(is_newest)), ["de", "us0", "us1", "us2", "us3", "us4"]);
+        assert!(newest_windows(&[]).is_empty() && largest([].iter()).is_empty());
+    }
 }
