@@ -30,7 +30,7 @@ const OUTSIDE: [Feed; 4] = [Feed::IdentityJournal, Feed::Spokes, Feed::Rejected,
 const SILENT_IN_SMALL: [Feed; 2] = [Feed::Changes, Feed::Balance];
 /// So many values of a dimension have keys of their own.
 const VALUES_MAX: usize = 6;
-const ORDER: usize = 7;
+const ORDER: usize = oracle::FIRST_THING;
 
 /// A small deterministic source of choices.
 struct Dice(u64);

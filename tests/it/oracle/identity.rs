@@ -10,7 +10,8 @@ use super::{fields::IDENTIFIER_TYPES, orders::Standing, person_id};
 pub type Identifier = (usize, String);
 
 const CUSTOMER_ID: usize = 0;
-const FIRST_THING: usize = 8;
+/// The rank of the first type of things: of orders.
+pub const FIRST_THING: usize = 8;
 /// An identifier with more stronger neighbours is shared.
 const SHARED_ABOVE: usize = 4;
 const COMPONENT_MAX: usize = 1_000;
