@@ -291,11 +291,12 @@ macro_rules! scalar_visits {
     };
 }
 
-/// The visits of bytes that no reader wants as text.
+/// The visits of bytes, which a reader may want as text.
 macro_rules! byte_visits {
     () => {
-        fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Self::Value, E> {
-            self.scalar(Scalar::Composite)
+        fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            let text = std::str::from_utf8(bytes).ok().filter(|_| self.as_text);
+            self.scalar(text.map_or(Scalar::Composite, |text| Scalar::Text(Cow::Owned(text.to_owned()))))
         }
     };
 }
@@ -327,7 +328,8 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
         let node = &self.shape.nodes[usize::from(self.node)];
         if node.entries {
             while let Some(key) = map.next_key_seed(EntryKey)? {
-                map.next_value_seed(EntryValue { slot: self.node, key, capture: self.capture })?;
+                let as_text = node.items_as_text;
+                map.next_value_seed(EntryValue { slot: self.node, key, as_text, capture: self.capture })?;
             }
             return Ok(());
         }
@@ -361,7 +363,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
         if node.list && node.items.is_empty() {
             self.capture.put::<A::Error>(self.node, Scalar::Null)?;
             let mut left = LIST_ELEMENTS_MAX;
-            while let Some(value) = sequence.next_element_seed(Element)? {
+            while let Some(value) = sequence.next_element_seed(Element { as_text: node.items_as_text })? {
                 if left == 0 {
                     self.capture.note_too_many(self.node);
                     while sequence.next_element::<IgnoredAny>()?.is_some() {}
@@ -460,6 +462,8 @@ impl<'de> Visitor<'de> for EntryKey {
 struct EntryValue<'c, 'de> {
     slot: u16,
     key: Cow<'de, str>,
+    /// Whether bytes are wanted as text.
+    as_text: bool,
     capture: &'c mut Capture<'de>,
 }
 
@@ -499,7 +503,7 @@ impl<'de> Visitor<'de> for EntryValue<'_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
-        while let Some(element) = sequence.next_element_seed(Element)? {
+        while let Some(element) = sequence.next_element_seed(Element { as_text: self.as_text })? {
             self.capture.entries.push(Entry { slot: self.slot, key: self.key.clone(), value: element });
         }
         Ok(())
@@ -508,7 +512,10 @@ impl<'de> Visitor<'de> for EntryValue<'_, 'de> {
 
 /// One element of a list. A list or an object inside the list is marked as no scalar and skipped, so that the depth of
 /// recursion does not follow the payload.
-struct Element;
+struct Element {
+    /// Whether bytes are wanted as text.
+    as_text: bool,
+}
 
 impl Element {
     fn scalar<'de, E>(self, value: Scalar<'de>) -> Result<Scalar<'de>, E> {

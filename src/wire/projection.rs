@@ -20,7 +20,7 @@ use std::{
 
 use apache_avro::{
     Schema,
-    schema::{RecordField, RecordSchema},
+    schema::{EnumSchema, RecordField, RecordSchema},
 };
 
 use super::{
@@ -75,9 +75,24 @@ struct Fix {
     parent: u16,
     /// What is there if the writer has nothing.
     default: Option<Filler>,
-    /// The symbols that the reader knows, in ascending order, and what it takes others for.
-    symbols: Option<(Vec<Box<str>>, Box<str>)>,
+    symbols: Option<Symbols>,
+    /// The same of each item of a list, or value of an object, that is wanted as it is.
+    item_symbols: Option<Symbols>,
     time: Option<(TimeUse, Unit)>,
+}
+
+/// The symbols that a reader knows, in ascending order, and what it takes others for.
+#[derive(Debug)]
+struct Symbols {
+    known: Vec<Box<str>>,
+    default: Box<str>,
+}
+
+impl Symbols {
+    /// What a reader takes a symbol for; `None`: for what it is.
+    fn replaced(&self, symbol: &str) -> Option<&str> {
+        self.known.binary_search_by(|known| (**known).cmp(symbol)).is_err().then_some(&*self.default)
+    }
 }
 
 /// What stands in a slot by default.
@@ -190,6 +205,15 @@ impl Projection {
 
 impl Fix {
     fn apply<'a>(&'a self, has_parent: bool, scalar: &mut Scalar<'a>, entries: &mut Vec<Entry<'a>>) {
+        if let Some(symbols) = &self.item_symbols {
+            for entry in entries.iter_mut().filter(|entry| entry.slot == self.slot) {
+                if let Scalar::Text(symbol) = &entry.value
+                    && let Some(default) = symbols.replaced(symbol)
+                {
+                    entry.value = Scalar::Text(Cow::Borrowed(default));
+                }
+            }
+        }
         let settled = match (&*scalar, &self.default, &self.symbols, self.time) {
             (Scalar::Missing, Some(_), _, _) if !has_parent => return,
             (Scalar::Missing, Some(Filler::Scalar(default)), _, _) => default.borrowed(),
@@ -202,10 +226,8 @@ impl Fix {
                 entries.extend(defaults.iter().map(entry));
                 Scalar::Null
             }
-            (Scalar::Text(symbol), _, Some((known, default)), _)
-                if known.binary_search_by(|known| (**known).cmp(symbol)).is_err() =>
-            {
-                Scalar::Text(Cow::Borrowed(default))
+            (Scalar::Text(symbol), _, Some(symbols), _) if symbols.replaced(symbol).is_some() => {
+                Scalar::Text(Cow::Borrowed(&symbols.default))
             }
             (&Scalar::Int(count), _, _, Some((wanted, unit))) => time(count, wanted, unit),
             _ => return,
@@ -259,14 +281,7 @@ impl<'s> Walker<'s> {
             return Ok(()); // never anything but null
         }
         if self.is_resolved && !written.any(|writer| readers.iter().any(|reader| fits(reader, writer))) {
-            return Err(Mismatch {
-                path: at.path.clone(),
-                is_missing: false,
-                problem:
-                    "the writer's schema has another type here than the reader's, and the one cannot be read as the \
-                          other; change the reader's schema"
-                        .into(),
-            });
+            return Err(self.unlike(node));
         }
         for (index, (key, child)) in at.keys.iter().enumerate() {
             self.field(node, index, key, *child, readers, writers)?;
@@ -282,10 +297,70 @@ impl<'s> Walker<'s> {
         for child in at.items.iter().map(|&(_, child)| child).chain(at.element) {
             self.visit(child, &read, &written)?;
         }
+        if at.list && at.items.is_empty() || at.entries {
+            self.items(node, readers, writers)?;
+        }
         if at.leaf {
             self.scalar(node, readers, writers)?;
         }
         Ok(())
+    }
+
+    /// The items of a list, or the values of a map, that are wanted as they are: values may be lists of such items.
+    fn items(&mut self, node: u16, readers: &[&'s Schema], writers: &[&'s Schema]) -> Result<(), Mismatch> {
+        if !self.is_resolved {
+            return Ok(());
+        }
+        let is_entries = self.shape.nodes[usize::from(node)].entries;
+        let inner = |names: &Names<'s>, all: &[&'s Schema]| -> Vec<&'s Schema> {
+            let lists = |all: &[&'s Schema]| -> Vec<&'s Schema> {
+                let items = all.iter().filter_map(|schema| match schema {
+                    Schema::Array(array) => Some(names.branches(&array.items)),
+                    _ => None,
+                });
+                items.flatten().collect()
+            };
+            if !is_entries {
+                return distinct(lists(all));
+            }
+            let values: Vec<&'s Schema> = all
+                .iter()
+                .filter_map(|schema| match schema {
+                    Schema::Map(map) => Some(names.branches(&map.types)),
+                    _ => None,
+                })
+                .flatten()
+                .collect();
+            let of_lists = lists(&values);
+            distinct(values.into_iter().chain(of_lists).collect())
+        };
+        let (read, written) = (inner(&self.reader_names, readers), inner(&self.writer_names, writers));
+        let mut some = written.iter().filter(|schema| !matches!(schema, Schema::Null)).peekable();
+        if read.is_empty() || some.peek().is_none() {
+            return Ok(());
+        }
+        if !some.any(|writer| read.iter().any(|reader| fits(reader, writer))) {
+            return Err(self.unlike(node));
+        }
+        if reads_bytes_as_text(&read, &written) {
+            self.renamed.nodes[usize::from(node)].items_as_text = true;
+            self.is_renamed = true;
+        }
+        if let Some(symbols) = unknown_symbols(&read, &written) {
+            self.fix(node).item_symbols = Some(symbols);
+        }
+        Ok(())
+    }
+
+    fn unlike(&self, node: u16) -> Mismatch {
+        Mismatch {
+            path: self.shape.nodes[usize::from(node)].path.clone(),
+            is_missing: false,
+            problem:
+                "the writer's schema has another type here than the reader's, and the one cannot be read as the other; \
+                      change the reader's schema"
+                    .into(),
+        }
     }
 
     /// A key of an object: a field of records, or an entry of maps.
@@ -373,7 +448,7 @@ impl<'s> Walker<'s> {
                 children.chain(node.element).any(|child| child == slot)
             };
             let parent = self.shape.nodes.iter().position(holds).and_then(|node| u16::try_from(node).ok()).unwrap_or(0);
-            self.fixes.push(Fix { slot, parent, default: None, symbols: None, time: None });
+            self.fixes.push(Fix { slot, parent, default: None, symbols: None, item_symbols: None, time: None });
             self.fixes.len() - 1
         });
         &mut self.fixes[index]
@@ -419,28 +494,12 @@ impl<'s> Walker<'s> {
 
     /// What the schemas say of a scalar beyond its type.
     fn scalar(&mut self, node: u16, readers: &[&'s Schema], writers: &[&'s Schema]) -> Result<(), Mismatch> {
-        let writes_text = writers.iter().any(|writer| matches!(writer, Schema::String | Schema::Bytes));
-        let reads_text = readers.iter().any(|reader| matches!(reader, Schema::String));
-        let writes_bytes = writers.iter().any(|writer| matches!(writer, Schema::Bytes));
-        if self.is_resolved && reads_text && writes_bytes {
+        if self.is_resolved && reads_bytes_as_text(readers, writers) {
             self.renamed.nodes[usize::from(node)].bytes_as_text = true;
             self.is_renamed = true;
         }
-        let symbols = |all: &[&'s Schema]| -> Vec<&'s apache_avro::schema::EnumSchema> {
-            let symbols = all.iter().filter_map(|schema| match schema {
-                Schema::Enum(symbols) => Some(symbols),
-                _ => None,
-            });
-            symbols.collect()
-        };
-        if let ([reader], [writer, ..]) = (symbols(readers).as_slice(), symbols(writers).as_slice())
-            && let Some(default) = &reader.default
-            && !writes_text // which of the two a text was is not to be seen any more
-            && writer.symbols.iter().any(|symbol| !reader.symbols.contains(symbol))
-        {
-            let mut known: Vec<Box<str>> = reader.symbols.iter().map(|symbol| symbol.as_str().into()).collect();
-            known.sort_unstable();
-            self.fix(node).symbols = Some((known, default.as_str().into()));
+        if let Some(symbols) = unknown_symbols(readers, writers) {
+            self.fix(node).symbols = Some(symbols);
         }
         let Some(&(_, wanted)) = self.times.iter().find(|(slot, _)| slot.0 == node) else {
             return Ok(());
@@ -468,6 +527,34 @@ impl<'s> Walker<'s> {
             }),
         }
     }
+}
+
+/// Whether the reader has a text where the writer has bytes.
+fn reads_bytes_as_text(readers: &[&Schema], writers: &[&Schema]) -> bool {
+    readers.iter().any(|reader| matches!(reader, Schema::String))
+        && writers.iter().any(|writer| matches!(writer, Schema::Bytes))
+}
+
+/// What a reader takes symbols for that it does not know.
+fn unknown_symbols(readers: &[&Schema], writers: &[&Schema]) -> Option<Symbols> {
+    fn symbols<'s>(all: &[&'s Schema]) -> Vec<&'s EnumSchema> {
+        let symbols = all.iter().filter_map(|schema| match schema {
+            Schema::Enum(symbols) => Some(symbols),
+            _ => None,
+        });
+        symbols.collect()
+    }
+    // Which of the two a text was is not to be seen any more.
+    let writes_text = writers.iter().any(|writer| matches!(writer, Schema::String | Schema::Bytes));
+    let (readers, writers) = (symbols(readers), symbols(writers));
+    let ([reader], [writer, ..]) = (readers.as_slice(), writers.as_slice()) else { return None };
+    let default = reader.default.as_ref().filter(|_| !writes_text)?;
+    if writer.symbols.iter().all(|symbol| reader.symbols.contains(symbol)) {
+        return None;
+    }
+    let mut known: Vec<Box<str>> = reader.symbols.iter().map(|symbol| symbol.as_str().into()).collect();
+    known.sort_unstable();
+    Some(Symbols { known, default: default.as_str().into() })
 }
 
 /// The field of a writer's record that a reader's field is read from. A field that the writer does not have under its own

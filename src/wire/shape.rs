@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub list: bool,
     /// Bytes are wanted as text: the reader's schema has a string where the writer's has bytes.
     pub bytes_as_text: bool,
+    /// The same of the items of a list, or the values of an object, that are wanted as they are.
+    pub items_as_text: bool,
     /// It is not in the payload: whoever reads the record fills it in.
     pub outside: bool,
     /// A list is wanted here, and this is the node of each of its elements in turn.

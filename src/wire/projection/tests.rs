@@ -1,5 +1,7 @@
 //! Every legal change of a schema, at every kind of place, written and read with the old and the new version.
 
+mod items;
+
 use std::sync::Arc;
 
 use apache_avro::{Schema, types::Value as Avro};
@@ -245,6 +247,15 @@ const CHANGES: &[Change] = &[
         ),
         (r#"{"x":"A"}"#, r#"{"x":"A"}"#),
         ("A", "!"),
+    ),
+    change(
+        "a namespace changes",
+        (
+            r#"{"name":"x","type":{"type":"enum","name":"E","namespace":"a","symbols":["A"]}}"#,
+            r#"{"name":"x","type":{"type":"enum","name":"E","namespace":"b","symbols":["A"]}}"#,
+        ),
+        (r#"{"x":"A"}"#, r#"{"x":"A"}"#),
+        ("A", "A"),
     ),
     change(
         "a number becomes a time",

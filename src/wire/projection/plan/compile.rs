@@ -99,6 +99,15 @@ impl Plan {
     }
 }
 
+/// How a scalar is read where bytes are wanted as text, or not.
+fn wanted(read: Read, as_text: bool) -> Read {
+    match read {
+        Read::Bytes { .. } => Read::Bytes { as_text },
+        Read::Fixed { size, .. } => Read::Fixed { size, as_text },
+        read => read,
+    }
+}
+
 /// Numbers of steps and the like, of which there are few.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
@@ -159,12 +168,7 @@ impl<'s> Compiler<'s> {
                 }
             }
             Kind::Scalar(read) => {
-                let read = match read {
-                    Read::Bytes { .. } => Read::Bytes { as_text: at.bytes_as_text },
-                    Read::Fixed { size, .. } => Read::Fixed { size, as_text: at.bytes_as_text },
-                    read => read,
-                };
-                self.push(match read {
+                self.push(match wanted(read, at.bytes_as_text) {
                     Read::Text | Read::Uuid => Step::Text(node),
                     Read::Long => Step::Long(node),
                     read => Step::Take(node, read),
@@ -274,7 +278,10 @@ impl<'s> Compiler<'s> {
     fn entry(&mut self, node: u16, is_item: bool, kind: Kind<'s>, depth: usize) {
         match kind {
             Kind::Null => self.push(Step::NullEntry(node)),
-            Kind::Scalar(read) => self.push(Step::Entry(node, read)),
+            Kind::Scalar(read) => {
+                let as_text = self.shape.nodes[usize::from(node)].items_as_text;
+                self.push(Step::Entry(node, wanted(read, as_text)));
+            }
             Kind::Array(items) if !is_item => {
                 let opened = self.open();
                 self.visit(Want::Entry { node, is_item: true }, items, depth);
