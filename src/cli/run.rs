@@ -202,7 +202,7 @@ impl Drop for RequestOnDrop<'_> {
 fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     let settings = input.settings;
     // Before the mappings, so that what changes meanwhile is seen as a change.
-    let schemas = reload::schemas_of(settings)?;
+    let (files, schemas) = (reload::Files::of(settings), reload::schemas_of(settings)?);
     let mut options = hub::topology_options(settings, input.person_key.clone(), input.telemetry)?;
     if !hub::register_feeds(settings, input.telemetry, input.stop, &mut options)? {
         return Ok(true); // nothing was taken in
@@ -222,7 +222,7 @@ fn run_hub(input: &HubInput<'_>, place: &Place) -> Result<bool, Failure> {
     std::thread::scope(|scope| {
         let watching = input.reloading.map(|reloading| {
             let tls = input.serving.and_then(Serving::tls);
-            let running = Running { settings, spokes: &spokes, telemetry: input.telemetry, tls };
+            let running = Running { settings, files: &files, spokes: &spokes, telemetry: input.telemetry, tls };
             scope.spawn(move || running.watch(reloading, schemas, input.stop))
         });
         let ended = run_workers(input, &topology, place, &stores, None);

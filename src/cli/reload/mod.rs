@@ -10,9 +10,10 @@
 //!     └──nothing differs──────────────────────▶ unchanged
 //! ```
 //!
-//! `desk`: how a command asks, and is answered.
+//! `desk`: how a command asks, and is answered. `files`: which files that are read once have another content.
 
 mod desk;
+mod files;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,7 @@ use tokio::{
 };
 
 use self::desk::{Answer, Desk, Unanswered, ask};
+pub(super) use self::files::Files;
 use super::{
     access,
     exit::{Exit, Failure},
@@ -75,6 +77,8 @@ impl Reloading {
 /// A hub that runs, as far as a reload looks at it.
 pub(super) struct Running<'a> {
     pub settings: &'a Settings,
+    /// What was in the files that they name.
+    pub files: &'a Files,
     pub spokes: &'a LiveSpokes,
     pub telemetry: &'a Telemetry,
     /// The API's, whose certificate may be replaced.
@@ -117,7 +121,8 @@ impl Running<'_> {
             Err(failure) => Answer { problem: failure.happened, ..answer(ReloadOutcome::Invalid) },
             Ok(((spokes, new_schemas), certificate, new)) => {
                 let SpokeChanges { mappings, others } = self.spokes.now().changes(&spokes);
-                let needs_restart = [self.settings.differences(&new), others].concat();
+                let of_files = self.files.changed(self.settings, &new);
+                let needs_restart = [self.settings.differences(&new), of_files, others].concat();
                 let mut changed: Vec<String> = mappings.iter().map(|spoke| format!("the mapping of {spoke}")).collect();
                 if *schemas != new_schemas {
                     changed.push("the schemas".to_owned());

@@ -9,6 +9,7 @@ const SPOKE: &str = "spoke = \"shop\"\ntopic = \"shop.events\"\nformat = \"touch
 struct House {
     home: tempfile::TempDir,
     settings: Settings,
+    files: Files,
     spokes: LiveSpokes,
     telemetry: Telemetry,
     schemas: Schemas,
@@ -16,19 +17,27 @@ struct House {
 
 impl House {
     fn new() -> House {
+        House::with(&[])
+    }
+
+    /// With more keys; `HOME` in their values is its folder.
+    fn with(more: &[(&str, &str)]) -> House {
         let home = tempfile::tempdir().expect("a directory");
+        write(home.path(), "password", "s3cret");
         write(home.path(), "spokes/shop.toml", SPOKE);
         write(home.path(), "schemas/other.txt", "no schema");
-        let settings = settings(home.path(), &[]);
+        let settings = settings(home.path(), more);
         let (spokes, schemas) = candidate(&settings, None).expect("a configuration of this test");
-        House { home, settings, spokes: LiveSpokes::new(spokes), telemetry: Telemetry::new(), schemas }
+        let files = Files::of(&settings);
+        House { home, settings, files, spokes: LiveSpokes::new(spokes), telemetry: Telemetry::new(), schemas }
     }
 
     /// Reloads with more keys than at the start; what it says.
     fn reload(&mut self, more: &'static [(&str, &str)]) -> String {
         let home = self.home.path().to_owned();
         let read: Read = Box::new(move || load(&home, more));
-        let running = Running { settings: &self.settings, spokes: &self.spokes, telemetry: &self.telemetry, tls: None };
+        let House { settings, files, spokes, telemetry, .. } = self;
+        let running = Running { settings, files, spokes, telemetry, tls: None };
         let Answer { outcome, changed, needs_restart, problem } = running.reload(&read, &mut self.schemas);
         let problem = problem.replace(&self.home.path().display().to_string(), "");
         format!("{}: {}{}{problem}", outcome.as_str(), changed.join(", "), needs_restart.join(", "))
@@ -58,7 +67,8 @@ fn load(home: &Path, more: &[(&str, &str)]) -> Result<Settings, Failure> {
     let text = |path: &str| home.join(path).display().to_string();
     let mut overrides =
         vec![("spokes.directory".to_owned(), text("spokes")), ("schemas.directory".to_owned(), text("schemas"))];
-    overrides.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    let home = home.display().to_string();
+    overrides.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.replace("HOME", &home))));
     Ok(Settings::load(None, &overrides, std::iter::empty())?)
 }
 
@@ -112,6 +122,31 @@ fn what_needs_a_restart_is_named_and_nothing_is_applied() {
     assert_eq!(house.figure(&format!("insight_hub_reloads_total{restarts}")), Some(1.0));
     assert!(house.figure(&format!("insight_hub_reloads_total{invalid}")) >= Some(1.0));
     assert_eq!(house.figure("insight_hub_mappings_loaded_timestamp_seconds"), Some(0.0), "nothing was applied");
+}
+
+/// A secret or a certificate that is replaced in its file is what the clients do not have.
+#[test]
+fn a_file_that_is_read_once_and_has_another_content_needs_a_restart() {
+    const LOGIN: &[(&str, &str)] = &[
+        ("kafka.brokers", "localhost:9092"),
+        ("kafka.security_protocol", "sasl_ssl"),
+        ("kafka.username", "hub"),
+        ("kafka.password_file", "HOME/password"),
+    ];
+    const ELSEWHERE: &[(&str, &str)] = &[LOGIN[0], LOGIN[1], LOGIN[2], ("kafka.password_file", "HOME/password-2")];
+    let mut house = House::with(LOGIN);
+    assert_eq!(house.reload(LOGIN), "unchanged: ");
+    house.write("password", "an0ther");
+    house.write("spokes/shop.toml", &format!("{SPOKE}condition = \"kind != 'other'\"\n"));
+    let before = house.fingerprints();
+    assert_eq!(house.reload(LOGIN), "needs_restart: kafka.password_file (its content)");
+    assert_eq!(house.fingerprints(), before, "nothing is applied");
+    house.write("password-2", "an0ther");
+    assert_eq!(house.reload(ELSEWHERE), "needs_restart: kafka.password_file");
+    house.write("password", "s3cret");
+    assert_eq!(house.reload(LOGIN), "applied: the mapping of shop");
+    std::fs::remove_file(house.home.path().join("password")).expect("a file");
+    assert_eq!(house.reload(LOGIN), "needs_restart: kafka.password_file (its content)");
 }
 
 #[test]
