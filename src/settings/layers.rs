@@ -177,13 +177,19 @@ impl Source for Layer {
     }
 }
 
+/// What is wrong and where, without the line itself, which a parser shows beside a bar: a secret may stand there that belongs in a file.
+fn without_the_line(problem: &str) -> String {
+    let told = problem.lines().filter(|line| !line.contains('|')).map(str::trim).filter(|line| !line.is_empty());
+    told.collect::<Vec<_>>().join(": ")
+}
+
 fn file_layer(known: &Known, path: &Path) -> Result<Layer, SettingsError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| SettingsError::Unreadable { path: path.to_owned(), message: error.to_string() })?;
     let tree = File::from_str(&text, FileFormat::Toml).collect().map_err(|error| SettingsError::Syntax {
         path: path.to_owned(),
         message: match error {
-            ConfigError::FileParse { cause, .. } => cause.to_string().trim().to_owned(),
+            ConfigError::FileParse { cause, .. } => without_the_line(&cause.to_string()),
             other => other.to_string(),
         },
     })?;

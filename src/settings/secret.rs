@@ -77,7 +77,15 @@ impl Registry {
 
 fn read(key: &'static str, path: &Path, warn: &mut dyn FnMut(String)) -> Result<Secret, SettingsError> {
     let refused = |message: String| SettingsError::Secret { key, path: PathBuf::from(path), message };
-    let metadata = std::fs::metadata(path).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        // Who writes the secret where its file belongs must not see it in a log.
+        std::io::ErrorKind::NotFound if !path.to_string_lossy().contains('/') => SettingsError::Invalid {
+            key: key.to_owned(),
+            origin: None,
+            message: "there is no such file in the working directory; it takes the path of a file that has the secret, not the secret".into(),
+        },
+        _ => refused(format!("cannot be read: {error}")),
+    })?;
     if !metadata.is_file() {
         return Err(refused("is not a file".into()));
     }

@@ -211,6 +211,9 @@ fn a_missing_or_broken_file_is_an_error() {
     assert!(matches!(missing, Err(SettingsError::Unreadable { .. })), "{missing:?}");
     let broken = load("[hub\n", &[], &[]);
     assert!(matches!(broken, Err(SettingsError::Syntax { .. })), "{broken:?}");
+    // The line may have a secret that belongs in a file.
+    let text = refusal("[kafka]\nusername = \"hub\"\npassword = \"s3cret\n", &[], &[]);
+    assert!(text.contains("line 3") && text.contains("not valid TOML") && !text.contains("s3cret"), "{text}");
 }
 
 #[test]
@@ -254,6 +257,10 @@ fn secrets_are_read_from_files_with_clear_errors() {
     }
     let (key, _) = read(Some(directory.path().join("absent.key")));
     assert!(key.expect_err("no file").contains("cannot be read"));
+    // The secret in place of its file.
+    let (key, _) = read(Some(PathBuf::from(&digits)));
+    let error = key.expect_err("no file");
+    assert!(error.contains("not the secret") && !error.contains("0f0f"), "{error}");
     let (key, _) = read(None);
     assert!(key.expect_err("no key").contains("openssl rand -hex 32"));
     let kafka = Kafka { password_file: Some(write("password", "s3cret\n", 0o600)), ..Kafka::default() };
