@@ -125,7 +125,7 @@ fn iso(text: &str) -> Option<DateTime> {
     if is_date && is_time { text.parse().ok() } else { None }
 }
 
-/// A time zone of the IANA database, which is compiled in or the system's.
+/// A time zone of the IANA database: the system's (Debian's package tzdata).
 pub(super) fn zone(name: &str) -> Option<TimeZone> {
     let is_name = (1..=TEXT_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+'));

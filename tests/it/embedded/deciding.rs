@@ -289,6 +289,13 @@ fn somebody_is_given_their_data_and_erased_and_both_are_noted() {
     let anew = desk.becomes(&place, &erase, &|answer| answer.status == 200).json();
     assert!(anew["command"].as_i64() > erased["command"].as_i64(), "{erased} {anew}");
     assert!(anew["erased_until"].as_str() >= again["ordered_at"].as_str(), "{again} {anew}");
+    // So says the command.
+    let of = |at: &str| desk.house.run(&["erase", &ann, "--confirm", "--ordered-at", at, "-o", "json"]);
+    let (status, output, errors) = of(again["ordered_at"].as_str().unwrap());
+    assert!(status.success(), "{errors}");
+    assert_eq!(serde_json::from_str::<Value>(&output).unwrap()["command"], anew["command"]);
+    let (status, _, errors) = of("2199-01-01T00:00:00Z");
+    assert!(status.code() == Some(1) && errors.contains("no erasure of it is confirmed"), "{errors}");
     let wrong = ask(desk.port, "GET", &format!("{place}x"), &[("authorization", &erase)]).unwrap();
     assert_eq!((wrong.status, wrong.problem().as_str()), (400, "invalid-parameter"));
     let unknown = ask(desk.port, "GET", &format!("/api/v1/erasures/{}", "0".repeat(32)), &[("authorization", &erase)]);

@@ -266,6 +266,20 @@ fn a_tap_shows_what_comes_and_what_it_becomes_and_hides_who_it_is() {
     assert_eq!(lines(&["--max", "3"]).len(), 3, "it ends by itself beside the running hub");
     let text = Value::from(lines(&["--max", "60", "--unmasked"])).to_string();
     assert!(text.contains("\"customer_id\":[\"C0") && text.contains("value_text"), "who asks sees it");
+    // Live: what comes from now on, and nothing of before.
+    let (command, _) = command("tapping", Some(&house.data), &[&house.spokes]);
+    let mut tap = command.args(["tap", "shop", "--max", "3", "-o", "jsonl"]).spawn();
+    let (access, deadline, mut next) = (running.connect(), Instant::now() + WITHIN, EVENTS);
+    while tap.process.is_running() {
+        assert!(Instant::now() < deadline, "nothing comes\n{}", tap.process.story());
+        append(&access, "shop", next..next + 2);
+        next += 2;
+        thread::sleep(Duration::from_millis(100));
+    }
+    let told: Vec<Value> = tap.process.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told.len(), 3, "{}", tap.process.story());
+    // Of before, each of two partitions has half.
+    assert!(told.iter().all(|line| line["offset"].as_i64() >= Some(EVENTS / 2)), "{told:?}");
     let (status, _, errors) = house.run(&["tap", "shops"]);
     assert!(status.code() == Some(2) && errors.contains("desk, shop, web"), "{errors}");
     assert_eq!(running.hub.process.terminate(Duration::from_secs(20)).code(), Some(0));
