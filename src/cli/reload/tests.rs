@@ -130,10 +130,12 @@ fn a_file_that_is_read_once_and_has_another_content_needs_a_restart() {
     const LOGIN: &[(&str, &str)] = &[
         ("kafka.brokers", "localhost:9092"),
         ("kafka.security_protocol", "sasl_ssl"),
+        ("kafka.sasl_mechanism", "scram-sha-512"),
         ("kafka.username", "hub"),
         ("kafka.password_file", "HOME/password"),
     ];
-    const ELSEWHERE: &[(&str, &str)] = &[LOGIN[0], LOGIN[1], LOGIN[2], ("kafka.password_file", "HOME/password-2")];
+    const ELSEWHERE: &[(&str, &str)] =
+        &[LOGIN[0], LOGIN[1], LOGIN[2], LOGIN[3], ("kafka.password_file", "HOME/password-2")];
     let mut house = House::with(LOGIN);
     assert_eq!(house.reload(LOGIN), "unchanged: ");
     house.write("password", "an0ther");
