@@ -228,13 +228,15 @@ fn orders_of_few(events: &[SourceEvent]) -> HashSet<Vec<u8>> {
 /// month than that of the purchase, and often later than the one after it.
 fn cancelled_late(events: Vec<SourceEvent>, options: &CompanyOptions) -> Vec<SourceEvent> {
     const LATER_MS: i64 = 35 * 86_400_000;
+    const LATE_MS: i64 = 4 * 86_400_000;
     let of_few = orders_of_few(&events);
     let end_ms = (i64::from(options.start.0) + i64::from(options.days)) * 86_400_000;
     let is_late = |event: &SourceEvent| {
         order_state(event) == Some(CANCELLED)
             && event.key.last().is_some_and(|digit| digit % 3 > 0)
             && of_few.contains(&event.key)
-            && event.timestamp_ms + LATER_MS < end_ms
+            // By when it happened: a copy comes later, and must not stay what it is a copy of no more.
+            && event.occurred_at + LATER_MS + LATE_MS < end_ms
     };
     let (late, mut events): (Vec<_>, Vec<_>) = events.into_iter().partition(is_late);
     for mut event in late {

@@ -30,7 +30,7 @@ const SCORE_FAILS_TO: u8 = 2;
 /// Of answers of 0–10: detractors.
 const NPS_FAILS_TO: u8 = 6;
 
-/// A department in the month of a head, by its index in [`Head::spokes`].
+/// A department in the month of a head, by its index in [`super::head::Head::spokes`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Department {
     spoke: u32,

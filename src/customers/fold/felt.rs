@@ -23,7 +23,8 @@ pub(super) type Observed = [Sum; MEASURES.len()];
 /// Means in the order of [`MEASURES`], each in the unit of [`super::month::PersonMonth`].
 pub(super) type Means = [Option<i64>; MEASURES.len()];
 
-/// A kind of contact in the month of a head at which something was observed; the spoke by its index in [`Head::spokes`].
+/// A kind of contact in the month of a head at which something was observed; the spoke by its index in
+/// [`super::head::Head::spokes`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Felt {
     pub(super) spoke: u32,

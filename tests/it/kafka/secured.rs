@@ -325,8 +325,9 @@ fn the_hub_needs_the_rights_that_the_readme_lists_and_names_the_one_that_is_miss
     let status = hub.process.wait_or_fail(TOLD_WITHIN);
     let said = hub.process.stderr();
     assert_eq!(status.code(), Some(1), "systemd starts it again once the right is there\n{said}");
-    let told =
-        |line: &&str| ["topic insight.", "may not be written", "grant Write"].iter().all(|word| line.contains(word));
+    let told = |line: &&str| {
+        ["topic insight", "insight.", "may not be written", "grant Write"].iter().all(|word| line.contains(word))
+    };
     assert!(said.lines().any(|line| told(&line)), "{said}");
     broker.rights("--add", feeds);
     hub.restart();
