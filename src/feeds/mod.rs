@@ -58,7 +58,7 @@ pub use metrics::{MetricShape, Metrics};
 pub use names::{Names, Shown};
 pub use notation::{Binary, Notation, Text};
 pub use priorities::{Priorities, PrioritiesRecord, PrioritiesShape};
-pub use reader::{ReadError, Reader};
+pub use reader::{ReadError, Reader, instant};
 pub use rejected::{CUT_BYTES, DeadLetter, Enclosed, HEADER_PREFIX, LETTER_BYTES_MAX, LETTERS_OF_A_RECORD_MAX};
 pub use replay::{Origin, OriginReader, REPLAY_OF, REPLAY_TIMESTAMP, position};
 pub use scorecards::{ScorecardRecord, ScorecardShape, Scorecards};

@@ -32,6 +32,14 @@ const SCHEMA: &str = "schema";
 /// How long a registry may take to answer. Commands wait; the view asks again.
 const ANSWER_WITHIN: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
 
+/// An instant in a value that was read: text in JSON; Avro counts milliseconds.
+pub fn instant(value: &Value) -> Option<EventTime> {
+    match value {
+        Value::String(text) => text.parse::<jiff::Timestamp>().ok().map(|at| EventTime(at.as_millisecond())),
+        other => other.as_i64().map(EventTime),
+    }
+}
+
 /// A value that cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

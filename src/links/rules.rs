@@ -10,11 +10,7 @@ pub use crate::model::Refusal;
 pub const RANKS: u8 = (IdentifierType::BUILT_IN.len() + OWN_TYPES_MAX) as u8;
 
 /// Ranks below it are of types that are stronger than every one of a hub's own.
-const STRONGER: u8 = 4;
-const _: () = assert!(
-    matches!(IdentifierType::BUILT_IN[STRONGER as usize - 1], IdentifierType::Loyalty)
-        && matches!(IdentifierType::BUILT_IN[STRONGER as usize], IdentifierType::Device)
-);
+const STRONGER: u8 = IdentifierType::STRONGER_THAN_OWN;
 
 /// A person is close to a limit from this share of it on, in percent.
 const CLOSE_PERCENT: u64 = 80;

@@ -286,14 +286,8 @@ impl<'s> Walker<'s> {
         for (index, (key, child)) in at.keys.iter().enumerate() {
             self.field(node, index, key, *child, readers, writers)?;
         }
-        let items = |names: &Names<'s>, all: &[&'s Schema]| -> Vec<&'s Schema> {
-            let items = all.iter().filter_map(|schema| match schema {
-                Schema::Array(array) => Some(names.branches(&array.items)),
-                _ => None,
-            });
-            distinct(items.flatten().collect())
-        };
-        let (read, written) = (items(&self.reader_names, readers), items(&self.writer_names, writers));
+        let (read, written) = (self.reader_names.items(readers), self.writer_names.items(writers));
+        let (read, written) = (distinct(read), distinct(written));
         for child in at.items.iter().map(|&(_, child)| child).chain(at.element) {
             self.visit(child, &read, &written)?;
         }
@@ -313,15 +307,8 @@ impl<'s> Walker<'s> {
         }
         let is_entries = self.shape.nodes[usize::from(node)].entries;
         let inner = |names: &Names<'s>, all: &[&'s Schema]| -> Vec<&'s Schema> {
-            let lists = |all: &[&'s Schema]| -> Vec<&'s Schema> {
-                let items = all.iter().filter_map(|schema| match schema {
-                    Schema::Array(array) => Some(names.branches(&array.items)),
-                    _ => None,
-                });
-                items.flatten().collect()
-            };
             if !is_entries {
-                return distinct(lists(all));
+                return distinct(names.items(all));
             }
             let values: Vec<&'s Schema> = all
                 .iter()
@@ -331,7 +318,7 @@ impl<'s> Walker<'s> {
                 })
                 .flatten()
                 .collect();
-            let of_lists = lists(&values);
+            let of_lists = names.items(&values);
             distinct(values.into_iter().chain(of_lists).collect())
         };
         let (read, written) = (inner(&self.reader_names, readers), inner(&self.writer_names, writers));

@@ -45,24 +45,11 @@ use insight_hub::{
 use serde_json::{Value, json};
 
 use crate::{
-    oracle::Feeds,
+    oracle::{Feeds, IDENTIFIER_TYPES},
     simulation::{read, small_worker},
     world::{PERSON_KEY, SPOKE_PARTITIONS, topology_options},
 };
 
-const TYPES: [&str; 11] = [
-    "customer_id",
-    "email",
-    "phone",
-    "loyalty",
-    "tax_number",
-    "device",
-    "cookie",
-    "anonymous",
-    "order",
-    "case",
-    "contract",
-];
 /// 2026-03-02T00:00:00Z.
 pub const START_MS: i64 = 1_772_409_600_000;
 pub const HOUR_MS: i64 = 3_600_000;
@@ -104,17 +91,17 @@ fn partitioned(name: &str, customers: i32, metrics: i32, spoke: i32) -> Topology
 /// `email:ann@x.org`.
 pub fn id(text: &str) -> Id {
     let (kind, value) = text.split_once(':').unwrap();
-    (TYPES.iter().position(|name| *name == kind).unwrap(), value.to_owned())
+    (IDENTIFIER_TYPES.iter().position(|name| *name == kind).unwrap(), value.to_owned())
 }
 
 /// The same as a text.
 pub fn shown((rank, value): &Id) -> String {
-    format!("{}:{value}", TYPES[*rank])
+    format!("{}:{value}", IDENTIFIER_TYPES[*rank])
 }
 
 /// An identifier as commands name it.
 pub fn name((rank, value): &Id) -> Name {
-    let kind = IdentifierType::parse(TYPES[*rank]).unwrap();
+    let kind = IdentifierType::parse(IDENTIFIER_TYPES[*rank]).unwrap();
     Name { kind, id: PersonKey(PERSON_KEY).person(Identifier { kind, value }) }
 }
 
@@ -122,7 +109,7 @@ pub fn name((rank, value): &Id) -> Name {
 pub fn touch(department: &'static str, number: usize, hour: i64, kind: &str, identifiers: &[Id]) -> SourceEvent {
     let mut map: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (rank, value) in identifiers {
-        map.entry(TYPES[*rank]).or_default().push(value);
+        map.entry(IDENTIFIER_TYPES[*rank]).or_default().push(value);
     }
     let at = START_MS + hour * HOUR_MS;
     let mut payload = json!({ "id": number.to_string(), "kind": kind, "occurred_at": at, "identifiers": map });

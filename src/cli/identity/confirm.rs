@@ -13,7 +13,7 @@ use crate::{
         place, schemas,
     },
     engine::topics::ErasedWithin,
-    feeds::Feed,
+    feeds::{self, Feed},
     model::{EventTime, Name},
     settings::Settings,
 };
@@ -31,14 +31,6 @@ struct Confirmation {
 /// When no byte is left, at the latest, of what was erased at an instant.
 pub(super) fn gone_by(settings: &Settings, erased_ms: i64) -> EventTime {
     EventTime(erased_ms.saturating_add(ErasedWithin::ms(settings.topics.erased_within_ms()).whole_ms()))
-}
-
-/// Text in JSON; Avro counts milliseconds.
-fn until(value: &Value) -> Option<EventTime> {
-    match value {
-        Value::String(text) => text.parse::<jiff::Timestamp>().ok().map(|at| EventTime(at.as_millisecond())),
-        other => other.as_i64().map(EventTime),
-    }
 }
 
 pub(super) fn confirm(
@@ -62,7 +54,7 @@ pub(super) fn confirm(
         }
         let (of, command) = (String::from_utf8_lossy(&record.key).into_owned(), value["command"].as_i64());
         // It erases all that happened until it was ordered: what erased less was another.
-        let is_this = ordered_at.is_none_or(|at| until(&value["erased_until"]) >= Some(at));
+        let is_this = ordered_at.is_none_or(|at| feeds::instant(&value["erased_until"]) >= Some(at));
         if of == key && is_this && newest.as_ref().is_none_or(|known| known.at_ms <= record.timestamp_ms) {
             let erased_until = value["erased_until"].clone();
             newest = Some(Confirmation { command, erased_until, at_ms: record.timestamp_ms });
@@ -84,7 +76,7 @@ pub(super) fn confirm(
     if format == Format::Table {
         writeln!(output, "identifier      {key} (its keyed hash)")?;
         writeln!(output, "erased          {at}, with {} more of the same person", identifiers.saturating_sub(1))?;
-        writeln!(output, "up to           {}", instant(&confirmation.erased_until))?;
+        writeln!(output, "up to           {}", shown(&confirmation.erased_until))?;
         writeln!(output, "confirmed by    insight.identity-journal, change \"erased\", key {key}")?;
         writeln!(output, "touchpoints     {left} of the time before are published")?;
         writeln!(output, "bytes gone by   {by}, at the latest, while hubs and brokers run")?;
@@ -93,7 +85,7 @@ pub(super) fn confirm(
         write_json(
             output,
             &json!({ "identifier": key, "erased_at": at.to_string(), "identifiers": identifiers, "command": command,
-                     "erased_until": instant(&confirmation.erased_until), "touchpoints_left": left,
+                     "erased_until": shown(&confirmation.erased_until), "touchpoints_left": left,
                      "bytes_gone_by": by.to_string() }),
         )?;
     }
@@ -108,10 +100,7 @@ pub(super) fn confirm(
     Ok(())
 }
 
-/// As text has it; Avro counts milliseconds.
-pub(super) fn instant(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.as_i64().map_or_else(String::new, |at| EventTime(at).to_string()),
-    }
+/// As it is shown.
+fn shown(at: &Value) -> String {
+    feeds::instant(at).map_or_else(String::new, |at| at.to_string())
 }

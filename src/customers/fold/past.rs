@@ -125,9 +125,6 @@ pub(super) fn lay_aside(head: &mut Head, paid: i64, next: Day) -> bool {
 
 /// Takes out of the months that are over what a touchpoint cancels, once how the person bought is known without it.
 pub(super) fn correct(head: &mut Head, facts: &mut Facts<'_, '_>, options: &FoldOptions) {
-    if facts.things().all(|thing| thing.cancelled.is_none() && thing.refunds_revoked.is_empty()) {
-        return;
-    }
     // Nearly always it is of this month, and nothing of an earlier one: who is a customer since this month was none before.
     let first = head.month.start();
     let is_of_before = |day: Day| day < first;

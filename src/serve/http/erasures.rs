@@ -20,7 +20,7 @@ use super::{
     shapes::{IdentifierText, Identity},
 };
 use crate::{
-    feeds::Feed,
+    feeds::{self, Feed},
     model::{EventTime, Name, Order, PersonId},
     serve::{
         access::Role,
@@ -116,18 +116,6 @@ fn what_goes(view: &View, person: &str) -> Result<Option<WhatGoes>, Problem> {
     Ok(Some(WhatGoes { person: person.to_owned(), identity: identity.value, touchpoints, dry_run: true }))
 }
 
-/// Text in JSON; Avro counts milliseconds.
-fn milliseconds(value: &Value) -> Option<EventTime> {
-    match value {
-        Value::String(text) => text.parse::<jiff::Timestamp>().ok().map(|at| EventTime(at.as_millisecond())),
-        other => other.as_i64().map(EventTime),
-    }
-}
-
-fn instant(value: &Value) -> String {
-    milliseconds(value).map_or_else(String::new, |at| at.to_string())
-}
-
 /// Erases a person, up to now; with `dry_run` it shows what would go.
 ///
 /// There is no way back. 202 says that the order lasts; the hub takes it at once. The departments' own topics, and backups, are their
@@ -198,12 +186,12 @@ pub(super) async fn get(
     api.ask(move |view| {
         let found = view.get(&Place::of_erasure(&erasure))?;
         // It erases all that happened until it was ordered: what erased less was another.
-        let is_this = |erased_until: &Value| ordered_at.is_none_or(|at| milliseconds(erased_until) >= Some(at));
+        let is_this = |erased_until: &Value| ordered_at.is_none_or(|at| feeds::instant(erased_until) >= Some(at));
         let found = found.filter(|kept| is_this(&kept.value["erased_until"]));
         let kept = found.ok_or_else(|| Problem::not_found("erasure that was made"))?;
         Ok(reply::one(&Erased {
             erased_at: EventTime(kept.timestamp_ms).to_string(),
-            erased_until: instant(&kept.value["erased_until"]),
+            erased_until: feeds::instant(&kept.value["erased_until"]).map_or_else(String::new, |at| at.to_string()),
             command: kept.value["command"].as_i64(),
             bytes_gone_by: EventTime(kept.timestamp_ms.saturating_add(gone_ms)).to_string(),
             erasure,

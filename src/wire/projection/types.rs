@@ -42,6 +42,15 @@ impl<'s> Names<'s> {
             schema => vec![schema],
         }
     }
+
+    /// What may stand in the lists among some schemas.
+    pub(super) fn items(&self, all: &[&'s Schema]) -> Vec<&'s Schema> {
+        let items = all.iter().filter_map(|schema| match schema {
+            Schema::Array(array) => Some(self.branches(&array.items)),
+            _ => None,
+        });
+        items.flatten().collect()
+    }
 }
 
 /// A type without what its logical type adds.

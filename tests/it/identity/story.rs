@@ -3,8 +3,11 @@
 use insight_hub::company::SourceEvent;
 use serde_json::Value;
 
-use super::{Clerk, Hub, Id, Ordered, START_MS, Said, TYPES, id, touch};
-use crate::{oracle::Feeds, world::assert_truth};
+use super::{Clerk, Hub, Id, Ordered, START_MS, Said, id, touch};
+use crate::{
+    oracle::{Feeds, IDENTIFIER_TYPES},
+    world::assert_truth,
+};
 
 /// Each story is told under so many schedules.
 const SCHEDULES: u64 = 6;
@@ -86,7 +89,7 @@ impl Story {
     pub fn person(&self, identifier: &str) -> Option<String> {
         let (rank, value) = id(identifier);
         let is_it = |state: &&Value| {
-            state["identifier"]["type"] == TYPES[rank] && state["identifier"]["value"] == value.as_str()
+            state["identifier"]["type"] == IDENTIFIER_TYPES[rank] && state["identifier"]["value"] == value.as_str()
         };
         let found: Vec<&Value> = self.feeds.identities.values().filter(is_it).collect();
         assert!(found.len() < 2, "{identifier} is published twice: {found:?}");

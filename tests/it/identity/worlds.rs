@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Clerk, DEPARTMENTS, HOUR_MS, Id, Ordered, START_MS, Said, TYPES, touch};
-use crate::oracle::Persons;
+use super::{Clerk, DEPARTMENTS, HOUR_MS, Id, Ordered, START_MS, Said, touch};
+use crate::oracle::{IDENTIFIER_TYPES, Persons};
 
 /// Fewer are not worth a run.
 pub const JOINS_MIN: usize = 10;
@@ -182,7 +182,7 @@ impl Maker {
             for rank in [0, 1, 1, 2, 4, 6, 6, 7, 8, 8] {
                 if self.dice.roll(3) > 0 {
                     let at = if rank == 1 { "@x.org" } else { "" };
-                    own.push((rank, format!("{}{person}-{}{at}", &TYPES[rank][..2], own.len())));
+                    own.push((rank, format!("{}{person}-{}{at}", &IDENTIFIER_TYPES[rank][..2], own.len())));
                 }
             }
             own.push((6, format!("co{person}")));

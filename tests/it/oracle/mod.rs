@@ -40,6 +40,7 @@ pub use cells::METRICS;
 #[allow(unused_imports, reason = "for those who look into differences")]
 pub use compare::Difference;
 pub use compare::{Feeds, compare, parameters};
+pub use fields::IDENTIFIER_TYPES;
 pub use identity::{FIRST_THING, Identifier, Persons};
 pub use orders::{Order, Orders};
 pub use sources::{Source, Touch, instant, read};
